@@ -1,0 +1,1 @@
+"""Sends: lanes, signer, sender, verdict, backoff. Knows HTTP, never AMQP or SQL."""

@@ -1,0 +1,73 @@
+"""What the rest of Ringback knows of the pipe. Two adapters stand behind it: RabbitMQ and the outbox table.
+
+The API holds a `Publisher`. A dispatcher holds one `Source` per adapter; what it takes there it settles, and only then
+gives up: inside the settling transaction (outbox rows) or after its commit (broker acknowledgements).
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from schemas.events import Event
+from schemas.times import UnixMs
+from store.database import Connection
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """An accepted event on its way in."""
+
+    event: Event
+    accepted_at: UnixMs
+
+
+class Message(msgspec.Struct, frozen=True):
+    """What came off the pipe: not yet known to be an event.
+
+    `accepted_at` is None for a message that a backend published by AMQP itself. `deliveries` counts earlier deliveries of
+    this very message (0 at first). `receipt` is the source's own.
+    """
+
+    body: bytes
+    accepted_at: UnixMs | None
+    message_id: str | None
+    deliveries: int
+    receipt: object
+
+
+class Publisher(Protocol):
+    """Thread-safe; request threads call it and wait."""
+
+    def publish(self, outgoing: Sequence[Outgoing]) -> None:
+        """Returns when all are durable. Raises ExchangeUnavailable when not all could be stored (some may be)."""
+
+    def connected(self) -> bool:
+        """Whether the first choice of this publisher takes messages now: for readiness and `broker_connected`."""
+
+    def close(self) -> None:
+        """Finish what was handed in, then let go of every connection."""
+
+
+class Source(Protocol):
+    """Where a dispatcher takes messages from. Its loop methods belong to the event loop's thread."""
+
+    async def wait(self) -> None:
+        """Until `take` may find something."""
+
+    def take(self, connection: Connection, limit: int) -> list[Message]:
+        """At most `limit` messages, oldest first; theirs until given up or the process dies. Runs in a store thread,
+        inside the transaction that claims them."""
+
+    def forget(self, connection: Connection, receipts: Sequence[object]) -> None:
+        """Inside the transaction that settled them, in a store thread."""
+
+    def acknowledge(self, receipts: Sequence[object]) -> None:
+        """After that transaction's commit, on the event loop."""
+
+    async def bury(self, message: Message, reason: str) -> None:
+        """Put a message that is no event among the dead letters; durable when it returns, then the message is given up."""
+
+    def connected(self) -> bool: ...
+
+    async def close(self) -> None:
+        """Take no more and let go of what was not given up: it comes again."""

@@ -1,0 +1,1 @@
+"""The wiring: settings, parts by URL scheme, processes, metrics, logs, command line."""

@@ -1,0 +1,4 @@
+"""The command line: one module per subcommand."""
+
+
+def main() -> None: ...

@@ -1,0 +1,135 @@
+"""The life of a delivery: its states, what moves it, and the record of one attempt.
+
+The transition table below is the whole truth; whoever settles a delivery asks `next_state`, and an illegal move is an error.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from schemas.event_types import EventType
+from schemas.ids import AttemptId, CallbackId, EventId, TokenId
+from schemas.times import UnixMs
+
+
+class DeliveryState(StrEnum):
+    """`held` is not among the stored ones: it is derived from the callback's and the token's state."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    EXHAUSTED = "exhausted"
+    SUPERSEDED = "superseded"
+    CANCELLED = "cancelled"
+    HELD = "held"
+
+
+class Trigger(StrEnum):
+    """Why an attempt was made."""
+
+    FIRST = "first"
+    RETRY = "retry"
+    MANUAL = "manual"
+    RECOVER = "recover"
+    TEST = "test"
+    PROBE = "probe"
+
+
+class Outcome(StrEnum):
+    """How an attempt ended: classified once, by the sender's side, where it happened."""
+
+    DELIVERED = "delivered"
+    HTTP_3XX = "http_3xx"
+    HTTP_4XX = "http_4xx"
+    HTTP_5XX = "http_5xx"
+    GONE = "gone"
+    THROTTLED = "throttled"
+    TIMEOUT = "timeout"
+    TOO_SLOW = "too_slow"
+    CONNECT = "connect"
+    TLS = "tls"
+    DNS = "dns"
+    PROTOCOL = "protocol"
+    BLOCKED = "blocked"
+
+
+class Move(StrEnum):
+    """What happens to a delivery."""
+
+    ANSWERED = "answered"  # a 2xx
+    FAILED = "failed"  # any other outcome, with attempts left
+    GAVE_UP = "gave_up"  # any other outcome, with none left
+    OVERTAKEN = "overtaken"  # a newer status of the same message took its place
+    WITHDRAWN = "withdrawn"  # token revoked or expired, callback deleted, or discarded by hand
+
+
+_S, _M = DeliveryState, Move
+_MOVES: dict[tuple[DeliveryState, Move], DeliveryState] = {
+    (_S.PENDING, _M.ANSWERED): _S.DELIVERED,
+    (_S.PENDING, _M.FAILED): _S.PENDING,
+    (_S.PENDING, _M.GAVE_UP): _S.EXHAUSTED,
+    (_S.PENDING, _M.OVERTAKEN): _S.SUPERSEDED,
+    (_S.PENDING, _M.WITHDRAWN): _S.CANCELLED,
+    # An answer under a lapsed lease, or to an attempt asked for by hand, is still an answer.
+    (_S.EXHAUSTED, _M.ANSWERED): _S.DELIVERED,
+    (_S.CANCELLED, _M.ANSWERED): _S.DELIVERED,
+    (_S.SUPERSEDED, _M.ANSWERED): _S.DELIVERED,
+    (_S.DELIVERED, _M.ANSWERED): _S.DELIVERED,
+}
+
+SETTLED = frozenset({_S.DELIVERED, _S.EXHAUSTED, _S.SUPERSEDED, _S.CANCELLED})
+
+
+class IllegalMove(Exception):
+    """A mistake of ours: nothing from outside can cause it."""
+
+
+def next_state(state: DeliveryState, move: Move) -> DeliveryState:
+    """The state after `move`; raises IllegalMove."""
+    try:
+        return _MOVES[state, move]
+    except KeyError:
+        raise IllegalMove(f"a delivery that is {state} cannot be {move}") from None
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """One event for one callback, as a dispatcher holds it while it works on it.
+
+    `lease` is the number under which it is held: 0 for a first attempt that has no row yet. `failures` counts the automatic
+    attempts that failed so far. `attempt_id` is set when somebody asked for this very attempt (manual, test).
+    """
+
+    event_id: EventId
+    callback_id: CallbackId
+    token_id: TokenId
+    type: EventType
+    conversation_id: str
+    body: bytes
+    accepted_at: UnixMs
+    created_at: UnixMs
+    lease: int = 0
+    failures: int = 0
+    trigger: Trigger = Trigger.FIRST
+    attempt_id: AttemptId | None = None
+
+    @property
+    def key(self) -> tuple[EventId, CallbackId]:
+        return self.event_id, self.callback_id
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One HTTP request of a delivery, as it is recorded. `number` counts the delivery's attempts from 1.
+
+    `status_code` is None when there was no HTTP answer; `error` says in words what went wrong, None when delivered.
+    """
+
+    id: AttemptId
+    number: int
+    trigger: Trigger
+    started_at: UnixMs
+    duration_ms: int
+    outcome: Outcome
+    status_code: int | None
+    error: str | None
+    request_headers: dict[str, str]
+    response_body: bytes
+    retry_after_s: float | None = None

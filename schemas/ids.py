@@ -1,0 +1,60 @@
+"""Identifiers: opaque strings without dots, made here and nowhere else.
+
+A delivery has no id column: it *is* the pair (event, callback), and its public id spells that pair, so two workers that
+meet the same delivery can never give it two ids.
+"""
+
+import re
+import secrets
+from typing import NewType
+
+import uuid_utils
+
+EventId = NewType("EventId", str)
+TokenId = NewType("TokenId", str)
+CallbackId = NewType("CallbackId", str)
+DeliveryId = NewType("DeliveryId", str)
+AttemptId = NewType("AttemptId", str)
+RequestId = NewType("RequestId", str)
+
+EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_CALLBACK_ID = re.compile(r"[0-9a-f]{16}")
+_DELIVERY_PREFIX = "dlv_"
+_CALLBACK_DIGITS = 16
+
+
+def new_event_id() -> EventId:
+    """A time-ordered id (UUIDv7); neighbours in time are neighbours in the index. No system call: each would give the GIL away."""
+    return EventId("evt_" + uuid_utils.uuid7().hex)
+
+
+def new_token_id() -> TokenId:
+    return TokenId("tok_" + uuid_utils.uuid7().hex)
+
+
+def new_attempt_id() -> AttemptId:
+    return AttemptId("att_" + uuid_utils.uuid7().hex)
+
+
+def new_request_id() -> RequestId:
+    return RequestId("req_" + uuid_utils.uuid7().hex)
+
+
+def new_callback_id() -> CallbackId:
+    """Sixteen hex digits, 64 random bits: fixed in length, so that a delivery id can be split again."""
+    return CallbackId(secrets.token_hex(_CALLBACK_DIGITS // 2))
+
+
+def delivery_id(event_id: EventId, callback_id: CallbackId) -> DeliveryId:
+    """`dlv_<callback>_<event>`; `split_delivery_id` is its inverse."""
+    return DeliveryId(f"{_DELIVERY_PREFIX}{callback_id}_{event_id}")
+
+
+def split_delivery_id(text: str) -> tuple[EventId, CallbackId] | None:
+    """The pair that a delivery id spells, or None for a text that is no delivery id."""
+    callback, separator, event = text.removeprefix(_DELIVERY_PREFIX).partition("_")
+    if not text.startswith(_DELIVERY_PREFIX) or not separator:
+        return None
+    if not _CALLBACK_ID.fullmatch(callback) or not EVENT_ID.fullmatch(event):
+        return None
+    return EventId(event), CallbackId(callback)

@@ -1,0 +1,63 @@
+"""Secrets as text: API access tokens (`rbk_…`) and signing secrets (`whsec_…`)."""
+
+import base64
+import binascii
+import hashlib
+import secrets
+import string
+import zlib
+
+_BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_TOKEN_PREFIX = "rbk_"
+_RANDOM_DIGITS = 30  # 178 bits
+_CHECK_DIGITS = 6
+_TOKEN_LENGTH = len(_TOKEN_PREFIX) + _RANDOM_DIGITS + _CHECK_DIGITS
+
+_SIGNING_PREFIX = "whsec_"
+_SIGNING_BYTES = range(24, 65)  # Standard Webhooks 1.0
+
+
+def new_token() -> str:
+    """`rbk_`, thirty random base62 digits, and a checksum that lets a mistyped token be refused without a look-up."""
+    start = _TOKEN_PREFIX + "".join(secrets.choice(_BASE62) for _ in range(_RANDOM_DIGITS))
+    return start + _check_digits(start)
+
+
+def is_token(text: str) -> bool:
+    """Whether `text` is spelled like a token, checksum included."""
+    if len(text) != _TOKEN_LENGTH or not text.startswith(_TOKEN_PREFIX) or not text.isascii():
+        return False
+    return text[-_CHECK_DIGITS:] == _check_digits(text[:-_CHECK_DIGITS])
+
+
+def token_hash(token: str) -> bytes:
+    """What is stored instead of the token. Plain SHA-256: 178 random bits need no slow hash."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+def token_hint(token: str) -> str:
+    """Enough to tell two tokens apart on a page, useless to anybody else."""
+    return f"{_TOKEN_PREFIX}…{token[-4:]}"
+
+
+def new_signing_secret() -> str:
+    return _SIGNING_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def signing_key(secret: str) -> bytes:
+    """The HMAC key in a `whsec_…` secret; raises ValueError naming what is wrong, never the secret."""
+    try:
+        key = base64.b64decode(secret.removeprefix(_SIGNING_PREFIX), validate=True)
+    except binascii.Error:
+        raise ValueError("a signing secret is whsec_ followed by base64") from None
+    if len(key) not in _SIGNING_BYTES:
+        raise ValueError(f"a signing secret holds 24 to 64 bytes, this one {len(key)}")
+    return key
+
+
+def _check_digits(start: str) -> str:
+    value, digits = zlib.crc32(start.encode()), ""
+    while value:
+        value, digit = divmod(value, 62)
+        digits = _BASE62[digit] + digits
+    return digits.rjust(_CHECK_DIGITS, "0")

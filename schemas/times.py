@@ -1,0 +1,53 @@
+"""Points in time as whole milliseconds since 1970 (UTC), and durations as people write them.
+
+Integers, because both databases store and compare them alike, and because a millisecond is all that is promised outside.
+"""
+
+import datetime as dt
+import re
+import time
+from typing import NewType
+
+UnixMs = NewType("UnixMs", int)
+
+_UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MILLISECOND = dt.timedelta(milliseconds=1)
+
+
+def now_ms() -> UnixMs:
+    return UnixMs(time.time_ns() // 1_000_000)
+
+
+def to_rfc3339(at: UnixMs) -> str:
+    """`2026-11-22T10:00:00.000Z`."""
+    seconds, ms = divmod(at, 1000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{ms:03d}Z"
+
+
+def from_rfc3339(text: str) -> UnixMs:
+    """Raises ValueError when `text` is no RFC 3339 time with an offset."""
+    if len(text) < 20 or text[10] not in "Tt ":
+        raise ValueError("not an RFC 3339 time such as 2026-11-22T10:00:00.000Z")
+    moment = dt.datetime.fromisoformat(text.upper())
+    if moment.tzinfo is None:
+        raise ValueError("a time needs an offset, such as Z or +01:00")
+    return UnixMs((moment - _EPOCH) // _MILLISECOND)
+
+
+def parse_duration(text: str) -> dt.timedelta:
+    """`5s`, `1.5h`, `24h`, `5d`, `0s`; raises ValueError."""
+    match = _DURATION.fullmatch(text.strip())
+    if not match:
+        raise ValueError(f"{text!r} is not a duration such as 500ms, 5s, 30m, 2h or 5d")
+    return dt.timedelta(seconds=float(match[1]) * _UNITS_S[match[2]])
+
+
+def format_duration(duration: dt.timedelta) -> str:
+    """The shortest spelling that `parse_duration` reads back."""
+    seconds = duration.total_seconds()
+    for unit in ("d", "h", "m", "s"):
+        if seconds and seconds % _UNITS_S[unit] == 0:
+            return f"{seconds / _UNITS_S[unit]:g}{unit}"
+    return f"{seconds:g}s"

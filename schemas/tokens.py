@@ -1,0 +1,92 @@
+"""API access tokens and their callbacks, as everybody but the store sees them.
+
+A token's state is derived from its dates and switches, so no background job has to move it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from schemas.event_types import EventType
+from schemas.ids import CallbackId, TokenId
+from schemas.permissions import Permission
+from schemas.times import UnixMs
+
+
+class TokenState(StrEnum):
+    SCHEDULED = "scheduled"
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+class CallbackState(StrEnum):
+    """`failing` and `disabled` come with the circuit breaker."""
+
+    HEALTHY = "healthy"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class DatedSecret:
+    """A secret and when it stops to count: None for the current one, set for one that is being rotated out."""
+
+    value: bytes = field(repr=False)
+    until: UnixMs | None = None
+
+    def lives(self, now: UnixMs) -> bool:
+        return self.until is None or now < self.until
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """One URL of one token for one event type. Header values are secrets: sent to the receiver, never shown."""
+
+    id: CallbackId
+    token_id: TokenId
+    type: EventType
+    url: str
+    enabled: bool
+    headers: Mapping[str, str] = field(repr=False)
+
+    @property
+    def state(self) -> CallbackState:
+        return CallbackState.HEALTHY if self.enabled else CallbackState.OFF
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """`channels` None means all, empty means none. Secret lists run from oldest to newest."""
+
+    id: TokenId
+    name: str
+    hint: str
+    created_at: UnixMs
+    activates_at: UnixMs
+    expires_at: UnixMs | None
+    revoked_at: UnixMs | None
+    enabled: bool
+    permissions: frozenset[Permission]
+    channels: frozenset[str] | None
+    callbacks: Mapping[EventType, Callback]
+    last_used_at: UnixMs | None
+    hashes: tuple[DatedSecret, ...] = field(repr=False)
+    signing_keys: tuple[DatedSecret, ...] = field(repr=False)
+
+    def state(self, now: UnixMs) -> TokenState:
+        """Activation is inclusive, expiration exclusive."""
+        if self.revoked_at is not None:
+            return TokenState.REVOKED
+        if self.expires_at is not None and now >= self.expires_at:
+            return TokenState.EXPIRED
+        if not self.enabled:
+            return TokenState.SUSPENDED
+        return TokenState.SCHEDULED if now < self.activates_at else TokenState.ACTIVE
+
+    def sees(self, channel_id: str) -> bool:
+        return self.channels is None or channel_id in self.channels
+
+    def live_signing_keys(self, now: UnixMs) -> list[bytes]:
+        """During a rotation more than one: each signs."""
+        return [key.value for key in self.signing_keys if key.lives(now)]

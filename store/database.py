@@ -1,0 +1,131 @@
+"""The database: connections, transactions, and what its errors mean to us.
+
+`Database.read()` and `.write()` give a connection inside a transaction. Every call ends within `timeout_s`: a silent
+database is noticed, and raises `StoreUnavailable`. On SQLite one writer at a time, by a lock of ours (its own waits by sleeping).
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+from sqlalchemy.engine import Connection
+
+from schemas.errors import StoreRefused, StoreUnavailable, UsageError
+from schemas.times import UnixMs
+
+__all__ = ["Connection", "Database"]
+
+_RETRYABLE_CLASSES = ("08", "53", "55", "57", "40")  # connection, resources, lock not available, operator intervention, rollback
+STORE_TIMEOUT_S = 5.0
+"""Longer: a silent database is noticed later, and more stands still with it. Shorter: a busy one is taken for a dead one."""
+
+
+class Database:
+    """One database, by SQLAlchemy URL. Thread-safe; connects when first used."""
+
+    def __init__(self, url: str, *, pool_size: int = 8, timeout_s: float = STORE_TIMEOUT_S):
+        self.url = sa.make_url(url)
+        self.dialect = self.url.get_backend_name()
+        if self.dialect not in ("sqlite", "postgresql"):
+            raise UsageError(f"RINGBACK_DATABASE_URL: {self.dialect} is not supported: use sqlite:///… or postgresql+psycopg://…")
+        self.engine = _sqlite_engine(self.url, timeout_s) if self.dialect == "sqlite" else _postgres_engine(self.url, pool_size, timeout_s)
+        self._writing = threading.Lock() if self.dialect == "sqlite" else contextlib.nullcontext()
+        self._listeners: dict[str, list[Callable[[], None]]] = {}
+        self._rung = threading.local()
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads. Raises StoreUnavailable, StoreRefused."""
+        with _translated(), self.engine.connect() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction, committed at the end of the block. Raises StoreUnavailable, StoreRefused."""
+        with self._writing, _translated(), self.engine.connect() as connection:
+            if self.dialect == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            self._rung.names = []
+            yield connection
+            connection.commit()
+        for name in self._rung.names:
+            for listener in self._listeners.get(name, ()):
+                listener()
+
+    def now(self, connection: Connection) -> UnixMs:
+        """The store's clock: leases of all processes run by it."""
+        if self.dialect == "sqlite":  # the database is in this process: so is its clock
+            return UnixMs(time.time_ns() // 1_000_000)
+        return UnixMs(connection.scalar(sa.text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)")))
+
+    def ring(self, connection: Connection, name: str) -> None:
+        """When this transaction commits, wake whoever listens for `name`: in this process, and on PostgreSQL in others."""
+        if self.dialect == "postgresql":
+            connection.execute(sa.text("SELECT pg_notify(:channel, '')"), {"channel": f"ringback_{name}"})
+        else:
+            self._rung.names.append(name)
+
+    def on_ring(self, name: str, listener: Callable[[], None]) -> None:
+        """Call `listener`, from whatever thread, after each commit that rang. `store.doorbell` does so for PostgreSQL."""
+        self._listeners.setdefault(name, []).append(listener)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _sqlite_engine(url: sa.URL, timeout_s: float) -> sa.Engine:
+    engine = sa.create_engine(url, connect_args={"timeout": timeout_s, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions are ours: pysqlite would begin late and deferred
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")  # 202 means durable: a commit is on disk
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    return engine
+
+
+def _postgres_engine(url: sa.URL, pool_size: int, timeout_s: float) -> sa.Engine:
+    ms = int(timeout_s * 1000)
+    return sa.create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=timeout_s,
+        pool_use_lifo=True,
+        connect_args={
+            "connect_timeout": max(2, int(timeout_s)),
+            "options": f"-c statement_timeout={ms} -c lock_timeout={ms} -c idle_in_transaction_session_timeout={4 * ms}",
+            "tcp_user_timeout": ms,  # a silent peer: unanswered data ends the connection
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "application_name": "ringback",
+        },
+    )
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """SQLAlchemy's and the drivers' errors as ours: try again, or do not."""
+    try:
+        yield
+    except exc.TimeoutError as error:
+        raise StoreUnavailable("no database connection became free in time") from error
+    except exc.DBAPIError as error:
+        raise _meaning(error) from error
+
+
+def _meaning(error: exc.DBAPIError) -> Exception:
+    state = getattr(error.orig, "sqlstate", None)
+    text = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+    if error.connection_invalidated or isinstance(error, exc.InterfaceError) or (state or "")[:2] in _RETRYABLE_CLASSES:
+        return StoreUnavailable(f"the database does not answer: {text}")
+    if state is None and isinstance(error, exc.OperationalError):
+        return StoreUnavailable(f"the database does not answer: {text}")
+    return StoreRefused(f"the database refuses this: {text}")

@@ -1,0 +1,1 @@
+"""Alembic migrations, from nothing to now, alike on SQLite and PostgreSQL."""
