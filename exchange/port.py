@@ -58,6 +58,9 @@ class Source(Protocol):
         """At most `limit` messages, oldest first; theirs until given up or the process dies. Runs in a store thread,
         inside the transaction that claims them."""
 
+    def put_back(self, messages: Sequence[Message]) -> None:
+        """The transaction that took these failed: `take` is to give them again. Nothing to do where that undid the taking."""
+
     def forget(self, connection: Connection, receipts: Sequence[object]) -> None:
         """Inside the transaction that settled them, in a store thread."""
 
@@ -66,6 +69,12 @@ class Source(Protocol):
 
     async def bury(self, message: Message, reason: str) -> None:
         """Put a message that is no event among the dead letters; durable when it returns, then the message is given up."""
+
+    def pause(self) -> None:
+        """Hold no message while the store is away for long: they go back to where they came from. Idempotent."""
+
+    def resume(self) -> None:
+        """The store is back. Idempotent."""
 
     def connected(self) -> bool: ...
 

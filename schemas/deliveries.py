@@ -4,6 +4,7 @@ The transition table below is the whole truth; whoever settles a delivery asks `
 """
 
 from enum import StrEnum
+from math import inf
 
 import msgspec
 
@@ -91,11 +92,14 @@ def next_state(state: DeliveryState, move: Move) -> DeliveryState:
         raise IllegalMove(f"a delivery that is {state} cannot be {move}") from None
 
 
-class Delivery(msgspec.Struct, frozen=True):
-    """One event for one callback, as a dispatcher holds it while it works on it.
+class Delivery(msgspec.Struct, frozen=True, eq=False):
+    """One event for one callback, as a dispatcher holds it while it works on it. Equal only to itself: the same delivery
+    may be in hand twice, once by itself and once because somebody asked for an attempt.
 
     `lease` is the number under which it is held: 0 for a first attempt that has no row yet. `failures` counts the automatic
-    attempts that failed so far. `attempt_id` is set when somebody asked for this very attempt (manual, test).
+    attempts that failed so far; `number` is that of the coming attempt, whatever triggered the earlier ones. `attempt_id` is
+    set when somebody asked for this very attempt (manual, test). `start_by_s` is the last moment (`time.monotonic`) at which
+    its attempt may start and still end within the lease.
     """
 
     event_id: EventId
@@ -108,12 +112,19 @@ class Delivery(msgspec.Struct, frozen=True):
     created_at: UnixMs
     lease: int = 0
     failures: int = 0
+    number: int = 1
     trigger: Trigger = Trigger.FIRST
     attempt_id: AttemptId | None = None
+    start_by_s: float = inf
 
     @property
     def key(self) -> tuple[EventId, CallbackId]:
         return self.event_id, self.callback_id
+
+    @property
+    def asked_for(self) -> bool:
+        """Whether this is an attempt of its own, beside the automatic ones: its failure is only recorded."""
+        return self.attempt_id is not None
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -133,3 +144,31 @@ class Attempt(msgspec.Struct, frozen=True):
     request_headers: dict[str, str]
     response_body: bytes
     retry_after_s: float | None = None
+
+
+class Settlement(msgspec.Struct, frozen=True):
+    """What is to be written of a delivery: an outcome, a lease, or that somebody else should take it.
+
+    `state` None leaves the row as it is (an attempt that was asked for and failed). `due_in_s` counts from the writing, by the
+    store's clock; None when the delivery is settled. `leased`: `due_in_s` is the end of the lease of who writes this.
+    """
+
+    delivery: Delivery
+    state: DeliveryState | None
+    reason: str | None = None
+    due_in_s: float | None = None
+    leased: bool = False
+    failures: int = 0
+    attempt: Attempt | None = None
+
+
+def given_back(delivery: Delivery) -> Settlement:
+    """Due now, for whoever can: this process did not get to it, or may not send it at present."""
+    if delivery.asked_for:  # beside the automatic attempts: its request comes due again by itself, the row is not ours to move
+        return Settlement(delivery, None)
+    return Settlement(delivery, DeliveryState.PENDING, due_in_s=0.0, failures=delivery.failures)
+
+
+def leased(delivery: Delivery, lease_s: float) -> Settlement:
+    """In flight here: nobody else is to try it before the lease ends."""
+    return Settlement(delivery, DeliveryState.PENDING, due_in_s=lease_s, leased=True, failures=delivery.failures)

@@ -91,7 +91,8 @@ def parse_batch(body: bytes) -> list[Event]:
         raise _invalid(error, "") from None
     if not 1 <= len(raw_events) <= MAX_BATCH:
         raise InvalidEvent([Fault(f"a batch holds 1 to {MAX_BATCH} events, this one {len(raw_events)}", "/events")])
-    events, faults = [], []
+    events: list[Event] = []
+    faults: list[Fault] = []
     for index, raw in enumerate(raw_events):
         try:
             events.append(_parse(bytes(raw), f"/events/{index}", None, id_required=False))

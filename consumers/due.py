@@ -1,0 +1,146 @@
+"""Due rows: retries, spilled deliveries, those of a crashed dispatcher, and attempts that somebody asked for.
+
+Taken only as far as a lane has a free slot for them, each under a lease. Woken by a doorbell, and by a poll as safety net.
+"""
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from consumers.hand import Hand
+from consumers.intake import START_WITHIN_S
+from consumers.matching import Directory
+from schemas.deliveries import Delivery
+from schemas.errors import StoreRefused, StoreUnavailable
+from schemas.ids import CallbackId
+from schemas.reports import Observer
+from schemas.times import UnixMs, now_ms
+from schemas.tokens import Callback, Token, TokenState
+from store import due
+from store.database import Connection, Database
+
+POLL_S = 0.25
+"""A retry may start this much late. Shorter: more queries of an idle database."""
+
+CATCH_UP_S = 3.0
+"""After the store was away: how long whoever kept outcomes in memory has to write them before lapsed leases are taken."""
+
+_REQUESTED_LIMIT = 20
+
+
+class _Work(msgspec.Struct, frozen=True):
+    """What of the due callbacks may be taken, and what will never be sent."""
+
+    limits: dict[CallbackId, int]
+    dead: dict[CallbackId, str]
+
+
+class DueTaker:
+    """One loop; `wake` may be called from any thread."""
+
+    def __init__(self, database: Database, directory: Directory, hand: Hand, observer: Observer, lease_s: float):
+        self._database, self._directory, self._hand, self._observer = database, directory, hand, observer
+        self._lease_ms = int(lease_s * 1000)
+        self._thread = ThreadPoolExecutor(1, "due")
+        self._woken = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._lapsed_from_s = 0.0
+        self._away = False
+        self._stopping = False
+        self._stopped = asyncio.Event()
+        database.on_ring("due", self.wake)
+
+    def wake(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._woken.set)
+
+    async def stop(self) -> None:
+        """Take no more; what was just taken is in hand when this returns."""
+        self._stopping = True
+        self._woken.set()
+        await self._stopped.wait()
+
+    async def run(self) -> None:
+        """Until `stop`."""
+        while not self._stopping:
+            try:
+                more = await self._take_some()
+            except (StoreUnavailable, StoreRefused) as error:
+                more = False
+                self._store_away(error)
+            if not more:
+                await self._nap()
+        self._stopped.set()
+
+    async def _nap(self) -> None:
+        try:
+            async with asyncio.timeout(POLL_S):
+                await self._woken.wait()
+        except TimeoutError:
+            return  # the poll
+        finally:
+            self._woken.clear()
+
+    async def _take_some(self) -> bool:
+        """Whether there was something, so that there may be more."""
+        if not self._hand.is_roomy:
+            return False
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._thread, self._find)
+        work = self._sort(found)
+        if work.dead:  # before anything is cancelled for good: the newest that the store knows
+            await loop.run_in_executor(self._thread, self._directory.refresh)
+            work = self._sort(found)
+        taken, cancelled = await loop.run_in_executor(self._thread, self._take, work)
+        self._store_is_back()
+        start_by_s = time.monotonic() + START_WITHIN_S
+        self._hand.pick_up(msgspec.structs.replace(delivery, start_by_s=start_by_s) for delivery in taken)
+        return bool(taken or cancelled)
+
+    def _find(self) -> list[CallbackId]:
+        with self._database.read() as connection:
+            return due.callbacks_with_due(connection, self._database.now(connection))
+
+    def _sort(self, callback_ids: list[CallbackId]) -> _Work:
+        """On the event loop: which of them can be called now, and how often. Held ones are simply left."""
+        work, now = _Work({}, {}), now_ms()
+        for callback_id in callback_ids:
+            found = self._directory.callback(callback_id)
+            if reason := _never(found, now):
+                work.dead[callback_id] = reason
+            elif _sendable(found, now) and (free := self._hand.dispatcher.free_repeat_slots(callback_id)) > 0:
+                work.limits[callback_id] = free
+        return work
+
+    def _take(self, work: _Work) -> tuple[list[Delivery], int]:
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            cancelled = sum(due.cancel(connection, callback_id, reason, now) for callback_id, reason in work.dead.items())
+            taken = due.take_requested(connection, _REQUESTED_LIMIT, now, self._lease_ms)
+            taken += due.take(connection, work.limits, now, self._lease_ms, lapsed=time.monotonic() >= self._lapsed_from_s)
+        if any(self._directory.callback(delivery.callback_id) is None for delivery in taken):
+            self._directory.refresh()  # a callback may be tested the moment it is made
+        return taken, cancelled
+
+    def _store_away(self, error: Exception) -> None:
+        if not self._away:
+            self._away = True
+            self._observer.note("retries wait for the store", reason=str(error))
+
+    def _store_is_back(self) -> None:
+        if self._away:
+            self._away = False
+            self._lapsed_from_s = time.monotonic() + CATCH_UP_S
+
+
+def _never(found: tuple[Token, Callback] | None, now: UnixMs) -> str | None:
+    """Why this callback will never be called again."""
+    if found is None:
+        return "the callback was deleted"
+    return {TokenState.REVOKED: "the token was revoked", TokenState.EXPIRED: "the token has expired"}.get(found[0].state(now))
+
+
+def _sendable(found: tuple[Token, Callback] | None, now: UnixMs) -> bool:
+    return found is not None and found[0].state(now) is TokenState.ACTIVE and found[1].enabled

@@ -1,0 +1,40 @@
+"""From a message to a claim: is it an event, and which callbacks may see it? Pure but for the directory's memory."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from exchange.port import Message
+from schemas.event_types import EventType
+from schemas.events import Event, parse_event
+from schemas.ids import CallbackId, TokenId
+from schemas.times import UnixMs
+from schemas.tokens import Callback, Token, TokenState
+from store.claims import Claim
+
+_MATCHED = frozenset({TokenState.ACTIVE, TokenState.SUSPENDED})
+"""Suspended tokens and callbacks that are off match too: their deliveries are held, so that nothing vanishes (rule 11)."""
+
+
+class Directory(Protocol):
+    """Which callbacks may see events of a type and channel, whatever their state."""
+
+    def match(self, kind: EventType, channel_id: str) -> Iterable[tuple[Token, Callback]]: ...
+    def callback(self, callback_id: CallbackId) -> tuple[Token, Callback] | None: ...
+    def refresh(self) -> None:
+        """Learn now what has changed in the store. Blocks; raises StoreUnavailable."""
+
+
+def read(message: Message, directory: Directory, now: UnixMs) -> tuple[Claim, dict[CallbackId, TokenId]]:
+    """The claim that this message makes, and whose its callbacks are. Raises InvalidEvent."""
+    event = parse_event(message.body, message_id=message.message_id, id_required=True)
+    owners = match(event, directory, now)
+    accepted_at = message.accepted_at or now
+    claim = Claim(event, accepted_at, message.accepted_at is None, tuple(owners), event.webhook_body(accepted_at))
+    return claim, owners
+
+
+def match(event: Event, directory: Directory, now: UnixMs) -> dict[CallbackId, TokenId]:
+    """The callbacks that this event is for, and their tokens."""
+    return {
+        callback.id: token.id for token, callback in directory.match(event.type, event.facts.channel_id) if token.state(now) in _MATCHED
+    }

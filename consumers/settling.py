@@ -1,0 +1,142 @@
+"""The settler: writes what was found out, in bulk, and only then gives the messages up.
+
+A batch is what came while the one before was being written. While the store is away everything waits here, in order, and is
+written first when it is back (rule 10); intake pauses meanwhile because the hand is full.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
+from consumers.parcel import Parcel
+from exchange.port import Source
+from schemas.deliveries import SETTLED, DeliveryState, Settlement
+from schemas.errors import StoreRefused, StoreUnavailable
+from schemas.reports import AttemptReport, Observer
+from schemas.times import now_ms
+from store import settling
+from store.database import Database
+
+BATCH = 500
+"""Settlements per transaction. PostgreSQL gains little beyond; larger ones keep callers waiting longer for one commit."""
+
+_Receipts = dict[Source, list[object]]
+
+
+class Settler:
+    """One settlement in flight. `on_settled` is called after each, on the event loop."""
+
+    def __init__(self, database: Database, observer: Observer):
+        self._database, self._observer = database, observer
+        self._thread = ThreadPoolExecutor(1, "settle")
+        self._waiting: list[tuple[Settlement, Parcel | None]] = []
+        self._some = asyncio.Event()
+        self._writing = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.on_settled: Callable[[], None] = lambda: None
+
+    def add(self, settlement: Settlement, parcel: Parcel | None) -> None:
+        """Have it written; `parcel` is the message that this settlement releases, if any."""
+        self._waiting.append((settlement, parcel))
+        self._some.set()
+        self._idle.clear()
+
+    @property
+    def backlog(self) -> int:
+        return len(self._waiting) + self._writing
+
+    async def run(self) -> None:
+        """Until cancelled, which is safe when `flushed` has returned."""
+        while await self._some.wait():
+            batch, self._waiting[:BATCH] = self._waiting[:BATCH], []
+            self._writing = len(batch)
+            await self._settle(batch)
+            self._writing = 0
+            if not self._waiting:
+                self._some.clear()
+                self._idle.set()
+            self.on_settled()
+
+    async def flushed(self) -> None:
+        """Until everything that was added is written and acknowledged."""
+        await self._idle.wait()
+
+    async def _settle(self, batch: Sequence[tuple[Settlement, Parcel | None]]) -> None:
+        settlements = [settlement for settlement, _ in batch]
+        finished = _finished(batch)
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(StoreUnavailable),
+            wait=wait_random_exponential(multiplier=0.05, max=1),
+            before_sleep=self._tell,
+        ):
+            with attempt:
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._write, settlements, finished)
+        for source, receipts in finished.items():
+            source.acknowledge(receipts)
+        self._report(settlements)
+
+    def _write(self, settlements: Sequence[Settlement], finished: _Receipts) -> None:
+        """In the settling thread. A refusal costs attempts their details, never a delivery its outcome."""
+        try:
+            self._write_all(settlements, finished)
+        except StoreRefused as error:
+            self._observer.note("settlement refused", reason=str(error), settlements=len(settlements))
+            for one in settlements:
+                self._write_one(one)
+            self._write_all((), finished)
+
+    def _write_one(self, settlement: Settlement) -> None:
+        try:
+            self._write_all((settlement,), {})
+        except StoreRefused as error:
+            self._observer.note("attempt not recorded", delivery=settlement.delivery.key, reason=str(error))
+            bare = Settlement(settlement.delivery, settlement.state, settlement.reason, settlement.due_in_s, failures=settlement.failures)
+            self._write_all((bare,), {})
+
+    def _write_all(self, settlements: Sequence[Settlement], finished: _Receipts) -> None:
+        with self._database.write() as connection:
+            settling.settle(connection, settlements, self._database.now(connection))
+            for source, receipts in finished.items():
+                source.forget(connection, receipts)
+
+    def _tell(self, state: RetryCallState) -> None:
+        if state.attempt_number == 1:
+            self._observer.note("settling waits for the store", reason=str(state.outcome and state.outcome.exception()))
+
+    def _report(self, settlements: Sequence[Settlement]) -> None:
+        now = now_ms()
+        reports = [_attempt_report(s, now) for s in settlements if s.attempt]
+        if reports:
+            self._observer.attempted(reports)
+        for one in settlements:
+            if one.state in SETTLED:
+                self._observer.settled(one.delivery.type, one.state)
+
+
+def _finished(batch: Sequence[tuple[Settlement, Parcel | None]]) -> _Receipts:
+    """The receipts of the messages whose last delivery is in this batch, by their source."""
+    finished: _Receipts = defaultdict(list)
+    for _, parcel in batch:
+        if parcel is not None:
+            parcel.open -= 1
+            if parcel.open == 0:
+                finished[parcel.source].append(parcel.receipt)
+    return finished
+
+
+def _attempt_report(settlement: Settlement, now: int) -> AttemptReport:
+    delivery, attempt = settlement.delivery, settlement.attempt
+    assert attempt is not None
+    prompt = attempt.number == 1 and delivery.lease == 0 and not delivery.asked_for
+    return AttemptReport(
+        delivery=delivery,
+        attempt=attempt,
+        state=settlement.state or DeliveryState.PENDING,
+        first_attempt_delay_s=(attempt.started_at - delivery.accepted_at) / 1000 if prompt else None,
+        end_to_end_s=(now - delivery.accepted_at) / 1000 if settlement.state is DeliveryState.DELIVERED else None,
+        next_attempt_in_s=settlement.due_in_s,
+    )

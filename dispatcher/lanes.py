@@ -1,0 +1,108 @@
+"""Lanes: one per callback, so that a hanging one costs only itself. Pure bookkeeping; the dispatcher starts the attempts.
+
+A lane has `concurrency` slots. First attempts never wait behind repeats: these may use a share of the slots only. Of one
+conversation, one delivery at a time is on its way, so that its events arrive in order while none fails.
+"""
+
+from collections import OrderedDict, deque
+
+from schemas.deliveries import Delivery, Trigger
+
+REPEAT_SHARE = 4
+"""Repeats may use one slot in this many (at least one), and one start in this many while first attempts wait. Smaller: a
+backlog of retries drains faster, new events wait longer."""
+
+
+class Lane:
+    """The deliveries of one callback that are in this process's hands."""
+
+    __slots__ = (
+        "_behind", "_concurrency", "_first", "_firsts_in_a_row", "_flying", "_flying_repeats", "_full_since_s", "_repeat_slots", "_repeats",
+    )  # fmt: skip
+
+    def __init__(self, concurrency: int):
+        self._concurrency = concurrency
+        self._repeat_slots = max(1, concurrency // REPEAT_SHARE)
+        self._first: OrderedDict[Delivery, None] = OrderedDict()
+        self._repeats: OrderedDict[Delivery, None] = OrderedDict()
+        self._behind: dict[str, deque[Delivery]] = {}
+        self._flying = 0
+        self._flying_repeats = 0
+        self._firsts_in_a_row = 0
+        self._full_since_s: float | None = None
+
+    def add(self, delivery: Delivery) -> None:
+        """Queue it, or let it wait behind the one of its conversation that is here already."""
+        behind = self._behind.get(delivery.conversation_id)
+        if behind is not None:
+            behind.append(delivery)
+            return
+        self._behind[delivery.conversation_id] = deque()
+        self._queue(delivery)[delivery] = None
+
+    def next(self, now_s: float) -> Delivery | None:
+        """The delivery whose attempt starts now, taking a slot; None when there is none, or no slot for it."""
+        if self._flying >= self._concurrency:
+            if self._full_since_s is None:
+                self._full_since_s = now_s
+            return None
+        repeat = self._repeats and self._flying_repeats < self._repeat_slots
+        if repeat and (not self._first or self._firsts_in_a_row >= REPEAT_SHARE - 1):
+            delivery, _ = self._repeats.popitem(last=False)
+            self._firsts_in_a_row = 0
+        elif self._first:
+            delivery, _ = self._first.popitem(last=False)
+            self._firsts_in_a_row += 1
+        else:
+            return None
+        self._flying += 1
+        self._flying_repeats += delivery.trigger is not Trigger.FIRST
+        return delivery
+
+    def done(self, delivery: Delivery) -> None:
+        """Its attempt ended: the slot is free, and the next of its conversation may go."""
+        self._flying -= 1
+        self._flying_repeats -= delivery.trigger is not Trigger.FIRST
+        if not self._first:
+            self._full_since_s = None
+        self._let_next_go(delivery)
+
+    def withdraw(self, delivery: Delivery) -> bool:
+        """Take back a delivery whose attempt has not started; False when it has."""
+        queue = self._queue(delivery)
+        if delivery in queue:
+            del queue[delivery]
+            self._let_next_go(delivery)
+            return True
+        behind = self._behind.get(delivery.conversation_id)
+        if behind and delivery in behind:
+            behind.remove(delivery)
+            return True
+        return False
+
+    def stuck_for_s(self, now_s: float) -> float:
+        """How long all slots have been taken while first attempts wait."""
+        return 0.0 if self._full_since_s is None else now_s - self._full_since_s
+
+    @property
+    def free_repeat_slots(self) -> int:
+        return self._repeat_slots - self._flying_repeats - len(self._repeats)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._behind
+
+    def waits_behind(self, delivery: Delivery) -> bool:
+        """Whether it waits for another delivery of its conversation."""
+        return delivery in self._behind.get(delivery.conversation_id, ())
+
+    def _queue(self, delivery: Delivery) -> OrderedDict[Delivery, None]:
+        return self._first if delivery.trigger is Trigger.FIRST else self._repeats
+
+    def _let_next_go(self, delivery: Delivery) -> None:
+        behind = self._behind[delivery.conversation_id]
+        if behind:
+            following = behind.popleft()
+            self._queue(following)[following] = None
+        else:
+            del self._behind[delivery.conversation_id]

@@ -1,0 +1,44 @@
+"""From a delivery to the request on the wire: headers, signature, and what of it may be remembered."""
+
+import time
+from collections.abc import Sequence
+
+from dispatcher.sender import Request
+from dispatcher.signer import sign
+from schemas.deliveries import Delivery, Trigger
+from schemas.tokens import Callback, Token
+from schemas.times import now_ms
+
+_ANNOUNCED = frozenset({Trigger.MANUAL, Trigger.RECOVER, Trigger.TEST})
+
+
+class Route:
+    """What is the same for every attempt at one callback, put together once. Belongs to one state of the directory."""
+
+    __slots__ = ("callback", "hidden", "lines", "token")
+
+    def __init__(self, token: Token, callback: Callback, user_agent: str):
+        self.token, self.callback = token, callback
+        self.lines = ["content-type: application/json", f"user-agent: {user_agent}", *(f"{k}: {v}" for k, v in callback.headers.items())]
+        self.hidden = dict.fromkeys(callback.headers, "***")
+
+    def is_of(self, token: Token, callback: Callback) -> bool:
+        return self.token is token and self.callback is callback
+
+    def request(self, delivery: Delivery) -> tuple[Request, dict[str, str]]:
+        """The request, and its own headers as they are recorded: without the values that the administrator gave."""
+        timestamp = int(time.time())
+        own = {
+            "webhook-id": delivery.event_id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": sign(self._keys(), delivery.event_id, timestamp, delivery.body),
+            "ringback-attempt": str(delivery.number),
+        }
+        if delivery.trigger in _ANNOUNCED:
+            own["ringback-trigger"] = delivery.trigger.value
+        lines = [*self.lines, *(f"{name}: {value}" for name, value in own.items())]
+        return Request(self.callback.url, lines, delivery.body), own | self.hidden
+
+    def _keys(self) -> Sequence[bytes]:
+        keys = self.token.signing_keys
+        return [keys[0].value] if len(keys) == 1 else self.token.live_signing_keys(now_ms())

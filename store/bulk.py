@@ -1,0 +1,81 @@
+"""Many rows in one statement, the fast way of each database. The one place where the two differ for writes.
+
+PostgreSQL takes one array per column (a third of the processor time of a VALUES list), SQLite the driver's `executemany`.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.engine import Connection
+
+Row = Mapping[str, Any]
+
+def insert(connection: Connection, table: sa.Table, rows: Sequence[Row], upsert: "Upsert | None" = None) -> None:
+    """Insert rows that all have the same keys; on a primary key already there, do nothing, or what `upsert` says.
+
+    The rows must not hold one key twice (PostgreSQL refuses to touch a row twice), and should be in key order (no deadlocks).
+    """
+    if not rows:
+        return
+    names = tuple(rows[0])
+    if connection.dialect.name == "postgresql":
+        connection.execute(_postgres(table, names, upsert), _columns(names, rows))
+    else:
+        connection.execute(_sqlite(table, names, upsert), list(rows))
+
+
+def insert_new(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> set[str]:
+    """Insert those whose `id` is not there yet, and say which those were."""
+    if not rows:
+        return set()
+    names = tuple(rows[0])
+    if connection.dialect.name == "postgresql":
+        statement = _postgres(table, names, None).returning(table.c.id)
+        return set(connection.scalars(statement, _columns(names, rows)))
+    # One writer at a time, so nobody comes between the look and the insert.
+    ids = [row["id"] for row in rows]
+    there = set(connection.scalars(sa.select(table.c.id).where(table.c.id.in_(ids))))
+    new = [row for row in rows if row["id"] not in there]
+    if new:
+        connection.execute(_sqlite(table, names, None), new)
+    return {row["id"] for row in new}
+
+
+class Upsert:
+    """What to do with a row that is already there. Compared by identity: make each one once, at module level."""
+
+    def __init__(self, columns: Sequence[str], where: sa.ColumnElement[bool], keep_if_null: Sequence[str] = ()):
+        self.columns, self.where, self.keep_if_null = tuple(columns), where, frozenset(keep_if_null)
+
+    def values(self, table: sa.Table, excluded: Any) -> dict[str, Any]:
+        return {c: sa.func.coalesce(excluded[c], table.c[c]) if c in self.keep_if_null else excluded[c] for c in self.columns}
+
+
+def _columns(names: Sequence[str], rows: Sequence[Row]) -> dict[str, list[Any]]:
+    return {name: [row[name] for row in rows] for name in names}
+
+
+@lru_cache(maxsize=64)
+def _postgres(table: sa.Table, names: tuple[str, ...], upsert: Upsert | None) -> Any:
+    arrays = [sa.func.unnest(sa.bindparam(name, type_=ARRAY(table.c[name].type))) for name in names]
+    statement = postgres_insert(table).from_select(list(names), sa.select(*arrays), include_defaults=False)
+    return _resolved(statement, table, upsert)
+
+
+@lru_cache(maxsize=64)
+def _sqlite(table: sa.Table, names: tuple[str, ...], upsert: Upsert | None) -> Any:
+    statement = sqlite_insert(table).values({name: sa.bindparam(name) for name in names})
+    return _resolved(statement, table, upsert)
+
+
+def _resolved(statement: Any, table: sa.Table, upsert: Upsert | None) -> Any:
+    if upsert is None:
+        return statement.on_conflict_do_nothing()
+    return statement.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns), set_=upsert.values(table, statement.excluded), where=upsert.where
+    )

@@ -1,0 +1,85 @@
+"""Settling: what was found out about deliveries is written in bulk (rules 3, 6 and 7 of the architecture).
+
+An outcome applies only under the lease it was made with; an answer (`delivered`) always counts.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from schemas.deliveries import DeliveryState, Settlement
+from schemas.times import UnixMs
+from store import bulk
+from store.database import Connection
+from store.tables import attempts, deliveries, requested_attempts
+
+_excluded = sa.table("excluded", sa.column("state"), sa.column("lease"))
+_UPSERT = bulk.Upsert(
+    ("state", "reason", "due_at", "leased", "failures", "status_code", "outcome"),
+    where=sa.or_(
+        _excluded.c.state == DeliveryState.DELIVERED.value,
+        sa.and_(deliveries.c.state == DeliveryState.PENDING.value, deliveries.c.lease == _excluded.c.lease),
+    ),
+    keep_if_null=("status_code", "outcome"),
+)
+
+
+def settle(connection: Connection, settlements: Sequence[Settlement], now: UnixMs) -> None:
+    """Write deliveries and attempts, and forget the requests that were carried out."""
+    final: dict[tuple[str, str], Settlement] = {}
+    for one in settlements:
+        if one.state is not None and _outweighs(one, final.get(one.delivery.key)):
+            final[one.delivery.key] = one
+    bulk.insert(connection, deliveries, [_delivery_row(final[key], now) for key in sorted(final)], _UPSERT)
+    made = sorted((s for s in settlements if s.attempt), key=lambda s: (s.delivery.key, s.attempt.id if s.attempt else ""))
+    bulk.insert(connection, attempts, [_attempt_row(s) for s in made])
+    requested = [s.delivery.attempt_id for s in settlements if s.delivery.attempt_id and (s.attempt or s.state is not None)]
+    if requested:
+        connection.execute(sa.delete(requested_attempts).where(requested_attempts.c.id.in_(requested)))
+
+
+def _outweighs(one: Settlement, other: Settlement | None) -> bool:
+    """Of two settlements of one delivery in a batch, an answer wins, else the higher lease, else the later."""
+    if other is None or one.state is DeliveryState.DELIVERED:
+        return True
+    return other.state is not DeliveryState.DELIVERED and one.delivery.lease >= other.delivery.lease
+
+
+def _delivery_row(settlement: Settlement, now: UnixMs) -> bulk.Row:
+    delivery, attempt = settlement.delivery, settlement.attempt
+    assert settlement.state is not None
+    return {
+        "event_id": delivery.event_id,
+        "callback_id": delivery.callback_id,
+        "token_id": delivery.token_id,
+        "type": delivery.type.value,
+        "state": settlement.state.value,
+        "reason": settlement.reason,
+        "created_at": delivery.created_at,
+        "due_at": None if settlement.due_in_s is None else now + int(settlement.due_in_s * 1000),
+        "leased": settlement.leased,
+        "lease": delivery.lease,
+        "failures": settlement.failures,
+        "status_code": attempt.status_code if attempt else None,
+        "outcome": attempt.outcome.value if attempt else None,
+    }
+
+
+def _attempt_row(settlement: Settlement) -> bulk.Row:
+    delivery, attempt = settlement.delivery, settlement.attempt
+    assert attempt is not None
+    return {
+        "event_id": delivery.event_id,
+        "callback_id": delivery.callback_id,
+        "id": attempt.id,
+        "number": attempt.number,
+        "trigger": attempt.trigger.value,
+        "started_at": attempt.started_at,
+        "duration_ms": attempt.duration_ms,
+        "outcome": attempt.outcome.value,
+        "status_code": attempt.status_code,
+        "error": attempt.error,
+        "request_headers": msgspec.json.encode(attempt.request_headers),
+        "response_body": attempt.response_body,
+    }
