@@ -18,6 +18,7 @@
     ├── InvalidEvent             a message that is no event: its faults by JSON pointer
     ├── StoreUnavailable         the database does not answer: try again
     ├── StoreRefused             the database refuses this data: trying again is useless
+    ├── SecretUnreadable         what was encrypted cannot be opened with the keys that are set
     ├── ExchangeUnavailable      neither broker nor outbox took the message
     └── UsageError               wrong settings or arguments: one line, exit 2
 """
@@ -52,6 +53,10 @@ class StoreUnavailable(RingbackError):
 
 class StoreRefused(RingbackError):
     """The database refuses the data itself (SQLSTATE 22 and 23): a repetition would be refused again."""
+
+
+class SecretUnreadable(RingbackError):
+    """An encrypted column that none of the secret keys opens, or that was moved to another row. Never names the secret."""
 
 
 class ExchangeUnavailable(RingbackError):

@@ -41,7 +41,12 @@ def token_hint(token: str) -> str:
 
 
 def new_signing_secret() -> str:
-    return _SIGNING_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+    return signing_secret_text(secrets.token_bytes(32))
+
+
+def signing_secret_text(key: bytes) -> str:
+    """The inverse of `signing_key`."""
+    return _SIGNING_PREFIX + base64.b64encode(key).decode()
 
 
 def signing_key(secret: str) -> bytes:

@@ -94,6 +94,8 @@ deliveries = Table(
         "ix_deliveries_undelivered",
         "state",
         "created_at",
+        "event_id",
+        "callback_id",
         postgresql_where=text("state <> 'delivered'"),
         sqlite_where=text("state <> 'delivered'"),
     ),

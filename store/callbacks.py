@@ -1,0 +1,68 @@
+"""Callbacks of tokens: put, deleted, found. A callback keeps its id while its URL changes, so its deliveries stay its own.
+
+Called by the API and the command line; whether a URL may be a target was judged before.
+"""
+
+import sqlalchemy as sa
+
+from schemas.errors import NotFound
+from schemas.event_types import EventType
+from schemas.ids import TokenId, new_callback_id
+from schemas.times import UnixMs
+from schemas.token_fields import CallbackFields
+from schemas.tokens import Callback, Token
+from store.cancelling import cancel_open, cancel_rest
+from store.database import Connection, Database
+from store.tables import callbacks
+from store.token_rows import lock_token, read_token, seal_headers
+from store.vault import Vault
+
+CALLBACK_DELETED = "callback deleted"
+
+
+class Callbacks:
+    """The callbacks of one database. Raises NotFound, Conflict (revoked); StoreUnavailable and SecretUnreadable anywhere."""
+
+    def __init__(self, database: Database, vault: Vault):
+        self._database, self._vault = database, vault
+
+    def get(self, token_id: TokenId, kind: EventType) -> tuple[Token, Callback]:
+        with self._database.read() as connection:
+            token = read_token(connection, self._vault, token_id)
+        return token, _owned(token, kind)
+
+    def put(self, token_id: TokenId, kind: EventType, fields: CallbackFields, now: UnixMs) -> Callback:
+        with self._database.write() as connection:
+            put_callback(connection, self._vault, lock_token(connection, self._vault, token_id), kind, fields, now)
+            return _owned(read_token(connection, self._vault, token_id), kind)
+
+    def delete(self, token_id: TokenId, kind: EventType) -> int:
+        """Cancels its open deliveries. Returns how many."""
+        with self._database.write() as connection:
+            callback_id = _owned(lock_token(connection, self._vault, token_id), kind).id
+            connection.execute(sa.delete(callbacks).where(callbacks.c.id == callback_id))
+            cancelled = cancel_open(connection, [callback_id], CALLBACK_DELETED)
+        return cancel_rest(self._database, cancelled, CALLBACK_DELETED)[callback_id]
+
+
+def put_callback(connection: Connection, vault: Vault, token: Token, kind: EventType, fields: CallbackFields, now: UnixMs) -> None:
+    """Insert or change one of a token that this transaction has locked."""
+    known = token.callbacks.get(kind)
+    callback_id = known.id if known else new_callback_id()
+    columns: dict[str, object] = {"url": fields.url}
+    if fields.enabled is not None or not known:
+        columns["enabled"] = fields.enabled is not False
+    if fields.headers is not None or not known:
+        columns["headers"] = seal_headers(vault, callback_id, fields.headers or {})
+    if known:
+        connection.execute(sa.update(callbacks).where(callbacks.c.id == callback_id).values(columns))
+        return
+    identity = {"id": callback_id, "token_id": token.id, "type": kind.value, "created_at": now}
+    connection.execute(sa.insert(callbacks).values(identity | columns))
+
+
+def _owned(token: Token, kind: EventType) -> Callback:
+    try:
+        return token.callbacks[kind]
+    except KeyError:
+        raise NotFound(f"the token has no callback for {kind}") from None

@@ -1,0 +1,152 @@
+"""The directory: every token and callback in memory, never more than a second behind the store (rule 9).
+
+A thread polls the version, on a connection of its own so that a busy pool cannot make it late, and loads the tokens that
+changed. While the store is away it keeps what it last knew and says so. Shared by the API's threads and a dispatcher.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import sqlalchemy as sa
+
+from schemas.errors import StoreUnavailable
+from schemas.event_types import EventType
+from schemas.ids import CallbackId, TokenId
+from schemas.reports import Observer
+from schemas.secrets import is_token, token_hash
+from schemas.times import UnixMs
+from schemas.tokens import Token
+from store.database import Connection, Database
+from store.snapshot import Match, Snapshot
+from store.tables import directory_version, tokens
+from store.token_rows import TokenRow, read_tokens
+from store.usage import Usage
+from store.vault import Vault
+
+POLL_S = 0.25
+"""Longer: a change takes longer to hold, and one slow poll makes us stale. Shorter: more queries that find nothing."""
+
+FRESH_S = 0.7
+"""With the time that an attempt takes to start it keeps "no attempt later than a second after a revocation"."""
+
+_PAGE = 1000  # tokens a query, so that the first load of very many stays below the statement timeout
+_REMEMBERED = 10_000  # digests known to be nobody's
+
+
+class Directory:
+    """`start` once, `close` at the end. All methods may be called from any thread."""
+
+    def __init__(self, database: Database, vault: Vault, observer: Observer, clock: Callable[[], float] = time.monotonic):
+        self.usage = Usage(database)
+        self._own = Database(database.url.render_as_string(hide_password=False), pool_size=1)
+        self._vault, self._observer, self._clock = vault, observer, clock
+        self.snapshot = Snapshot()
+        self._version = -1
+        self._polling = threading.Lock()
+        self._began_at_s = float("-inf")  # of the last good poll, by our clock
+        self._away = False
+        self._nobodys: dict[bytes, None] = {}
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._poll_for_ever, name="ringback-directory", daemon=True)
+
+    def start(self) -> None:
+        """Load what there is and keep it up to date from now on. An absent store is no error: it is awaited."""
+        self._poll_quietly()
+        self._thread.start()
+        self.usage.start()
+
+    def close(self) -> None:
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.usage.close()
+        self._own.close()
+
+    def fresh(self) -> bool:
+        """Whether an attempt may start by what we know: false once the last good poll began too long ago."""
+        return self._clock() - self._began_at_s <= FRESH_S
+
+    def match(self, kind: EventType, channel_id: str) -> list[Match]:
+        return self.snapshot.match(kind, channel_id)
+
+    def callback(self, callback_id: CallbackId) -> Match | None:
+        return self.snapshot.callback(callback_id)
+
+    def token(self, token_id: TokenId) -> Token | None:
+        return self.snapshot.token(token_id)
+
+    def holder(self, secret: str, now: UnixMs) -> Token | None:
+        """The token with this secret, in whatever state; None for nobody's.
+
+        One that we do not know may be new: the store is asked before it is refused. Raises StoreUnavailable while it cannot be.
+        Garbage cannot hammer the store: it fails the checksum, a digest found to be nobody's is remembered (secrets are made
+        by us, at random: it will not become somebody's), and threads that ask at once share one poll.
+        """
+        digest = token_hash(secret)
+        found = self.snapshot.by_hash(digest, now)
+        if found is not None or digest in self._nobodys or not is_token(secret):
+            return found
+        self.refresh()
+        found = self.snapshot.by_hash(digest, now)
+        if found is None:
+            self._remember(digest)
+        return found
+
+    def refresh(self) -> None:
+        """Know everything that was committed before this call. Raises StoreUnavailable, at once while the store is away."""
+        asked_s = self._clock()
+        with self._polling:
+            if self._began_at_s >= asked_s:
+                return
+            if self._away:
+                raise StoreUnavailable("the directory of tokens cannot be read just now")
+            self._poll()
+
+    def _remember(self, digest: bytes) -> None:
+        if len(self._nobodys) >= _REMEMBERED:
+            self._nobodys = {}
+        self._nobodys[digest] = None
+
+    def _poll_for_ever(self) -> None:
+        while not self._stopped.wait(POLL_S):
+            self._poll_quietly()
+
+    def _poll_quietly(self) -> None:
+        """A poll that failed leaves everything as it was; the next one comes anyway. Said once, and again when it is over."""
+        try:
+            with self._polling:
+                self._poll()
+        except Exception as error:  # whatever it is: a thread that ended here would stop every attempt until a restart
+            if not self._away:
+                self._observer.note("directory_away", reason=str(error))
+            self._away = True
+        else:
+            if self._away:
+                self._observer.note("directory_back")
+            self._away = False
+
+    def _poll(self) -> None:
+        began_s = self._clock()
+        with self._own.read() as connection:
+            version = connection.scalar(sa.select(directory_version.c.version)) or 0
+            if version != self._version:
+                self._load(connection, version)
+        self._began_at_s = began_s
+
+    def _load(self, connection: Connection, version: int) -> None:
+        changed: list[Token] = []
+        seen = self._version
+        while rows := _changed_rows(connection, seen, everything=self._version < 0):
+            changed += read_tokens(connection, self._vault, rows)
+            seen = rows[-1].version
+        self.snapshot = self.snapshot.changed(changed)
+        self._version = max(version, seen)
+
+
+def _changed_rows(connection: Connection, after: int, *, everything: bool) -> Sequence[TokenRow]:
+    """The next tokens by version. What was revoked before we started can do nothing any more and is left out."""
+    statement = sa.select(tokens).where(tokens.c.version > after).order_by(tokens.c.version).limit(_PAGE)
+    if everything:
+        statement = statement.where(tokens.c.revoked_at.is_(None))
+    return connection.execute(statement).all()

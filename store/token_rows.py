@@ -1,0 +1,111 @@
+"""Rows of tokens and callbacks as schemas' shapes, and back. Called by the store's token modules and the directory."""
+
+import base64
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from schemas.errors import Conflict, NotFound
+from schemas.event_types import EventType
+from schemas.ids import CallbackId, TokenId
+from schemas.permissions import Permission
+from schemas.times import UnixMs
+from schemas.tokens import Callback, DatedSecret, Token
+from store.database import Connection
+from store.tables import callbacks, directory_version, tokens
+from store.vault import Place, Vault
+
+TokenRow = sa.Row[Any]
+
+_decode_keys = msgspec.json.Decoder(list[tuple[str, int | None]]).decode
+_decode_texts = msgspec.json.Decoder(list[str]).decode
+_decode_headers = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def raise_version(connection: Connection) -> int:
+    """The next directory version. Its row stays locked until the commit, so versions become visible in their order."""
+    statement = sa.update(directory_version).values(version=directory_version.c.version + 1).returning(directory_version.c.version)
+    return int(connection.execute(statement).scalar_one())
+
+
+def read_token(connection: Connection, vault: Vault, token_id: TokenId) -> Token:
+    """Raises NotFound, SecretUnreadable."""
+    rows = connection.execute(sa.select(tokens).where(tokens.c.id == token_id)).all()
+    if not rows:
+        raise NotFound(f"there is no token {token_id}")
+    return read_tokens(connection, vault, rows)[0]
+
+
+def lock_token(connection: Connection, vault: Vault, token_id: TokenId) -> Token:
+    """The token, for changing it or its callbacks: stamped with a new version. Raises NotFound, and Conflict when revoked.
+
+    The version's row is locked first, so all changes queue at one place and cannot deadlock.
+    """
+    version = raise_version(connection)
+    token = read_token(connection, vault, token_id)
+    if token.revoked_at is not None:
+        raise Conflict("a revoked token cannot be changed: it was revoked for good")
+    connection.execute(sa.update(tokens).where(tokens.c.id == token_id).values(version=version))
+    return token
+
+
+def read_tokens(connection: Connection, vault: Vault, rows: Sequence[TokenRow]) -> list[Token]:
+    """The tokens of these rows with their callbacks. Raises SecretUnreadable."""
+    owned: defaultdict[str, list[TokenRow]] = defaultdict(list)
+    for row in connection.execute(sa.select(callbacks).where(callbacks.c.token_id.in_([row.id for row in rows]))):
+        owned[row.token_id].append(row)
+    return [_token(row, owned[row.id], vault) for row in rows]
+
+
+def seal_signing_keys(vault: Vault, token_id: TokenId, keys: Sequence[DatedSecret]) -> bytes:
+    spelled = [(base64.b64encode(key.value).decode(), key.until) for key in keys]
+    return vault.seal(msgspec.json.encode(spelled), Place("tokens", "signing_secrets", token_id))
+
+
+def seal_headers(vault: Vault, callback_id: CallbackId, headers: Mapping[str, str]) -> bytes:
+    return vault.seal(msgspec.json.encode(headers), Place("callbacks", "headers", callback_id))
+
+
+def texts(values: frozenset[str] | frozenset[Permission]) -> str:
+    """As the columns `permissions` and `channels` hold them: sorted, so that equal sets are equal rows."""
+    return msgspec.json.encode(sorted(values)).decode()
+
+
+def _token(row: TokenRow, callback_rows: Sequence[TokenRow], vault: Vault) -> Token:
+    owned = [_callback(callback, vault) for callback in callback_rows]
+    return Token(
+        id=TokenId(row.id),
+        name=row.name,
+        hint=row.hint,
+        created_at=UnixMs(row.created_at),
+        activates_at=UnixMs(row.activates_at),
+        expires_at=row.expires_at,
+        revoked_at=row.revoked_at,
+        enabled=row.enabled,
+        permissions=frozenset(map(Permission, _decode_texts(row.permissions))),
+        channels=None if row.channels is None else frozenset(_decode_texts(row.channels)),
+        callbacks={callback.type: callback for callback in owned},
+        last_used_at=row.last_used_at,
+        hashes=_hashes(row),
+        signing_keys=_signing_keys(row, vault),
+    )
+
+
+def _hashes(row: TokenRow) -> tuple[DatedSecret, ...]:
+    current = DatedSecret(bytes(row.secret_hash))
+    if row.previous_hash is None:
+        return (current,)
+    return DatedSecret(bytes(row.previous_hash), row.previous_until), current
+
+
+def _signing_keys(row: TokenRow, vault: Vault) -> tuple[DatedSecret, ...]:
+    opened = _decode_keys(vault.open(bytes(row.signing_secrets), Place("tokens", "signing_secrets", row.id)))
+    return tuple(DatedSecret(base64.b64decode(key), None if until is None else UnixMs(until)) for key, until in opened)
+
+
+def _callback(row: TokenRow, vault: Vault) -> Callback:
+    headers = _decode_headers(vault.open(bytes(row.headers), Place("callbacks", "headers", row.id)))
+    return Callback(CallbackId(row.id), TokenId(row.token_id), EventType(row.type), row.url, row.enabled, headers)

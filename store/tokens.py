@@ -1,0 +1,140 @@
+"""Tokens: made, read, changed, revoked, and their secrets replaced. Each change is one transaction that raises the
+directory's version, so every process knows of it within a second.
+
+Secrets leave here once, as text, when they are made; the signing secret can be shown again. Called by the API and the
+command line.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from schemas.errors import Fault, Invalid
+from schemas.event_types import EventType
+from schemas.ids import TokenId, new_token_id
+from schemas.secrets import new_signing_secret, new_token, signing_key, signing_secret_text, token_hash, token_hint
+from schemas.times import UnixMs
+from schemas.token_fields import CallbackFields, TokenFields
+from schemas.tokens import DatedSecret, Token
+from store.callbacks import put_callback
+from store.cancelling import cancel_open, cancel_rest
+from store.database import Connection, Database
+from store.tables import tokens
+from store.token_rows import lock_token, raise_version, read_token, seal_signing_keys, texts
+from store.vault import Vault
+
+MAX_OVERLAP = dt.timedelta(days=7)
+"""How long a replaced secret may live on. Longer: one that leaked stays useful longer."""
+
+TOKEN_REVOKED = "token revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class NewSecrets:
+    """A token just made or regenerated. `signing_secret` is None when it is still the one it was."""
+
+    token: Token
+    secret: str = field(repr=False)
+    signing_secret: str | None = field(default=None, repr=False)
+
+
+class Tokens:
+    """The tokens of one database. Raises NotFound, Conflict, Invalid; StoreUnavailable and SecretUnreadable anywhere."""
+
+    def __init__(self, database: Database, vault: Vault):
+        self._database, self._vault = database, vault
+
+    def create(self, fields: TokenFields, callbacks: Mapping[EventType, CallbackFields], now: UnixMs) -> NewSecrets:
+        _require(fields)
+        token_id, secret, signing_secret = new_token_id(), new_token(), new_signing_secret()
+        keys = [DatedSecret(signing_key(signing_secret))]
+        row = {
+            "id": token_id,
+            "hint": token_hint(secret),
+            "secret_hash": token_hash(secret),
+            "signing_secrets": seal_signing_keys(self._vault, token_id, keys),
+            "created_at": now,
+        }
+        with self._database.write() as connection:
+            connection.execute(sa.insert(tokens).values(row | _columns(fields) | {"version": raise_version(connection)}))
+            token = read_token(connection, self._vault, token_id)
+            for kind, callback in callbacks.items():
+                put_callback(connection, self._vault, token, kind, callback, now)
+            return NewSecrets(read_token(connection, self._vault, token_id), secret, signing_secret)
+
+    def get(self, token_id: TokenId) -> Token:
+        with self._database.read() as connection:
+            return read_token(connection, self._vault, token_id)
+
+    def change(self, token_id: TokenId, edit: Callable[[TokenFields], TokenFields]) -> Token:
+        """`edit` sees the fields as they are under the lock, so that two changes at once do not undo each other."""
+        with self._database.write() as connection:
+            fields = edit(TokenFields.of(lock_token(connection, self._vault, token_id)))
+            _require(fields)
+            return self._update(connection, token_id, _columns(fields))
+
+    def revoke(self, token_id: TokenId, now: UnixMs) -> dict[EventType, int]:
+        """For good: cancels every open delivery. Returns how many by type; revoking again does nothing."""
+        with self._database.write() as connection:
+            version = raise_version(connection)
+            token = read_token(connection, self._vault, token_id)
+            if token.revoked_at is not None:
+                return {}
+            connection.execute(sa.update(tokens).where(tokens.c.id == token_id).values(revoked_at=now, version=version))
+            cancelled = cancel_open(connection, [callback.id for callback in token.callbacks.values()], TOKEN_REVOKED)
+        totals = cancel_rest(self._database, cancelled, TOKEN_REVOKED)
+        return {kind: totals[callback.id] for kind, callback in token.callbacks.items()}
+
+    def regenerate(self, token_id: TokenId, overlap: dt.timedelta, now: UnixMs) -> NewSecrets:
+        """A new secret; the one before goes on for `overlap`, any older one ends now."""
+        until = now + _milliseconds(overlap)
+        secret = new_token()
+        with self._database.write() as connection:
+            current = lock_token(connection, self._vault, token_id).hashes[-1].value
+            changed: dict[str, Any] = {"secret_hash": token_hash(secret), "hint": token_hint(secret)}
+            changed |= {"previous_hash": current if overlap else None, "previous_until": until if overlap else None}
+            return NewSecrets(self._update(connection, token_id, changed), secret)
+
+    def rotate_signing_secret(self, token_id: TokenId, overlap: dt.timedelta, now: UnixMs) -> str:
+        """A new signing secret; those that live sign beside it for at most `overlap`."""
+        until = UnixMs(now + _milliseconds(overlap))
+        made = new_signing_secret()
+        with self._database.write() as connection:
+            known = lock_token(connection, self._vault, token_id).signing_keys
+            ending = [DatedSecret(key.value, UnixMs(min(until, key.until or until))) for key in known if overlap and key.lives(now)]
+            keys = [*ending, DatedSecret(signing_key(made))]
+            self._update(connection, token_id, {"signing_secrets": seal_signing_keys(self._vault, token_id, keys)})
+        return made
+
+    def signing_secret(self, token_id: TokenId) -> str:
+        """The current one, as text."""
+        return signing_secret_text(self.get(token_id).signing_keys[-1].value)
+
+    def _update(self, connection: Connection, token_id: TokenId, columns: Mapping[str, object]) -> Token:
+        connection.execute(sa.update(tokens).where(tokens.c.id == token_id).values(columns))
+        return read_token(connection, self._vault, token_id)
+
+
+def _require(fields: TokenFields) -> None:
+    if faults := fields.faults():
+        raise Invalid("the token cannot be like this", faults=faults)
+
+
+def _columns(fields: TokenFields) -> dict[str, object]:
+    return {
+        "name": fields.name,
+        "activates_at": fields.activates_at,
+        "expires_at": fields.expires_at,
+        "enabled": fields.enabled,
+        "permissions": texts(fields.permissions),
+        "channels": None if fields.channels is None else texts(fields.channels),
+    }
+
+
+def _milliseconds(overlap: dt.timedelta) -> int:
+    if not dt.timedelta(0) <= overlap <= MAX_OVERLAP:
+        raise Invalid("the overlap cannot be like this", faults=[Fault("an overlap is 0s to 7d", "/overlap")])
+    return overlap // dt.timedelta(milliseconds=1)
