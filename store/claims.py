@@ -74,7 +74,8 @@ def _secure_deliveries(connection: Connection, event_ids: Sequence[EventId], now
     """Rows for the deliveries of these events that have none: of the callbacks matched at first and not deleted since."""
     stored = connection.execute(sa.select(events.c.id, events.c.type, events.c.callbacks).where(events.c.id.in_(event_ids))).all()
     wanted = {callback for row in stored for callback in row.callbacks.split()}
-    known = dict(connection.execute(sa.select(callbacks.c.id, callbacks.c.token_id).where(callbacks.c.id.in_(wanted))).tuples().all())
+    owners = connection.execute(sa.select(callbacks.c.id, callbacks.c.token_id).where(callbacks.c.id.in_(wanted)))
+    known = {row.id: row.token_id for row in owners}
     rows = [
         {
             "event_id": row.id,

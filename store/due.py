@@ -130,8 +130,9 @@ def cancel(connection: Connection, callback_id: CallbackId, reason: str, now: Un
         sa.update(deliveries)
         .where(deliveries.c.callback_id == callback_id, deliveries.c.event_id.in_(_once(chosen)))
         .values(state=DeliveryState.CANCELLED.value, reason=reason, due_at=None, leased=False)
+        .returning(deliveries.c.event_id)
     )
-    return connection.execute(statement).rowcount
+    return len(connection.execute(statement).all())  # SQLite's driver counts no rows of an UPDATE that begins with WITH
 
 
 def void_leases(database: Database) -> None:

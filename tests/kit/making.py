@@ -1,0 +1,77 @@
+"""Values for tests: a valid event, a claim, a delivery, each with the fields that the test does not care about filled in."""
+
+import json
+
+from schemas.deliveries import Attempt, Delivery, Outcome, Trigger
+from schemas.event_types import EventType
+from schemas.events import Event, parse_event
+from schemas.ids import AttemptId, CallbackId, EventId, TokenId, new_attempt_id
+from schemas.times import UnixMs, now_ms
+from store.claims import Claim
+
+CALLBACK = CallbackId("a" * 16)
+TOKEN = TokenId("tok_1")
+
+
+def message_body(event_id: str = "evt_1", text: str = "hello", conversation: str = "cnv_1", **envelope: object) -> bytes:
+    """A `message.received` event as a backend posts it."""
+    data = {
+        "message": {"id": "msg_1", "conversation_id": conversation, "content": {"type": "text", "text": text}},
+        "channel": {"id": "chn_1", "kind": "whatsapp"},
+        "customer": {"id": "cus_1"},
+    }
+    return json.dumps({"id": event_id, "type": "message.received", "data": data} | envelope).encode()
+
+
+def an_event(event_id: str = "evt_1", text: str = "hello", **envelope: object) -> Event:
+    return parse_event(message_body(event_id, text, **envelope))
+
+
+def a_claim(event_id: str = "evt_1", *callbacks: str, text: str = "hello", accepted_at: int = 1_000) -> Claim:
+    event = an_event(event_id, text)
+    return Claim(event, UnixMs(accepted_at), False, tuple(CallbackId(c) for c in callbacks), event.webhook_body(UnixMs(accepted_at)))
+
+
+def a_delivery(
+    event_id: str = "evt_1",
+    callback_id: str = CALLBACK,
+    *,
+    conversation: str = "cnv_1",
+    lease: int = 0,
+    failures: int = 0,
+    number: int = 1,
+    trigger: Trigger = Trigger.FIRST,
+    attempt_id: str | None = None,
+    start_by_s: float = float("inf"),
+) -> Delivery:
+    return Delivery(
+        event_id=EventId(event_id),
+        callback_id=CallbackId(callback_id),
+        token_id=TOKEN,
+        type=EventType.MESSAGE_RECEIVED,
+        conversation_id=conversation,
+        body=b"{}",
+        accepted_at=UnixMs(1_000),
+        created_at=UnixMs(2_000),
+        lease=lease,
+        failures=failures,
+        number=number,
+        trigger=trigger,
+        attempt_id=AttemptId(attempt_id) if attempt_id else None,
+        start_by_s=start_by_s,
+    )
+
+
+def an_attempt(outcome: Outcome = Outcome.DELIVERED, status_code: int | None = 200, number: int = 1, error: str | None = None) -> Attempt:
+    return Attempt(
+        id=new_attempt_id(),
+        number=number,
+        trigger=Trigger.FIRST,
+        started_at=now_ms(),
+        duration_ms=3,
+        outcome=outcome,
+        status_code=status_code,
+        error=error,
+        request_headers={"webhook-id": "evt_1"},
+        response_body=b"ok",
+    )
