@@ -7,7 +7,7 @@ still in flight after a second becomes a leased row, one that could not start be
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from consumers.parcel import Parcel
@@ -50,8 +50,8 @@ class _Holding:
 class Hand:
     """Between intake and dispatcher on one side and the settler on the other; all on the event loop's thread."""
 
-    def __init__(self, settler: Settler, observer: Observer, lease_s: float):
-        self._settler, self._observer, self._lease_s = settler, observer, lease_s
+    def __init__(self, settler: Settler, observer: Observer, lease_s: float, clock: Callable[[], float] = time.monotonic):
+        self._settler, self._observer, self._lease_s, self._clock = settler, observer, lease_s, clock
         self._dispatcher: Dispatching | None = None
         self._held: dict[Delivery, _Holding] = {}
         self._young: deque[_Holding] = deque()
@@ -70,7 +70,7 @@ class Hand:
 
     def pick_up(self, deliveries: Iterable[Delivery], parcel: Parcel | None = None) -> None:
         """Take responsibility for deliveries, of one message or of rows under lease, and hand them to the dispatcher."""
-        now_s = time.monotonic()
+        now_s = self._clock()
         for delivery in deliveries:
             holding = _Holding(delivery, parcel, now_s)
             self._held[delivery] = holding
@@ -93,7 +93,7 @@ class Hand:
 
     def tick(self) -> None:
         """Lose patience with what is too old. Called every `TICK_S`."""
-        now_s = time.monotonic()
+        now_s = self._clock()
         still_young: list[_Holding] = []
         while self._young and now_s - self._young[0].taken_s >= PATIENCE_S:
             holding = self._young.popleft()

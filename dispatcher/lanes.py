@@ -43,7 +43,7 @@ class Lane:
     def next(self, now_s: float) -> Delivery | None:
         """The delivery whose attempt starts now, taking a slot; None when there is none, or no slot for it."""
         if self._flying >= self._concurrency:
-            if self._full_since_s is None:
+            if self._full_since_s is None and self._first:
                 self._full_since_s = now_s
             return None
         repeat = self._repeats and self._flying_repeats < self._repeat_slots
