@@ -1,0 +1,75 @@
+"""Fixtures of the whole suite: private RabbitMQ and PostgreSQL nodes, and databases with our tables.
+
+Nodes start when a test first asks for one, once per worker process. A service that is not installed fails the tests that
+need it: skipping them would look like passing.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from store import tables
+from store.database import Database
+from tests.kit.postgres import Postgres
+from tests.kit.rabbit import Rabbit
+
+
+@pytest.fixture(scope="session")
+def rabbit_node() -> Iterator[Rabbit]:
+    """The worker's node. Ask for `rabbit`, which is up and empty."""
+    node = Rabbit()
+    yield node
+    node.close()
+
+
+@pytest.fixture
+def rabbit(rabbit_node: Rabbit) -> Rabbit:
+    """A node that is up and holds nothing of ours, whatever the test before did to it."""
+    rabbit_node.thaw()
+    if not rabbit_node.running:
+        rabbit_node.start()
+    rabbit_node.clear()
+    return rabbit_node
+
+
+@pytest.fixture(scope="session")
+def postgres_node() -> Iterator[Postgres]:
+    """The worker's node. Ask for `postgres`, which is up."""
+    node = Postgres()
+    yield node
+    node.close()
+
+
+@pytest.fixture
+def postgres(postgres_node: Postgres) -> Postgres:
+    """A node that is up, whatever the test before did to it."""
+    if not postgres_node.running:
+        postgres_node.start()
+    return postgres_node
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of this test's own, empty: on SQLite and on PostgreSQL in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/ringback.db"
+    node: Postgres = request.getfixturevalue("postgres")
+    return node.fresh_database()
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A database with our tables and the row of the directory's version."""
+    made = Database(database_url)
+    lay_tables(made)
+    yield made
+    made.close()
+
+
+def lay_tables(database: Database) -> None:
+    """Today's schema in one go; the migrations have tests of their own."""
+    tables.metadata.create_all(database.engine)
+    with database.write() as connection:
+        connection.execute(sa.insert(tables.directory_version).values(one=1, version=0))

@@ -1,0 +1,83 @@
+"""A PostgreSQL node of the tests' own, from Debian's package: its own port and folder.
+
+The system's own cluster, if one runs, is never touched. A missing package is an error that says what to install.
+"""
+
+import atexit
+import itertools
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+import psycopg
+
+from tests.kit.waiting import free_port
+
+_numbers = itertools.count(1)
+
+
+class Postgres:
+    """One node, made by `initdb`; run as user postgres when we are root, which `initdb` refuses to be."""
+
+    def __init__(self) -> None:
+        installed = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+        assert installed, "no PostgreSQL here: apt-get install postgresql"
+        self._bin = installed[-1].parent
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ringback-postgres-"))
+        self.port = free_port()
+        self.running = False
+        atexit.register(self.close)
+        if os.getuid() == 0:
+            shutil.chown(self.dir, "postgres", "postgres")
+        self._make()
+
+    @property
+    def url(self) -> str:
+        """SQLAlchemy's address of the node's own database, `ringback`."""
+        return self._url("ringback")
+
+    def start(self) -> None:
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.dir} -c max_connections=200 -c fsync=off"
+        self._run("pg_ctl", "-D", f"{self.dir}/data", "-l", f"{self.dir}/log", "-w", "-o", options, "start")
+        self.running = True
+
+    def stop(self, mode: str = "immediate") -> None:
+        """`immediate` is a crash, `fast` says goodbye. What was committed is there after `start`."""
+        self._run("pg_ctl", "-D", f"{self.dir}/data", "-m", mode, "-w", "stop")
+        self.running = False
+
+    def fresh_database(self) -> str:
+        """The address of a new, empty database."""
+        name = f"test_{next(_numbers)}"
+        with psycopg.connect(self._url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return self._url(name)
+
+    def close(self) -> None:
+        if not self.dir.exists():
+            return
+        if self.running:
+            self.stop()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def _make(self) -> None:
+        password = self.dir / "password"
+        password.write_text("ringback")
+        password.chmod(0o644)
+        access = ("-U", "ringback", "--pwfile", str(password), "-A", "scram-sha-256")
+        self._run("initdb", "-D", f"{self.dir}/data", *access, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+        self.start()
+        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "ringback", "ringback")
+
+    def _url(self, database: str) -> str:
+        return f"postgresql+psycopg://ringback:ringback@127.0.0.1:{self.port}/{database}"
+
+    def _run(self, program: str, *args: str) -> None:
+        command = ["env", "PGPASSWORD=ringback", str(self._bin / program), *args]
+        if os.getuid() == 0:
+            command = ["runuser", "-u", "postgres", "--", *command]
+        with (self.dir / "commands").open("a+") as out:  # a file: pg_ctl's server would keep a pipe open for ever
+            done = subprocess.run(command, stdout=out, stderr=out, cwd=self.dir, timeout=90, check=False)
+        assert done.returncode == 0, f"{program}: {(self.dir / 'commands').read_text()[-800:]}"

@@ -1,0 +1,52 @@
+"""Waiting for a condition, with a limit: no test ever sleeps to hope.
+
+Called by the tests and by the private nodes of this kit.
+"""
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+_Value = TypeVar("_Value")
+_EVERY_S = 0.02
+
+
+def wait_for(what: str, condition: Callable[[], _Value], limit_s: float = 10) -> _Value:
+    """The condition's first true value. A socket that refuses counts as "not yet".
+
+    Raises AssertionError naming `what` when the limit has passed.
+    """
+    end = time.monotonic() + limit_s
+    while True:
+        if value := _tried(condition):
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {limit_s:g} s: {what}")
+        time.sleep(_EVERY_S)
+
+
+async def eventually(what: str, condition: Callable[[], _Value], limit_s: float = 10) -> _Value:
+    """`wait_for` on a running event loop, which goes on meanwhile."""
+    end = time.monotonic() + limit_s
+    while True:
+        if value := _tried(condition):
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {limit_s:g} s: {what}")
+        await asyncio.sleep(_EVERY_S)
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _tried(condition: Callable[[], _Value]) -> _Value | None:
+    try:
+        return condition()
+    except OSError:
+        return None
