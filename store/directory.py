@@ -117,7 +117,7 @@ class Directory:
         try:
             with self._polling:
                 self._poll()
-        except Exception as error:  # whatever it is: a thread that ended here would stop every attempt until a restart
+        except Exception as error:  # noqa: BLE001 - whatever it is: a thread that ended here would stop every attempt until a restart
             if not self._away:
                 self._observer.note("directory_away", reason=str(error))
             self._away = True

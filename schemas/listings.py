@@ -1,0 +1,86 @@
+"""What lists and single looks show of events and deliveries: read from the store, put into JSON by the API and the command line."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import msgspec
+
+from schemas.deliveries import Attempt, DeliveryState, Outcome
+from schemas.event_types import EventType
+from schemas.ids import CallbackId, DeliveryId, EventId, TokenId, delivery_id
+from schemas.times import UnixMs
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list. `next_cursor` asks for the one after it; None on the last."""
+
+    rows: list[T]
+    next_cursor: str | None
+
+
+class ListedDelivery(msgspec.Struct, frozen=True):
+    """A delivery as people see it: `held` derived, `url` None once its callback is deleted.
+
+    `next_attempt_at` is None while an attempt is under way, while it is held, and when it is settled. `status_code` and
+    `outcome` are those of the last attempt.
+    """
+
+    event_id: EventId
+    callback_id: CallbackId
+    token_id: TokenId
+    url: str | None
+    type: EventType
+    state: DeliveryState
+    reason: str | None
+    next_attempt_at: UnixMs | None
+    created_at: UnixMs
+    status_code: int | None = None
+    outcome: Outcome | None = None
+
+    @property
+    def id(self) -> DeliveryId:
+        return delivery_id(self.event_id, self.callback_id)
+
+
+class DeliveryDetail(msgspec.Struct, frozen=True):
+    """A delivery with its attempts, oldest first."""
+
+    delivery: ListedDelivery
+    attempts: list[Attempt]
+
+
+class ListedEvent(msgspec.Struct, frozen=True):
+    """An event with its deliveries. `conflicts` counts how often other content came under its id. `body` is what is sent."""
+
+    id: EventId
+    timestamp: UnixMs
+    accepted_at: UnixMs
+    directly: bool
+    conflicts: int
+    body: bytes
+    deliveries: list[ListedDelivery]
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFilter:
+    """Which deliveries a list shows; None: any. `since` is inclusive, `until` exclusive, both by when the delivery was made."""
+
+    token: TokenId | None = None
+    type: EventType | None = None
+    state: DeliveryState | None = None
+    since: UnixMs | None = None
+    until: UnixMs | None = None
+    status_code: int | None = None
+    error: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events a list shows; None: any. `since` is inclusive, `until` exclusive, both by when the event was accepted."""
+
+    type: EventType | None = None
+    since: UnixMs | None = None
+    until: UnixMs | None = None

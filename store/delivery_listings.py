@@ -1,0 +1,178 @@
+"""Deliveries as people see them: lists by any filter, one with its attempts. Reads only; called by the API and the command line.
+
+`held` is nowhere stored (rule 11): an open delivery is held while its callback is off or its token suspended.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from schemas.deliveries import Attempt, DeliveryState, Outcome, Trigger
+from schemas.event_types import EventType
+from schemas.ids import AttemptId, CallbackId, DeliveryId, EventId, TokenId, split_delivery_id
+from schemas.listings import DeliveryDetail, DeliveryFilter, ListedDelivery, Page
+from schemas.times import UnixMs
+from store.database import Connection
+from store.paging import Row, after, page
+from store.tables import attempts, callbacks, deliveries, events, tokens
+
+_KEY = (deliveries.c.created_at, deliveries.c.event_id, deliveries.c.callback_id)
+_held_callbacks = (
+    sa.select(callbacks.c.id)
+    .join(tokens, tokens.c.id == callbacks.c.token_id)
+    .where(sa.or_(callbacks.c.enabled.is_(False), tokens.c.enabled.is_(False)))
+)
+_decode_headers = msgspec.json.Decoder(dict[str, str]).decode
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """What a delivery shows of its callback; `held` says why it holds its open deliveries back, None when it does not."""
+
+    token_id: TokenId
+    type: EventType
+    url: str
+    held: str | None
+
+
+def list_deliveries(connection: Connection, chosen: DeliveryFilter, limit: int, cursor: str | None = None) -> Page[ListedDelivery]:
+    """Newest first. Raises Invalid for a cursor that is none."""
+    rows = connection.execute(page_query(chosen, limit, cursor)).all()
+    return page(rows, limit, lambda row: (row.created_at, row.event_id, row.callback_id), lambda shown: shown_deliveries(connection, shown))
+
+
+def page_query(chosen: DeliveryFilter, limit: int, cursor: str | None) -> sa.Select[Any]:
+    """Of this table alone and in the order of an index, so that it stops reading when the page is full."""
+    conditions = [*_conditions(chosen), *after(_KEY, cursor, descending=True)]
+    return sa.select(deliveries).where(*conditions).order_by(*(column.desc() for column in _KEY)).limit(limit + 1)
+
+
+def get_delivery(connection: Connection, delivery_id: DeliveryId) -> DeliveryDetail | None:
+    key = split_delivery_id(delivery_id)
+    if key is None:
+        return None
+    found = [one for one in deliveries_of(connection, [key[0]])[key[0]] if one.callback_id == key[1]]
+    return DeliveryDetail(found[0], _attempts(connection, *key)) if found else None
+
+
+def get_attempt(connection: Connection, event_id: EventId, callback_id: CallbackId, attempt_id: AttemptId) -> Attempt | None:
+    return next((attempt for attempt in _attempts(connection, event_id, callback_id) if attempt.id == attempt_id), None)
+
+
+def deliveries_of(connection: Connection, event_ids: Sequence[EventId]) -> dict[EventId, list[ListedDelivery]]:
+    """By event. A delivery whose first attempt is still under way has no row yet: it is read off the event's claim."""
+    rows = connection.execute(sa.select(deliveries).where(deliveries.c.event_id.in_(event_ids)).order_by(*_KEY)).all()
+    by_event: dict[EventId, list[ListedDelivery]] = {event_id: [] for event_id in event_ids}
+    for one in shown_deliveries(connection, rows) + _unrecorded(connection, event_ids, rows):
+        by_event[one.event_id].append(one)
+    return by_event
+
+
+def shown_deliveries(connection: Connection, rows: Sequence[Row]) -> list[ListedDelivery]:
+    owners = _owners(connection, {row.callback_id for row in rows})
+    return [_delivery(row, owners.get(row.callback_id)) for row in rows]
+
+
+def _conditions(chosen: DeliveryFilter) -> Iterable[sa.ColumnElement[bool]]:
+    c = deliveries.c
+    equal = ((c.token_id, chosen.token), (c.type, chosen.type), (c.status_code, chosen.status_code), (c.outcome, chosen.error))
+    yield from (column == value for column, value in equal if value is not None)
+    if chosen.since is not None:
+        yield c.created_at >= chosen.since
+    if chosen.until is not None:
+        yield c.created_at < chosen.until
+    if chosen.state is not None:
+        yield from _state_conditions(chosen.state)
+
+
+def _state_conditions(state: DeliveryState) -> Iterable[sa.ColumnElement[bool]]:
+    if state is DeliveryState.DELIVERED:
+        yield deliveries.c.state == state.value
+        return
+    yield deliveries.c.state != sa.literal_column("'delivered'")  # a parameter would not let the partial index be used
+    if state is DeliveryState.HELD:
+        yield deliveries.c.callback_id.in_(_held_callbacks)
+    if state is DeliveryState.PENDING:
+        yield deliveries.c.callback_id.not_in(_held_callbacks)
+    yield deliveries.c.state == (DeliveryState.PENDING.value if state is DeliveryState.HELD else state.value)
+
+
+def _owners(connection: Connection, callback_ids: Iterable[str]) -> dict[str, Owner]:
+    statement = (
+        sa.select(callbacks, tokens.c.enabled.label("token_enabled"))
+        .join(tokens, tokens.c.id == callbacks.c.token_id)
+        .where(callbacks.c.id.in_(sorted(callback_ids)))
+    )
+    return {row.id: Owner(row.token_id, EventType(row.type), row.url, _held(row)) for row in connection.execute(statement)}
+
+
+def _held(row: Row) -> str | None:
+    if not row.enabled:
+        return "callback off"
+    return None if row.token_enabled else "token suspended"
+
+
+def _delivery(row: Row, owner: Owner | None) -> ListedDelivery:
+    held = owner.held if owner and row.due_at is not None else None
+    return ListedDelivery(
+        event_id=EventId(row.event_id),
+        callback_id=CallbackId(row.callback_id),
+        token_id=TokenId(row.token_id),
+        url=owner.url if owner else None,
+        type=EventType(row.type),
+        state=DeliveryState.HELD if held else DeliveryState(row.state),
+        reason=held or row.reason,
+        next_attempt_at=None if held or row.leased else row.due_at,
+        created_at=UnixMs(row.created_at),
+        status_code=row.status_code,
+        outcome=Outcome(row.outcome) if row.outcome else None,
+    )
+
+
+def _unrecorded(connection: Connection, event_ids: Sequence[EventId], rows: Sequence[Row]) -> list[ListedDelivery]:
+    recorded = {(row.event_id, row.callback_id) for row in rows}
+    statement = sa.select(events.c.id, events.c.accepted_at, events.c.callbacks).where(events.c.id.in_(event_ids))
+    missing = [
+        (row, callback_id)
+        for row in connection.execute(statement).all()
+        for callback_id in row.callbacks.split()
+        if (row.id, callback_id) not in recorded
+    ]
+    owners = _owners(connection, {callback_id for _, callback_id in missing})
+    return [_under_way(row, callback_id, owners[callback_id]) for row, callback_id in missing if callback_id in owners]
+
+
+def _under_way(row: sa.Row[str, int, str], callback_id: str, owner: Owner) -> ListedDelivery:
+    return ListedDelivery(
+        event_id=EventId(row.id),
+        callback_id=CallbackId(callback_id),
+        token_id=owner.token_id,
+        url=owner.url,
+        type=owner.type,
+        state=DeliveryState.PENDING,
+        reason=None,
+        next_attempt_at=None,
+        created_at=UnixMs(row.accepted_at),
+    )
+
+
+def _attempts(connection: Connection, event_id: EventId, callback_id: CallbackId) -> list[Attempt]:
+    this = sa.and_(attempts.c.event_id == event_id, attempts.c.callback_id == callback_id)
+    rows = connection.execute(sa.select(attempts).where(this).order_by(attempts.c.started_at, attempts.c.id))
+    return [_attempt(row) for row in rows]
+
+
+def _attempt(row: Row) -> Attempt:
+    return Attempt(
+        id=AttemptId(row.id),
+        number=row.number,
+        trigger=Trigger(row.trigger),
+        started_at=UnixMs(row.started_at),
+        duration_ms=row.duration_ms,
+        outcome=Outcome(row.outcome),
+        status_code=row.status_code,
+        error=row.error,
+        request_headers=_decode_headers(bytes(row.request_headers)),
+        response_body=bytes(row.response_body),
+    )

@@ -1,0 +1,48 @@
+"""Pages by key: each starts where the one before ended, so a page costs the same however deep it lies in the list.
+
+A cursor is the sort key of a page's last row, as opaque text. Rows that come or go meanwhile neither repeat others nor hide them.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+import sqlalchemy as sa
+
+from schemas.errors import Fault, Invalid
+from schemas.listings import Page
+
+T = TypeVar("T")
+Row = sa.Row[Any]
+Key = Sequence[int | str]
+
+
+def after(columns: Sequence[sa.ColumnElement[Any]], cursor: str | None, *, descending: bool) -> list[sa.ColumnElement[bool]]:
+    """The condition that a page starts behind `cursor`; none for the first page. Raises Invalid for a text that is no cursor."""
+    if cursor is None:
+        return []
+    key = sa.tuple_(*_key(cursor, [int if isinstance(column.type, sa.Integer) else str for column in columns]))
+    row = sa.tuple_(*columns)
+    return [row < key if descending else row > key]
+
+
+def page(rows: Sequence[Row], limit: int, key: Callable[[Row], Key], shaped: Callable[[Sequence[Row]], list[T]]) -> Page[T]:
+    """The page of what a query with `limit + 1` gave: one row too many says that there is more."""
+    shown = rows[:limit]
+    return Page(shaped(shown), _cursor(key(shown[-1])) if len(rows) > limit else None)
+
+
+def _cursor(key: Key) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(list(key))).decode().rstrip("=")
+
+
+def _key(cursor: str, types: Sequence[type[int | str]]) -> list[int | str]:
+    try:
+        key = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=list[int | str])
+    except (ValueError, binascii.Error, msgspec.DecodeError):
+        key = []
+    if [type(part) for part in key] != list(types) or any(isinstance(part, int) and part.bit_length() > 63 for part in key):
+        raise Invalid("the cursor is not one of ours", faults=[Fault("a cursor is the next_cursor of the page before", "/cursor")])
+    return key

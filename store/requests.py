@@ -1,0 +1,85 @@
+"""Attempts that somebody asks for: a retry by hand, a test of a callback. A row here, carried out by whatever dispatcher
+takes it; it changes nothing about the automatic attempts. Called by the API and the command line.
+"""
+
+import sqlalchemy as sa
+
+from schemas.deliveries import Attempt, DeliveryState, Trigger
+from schemas.events import Event
+from schemas.ids import AttemptId, CallbackId, EventId, new_attempt_id
+from schemas.times import UnixMs
+from schemas.tokens import Callback
+from store.database import Connection, Database
+from store.delivery_listings import get_attempt
+from store.tables import deliveries, events, requested_attempts
+
+NO_DISPATCHER = "no dispatcher took the test"
+
+
+def request_attempt(database: Database, connection: Connection, event_id: EventId, callback_id: CallbackId, trigger: Trigger) -> AttemptId:
+    """Ask for one attempt now, of a delivery that has a row."""
+    attempt_id = new_attempt_id()
+    row = {"id": attempt_id, "event_id": event_id, "callback_id": callback_id, "trigger": trigger.value, "due_at": database.now(connection)}
+    connection.execute(sa.insert(requested_attempts).values(row))
+    database.ring(connection, "due")
+    return attempt_id
+
+
+def is_recorded(connection: Connection, event_id: EventId, callback_id: CallbackId) -> bool:
+    """Whether the delivery has a row; it has none while its first attempt is under way."""
+    this = sa.and_(deliveries.c.event_id == event_id, deliveries.c.callback_id == callback_id)
+    return connection.scalar(sa.select(sa.exists().where(this))) is True
+
+
+def request_test(database: Database, event: Event, callback: Callback, now: UnixMs) -> AttemptId:
+    """Store a sample event for this one callback, and ask for its only attempt."""
+    with database.write() as connection:
+        connection.execute(sa.insert(events).values(_event_row(event, callback, now)))
+        connection.execute(sa.insert(deliveries).values(_delivery_row(event, callback, now)))
+        return request_attempt(database, connection, event.id, callback.id, Trigger.TEST)
+
+
+def result_of_test(database: Database, event_id: EventId, callback_id: CallbackId, attempt_id: AttemptId) -> Attempt | None:
+    """None until the attempt is recorded."""
+    with database.read() as connection:
+        return get_attempt(connection, event_id, callback_id, attempt_id)
+
+
+def withdraw_test(database: Database, event_id: EventId, callback_id: CallbackId, attempt_id: AttemptId) -> None:
+    """Nobody took it: take it back, so that a dispatcher that starts later does not send it to somebody who has left."""
+    this = sa.and_(deliveries.c.event_id == event_id, deliveries.c.callback_id == callback_id)
+    still_open = deliveries.c.state == DeliveryState.PENDING.value
+    with database.write() as connection:
+        connection.execute(sa.delete(requested_attempts).where(requested_attempts.c.id == attempt_id))
+        withdrawn = sa.update(deliveries).where(this, still_open).values(state=DeliveryState.CANCELLED.value, reason=NO_DISPATCHER)
+        connection.execute(withdrawn)
+
+
+def _event_row(event: Event, callback: Callback, now: UnixMs) -> dict[str, object]:
+    return {
+        "id": event.id,
+        "type": event.type.value,
+        "timestamp": event.timestamp(now),
+        "accepted_at": now,
+        "directly": False,
+        "channel_id": event.facts.channel_id,
+        "conversation_id": event.facts.conversation_id,
+        "content_hash": event.content_hash(),
+        "conflicts": 0,
+        "callbacks": callback.id,
+        "body": event.webhook_body(now),
+    }
+
+
+def _delivery_row(event: Event, callback: Callback, now: UnixMs) -> dict[str, object]:
+    return {
+        "event_id": event.id,
+        "callback_id": callback.id,
+        "token_id": callback.token_id,
+        "type": event.type.value,
+        "state": DeliveryState.PENDING.value,
+        "created_at": now,
+        "leased": False,
+        "lease": 0,
+        "failures": 0,
+    }
