@@ -1,0 +1,102 @@
+"""How single settings are written: durations, addresses, networks, lists. Text in, value out; ValueError says what was expected.
+
+Called by `ringback.settings` alone.
+"""
+
+import datetime as dt
+import ipaddress
+from typing import Annotated, NamedTuple
+
+from pydantic import BeforeValidator
+from pydantic_settings import NoDecode
+
+from schemas.times import format_duration, parse_duration
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
+
+
+class Address(NamedTuple):
+    """Where to listen."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def reachable(self) -> "Address":
+        """Where somebody on this machine finds what listens here."""
+        return Address(_ANY_HOST.get(self.host, self.host), self.port)
+
+
+def read_address(value: object) -> object:
+    """`host:port`, `[::1]:port`, `:port` for every interface."""
+    if not isinstance(value, str):
+        return value
+    host, colon, port = value.strip().rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or not int(port) < 65536:
+        raise ValueError(f"{value!r} is not host:port such as 127.0.0.1:8080")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise ValueError(f"{value!r}: an IPv6 address stands in brackets, such as [::1]:8080")
+    return Address(host.strip("[]") or "::", int(port))
+
+
+def read_duration(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def read_durations(value: object) -> object:
+    """Separated by commas."""
+    return tuple(parse_duration(part) for part in value.split(",")) if isinstance(value, str) else value
+
+
+def read_networks(value: object) -> object:
+    """CIDRs separated by commas; a single address is a network of one."""
+    return tuple(_read_network(part.strip()) for part in value.split(",")) if isinstance(value, str) else value
+
+
+def read_broker_urls(value: object) -> object:
+    """`amqp://…` or `amqps://…`, separated by semicolons. Never repeats what it was given: there is a password in it."""
+    urls = tuple(part.strip() for part in value.split(";") if part.strip()) if isinstance(value, str) else value
+    if isinstance(urls, tuple) and not all(url.startswith(("amqp://", "amqps://")) for url in urls):
+        raise ValueError("each address, separated by semicolons, starts with amqp:// or amqps://")
+    return urls
+
+
+def read_secret_keys(value: object) -> object:
+    """Separated by commas, oldest first: the last encrypts."""
+    keys = tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+    if isinstance(keys, tuple) and any(len(key) < SECRET_KEY_CHARACTERS for key in keys):
+        raise ValueError(f"each key, separated by commas, has at least {SECRET_KEY_CHARACTERS} characters (make one: openssl rand -hex 32)")
+    return keys
+
+
+def written(value: object, *, separator: str = ",") -> str:
+    """A value as it would be written in the environment."""
+    if isinstance(value, dt.timedelta):
+        return format_duration(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple) and not isinstance(value, Address):
+        return separator.join(written(part) for part in value)
+    return "" if value is None else str(value)
+
+
+def _read_network(text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a network such as 127.0.0.0/8") from None
+
+
+SECRET_KEY_CHARACTERS = 16
+"""Fewer could be guessed by whoever got hold of the database. What is advised makes 64."""
+
+AddressValue = Annotated[Address, NoDecode, BeforeValidator(read_address)]
+Duration = Annotated[dt.timedelta, BeforeValidator(read_duration)]
+Durations = Annotated[tuple[dt.timedelta, ...], NoDecode, BeforeValidator(read_durations)]
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(read_networks)]
+BrokerUrls = Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_broker_urls)]
+SecretKeys = Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_secret_keys)]

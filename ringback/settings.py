@@ -1,0 +1,149 @@
+"""The settings: one frozen value, read once from the environment and the env file when a process starts.
+
+Never changes anything (`ringback.secret_key` makes the key that embedded mode keeps), and its repr shows no secret. Called
+by the subcommands, who hand the parts what they need of it.
+"""
+
+import datetime as dt
+import difflib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+from dotenv import dotenv_values
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ringback.setting_values import Address, AddressValue, BrokerUrls, Duration, Durations, Networks, SecretKeys, written
+from schemas.errors import UsageError
+
+PREFIX = "RINGBACK_"
+DEFAULT_ENV_FILE = Path("ringback.env")
+DRAIN_MARGIN = dt.timedelta(seconds=5)
+"""What a drain needs on top of the slowest attempt, to settle and to acknowledge."""
+
+_NOT_SETTINGS = frozenset({"TOKEN", "ROOT"})  # `emit` reads the token; the checks of a checkout find it by the root
+_LIKE_ENOUGH = 0.8  # TIMOUT and ALLOW_TARGET are slips; PORT and SERVICE_HOST are Kubernetes' and none of our business
+_PASSWORD = re.compile(r"(?<=://)([^:/@,;]*):[^/,;]*@|(?<=password=)[^&;,]*")
+_DEFAULT_SCHEDULE = tuple(dt.timedelta(seconds=s) for s in (5, 300, 1800, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600))
+
+
+class Settings(BaseSettings):
+    """Each field is the environment variable of its name in capitals, with the prefix RINGBACK_."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
+
+    database_url: str = Field("sqlite:///var/ringback.db", pattern=r"^(sqlite|postgres(ql)?)(\+\w+)?:")
+    broker_url: BrokerUrls = ()
+    listen: AddressValue = Address("127.0.0.1", 8080)
+    metrics_listen: AddressValue = Address("127.0.0.1", 9464)
+    secret_key: SecretKeys = ()
+    public_url: str = Field(default_factory=lambda known: f"http://{known['listen'].reachable()}", pattern=r"^https?://[^/]+")
+    allow_targets: Networks = ()
+    allow_http: bool = False
+    retry_schedule: Durations = _DEFAULT_SCHEDULE
+    timeout: Duration = Field(dt.timedelta(seconds=15), gt=dt.timedelta(0))
+    connect_timeout: Duration = Field(dt.timedelta(seconds=5), gt=dt.timedelta(0))
+    callback_concurrency: int = Field(16, ge=1, le=10_000)
+    drain_timeout: Duration = dt.timedelta(seconds=25)
+    outbox_max: int = Field(1_000_000, ge=1)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether one process is all there is: no broker, and a database that is a file."""
+        return not self.broker_url and self.sqlite_path is not None
+
+    @property
+    def sqlite_path(self) -> Path | None:
+        """The database file; None when the database is not SQLite."""
+        scheme, _, rest = self.database_url.partition(":///")
+        return Path(rest.partition("?")[0]) if scheme.startswith("sqlite") else None
+
+    def shown(self) -> dict[str, str]:
+        """By environment variable, as it would be written there, secrets masked."""
+        return {_variable(name): _masked(name, value) for name, value in self}
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        return ((name, _masked(name, value)) for name, value in self)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.connect_timeout > self.timeout:
+            raise _Disagreement("connect_timeout", "connecting is part of an attempt: it cannot take longer than RINGBACK_TIMEOUT")
+        if self.drain_timeout < self.timeout + DRAIN_MARGIN:
+            raise _Disagreement("drain_timeout", "a stop waits for what is in flight: at least RINGBACK_TIMEOUT + 5s")
+        if not self.secret_key and not self.embedded:
+            raise _Disagreement(
+                "secret_key", "required beside a broker or PostgreSQL (make one: openssl rand -hex 32), the same in every process"
+            )
+        if self.sqlite_path is not None and self.sqlite_path.name in ("", ":memory:"):
+            raise _Disagreement("database_url", "a database in memory would forget what it accepted: use sqlite:///PATH")
+        return self
+
+
+class _Disagreement(ValueError):
+    """Of settings that are each fine by themselves."""
+
+    def __init__(self, field: str, why: str):
+        super().__init__(why)
+        self.field = field
+
+
+def load(env_file: Path | None = None) -> Settings:
+    """From the environment, then `env_file` (which must exist), else `ringback.env` where there is one.
+
+    Raises UsageError: one line that names each wrong setting.
+    """
+    if env_file is not None and not env_file.is_file():
+        raise UsageError(f"--env-file {env_file}: there is no such file")
+    path = env_file or DEFAULT_ENV_FILE
+    _refuse_slips([*os.environ, *dotenv_values(path)])
+    try:
+        return Settings(_env_file=path)
+    except ValidationError as error:
+        faults = [_fault(each) for each in error.errors(include_url=False) if each["type"] != "default_factory_not_called"]
+        raise UsageError("; ".join(faults)) from None
+
+
+def _refuse_slips(names: list[str]) -> None:
+    """A misspelt setting would silently keep its default."""
+    known = [name.upper() for name in Settings.model_fields]
+    for name in names:
+        rest = name.removeprefix(PREFIX)
+        if rest == name or rest in known or rest in _NOT_SETTINGS:
+            continue
+        if close := difflib.get_close_matches(rest, known, 1, _LIKE_ENOUGH):
+            raise UsageError(f"{name} is not a setting: is {PREFIX}{close[0]} meant?")
+
+
+def _fault(error: Any) -> str:
+    """One of pydantic's errors in our words; its input is left out, as it may be a secret."""
+    cause = error.get("ctx", {}).get("error")
+    field = cause.field if isinstance(cause, _Disagreement) else str(error["loc"][0])
+    return f"{_variable(field)}: {cause or _EXPECTED.get(field, error['msg'])}"
+
+
+_EXPECTED = {
+    "database_url": "use sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/NAME",
+    "public_url": "a URL such as https://ringback.example.com",
+    "allow_http": "true or false",
+    "timeout": "longer than 0s",
+    "connect_timeout": "longer than 0s",
+    "callback_concurrency": "a whole number from 1 to 10000",
+    "outbox_max": "a whole number from 1",
+}
+
+
+def _variable(field: str) -> str:
+    return PREFIX + field.upper()
+
+
+def _masked(field: str, value: object) -> str:
+    text = written(value, separator=";" if field == "broker_url" else ",")
+    return "***" if text and field == "secret_key" else _PASSWORD.sub(_without_password, text)
+
+
+def _without_password(match: re.Match[str]) -> str:
+    return f"{match[1]}:***@" if match[0].endswith("@") else "***"

@@ -1,0 +1,233 @@
+"""Settings: what is read, what is refused, and that no secret shows."""
+
+import datetime as dt
+import ipaddress
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ringback.secret_key import secret_keys
+from ringback.setting_values import Address, read_address
+from ringback.settings import Settings, load
+from schemas.errors import UsageError
+
+_KEY = "k" * 40
+
+
+@pytest.fixture(autouse=True)
+def a_bare_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither settings of the shell that runs the tests nor an env file of the checkout."""
+    for name in list(os.environ):
+        if name.startswith("RINGBACK_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def given_environment(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(f"RINGBACK_{name}", value)
+
+
+def test_without_any_setting_ringback_runs_embedded_on_loopback() -> None:
+    """The newcomer sets nothing."""
+    settings = load()
+
+    assert settings.embedded
+    assert settings.listen == ("127.0.0.1", 8080)
+    assert settings.public_url == "http://127.0.0.1:8080"
+    assert sum(settings.retry_schedule, dt.timedelta()) == dt.timedelta(hours=75, minutes=35, seconds=5)
+
+
+def test_the_environment_is_read_in_the_spelling_of_the_documentation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Durations, networks and lists are text outside and values inside."""
+    given_environment(
+        monkeypatch,
+        BROKER_URL="amqp://a:1@one/;amqps://b:2@two/",
+        DATABASE_URL="postgresql+psycopg://u:p@h/d",
+        SECRET_KEY=f"{_KEY}1,{_KEY}2",
+        RETRY_SCHEDULE="1s, 2m",
+        ALLOW_TARGETS="127.0.0.0/8,10.1.2.3",
+        LISTEN="[::]:80",
+        ALLOW_HTTP="true",
+    )
+
+    settings = load()
+
+    assert settings.broker_url == ("amqp://a:1@one/", "amqps://b:2@two/")
+    assert not settings.embedded
+    assert settings.secret_key == (f"{_KEY}1", f"{_KEY}2")
+    assert settings.retry_schedule == (dt.timedelta(seconds=1), dt.timedelta(minutes=2))
+    assert settings.allow_targets == (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("10.1.2.3/32"))
+    assert settings.listen == Address("::", 80)
+    assert settings.public_url == "http://[::1]:80"
+    assert settings.allow_http
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("TIMEOUT", "5 parsecs", "'5 parsecs' is not a duration such as"),
+        ("TIMEOUT", "0s", "longer than 0s"),
+        ("CONNECT_TIMEOUT", "16s", "cannot take longer than RINGBACK_TIMEOUT"),
+        ("DRAIN_TIMEOUT", "19s", "at least RINGBACK_TIMEOUT + 5s"),
+        ("LISTEN", "8080", "'8080' is not host:port"),
+        ("LISTEN", "::1:80", "stands in brackets"),
+        ("LISTEN", "localhost:65536", "is not host:port"),
+        ("CALLBACK_CONCURRENCY", "0", "a whole number from 1"),
+        ("CALLBACK_CONCURRENCY", "many", "a whole number from 1"),
+        ("OUTBOX_MAX", "-1", "a whole number from 1"),
+        ("ALLOW_HTTP", "perhaps", "true or false"),
+        ("ALLOW_TARGETS", "127.0.0.0/33", "'127.0.0.0/33' is not a network"),
+        ("RETRY_SCHEDULE", "5s,soon", "'soon' is not a duration"),
+        ("PUBLIC_URL", "ringback.example.com", "a URL such as https://"),
+        ("DATABASE_URL", "mysql://u:hidden@h/d", "use sqlite:///PATH or postgresql"),
+        ("DATABASE_URL", "sqlite:///:memory:", "would forget"),
+        ("BROKER_URL", "redis://u:hidden@h", "starts with amqp:// or amqps://"),
+        ("SECRET_KEY", "hidden", "has at least 16 characters"),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_names_the_setting(name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever starts it wrong learns what to change, and no secret lands on a terminal."""
+    given_environment(monkeypatch, **{name: value})
+
+    with pytest.raises(UsageError) as caught:
+        load()
+
+    text = str(caught.value)
+    assert text.startswith(f"RINGBACK_{name}: ")
+    assert said in text
+    assert "\n" not in text
+    assert "hidden" not in text
+    assert text.count("RINGBACK_") <= 2, "a fault drags another one in"
+
+
+def test_two_wrong_values_are_both_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else one is mended only to meet the next."""
+    given_environment(monkeypatch, TIMEOUT="x", LISTEN="y")
+
+    with pytest.raises(UsageError, match=r"RINGBACK_LISTEN: .*; RINGBACK_TIMEOUT: "):
+        load()
+
+
+@pytest.mark.parametrize(("name", "meant"), [("TIMOUT", "TIMEOUT"), ("ALLOW_TARGET", "ALLOW_TARGETS"), ("BROKER_URLS", "BROKER_URL")])
+def test_a_misspelt_setting_stops_the_start(name: str, meant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ignored, it would leave the default in force without a word."""
+    given_environment(monkeypatch, **{name: "5s"})
+
+    with pytest.raises(UsageError, match=f"RINGBACK_{name} is not a setting: is RINGBACK_{meant} meant"):
+        load()
+
+
+@pytest.mark.parametrize("name", ["TOKEN", "ROOT", "PORT", "SERVICE_HOST", "PORT_8080_TCP_ADDR"])
+def test_variables_that_are_no_settings_of_ours_are_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kubernetes sets some for every service that is called ringback."""
+    given_environment(monkeypatch, **{name: "tcp://10.0.0.1:8080"})
+
+    assert load().embedded
+
+
+def test_the_env_file_is_read_and_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a file can be overruled for one start."""
+    (tmp_path / "ringback.env").write_text("RINGBACK_TIMEOUT=7s\nRINGBACK_OUTBOX_MAX=5\n")
+    given_environment(monkeypatch, TIMEOUT="8s")
+
+    settings = load()
+
+    assert settings.timeout == dt.timedelta(seconds=8)
+    assert settings.outbox_max == 5
+
+
+def test_slips_in_the_env_file_are_found_too(tmp_path: Path) -> None:
+    """Most settings of a production machine stand there."""
+    file = tmp_path / "production.env"
+    file.write_text("RINGBACK_TIMOUT=7s\n")
+
+    with pytest.raises(UsageError, match="RINGBACK_TIMOUT"):
+        load(file)
+
+
+def test_an_env_file_that_is_asked_for_must_exist(tmp_path: Path) -> None:
+    """Starting with defaults instead would look like success."""
+    with pytest.raises(UsageError, match="there is no such file"):
+        load(tmp_path / "absent.env")
+
+
+@pytest.mark.parametrize("overrides", [{"broker_url": "amqp://h"}, {"database_url": "postgresql://h/d"}])
+def test_beside_a_broker_or_postgres_the_secret_key_is_required(overrides: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each process would make one of its own, and none could read the others' secrets."""
+    given_environment(monkeypatch, **{name.upper(): value for name, value in overrides.items()})
+
+    with pytest.raises(UsageError, match="RINGBACK_SECRET_KEY: required"):
+        load()
+
+
+def test_no_secret_is_in_the_repr_or_in_what_is_shown() -> None:
+    """Both end in logs and bug reports."""
+    settings = Settings(
+        secret_key="hidden-" + _KEY,
+        broker_url="amqp://user:hidden@one/;amqp://user:hid:den@two/",
+        database_url="postgresql://user:hid@den@h/d?password=hidden",
+    )
+
+    for text in (repr(settings), str(settings), str(settings.shown())):
+        assert "hid" not in text
+        assert "user:***@one" in text
+        assert "user:***@two" in text
+    assert settings.shown()["RINGBACK_SECRET_KEY"] == "***"
+
+
+def test_what_is_shown_can_be_set_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`doctor` prints it in the spelling of the environment."""
+    given_environment(monkeypatch, RETRY_SCHEDULE="90s,1.5h", ALLOW_TARGETS="::1,10.0.0.0/8", LISTEN=":99")
+    first = load()
+
+    given_environment(monkeypatch, **{name.removeprefix("RINGBACK_"): value for name, value in first.shown().items()})
+
+    assert load() == first
+
+
+def test_settings_cannot_be_changed_after_the_start() -> None:
+    """Parts were built with them."""
+    settings = load()
+
+    with pytest.raises(ValueError, match="frozen"):
+        settings.outbox_max = 1
+
+
+@given(st.sampled_from(["127.0.0.1", "::1", "fe80::1", "ringback.example.com", "0.0.0.0"]), st.integers(0, 65535))
+def test_an_address_reads_back_as_it_is_written(host: str, port: int) -> None:
+    """Printed lines are pasted."""
+    assert read_address(str(Address(host, port))) == Address(host, port)
+
+
+def test_embedded_mode_makes_a_key_once_and_keeps_it_private(tmp_path: Path) -> None:
+    """What was encrypted yesterday must open today, and only for who runs it."""
+    settings = load()
+
+    first = secret_keys(settings)
+
+    assert secret_keys(load()) == first
+    path = tmp_path / "var" / "secret-key"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [entry.name for entry in path.parent.iterdir()] == ["secret-key"]
+
+
+def test_a_key_that_is_set_is_used_and_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`var/` is not for those who keep their secrets elsewhere."""
+    given_environment(monkeypatch, SECRET_KEY=_KEY)
+
+    assert secret_keys(load()) == (_KEY,)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_key_that_cannot_be_kept_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a key that is forgotten, signing secrets would be unreadable after the next start."""
+    (tmp_path / "file").write_text("")
+    given_environment(monkeypatch, DATABASE_URL=f"sqlite:///{tmp_path}/file/ringback.db")
+
+    with pytest.raises(UsageError, match=r"RINGBACK_SECRET_KEY is not set, and .*secret-key cannot be kept"):
+        secret_keys(load())
