@@ -67,7 +67,11 @@ class Tokens:
 
     def get(self, token_id: TokenId) -> Token:
         with self._database.read() as connection:
-            return read_token(connection, self._vault, token_id)
+            return self.get_in(connection, token_id)
+
+    def get_in(self, connection: Connection, token_id: TokenId) -> Token:
+        """As `get`, within the caller's transaction."""
+        return read_token(connection, self._vault, token_id)
 
     def change(self, token_id: TokenId, edit: Callable[[TokenFields], TokenFields]) -> Token:
         """`edit` sees the fields as they are under the lock, so that two changes at once do not undo each other."""

@@ -1,0 +1,145 @@
+"""What the API answers, as structs: their fields are the JSON, their docstrings and types the document. `showing` makes them."""
+
+import msgspec
+
+from schemas.deliveries import DeliveryState, Outcome, Trigger
+from schemas.event_types import EventType
+from schemas.ids import AttemptId, DeliveryId, EventId, TokenId
+from schemas.permissions import Permission
+from schemas.tokens import CallbackState, TokenState
+
+
+class Accepted(msgspec.Struct):
+    """The event is stored durably."""
+
+    id: EventId
+    status: str
+
+
+class AcceptedBatch(msgspec.Struct):
+    """Every event is stored durably. `ids` are in the order given."""
+
+    ids: list[EventId]
+
+
+class VisibilityAnswer(msgspec.Struct):
+    """`channels`: null means all, an empty list none."""
+
+    channels: list[str] | None
+
+
+class CallbackAnswer(msgspec.Struct):
+    """A callback. The values of its headers are never shown, only their names."""
+
+    url: str
+    enabled: bool
+    state: CallbackState
+    failing_since: str | None
+    header_names: list[str]
+
+
+class TokenAnswer(msgspec.Struct):
+    """A token, without its secrets."""
+
+    id: TokenId
+    name: str
+    state: TokenState
+    token_hint: str
+    activates_at: str
+    expires_at: str | None
+    enabled: bool
+    permissions: list[Permission]
+    visibility: VisibilityAnswer
+    callbacks: dict[EventType, CallbackAnswer | None]
+    created_at: str
+    last_used_at: str | None
+
+
+class NewTokenAnswer(TokenAnswer, kw_only=True):
+    """A token and its secrets. `token` is shown this once; `signing_secret` is there when the token was just made."""
+
+    token: str
+    signing_secret: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class SigningSecretAnswer(msgspec.Struct):
+    """The current signing secret."""
+
+    signing_secret: str
+
+
+class AttemptAnswer(msgspec.Struct):
+    """One HTTP request of a delivery. `error` says in words what went wrong; `response_body` is the first KiB."""
+
+    id: AttemptId
+    number: int
+    trigger: Trigger
+    started_at: str
+    duration_ms: int
+    status_code: int | None
+    outcome: Outcome
+    error: str | None
+    request_headers: dict[str, str]
+    response_body: str
+
+
+class DeliveryAnswer(msgspec.Struct):
+    """One event for one callback. `callback` is its URL, null once it is deleted; `status_code` and `outcome` are the last attempt's."""
+
+    id: DeliveryId
+    event_id: EventId
+    token_id: TokenId
+    callback: str | None
+    type: EventType
+    state: DeliveryState
+    reason: str | None
+    next_attempt_at: str | None
+    created_at: str
+    status_code: int | None
+    outcome: Outcome | None
+
+
+class DeliveryDetailAnswer(DeliveryAnswer):
+    """A delivery with its attempts, oldest first."""
+
+    attempts: list[AttemptAnswer]
+
+
+class EventAnswer(msgspec.Struct):
+    """An event as it was published, and what became of it. `conflicts` counts how often other content came under its id."""
+
+    id: EventId
+    type: EventType
+    timestamp: str
+    data: msgspec.Raw
+    accepted_at: str
+    directly: bool
+    conflicts: int
+    deliveries: list[DeliveryAnswer]
+
+
+class RetryAnswer(msgspec.Struct):
+    """The attempt that will be made."""
+
+    attempt_id: AttemptId
+
+
+class HealthAnswer(msgspec.Struct):
+    """`status` is `alive` or `ready`."""
+
+    status: str
+
+
+class TokenPage(msgspec.Struct):
+    data: list[TokenAnswer]
+    next_cursor: str | None
+
+
+class EventPage(msgspec.Struct):
+    data: list[EventAnswer]
+    next_cursor: str | None
+
+
+class DeliveryPage(msgspec.Struct):
+    data: list[DeliveryAnswer]
+    next_cursor: str | None

@@ -1,0 +1,129 @@
+"""The Flask application: routes bound to views, errors turned into problems, one wide wrapper around every request.
+
+Whatever each request needs beside its view happens in `wsgi_app`, once, and not in a chain of hooks: under threads each
+of Flask's costs more than the code in it.
+"""
+
+import re
+import time
+import traceback
+from collections.abc import Iterable
+from http import HTTPMethod
+from typing import Any
+
+from flask import Response, request
+from flask_openapi3.models.info import Info
+from flask_openapi3.models.tag import Tag
+from flask_openapi3.openapi import OpenAPI
+from pydantic import BaseModel
+from werkzeug.exceptions import HTTPException, InternalServerError
+
+from api import callbacks, deliveries, document, events, open_routes, tokens
+from api.pages import add_pages
+from api.parts import ApiParts
+from api.reading import read_on
+from api.responses import problem_response
+from api.routes import ROUTE, Models, Route, entry_point
+from schemas.errors import InternalError, Malformed, MethodNotAllowed, NotFound, Problem, StoreUnavailable, Unavailable
+from schemas.ids import new_request_id
+
+ROUTES = (*events.ROUTES, *tokens.ROUTES, *callbacks.ROUTES, *deliveries.ROUTES, *open_routes.ROUTES)
+
+REQUEST_ID = "ringback.request_id"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")  # what may be taken over into headers and logs as it is
+_METHODS = frozenset(HTTPMethod)
+_PUBLISHING = frozenset(route.rule for route in events.PUBLISHING)
+
+
+def create_app(parts: ApiParts) -> "Application":
+    """The application on these parts. It owns none of them: who made them closes them."""
+    app = Application(parts)
+    for route in ROUTES:
+        app.serve(route)
+    add_pages(app, lambda: app.api_doc)
+    app.register_error_handler(Exception, app.answer_error)
+    return app
+
+
+class Application(OpenAPI):
+    """A WSGI callable. Its answers are lists of one piece: granian streams iterators through more hops."""
+
+    def __init__(self, parts: ApiParts):
+        info = Info(title="Ringback", version=parts.version, description=document.DESCRIPTION)
+        super().__init__("ringback", info=info, doc_ui=False, static_folder=None)
+        self._parts = parts
+        self._routes: list[Route] = []
+        self._bodies: list[type[BaseModel]] = []
+
+    def serve(self, route: Route) -> None:
+        """Bind a route and put it into the document."""
+        _, _, path, query, _, body, _ = self._collect_openapi_info(
+            route.rule,
+            route.view,
+            tags=[Tag(name=route.tag)],
+            operation_id=route.name,
+            responses=document.responses(route),
+            security=[] if route.is_open else [{document.SECURITY_SCHEME: []}],
+            openapi_extensions=document.extensions(route),
+            method=route.method,
+        )
+        self._routes.append(route)
+        self._bodies += [body] if body else []
+        view = entry_point(self._parts, route, Models(path, query, body))
+        self.add_url_rule(route.rule, route.name, view, methods=[route.method])
+
+    def generate_spec_json(self) -> None:
+        super().generate_spec_json()  # type: ignore[no-untyped-call]  # the library's
+        self.spec_json = document.mended(self.spec_json, self._routes, self._bodies, self._parts.public_url)
+
+    def wsgi_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """One request: its id, its answer in one piece, the rest of a refused body, its place in the metrics."""
+        started_s = time.perf_counter()
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        request_id = environ[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else new_request_id()
+        status = 0
+
+        def start(line: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            nonlocal status
+            status = int(line[:3])
+            headers.append(("X-Request-Id", request_id))
+            return start_response(line, headers, exc_info)
+
+        body = _joined(super().wsgi_app(environ, start))
+        read_on(environ)
+        method = environ["REQUEST_METHOD"]
+        route = environ.get(ROUTE, "unmatched")
+        self._parts.observer.http_request(route, method if method in _METHODS else "other", status, time.perf_counter() - started_s)
+        return [body]
+
+    def answer_error(self, error: Exception) -> Response:
+        """Every error as a problem. One that nobody raised on purpose is a mistake of ours: noted, with its trace."""
+        problem = error if isinstance(error, Problem) else _problem(error)
+        environ = request.environ
+        if isinstance(problem, InternalError):
+            trace = "".join(traceback.format_exception(error))
+            self._parts.observer.note("request_failed", request_id=environ[REQUEST_ID], error=repr(error), trace=trace)
+        if request.method == HTTPMethod.POST and environ.get(ROUTE) in _PUBLISHING:
+            self._parts.observer.event_rejected(problem.slug)
+        return problem_response(problem)
+
+
+def _problem(error: Exception) -> Problem:
+    if isinstance(error, StoreUnavailable):
+        return Unavailable("the database does not answer just now", headers={"Retry-After": "1"})
+    if not isinstance(error, HTTPException) or isinstance(error, InternalServerError):
+        return InternalError("this is a mistake of ours; the log has it under this request's X-Request-Id")
+    if error.code == NotFound.status:
+        return NotFound("there is nothing at this address")
+    if error.code == MethodNotAllowed.status:
+        allowed = ", ".join(getattr(error, "valid_methods", None) or ())
+        return MethodNotAllowed(f"this address takes {allowed}", headers={"Allow": allowed})
+    return Malformed(error.description or "the request cannot be read")
+
+
+def _joined(answer: Iterable[bytes]) -> bytes:
+    try:
+        return b"".join(answer)
+    finally:
+        if close := getattr(answer, "close", None):
+            close()

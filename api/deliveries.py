@@ -1,0 +1,74 @@
+"""Deliveries: listed, looked at with their attempts, tried again by hand."""
+
+from http import HTTPStatus
+
+from flask import Response
+
+from api.answers import DeliveryDetailAnswer, DeliveryPage, RetryAnswer
+from api.models import DeliveriesQuery, IdPath
+from api.parts import ApiParts
+from api.responses import json_response
+from api.routes import Route
+from api.showing import delivery_detail_answer, delivery_page
+from schemas.deliveries import Trigger
+from schemas.errors import Conflict, NotFound
+from schemas.ids import DeliveryId, TokenId
+from schemas.listings import DeliveryDetail, DeliveryFilter
+from schemas.permissions import Permission
+from schemas.times import now_ms
+from schemas.tokens import TokenState
+from store.database import Connection
+from store.delivery_listings import get_delivery, list_deliveries
+from store.requests import is_recorded, request_attempt
+
+_TAG = "Deliveries"
+
+
+def list_of_deliveries(parts: ApiParts, query: DeliveriesQuery) -> Response:
+    """List deliveries, newest first."""
+    token = TokenId(query.token) if query.token else None
+    chosen = DeliveryFilter(token, query.type, query.state, query.since, query.until, query.status_code, query.error)
+    with parts.database.read() as connection:
+        return json_response(delivery_page(list_deliveries(connection, chosen, query.limit, query.cursor)))
+
+
+def show_delivery(parts: ApiParts, path: IdPath) -> Response:
+    """Show a delivery with its attempts."""
+    with parts.database.read() as connection:
+        return json_response(delivery_detail_answer(_find(connection, path)))
+
+
+def retry_delivery(parts: ApiParts, path: IdPath) -> Response:
+    """Make one attempt now, beside the automatic ones.
+
+    A callback that is off may be retried. 409 when the token is not active, the callback was deleted, or the first attempt is
+    still under way.
+    """
+    with parts.database.write() as connection:
+        delivery = _find(connection, path).delivery
+        if delivery.url is None:
+            raise Conflict("the callback was deleted: there is nowhere to send this to")
+        if not is_recorded(connection, delivery.event_id, delivery.callback_id):
+            raise Conflict("the first attempt is still under way")
+        state = parts.tokens.get_in(connection, delivery.token_id).state(now_ms())
+        if state is not TokenState.ACTIVE:
+            raise Conflict(f"the token is {state.value}: only an active one is called")
+        attempt_id = request_attempt(parts.database, connection, delivery.event_id, delivery.callback_id, Trigger.MANUAL)
+    return json_response(RetryAnswer(attempt_id), HTTPStatus.ACCEPTED)
+
+
+def _find(connection: Connection, path: IdPath) -> DeliveryDetail:
+    detail = get_delivery(connection, DeliveryId(path.id))
+    if detail is None:
+        raise NotFound(f"there is no delivery {path.id}")
+    return detail
+
+
+_ADMIN = Permission.PLATFORM_ADMIN
+_RETRY = "/v1/deliveries/<id>/retry"
+
+ROUTES = (
+    Route("GET", "/v1/deliveries", list_of_deliveries, _TAG, answer=DeliveryPage, needs=_ADMIN, problems=frozenset({422})),
+    Route("GET", "/v1/deliveries/<id>", show_delivery, _TAG, answer=DeliveryDetailAnswer, needs=_ADMIN, problems=frozenset({404})),
+    Route("POST", _RETRY, retry_delivery, _TAG, HTTPStatus.ACCEPTED, RetryAnswer, _ADMIN, problems=frozenset({404, 409})),
+)

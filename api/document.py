@@ -1,0 +1,120 @@
+"""The OpenAPI 3.1 document: what flask-openapi3 gathers from the routes, with schemas of our own models put in as they are.
+
+Mended of the library: components without `securitySchemes: null`, and problems typed as `application/problem+json`.
+"""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from flask_openapi3.types import ResponseDict
+from pydantic import BaseModel
+
+from api.responses import JSON, PROBLEM_JSON
+from api.routes import Route
+from schemas.event_types import EventType
+from schemas.json_schema import COMPONENTS, Schema, event_components, webhook_name
+
+SECURITY_SCHEME = "token"
+
+DESCRIPTION = """\
+Ringback delivers what happens in a chat platform to callbacks: signed, retried, recorded.
+
+Every call under `/v1` carries an API access token: `Authorization: Bearer rbk_…`. Times are RFC 3339, UTC, with milliseconds.
+Errors are problems of RFC 9457; lists are paged with `limit` and `cursor`. Webhooks are signed as Standard Webhooks 1.0 says.
+"""
+
+_SECURITY = {"type": "http", "scheme": "bearer", "bearerFormat": "rbk_…", "description": "An API access token."}
+_FAULT = {
+    "type": "object",
+    "properties": {"detail": {"type": "string"}, "pointer": {"type": "string", "description": "RFC 6901; empty: the whole."}},
+    "required": ["detail", "pointer"],
+}
+_PROBLEM: Schema = {
+    "type": "object",
+    "description": "What went wrong (RFC 9457). `type` is stable, and the address of a page about it.",
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "errors": {"type": "array", "items": _FAULT},
+    },
+    "required": ["type", "title", "status", "detail"],
+}
+_WEBHOOK_HEADERS = {
+    "webhook-id": "The event's id, the same on each retry.",
+    "webhook-timestamp": "Unix seconds of this attempt.",
+    "webhook-signature": "`v1,` and the base64 of HMAC-SHA256 of `id.timestamp.body`; during a rotation several, separated by a space.",
+    "ringback-attempt": "Counts this delivery's attempts from 1.",
+}
+
+
+def responses(route: Route) -> ResponseDict:
+    """Every answer that a route gives on purpose, by status."""
+    answers: ResponseDict = {str(int(route.status)): _success(route)}
+    problems = set(route.problems) | (set() if route.is_open else {401, 503} | ({403} if route.needs else set()))
+    for status in sorted(problems):
+        content = {PROBLEM_JSON: {"schema": _ref("Problem")}}
+        answers[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
+    return answers
+
+
+def extensions(route: Route) -> dict[str, Any]:
+    """What a view's annotations do not say: the body that it reads by itself."""
+    if route.takes is None:
+        return {}
+    return {"requestBody": {"required": True, "content": {JSON: {"schema": _ref(route.takes)}}}}
+
+
+def mended(document: dict[str, Any], routes: Iterable[Route], bodies: Iterable[type[BaseModel]], public_url: str) -> dict[str, Any]:
+    """The library's document, completed."""
+    answers = [route.answer for route in routes if route.answer]
+    components = _components(dict.fromkeys(answers), dict.fromkeys(bodies))
+    for operation in (operation for path in document["paths"].values() for operation in path.values()):
+        if PROBLEM_JSON not in operation["responses"]["422"]["content"]:  # the library adds one of its own where a route has none
+            del operation["responses"]["422"]
+    return document | {
+        "servers": [{"url": public_url}],
+        "components": {"schemas": components, "securitySchemes": {SECURITY_SCHEME: _SECURITY}},
+        "webhooks": {kind.value: _webhook(kind) for kind in EventType},
+    }
+
+
+def _components(answers: Iterable[type[msgspec.Struct]], bodies: Iterable[type[BaseModel]]) -> dict[str, Schema]:
+    _, components = msgspec.json.schema_components(answers, ref_template=COMPONENTS)
+    for body in bodies:
+        schema = body.model_json_schema(ref_template=COMPONENTS.format(name="{model}"))
+        components |= schema.pop("$defs", {})
+        components[body.__name__] = schema
+    return components | event_components() | {"Problem": _PROBLEM}
+
+
+def _success(route: Route) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": route.status.phrase}
+    if route.answer:
+        answer["content"] = {JSON: {"schema": _ref(route.answer.__name__)}}
+    return answer
+
+
+def _webhook(kind: EventType) -> dict[str, Any]:
+    parameters = [
+        {"name": name, "in": "header", "required": True, "description": text, "schema": {"type": "string"}}
+        for name, text in _WEBHOOK_HEADERS.items()
+    ]
+    operation = {
+        "operationId": f"webhook_{kind.name.lower()}",
+        "summary": kind.label,
+        "description": "Answer 2xx to take it; anything else, or nothing in time, is tried again.",
+        "tags": ["Webhooks"],
+        "parameters": parameters,
+        "requestBody": {"required": True, "content": {JSON: {"schema": _ref(webhook_name(kind))}}},
+        "responses": {"2XX": {"description": "Delivered."}},
+        "security": [],
+    }
+    return {"post": operation}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": COMPONENTS.format(name=name)}

@@ -1,0 +1,111 @@
+"""Events in, and events looked at. `publish_event` is the hot path: nothing is done there that a backend does not need."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import NoReturn
+
+from flask import Response
+
+from api.answers import Accepted, AcceptedBatch, EventAnswer, EventPage
+from api.models import EventsQuery, IdPath
+from api.parts import ApiParts
+from api.reading import MAX_BATCH_BYTES, read_json_body
+from api.responses import JSON, json_response
+from api.routes import Route
+from api.showing import event_answer, event_page
+from exchange.port import Outgoing
+from schemas.errors import ExchangeUnavailable, Invalid, InvalidEvent, Malformed, NotFound, Unavailable
+from schemas.events import Event, parse_batch, parse_event
+from schemas.ids import EventId
+from schemas.listings import EventFilter
+from schemas.permissions import Permission
+from schemas.times import now_ms
+from store.event_listings import get_event, list_events
+
+_TAG = "Events"
+
+
+def publish_event(parts: ApiParts) -> Response:
+    """Publish an event.
+
+    `id` and `timestamp` are optional. A given `id` is the idempotency key: the same id twice is one event, and the first
+    content wins. 202 means that the event is stored durably.
+    """
+    body = read_json_body()
+    try:
+        event = parse_event(body)
+    except InvalidEvent as error:
+        _refuse(error)
+    _publish(parts, [event])
+    parts.observer.event_accepted(event.type)
+    return Response(b'{"id":"%s","status":"accepted"}' % event.id.encode(), 202, content_type=JSON)
+
+
+def publish_batch(parts: ApiParts) -> Response:
+    """Publish up to 1000 events at once.
+
+    All or nothing in validation: 422 names every bad event by pointer, and none is taken. 202 only when all are durable.
+    """
+    body = read_json_body(MAX_BATCH_BYTES)
+    try:
+        events = parse_batch(body)
+    except InvalidEvent as error:
+        _refuse(error)
+    _publish(parts, events)
+    for event in events:
+        parts.observer.event_accepted(event.type)
+    return json_response(AcceptedBatch([event.id for event in events]), HTTPStatus.ACCEPTED)
+
+
+def list_of_events(parts: ApiParts, query: EventsQuery) -> Response:
+    """List events with their deliveries, newest first."""
+    chosen = EventFilter(query.type, query.since, query.until)
+    with parts.database.read() as connection:
+        return json_response(event_page(list_events(connection, chosen, query.limit, query.cursor)))
+
+
+def show_event(parts: ApiParts, path: IdPath) -> Response:
+    """Show an event with its deliveries.
+
+    Readable within a second of its 202 while the database answers and no backlog stands before it.
+    """
+    with parts.database.read() as connection:
+        event = get_event(connection, EventId(path.id))
+    if event is None:
+        raise NotFound(f"there is no event {path.id}, or not yet")
+    return json_response(event_answer(event))
+
+
+def _publish(parts: ApiParts, events: Sequence[Event]) -> None:
+    now = now_ms()
+    try:
+        parts.publisher.publish([Outgoing(event, now) for event in events])
+    except ExchangeUnavailable:
+        # Some may have been stored all the same: under these ids a repetition is harmless.
+        raise Unavailable(
+            "nothing durable took everything; repeat with these ids",
+            headers={"Retry-After": "1"},
+            extra={"ids": [event.id for event in events]},
+        ) from None
+
+
+def _refuse(error: InvalidEvent) -> NoReturn:
+    if error.malformed:
+        raise Malformed(str(error)) from None
+    raise Invalid("an event breaks the rules", faults=error.faults) from None
+
+
+_PUBLISH, _ADMIN = Permission.EVENTS_PUBLISH, Permission.PLATFORM_ADMIN
+_TAKES = frozenset({400, 413, 415, 422, 503})
+
+PUBLISHING = (
+    Route("POST", "/v1/events", publish_event, _TAG, HTTPStatus.ACCEPTED, Accepted, _PUBLISH, takes="Event", problems=_TAKES),
+    Route(
+        "POST", "/v1/events/batch", publish_batch, _TAG, HTTPStatus.ACCEPTED, AcceptedBatch, _PUBLISH, takes="EventBatch", problems=_TAKES
+    ),
+)
+ROUTES = (
+    *PUBLISHING,
+    Route("GET", "/v1/events", list_of_events, _TAG, answer=EventPage, needs=_ADMIN, problems=frozenset({422})),
+    Route("GET", "/v1/events/<id>", show_event, _TAG, answer=EventAnswer, needs=_ADMIN, problems=frozenset({404})),
+)

@@ -1,0 +1,171 @@
+"""What requests may carry beside events, as pydantic models, and how their mistakes become problems with pointers.
+
+Unknown fields and parameters are refused: a typo must not be swallowed. Optional fields may be null.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from schemas.deliveries import DeliveryState, Outcome
+from schemas.errors import Fault, Invalid, Malformed, NotFound
+from schemas.event_types import EventType
+from schemas.permissions import Permission
+from schemas.times import UnixMs, from_rfc3339, parse_duration
+from schemas.tokens import TokenState
+from store.token_listings import TokenSort
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def _time(value: object) -> UnixMs:
+    if not isinstance(value, str):
+        # TypeError would not become a fault: pydantic lets it through.
+        raise ValueError("a time is an RFC 3339 string such as 2026-11-22T10:00:00.000Z")  # noqa: TRY004
+    return from_rfc3339(value)
+
+
+def _duration(value: object) -> dt.timedelta:
+    if not isinstance(value, str):
+        raise ValueError("a duration is a string such as 0s, 30m, 24h or 7d")  # noqa: TRY004
+    return parse_duration(value)
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("the character U+0000 cannot be stored")
+    return text
+
+
+Time = Annotated[UnixMs, BeforeValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"})]
+Duration = Annotated[dt.timedelta, BeforeValidator(_duration), WithJsonSchema({"type": "string", "examples": ["0s", "24h", "7d"]})]
+Text = Annotated[str, AfterValidator(_without_nul)]
+
+
+class Body(BaseModel):
+    """Strict: `"yes"` is no boolean and 1 no string."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Visibility(Body):
+    channels: list[str] | None = Field(None, description="Ids of the channels whose data the token may see. null: all; []: none.")
+
+
+class PutCallback(Body):
+    """What is left out or null stays as it is; a new callback is on, and has no headers of its own."""
+
+    url: str = Field(description="Where Ringback sends the events of this type.")
+    enabled: bool | None = Field(None, description="Off: nothing is sent, deliveries are held.")
+    headers: dict[str, str] | None = Field(None, description="Sent along with every webhook; never shown again. {} removes them all.")
+    held: Literal["release"] | None = Field(
+        None, description="What becomes of held deliveries when the callback comes back: they are sent."
+    )
+
+
+class CreateToken(Body):
+    name: str
+    activates_at: Time | None = Field(None, description="Valid from this moment on. null: from now on.")
+    expires_at: Time | None = Field(None, description="Not valid from this moment on. null: never expires.")
+    enabled: bool | None = None
+    permissions: list[Permission] | None = None
+    visibility: Visibility | None = Field(None, description="null: all channels.")
+    callbacks: dict[EventType, PutCallback | None] | None = Field(None, description="By event type.")
+
+
+class PatchToken(Body):
+    """What is left out stays as it is; so does what is null, but for `expires_at`: null is never."""
+
+    name: str | None = None
+    activates_at: Time | None = None
+    expires_at: Time | None = None
+    enabled: bool | None = Field(None, description="false suspends the token, true brings it back.")
+    permissions: list[Permission] | None = None
+    visibility: Visibility | None = None
+
+
+class Regenerate(Body):
+    overlap: Duration = Field(dt.timedelta(0), description="How long the token before goes on being valid, at most 7d.")
+
+
+class RotateSigningSecret(Body):
+    overlap: Duration = Field(dt.timedelta(hours=24), description="How long the secret before signs too, at most 7d.")
+
+
+class PageQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: int = Field(50, ge=10, le=100, description="Rows a page.")
+    cursor: Text | None = Field(None, description="The `next_cursor` of the page before.")
+
+
+class TokensQuery(PageQuery):
+    search: Text | None = Field(None, description="Part of a name, or a whole id.")
+    state: TokenState | None = Field(None, description="Without it all but the revoked ones.")
+    sort: TokenSort = TokenSort.NAME
+
+
+class EventsQuery(PageQuery):
+    type: EventType | None = None
+    since: Time | None = Field(None, description="Accepted then or later.")
+    until: Time | None = Field(None, description="Accepted before.")
+
+
+class DeliveriesQuery(PageQuery):
+    token: Text | None = Field(None, description="Of this token, by id.")
+    type: EventType | None = None
+    state: DeliveryState | None = None
+    since: Time | None = Field(None, description="Made then or later.")
+    until: Time | None = Field(None, description="Made before.")
+    status_code: int | None = Field(None, ge=100, le=599, description="Of the last attempt's answer.")
+    error: Outcome | None = Field(None, description="How the last attempt ended.")
+
+
+class IdPath(BaseModel):
+    """No id holds anything else; what does names nothing."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")
+
+
+class CallbackPath(IdPath):
+    type: EventType
+
+
+def from_body(model: type[M], body: bytes) -> M:
+    """Raises Malformed when it is not JSON, Invalid naming every fault by pointer."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False, include_input=False)
+        if details[0]["type"] == "json_invalid":
+            raise Malformed(details[0]["msg"]) from None
+        raise Invalid("the body breaks the rules", faults=[_fault(detail) for detail in details]) from None
+
+
+def from_query(model: type[M], parameters: Mapping[str, str]) -> M:
+    """An empty parameter is none, as forms send it. Raises Invalid."""
+    try:
+        return model.model_validate({name: value for name, value in parameters.items() if value})
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False, include_input=False)
+        raise Invalid("a query parameter breaks the rules", faults=[_fault(detail) for detail in details]) from None
+
+
+def from_path(model: type[M], values: Mapping[str, str]) -> M:
+    """Raises NotFound: an address that cannot name anything names nothing."""
+    try:
+        return model.model_validate(values)
+    except ValidationError:
+        raise NotFound("there is nothing at this address") from None
+
+
+def pointer(parts: tuple[int | str, ...]) -> str:
+    """RFC 6901."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts if part != "[key]")
+
+
+def _fault(detail: Any) -> Fault:
+    message = "there is no such field" if detail["type"] == "extra_forbidden" else detail["msg"].removeprefix("Value error, ")
+    return Fault(message, pointer(detail["loc"]))

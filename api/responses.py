@@ -1,0 +1,29 @@
+"""Answers as bytes: JSON, and problems of RFC 9457. Called by the routes and the application."""
+
+from http import HTTPStatus
+
+import msgspec
+from flask import Response
+
+from schemas.errors import Problem
+
+JSON = "application/json"
+PROBLEM_JSON = "application/problem+json"
+PROBLEM_PAGES = "/docs/problems/"
+
+
+def json_response(answer: object, status: int = HTTPStatus.OK) -> Response:
+    return Response(msgspec.json.encode(answer), status, content_type=JSON)
+
+
+def problem_response(problem: Problem) -> Response:
+    """Pointers are RFC 6901, into the body as it was sent; query parameters are pointed at by their name."""
+    body: dict[str, object] = {
+        "type": PROBLEM_PAGES + problem.slug,
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+    }
+    if problem.faults:
+        body["errors"] = [{"detail": fault.detail, "pointer": fault.pointer} for fault in problem.faults]
+    return Response(msgspec.json.encode(body | problem.extra), problem.status, problem.headers, content_type=PROBLEM_JSON)

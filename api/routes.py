@@ -1,0 +1,90 @@
+"""A route: where it is, who may call it, what it takes and answers; and the one way from a request to its view.
+
+Views are plain functions that name what they need: `parts`, `caller`, and models for `path`, `query` and `body`.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+import msgspec
+from flask import Response, request
+from pydantic import BaseModel
+
+from api.authentication import authenticate
+from api.models import from_body, from_path, from_query
+from api.parts import ApiParts
+from api.reading import read_json_body, read_optional_json_body
+from schemas.permissions import Permission
+
+ROUTE = "ringback.route"
+"""Under this key the WSGI environ names the matched rule: the label of the metrics."""
+
+View = Callable[..., Response]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method of one address. Open to everybody, to any active token, or to those with a permission.
+
+    `takes` names the component schema of a body that the view reads by itself.
+    """
+
+    method: str
+    rule: str
+    view: View
+    tag: str
+    status: HTTPStatus = HTTPStatus.OK
+    answer: type[msgspec.Struct] | None = None
+    needs: Permission | None = None
+    is_open: bool = False
+    takes: str | None = None
+    problems: frozenset[int] = field(default=frozenset())
+
+    @property
+    def name(self) -> str:
+        """Unique: the name of the view, and the operation id of the document."""
+        return self.view.__name__
+
+
+class Models(NamedTuple):
+    """What a view's annotations ask to be read from the request."""
+
+    path: type[BaseModel] | None
+    query: type[BaseModel] | None
+    body: type[BaseModel] | None
+
+
+def entry_point(parts: ApiParts, route: Route, models: Models) -> View:
+    """Authenticate, read, call. The hot route asks for no model, and so for nothing beyond authentication."""
+    wanted = inspect.signature(route.view).parameters
+    always: dict[str, Any] = {"parts": parts} if "parts" in wanted else {}
+    reads = any(models)
+
+    def enter(**path_values: str) -> Response:
+        environ = request.environ
+        environ[ROUTE] = route.rule
+        arguments = always.copy()
+        if not route.is_open:
+            caller = authenticate(parts, environ, route.needs)
+            if "caller" in wanted:
+                arguments["caller"] = caller
+        if reads:
+            arguments |= _read_models(models, path_values)
+        return route.view(**arguments)
+
+    return enter
+
+
+def _read_models(models: Models, path_values: Mapping[str, str]) -> dict[str, BaseModel]:
+    read: dict[str, BaseModel] = {}
+    if models.path:
+        read["path"] = from_path(models.path, path_values)
+    if models.query:
+        read["query"] = from_query(models.query, request.args)
+    if models.body:
+        is_optional = not any(one.is_required() for one in models.body.model_fields.values())
+        read["body"] = from_body(models.body, read_optional_json_body() or b"{}" if is_optional else read_json_body())
+    return read

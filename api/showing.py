@@ -1,0 +1,124 @@
+"""From schemas' values to the structs that the API answers with: times as text, secrets left out."""
+
+import msgspec
+
+from api.answers import (
+    AttemptAnswer,
+    CallbackAnswer,
+    DeliveryAnswer,
+    DeliveryDetailAnswer,
+    DeliveryPage,
+    EventAnswer,
+    EventPage,
+    NewTokenAnswer,
+    TokenAnswer,
+    TokenPage,
+    VisibilityAnswer,
+)
+from schemas.deliveries import Attempt
+from schemas.event_types import EventType
+from schemas.listings import DeliveryDetail, ListedDelivery, ListedEvent, Page
+from schemas.times import UnixMs, to_rfc3339
+from schemas.tokens import Callback, Token
+from store.tokens import NewSecrets
+
+
+class _Body(msgspec.Struct):
+    type: EventType
+    data: msgspec.Raw
+
+
+_decode_body = msgspec.json.Decoder(_Body).decode
+
+
+def token_answer(token: Token, now: UnixMs) -> TokenAnswer:
+    return TokenAnswer(
+        id=token.id,
+        name=token.name,
+        state=token.state(now),
+        token_hint=token.hint,
+        activates_at=to_rfc3339(token.activates_at),
+        expires_at=_time(token.expires_at),
+        enabled=token.enabled,
+        permissions=sorted(token.permissions),
+        visibility=VisibilityAnswer(None if token.channels is None else sorted(token.channels)),
+        callbacks={kind: callback_answer(token.callbacks[kind]) if kind in token.callbacks else None for kind in EventType},
+        created_at=to_rfc3339(token.created_at),
+        last_used_at=_time(token.last_used_at),
+    )
+
+
+def new_token_answer(made: NewSecrets, now: UnixMs) -> NewTokenAnswer:
+    signing_secret = msgspec.UNSET if made.signing_secret is None else made.signing_secret
+    shown = msgspec.structs.asdict(token_answer(made.token, now))
+    return NewTokenAnswer(**shown, token=made.secret, signing_secret=signing_secret)
+
+
+def callback_answer(callback: Callback) -> CallbackAnswer:
+    return CallbackAnswer(callback.url, callback.enabled, callback.state, None, sorted(callback.headers))
+
+
+def delivery_answer(delivery: ListedDelivery) -> DeliveryAnswer:
+    return DeliveryAnswer(
+        id=delivery.id,
+        event_id=delivery.event_id,
+        token_id=delivery.token_id,
+        callback=delivery.url,
+        type=delivery.type,
+        state=delivery.state,
+        reason=delivery.reason,
+        next_attempt_at=_time(delivery.next_attempt_at),
+        created_at=to_rfc3339(delivery.created_at),
+        status_code=delivery.status_code,
+        outcome=delivery.outcome,
+    )
+
+
+def delivery_detail_answer(detail: DeliveryDetail) -> DeliveryDetailAnswer:
+    shown = msgspec.structs.asdict(delivery_answer(detail.delivery))
+    return DeliveryDetailAnswer(**shown, attempts=[attempt_answer(attempt) for attempt in detail.attempts])
+
+
+def attempt_answer(attempt: Attempt) -> AttemptAnswer:
+    return AttemptAnswer(
+        id=attempt.id,
+        number=attempt.number,
+        trigger=attempt.trigger,
+        started_at=to_rfc3339(attempt.started_at),
+        duration_ms=attempt.duration_ms,
+        status_code=attempt.status_code,
+        outcome=attempt.outcome,
+        error=attempt.error,
+        request_headers=attempt.request_headers,
+        response_body=attempt.response_body.decode(errors="replace"),
+    )
+
+
+def event_answer(event: ListedEvent) -> EventAnswer:
+    body = _decode_body(event.body)
+    return EventAnswer(
+        id=event.id,
+        type=body.type,
+        timestamp=to_rfc3339(event.timestamp),
+        data=body.data,
+        accepted_at=to_rfc3339(event.accepted_at),
+        directly=event.directly,
+        conflicts=event.conflicts,
+        deliveries=[delivery_answer(delivery) for delivery in event.deliveries],
+    )
+
+
+def token_page(page: Page[Token], now: UnixMs) -> TokenPage:
+    return TokenPage([token_answer(token, now) for token in page.rows], page.next_cursor)
+
+
+def event_page(page: Page[ListedEvent]) -> EventPage:
+    return EventPage([event_answer(event) for event in page.rows], page.next_cursor)
+
+
+def delivery_page(page: Page[ListedDelivery]) -> DeliveryPage:
+    return DeliveryPage([delivery_answer(delivery) for delivery in page.rows], page.next_cursor)
+
+
+def _time(at: UnixMs | None) -> str | None:
+    return None if at is None else to_rfc3339(at)
