@@ -21,12 +21,13 @@ _numbers = itertools.count(1)
 class Postgres:
     """One node, made by `initdb`; run as user postgres when we are root, which `initdb` refuses to be."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, fsync: bool = False) -> None:
+        """`fsync`: commits reach the disk, as in production; without it, they are faster and as good for a test."""
         installed = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb"))
         assert installed, "no PostgreSQL here: apt-get install postgresql"
         self._bin = installed[-1].parent
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ringback-postgres-"))
-        self.port = free_port()
+        self.port, self._fsync = free_port(), "on" if fsync else "off"
         self.running = False
         atexit.register(self.close)
         if os.getuid() == 0:
@@ -39,7 +40,7 @@ class Postgres:
         return self._url("ringback")
 
     def start(self) -> None:
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.dir} -c max_connections=200 -c fsync=off"
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.dir} -c max_connections=200 -c fsync={self._fsync}"
         self._run("pg_ctl", "-D", f"{self.dir}/data", "-l", f"{self.dir}/log", "-w", "-o", options, "start")
         self.running = True
 
