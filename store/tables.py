@@ -137,5 +137,6 @@ outbox = Table(
     Column("accepted_at", BigInteger, nullable=False),
     Column("leased_until", BigInteger, nullable=False, server_default=text("0"), comment="0: free"),
     Column("reason", Text, comment="why it is no event; null: it may be one"),
+    sqlite_autoincrement=True,  # an id is never used again: a late `forget` must not meet another message
     comment="Messages that no broker took. Many copies of one event may stand here.",
 )

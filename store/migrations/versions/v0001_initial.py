@@ -172,5 +172,6 @@ def _outbox() -> None:
         sa.Column("leased_until", sa.BigInteger(), server_default=sa.text("0"), nullable=False, comment="0: free"),
         sa.Column("reason", sa.Text(), nullable=True, comment="why it is no event; null: it may be one"),
         sa.PrimaryKeyConstraint("id", name="pk_outbox"),
+        sqlite_autoincrement=True,
         comment="Messages that no broker took. Many copies of one event may stand here.",
     )

@@ -1,0 +1,76 @@
+"""What the store can say about itself for the dashboards: how much waits, and how long already. Called a few times a minute."""
+
+import msgspec
+import sqlalchemy as sa
+
+from schemas.times import UnixMs
+from schemas.tokens import CallbackState, TokenState
+from store.database import Connection, Database
+from store.tables import callbacks, deliveries, outbox, tokens
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """Counts and ages (seconds; 0 when nothing waits). Held deliveries are not due, leased ones neither."""
+
+    deliveries_due: int
+    deliveries_due_oldest_s: float
+    outbox_depth: int
+    outbox_oldest_s: float
+    callbacks: dict[CallbackState, int]
+    tokens: dict[TokenState, int]
+
+
+def read(database: Database) -> Figures:
+    """All figures in one transaction. Raises StoreUnavailable."""
+    with database.read() as connection:
+        now = database.now(connection)
+        due, due_since = _due(connection, now)
+        waiting, waiting_since = connection.execute(
+            sa.select(sa.func.count(), sa.func.min(outbox.c.accepted_at)).where(outbox.c.reason.is_(None))
+        ).one()
+        return Figures(
+            deliveries_due=due,
+            deliveries_due_oldest_s=_age_s(due_since, now),
+            outbox_depth=waiting,
+            outbox_oldest_s=_age_s(waiting_since, now),
+            callbacks=_callbacks(connection),
+            tokens=_tokens(connection, now),
+        )
+
+
+def _due(connection: Connection, now: UnixMs) -> tuple[int, UnixMs | None]:
+    sendable = (
+        sa.select(callbacks.c.id)
+        .join_from(callbacks, tokens, tokens.c.id == callbacks.c.token_id)
+        .where(callbacks.c.enabled, tokens.c.enabled, tokens.c.revoked_at.is_(None))
+    )
+    chosen = sa.select(sa.func.count(), sa.func.min(deliveries.c.due_at)).where(
+        deliveries.c.due_at <= now, deliveries.c.callback_id.in_(sendable)
+    )
+    count, oldest = connection.execute(chosen).one()
+    return count, oldest
+
+
+def _callbacks(connection: Connection) -> dict[CallbackState, int]:
+    of_living = sa.select(callbacks.c.enabled, sa.func.count().label("n")).join_from(callbacks, tokens, tokens.c.id == callbacks.c.token_id)
+    rows = connection.execute(of_living.where(tokens.c.revoked_at.is_(None)).group_by(callbacks.c.enabled))
+    found = {bool(row.enabled): row.n for row in rows}
+    return {CallbackState.HEALTHY: found.get(True, 0), CallbackState.OFF: found.get(False, 0)}
+
+
+def _tokens(connection: Connection, now: UnixMs) -> dict[TokenState, int]:
+    """The rule of `Token.state`, as SQL: a test holds the two together."""
+    state = sa.case(
+        (tokens.c.revoked_at.is_not(None), TokenState.REVOKED.value),
+        (tokens.c.expires_at <= now, TokenState.EXPIRED.value),
+        (sa.not_(tokens.c.enabled), TokenState.SUSPENDED.value),
+        (tokens.c.activates_at > now, TokenState.SCHEDULED.value),
+        else_=TokenState.ACTIVE.value,
+    ).label("state")
+    rows = connection.execute(sa.select(state, sa.func.count().label("n")).group_by(state))
+    found = {row.state: row.n for row in rows}
+    return {token_state: found.get(token_state.value, 0) for token_state in TokenState}
+
+
+def _age_s(since: UnixMs | None, now: UnixMs) -> float:
+    return 0.0 if since is None else max(0.0, (now - since) / 1000)
