@@ -15,7 +15,6 @@ from flask import Response, request
 from flask_openapi3.models.info import Info
 from flask_openapi3.models.tag import Tag
 from flask_openapi3.openapi import OpenAPI
-from pydantic import BaseModel
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from api import callbacks, deliveries, document, events, open_routes, tokens
@@ -52,29 +51,30 @@ class Application(OpenAPI):
         info = Info(title="Ringback", version=parts.version, description=document.DESCRIPTION)
         super().__init__("ringback", info=info, doc_ui=False, static_folder=None)
         self._parts = parts
-        self._routes: list[Route] = []
-        self._bodies: list[type[BaseModel]] = []
+        self._routes: dict[Route, Models] = {}
 
     def serve(self, route: Route) -> None:
         """Bind a route and put it into the document."""
+        summary, description = document.words(route)
         _, _, path, query, _, body, _ = self._collect_openapi_info(
             route.rule,
             route.view,
             tags=[Tag(name=route.tag)],
+            summary=summary,
+            description=description,
             operation_id=route.name,
             responses=document.responses(route),
             security=[] if route.is_open else [{document.SECURITY_SCHEME: []}],
             openapi_extensions=document.extensions(route),
             method=route.method,
         )
-        self._routes.append(route)
-        self._bodies += [body] if body else []
-        view = entry_point(self._parts, route, Models(path, query, body))
+        models = self._routes[route] = Models(path, query, body)
+        view = entry_point(self._parts, route, models)
         self.add_url_rule(route.rule, route.name, view, methods=[route.method])
 
     def generate_spec_json(self) -> None:
         super().generate_spec_json()  # type: ignore[no-untyped-call]  # the library's
-        self.spec_json = document.mended(self.spec_json, self._routes, self._bodies, self._parts.public_url)
+        self.spec_json = document.mended(self.spec_json, self._routes, self._parts.public_url)
 
     def wsgi_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """One request: its id, its answer in one piece, the rest of a refused body, its place in the metrics."""

@@ -3,16 +3,16 @@
 Mended of the library: components without `securitySchemes: null`, and problems typed as `application/problem+json`.
 """
 
-from collections.abc import Iterable
+import inspect
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from flask_openapi3.types import ResponseDict
-from pydantic import BaseModel
 
 from api.responses import JSON, PROBLEM_JSON
-from api.routes import Route
+from api.routes import Models, Route
 from schemas.event_types import EventType
 from schemas.json_schema import COMPONENTS, Schema, event_components, webhook_name
 
@@ -51,6 +51,12 @@ _WEBHOOK_HEADERS = {
 }
 
 
+def words(route: Route) -> tuple[str, str]:
+    """Summary and description: the first line of the view's docstring, and the rest."""
+    summary, _, description = (inspect.getdoc(route.view) or "").partition("\n")
+    return summary.removesuffix("."), description.strip()
+
+
 def responses(route: Route) -> ResponseDict:
     """Every answer that a route gives on purpose, by status."""
     answers: ResponseDict = {str(int(route.status)): _success(route)}
@@ -68,26 +74,31 @@ def extensions(route: Route) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {JSON: {"schema": _ref(route.takes)}}}}
 
 
-def mended(document: dict[str, Any], routes: Iterable[Route], bodies: Iterable[type[BaseModel]], public_url: str) -> dict[str, Any]:
+def mended(document: dict[str, Any], routes: Mapping[Route, Models], public_url: str) -> dict[str, Any]:
     """The library's document, completed."""
-    answers = [route.answer for route in routes if route.answer]
-    components = _components(dict.fromkeys(answers), dict.fromkeys(bodies))
-    for operation in (operation for path in document["paths"].values() for operation in path.values()):
+    operations = {operation["operationId"]: operation for path in document["paths"].values() for operation in path.values()}
+    for route, models in routes.items():
+        operation = operations[route.name]
         if PROBLEM_JSON not in operation["responses"]["422"]["content"]:  # the library adds one of its own where a route has none
             del operation["responses"]["422"]
+        if models.body:
+            operation["requestBody"]["required"] = models.needs_body
     return document | {
         "servers": [{"url": public_url}],
-        "components": {"schemas": components, "securitySchemes": {SECURITY_SCHEME: _SECURITY}},
+        "components": {"schemas": _components(routes), "securitySchemes": {SECURITY_SCHEME: _SECURITY}},
         "webhooks": {kind.value: _webhook(kind) for kind in EventType},
     }
 
 
-def _components(answers: Iterable[type[msgspec.Struct]], bodies: Iterable[type[BaseModel]]) -> dict[str, Schema]:
+def _components(routes: Mapping[Route, Models]) -> dict[str, Schema]:
+    answers = dict.fromkeys(route.answer for route in routes if route.answer)
     _, components = msgspec.json.schema_components(answers, ref_template=COMPONENTS)
-    for body in bodies:
-        schema = body.model_json_schema(ref_template=COMPONENTS.format(name="{model}"))
-        components |= schema.pop("$defs", {})
-        components[body.__name__] = schema
+    for models in routes.values():
+        for model in filter(None, models):
+            schema = model.model_json_schema(ref_template=COMPONENTS.format(name="{model}"))
+            components |= schema.pop("$defs", {})
+            if model is models.body:  # the others are spelled out where they stand
+                components[model.__name__] = schema
     return components | event_components() | {"Problem": _PROBLEM}
 
 

@@ -5,7 +5,7 @@ Views are plain functions that name what they need: `parts`, `caller`, and model
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -41,7 +41,7 @@ class Route:
     needs: Permission | None = None
     is_open: bool = False
     takes: str | None = None
-    problems: frozenset[int] = field(default=frozenset())
+    problems: frozenset[int] = frozenset()
 
     @property
     def name(self) -> str:
@@ -55,6 +55,11 @@ class Models(NamedTuple):
     path: type[BaseModel] | None
     query: type[BaseModel] | None
     body: type[BaseModel] | None
+
+    @property
+    def needs_body(self) -> bool:
+        """Whether the body has a field that must be given; if not, there need not be a body."""
+        return self.body is not None and any(field.is_required() for field in self.body.model_fields.values())
 
 
 def entry_point(parts: ApiParts, route: Route, models: Models) -> View:
@@ -85,6 +90,5 @@ def _read_models(models: Models, path_values: Mapping[str, str]) -> dict[str, Ba
     if models.query:
         read["query"] = from_query(models.query, request.args)
     if models.body:
-        is_optional = not any(one.is_required() for one in models.body.model_fields.values())
-        read["body"] = from_body(models.body, read_optional_json_body() or b"{}" if is_optional else read_json_body())
+        read["body"] = from_body(models.body, read_json_body() if models.needs_body else read_optional_json_body() or b"{}")
     return read
