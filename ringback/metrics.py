@@ -1,0 +1,174 @@
+"""The metrics of this process, on Prometheus' client library; nobody else imports it.
+
+`Metrics` holds every counter and histogram of the contract, and asks for the gauges when it is read. Counting is on the way
+of every event, so each label combination is looked up once and kept. Called by `ringback.observer` (to count) and by
+whoever answers `/metrics` (to render).
+"""
+
+import os
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import product
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics, generate_latest, values
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from ringback.figures import Figures
+from schemas.deliveries import SETTLED, Outcome, Trigger
+from schemas.errors import Problem
+from schemas.event_types import EventType
+
+MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The environment variable that makes worker processes count into files of one folder, and each answer for all of them."""
+
+_ATTEMPT_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60)
+_FIRST_ATTEMPT_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_END_TO_END_BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 1800, 7200, 18000, 43200, 86400, 172800, 345600)
+_REQUEST_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_GAUGES = {
+    "deliveries_due": "Deliveries in the store whose next attempt is due and that nobody has taken.",
+    "deliveries_due_oldest_seconds": "For how long the longest waiting of them is due.",
+    "outbox_depth": "Messages that wait in the outbox.",
+    "outbox_oldest_seconds": "For how long the oldest of them waits.",
+    "queue_depth": "Messages that wait in the broker's queue.",
+    "dead_letters": "Messages that were no events.",
+    "in_flight": "Attempts of this process that wait for their answer.",
+    "callbacks": "Callbacks by state.",
+    "tokens": "Tokens by state.",
+    "broker_connected": "Whether this process holds a working connection to the broker.",
+    "database_connected": "Whether the database answers this process.",
+}
+
+
+class Labelled:
+    """A counter with its label combinations looked up once: a dict access instead of the library's lock and checks."""
+
+    def __init__(self, counter: Counter, known: Iterable[tuple[str, ...]]):
+        self._counter = counter
+        self._children = {labels: counter.labels(*labels) for labels in known}
+
+    def add(self, *labels: str, count: float = 1) -> None:
+        child = self._children.get(labels)
+        if child is None:
+            child = self._children[labels] = self._counter.labels(*labels)
+        child.inc(count)
+
+
+class Timed:
+    """The same of a histogram with one label. Seconds."""
+
+    def __init__(self, histogram: Histogram, known: Iterable[str]):
+        self._histogram = histogram
+        self._children = {label: histogram.labels(label) for label in known}
+
+    def observe(self, label: str, seconds: float) -> None:
+        child = self._children.get(label)
+        if child is None:
+            child = self._children[label] = self._histogram.labels(label)
+        child.observe(seconds)
+
+
+class Metrics:
+    """All metrics of one process. Thread-safe. With PROMETHEUS_MULTIPROC_DIR set, those of all worker processes."""
+
+    def __init__(self, version: str, figures: Callable[[], Figures] = dict):
+        disable_created_metrics()
+        folder = os.environ.get(MULTIPROCESS_FOLDER)
+        if folder and not values.ValueClass._multiprocess:  # noqa: SLF001 - chosen when the library was imported, before the variable was set
+            values.ValueClass = values.MultiProcessValue()
+        self._registry = CollectorRegistry()
+        self._count_events()
+        self._count_requests()
+        self._count_attempts()
+        self.log_lines_dropped = Counter(
+            "log_lines_dropped", "Log lines that standard output did not take.", namespace="ringback", registry=self._registry
+        )
+        self._shown = self._registry if folder is None else _of_all_workers(folder)
+        self._shown.register(_Gauges(version, figures))
+        ProcessCollector(registry=self._shown)
+
+    def http_request(self, route: str, method: str, status: int, duration_s: float) -> None:
+        """`route` is the pattern that matched: a path would be a label without end, as would an invented method."""
+        self._requests.add(route, method if method in _METHODS else "other", str(status))
+        self._request_duration.observe(route, duration_s)
+
+    def render(self) -> tuple[bytes, str]:
+        """What `/metrics` answers, and its content type."""
+        return generate_latest(self._shown), CONTENT_TYPE_PLAIN_0_0_4
+
+    def _count_events(self) -> None:
+        kinds = [(str(kind),) for kind in EventType]
+        slugs = [(slug,) for slug in sorted(_slugs(Problem))]
+        self.events_accepted = self._counter("events_accepted", "Events answered with 202.", ["type"], kinds)
+        self.events_rejected = self._counter("events_rejected", "Events refused, by the problem's slug.", ["reason"], slugs)
+        self.events_duplicate = self._counter("events_duplicate", "Events whose id had been seen before.", ["type"], kinds)
+        self.events_conflicting = self._counter("events_conflicting", "Events whose id had other content before.", ["type"], kinds)
+
+    def _count_requests(self) -> None:
+        self._requests = self._counter("http_requests", "Requests answered by the API.", ["route", "method", "status"])
+        self._request_duration = self._histogram(
+            "http_request_duration_seconds", "From a request's arrival to its answer.", "route", _REQUEST_BUCKETS_S
+        )
+        self.auth_failures = self._counter("token_auth_failures", "Requests without a valid token.", ["reason"])
+
+    def _count_attempts(self) -> None:
+        kinds = [str(kind) for kind in EventType]
+        known = list(product(kinds, map(str, Outcome), map(str, Trigger)))
+        self.attempts = self._counter("attempts", "HTTP requests to callbacks, by how they ended.", ["type", "outcome", "trigger"], known)
+        ends = list(product(kinds, sorted(map(str, SETTLED))))
+        self.settled = self._counter("deliveries_settled", "Deliveries that are done with.", ["type", "state"], ends)
+        self.deferred = self._counter(
+            "deliveries_deferred", "Deliveries whose first attempt was put off, and why.", ["reason"], [("spilled",)]
+        )
+        self.attempt_duration = self._histogram(
+            "attempt_duration_seconds", "From the start of an attempt to its answer or failure.", "type", _ATTEMPT_BUCKETS_S, kinds
+        )
+        self.first_attempt_delay = self._histogram(
+            "first_attempt_delay_seconds", "From an event's acceptance to its first attempt.", "type", _FIRST_ATTEMPT_BUCKETS_S, kinds
+        )
+        self.end_to_end = self._histogram(
+            "end_to_end_seconds", "From an event's acceptance to the answer that delivered it.", "type", _END_TO_END_BUCKETS_S, kinds
+        )
+
+    def _counter(self, name: str, what: str, labels: list[str], known: Iterable[tuple[str, ...]] = ()) -> Labelled:
+        return Labelled(Counter(name, what, labels, namespace="ringback", registry=self._registry), known)
+
+    def _histogram(self, name: str, what: str, label: str, buckets: Sequence[float], known: Iterable[str] = ()) -> Timed:
+        return Timed(Histogram(name, what, [label], namespace="ringback", registry=self._registry, buckets=buckets), known)
+
+
+class _Gauges:
+    """A collector in the library's sense: what is true now, asked for when somebody reads."""
+
+    def __init__(self, version: str, figures: Callable[[], Figures]):
+        self._version, self._figures = version, figures
+
+    def collect(self) -> Iterable[Metric]:
+        info = GaugeMetricFamily("ringback_build_info", "Always 1; the version is in the label.", labels=["version", "python"])
+        info.add_metric([self._version, platform.python_version()], 1)
+        yield info
+        for name, value in self._figures().items():
+            yield _gauge(name, value)
+
+
+def _gauge(name: str, value: float | Mapping[str, float]) -> GaugeMetricFamily:
+    if isinstance(value, Mapping):
+        family = GaugeMetricFamily(f"ringback_{name}", _GAUGES[name], labels=["state"])
+        for state, count in value.items():
+            family.add_metric([state], count)
+        return family
+    return GaugeMetricFamily(f"ringback_{name}", _GAUGES[name], value=value)
+
+
+def _of_all_workers(folder: str) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=folder)
+    return registry
+
+
+def _slugs(problem: type[Problem]) -> set[str]:
+    return {slug for each in problem.__subclasses__() for slug in {each.slug} | _slugs(each)}

@@ -1,0 +1,74 @@
+"""What a dispatcher answers to probes and scrapers, over a real socket."""
+
+import http.client
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from ringback.health import Health
+from ringback.processes.web import PortTaken, WebServer
+from ringback.setting_values import Address
+from tests.kit.waiting import free_port
+
+
+class Place:
+    """A served `Health` whose missing things a test can set."""
+
+    def __init__(self) -> None:
+        self.missing: list[str] = []
+        self.address = Address("127.0.0.1", free_port())
+        self.server = WebServer(Health(lambda: self.missing, lambda: (b"ringback_x 1\n", "text/plain")), self.address, threads=2)
+        self.server.start()
+
+    def get(self, path: str, method: str = "GET") -> tuple[int, str, bytes]:
+        connection = http.client.HTTPConnection(*self.address, timeout=10)
+        connection.request(method, path)
+        response = connection.getresponse()
+        body = response.read()
+        connection.close()
+        return response.status, response.headers["content-type"], body
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    made = Place()
+    yield made
+    made.server.stop()
+
+
+def test_a_process_that_lacks_something_is_alive_but_not_ready_and_says_what_it_lacks(place: Place) -> None:
+    """Restarting it would not help; sending it work would not either."""
+    place.missing = ["the database does not answer", "no broker is connected"]
+
+    status, content_type, body = place.get("/readyz")
+
+    assert place.get("/healthz")[0] == 200
+    assert status == 503
+    assert content_type == "application/problem+json"
+    assert json.loads(body)["missing"] == place.missing
+    assert json.loads(body)["status"] == 503
+
+
+def test_a_process_that_lacks_nothing_is_ready(place: Place) -> None:
+    """Load balancers and the checks of a deployment wait for this."""
+    assert place.get("/readyz")[0] == 200
+
+
+def test_metrics_are_passed_on_with_their_content_type(place: Place) -> None:
+    """Prometheus refuses a scrape whose type it does not know."""
+    assert place.get("/metrics") == (200, "text/plain", b"ringback_x 1\n")
+
+
+def test_anything_else_is_refused_as_a_problem(place: Place) -> None:
+    """An address mistyped in a scrape configuration is found at once."""
+    assert place.get("/metric")[0] == 404
+    assert place.get("/metrics", "POST")[0] == 405
+
+
+# cheroot leaves the socket that it could not bind to the garbage collector.
+@pytest.mark.filterwarnings("ignore:.*unclosed.*:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_taken_port_is_told_with_the_setting_that_moves_it(place: Place) -> None:
+    """Two dispatchers on one host meet this first."""
+    with pytest.raises(PortTaken, match="RINGBACK_METRICS_LISTEN"):
+        WebServer(Health(list, lambda: (b"", "")), place.address, "RINGBACK_METRICS_LISTEN")

@@ -1,0 +1,167 @@
+"""The log: one line per attempt, no secrets, and never in the way of a delivery."""
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import ringback.log
+from ringback.log import Log
+from schemas.deliveries import DeliveryState, Outcome
+from schemas.reports import AttemptReport
+from tests.kit.making import a_delivery, an_attempt
+from tests.kit.waiting import wait_for
+
+
+class Pipe:
+    """A log whose reader is the test, and the count of what it lost."""
+
+    def __init__(self, *, pretty: bool = False):
+        self.reader, self.writer = os.pipe()
+        self.lost = 0
+        self.log = Log(self.writer, pretty=pretty, dropped=self._lose)
+        self.log.start()
+
+    def _lose(self, lines: int) -> None:
+        self.lost += lines
+
+    def read(self) -> str:
+        """Everything that was written, once the log is closed."""
+        self.log.close()
+        self.hang_up(self.writer)
+        with os.fdopen(self.reader, "rb") as reader:
+            self.reader = -1
+            return reader.read().decode()
+
+    def lines(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.read().splitlines()]
+
+    def hang_up(self, end: int) -> None:
+        os.close(end)
+        self.reader, self.writer = (-1 if each == end else each for each in (self.reader, self.writer))
+
+    def close(self) -> None:
+        self.log.close()
+        for end in (self.reader, self.writer):
+            if end != -1:
+                os.close(end)
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    made = Pipe()
+    yield made
+    made.close()
+
+
+def a_report(outcome: Outcome = Outcome.DELIVERED, error: str | None = None) -> AttemptReport:
+    return AttemptReport(a_delivery(), an_attempt(outcome, error=error), DeliveryState.PENDING, None, None, 5.5)
+
+
+def test_each_attempt_is_one_wide_line(pipe: Pipe) -> None:
+    """Whoever searches the log by event, token or outcome finds the rest beside it."""
+    pipe.log.attempted([a_report(), a_report(Outcome.HTTP_5XX, "HTTP 500")])
+
+    first, second = pipe.lines()
+
+    assert first["what"] == "attempted"
+    assert first["event_id"] == "evt_1"
+    assert first["delivery_id"] == f"dlv_{'a' * 16}_evt_1"
+    assert (first["type"], first["trigger"], first["number"], first["state"]) == ("message.received", "first", 1, "pending")
+    assert (second["outcome"], second["error"], second["next_attempt_in_s"]) == ("http_5xx", "HTTP 500", 5.5)
+
+
+def test_neither_headers_nor_answers_are_logged(pipe: Pipe) -> None:
+    """A callback's own headers are secrets, and a receiver may answer with anything."""
+    attempt = msgspec.structs.replace(an_attempt(), request_headers={"x-key": "hidden"}, response_body=b"hidden")
+    report = AttemptReport(a_delivery(), attempt, DeliveryState.DELIVERED, None, None, None)
+
+    pipe.log.attempted([report])
+
+    assert "hidden" not in pipe.read()
+
+
+@pytest.mark.parametrize("text", ["a\nb", '"}', "\x1b[2J", "\ud800", "é\u2028"])
+@pytest.mark.parametrize("pretty", [False, True])
+def test_no_text_can_make_a_line_of_its_own(text: str, pretty: bool) -> None:
+    """A backend chooses ids and an endpoint its errors: neither may forge what an operator reads."""
+    pipe = Pipe(pretty=pretty)
+
+    pipe.log.note("an error", error=text)
+
+    written = pipe.read()
+    assert written.count("\n") == 1
+    assert "\x1b[2J" not in written
+    if not pretty:
+        json.loads(written)
+
+
+def test_any_value_can_be_noted(pipe: Pipe) -> None:
+    """A note about a mistake must not become a second one."""
+    pipe.log.note("odd", error=ValueError("x"), key=("a", "b"), number=2**80)
+
+    assert pipe.lines()[0]["what"] == "odd"
+
+
+def test_a_reader_that_is_gone_costs_lines_and_nothing_else(pipe: Pipe) -> None:
+    """`ringback serve | head` goes on delivering."""
+    pipe.hang_up(pipe.reader)
+
+    pipe.log.note("nobody reads this")
+
+    wait_for("the loss to be counted", lambda: pipe.lost == 1)
+
+
+def test_a_reader_that_stands_still_costs_lines_and_nothing_else(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal stopped with Ctrl-S must not stop deliveries, nor fill the memory."""
+    monkeypatch.setattr(ringback.log, "WAITING_BYTES", 200_000)
+
+    for _ in range(1000):
+        pipe.log.attempted([a_report()])
+
+    assert 0 < pipe.lost < 1000
+
+
+def test_closing_writes_what_waits(pipe: Pipe) -> None:
+    """The last attempts before a stop are the ones that are asked about."""
+    for number in range(500):
+        pipe.log.note("n", number=number)
+
+    assert [line["number"] for line in pipe.lines()] == list(range(500))
+
+
+def test_closing_does_not_wait_for_a_reader_that_stands_still(pipe: Pipe) -> None:
+    """A stop has a limit."""
+    for _ in range(1000):
+        pipe.log.attempted([a_report()])
+
+    pipe.log.close(limit_s=0.05)
+
+    pipe.hang_up(pipe.reader)  # lets the writing thread end
+
+
+def test_warnings_of_libraries_become_notes(pipe: Pipe) -> None:
+    """pika says there why a connection was lost."""
+    handler = ringback.log.Libraries(pipe.log)
+    record = logging.LogRecord("pika.connection", logging.WARNING, __file__, 1, "lost %s", ("it",), None)
+
+    handler.emit(record)
+
+    line = pipe.lines()[0]
+    assert (line["library"], line["message"]) == ("pika.connection", "lost it")
+
+
+def test_a_terminal_gets_text_for_people(tmp_path: Path) -> None:
+    """The newcomer reads it as it scrolls by."""
+    pipe = Pipe(pretty=True)
+
+    pipe.log.attempted([a_report(Outcome.TIMEOUT, "no answer")])
+
+    written = pipe.read()
+    assert "attempted" in written
+    assert "no answer" in written
+    assert "None" not in written
