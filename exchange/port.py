@@ -38,6 +38,9 @@ class Message(msgspec.Struct, frozen=True):
 class Publisher(Protocol):
     """Thread-safe; request threads call it and wait."""
 
+    def start(self) -> None:
+        """Begin. Returns at once, whatever answers; `publish` works from then on."""
+
     def publish(self, outgoing: Sequence[Outgoing]) -> None:
         """Returns when all are durable. Raises ExchangeUnavailable when not all could be stored (some may be)."""
 
@@ -50,6 +53,9 @@ class Publisher(Protocol):
 
 class Source(Protocol):
     """Where a dispatcher takes messages from. Its loop methods belong to the event loop's thread."""
+
+    def start(self) -> None:
+        """Begin, on the running event loop. Returns at once, whatever answers."""
 
     async def wait(self) -> None:
         """Until `take` may find something."""

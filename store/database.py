@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.engine import Connection
@@ -29,6 +30,7 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 8, timeout_s: float = STORE_TIMEOUT_S):
         self.url = sa.make_url(url)
+        self.timeout_s = timeout_s
         self.dialect = self.url.get_backend_name()
         if self.dialect not in ("sqlite", "postgresql"):
             raise UsageError(f"RINGBACK_DATABASE_URL: {self.dialect} is not supported: use sqlite:///… or postgresql+psycopg://…")
@@ -53,8 +55,7 @@ class Database:
             yield connection
             connection.commit()
         for name in self._rung.names:
-            for listener in self._listeners.get(name, ()):
-                listener()
+            self.wake(name)
 
     def now(self, connection: Connection) -> UnixMs:
         """The store's clock: leases of all processes run by it."""
@@ -65,7 +66,7 @@ class Database:
     def ring(self, connection: Connection, name: str) -> None:
         """When this transaction commits, wake whoever listens for `name`: in this process, and on PostgreSQL in others."""
         if self.dialect == "postgresql":
-            connection.execute(sa.text("SELECT pg_notify(:channel, '')"), {"channel": f"ringback_{name}"})
+            connection.execute(sa.text("SELECT pg_notify(:channel, '')"), {"channel": channel(name)})
         else:
             self._rung.names.append(name)
 
@@ -73,8 +74,23 @@ class Database:
         """Call `listener`, from whatever thread, after each commit that rang. `store.doorbell` does so for PostgreSQL."""
         self._listeners.setdefault(name, []).append(listener)
 
+    def wake(self, name: str) -> None:
+        """Call those who listen for `name` in this process."""
+        for listener in self._listeners.get(name, ()):
+            listener()
+
+    def listener(self) -> psycopg.Connection[Any]:
+        """A PostgreSQL connection outside the pool, for LISTEN, with the same limits. Raises psycopg.Error."""
+        url = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        return psycopg.connect(url, autocommit=True, **_postgres_arguments(self.timeout_s))
+
     def close(self) -> None:
         self.engine.dispose()
+
+
+def channel(name: str) -> str:
+    """PostgreSQL's name of a ring."""
+    return f"ringback_{name}"
 
 
 def _sqlite_engine(url: sa.URL, timeout_s: float) -> sa.Engine:
@@ -91,23 +107,28 @@ def _sqlite_engine(url: sa.URL, timeout_s: float) -> sa.Engine:
 
 
 def _postgres_engine(url: sa.URL, pool_size: int, timeout_s: float) -> sa.Engine:
-    ms = int(timeout_s * 1000)
     return sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=timeout_s,
         pool_use_lifo=True,
-        connect_args={
-            "connect_timeout": max(2, int(timeout_s)),
-            "options": f"-c statement_timeout={ms} -c lock_timeout={ms} -c idle_in_transaction_session_timeout={4 * ms}",
-            "tcp_user_timeout": ms,  # a silent peer: unanswered data ends the connection
-            "keepalives_idle": 5,
-            "keepalives_interval": 2,
-            "keepalives_count": 3,
-            "application_name": "ringback",
-        },
+        connect_args=_postgres_arguments(timeout_s),
     )
+
+
+def _postgres_arguments(timeout_s: float) -> dict[str, Any]:
+    """Every wait has its limit, the network's included."""
+    ms = int(timeout_s * 1000)
+    return {
+        "connect_timeout": max(2, int(timeout_s)),
+        "options": f"-c statement_timeout={ms} -c lock_timeout={ms} -c idle_in_transaction_session_timeout={4 * ms}",
+        "tcp_user_timeout": ms,  # a silent peer: unanswered data ends the connection
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "application_name": "ringback",
+    }
 
 
 @contextlib.contextmanager

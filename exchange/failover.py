@@ -1,0 +1,70 @@
+"""Publishing that survives the broker: what RabbitMQ does not confirm at once goes to the outbox (rule 4 of the architecture).
+
+The API's publisher wherever a broker is configured. Not confirmed is not lost: both copies carry one id, and whoever claims
+the second finds the first.
+"""
+
+import time
+from collections.abc import Sequence
+
+from exchange.outbox import OutboxPublisher
+from exchange.port import Outgoing
+from exchange.rabbit_publisher import RabbitPublisher
+from exchange.trust import Trust, Way
+from schemas.reports import Observer
+
+PATIENCE_S = 0.5
+"""How long a message may wait for its confirm. Longer: the first answers of an outage are slower. Shorter: a broker that is merely
+busy gets its messages twice."""
+
+
+class FailoverPublisher:
+    """Thread-safe. One way round trip to the broker while all is well; every answer within the patience and a commit otherwise."""
+
+    def __init__(self, primary: RabbitPublisher, fallback: OutboxPublisher, observer: Observer):
+        self._primary, self._fallback, self._observer = primary, fallback, observer
+        self._trust = Trust()
+
+    def start(self) -> None:
+        self._primary.start()
+        self._fallback.start()
+
+    def connected(self) -> bool:
+        return self._primary.connected()
+
+    def publish(self, outgoing: Sequence[Outgoing]) -> None:
+        generation = self._primary.generation
+        way = self._trust.way(generation, time.monotonic())
+        if generation is None or way is Way.AROUND:
+            self._fallback.publish(outgoing)
+        elif left := self._by_broker(outgoing, generation):
+            self._fallback.publish(left)
+
+    def close(self) -> None:
+        self._primary.close()
+        self._fallback.close()
+
+    def _by_broker(self, outgoing: Sequence[Outgoing], generation: int) -> list[Outgoing]:
+        """What was not confirmed. Raises ExchangeUnavailable when too much waits already: the outbox would be no help for long."""
+        until_s = time.monotonic() + PATIENCE_S
+        try:
+            promises = self._primary.hand_in(outgoing)
+        except BaseException:  # whatever it was: a probe that was never sent must not be waited for
+            self._trust.undecided(generation)
+            raise
+        left = [one for one, promise in zip(outgoing, promises, strict=True) if not promise.kept(until_s - time.monotonic())]
+        if left:
+            self._judge(generation, next((promise.broken for promise in promises if promise.broken), None))
+        elif self._trust.confirmed(generation):
+            self._observer.note("publishing by the broker")
+        return left
+
+    def _judge(self, generation: int, broken: str | None) -> None:
+        """Something was not confirmed: is it the broker, or is it only busy?"""
+        if broken is None and self._primary.silent_for_s < PATIENCE_S:
+            self._trust.undecided(generation)
+            return
+        reason = broken or f"it has confirmed nothing for {PATIENCE_S:g} s"
+        if self._trust.failed(generation, time.monotonic()):
+            self._primary.abandon(generation, reason)
+            self._observer.note("going around the broker", reason=reason)

@@ -1,0 +1,183 @@
+"""The exchange without a broker: publishing into the outbox table, and taking from it.
+
+Embedded mode is this and nothing else; with RabbitMQ it takes over while no broker answers (`exchange.failover`).
+"""
+
+import asyncio
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Sequence
+
+from exchange.port import Message, Outgoing
+from exchange.promise import Promise
+from schemas.errors import ExchangeUnavailable, StoreRefused, StoreUnavailable
+from store import bulk, outbox
+from store.database import Connection, Database
+
+GATHER_ROWS = 1000
+"""Rows in one transaction. More: the first of them waits longer, and a slow disk may exceed the statement's limit. Fewer: more
+commits, each of which costs a disk flush."""
+
+_POLL_S = 1.0
+"""The safety net under the doorbell, and how soon lapsed leases are noticed."""
+
+_COUNT_EVERY_S = 1.0
+_ANSWER_LIMIT_S = 15.0
+"""Two store calls that run into their limits, and some: the writer answers before."""
+
+
+class _Batch:
+    """What one request hands in: all of it is committed together."""
+
+    __slots__ = ("promise", "rows")
+
+    def __init__(self, outgoing: Sequence[Outgoing]):
+        self.rows: list[bulk.Row] = [{"body": one.event.message(), "accepted_at": one.accepted_at} for one in outgoing]
+        self.promise = Promise()
+
+
+class OutboxPublisher:
+    """Thread-safe. One thread writes, each time all that came during the commit before: nothing lingers."""
+
+    def __init__(self, database: Database, limit_rows: int):
+        self._database = database
+        self._limit_rows = limit_rows
+        self._handed: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
+        self._closed = False
+        self._depth = 0
+        self._counted_s = -_COUNT_EVERY_S
+        self._thread = threading.Thread(target=self._run, name="ringback-outbox", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def connected(self) -> bool:
+        """A table needs no connection of its own: whether the database answers is the database's to say."""
+        return not self._closed
+
+    def publish(self, outgoing: Sequence[Outgoing]) -> None:
+        if self._closed:
+            raise ExchangeUnavailable("the outbox is closed")
+        batch = _Batch(outgoing)
+        self._handed.put(batch)
+        if not batch.promise.kept(_ANSWER_LIMIT_S):
+            raise ExchangeUnavailable(batch.promise.broken or "the outbox does not answer")
+
+    def close(self) -> None:
+        self._closed = True
+        self._handed.put(None)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        closing = False
+        while not closing:
+            batches, closing = self._gathered()
+            if batches:
+                self._write(batches)
+
+    def _gathered(self) -> tuple[list[_Batch], bool]:
+        """All that waits, up to a bound; blocks until there is something. True: it was the last."""
+        batches: list[_Batch] = []
+        rows = 0
+        with contextlib.suppress(queue.Empty):
+            while rows < GATHER_ROWS:
+                one = self._handed.get(block=not batches)
+                if one is None:
+                    return batches, True
+                batches.append(one)
+                rows += len(one.rows)
+        return batches, False
+
+    def _write(self, batches: Sequence[_Batch]) -> None:
+        broken = None
+        rows = [row for batch in batches for row in batch.rows]
+        try:
+            with self._database.write() as connection:
+                self._admit(connection, len(rows))
+                outbox.add(connection, rows)
+                self._database.ring(connection, outbox.RING)
+        except (StoreUnavailable, StoreRefused, ExchangeUnavailable) as error:
+            broken = str(error)
+        for batch in batches:
+            batch.promise.settle(broken)
+
+    def _admit(self, connection: Connection, count: int) -> None:
+        """Raises ExchangeUnavailable when the outbox is full. Counted once a second; in between, by what is added here."""
+        now_s = time.monotonic()
+        if now_s - self._counted_s >= _COUNT_EVERY_S:
+            self._depth = outbox.depth_at_most(connection, self._limit_rows - count)
+            self._counted_s = now_s
+        if self._depth + count > self._limit_rows:
+            raise ExchangeUnavailable(f"the outbox is full: {self._depth} events wait")
+        self._depth += count
+
+
+class OutboxSource:
+    """Takes rows under a lease; what is forgotten in the settling transaction is gone, the rest comes again.
+
+    Receipts are row ids. Its loop methods belong to the event loop that `start` was called on.
+    """
+
+    def __init__(self, database: Database):
+        self._database = database
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._rung = asyncio.Event()
+        self._more = True
+        """Whether the last take may have left something: then nobody rings for it."""
+
+    def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._database.on_ring(outbox.RING, self._ring)
+
+    async def wait(self) -> None:
+        if not self._more:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_S):
+                    await self._rung.wait()
+        self._rung.clear()
+
+    def take(self, connection: Connection, limit: int) -> list[Message]:
+        rows = outbox.take(connection, limit, self._database.now(connection))
+        self._more = len(rows) == limit
+        return [Message(row.body, row.accepted_at, None, 0, row.id) for row in rows]
+
+    def put_back(self, messages: Sequence[Message]) -> None:
+        """The failed transaction undid the lease."""
+        self._more = bool(messages)
+
+    def forget(self, connection: Connection, receipts: Sequence[object]) -> None:
+        outbox.forget(connection, [one for one in receipts if isinstance(one, int)])
+
+    def acknowledge(self, receipts: Sequence[object]) -> None:
+        """Nothing is left to say: the row went with the commit."""
+
+    async def bury(self, message: Message, reason: str) -> None:
+        await asyncio.to_thread(self._bury, message, reason)
+
+    def pause(self) -> None:
+        """Without the store nothing is held: leases lapse by themselves."""
+
+    def resume(self) -> None:
+        """Nothing was given up."""
+
+    def connected(self) -> bool:
+        return True
+
+    async def close(self) -> None:
+        """Leases that are left lapse."""
+        self._loop = None
+
+    def _bury(self, message: Message, reason: str) -> None:
+        assert isinstance(message.receipt, int)
+        with self._database.write() as connection:
+            outbox.bury(connection, message.receipt, reason)
+
+    def _ring(self) -> None:
+        """From the thread that committed, or the doorbell's."""
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # that loop has ended: nobody waits
+                loop.call_soon_threadsafe(self._rung.set)

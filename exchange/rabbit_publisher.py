@@ -1,0 +1,119 @@
+"""Publishing on RabbitMQ for request threads: one connection in a thread of its own, many messages confirmed at a time.
+
+Alone it is a `Publisher` that needs its broker; `exchange.failover` puts the outbox behind it.
+"""
+
+import asyncio
+import collections
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import uvloop
+
+from exchange.port import Outgoing
+from exchange.promise import Promise
+from exchange.rabbit_confirms import Confirms, Letter
+from exchange.topology import ACCEPTED_AT_HEADER, EVENTS_EXCHANGE
+from schemas.errors import ExchangeUnavailable
+from schemas.reports import Observer
+
+WINDOW_BYTES = 64 * 1024 * 1024
+"""How much may wait for its confirm. Larger: more memory while the broker is slow. Smaller: bursts are refused that it would take."""
+
+_CONFIRM_LIMIT_S = 10.0
+_CLOSE_LIMIT_S = 5.0
+
+
+class RabbitPublisher:
+    """Thread-safe. `start` returns at once, whether or not a broker answers."""
+
+    def __init__(self, url: str, observer: Observer):
+        self._confirms = Confirms(url, "publisher", observer)
+        self._handed: collections.deque[Letter] = collections.deque()
+        self._woken = False
+        self._counting = threading.Lock()
+        self._handed_bytes = 0
+        self._closed = False
+        self._stop = asyncio.Event()
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="ringback-publisher", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def generation(self) -> int | None:
+        """Which connection takes messages now, counted from 1; None: none does."""
+        return self._confirms.link.generation if self._confirms.ready else None
+
+    @property
+    def silent_for_s(self) -> float:
+        """Seconds since the broker last confirmed anything."""
+        return time.monotonic() - self._confirms.answered_s
+
+    def connected(self) -> bool:
+        return self._confirms.ready
+
+    def publish(self, outgoing: Sequence[Outgoing]) -> None:
+        end_s = time.monotonic() + _CONFIRM_LIMIT_S
+        for promise in self.hand_in(outgoing):
+            if not promise.kept(end_s - time.monotonic()):
+                raise ExchangeUnavailable(promise.broken or "the broker did not confirm in time")
+
+    def hand_in(self, outgoing: Sequence[Outgoing]) -> list[Promise]:
+        """Publish without waiting; a promise for each message. Raises ExchangeUnavailable when the window is full."""
+        promises = [Promise() for _ in outgoing]
+        letters = [_letter(one, promise) for one, promise in zip(outgoing, promises, strict=True)]
+        self._admit(sum(letter.weight_bytes for letter in letters))
+        self._handed.extend(letters)
+        if not self._woken:
+            self._woken = True
+            self._loop.call_soon_threadsafe(self._flush)
+        return promises
+
+    def abandon(self, generation: int, reason: str) -> None:
+        """Give up that connection, if it is still the one, and all that waits on it; another is made."""
+        self._call(lambda: self._confirms.give_up(reason) if self.generation == generation else None)
+
+    def close(self) -> None:
+        """Wait a little for what is unconfirmed."""
+        self._closed = True
+        if self._thread.is_alive():
+            self._call(self._stop.set)
+            self._thread.join()
+        self._loop.close()
+
+    def _call(self, what: Callable[[], object]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nothing is left to be told
+            self._loop.call_soon_threadsafe(what)
+
+    def _admit(self, size_bytes: int) -> None:
+        with self._counting:
+            if self._closed:
+                raise ExchangeUnavailable("this publisher is closed")
+            if self._handed_bytes - self._confirms.settled_bytes + size_bytes > WINDOW_BYTES:
+                raise ExchangeUnavailable("too many messages wait for the broker to confirm them")
+            self._handed_bytes += size_bytes
+
+    def _flush(self) -> None:
+        self._woken = False
+        letters = [self._handed.popleft() for _ in range(len(self._handed))]
+        self._confirms.publish(letters)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._serve())
+
+    async def _serve(self) -> None:
+        self._confirms.link.start()
+        await self._stop.wait()
+        self._flush()
+        await self._confirms.all_settled(_CLOSE_LIMIT_S)
+        await self._confirms.link.close()
+
+
+def _letter(one: Outgoing, promise: Promise) -> Letter:
+    event = one.event
+    return Letter(EVENTS_EXCHANGE, event.type.value, event.message(), event.id, {ACCEPTED_AT_HEADER: one.accepted_at}, promise.settle)

@@ -1,0 +1,158 @@
+"""Taking from RabbitMQ: messages arrive ahead of need, up to the prefetch, and are acknowledged when they are settled.
+
+On the dispatcher's event loop, with a connection of its own that only consumes; dead letters leave by another one.
+"""
+
+import asyncio
+import collections
+import contextlib
+from collections.abc import Sequence
+
+import msgspec
+
+from exchange.port import Message
+from exchange.rabbit_confirms import Confirms, Letter
+from exchange.rabbit_connection import Channel, Link, Properties
+from exchange.topology import ACCEPTED_AT_HEADER, DEAD_EXCHANGE, DISPATCH_QUEUE, REASON_HEADER
+from schemas.reports import Observer
+from schemas.times import UnixMs
+from store.database import Connection
+
+PREFETCH = 2000
+"""Messages in hand at most. More: more memory, and more that comes again after a crash. Fewer: the pipeline runs dry between acks."""
+
+_PAUSED_S = 1.0
+_BURY_AGAIN_S = 0.5
+_REASON_LENGTH = 1000
+"""Of a dead letter's reason: headers must fit into one frame."""
+
+
+class _Receipt(msgspec.Struct, frozen=True):
+    """An acknowledgement belongs to its channel: on another one the same tag is another message."""
+
+    generation: int
+    tag: int
+
+
+class RabbitSource:
+    """Give it a running event loop with `start`. What was given back comes again, from the broker, with a higher count."""
+
+    def __init__(self, url: str, observer: Observer, *, prefetch: int = PREFETCH):
+        self._link = Link(url, "consumer", observer, self._opened, self._lost)
+        self._burials = Confirms(url, "dead letters", observer)
+        self._prefetch = prefetch
+        self._arrived: collections.deque[Message] = collections.deque()
+        self._some = asyncio.Event()
+        self._consumer: str | None = None
+        self._wanted = True
+
+    def start(self) -> None:
+        self._link.start()
+        self._burials.link.start()
+
+    def connected(self) -> bool:
+        return self._link.channel is not None
+
+    async def wait(self) -> None:
+        """Until something has arrived; while paused, a moment, so that the caller looks whether the store is back."""
+        while not self._arrived:
+            if not self._wanted:
+                await asyncio.sleep(_PAUSED_S)
+                return
+            self._some.clear()
+            await self._some.wait()
+
+    def take(self, connection: Connection, limit: int) -> list[Message]:  # noqa: ARG002  # the port's; used by the other adapter
+        """From memory; the transaction has no part in it."""
+        taken: list[Message] = []
+        with contextlib.suppress(IndexError):  # the loop may empty it meanwhile
+            while len(taken) < limit:
+                taken.append(self._arrived.popleft())
+        return taken
+
+    def put_back(self, messages: Sequence[Message]) -> None:
+        self._arrived.extendleft(reversed([one for one in messages if self._current(one.receipt)]))
+        self._some.set()
+
+    def forget(self, connection: Connection, receipts: Sequence[object]) -> None:
+        """The broker's queue is no part of the transaction."""
+
+    def acknowledge(self, receipts: Sequence[object]) -> None:
+        """One by one, in one write. Those of a channel that is gone are dropped: the broker gives these messages out again."""
+        channel = self._link.channel
+        if channel is None or not channel.is_open:
+            return
+        with channel.connection.one_write():
+            for one in receipts:
+                if isinstance(one, _Receipt) and one.generation == self._link.generation:
+                    channel.basic_ack(one.tag)
+
+    async def bury(self, message: Message, reason: str) -> None:
+        """Tries until the copy among the dead letters is confirmed, or the original has gone back to the broker."""
+        while self._current(message.receipt):
+            if await self._published(message, reason):
+                self.acknowledge([message.receipt])
+                return
+            await asyncio.sleep(_BURY_AGAIN_S)
+
+    def pause(self) -> None:
+        """Give everything back, by closing the channel, and consume nothing until `resume`."""
+        if self._wanted:
+            self._wanted = False
+            self._some.set()
+            self._link.renew()
+
+    def resume(self) -> None:
+        if not self._wanted:
+            self._wanted = True
+            if self._link.channel is not None:
+                self._consume(self._link.channel)
+
+    def stop_taking(self) -> None:
+        """For a drain: nothing more arrives; what has arrived can still be taken, and acknowledged."""
+        self._wanted = False
+        channel, consumer = self._link.channel, self._consumer
+        if channel is not None and consumer is not None and channel.is_open:
+            self._consumer = None
+            channel.basic_cancel(consumer)
+
+    async def close(self) -> None:
+        await asyncio.gather(self._link.close(), self._burials.link.close())
+
+    def _opened(self, channel: Channel) -> None:
+        channel.basic_qos(prefetch_count=self._prefetch)
+        if self._wanted:
+            self._consume(channel)
+
+    def _consume(self, channel: Channel) -> None:
+        self._consumer = channel.basic_consume(DISPATCH_QUEUE, self._on_message)
+
+    def _lost(self, _reason: str) -> None:
+        self._consumer = None
+        self._arrived.clear()
+
+    def _on_message(self, _channel: Channel, method: Channel, properties: Properties, body: bytes) -> None:
+        headers = properties.headers or {}
+        accepted_at, deliveries = headers.get(ACCEPTED_AT_HEADER), headers.get("x-delivery-count")
+        self._arrived.append(
+            Message(
+                body,
+                UnixMs(accepted_at) if isinstance(accepted_at, int) else None,
+                properties.message_id,
+                deliveries if isinstance(deliveries, int) else 0,
+                _Receipt(self._link.generation, method.delivery_tag),
+            )
+        )
+        self._some.set()
+
+    def _current(self, receipt: object) -> bool:
+        return isinstance(receipt, _Receipt) and receipt.generation == self._link.generation and self._link.channel is not None
+
+    def _published(self, message: Message, reason: str) -> "asyncio.Future[bool]":
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        headers: dict[str, object] = {REASON_HEADER: reason[:_REASON_LENGTH]}
+        if message.accepted_at is not None:
+            headers[ACCEPTED_AT_HEADER] = message.accepted_at
+        settle = lambda broken: None if done.done() else done.set_result(broken is None)  # noqa: E731
+        self._burials.publish([Letter(DEAD_EXCHANGE, "", message.body, message.message_id, headers, settle)])
+        return done

@@ -1,0 +1,61 @@
+"""Hears what other processes ring (`NOTIFY`) and wakes whoever listens here. On SQLite there are no others.
+
+A thread with a PostgreSQL connection of its own, because it listens all the time. It heals by itself; whoever relies on it
+polls as well, so a lost ring only costs time.
+"""
+
+import threading
+from collections.abc import Sequence
+
+import psycopg
+from psycopg import sql
+
+from schemas.reports import Observer
+from store.database import Database, channel
+
+_LISTEN_S = 0.5
+"""How long one wait for rings lasts: how soon a stop is noticed."""
+
+_RETRY_S = 1.0
+
+
+class Doorbell:
+    """`start` it where `Database.on_ring` is used on PostgreSQL."""
+
+    def __init__(self, database: Database, observer: Observer, names: Sequence[str] = ("outbox", "due")):
+        self._database, self._observer = database, observer
+        self._names = {channel(name): name for name in names}
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ringback-doorbell", daemon=True)
+        self.listening = threading.Event()
+        """Set while rings are heard."""
+
+    def start(self) -> None:
+        if self._database.dialect == "postgresql":
+            self._thread.start()
+
+    def close(self) -> None:
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._listen()
+            except psycopg.Error as error:
+                self._observer.note("doorbell lost", reason=str(error).strip())
+                self._stopped.wait(_RETRY_S)
+            finally:
+                self.listening.clear()
+
+    def _listen(self) -> None:
+        with self._database.listener() as connection:
+            for one in self._names:
+                connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(one)))
+            self.listening.set()
+            for name in self._names.values():  # somebody may have rung while nobody listened
+                self._database.wake(name)
+            while not self._stopped.is_set():
+                for notify in connection.notifies(timeout=_LISTEN_S):
+                    self._database.wake(self._names[notify.channel])

@@ -1,0 +1,90 @@
+"""The outbox: messages that no broker took, as a queue with leases (rule 5 of the architecture).
+
+Many dispatchers take from it at once. A row that was taken is leased, not gone: it is deleted by the transaction that
+settles it, and comes again when its lease lapses before. Rows with a reason are dead letters and are never taken.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from schemas.times import UnixMs
+from store import bulk
+from store.database import Connection
+from store.tables import outbox
+
+RING = "outbox"
+"""Rung once per commit that adds rows."""
+
+LEASE_MS = 30_000
+"""Longer: what a killed dispatcher held waits longer. Shorter: what is merely settled slowly is taken twice. A healthy
+dispatcher settles within two seconds, or else makes a row of the delivery."""
+
+
+class OutboxRow(msgspec.Struct, frozen=True):
+    id: int
+    body: bytes
+    accepted_at: UnixMs
+
+
+_waits = outbox.c.reason.is_(None)
+_oldest_free = (
+    sa.select(outbox.c.id)
+    .where(_waits, outbox.c.leased_until <= sa.bindparam("now"))
+    .order_by(outbox.c.id)
+    .limit(sa.bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+# As a CTE PostgreSQL evaluates it once; a plain subquery with a limit may be run again for every row.
+_take = (
+    sa.update(outbox)
+    .where(outbox.c.id.in_(sa.select(_oldest_free.cte())))
+    .values(leased_until=sa.bindparam("until"))
+    .returning(outbox.c.id, outbox.c.body, outbox.c.accepted_at)
+)
+_forget = {
+    "sqlite": sa.delete(outbox).where(outbox.c.id == sa.bindparam("row_id")),
+    "postgresql": sa.delete(outbox).where(outbox.c.id == sa.func.any(sa.bindparam("row_ids", type_=ARRAY(sa.BigInteger)))),
+}
+
+
+def add(connection: Connection, rows: Sequence[bulk.Row]) -> None:
+    """Rows of `body` and `accepted_at`, in this order."""
+    bulk.insert(connection, outbox, rows)
+
+
+def take(connection: Connection, limit: int, now: UnixMs) -> list[OutboxRow]:
+    """At most `limit` rows that are free or whose lease has lapsed, oldest first; leased from now on."""
+    found = connection.execute(_take, {"now": now, "most": limit, "until": now + LEASE_MS}).all()
+    return sorted((OutboxRow(row.id, bytes(row.body), row.accepted_at) for row in found), key=lambda row: row.id)
+
+
+def forget(connection: Connection, ids: Sequence[int]) -> None:
+    """Delete rows that were settled."""
+    if not ids:
+        return
+    if connection.dialect.name == "postgresql":
+        connection.execute(_forget["postgresql"], {"row_ids": sorted(ids)})
+    else:
+        connection.execute(_forget["sqlite"], [{"row_id": one} for one in ids])
+
+
+def bury(connection: Connection, row_id: int, reason: str) -> None:
+    """Keep the row as a dead letter: it is no event."""
+    connection.execute(sa.update(outbox).where(outbox.c.id == row_id).values(reason=reason))
+
+
+def depth(connection: Connection) -> int:
+    """How many rows wait, leased ones included. Counts them: for a look now and then."""
+    return connection.scalar(sa.select(sa.func.count()).where(_waits)) or 0
+
+
+def depth_at_most(connection: Connection, enough: int) -> int:
+    """The depth, or a figure not below it that is at most `enough`. Ids are counted up, so their span bounds how many there are:
+    only when that is too much are the rows counted.
+    """
+    first = sa.select(sa.func.min(outbox.c.id)).where(_waits).scalar_subquery()
+    span = connection.scalar(sa.select(sa.func.max(outbox.c.id) - first + 1)) or 0
+    return span if span <= enough else depth(connection)
