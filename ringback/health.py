@@ -3,7 +3,7 @@
 A WSGI callable and nothing else: `ringback.processes` puts it on `METRICS_LISTEN`. The API has routes of its own for these.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -16,9 +16,9 @@ _PROBLEM = "application/problem+json"
 
 
 class Health:
-    """`missing` names what keeps this process from its work, in words; empty when nothing does. `render` is the metrics'."""
+    """`missing` names what keeps this process from its work, by part, in words; empty: nothing. `render` is the metrics'."""
 
-    def __init__(self, missing: Callable[[], Sequence[str]], render: Callable[[], tuple[bytes, str]]):
+    def __init__(self, missing: Callable[[], Mapping[str, str]], render: Callable[[], tuple[bytes, str]]):
         self._missing, self._render = missing, render
         self._routes = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics}
 
@@ -40,7 +40,7 @@ class Health:
 
     def _readyz(self) -> Answer:
         if missing := self._missing():
-            return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "; ".join(missing), missing=list(missing))
+            return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", f"not ready: {', '.join(missing)}", missing=missing)
         return _json({"status": "ready"})
 
     def _metrics(self) -> Answer:

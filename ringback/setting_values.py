@@ -4,15 +4,13 @@ Called by `ringback.settings` alone.
 """
 
 import datetime as dt
-import ipaddress
 from typing import Annotated, NamedTuple
 
 from pydantic import BeforeValidator
 from pydantic_settings import NoDecode
 
+from schemas.targets import Network, parse_networks
 from schemas.times import format_duration, parse_duration
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
 
@@ -54,7 +52,7 @@ def read_durations(value: object) -> object:
 
 def read_networks(value: object) -> object:
     """CIDRs separated by commas; a single address is a network of one."""
-    return tuple(_read_network(part.strip()) for part in value.split(",")) if isinstance(value, str) else value
+    return parse_networks(value.split(",")) if isinstance(value, str) else value
 
 
 def read_broker_urls(value: object) -> object:
@@ -82,13 +80,6 @@ def written(value: object, *, separator: str = ",") -> str:
     if isinstance(value, tuple) and not isinstance(value, Address):
         return separator.join(written(part) for part in value)
     return "" if value is None else str(value)
-
-
-def _read_network(text: str) -> Network:
-    try:
-        return ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a network such as 127.0.0.0/8") from None
 
 
 SECRET_KEY_CHARACTERS = 16

@@ -16,7 +16,7 @@ class Place:
     """A served `Health` whose missing things a test can set."""
 
     def __init__(self) -> None:
-        self.missing: list[str] = []
+        self.missing: dict[str, str] = {}
         self.address = Address("127.0.0.1", free_port())
         self.server = WebServer(Health(lambda: self.missing, lambda: (b"ringback_x 1\n", "text/plain")), self.address, threads=2)
         self.server.start()
@@ -39,7 +39,7 @@ def place() -> Iterator[Place]:
 
 def test_a_process_that_lacks_something_is_alive_but_not_ready_and_says_what_it_lacks(place: Place) -> None:
     """Restarting it would not help; sending it work would not either."""
-    place.missing = ["the database does not answer", "no broker is connected"]
+    place.missing = {"database": "it does not answer", "broker": "none is connected"}
 
     status, content_type, body = place.get("/readyz")
 
@@ -47,7 +47,7 @@ def test_a_process_that_lacks_something_is_alive_but_not_ready_and_says_what_it_
     assert status == 503
     assert content_type == "application/problem+json"
     assert json.loads(body)["missing"] == place.missing
-    assert json.loads(body)["status"] == 503
+    assert json.loads(body)["detail"] == "not ready: database, broker"
 
 
 def test_a_process_that_lacks_nothing_is_ready(place: Place) -> None:
@@ -71,4 +71,4 @@ def test_anything_else_is_refused_as_a_problem(place: Place) -> None:
 def test_a_taken_port_is_told_with_the_setting_that_moves_it(place: Place) -> None:
     """Two dispatchers on one host meet this first."""
     with pytest.raises(PortTaken, match="RINGBACK_METRICS_LISTEN"):
-        WebServer(Health(list, lambda: (b"", "")), place.address, "RINGBACK_METRICS_LISTEN")
+        WebServer(Health(dict, lambda: (b"", "")), place.address, "RINGBACK_METRICS_LISTEN")

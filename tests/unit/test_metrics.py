@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from schemas.errors import StoreUnavailable
 from schemas.event_types import EventType
 from schemas.reports import AttemptReport, Observer
 from tests.kit.making import a_delivery, an_attempt
+from tests.kit.waiting import wait_for
 
 NAMES = [
     "events_accepted_total", "events_rejected_total", "events_duplicate_total", "events_conflicting_total", "http_requests_total",
@@ -106,15 +108,6 @@ def test_everything_that_is_reported_is_counted() -> None:
     assert page.value("deliveries_deferred_total", reason="spilled") == 4
 
 
-def test_an_invented_method_makes_no_label_of_its_own() -> None:
-    """Whoever can send requests could otherwise fill the memory."""
-    metrics = Metrics("1.2.3")
-
-    metrics.http_request("none", "BREW", 405, 0.001)
-
-    assert Page(metrics).value("http_requests_total", route="none", method="other", status="405") == 1
-
-
 def test_figures_become_gauges_by_state_or_alone() -> None:
     """The store's and the processes' own stand side by side."""
     gatherer = Gatherer()
@@ -139,6 +132,25 @@ def test_costly_figures_are_asked_for_at_most_every_two_seconds() -> None:
     third = gatherer()
 
     assert [first["outbox_depth"], second["outbox_depth"], third["outbox_depth"]] == [1, 1, 2]
+
+
+def test_a_silent_source_holds_up_nobody_and_is_not_asked_twice_at_once() -> None:
+    """A broker that takes ten seconds to not answer must not cost the scrape."""
+    answering, asked = threading.Event(), []
+
+    def silent() -> dict[str, float]:
+        asked.append(1)
+        answering.wait(10)
+        return {"queue_depth": 7}
+
+    gatherer = Gatherer(patience_s=0.01)
+    gatherer.add_costly(silent)
+
+    assert gatherer() == {}
+    assert gatherer() == {}
+    answering.set()
+    wait_for("the late answer", lambda: gatherer() == {"queue_depth": 7})
+    assert len(asked) == 1
 
 
 def test_a_store_that_is_away_leaves_a_gap_and_not_a_zero() -> None:
