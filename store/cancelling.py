@@ -46,5 +46,6 @@ def _cancel_slice(connection: Connection, callback_id: CallbackId, reason: str) 
         sa.update(deliveries)
         .where(deliveries.c.callback_id == callback_id, deliveries.c.event_id.in_(sa.select(chosen.cte())))
         .values(state=DeliveryState.CANCELLED.value, reason=reason, due_at=None, leased=False)
+        .returning(deliveries.c.event_id)
     )
-    return connection.execute(statement).rowcount
+    return len(connection.execute(statement).all())  # SQLite counts no rows of a statement that begins WITH

@@ -1,0 +1,79 @@
+"""The directory's memory: whoever asks it gets what a naive walk over all tokens would give."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.event_types import EventType
+from schemas.ids import CallbackId
+from schemas.times import UnixMs
+from schemas.tokens import DatedSecret, Token
+from store.snapshot import Snapshot
+from tests.kit.tokens import a_token
+
+CHANNELS = ["ch1", "ch2", "ch3"]
+NOW = UnixMs(1_000)
+
+tokens = st.builds(
+    a_token,
+    st.integers(1, 6),
+    channels=st.none() | st.sets(st.sampled_from(CHANNELS)),
+    types=st.sets(st.sampled_from(EventType)),
+    revoked_at=st.none() | st.just(5),
+    enabled=st.booleans(),
+)
+
+
+@given(st.lists(st.lists(tokens, max_size=4), max_size=5))
+def test_matching_is_what_a_walk_over_all_tokens_gives(changes: list[list[Token]]) -> None:
+    """Whatever changed in whatever order: each callback that may see an event is found, exactly once, and no other."""
+    snapshot, naive = Snapshot(), {}
+
+    for change in changes:
+        snapshot = snapshot.changed(change)
+        naive |= {token.id: token for token in change}
+
+    for kind in EventType:
+        for channel in CHANNELS:
+            seeing = [token for token in naive.values() if token.revoked_at is None and token.sees(channel) and kind in token.callbacks]
+            assert sorted(callback.id for _, callback in snapshot.match(kind, channel)) == sorted(t.callbacks[kind].id for t in seeing)
+
+
+@given(st.lists(tokens, min_size=1, max_size=4), st.lists(tokens, min_size=1, max_size=4))
+def test_a_snapshot_stays_as_it_was_while_the_next_one_is_made(before: list[Token], after: list[Token]) -> None:
+    """Readers hold it without a lock: a change must not be seen halfway."""
+    snapshot = Snapshot().changed(before)
+    seen = {(kind, channel): snapshot.match(kind, channel) for kind in EventType for channel in CHANNELS}
+
+    snapshot.changed(after)
+
+    assert seen == {(kind, channel): snapshot.match(kind, channel) for kind in EventType for channel in CHANNELS}
+
+
+def test_a_callback_that_was_deleted_is_gone() -> None:
+    """A dispatcher asks by id, right before an attempt."""
+    snapshot = Snapshot().changed([a_token(1)])
+    callback_id = CallbackId(f"1-{EventType.MESSAGE_RECEIVED}")
+    assert snapshot.callback(callback_id)
+
+    snapshot = snapshot.changed([a_token(1, types=())])
+
+    assert snapshot.callback(callback_id) is None
+
+
+def test_a_secret_that_was_replaced_holds_until_its_overlap_ends() -> None:
+    """And not a millisecond longer."""
+    hashes = (DatedSecret(b"old", NOW), DatedSecret(b"new"))
+    snapshot = Snapshot().changed([a_token(1, hashes=hashes)])
+
+    assert snapshot.by_hash(b"old", UnixMs(NOW - 1))
+    assert snapshot.by_hash(b"old", NOW) is None
+    assert snapshot.by_hash(b"new", NOW)
+
+
+def test_a_secret_that_is_no_longer_the_tokens_is_forgotten() -> None:
+    """Regenerated without overlap: the old one is nobody's."""
+    snapshot = Snapshot().changed([a_token(1, hashes=(DatedSecret(b"old"),))])
+
+    snapshot = snapshot.changed([a_token(1, hashes=(DatedSecret(b"new"),))])
+
+    assert snapshot.by_hash(b"old", NOW) is None
