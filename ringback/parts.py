@@ -1,0 +1,131 @@
+"""The parts of a process, each made in one place, by URL scheme where there is a choice. Importing this starts nothing."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import ringback
+from api.parts import ApiParts
+from exchange.failover import FailoverPublisher
+from exchange.outbox import OutboxPublisher, OutboxSource
+from exchange.port import Publisher, Source
+from exchange.rabbit_publisher import RabbitPublisher
+from exchange.rabbit_source import RabbitSource
+from ringback.figures import Figures, Gatherer
+from ringback.log import Log, standard_output
+from ringback.metrics import Metrics
+from ringback.observer import Observing
+from ringback.secret_key import secret_keys
+from ringback.settings import Settings
+from schemas.targets import TargetPolicy
+from schemas.tokens import CallbackState, TokenState
+from store import figures
+from store.database import Database
+from store.directory import Directory
+from store.doorbell import Doorbell
+from store.vault import Vault
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What every process has. Make it with `gather`; `close` ends what it started."""
+
+    settings: Settings
+    database: Database
+    vault: Vault
+    directory: Directory
+    policy: TargetPolicy
+    gatherer: Gatherer
+    metrics: Metrics
+    log: Log
+    observer: Observing
+
+    def publisher(self) -> Publisher:
+        """By settings: the broker with the outbox behind it, or the outbox alone. Started."""
+        outbox = OutboxPublisher(self.database, self.settings.outbox_max)
+        if not self.settings.broker_url:
+            outbox.start()
+            return outbox
+        publisher = FailoverPublisher(RabbitPublisher(self.broker_url, self.observer), outbox, self.observer)
+        publisher.start()
+        return publisher
+
+    def sources(self) -> list[Source]:
+        """Every place where messages may wait: the outbox always, as a broker may have been away. Started, on the running event loop."""
+        outbox = OutboxSource(self.database)
+        outbox.start()
+        if not self.settings.broker_url:
+            return [outbox]
+        broker = RabbitSource(self.broker_url, self.observer)
+        broker.start()
+        return [broker, outbox]
+
+    def doorbell(self) -> Doorbell:
+        return Doorbell(self.database, self.observer)
+
+    @property
+    def broker_url(self) -> str:
+        return ";".join(self.settings.broker_url)
+
+    def api_parts(self, publisher: Publisher) -> ApiParts:
+        return ApiParts(
+            database=self.database,
+            vault=self.vault,
+            directory=self.directory,
+            publisher=publisher,
+            observer=self.observer,
+            policy=self.policy,
+            public_url=self.settings.public_url,
+            timeout_s=self.settings.timeout.total_seconds(),
+            metrics=self.metrics.render,
+            ready=lambda: self.missing(publisher.connected()),
+            version=ringback.__version__,
+        )
+
+    def missing(self, broker_connected: bool) -> dict[str, str]:
+        """What does not answer of what this process needs, by part, in words. Empty: ready."""
+        found = {}
+        if not self.directory.fresh():
+            found["database"] = "the database does not answer in time: what was known of the tokens is in use"
+        if self.settings.broker_url and not broker_connected:
+            found["broker"] = "no broker answers: events are taken through the outbox"
+        return found
+
+    def close(self) -> None:
+        self.directory.close()
+        self.database.close()
+        self.log.close()
+
+
+def gather(settings: Settings) -> Parts:
+    """Everything but what serves or sends. Starts the log's and the directory's threads."""
+    if settings.sqlite_path is not None:
+        settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
+    vault = Vault(secret_keys(settings))
+    gatherer = Gatherer()
+    metrics = Metrics(ringback.__version__, gatherer)
+    log = standard_output(pretty=sys.stdout.isatty(), dropped=lambda lines: metrics.log_lines_dropped.inc(lines))
+    observer = Observing(metrics, log)
+    database = Database(settings.database_url)
+    directory = Directory(database, vault, observer)
+    directory.start()
+    gatherer.add_costly(lambda: _store_figures(database))
+    gatherer.add(lambda: {"database_connected": float(directory.fresh())})
+    policy = TargetPolicy(settings.allow_targets, settings.allow_http)
+    return Parts(settings, database, vault, directory, policy, gatherer, metrics, log, observer)
+
+
+def _store_figures(database: Database) -> Figures:
+    read = figures.read(database)
+    return {
+        "deliveries_due": read.deliveries_due,
+        "deliveries_due_oldest_seconds": read.deliveries_due_oldest_s,
+        "outbox_depth": read.outbox_depth,
+        "outbox_oldest_seconds": read.outbox_oldest_s,
+        "callbacks": _by_state(read.callbacks),
+        "tokens": _by_state(read.tokens),
+    }
+
+
+def _by_state(counts: Mapping[CallbackState, int] | Mapping[TokenState, int]) -> Mapping[str, float]:
+    return {str(state): float(count) for state, count in counts.items()}

@@ -1,0 +1,77 @@
+"""The API for production: granian with worker processes. The parent only watches; each worker builds its own parts."""
+
+import ctypes
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import Callable
+from multiprocessing.util import Finalize
+from typing import Any
+
+from granian import Granian
+from granian.constants import Interfaces
+from granian.log import LogLevels
+
+from ringback.metrics import MULTIPROCESS_FOLDER
+from ringback.processes.web import PortTaken
+from ringback.setting_values import Address
+from ringback.settings import Settings
+
+THREADS_IN_ALL = 16
+"""Requests handled at once, over all workers. With 8 or 32 one worker measured no better; each thread waits for the GIL."""
+
+_BACKLOG = 1024
+_PR_SET_PDEATHSIG = 1
+_STOP_MARGIN_S = 5
+
+
+def api(settings: Settings, workers: int) -> None:
+    """Until a signal. A worker that dies is replaced. Raises PortTaken."""
+    _require_free(settings.listen)
+    with tempfile.TemporaryDirectory(prefix="ringback-metrics-") as folder:
+        os.environ[MULTIPROCESS_FOLDER] = folder  # before the workers are forked: they count into files there
+        server = Granian(
+            "ringback",
+            address=settings.listen.host,
+            port=settings.listen.port,
+            interface=Interfaces.WSGI,
+            workers=workers,
+            blocking_threads=max(4, THREADS_IN_ALL // workers),
+            backlog=_BACKLOG,
+            websockets=False,
+            log_level=LogLevels.warning,
+            respawn_failed_workers=True,
+            workers_kill_timeout=int(settings.timeout.total_seconds()) + _STOP_MARGIN_S,
+        )
+        server.serve(target_loader=lambda: worker_application(settings), wrap_loader=False)
+
+
+def worker_application(settings: Settings) -> Callable[..., Any]:
+    """In a worker: build the application. What it started is ended when the worker exits."""
+    _die_with_parent()
+    from api.application import create_app  # here: the parent needs none of it
+    from ringback.parts import gather
+
+    parts = gather(settings)
+    publisher = parts.publisher()
+    # granian's workers are multiprocessing's children, which leave without `atexit`. The higher priority goes first.
+    Finalize(None, publisher.close, exitpriority=20)
+    Finalize(None, parts.close, exitpriority=10)
+    return create_app(parts.api_parts(publisher))
+
+
+def _require_free(address: Address) -> None:
+    """granian binds with SO_REUSEPORT, which would share a port with whoever else allows that."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address.host, address.port))
+        except OSError as error:
+            raise PortTaken(address, "RINGBACK_LISTEN") from error
+
+
+def _die_with_parent() -> None:
+    """Workers of a parent that was killed would go on answering, watched by nobody."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

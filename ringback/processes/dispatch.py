@@ -1,0 +1,40 @@
+"""A dispatcher process: no API, only its own health and metrics."""
+
+import asyncio
+
+import uvloop
+
+from ringback.health import Health
+from ringback.parts import Parts, gather
+from ringback.processes.dispatching import Dispatching, stop_on_signals
+from ringback.processes.web import WebServer
+from ringback.settings import Settings
+
+_HEALTH_THREADS = 2
+
+
+def dispatch(settings: Settings) -> None:
+    """Until a signal. Raises PortTaken when the metrics' address is not free."""
+    parts = gather(settings)
+    try:
+        uvloop.run(_dispatch(parts))
+    finally:
+        parts.close()
+
+
+async def _dispatch(parts: Parts) -> None:
+    stop = stop_on_signals()
+    dispatching = Dispatching(parts)
+    health = Health(lambda: parts.missing(dispatching.connected), parts.metrics.render)
+    web = WebServer(health, parts.settings.metrics_listen, "RINGBACK_METRICS_LISTEN", threads=_HEALTH_THREADS)
+    doorbell = parts.doorbell()
+    doorbell.start()
+    parts.gatherer.add(lambda: {"in_flight": dispatching.in_flight})
+    dispatching.start()
+    web.start()
+    try:
+        await dispatching.watch(stop)
+    finally:
+        await dispatching.drain()
+        doorbell.close()
+        await asyncio.get_running_loop().run_in_executor(None, web.stop)

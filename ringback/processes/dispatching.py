@@ -1,0 +1,70 @@
+"""The dispatching half of a process: from its sources to settled deliveries, until it is told to stop."""
+
+import asyncio
+import signal
+
+import ringback
+from consumers.worker import Worker
+from dispatcher.backoff import RetrySchedule
+from dispatcher.dispatch import Dispatcher
+from dispatcher.sender import Sender
+from ringback.parts import Parts
+
+DRAIN_MARGIN_S = 1.0
+"""Of `DRAIN_TIMEOUT` kept back for closing connections after what is in flight has ended."""
+
+
+class Dispatching:
+    """Build it on a running event loop."""
+
+    def __init__(self, parts: Parts):
+        settings = parts.settings
+        timeout_s = settings.timeout.total_seconds()
+        self._parts = parts
+        self._sender = Sender(
+            asyncio.get_running_loop(),
+            parts.policy,
+            timeout_s=timeout_s,
+            connect_timeout_s=settings.connect_timeout.total_seconds(),
+        )
+        self._sources = parts.sources()
+        self._worker = Worker(parts.database, parts.directory, self._sources, parts.observer, timeout_s)
+        self._dispatcher = Dispatcher(
+            self._sender,
+            parts.directory,
+            RetrySchedule(settings.retry_schedule),
+            settings.callback_concurrency,
+            f"Ringback/{ringback.__version__}",
+            self._worker.hand.put_down,
+        )
+
+    @property
+    def in_flight(self) -> int:
+        return self._dispatcher.in_flight
+
+    @property
+    def connected(self) -> bool:
+        """Whether messages can come from everywhere they may wait."""
+        return all(source.connected() for source in self._sources)
+
+    def start(self) -> None:
+        self._worker.start(self._dispatcher)
+
+    async def watch(self, stop: asyncio.Event) -> None:
+        """Until `stop`; raises what one of the loops died of, which is a mistake of ours."""
+        self._worker.failed.add_done_callback(lambda _: stop.set())
+        await stop.wait()
+
+    async def drain(self) -> None:
+        await self._worker.drain(self._parts.settings.drain_timeout.total_seconds() - DRAIN_MARGIN_S)
+        self._sender.close()
+        if self._worker.failed.done():
+            self._worker.failed.result()
+
+
+def stop_on_signals() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; a second one changes nothing: the drain has a limit of its own."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop

@@ -1,0 +1,56 @@
+"""Everything in one process: the event loop with the dispatching half in the main thread, the API's threads beside it."""
+
+import asyncio
+from collections.abc import Callable
+
+import uvloop
+
+from api.application import create_app
+from ringback.parts import Parts, gather
+from ringback.processes import lock
+from ringback.processes.dispatching import Dispatching, stop_on_signals
+from ringback.processes.web import WebServer
+from ringback.settings import Settings
+from store.due import void_leases
+from store.migrate import upgrade
+from store.database import Database
+
+
+def serve(settings: Settings, announce: Callable[[Parts], None]) -> None:
+    """Until a signal. `announce` is called once requests are answered. Raises Taken and PortTaken before anything is changed."""
+    if settings.sqlite_path is None:
+        _run(settings, announce)
+        return
+    settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
+    with lock.take(settings.sqlite_path):
+        database = Database(settings.database_url)
+        upgrade(database)
+        void_leases(database)
+        database.close()
+        _run(settings, announce)
+
+
+def _run(settings: Settings, announce: Callable[[Parts], None]) -> None:
+    parts = gather(settings)
+    try:
+        uvloop.run(_serve(parts, announce))
+    finally:
+        parts.close()
+
+
+async def _serve(parts: Parts, announce: Callable[[Parts], None]) -> None:
+    loop = asyncio.get_running_loop()
+    stop = stop_on_signals()
+    publisher = parts.publisher()
+    web = WebServer(create_app(parts.api_parts(publisher)), parts.settings.listen)
+    dispatching = Dispatching(parts)
+    parts.gatherer.add(lambda: {"in_flight": dispatching.in_flight})
+    dispatching.start()
+    web.start()
+    await loop.run_in_executor(None, announce, parts)
+    try:
+        await dispatching.watch(stop)
+    finally:
+        await loop.run_in_executor(None, web.stop)
+        await loop.run_in_executor(None, publisher.close)
+        await dispatching.drain()
