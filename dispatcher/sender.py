@@ -30,6 +30,7 @@ IDLE_CONNECTIONS = 256
 CONNECTION_LIFETIME_S = 600
 """After which a busy connection is not used again. Larger: a receiver that moved is found later; smaller: more handshakes."""
 
+_NO_SOCKET: int = pycurl.SOCKET_BAD
 _CONNECT = frozenset({pycurl.E_COULDNT_CONNECT, pycurl.E_SEND_ERROR, pycurl.E_INTERFACE_FAILED})
 _TLS = frozenset(
     {
@@ -123,7 +124,7 @@ class _Transfer:
     def begin(self, request: Request, on_answer: OnAnswer) -> None:
         self._on_answer = on_answer
         self._body, self._read = b"", 0
-        self._obstacles: list[str] = []
+        self._obstacles: list[tuple[Outcome, str]] = []
         self._reached = False
         self._head.clear()
         curl = self.curl
@@ -155,7 +156,7 @@ class _Transfer:
         if number == pycurl.E_OPERATION_TIMEDOUT:
             return self._late(status)
         if self._obstacles and not self._reached:
-            return Outcome.BLOCKED, self._obstacles[0]
+            return self._obstacles[0]
         if number == pycurl.E_COULDNT_RESOLVE_HOST:
             return Outcome.DNS, message
         if number in _TLS:
@@ -197,13 +198,19 @@ class _Transfer:
     def _open(self, _purpose: int, address: pycurl.CurlSockAddr) -> "socket.socket | int":
         """libcurl is about to connect to this very address: the last moment to refuse, and the one that cannot be fooled."""
         if address.family not in (socket.AF_INET, socket.AF_INET6):
-            self._obstacles.append("only IPv4 and IPv6 addresses are called")
-            return pycurl.SOCKET_BAD
+            return self._unopened(Outcome.BLOCKED, "only IPv4 and IPv6 addresses are called")
         if refusal := self._policy.address_refusal(str(address.addr[0])):
-            self._obstacles.append(refusal)
-            return pycurl.SOCKET_BAD
+            return self._unopened(Outcome.BLOCKED, refusal)
+        try:
+            opened = _Handed(address.family, address.socktype, address.protocol)
+        except OSError as error:
+            return self._unopened(Outcome.CONNECT, f"no socket can be opened: {error.strerror}")
         self._reached = True
-        return _Handed(address.family, address.socktype, address.protocol)
+        return opened
+
+    def _unopened(self, failure: Outcome, words: str) -> int:
+        self._obstacles.append((failure, words))
+        return _NO_SOCKET
 
 
 class _Handed(socket.socket):
@@ -224,8 +231,7 @@ def _new_curl(timeout_s: float, connect_timeout_s: float, ca_file: str) -> pycur
         pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_1_1,
         pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
         pycurl.FOLLOWLOCATION: 0,  # a redirect could lead anywhere; it is a failure of its own
-        pycurl.PROXY: "",  # whatever the environment says
-        pycurl.NOPROXY: "*",
+        pycurl.PROXY: "",  # whatever the environment says: through a proxy, its address would be judged and not the target's
         pycurl.NETRC: pycurl.NETRC_IGNORED,
         pycurl.SSL_VERIFYPEER: 1,
         pycurl.SSL_VERIFYHOST: 2,  # 2: the certificate must be for this very host
