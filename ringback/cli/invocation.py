@@ -1,0 +1,53 @@
+"""What every subcommand is given, and how its failure is told. Imports nothing heavy: `listen` needs no settings."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from schemas.errors import Problem, RingbackError, UsageError
+
+if TYPE_CHECKING:  # reading them takes pydantic, a quarter of a second
+    from ringback.settings import Settings
+
+
+class Invocation:
+    """One call of `ringback`."""
+
+    def __init__(self, env_file: Path | None):
+        self._env_file = env_file
+
+    @cached_property
+    def settings(self) -> "Settings":
+        """Read when first asked for. Raises UsageError."""
+        from ringback.settings import load
+
+        return load(self._env_file)
+
+
+class Refused(click.ClickException):
+    """One of our errors, as one line on standard error."""
+
+    def __init__(self, error: RingbackError):
+        super().__init__(" ".join(_told(error).split()))
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(f"ringback: {self.message}", file=file, err=file is None)
+
+
+class WrongSettings(Refused):
+    """Trying again is useless until somebody changes a setting or an argument."""
+
+    exit_code = 2
+
+
+def refused(error: RingbackError) -> Refused:
+    return WrongSettings(error) if isinstance(error, UsageError) else Refused(error)
+
+
+def _told(error: RingbackError) -> str:
+    """A problem's faults are what is wrong; its detail only says that something is."""
+    if isinstance(error, Problem) and error.faults:
+        return "; ".join(fault.detail for fault in error.faults)
+    return str(error)

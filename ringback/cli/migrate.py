@@ -1,0 +1,34 @@
+"""`ringback migrate`: the database's schema and the broker's exchanges and queues, brought to what this program needs."""
+
+import click
+
+from ringback.cli.invocation import Invocation
+from store import migrate
+from store.database import Database
+
+
+@click.command()
+@click.pass_obj
+def command(invocation: Invocation) -> None:
+    """Bring the database, and the broker's queues, up to date.
+
+    Safe to run at any time, and by several at once. `serve` does it by itself on SQLite.
+    """
+    settings = invocation.settings
+    if settings.sqlite_path is not None:
+        settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.database_url)
+    try:
+        migrate.upgrade(database)
+    finally:
+        database.close()
+    click.echo(f"database: up to date ({migrate.head()})")
+    if settings.broker_url:
+        _declare(";".join(settings.broker_url))
+
+
+def _declare(broker_url: str) -> None:
+    from exchange.rabbit_admin import declare
+
+    declare(broker_url)
+    click.echo("broker: exchanges and queues are there")

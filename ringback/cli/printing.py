@@ -1,0 +1,35 @@
+"""How subcommands print: JSON for programs, lines and columns for people."""
+
+import sys
+from collections.abc import Mapping, Sequence
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_PIPED_WIDTH = 240  # a table in a pipe is searched, not looked at: nothing may be cut off
+
+_NOTHING = "-"
+
+
+def print_json(value: object) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str | None]]) -> None:
+    """Texts are printed as they are: whatever looks like markup is none."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell or _NOTHING) for cell in row))
+    Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH).print(table)
+
+
+def print_facts(facts: Mapping[str, str | None]) -> None:
+    """One a line, names in front."""
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        click.echo(f"{name:{width}}  {value or _NOTHING}")

@@ -1,0 +1,63 @@
+"""How arguments are written: times, durations, callbacks. What is wrong with one is told as click tells it, exit 2."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, NamedTuple, TypeVar
+
+import click
+
+from schemas.event_types import EventType
+from schemas.times import from_rfc3339, parse_duration
+
+T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
+
+
+class Parsed(click.ParamType[T]):
+    """An argument read by a function that raises ValueError."""
+
+    def __init__(self, name: str, read: Callable[[str], T]):
+        self.name = name
+        self._read = read
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> T:
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]  # a default, already what it should be
+        try:
+            return self._read(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def one_of(closed_set: type[E]) -> Parsed[E]:
+    """A member of an enumeration, by its value: click's own choice would go by the names in the code."""
+    known = ", ".join(closed_set)
+
+    def read(text: str) -> E:
+        if text not in list(closed_set):
+            raise ValueError(f"{text!r} is none of {known}")
+        return closed_set(text)
+
+    return Parsed(closed_set.__name__, read)
+
+
+class CallbackArgument(NamedTuple):
+    """One `--callback TYPE=URL`."""
+
+    type: EventType
+    url: str
+
+
+def _read_callback(text: str) -> CallbackArgument:
+    kind, _, url = text.partition("=")
+    if not url or kind not in list(EventType):
+        raise ValueError(f"{text!r} is not TYPE=URL with one of {', '.join(EventType)}")
+    return CallbackArgument(EventType(kind), url)
+
+
+TIME = Parsed("time", from_rfc3339)
+DURATION = Parsed("duration", parse_duration)
+CALLBACK = Parsed("type=url", _read_callback)
+EVENT_TYPE = one_of(EventType)
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
