@@ -99,7 +99,7 @@ class Directory:
         with self._polling:
             if self._began_at_s >= asked_s:
                 return
-            if self._away:
+            if self._away and not self.fresh():
                 raise StoreUnavailable("the directory of tokens cannot be read just now")
             self._poll()
 

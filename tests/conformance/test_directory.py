@@ -1,0 +1,195 @@
+"""The directory follows the store, keeps what it knows while the store is away, and says which it is."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import sqlalchemy as sa
+
+from schemas.errors import StoreUnavailable
+from schemas.event_types import EventType
+from schemas.reports import Silent
+from schemas.secrets import new_token, token_hash
+from schemas.times import UnixMs
+from schemas.token_fields import CallbackFields
+from store.callbacks import Callbacks
+from store.database import Database
+from store.directory import FRESH_S, Directory
+from store.tables import directory_version
+from store.tokens import Tokens
+from store.vault import Vault
+from tests.conftest import lay_tables
+from tests.kit.postgres import Postgres
+from tests.kit.tokens import token_fields
+from tests.kit.waiting import wait_for
+
+RECEIVED = EventType.MESSAGE_RECEIVED
+NOW = UnixMs(1_000_000)
+VAULT = Vault(["a-key-for-tests-" * 2])
+CALLBACK = {RECEIVED: CallbackFields("https://x.example/")}
+
+
+class Notes(Silent):
+    """Keeps what an operator would read."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, what: str, **fields: object) -> None:
+        self.said.append(what)
+
+
+class HandClock:
+    """Time that moves when the test says so."""
+
+    def __init__(self) -> None:
+        self.at_s = 100.0
+
+    def __call__(self) -> float:
+        return self.at_s
+
+
+@pytest.fixture
+def tokens(database: Database) -> Tokens:
+    return Tokens(database, VAULT)
+
+
+@pytest.fixture
+def directory(database: Database) -> Iterator[Directory]:
+    """Not started: it reads the store when the test says so."""
+    made = Directory(database, VAULT, Notes())
+    yield made
+    made.close()
+
+
+def test_a_started_directory_learns_of_changes_by_itself(directory: Directory, tokens: Tokens, database: Database) -> None:
+    """Made, changed, revoked: each reaches those who match and authenticate, without anybody asking the store."""
+    directory.start()
+    made = tokens.create(token_fields(channels=["ch1"]), CALLBACK, NOW)
+    digest = token_hash(made.secret)
+
+    wait_for("the new token", lambda: directory.snapshot.by_hash(digest, NOW))
+    assert [callback.url for _, callback in directory.match(RECEIVED, "ch1")] == ["https://x.example/"]
+    assert directory.match(RECEIVED, "ch2") == []
+
+    Callbacks(database, VAULT).put(made.token.id, RECEIVED, CallbackFields("https://y.example/"), NOW)
+    wait_for("the new URL", lambda: directory.match(RECEIVED, "ch1")[0][1].url == "https://y.example/")
+
+    tokens.revoke(made.token.id, NOW)
+    wait_for("the end of it", lambda: not directory.match(RECEIVED, "ch1"))
+
+
+def test_only_what_changed_is_loaded(directory: Directory, tokens: Tokens) -> None:
+    """With 50,000 tokens a change must not cost 50,000 decryptions: what did not change is the very same object."""
+    first, second = (tokens.create(token_fields(), CALLBACK, NOW).token.id for _ in range(2))
+    directory.refresh()
+    kept = directory.token(first)
+
+    tokens.change(second, lambda fields: replace(fields, name="changed"))
+    directory.refresh()
+
+    assert directory.token(first) is kept
+    changed = directory.token(second)
+    assert changed
+    assert changed.name == "changed"
+
+
+def test_a_token_made_a_moment_ago_is_known_when_it_is_first_used(directory: Directory, tokens: Tokens) -> None:
+    """The store is asked before anybody is refused."""
+    directory.refresh()
+    made = tokens.create(token_fields(), {}, NOW)
+
+    holder = directory.holder(made.secret, NOW)
+
+    assert holder == made.token
+
+
+def test_what_is_nobodys_is_asked_for_once(directory: Directory, database: Database) -> None:
+    """A client that keeps using a wrong token must not cost a query each time."""
+    wrong = new_token()
+    assert directory.holder(wrong, NOW) is None
+
+    with database.write() as connection:
+        connection.execute(sa.text("ALTER TABLE directory_version RENAME TO hidden"))
+
+    assert directory.holder(wrong, NOW) is None
+    assert directory.holder("rbk_" + "0" * 36, NOW) is None, "a wrong checksum never reaches the store"
+
+
+def test_a_directory_is_fresh_as_long_as_its_last_good_poll_began_lately(database: Database) -> None:
+    """Rule 9: beyond that nothing may be attempted, because a revocation may have been missed."""
+    clock = HandClock()
+    directory = Directory(database, VAULT, Notes(), clock)
+    assert not directory.fresh(), "nothing was ever read"
+
+    directory.refresh()
+    clock.at_s += FRESH_S - 0.001
+    assert directory.fresh()
+    clock.at_s += 0.002
+
+    assert not directory.fresh()
+    directory.close()
+
+
+def test_a_token_that_no_key_opens_stops_the_directory_and_not_its_thread(database: Database, tokens: Tokens) -> None:
+    """Left out, its events would match nobody and be lost in silence. Standing still is seen, and heals with the key."""
+    tokens.create(token_fields(), CALLBACK, NOW)
+    notes = Notes()
+    directory = Directory(database, Vault(["another-key-for-tests" * 2]), notes)
+
+    directory.start()
+
+    assert notes.said == ["directory_away"]
+    assert not directory.fresh()
+    directory.close()
+
+
+def test_many_tokens_are_loaded_in_pages(directory: Directory, tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the first load stays below the statement timeout, however many there are."""
+    monkeypatch.setattr("store.directory._PAGE", 2)
+    made = {tokens.create(token_fields(), {}, NOW).token.id for _ in range(5)}
+
+    directory.refresh()
+
+    assert all(directory.token(token_id) for token_id in made)
+
+
+def test_when_a_token_was_used_is_written_by_and_by(directory: Directory, tokens: Tokens) -> None:
+    """Never backwards, and without being a change that others have to load."""
+    token_id = tokens.create(token_fields(), {}, NOW).token.id
+    before = version_of(directory)
+
+    for at in (NOW + 5, NOW + 3):
+        directory.usage.used(token_id, UnixMs(at))
+        directory.usage.flush()
+
+    assert tokens.get(token_id).last_used_at == NOW + 5
+    assert version_of(directory) == before
+
+
+def test_the_directory_outlives_its_store(postgres: Postgres) -> None:
+    """What it knew it still knows; what it cannot look up it does not refuse; it heals, and says both once."""
+    database, notes = Database(postgres.fresh_database()), Notes()
+    lay_tables(database)
+    made = Tokens(database, VAULT).create(token_fields(), CALLBACK, NOW)
+    directory = Directory(database, VAULT, notes)
+    directory.start()
+
+    postgres.stop()
+    wait_for("it to be stale", lambda: not directory.fresh() and notes.said)
+    assert directory.holder(made.secret, NOW) == made.token
+    assert directory.match(RECEIVED, "ch1")
+    with pytest.raises(StoreUnavailable):
+        directory.holder(new_token(), NOW)
+
+    postgres.start()
+    wait_for("it to be fresh again", directory.fresh)
+    assert directory.holder(new_token(), NOW) is None
+    directory.close()
+    database.close()
+    assert notes.said == ["directory_away", "directory_back"]
+
+
+def version_of(directory: Directory) -> int:
+    with directory._own.read() as connection:
+        return connection.scalar(sa.select(directory_version.c.version)) or 0

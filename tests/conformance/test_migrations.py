@@ -1,0 +1,68 @@
+"""Migrations: from nothing to exactly the tables of today, however many run them at once."""
+
+import threading
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from store import migrate
+from store.database import Database
+from store.tables import directory_version, metadata
+from tests.kit.postgres import Postgres
+
+
+@pytest.fixture
+def empty(database_url: str) -> Database:
+    return Database(database_url)
+
+
+def test_migrating_from_nothing_gives_todays_tables(empty: Database) -> None:
+    """A column added to the tables and forgotten in a migration fails here, and not at somebody's upgrade."""
+    assert migrate.current(empty) is None
+
+    migrate.upgrade(empty)
+
+    with empty.read() as connection:
+        # Alembic takes SQLite's counting of rows for a missing default of the key.
+        options = {"compare_type": True, "compare_server_default": empty.dialect == "postgresql"}
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
+        indexes = {index["name"] for table in metadata.tables for index in sa.inspect(connection).get_indexes(table)}
+        assert indexes >= {index.name for table in metadata.tables.values() for index in table.indexes}
+        assert connection.execute(sa.select(directory_version)).all() == [(1, 0)]
+    assert migrate.current(empty) == migrate.head()
+    empty.close()
+
+
+def test_migrating_again_changes_nothing(empty: Database) -> None:
+    """`serve` does it at each start."""
+    migrate.upgrade(empty)
+    migrate.upgrade(empty)
+
+    assert migrate.current(empty) == migrate.head()
+    empty.close()
+
+
+def test_processes_that_migrate_at_once_wait_for_each_other(postgres: Postgres) -> None:
+    """Ten pods start together: one migrates, the others find it done."""
+    url = postgres.fresh_database()
+    databases = [Database(url, pool_size=1) for _ in range(4)]
+    failures: list[Exception] = []
+
+    def run(database: Database) -> None:
+        try:
+            migrate.upgrade(database)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test tells it
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(database,)) for database in databases]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+    assert migrate.current(databases[0]) == migrate.head()
+    for database in databases:
+        database.close()

@@ -1,0 +1,316 @@
+"""Lists of events and deliveries: right by every filter, paged without repeating or leaving out, and by index."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from schemas.deliveries import DeliveryState, Outcome, Trigger
+from schemas.errors import Invalid
+from schemas.event_types import EventType
+from schemas.ids import CallbackId, EventId, TokenId, delivery_id
+from schemas.listings import DeliveryFilter, EventFilter, ListedDelivery
+from schemas.times import UnixMs
+from schemas.token_fields import CallbackFields
+from store import claims, delivery_listings, event_listings, paging
+from store.callbacks import Callbacks
+from store.database import Database
+from store.delivery_listings import get_delivery, list_deliveries
+from store.event_listings import get_event, list_events
+from store.requests import request_attempt, request_test, result_of_test, withdraw_test
+from store.tables import attempts, deliveries, events, requested_attempts
+from store.tokens import Tokens
+from store.vault import Vault
+from tests.kit.making import a_claim, an_event
+from tests.kit.tokens import token_fields
+
+RECEIVED = EventType.MESSAGE_RECEIVED
+NOW = UnixMs(1_000_000)
+VAULT = Vault(["a-key-for-tests-" * 2])
+ABSENT = CallbackId("f" * 16)
+
+
+@pytest.fixture
+def tokens(database: Database) -> Tokens:
+    return Tokens(database, VAULT)
+
+
+@pytest.fixture
+def callback_id(tokens: Tokens) -> CallbackId:
+    """Of a token that is active."""
+    return tokens.create(token_fields(), {RECEIVED: CallbackFields("https://x.example/")}, NOW).token.callbacks[RECEIVED].id
+
+
+def add_delivery(database: Database, event_id: str, callback_id: str = ABSENT, **columns: object) -> None:
+    row = {
+        "event_id": event_id,
+        "callback_id": callback_id,
+        "token_id": "tok_1",
+        "type": RECEIVED.value,
+        "state": "pending",
+        "created_at": 1,
+    }
+    rest = {"due_at": None, "leased": False, "lease": 0, "failures": 0, "reason": None, "status_code": None, "outcome": None}
+    with database.write() as connection:
+        connection.execute(sa.insert(deliveries).values(row | rest | columns))
+
+
+def listed(database: Database, chosen: DeliveryFilter | None = None) -> list[ListedDelivery]:
+    """All pages of three."""
+    rows: list[ListedDelivery] = []
+    cursor = None
+    while True:
+        with database.read() as connection:
+            page = list_deliveries(connection, chosen or DeliveryFilter(), 3, cursor)
+        rows += page.rows
+        if (cursor := page.next_cursor) is None:
+            return rows
+
+
+def ids(rows: Sequence[ListedDelivery]) -> list[str]:
+    return [row.event_id for row in rows]
+
+
+def test_pages_hold_every_delivery_once_newest_first(database: Database) -> None:
+    """Also where many were made in the same millisecond."""
+    for number in range(10):
+        add_delivery(database, f"e{number}", created_at=number // 4)
+
+    rows = listed(database)
+
+    assert ids(rows) == [f"e{number}" for number in reversed(range(10))]
+
+
+def test_the_last_page_says_that_it_is_the_last(database: Database) -> None:
+    """Exactly full is not one more."""
+    for number in range(3):
+        add_delivery(database, f"e{number}")
+
+    with database.read() as connection:
+        assert list_deliveries(connection, DeliveryFilter(), 3).next_cursor is None
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ["nonsense", "", "W10", "WzEsMl0", "WyJhIiwiYiIsImMiXQ", "é", "WzFlOTk5LCJhIiwiYiJd", "Wzk5OTk5OTk5OTk5OTk5OTk5OTk5OTksImEiLCJiIl0"],
+)
+def test_a_cursor_that_is_none_is_refused(database: Database, cursor: str) -> None:
+    """A list without numbers, with too few, with none, of text, too great: never an error of the database."""
+    with database.read() as connection, pytest.raises(Invalid) as refused:
+        list_deliveries(connection, DeliveryFilter(), 3, cursor)
+
+    assert refused.value.faults[0].pointer == "/cursor"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "found"),
+    [
+        (DeliveryFilter(token=TokenId("tok_2")), ["failed"]),
+        (DeliveryFilter(type=EventType.MESSAGE_STATUS), ["status"]),
+        (DeliveryFilter(since=UnixMs(30)), ["status", "failed"]),
+        (DeliveryFilter(until=UnixMs(30)), ["delivered"]),
+        (DeliveryFilter(status_code=500), ["failed"]),
+        (DeliveryFilter(error=Outcome.TIMEOUT), ["status"]),
+        (DeliveryFilter(state=DeliveryState.DELIVERED), ["delivered"]),
+        (DeliveryFilter(state=DeliveryState.EXHAUSTED), ["failed"]),
+        (DeliveryFilter(state=DeliveryState.PENDING, type=RECEIVED), []),
+    ],
+)
+def test_every_filter_finds_what_it_says(database: Database, chosen: DeliveryFilter, found: list[str]) -> None:
+    """`since` is inclusive, `until` exclusive."""
+    add_delivery(database, "delivered", state="delivered", created_at=20, status_code=200, outcome="delivered")
+    add_delivery(database, "failed", state="exhausted", created_at=30, status_code=500, outcome="http_5xx", token_id="tok_2")
+    add_delivery(database, "status", created_at=40, due_at=9, type="message.status", outcome="timeout")
+
+    assert ids(listed(database, chosen)) == found
+
+
+def test_a_pending_delivery_says_when_it_is_tried_next(database: Database, callback_id: CallbackId) -> None:
+    """But not while somebody has it: then the time is only the end of a lease."""
+    add_delivery(database, "waiting", callback_id, due_at=77)
+    add_delivery(database, "leased", callback_id, due_at=88, leased=True)
+
+    by_id = {row.event_id: row for row in listed(database)}
+
+    assert (by_id["waiting"].state, by_id["waiting"].next_attempt_at) == (DeliveryState.PENDING, 77)
+    assert (by_id["leased"].state, by_id["leased"].next_attempt_at) == (DeliveryState.PENDING, None)
+
+
+@pytest.mark.parametrize("how", ["callback off", "token suspended"])
+def test_open_deliveries_are_held_while_nothing_may_be_sent(database: Database, tokens: Tokens, callback_id: CallbackId, how: str) -> None:
+    """Derived, so it holds at once for a million rows, and is over at once."""
+    token = tokens_of(database, tokens)
+    add_delivery(database, "open", callback_id, due_at=77)
+    add_delivery(database, "done", callback_id, state="delivered")
+
+    if how == "callback off":
+        Callbacks(database, VAULT).put(token, RECEIVED, CallbackFields("https://x.example/", enabled=False), NOW)
+    else:
+        tokens.change(token, lambda fields: replace(fields, enabled=False))
+
+    (held,) = listed(database, DeliveryFilter(state=DeliveryState.HELD))
+    assert (held.event_id, held.state, held.reason, held.next_attempt_at) == ("open", DeliveryState.HELD, how, None)
+    assert listed(database, DeliveryFilter(state=DeliveryState.PENDING)) == []
+    assert {row.event_id: row.state for row in listed(database)}["done"] is DeliveryState.DELIVERED
+
+
+def test_a_delivery_outlives_its_callback(database: Database, tokens: Tokens, callback_id: CallbackId) -> None:
+    """Its log stays, only the URL is gone."""
+    add_delivery(database, "e1", callback_id, due_at=77)
+    Callbacks(database, VAULT).delete(tokens_of(database, tokens), RECEIVED)
+
+    (row,) = listed(database)
+
+    assert (row.url, row.state, row.reason) == (None, DeliveryState.CANCELLED, "callback deleted")
+
+
+def test_a_delivery_is_shown_with_its_attempts_oldest_first(database: Database, callback_id: CallbackId) -> None:
+    """Why did it fail, and when did it work?"""
+    add_delivery(database, "e1", callback_id, state="delivered")
+    for number in (2, 1):
+        row = {"event_id": "e1", "callback_id": callback_id, "id": f"att_{number}", "number": number, "trigger": "retry"}
+        rest = {"started_at": number, "duration_ms": 3, "outcome": "timeout", "request_headers": b'{"a":"b"}', "response_body": b"\xff"}
+        with database.write() as connection:
+            connection.execute(sa.insert(attempts).values(row | rest))
+
+    with database.read() as connection:
+        detail = get_delivery(connection, delivery_id(EventId("e1"), callback_id))
+
+    assert detail
+    assert [attempt.number for attempt in detail.attempts] == [1, 2]
+    assert (detail.attempts[0].request_headers, detail.attempts[0].response_body) == ({"a": "b"}, b"\xff")
+
+
+@pytest.mark.parametrize("text", ["dlv_missing", "nonsense", f"dlv_{ABSENT}_evt_absent"])
+def test_a_delivery_that_is_not_there_is_not_found(database: Database, text: str) -> None:
+    """Whether it was never an id or only is no more."""
+    with database.read() as connection:
+        assert get_delivery(connection, text) is None  # type: ignore[arg-type]  # that is the point
+
+
+def test_an_event_shows_what_was_published_and_what_is_under_way(database: Database, callback_id: CallbackId) -> None:
+    """A first attempt has no row for up to a second; its delivery is there all the same."""
+    with database.write() as connection:
+        claims.claim(connection, [a_claim("evt_1", callback_id)], NOW)
+
+    with database.read() as connection:
+        event = get_event(connection, EventId("evt_1"))
+        detail = get_delivery(connection, delivery_id(EventId("evt_1"), callback_id))
+
+    assert event
+    assert json.loads(event.body)["data"]["message"]["id"] == "msg_1"
+    assert (event.accepted_at, event.conflicts, event.directly) == (1_000, 0, False)
+    assert [(d.state, d.url, d.next_attempt_at) for d in event.deliveries] == [(DeliveryState.PENDING, "https://x.example/", None)]
+    assert detail
+    assert detail.attempts == []
+
+
+def test_events_are_paged_and_chosen(database: Database) -> None:
+    """Newest first; by type and by when they were accepted."""
+    with database.write() as connection:
+        claims.claim(connection, [a_claim(f"evt_{number}", accepted_at=1000 + number // 2) for number in range(5)], NOW)
+
+    with database.read() as connection:
+        first = list_events(connection, EventFilter(), 3)
+        second = list_events(connection, EventFilter(), 3, first.next_cursor)
+        since = list_events(connection, EventFilter(since=UnixMs(1002)), 3)
+        until = list_events(connection, EventFilter(until=UnixMs(1001)), 3)
+        other = list_events(connection, EventFilter(type=EventType.MESSAGE_STATUS), 3)
+
+    assert [event.id for event in first.rows + second.rows] == ["evt_4", "evt_3", "evt_2", "evt_1", "evt_0"]
+    assert second.next_cursor is None
+    assert [event.id for event in since.rows] == ["evt_4"]
+    assert [event.id for event in until.rows] == ["evt_1", "evt_0"]
+    assert other.rows == []
+
+
+def test_pages_are_read_in_the_order_of_an_index(database: Database) -> None:
+    """At ten million rows a page must cost what it shows: no sort, and no walk over the table. What is held may be sorted:
+    where few callbacks hold, that is less than walking past everything that is open."""
+    fill(database)
+    cursor = paging._cursor((5900, "e", "c"))
+    for query in (
+        delivery_listings.page_query(DeliveryFilter(), 50, cursor),
+        delivery_listings.page_query(DeliveryFilter(token=TokenId("tok_2"), since=UnixMs(3)), 50, cursor),
+        delivery_listings.page_query(DeliveryFilter(state=DeliveryState.EXHAUSTED), 50, cursor),
+        delivery_listings.page_query(DeliveryFilter(state=DeliveryState.DELIVERED), 50, None),
+        event_listings.page_query(EventFilter(), 50, paging._cursor((5900, "e"))),
+    ):
+        plan = explain(database, query)
+
+        assert "INDEX" in plan, plan
+        assert not any(word in plan for word in ("SORT", "TEMP B-TREE", "SEQ SCAN ON DELIVERIES", "SEQ SCAN ON EVENTS")), plan
+        assert not any(line.strip() in ("SCAN DELIVERIES", "SCAN EVENTS") for line in plan.splitlines()), plan
+
+
+def fill(database: Database) -> None:
+    """Enough rows, and the statistics of them, for the planner to choose as it would with many."""
+    common = {"type": RECEIVED.value, "leased": False, "lease": 0, "failures": 0}
+    rows = [
+        common
+        | {
+            "event_id": f"e{n}",
+            "callback_id": ABSENT,
+            "token_id": f"tok_{n % 5}",
+            "created_at": n,
+            "state": ("delivered", "exhausted", "pending")[n % 3],
+        }
+        for n in range(6000)
+    ]
+    event = {"type": RECEIVED.value, "timestamp": 1, "directly": False, "channel_id": "c", "conversation_id": "c", "content_hash": b""}
+    with database.write() as connection:
+        connection.execute(sa.insert(deliveries), rows)
+        connection.execute(
+            sa.insert(events),
+            [event | {"id": f"e{n}", "accepted_at": n, "conflicts": 0, "callbacks": "", "body": b"x" * 100} for n in range(6000)],
+        )
+        connection.execute(sa.text("ANALYZE"))
+
+
+def explain(database: Database, query: sa.Select[Any]) -> str:
+    compiled = query.compile(database.engine, compile_kwargs={"literal_binds": True})
+    prefix = "EXPLAIN QUERY PLAN " if database.dialect == "sqlite" else "EXPLAIN "
+    with database.read() as connection:
+        rows = connection.exec_driver_sql(prefix + str(compiled).replace("%", "%%")).all()
+    return "\n".join(str(row[-1]) for row in rows).upper()
+
+
+def test_an_attempt_that_is_asked_for_wakes_whoever_makes_it(database: Database) -> None:
+    """One row, due now, and the bell."""
+    rung: list[str] = []
+    if database.dialect == "sqlite":
+        database.on_ring("due", lambda: rung.append("due"))
+
+    with database.write() as connection:
+        attempt_id = request_attempt(database, connection, EventId("e1"), ABSENT, Trigger.MANUAL)
+        now = database.now(connection)
+
+    with database.read() as connection:
+        (row,) = connection.execute(sa.select(requested_attempts)).all()
+    assert (row.id, row.event_id, row.callback_id, row.trigger) == (attempt_id, "e1", ABSENT, "manual")
+    assert row.due_at <= now
+    assert rung == (["due"] if database.dialect == "sqlite" else [])
+
+
+def test_a_test_that_nobody_took_is_taken_back(database: Database, tokens: Tokens, callback_id: CallbackId) -> None:
+    """A dispatcher that starts tomorrow must not send it."""
+    callback = tokens.get(tokens_of(database, tokens)).callbacks[RECEIVED]
+    event = an_event("evt_test_1")
+    attempt_id = request_test(database, event, callback, NOW)
+    assert result_of_test(database, event.id, callback_id, attempt_id) is None
+
+    withdraw_test(database, event.id, callback_id, attempt_id)
+
+    (row,) = listed(database)
+    assert (row.state, row.reason) == (DeliveryState.CANCELLED, "no dispatcher took the test")
+    with database.read() as connection:
+        assert connection.execute(sa.select(requested_attempts)).all() == []
+
+
+def tokens_of(database: Database, tokens: Tokens) -> TokenId:
+    """The only token there is."""
+    with database.read() as connection:
+        return TokenId(connection.scalar(sa.text("SELECT id FROM tokens")))
