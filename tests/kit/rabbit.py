@@ -86,7 +86,7 @@ class Rabbit:
             return
         self.thaw()
         self.kill()
-        subprocess.run(["epmd", "-port", str(self._epmd), "-kill"], env=self._env, capture_output=True, timeout=20, check=False)
+        wait_for("epmd ends", self._epmd_ended)
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def _environment(self) -> dict[str, str]:
@@ -113,6 +113,12 @@ class Rabbit:
         with socket.create_connection(("127.0.0.1", self.port), 2) as connection:
             connection.sendall(b"AMQP\x00\x00\x09\x01")
             return connection.recv(8)
+
+    def _epmd_ended(self) -> bool:
+        """It refuses for as long as it takes the node for alive: a moment more than the node lives."""
+        command = ["epmd", "-port", str(self._epmd), "-kill"]
+        done = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=20, check=False)
+        return done.returncode == 0 or "Cannot connect" in done.stdout + done.stderr
 
     def _signal(self, number: signal.Signals) -> None:
         """To the whole group: the Erlang machine is a grandchild, behind a shell."""
