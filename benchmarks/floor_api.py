@@ -1,0 +1,107 @@
+"""The floor of the way in: Flask under granian, typed decoding, a durable publish with windowed confirms, 202. Nothing else.
+
+    BENCH_AMQP_URL=amqp://… granian --interface wsgi benchmarks.floor_api:app --workers 1 --blocking-threads 16
+
+Request threads hand their bodies to one thread, which publishes all that wait and is told of many confirms at a time. With
+`floor` behind it this is the bare way from a POST to a webhook.
+"""
+
+import asyncio
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pika
+import uvloop
+from flask import Flask, Response, request
+
+from benchmarks.floor_events import QUEUE, Promise, read_event
+from benchmarks.one_write import OneWrite
+
+_CONFIRM_LIMIT_S = 10.0
+_PROPERTIES = pika.BasicProperties(delivery_mode=2, content_type="application/json")
+
+
+class Publisher:
+    """One connection in a thread with an event loop of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._waiting: deque[tuple[bytes, Promise]] = deque()
+        self._woken = False
+        self._promises: dict[int, Promise] = {}
+        self._last_tag, self._lowest_open_tag = 0, 1
+        self._loop = uvloop.new_event_loop()
+        self._ready = threading.Event()
+        threading.Thread(target=self._run, args=(url,), daemon=True).start()
+        self._ready.wait(_CONFIRM_LIMIT_S)
+
+    def publish(self, body: bytes) -> Promise:
+        """Kept once the broker has confirmed. From any thread."""
+        promise = Promise()
+        self._waiting.append((body, promise))
+        if not self._woken:  # a lost race wakes the loop once too often, never too seldom: `_flush` lowers the flag first
+            self._woken = True
+            self._loop.call_soon_threadsafe(self._flush)
+        return promise
+
+    def _run(self, url: str) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._connection = OneWrite(pika.URLParameters(url), on_open_callback=self._opened, custom_ioloop=self._loop)
+        self._loop.run_forever()
+
+    def _opened(self, connection: OneWrite) -> None:
+        connection.channel(on_open_callback=self._ask_for_confirms)
+
+    def _ask_for_confirms(self, channel: Any) -> None:
+        self._channel = channel
+        channel.confirm_delivery(self._confirmed, callback=lambda _ok: self._ready.set())
+
+    def _confirmed(self, frame: Any) -> None:
+        tag, multiple = frame.method.delivery_tag, frame.method.multiple
+        if not isinstance(frame.method, pika.spec.Basic.Ack):
+            raise RuntimeError("the broker refused an event")  # noqa: TRY004 - not a wrong type of ours
+        for confirmed in range(self._lowest_open_tag, tag + 1) if multiple else (tag,):
+            if promise := self._promises.pop(confirmed, None):
+                promise.keep()
+        if multiple or tag == self._lowest_open_tag:
+            self._lowest_open_tag = tag + 1
+
+    def _flush(self) -> None:
+        self._woken = False
+        with self._connection.one_write():
+            while self._waiting:
+                body, promise = self._waiting.popleft()
+                self._last_tag += 1
+                self._promises[self._last_tag] = promise
+                self._channel.basic_publish(QUEUE, "message.received", body, _PROPERTIES)
+
+
+@cache
+def _publisher() -> Publisher:
+    """Made by the first request: granian forks its workers after the import, and threads do not survive a fork."""
+    return Publisher(os.environ["BENCH_AMQP_URL"])
+
+
+flask_app = Flask(__name__)
+_starting = threading.Lock()
+
+
+@flask_app.post("/v1/events")
+def accept() -> Response:
+    event = read_event(request.get_data())
+    with _starting:
+        publisher = _publisher()
+    publisher.publish(event.message).wait(_CONFIRM_LIMIT_S)
+    return Response(event.answer, 202, content_type="application/json")
+
+
+def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    """Flask's answer in one piece: granian streams an iterator through more hops, and sends a list at once."""
+    answer = flask_app(environ, start_response)
+    try:
+        return [b"".join(answer)]
+    finally:
+        answer.close()  # type: ignore[attr-defined]  # Werkzeug's iterator has it, WSGI's type does not say so

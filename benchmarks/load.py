@@ -1,0 +1,165 @@
+"""The load generator: posts events over a few connections, as fast as they are answered or at a steady rate, then ends.
+
+    python -m benchmarks.load < PLAN      a `Plan` as JSON; prints a `Report` as JSON
+
+A process of its own, so that nothing else is measured with it. Started by `stage`.
+"""
+
+import asyncio
+import dataclasses
+import itertools
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import cast
+
+import uvloop
+
+from benchmarks import events
+
+_CONNECT_TRIES, _CONNECT_PAUSE_S = 100, 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """`count` events numbered from `first`; `rate` is events a second, 0: each connection posts when it is answered."""
+
+    port: int
+    token: str
+    count: int
+    connections: int
+    rate: float = 0.0
+    first: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """`started_s` is unix seconds; latencies run from the moment an event should have been posted to its answer."""
+
+    started_s: float
+    took_s: float
+    p50_ms: float
+    p99_ms: float
+    answers: dict[str, int]
+
+    @property
+    def accepted(self) -> int:
+        return self.answers.get("202", 0)
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection with one request in flight. A lost connection answers 0."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._answer: asyncio.Future[int] | None = None
+        self.open = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport, self.open = cast("asyncio.WriteTransport", transport), True
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self.open = False
+        self._resolve(0)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if complete(self._buffer):
+            status, self._buffer = int(self._buffer[9:12]), b""
+            self._resolve(status)
+
+    def post(self, request: bytes) -> asyncio.Future[int]:
+        """The answer's status code."""
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return self._answer
+
+    def _resolve(self, status: int) -> None:
+        if self._answer and not self._answer.done():
+            self._answer.set_result(status)
+
+
+def complete(answer: bytes) -> bool:
+    """Whether all of an HTTP answer is there."""
+    head_end = answer.find(b"\r\n\r\n")
+    if head_end < 0:
+        return False
+    head = answer[:head_end].lower()
+    at = head.find(b"content-length:")
+    if at >= 0:
+        return len(answer) >= head_end + 4 + int(head[at + 15 :].split(b"\r\n", 1)[0])
+    return b"chunked" not in head or answer.endswith(b"0\r\n\r\n")
+
+
+class Load:
+    """One run of a plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._numbers = iter(range(plan.first, plan.first + plan.count))
+        self._latencies_s: list[float] = []
+        self._answers: Counter[str] = Counter()
+        self._head = (
+            f"POST /v1/events HTTP/1.1\r\nhost: 127.0.0.1:{plan.port}\r\nauthorization: Bearer {plan.token}\r\n"
+            "content-type: application/json\r\ncontent-length: "
+        ).encode()
+
+    async def run(self) -> Report:
+        connections = [await self._connect() for _ in range(self._plan.connections)]
+        started_s, started = time.time(), time.perf_counter()
+        if self._plan.rate:
+            await self._paced(connections)
+        else:
+            await asyncio.gather(*(self._closed_loop(connection) for connection in connections))
+        took_s = time.perf_counter() - started
+        ordered = sorted(self._latencies_s)
+        p50_ms, p99_ms = (1000 * ordered[int(len(ordered) * part)] for part in (0.5, 0.99))
+        return Report(started_s, took_s, p50_ms, p99_ms, dict(self._answers))
+
+    async def _closed_loop(self, connection: Connection) -> None:
+        for number in self._numbers:
+            connection = await self._post(connection, number, time.time())
+
+    async def _paced(self, connections: list[Connection]) -> None:
+        """An event whose turn has come waits for a free connection with its clock running: a stall is not hidden."""
+        idle: asyncio.Queue[Connection] = asyncio.Queue()
+        for connection in connections:
+            idle.put_nowait(connection)
+
+        async def post(number: int, due_s: float) -> None:
+            idle.put_nowait(await self._post(await idle.get(), number, due_s))
+
+        async with asyncio.TaskGroup() as tasks:
+            for number, due_s in zip(self._numbers, _ticks(self._plan.rate), strict=False):
+                await asyncio.sleep(max(0.0, due_s - time.time()))
+                tasks.create_task(post(number, due_s))
+
+    async def _post(self, connection: Connection, number: int, due_s: float) -> Connection:
+        """The connection to go on with."""
+        if not connection.open:
+            connection = await self._connect()
+        body = events.posted(number, due_s)
+        status = await connection.post(b"%s%d\r\n\r\n%s" % (self._head, len(body), body))
+        self._latencies_s.append(time.time() - due_s)
+        self._answers[str(status)] += 1
+        return connection
+
+    async def _connect(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        for _ in range(_CONNECT_TRIES):
+            try:
+                return (await loop.create_connection(Connection, "127.0.0.1", self._plan.port))[1]
+            except OSError:
+                await asyncio.sleep(_CONNECT_PAUSE_S)
+        raise SystemExit(f"nobody listens on port {self._plan.port}")
+
+
+def _ticks(rate: float) -> Iterator[float]:
+    start_s = time.time()
+    return (start_s + tick / rate for tick in itertools.count())
+
+
+if __name__ == "__main__":
+    print(json.dumps(dataclasses.asdict(uvloop.run(Load(Plan(**json.load(sys.stdin))).run()))))
