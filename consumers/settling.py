@@ -5,11 +5,12 @@ written first when it is back (rule 10); intake pauses meanwhile because the han
 """
 
 import asyncio
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+from tenacity import Retrying, retry_if_exception_type, sleep_using_event, stop_when_event_set, wait_random_exponential
 
 from consumers.parcel import Parcel
 from exchange.port import Source
@@ -32,6 +33,14 @@ class Settler:
     def __init__(self, database: Database, observer: Observer):
         self._database, self._observer = database, observer
         self._thread = ThreadPoolExecutor(1, "settle")
+        self._given_up = threading.Event()
+        self._retrying = Retrying(
+            retry=retry_if_exception_type(StoreUnavailable),
+            wait=wait_random_exponential(multiplier=0.1, max=1),
+            stop=stop_when_event_set(self._given_up),
+            sleep=sleep_using_event(self._given_up),
+            reraise=True,
+        )
         self._waiting: list[tuple[Settlement, Parcel | None]] = []
         self._some = asyncio.Event()
         self._writing = 0
@@ -61,6 +70,10 @@ class Settler:
                 self._idle.set()
             self.on_settled()
 
+    def give_up(self) -> None:
+        """Stop waiting for a store that is away; what is unwritten comes again by its lease or its message."""
+        self._given_up.set()
+
     async def flushed(self) -> None:
         """Until everything that was added is written and acknowledged."""
         await self._idle.wait()
@@ -68,13 +81,13 @@ class Settler:
     async def _settle(self, batch: Sequence[tuple[Settlement, Parcel | None]]) -> None:
         settlements = [settlement for settlement, _ in batch]
         finished = _finished(batch)
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(StoreUnavailable),
-            wait=wait_random_exponential(multiplier=0.05, max=1),
-            before_sleep=self._tell,
-        ):
-            with attempt:
-                await asyncio.get_running_loop().run_in_executor(self._thread, self._write, settlements, finished)
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._thread, self._write, settlements, finished)
+        except StoreUnavailable as error:
+            self._observer.note("settling waits for the store", reason=str(error))
+            await loop.run_in_executor(self._thread, self._retrying, self._write, settlements, finished)
+            self._observer.note("settling goes on: the store is back")
         for source, receipts in finished.items():
             source.acknowledge(receipts)
         self._report(settlements)
@@ -102,10 +115,6 @@ class Settler:
             settling.settle(connection, settlements, self._database.now(connection))
             for source, receipts in finished.items():
                 source.forget(connection, receipts)
-
-    def _tell(self, state: RetryCallState) -> None:
-        if state.attempt_number == 1:
-            self._observer.note("settling waits for the store", reason=str(state.outcome and state.outcome.exception()))
 
     def _report(self, settlements: Sequence[Settlement]) -> None:
         now = now_ms()

@@ -55,6 +55,7 @@ class Worker:
         with contextlib.suppress(TimeoutError):  # the store is away: leases and unacknowledged messages speak for what is unwritten
             async with asyncio.timeout(max(1.0, end_s - time.monotonic())):
                 await self._settler.flushed()
+        self._settler.give_up()
         await asyncio.gather(*(source.close() for source in self._sources))
         for task in self._tasks:
             task.cancel()

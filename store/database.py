@@ -6,7 +6,6 @@ database is noticed, and raises `StoreUnavailable`. On SQLite one writer at a ti
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +16,7 @@ from sqlalchemy.engine import Connection
 
 from schemas.errors import StoreRefused, StoreUnavailable, UsageError
 from schemas.times import UnixMs
+from store.clock import StoreClock
 
 __all__ = ["Connection", "Database"]
 
@@ -38,6 +38,7 @@ class Database:
         self._writing = threading.Lock() if self.dialect == "sqlite" else contextlib.nullcontext()
         self._listeners: dict[str, list[Callable[[], None]]] = {}
         self._rung = threading.local()
+        self._clock = StoreClock()
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
@@ -59,9 +60,7 @@ class Database:
 
     def now(self, connection: Connection) -> UnixMs:
         """The store's clock: leases of all processes run by it."""
-        if self.dialect == "sqlite":  # the database is in this process: so is its clock
-            return UnixMs(time.time_ns() // 1_000_000)
-        return UnixMs(connection.scalar(sa.text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)")))
+        return self._clock.now(connection)
 
     def ring(self, connection: Connection, name: str) -> None:
         """When this transaction commits, wake whoever listens for `name`: in this process, and on PostgreSQL in others."""
