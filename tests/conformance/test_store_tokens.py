@@ -137,7 +137,9 @@ def test_a_change_that_is_refused_changes_nothing(tokens: Tokens, token_id: Toke
 def test_two_changes_at_once_do_not_undo_each_other(tokens: Tokens, token_id: TokenId) -> None:
     """Each edits what the one before left, under the lock."""
     threads = [
-        threading.Thread(target=tokens.change, args=(token_id, lambda fields, more=more: replace(fields, permissions=fields.permissions | {more})))
+        threading.Thread(
+            target=tokens.change, args=(token_id, lambda fields, more=more: replace(fields, permissions=fields.permissions | {more}))
+        )
         for more in (Permission.STATS_READ, Permission.DATA_EXPORT, Permission.MESSAGES_SEND)
     ]
 

@@ -42,7 +42,9 @@ def a_token(
     )
 
 
-def token_fields(name: str = "ACME CRM", *permissions: Permission, channels: Iterable[str] | None = None, enabled: bool = True) -> TokenFields:
+def token_fields(
+    name: str = "ACME CRM", *permissions: Permission, channels: Iterable[str] | None = None, enabled: bool = True
+) -> TokenFields:
     """Active since 1970."""
     seen = None if channels is None else frozenset(channels)
     return TokenFields(name, UnixMs(0), permissions=frozenset(permissions), channels=seen, enabled=enabled)
