@@ -158,10 +158,7 @@ def addresses(url: str, part: str) -> list[pika.ConnectionParameters]:
     """`amqp://…;amqp://…` as connection parameters, in that order. Raises UsageError, without the password."""
     found = []
     for one in filter(None, (part.strip() for part in url.split(";"))):
-        try:
-            parameters = pika.URLParameters(one)
-        except (ValueError, TypeError, IndexError):
-            raise UsageError("RINGBACK_BROKER_URL: each address reads like amqp://user:password@host:5672/, separated by ;") from None
+        parameters = _parameters(one)
         parameters.heartbeat = HEARTBEAT_S
         parameters.stack_timeout = OPEN_LIMIT_S
         parameters.client_properties = {"connection_name": f"ringback {part}"}
@@ -169,6 +166,13 @@ def addresses(url: str, part: str) -> list[pika.ConnectionParameters]:
     if not found:
         raise UsageError("RINGBACK_BROKER_URL: is empty")
     return found
+
+
+def _parameters(url: str) -> pika.ConnectionParameters:
+    with contextlib.suppress(ValueError, TypeError, IndexError):
+        if url.startswith(("amqp://", "amqps://")):
+            return pika.URLParameters(url)
+    raise UsageError("RINGBACK_BROKER_URL: each address reads like amqp://user:password@host:5672/, separated by ;")
 
 
 def pause_after(rounds: int, chance: float) -> float:

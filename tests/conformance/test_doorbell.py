@@ -1,0 +1,81 @@
+"""Rings between processes on PostgreSQL: two databases here are as good as two processes."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from store.database import Database
+from store.doorbell import Doorbell
+from tests.kit.pipes import Notes
+from tests.kit.postgres import Postgres
+from tests.kit.waiting import wait_for
+
+
+@pytest.fixture
+def url(postgres: Postgres) -> str:
+    return postgres.fresh_database()
+
+
+@pytest.fixture
+def listening(url: str) -> Iterator[tuple[Doorbell, threading.Event, Notes]]:
+    """A process that listens, and what is set when it is woken."""
+    database, woken, notes = Database(url), threading.Event(), Notes()
+    database.on_ring("outbox", woken.set)
+    doorbell = Doorbell(database, notes)
+    doorbell.start()
+    assert doorbell.listening.wait(20)
+    wait_for("the first wake, for what was missed before", woken.is_set)
+    woken.clear()
+    yield doorbell, woken, notes
+    doorbell.close()
+    database.close()
+
+
+@pytest.fixture
+def other(url: str) -> Iterator[Database]:
+    database = Database(url)
+    yield database
+    database.close()
+
+
+def ring(database: Database, name: str = "outbox") -> None:
+    with database.write() as connection:
+        database.ring(connection, name)
+
+
+def test_a_commit_wakes_who_listens_elsewhere(listening: tuple[Doorbell, threading.Event, Notes], other: Database) -> None:
+    """An API process commits, a dispatcher takes."""
+    _, woken, _ = listening
+
+    ring(other)
+
+    assert woken.wait(20)
+
+
+def test_another_name_wakes_nobody(listening: tuple[Doorbell, threading.Event, Notes], other: Database) -> None:
+    """Due rows are no business of the outbox's taker."""
+    _, woken, _ = listening
+    due = threading.Event()
+    listening[0]._database.on_ring("due", due.set)
+
+    ring(other, "due")
+
+    assert due.wait(20)
+    assert not woken.is_set()
+
+
+def test_a_lost_connection_heals_and_wakes_for_what_was_missed(listening: tuple[Doorbell, threading.Event, Notes], other: Database) -> None:
+    """PostgreSQL restarts; nobody restarts us (invariant 7)."""
+    _, woken, notes = listening
+
+    with other.read() as connection:
+        end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query LIKE 'LISTEN%'"
+        connection.execute(sa.text(end))
+
+    wait_for("the loss is noted", lambda: notes.of("doorbell lost"))
+    assert woken.wait(20)
+    woken.clear()
+    ring(other)
+    assert woken.wait(20)

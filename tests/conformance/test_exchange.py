@@ -1,0 +1,193 @@
+"""What both adapters of the exchange promise: RabbitMQ, and the outbox on SQLite and on PostgreSQL."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from exchange import outbox
+from exchange.port import Message, Outgoing, Source
+from schemas.errors import ExchangeUnavailable
+from schemas.events import MAX_EVENT_BYTES
+from schemas.times import UnixMs
+from store.database import Database
+from tests.conftest import lay_tables
+from tests.kit.making import an_event
+from tests.kit.pipes import OutboxPipe, Pipe, RabbitPipe, outgoing, settle, take
+
+
+@pytest.fixture(params=["rabbitmq", "outbox-sqlite", "outbox-postgresql"])
+def pipe(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pipe]:
+    """One adapter with its service; the broker's needs a database only for the transactions of its port."""
+    on_postgres = request.param == "outbox-postgresql"
+    database = Database(request.getfixturevalue("postgres").fresh_database() if on_postgres else f"sqlite:///{tmp_path}/ringback.db")
+    lay_tables(database)
+    made = RabbitPipe(request.getfixturevalue("rabbit"), database) if request.param == "rabbitmq" else OutboxPipe(database)
+    yield made
+    made.close()
+
+
+def bodies(messages: Sequence[Message]) -> list[bytes]:
+    return [message.body for message in messages]
+
+
+async def test_what_was_published_is_taken_in_order_as_it_was(pipe: Pipe) -> None:
+    """Order within a conversation starts here; body and time of acceptance are what the webhook is made of."""
+    publisher, source = pipe.publisher(), pipe.source()
+    published = outgoing(*(f"evt_{number}" for number in range(50)))
+
+    await asyncio.to_thread(publisher.publish, published)
+    taken = await take(pipe, source, 50)
+
+    assert bodies(taken) == [one.event.message() for one in published]
+    assert {(message.accepted_at, message.deliveries) for message in taken} == {(1_000, 0)}
+    await source.close()
+    publisher.close()
+
+
+async def test_what_was_settled_never_comes_again(pipe: Pipe) -> None:
+    """Else every restart would repeat every webhook."""
+    publisher, source = pipe.publisher(), pipe.source()
+    await asyncio.to_thread(publisher.publish, outgoing("evt_1", "evt_2"))
+
+    await settle(pipe, source, await take(pipe, source, 2))
+    await source.close()
+    pipe.forget_holders()
+    await asyncio.to_thread(publisher.publish, outgoing("evt_3"))
+
+    second = pipe.source()
+    assert bodies(await take(pipe, second, 1)) == [an_event("evt_3").message()]
+    await second.close()
+    publisher.close()
+
+
+async def test_what_was_taken_and_not_settled_comes_again(pipe: Pipe) -> None:
+    """A dispatcher that dies loses nothing (invariant 3)."""
+    publisher, source = pipe.publisher(), pipe.source()
+    await asyncio.to_thread(publisher.publish, outgoing("evt_1", "evt_2", "evt_3"))
+
+    first = await take(pipe, source, 3)
+    await settle(pipe, source, first[1:2])
+    await source.close()
+    pipe.forget_holders()
+
+    second = pipe.source()
+    assert sorted(bodies(await take(pipe, second, 2))) == [an_event("evt_1").message(), an_event("evt_3").message()]
+    await second.close()
+    publisher.close()
+
+
+async def test_two_sources_share_and_never_overlap(pipe: Pipe) -> None:
+    """More dispatchers must not mean more duplicates."""
+    publisher = pipe.publisher()
+    await asyncio.to_thread(publisher.publish, outgoing(*(f"evt_{number}" for number in range(20))))
+
+    source = pipe.source()
+    first = await take(pipe, source, 20)
+    other = pipe.source()
+    await asyncio.to_thread(publisher.publish, outgoing("evt_last"))
+    last = await asyncio.wait_for(first_of(pipe, source, other), 20)
+
+    assert len(set(bodies(first))) == 20
+    assert last == an_event("evt_last").message()
+    await source.close()
+    await other.close()
+    publisher.close()
+
+
+async def first_of(pipe: Pipe, *sources: Source) -> bytes:
+    """What one of them takes next."""
+    takes = [asyncio.create_task(take(pipe, source, 1)) for source in sources]
+    done, others = await asyncio.wait(takes, return_when=asyncio.FIRST_COMPLETED)
+    for other in others:
+        other.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    return done.pop().result()[0].body
+
+
+async def test_what_a_failed_claim_puts_back_is_taken_again_in_order(pipe: Pipe) -> None:
+    """The store was away for a moment: that costs time and nothing else."""
+    publisher, source = pipe.publisher(), pipe.source()
+    await asyncio.to_thread(publisher.publish, outgoing("evt_1", "evt_2", "evt_3"))
+
+    taken = await take(pipe, source, 3)
+    pipe.forget_holders()  # the transaction that leased them was rolled back
+    source.put_back(taken[:2])
+    again = await take(pipe, source, 2)
+
+    assert bodies(again) == bodies(taken[:2])
+    await source.close()
+    publisher.close()
+
+
+async def test_a_buried_message_is_kept_with_its_reason_and_never_taken(pipe: Pipe) -> None:
+    """What is no event must neither block the queue nor vanish."""
+    publisher, source = pipe.publisher(), pipe.source()
+    await asyncio.to_thread(publisher.publish, outgoing("evt_bad", "evt_good"))
+
+    bad, good = await take(pipe, source, 2)
+    await source.bury(bad, "no id: caffè")
+    await settle(pipe, source, [good])
+    await source.close()
+    pipe.forget_holders()
+    await asyncio.to_thread(publisher.publish, outgoing("evt_next"))
+
+    second = pipe.source()
+    assert bodies(await take(pipe, second, 1)) == [an_event("evt_next").message()]
+    assert pipe.dead_letters() == [(bad.body, "no id: caffè")]
+    await second.close()
+    publisher.close()
+
+
+async def test_the_largest_event_passes_byte_for_byte(pipe: Pipe) -> None:
+    """Larger than one AMQP frame; what the backend sent is what the receiver gets."""
+    publisher, source = pipe.publisher(), pipe.source()
+    large = an_event("evt_large", text="è" * ((MAX_EVENT_BYTES - 1000) // 6))
+
+    await asyncio.to_thread(publisher.publish, [Outgoing(large, UnixMs(1_000))])
+    [taken] = await take(pipe, source, 1)
+
+    assert len(taken.body) > MAX_EVENT_BYTES - 2000
+    assert taken.body == large.message()
+    await source.close()
+    publisher.close()
+
+
+async def test_many_threads_publish_at_once_and_each_event_arrives_once(pipe: Pipe) -> None:
+    """The API's request threads share one publisher, singles and batches mixed."""
+    publisher, source = pipe.publisher(), pipe.source()
+    batches = [outgoing(*(f"evt_{batch}_{number}" for number in range(1 + batch % 7))) for batch in range(100)]
+
+    with ThreadPoolExecutor(16) as threads:
+        await asyncio.gather(*(asyncio.get_running_loop().run_in_executor(threads, publisher.publish, batch) for batch in batches))
+    expected = sorted(one.event.message() for batch in batches for one in batch)
+    taken = await take(pipe, source, len(expected))
+
+    assert sorted(bodies(taken)) == expected
+    await source.close()
+    publisher.close()
+
+
+async def test_a_waiting_source_is_woken_by_a_publish(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit, or the broker, wakes the next stage: no polling on the way of an event."""
+    monkeypatch.setattr(outbox, "_POLL_S", 3600)
+    publisher, source = pipe.publisher(), pipe.source()
+    waiting = asyncio.create_task(take(pipe, source, 1))
+
+    await asyncio.to_thread(publisher.publish, outgoing("evt_1"))
+
+    assert bodies(await waiting) == [an_event("evt_1").message()]
+    await source.close()
+    publisher.close()
+
+
+async def test_a_closed_publisher_takes_nothing(pipe: Pipe) -> None:
+    """Better a 503 than a 202 for what nobody will store."""
+    publisher = pipe.publisher()
+
+    publisher.close()
+
+    with pytest.raises(ExchangeUnavailable, match="closed"):
+        publisher.publish(outgoing("evt_1"))

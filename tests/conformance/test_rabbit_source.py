@@ -1,0 +1,180 @@
+"""What only the broker's side has: generations of channels, pausing, draining, messages of backends themselves, several addresses."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pika
+import pytest
+
+from exchange import rabbit_admin
+from exchange.rabbit_publisher import RabbitPublisher
+from exchange.rabbit_source import RabbitSource
+from exchange.topology import DEAD_QUEUE, DISPATCH_QUEUE, EVENTS_EXCHANGE
+from schemas.errors import ExchangeUnavailable, UsageError
+from store.database import Database
+from tests.conftest import lay_tables
+from tests.kit.pipes import Notes, RabbitPipe, connected, outgoing, settle, take
+from tests.kit.rabbit import Rabbit
+from tests.kit.waiting import eventually, free_port, wait_for
+
+
+@pytest.fixture
+def pipe(rabbit: Rabbit, tmp_path: Path) -> Iterator[RabbitPipe]:
+    """The broker, and a database for the port's transactions."""
+    database = Database(f"sqlite:///{tmp_path}/ringback.db")
+    lay_tables(database)
+    made = RabbitPipe(rabbit, database)
+    yield made
+    made.close()
+
+
+async def publish(pipe: RabbitPipe, *event_ids: str) -> None:
+    publisher = pipe.publisher()
+    await asyncio.to_thread(publisher.publish, outgoing(*event_ids))
+    publisher.close()
+
+
+def on_the_broker(rabbit: Rabbit, do: Callable) -> object:
+    """What `do(channel)` answers, on a channel of a backend's own."""
+    with pika.BlockingConnection(pika.URLParameters(rabbit.url)) as connection:
+        return do(connection.channel())
+
+
+def unread(rabbit: Rabbit) -> int:
+    """Messages that wait in the queue, those in a consumer's hands not counted."""
+    return on_the_broker(rabbit, lambda channel: channel.queue_declare(DISPATCH_QUEUE, passive=True).method.message_count)
+
+
+async def test_a_message_that_a_backend_published_itself_is_told_apart(pipe: RabbitPipe) -> None:
+    """It has no time of acceptance, and its id may be a property (section 6 of the contract)."""
+    source = pipe.source()
+    await connected(source)
+
+    properties = pika.BasicProperties(delivery_mode=2, message_id="evt_own")
+    on_the_broker(pipe.rabbit, lambda channel: channel.basic_publish(EVENTS_EXCHANGE, "any.thing", b"{}", properties))
+    [taken] = await take(pipe, source, 1)
+
+    assert (taken.body, taken.accepted_at, taken.message_id) == (b"{}", None, "evt_own")
+    await source.close()
+
+
+async def test_what_comes_again_is_counted(pipe: RabbitPipe) -> None:
+    """Poison is recognised by this count."""
+    await publish(pipe, "evt_1")
+    source = pipe.source()
+    await take(pipe, source, 1)
+    await source.close()
+
+    second = pipe.source()
+    [again] = await take(pipe, second, 1)
+
+    assert again.deliveries == 1
+    await second.close()
+
+
+async def test_a_receipt_of_an_earlier_channel_acknowledges_nothing(pipe: RabbitPipe) -> None:
+    """On the new channel the same tag is another message: it would be lost (rule 2)."""
+    await publish(pipe, "evt_1", "evt_2")
+    source = pipe.source()
+    before = await take(pipe, source, 2)
+
+    source.pause()
+    source.resume()
+    again = await take(pipe, source, 2)
+    source.acknowledge([message.receipt for message in before])
+    source.put_back(before)
+    await source.close()
+
+    second = pipe.source()
+    assert len(await take(pipe, second, 2)) == len(again)
+    await second.close()
+
+
+async def test_a_paused_source_holds_nothing_and_takes_up_again(pipe: RabbitPipe) -> None:
+    """While the store is away for long, another dispatcher may reach it (rule 10)."""
+    await publish(pipe, "evt_1", "evt_2")
+    source = pipe.source()
+    await take(pipe, source, 1)
+
+    source.pause()
+    source.pause()
+    await eventually("both are back in the queue", lambda: unread(pipe.rabbit) == 2)
+    await asyncio.wait_for(source.wait(), 20)  # it does not wait for messages: the store is to be looked at
+    source.resume()
+
+    assert len(await take(pipe, source, 2)) == 2
+    assert source.connected()
+    await source.close()
+
+
+async def test_a_draining_source_takes_no_more_but_acknowledges(pipe: RabbitPipe) -> None:
+    """A stop finishes what it has, and leaves the rest to others (rule 14)."""
+    await publish(pipe, "evt_1")
+    source = pipe.source()
+    held = await take(pipe, source, 1)
+
+    source.stop_taking()
+    await publish(pipe, "evt_2")
+    await eventually("the second stays in the queue", lambda: unread(pipe.rabbit) == 1)
+    await settle(pipe, source, held)
+    await source.close()
+
+    assert unread(pipe.rabbit) == 1
+
+
+async def test_a_burial_is_tried_until_it_is_confirmed(pipe: RabbitPipe) -> None:
+    """The original is acknowledged only then: what is no event must not vanish either (rule 8)."""
+    await publish(pipe, "evt_bad")
+    source = pipe.source()
+    [bad] = await take(pipe, source, 1)
+    on_the_broker(pipe.rabbit, lambda channel: channel.queue_delete(DEAD_QUEUE))
+
+    await asyncio.wait_for(source.bury(bad, "no event"), 20)
+    await source.close()
+
+    assert pipe.dead_letters() == [(bad.body, "no event")]
+    assert unread(pipe.rabbit) == 0
+
+
+async def test_the_next_address_is_tried_when_one_does_not_answer(pipe: RabbitPipe) -> None:
+    """A cluster is several addresses, and any of them may be down."""
+    url = f"amqp://guest:guest@127.0.0.1:{free_port()}/;{pipe.rabbit.url}"
+    publisher, source = RabbitPublisher(url, Notes()), RabbitSource(url, Notes())
+    publisher.start()
+    source.start()
+
+    await eventually("the publisher is connected", publisher.connected)
+    await asyncio.to_thread(publisher.publish, outgoing("evt_1"))
+
+    assert len(await take(pipe, source, 1)) == 1
+    await source.close()
+    publisher.close()
+
+
+def test_the_topology_is_declared_alike_by_everybody(rabbit: Rabbit) -> None:
+    """RabbitMQ closes the channel of whoever declares a queue again with other arguments."""
+    url = f"amqp://guest:guest@127.0.0.1:{free_port()}/;{rabbit.url}"
+    rabbit_admin.declare(url)
+    rabbit_admin.declare(url)
+
+    publisher = RabbitPublisher(rabbit.url, Notes())
+    publisher.start()
+    wait_for("the publisher is connected", publisher.connected)
+    publisher.publish(outgoing("evt_1", "evt_2"))
+    publisher.close()
+
+    wait_for("both are counted", lambda: rabbit_admin.depths(url) == rabbit_admin.Depths(2, 0))
+
+
+def test_looking_at_an_absent_broker_says_so() -> None:
+    """`migrate` and `doctor` put it into one line."""
+    with pytest.raises(ExchangeUnavailable, match="no broker answers"):
+        rabbit_admin.declare(f"amqp://guest:guest@127.0.0.1:{free_port()}/")
+
+
+@pytest.mark.parametrize("url", ["", ";", "amqp://host:port/", "http://host/"])
+def test_an_address_that_cannot_be_one_stops_the_start_without_its_password(url: str) -> None:
+    """One line that names the setting."""
+    with pytest.raises(UsageError, match="RINGBACK_BROKER_URL"):
+        RabbitPublisher(url, Notes())

@@ -1,0 +1,156 @@
+"""The exchange in tests: both adapters behind one face, and an observer that remembers what it was told."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+import pika
+import sqlalchemy as sa
+
+from exchange.outbox import OutboxPublisher, OutboxSource
+from exchange.port import Message, Outgoing, Publisher, Source
+from exchange.rabbit_publisher import RabbitPublisher
+from exchange.rabbit_source import RabbitSource
+from exchange.topology import DEAD_QUEUE, REASON_HEADER
+from schemas.reports import Silent
+from schemas.times import UnixMs
+from store import tables
+from store.database import Database
+from store.doorbell import Doorbell
+from tests.kit.making import an_event
+from tests.kit.rabbit import Rabbit
+from tests.kit.waiting import eventually, wait_for
+
+
+class Notes(Silent):
+    """An observer that keeps its notes, oldest first."""
+
+    def __init__(self) -> None:
+        self.notes: list[tuple[str, dict[str, object]]] = []
+
+    def note(self, what: str, **fields: object) -> None:
+        self.notes.append((what, fields))
+
+    def of(self, what: str) -> list[dict[str, object]]:
+        return [fields for noted, fields in self.notes if noted == what]
+
+
+class Pipe(Protocol):
+    """One adapter with its service, for the conformance suite."""
+
+    database: Database
+
+    def publisher(self) -> Publisher:
+        """Started, and connected."""
+
+    def source(self) -> Source:
+        """Started, on the running loop."""
+
+    def forget_holders(self) -> None:
+        """As if whoever held messages had died long ago."""
+
+    def dead_letters(self) -> list[tuple[bytes, str]]:
+        """Body and reason, oldest first."""
+
+    def close(self) -> None: ...
+
+
+class RabbitPipe:
+    def __init__(self, rabbit: Rabbit, database: Database):
+        self.rabbit, self.database, self.notes = rabbit, database, Notes()
+
+    def publisher(self) -> Publisher:
+        made = RabbitPublisher(self.rabbit.url, self.notes)
+        made.start()
+        wait_for("the publisher is connected", made.connected)
+        return made
+
+    def source(self) -> RabbitSource:
+        made = RabbitSource(self.rabbit.url, self.notes)
+        made.start()
+        return made
+
+    def forget_holders(self) -> None:
+        """Its channel was closed: the broker knows."""
+
+    def dead_letters(self) -> list[tuple[bytes, str]]:
+        with pika.BlockingConnection(pika.URLParameters(self.rabbit.url)) as connection:
+            channel = connection.channel()
+            got = iter(lambda: channel.basic_get(DEAD_QUEUE, auto_ack=True), (None, None, None))
+            return [(body, properties.headers[REASON_HEADER]) for _, properties, body in got]
+
+    def close(self) -> None:
+        self.database.close()
+
+
+class OutboxPipe:
+    """On PostgreSQL with a doorbell, as processes have it: theirs is another than the one that publishes."""
+
+    def __init__(self, database: Database):
+        self.database = database
+        self.doorbell = Doorbell(database, Silent())
+        self.doorbell.start()
+        if database.dialect == "postgresql":
+            assert self.doorbell.listening.wait(20)
+
+    def publisher(self) -> Publisher:
+        made = OutboxPublisher(self.database, 10_000)
+        made.start()
+        return made
+
+    def source(self) -> OutboxSource:
+        made = OutboxSource(self.database)
+        made.start()
+        return made
+
+    def forget_holders(self) -> None:
+        with self.database.write() as connection:
+            connection.execute(sa.update(tables.outbox).values(leased_until=1))
+
+    def dead_letters(self) -> list[tuple[bytes, str]]:
+        chosen = sa.select(tables.outbox.c.body, tables.outbox.c.reason).where(tables.outbox.c.reason.is_not(None))
+        with self.database.read() as connection:
+            return [(bytes(row.body), row.reason) for row in connection.execute(chosen.order_by(tables.outbox.c.id))]
+
+    def close(self) -> None:
+        self.doorbell.close()
+        self.database.close()
+
+
+def outgoing(*event_ids: str, text: str = "hello") -> list[Outgoing]:
+    return [Outgoing(an_event(event_id, text), UnixMs(1_000)) for event_id in event_ids]
+
+
+async def take(pipe: Pipe, source: Source, count: int) -> list[Message]:
+    """Exactly so many messages, in the order they came."""
+    taken: list[Message] = []
+
+    async def some() -> list[Message]:
+        await source.wait()
+        return await asyncio.to_thread(_take, pipe.database, source, count - len(taken))
+
+    async with asyncio.timeout(20):
+        while len(taken) < count:
+            taken += await some()
+    return taken
+
+
+async def settle(pipe: Pipe, source: Source, messages: Sequence[Message]) -> None:
+    """Forget them in a transaction and acknowledge after its commit, as a dispatcher does."""
+    receipts = [message.receipt for message in messages]
+    await asyncio.to_thread(_forget, pipe.database, source, receipts)
+    source.acknowledge(receipts)
+
+
+async def connected(source: Source) -> None:
+    await eventually("the source is connected", source.connected, 20)
+
+
+def _take(database: Database, source: Source, limit: int) -> list[Message]:
+    with database.write() as connection:
+        return source.take(connection, limit)
+
+
+def _forget(database: Database, source: Source, receipts: Sequence[object]) -> None:
+    with database.write() as connection:
+        source.forget(connection, receipts)
