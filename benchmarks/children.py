@@ -30,9 +30,9 @@ class Child:
         self.pid = self._process.pid
 
     def check(self) -> None:
-        """Raises RuntimeError, with the end of the log, when the process has ended by itself."""
+        """Raises RuntimeError when the process has ended by itself."""
         if self._process.poll() is not None:
-            raise RuntimeError(f"{self._name} ended with {self._process.returncode}: {self.tail()}")
+            raise RuntimeError(f"{self._name} ended with {self._process.returncode}")
 
     def stop(self) -> None:
         """SIGTERM, then the whole session by force. Says so when the process had to be forced."""

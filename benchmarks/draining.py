@@ -10,6 +10,7 @@ from benchmarks.pipelines import Pipeline
 from benchmarks.ringback_processes import Ringback
 from benchmarks.stage import Stage
 
+_START_LIMIT_S = 30.0
 _LIMIT_S = 300.0
 _SAMPLE_S = 0.25
 _CONCURRENCY = "256"
@@ -28,7 +29,7 @@ def _drain(stage: Stage, pipeline: Pipeline, count: int) -> Figures:
     pipeline.prepare(prefilled=count)
     stage.receiver.reset()
     with pipeline.dispatcher() as running:
-        begun = stage.receiver.wait_for(1, _LIMIT_S).count
+        begun = stage.receiver.wait_for(1, _START_LIMIT_S).count
         meter = Meter(running.roots)
         stats = stage.receiver.wait_for(count, _LIMIT_S)
         cpu_us = meter.cpu_us(count - begun)["all parts"]
