@@ -44,17 +44,26 @@ def create_app(parts: ApiParts) -> "Application":
     return app
 
 
-class Application(OpenAPI):
-    """A WSGI callable. Its answers are lists of one piece: granian streams iterators through more hops."""
+def openapi_document(version: str, public_url: str) -> dict[str, Any]:
+    """The document alone, for who has no parts."""
+    described = Described(version, public_url)
+    for route in ROUTES:
+        described.describe(route)
+    shown: dict[str, Any] = described.api_doc
+    return shown
 
-    def __init__(self, parts: ApiParts):
-        info = Info(title="Ringback", version=parts.version, description=document.DESCRIPTION)
+
+class Described(OpenAPI):
+    """The routes as a document. Answers nothing."""
+
+    def __init__(self, version: str, public_url: str):
+        info = Info(title="Ringback", version=version, description=document.DESCRIPTION)
         super().__init__("ringback", info=info, doc_ui=False, static_folder=None)
-        self._parts = parts
+        self._public_url = public_url
         self._routes: dict[Route, Models] = {}
 
-    def serve(self, route: Route) -> None:
-        """Bind a route and put it into the document."""
+    def describe(self, route: Route) -> Models:
+        """Put a route into the document."""
         summary, description = document.words(route)
         _, _, path, query, _, body, _ = self._collect_openapi_info(
             route.rule,
@@ -69,12 +78,24 @@ class Application(OpenAPI):
             method=route.method,
         )
         models = self._routes[route] = Models(path, query, body)
-        view = entry_point(self._parts, route, models)
-        self.add_url_rule(route.rule, route.name, view, methods=[route.method])
+        return models
 
     def generate_spec_json(self) -> None:
         super().generate_spec_json()  # type: ignore[no-untyped-call]  # the library's
-        self.spec_json = document.mended(self.spec_json, self._routes, self._parts.public_url)
+        self.spec_json = document.mended(self.spec_json, self._routes, self._public_url)
+
+
+class Application(Described):
+    """A WSGI callable. Its answers are lists of one piece: granian streams iterators through more hops."""
+
+    def __init__(self, parts: ApiParts):
+        super().__init__(parts.version, parts.public_url)
+        self._parts = parts
+
+    def serve(self, route: Route) -> None:
+        """Bind a route, and put it into the document."""
+        view = entry_point(self._parts, route, self.describe(route))
+        self.add_url_rule(route.rule, route.name, view, methods=[route.method])
 
     def wsgi_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """One request: its id, its answer in one piece, the rest of a refused body, its place in the metrics."""

@@ -10,16 +10,14 @@ from api.parts import ApiParts
 from api.responses import json_response
 from api.routes import Route
 from api.showing import delivery_detail_answer, delivery_page
-from schemas.deliveries import Trigger
-from schemas.errors import Conflict, NotFound
+from schemas.errors import NotFound
 from schemas.ids import DeliveryId, TokenId
 from schemas.listings import DeliveryDetail, DeliveryFilter
 from schemas.permissions import Permission
 from schemas.times import now_ms
-from schemas.tokens import TokenState
 from store.database import Connection
 from store.delivery_listings import get_delivery, list_deliveries
-from store.requests import is_recorded, request_attempt
+from store.requests import request_retry
 
 _TAG = "Deliveries"
 
@@ -44,16 +42,7 @@ def retry_delivery(parts: ApiParts, path: IdPath) -> Response:
     A callback that is off may be retried. 409 when the token is not active, the callback was deleted, or the first attempt is
     still under way.
     """
-    with parts.database.write() as connection:
-        delivery = _find(connection, path).delivery
-        if delivery.url is None:
-            raise Conflict("the callback was deleted: there is nowhere to send this to")
-        if not is_recorded(connection, delivery.event_id, delivery.callback_id):
-            raise Conflict("the first attempt is still under way")
-        state = parts.tokens.get_in(connection, delivery.token_id).state(now_ms())
-        if state is not TokenState.ACTIVE:
-            raise Conflict(f"the token is {state.value}: only an active one is called")
-        attempt_id = request_attempt(parts.database, connection, delivery.event_id, delivery.callback_id, Trigger.MANUAL)
+    attempt_id = request_retry(parts.database, parts.tokens, DeliveryId(path.id), now_ms())
     return json_response(RetryAnswer(attempt_id), HTTPStatus.ACCEPTED)
 
 

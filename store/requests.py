@@ -5,13 +5,15 @@ takes it; it changes nothing about the automatic attempts. Called by the API and
 import sqlalchemy as sa
 
 from schemas.deliveries import Attempt, DeliveryState, Trigger
+from schemas.errors import Conflict, NotFound
 from schemas.events import Event
-from schemas.ids import AttemptId, CallbackId, EventId, new_attempt_id
+from schemas.ids import AttemptId, CallbackId, DeliveryId, EventId, new_attempt_id
 from schemas.times import UnixMs
-from schemas.tokens import Callback
+from schemas.tokens import Callback, TokenState
 from store.database import Connection, Database
-from store.delivery_listings import get_attempt
+from store.delivery_listings import get_attempt, get_delivery
 from store.tables import deliveries, events, requested_attempts
+from store.tokens import Tokens
 
 NO_DISPATCHER = "no dispatcher took the test"
 
@@ -29,6 +31,23 @@ def is_recorded(connection: Connection, event_id: EventId, callback_id: Callback
     """Whether the delivery has a row; it has none while its first attempt is under way."""
     this = sa.and_(deliveries.c.event_id == event_id, deliveries.c.callback_id == callback_id)
     return connection.scalar(sa.select(sa.exists().where(this))) is True
+
+
+def request_retry(database: Database, tokens: Tokens, delivery_id: DeliveryId, now: UnixMs) -> AttemptId:
+    """Ask for an attempt by hand. Raises NotFound; Conflict when nothing can be sent for this delivery just now."""
+    with database.write() as connection:
+        detail = get_delivery(connection, delivery_id)
+        if detail is None:
+            raise NotFound(f"there is no delivery {delivery_id}")
+        delivery = detail.delivery
+        if delivery.url is None:
+            raise Conflict("the callback was deleted: there is nowhere to send this to")
+        if not is_recorded(connection, delivery.event_id, delivery.callback_id):
+            raise Conflict("the first attempt is still under way")
+        state = tokens.get_in(connection, delivery.token_id).state(now)
+        if state is not TokenState.ACTIVE:
+            raise Conflict(f"the token is {state.value}: only an active one is called")
+        return request_attempt(database, connection, delivery.event_id, delivery.callback_id, Trigger.MANUAL)
 
 
 def request_test(database: Database, event: Event, callback: Callback, now: UnixMs) -> AttemptId:

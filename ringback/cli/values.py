@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 import click
 
 from schemas.event_types import EventType
+from schemas.secrets import signing_key
 from schemas.times import from_rfc3339, parse_duration
 
 T = TypeVar("T")
@@ -58,6 +59,7 @@ def _read_callback(text: str) -> CallbackArgument:
 TIME = Parsed("time", from_rfc3339)
 DURATION = Parsed("duration", parse_duration)
 CALLBACK = Parsed("type=url", _read_callback)
+SIGNING_KEY = Parsed("whsec", signing_key)
 EVENT_TYPE = one_of(EventType)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

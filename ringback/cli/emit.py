@@ -1,0 +1,88 @@
+"""`ringback emit`: sample events, published as a chat backend would: over HTTP, with a token."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ringback.cli.invocation import Invocation
+from ringback.cli.printing import print_json
+from ringback.cli.publishing import Address, Pace, Publishing, read_url
+from ringback.cli.values import EVENT_TYPE, Parsed, as_json
+from schemas.errors import RingbackError, UsageError
+from schemas.event_types import EventType
+from schemas.ids import new_event_id
+from schemas.samples import sample_event
+from schemas.times import now_ms, to_rfc3339
+
+
+@click.command()
+@click.argument("kind", metavar="TYPE", type=EVENT_TYPE)
+@click.option("--count", type=click.IntRange(1), default=1, show_default=True, help="How many.")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="How many a second. Default: as fast as they are taken.")
+@click.option("--channel", help="The channel that they come from. Default: the sample's.")
+@click.option("--url", "address", type=Parsed("url", read_url), help="Where the API is. Default: this machine's, by RINGBACK_LISTEN.")
+@as_json
+@click.pass_obj
+def command(
+    invocation: Invocation, kind: EventType, count: int, rate: float | None, channel: str | None, address: Address | None, as_json: bool
+) -> None:
+    """Publish sample events through the API.
+
+    TYPE is conversation.created, message.received or message.status. The token, with events:publish, is read from the
+    environment variable RINGBACK_TOKEN.
+    """
+    token = os.environ.get("RINGBACK_TOKEN")
+    if not token:
+        raise UsageError("RINGBACK_TOKEN is not set: put a token there that has the permission events:publish")
+    ids: list[str] = []
+    started_s = time.monotonic()
+    with _progress(count) as advance:
+
+        def accepted(event_id: str) -> None:
+            ids.append(event_id)
+            advance()
+
+        try:
+            Publishing(address or _local(invocation), token, Pace(rate), accepted).run(_samples(kind, count, channel))
+        except RingbackError as error:
+            raise RingbackError(f"{error}; {len(ids)} of {count} were accepted before" if ids else str(error)) from error
+    _tell(ids, time.monotonic() - started_s, as_json)
+
+
+def _local(invocation: Invocation) -> Address:
+    return read_url(f"http://{invocation.settings.listen.reachable()}")
+
+
+def _samples(kind: EventType, count: int, channel: str | None) -> Iterator[dict[str, Any]]:
+    """Each about a message or a conversation of its own: else the statuses of one message would overtake each other."""
+    for _ in range(count):
+        event_id = new_event_id()
+        event = sample_event(kind, channel_id=channel) | {"id": event_id, "timestamp": to_rfc3339(now_ms())}
+        about = event["data"].get("message") or event["data"]["conversation"]
+        about["id"] = f"{about['id']}_{event_id.removeprefix('evt_')}"
+        yield event
+
+
+@contextmanager
+def _progress(count: int) -> Iterator[Callable[[], None]]:
+    """A bar on standard error, at a terminal, when there is more than one to wait for."""
+    columns = (TextColumn("publishing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=count == 1 or not console.is_terminal) as progress:
+        task = progress.add_task("", total=count)
+        yield lambda: progress.advance(task)
+
+
+def _tell(ids: list[str], took_s: float, as_json: bool) -> None:
+    if as_json:
+        print_json({"accepted": len(ids), "seconds": round(took_s, 3), "ids": ids})
+    elif len(ids) == 1:
+        click.echo(f"{ids[0]} accepted")
+    else:
+        click.echo(f"{len(ids)} events accepted in {took_s:.1f} s ({len(ids) / took_s:.0f} a second)")

@@ -1,0 +1,15 @@
+"""`ringback openapi`: the API's document, without starting anything."""
+
+import click
+
+import ringback
+from api.application import openapi_document
+from ringback.cli.invocation import Invocation
+from ringback.cli.printing import print_json
+
+
+@click.command()
+@click.pass_obj
+def command(invocation: Invocation) -> None:
+    """Print the OpenAPI document, as `/docs/openapi.json` serves it."""
+    print_json(openapi_document(ringback.__version__, invocation.settings.public_url))
