@@ -42,9 +42,9 @@ def command(port: int, keys: tuple[bytes, ...], status: int, delay: dt.timedelta
 def _serve(receiver: Receiver) -> None:
     """Until Ctrl-C or SIGTERM, which both are how one ends it."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    click.echo(f"listening on http://127.0.0.1:{receiver.server_port}")
-    sys.stdout.flush()
     try:
+        click.echo(f"listening on http://127.0.0.1:{receiver.server_port}")
+        sys.stdout.flush()
         receiver.serve_forever()
     except KeyboardInterrupt:
         click.echo()

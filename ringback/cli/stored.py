@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import click
+
 from ringback.secret_key import secret_keys
 from ringback.settings import Settings
-from schemas.errors import RingbackError
+from schemas.errors import RingbackError, StoreUnavailable, UsageError
 from store import migrate
 from store.database import Database
 from store.vault import Vault
@@ -33,6 +35,22 @@ def require_migrated(database: Database) -> None:
     found, needed = migrate.current(database), migrate.head()
     if found != needed:
         raise NotMigrated(f"the database is at version {found or 'none'} and this program needs {needed}: run `ringback migrate`")
+
+
+def require_services(settings: Settings) -> None:
+    """For processes of which there are several. A database that is away is no reason not to start: everything waits for it.
+
+    Raises UsageError, NotMigrated.
+    """
+    if settings.sqlite_path is not None:
+        raise UsageError("RINGBACK_DATABASE_URL: SQLite is for one process: use `ringback serve`, or postgresql+psycopg://…")
+    database = Database(settings.database_url)
+    try:
+        require_migrated(database)
+    except StoreUnavailable as error:
+        click.echo(f"ringback: starting all the same: {error}", err=True)
+    finally:
+        database.close()
 
 
 def vault(settings: Settings) -> Vault:

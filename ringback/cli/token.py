@@ -143,8 +143,8 @@ def _tokens(invocation: Invocation) -> Iterator[Tokens]:
 
 
 def _all(invocation: Invocation, chosen: TokenFilter, now: UnixMs) -> Iterator[Token]:
-    keys = vault(invocation.settings)
     with opened(invocation.settings) as database, database.read() as connection:
+        keys = vault(invocation.settings)
         page: Page[Token] = list_tokens(connection, keys, chosen, now, _PAGE)
         yield from page.rows
         while page.next_cursor:

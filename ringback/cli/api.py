@@ -1,0 +1,20 @@
+"""`ringback api`: the API as a process of its own, with workers."""
+
+import click
+
+from ringback.cli.invocation import Invocation
+from ringback.cli.stored import require_services
+
+
+@click.command()
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that answer: at most one per core.")
+@click.pass_obj
+def command(invocation: Invocation, workers: int) -> None:
+    """Start the API alone, for production.
+
+    Beside it run `ringback dispatch`, once per core that may send.
+    """
+    require_services(invocation.settings)
+    from ringback.processes.api import api
+
+    api(invocation.settings, workers)

@@ -1,0 +1,19 @@
+"""`ringback dispatch`: one dispatcher, as a process of its own."""
+
+import click
+
+from ringback.cli.invocation import Invocation
+from ringback.cli.stored import require_services
+
+
+@click.command()
+@click.pass_obj
+def command(invocation: Invocation) -> None:
+    """Start a dispatcher alone, for production.
+
+    It uses one core: start one per core, on as many hosts as needed, each with a RINGBACK_METRICS_LISTEN of its own.
+    """
+    require_services(invocation.settings)
+    from ringback.processes.dispatch import dispatch
+
+    dispatch(invocation.settings)

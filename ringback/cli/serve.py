@@ -1,0 +1,39 @@
+"""`ringback serve`: API and dispatcher in one process; with `--quickstart` as `make run` starts it."""
+
+import click
+
+from ringback.cli.invocation import Invocation
+
+
+@click.command()
+@click.option(
+    "--quickstart", is_flag=True, help="Also make a token for trying out, and print what to paste. Callbacks may go to 127.0.0.1."
+)
+@click.pass_obj
+def command(invocation: Invocation, quickstart: bool) -> None:
+    """Start everything in one process: API and dispatcher.
+
+    Without RINGBACK_BROKER_URL it needs nothing else: events wait in the database. Ctrl-C finishes what is in flight.
+    """
+    from ringback import quickstart as first_steps
+    from ringback.parts import Parts
+    from ringback.processes.serve import serve
+
+    settings = first_steps.with_loopback(invocation.settings) if quickstart else invocation.settings
+
+    def announce(parts: Parts) -> None:
+        if quickstart:
+            _show(first_steps.lines(parts, first_steps.prepare(parts)))
+        else:
+            click.echo(f"Ringback runs on http://{settings.listen.reachable()}/docs")
+
+    serve(settings, announce)
+
+
+def _show(lines: list[str]) -> None:
+    """Each line by itself, so that it can be pasted whole."""
+    address, listen, publish = lines
+    click.echo(f"\nRingback runs. Its API is described here:\n\n{address}\n")
+    click.echo(f"See webhooks arrive, in a second terminal:\n\n{listen}\n")
+    click.echo(f"Publish an event, in a third:\n\n{publish}\n")
+    click.echo("Every attempt is logged below. Ctrl-C stops.\n")
