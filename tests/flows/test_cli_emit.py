@@ -1,0 +1,150 @@
+"""`ringback emit`, against a stand-in for the API that answers as a test wants."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.events import parse_event
+from tests.kit.command import Place
+
+TOKEN = "rbk_0123456789ABCDEFGHIJabcdefghij0BQj2z"
+
+
+class StandIn(ThreadingHTTPServer):
+    """Remembers what is posted; `answer` is given how many came before and says the status."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.bodies: list[bytes] = []
+        self.tokens: set[str | None] = set()
+        self.lock = threading.Lock()
+        self.answer: Callable[[int], int] = lambda _before: 202
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(body) for body in self.bodies]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: StandIn
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        with self.server.lock:
+            status = self.server.answer(len(self.server.bodies))
+            self.server.bodies.append(body)
+            self.server.tokens.add(self.headers["authorization"])
+        text = json.dumps({"detail": "because of the test"}).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_words: object) -> None:
+        """Not into the test's output."""
+
+
+@pytest.fixture
+def api() -> Iterator[StandIn]:
+    server = StandIn()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def place(tmp_path: Path, api: StandIn) -> Place:
+    return Place(tmp_path, TOKEN=TOKEN, LISTEN=api.url.removeprefix("http://"))
+
+
+@pytest.mark.parametrize("kind", ["conversation.created", "message.received", "message.status"])
+def test_samples_of_every_type_are_valid_and_each_its_own(place: Place, api: StandIn, kind: str) -> None:
+    """Else the second would be a duplicate, or a status that comes too late."""
+    done = place.call("emit", kind, "--count", "20", "--channel", "ch9")
+
+    events = [parse_event(body) for body in api.bodies]
+    assert done.status == 0, done.err
+    assert done.out.startswith("20 events accepted in ")
+    assert len({event.id for event in events}) == 20
+    assert len({event.facts.message_id or event.facts.conversation_id for event in events}) == 20
+    assert {event.facts.channel_id for event in events} == {"ch9"}
+    assert api.tokens == {f"Bearer {TOKEN}"}
+
+
+def test_programs_get_the_ids(place: Place, api: StandIn) -> None:
+    """To look the deliveries up."""
+    told = place.call("emit", "message.received", "--count", "3", "--url", api.url, "--json").json
+
+    assert told["accepted"] == 3
+    assert sorted(told["ids"]) == sorted(event["id"] for event in api.events)
+
+
+def test_the_rate_is_kept(place: Place, api: StandIn) -> None:
+    """A steady load is what it is for."""
+    started_s = time.monotonic()
+
+    place.call("emit", "message.received", "--count", "11", "--rate", "20")
+
+    assert time.monotonic() - started_s > 10 / 20
+    assert len(api.bodies) == 11
+
+
+def test_what_cannot_be_taken_now_is_sent_again_under_the_same_id(place: Place, api: StandIn) -> None:
+    """A 503 may have stored it: a new id would make two of one."""
+    api.answer = lambda before: 503 if before == 0 else 202
+
+    done = place.call("emit", "message.received")
+
+    assert done.status == 0, done.err
+    assert [event["id"] for event in api.events] == [api.events[0]["id"]] * 2
+
+
+def test_a_refusal_ends_it_and_says_how_far_it_came(place: Place, api: StandIn) -> None:
+    """A thousand times the same 401 would help nobody."""
+    api.answer = lambda before: 202 if before < 5 else 401
+
+    done = place.call("emit", "message.received", "--count", "1000")
+
+    assert done.status == 1
+    assert (
+        "the API answered 401: because of the test (is the token in RINGBACK_TOKEN the right one?); 5 of 1000 were accepted before"
+        in done.err
+    )
+    assert done.err.count("\n") == 1
+    assert len(api.bodies) < 50
+
+
+def test_without_a_server_it_says_what_to_start(place: Place) -> None:
+    """The commonest mistake of the first five minutes."""
+    done = place.call("emit", "message.received", "--url", "http://127.0.0.1:1")
+
+    assert done.status == 1
+    assert "no answer from 127.0.0.1:1" in done.err
+    assert "ringback serve" in done.err
+
+
+def test_without_a_token_it_says_where_to_put_one(place: Place) -> None:
+    """On the command line it would be in everybody's process list."""
+    del place.env["RINGBACK_TOKEN"]
+
+    done = place.call("emit", "message.received")
+
+    assert done.status == 2
+    assert "RINGBACK_TOKEN is not set" in done.err

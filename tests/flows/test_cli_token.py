@@ -1,0 +1,157 @@
+"""`ringback token …` and `ringback deliveries …`, against a database of their own."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from schemas.deliveries import DeliveryState, Outcome, Settlement
+from schemas.ids import CallbackId, TokenId, delivery_id
+from schemas.secrets import is_token, signing_key
+from schemas.times import UnixMs
+from store.claims import claim
+from store.database import Database
+from store.settling import settle
+from tests.kit.command import Place
+from tests.kit.making import a_claim, a_delivery, an_attempt
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A migrated database, and callbacks to this machine allowed."""
+    made = Place(tmp_path, ALLOW_TARGETS="127.0.0.0/8")
+    assert made.call("migrate").status == 0
+    return made
+
+
+def a_token(place: Place, *options: str) -> Any:
+    done = place.call("token", "create", "ACME CRM", "--json", *options)
+    assert done.status == 0, done.err
+    return done.json
+
+
+def test_a_created_token_is_printed_once_with_its_secrets(place: Place) -> None:
+    """Programs read the three fields that they need for everything else."""
+    made = a_token(place, "--permission", "events:publish", "--callback", "message.received=http://127.0.0.1:9000/x", "--channel", "ch1")
+
+    assert is_token(made["token"])
+    assert len(signing_key(made["signing_secret"])) == 32
+    shown = place.call("token", "show", made["id"], "--json").json
+    assert shown["callbacks"]["message.received"]["url"] == "http://127.0.0.1:9000/x"
+    assert shown["permissions"] == ["events:publish"]
+    assert shown["visibility"] == {"channels": ["ch1"]}
+    assert "token" not in shown
+    assert "signing_secret" not in shown
+
+
+def test_people_get_columns_and_the_secrets_too(place: Place) -> None:
+    """Without --json nothing may be lost."""
+    done = place.call("token", "create", "ACME [bold]CRM[/bold]")
+
+    assert "rbk_" in done.out
+    assert "whsec_" in done.out
+    assert "ACME [bold]CRM[/bold]" in place.call("token", "list").out
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--callback", "message.received", "is not TYPE=URL"),
+        ("--callback", "cat.meowed=http://127.0.0.1/", "is not TYPE=URL"),
+        ("--callback", "message.received=http://10.0.0.1/", "not a public address"),
+        ("--permission", "everything", "none of conversations:read"),
+        ("--expires-at", "tomorrow", "RFC 3339"),
+    ],
+)
+def test_arguments_that_cannot_be_are_wrong_use(place: Place, option: str, value: str, said: str) -> None:
+    """Each says what would be right."""
+    done = place.call("token", "create", "x", option, value)
+
+    assert done.status == 2
+    assert said in done.err
+
+
+def test_a_token_that_breaks_the_rules_is_refused_in_one_line(place: Place) -> None:
+    """The rules are the API's."""
+    done = place.call("token", "create", "x", "--activates-at", "2030-01-01T00:00:00Z", "--expires-at", "2029-01-01T00:00:00Z")
+
+    assert (done.status, done.err) == (1, "ringback: a token expires after it activates\n")
+
+
+def test_a_token_is_suspended_resumed_and_revoked(place: Place) -> None:
+    """Suspending can be undone, revoking cannot."""
+    token_id = a_token(place)["id"]
+
+    states = [
+        place.call("token", action, token_id).status or place.call("token", "show", token_id, "--json").json["state"]
+        for action in ("suspend", "resume", "revoke")
+    ]
+
+    assert states == ["suspended", "active", "revoked"]
+    assert place.call("token", "list", "--json").json == []
+    assert [token["id"] for token in place.call("token", "list", "--state", "revoked", "--json").json] == [token_id]
+    done = place.call("token", "resume", token_id)
+    assert done.status == 1
+    assert "revoked" in done.err
+
+
+def test_secrets_are_replaced(place: Place) -> None:
+    """Both kinds, each on its own."""
+    made = a_token(place)
+
+    regenerated = place.call("token", "regenerate", made["id"], "--overlap", "1h", "--json").json
+    rotated = place.call("token", "rotate-signing-secret", made["id"], "--json").json
+
+    assert is_token(regenerated["token"])
+    assert regenerated["token"] != made["token"]
+    assert "signing_secret" not in regenerated
+    assert signing_key(rotated["signing_secret"]) != signing_key(made["signing_secret"])
+
+
+def test_a_token_that_is_not_there_is_one_line(place: Place) -> None:
+    """A mistyped id."""
+    done = place.call("token", "show", "tok_none")
+
+    assert (done.status, done.err) == (1, "ringback: there is no token tok_none\n")
+
+
+@pytest.fixture
+def failed_delivery(place: Place) -> str:
+    """The id of one that got a 500 and waits for its next attempt."""
+    made = a_token(place, "--callback", "message.received=http://127.0.0.1:9000/")
+    database = Database(f"sqlite:///{place.folder}/var/ringback.db")
+    with database.write() as connection:
+        callback_id = CallbackId(connection.exec_driver_sql("SELECT id FROM callbacks").scalar_one())
+        delivery = msgspec.structs.replace(a_delivery("evt_1", callback_id), token_id=TokenId(made["id"]))
+        attempt = an_attempt(Outcome.HTTP_5XX, 500, error="HTTP 500")
+        claim(connection, [a_claim("evt_1", callback_id)], UnixMs(0))
+        settle(connection, [Settlement(delivery, DeliveryState.PENDING, due_in_s=60, failures=1, attempt=attempt)], UnixMs(0))
+    database.close()
+    return delivery_id(delivery.event_id, callback_id)
+
+
+def test_deliveries_are_listed_with_how_their_last_attempt_ended(place: Place, failed_delivery: str) -> None:
+    """`what was delivered, what was not and why` is the first question."""
+    listed = place.call("deliveries", "list", "--json").json
+    table = place.call("deliveries", "list").out
+
+    assert [(one["id"], one["state"], one["status_code"]) for one in listed] == [(failed_delivery, "pending", 500)]
+    assert "http_5xx (500)" in table
+    assert failed_delivery in table
+    assert place.call("deliveries", "list", "--state", "delivered", "--json").json == []
+
+
+def test_a_delivery_is_tried_again(place: Place, failed_delivery: str) -> None:
+    """A row asks whatever dispatcher runs, or will run."""
+    done = place.call("deliveries", "retry", failed_delivery, "--json")
+
+    assert done.status == 0, done.err
+    assert done.json["attempt_id"].startswith("att_")
+
+
+def test_a_delivery_that_is_not_there_is_one_line(place: Place) -> None:
+    """A mistyped id."""
+    done = place.call("deliveries", "retry", "dlv_none")
+
+    assert (done.status, done.err) == (1, "ringback: there is no delivery dlv_none\n")
