@@ -41,7 +41,10 @@ def parse_duration(text: str) -> dt.timedelta:
     match = _DURATION.fullmatch(text.strip())
     if not match:
         raise ValueError(f"{text!r} is not a duration such as 500ms, 5s, 30m, 2h or 5d")
-    return dt.timedelta(seconds=float(match[1]) * _UNITS_S[match[2]])
+    try:
+        return dt.timedelta(seconds=float(match[1]) * _UNITS_S[match[2]])
+    except OverflowError:
+        raise ValueError("a duration is at most some million years") from None
 
 
 def format_duration(duration: dt.timedelta) -> str:

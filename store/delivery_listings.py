@@ -91,7 +91,7 @@ def _state_conditions(state: DeliveryState) -> Iterable[sa.ColumnElement[bool]]:
         yield deliveries.c.state == state.value
         return
     yield deliveries.c.state != sa.literal_column("'delivered'")  # a parameter would not let the partial index be used
-    if state is DeliveryState.HELD:  # by due_at too: a few held callbacks are then found by their index, not by walking all that is open
+    if state is DeliveryState.HELD:  # by due_at too: the deliveries of few held callbacks are then found by that index
         yield sa.and_(deliveries.c.callback_id.in_(_held_callbacks), deliveries.c.due_at.is_not(None))
     if state is DeliveryState.PENDING:
         yield deliveries.c.callback_id.not_in(_held_callbacks)

@@ -1,0 +1,159 @@
+"""Who may call what, and what every request gets: ids, problems, a place in the metrics."""
+
+from dataclasses import replace
+
+import pytest
+
+from api.application import ROUTES
+from api.routes import Route
+from schemas.permissions import Permission
+from schemas.secrets import new_token
+from schemas.times import UnixMs, now_ms
+from tests.kit.api import Caller, House
+from tests.kit.tokens import token_fields
+
+CLOSED = [route for route in ROUTES if not route.is_open]
+RESTRICTED = [route for route in CLOSED if route.needs]
+
+
+def address(route: Route) -> str:
+    return route.rule.replace("<id>", "tok_1").replace("<type>", "message.received")
+
+
+@pytest.mark.parametrize("route", CLOSED, ids=lambda route: f"{route.method} {route.rule}")
+def test_nothing_is_answered_without_a_token(house: House, route: Route) -> None:
+    """Every route that is not open, each by itself: a new one cannot be forgotten."""
+    answer = Caller(house, None).call(route.method, address(route))
+
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert answer.content_type == "application/problem+json"
+
+
+@pytest.mark.parametrize("route", RESTRICTED, ids=lambda route: f"{route.method} {route.rule}")
+def test_every_permission_but_the_one_is_not_enough(house: House, route: Route) -> None:
+    """And the answer names the one that is missing."""
+    assert route.needs
+    caller = house.caller(*(set(Permission) - {route.needs}))
+
+    answer = caller.call(route.method, address(route))
+
+    assert answer.status_code == 403
+    assert answer.json
+    assert route.needs in answer.json["detail"]
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        ("", "absent"),
+        ("Basic YTpi", "absent"),
+        ("Bearer", "absent"),
+        ("Bearer ", "unknown"),
+        ("Bearer rbk_" + "A" * 36, "unknown"),
+        (f"Bearer {new_token()}", "unknown"),
+        ("Bearer b\xffd", "unknown"),
+    ],
+)
+def test_what_is_no_token_of_ours_is_refused(house: House, header: str, reason: str) -> None:
+    """Counted by reason, without the token."""
+    answer = Caller(house, None).call("GET", "/v1/me", headers={"Authorization": header})
+
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    assert house.observer.refused == [reason]
+
+
+def test_the_scheme_is_read_whatever_its_case(house: House) -> None:
+    """RFC 9110, section 11.1."""
+    secret = house.secret()
+
+    assert Caller(house, None).call("GET", "/v1/me", headers={"Authorization": f"bEaReR  {secret}"}).status_code == 200
+
+
+@pytest.mark.parametrize("state", ["scheduled", "suspended", "expired", "revoked"])
+def test_a_token_that_is_not_active_is_refused(house: House, state: str) -> None:
+    """Each for its own reason."""
+    now = now_ms()
+    fields = token_fields("caller")
+    made = {
+        "scheduled": replace(fields, activates_at=UnixMs(now + 60_000)),
+        "suspended": replace(fields, enabled=False),
+        "expired": replace(fields, expires_at=now),
+        "revoked": fields,
+    }[state]
+    created = house.parts.tokens.create(made, {}, now)
+    if state == "revoked":
+        house.parts.tokens.revoke(created.token.id, now)
+        house.directory.refresh()
+
+    answer = Caller(house, created.secret).call("GET", "/v1/me")
+
+    assert answer.status_code == 401
+    assert house.observer.refused == [state if state != "revoked" else "unknown"]
+
+
+def test_a_token_that_cannot_be_looked_up_is_not_refused_but_asked_to_wait(house: House) -> None:
+    """401 would make a client throw its good token away."""
+    known = house.caller()
+    assert known.call("GET", "/v1/me").status_code == 200
+    with house.database.write() as connection:
+        connection.exec_driver_sql("DROP TABLE directory_version")
+
+    answer = Caller(house, new_token()).call("GET", "/v1/me")
+
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert known.call("GET", "/v1/me").status_code == 200, "what is known is still known"
+
+
+def test_a_request_id_is_taken_over_when_it_is_well_formed(house: House) -> None:
+    """So that one id goes through all systems; what could break a log is replaced."""
+    caller = Caller(house, None)
+
+    assert caller.call("GET", "/healthz", headers={"X-Request-Id": "abc-1.2_3"}).headers["X-Request-Id"] == "abc-1.2_3"
+    for bad in ("", "a b", "x" * 129, "ü"):
+        assert caller.call("GET", "/healthz", headers={"X-Request-Id": bad}).headers["X-Request-Id"].startswith("req_")
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nope", 404), ("DELETE", "/v1/events", 405), ("GET", "/v1/tokens/", 404)])
+def test_what_the_router_refuses_is_a_problem_too(house: House, method: str, path: str, status: int) -> None:
+    """Everything is RFC 9457, and carries a request id."""
+    answer = Caller(house, None).call(method, path)
+
+    assert (answer.status_code, answer.content_type) == (status, "application/problem+json")
+    assert answer.headers["X-Request-Id"]
+    if status == 405:
+        assert {"GET", "POST"} <= set(answer.headers["Allow"].split(", "))
+
+
+def test_a_mistake_of_ours_is_a_problem_and_is_noted(house: House) -> None:
+    """The answer says nothing of the inside; the log has it under the request's id."""
+    del house.metrics
+
+    answer = Caller(house, None).call("GET", "/metrics", headers={"X-Request-Id": "find-me"})
+
+    assert (answer.status_code, answer.content_type) == (500, "application/problem+json")
+    assert "House" not in answer.text
+    ((what, fields),) = house.observer.notes
+    assert (what, fields["request_id"]) == ("request_failed", "find-me")
+    assert "AttributeError" in str(fields["trace"])
+
+
+def test_requests_are_counted_by_rule_and_not_by_address(house: House, admin: Caller) -> None:
+    """Closed label sets: neither ids nor made-up methods and paths may grow them."""
+    admin.call("GET", "/v1/tokens/tok_1")
+    admin.call("GET", "/made/up")
+    admin.call("BREW", "/healthz")
+
+    assert house.observer.requests == [("/v1/tokens/<id>", "GET", 404), ("unmatched", "GET", 404), ("unmatched", "other", 405)]
+
+
+def test_a_use_is_remembered(house: House) -> None:
+    """`last_used_at` tells an administrator which tokens nobody needs any more."""
+    caller = house.caller(Permission.PLATFORM_ADMIN)
+    assert caller.call("GET", "/v1/me").status_code == 200
+
+    house.directory.usage.flush()
+
+    (token,) = (caller.call("GET", "/v1/tokens").json or {})["data"]
+    assert token["last_used_at"]

@@ -1,0 +1,138 @@
+"""Request bodies through the real servers: what a server hands on of a body is its own, and so are the ways to lose the rest.
+
+Werkzeug cuts a chunked body off at its limit without a word, and granian breaks the pipe on a body that nobody read.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from cheroot.wsgi import Server
+
+from api.reading import MAX_BODY_BYTES
+from schemas.event_types import EventType
+from schemas.permissions import Permission
+from schemas.samples import sample_body
+from tests.kit.api import House
+from tests.kit.waiting import free_port, wait_for
+
+EVENT = sample_body(EventType.MESSAGE_RECEIVED)
+PIECE = 16 * 1024
+
+_HOUSE = """
+import pathlib
+from tests.kit.api import House
+app = House(pathlib.Path({folder!r})).app
+"""
+
+
+@contextmanager
+def on_cheroot(house: House, folder: Path) -> Iterator[int]:
+    server = Server(("127.0.0.1", 0), house.app, numthreads=4)
+    server.prepare()
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    yield int(server.bind_addr[1])
+    server.stop()
+    thread.join()
+
+
+@contextmanager
+def on_granian(house: House, folder: Path) -> Iterator[int]:
+    """A process of its own, on the same database."""
+    port = free_port()
+    (folder / "house_app.py").write_text(_HOUSE.format(folder=str(folder)))
+    program = [str(Path(sys.executable).with_name("granian")), "--interface", "wsgi", "--port", str(port), "--workers", "1"]
+    options = ["--blocking-threads", "4", "--no-ws", "--http", "1", "--log-level", "error", "house_app:app"]
+    environment = os.environ | {"PYTHONPATH": f"{folder}:{Path(__file__).parents[2]}"}
+    with (folder / "granian.log").open("wb") as log:
+        process = subprocess.Popen([*program, *options], env=environment, stdout=log, stderr=log)
+        try:
+            wait_for("granian", lambda: socket.create_connection(("127.0.0.1", port), 1).close() or True, 30)
+            yield port
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=[on_cheroot, on_granian], ids=["cheroot", "granian"])
+def port(request: pytest.FixtureRequest, house: House, tmp_path: Path) -> Iterator[int]:
+    with request.param(house, tmp_path) as at:
+        yield at
+
+
+def post(port: int, secret: str, head: str, pieces: list[bytes]) -> bytes:
+    """What comes back, headers and all. A broken pipe is an error: the answer has to arrive."""
+    with socket.create_connection(("127.0.0.1", port), 20) as connection:
+        start = f"POST /v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nAuthorization: Bearer {secret}\r\n"
+        connection.sendall((start + head + "\r\n\r\n").encode())
+        for piece in pieces:
+            connection.sendall(piece)
+        answer = b""
+        while got := connection.recv(65536):
+            answer += got
+        return answer
+
+
+def chunked(body: bytes) -> list[bytes]:
+    parts = [body[at : at + PIECE] for at in range(0, len(body), PIECE)]
+    return [*(f"{len(part):x}\r\n".encode() + part + b"\r\n" for part in parts), b"0\r\n\r\n"]
+
+
+def padded(size: int) -> bytes:
+    """A valid event of `size` bytes: white space may follow it."""
+    return EVENT + b" " * (size - len(EVENT))
+
+
+def test_a_chunked_body_is_read_whole_up_to_the_limit(house: House, port: int) -> None:
+    """Its last byte counts: cut off, it would be another event, or none."""
+    answer = post(port, house.secret(Permission.EVENTS_PUBLISH), "Transfer-Encoding: chunked", chunked(padded(MAX_BODY_BYTES)))
+
+    assert answer.startswith(b"HTTP/1.1 202"), answer[:300]
+
+
+@pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 4 * 1024 * 1024])
+def test_a_chunked_body_over_the_limit_is_refused_and_not_cut_off(house: House, port: int, size: int) -> None:
+    """Cut off at the limit, the white space at its end would be gone and the rest a fine event."""
+    answer = post(port, house.secret(Permission.EVENTS_PUBLISH), "Transfer-Encoding: chunked", chunked(padded(size)))
+
+    assert answer.startswith(b"HTTP/1.1 413"), answer[:300]
+    assert b"application/problem+json" in answer
+
+
+def test_the_answer_to_a_great_body_arrives(house: House, port: int) -> None:
+    """A client that is still sending when it is refused must not see a broken pipe instead of the reason."""
+    body = padded(8 * 1024 * 1024)
+
+    answer = post(port, house.secret(Permission.EVENTS_PUBLISH), f"Content-Length: {len(body)}", [body])
+
+    assert answer.startswith(b"HTTP/1.1 413"), answer[:300]
+
+
+def test_the_answer_to_a_body_that_nobody_asked_for_arrives(house: House, port: int) -> None:
+    """The token is wrong: the body is not even looked at, but it is read."""
+    body = padded(2 * 1024 * 1024)
+
+    answer = post(port, "rbk_wrong", f"Content-Length: {len(body)}", [body])
+
+    assert answer.startswith(b"HTTP/1.1 401"), answer[:300]
+
+
+def test_a_body_without_a_length_is_no_body(house: House, port: int) -> None:
+    """RFC 9112, section 6.3: it is not waited for."""
+    answer = post(port, house.secret(Permission.EVENTS_PUBLISH), "X-Nothing: 1", [])
+
+    assert answer.startswith(b"HTTP/1.1 400"), answer[:300]

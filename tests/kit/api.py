@@ -1,0 +1,131 @@
+"""The API on a SQLite store of the test's own, with a publisher that keeps what it is given, in this process."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from werkzeug.test import TestResponse
+
+from api.application import Application, create_app
+from api.parts import ApiParts
+from exchange.port import Outgoing
+from schemas.deliveries import DeliveryState
+from schemas.errors import ExchangeUnavailable
+from schemas.event_types import EventType
+from schemas.permissions import Permission
+from schemas.reports import Silent
+from schemas.targets import TargetPolicy
+from schemas.times import UnixMs
+from store import migrate
+from store.database import Database
+from store.directory import Directory
+from store.vault import Vault
+from tests.kit.tokens import token_fields
+
+
+@dataclass
+class KeepingPublisher:
+    """Durable in a list. `is_away` makes it refuse."""
+
+    published: list[Outgoing] = field(default_factory=list)
+    is_away: bool = False
+
+    def publish(self, outgoing: Sequence[Outgoing]) -> None:
+        if self.is_away:
+            raise ExchangeUnavailable("nothing takes it")
+        self.published += outgoing
+
+    def connected(self) -> bool:
+        return not self.is_away
+
+    def close(self) -> None:
+        """Holds nothing."""
+
+
+class Listening(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.accepted: list[EventType] = []
+        self.rejected: list[str] = []
+        self.refused: list[str] = []
+        self.requests: list[tuple[str, str, int]] = []
+        self.cancelled: list[tuple[EventType, int]] = []
+        self.notes: list[tuple[str, dict[str, object]]] = []
+
+    def event_accepted(self, kind: EventType, count: int = 1) -> None:
+        self.accepted += [kind] * count
+
+    def event_rejected(self, slug: str) -> None:
+        self.rejected.append(slug)
+
+    def auth_failed(self, reason: str) -> None:
+        self.refused.append(reason)
+
+    def http_request(self, route: str, method: str, status: int, duration_s: float) -> None:
+        assert 0 <= duration_s < 60
+        self.requests.append((route, method, status))
+
+    def settled(self, kind: EventType, state: DeliveryState, count: int = 1) -> None:
+        assert state is DeliveryState.CANCELLED
+        self.cancelled.append((kind, count))
+
+    def note(self, what: str, **fields: object) -> None:
+        self.notes.append((what, fields))
+
+
+class House:
+    """One API. Its directory polls only when a request makes it, unless `directory.start()` is called."""
+
+    def __init__(self, folder: Path):
+        self.database = Database(f"sqlite:///{folder}/ringback.db")
+        migrate.upgrade(self.database)
+        self.vault, self.publisher, self.observer = Vault(["a-key-for-tests-" * 2]), KeepingPublisher(), Listening()
+        self.directory = Directory(self.database, self.vault, self.observer)
+        self.missing: dict[str, str] = {}
+        self.metrics = b"ringback_build_info 1\n"
+        self.parts = ApiParts(
+            database=self.database,
+            vault=self.vault,
+            directory=self.directory,
+            publisher=self.publisher,
+            observer=self.observer,
+            policy=TargetPolicy(),
+            public_url="https://ringback.example",
+            timeout_s=-1.9,  # with the two seconds of grace: a test of a callback waits a tenth of a second
+            metrics=self._metrics,
+            ready=lambda: self.missing,
+            version="9.9.9",
+        )
+        self.app: Application = create_app(self.parts)
+
+    def secret(self, *permissions: Permission) -> str:
+        """Of a new token."""
+        return self.parts.tokens.create(token_fields("caller", *permissions), {}, UnixMs(1)).secret
+
+    def caller(self, *permissions: Permission) -> "Caller":
+        return Caller(self, self.secret(*permissions))
+
+    def _metrics(self) -> tuple[bytes, str]:
+        return self.metrics, "text/plain; version=0.0.4"
+
+    def close(self) -> None:
+        self.directory.close()
+        self.database.close()
+
+
+@dataclass
+class Caller:
+    """Speaks to a house with one token, or with None."""
+
+    house: House
+    secret: str | None
+
+    def call(self, method: str, path: str, json: object = None, **more: Any) -> TestResponse:
+        """`more` goes to werkzeug's client: `data`, `content_type`, `headers`, …"""
+        headers = {"Authorization": f"Bearer {self.secret}"} if self.secret else {}
+        sent = {"headers": headers | more.pop("headers", {})} | more
+        if json is not None:
+            sent["json"] = json
+        return self.house.app.test_client().open(path, method=method, **sent)

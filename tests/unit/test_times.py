@@ -1,0 +1,59 @@
+"""Points in time and durations, as they are spelled outside."""
+
+import datetime as dt
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.times import UnixMs, format_duration, from_rfc3339, parse_duration, to_rfc3339
+
+DURATIONS = st.integers(0, 10**9).map(lambda ms: dt.timedelta(milliseconds=ms))
+
+
+@given(st.integers(0, 253_402_300_799_999))
+def test_a_time_is_read_back_to_the_millisecond(at: int) -> None:
+    """Until the end of the year 9999."""
+    assert from_rfc3339(to_rfc3339(UnixMs(at))) == at
+
+
+@given(st.datetimes(dt.datetime(1971, 1, 1), dt.datetime(9998, 1, 1), timezones=st.timezones()))  # noqa: DTZ001 - bounds have no zone
+def test_an_offset_is_taken_into_account(moment: dt.datetime) -> None:
+    """RFC 3339 has offsets of whole minutes."""
+    offset = moment.utcoffset()
+    if offset is not None and offset % dt.timedelta(minutes=1) == dt.timedelta(0):
+        whole = moment.replace(microsecond=0)
+        assert from_rfc3339(whole.isoformat()) == int(whole.timestamp()) * 1000
+
+
+@pytest.mark.parametrize("text", ["2026-11-22t10:00:00z", "2026-11-22 10:00:00.000Z", "2026-11-22T11:00:00+01:00"])
+def test_the_spellings_of_rfc3339_are_one_time(text: str) -> None:
+    """Section 5.6: the letters may be small, and a space is a T."""
+    assert to_rfc3339(from_rfc3339(text)) == "2026-11-22T10:00:00.000Z"
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "2026-11-22", "2026-11-22T10:00:00", "2026-13-22T10:00:00Z", "20261122T100000Z", "1"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    """Without an offset it is no point in time."""
+    with pytest.raises(ValueError, match=r".+"):
+        from_rfc3339(text)
+
+
+@given(DURATIONS)
+def test_a_duration_is_read_back(duration: dt.timedelta) -> None:
+    """Whatever unit it is spelled in."""
+    if duration % dt.timedelta(seconds=1) == dt.timedelta(0) and duration.total_seconds() < 10**6:
+        assert parse_duration(format_duration(duration)) == duration
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("500ms", 0.5), ("0s", 0), ("1.5h", 5400), ("24h", 86400), ("5d", 432000), (" 30m ", 1800)])
+def test_durations_are_read(text: str, seconds: float) -> None:
+    """As people write them."""
+    assert parse_duration(text).total_seconds() == seconds
+
+
+@pytest.mark.parametrize("text", ["", "5", "5 s", "-5s", "1h30m", "5w", "soon", "9" * 400 + "d"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    """With an example of one."""
+    with pytest.raises(ValueError, match="duration"):
+        parse_duration(text)
