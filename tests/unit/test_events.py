@@ -28,6 +28,15 @@ def spelled(event: object, **how: Any) -> bytes:
     return json.dumps(event, **how).encode(errors="surrogatepass")
 
 
+def refusal(body: bytes) -> str | None:
+    """Why it is no event, or None: any other error fails the test."""
+    try:
+        parse_event(body)
+    except InvalidEvent as error:
+        return str(error) if error.faults else ""
+    return None
+
+
 def pointers(body: bytes) -> list[str]:
     with pytest.raises(InvalidEvent) as refused:
         parse_event(body)
@@ -127,20 +136,17 @@ def test_a_status_that_there_is_not_is_refused(value: object) -> None:
 @given(st.binary(max_size=80))
 def test_no_bytes_whatever_bring_the_reader_down(body: bytes) -> None:
     """What comes off the exchange may be anything: it is an event, or it is refused with a reason."""
-    try:
-        parse_event(body)
-    except InvalidEvent as error:
-        assert error.faults
-        assert str(error)
+    told = refusal(body)
+
+    assert told is None or told
 
 
 @given(st.sampled_from(EventType), anything, st.sampled_from(["id", "type", "timestamp", "data"]))
 def test_no_json_whatever_brings_the_reader_down(kind: EventType, value: object, where: str) -> None:
     """The same, for what looks like an event."""
-    try:
-        parse_event(spelled(sample_event(kind) | {where: value}))
-    except InvalidEvent as error:
-        assert error.faults
+    told = refusal(spelled(sample_event(kind) | {where: value}))
+
+    assert told is None or told
 
 
 def test_the_size_is_limited() -> None:
