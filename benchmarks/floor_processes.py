@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from benchmarks import amqp
 from benchmarks.children import FROM_CHECKOUT, Child, running
+from benchmarks.floor_events import QUEUE
 from benchmarks.pipelines import Running
 from benchmarks.stage import PYTHON, Stage
 from tests.kit.waiting import free_port, wait_for
@@ -29,7 +30,7 @@ class Floor:
 
     def prepare(self, *, prefilled: int = 0) -> None:
         amqp.declare_floor(self._stage.rabbit.url)
-        amqp.fill(self._stage.rabbit.url, amqp.FLOOR, prefilled)
+        amqp.fill(self._stage.rabbit.url, QUEUE, prefilled)
 
     @contextmanager
     def api(self, workers: int) -> Iterator[Running]:

@@ -34,7 +34,7 @@ class Ringback:
     def prepare(self, *, prefilled: int = 0) -> None:
         self._stage.rabbit.clear()
         self._begin(RINGBACK_BROKER_URL=self._stage.rabbit.url, RINGBACK_DATABASE_URL=self._stage.postgres.fresh_database())
-        amqp.fill(self._stage.rabbit.url, amqp.RINGBACK, prefilled)
+        amqp.fill(self._stage.rabbit.url, amqp.RINGBACK_EXCHANGE, prefilled)
 
     @contextmanager
     def api(self, workers: int) -> Iterator[Running]:
