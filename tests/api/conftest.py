@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from schemas.permissions import Permission
-from tests.kit.api import Caller, House
+from tests.kit.api import URL, Caller, House
 
 
 @pytest.fixture
@@ -26,3 +27,13 @@ def backend(house: House) -> Caller:
 def admin(house: House) -> Caller:
     """May administer, and nothing else."""
     return house.caller(Permission.PLATFORM_ADMIN)
+
+
+@pytest.fixture
+def token(admin: Caller) -> dict[str, Any]:
+    """Just made, with a callback for received messages."""
+    answer = admin.call(
+        "POST", "/v1/tokens", {"name": "ACME CRM", "callbacks": {"message.received": {"url": URL, "headers": {"X-Key": "hidden"}}}}
+    )
+    assert answer.status_code == 201, answer.json
+    return answer.json or {}

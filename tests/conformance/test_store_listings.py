@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries import DeliveryState, Outcome, Trigger
+from schemas.deliveries import DeliveryState, Outcome
 from schemas.errors import Invalid
 from schemas.event_types import EventType
 from schemas.ids import CallbackId, EventId, TokenId, delivery_id
@@ -20,11 +20,10 @@ from store.callbacks import Callbacks
 from store.database import Database
 from store.delivery_listings import get_delivery, list_deliveries
 from store.event_listings import get_event, list_events
-from store.requests import request_attempt, request_test, result_of_test, withdraw_test
-from store.tables import attempts, deliveries, events, requested_attempts
+from store.tables import attempts, deliveries, events
 from store.tokens import Tokens
 from store.vault import Vault
-from tests.kit.making import a_claim, an_event
+from tests.kit.making import a_claim
 from tests.kit.tokens import token_fields
 
 RECEIVED = EventType.MESSAGE_RECEIVED
@@ -276,38 +275,6 @@ def explain(database: Database, query: sa.Select[Any]) -> str:
     with database.read() as connection:
         rows = connection.exec_driver_sql(prefix + str(compiled).replace("%", "%%")).all()
     return "\n".join(str(row[-1]) for row in rows).upper()
-
-
-def test_an_attempt_that_is_asked_for_wakes_whoever_makes_it(database: Database) -> None:
-    """One row, due now, and the bell."""
-    rung: list[str] = []
-    if database.dialect == "sqlite":
-        database.on_ring("due", lambda: rung.append("due"))
-
-    with database.write() as connection:
-        attempt_id = request_attempt(database, connection, EventId("e1"), ABSENT, Trigger.MANUAL)
-        now = database.now(connection)
-
-    with database.read() as connection:
-        (row,) = connection.execute(sa.select(requested_attempts)).all()
-    assert (row.id, row.event_id, row.callback_id, row.trigger) == (attempt_id, "e1", ABSENT, "manual")
-    assert row.due_at <= now
-    assert rung == (["due"] if database.dialect == "sqlite" else [])
-
-
-def test_a_test_that_nobody_took_is_taken_back(database: Database, tokens: Tokens, callback_id: CallbackId) -> None:
-    """A dispatcher that starts tomorrow must not send it."""
-    callback = tokens.get(tokens_of(database, tokens)).callbacks[RECEIVED]
-    event = an_event("evt_test_1")
-    attempt_id = request_test(database, event, callback, NOW)
-    assert result_of_test(database, event.id, callback_id, attempt_id) is None
-
-    withdraw_test(database, event.id, callback_id, attempt_id)
-
-    (row,) = listed(database)
-    assert (row.state, row.reason) == (DeliveryState.CANCELLED, "no dispatcher took the test")
-    with database.read() as connection:
-        assert connection.execute(sa.select(requested_attempts)).all() == []
 
 
 def tokens_of(database: Database, tokens: Tokens) -> TokenId:

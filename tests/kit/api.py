@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from werkzeug.test import TestResponse
 
 from api.application import Application, create_app
@@ -13,15 +14,21 @@ from exchange.port import Outgoing
 from schemas.deliveries import DeliveryState
 from schemas.errors import ExchangeUnavailable
 from schemas.event_types import EventType
+from schemas.ids import CallbackId, TokenId
 from schemas.permissions import Permission
 from schemas.reports import Silent
 from schemas.targets import TargetPolicy
 from schemas.times import UnixMs
-from store import migrate
+from store import claims, migrate
 from store.database import Database
 from store.directory import Directory
+from store.tables import deliveries
 from store.vault import Vault
+from tests.kit.making import a_claim
 from tests.kit.tokens import token_fields
+
+RECEIVED = EventType.MESSAGE_RECEIVED
+URL = "https://x.example/hook"
 
 
 @dataclass
@@ -129,3 +136,28 @@ class Caller:
         if json is not None:
             sent["json"] = json
         return self.house.app.test_client().open(path, method=method, **sent)
+
+
+def callback_path(token: dict[str, Any], kind: str = "message.received") -> str:
+    return f"/v1/tokens/{token['id']}/callbacks/{kind}"
+
+
+def callback_id(house: House, token: dict[str, Any]) -> CallbackId:
+    return house.parts.tokens.get(TokenId(token["id"])).callbacks[RECEIVED].id
+
+
+def deliver(house: House, token: dict[str, Any], event_id: str = "evt_1", **columns: object) -> str:
+    """A claimed event with one delivery of this token; its id."""
+    to = callback_id(house, token)
+    row = {
+        "event_id": event_id,
+        "callback_id": to,
+        "token_id": token["id"],
+        "type": "message.received",
+        "state": "pending",
+        "created_at": 7,
+    }
+    with house.database.write() as connection:
+        claims.claim(connection, [a_claim(event_id, to)], UnixMs(1))
+        connection.execute(sa.insert(deliveries).values(row | {"leased": False, "lease": 0, "failures": 0, "due_at": 9} | columns))
+    return f"dlv_{to}_{event_id}"
