@@ -6,6 +6,7 @@ change costs what it touches, however many tokens there are. Pure; `directory` s
 """
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 
 from schemas.event_types import EventType
 from schemas.ids import CallbackId, TokenId
@@ -22,11 +23,11 @@ class Snapshot:
 
     __slots__ = ("_callbacks", "_hashes", "_index", "_tokens")
 
-    def __init__(self, before: "Snapshot | None" = None) -> None:
-        self._tokens: Shards[TokenId, Token] = before._tokens.copy() if before else Shards()
-        self._hashes: Shards[bytes, tuple[Token, UnixMs | None]] = before._hashes.copy() if before else Shards()
-        self._callbacks: Shards[CallbackId, Match] = before._callbacks.copy() if before else Shards()
-        self._index: Shards[_Seen, dict[CallbackId, Match]] = before._index.copy() if before else Shards()
+    def __init__(self) -> None:
+        self._tokens: Shards[TokenId, Token] = Shards()
+        self._hashes: Shards[bytes, tuple[Token, UnixMs | None]] = Shards()
+        self._callbacks: Shards[CallbackId, Match] = Shards()
+        self._index: Shards[_Seen, dict[CallbackId, Match]] = Shards()
 
     def by_hash(self, digest: bytes, now: UnixMs) -> Token | None:
         """The token whose secret has this SHA-256, in whatever state it is; not by a secret whose overlap has ended.
@@ -52,13 +53,19 @@ class Snapshot:
 
     def changed(self, tokens: Sequence[Token]) -> "Snapshot":
         """The snapshot in which these tokens are as given here, and all others as they were."""
-        following = Snapshot(self)
+        following = copy(self)
         own: set[_Seen] = set()
         for token in tokens:
             if known := following._tokens.get(token.id):
                 following._remove(known, own)
             following._add(token, own)
         return following
+
+    def __copy__(self) -> "Snapshot":
+        made = Snapshot.__new__(Snapshot)
+        for name in self.__slots__:
+            setattr(made, name, getattr(self, name).copy())
+        return made
 
     def _remove(self, token: Token, own: set[_Seen]) -> None:
         self._tokens.discard(token.id)
