@@ -54,12 +54,16 @@ class Snapshot:
     def changed(self, tokens: Sequence[Token]) -> "Snapshot":
         """The snapshot in which these tokens are as given here, and all others as they were."""
         following = copy(self)
+        following.put(tokens)
+        return following
+
+    def put(self, tokens: Sequence[Token]) -> None:
+        """Only on a snapshot that nobody reads yet: `changed` does it to the next one."""
         own: set[_Seen] = set()
         for token in tokens:
-            if known := following._tokens.get(token.id):
-                following._remove(known, own)
-            following._add(token, own)
-        return following
+            if known := self._tokens.get(token.id):
+                self._remove(known, own)
+            self._add(token, own)
 
     def __copy__(self) -> "Snapshot":
         made = Snapshot.__new__(Snapshot)
