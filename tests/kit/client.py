@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 _IDLE_S = 0.5  # an older connection may have been closed under us
 _TIMEOUT_S = 30
@@ -30,10 +30,18 @@ class Published(NamedTuple):
 
 
 class Client:
-    """Speaks with one bearer token, or with none."""
+    """Speaks with one bearer token, or with none. A context manager: at its end all connections are closed."""
 
     def __init__(self, port: int, token: str | None):
         self.port, self.token, self._local = port, token, threading.local()
+        self._open: list[http.client.HTTPConnection] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for connection in self._open:
+            connection.close()
 
     def call(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
         """A dict or list is sent as JSON, bytes as they are. Raises OSError and HTTPException."""
@@ -93,5 +101,6 @@ class Client:
             if connection is not None:
                 connection.close()
             connection = self._local.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_TIMEOUT_S)
+            self._open.append(connection)
             self._local.used_s = time.monotonic()
         return connection

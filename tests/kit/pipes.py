@@ -127,7 +127,7 @@ async def take(pipe: Pipe, source: Source, count: int) -> list[Message]:
 
     async def some() -> list[Message]:
         await source.wait()
-        return await asyncio.to_thread(_take, pipe.database, source, count - len(taken))
+        return await asyncio.to_thread(take_now, pipe, source, count - len(taken))
 
     async with asyncio.timeout(20):
         while len(taken) < count:
@@ -146,8 +146,9 @@ async def connected(source: Source) -> None:
     await eventually("the source is connected", source.connected, 20)
 
 
-def _take(database: Database, source: Source, limit: int) -> list[Message]:
-    with database.write() as connection:
+def take_now(pipe: Pipe, source: Source, limit: int = 10) -> list[Message]:
+    """What is there already, in a transaction of its own."""
+    with pipe.database.write() as connection:
         return source.take(connection, limit)
 
 

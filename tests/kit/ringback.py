@@ -42,6 +42,7 @@ class Ringback:
         self.env |= {f"RINGBACK_{name}": value for name, value in settings.items()}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.ports: dict[str, int] = {}
+        self._clients = contextlib.ExitStack()
         atexit.register(self.close)
         self.run("migrate")
         self.start("api" if self.on_services else "serve")
@@ -52,21 +53,25 @@ class Ringback:
 
     def client(self, *permissions: str) -> Client:
         """A client with a token of its own."""
-        return Client(self.port, self.token("client", *permissions)["token"])
+        return self._clients.enter_context(Client(self.port, self.token("client", *permissions)["token"]))
 
-    def token(self, name: str, *permissions: str, callbacks: dict[str, str] | None = None, channels: tuple[str, ...] = ()) -> dict[str, Any]:
+    def token(
+        self, name: str, *permissions: str, callbacks: dict[str, str] | None = None, channels: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
         """`{"id", "token", "signing_secret"}`, once every process may be expected to know it."""
         options = [f"--permission={p}" for p in permissions] + [f"--channel={c}" for c in channels]
         options += [f"--callback={kind}={url}" for kind, url in (callbacks or {}).items()]
         made: dict[str, Any] = json.loads(self.run("token", "create", name, "--json", *options))
-        client = Client(self.port, made["token"])
-        wait_for("the token to be known", lambda: client.call("GET", "/v1/me").status == 200)
+        with Client(self.port, made["token"]) as client:
+            wait_for("the token to be known", lambda: client.call("GET", "/v1/me").status == 200)
         return made
 
     def run(self, *arguments: str, status: int = 0) -> str:
         """One command, to its end: what it printed."""
         done = subprocess.run([PROGRAM, *arguments], env=self.env, cwd=self.dir, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == status, f"ringback {' '.join(arguments)}: exit {done.returncode}: {done.stdout[-500:]} {done.stderr[-1500:]}"
+        assert done.returncode == status, (
+            f"ringback {' '.join(arguments)}: exit {done.returncode}: {done.stdout[-500:]} {done.stderr[-1500:]}"
+        )
         return done.stdout if status == 0 else done.stderr
 
     def start(self, name: str) -> None:
@@ -75,7 +80,9 @@ class Ringback:
         port = self.ports[name] = free_port() if command == "dispatch" else self.port
         env = self.env | ({"RINGBACK_METRICS_LISTEN": f"127.0.0.1:{port}"} if command == "dispatch" else {})
         with (self.dir / f"{name}.log").open("ab") as out:
-            self.processes[name] = subprocess.Popen([PROGRAM, command], env=env, cwd=self.dir, stdout=out, stderr=out, start_new_session=True)
+            self.processes[name] = subprocess.Popen(
+                [PROGRAM, command], env=env, cwd=self.dir, stdout=out, stderr=out, start_new_session=True
+            )
         wait_for(f"{name} to be ready", lambda: self._ready(name, port), START_LIMIT_S)
 
     def stop(self, name: str, sig: signal.Signals = signal.SIGTERM, limit_s: float = 40) -> int:
@@ -98,6 +105,7 @@ class Ringback:
             return connection.getresponse().read().decode()
 
     def close(self) -> None:
+        self._clients.close()
         for process in self.processes.values():
             if process.poll() is None:
                 with contextlib.suppress(ProcessLookupError):
@@ -108,4 +116,5 @@ class Ringback:
     def _ready(self, name: str, port: int) -> bool:
         process = self.processes[name]
         assert process.poll() is None, f"{name} ended with {process.returncode}: {self.log(name)[-3000:]}"
-        return Client(port, None).call("GET", "/readyz").status == 200
+        with Client(port, None) as client:
+            return client.call("GET", "/readyz").status == 200

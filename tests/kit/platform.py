@@ -1,0 +1,53 @@
+"""Events as a chat backend makes them, and a look at what receivers got of them."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from standardwebhooks.webhooks import Webhook
+
+from tests.kit.receiver import Receiver
+from tests.kit.waiting import wait_for
+
+MESSAGE = "message.received"
+
+
+def message(number: int | str = 0, conversation: str = "", channel: str = "chn_1", **envelope: object) -> dict[str, Any]:
+    """A `message.received` event, in a conversation of its own unless one is named."""
+    data = {
+        "message": {
+            "id": f"msg_{number}",
+            "conversation_id": conversation or f"cnv_{number}",
+            "content": {"type": "text", "text": f"ciao {number} 👋"},
+        },
+        "channel": {"id": channel, "kind": "whatsapp"},
+        "customer": {"id": "cus_1"},
+    }
+    return {"type": MESSAGE, "data": data} | envelope
+
+
+def status(value: str, message_id: str = "msg_1", **envelope: object) -> dict[str, Any]:
+    """A `message.status` event."""
+    data = {"message": {"id": message_id, "conversation_id": "cnv_1"}, "status": value, "channel": {"id": "chn_1", "kind": "whatsapp"}}
+    return {"type": "message.status", "data": data} | envelope
+
+
+def ids_at(receiver: Receiver, path: str) -> Counter[str]:
+    """How often each event came there."""
+    return Counter(request.headers["webhook-id"] for request in receiver.requests(path))
+
+
+def wait_for_all(receiver: Receiver, path: str, ids: Sequence[str], limit_s: float = 60) -> Counter[str]:
+    """How often each came, once every one of these has."""
+    wanted = set(ids)
+    wait_for(f"{len(wanted)} events at {path}", lambda: wanted <= ids_at(receiver, path).keys(), limit_s)
+    return ids_at(receiver, path)
+
+
+def verify_all(receiver: Receiver, path: str, signing_secret: str) -> None:
+    """Every webhook that came there verifies, by the reference library. Raises WebhookVerificationError."""
+    reference = Webhook(signing_secret)
+    for request in receiver.requests(path):
+        json.loads(request.body)
+        reference.verify(request.body, request.headers)
