@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from exchange.rabbit_connection import Channel, Link, MethodFrame, Properties
+from exchange.rabbit_connection import Channel, MethodFrame, Properties
+from exchange.rabbit_link import Link
 from schemas.reports import Observer
 
 _PERSISTENT = 2

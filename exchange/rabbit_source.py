@@ -12,7 +12,8 @@ import msgspec
 
 from exchange.port import Message
 from exchange.rabbit_confirms import Confirms, Letter
-from exchange.rabbit_connection import Channel, Link, Properties
+from exchange.rabbit_connection import Channel, Properties
+from exchange.rabbit_link import Link
 from exchange.topology import ACCEPTED_AT_HEADER, DEAD_EXCHANGE, DISPATCH_QUEUE, REASON_HEADER
 from schemas.reports import Observer
 from schemas.times import UnixMs

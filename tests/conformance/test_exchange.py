@@ -15,7 +15,7 @@ from schemas.times import UnixMs
 from store.database import Database
 from tests.conftest import lay_tables
 from tests.kit.making import an_event
-from tests.kit.pipes import OutboxPipe, Pipe, RabbitPipe, outgoing, settle, take
+from tests.kit.pipes import OutboxPipe, Pipe, RabbitPipe, outgoing, settle, take, take_now
 
 
 @pytest.fixture(params=["rabbitmq", "outbox-sqlite", "outbox-postgresql"])
@@ -75,6 +75,20 @@ async def test_what_was_taken_and_not_settled_comes_again(pipe: Pipe) -> None:
 
     second = pipe.source()
     assert sorted(bodies(await take(pipe, second, 2))) == [an_event("evt_1").message(), an_event("evt_3").message()]
+    await second.close()
+    publisher.close()
+
+
+async def test_what_comes_again_comes_oldest_first(pipe: Pipe) -> None:
+    """The longest wait ends first, whatever a lease did to the place of a row."""
+    publisher, source = pipe.publisher(), pipe.source()
+    await asyncio.to_thread(publisher.publish, outgoing(*(f"evt_{number}" for number in range(5))))
+    await take(pipe, source, 3)
+    await source.close()
+    pipe.forget_holders()
+
+    second = pipe.source()
+    assert bodies(await take(pipe, second, 2)) == [an_event("evt_0").message(), an_event("evt_1").message()]
     await second.close()
     publisher.close()
 
@@ -174,6 +188,7 @@ async def test_a_waiting_source_is_woken_by_a_publish(pipe: Pipe, monkeypatch: p
     """A commit, or the broker, wakes the next stage: no polling on the way of an event."""
     monkeypatch.setattr(outbox, "_POLL_S", 3600)
     publisher, source = pipe.publisher(), pipe.source()
+    assert await asyncio.to_thread(take_now, pipe, source) == []
     waiting = asyncio.create_task(take(pipe, source, 1))
 
     await asyncio.to_thread(publisher.publish, outgoing("evt_1"))

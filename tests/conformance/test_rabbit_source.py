@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pika
 import pytest
@@ -12,11 +13,13 @@ from exchange.rabbit_publisher import RabbitPublisher
 from exchange.rabbit_source import RabbitSource
 from exchange.topology import DEAD_QUEUE, DISPATCH_QUEUE, EVENTS_EXCHANGE
 from schemas.errors import ExchangeUnavailable, UsageError
-from store.database import Database
+from store.database import Connection, Database
 from tests.conftest import lay_tables
 from tests.kit.pipes import Notes, RabbitPipe, connected, outgoing, settle, take
 from tests.kit.rabbit import Rabbit
 from tests.kit.waiting import eventually, free_port, wait_for
+
+NO_TRANSACTION = cast("Connection", None)
 
 
 @pytest.fixture
@@ -84,6 +87,8 @@ async def test_a_receipt_of_an_earlier_channel_acknowledges_nothing(pipe: Rabbit
     again = await take(pipe, source, 2)
     source.acknowledge([message.receipt for message in before])
     source.put_back(before)
+
+    assert source.take(NO_TRANSACTION, 10) == []
     await source.close()
 
     second = pipe.source()
