@@ -15,7 +15,10 @@ from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Connection
 
+from store.prepared import Prepared
+
 Row = Mapping[str, Any]
+
 
 def insert(connection: Connection, table: sa.Table, rows: Sequence[Row], upsert: "Upsert | None" = None) -> None:
     """Insert rows that all have the same keys; on a primary key already there, do nothing, or what `upsert` says.
@@ -26,9 +29,9 @@ def insert(connection: Connection, table: sa.Table, rows: Sequence[Row], upsert:
         return
     names = tuple(rows[0])
     if connection.dialect.name == "postgresql":
-        connection.execute(_postgres(table, names, upsert), _columns(names, rows))
+        _postgres(table, names, upsert).run(connection, _columns(names, rows))
     else:
-        connection.execute(_sqlite(table, names, upsert), list(rows))
+        _sqlite(table, names, upsert).run_many(connection, rows)
 
 
 def insert_new(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> set[str]:
@@ -37,13 +40,12 @@ def insert_new(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> 
         return set()
     names = tuple(rows[0])
     if connection.dialect.name == "postgresql":
-        statement = _postgres(table, names, None).returning(table.c.id)
-        return set(connection.scalars(statement, _columns(names, rows)))
+        return set(_postgres(table, names, None, named=True).run(connection, _columns(names, rows)).scalars())
     # One writer at a time, so nobody comes between the look and the insert.
-    there = set(connection.scalars(_sqlite_there(table), {"ids": json.dumps([row["id"] for row in rows])}))
+    there = set(_sqlite_there(table).run(connection, {"ids": json.dumps([row["id"] for row in rows])}).scalars())
     new = [row for row in rows if row["id"] not in there]
     if new:
-        connection.execute(_sqlite(table, names, None), new)
+        _sqlite(table, names, None).run_many(connection, new)
     return {row["id"] for row in new}
 
 
@@ -77,23 +79,25 @@ def _element(value: str | int | bool | bytes | None) -> str:
 
 
 @lru_cache(maxsize=64)
-def _postgres(table: sa.Table, names: tuple[str, ...], upsert: Upsert | None) -> Any:
+def _postgres(table: sa.Table, names: tuple[str, ...], upsert: Upsert | None, *, named: bool = False) -> Prepared:
+    """`named`: says which ids it inserted."""
     arrays = [sa.func.unnest(sa.cast(sa.bindparam(name, type_=sa.Text), ARRAY(table.c[name].type))) for name in names]
     statement = postgres_insert(table).from_select(list(names), sa.select(*arrays), include_defaults=False)
-    return _resolved(statement, table, upsert)
+    resolved = _resolved(statement, table, upsert)
+    return Prepared(resolved.returning(table.c.id) if named else resolved)
 
 
 @lru_cache(maxsize=8)
-def _sqlite_there(table: sa.Table) -> Any:
+def _sqlite_there(table: sa.Table) -> Prepared:
     """Ids as one JSON parameter: a list of parameters would be compiled anew for each length."""
     wanted = sa.func.json_each(sa.bindparam("ids")).table_valued("value")
-    return sa.select(table.c.id).where(table.c.id.in_(sa.select(wanted.c.value)))
+    return Prepared(sa.select(table.c.id).where(table.c.id.in_(sa.select(wanted.c.value))))
 
 
 @lru_cache(maxsize=64)
-def _sqlite(table: sa.Table, names: tuple[str, ...], upsert: Upsert | None) -> Any:
+def _sqlite(table: sa.Table, names: tuple[str, ...], upsert: Upsert | None) -> Prepared:
     statement = sqlite_insert(table).values({name: sa.bindparam(name) for name in names})
-    return _resolved(statement, table, upsert)
+    return Prepared(_resolved(statement, table, upsert))
 
 
 def _resolved(statement: Any, table: sa.Table, upsert: Upsert | None) -> Any:

@@ -73,9 +73,9 @@ def take(connection: Connection, limits: Mapping[CallbackId, int], now: UnixMs, 
 
 def _read(connection: Connection, callback_id: CallbackId, event_ids: Sequence[str]) -> Sequence[Row[Any]]:
     joined = deliveries.join(events, events.c.id == deliveries.c.event_id)
-    columns = sa.select(
-        deliveries, events.c.conversation_id, events.c.body, events.c.accepted_at, _number.label("number")
-    ).select_from(joined)
+    columns = sa.select(deliveries, events.c.conversation_id, events.c.body, events.c.accepted_at, _number.label("number")).select_from(
+        joined
+    )
     chosen = columns.where(deliveries.c.callback_id == callback_id, deliveries.c.event_id.in_(event_ids))
     return connection.execute(chosen.order_by(events.c.accepted_at, events.c.id)).all()
 

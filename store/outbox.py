@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from schemas.times import UnixMs
 from store import bulk
 from store.database import Connection
+from store.prepared import Prepared
 from store.tables import outbox
 
 RING = "outbox"
@@ -38,16 +39,14 @@ _oldest_free = (
     .with_for_update(skip_locked=True)
 )
 # As a CTE PostgreSQL evaluates it once; a plain subquery with a limit may be run again for every row.
-_take = (
+_take = Prepared(
     sa.update(outbox)
     .where(outbox.c.id.in_(sa.select(_oldest_free.cte())))
     .values(leased_until=sa.bindparam("until"))
     .returning(outbox.c.id, outbox.c.body, outbox.c.accepted_at)
 )
-_forget = {
-    "sqlite": sa.delete(outbox).where(outbox.c.id == sa.bindparam("row_id")),
-    "postgresql": sa.delete(outbox).where(outbox.c.id == sa.func.any(sa.bindparam("row_ids", type_=ARRAY(sa.BigInteger)))),
-}
+_forget_one = Prepared(sa.delete(outbox).where(outbox.c.id == sa.bindparam("row_id")))
+_forget_all = Prepared(sa.delete(outbox).where(outbox.c.id == sa.func.any(sa.cast(sa.bindparam("row_ids", type_=sa.Text), ARRAY(sa.BigInteger)))))
 
 
 def add(connection: Connection, rows: Sequence[bulk.Row]) -> None:
@@ -57,7 +56,7 @@ def add(connection: Connection, rows: Sequence[bulk.Row]) -> None:
 
 def take(connection: Connection, limit: int, now: UnixMs) -> list[OutboxRow]:
     """At most `limit` rows that are free or whose lease has lapsed, oldest first; leased from now on."""
-    found = connection.execute(_take, {"now": now, "most": limit, "until": now + LEASE_MS}).all()
+    found = _take.run(connection, {"now": now, "most": limit, "until": now + LEASE_MS}).all()
     return sorted((OutboxRow(row.id, bytes(row.body), row.accepted_at) for row in found), key=lambda row: row.id)
 
 
@@ -66,9 +65,9 @@ def forget(connection: Connection, ids: Sequence[int]) -> None:
     if not ids:
         return
     if connection.dialect.name == "postgresql":
-        connection.execute(_forget["postgresql"], {"row_ids": sorted(ids)})
+        _forget_all.run(connection, {"row_ids": bulk.array_literal(sorted(ids))})
     else:
-        connection.execute(_forget["sqlite"], [{"row_id": one} for one in ids])
+        _forget_one.run_many(connection, [{"row_id": one} for one in ids])
 
 
 def bury(connection: Connection, row_id: int, reason: str) -> None:

@@ -7,7 +7,11 @@ while a delivery is open, to when it is next to be looked at: its next attempt, 
 from sqlalchemy import BigInteger, Boolean, Column, Identity, Index, Integer, LargeBinary, MetaData, SmallInteger, Table, Text, text
 
 metadata = MetaData(
-    naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"}
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
 )
 
 _RowId = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up by itself only in INTEGER keys
@@ -89,7 +93,9 @@ deliveries = Table(
     Column("outcome", Text, comment="of the last attempt"),
     Index(None, "created_at", "event_id", "callback_id"),
     Index(None, "token_id", "created_at", "event_id", "callback_id"),
-    Index("ix_deliveries_due", "callback_id", "due_at", postgresql_where=text("due_at IS NOT NULL"), sqlite_where=text("due_at IS NOT NULL")),
+    Index(
+        "ix_deliveries_due", "callback_id", "due_at", postgresql_where=text("due_at IS NOT NULL"), sqlite_where=text("due_at IS NOT NULL")
+    ),
     Index(
         "ix_deliveries_undelivered",
         "state",
