@@ -1,6 +1,5 @@
 """How subcommands print: JSON for programs, lines and columns for people."""
 
-import sys
 from collections.abc import Mapping, Sequence
 
 import click
@@ -9,7 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_PIPED_WIDTH = 240  # a table in a pipe is searched, not looked at: nothing may be cut off
+_WIDTH = 240
+"""Of a table, whatever the terminal's: narrower ones break its lines, but an id stays in one piece, and can be copied. Smaller:
+delivery ids are folded into columns."""
 
 _NOTHING = "-"
 
@@ -25,7 +26,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str | None]]) ->
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell or _NOTHING) for cell in row))
-    Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH).print(table)
+    Console(width=_WIDTH).print(table)
 
 
 def print_facts(facts: Mapping[str, str | None]) -> None:

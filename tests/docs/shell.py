@@ -9,9 +9,10 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping
+from typing import Self
 
-from tests.docs.pages import ROOT
 from tests.kit.waiting import wait_for
 
 LIMIT_S = 60
@@ -71,7 +72,7 @@ class Shell:
         (folder / ".exported").touch()
         _lay_environment(folder)
 
-    def __enter__(self) -> "Shell":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -113,7 +114,8 @@ def _lay_environment(folder: pathlib.Path) -> None:
     """The environment that the tests run in, taken for installed: nothing is installed again."""
     environment = folder / ".venv"
     environment.mkdir(exist_ok=True)
-    (environment / "bin").symlink_to(ROOT / ".venv" / "bin")
+    for part in ("bin", "lib", "pyvenv.cfg"):
+        (environment / part).symlink_to(pathlib.Path(sys.prefix) / part)
     (environment / ".installed").touch()
 
 

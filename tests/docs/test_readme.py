@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 
 from schemas.event_types import EventType
 from schemas.samples import sample_event
-from tests.docs.pages import ROOT, Page, read
+from tests.docs.pages import ROOT, read
 from tests.docs.shell import Background, Shell, node
 from tests.kit.client import Client
 from tests.kit.postgres import Postgres

@@ -1,0 +1,164 @@
+"""The commands and programs of the pages in docs/, run as they are printed, against a Ringback that is there."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy.engine import make_url
+
+from schemas.event_types import EventType
+from schemas.samples import sample_event
+from tests.docs.pages import PAGES, ROOT, read
+from tests.docs.shell import Shell, node
+from tests.kit.client import Client
+from tests.kit.postgres import Postgres
+from tests.kit.rabbit import Rabbit
+from tests.kit.receiver import Receiver
+from tests.kit.ringback import Ringback
+from tests.kit.waiting import free_port, wait_for
+
+RECEIVERS, BACKENDS, OPERATIONS = read("docs/receivers.md"), read("docs/backends.md"), read("docs/operations.md")
+RUN = {
+    "receivers.md": {"Why did a call fail?", "A receiver in Python", "A receiver in Node.js"},
+    "backends.md": {"By HTTP", "Many at once", "Onto the exchange", "Dead letters"},
+    "operations.md": {"Processes", "Health", "Stopping and upgrading", "Back-up"},
+}
+
+
+def test_every_section_with_something_to_run_is_run_by_a_test() -> None:
+    """A new section must not slip through."""
+    for path in PAGES:
+        if path.name != "README.md" or path.parent != ROOT:
+            page = read(str(path.relative_to(ROOT)))
+            assert page.runnable_sections() == RUN.get(path.name, set())
+
+
+@pytest.fixture
+def embedded() -> Iterator[Ringback]:
+    made = Ringback()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def on_services(rabbit: Rabbit, postgres: Postgres) -> Iterator[Ringback]:
+    made = Ringback(rabbit.url, postgres.fresh_database())
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("language", ["python", "js"])
+def test_a_receiver_takes_what_is_genuine_once_and_nothing_else(embedded: Ringback, tmp_path: pathlib.Path, language: str) -> None:
+    """Suppliers begin by copying it."""
+    program = tmp_path / "receiver"
+    program.write_text(RECEIVERS.only("A receiver in Python" if language == "python" else "A receiver in Node.js", language))
+    port = free_port()
+    token = embedded.token("crm", "conversations:read", callbacks={"message.received": f"http://127.0.0.1:{port}/"})
+    env = os.environ | {"SIGNING_SECRET": token["signing_secret"], "PORT": str(port)}
+    interpreter = sys.executable if language == "python" else node()
+    said = tmp_path / "said"
+    with said.open("w") as out, subprocess.Popen([interpreter, program], cwd=tmp_path, env=env, stdout=out, stderr=out) as running:
+        try:
+            wait_for("it to listen", lambda: _post(port, b"{}") == 401)
+
+            event_id = embedded.publisher.publish(sample_event(EventType.MESSAGE_RECEIVED))
+
+            delivery = wait_for("it to be delivered", lambda: _delivered(embedded, event_id))
+            embedded.admin.call("POST", f"/v1/deliveries/{delivery['id']}/retry")
+            again = f"/v1/deliveries/{delivery['id']}"
+            wait_for("the second delivery", lambda: [a["status_code"] for a in embedded.admin.get(again)["attempts"]] == [204, 204])
+            assert said.read_text().count("got message.received") == 1
+        finally:
+            running.kill()
+
+
+def _post(port: int, body: bytes) -> int:
+    with Client(port, None) as client:
+        return client.call("POST", "/", body).status
+
+
+def _delivered(ringback: Ringback, event_id: str) -> dict[str, str] | None:
+    found = ringback.admin.call("GET", f"/v1/events/{event_id}")
+    deliveries = found.data["deliveries"] if found.status == 200 else []
+    return next((one for one in deliveries if one["state"] == "delivered"), None)
+
+
+def test_a_receiver_can_ask_about_its_token(embedded: Ringback, tmp_path: pathlib.Path) -> None:
+    """The first question when nothing works."""
+    token = embedded.token("crm")
+    with Shell(tmp_path / "x", _swaps(embedded), RINGBACK_TOKEN=token["token"]) as shell:
+        assert json.loads(shell.run(RECEIVERS.only("Why did a call fail?", "sh")))["state"] == "active"
+
+
+def test_what_a_backend_publishes_arrives(on_services: Ringback, rabbit: Rabbit, tmp_path: pathlib.Path) -> None:
+    """By curl, by Python, in a batch, and straight onto the exchange."""
+    token = on_services.client("events:publish").token
+    by_python, by_amqp = BACKENDS.only("By HTTP", "python"), BACKENDS.only("Onto the exchange", "python")
+    urls = {"RINGBACK_URL": f"http://127.0.0.1:{on_services.port}", "RINGBACK_BROKER_URL": rabbit.url}
+    with Receiver() as receiver, Shell(tmp_path / "x", _swaps(on_services), RINGBACK_TOKEN=str(token), **urls) as shell:
+        on_services.token("crm", callbacks={kind: receiver.url("/ok/crm") for kind in EventType})
+
+        single = shell.run(BACKENDS.only("By HTTP", "sh"))
+        batch = shell.run(BACKENDS.only("Many at once", "sh"))
+        python = _run_python(shell, by_python)
+        _run_python(shell, by_amqp)
+        _run_python(shell, by_amqp.replace("message.received", "message.read"))
+
+        assert json.loads(single) == {"id": "crm7_message_1001", "status": "accepted"}
+        assert json.loads(batch) == {"ids": ["crm7_status_1", "crm7_status_2"]}
+        assert python == "crm7_conversation_2\n"
+        received = receiver.wait_for("/ok/crm", 5)
+        wanted = {"crm7_message_1001", "crm7_message_1002", "crm7_conversation_2", "crm7_status_1", "crm7_status_2"}
+        assert {one.headers["webhook-id"] for one in received} == wanted
+        look = BACKENDS.only("Dead letters", "python")
+        shown = wait_for("the dead letter", lambda: _run_python(shell, look))
+        assert "the type is one of" in shown
+        assert _run_python(shell, look) == shown
+
+
+def _run_python(shell: Shell, program: str) -> str:
+    shell.write("program.py", program)
+    return shell.run(".venv/bin/python program.py")
+
+
+def test_operations_can_look_stop_and_back_up_embedded(embedded: Ringback, tmp_path: pathlib.Path) -> None:
+    """Copied from the page into a runbook, so it has to work."""
+    folder = tmp_path / "x"
+    with Shell(folder, _swaps(embedded), **{k: v for k, v in embedded.env.items() if k.startswith("RINGBACK_")}) as shell:
+        (folder / "var").symlink_to(embedded.dir)
+        (embedded.dir / "secret-key").write_text("kept beside the database in embedded mode")
+        shell.run(OPERATIONS.only("Processes", "sh"))
+
+        health, _ = OPERATIONS.in_section("Health", "sh")
+        looked = shell.run(health)
+        assert looked.startswith('{"status":"alive"}{"status":"ready"}')
+        assert 'ringback_events_accepted_total{type="message.received"}' in looked
+        assert "up to date" in shell.run(OPERATIONS.only("Stopping and upgrading", "sh"))
+        shell.run(OPERATIONS.in_section("Back-up", "sh")[0])
+
+        restored = {"RINGBACK_DATABASE_URL": f"sqlite:///{folder}/ringback-backup.db"}
+        listed = subprocess.run(
+            [".venv/bin/ringback", "token", "list"], cwd=folder, env=shell.env | restored, capture_output=True, text=True, check=True
+        )
+        assert "active" in listed.stdout
+
+
+def test_operations_can_look_and_back_up_on_services(on_services: Ringback, tmp_path: pathlib.Path) -> None:
+    """A dispatcher answers for itself, and PostgreSQL is dumped with its own tool."""
+    url = make_url(on_services.env["RINGBACK_DATABASE_URL"])
+    swaps = {
+        "127.0.0.1:9464": f"127.0.0.1:{on_services.ports['dispatch-0']}",
+        "//ringback:change-me@127.0.0.1:5432/ringback": f"//{url.username}:{url.password}@127.0.0.1:{url.port}/{url.database}",
+    }
+    with Shell(tmp_path / "x", swaps) as shell:
+        assert shell.run(OPERATIONS.in_section("Health", "sh")[1]) == '{"status":"ready"}'
+        shell.run(OPERATIONS.in_section("Back-up", "sh")[1])
+        assert (shell.folder / "ringback.dump").read_bytes().startswith(b"PGDMP")
+
+
+def _swaps(ringback: Ringback) -> dict[str, str]:
+    return {"127.0.0.1:8080": f"127.0.0.1:{ringback.port}"}

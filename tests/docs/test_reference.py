@@ -1,0 +1,105 @@
+"""The documentation's tables beside the code: what one has the other has too. Nothing is started here."""
+
+import json
+import os
+import re
+from urllib.parse import unquote
+
+import pytest
+
+from ringback.log import Log
+from ringback.metrics import _GAUGES, Metrics
+from ringback.settings import Settings, load
+from schemas.deliveries import DeliveryState, Outcome
+from schemas.reports import AttemptReport
+from tests.docs.pages import PAGES, ROOT, code, read
+from tests.kit.making import a_delivery, an_attempt
+
+_LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")
+_FILE = re.compile(r"`([a-z_/]+(?:\.py|/))`")
+
+
+def test_every_setting_is_described_with_its_default(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A setting that is not in the table does not exist for operations."""
+    for name in [name for name in os.environ if name.startswith("RINGBACK_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path_factory.mktemp("empty"))
+
+    described = {code(name)[0]: (code(default) or [""])[0] for name, default, _ in read("docs/settings.md").table("All settings")}
+
+    assert described == load().shown()
+    assert [name.removeprefix("RINGBACK_").lower() for name in described] == list(Settings.model_fields)
+
+
+def test_every_metric_is_described_with_its_type_and_labels() -> None:
+    """Alerts are written from this table."""
+    figures = {name: {"x": 1.0} if name in ("callbacks", "tokens") else 1.0 for name in _GAUGES}
+    metrics = Metrics("1.2.3", lambda: figures)
+    metrics.http_request("/v1/me", "GET", 200, 0.1)
+    metrics.auth_failures.add("absent")
+
+    rendered = metrics.render()[0].decode()
+
+    described = {code(name)[0]: (kind, frozenset(code(labels))) for name, kind, labels, _ in read("docs/operations.md").table("Metrics")}
+    assert described == {
+        name: (kind, _labels(rendered, name)) for name, kind in re.findall(r"^# TYPE (ringback_\w+) (\w+)$", rendered, re.MULTILINE)
+    }
+
+
+def _labels(rendered: str, name: str) -> frozenset[str]:
+    found = re.search(rf"^{name}(?:_count)?\{{(.*)\}} ", rendered, re.MULTILINE)
+    return frozenset(re.findall(r'(\w+)="', found[1])) if found else frozenset()
+
+
+def test_every_field_of_an_attempts_line_is_described() -> None:
+    """Log pipelines are configured from this table."""
+    reader, writer = os.pipe()
+    log = Log(writer, pretty=False, dropped=lambda _: None)
+    log.start()
+    log.attempted([AttemptReport(a_delivery(), an_attempt(), DeliveryState.DELIVERED, 0.1, 0.2, None)])
+    log.close()
+    os.close(writer)
+    with os.fdopen(reader) as lines:
+        line = json.loads(lines.read())
+
+    table = {code(field)[0]: meaning for field, meaning in read("docs/operations.md").table("Log")}
+
+    assert list(table) == list(line)
+    assert set(code(table["outcome"])) - {"Retry-After"} == set(Outcome)
+
+
+def test_every_state_of_a_delivery_is_described() -> None:
+    """What people see on a list is explained somewhere."""
+    table = read("docs/architecture.md").table("The life of a delivery")
+
+    assert {code(state)[0] for state, _ in table} == set(DeliveryState)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: os.PathLike[str]) -> None:
+    """Files and headings move."""
+    path = ROOT / page
+    for target in _LINK.findall(path.read_text()):
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        linked = (path.parent / unquote(name)).resolve() if name else path
+        assert linked.exists(), target
+        assert not anchor or anchor in _anchors(linked.read_text()), target
+
+
+def _anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_file_that_the_architecture_names_is_there() -> None:
+    """A reader with an afternoon must not look for what was renamed."""
+    text = (ROOT / "docs/architecture.md").read_text()
+    folders = [folder for folder in ROOT.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
+
+    named = [name for name in _FILE.findall(text) if not name.startswith("tests/")]
+
+    assert len(named) > 30
+    for name in named:
+        assert (ROOT / name).exists() or any((folder / name).exists() for folder in folders), name
