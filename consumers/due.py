@@ -19,7 +19,7 @@ from schemas.reports import Observer
 from schemas.times import UnixMs, now_ms
 from schemas.tokens import Callback, Token, TokenState
 from store import due
-from store.database import Connection, Database
+from store.database import Database
 
 POLL_S = 0.25
 """A retry may start this much late. Shorter: more queries of an idle database."""

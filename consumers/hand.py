@@ -129,4 +129,3 @@ class Hand:
             self._roomy.set()
         else:
             self._roomy.clear()
-

@@ -5,7 +5,7 @@ While a claim is being written the next messages gather: one when it is quiet, h
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
 import msgspec
@@ -59,11 +59,17 @@ class Intake:
         self._limit = BATCH
         self._stopping = False
         self._stopped = asyncio.Event()
-        self._idle: asyncio.Future[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+        self._idle = False
         self._away_since_s: float | None = None
+        self._burials: set[asyncio.Task[None]] = set()
+        self._fallen_behind = 0
+        self._caught_up_with = -1
 
     async def run(self) -> None:
         """Until `stop`."""
+        self._task = asyncio.current_task()
         while await self._something_to_do():
             try:
                 await self._claim_some()
@@ -74,51 +80,79 @@ class Intake:
     async def stop(self) -> None:
         """Take no more. A claim that is being written is finished, so that nothing claimed is forgotten."""
         self._stopping = True
-        if self._idle is not None:
-            self._idle.cancel()
+        if self._task is not None and self._idle:
+            self._task.cancel()
         await self._stopped.wait()
+        for burial in self._burials:
+            burial.cancel()
+
+    def is_open(self) -> bool:
+        """Whether `claim` may be used (`exchange.port.Claimer`), from any thread."""
+        return not self._stopping and self._caught_up_with == self._fallen_behind and self._hand.is_roomy
+
+    def fell_behind(self) -> None:
+        self._fallen_behind += 1
+
+    def claim(self, connection: Connection, messages: Sequence[Message]) -> Callable[[], None]:
+        """Claim messages that the caller has just made durable, in the caller's transaction and thread."""
+        batch = self._claim(connection, messages)
+
+        def committed() -> None:
+            self._loop.call_soon_threadsafe(self._claimed, batch)
+
+        return committed
 
     async def _something_to_do(self) -> bool:
         """Wait for messages and for room; False when stopped meanwhile. Only this waiting is ever cancelled, no claim."""
-        self._idle = asyncio.ensure_future(self._messages_and_room())
+        self._idle = True
         try:
-            await self._idle
+            await self._source.wait()
+            await self._hand.room()
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
+        finally:
+            self._idle = False
         return not self._stopping
-
-    async def _messages_and_room(self) -> None:
-        await self._source.wait()
-        await self._hand.room()
 
     async def _claim_some(self) -> None:
         taken: list[Message] = []
+        fallen_behind = self._fallen_behind
         try:
-            batch = await asyncio.get_running_loop().run_in_executor(self._thread, self._claim, taken)
+            batch = await self._loop.run_in_executor(self._thread, self._take_and_claim, taken)
         except StoreRefused as error:
-            await self._narrow_down(taken, error)
+            self._narrow_down(taken, error)
             return
         except StoreUnavailable:
             self._source.put_back(taken)
             raise
         self._store_is_back()
+        if len(taken) < self._limit:
+            self._caught_up_with = fallen_behind
         self._limit = min(BATCH, self._limit * 2)
+        self._claimed(batch)
+
+    def _take_and_claim(self, taken: list[Message]) -> _Batch:
+        """In a store thread. Leaves in `taken` what it took, whatever happens."""
+        with self._database.write() as connection:
+            taken += self._source.take(connection, self._limit)
+            return self._claim(connection, taken)
+
+    def _claim(self, connection: Connection, messages: Sequence[Message]) -> _Batch:
+        """Read, match and claim, in one transaction."""
+        now = self._database.now(connection)
+        opened, invalid = self._open(messages, now)
+        claimed = claims.claim(connection, [one.claim for one in opened], now)
+        done = [one.message.receipt for one in _not_to_deliver(opened, claimed)]
+        self._source.forget(connection, done)
+        return _Batch(opened, invalid, claimed, now, done)
+
+    def _claimed(self, batch: _Batch) -> None:
+        """On the event loop, after the commit."""
         self._source.acknowledge(batch.done)
         self._hand_over(batch)
         for message, reason in batch.invalid:
-            await self._source.bury(message, reason)
-
-    def _claim(self, taken: list[Message]) -> _Batch:
-        """In a store thread: take, read, match and claim in one transaction. Leaves in `taken` what it took, whatever happens."""
-        with self._database.write() as connection:
-            taken += self._source.take(connection, self._limit)
-            now = self._database.now(connection)
-            opened, invalid = self._open(taken, now)
-            claimed = claims.claim(connection, [one.claim for one in opened], now)
-            done = [one.message.receipt for one in _not_to_deliver(opened, claimed)]
-            self._source.forget(connection, done)
-        return _Batch(opened, invalid, claimed, now, done)
+            self._start_burial(message, reason)
 
     def _open(self, messages: Sequence[Message], now: UnixMs) -> tuple[list[_Opened], list[tuple[Message, str]]]:
         opened, invalid = [], []
@@ -142,10 +176,23 @@ class Intake:
         for event in batch.claimed.conflicting:
             self._observer.event_conflicting(event.type, event.id)
 
-    async def _narrow_down(self, taken: Sequence[Message], error: StoreRefused) -> None:
+    def _start_burial(self, message: Message, reason: str) -> None:
+        """Beside the intake: while the dead letters cannot be reached, events go on."""
+        self._observer.note("dead letter", reason=reason, message_id=message.message_id)
+        burial = self._loop.create_task(self._bury(message, reason))
+        self._burials.add(burial)
+        burial.add_done_callback(self._burials.discard)
+
+    async def _bury(self, message: Message, reason: str) -> None:
+        try:
+            await self._source.bury(message, reason)
+        except StoreUnavailable:  # not given up: it comes again, and is found to be no event again
+            self._observer.note("dead letter not written: the store does not answer", message_id=message.message_id)
+
+    def _narrow_down(self, taken: Sequence[Message], error: StoreRefused) -> None:
         """The store refuses something in this batch: halve it until the culprit is alone, then bury that."""
         if len(taken) == 1:
-            await self._source.bury(taken[0], f"the database refuses it: {error}")
+            self._start_burial(taken[0], f"the database refuses it: {error}")
             return
         self._source.put_back(taken)
         self._limit = max(1, len(taken) // 2)

@@ -12,7 +12,7 @@ from consumers.hand import TICK_S, Dispatching, Hand
 from consumers.intake import Intake
 from consumers.matching import Directory
 from consumers.settling import Settler
-from exchange.port import Source
+from exchange.port import Claimer, Source
 from schemas.reports import Observer
 from store.database import Database
 
@@ -34,6 +34,11 @@ class Worker:
         self._tasks: list[asyncio.Task[Any]] = []
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+    @property
+    def claimer(self) -> Claimer:
+        """The intake of the outbox, which is the last source: for a publisher in the same process."""
+        return self._intakes[-1]
+
     def start(self, dispatcher: Dispatching) -> None:
         self.hand.connect(dispatcher)
         for name, loop in (("settle", self._settler.run()), ("tick", self._tick())):
@@ -50,7 +55,7 @@ class Worker:
             async with asyncio.timeout(limit_s):
                 await asyncio.gather(self._due.stop(), *(intake.stop() for intake in self._intakes))
         self.hand.give_back_unstarted()
-        while self.hand.dispatcher.in_flight and time.monotonic() < end_s:
+        while self.hand.dispatcher.in_flight and time.monotonic() < end_s:  # noqa: ASYNC110 - once in a process's life
             await asyncio.sleep(0.02)
         with contextlib.suppress(TimeoutError):  # the store is away: leases and unacknowledged messages speak for what is unwritten
             async with asyncio.timeout(max(1.0, end_s - time.monotonic())):

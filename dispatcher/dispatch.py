@@ -50,7 +50,7 @@ class Dispatcher:
         self._concurrency, self._user_agent, self._on_settlement = concurrency, user_agent, on_settlement
         self._lanes: dict[CallbackId, Lane] = {}
         self._routes: dict[CallbackId, Route] = {}
-        self._jitter = random.Random()
+        self._jitter = random.Random()  # noqa: S311 - jitter is no secret
         self._stopping = False
         self._flying: set[Delivery] = set()
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dispatcher.sender import Request
 from dispatcher.signer import sign
 from schemas.deliveries import Delivery, Trigger
-from schemas.tokens import Callback, Token
 from schemas.times import now_ms
+from schemas.tokens import Callback, Token
 
 _ANNOUNCED = frozenset({Trigger.MANUAL, Trigger.RECOVER, Trigger.TEST})
 

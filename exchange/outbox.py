@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from exchange.port import Message, Outgoing
+from exchange.port import Claimer, Message, Outgoing
 from exchange.promise import Promise
 from schemas.errors import ExchangeUnavailable, StoreRefused, StoreUnavailable
 from store import bulk, outbox
@@ -39,10 +39,15 @@ class _Batch:
 
 
 class OutboxPublisher:
-    """Thread-safe. One thread writes, each time all that came during the commit before: nothing lingers."""
+    """Thread-safe. One thread writes, each time all that came during the commit before: nothing lingers.
+
+    With a `claimer`, for a process that is alone with its database, what is written is claimed in the same transaction while
+    nothing else waits: one commit less between a publish and its first attempt.
+    """
 
     def __init__(self, database: Database, limit_rows: int):
         self._database = database
+        self.claimer: Claimer | None = None
         self._limit_rows = limit_rows
         self._handed: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._closed = False
@@ -95,14 +100,33 @@ class OutboxPublisher:
         broken = None
         rows = [row for batch in batches for row in batch.rows]
         try:
-            with self._database.write() as connection:
-                self._admit(connection, len(rows))
-                outbox.add(connection, rows)
-                self._database.ring(connection, outbox.RING)
+            if self.claimer is None or not self.claimer.is_open() or not self._claimed(self.claimer, rows):
+                self._add(rows)
         except (StoreUnavailable, StoreRefused, ExchangeUnavailable) as error:
             broken = str(error)
         for batch in batches:
             batch.promise.settle(broken)
+
+    def _claimed(self, claimer: Claimer, rows: Sequence[bulk.Row]) -> bool:
+        """False when the store refuses something among them: the intake will find out what, taking them from the outbox."""
+        try:
+            with self._database.write() as connection:
+                self._admit(connection, len(rows))
+                ids = outbox.add_leased(connection, rows, self._database.now(connection))
+                messages = [Message(row["body"], row["accepted_at"], None, 0, one) for one, row in zip(ids, rows, strict=True)]
+                committed = claimer.claim(connection, messages)
+        except StoreRefused:
+            return False
+        committed()
+        return True
+
+    def _add(self, rows: Sequence[bulk.Row]) -> None:
+        if self.claimer is not None:
+            self.claimer.fell_behind()
+        with self._database.write() as connection:
+            self._admit(connection, len(rows))
+            outbox.add(connection, rows)
+            self._database.ring(connection, outbox.RING)
 
     def _admit(self, connection: Connection, count: int) -> None:
         """Raises ExchangeUnavailable when the outbox is full. Counted once a second; in between, by what is added here."""

@@ -4,7 +4,7 @@ The API holds a `Publisher`. A dispatcher holds one `Source` per adapter; what i
 gives up: inside the settling transaction (outbox rows) or after its commit (broker acknowledgements).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -49,6 +49,19 @@ class Publisher(Protocol):
 
     def close(self) -> None:
         """Finish what was handed in, then let go of every connection."""
+
+
+class Claimer(Protocol):
+    """An intake in the same process, which can claim in the very transaction that makes a message durable. Thread-safe."""
+
+    def is_open(self) -> bool:
+        """Whether it would: it has room, and nothing older waits in the outbox."""
+
+    def fell_behind(self) -> None:
+        """A message is about to be added to the outbox, which is not open again before it was taken."""
+
+    def claim(self, connection: Connection, messages: Sequence[Message]) -> Callable[[], None]:
+        """Claim them in the caller's transaction. The answer is to be called once that has committed."""
 
 
 class Source(Protocol):

@@ -44,7 +44,6 @@ class RabbitSource:
         self._prefetch = prefetch
         self._arrived: collections.deque[Message] = collections.deque()
         self._some = asyncio.Event()
-        self._consumer: str | None = None
         self._wanted = True
 
     def start(self) -> None:
@@ -109,14 +108,6 @@ class RabbitSource:
             if self._link.channel is not None:
                 self._consume(self._link.channel)
 
-    def stop_taking(self) -> None:
-        """For a drain: nothing more arrives; what has arrived can still be taken, and acknowledged."""
-        self._wanted = False
-        channel, consumer = self._link.channel, self._consumer
-        if channel is not None and consumer is not None and channel.is_open:
-            self._consumer = None
-            channel.basic_cancel(consumer)
-
     async def close(self) -> None:
         await asyncio.gather(self._link.close(), self._burials.link.close())
 
@@ -126,10 +117,9 @@ class RabbitSource:
             self._consume(channel)
 
     def _consume(self, channel: Channel) -> None:
-        self._consumer = channel.basic_consume(DISPATCH_QUEUE, self._on_message)
+        channel.basic_consume(DISPATCH_QUEUE, self._on_message)
 
     def _lost(self, _reason: str) -> None:
-        self._consumer = None
         self._arrived.clear()
 
     def _on_message(self, _channel: Channel, method: Channel, properties: Properties, body: bytes) -> None:

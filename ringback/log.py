@@ -104,6 +104,7 @@ def standard_output(*, pretty: bool, dropped: Callable[[int], None]) -> Log:
     log = Log(1, pretty=pretty, dropped=dropped)
     log.start()
     logging.basicConfig(handlers=[Libraries(log)], level=logging.WARNING, force=True)
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # seven lines for each failed connect; ours says it once
     return log
 
 

@@ -8,7 +8,8 @@ import ringback
 from api.parts import ApiParts
 from exchange.failover import FailoverPublisher
 from exchange.outbox import OutboxPublisher, OutboxSource
-from exchange.port import Publisher, Source
+from exchange.port import Claimer, Publisher, Source
+from exchange.rabbit_admin import depths
 from exchange.rabbit_publisher import RabbitPublisher
 from exchange.rabbit_source import RabbitSource
 from ringback.figures import Figures, Gatherer
@@ -40,10 +41,11 @@ class Parts:
     log: Log
     observer: Observing
 
-    def publisher(self) -> Publisher:
-        """By settings: the broker with the outbox behind it, or the outbox alone. Started."""
+    def publisher(self, claimer: Claimer | None = None) -> Publisher:
+        """By settings: the broker with the outbox behind it, or the outbox alone, with the intake of the same process. Started."""
         outbox = OutboxPublisher(self.database, self.settings.outbox_max)
         if not self.settings.broker_url:
+            outbox.claimer = claimer
             outbox.start()
             return outbox
         publisher = FailoverPublisher(RabbitPublisher(self.broker_url, self.observer), outbox, self.observer)
@@ -104,20 +106,22 @@ def gather(settings: Settings) -> Parts:
     vault = Vault(secret_keys(settings))
     gatherer = Gatherer()
     metrics = Metrics(ringback.__version__, gatherer)
-    log = standard_output(pretty=sys.stdout.isatty(), dropped=lambda lines: metrics.log_lines_dropped.inc(lines))
+    log = standard_output(pretty=sys.stdout.isatty(), dropped=metrics.log_lines_dropped.inc)
     observer = Observing(metrics, log)
     database = Database(settings.database_url)
     directory = Directory(database, vault, observer)
     directory.start()
-    gatherer.add_costly(lambda: _store_figures(database))
+    gatherer.add_costly(lambda: _store_figures(database, settings.broker_url))
     gatherer.add(lambda: {"database_connected": float(directory.fresh())})
+    if settings.broker_url:
+        gatherer.add_costly(lambda: _broker_figures(";".join(settings.broker_url)))
     policy = TargetPolicy(settings.allow_targets, settings.allow_http)
     return Parts(settings, database, vault, directory, policy, gatherer, metrics, log, observer)
 
 
-def _store_figures(database: Database) -> Figures:
+def _store_figures(database: Database, broker_url: tuple[str, ...]) -> Figures:
     read = figures.read(database)
-    return {
+    return ({} if broker_url else {"dead_letters": read.outbox_dead}) | {
         "deliveries_due": read.deliveries_due,
         "deliveries_due_oldest_seconds": read.deliveries_due_oldest_s,
         "outbox_depth": read.outbox_depth,
@@ -125,6 +129,11 @@ def _store_figures(database: Database) -> Figures:
         "callbacks": _by_state(read.callbacks),
         "tokens": _by_state(read.tokens),
     }
+
+
+def _broker_figures(url: str) -> Figures:
+    found = depths(url)
+    return {"queue_depth": found.dispatch, "dead_letters": found.dead}
 
 
 def _by_state(counts: Mapping[CallbackState, int] | Mapping[TokenState, int]) -> Mapping[str, float]:

@@ -1,26 +1,26 @@
 """What can go wrong, as one tree. Each error says what happened and what to do.
 
-    RingbackError
-    ├── Problem                  an answer of the API: RFC 9457, one slug and page each
-    │   ├── Malformed            400
-    │   ├── Unauthenticated      401
-    │   ├── Forbidden            403
-    │   ├── NotFound             404
-    │   ├── MethodNotAllowed     405
-    │   ├── Conflict             409
-    │   ├── TooLarge             413
-    │   ├── UnsupportedMediaType 415
-    │   ├── Invalid              422
-    │   ├── TooManyRequests      429
-    │   ├── InternalError        500
-    │   └── Unavailable          503
-    │       └── NoDispatcher     503
-    ├── InvalidEvent             a message that is no event: its faults by JSON pointer
-    ├── StoreUnavailable         the database does not answer: try again
-    ├── StoreRefused             the database refuses this data: trying again is useless
-    ├── SecretUnreadable         what was encrypted cannot be opened with the keys that are set
-    ├── ExchangeUnavailable      neither broker nor outbox took the message
-    └── UsageError               wrong settings or arguments: one line, exit 2
+RingbackError
+├── Problem                  an answer of the API: RFC 9457, one slug and page each
+│   ├── Malformed            400
+│   ├── Unauthenticated      401
+│   ├── Forbidden            403
+│   ├── NotFound             404
+│   ├── MethodNotAllowed     405
+│   ├── Conflict             409
+│   ├── TooLarge             413
+│   ├── UnsupportedMediaType 415
+│   ├── Invalid              422
+│   ├── TooManyRequests      429
+│   ├── InternalError        500
+│   └── Unavailable          503
+│       └── NoDispatcher     503
+├── InvalidEvent             a message that is no event: its faults by JSON pointer
+├── StoreUnavailable         the database does not answer: try again
+├── StoreRefused             the database refuses this data: trying again is useless
+├── SecretUnreadable         what was encrypted cannot be opened with the keys that are set
+├── ExchangeUnavailable      neither broker nor outbox took the message
+└── UsageError               wrong settings or arguments: one line, exit 2
 """
 
 from collections.abc import Mapping, Sequence
@@ -74,7 +74,14 @@ class Problem(RingbackError):
     slug: ClassVar[str]
     title: ClassVar[str]
 
-    def __init__(self, detail: str, *, faults: Sequence[Fault] = (), headers: Mapping[str, str] | None = None, extra: Mapping[str, object] | None = None):
+    def __init__(
+        self,
+        detail: str,
+        *,
+        faults: Sequence[Fault] = (),
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, object] | None = None,
+    ):
         super().__init__(detail)
         self.detail = detail
         self.faults = tuple(faults)

@@ -134,7 +134,9 @@ def _timestamp(given: str | None, at: str) -> UnixMs | None:
     try:
         return from_rfc3339(given)
     except ValueError:
-        raise InvalidEvent([Fault("a timestamp is an RFC 3339 time with an offset, such as 2026-11-22T10:00:00.000Z", at + "/timestamp")]) from None
+        raise InvalidEvent(
+            [Fault("a timestamp is an RFC 3339 time with an offset, such as 2026-11-22T10:00:00.000Z", at + "/timestamp")]
+        ) from None
 
 
 def _facts(kind: EventType, data: bytes, at: str) -> Facts:

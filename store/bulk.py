@@ -65,7 +65,7 @@ def _columns(names: Sequence[str], rows: Sequence[Row]) -> dict[str, str]:
 
 def array_literal(values: Sequence[str | int | bool | bytes | None]) -> str:
     """A PostgreSQL array as text (section 8.15.2 of its manual), such as `{1,NULL,3}`; the values are all of one type."""
-    return "{%s}" % ",".join([_element(value) for value in values])
+    return "{" + ",".join([_element(value) for value in values]) + "}"
 
 
 def _element(value: str | int | bool | bytes | None) -> str:

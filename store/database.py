@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 from schemas.errors import StoreRefused, StoreUnavailable, UsageError
 from schemas.times import UnixMs
 from store.clock import StoreClock
+from store.group_commit import GroupCommit
 
 __all__ = ["Connection", "Database"]
 
@@ -35,10 +36,10 @@ class Database:
         if self.dialect not in ("sqlite", "postgresql"):
             raise UsageError(f"RINGBACK_DATABASE_URL: {self.dialect} is not supported: use sqlite:///… or postgresql+psycopg://…")
         self.engine = _sqlite_engine(self.url, timeout_s) if self.dialect == "sqlite" else _postgres_engine(self.url, pool_size, timeout_s)
-        self._writing = threading.Lock() if self.dialect == "sqlite" else contextlib.nullcontext()
+        self._group_commit = GroupCommit(self.engine) if self.dialect == "sqlite" else None
+        self._transaction = self._group_commit.transaction if self._group_commit else self.engine.begin
         self._listeners: dict[str, list[Callable[[], None]]] = {}
         self._rung = threading.local()
-        self._kept: Connection | None = None
         self._clock = StoreClock()
 
     @contextlib.contextmanager
@@ -50,34 +51,11 @@ class Database:
     @contextlib.contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction, committed at the end of the block. Raises StoreUnavailable, StoreRefused."""
-        with self._writing, _translated(), self._writer() as connection:
+        with _translated(), self._transaction() as connection:
             self._rung.names = []
             yield connection
-            connection.commit()
         for name in self._rung.names:
             self.wake(name)
-
-    @contextlib.contextmanager
-    def _writer(self) -> Iterator[Connection]:
-        """On PostgreSQL from the pool. SQLite's one writer keeps its connection: the pool's bookkeeping costs a third of a small commit."""
-        if self.dialect == "postgresql":
-            with self.engine.connect() as connection:
-                yield connection
-            return
-        if self._kept is None:
-            self._kept = self.engine.connect()
-        try:
-            self._kept.exec_driver_sql("BEGIN IMMEDIATE")
-            yield self._kept
-        except BaseException:
-            self._drop_kept()
-            raise
-
-    def _drop_kept(self) -> None:
-        """Undoes what was not committed. The next writer connects anew."""
-        if self._kept is not None:
-            self._kept.close()
-            self._kept = None
 
     def now(self, connection: Connection) -> UnixMs:
         """The store's clock: leases of all processes run by it."""
@@ -105,8 +83,8 @@ class Database:
         return psycopg.connect(url, autocommit=True, **_postgres_arguments(self.timeout_s))
 
     def close(self) -> None:
-        with self._writing:
-            self._drop_kept()
+        if self._group_commit:
+            self._group_commit.close()
         self.engine.dispose()
 
 

@@ -5,8 +5,9 @@ import sqlalchemy as sa
 
 from schemas.times import UnixMs
 from schemas.tokens import CallbackState, TokenState
+from store import outbox
 from store.database import Connection, Database
-from store.tables import callbacks, deliveries, outbox, tokens
+from store.tables import callbacks, deliveries, tokens
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -16,6 +17,7 @@ class Figures(msgspec.Struct, frozen=True):
     deliveries_due_oldest_s: float
     outbox_depth: int
     outbox_oldest_s: float
+    outbox_dead: int
     callbacks: dict[CallbackState, int]
     tokens: dict[TokenState, int]
 
@@ -25,14 +27,12 @@ def read(database: Database) -> Figures:
     with database.read() as connection:
         now = database.now(connection)
         due, due_since = _due(connection, now)
-        waiting, waiting_since = connection.execute(
-            sa.select(sa.func.count(), sa.func.min(outbox.c.accepted_at)).where(outbox.c.reason.is_(None))
-        ).one()
         return Figures(
             deliveries_due=due,
             deliveries_due_oldest_s=_age_s(due_since, now),
-            outbox_depth=waiting,
-            outbox_oldest_s=_age_s(waiting_since, now),
+            outbox_depth=outbox.depth(connection),
+            outbox_oldest_s=_age_s(outbox.oldest_accepted_at(connection), now),
+            outbox_dead=outbox.dead(connection),
             callbacks=_callbacks(connection),
             tokens=_tokens(connection, now),
         )

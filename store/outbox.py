@@ -45,13 +45,24 @@ _take = Prepared(
     .values(leased_until=sa.bindparam("until"))
     .returning(outbox.c.id, outbox.c.body, outbox.c.accepted_at)
 )
+_last_id = Prepared(sa.text("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'"))
 _forget_one = Prepared(sa.delete(outbox).where(outbox.c.id == sa.bindparam("row_id")))
-_forget_all = Prepared(sa.delete(outbox).where(outbox.c.id == sa.func.any(sa.cast(sa.bindparam("row_ids", type_=sa.Text), ARRAY(sa.BigInteger)))))
+_forget_all = Prepared(
+    sa.delete(outbox).where(outbox.c.id == sa.func.any(sa.cast(sa.bindparam("row_ids", type_=sa.Text), ARRAY(sa.BigInteger))))
+)
 
 
 def add(connection: Connection, rows: Sequence[bulk.Row]) -> None:
     """Rows of `body` and `accepted_at`, in this order."""
     bulk.insert(connection, outbox, rows)
+
+
+def add_leased(connection: Connection, rows: Sequence[bulk.Row], now: UnixMs) -> list[int]:
+    """The same, taken already by who adds them; their ids. For SQLite, whose one writer can count up by itself."""
+    last = _last_id.run(connection, {}).scalar() or 0
+    ids = list(range(last + 1, last + 1 + len(rows)))
+    bulk.insert(connection, outbox, [{"id": one, "leased_until": now + LEASE_MS, **row} for one, row in zip(ids, rows, strict=True)])
+    return ids
 
 
 def take(connection: Connection, limit: int, now: UnixMs) -> list[OutboxRow]:
@@ -78,6 +89,17 @@ def bury(connection: Connection, row_id: int, reason: str) -> None:
 def depth(connection: Connection) -> int:
     """How many rows wait, leased ones included. Counts them: for a look now and then."""
     return connection.scalar(sa.select(sa.func.count()).where(_waits)) or 0
+
+
+def dead(connection: Connection) -> int:
+    """How many rows are dead letters."""
+    return connection.scalar(sa.select(sa.func.count()).where(outbox.c.reason.is_not(None))) or 0
+
+
+def oldest_accepted_at(connection: Connection) -> UnixMs | None:
+    """Of the oldest row that waits; None when none does."""
+    found = connection.scalar(sa.select(outbox.c.accepted_at).where(_waits).order_by(outbox.c.id).limit(1))
+    return None if found is None else UnixMs(found)
 
 
 def depth_at_most(connection: Connection, enough: int) -> int:

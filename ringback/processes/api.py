@@ -14,7 +14,7 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 
 from ringback.metrics import MULTIPROCESS_FOLDER
-from ringback.processes.web import PortTaken
+from ringback.processes.web import CannotListen
 from ringback.setting_values import Address
 from ringback.settings import Settings
 
@@ -27,7 +27,7 @@ _STOP_MARGIN_S = 5
 
 
 def api(settings: Settings, workers: int) -> None:
-    """Until a signal. A worker that dies is replaced. Raises PortTaken."""
+    """Until a signal. A worker that dies is replaced. Raises CannotListen."""
     _require_free(settings.listen)
     with tempfile.TemporaryDirectory(prefix="ringback-metrics-") as folder:
         os.environ[MULTIPROCESS_FOLDER] = folder  # before the workers are forked: they count into files there
@@ -55,6 +55,7 @@ def worker_application(settings: Settings) -> Callable[..., Any]:
 
     parts = gather(settings)
     publisher = parts.publisher()
+    parts.gatherer.add(lambda: {"broker_connected": float(publisher.connected())})
     # granian's workers are multiprocessing's children, which leave without `atexit`. The higher priority goes first.
     Finalize(None, publisher.close, exitpriority=20)
     Finalize(None, parts.close, exitpriority=10)
@@ -69,7 +70,7 @@ def _require_free(address: Address) -> None:
         try:
             probe.bind((address.host, address.port))
         except OSError as error:
-            raise PortTaken(address, "RINGBACK_LISTEN") from error
+            raise CannotListen(address, "RINGBACK_LISTEN", error) from error
 
 
 def _die_with_parent() -> None:

@@ -14,7 +14,7 @@ _HEALTH_THREADS = 2
 
 
 def dispatch(settings: Settings) -> None:
-    """Until a signal. Raises PortTaken when the metrics' address is not free."""
+    """Until a signal. Raises CannotListen when the metrics' address is not free."""
     parts = gather(settings)
     try:
         uvloop.run(_dispatch(parts))
@@ -29,7 +29,7 @@ async def _dispatch(parts: Parts) -> None:
     web = WebServer(health, parts.settings.metrics_listen, "RINGBACK_METRICS_LISTEN", threads=_HEALTH_THREADS)
     doorbell = parts.doorbell()
     doorbell.start()
-    parts.gatherer.add(lambda: {"in_flight": dispatching.in_flight})
+    parts.gatherer.add(lambda: {"in_flight": dispatching.in_flight, "broker_connected": float(dispatching.connected)})
     dispatching.start()
     web.start()
     try:

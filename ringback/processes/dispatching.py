@@ -1,6 +1,7 @@
 """The dispatching half of a process: from its sources to settled deliveries, until it is told to stop."""
 
 import asyncio
+import resource
 import signal
 
 import ringback
@@ -8,6 +9,7 @@ from consumers.worker import Worker
 from dispatcher.backoff import RetrySchedule
 from dispatcher.dispatch import Dispatcher
 from dispatcher.sender import Sender
+from exchange.port import Claimer
 from ringback.parts import Parts
 
 DRAIN_MARGIN_S = 1.0
@@ -18,6 +20,7 @@ class Dispatching:
     """Build it on a running event loop."""
 
     def __init__(self, parts: Parts):
+        allow_many_connections()
         settings = parts.settings
         timeout_s = settings.timeout.total_seconds()
         self._parts = parts
@@ -47,6 +50,10 @@ class Dispatching:
         """Whether messages can come from everywhere they may wait."""
         return all(source.connected() for source in self._sources)
 
+    @property
+    def claimer(self) -> Claimer:
+        return self._worker.claimer
+
     def start(self) -> None:
         self._worker.start(self._dispatcher)
 
@@ -60,6 +67,12 @@ class Dispatching:
         self._sender.close()
         if self._worker.failed.done():
             self._worker.failed.result()
+
+
+def allow_many_connections() -> None:
+    """Every attempt in flight is a descriptor: a service manager's usual soft limit of 1,024 is soon reached."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def stop_on_signals() -> asyncio.Event:

@@ -11,13 +11,13 @@ from ringback.processes import lock
 from ringback.processes.dispatching import Dispatching, stop_on_signals
 from ringback.processes.web import WebServer
 from ringback.settings import Settings
+from store.database import Database
 from store.due import void_leases
 from store.migrate import upgrade
-from store.database import Database
 
 
 def serve(settings: Settings, announce: Callable[[Parts], None]) -> None:
-    """Until a signal. `announce` is called once requests are answered. Raises Taken and PortTaken before anything is changed."""
+    """Until a signal. `announce` is called once requests are answered. Raises Taken and CannotListen before anything is changed."""
     if settings.sqlite_path is None:
         _run(settings, announce)
         return
@@ -41,9 +41,9 @@ def _run(settings: Settings, announce: Callable[[Parts], None]) -> None:
 async def _serve(parts: Parts, announce: Callable[[Parts], None]) -> None:
     loop = asyncio.get_running_loop()
     stop = stop_on_signals()
-    publisher = parts.publisher()
-    web = WebServer(create_app(parts.api_parts(publisher)), parts.settings.listen)
     dispatching = Dispatching(parts)
+    publisher = parts.publisher(dispatching.claimer if parts.settings.embedded else None)
+    web = WebServer(create_app(parts.api_parts(publisher)), parts.settings.listen)
     parts.gatherer.add(lambda: {"in_flight": dispatching.in_flight})
     dispatching.start()
     web.start()

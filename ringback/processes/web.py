@@ -1,5 +1,6 @@
 """The API's server inside one embedded process: cheroot's threads beside the event loop."""
 
+import errno
 import threading
 
 from cheroot.wsgi import Server
@@ -15,11 +16,13 @@ _KEPT_CONNECTIONS = 1000  # cheroot keeps 10 by default: more clients would reco
 _STOP_LIMIT_S = 5
 
 
-class PortTaken(RingbackError):
-    """Somebody else listens there."""
+class CannotListen(RingbackError):
+    """Somebody else listens there, or nobody may."""
 
-    def __init__(self, address: Address, setting: str):
-        super().__init__(f"{address} is taken: stop what listens there, or set {setting} to another host:port")
+    def __init__(self, address: Address, setting: str, error: OSError):
+        taken = error.errno == errno.EADDRINUSE
+        why = "is taken: stop what listens there," if taken else f"cannot be listened on ({error.strerror or error}):"
+        super().__init__(f"{address} {why} {'or ' if taken else ''}set {setting} to another host:port")
 
 
 class WebServer:
@@ -33,7 +36,7 @@ class WebServer:
         try:
             self._server.prepare()
         except OSError as error:
-            raise PortTaken(address, setting) from error
+            raise CannotListen(address, setting, error) from error
         self._thread = threading.Thread(target=self._server.serve, name="web", daemon=True)
 
     def start(self) -> None:

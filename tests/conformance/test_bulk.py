@@ -17,7 +17,9 @@ _TABLE = sa.Table(
     sa.Column("yes", sa.Boolean),
     sa.Column("payload", sa.LargeBinary),
 )
-_words = st.one_of(st.none(), st.sampled_from(["NULL", "", '"', "\\", "{}", ",", "a\nb"]), st.text(st.characters(exclude_characters="\0", codec="utf-8")))
+_words = st.one_of(
+    st.none(), st.sampled_from(["NULL", "", '"', "\\", "{}", ",", "a\nb"]), st.text(st.characters(exclude_characters="\0", codec="utf-8"))
+)
 _row = st.fixed_dictionaries(
     {"words": _words, "number": st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)), "yes": st.booleans(), "payload": st.binary()}
 )

@@ -113,21 +113,6 @@ async def test_a_paused_source_holds_nothing_and_takes_up_again(pipe: RabbitPipe
     await source.close()
 
 
-async def test_a_draining_source_takes_no_more_but_acknowledges(pipe: RabbitPipe) -> None:
-    """A stop finishes what it has, and leaves the rest to others (rule 14)."""
-    await publish(pipe, "evt_1")
-    source = pipe.source()
-    held = await take(pipe, source, 1)
-
-    source.stop_taking()
-    await publish(pipe, "evt_2")
-    await eventually("the second stays in the queue", lambda: unread(pipe.rabbit) == 1)
-    await settle(pipe, source, held)
-    await source.close()
-
-    assert unread(pipe.rabbit) == 1
-
-
 async def test_a_burial_is_tried_until_it_is_confirmed(pipe: RabbitPipe) -> None:
     """The original is acknowledged only then: what is no event must not vanish either (rule 8)."""
     await publish(pipe, "evt_bad")

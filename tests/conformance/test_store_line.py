@@ -3,7 +3,6 @@
 import sqlalchemy as sa
 
 from schemas.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger, leased
-from schemas.ids import AttemptId, CallbackId
 from schemas.times import UnixMs
 from store import claims, due, settling
 from store.database import Database
@@ -250,5 +249,9 @@ def test_voided_leases_are_due_at_once(database: Database) -> None:
 
 def failed(delivery: Delivery, due_in_s: float) -> Settlement:
     return Settlement(
-        delivery, DeliveryState.PENDING, due_in_s=due_in_s, failures=delivery.failures + 1, attempt=an_attempt(Outcome.HTTP_5XX, 500, error="HTTP 500")
+        delivery,
+        DeliveryState.PENDING,
+        due_in_s=due_in_s,
+        failures=delivery.failures + 1,
+        attempt=an_attempt(Outcome.HTTP_5XX, 500, error="HTTP 500"),
     )

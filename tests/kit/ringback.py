@@ -76,7 +76,7 @@ class Ringback:
 
     def start(self, name: str) -> None:
         """`serve`, `api`, or `dispatch-…`; returns when it is ready."""
-        command = name.split("-")[0]
+        command = name.partition("-")[0]
         port = self.ports[name] = free_port() if command == "dispatch" else self.port
         env = self.env | ({"RINGBACK_METRICS_LISTEN": f"127.0.0.1:{port}"} if command == "dispatch" else {})
         with (self.dir / f"{name}.log").open("ab") as out:
