@@ -123,7 +123,7 @@ class Application(Described):
         environ = request.environ
         if isinstance(problem, InternalError):
             trace = "".join(traceback.format_exception(error))
-            self._parts.observer.note("request_failed", request_id=environ[REQUEST_ID], error=repr(error), trace=trace)
+            self._parts.observer.note("request failed", request_id=environ[REQUEST_ID], error=repr(error), trace=trace)
         if request.method == HTTPMethod.POST and environ.get(ROUTE) in _PUBLISHING:
             self._parts.observer.event_rejected(problem.slug)
         return problem_response(problem)

@@ -77,7 +77,7 @@ def rotate_signing_secret(parts: ApiParts, path: IdPath, body: RotateSigningSecr
 def show_signing_secret(parts: ApiParts, caller: Token, path: IdPath) -> Response:
     """Show the signing secret again. That is recorded."""
     secret = parts.tokens.signing_secret(TokenId(path.id))
-    parts.observer.note("signing_secret_shown", token=path.id, by=caller.id)
+    parts.observer.note("signing secret shown", token=path.id, by=caller.id)
     return json_response(SigningSecretAnswer(secret))
 
 

@@ -119,11 +119,11 @@ class Directory:
                 self._poll()
         except Exception as error:  # noqa: BLE001 - whatever it is: a thread that ended here would stop every attempt until a restart
             if not self._away:
-                self._observer.note("directory_away", reason=str(error))
+                self._observer.note("directory waits for the store", reason=str(error))
             self._away = True
         else:
             if self._away:
-                self._observer.note("directory_back")
+                self._observer.note("directory goes on: the store is back")
             self._away = False
 
     def _poll(self) -> None:

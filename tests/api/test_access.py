@@ -135,7 +135,7 @@ def test_a_mistake_of_ours_is_a_problem_and_is_noted(house: House) -> None:
     assert (answer.status_code, answer.content_type) == (500, "application/problem+json")
     assert "House" not in answer.text
     ((what, fields),) = house.observer.notes
-    assert (what, fields["request_id"]) == ("request_failed", "find-me")
+    assert (what, fields["request_id"]) == ("request failed", "find-me")
     assert "AttributeError" in str(fields["trace"])
 
 

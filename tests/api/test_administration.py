@@ -171,7 +171,7 @@ def test_a_signing_secret_is_rotated_and_can_be_shown_again(admin: Caller, house
     assert rotated["signing_secret"] != token["signing_secret"]
     assert admin.call("GET", path + "/signing-secret").json == rotated
     what, fields = house.observer.notes[0]
-    assert (what, fields["token"]) == ("signing_secret_shown", token["id"])
+    assert (what, fields["token"]) == ("signing secret shown", token["id"])
     assert str(fields["by"]).startswith("tok_")
 
 

@@ -139,7 +139,7 @@ def test_a_token_that_no_key_opens_stops_the_directory_and_not_its_thread(databa
 
     directory.start()
 
-    assert notes.said == ["directory_away"]
+    assert notes.said == ["directory waits for the store"]
     assert not directory.fresh()
     directory.close()
 
@@ -187,7 +187,7 @@ def test_the_directory_outlives_its_store(postgres: Postgres) -> None:
     assert directory.holder(new_token(), NOW) is None
     directory.close()
     database.close()
-    assert notes.said == ["directory_away", "directory_back"]
+    assert notes.said == ["directory waits for the store", "directory goes on: the store is back"]
 
 
 def version_of(directory: Directory) -> int:
