@@ -4,18 +4,18 @@ Taken only as far as a lane has a free slot for them, each under a lease. Woken 
 """
 
 import asyncio
+import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
 from consumers.hand import Hand
-from consumers.intake import START_WITHIN_S
 from consumers.matching import Directory
+from consumers.store_watch import StoreWatch
 from schemas.deliveries import Delivery
 from schemas.errors import StoreRefused, StoreUnavailable
 from schemas.ids import CallbackId
-from schemas.reports import Observer
 from schemas.times import UnixMs, now_ms
 from schemas.tokens import Callback, Token, TokenState
 from store import due
@@ -24,8 +24,8 @@ from store.database import Database
 POLL_S = 0.25
 """A retry may start this much late. Shorter: more queries of an idle database."""
 
-CATCH_UP_S = 3.0
-"""After the store was away: how long whoever kept outcomes in memory has to write them before lapsed leases are taken."""
+START_WITHIN_S = 5.0
+"""How long after its take an attempt may still start, so that it ends within the lease and leaves time to write its outcome."""
 
 _REQUESTED_LIMIT = 20
 
@@ -40,14 +40,12 @@ class _Work(msgspec.Struct, frozen=True):
 class DueTaker:
     """One loop; `wake` may be called from any thread."""
 
-    def __init__(self, database: Database, directory: Directory, hand: Hand, observer: Observer, lease_s: float):
-        self._database, self._directory, self._hand, self._observer = database, directory, hand, observer
+    def __init__(self, database: Database, directory: Directory, hand: Hand, watch: StoreWatch, lease_s: float):
+        self._database, self._directory, self._hand, self._watch = database, directory, hand, watch
         self._lease_ms = int(lease_s * 1000)
         self._thread = ThreadPoolExecutor(1, "due")
         self._woken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._lapsed_from_s = 0.0
-        self._away = False
         self._stopping = False
         self._stopped = asyncio.Event()
         database.on_ring("due", self.wake)
@@ -64,15 +62,12 @@ class DueTaker:
 
     async def run(self) -> None:
         """Until `stop`."""
-        while not self._stopping:
-            try:
-                more = await self._take_some()
-            except (StoreUnavailable, StoreRefused) as error:
-                more = False
-                self._store_away(error)
-            if not more:
-                await self._nap()
-        self._stopped.set()
+        try:
+            while not self._stopping:
+                if not await self._take_quietly():
+                    await self._nap()
+        finally:
+            self._stopped.set()
 
     async def _nap(self) -> None:
         try:
@@ -83,20 +78,26 @@ class DueTaker:
         finally:
             self._woken.clear()
 
+    async def _take_quietly(self) -> bool:
+        try:
+            return await self._take_some()
+        except (StoreUnavailable, StoreRefused) as error:
+            self._watch.away(error)
+            return False
+
     async def _take_some(self) -> bool:
         """Whether there was something, so that there may be more."""
         if not self._hand.is_roomy:
             return False
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(self._thread, self._find)
+        self._watch.back()
         work = self._sort(found)
         if work.dead:  # before anything is cancelled for good: the newest that the store knows
             await loop.run_in_executor(self._thread, self._directory.refresh)
             work = self._sort(found)
-        taken, cancelled = await loop.run_in_executor(self._thread, self._take, work)
-        self._store_is_back()
-        start_by_s = time.monotonic() + START_WITHIN_S
-        self._hand.pick_up(msgspec.structs.replace(delivery, start_by_s=start_by_s) for delivery in taken)
+        taken, cancelled = await loop.run_in_executor(self._thread, self._take, work, self._watch.has_caught_up)
+        self._hand.pick_up(taken)
         return bool(taken or cancelled)
 
     def _find(self) -> list[CallbackId]:
@@ -114,25 +115,18 @@ class DueTaker:
                 work.limits[callback_id] = free
         return work
 
-    def _take(self, work: _Work) -> tuple[list[Delivery], int]:
+    def _take(self, work: _Work, lapsed: bool) -> tuple[list[Delivery], int]:
+        """In the store's thread: what is in hand now, and how many were cancelled."""
+        start_by_s = time.monotonic() + START_WITHIN_S  # before the store's clock is read: what comes between only makes it earlier
         with self._database.write() as connection:
             now = self._database.now(connection)
             cancelled = sum(due.cancel(connection, callback_id, reason, now) for callback_id, reason in work.dead.items())
             taken = due.take_requested(connection, _REQUESTED_LIMIT, now, self._lease_ms)
-            taken += due.take(connection, work.limits, now, self._lease_ms, lapsed=time.monotonic() >= self._lapsed_from_s)
+            taken += due.take(connection, work.limits, now, self._lease_ms, lapsed=lapsed)
         if any(self._directory.callback(delivery.callback_id) is None for delivery in taken):
-            self._directory.refresh()  # a callback may be tested the moment it is made
-        return taken, cancelled
-
-    def _store_away(self, error: Exception) -> None:
-        if not self._away:
-            self._away = True
-            self._observer.note("retries wait for the store", reason=str(error))
-
-    def _store_is_back(self) -> None:
-        if self._away:
-            self._away = False
-            self._lapsed_from_s = time.monotonic() + CATCH_UP_S
+            with contextlib.suppress(StoreUnavailable):  # a callback may be tested the moment it is made
+                self._directory.refresh()
+        return [msgspec.structs.replace(delivery, start_by_s=start_by_s) for delivery in taken], cancelled
 
 
 def _never(found: tuple[Token, Callback] | None, now: UnixMs) -> str | None:

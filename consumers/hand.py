@@ -102,6 +102,11 @@ class Hand:
         self._young.extendleft(reversed(still_young))
         self.dispatcher.resume()
 
+    @property
+    def holds_messages(self) -> bool:
+        """Whether a message is still pinned by a delivery that is in hand."""
+        return any(holding.parcel for holding in self._held.values())
+
     def give_back_unstarted(self) -> None:
         """For a drain: whoever is free may take what has not started here."""
         for delivery in list(self._held):

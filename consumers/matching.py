@@ -20,6 +20,9 @@ class Directory(Protocol):
 
     def match(self, kind: EventType, channel_id: str) -> Iterable[tuple[Token, Callback]]: ...
     def callback(self, callback_id: CallbackId) -> tuple[Token, Callback] | None: ...
+    def fresh(self) -> bool:
+        """Whether what it knows is recent."""
+
     def refresh(self) -> None:
         """Learn now what has changed in the store. Blocks; raises StoreUnavailable."""
 

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tenacity import Retrying, retry_if_exception_type, sleep_using_event, stop_when_event_set, wait_random_exponential
 
 from consumers.parcel import Parcel
+from consumers.store_watch import StoreWatch
 from exchange.port import Source
 from schemas.deliveries import SETTLED, DeliveryState, Settlement
 from schemas.errors import StoreRefused, StoreUnavailable
@@ -30,8 +31,8 @@ _Receipts = dict[Source, list[object]]
 class Settler:
     """One settlement in flight. `on_settled` is called after each, on the event loop."""
 
-    def __init__(self, database: Database, observer: Observer):
-        self._database, self._observer = database, observer
+    def __init__(self, database: Database, observer: Observer, watch: StoreWatch):
+        self._database, self._observer, self._watch = database, observer, watch
         self._thread = ThreadPoolExecutor(1, "settle")
         self._given_up = threading.Event()
         self._retrying = Retrying(
@@ -59,11 +60,16 @@ class Settler:
         return len(self._waiting) + self._writing
 
     async def run(self) -> None:
-        """Until cancelled, which is safe when `flushed` has returned."""
+        """Until cancelled, which is safe when `flushed` has returned, or given up."""
         while await self._some.wait():
             batch, self._waiting[:BATCH] = self._waiting[:BATCH], []
             self._writing = len(batch)
-            await self._settle(batch)
+            try:
+                await self._settle(batch)
+            except StoreUnavailable:
+                if self._given_up.is_set():
+                    return
+                raise
             self._writing = 0
             if not self._waiting:
                 self._some.clear()
@@ -85,9 +91,9 @@ class Settler:
         try:
             await loop.run_in_executor(self._thread, self._write, settlements, finished)
         except StoreUnavailable as error:
-            self._observer.note("settling waits for the store", reason=str(error))
+            self._watch.away(error)
             await loop.run_in_executor(self._thread, self._retrying, self._write, settlements, finished)
-            self._observer.note("settling goes on: the store is back")
+            self._watch.back()
         for source, receipts in finished.items():
             source.acknowledge(receipts)
         self._report(settlements)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,12 +12,18 @@ from consumers.hand import TICK_S, Dispatching, Hand
 from consumers.intake import Intake
 from consumers.matching import Directory
 from consumers.settling import Settler
+from consumers.store_watch import StoreWatch
 from exchange.port import Claimer, Source
 from schemas.reports import Observer
 from store.database import Database
 
 LEASE_MARGIN_S = 10.0
 """A lease outlives the longest attempt by this: five seconds in which it may start, five for its outcome to be written."""
+
+HOLD_MESSAGES_S = 60.0
+"""How long messages are held while the store is away, before they go back to the broker (rule 10)."""
+
+_LOOK_EVERY_S = 0.02
 
 
 class Worker:
@@ -26,11 +32,12 @@ class Worker:
     def __init__(self, database: Database, directory: Directory, sources: Sequence[Source], observer: Observer, timeout_s: float):
         lease_s = timeout_s + LEASE_MARGIN_S
         self._sources = sources
-        self._settler = Settler(database, observer)
+        self._watch_store = StoreWatch(observer)
+        self._settler = Settler(database, observer, self._watch_store)
         self.hand = Hand(self._settler, observer, lease_s)
-        claims = ThreadPoolExecutor(1, "claim")  # one claim in flight, whichever source it is from
-        self._intakes = [Intake(source, database, directory, self.hand, observer, claims) for source in sources]
-        self._due = DueTaker(database, directory, self.hand, observer, lease_s)
+        thread = ThreadPoolExecutor(1, "claim")  # one claim in flight, whichever source it is from
+        self._intakes = [Intake(source, database, directory, self.hand, observer, self._watch_store, thread) for source in sources]
+        self._due = DueTaker(database, directory, self.hand, self._watch_store, lease_s)
         self._tasks: list[asyncio.Task[Any]] = []
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -48,23 +55,33 @@ class Worker:
         self._watch("due", self._due.run())
 
     async def drain(self, limit_s: float) -> None:
-        """Take no more, let what is in flight end within the limit, release the rest, acknowledge, let go (rule 14)."""
+        """Take no more, let what is in flight end within the limit, release the rest, acknowledge, let go (rule 14).
+
+        Messages are given up, and those that only arrived given back, long before the slowest attempt ends: patience makes
+        rows of the deliveries in flight.
+        """
         end_s = time.monotonic() + limit_s
         self.hand.dispatcher.stop_starting()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
                 await asyncio.gather(self._due.stop(), *(intake.stop() for intake in self._intakes))
-        self.hand.give_back_unstarted()
-        while self.hand.dispatcher.in_flight and time.monotonic() < end_s:  # noqa: ASYNC110 - once in a process's life
-            await asyncio.sleep(0.02)
-        with contextlib.suppress(TimeoutError):  # the store is away: leases and unacknowledged messages speak for what is unwritten
+                self.hand.give_back_unstarted()
+                await _until(lambda: not self.hand.holds_messages)
+                await self._settler.flushed()
+        await asyncio.gather(*(source.close() for source in self._sources))
+        with contextlib.suppress(TimeoutError):  # of what is still in flight or unwritten then, leases and messages speak
             async with asyncio.timeout(max(1.0, end_s - time.monotonic())):
+                await _until(lambda: not self.hand.dispatcher.in_flight)
                 await self._settler.flushed()
         self._settler.give_up()
-        await asyncio.gather(*(source.close() for source in self._sources))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def fail(self, error: BaseException) -> None:
+        """A mistake of ours came to light: better to end, and be started again, than to go on without a part."""
+        if not self.failed.done():
+            self.failed.set_exception(error)
 
     def _watch(self, name: str, loop: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(loop, name=name)
@@ -72,10 +89,20 @@ class Worker:
         self._tasks.append(task)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) and not self.failed.done():
-            self.failed.set_exception(error)
+        if not task.cancelled() and (error := task.exception()):
+            self.fail(error)
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
             self.hand.tick()
+            for source in self._sources:
+                if self._watch_store.away_for_s > HOLD_MESSAGES_S:
+                    source.pause()
+                elif not self._watch_store.away_for_s:
+                    source.resume()
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - a few looks, once in a process's life
+        await asyncio.sleep(_LOOK_EVERY_S)

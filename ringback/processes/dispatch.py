@@ -27,14 +27,13 @@ async def _dispatch(parts: Parts) -> None:
     dispatching = Dispatching(parts)
     health = Health(lambda: parts.missing(dispatching.connected), parts.metrics.render)
     web = WebServer(health, parts.settings.metrics_listen, "RINGBACK_METRICS_LISTEN", threads=_HEALTH_THREADS)
-    doorbell = parts.doorbell()
-    doorbell.start()
     parts.gatherer.add(lambda: {"in_flight": dispatching.in_flight, "broker_connected": float(dispatching.connected)})
     dispatching.start()
     web.start()
     try:
         await dispatching.watch(stop)
     finally:
-        await dispatching.drain()
-        doorbell.close()
-        await asyncio.get_running_loop().run_in_executor(None, web.stop)
+        try:
+            await dispatching.drain()
+        finally:
+            await asyncio.to_thread(web.stop)

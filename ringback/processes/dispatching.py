@@ -3,6 +3,8 @@
 import asyncio
 import resource
 import signal
+import traceback
+from typing import Any
 
 import ringback
 from consumers.worker import Worker
@@ -24,6 +26,8 @@ class Dispatching:
         settings = parts.settings
         timeout_s = settings.timeout.total_seconds()
         self._parts = parts
+        self._limit_s = settings.drain_timeout.total_seconds() - DRAIN_MARGIN_S
+        self._doorbell = parts.doorbell()
         self._sender = Sender(
             asyncio.get_running_loop(),
             parts.policy,
@@ -55,18 +59,27 @@ class Dispatching:
         return self._worker.claimer
 
     def start(self) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: self._mistake(context))
+        self._doorbell.start()
         self._worker.start(self._dispatcher)
 
     async def watch(self, stop: asyncio.Event) -> None:
-        """Until `stop`; raises what one of the loops died of, which is a mistake of ours."""
+        """Until `stop`, or until a part dies of a mistake of ours; `drain` raises that."""
         self._worker.failed.add_done_callback(lambda _: stop.set())
         await stop.wait()
+        self._parts.observer.note("stopping: finishing what is in flight", limit_s=self._limit_s)
 
     async def drain(self) -> None:
-        await self._worker.drain(self._parts.settings.drain_timeout.total_seconds() - DRAIN_MARGIN_S)
+        await self._worker.drain(self._limit_s)
         self._sender.close()
+        await asyncio.to_thread(self._doorbell.close)
         if self._worker.failed.done():
             self._worker.failed.result()
+
+    def _mistake(self, context: dict[str, Any]) -> None:
+        error = context.get("exception") or RuntimeError(context["message"])
+        self._parts.observer.note("a mistake of ours", error=repr(error), trace="".join(traceback.format_exception(error)))
+        self._worker.fail(error)
 
 
 def allow_many_connections() -> None:

@@ -1,6 +1,7 @@
 """Everything in one process: the event loop with the dispatching half in the main thread, the API's threads beside it."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import uvloop
@@ -39,18 +40,18 @@ def _run(settings: Settings, announce: Callable[[Parts], None]) -> None:
 
 
 async def _serve(parts: Parts, announce: Callable[[Parts], None]) -> None:
-    loop = asyncio.get_running_loop()
     stop = stop_on_signals()
-    dispatching = Dispatching(parts)
-    publisher = parts.publisher(dispatching.claimer if parts.settings.embedded else None)
-    web = WebServer(create_app(parts.api_parts(publisher)), parts.settings.listen)
-    parts.gatherer.add(lambda: {"in_flight": dispatching.in_flight})
-    dispatching.start()
-    web.start()
-    await loop.run_in_executor(None, announce, parts)
-    try:
+    async with contextlib.AsyncExitStack() as closing:  # last in, first out: requests, then what they handed in, then deliveries
+        dispatching = Dispatching(parts)
+        publisher = parts.publisher(dispatching.claimer if parts.settings.embedded else None)
+        web = WebServer(create_app(parts.api_parts(publisher)), parts.settings.listen)
+        parts.gatherer.add(lambda: {"in_flight": dispatching.in_flight})
+        if parts.settings.broker_url:
+            parts.gatherer.add(lambda: {"broker_connected": float(publisher.connected())})
+        dispatching.start()
+        closing.push_async_callback(dispatching.drain)
+        closing.push_async_callback(asyncio.to_thread, publisher.close)
+        web.start()
+        closing.push_async_callback(asyncio.to_thread, web.stop)
+        await asyncio.to_thread(announce, parts)
         await dispatching.watch(stop)
-    finally:
-        await loop.run_in_executor(None, web.stop)
-        await loop.run_in_executor(None, publisher.close)
-        await dispatching.drain()

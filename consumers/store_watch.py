@@ -1,0 +1,41 @@
+"""Whether the store answers, as this process's loops find out: one place that all of them tell, and that says it once."""
+
+import time
+from collections.abc import Callable
+
+from schemas.reports import Observer
+
+CATCH_UP_S = 3.0
+"""After the store was away: how long whoever kept outcomes in memory has to write them before lapsed leases are taken."""
+
+
+class StoreWatch:
+    """On the event loop's thread only."""
+
+    def __init__(self, observer: Observer, clock: Callable[[], float] = time.monotonic):
+        self._observer, self._clock = observer, clock
+        self._away_since_s: float | None = None
+        self._back_since_s = float("-inf")
+
+    def away(self, error: Exception) -> None:
+        """A call failed."""
+        if self._away_since_s is None:
+            self._away_since_s = self._clock()
+            self._observer.note("waiting for the store", reason=str(error))
+
+    def back(self) -> None:
+        """A call succeeded."""
+        if self._away_since_s is not None:
+            self._observer.note("the store is back", away_s=round(self.away_for_s, 1))
+            self._away_since_s = None
+            self._back_since_s = self._clock()
+
+    @property
+    def away_for_s(self) -> float:
+        """0 while it answers."""
+        return 0.0 if self._away_since_s is None else self._clock() - self._away_since_s
+
+    @property
+    def has_caught_up(self) -> bool:
+        """Whether what was kept in memory meanwhile may be taken to be written (rule 10)."""
+        return self._away_since_s is None and self._clock() - self._back_since_s >= CATCH_UP_S
