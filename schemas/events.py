@@ -18,6 +18,10 @@ from schemas.times import UnixMs, from_rfc3339, to_rfc3339
 MAX_EVENT_BYTES = 256 * 1024
 """Larger ones are refused (413, or a dead letter): a dispatcher holds thousands of events in memory at once."""
 
+_ADDED_BYTES = 256
+"""Allowed beyond the limit to what comes off the exchange. More than `Event.message` adds to what was posted (an id of at most 64
+characters with its name, four to a timestamp): what was answered 202 must not become a dead letter for its size."""
+
 MAX_BATCH = 1000
 
 SCHEMA_VERSION = "1"
@@ -75,7 +79,7 @@ _PATH = re.compile(r" - at `\$(.*)`$")
 def parse_event(body: bytes, *, message_id: str | None = None, id_required: bool = False) -> Event:
     """Read and check one event as section 3 of the contract has it.
 
-    `message_id` stands in for an absent `id` (AMQP); with neither, an id is made, or refused when `id_required`.
+    `message_id` stands in for an absent `id` (AMQP); with neither, an id is made, or refused when `id_required`: off the exchange.
     Raises InvalidEvent.
     """
     _require_utf8(body)
@@ -104,7 +108,7 @@ def parse_batch(body: bytes) -> list[Event]:
 
 
 def _parse(body: bytes, at: str, message_id: str | None, id_required: bool) -> Event:
-    if len(body) > MAX_EVENT_BYTES:
+    if len(body) > MAX_EVENT_BYTES + (_ADDED_BYTES if id_required else 0):
         raise InvalidEvent([Fault(f"an event is at most {MAX_EVENT_BYTES} bytes, this one is {len(body)}", at)])
     try:
         envelope = _decode_envelope(body)
@@ -134,9 +138,8 @@ def _timestamp(given: str | None, at: str) -> UnixMs | None:
     try:
         return from_rfc3339(given)
     except ValueError:
-        raise InvalidEvent(
-            [Fault("a timestamp is an RFC 3339 time with an offset, such as 2026-11-22T10:00:00.000Z", at + "/timestamp")]
-        ) from None
+        told = "a timestamp is an RFC 3339 time with an offset, such as 2026-11-22T10:00:00.000Z, in the years 1000 to 9999 (UTC)"
+        raise InvalidEvent([Fault(told, at + "/timestamp")]) from None
 
 
 def _facts(kind: EventType, data: bytes, at: str) -> Facts:

@@ -15,25 +15,32 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MILLISECOND = dt.timedelta(milliseconds=1)
 
+EARLIEST = UnixMs((dt.datetime(1000, 1, 1, tzinfo=dt.UTC) - _EPOCH) // _MILLISECOND)
+LATEST = UnixMs((dt.datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=dt.UTC) - _EPOCH) // _MILLISECOND)
+"""RFC 3339 spells years with four digits: nothing outside of these can be written so that it is read again."""
+
 
 def now_ms() -> UnixMs:
     return UnixMs(time.time_ns() // 1_000_000)
 
 
 def to_rfc3339(at: UnixMs) -> str:
-    """`2026-11-22T10:00:00.000Z`."""
+    """`2026-11-22T10:00:00.000Z`. From EARLIEST to LATEST."""
     seconds, ms = divmod(at, 1000)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{ms:03d}Z"
 
 
 def from_rfc3339(text: str) -> UnixMs:
-    """Raises ValueError when `text` is no RFC 3339 time with an offset."""
+    """Raises ValueError when `text` is no RFC 3339 time with an offset, or outside of the years 1000 to 9999 in UTC."""
     if len(text) < 20 or text[10] not in "Tt ":
         raise ValueError("not an RFC 3339 time such as 2026-11-22T10:00:00.000Z")
     moment = dt.datetime.fromisoformat(text.upper())
     if moment.tzinfo is None:
         raise ValueError("a time needs an offset, such as Z or +01:00")
-    return UnixMs((moment - _EPOCH) // _MILLISECOND)
+    at = UnixMs((moment - _EPOCH) // _MILLISECOND)
+    if not EARLIEST <= at <= LATEST:
+        raise ValueError("a time lies in the years 1000 to 9999 (UTC)")
+    return at
 
 
 def parse_duration(text: str) -> dt.timedelta:

@@ -159,6 +159,33 @@ def test_the_size_is_limited() -> None:
     assert [fault.pointer for fault in refused.value.faults] == ["/events/1"]
 
 
+@pytest.mark.parametrize("timestamp", [None, "2026-11-22T10:00:00Z"])
+def test_the_largest_event_that_is_taken_is_one_on_the_exchange_too(timestamp: str | None) -> None:
+    """It travels with an id and its time in full: what was answered 202 must not end as a dead letter."""
+    bare = b'{"type":"message.received","timestamp":%s,"data":{"x":"",%s}' % (spelled(timestamp), spelled(received()["data"])[1:])
+    posted = bare.replace(b'"x":""', b'"x":"%s"' % (b"y" * (MAX_EVENT_BYTES - len(bare))))
+
+    accepted = parse_event(posted)
+
+    assert len(posted) == MAX_EVENT_BYTES
+    assert parse_event(accepted.message(), id_required=True) == accepted
+    assert refusal(posted + b" ")
+
+
+def test_a_backend_on_the_exchange_has_the_same_limit_give_or_take_an_id() -> None:
+    """Whatever else is allowed there would have to be held in memory."""
+    event = spelled(received(id="evt_1", data=received()["data"] | {"x": "y" * (MAX_EVENT_BYTES + 256)}))
+
+    with pytest.raises(InvalidEvent, match="at most 262144 bytes"):
+        parse_event(event, id_required=True)
+
+
+@pytest.mark.parametrize("timestamp", ["0999-12-31T23:59:59Z", "9999-12-31T23:59:59-01:00"])
+def test_a_timestamp_that_could_not_be_written_again_is_pointed_at(timestamp: str) -> None:
+    """Accepted, it would be a dead letter: no reader takes a year of three or five digits."""
+    assert pointers(spelled(received(timestamp=timestamp))) == ["/timestamp"]
+
+
 @pytest.mark.parametrize("count", [0, MAX_BATCH + 1])
 def test_a_batch_has_its_limits(count: int) -> None:
     """One to a thousand."""

@@ -11,9 +11,9 @@ from schemas.times import UnixMs, format_duration, from_rfc3339, parse_duration,
 DURATIONS = st.integers(0, 10**9).map(lambda ms: dt.timedelta(milliseconds=ms))
 
 
-@given(st.integers(0, 253_402_300_799_999))
+@given(st.integers(-30_610_224_000_000, 253_402_300_799_999))
 def test_a_time_is_read_back_to_the_millisecond(at: int) -> None:
-    """Until the end of the year 9999."""
+    """From the year 1000 to the end of 9999."""
     assert from_rfc3339(to_rfc3339(UnixMs(at))) == at
 
 
@@ -36,6 +36,15 @@ def test_the_spellings_of_rfc3339_are_one_time(text: str) -> None:
 def test_what_is_no_time_is_refused(text: str) -> None:
     """Without an offset it is no point in time."""
     with pytest.raises(ValueError, match=r".+"):
+        from_rfc3339(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["0999-12-31T23:59:59.999Z", "0001-01-01T00:00:00+01:00", "1000-01-01T00:30:00+01:00", "9999-12-31T23:30:00-01:00"]
+)
+def test_a_time_that_could_not_be_written_again_is_refused(text: str) -> None:
+    """What is accepted is spelled anew, in UTC: with three or five digits of a year nobody could read it."""
+    with pytest.raises(ValueError, match="years 1000 to 9999"):
         from_rfc3339(text)
 
 
