@@ -6,11 +6,11 @@ Lives on the link's event loop. Used by `rabbit_publisher` from a thread of its 
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from exchange.rabbit_connection import Channel, MethodFrame, Properties
+from exchange.rabbit_connection import Channel, MethodFrame, Properties, text_of
 from exchange.rabbit_link import Link
 from schemas.reports import Observer
 
@@ -62,18 +62,19 @@ class Confirms:
                 async with asyncio.timeout(limit_s):
                     await self._emptied.wait()
 
-    def publish(self, letters: Iterable[Letter]) -> None:
+    def publish(self, letters: Sequence[Letter]) -> None:
         """Send them together, without waiting."""
         channel = self.link.channel
         if channel is None or not self.ready or not channel.is_open:
             for letter in letters:
                 self._settle(letter, "no broker answers")
             return
-        with channel.connection.one_write():
-            for letter in letters:
-                self._tag += 1
-                self._waiting[self._tag] = letter
-                channel.basic_publish(letter.exchange, letter.routing_key, letter.body, _properties(letter), mandatory=True)
+        self._waiting.update(enumerate(letters, self._tag + 1))
+        self._tag += len(letters)
+        try:
+            _send(channel, letters)
+        except Exception as error:  # noqa: BLE001  # whatever it was: from the one that was not sent on, each confirm would be another's
+            self.give_up(f"a message could not be sent: {text_of(error)}")
 
     def give_up(self, reason: str) -> None:
         """Settle all that waits, at once: an ack that comes after a return, in the same breath, must not count."""
@@ -113,6 +114,12 @@ class Confirms:
     def _settle(self, letter: Letter, broken: str | None) -> None:
         self.settled_bytes += letter.weight_bytes
         letter.settle(broken)
+
+
+def _send(channel: Channel, letters: Sequence[Letter]) -> None:
+    with channel.connection.one_write():
+        for letter in letters:
+            channel.basic_publish(letter.exchange, letter.routing_key, letter.body, _properties(letter), mandatory=True)
 
 
 def _properties(letter: Letter) -> Properties:

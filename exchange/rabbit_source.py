@@ -16,7 +16,7 @@ from exchange.rabbit_connection import Channel, Properties
 from exchange.rabbit_link import Link
 from exchange.topology import ACCEPTED_AT_HEADER, DEAD_EXCHANGE, DISPATCH_QUEUE, REASON_HEADER
 from schemas.reports import Observer
-from schemas.times import UnixMs
+from schemas.times import EARLIEST, LATEST, UnixMs
 from store.database import Connection
 
 PREFETCH = 2000
@@ -105,8 +105,9 @@ class RabbitSource:
     def resume(self) -> None:
         if not self._wanted:
             self._wanted = True
-            if self._link.channel is not None:
-                self._consume(self._link.channel)
+            channel = self._link.channel
+            if channel is not None and channel.is_open:  # else the next one consumes as soon as it is opened
+                self._consume(channel)
 
     async def close(self) -> None:
         await asyncio.gather(self._link.close(), self._burials.link.close())
@@ -123,17 +124,8 @@ class RabbitSource:
         self._arrived.clear()
 
     def _on_message(self, _channel: Channel, method: Channel, properties: Properties, body: bytes) -> None:
-        headers = properties.headers or {}
-        accepted_at, deliveries = headers.get(ACCEPTED_AT_HEADER), headers.get("x-delivery-count")
-        self._arrived.append(
-            Message(
-                body,
-                UnixMs(accepted_at) if isinstance(accepted_at, int) else None,
-                properties.message_id,
-                deliveries if isinstance(deliveries, int) else 0,
-                _Receipt(self._link.generation, method.delivery_tag),
-            )
-        )
+        receipt = _Receipt(self._link.generation, method.delivery_tag)
+        self._arrived.append(_message(body, properties, receipt))
         self._some.set()
 
     def _current(self, receipt: object) -> bool:
@@ -147,3 +139,16 @@ class RabbitSource:
         settle = lambda broken: None if done.done() else done.set_result(broken is None)  # noqa: E731
         self._burials.publish([Letter(DEAD_EXCHANGE, "", message.body, message.message_id, headers, settle)])
         return done
+
+
+def _message(body: bytes, properties: Properties, receipt: _Receipt) -> Message:
+    """Whatever a backend put beside the body. What makes no sense there counts as absent: it must not bring a dispatcher down."""
+    headers = properties.headers or {}
+    accepted_at, deliveries = headers.get(ACCEPTED_AT_HEADER), headers.get("x-delivery-count")
+    return Message(
+        body,
+        UnixMs(accepted_at) if isinstance(accepted_at, int) and EARLIEST <= accepted_at <= LATEST else None,
+        properties.message_id if isinstance(properties.message_id, str) else None,  # pika gives bytes when it is not UTF-8
+        deliveries if isinstance(deliveries, int) else 0,
+        receipt,
+    )

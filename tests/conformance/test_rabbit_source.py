@@ -1,6 +1,7 @@
 """What only the broker's side has: generations of channels, pausing, draining, messages of backends themselves, several addresses."""
 
 import asyncio
+import datetime as dt
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
@@ -11,11 +12,11 @@ import pytest
 from exchange import rabbit_admin
 from exchange.rabbit_publisher import RabbitPublisher
 from exchange.rabbit_source import RabbitSource
-from exchange.topology import DEAD_QUEUE, DISPATCH_QUEUE, EVENTS_EXCHANGE
+from exchange.topology import ACCEPTED_AT_HEADER, DEAD_QUEUE, DISPATCH_QUEUE, EVENTS_EXCHANGE
 from schemas.errors import ExchangeUnavailable, UsageError
 from store.database import Connection, Database
 from tests.conftest import lay_tables
-from tests.kit.pipes import Notes, RabbitPipe, connected, outgoing, settle, take
+from tests.kit.pipes import Notes, RabbitPipe, connected, outgoing, take
 from tests.kit.rabbit import Rabbit
 from tests.kit.waiting import eventually, free_port, wait_for
 
@@ -59,6 +60,25 @@ async def test_a_message_that_a_backend_published_itself_is_told_apart(pipe: Rab
     [taken] = await take(pipe, source, 1)
 
     assert (taken.body, taken.accepted_at, taken.message_id) == (b"{}", None, "evt_own")
+    await source.close()
+
+
+@pytest.mark.parametrize("message_id", ["café", b"\xff\xfe"])
+@pytest.mark.parametrize("accepted_at", [None, "yesterday", 2**62, -(2**62), {"a": [1]}, dt.datetime(2026, 1, 1, tzinfo=dt.UTC)])
+async def test_whatever_stands_beside_a_body_is_taken_for_what_it_is_or_for_nothing(
+    pipe: RabbitPipe, message_id: str | bytes, accepted_at: object
+) -> None:
+    """AMQP knows many types, and names need not be UTF-8: one such message must not end every dispatcher."""
+    source = pipe.source()
+    await connected(source)
+
+    headers = {ACCEPTED_AT_HEADER: accepted_at, "x-delivery-count": "many"}
+    properties = pika.BasicProperties(message_id=message_id, headers=headers)
+    on_the_broker(pipe.rabbit, lambda channel: channel.basic_publish(EVENTS_EXCHANGE, "any.thing", b"{}", properties))
+    [taken] = await take(pipe, source, 1)
+
+    expected = message_id if isinstance(message_id, str) else None
+    assert (taken.message_id, taken.accepted_at, taken.deliveries) == (expected, None, 0)
     await source.close()
 
 
@@ -111,6 +131,26 @@ async def test_a_paused_source_holds_nothing_and_takes_up_again(pipe: RabbitPipe
     assert len(await take(pipe, source, 2)) == 2
     assert source.connected()
     await source.close()
+
+
+class ClosingChannel:
+    """pika's, once the broker has ended it: it is there until its loop says so."""
+
+    is_open = False
+
+    def basic_consume(self, *_: object) -> None:
+        raise pika.exceptions.ChannelWrongStateError("closed")
+
+
+async def test_taking_up_again_leaves_a_closed_channel_alone() -> None:
+    """The store and the broker may come back at the same moment; the next channel consumes by itself."""
+    source = RabbitSource("amqp://guest:guest@127.0.0.1/", Notes())
+    source.pause()
+    source._link.channel = ClosingChannel()
+
+    source.resume()
+
+    assert source._wanted
 
 
 async def test_a_burial_is_tried_until_it_is_confirmed(pipe: RabbitPipe) -> None:

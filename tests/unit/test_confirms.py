@@ -1,0 +1,71 @@
+"""Publishing with confirms, where pika itself fails: nobody may be told that a message is durable when it was never sent."""
+
+import contextlib
+from types import SimpleNamespace
+
+import pytest
+
+from exchange.rabbit_confirms import Confirms, Letter
+from tests.kit.pipes import Notes
+
+
+class Wire:
+    """A channel, and its connection, that take so many messages and fail at the next."""
+
+    is_open = True
+
+    def __init__(self, room: int):
+        self.room = room
+        self.sent: list[bytes] = []
+        self.connection = self
+
+    def one_write(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def basic_publish(self, _exchange: str, _routing_key: str, body: bytes, *_: object, **__: object) -> None:
+        if len(self.sent) == self.room:
+            raise OverflowError("it does not fit")
+        self.sent.append(body)
+
+
+class Told:
+    """What each letter's sender heard: `None` for durable, else the reason why not."""
+
+    def __init__(self) -> None:
+        self.by_letter: dict[str, str | None] = {}
+
+    def letter(self, name: str) -> Letter:
+        return Letter("", "", name.encode(), name, {}, lambda broken: self.by_letter.update({name: broken}))
+
+
+@pytest.fixture
+def confirms() -> Confirms:
+    """On a connection that takes one message."""
+    made = Confirms("amqp://guest:guest@127.0.0.1/", "publisher", Notes())
+    made.link.channel, made.ready = Wire(1), True
+    return made
+
+
+def ack(confirms: Confirms, tag: int) -> None:
+    confirms._answered(SimpleNamespace(method=SimpleNamespace(NAME="Basic.Ack", delivery_tag=tag, multiple=False)))
+
+
+def test_a_message_that_cannot_be_sent_ends_the_connection_for_all_that_wait(confirms: Confirms) -> None:
+    """Its tag is counted and the broker's is not: from there on every confirm would be taken for another message's."""
+    told = Told()
+
+    confirms.publish([told.letter("sent"), told.letter("fails"), told.letter("after")])
+
+    assert not confirms.ready
+    assert told.by_letter == dict.fromkeys(("sent", "fails", "after"), "a message could not be sent: it does not fit")
+
+
+def test_a_late_confirm_of_the_connection_given_up_counts_for_nobody(confirms: Confirms) -> None:
+    """The broker may have stored it: its copy does no harm, and a wrong 202 would."""
+    told = Told()
+
+    confirms.publish([told.letter("sent"), told.letter("fails")])
+    ack(confirms, 1)
+    ack(confirms, 2)
+
+    assert None not in told.by_letter.values()
