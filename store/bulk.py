@@ -1,6 +1,6 @@
 """Many rows in one statement, the fast way of each database. The one place where the two differ for writes.
 
-PostgreSQL takes one array per column (a third of the processor time of a VALUES list), SQLite the driver's `executemany`.
+PostgreSQL takes one array per column (a third of the processor time of a VALUES list), SQLite a VALUES list.
 The arrays are written as text here: psycopg's own array dumper takes five times as long, which was a fifth of a dispatcher.
 """
 
@@ -12,12 +12,16 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Connection
 
 from store.prepared import Prepared
 
 Row = Mapping[str, Any]
+
+_ROWS_MAX = 64
+"""Rows of a SQLite statement: with a dozen columns far below its limit on parameters."""
 
 
 def insert(connection: Connection, table: sa.Table, rows: Sequence[Row], upsert: "Upsert | None" = None) -> None:
@@ -31,7 +35,7 @@ def insert(connection: Connection, table: sa.Table, rows: Sequence[Row], upsert:
     if connection.dialect.name == "postgresql":
         _postgres(table, names, upsert).run(connection, _columns(names, rows))
     else:
-        _sqlite(table, names, upsert).run_many(connection, rows)
+        _insert_sqlite(connection, table, names, upsert, rows)
 
 
 def insert_new(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> set[str]:
@@ -45,7 +49,7 @@ def insert_new(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> 
     there = set(_sqlite_there(table).run(connection, {"ids": json.dumps([row["id"] for row in rows])}).scalars())
     new = [row for row in rows if row["id"] not in there]
     if new:
-        _sqlite(table, names, None).run_many(connection, new)
+        _insert_sqlite(connection, table, names, None, new)
     return {row["id"] for row in new}
 
 
@@ -94,10 +98,27 @@ def _sqlite_there(table: sa.Table) -> Prepared:
     return Prepared(sa.select(table.c.id).where(table.c.id.in_(sa.select(wanted.c.value))))
 
 
+def _insert_sqlite(connection: Connection, table: sa.Table, names: tuple[str, ...], upsert: Upsert | None, rows: Sequence[Row]) -> None:
+    """Many rows in one statement. The driver gives the GIL away for each step of a statement, and `executemany` takes a step a row:
+    under load each costs a wait among all the other threads.
+    """
+    done = 0
+    while done < len(rows):
+        count = min(_ROWS_MAX, 1 << (len(rows) - done).bit_length() - 1)  # powers of two: few statements to keep prepared
+        text, order, constants = _sqlite(table, names, upsert, count)
+        values = [row[name] for row in rows[done : done + count] for name in order]
+        connection.exec_driver_sql(text, (*values, *constants))
+        done += count
+
+
 @lru_cache(maxsize=64)
-def _sqlite(table: sa.Table, names: tuple[str, ...], upsert: Upsert | None) -> Prepared:
+def _sqlite(table: sa.Table, names: tuple[str, ...], upsert: Upsert | None, count: int) -> tuple[str, tuple[str, ...], tuple[Any, ...]]:
+    """The statement, the order of a row's values, and the constants that follow the rows."""
     statement = sqlite_insert(table).values({name: sa.bindparam(name) for name in names})
-    return Prepared(_resolved(statement, table, upsert))
+    one = _resolved(statement, table, upsert).compile(dialect=sqlite_dialect())
+    order, constants = one.positiontup[: len(names)], one.positiontup[len(names) :]
+    row = "(" + ", ".join("?" * len(names)) + ")"
+    return str(one).replace(row, ", ".join([row] * count), 1), tuple(order), tuple(one.params[name] for name in constants)
 
 
 def _resolved(statement: Any, table: sa.Table, upsert: Upsert | None) -> Any:

@@ -4,6 +4,7 @@ Many dispatchers take from it at once. A row that was taken is leased, not gone:
 settles it, and comes again when its lease lapses before. Rows with a reason are dead letters and are never taken.
 """
 
+import json
 from collections.abc import Sequence
 
 import msgspec
@@ -46,7 +47,8 @@ _take = Prepared(
     .returning(outbox.c.id, outbox.c.body, outbox.c.accepted_at)
 )
 _last_id = Prepared(sa.text("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'"))
-_forget_one = Prepared(sa.delete(outbox).where(outbox.c.id == sa.bindparam("row_id")))
+_named = sa.func.json_each(sa.bindparam("row_ids")).table_valued("value")
+_forget_named = Prepared(sa.delete(outbox).where(outbox.c.id.in_(sa.select(_named.c.value))))
 _forget_all = Prepared(
     sa.delete(outbox).where(outbox.c.id == sa.func.any(sa.cast(sa.bindparam("row_ids", type_=sa.Text), ARRAY(sa.BigInteger))))
 )
@@ -78,7 +80,7 @@ def forget(connection: Connection, ids: Sequence[int]) -> None:
     if connection.dialect.name == "postgresql":
         _forget_all.run(connection, {"row_ids": bulk.array_literal(sorted(ids))})
     else:
-        _forget_one.run_many(connection, [{"row_id": one} for one in ids])
+        _forget_named.run(connection, {"row_ids": json.dumps(ids)})
 
 
 def bury(connection: Connection, row_id: int, reason: str) -> None:

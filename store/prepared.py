@@ -5,7 +5,7 @@ for a one-row transaction that is as much as the database's own work. What goes 
 text, numbers, bytes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,11 +24,6 @@ class Prepared:
     def run(self, connection: Connection, parameters: Parameters) -> CursorResult[Any]:
         text, order, constants = self._for(connection)
         return connection.exec_driver_sql(text, _ordered(order, constants, parameters))
-
-    def run_many(self, connection: Connection, rows: Sequence[Parameters]) -> None:
-        """By the driver's `executemany`."""
-        text, order, constants = self._for(connection)
-        connection.exec_driver_sql(text, [_ordered(order, constants, row) for row in rows])
 
     def _for(self, connection: Connection) -> tuple[str, tuple[str, ...] | None, dict[str, Any]]:
         name = connection.dialect.name
