@@ -111,7 +111,7 @@ class DueTaker:
             found = self._directory.callback(callback_id)
             if reason := _never(found, now):
                 work.dead[callback_id] = reason
-            elif _sendable(found, now) and (free := self._hand.dispatcher.free_repeat_slots(callback_id)) > 0:
+            elif _sendable(found, now) and (free := self._hand.dispatcher.free_slots(callback_id)) > 0:
                 work.limits[callback_id] = free
         return work
 

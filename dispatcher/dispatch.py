@@ -10,7 +10,7 @@ from typing import Protocol
 
 from dispatcher.backoff import RetrySchedule
 from dispatcher.decision import after, refusal
-from dispatcher.lanes import Lane
+from dispatcher.lanes import Lane, repeat_slots
 from dispatcher.request import Route
 from dispatcher.sender import Answer, Request
 from dispatcher.verdict import judge
@@ -80,10 +80,10 @@ class Dispatcher:
         lane = self._lanes[delivery.callback_id]
         return lane.waits_behind(delivery) or lane.stuck_for_s(time.monotonic()) >= patience_s
 
-    def free_repeat_slots(self, callback_id: CallbackId) -> int:
-        """How many repeats of this callback are worth taking from the store now."""
+    def free_slots(self, callback_id: CallbackId) -> int:
+        """How many due rows of this callback are worth taking from the store now."""
         lane = self._lanes.get(callback_id)
-        return max(1, self._concurrency // 4) if lane is None else lane.free_repeat_slots
+        return repeat_slots(self._concurrency) if lane is None else lane.free_slots(time.monotonic())
 
     def resume(self) -> None:
         """Start what had to wait: called often, it also forgets lanes that nobody uses."""

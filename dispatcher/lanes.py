@@ -5,6 +5,7 @@ conversation, one delivery at a time is on its way, so that its events arrive in
 """
 
 from collections import OrderedDict, deque
+from math import inf
 
 from schemas.deliveries import Delivery, Trigger
 
@@ -12,27 +13,40 @@ REPEAT_SHARE = 4
 """Repeats may use one slot in this many (at least one), and one start in this many while first attempts wait. Smaller: a
 backlog of retries drains faster, new events wait longer."""
 
+MOVES_S = 1.0
+"""A full lane moves if its last attempt started this recently. Larger: rows are taken for a callback that hangs, only to be given
+back; smaller: those of a slow one wait longer for their turn."""
+
+
+def repeat_slots(concurrency: int) -> int:
+    """How many repeats may be in flight in a lane of so many slots."""
+    return max(1, concurrency // REPEAT_SHARE)
+
 
 class Lane:
     """The deliveries of one callback that are in this process's hands."""
 
     __slots__ = (
-        "_behind", "_concurrency", "_first", "_firsts_in_a_row", "_flying", "_flying_repeats", "_full_since_s", "_repeat_slots", "_repeats",
+        "_behind", "_concurrency", "_first", "_firsts_in_a_row", "_flying", "_flying_repeats", "_full_since_s", "_last_start_s",
+        "_repeat_slots", "_repeats", "_waiting_rows",
     )  # fmt: skip
 
     def __init__(self, concurrency: int):
         self._concurrency = concurrency
-        self._repeat_slots = max(1, concurrency // REPEAT_SHARE)
+        self._repeat_slots = repeat_slots(concurrency)
         self._first: OrderedDict[Delivery, None] = OrderedDict()
         self._repeats: OrderedDict[Delivery, None] = OrderedDict()
         self._behind: dict[str, deque[Delivery]] = {}
         self._flying = 0
         self._flying_repeats = 0
         self._firsts_in_a_row = 0
+        self._waiting_rows = 0
+        self._last_start_s = -inf
         self._full_since_s: float | None = None
 
     def add(self, delivery: Delivery) -> None:
         """Queue it, or let it wait behind the one of its conversation that is here already."""
+        self._waiting_rows += _is_row(delivery)
         behind = self._behind.get(delivery.conversation_id)
         if behind is not None:
             behind.append(delivery)
@@ -55,8 +69,7 @@ class Lane:
             self._firsts_in_a_row += 1
         else:
             return None
-        self._flying += 1
-        self._flying_repeats += delivery.trigger is not Trigger.FIRST
+        self._take_off(delivery, now_s)
         return delivery
 
     def done(self, delivery: Delivery) -> None:
@@ -73,20 +86,26 @@ class Lane:
         if delivery in queue:
             del queue[delivery]
             self._let_next_go(delivery)
-            return True
-        behind = self._behind.get(delivery.conversation_id)
-        if behind and delivery in behind:
-            behind.remove(delivery)
-            return True
-        return False
+        elif self.waits_behind(delivery):
+            self._behind[delivery.conversation_id].remove(delivery)
+        else:
+            return False
+        self._waiting_rows -= _is_row(delivery)
+        return True
 
     def stuck_for_s(self, now_s: float) -> float:
         """How long all slots have been taken while first attempts wait."""
         return 0.0 if self._full_since_s is None else now_s - self._full_since_s
 
-    @property
-    def free_repeat_slots(self) -> int:
-        return self._repeat_slots - self._flying_repeats - len(self._repeats)
+    def free_slots(self, now_s: float) -> int:
+        """How many due rows are worth taking: as many as can start at once, whether they turn out to be first attempts or repeats.
+
+        A full lane has one row at hand while it moves: the rows of a busy callback would never get their turn otherwise.
+        """
+        free = self._concurrency - self._flying
+        if free == 0 and now_s - self._last_start_s < MOVES_S:
+            free = 1
+        return max(0, min(free, self._repeat_slots - self._flying_repeats) - self._waiting_rows)
 
     @property
     def is_empty(self) -> bool:
@@ -99,6 +118,12 @@ class Lane:
     def _queue(self, delivery: Delivery) -> OrderedDict[Delivery, None]:
         return self._first if delivery.trigger is Trigger.FIRST else self._repeats
 
+    def _take_off(self, delivery: Delivery, now_s: float) -> None:
+        self._flying += 1
+        self._flying_repeats += delivery.trigger is not Trigger.FIRST
+        self._waiting_rows -= _is_row(delivery)
+        self._last_start_s = now_s
+
     def _let_next_go(self, delivery: Delivery) -> None:
         behind = self._behind[delivery.conversation_id]
         if behind:
@@ -106,3 +131,8 @@ class Lane:
             self._queue(following)[following] = None
         else:
             del self._behind[delivery.conversation_id]
+
+
+def _is_row(delivery: Delivery) -> bool:
+    """Whether it was taken from the store: a repeat, or a first attempt that had been spilled."""
+    return delivery.lease > 0 or delivery.trigger is not Trigger.FIRST

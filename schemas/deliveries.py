@@ -162,11 +162,12 @@ class Settlement(msgspec.Struct, frozen=True):
     attempt: Attempt | None = None
 
 
-def given_back(delivery: Delivery) -> Settlement:
-    """Due now, for whoever can: this process did not get to it, or may not send it at present."""
+def given_back(delivery: Delivery, due_in_s: float = 0.0) -> Settlement:
+    """Due now, for whoever can: this process did not get to it, or may not send it at present. With `due_in_s`, not before that:
+    nobody is better placed at once when the callback itself is the reason."""
     if delivery.asked_for:  # beside the automatic attempts: its request comes due again by itself, the row is not ours to move
         return Settlement(delivery, None)
-    return Settlement(delivery, DeliveryState.PENDING, due_in_s=0.0, failures=delivery.failures)
+    return Settlement(delivery, DeliveryState.PENDING, due_in_s=due_in_s, failures=delivery.failures)
 
 
 def leased(delivery: Delivery, lease_s: float) -> Settlement:

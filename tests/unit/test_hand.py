@@ -54,7 +54,7 @@ class Dispatching:
     def is_stuck(self, delivery: Delivery, patience_s: float) -> bool:
         return self.stuck
 
-    def free_repeat_slots(self, callback_id: str) -> int:
+    def free_slots(self, callback_id: str) -> int:
         return 1
 
     def resume(self) -> None: ...

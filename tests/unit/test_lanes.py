@@ -1,5 +1,6 @@
 """Lanes: who starts next, and who waits for whom."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,6 +106,78 @@ def test_a_lane_is_stuck_while_all_slots_stay_taken_and_others_wait() -> None:
     lane.done(two)
     assert lane.stuck_for_s(99.0) == 0.0
     assert lane.is_empty
+
+
+def rows(count: int, trigger: Trigger = Trigger.FIRST, conversation: str = "row_{}", start: int = 0) -> list[Delivery]:
+    """As they come from the store, under a lease: first attempts had been spilled."""
+    numbers = range(start, start + count)
+    return [a_delivery(f"row_{n}", conversation=conversation.format(n), trigger=trigger, lease=1) for n in numbers]
+
+
+def add(lane: Lane, deliveries: list[Delivery]) -> None:
+    for delivery in deliveries:
+        lane.add(delivery)
+
+
+@pytest.mark.parametrize("trigger", [Trigger.FIRST, Trigger.RETRY])
+def test_rows_are_only_taken_when_they_can_start_at_once(trigger: Trigger) -> None:
+    """A callback that hangs, with a thousand rows due: they stay in the store, in reach of everybody."""
+    lane = Lane(16)
+    taken: list[Delivery] = []
+    while (free := lane.free_slots(50.0)) > 0:
+        batch = rows(free, trigger, start=len(taken))
+        taken += batch
+        add(lane, batch)
+        started(lane, 10.0)
+
+    assert len(taken) == (16 if trigger is Trigger.FIRST else 4)
+    assert lane.next(50.0) is None
+    lane.done(taken[0])
+    assert lane.free_slots(50.0) == 1
+
+
+def test_what_waits_behind_its_conversation_is_not_added_to() -> None:
+    """All due rows of one conversation would otherwise be taken, one after the other, only to wait here."""
+    lane = Lane(16)
+    add(lane, rows(4, conversation="cnv_1"))
+    started(lane)
+
+    assert lane.free_slots(0.0) == 1
+    add(lane, rows(1, conversation="cnv_1"))
+    assert lane.free_slots(0.0) == 0
+
+
+def test_a_withdrawn_row_makes_room_for_another() -> None:
+    """Given back by impatience; the lane must not count it for ever."""
+    lane = Lane(4)
+    one, two = rows(2, conversation="cnv_1")
+    add(lane, [one, two])
+    started(lane)
+    assert lane.free_slots(0.0) == 0
+
+    lane.withdraw(two)
+    assert lane.free_slots(0.0) == 1
+
+
+def test_a_busy_callback_has_its_next_row_at_hand() -> None:
+    """Its lane is always full of new events: rows that waited for a free slot would wait for ever."""
+    lane = Lane(4)
+    new = firsts(20)
+    add(lane, new)
+    started(lane, 10.0)
+    assert lane.free_slots(10.5) == 1
+
+    add(lane, rows(1, Trigger.RETRY))
+    assert lane.free_slots(10.5) == 0
+
+
+def test_nothing_is_taken_for_a_full_lane_that_stands_still() -> None:
+    """It would be given back in a second, and taken again."""
+    lane = Lane(4)
+    add(lane, firsts(4))
+    started(lane, 10.0)
+
+    assert lane.free_slots(11.0) == 0
 
 
 @given(st.integers(1, 5), st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=40))
