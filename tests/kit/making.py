@@ -13,11 +13,13 @@ CALLBACK = CallbackId("a" * 16)
 TOKEN = TokenId("tok_1")
 
 
-def message_body(event_id: str = "evt_1", text: str = "hello", conversation: str = "cnv_1", **envelope: object) -> bytes:
+def message_body(
+    event_id: str = "evt_1", text: str = "hello", conversation: str = "cnv_1", channel: str = "chn_1", **envelope: object
+) -> bytes:
     """A `message.received` event as a backend posts it."""
     data = {
         "message": {"id": "msg_1", "conversation_id": conversation, "content": {"type": "text", "text": text}},
-        "channel": {"id": "chn_1", "kind": "whatsapp"},
+        "channel": {"id": channel, "kind": "whatsapp"},
         "customer": {"id": "cus_1"},
     }
     return json.dumps({"id": event_id, "type": "message.received", "data": data} | envelope).encode()

@@ -1,0 +1,189 @@
+"""The intake against both databases: what it claims, what it gives back, what it buries, and when it may be used directly."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import sqlalchemy as sa
+
+from consumers.hand import Hand
+from consumers.intake import Intake
+from consumers.settling import Settler
+from consumers.store_watch import StoreWatch
+from exchange.port import Message
+from schemas.deliveries import Delivery
+from schemas.errors import StoreUnavailable
+from schemas.reports import Silent
+from schemas.times import UnixMs
+from store.database import Connection, Database
+from store.tables import events
+from tests.kit.making import message_body
+from tests.kit.waiting import eventually
+from tests.unit.test_claiming import Channels
+
+
+class Memory:
+    """A source that is a list; remembers what was given up and buried."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Message] = []
+        self.acknowledged: list[object] = []
+        self.buried: list[tuple[object, str]] = []
+        self.some = asyncio.Event()
+
+    def bring(self, *bodies: bytes) -> None:
+        self.waiting += [Message(body, UnixMs(1_000), None, 0, body) for body in bodies]
+        self.some.set()
+
+    def start(self) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def forget(self, connection: Connection, receipts: Sequence[object]) -> None: ...
+
+    async def wait(self) -> None:
+        while not self.waiting:
+            self.some.clear()
+            await self.some.wait()
+
+    def take(self, _connection: Connection, limit: int) -> list[Message]:
+        taken, self.waiting[:limit] = self.waiting[:limit], []
+        return taken
+
+    def put_back(self, messages: Sequence[Message]) -> None:
+        self.waiting[:0] = messages
+        self.some.set()
+
+    def acknowledge(self, receipts: Sequence[object]) -> None:
+        self.acknowledged += receipts
+
+    async def bury(self, message: Message, reason: str) -> None:
+        self.buried.append((message.receipt, reason))
+
+    def connected(self) -> bool:
+        return True
+
+    async def close(self) -> None: ...
+
+
+class Unsent:
+    """A dispatcher that keeps what it is given."""
+
+    in_flight = 0
+
+    def __init__(self) -> None:
+        self.given: list[Delivery] = []
+
+    def submit(self, delivery: Delivery) -> None:
+        self.given.append(delivery)
+
+    @property
+    def ids(self) -> list[str]:
+        return [delivery.event_id for delivery in self.given]
+
+
+class Absent:
+    """A database that is away for its first calls."""
+
+    def __init__(self, database: Database, calls: int):
+        self._database, self.left, self.now = database, calls, database.now
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Connection]:
+        if self.left:
+            self.left -= 1
+            raise StoreUnavailable("away")
+        with self._database.write() as connection:
+            yield connection
+
+
+class Scene:
+    """An intake between fakes, on a real database."""
+
+    def __init__(self, database: Database | Absent):
+        self.source, self.dispatching, self.directory = Memory(), Unsent(), Channels()
+        watch = StoreWatch(Silent())
+        self.hand = Hand(Settler(database, Silent(), watch), Silent(), 25.0)  # type: ignore[arg-type]  # of the same shape
+        self.hand.connect(self.dispatching)  # type: ignore[arg-type]  # as much of it as is needed
+        self.thread = ThreadPoolExecutor(1)
+        self.intake = Intake(self.source, database, self.directory, self.hand, Silent(), watch, self.thread)  # type: ignore[arg-type]
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.intake.run())
+        yield
+        await self.intake.stop()
+        await task
+        self.thread.shutdown()
+
+
+async def test_what_is_brought_is_claimed_and_handed_over(database: Database) -> None:
+    """And what is no event is buried, beside it."""
+    scene = Scene(database)
+    async with scene.running():
+        scene.source.bring(message_body("evt_1"), b"{nope", message_body("evt_2", channel="chn_other"))
+        await eventually("all is dealt with", lambda: scene.source.buried and scene.dispatching.ids == ["evt_1"])
+
+    assert [receipt for receipt, _ in scene.source.buried] == [b"{nope"]
+    assert scene.source.acknowledged == [message_body("evt_2", channel="chn_other")]
+
+
+async def test_an_event_that_the_store_refuses_is_found_and_buried_alone(database: Database) -> None:
+    """Its neighbours are claimed (rule 7)."""
+    with database.write() as connection:
+        connection.execute(sa.text(REFUSING[database.dialect]))
+        if database.dialect == "postgresql":
+            connection.execute(sa.text("CREATE UNIQUE INDEX refusing ON events (refuse(id)) WHERE refuse(id) IS NOT NULL"))
+    scene = Scene(database)
+    async with scene.running():
+        scene.source.bring(*(message_body(f"evt_{n}") for n in range(20)), message_body("evt_bad"), message_body("evt_last"))
+        await eventually("the last is handed over", lambda: "evt_last" in scene.dispatching.ids)
+
+    assert [receipt for receipt, _ in scene.source.buried] == [message_body("evt_bad")]
+    assert sorted(scene.dispatching.ids) == sorted([*(f"evt_{n}" for n in range(20)), "evt_last"])
+
+
+REFUSING = {
+    "sqlite": "CREATE TRIGGER refusing BEFORE INSERT ON events WHEN NEW.id = 'evt_bad' BEGIN SELECT RAISE(ABORT, 'refused'); END",
+    "postgresql": "CREATE FUNCTION refuse(id text) RETURNS int IMMUTABLE LANGUAGE sql AS "
+    "$$ SELECT CASE WHEN id = 'evt_bad' THEN 1 / (length(id) - 7) END $$",
+}
+
+
+async def test_while_the_store_is_away_nothing_is_lost(database: Database) -> None:
+    """What was taken is given back to its source, and claimed when the store is back."""
+    scene = Scene(Absent(database, calls=1))
+    async with scene.running():
+        scene.source.bring(message_body("evt_1"), message_body("evt_2"))
+        await eventually("both are handed over", lambda: scene.dispatching.ids == ["evt_1", "evt_2"])
+
+    assert scene.source.buried == []
+
+
+async def test_a_publisher_may_claim_directly_only_while_nothing_older_waits(database: Database) -> None:
+    """A new event must not overtake one of its conversation in the outbox."""
+    scene = Scene(database)
+    assert not scene.intake.is_open()
+    async with scene.running():
+        scene.source.bring(message_body("evt_1"))
+        await eventually("it has caught up", scene.intake.is_open)
+        scene.intake.fell_behind()
+        assert not scene.intake.is_open()
+        scene.source.bring(message_body("evt_2"))
+        await eventually("it has caught up again", scene.intake.is_open)
+        scene.directory.is_fresh = False
+        assert not scene.intake.is_open()
+
+
+async def test_what_is_claimed_directly_is_handed_over_after_the_commit(database: Database) -> None:
+    """Never before: what is sent must be durable."""
+    scene = Scene(database)
+    async with scene.running():
+        with database.write() as connection:
+            committed = scene.intake.claim(connection, [Message(message_body("evt_1"), UnixMs(1_000), None, 0, 7)])
+            assert scene.dispatching.given == []
+        committed()
+        await eventually("it is handed over", lambda: scene.dispatching.ids == ["evt_1"])
+
+    with database.read() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(events)) == 1
