@@ -4,7 +4,6 @@ PostgreSQL takes one array per column (a third of the processor time of a VALUES
 The arrays are written as text here: psycopg's own array dumper takes five times as long, which was a fifth of a dispatcher.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -45,12 +44,7 @@ def insert_new(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> 
     names = tuple(rows[0])
     if connection.dialect.name == "postgresql":
         return set(_postgres(table, names, None, named=True).run(connection, _columns(names, rows)).scalars())
-    # One writer at a time, so nobody comes between the look and the insert.
-    there = set(_sqlite_there(table).run(connection, {"ids": json.dumps([row["id"] for row in rows])}).scalars())
-    new = [row for row in rows if row["id"] not in there]
-    if new:
-        _insert_sqlite(connection, table, names, None, new)
-    return {row["id"] for row in new}
+    return set(_insert_sqlite(connection, table, names, None, rows, named=True))
 
 
 class Upsert:
@@ -91,31 +85,30 @@ def _postgres(table: sa.Table, names: tuple[str, ...], upsert: Upsert | None, *,
     return Prepared(resolved.returning(table.c.id) if named else resolved)
 
 
-@lru_cache(maxsize=8)
-def _sqlite_there(table: sa.Table) -> Prepared:
-    """Ids as one JSON parameter: a list of parameters would be compiled anew for each length."""
-    wanted = sa.func.json_each(sa.bindparam("ids")).table_valued("value")
-    return Prepared(sa.select(table.c.id).where(table.c.id.in_(sa.select(wanted.c.value))))
-
-
-def _insert_sqlite(connection: Connection, table: sa.Table, names: tuple[str, ...], upsert: Upsert | None, rows: Sequence[Row]) -> None:
-    """Many rows in one statement. The driver gives the GIL away for each step of a statement, and `executemany` takes a step a row:
+def _insert_sqlite(
+    connection: Connection, table: sa.Table, names: tuple[str, ...], upsert: Upsert | None, rows: Sequence[Row], *, named: bool = False
+) -> list[str]:
+    """Many rows in one statement; the ids of those inserted, when `named`. The driver gives the GIL away for each step of a statement, and `executemany` takes a step a row:
     under load each costs a wait among all the other threads.
     """
-    done = 0
+    done, ids = 0, list[str]()
     while done < len(rows):
         count = min(_ROWS_MAX, 1 << (len(rows) - done).bit_length() - 1)  # powers of two: few statements to keep prepared
-        text, order, constants = _sqlite(table, names, upsert, count)
+        text, order, constants = _sqlite(table, names, upsert, count, named=named)
         values = [row[name] for row in rows[done : done + count] for name in order]
-        connection.exec_driver_sql(text, (*values, *constants))
+        result = connection.exec_driver_sql(text, (*values, *constants))
+        ids += result.scalars() if named else ()
         done += count
+    return ids
 
 
 @lru_cache(maxsize=64)
-def _sqlite(table: sa.Table, names: tuple[str, ...], upsert: Upsert | None, count: int) -> tuple[str, tuple[str, ...], tuple[Any, ...]]:
+def _sqlite(
+    table: sa.Table, names: tuple[str, ...], upsert: Upsert | None, count: int, *, named: bool
+) -> tuple[str, tuple[str, ...], tuple[Any, ...]]:
     """The statement, the order of a row's values, and the constants that follow the rows."""
-    statement = sqlite_insert(table).values({name: sa.bindparam(name) for name in names})
-    one = _resolved(statement, table, upsert).compile(dialect=sqlite_dialect())
+    statement = _resolved(sqlite_insert(table).values({name: sa.bindparam(name) for name in names}), table, upsert)
+    one = (statement.returning(table.c.id) if named else statement).compile(dialect=sqlite_dialect())
     order, constants = one.positiontup[: len(names)], one.positiontup[len(names) :]
     row = "(" + ", ".join("?" * len(names)) + ")"
     return str(one).replace(row, ", ".join([row] * count), 1), tuple(order), tuple(one.params[name] for name in constants)
