@@ -8,11 +8,13 @@ import contextlib
 import queue
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 
 from exchange.port import Claimer, Message, Outgoing
 from exchange.promise import Promise
-from schemas.errors import ExchangeUnavailable, StoreRefused, StoreUnavailable
+from schemas.errors import ExchangeUnavailable, RingbackError, StoreRefused
+from schemas.reports import Observer
 from store import bulk, outbox
 from store.database import Connection, Database
 
@@ -45,11 +47,13 @@ class OutboxPublisher:
     nothing else waits: one commit less between a publish and its first attempt.
     """
 
-    def __init__(self, database: Database, limit_rows: int):
-        self._database = database
+    def __init__(self, database: Database, limit_rows: int, observer: Observer):
+        self._database, self._observer = database, observer
         self.claimer: Claimer | None = None
         self._limit_rows = limit_rows
         self._handed: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
+        self._handing = threading.Lock()
+        """While it is held nobody else hands in: what comes to `_handed` after the end would wait in vain."""
         self._closed = False
         self._depth = 0
         self._counted_s = -_COUNT_EVERY_S
@@ -63,16 +67,18 @@ class OutboxPublisher:
         return not self._closed
 
     def publish(self, outgoing: Sequence[Outgoing]) -> None:
-        if self._closed:
-            raise ExchangeUnavailable("the outbox is closed")
         batch = _Batch(outgoing)
-        self._handed.put(batch)
+        with self._handing:
+            if self._closed:
+                raise ExchangeUnavailable("the outbox is closed")
+            self._handed.put(batch)
         if not batch.promise.kept(_ANSWER_LIMIT_S):
             raise ExchangeUnavailable(batch.promise.broken or "the outbox does not answer")
 
     def close(self) -> None:
-        self._closed = True
-        self._handed.put(None)
+        with self._handing:
+            self._closed = True
+            self._handed.put(None)
         if self._thread.is_alive():
             self._thread.join()
 
@@ -102,8 +108,11 @@ class OutboxPublisher:
         try:
             if self.claimer is None or not self.claimer.is_open() or not self._claimed(self.claimer, rows):
                 self._add(rows)
-        except (StoreUnavailable, StoreRefused, ExchangeUnavailable) as error:
+        except RingbackError as error:
             broken = str(error)
+        except Exception as error:  # noqa: BLE001 - a mistake of ours: a thread that ended here would let all that follow wait in vain
+            broken = "the outbox could not be written"
+            self._observer.note("outbox not written", error=repr(error), trace=traceback.format_exc())
         for batch in batches:
             batch.promise.settle(broken)
 
@@ -121,12 +130,15 @@ class OutboxPublisher:
         return True
 
     def _add(self, rows: Sequence[bulk.Row]) -> None:
-        if self.claimer is not None:
-            self.claimer.fell_behind()
-        with self._database.write() as connection:
-            self._admit(connection, len(rows))
-            outbox.add(connection, rows)
-            self._database.ring(connection, outbox.RING)
+        try:
+            with self._database.write() as connection:
+                self._admit(connection, len(rows))
+                outbox.add(connection, rows)
+                self._database.ring(connection, outbox.RING)
+        finally:
+            if self.claimer is not None:  # after the commit, which a failure need not have prevented: a take before could not see it
+                self.claimer.fell_behind()
+                self._database.wake(outbox.RING)  # the ring came before: the take that it caused may have begun too early to count
 
     def _admit(self, connection: Connection, count: int) -> None:
         """Raises ExchangeUnavailable when the outbox is full. Counted once a second; in between, by what is added here."""

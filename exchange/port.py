@@ -58,7 +58,7 @@ class Claimer(Protocol):
         """Whether it would: it has room, and nothing older waits in the outbox."""
 
     def fell_behind(self) -> None:
-        """A message is about to be added to the outbox, which is not open again before it was taken."""
+        """A message was added to the outbox, or may have been: not open before a take that begins after this call leaves nothing."""
 
     def claim(self, connection: Connection, messages: Sequence[Message]) -> Callable[[], None]:
         """Claim them in the caller's transaction. The answer is to be called once that has committed."""

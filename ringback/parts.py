@@ -43,7 +43,7 @@ class Parts:
 
     def publisher(self, claimer: Claimer | None = None) -> Publisher:
         """By settings: the broker with the outbox behind it, or the outbox alone, with the intake of the same process. Started."""
-        outbox = OutboxPublisher(self.database, self.settings.outbox_max)
+        outbox = OutboxPublisher(self.database, self.settings.outbox_max, self.observer)
         if not self.settings.broker_url:
             outbox.claimer = claimer
             outbox.start()

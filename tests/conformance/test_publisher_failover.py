@@ -32,7 +32,7 @@ class Way:
 
     def __init__(self, url: str, database: Database):
         self.database, self.notes = database, Notes()
-        self.publisher = FailoverPublisher(RabbitPublisher(url, self.notes), OutboxPublisher(database, 10_000), self.notes)
+        self.publisher = FailoverPublisher(RabbitPublisher(url, self.notes), OutboxPublisher(database, 10_000, self.notes), self.notes)
         self.publisher.start()
 
     def publish(self, *event_ids: str) -> None:
@@ -174,7 +174,7 @@ def test_with_neither_broker_nor_database_the_publisher_says_so(database: Databa
 
 def test_a_full_outbox_refuses_and_takes_again_when_rows_have_gone(database: Database) -> None:
     """The outbox is bounded (rule 4), in rows that wait; all or nothing of one request."""
-    publisher = OutboxPublisher(database, 3)
+    publisher = OutboxPublisher(database, 3, Notes())
     publisher.start()
     publisher.publish(outgoing("evt_1", "evt_2"))
 

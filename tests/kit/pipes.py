@@ -94,7 +94,7 @@ class OutboxPipe:
             assert self.doorbell.listening.wait(20)
 
     def publisher(self) -> Publisher:
-        made = OutboxPublisher(self.database, 10_000)
+        made = OutboxPublisher(self.database, 10_000, Silent())
         made.start()
         return made
 

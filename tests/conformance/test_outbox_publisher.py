@@ -1,0 +1,119 @@
+"""The outbox's writer thread, and the intake that it claims for: what happens between two threads, step by step."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from exchange.outbox import OutboxPublisher
+from exchange.port import Message, Outgoing
+from schemas.errors import ExchangeUnavailable
+from schemas.events import Event
+from schemas.times import UnixMs
+from store import outbox
+from store.database import Connection, Database
+from tests.conftest import lay_tables
+from tests.kit.making import an_event
+from tests.kit.pipes import Notes, outgoing
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """Embedded: only there an intake claims for the publisher."""
+    made = Database(f"sqlite:///{tmp_path}/ringback.db")
+    lay_tables(made)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def notes() -> Notes:
+    return Notes()
+
+
+@pytest.fixture
+def publisher(database: Database, notes: Notes) -> Iterator[OutboxPublisher]:
+    made = OutboxPublisher(database, 1000, notes)
+    made.start()
+    yield made
+    made.close()
+
+
+def waiting(database: Database) -> int:
+    with database.read() as connection:
+        return outbox.depth(connection)
+
+
+class FailingClaimer:
+    """An intake with a mistake in it."""
+
+    def is_open(self) -> bool:
+        return True
+
+    def fell_behind(self) -> None:
+        """Not asked here."""
+
+    def claim(self, _connection: Connection, _messages: Sequence[Message]) -> Callable[[], None]:
+        raise ZeroDivisionError("a mistake")
+
+
+def test_a_mistake_in_the_writer_costs_one_answer_and_not_all_that_follow(
+    publisher: OutboxPublisher, database: Database, notes: Notes
+) -> None:
+    """The thread must live on: without it every POST would wait in vain while all looks ready."""
+    publisher.claimer = FailingClaimer()
+    with pytest.raises(ExchangeUnavailable, match="could not be written"):
+        publisher.publish(outgoing("evt_1"))
+
+    publisher.claimer = None
+    publisher.publish(outgoing("evt_2"))
+
+    assert waiting(database) == 1
+    assert "ZeroDivisionError" in str(notes.of("outbox not written")[0]["error"])
+
+
+class ClosesMeanwhile:
+    """An event whose publisher is closed while a request thread spells it."""
+
+    def __init__(self, publisher: OutboxPublisher):
+        self.publisher = publisher
+
+    def message(self) -> bytes:
+        self.publisher.close()
+        return an_event().message()
+
+
+def test_a_publish_that_meets_the_close_is_refused_at_once(publisher: OutboxPublisher) -> None:
+    """It would wait for a thread that has ended: the stop would take as long."""
+    late = Outgoing(cast("Event", ClosesMeanwhile(publisher)), UnixMs(1))
+
+    with pytest.raises(ExchangeUnavailable, match="closed"):
+        publisher.publish([late])
+
+
+class WatchingClaimer:
+    """An intake that has no room, and writes down what waits when it is told that something does."""
+
+    def __init__(self, database: Database, seen: list[str]):
+        self.database, self.seen = database, seen
+
+    def is_open(self) -> bool:
+        return False
+
+    def fell_behind(self) -> None:
+        self.seen.append(f"fell behind by {waiting(self.database)}")
+
+    def claim(self, _connection: Connection, _messages: Sequence[Message]) -> Callable[[], None]:
+        raise AssertionError("it is not open")
+
+
+def test_the_intake_is_told_of_a_row_when_it_can_take_it_and_woken_after_that(publisher: OutboxPublisher, database: Database) -> None:
+    """Told before, it could look, find nothing and let younger events pass; not woken after, it would stay closed for a second."""
+    seen: list[str] = []
+    publisher.claimer = WatchingClaimer(database, seen)
+    database.on_ring(outbox.RING, lambda: seen.append("woken"))
+
+    publisher.publish(outgoing("evt_1"))
+
+    assert seen[-2:] == ["fell behind by 1", "woken"]
