@@ -22,12 +22,12 @@ class Starting:
         self._request, self.on_services = request, on_services
         self._made: Ringback | None = None
 
-    def __call__(self, dispatchers: int = 1, **settings: str) -> Ringback:
+    def __call__(self, dispatchers: int = 1, workers: int = 1, **settings: str) -> Ringback:
         services = {}
         if self.on_services:
             broker, store = self._request.getfixturevalue("rabbit"), self._request.getfixturevalue("postgres")
             services = {"broker_url": broker.url, "database_url": store.fresh_database()}
-        self._made = Ringback(**services, dispatchers=dispatchers, **settings)
+        self._made = Ringback(**services, dispatchers=dispatchers, workers=workers, **settings)
         return self._made
 
     def close(self) -> None:
@@ -39,6 +39,13 @@ class Starting:
 def start(request: pytest.FixtureRequest) -> Iterator[Starting]:
     """Starts Ringback: in one process, and on RabbitMQ + PostgreSQL, in turn. The same test runs on both."""
     starting = Starting(request, on_services=request.param == "services")
+    yield starting
+    starting.close()
+
+
+@pytest.fixture
+def start_embedded(request: pytest.FixtureRequest) -> Iterator[Starting]:
+    starting = Starting(request, on_services=False)
     yield starting
     starting.close()
 

@@ -3,6 +3,7 @@
 import concurrent.futures
 import http.client
 import json
+import math
 import threading
 import time
 from collections import Counter
@@ -64,8 +65,18 @@ class Client:
         return Answer(response.status, names, json.loads(data or b"null") if "json" in names.get("content-type", "") else data)
 
     def get(self, path: str) -> Any:
+        return self.send("GET", path)
+
+    def find(self, path: str) -> Any:
+        """The same, or None while it is not there: an event can be read up to a second after its 202."""
         answer = self.call("GET", path)
-        assert answer.status == 200, f"GET {path}: {answer.status} {answer.data}"
+        assert answer.status in (200, 404), f"GET {path}: {answer.status} {answer.data}"
+        return answer.data if answer.status == 200 else None
+
+    def send(self, method: str, path: str, body: object = None) -> Any:
+        """What a request that succeeds answers."""
+        answer = self.call(method, path, body)
+        assert answer.status in range(200, 300), f"{method} {path}: {answer.status} {answer.data}"
         return answer.data
 
     def publish(self, event: object) -> str:
@@ -74,25 +85,27 @@ class Client:
         assert answer.status == 202, f"POST /v1/events: {answer.status} {answer.data}"
         return str(answer.data["id"])
 
-    def publish_many(self, events: Sequence[object], clients: int = 32) -> Published:
-        """Each once, from so many threads. A connection that breaks counts as status 0."""
+    def publish_many(self, events: Sequence[object], clients: int = 32, rate: float = math.inf) -> Published:
+        """Each once, from so many threads, at most `rate` a second. A connection that breaks counts as status 0."""
         ids: list[str] = []
         statuses: Counter[int] = Counter()
         latencies_s: list[float] = []
+        began_s = time.monotonic()
 
-        def one(event: object) -> None:
-            began = time.perf_counter()
+        def one(number: int, event: object) -> None:
+            time.sleep(max(0.0, began_s + number / rate - time.monotonic()))
+            sent_s = time.monotonic()
             try:
                 answer = self.call("POST", "/v1/events", event)
             except (OSError, http.client.HTTPException):
                 answer = Answer(0, {}, None)
-            latencies_s.append(time.perf_counter() - began)
+            latencies_s.append(time.monotonic() - sent_s)
             statuses[answer.status] += 1
             if answer.status == 202:
                 ids.append(answer.data["id"])
 
         with concurrent.futures.ThreadPoolExecutor(clients) as pool:
-            list(pool.map(one, events))
+            list(pool.map(one, range(len(events)), events))
         return Published(ids, statuses, sorted(latencies_s))
 
     def _connection(self) -> http.client.HTTPConnection:

@@ -1,12 +1,15 @@
-"""Events as a chat backend makes them, and a look at what receivers got of them."""
+"""Events as a chat backend makes them, what receivers got of them, and what administrators see of their deliveries."""
 
+import contextlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from standardwebhooks.webhooks import Webhook
 
+from tests.kit.client import Client, Published
 from tests.kit.receiver import Receiver
 from tests.kit.waiting import wait_for
 
@@ -33,6 +36,13 @@ def status(value: str, message_id: str = "msg_1", **envelope: object) -> dict[st
     return {"type": "message.status", "data": data} | envelope
 
 
+@contextlib.contextmanager
+def publishing(client: Client, count: int, rate: float, clients: int = 16) -> Iterator[Future[Published]]:
+    """So many messages, at so many a second, sent while the block runs; at its end all have been."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(client.publish_many, [message(n) for n in range(count)], clients, rate)
+
+
 def ids_at(receiver: Receiver, path: str) -> Counter[str]:
     """How often each event came there."""
     return Counter(request.headers["webhook-id"] for request in receiver.requests(path))
@@ -51,3 +61,21 @@ def verify_all(receiver: Receiver, path: str, signing_secret: str) -> None:
     for request in receiver.requests(path):
         json.loads(request.body)
         reference.verify(request.body, request.headers)
+
+
+def deliveries_of(admin: Client, event_id: str) -> list[dict[str, Any]]:
+    """Without attempts; none while the event cannot be read yet."""
+    event = admin.find(f"/v1/events/{event_id}")
+    return event["deliveries"] if event else []
+
+
+def wait_for_state(admin: Client, event_id: str, state: str, limit_s: float = 10) -> dict[str, Any]:
+    """The event's only delivery, with its attempts, once it is in this state."""
+
+    def there() -> dict[str, Any] | None:
+        found = deliveries_of(admin, event_id)
+        return found[0] if [one["state"] for one in found] == [state] else None
+
+    delivery = wait_for(f"the delivery of {event_id} to be {state}", there, limit_s) or {}
+    shown: dict[str, Any] = admin.get(f"/v1/deliveries/{delivery['id']}")
+    return shown
