@@ -55,7 +55,10 @@ class CurlLoop:
     def _join(self) -> None:
         joining, self._joining = self._joining, []
         for curl in joining:
-            self._multi.add_handle(curl)
+            try:
+                self._multi.add_handle(curl)
+            except pycurl.error as error:  # of this one; the others of this turn are to join all the same
+                self._tell(curl, pycurl.E_FAILED_INIT, f"the request could not be started: {error}")
 
     def _arm(self, ms: int) -> None:
         if self._timer is not None:
@@ -93,6 +96,9 @@ class CurlLoop:
 
     def _end(self, curl: pycurl.Curl, number: int, message: str) -> None:
         self._multi.remove_handle(curl)
+        self._tell(curl, number, message)
+
+    def _tell(self, curl: pycurl.Curl, number: int, message: str) -> None:
         on_end = self._ends.pop(curl)
         try:
             on_end(number, message)

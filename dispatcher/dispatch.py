@@ -5,6 +5,7 @@ Everything here runs on the event loop's thread. The consumers hand deliveries i
 
 import random
 import time
+import traceback
 from collections.abc import Callable
 from typing import Protocol
 
@@ -13,11 +14,15 @@ from dispatcher.decision import after, refusal
 from dispatcher.lanes import Lane, repeat_slots
 from dispatcher.request import Route
 from dispatcher.sender import Answer, Request
-from dispatcher.verdict import judge
-from schemas.deliveries import Attempt, Delivery, Settlement, given_back
-from schemas.ids import CallbackId, new_attempt_id
+from dispatcher.verdict import Verdict, judge, quoted
+from schemas.deliveries import Attempt, Delivery, Outcome, Settlement, given_back
+from schemas.ids import CallbackId, delivery_id, new_attempt_id
+from schemas.reports import Observer
 from schemas.times import UnixMs, now_ms
 from schemas.tokens import Callback, Token
+
+MISTAKE_PAUSE_S = 60.0
+"""Until a delivery whose very failure could not be recorded is tried again. Shorter: the same mistake more often in the log."""
 
 
 class Directory(Protocol):
@@ -45,9 +50,11 @@ class Dispatcher:
         concurrency: int,
         user_agent: str,
         on_settlement: Callable[[Settlement], None],
+        observer: Observer,
     ):
         self._sender, self._directory, self._schedule = sender, directory, schedule
         self._concurrency, self._user_agent, self._on_settlement = concurrency, user_agent, on_settlement
+        self._observer = observer
         self._lanes: dict[CallbackId, Lane] = {}
         self._routes: dict[CallbackId, Route] = {}
         self._jitter = random.Random()  # noqa: S311 - jitter is no secret
@@ -105,18 +112,26 @@ class Dispatcher:
             self._start(lane, delivery)
 
     def _start(self, lane: Lane, delivery: Delivery) -> None:
-        if time.monotonic() >= delivery.start_by_s:
-            self._settle(lane, given_back(delivery))
-            return
-        found = self._directory.callback(delivery.callback_id)
-        refused = refusal(delivery, found, now_ms())
-        if refused or found is None:
-            self._settle(lane, refused or given_back(delivery))
-            return
-        request, recorded = self._route(*found).request(delivery)
         started_at = now_ms()
-        self._flying.add(delivery)
+        try:
+            settlement = self._post(lane, delivery, started_at)
+        except Exception as error:  # noqa: BLE001 - a mistake of ours costs this delivery an attempt, and nobody else anything
+            settlement = self._mistaken(delivery, started_at, error)
+        if settlement is not None:
+            self._settle(lane, settlement)
+
+    def _post(self, lane: Lane, delivery: Delivery, started_at: UnixMs) -> Settlement | None:
+        """Send it; what is to be written instead when that may not be."""
+        if time.monotonic() >= delivery.start_by_s:
+            return given_back(delivery)
+        found = self._directory.callback(delivery.callback_id)
+        refused = refusal(delivery, found, started_at)
+        if refused or found is None:
+            return refused or given_back(delivery)
+        request, recorded = self._route(*found).request(delivery)
         self._sender.post(request, lambda answer: self._answered(lane, delivery, started_at, recorded, answer))
+        self._flying.add(delivery)
+        return None
 
     def _route(self, token: Token, callback: Callback) -> Route:
         route = self._routes.get(callback.id)
@@ -126,23 +141,56 @@ class Dispatcher:
 
     def _answered(self, lane: Lane, delivery: Delivery, started_at: UnixMs, recorded: dict[str, str], answer: Answer) -> None:
         self._flying.discard(delivery)
-        verdict = judge(answer, now_ms())
-        attempt = Attempt(
-            id=delivery.attempt_id or new_attempt_id(),
-            number=delivery.number,
-            trigger=delivery.trigger,
-            started_at=started_at,
-            duration_ms=round(answer.duration_s * 1000),
-            outcome=verdict.outcome,
-            status_code=answer.status_code,
-            error=verdict.error,
-            request_headers=recorded,
-            response_body=answer.body,
-            retry_after_s=verdict.retry_after_s,
-        )
-        self._settle(lane, after(delivery, attempt, self._schedule, self._jitter.uniform(-1, 1)))
+        try:
+            settlement = self._concluded(delivery, _attempt(delivery, started_at, recorded, answer, _verdict(answer)))
+        except Exception as error:  # noqa: BLE001 - as when starting: its slot and its conversation must not be lost to it
+            settlement = self._mistaken(delivery, started_at, error)
+        self._settle(lane, settlement)
         self._pump(lane)
+
+    def _concluded(self, delivery: Delivery, attempt: Attempt) -> Settlement:
+        return after(delivery, attempt, self._schedule, self._jitter.uniform(-1, 1))
+
+    def _mistaken(self, delivery: Delivery, started_at: UnixMs, error: Exception) -> Settlement:
+        """A failed attempt like any other: it is tried again, later and later, and finally given up."""
+        self._report(delivery, error)
+        verdict = Verdict(Outcome.PROTOCOL, quoted(f"a mistake of ours: {error!r}"))
+        nothing = Answer(None, None, b"", verdict.outcome, verdict.error, (now_ms() - started_at) / 1000)
+        try:
+            return self._concluded(delivery, _attempt(delivery, started_at, {}, nothing, verdict))
+        except Exception as worse:  # noqa: BLE001 - the way out of a mistake is mistaken too
+            self._report(delivery, worse)
+            return given_back(delivery, MISTAKE_PAUSE_S)
 
     def _settle(self, lane: Lane, settlement: Settlement) -> None:
         lane.done(settlement.delivery)
-        self._on_settlement(settlement)
+        try:
+            self._on_settlement(settlement)
+        except Exception as error:  # noqa: BLE001 - the delivery comes again when its lease or its message's channel ends
+            self._report(settlement.delivery, error)
+
+    def _report(self, delivery: Delivery, error: Exception) -> None:
+        trace = "".join(traceback.format_exception(error))
+        self._observer.note("a mistake of ours", delivery=delivery_id(*delivery.key), error=repr(error), trace=trace)
+
+
+def _verdict(answer: Answer) -> Verdict:
+    if answer.mistake is not None:
+        raise answer.mistake
+    return judge(answer, now_ms())
+
+
+def _attempt(delivery: Delivery, started_at: UnixMs, recorded: dict[str, str], answer: Answer, verdict: Verdict) -> Attempt:
+    return Attempt(
+        id=delivery.attempt_id or new_attempt_id(),
+        number=delivery.number,
+        trigger=delivery.trigger,
+        started_at=started_at,
+        duration_ms=round(answer.duration_s * 1000),
+        outcome=verdict.outcome,
+        status_code=answer.status_code,
+        error=verdict.error,
+        request_headers=recorded,
+        response_body=answer.body,
+        retry_after_s=verdict.retry_after_s,
+    )

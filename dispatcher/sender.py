@@ -53,6 +53,7 @@ class Answer(msgspec.Struct, frozen=True):
 
     `failure` is None when a whole HTTP answer came (whatever its status) and else says why none did, `error` in words.
     `status_code` may be there beside a failure: the answer began. `retry_after` and `location` are the headers, not read for 2xx.
+    `mistake` is what went wrong on our side while the answer was read; it counts as a failure too.
     """
 
     status_code: int | None
@@ -62,6 +63,7 @@ class Answer(msgspec.Struct, frozen=True):
     error: str | None
     duration_s: float
     location: str | None = None
+    mistake: Exception | None = None
 
 
 OnAnswer = Callable[[Answer], None]
@@ -134,14 +136,19 @@ class _Transfer:
         self._started_s = time.monotonic()
 
     def end(self, number: int, message: str) -> None:
-        status = int(self.curl.getinfo(pycurl.RESPONSE_CODE))
-        if number == 0 or (number == pycurl.E_WRITE_ERROR and self._read > READ_BODY_BYTES):
-            answer = self._answer(status)
-        else:
-            answer = self._failed(status, *self._classified(number, message, status))
+        try:
+            answer = self._heard(number, message)
+        except Exception as error:  # noqa: BLE001 - who waits for the answer must hear of it, or waits for ever
+            answer = self._failed(0, Outcome.PROTOCOL, "the answer could not be read", error)
         on_answer = self._on_answer
         self._idle.append(self)
         on_answer(answer)
+
+    def _heard(self, number: int, message: str) -> Answer:
+        status = int(self.curl.getinfo(pycurl.RESPONSE_CODE))
+        if number == 0 or (number == pycurl.E_WRITE_ERROR and self._read > READ_BODY_BYTES):
+            return self._answer(status)
+        return self._failed(status, *self._classified(number, message, status))
 
     def _answer(self, status: int) -> Answer:
         duration_s = time.monotonic() - self._started_s
@@ -149,8 +156,9 @@ class _Transfer:
             return Answer(status, None, self._body, None, None, duration_s)
         return Answer(status, self._field(b"retry-after"), self._body, None, None, duration_s, self._field(b"location"))
 
-    def _failed(self, status: int, failure: Outcome, error: str) -> Answer:
-        return Answer(status or None, None, self._body, failure, error, time.monotonic() - self._started_s)
+    def _failed(self, status: int, failure: Outcome, error: str, mistake: Exception | None = None) -> Answer:
+        duration_s = time.monotonic() - self._started_s
+        return Answer(status or None, None, self._body, failure, error, duration_s, mistake=mistake)
 
     def _classified(self, number: int, message: str, status: int) -> tuple[Outcome, str]:
         if number == pycurl.E_OPERATION_TIMEDOUT:

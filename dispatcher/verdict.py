@@ -13,6 +13,9 @@ MAX_RETRY_AFTER_S = 24 * 3600.0
 """The longest that a receiver may put us off. Larger: a wrong header can outlast the whole retry schedule; smaller: a receiver
 that closes for the day is called in vain."""
 
+QUOTED_CHARACTERS = 200
+"""Of what a receiver wrote, in an attempt's error. Larger: more to read for people, and a larger log; a header may have 100 KB."""
+
 _CLASSES = {3: Outcome.HTTP_3XX, 4: Outcome.HTTP_4XX, 5: Outcome.HTTP_5XX}
 _GONE, _TOO_MANY_REQUESTS = 410, 429
 
@@ -31,7 +34,7 @@ _DELIVERED = Verdict(Outcome.DELIVERED)
 def judge(answer: Answer, now: UnixMs) -> Verdict:
     """The verdict on one attempt's answer, or on there being none."""
     if answer.failure is not None:
-        return Verdict(answer.failure, answer.error)
+        return Verdict(answer.failure, quoted(answer.error or answer.failure))
     status = answer.status_code or 0
     if status // 100 == 2:
         return _DELIVERED
@@ -39,6 +42,12 @@ def judge(answer: Answer, now: UnixMs) -> Verdict:
         return Verdict(Outcome.PROTOCOL, f"HTTP {status} is no status that HTTP knows")
     retry_after_s = _seconds(answer.retry_after, now)
     return Verdict(_outcome(status, retry_after_s), _words(status, answer, retry_after_s), retry_after_s)
+
+
+def quoted(words: str) -> str:
+    """Words that may be a stranger's: their beginning, in characters that harm no terminal and no log."""
+    kept = "".join(character if character.isprintable() else "\ufffd" for character in words[:QUOTED_CHARACTERS])
+    return kept if len(words) <= QUOTED_CHARACTERS else f"{kept}…"
 
 
 def _outcome(status: int, retry_after_s: float | None) -> Outcome:
@@ -52,7 +61,7 @@ def _outcome(status: int, retry_after_s: float | None) -> Outcome:
 def _words(status: int, answer: Answer, retry_after_s: float | None) -> str:
     words = f"HTTP {status}"
     if status // 100 == 3:
-        words += f": a redirect to {answer.location or 'nowhere'} is not followed"
+        words += f": a redirect to {quoted(answer.location or 'nowhere')} is not followed"
     if status == _GONE:
         words += ": the receiver wants no more"
     if retry_after_s is not None:

@@ -43,6 +43,7 @@ class Dispatching:
             settings.callback_concurrency,
             f"Ringback/{ringback.__version__}",
             self._worker.hand.put_down,
+            parts.observer,
         )
 
     @property

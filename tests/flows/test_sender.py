@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+import pycurl
 import pytest
 import pytest_asyncio
 import trustme
@@ -331,6 +332,36 @@ async def test_a_reader_that_fails_costs_the_others_nothing(complaints: list[str
 
     assert len(answers) == 2
     assert complaints == ["the reader of an answer failed"] * 2
+
+
+async def test_a_request_that_cannot_join_costs_the_others_nothing(receiver: Receiver) -> None:
+    """They join in one turn of the loop; the one that libcurl refuses is told, and fails as any other."""
+    answers: list[Answer] = []
+    with Posting() as posting:
+        await posting.post(receiver.url("/ok"))
+        refused, elsewhere = posting.sender._idle[-1].curl, pycurl.CurlMulti()
+        elsewhere.add_handle(refused)  # a handle joins once only
+        for _ in range(3):
+            posting.sender.post(Request(receiver.url("/ok"), (), BODY), answers.append)
+        await eventually("all answers", lambda: len(answers) == 3)
+        elsewhere.remove_handle(refused)
+
+    assert [answer.status_code for answer in answers] == [None, 200, 200]
+    assert answers[0].failure is Outcome.PROTOCOL
+    assert "could not be started" in (answers[0].error or "")
+
+
+async def test_an_answer_that_cannot_be_read_is_an_answer_all_the_same(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake of ours: who waits would wait for ever. The handle is used again."""
+    with Posting() as posting:
+        with monkeypatch.context() as broken:
+            broken.setattr("dispatcher.sender._Transfer._field", lambda *_: [][0])
+            answer = await posting.post(receiver.url("/redirect"))
+        again = await posting.post(receiver.url("/ok"))
+
+    assert (answer.failure, answer.status_code) == (Outcome.PROTOCOL, None)
+    assert isinstance(answer.mistake, IndexError)
+    assert (again.status_code, again.mistake) == (200, None)
 
 
 async def test_closing_aborts_what_is_in_flight_without_a_word(receiver: Receiver, complaints: list[str]) -> None:

@@ -7,6 +7,7 @@ from schemas.event_types import EventType
 from schemas.events import Event, parse_event
 from schemas.ids import AttemptId, CallbackId, EventId, TokenId, new_attempt_id
 from schemas.times import UnixMs, now_ms
+from schemas.tokens import Callback, DatedSecret, Token
 from store.claims import Claim
 
 CALLBACK = CallbackId("a" * 16)
@@ -76,4 +77,30 @@ def an_attempt(outcome: Outcome = Outcome.DELIVERED, status_code: int | None = 2
         error=error,
         request_headers={"webhook-id": "evt_1"},
         response_body=b"ok",
+    )
+
+
+def a_callback(*, url: str = "https://receiver.test/hook", enabled: bool = True, headers: dict[str, str] | None = None) -> Callback:
+    return Callback(CALLBACK, TOKEN, EventType.MESSAGE_RECEIVED, url, enabled, headers or {})
+
+
+def a_token(
+    *, enabled: bool = True, activates_at: int = 0, expires_at: int | None = None, revoked_at: int | None = None, key: bytes = b"k" * 24
+) -> Token:
+    """Active from the beginning of time, with no callbacks in it."""
+    return Token(
+        id=TOKEN,
+        name="CRM",
+        hint="rbk_…abcd",
+        created_at=UnixMs(0),
+        activates_at=UnixMs(activates_at),
+        expires_at=None if expires_at is None else UnixMs(expires_at),
+        revoked_at=None if revoked_at is None else UnixMs(revoked_at),
+        enabled=enabled,
+        permissions=frozenset(),
+        channels=None,
+        callbacks={},
+        last_used_at=None,
+        hashes=(),
+        signing_keys=(DatedSecret(key),),
     )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.sender import Answer
-from dispatcher.verdict import MAX_RETRY_AFTER_S, judge
+from dispatcher.verdict import MAX_RETRY_AFTER_S, QUOTED_CHARACTERS, judge
 from schemas.deliveries import Outcome
 from schemas.times import UnixMs
 
@@ -67,6 +67,19 @@ def test_any_failure_with_a_retry_after_is_throttled(status: int) -> None:
 def test_a_settled_answer_is_not_throttled(status: int) -> None:
     """Delivered is delivered, and gone is gone."""
     assert judge(answer(status, "30"), NOW).outcome in (Outcome.DELIVERED, Outcome.GONE)
+
+
+@given(st.text(max_size=2 * QUOTED_CHARACTERS))
+def test_what_a_receiver_wrote_is_quoted_short_and_harmless(text: str) -> None:
+    """A Location may have 100 KB, and hold what moves the cursor of whoever reads the log."""
+    long = text + "/" * 100_000
+    redirect = judge(answer(302, location=long), NOW).error or ""
+    failure = judge(Answer(None, None, b"", Outcome.TLS, long, 0.1), NOW).error or ""
+
+    for error in (redirect, failure):
+        assert error.isprintable()
+        assert "…" in error
+        assert len(error) < QUOTED_CHARACTERS + 100
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,127 @@
+"""What comes next for a delivery: whether an attempt may start, and what it changes."""
+
+import pytest
+
+from dispatcher.backoff import RetrySchedule
+from dispatcher.decision import after, refusal
+from schemas.deliveries import DeliveryState, Outcome, Trigger, given_back
+from schemas.times import UnixMs
+from tests.kit.making import a_callback, a_delivery, a_token, an_attempt
+
+NOW = UnixMs(1_000_000)
+SCHEDULE = RetrySchedule.parse("5s,5m")
+
+
+@pytest.mark.parametrize("trigger", list(Trigger))
+def test_an_active_token_and_a_callback_that_is_on_refuse_nothing(trigger: Trigger) -> None:
+    """The plain case, whoever asks."""
+    assert refusal(a_delivery(trigger=trigger), (a_token(), a_callback()), NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (None, "the callback was deleted"),
+        ((a_token(revoked_at=UnixMs(1)), a_callback()), "the token was revoked"),
+        ((a_token(expires_at=NOW), a_callback()), "the token has expired"),
+    ],
+    ids=["deleted", "revoked", "expired"],
+)
+@pytest.mark.parametrize("trigger", [Trigger.FIRST, Trigger.MANUAL])
+def test_what_will_never_be_sent_is_cancelled_with_the_reason(found: object, reason: str, trigger: Trigger) -> None:
+    """Nobody may be called in the name of a token that is no more, not even by hand."""
+    refused = refusal(a_delivery(trigger=trigger, failures=2), found, NOW)  # type: ignore[arg-type]  # as the directory answers
+
+    assert refused is not None
+    assert (refused.state, refused.reason, refused.due_in_s, refused.failures) == (DeliveryState.CANCELLED, reason, None, 2)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        (a_token(enabled=False), a_callback()),
+        (a_token(activates_at=UnixMs(NOW + 1)), a_callback()),
+        (a_token(), a_callback(enabled=False)),
+    ],
+    ids=["suspended", "scheduled", "off"],
+)
+def test_what_may_be_sent_again_later_is_held_and_not_lost(found: object) -> None:
+    """It is due, and not taken before the callback is back."""
+    delivery = a_delivery()
+
+    assert refusal(delivery, found, NOW) == given_back(delivery)  # type: ignore[arg-type]  # as the directory answers
+
+
+@pytest.mark.parametrize(
+    ("trigger", "allowed"), [(Trigger.MANUAL, True), (Trigger.TEST, True), (Trigger.RETRY, False), (Trigger.RECOVER, False)]
+)
+def test_a_callback_that_is_off_can_be_tried_by_hand(trigger: Trigger, allowed: bool) -> None:
+    """Before it is switched on: that is what a test is for."""
+    refused = refusal(a_delivery(trigger=trigger), (a_token(), a_callback(enabled=False)), NOW)
+
+    assert (refused is None) == allowed
+
+
+def test_not_even_by_hand_while_the_token_is_suspended() -> None:
+    """The switch of a token is about everything that is its."""
+    asked = a_delivery(trigger=Trigger.MANUAL, attempt_id="att_1")
+
+    refused = refusal(asked, (a_token(enabled=False), a_callback()), NOW)
+
+    assert refused is not None
+    assert refused.state is None
+
+
+def test_a_good_answer_ends_it() -> None:
+    """With the attempt, and the failures that were."""
+    attempt = an_attempt()
+    settled = after(a_delivery(failures=1), attempt, SCHEDULE, 0.0)
+
+    assert (settled.state, settled.due_in_s, settled.failures, settled.attempt) == (DeliveryState.DELIVERED, None, 1, attempt)
+
+
+@pytest.mark.parametrize(("failures", "due_in_s"), [(0, 5.0), (1, 300.0)])
+def test_a_failure_is_tried_again_as_scheduled(failures: int, due_in_s: float) -> None:
+    """Counted before: the first failure is followed by the first delay."""
+    settled = after(a_delivery(failures=failures), an_attempt(Outcome.HTTP_5XX, 500), SCHEDULE, 0.0)
+
+    assert (settled.state, settled.due_in_s, settled.failures) == (DeliveryState.PENDING, due_in_s, failures + 1)
+
+
+def test_the_last_failure_exhausts_it() -> None:
+    """With the number of attempts in words."""
+    settled = after(a_delivery(failures=2), an_attempt(Outcome.TIMEOUT, None), SCHEDULE, 0.0)
+
+    assert (settled.state, settled.reason, settled.due_in_s, settled.failures) == (DeliveryState.EXHAUSTED, "3 attempts failed", None, 3)
+
+
+def test_a_test_that_fails_is_not_repeated() -> None:
+    """Somebody is looking at it right now."""
+    asked = a_delivery(trigger=Trigger.TEST, attempt_id="att_1")
+
+    settled = after(asked, an_attempt(Outcome.DNS, None), SCHEDULE, 0.0)
+
+    assert (settled.state, settled.reason, settled.due_in_s) == (DeliveryState.EXHAUSTED, "the test failed", None)
+
+
+def test_an_attempt_asked_for_that_fails_changes_nothing_but_is_recorded() -> None:
+    """The automatic ones go on as they were."""
+    attempt = an_attempt(Outcome.HTTP_4XX, 404)
+
+    settled = after(a_delivery(trigger=Trigger.MANUAL, attempt_id="att_1", failures=1), attempt, SCHEDULE, 0.0)
+
+    assert (settled.state, settled.due_in_s, settled.attempt) == (None, None, attempt)
+
+
+def test_an_attempt_asked_for_that_succeeds_delivers() -> None:
+    """The receiver has it; nothing is left to be done."""
+    settled = after(a_delivery(trigger=Trigger.MANUAL, attempt_id="att_1"), an_attempt(), SCHEDULE, 0.0)
+
+    assert settled.state is DeliveryState.DELIVERED
+
+
+def test_what_is_given_back_because_of_its_callback_rests_before_it_is_taken_again() -> None:
+    """Taken at once it would wait here again; an attempt that was asked for has no row to move."""
+    assert given_back(a_delivery(), 1.0).due_in_s == 1.0
+    assert given_back(a_delivery()).due_in_s == 0.0
+    assert given_back(a_delivery(attempt_id="att_1"), 1.0).due_in_s is None

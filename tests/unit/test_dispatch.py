@@ -1,0 +1,309 @@
+"""The dispatcher between a fake sender and a fake directory: who is sent, what is written, and that no slot is ever lost."""
+
+from collections.abc import Callable
+
+import pytest
+
+from dispatcher.backoff import RetrySchedule
+from dispatcher.dispatch import MISTAKE_PAUSE_S, Dispatcher
+from dispatcher.sender import Answer, Request
+from schemas.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger, given_back
+from schemas.ids import CallbackId
+from schemas.reports import Silent
+from schemas.times import UnixMs
+from schemas.tokens import Callback, Token
+from tests.kit.making import CALLBACK, a_callback, a_delivery, a_token
+
+OK = Answer(200, None, b"ok", None, None, 0.25)
+
+
+class Notes(Silent):
+    """Remembers what an operator was told."""
+
+    def __init__(self) -> None:
+        self.notes: list[dict[str, object]] = []
+
+    def note(self, what: str, **fields: object) -> None:
+        self.notes.append({"what": what, **fields})
+
+
+class Scene:
+    """A dispatcher with two slots per lane. It is the sender and the directory at once; `broken` is raised by the next part."""
+
+    def __init__(self) -> None:
+        self.posted: list[tuple[Request, Callable[[Answer], None]]] = []
+        self.written: list[Settlement] = []
+        self.observer = Notes()
+        self.found: tuple[Token, Callback] | None = (a_token(), a_callback())
+        self.is_fresh = True
+        self.broken: dict[str, Exception] = {}
+        self.dispatcher = Dispatcher(self, self, RetrySchedule.parse("10s"), 2, "Ringback/9", self.settle, self.observer)
+
+    def callback(self, callback_id: CallbackId) -> tuple[Token, Callback] | None:
+        assert callback_id == CALLBACK
+        self.raise_if_broken("directory")
+        return self.found
+
+    def fresh(self) -> bool:
+        return self.is_fresh
+
+    def post(self, request: Request, on_answer: Callable[[Answer], None]) -> None:
+        self.raise_if_broken("sender")
+        self.posted.append((request, on_answer))
+
+    def settle(self, settlement: Settlement) -> None:
+        self.raise_if_broken("settler")
+        self.written.append(settlement)
+
+    def raise_if_broken(self, part: str) -> None:
+        if error := self.broken.pop(part, None):
+            raise error
+
+    def submit(self, *deliveries: Delivery) -> None:
+        for delivery in deliveries:
+            self.dispatcher.submit(delivery)
+
+    def answer(self, answer: Answer = OK, number: int = 0) -> Settlement:
+        """What the `number`-th request in flight gets, and what is then to be written."""
+        _, on_answer = self.posted.pop(number)
+        on_answer(answer)
+        return self.written.pop(0)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def firsts(count: int) -> list[Delivery]:
+    return [a_delivery(f"evt_{n}", conversation=f"cnv_{n}") for n in range(count)]
+
+
+def status(code: int, retry_after: str | None = None) -> Answer:
+    return Answer(code, retry_after, b"no", None, None, 0.1)
+
+
+def test_a_delivery_is_sent_signed_and_its_answer_recorded(scene: Scene) -> None:
+    """The whole way; header values of the administrator are sent and not remembered."""
+    scene.found = (a_token(), a_callback(headers={"authorization": "Bearer s3cret"}))
+    scene.submit(a_delivery("evt_7"))
+    ((request, _),) = scene.posted
+    settled = scene.answer()
+
+    assert (request.url, request.body) == ("https://receiver.test/hook", b"{}")
+    assert "authorization: Bearer s3cret" in request.headers
+    assert (settled.state, settled.due_in_s) == (DeliveryState.DELIVERED, None)
+    attempt = settled.attempt
+    assert attempt is not None
+    assert (attempt.outcome, attempt.status_code, attempt.duration_ms, attempt.response_body) == (Outcome.DELIVERED, 200, 250, b"ok")
+    assert attempt.request_headers["webhook-id"] == "evt_7"
+    assert attempt.request_headers["webhook-signature"].startswith("v1,")
+    assert attempt.request_headers["authorization"] == "***"
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "shortest_s", "longest_s"),
+    [
+        (status(500), Outcome.HTTP_5XX, 9, 11),
+        (status(410), Outcome.GONE, 9, 11),
+        (status(429, "60"), Outcome.THROTTLED, 60, 60),
+        (Answer(None, None, b"", Outcome.DNS, "no such name", 0.1), Outcome.DNS, 9, 11),
+    ],
+    ids=["500", "410", "429", "dns"],
+)
+def test_what_failed_is_due_again_as_scheduled_or_as_the_receiver_asks(
+    scene: Scene, answer: Answer, outcome: Outcome, shortest_s: float, longest_s: float
+) -> None:
+    """Moved by a tenth at most, and never earlier than asked."""
+    scene.submit(a_delivery())
+    settled = scene.answer(answer)
+
+    assert (settled.state, settled.failures) == (DeliveryState.PENDING, 1)
+    assert settled.attempt is not None
+    assert settled.attempt.outcome is outcome
+    assert settled.due_in_s is not None
+    assert shortest_s <= settled.due_in_s <= longest_s
+
+
+def test_the_last_attempt_that_fails_exhausts(scene: Scene) -> None:
+    """One retry is scheduled here."""
+    scene.submit(a_delivery(failures=1, number=2, trigger=Trigger.RETRY, lease=1))
+
+    assert scene.answer(status(500)).state is DeliveryState.EXHAUSTED
+
+
+def test_a_test_that_fails_is_exhausted_at_once(scene: Scene) -> None:
+    """Somebody waits for what comes of it."""
+    scene.submit(a_delivery(trigger=Trigger.TEST, attempt_id="att_1"))
+    settled = scene.answer(status(500))
+
+    assert (settled.state, settled.reason) == (DeliveryState.EXHAUSTED, "the test failed")
+    assert settled.attempt is not None
+    assert settled.attempt.id == "att_1"
+
+
+def test_nothing_starts_while_the_directory_is_stale_and_all_goes_on_when_it_is_fresh(scene: Scene) -> None:
+    """Whether a token still holds is not known then (rule 9)."""
+    scene.is_fresh = False
+    scene.submit(a_delivery())
+    scene.dispatcher.resume()
+    assert scene.posted == []
+
+    scene.is_fresh = True
+    scene.dispatcher.resume()
+
+    assert len(scene.posted) == 1
+
+
+def test_what_cannot_end_within_its_lease_is_given_back_unsent(scene: Scene) -> None:
+    """Somebody else may have it by then."""
+    late = a_delivery(start_by_s=0.0)
+    scene.submit(late)
+
+    assert (scene.written, scene.posted) == ([given_back(late)], [])
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        ((a_token(revoked_at=UnixMs(1)), a_callback()), "the token was revoked"),
+        ((a_token(expires_at=UnixMs(1)), a_callback()), "the token has expired"),
+        (None, "the callback was deleted"),
+    ],
+    ids=["revoked", "expired", "deleted"],
+)
+def test_what_must_never_be_sent_is_cancelled(scene: Scene, found: tuple[Token, Callback] | None, reason: str) -> None:
+    """Judged when the attempt would start, however long it had waited."""
+    scene.found = found
+    scene.submit(a_delivery())
+
+    assert [(s.state, s.reason) for s in scene.written] == [(DeliveryState.CANCELLED, reason)]
+    assert scene.posted == []
+
+
+@pytest.mark.parametrize(
+    "found", [(a_token(), a_callback(enabled=False)), (a_token(enabled=False), a_callback())], ids=["off", "suspended"]
+)
+def test_what_is_held_is_given_back(scene: Scene, found: tuple[Token, Callback]) -> None:
+    """Its row waits until the callback is back."""
+    scene.found = found
+    held = a_delivery()
+    scene.submit(held)
+
+    assert (scene.written, scene.posted) == ([given_back(held)], [])
+
+
+def test_an_attempt_by_hand_is_made_although_the_callback_is_off(scene: Scene) -> None:
+    """Somebody looks whether it works again."""
+    scene.found = (a_token(), a_callback(enabled=False))
+    scene.submit(a_delivery(trigger=Trigger.MANUAL, attempt_id="att_1"))
+
+    ((request, _),) = scene.posted
+    assert "ringback-trigger: manual" in request.headers
+
+
+def test_after_stop_starting_what_flies_ends_and_nothing_begins(scene: Scene) -> None:
+    """A drain: what waits is given back by the consumers."""
+    flying, _, waiting = deliveries = firsts(3)
+    scene.submit(*deliveries)
+    scene.dispatcher.stop_starting()
+
+    assert scene.answer().delivery is flying
+    assert (scene.dispatcher.in_flight, len(scene.posted)) == (1, 1)
+    assert scene.dispatcher.withdraw(waiting)
+
+
+def test_a_changed_token_signs_the_next_attempt_with_its_new_key(scene: Scene) -> None:
+    """What is the same for every attempt is put together once, and must not outlive the state it was made of."""
+    scene.submit(a_delivery())
+    (before,) = [line for line in scene.posted[0][0].headers if line.startswith("webhook-signature")]
+    scene.answer()
+
+    scene.found = (a_token(key=b"n" * 24), a_callback())
+    scene.submit(a_delivery())
+
+    assert before not in scene.posted[0][0].headers
+
+
+def test_rows_are_wanted_as_far_as_they_can_start(scene: Scene) -> None:
+    """Of a lane that nobody uses yet, and of one that is busy."""
+    assert scene.dispatcher.free_slots(CALLBACK) == 1
+
+    scene.submit(a_delivery(trigger=Trigger.RETRY, lease=1))
+
+    assert scene.dispatcher.free_slots(CALLBACK) == 0
+
+
+@pytest.mark.parametrize("part", ["directory", "sender"])
+def test_a_mistake_at_the_start_of_an_attempt_costs_that_attempt_only(scene: Scene, part: str) -> None:
+    """It is recorded as a failure and tried again; its slot and its conversation go to the next, and an operator hears of it."""
+    one, two = a_delivery("evt_1"), a_delivery("evt_2")
+    scene.broken[part] = KeyError("boom")
+    scene.submit(one)
+    scene.submit(two)
+
+    (settled,) = scene.written
+    assert (settled.delivery, settled.state, settled.failures) == (one, DeliveryState.PENDING, 1)
+    assert settled.attempt is not None
+    assert (settled.attempt.outcome, settled.attempt.error) == (Outcome.PROTOCOL, "a mistake of ours: KeyError('boom')")
+    assert [request.body for request, _ in scene.posted] == [two.body]
+    (note,) = scene.observer.notes
+    assert "Traceback" in str(note["trace"])
+
+
+def test_a_mistake_that_is_made_each_time_exhausts_in_the_end(scene: Scene) -> None:
+    """Like any other failure: it must not be tried for ever."""
+    scene.broken["sender"] = KeyError("boom")
+    scene.submit(a_delivery(failures=1, number=2, trigger=Trigger.RETRY, lease=1))
+
+    assert [settled.state for settled in scene.written] == [DeliveryState.EXHAUSTED]
+
+
+@pytest.mark.parametrize("where", ["judge", "after", "answer"])
+def test_a_mistake_in_reading_an_answer_costs_that_attempt_only(scene: Scene, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """As many as the lane has slots, one after the other: none of them is lost to it."""
+    for number in range(3):
+        scene.submit(a_delivery(f"evt_{number}"))
+        answer = OK if where != "answer" else Answer(None, None, b"", Outcome.PROTOCOL, "?", 0.1, mistake=KeyError("boom"))
+        if where != "answer":
+            break_once(monkeypatch, where)
+        settled = scene.answer(answer)
+
+        assert settled.attempt is not None
+        assert settled.attempt.error == "a mistake of ours: KeyError('boom')"
+        assert (settled.state, scene.dispatcher.in_flight) == (DeliveryState.PENDING, 0)
+    assert len(scene.observer.notes) == 3
+
+
+def test_a_mistake_in_recording_a_mistake_gives_the_delivery_back(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nothing else left to be done, and not at once again."""
+
+    def broken(*_: object) -> None:
+        raise KeyError("boom")
+
+    monkeypatch.setattr("dispatcher.dispatch.after", broken)
+    delivery = a_delivery()
+    scene.submit(delivery)
+
+    assert scene.answer() == given_back(delivery, MISTAKE_PAUSE_S)
+    assert scene.dispatcher.in_flight == 0
+
+
+def test_a_settlement_that_nobody_takes_still_frees_the_slot(scene: Scene) -> None:
+    """Its lease ends, and the delivery comes again; the lane goes on."""
+    scene.submit(*firsts(3))
+    scene.broken["settler"] = KeyError("boom")
+    _, on_answer = scene.posted.pop(0)
+    on_answer(OK)
+
+    assert (len(scene.posted), scene.dispatcher.in_flight, len(scene.observer.notes)) == (2, 2, 1)
+
+
+def break_once(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """`dispatcher.dispatch.<name>` raises when it is called next, and works again after that."""
+
+    def broken(*_: object) -> None:
+        monkeypatch.undo()
+        raise KeyError("boom")
+
+    monkeypatch.setattr(f"dispatcher.dispatch.{name}", broken)
