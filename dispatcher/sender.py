@@ -145,6 +145,8 @@ class _Transfer:
         on_answer(answer)
 
     def _heard(self, number: int, message: str) -> Answer:
+        if number == pycurl.E_FAILED_INIT:  # what the handle could tell is still about the request before
+            return self._failed(0, Outcome.PROTOCOL, message)
         status = int(self.curl.getinfo(pycurl.RESPONSE_CODE))
         if number == 0 or (number == pycurl.E_WRITE_ERROR and self._read > READ_BODY_BYTES):
             return self._answer(status)

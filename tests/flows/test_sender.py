@@ -353,9 +353,13 @@ async def test_a_request_that_cannot_join_costs_the_others_nothing(receiver: Rec
 
 async def test_an_answer_that_cannot_be_read_is_an_answer_all_the_same(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mistake of ours: who waits would wait for ever. The handle is used again."""
+
+    def fail(*_: object) -> None:
+        raise IndexError
+
     with Posting() as posting:
         with monkeypatch.context() as broken:
-            broken.setattr("dispatcher.sender._Transfer._field", lambda *_: [][0])
+            broken.setattr("dispatcher.sender._Transfer._field", fail)
             answer = await posting.post(receiver.url("/redirect"))
         again = await posting.post(receiver.url("/ok"))
 
