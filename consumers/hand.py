@@ -23,6 +23,9 @@ crash. Smaller than a second's throughput of a lane would leave processors idle.
 PATIENCE_S = 1.0
 TICK_S = 0.1
 
+AGAIN_S = 1.0
+"""When somebody may look again at a delivery whose callback has no room. Shorter: rows go round in circles. Longer: it starts later."""
+
 
 class Dispatching(Protocol):
     """The dispatcher, as far as the consumers know it."""
@@ -121,12 +124,13 @@ class Hand:
                 self._settler.add(leased(delivery, self._lease_s - (now_s - holding.taken_s)), holding.parcel)
                 holding.parcel = None
             return True
-        if now_s < delivery.start_by_s and not self.dispatcher.is_stuck(delivery, PATIENCE_S):
+        stuck = self.dispatcher.is_stuck(delivery, PATIENCE_S)
+        if now_s < delivery.start_by_s and not stuck:
             return False
         if delivery.lease == 0 and not delivery.asked_for:
             self._observer.deferred("spilled")
         self.dispatcher.withdraw(delivery)
-        self.put_down(given_back(delivery))
+        self.put_down(given_back(delivery, due_in_s=AGAIN_S if stuck else 0.0))
         return True
 
     def _notice_room(self) -> None:

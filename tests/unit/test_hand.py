@@ -2,7 +2,7 @@
 
 import pytest
 
-from consumers.hand import MAX_IN_HAND, Hand
+from consumers.hand import AGAIN_S, MAX_IN_HAND, Hand
 from consumers.parcel import Parcel
 from schemas.deliveries import Delivery, DeliveryState, Settlement
 from schemas.reports import Silent
@@ -115,7 +115,7 @@ def test_what_could_not_start_because_its_lane_was_full_is_spilled(scene: Scene)
 
     ((row, released),) = scene.after(1.0)
 
-    assert (row.state, row.leased, row.due_in_s, released) == (DeliveryState.PENDING, False, 0.0, scene.parcel)
+    assert (row.state, row.leased, row.due_in_s, released) == (DeliveryState.PENDING, False, AGAIN_S, scene.parcel)
     assert scene.dispatching.waiting == []
 
 
