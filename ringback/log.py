@@ -121,10 +121,14 @@ class Libraries(logging.Handler):
 
 
 def _attempt_line(report: AttemptReport, at: str) -> Line:
+    """How it ended stands in front, where whoever reads along at a terminal looks."""
     delivery, attempt = report.delivery, report.attempt
     return {
         "at": at,
         "what": "attempted",
+        "outcome": attempt.outcome,
+        "status_code": attempt.status_code,
+        "error": attempt.error,
         "event_id": delivery.event_id,
         "type": delivery.type,
         "delivery_id": delivery_id(delivery.event_id, delivery.callback_id),
@@ -133,9 +137,6 @@ def _attempt_line(report: AttemptReport, at: str) -> Line:
         "attempt_id": attempt.id,
         "number": attempt.number,
         "trigger": attempt.trigger,
-        "outcome": attempt.outcome,
-        "status_code": attempt.status_code,
-        "error": attempt.error,
         "duration_ms": attempt.duration_ms,
         "state": report.state,
         "next_attempt_in_s": report.next_attempt_in_s,
@@ -150,7 +151,7 @@ def _json(line: Line) -> bytes:
 
 
 def _console() -> Callable[[Line], bytes]:
-    render = structlog.dev.ConsoleRenderer(event_key="what", timestamp_key="at", pad_event_to=0)
+    render = structlog.dev.ConsoleRenderer(event_key="what", timestamp_key="at", pad_event_to=0, sort_keys=False)
 
     def rendered(line: Line) -> bytes:
         told = {key: _harmless(value) for key, value in line.items() if value is not None}

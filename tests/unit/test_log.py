@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -172,3 +173,15 @@ def test_a_terminal_gets_text_for_people(tmp_path: Path) -> None:
     assert "attempted" in written
     assert "no answer" in written
     assert "None" not in written
+
+
+def test_at_a_terminal_how_it_ended_comes_first() -> None:
+    """A line is longer than the terminal is wide, and what went wrong must not stand beyond its edge."""
+    pipe = Pipe(pretty=True)
+
+    pipe.log.attempted([a_report(Outcome.HTTP_5XX, "HTTP 500")])
+    pipe.log.note("broker lost", part="consumer", address="127.0.0.1:5672")
+
+    attempted, lost = (re.sub("\x1b\\[[0-9;]*m", "", line) for line in pipe.read().splitlines())
+    assert re.findall(r"(\w+)=", attempted)[:4] == ["outcome", "status_code", "error", "event_id"]
+    assert re.findall(r"(\w+)=", lost) == ["part", "address"]
