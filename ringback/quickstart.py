@@ -58,8 +58,13 @@ def lines(parts: Parts, quickstart: Quickstart) -> list[str]:
     return [
         f"{url}/docs",
         f".venv/bin/ringback listen --port {LISTEN_PORT} --secret {quickstart.signing_secret}",
-        f"curl {url}/v1/events -H 'Authorization: Bearer {quickstart.token}' -H 'Content-Type: application/json' -d '{_SAMPLE}'",
+        _curl(f"{url}/v1/events", quickstart.token),
     ]
+
+
+def _curl(url: str, token: str) -> str:
+    """Shows the answer and nothing else, on a line of its own."""
+    return f"curl -sS -w '\\n' {url} -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{_SAMPLE}'"
 
 
 def _create(parts: Parts) -> Quickstart:

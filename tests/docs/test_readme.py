@@ -96,7 +96,9 @@ def test_a_newcomer_gets_from_the_clone_to_a_fresh_start(newcomer: Newcomer) -> 
     quickstart = json.loads((newcomer.shell.folder / "var/quickstart").read_text())
     listen, curl = re.findall(r"^(?:\.venv/bin/ringback listen|curl) .*$", making.said, re.MULTILINE)
     listening = newcomer.listen_where_there_is_room(quickstart, listen)
-    accepted = json.loads(newcomer.shell.run(curl.replace("curl", "curl -s", 1)))
+    answer = newcomer.shell.run(curl)
+    assert answer.endswith("\n"), "the prompt would stick to it"
+    accepted = json.loads(answer)
     heard = listening.wait_to_say("Hello, Ringback")
     assert f"verified {accepted['id']}\n" in heard
     assert fits(shown_webhook.replace(":9000", f":{newcomer.listen_port}"), heard), heard
