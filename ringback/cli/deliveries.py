@@ -2,19 +2,23 @@
 
 import click
 
-from api.showing import delivery_answer
+from api.showing import delivery_answer, delivery_detail_answer
 from ringback.cli.invocation import Invocation
-from ringback.cli.printing import print_json, print_table
+from ringback.cli.printing import print_facts, print_json, print_table
 from ringback.cli.stored import opened, vault
 from ringback.cli.values import EVENT_TYPE, TIME, as_json, one_of
-from schemas.deliveries import DeliveryState
+from schemas.deliveries import Attempt, DeliveryState, Outcome
+from schemas.errors import NotFound
 from schemas.event_types import EventType
 from schemas.ids import DeliveryId, TokenId
 from schemas.listings import DeliveryFilter, ListedDelivery
 from schemas.times import UnixMs, now_ms, to_rfc3339
-from store.delivery_listings import list_deliveries
+from store.delivery_listings import get_delivery, list_deliveries
 from store.requests import request_retry
 from store.tokens import Tokens
+
+_COLUMNS = ("id", "made", "type", "state", "last attempt", "next attempt", "callback")
+_id = click.argument("delivery_id", metavar="ID")
 
 
 @click.group()
@@ -48,17 +52,35 @@ def list_(
     if as_json:
         print_json([delivery_answer(delivery) for delivery in found])
     else:
-        print_table(["ID", "MADE", "TYPE", "STATE", "LAST ATTEMPT", "NEXT ATTEMPT", "CALLBACK"], [_row(delivery) for delivery in found])
+        print_table([column.upper() for column in _COLUMNS], [_row(delivery) for delivery in found])
 
 
 @command.command()
-@click.argument("delivery_id", metavar="ID")
+@_id
+@as_json
+@click.pass_obj
+def show(invocation: Invocation, delivery_id: str, as_json: bool) -> None:
+    """Show a delivery with its attempts, and why they failed."""
+    with opened(invocation.settings) as database, database.read() as connection:
+        found = get_delivery(connection, DeliveryId(delivery_id))
+    if found is None:
+        raise NotFound(f"there is no delivery {delivery_id}")
+    if as_json:
+        print_json(delivery_detail_answer(found))
+        return
+    print_facts(dict(zip(_COLUMNS, _row(found.delivery), strict=True)))
+    click.echo()
+    print_table(["NUMBER", "STARTED", "TRIGGER", "OUTCOME", "TOOK", "ERROR"], [_attempt_row(attempt) for attempt in found.attempts])
+
+
+@command.command()
+@_id
 @as_json
 @click.pass_obj
 def retry(invocation: Invocation, delivery_id: str, as_json: bool) -> None:
     """Have one attempt made now, beside the automatic ones.
 
-    A dispatcher makes it; `ringback deliveries list` shows how it ended.
+    A dispatcher makes it; `ringback deliveries show` tells how it ended.
     """
     with opened(invocation.settings) as database:
         attempt_id = request_retry(database, Tokens(database, vault(invocation.settings)), DeliveryId(delivery_id), now_ms())
@@ -71,10 +93,14 @@ def retry(invocation: Invocation, delivery_id: str, as_json: bool) -> None:
 def _row(delivery: ListedDelivery) -> list[str | None]:
     state = f"{delivery.state} ({delivery.reason})" if delivery.reason else delivery.state
     upcoming = None if delivery.next_attempt_at is None else to_rfc3339(delivery.next_attempt_at)
-    return [delivery.id, to_rfc3339(delivery.created_at), delivery.type, state, _last(delivery), upcoming, delivery.url]
+    last = _ended(delivery.outcome, delivery.status_code)
+    return [delivery.id, to_rfc3339(delivery.created_at), delivery.type, state, last, upcoming, delivery.url]
 
 
-def _last(delivery: ListedDelivery) -> str | None:
-    if delivery.status_code is not None:
-        return f"{delivery.outcome} ({delivery.status_code})"
-    return delivery.outcome
+def _attempt_row(attempt: Attempt) -> list[str | None]:
+    ended = _ended(attempt.outcome, attempt.status_code)
+    return [str(attempt.number), to_rfc3339(attempt.started_at), attempt.trigger, ended, f"{attempt.duration_ms} ms", attempt.error]
+
+
+def _ended(outcome: Outcome | None, status_code: int | None) -> str | None:
+    return outcome if status_code is None else f"{outcome} ({status_code})"

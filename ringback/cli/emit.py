@@ -1,6 +1,5 @@
 """`ringback emit`: sample events, published as a chat backend would: over HTTP, with a token."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from ringback.cli.invocation import Invocation
 from ringback.cli.printing import print_json
 from ringback.cli.publishing import Address, Pace, Publishing, read_url
 from ringback.cli.values import EVENT_TYPE, Parsed, as_json
-from schemas.errors import RingbackError, UsageError
+from schemas.errors import RingbackError
 from schemas.event_types import EventType
 from schemas.ids import new_event_id
 from schemas.samples import sample_event
@@ -34,12 +33,10 @@ def command(
 ) -> None:
     """Publish sample events through the API.
 
-    TYPE is conversation.created, message.received or message.status. The token, with events:publish, is read from the
-    environment variable RINGBACK_TOKEN.
+    TYPE is conversation.created, message.received or message.status. The token, with events:publish, is RINGBACK_TOKEN in the
+    environment or in ringback.env.
     """
-    token = os.environ.get("RINGBACK_TOKEN")
-    if not token:
-        raise UsageError("RINGBACK_TOKEN is not set: put a token there that has the permission events:publish")
+    token = invocation.token
     ids: list[str] = []
     started_s = time.monotonic()
     with _progress(count) as advance:

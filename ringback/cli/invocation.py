@@ -1,5 +1,6 @@
 """What every subcommand is given, and how its failure is told. Imports nothing heavy: `listen` needs no settings."""
 
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ from schemas.errors import Problem, RingbackError, UsageError
 
 if TYPE_CHECKING:  # reading them takes pydantic, a quarter of a second
     from ringback.settings import Settings
+
+_TOKEN = "RINGBACK_TOKEN"
 
 
 class Invocation:
@@ -24,6 +27,18 @@ class Invocation:
         from ringback.settings import load
 
         return load(self._env_file)
+
+    @property
+    def token(self) -> str:
+        """What `emit` shows to the API: from where settings come, though it is none. Raises UsageError."""
+        from dotenv import dotenv_values
+
+        from ringback.settings import DEFAULT_ENV_FILE
+
+        found = os.environ.get(_TOKEN) or dotenv_values(self._env_file or DEFAULT_ENV_FILE).get(_TOKEN)
+        if not found:
+            raise UsageError(f"{_TOKEN} is not set: put a token there, or into ringback.env, that has the permission events:publish")
+        return found
 
 
 class Refused(click.ClickException):

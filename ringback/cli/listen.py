@@ -16,13 +16,16 @@ from ringback.cli.receiver import Behaviour, Receiver, Webhook
 from ringback.cli.values import DURATION, SIGNING_KEY
 from schemas.errors import RingbackError
 
+QUICKSTART_PORT = 9000
+"""That of `ringback.quickstart`, which is not imported here: the whole server would come with it."""
+
 _SHOWN = ("webhook-id", "webhook-timestamp", "webhook-signature", "ringback-attempt", "ringback-trigger", "user-agent", "content-type")
 _MOVES_THE_CURSOR = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # raw in JSON, though terminals obey them
 _printing = threading.Lock()
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=9000, show_default=True, help="Where to listen, on 127.0.0.1.")
+@click.option("--port", type=click.IntRange(0, 65535), default=QUICKSTART_PORT, show_default=True, help="Where to listen, on 127.0.0.1.")
 @click.option("--secret", "keys", multiple=True, type=SIGNING_KEY, help="The signing secret, whsec_…; repeatable.")
 @click.option("--status", type=click.IntRange(200, 599), default=204, show_default=True, help="What to answer.")
 @click.option("--delay", type=DURATION, default=dt.timedelta(0), show_default="0s", help="How long to wait before each answer.")
@@ -35,8 +38,15 @@ def command(port: int, keys: tuple[bytes, ...], status: int, delay: dt.timedelta
     try:
         receiver = Receiver(port, keys, Behaviour(status, delay.total_seconds(), fail_ratio), _print)
     except OSError as error:
-        raise RingbackError(f"127.0.0.1:{port} cannot be listened on ({error.strerror}): choose another with --port") from None
+        raise RingbackError(f"127.0.0.1:{port} cannot be listened on ({error.strerror}): {advice(port)}") from None
     _serve(receiver)
+
+
+def advice(port: int) -> str:
+    """On another port the newcomer would wait in vain."""
+    if port == QUICKSTART_PORT:
+        return f"stop what is there, as the quickstart's callbacks go to port {port}; for others choose another with --port"
+    return "choose another with --port"
 
 
 def _serve(receiver: Receiver) -> None:

@@ -9,6 +9,7 @@ from ringback.cli.printing import print_json
 
 
 @click.command()
+@click.option("--json", is_flag=True, expose_value=False, help="Print JSON, as it does anyway.")
 @click.pass_obj
 def command(invocation: Invocation) -> None:
     """Print the OpenAPI document, as `/docs/openapi.json` serves it."""

@@ -15,7 +15,7 @@ from ringback.cli.values import CALLBACK, DURATION, TIME, CallbackArgument, as_j
 from schemas.ids import TokenId
 from schemas.listings import Page
 from schemas.permissions import Permission
-from schemas.targets import TargetPolicy
+from schemas.targets import TargetPolicy, parse_networks
 from schemas.times import UnixMs, now_ms, to_rfc3339
 from schemas.token_fields import CallbackFields, TokenFields
 from schemas.tokens import Token, TokenState
@@ -23,6 +23,7 @@ from store.token_listings import TokenFilter, list_tokens
 from store.tokens import NewSecrets, Tokens
 
 _PAGE = 100
+_LOOPBACK = parse_networks(["127.0.0.0/8", "::1/128"])
 
 _id = click.argument("token_id", metavar="ID")
 
@@ -155,8 +156,17 @@ def _all(invocation: Invocation, chosen: TokenFilter, now: UnixMs) -> Iterator[T
 def _checked(invocation: Invocation, callback: CallbackArgument) -> CallbackFields:
     policy = TargetPolicy(invocation.settings.allow_targets, invocation.settings.allow_http)
     if fault := policy.url_fault(callback.url):
-        raise click.BadParameter(f"{callback.url}: {fault}", param_hint="--callback")
+        raise click.BadParameter(f"{callback.url}: {fault}{_remedy(policy, callback.url)}", param_hint="--callback")
     return CallbackFields(callback.url)
+
+
+def _remedy(policy: TargetPolicy, url: str) -> str:
+    """The line that allows a receiver on this machine, when that is all that is missing. Others are for their administrators to weigh."""
+    for network in _LOOPBACK:
+        allow = (*policy.allow, network)
+        if TargetPolicy(allow, policy.allow_http).url_fault(url) is None:
+            return f". For tries on this machine put the line RINGBACK_ALLOW_TARGETS={','.join(map(str, allow))} into ringback.env"
+    return ""
 
 
 def _switch(invocation: Invocation, token_id: str, *, enabled: bool) -> None:

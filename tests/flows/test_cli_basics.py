@@ -94,6 +94,7 @@ def test_the_openapi_document_needs_no_database(place: Place) -> None:
     """It is published by builds that have none."""
     document = place.call("openapi").json
 
+    assert place.call("openapi", "--json").json == document
     assert document["openapi"].startswith("3.1")
     assert "message.received" in document["webhooks"]
     assert list(place.folder.iterdir()) == []

@@ -140,6 +140,27 @@ def test_without_a_server_it_says_what_to_start(place: Place) -> None:
     assert "ringback serve" in done.err
 
 
+@pytest.mark.parametrize(("file", "options"), [("ringback.env", []), ("other.env", ["--env-file", "other.env"])])
+def test_the_token_may_stand_where_the_settings_stand(place: Place, api: StandIn, file: str, options: list[str]) -> None:
+    """Whoever keeps everything in one file need not export a part of it."""
+    del place.env["RINGBACK_TOKEN"]
+    (place.folder / file).write_text(f"RINGBACK_TOKEN={TOKEN}\n")
+
+    done = place.call(*options, "emit", "message.received")
+
+    assert done.status == 0, done.err
+    assert api.tokens == {f"Bearer {TOKEN}"}
+
+
+def test_a_token_in_the_environment_is_preferred(place: Place, api: StandIn) -> None:
+    """As every setting is."""
+    (place.folder / "ringback.env").write_text("RINGBACK_TOKEN=another\n")
+
+    place.call("emit", "message.received")
+
+    assert api.tokens == {f"Bearer {TOKEN}"}
+
+
 def test_without_a_token_it_says_where_to_put_one(place: Place) -> None:
     """On the command line it would be in everybody's process list."""
     del place.env["RINGBACK_TOKEN"]
@@ -148,3 +169,4 @@ def test_without_a_token_it_says_where_to_put_one(place: Place) -> None:
 
     assert done.status == 2
     assert "RINGBACK_TOKEN is not set" in done.err
+    assert "ringback.env" in done.err

@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook
 
+from ringback.cli.listen import advice
 from ringback.cli.receiver import TOLERANCE_S, fault
+from ringback.quickstart import LISTEN_PORT
 from tests.kit.command import Place
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -159,3 +161,9 @@ def test_a_taken_port_is_one_line_that_names_the_option(place: Place) -> None:
     assert done.status == 1
     assert "choose another with --port" in done.err
     assert done.err.count("\n") == 1
+
+
+def test_on_the_quickstarts_port_another_one_is_no_way_out() -> None:
+    """The newcomer would listen where nothing comes."""
+    assert "the quickstart's callbacks go to port 9000" in advice(LISTEN_PORT)
+    assert "quickstart" not in advice(LISTEN_PORT + 1)

@@ -1,5 +1,6 @@
 """`ringback token …` and `ringback deliveries …`, against a database of their own."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,26 @@ def test_arguments_that_cannot_be_are_wrong_use(place: Place, option: str, value
     assert said in done.err
 
 
+@pytest.mark.parametrize(
+    ("url", "line"),
+    [
+        ("http://127.0.0.1:9000/", "RINGBACK_ALLOW_TARGETS=10.1.0.0/16,127.0.0.0/8 into ringback.env"),
+        ("http://localhost:9000/", "RINGBACK_ALLOW_TARGETS=10.1.0.0/16,127.0.0.0/8 into ringback.env"),
+        ("http://[::1]:9000/", "RINGBACK_ALLOW_TARGETS=10.1.0.0/16,::1/128 into ringback.env"),
+        ("http://192.168.0.1/", None),
+        ("http://crm.example.com/", None),
+    ],
+)
+def test_a_receiver_on_this_machine_is_refused_with_the_line_that_allows_it(place: Place, url: str, line: str | None) -> None:
+    """The first callback that anybody tries; other private networks are not to be opened by pasting."""
+    place.set(ALLOW_TARGETS="10.1.0.0/16")
+
+    done = place.call("token", "create", "x", "--callback", f"message.received={url}")
+
+    assert done.status == 2
+    assert line in done.err if line else "ringback.env" not in done.err
+
+
 def test_a_token_that_breaks_the_rules_is_refused_in_one_line(place: Place) -> None:
     """The rules are the API's."""
     done = place.call("token", "create", "x", "--activates-at", "2030-01-01T00:00:00Z", "--expires-at", "2029-01-01T00:00:00Z")
@@ -124,7 +145,7 @@ def failed_delivery(place: Place) -> str:
     with database.write() as connection:
         callback_id = CallbackId(connection.exec_driver_sql("SELECT id FROM callbacks").scalar_one())
         delivery = msgspec.structs.replace(a_delivery("evt_1", callback_id), token_id=TokenId(made["id"]))
-        attempt = an_attempt(Outcome.HTTP_5XX, 500, error="HTTP 500")
+        attempt = an_attempt(Outcome.HTTP_5XX, 500, error="the database was restarting")
         claim(connection, [a_claim("evt_1", callback_id)], UnixMs(0))
         settle(connection, [Settlement(delivery, DeliveryState.PENDING, due_in_s=60, failures=1, attempt=attempt)], UnixMs(0))
     database.close()
@@ -142,6 +163,17 @@ def test_deliveries_are_listed_with_how_their_last_attempt_ended(place: Place, f
     assert place.call("deliveries", "list", "--state", "delivered", "--json").json == []
 
 
+def test_a_delivery_is_shown_with_each_attempt_and_why_it_failed(place: Place, failed_delivery: str) -> None:
+    """The reason in words; the list has room for its kind alone."""
+    shown = place.call("deliveries", "show", failed_delivery).out
+    told = place.call("deliveries", "show", failed_delivery, "--json").json
+
+    assert failed_delivery in shown
+    assert "http://127.0.0.1:9000/" in shown
+    assert re.search(r"^1 +\S+Z +first +http_5xx \(500\) +3 ms +the database was restarting$", shown, re.MULTILINE), shown
+    assert [attempt["error"] for attempt in told["attempts"]] == ["the database was restarting"]
+
+
 def test_a_delivery_is_tried_again(place: Place, failed_delivery: str) -> None:
     """A row asks whatever dispatcher runs, or will run."""
     done = place.call("deliveries", "retry", failed_delivery, "--json")
@@ -150,8 +182,9 @@ def test_a_delivery_is_tried_again(place: Place, failed_delivery: str) -> None:
     assert done.json["attempt_id"].startswith("att_")
 
 
-def test_a_delivery_that_is_not_there_is_one_line(place: Place) -> None:
+@pytest.mark.parametrize("action", ["show", "retry"])
+def test_a_delivery_that_is_not_there_is_one_line(place: Place, action: str) -> None:
     """A mistyped id."""
-    done = place.call("deliveries", "retry", "dlv_none")
+    done = place.call("deliveries", action, "dlv_none")
 
     assert (done.status, done.err) == (1, "ringback: there is no delivery dlv_none\n")
