@@ -9,21 +9,24 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import psycopg
 import sqlalchemy as sa
-from sqlalchemy import event, exc
+from sqlalchemy import event
 from sqlalchemy.engine import Connection
 
-from schemas.errors import StoreRefused, StoreUnavailable, UsageError
+from schemas.errors import UsageError
 from schemas.times import UnixMs
 from store.clock import StoreClock
+from store.driver_errors import translated
 from store.group_commit import GroupCommit
+from store.limited_connection import LimitedConnection
 
 __all__ = ["Connection", "Database"]
 
-_RETRYABLE_CLASSES = ("08", "53", "55", "57", "40")  # connection, resources, lock not available, operator intervention, rollback
 STORE_TIMEOUT_S = 5.0
 """Longer: a silent database is noticed later, and more stands still with it. Shorter: a busy one is taken for a dead one."""
+
+_GRACE_S = 1.0
+"""How much longer than the server, which says why, our side of a connection waits for an answer."""
 
 
 class Database:
@@ -36,7 +39,7 @@ class Database:
         if self.dialect not in ("sqlite", "postgresql"):
             raise UsageError(f"RINGBACK_DATABASE_URL: {self.dialect} is not supported: use sqlite:///… or postgresql+psycopg://…")
         self.engine = _sqlite_engine(self.url, timeout_s) if self.dialect == "sqlite" else _postgres_engine(self.url, pool_size, timeout_s)
-        self._group_commit = GroupCommit(self.engine) if self.dialect == "sqlite" else None
+        self._group_commit = GroupCommit(self.engine, timeout_s) if self.dialect == "sqlite" else None
         self._transaction = self._group_commit.transaction if self._group_commit else self.engine.begin
         self._listeners: dict[str, list[Callable[[], None]]] = {}
         self._rung = threading.local()
@@ -45,13 +48,13 @@ class Database:
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads. Raises StoreUnavailable, StoreRefused."""
-        with _translated(), self.engine.connect() as connection:
+        with translated(), self.engine.connect() as connection:
             yield connection
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction, committed at the end of the block. Raises StoreUnavailable, StoreRefused."""
-        with _translated(), self._transaction() as connection:
+        with translated(), self._transaction() as connection:
             self._rung.names = []
             yield connection
         for name in self._rung.names:
@@ -77,10 +80,10 @@ class Database:
         for listener in self._listeners.get(name, ()):
             listener()
 
-    def listener(self) -> psycopg.Connection[Any]:
+    def listener(self) -> LimitedConnection:
         """A PostgreSQL connection outside the pool, for LISTEN, with the same limits. Raises psycopg.Error."""
         url = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        return psycopg.connect(url, autocommit=True, **_postgres_arguments(self.timeout_s))
+        return _connect(self.timeout_s, url, autocommit=True, **_postgres_arguments(self.timeout_s))
 
     def close(self) -> None:
         if self._group_commit:
@@ -107,7 +110,7 @@ def _sqlite_engine(url: sa.URL, timeout_s: float) -> sa.Engine:
 
 
 def _postgres_engine(url: sa.URL, pool_size: int, timeout_s: float) -> sa.Engine:
-    return sa.create_engine(
+    engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_size=pool_size,
         max_overflow=0,
@@ -115,6 +118,18 @@ def _postgres_engine(url: sa.URL, pool_size: int, timeout_s: float) -> sa.Engine
         pool_use_lifo=True,
         connect_args=_postgres_arguments(timeout_s),
     )
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: Any, _record: Any, args: list[Any], parameters: dict[str, Any]) -> LimitedConnection:
+        return _connect(timeout_s, *args, **parameters)
+
+    return engine
+
+
+def _connect(timeout_s: float, *args: Any, **parameters: Any) -> LimitedConnection:
+    connection = LimitedConnection.connect(*args, **parameters)
+    connection.limit_s = timeout_s + _GRACE_S
+    return connection
 
 
 def _postgres_arguments(timeout_s: float) -> dict[str, Any]:
@@ -129,24 +144,3 @@ def _postgres_arguments(timeout_s: float) -> dict[str, Any]:
         "keepalives_count": 3,
         "application_name": "ringback",
     }
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """SQLAlchemy's and the drivers' errors as ours: try again, or do not."""
-    try:
-        yield
-    except exc.TimeoutError as error:
-        raise StoreUnavailable("no database connection became free in time") from error
-    except exc.DBAPIError as error:
-        raise _meaning(error) from error
-
-
-def _meaning(error: exc.DBAPIError) -> Exception:
-    state = getattr(error.orig, "sqlstate", None)
-    text = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
-    if error.connection_invalidated or isinstance(error, exc.InterfaceError) or (state or "")[:2] in _RETRYABLE_CLASSES:
-        return StoreUnavailable(f"the database does not answer: {text}")
-    if state is None and isinstance(error, exc.OperationalError):
-        return StoreUnavailable(f"the database does not answer: {text}")
-    return StoreRefused(f"the database refuses this: {text}")

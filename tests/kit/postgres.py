@@ -4,13 +4,16 @@ The system's own cluster, if one runs, is never touched. A missing package is an
 """
 
 import atexit
+import contextlib
 import itertools
 import os
 import pathlib
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 
+import psutil
 import psycopg
 
 from tests.kit.waiting import free_port
@@ -48,6 +51,20 @@ class Postgres:
         """`immediate` is a crash, `fast` says goodbye. What was committed is there after `start`."""
         self._run("pg_ctl", "-D", f"{self.dir}/data", "-m", mode, "-w", "stop")
         self.running = False
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Silence: connections stay open and new ones are taken by the kernel, but nothing answers."""
+        postmaster = psutil.Process(int((self.dir / "data" / "postmaster.pid").read_text().split()[0]))
+        processes = [postmaster, *postmaster.children()]  # each backend is in a session of its own: no group to signal
+        for process in processes:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in processes:
+                with contextlib.suppress(psutil.NoSuchProcess):  # it was about to end
+                    process.resume()
 
     def fresh_database(self) -> str:
         """The address of a new, empty database."""

@@ -1,0 +1,140 @@
+"""What a database's errors and its silence mean: try again, or do not, and never wait for ever."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from schemas.errors import StoreRefused, StoreUnavailable
+from store.database import Database
+from tests.kit.postgres import Postgres
+
+_TABLE = sa.Table("sample", sa.MetaData(), sa.Column("id", sa.Text, primary_key=True), sa.Column("number", sa.SmallInteger))
+
+
+@pytest.fixture
+def on_postgres(postgres: Postgres) -> Iterator[Database]:
+    made = Database(postgres.fresh_database())
+    _TABLE.create(made.engine)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def impatient(postgres: Postgres) -> Iterator[Database]:
+    """One second for every answer, and one of grace."""
+    made = Database(postgres.fresh_database(), timeout_s=1)
+    yield made
+    made.close()
+
+
+def run(database: Database, *statements: str) -> None:
+    with database.write() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+def test_data_that_breaks_a_rule_is_refused(database: Database) -> None:
+    """Trying again would be useless: whoever wrote it splits its batch, or buries it."""
+    _TABLE.create(database.engine)
+    run(database, "INSERT INTO sample VALUES ('a', 1)")
+
+    with pytest.raises(StoreRefused, match="refuses"):
+        run(database, "INSERT INTO sample VALUES ('a', 2)")
+
+
+@pytest.mark.parametrize("statement", ["INSERT INTO sample VALUES ('a', 99999)", "INSERT INTO sample VALUES ('a', 1 / 0)"])
+def test_data_that_does_not_fit_is_refused(on_postgres: Database, statement: str) -> None:
+    """SQLSTATE class 22."""
+    with pytest.raises(StoreRefused):
+        run(on_postgres, statement)
+
+
+def test_text_that_no_database_takes_is_refused(on_postgres: Database) -> None:
+    """The driver itself says so, without a SQLSTATE."""
+    with pytest.raises(StoreRefused, match="NUL"), on_postgres.write() as connection:
+        connection.execute(sa.insert(_TABLE).values(id="a\0b"))
+
+
+def test_a_missing_table_is_no_fault_of_the_data(database: Database) -> None:
+    """A dispatcher that is newer than the last migration must not bury events because of it."""
+    with pytest.raises(StoreUnavailable, match="not_there"):
+        run(database, "INSERT INTO not_there VALUES (1)")
+
+
+def test_a_read_only_standby_is_no_fault_of_the_data(on_postgres: Database) -> None:
+    """After a fail-over the old address may lead there for a while (25006)."""
+    with pytest.raises(StoreUnavailable, match="read-only"):
+        run(on_postgres, "SET TRANSACTION READ ONLY", "INSERT INTO sample VALUES ('a', 1)")
+
+
+@pytest.mark.parametrize("code", ["42501", "0A000", "XX000", "25006", "54000", "58030"])
+def test_whatever_else_a_database_says_is_worth_another_try(on_postgres: Database, code: str) -> None:
+    """No right, not supported, a mistake of its own, a limit, its disk: the data is as it was."""
+    with pytest.raises(StoreUnavailable, match=f"said so.*{code}"):
+        run(on_postgres, f"DO $$ BEGIN RAISE 'said so' USING ERRCODE = '{code}'; END $$")
+
+
+def test_a_file_that_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:
+    """SQLite has no SQLSTATE: its kinds of errors say it."""
+    path = tmp_path / "ringback.db"
+    path.write_bytes(b"no database at all" * 100)
+
+    with pytest.raises(StoreUnavailable, match="not a database"):
+        run(Database(f"sqlite:///{path}"), "SELECT 1")
+
+
+def test_a_slow_statement_ends_by_the_servers_limit(impatient: Database) -> None:
+    """It says why, and the connection is as good as before."""
+    run(impatient, "SELECT 1")
+    with pytest.raises(StoreUnavailable, match="statement timeout"):
+        run(impatient, "SELECT pg_sleep(60)")
+
+    run(impatient, "SELECT 1")
+
+
+def test_a_silent_database_is_noticed_in_the_midst_of_a_transaction(impatient: Database, postgres: Postgres) -> None:
+    """A server that hangs still acknowledges what it is sent: neither TCP nor the server's own limit notices."""
+
+    def fall_silent_between() -> None:
+        with impatient.write() as connection:
+            connection.exec_driver_sql("SELECT 1")
+            with postgres.frozen():
+                connection.exec_driver_sql("SELECT 2")
+
+    with pytest.raises(StoreUnavailable, match="no answer within 2 s"):
+        fall_silent_between()
+
+    run(impatient, "SELECT 1")
+
+
+def test_a_silent_database_is_noticed_by_a_commit(impatient: Database, postgres: Postgres) -> None:
+    """Nobody knows whether it happened: to be tried again."""
+    silence = contextlib.ExitStack()
+
+    def fall_silent_at_the_end() -> None:
+        with impatient.write() as connection:
+            connection.exec_driver_sql("SELECT 1")
+            silence.enter_context(postgres.frozen())
+
+    with silence, pytest.raises(StoreUnavailable, match="no answer within 2 s"):
+        fall_silent_at_the_end()
+
+    run(impatient, "SELECT 1")
+
+
+def test_a_silent_database_is_noticed_by_who_connects(impatient: Database, postgres: Postgres) -> None:
+    """The kernel takes the connection for it."""
+    with postgres.frozen(), pytest.raises(StoreUnavailable):
+        run(impatient, "SELECT 1")
+
+    run(impatient, "SELECT 1")
+
+
+def test_a_silent_database_is_noticed_outside_the_pool(impatient: Database, postgres: Postgres) -> None:
+    """The doorbell's connection has the same limit."""
+    with impatient.listener() as connection, postgres.frozen(), pytest.raises(psycopg.OperationalError, match="no answer"):
+        connection.execute("SELECT 1")
