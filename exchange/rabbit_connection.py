@@ -5,12 +5,15 @@ Everything lives on an event loop and knows nothing of healing; `rabbit_link` ma
 
 import asyncio
 import contextlib
+import struct
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import pika
+from pika import spec
 from pika.adapters.asyncio_connection import AsyncioConnection
-from pika.exceptions import StreamLostError
+from pika.exceptions import InvalidFrameError, StreamLostError
+from pika.frame import Header
 
 from exchange import topology
 from schemas.errors import UsageError
@@ -28,12 +31,15 @@ OPEN_LIMIT_S = 5.0
 
 CLOSE_LIMIT_S = 2.0
 
+_PROPERTIES_AT = 12
+"""In the payload of a content header frame (AMQP 0-9-1, section 4.2.6.1), after the class, a weight and the size of the body."""
+
 
 class OneWrite(AsyncioConnection):  # type: ignore[misc]  # pika ships no types
-    """Writes once for many frames.
+    """Writes once for many frames, and reads headers that pika cannot.
 
     pika hands every frame (three per message, one per acknowledgement) to the socket by a system call of its own, and each
-    gives the GIL away. Overrides a protected method and calls another; `tests/unit/test_one_write.py` notices when pika changes them.
+    gives the GIL away. Overrides protected methods and calls another; `tests/unit/test_one_write.py` notices when pika changes them.
     """
 
     _gathered: list[bytes] | None = None
@@ -56,11 +62,37 @@ class OneWrite(AsyncioConnection):  # type: ignore[misc]  # pika ships no types
             if frames:
                 super()._output_marshaled_frames([b"".join(frames)])
 
+    def _read_frame(self) -> tuple[int, Any]:
+        """pika raises at a header value that Python has no word for (a time in milliseconds, NaN). That would end every connection
+        that the message comes to, again and again: no other message would get past it.
+        """
+        try:
+            read: tuple[int, Any] = super()._read_frame()
+        except Exception as error:
+            if isinstance(error, InvalidFrameError) or self._frame_buffer[0] != spec.FRAME_HEADER:
+                raise
+            return without_headers(self._frame_buffer)
+        return read
+
     def abort(self, reason: str) -> None:
         """End it without a goodbye: a frozen or blocked broker would never answer one."""
         if not self.is_closed and not self.aborted:
             self.aborted = True
             self._terminate_stream(StreamLostError(reason))
+
+
+def without_headers(frame: bytes) -> tuple[int, Header]:
+    """A content header frame, at the beginning of these bytes, read as if its table of headers were empty; and its length."""
+    _, channel, size = struct.unpack_from(">BHL", frame)
+    payload = frame[spec.FRAME_HEADER_SIZE : spec.FRAME_HEADER_SIZE + size]
+    body_size, flags = struct.unpack_from(">QH", payload, 4)
+    table_at = _PROPERTIES_AT + 2
+    for flag in (Properties.FLAG_CONTENT_TYPE, Properties.FLAG_CONTENT_ENCODING):  # these come before it: a length, and so many bytes
+        table_at += 1 + payload[table_at] if flags & flag else 0
+    (table_size,) = struct.unpack_from(">I", payload, table_at)
+    properties = Properties()
+    properties.decode(payload[_PROPERTIES_AT:table_at] + bytes(4) + payload[table_at + 4 + table_size :])
+    return spec.FRAME_HEADER_SIZE + size + spec.FRAME_END_SIZE, Header(channel, body_size, properties)
 
 
 class GivenUp(Exception):

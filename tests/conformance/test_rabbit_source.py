@@ -16,7 +16,7 @@ from exchange.topology import ACCEPTED_AT_HEADER, DEAD_QUEUE, DISPATCH_QUEUE, EV
 from schemas.errors import ExchangeUnavailable, UsageError
 from store.database import Connection, Database
 from tests.conftest import lay_tables
-from tests.kit.pipes import Notes, RabbitPipe, connected, outgoing, take
+from tests.kit.pipes import UNREADABLE, Notes, RabbitPipe, connected, outgoing, take
 from tests.kit.rabbit import Rabbit
 from tests.kit.waiting import eventually, free_port, wait_for
 
@@ -79,6 +79,19 @@ async def test_whatever_stands_beside_a_body_is_taken_for_what_it_is_or_for_noth
 
     expected = message_id if isinstance(message_id, str) else None
     assert (taken.message_id, taken.accepted_at, taken.deliveries) == (expected, None, 0)
+    await source.close()
+
+
+async def test_headers_that_nobody_can_read_stop_neither_their_message_nor_the_next(pipe: RabbitPipe) -> None:
+    """It would come first again on each new connection, for ever."""
+    source = pipe.source()
+    await connected(source)
+
+    properties = pika.BasicProperties(message_id="evt_own", content_type="application/json", headers={"sent": UNREADABLE})
+    on_the_broker(pipe.rabbit, lambda channel: channel.basic_publish(EVENTS_EXCHANGE, "any.thing", b"{}", properties))
+    await publish(pipe, "evt_next")
+
+    assert [one.message_id for one in await take(pipe, source, 2)] == ["evt_own", "evt_next"]
     await source.close()
 
 

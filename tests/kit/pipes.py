@@ -1,6 +1,8 @@
 """The exchange in tests: both adapters behind one face, and an observer that remembers what it was told."""
 
 import asyncio
+import datetime as dt
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -33,6 +35,16 @@ class Notes(Silent):
 
     def of(self, what: str) -> list[dict[str, object]]:
         return [fields for noted, fields in self.notes if noted == what]
+
+
+class InMilliseconds(dt.datetime):
+    """A header value that some backend's library writes and that Python's calendar ends before: AMQP counts in seconds."""
+
+    def utctimetuple(self) -> time.struct_time:
+        return time.struct_time((1970, 1, 1, 0, 0, round(self.timestamp() * 1000), 0, 0, 0))
+
+
+UNREADABLE = InMilliseconds(2026, 11, 22, tzinfo=dt.UTC)
 
 
 class Pipe(Protocol):

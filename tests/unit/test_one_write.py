@@ -9,6 +9,7 @@ import pytest
 from pika.connection import Connection
 
 from exchange.rabbit_connection import OneWrite
+from tests.kit.pipes import UNREADABLE
 
 ACK_BYTES = 21
 """Frame header 7, method 4, delivery tag 8, flags 1, frame end 1."""
@@ -90,6 +91,29 @@ async def test_an_error_in_a_block_loses_no_frame(connection: OneWrite) -> None:
     assert [len(write) for write in connection._transport.writes] == [ACK_BYTES, ACK_BYTES]
 
 
+@pytest.mark.parametrize("beside", [{}, {"content_type": "application/json"}, {"content_encoding": "utf-8", "content_type": "a/b"}])
+async def test_headers_that_pika_cannot_read_are_taken_for_none(connection: OneWrite, beside: dict[str, str]) -> None:
+    """The rest of the frame is kept: the event's id may stand there; and what follows is read on."""
+    properties = pika.BasicProperties(message_id="evt_1", headers={"sent": UNREADABLE}, **beside)
+    heartbeat = pika.frame.Heartbeat().marshal()
+    connection._frame_buffer = pika.frame.Header(1, 7, properties).marshal() + heartbeat
+
+    length, read = connection._read_frame()
+
+    assert connection._frame_buffer[length:] == heartbeat
+    assert (read.channel_number, read.body_size) == (1, 7)
+    assert read.properties == pika.BasicProperties(message_id="evt_1", headers={}, **beside)
+
+
+async def test_what_is_no_frame_still_ends_the_connection(connection: OneWrite) -> None:
+    """Nothing after it could be told apart."""
+    frame = pika.frame.Header(1, 7, pika.BasicProperties(message_id="evt_1")).marshal()
+    connection._frame_buffer = frame[:-1] + b"\0"
+
+    with pytest.raises(pika.exceptions.InvalidFrameError):
+        connection._read_frame()
+
+
 async def test_an_abort_ends_the_stream_once_without_a_goodbye(connection: OneWrite) -> None:
     """A frozen broker would never answer one."""
     connection.connection_state = Connection.CONNECTION_OPEN
@@ -106,4 +130,5 @@ async def test_an_abort_ends_the_stream_once_without_a_goodbye(connection: OneWr
 def test_pika_still_has_what_we_override_and_call() -> None:
     """A rename would turn the gathering off in silence."""
     assert list(inspect.signature(Connection._output_marshaled_frames).parameters) == ["self", "marshaled_frames"]
+    assert list(inspect.signature(Connection._read_frame).parameters) == ["self"]
     assert list(inspect.signature(Connection._terminate_stream).parameters) == ["self", "error"]
