@@ -12,8 +12,8 @@ from typing import Protocol
 from dispatcher.backoff import RetrySchedule
 from dispatcher.decision import after, refusal
 from dispatcher.lanes import Lane, repeat_slots
+from dispatcher.post import Answer, Request
 from dispatcher.request import Route
-from dispatcher.sender import Answer, Request
 from dispatcher.verdict import Verdict, judge, quoted
 from schemas.deliveries import Attempt, Delivery, Outcome, Settlement, given_back
 from schemas.ids import CallbackId, delivery_id, new_attempt_id

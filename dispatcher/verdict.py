@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from dispatcher.sender import Answer
+from dispatcher.post import Answer
 from schemas.deliveries import Outcome
 from schemas.times import UnixMs
 

@@ -1,69 +1,18 @@
-"""The sender against a real receiver that misbehaves: real sockets, real TLS."""
+"""The sender against a real receiver that misbehaves. Where it connects to: `test_sender_targets`."""
 
 import asyncio
-import errno
-import socket
-import ssl
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Self
 
 import pycurl
 import pytest
 import pytest_asyncio
-import trustme
 
-from dispatcher.sender import KEPT_BODY_BYTES, Answer, Request, Sender
+from dispatcher.post import Answer, Request
+from dispatcher.transfer import KEPT_BODY_BYTES
 from schemas.deliveries import Outcome
-from schemas.targets import TargetPolicy, parse_networks
+from schemas.targets import TargetPolicy
+from tests.kit.posting import BODY, Posting, answer_of
 from tests.kit.receiver import Receiver
 from tests.kit.waiting import eventually, free_port
-
-LOOPBACK = TargetPolicy(parse_networks(["127.0.0.0/8"]))
-BODY = b'{"id":"evt_1"}'
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as up:
-        yield up
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture
-def tls_receiver(authority: trustme.CA) -> Iterator[Receiver]:
-    """Its certificate is for `localhost`, signed by an authority that no system knows."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("localhost").configure_cert(context)
-    with Receiver(context) as up:
-        yield up
-
-
-class Posting:
-    """A sender whose answers can be awaited; closes it at the end of a `with`."""
-
-    def __init__(self, policy: TargetPolicy = LOOPBACK, *, timeout_s: float = 5, ca_file: str | None = None):
-        self.sender = Sender(asyncio.get_running_loop(), policy, timeout_s=timeout_s, connect_timeout_s=2, ca_file=ca_file)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.sender.close()
-
-    async def post(self, url: str, body: bytes = BODY, headers: tuple[str, ...] = ("webhook-id: evt_1",)) -> Answer:
-        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self.sender.post(Request(url, headers, body), answered.set_result)
-        return await asyncio.wait_for(answered, 20)
-
-
-async def answer_of(url: str, policy: TargetPolicy = LOOPBACK, *, timeout_s: float = 5, ca_file: str | None = None) -> Answer:
-    with Posting(policy, timeout_s=timeout_s, ca_file=ca_file) as posting:
-        return await posting.post(url)
 
 
 async def test_a_good_answer_comes_back_and_the_request_arrived_as_given(receiver: Receiver) -> None:
@@ -167,112 +116,6 @@ async def test_what_is_no_whole_http_answer_breaks_the_protocol(receiver: Receiv
     assert answer.error
 
 
-async def test_a_closed_port_is_no_connection() -> None:
-    """Told apart from a name that does not resolve and from a refused address."""
-    answer = await answer_of(f"http://127.0.0.1:{free_port()}/")
-
-    assert (answer.failure, answer.status_code) == (Outcome.CONNECT, None)
-    assert "Could not connect" in (answer.error or "")
-
-
-async def test_an_unknown_name_is_a_failure_of_dns() -> None:
-    """`.invalid` never resolves (RFC 6761)."""
-    answer = await answer_of("http://no-such-host.invalid/")
-
-    assert answer.failure is Outcome.DNS
-    assert "no-such-host.invalid" in (answer.error or "")
-
-
-@pytest.mark.parametrize(
-    "host",
-    ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "0177.0.0.1", "127.1", "127.0.0.1.", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "0"],
-)  # fmt: skip
-async def test_a_private_address_is_blocked_however_it_is_spelled(receiver: Receiver, host: str) -> None:
-    """The check sits on the address that is about to be connected to, so there is nothing to be fooled by."""
-    answer = await answer_of(receiver.url("/ok", host=host), TargetPolicy())
-
-    assert answer.failure is Outcome.BLOCKED
-    assert "RINGBACK_ALLOW_TARGETS" in (answer.error or "")
-    assert receiver.connections == 0
-
-
-async def test_an_address_that_is_blocked_does_not_hide_one_that_is_allowed(receiver: Receiver) -> None:
-    """`localhost` is ::1 as well, which the policy of this test refuses."""
-    answer = await answer_of(receiver.url("/ok", host="localhost"))
-
-    assert answer.status_code == 200
-
-
-async def test_an_exhausted_process_says_so(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without descriptors nobody can be called: the operator must not look for the fault at the receiver."""
-
-    def no_socket(*_: object) -> None:
-        raise OSError(errno.EMFILE, "Too many open files")
-
-    monkeypatch.setattr("dispatcher.sender._Handed", no_socket)
-
-    answer = await answer_of(receiver.url("/ok"))
-
-    assert (answer.failure, answer.error) == (Outcome.CONNECT, "no socket can be opened: Too many open files")
-
-
-@pytest.mark.parametrize("name", ["http_proxy", "all_proxy", "ALL_PROXY"])
-async def test_a_proxy_in_the_environment_is_ignored(receiver: Receiver, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Through a proxy the address check would judge the proxy, not the target."""
-    monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
-
-    answer = await answer_of(receiver.url("/ok"))
-
-    assert answer.status_code == 200
-
-
-async def test_a_certificate_of_an_unknown_authority_is_refused(tls_receiver: Receiver) -> None:
-    """Nothing is sent to who cannot prove who they are."""
-    answer = await answer_of(tls_receiver.url("/ok", host="localhost"))
-
-    assert answer.failure is Outcome.TLS
-    assert "certificate" in (answer.error or "")
-    assert not tls_receiver.requests()
-
-
-async def test_a_certificate_for_another_host_is_refused(tls_receiver: Receiver, ca_file: str) -> None:
-    """The authority is trusted, but what it signed is not about this host."""
-    answer = await answer_of(tls_receiver.url("/ok", host="127.0.0.1"), ca_file=ca_file)
-
-    assert answer.failure is Outcome.TLS
-    assert not tls_receiver.requests()
-
-
-async def test_a_certificate_of_a_trusted_authority_is_accepted(tls_receiver: Receiver, ca_file: str) -> None:
-    """TLS as it is meant to be."""
-    answer = await answer_of(tls_receiver.url("/ok", host="localhost"), ca_file=ca_file)
-
-    assert answer.status_code == 200
-
-
-async def test_a_handshake_that_never_ends_is_a_failure_of_tls(receiver: Receiver) -> None:
-    """A plain server takes the greeting for the beginning of a request and waits for more. The handle was used before."""
-    with Posting(timeout_s=1) as posting:
-        await posting.post(receiver.url("/ok"))
-        answer = await posting.post(receiver.url("/ok").replace("http://", "https://"))
-
-    assert answer.failure is Outcome.TLS
-
-
-async def test_a_connection_that_is_never_made_is_a_failure_to_connect() -> None:
-    """A full backlog swallows connection requests without a word, as many firewalls do."""
-    with socket.socket() as deaf, socket.socket() as one, socket.socket() as two:
-        deaf.bind(("127.0.0.1", 0))
-        deaf.listen(0)
-        for waiting in (one, two):
-            waiting.setblocking(False)
-            waiting.connect_ex(deaf.getsockname())
-
-        answer = await answer_of(f"http://127.0.0.1:{deaf.getsockname()[1]}/", timeout_s=1)
-
-    assert (answer.failure, answer.status_code) == (Outcome.CONNECT, None)
-
-
 async def test_a_hundred_requests_fly_at_once(receiver: Receiver) -> None:
     """One thread, no coroutine each: none waits for another."""
     answers: list[Answer] = []
@@ -359,7 +202,7 @@ async def test_an_answer_that_cannot_be_read_is_an_answer_all_the_same(receiver:
 
     with Posting() as posting:
         with monkeypatch.context() as broken:
-            broken.setattr("dispatcher.sender._Transfer._field", fail)
+            broken.setattr("dispatcher.transfer.Transfer._field", fail)
             answer = await posting.post(receiver.url("/redirect"))
         again = await posting.post(receiver.url("/ok"))
 
@@ -389,9 +232,3 @@ async def complaints() -> list[str]:
     messages: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: messages.append(context["message"]))
     return messages
-
-
-@pytest.fixture
-def ca_file(authority: trustme.CA, tmp_path: Path) -> str:
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    return str(tmp_path / "ca.pem")

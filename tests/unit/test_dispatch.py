@@ -6,7 +6,7 @@ import pytest
 
 from dispatcher.backoff import RetrySchedule
 from dispatcher.dispatch import MISTAKE_PAUSE_S, Dispatcher
-from dispatcher.sender import Answer, Request
+from dispatcher.post import Answer, Request
 from schemas.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger, given_back
 from schemas.ids import CallbackId
 from schemas.reports import Silent

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.sender import Answer
+from dispatcher.post import Answer
 from dispatcher.verdict import MAX_RETRY_AFTER_S, QUOTED_CHARACTERS, judge
 from schemas.deliveries import Outcome
 from schemas.times import UnixMs

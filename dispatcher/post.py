@@ -1,0 +1,36 @@
+"""One POST: the request, and what came of it. Plain values, made and read on both sides of the sender."""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from schemas.deliveries import Outcome
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A POST. `headers` are whole lines, `name: value`; the body goes out byte for byte."""
+
+    url: str
+    headers: Sequence[str]
+    body: bytes
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What came of a request, timed from `post`.
+
+    `failure` is None when a whole HTTP answer came (whatever its status) and else says why none did, `error` in words.
+    `status_code` may be there beside a failure: the answer began. `retry_after` and `location` are the headers, not read for 2xx.
+    `mistake` is what went wrong on our side while the answer was read; it counts as a failure too.
+    """
+
+    status_code: int | None
+    retry_after: str | None
+    body: bytes
+    failure: Outcome | None
+    error: str | None
+    duration_s: float
+    location: str | None = None
+    mistake: Exception | None = None
+
+
+OnAnswer = Callable[[Answer], None]

@@ -1,0 +1,205 @@
+"""One transfer by libcurl: a handle, what it is told and what it hears. Looks up no names; only the sender uses it.
+
+No redirects, proxies, cookies or decompression; HTTP/1.1 over kept connections. Every address is judged when it is about to be
+connected to, whatever the name or spelling that led there. A connection that was allowed stays so: the policy never changes.
+"""
+
+import socket
+import time
+
+import pycurl
+
+from dispatcher.post import Answer, OnAnswer, Request
+from dispatcher.resolver import KEPT_S, Found
+from schemas.deliveries import Outcome
+from schemas.targets import TargetPolicy
+
+KEPT_BODY_BYTES = 1024
+"""How much of an answer's body is remembered. Larger: more to read for people, and a larger log."""
+
+READ_BODY_BYTES = 65_536
+"""Where an answer's body is cut off, and its connection closed. Larger: an endless body costs more; smaller: chatty receivers
+lose their kept connection. Headers need no limit of ours: libcurl gives up at 300 KiB."""
+
+CONNECTION_LIFETIME_S = 600
+"""After which a busy connection is not used again. Larger: a receiver that moved is found later; smaller: more handshakes."""
+
+_NO_SOCKET: int = pycurl.SOCKET_BAD
+_CONNECT = frozenset({pycurl.E_COULDNT_CONNECT, pycurl.E_SEND_ERROR, pycurl.E_INTERFACE_FAILED})
+_TLS = frozenset(
+    {
+        pycurl.E_SSL_CONNECT_ERROR, pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CERTPROBLEM, pycurl.E_SSL_CIPHER,
+        pycurl.E_SSL_CACERT_BADFILE, pycurl.E_SSL_ISSUER_ERROR, pycurl.E_SSL_INVALIDCERTSTATUS,
+    }
+)  # fmt: skip
+
+
+class Transfer:
+    """One libcurl handle and what it hears, used again and again: making one costs more than a request."""
+
+    __slots__ = (
+        "_body", "_head", "_idle", "_is_short", "_led", "_limits", "_obstacles", "_on_answer", "_policy", "_reached", "_read",
+        "_started_s", "curl",
+    )  # fmt: skip
+
+    def __init__(self, policy: TargetPolicy, limits: tuple[float, float], ca_file: str, idle: list["Transfer"]):
+        """`limits`: seconds until the end of the answer, and until the connection is made; both count from `begin`."""
+        self.curl, self._policy, self._limits, self._idle = _new_curl(ca_file), policy, limits, idle
+        self._head: list[bytes] = []
+        self._led: tuple[Found, int] | None = None
+        self._is_short = False
+        self._allow(0.0)
+        curl = self.curl
+        curl.setopt(pycurl.HEADERFUNCTION, self._head.append)  # the cheapest there is: lines are only looked at when needed
+        curl.setopt(pycurl.WRITEFUNCTION, self._hear)
+        curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open)
+
+    def begin(self, request: Request, on_answer: OnAnswer) -> None:
+        self._on_answer = on_answer
+        self._body, self._read = b"", 0
+        self._obstacles: list[tuple[Outcome, str]] = []
+        self._reached = False
+        self._head.clear()
+        if self._is_short:
+            self._is_short = False
+            self._allow(0.0)
+        curl = self.curl
+        curl.setopt(pycurl.URL, request.url)
+        curl.setopt(pycurl.HTTPHEADER, [*request.headers, "expect:"])  # without a value: not sent. It would cost a round trip
+        curl.setopt(pycurl.POSTFIELDS, request.body)
+        self._started_s = time.monotonic()
+
+    def lead(self, host: str, port: int, found: Found) -> None:
+        """Where the name leads. libcurl keeps it for the connections to come, so each handle says it once after each look-up."""
+        if self._led != (found, port):
+            self.curl.setopt(pycurl.RESOLVE, [f"+{host}:{port}:{','.join(found.addresses)}"])  # +: not for ever
+            self._led = found, port
+
+    def shorten(self) -> None:
+        """What passed since `begin` counts for the limits of this request."""
+        self._is_short = True
+        self._allow(time.monotonic() - self._started_s)
+
+    def fail(self, failure: Outcome, error: str) -> None:
+        """It never began."""
+        self._finish(self._failed(0, failure, error))
+
+    def end(self, number: int, message: str) -> None:
+        try:
+            answer = self._heard(number, message)
+        except Exception as error:  # noqa: BLE001 - who waits for the answer must hear of it, or waits for ever
+            answer = self._failed(0, Outcome.PROTOCOL, "the answer could not be read", error)
+        self._finish(answer)
+
+    def _finish(self, answer: Answer) -> None:
+        on_answer = self._on_answer
+        self._idle.append(self)
+        on_answer(answer)
+
+    def _allow(self, passed_s: float) -> None:
+        timeout_s, connect_timeout_s = self._limits
+        self.curl.setopt(pycurl.TIMEOUT_MS, max(1, int((timeout_s - passed_s) * 1000)))  # 0 would be no limit
+        self.curl.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, int((connect_timeout_s - passed_s) * 1000)))
+
+    def _heard(self, number: int, message: str) -> Answer:
+        if number == pycurl.E_FAILED_INIT:  # what the handle could tell is still about the request before
+            return self._failed(0, Outcome.PROTOCOL, message)
+        status = int(self.curl.getinfo(pycurl.RESPONSE_CODE))
+        if number == 0 or (number == pycurl.E_WRITE_ERROR and self._read > READ_BODY_BYTES):
+            return self._answer(status)
+        return self._failed(status, *self._classified(number, message, status))
+
+    def _answer(self, status: int) -> Answer:
+        duration_s = time.monotonic() - self._started_s
+        if 200 <= status < 300:
+            return Answer(status, None, self._body, None, None, duration_s)
+        return Answer(status, self._field(b"retry-after"), self._body, None, None, duration_s, self._field(b"location"))
+
+    def _failed(self, status: int, failure: Outcome, error: str, mistake: Exception | None = None) -> Answer:
+        duration_s = time.monotonic() - self._started_s
+        return Answer(status or None, None, self._body, failure, error, duration_s, mistake=mistake)
+
+    def _classified(self, number: int, message: str, status: int) -> tuple[Outcome, str]:
+        if number == pycurl.E_OPERATION_TIMEDOUT:
+            return self._late(status)
+        if self._obstacles and not self._reached:
+            return self._obstacles[0]
+        if number == pycurl.E_COULDNT_RESOLVE_HOST:
+            return Outcome.DNS, message
+        if number in _TLS:
+            return Outcome.TLS, message
+        if number in _CONNECT:
+            return Outcome.CONNECT, message
+        return Outcome.PROTOCOL, message or f"libcurl error {number}"
+
+    def _late(self, status: int) -> tuple[Outcome, str]:
+        """How far it came before time was up."""
+        timeout_s, connect_timeout_s = self._limits
+        if status:
+            return Outcome.TOO_SLOW, f"the answer began (HTTP {status}) but did not end within {timeout_s:g} s"
+        if self.curl.getinfo(pycurl.REQUEST_SIZE) > 0:
+            return Outcome.TIMEOUT, f"no answer within {timeout_s:g} s"
+        if self.curl.getinfo(pycurl.CONNECT_TIME) > 0:
+            return Outcome.TLS, f"the TLS handshake did not end within {connect_timeout_s:g} s"
+        return Outcome.CONNECT, f"no connection within {connect_timeout_s:g} s"
+
+    def _field(self, name: bytes) -> str | None:
+        """A header of the answer itself: interim answers (1xx), each with its own status line, came before it."""
+        for line in reversed(self._head):
+            if line.startswith(b"HTTP/"):
+                return None
+            key, _, value = line.partition(b":")
+            if key.strip().lower() == name:
+                return value.strip().decode("latin-1")
+        return None
+
+    def _hear(self, chunk: bytes) -> int:
+        """Keep the beginning, read on to the limit; there, refusing a chunk makes libcurl end the transfer."""
+        if len(self._body) < KEPT_BODY_BYTES:
+            self._body += chunk[: KEPT_BODY_BYTES - len(self._body)]
+        self._read += len(chunk)
+        return len(chunk) if self._read <= READ_BODY_BYTES else -1
+
+    def _open(self, _purpose: int, address: pycurl.CurlSockAddr) -> "socket.socket | int":
+        """libcurl is about to connect to this very address: the last moment to refuse, and the one that cannot be fooled."""
+        if address.family not in (socket.AF_INET, socket.AF_INET6):
+            return self._unopened(Outcome.BLOCKED, "only IPv4 and IPv6 addresses are called")
+        if refusal := self._policy.address_refusal(str(address.addr[0])):
+            return self._unopened(Outcome.BLOCKED, refusal)
+        try:
+            opened = _Handed(address.family, address.socktype, address.protocol)
+        except OSError as error:
+            return self._unopened(Outcome.CONNECT, f"no socket can be opened: {error.strerror}")
+        self._reached = True
+        return opened
+
+    def _unopened(self, failure: Outcome, words: str) -> int:
+        self._obstacles.append((failure, words))
+        return _NO_SOCKET
+
+
+class _Handed(socket.socket):
+    """A socket that pycurl duplicates and then drops: closed without the warning that a forgotten one deserves."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _new_curl(ca_file: str) -> pycurl.Curl:
+    curl = pycurl.Curl()
+    for option, value in {
+        pycurl.POST: 1,
+        pycurl.NOSIGNAL: 1,  # a signal would hit the whole process
+        pycurl.DNS_CACHE_TIMEOUT: int(4 * KEPT_S),  # longer than the resolver keeps a name: libcurl never looks it up itself
+        pycurl.MAXLIFETIME_CONN: CONNECTION_LIFETIME_S,
+        pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_1_1,
+        pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
+        pycurl.FOLLOWLOCATION: 0,  # a redirect could lead anywhere; it is a failure of its own
+        pycurl.PROXY: "",  # whatever the environment says: through a proxy, its address would be judged and not the target's
+        pycurl.NETRC: pycurl.NETRC_IGNORED,
+        pycurl.SSL_VERIFYPEER: 1,
+        pycurl.SSL_VERIFYHOST: 2,  # 2: the certificate must be for this very host
+        pycurl.CAINFO: ca_file,
+    }.items():
+        curl.setopt(option, value)
+    return curl

@@ -1,0 +1,239 @@
+"""Where the sender connects to: names, addresses, certificates. Real sockets, real TLS, and a name server of the test's own."""
+
+import asyncio
+import errno
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from dispatcher.post import Answer, Request
+from schemas.deliveries import Outcome
+from schemas.targets import TargetPolicy
+from tests.kit.posting import BODY, Posting, answer_of
+from tests.kit.receiver import Receiver
+from tests.kit.waiting import eventually, free_port
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def tls_receiver(authority: trustme.CA) -> Iterator[Receiver]:
+    """Its certificate is for `localhost`, signed by an authority that no system knows."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    with Receiver(context) as up:
+        yield up
+
+
+@pytest.fixture
+def ca_file(authority: trustme.CA, tmp_path: Path) -> str:
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    return str(tmp_path / "ca.pem")
+
+
+async def test_a_closed_port_is_no_connection() -> None:
+    """Told apart from a name that does not resolve and from a refused address."""
+    answer = await answer_of(f"http://127.0.0.1:{free_port()}/")
+
+    assert (answer.failure, answer.status_code) == (Outcome.CONNECT, None)
+    assert "Could not connect" in (answer.error or "")
+
+
+async def test_a_connection_that_is_never_made_is_a_failure_to_connect() -> None:
+    """A full backlog swallows connection requests without a word, as many firewalls do."""
+    with socket.socket() as deaf, socket.socket() as one, socket.socket() as two:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for waiting in (one, two):
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+
+        answer = await answer_of(f"http://127.0.0.1:{deaf.getsockname()[1]}/", timeout_s=1)
+
+    assert (answer.failure, answer.status_code) == (Outcome.CONNECT, None)
+
+
+async def test_an_exhausted_process_says_so(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without descriptors nobody can be called: the operator must not look for the fault at the receiver."""
+
+    def no_socket(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("dispatcher.transfer._Handed", no_socket)
+
+    answer = await answer_of(receiver.url("/ok"))
+
+    assert (answer.failure, answer.error) == (Outcome.CONNECT, "no socket can be opened: Too many open files")
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "0177.0.0.1", "127.1", "127.0.0.1.", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "0"],
+)  # fmt: skip
+async def test_a_private_address_is_blocked_however_it_is_spelled(receiver: Receiver, host: str) -> None:
+    """The check sits on the address that is about to be connected to, so there is nothing to be fooled by."""
+    answer = await answer_of(receiver.url("/ok", host=host), TargetPolicy())
+
+    assert answer.failure is Outcome.BLOCKED
+    assert "RINGBACK_ALLOW_TARGETS" in (answer.error or "")
+    assert receiver.connections == 0
+
+
+async def test_an_address_that_is_blocked_does_not_hide_one_that_is_allowed(receiver: Receiver) -> None:
+    """`localhost` is ::1 as well, which the policy of this test refuses."""
+    answer = await answer_of(receiver.url("/ok", host="localhost"))
+
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "all_proxy", "ALL_PROXY"])
+async def test_a_proxy_in_the_environment_is_ignored(receiver: Receiver, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Through a proxy the address check would judge the proxy, not the target."""
+    monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+
+    answer = await answer_of(receiver.url("/ok"))
+
+    assert answer.status_code == 200
+
+
+async def test_an_unknown_name_is_a_failure_of_dns() -> None:
+    """`.invalid` never resolves (RFC 6761)."""
+    answer = await answer_of("http://no-such-host.invalid/")
+
+    assert answer.failure is Outcome.DNS
+    assert "no-such-host.invalid" in (answer.error or "")
+
+
+class Names:
+    """A name server: each name's addresses; one that has none is never answered."""
+
+    def __init__(self, **addresses: tuple[str, ...]):
+        self.addresses = addresses
+        self.end = threading.Event()
+
+    def look_up(self, host: str) -> tuple[str, ...]:
+        return self.addresses[host] or (self.end.wait() and ())
+
+
+async def test_a_name_is_looked_up_apart_from_libcurl(receiver: Receiver) -> None:
+    """No resolver of this machine knows it; the first of its addresses is closed, so the second is tried."""
+    names = Names(crm=("127.0.0.7", "127.0.0.1"))
+    with Posting(look_up=names.look_up) as posting:
+        answers = [await posting.post(receiver.url("/ok", host="crm")) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert {request.headers["host"] for request in receiver.requests()} == {f"crm:{receiver.port}"}
+    assert receiver.connections == 1
+
+
+async def test_the_address_that_a_name_leads_to_is_judged(receiver: Receiver) -> None:
+    """Whoever answers for a name can say anything."""
+    with Posting(TargetPolicy(), look_up=Names(crm=("127.0.0.1",)).look_up) as posting:
+        answer = await posting.post(receiver.url("/ok", host="crm"))
+
+    assert answer.failure is Outcome.BLOCKED
+    assert receiver.connections == 0
+
+
+async def test_a_name_that_moved_is_called_at_its_new_address(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """libcurl keeps what it was told; what it was told later counts. `/leave` makes each request connect anew."""
+    monkeypatch.setattr("dispatcher.resolver.KEPT_S", 0.01)
+    names = Names(crm=("127.0.0.1",))
+    with Posting(look_up=names.look_up) as posting:
+        url = receiver.url("/leave", host="crm")
+        there = await posting.post(url)
+        names.addresses["crm"] = ("127.0.0.7",)
+        await eventually("what was found is forgotten", lambda: posting.sender._resolver.known("crm") is None)
+        moved = await posting.post(url)
+        names.addresses["crm"] = ("127.0.0.1",)
+        await eventually("what was found is forgotten", lambda: posting.sender._resolver.known("crm") is None)
+        back = await posting.post(url)
+
+    assert (there.status_code, moved.failure, back.status_code) == (200, Outcome.CONNECT, 200)
+
+
+async def test_a_name_that_nobody_answers_for_costs_only_its_own_callbacks(receiver: Receiver) -> None:
+    """More of them than libcurl has threads: another name's attempt goes out meanwhile, and closing waits for none of them."""
+    names = Names(crm=("127.0.0.1",), **{f"silent{n}": () for n in range(30)})
+    answers: list[Answer] = []
+    with Posting(look_up=names.look_up) as posting:
+        for number in range(30):
+            posting.sender.post(Request(f"http://silent{number}/", (), BODY), answers.append)
+
+        assert (await posting.post(receiver.url("/ok", host="crm"))).status_code == 200
+        assert (answers, posting.sender.in_flight) == ([], 30)
+        seeking = list(posting.sender._seeking)
+
+    assert posting.sender.in_flight == 0
+    await asyncio.wait(seeking)
+    assert all(one.cancelled() for one in seeking)
+    assert answers == []
+    names.end.set()
+
+
+async def test_a_name_that_is_not_resolved_in_time_is_a_failure_of_dns() -> None:
+    """The time for the connection includes finding out where to."""
+    names = Names(silent=())
+    with Posting(timeout_s=0.1, look_up=names.look_up) as posting:
+        answer = await posting.post("http://silent/")
+    names.end.set()
+
+    assert (answer.failure, answer.error) == (Outcome.DNS, "silent was not resolved within 0.1 s")
+    assert answer.duration_s >= 0.1
+
+
+async def test_the_time_for_a_name_is_part_of_the_time_for_the_answer(receiver: Receiver) -> None:
+    """An attempt must end within its lease. The next request of the same handle has all its time again."""
+    names, answers = Names(late=()), list[Answer]()
+    with Posting(timeout_s=2, look_up=lambda host: names.look_up(host) or ("127.0.0.1",)) as posting:
+        posting.sender.post(Request(receiver.url("/hang", host="late"), (), BODY), answers.append)
+        (transfer,) = posting.sender._seeking.values()
+        transfer._started_s -= 1.5  # as if the name had taken that long
+        names.end.set()
+        await eventually("the end of it", lambda: answers)
+        again = await posting.post(receiver.url("/slow/1000"))
+
+    assert answers[0].failure is Outcome.TIMEOUT
+    assert answers[0].duration_s < 3.4, "1.5 s for the name and 2 for the answer"
+    assert again.status_code == 200
+
+
+async def test_a_certificate_of_an_unknown_authority_is_refused(tls_receiver: Receiver) -> None:
+    """Nothing is sent to who cannot prove who they are."""
+    answer = await answer_of(tls_receiver.url("/ok", host="localhost"))
+
+    assert answer.failure is Outcome.TLS
+    assert "certificate" in (answer.error or "")
+    assert not tls_receiver.requests()
+
+
+async def test_a_certificate_for_another_host_is_refused(tls_receiver: Receiver, ca_file: str) -> None:
+    """The authority is trusted, but what it signed is not about this host."""
+    answer = await answer_of(tls_receiver.url("/ok", host="127.0.0.1"), ca_file=ca_file)
+
+    assert answer.failure is Outcome.TLS
+    assert not tls_receiver.requests()
+
+
+async def test_a_certificate_of_a_trusted_authority_is_accepted(tls_receiver: Receiver, ca_file: str) -> None:
+    """TLS as it is meant to be."""
+    answer = await answer_of(tls_receiver.url("/ok", host="localhost"), ca_file=ca_file)
+
+    assert answer.status_code == 200
+
+
+async def test_a_handshake_that_never_ends_is_a_failure_of_tls(receiver: Receiver) -> None:
+    """A plain server takes the greeting for the beginning of a request and waits for more. The handle was used before."""
+    with Posting(timeout_s=1) as posting:
+        await posting.post(receiver.url("/ok"))
+        answer = await posting.post(receiver.url("/ok").replace("http://", "https://"))
+
+    assert answer.failure is Outcome.TLS
