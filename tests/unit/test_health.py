@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from ringback.health import Health
-from ringback.processes.web import PortTaken, WebServer
+from ringback.processes.web import CannotListen, WebServer
 from ringback.setting_values import Address
 from tests.kit.waiting import free_port
 
@@ -70,5 +70,5 @@ def test_anything_else_is_refused_as_a_problem(place: Place) -> None:
 @pytest.mark.filterwarnings("ignore:.*unclosed.*:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_taken_port_is_told_with_the_setting_that_moves_it(place: Place) -> None:
     """Two dispatchers on one host meet this first."""
-    with pytest.raises(PortTaken, match="RINGBACK_METRICS_LISTEN"):
+    with pytest.raises(CannotListen, match="RINGBACK_METRICS_LISTEN"):
         WebServer(Health(dict, lambda: (b"", "")), place.address, "RINGBACK_METRICS_LISTEN")
