@@ -27,11 +27,13 @@ def rabbit_node() -> Iterator[Rabbit]:
 @pytest.fixture
 def rabbit(rabbit_node: Rabbit) -> Rabbit:
     """A node that is up and holds nothing of ours, whatever the test before did to it."""
-    rabbit_node.thaw()
-    if not rabbit_node.running:
-        rabbit_node.start()
-    rabbit_node.clear()
-    return rabbit_node
+    return _cleared(rabbit_node)
+
+
+@pytest.fixture(scope="module")
+def rabbit_for_all(rabbit_node: Rabbit) -> Rabbit:
+    """The same for all tests of a module together. None of them may ask for `rabbit`, which empties the node."""
+    return _cleared(rabbit_node)
 
 
 @pytest.fixture(scope="session")
@@ -66,6 +68,14 @@ def database(database_url: str) -> Iterator[Database]:
     lay_tables(made)
     yield made
     made.close()
+
+
+def _cleared(node: Rabbit) -> Rabbit:
+    node.thaw()
+    if not node.running:
+        node.start()
+    node.clear()
+    return node
 
 
 def lay_tables(database: Database) -> None:

@@ -115,7 +115,9 @@ def test_a_broker_that_is_killed_is_not_noticed_by_backends(start_on_services: S
     with publishing(ringback.publisher, 1200, rate=150) as result:
         receiver.wait_for(PATH, MANY)
         rabbit.kill()
-        wait_for("the API to see it", lambda: "broker" in ringback.ready("api"))
+        for name in processes:
+            wait_for(f"{name} to miss it", lambda name=name: "broker" in ringback.ready(name))
+            assert ringback.metrics(name)["ringback_broker_connected"] == 0
         rabbit.start()
 
     assert dict(result.result().statuses) == {202: 1200}
@@ -132,7 +134,9 @@ def test_a_database_that_is_away_is_not_noticed_by_backends(start_on_services: S
     before = ringback.publisher.publish_many([message(n) for n in range(300)])
 
     postgres.stop()
-    wait_for("the API to see it", lambda: "database" in ringback.ready("api"))
+    for name in processes:
+        wait_for(f"{name} to miss it", lambda name=name: "database" in ringback.ready(name))
+        assert ringback.metrics(name)["ringback_database_connected"] == 0
     meanwhile = ringback.publisher.publish_many([message(f"meanwhile_{n}") for n in range(300)], rate=75)
     postgres.start()
 
@@ -151,6 +155,20 @@ def test_a_second_process_on_the_same_database_says_so(start_embedded: Starting)
     assert re.fullmatch(r"ringback: another `ringback serve` works on \S+ringback\.db: .+\n", said)
     assert ringback.running() == {"serve"}
     assert ringback.ready("serve") == {}
+
+
+def test_a_test_that_no_dispatcher_takes_is_answered(start_on_services: Starting, receiver: Receiver) -> None:
+    """503 with a problem of its own, and nobody is called later, when nobody waits any more."""
+    ringback = start_on_services(dispatchers=0, TIMEOUT="1s", CONNECT_TIMEOUT="1s")
+    token = ringback.token("crm", callbacks={MESSAGE: receiver.url(PATH)}, wait=False)
+    test = f"/v1/tokens/{token['id']}/callbacks/{MESSAGE}/test"
+
+    answer = ringback.admin.call("POST", test)
+
+    assert (answer.status, answer.data["type"]) == (503, "/docs/problems/no-dispatcher")
+    ringback.start("dispatch-0")
+    ringback.admin.send("POST", test)
+    assert len(receiver.requests(PATH)) == 1
 
 
 def test_an_event_that_the_database_refuses_costs_only_itself(start: Starting, receiver: Receiver) -> None:
