@@ -22,6 +22,8 @@ def refusal(delivery: Delivery, found: tuple[Token, Callback] | None, now: UnixM
         return withdrawn(delivery, reason)
     if state is not TokenState.ACTIVE or not (callback.enabled or delivery.trigger in _DESPITE_A_SWITCH):
         return given_back(delivery)  # held: due rows of such a callback are not taken until it is back
+    if not token.signing_keys:
+        return given_back(delivery)  # they cannot be read just now: nothing is sent unsigned, not even by hand
     return None
 
 

@@ -1,7 +1,8 @@
 """The directory: every token and callback in memory, never more than a second behind the store (rule 9).
 
 A thread polls the version, on a connection of its own so that a busy pool cannot make it late, and loads the tokens that
-changed. While the store is away it keeps what it last knew and says so. Shared by the API's threads and a dispatcher.
+changed. While the store is away it keeps what it last knew and says so. What of a token cannot be read costs that token
+its calls, and nobody else anything. Shared by the API's threads and a dispatcher.
 """
 
 import threading
@@ -10,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
-from schemas.errors import StoreUnavailable
+from schemas.errors import SecretUnreadable, StoreUnavailable
 from schemas.event_types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.reports import Observer
@@ -20,7 +21,7 @@ from schemas.tokens import Token
 from store.database import Connection, Database
 from store.snapshot import Match, Snapshot
 from store.tables import directory_version, tokens
-from store.token_rows import TokenRow, read_tokens
+from store.token_rows import TokenRow, read_tokens_or_reasons
 from store.usage import Usage
 from store.vault import Vault
 
@@ -29,6 +30,9 @@ POLL_S = 0.25
 
 FRESH_S = 0.7
 """With the time that an attempt takes to start it keeps "no attempt later than a second after a revocation"."""
+
+CLOSE_LIMIT_S = 2.0
+"""How long a stop waits for a poll that is under way. Its thread ends with the process."""
 
 _PAGE = 1000  # tokens a query, so that the first load of very many stays below the statement timeout
 _REMEMBERED = 10_000  # digests known to be nobody's
@@ -39,7 +43,7 @@ class Directory:
 
     def __init__(self, database: Database, vault: Vault, observer: Observer, clock: Callable[[], float] = time.monotonic):
         self.usage = Usage(database)
-        self._own = Database(database.url.render_as_string(hide_password=False), pool_size=1)
+        self._own = Database(database.url.render_as_string(hide_password=False), pool_size=1, timeout_s=database.timeout_s)
         self._vault, self._observer, self._clock = vault, observer, clock
         self.snapshot = Snapshot()
         self._version = -1
@@ -47,6 +51,7 @@ class Directory:
         self._began_at_s = float("-inf")  # of the last good poll, by our clock
         self._away = False
         self._nobodys: dict[bytes, None] = {}
+        self._unreadable: set[TokenId] = set()  # those that the operator was told of
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._poll_for_ever, name="ringback-directory", daemon=True)
 
@@ -59,12 +64,14 @@ class Directory:
     def close(self) -> None:
         self._stopped.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(CLOSE_LIMIT_S)
+        else:
+            self._own.close()
         self.usage.close()
-        self._own.close()
 
     def fresh(self) -> bool:
-        """Whether an attempt may start by what we know: false once the last good poll began too long ago."""
+        """Whether an attempt may start, and events be matched, by what we know: false until everything was loaded once, and
+        again when the last good poll began too long ago. Cheap."""
         return self._clock() - self._began_at_s <= FRESH_S
 
     def match(self, kind: EventType, channel_id: str) -> list[Match]:
@@ -94,7 +101,8 @@ class Directory:
         return found
 
     def refresh(self) -> None:
-        """Know everything that was committed before this call. Raises StoreUnavailable, at once while the store is away."""
+        """Know everything that was committed before this call. Raises StoreUnavailable and nothing else, at once while the
+        store is away."""
         asked_s = self._clock()
         with self._polling:
             if self._began_at_s >= asked_s:
@@ -111,13 +119,14 @@ class Directory:
     def _poll_for_ever(self) -> None:
         while not self._stopped.wait(POLL_S):
             self._poll_quietly()
+        self._own.close()
 
     def _poll_quietly(self) -> None:
         """A poll that failed leaves everything as it was; the next one comes anyway. Said once, and again when it is over."""
         try:
             with self._polling:
                 self._poll()
-        except Exception as error:  # noqa: BLE001 - whatever it is: a thread that ended here would stop every attempt until a restart
+        except StoreUnavailable as error:
             if not self._away:
                 self._observer.note("directory waits for the store", reason=str(error))
             self._away = True
@@ -128,20 +137,38 @@ class Directory:
 
     def _poll(self) -> None:
         began_s = self._clock()
+        try:
+            self._read()
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # a thread that ended of it would stop every attempt until a restart
+            raise StoreUnavailable(f"the directory cannot be read: {error!r}") from error
+        self._began_at_s = began_s
+
+    def _read(self) -> None:
         with self._own.read() as connection:
             version = connection.scalar(sa.select(directory_version.c.version)) or 0
             if version != self._version:
                 self._load(connection, version)
-        self._began_at_s = began_s
 
     def _load(self, connection: Connection, version: int) -> None:
         changed: list[Token] = []
         seen = self._version
         while rows := _changed_rows(connection, seen, everything=self._version < 0):
-            changed += read_tokens(connection, self._vault, rows)
+            for token, reason in read_tokens_or_reasons(connection, self._vault, rows):
+                changed.append(token)
+                self._tell(token.id, reason)
             seen = rows[-1].version
         self.snapshot = self.snapshot.changed(changed)
         self._version = max(version, seen)
+
+    def _tell(self, token_id: TokenId, reason: SecretUnreadable | None) -> None:
+        """Once for each token: the same load may be tried many times."""
+        if reason is None:
+            self._unreadable.discard(token_id)
+        elif token_id not in self._unreadable:
+            self._unreadable.add(token_id)
+            self._observer.note("token unreadable: its deliveries are held", token=token_id, reason=str(reason))
 
 
 def _changed_rows(connection: Connection, after: int, *, everything: bool) -> Sequence[TokenRow]:

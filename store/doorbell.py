@@ -18,6 +18,9 @@ _LISTEN_S = 0.5
 
 _RETRY_S = 1.0
 
+CLOSE_LIMIT_S = 2.0
+"""How long a stop waits for the thread, which may be connecting. It ends with the process."""
+
 
 class Doorbell:
     """`start` it where `Database.on_ring` is used on PostgreSQL."""
@@ -37,7 +40,7 @@ class Doorbell:
     def close(self) -> None:
         self._stopped.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(CLOSE_LIMIT_S)
 
     def _run(self) -> None:
         while not self._stopped.is_set():
@@ -59,3 +62,4 @@ class Doorbell:
             while not self._stopped.is_set():
                 for notify in connection.notifies(timeout=_LISTEN_S):
                     self._database.wake(self._names[notify.channel])
+                connection.execute("SELECT 1")  # silence is the usual state of a listener: only a question tells a server that hangs

@@ -2,13 +2,13 @@
 
 import base64
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from schemas.errors import Conflict, NotFound
+from schemas.errors import Conflict, NotFound, SecretUnreadable
 from schemas.event_types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.permissions import Permission
@@ -54,10 +54,29 @@ def lock_token(connection: Connection, vault: Vault, token_id: TokenId) -> Token
 
 def read_tokens(connection: Connection, vault: Vault, rows: Sequence[TokenRow]) -> list[Token]:
     """The tokens of these rows with their callbacks. Raises SecretUnreadable."""
+    return [_token(row, owned, vault) for row, owned in _with_callbacks(connection, rows)]
+
+
+def read_tokens_or_reasons(
+    connection: Connection, vault: Vault, rows: Sequence[TokenRow]
+) -> Iterator[tuple[Token, SecretUnreadable | None]]:
+    """The same, whatever does not open.
+
+    A token with a secret that does not open has none, and its callbacks are off: it authenticates, and its events are kept
+    for it as for anybody whose callbacks are off, but nothing is sent unsigned or without the headers that it should have.
+    """
+    for row, owned in _with_callbacks(connection, rows):
+        try:
+            yield _token(row, owned, vault), None
+        except SecretUnreadable as reason:
+            yield _token(row, owned, None), reason
+
+
+def _with_callbacks(connection: Connection, rows: Sequence[TokenRow]) -> list[tuple[TokenRow, list[TokenRow]]]:
     owned: defaultdict[str, list[TokenRow]] = defaultdict(list)
     for row in connection.execute(sa.select(callbacks).where(callbacks.c.token_id.in_([row.id for row in rows]))):
         owned[row.token_id].append(row)
-    return [_token(row, owned[row.id], vault) for row in rows]
+    return [(row, owned[row.id]) for row in rows]
 
 
 def seal_signing_keys(vault: Vault, token_id: TokenId, keys: Sequence[DatedSecret]) -> bytes:
@@ -74,7 +93,8 @@ def texts(values: frozenset[str] | frozenset[Permission]) -> str:
     return msgspec.json.encode(sorted(values)).decode()
 
 
-def _token(row: TokenRow, callback_rows: Sequence[TokenRow], vault: Vault) -> Token:
+def _token(row: TokenRow, callback_rows: Sequence[TokenRow], vault: Vault | None) -> Token:
+    """Without a vault: without what is sealed."""
     owned = [_callback(callback, vault) for callback in callback_rows]
     return Token(
         id=TokenId(row.id),
@@ -101,11 +121,14 @@ def _hashes(row: TokenRow) -> tuple[DatedSecret, ...]:
     return DatedSecret(bytes(row.previous_hash), row.previous_until), current
 
 
-def _signing_keys(row: TokenRow, vault: Vault) -> tuple[DatedSecret, ...]:
+def _signing_keys(row: TokenRow, vault: Vault | None) -> tuple[DatedSecret, ...]:
+    if vault is None:
+        return ()
     opened = _decode_keys(vault.open(bytes(row.signing_secrets), Place("tokens", "signing_secrets", row.id)))
     return tuple(DatedSecret(base64.b64decode(key), None if until is None else UnixMs(until)) for key, until in opened)
 
 
-def _callback(row: TokenRow, vault: Vault) -> Callback:
-    headers = _decode_headers(vault.open(bytes(row.headers), Place("callbacks", "headers", row.id)))
-    return Callback(CallbackId(row.id), TokenId(row.token_id), EventType(row.type), row.url, row.enabled, headers)
+def _callback(row: TokenRow, vault: Vault | None) -> Callback:
+    headers = {} if vault is None else _decode_headers(vault.open(bytes(row.headers), Place("callbacks", "headers", row.id)))
+    enabled = row.enabled and vault is not None
+    return Callback(CallbackId(row.id), TokenId(row.token_id), EventType(row.type), row.url, enabled, headers)

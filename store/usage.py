@@ -17,6 +17,9 @@ from store.tables import tokens
 FLUSH_S = 5.0
 """Longer: `last_used_at` on the pages is older. Shorter: more writes that nobody reads."""
 
+CLOSE_LIMIT_S = 2.0
+"""How long a stop waits for the last write. Longer: a store that is away delays the end of the process."""
+
 _UPDATE = (
     sa.update(tokens)
     .where(tokens.c.id == sa.bindparam("used_id"))
@@ -38,11 +41,10 @@ class Usage:
         self._thread.start()
 
     def close(self) -> None:
-        """Writes what has gathered, if the store answers."""
+        """What has gathered is written, if the store answers soon."""
         self._stopped.set()
         if self._thread.is_alive():
-            self._thread.join()
-        self.flush()
+            self._thread.join(CLOSE_LIMIT_S)
 
     def used(self, token_id: TokenId, at: UnixMs) -> None:
         self._last[token_id] = at
@@ -62,3 +64,4 @@ class Usage:
     def _flush_for_ever(self) -> None:
         while not self._stopped.wait(FLUSH_S):
             self.flush()
+        self.flush()

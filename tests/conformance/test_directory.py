@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import sqlalchemy as sa
@@ -12,12 +14,14 @@ from schemas.reports import Silent
 from schemas.secrets import new_token, token_hash
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
+from store import tables
 from store.callbacks import Callbacks
 from store.database import Database
 from store.directory import FRESH_S, Directory
 from store.tables import directory_version
+from store.token_rows import raise_version
 from store.tokens import Tokens
-from store.vault import Vault
+from store.vault import Place, Vault
 from tests.conftest import lay_tables
 from tests.kit.postgres import Postgres
 from tests.kit.tokens import token_fields
@@ -26,6 +30,8 @@ from tests.kit.waiting import wait_for
 RECEIVED = EventType.MESSAGE_RECEIVED
 NOW = UnixMs(1_000_000)
 VAULT = Vault(["a-key-for-tests-" * 2])
+_DAMAGED = b"not what was sealed"
+_Value = TypeVar("_Value")
 CALLBACK = {RECEIVED: CallbackFields("https://x.example/")}
 
 
@@ -34,9 +40,11 @@ class Notes(Silent):
 
     def __init__(self) -> None:
         self.said: list[str] = []
+        self.fields: list[dict[str, object]] = []
 
     def note(self, what: str, **fields: object) -> None:
         self.said.append(what)
+        self.fields.append(fields)
 
 
 class HandClock:
@@ -131,17 +139,136 @@ def test_a_directory_is_fresh_as_long_as_its_last_good_poll_began_lately(databas
     directory.close()
 
 
-def test_a_token_that_no_key_opens_stops_the_directory_and_not_its_thread(database: Database, tokens: Tokens) -> None:
-    """Left out, its events would match nobody and be lost in silence. Standing still is seen, and heals with the key."""
-    tokens.create(token_fields(), CALLBACK, NOW)
-    notes = Notes()
-    directory = Directory(database, Vault(["another-key-for-tests" * 2]), notes)
+def put(database: Database, column: sa.Column[_Value], row_id: str, value: _Value) -> _Value:
+    """Write into one row, as a change that every directory loads. What was there before."""
+    with database.write() as connection:
+        version = raise_version(connection)
+        before = connection.scalar(sa.select(column).where(column.table.c.id == row_id))
+        connection.execute(sa.update(column.table).where(column.table.c.id == row_id).values({column.name: value}))
+        connection.execute(sa.update(tables.tokens).values(version=version))
+    assert before is not None
+    return before
+
+
+@pytest.mark.parametrize("of", ["signing secrets", "headers"])
+def test_a_secret_that_does_not_open_costs_only_its_token(directory: Directory, tokens: Tokens, database: Database, of: str) -> None:
+    """Its events are kept for it as for a callback that is off; everybody else is called, and it authenticates."""
+    whole, broken = tokens.create(token_fields(), CALLBACK, NOW), tokens.create(token_fields(), CALLBACK, NOW)
+    column, row_id = tables.tokens.c.signing_secrets, str(broken.token.id)
+    if of == "headers":
+        column, row_id = tables.callbacks.c.headers, str(broken.token.callbacks[RECEIVED].id)
+    put(database, column, row_id, _DAMAGED)
 
     directory.start()
 
-    assert notes.said == ["directory waits for the store"]
-    assert not directory.fresh()
+    assert directory.fresh()
+    matched = {token.id: (len(token.signing_keys), callback.enabled) for token, callback in directory.match(RECEIVED, "ch1")}
+    assert matched == {whole.token.id: (1, True), broken.token.id: (0, False)}
+    holder = directory.holder(broken.secret, NOW)
+    assert holder
+    assert holder.id == broken.token.id
+
+
+def test_a_secret_that_does_not_open_is_told_once_and_heals(database: Database, tokens: Tokens) -> None:
+    """Many changes may make us load it again: one line by its id, until it opens and breaks again."""
+    token_id = tokens.create(token_fields(), CALLBACK, NOW).token.id
+    sealed = put(database, tables.tokens.c.signing_secrets, token_id, _DAMAGED)
+    notes = Notes()
+    directory = Directory(database, VAULT, notes)
+
+    for _ in range(3):
+        directory.refresh()
+        put(database, tables.tokens.c.signing_secrets, token_id, _DAMAGED)
+    assert notes.said == ["token unreadable: its deliveries are held"]
+    assert notes.fields[0]["token"] == token_id
+
+    put(database, tables.tokens.c.signing_secrets, token_id, sealed)
+    directory.refresh()
+    (matched,) = directory.match(RECEIVED, "ch1")
+    assert matched == (tokens.get(token_id), tokens.get(token_id).callbacks[RECEIVED])
+    put(database, tables.tokens.c.signing_secrets, token_id, _DAMAGED)
+    directory.refresh()
+    assert len(notes.said) == 2
     directory.close()
+
+
+def test_with_the_wrong_key_everything_is_held_and_nothing_lost(database: Database, tokens: Tokens) -> None:
+    """Its deliveries become rows that a process with the right key takes."""
+    tokens.create(token_fields(), CALLBACK, NOW)
+    directory = Directory(database, Vault(["another-key-for-tests" * 2]), Notes())
+
+    directory.start()
+
+    assert directory.fresh()
+    assert [callback.enabled for _, callback in directory.match(RECEIVED, "ch1")] == [False]
+    directory.close()
+
+
+def test_whatever_cannot_be_read_is_no_other_error_than_a_store_that_is_away(database: Database, tokens: Tokens) -> None:
+    """Who asks in the middle of a claim gives it up and tries again; the thread that polls goes on."""
+    token_id = tokens.create(token_fields(), CALLBACK, NOW).token.id
+    whole = put(database, tables.tokens.c.permissions, token_id, "no JSON")
+    notes = Notes()
+    directory = Directory(database, VAULT, notes)
+    directory.start()
+
+    with pytest.raises(StoreUnavailable):
+        directory.refresh()
+    assert not directory.fresh()
+
+    put(database, tables.tokens.c.permissions, token_id, whole)
+    wait_for("it to go on", directory.fresh)
+    assert notes.said == ["directory waits for the store", "directory goes on: the store is back"]
+    directory.close()
+
+
+def test_a_directory_that_has_loaded_nothing_yet_is_not_fresh(tmp_path: Path) -> None:
+    """Matched against nothing, events would be nobody's: not before the first load is complete."""
+    database, seen = Database(f"sqlite:///{tmp_path}/later/ringback.db"), []
+
+    class Watching(Vault):
+        def open(self, sealed: bytes, place: Place) -> bytes:
+            seen.append(started.fresh())
+            return super().open(sealed, place)
+
+    started = Directory(database, Watching(["a-key-for-tests-" * 2]), Notes())
+    started.start()
+    assert not started.fresh(), "there is no database at all"
+    with pytest.raises(StoreUnavailable):
+        started.refresh()
+
+    (tmp_path / "later").mkdir()
+    with started._polling:  # so that it first sees the database when the token is there
+        lay_tables(database)
+        token_id = Tokens(database, VAULT).create(token_fields(), CALLBACK, NOW).token.id
+    wait_for("the first load", started.fresh)
+
+    assert started.token(token_id)
+    assert seen
+    assert not any(seen), "while it was loading for the first time"
+    started.close()
+    database.close()
+
+
+def test_a_directory_is_closed_while_its_store_is_silent(postgres: Postgres) -> None:
+    """SIGTERM must not wait for it: the threads end with the process."""
+    database = Database(postgres.fresh_database(), timeout_s=20)
+    lay_tables(database)
+    token_id = Tokens(database, VAULT).create(token_fields(), {}, NOW).token.id
+    directory = Directory(database, VAULT, Notes())
+    directory.start()
+    directory.usage.used(token_id, NOW)
+
+    with postgres.frozen():
+        wait_for("it to be stale", lambda: not directory.fresh())
+        directory.close()
+        assert directory._thread.is_alive(), "it was not waited for"
+        assert directory.usage._thread.is_alive()
+
+    directory._thread.join(20)
+    directory.usage._thread.join(20)
+    assert Tokens(database, VAULT).get(token_id).last_used_at == NOW
+    database.close()
 
 
 def test_many_tokens_are_loaded_in_pages(directory: Directory, tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,3 +79,34 @@ def test_a_lost_connection_heals_and_wakes_for_what_was_missed(listening: tuple[
     woken.clear()
     ring(other)
     assert woken.wait(20)
+
+
+def test_a_server_that_hangs_is_noticed(postgres: Postgres) -> None:
+    """Silence is what a listener hears most of the time: it has to ask."""
+    database, notes = Database(postgres.fresh_database(), timeout_s=1), Notes()
+    doorbell = Doorbell(database, notes)
+    doorbell.start()
+    assert doorbell.listening.wait(20)
+
+    with postgres.frozen():
+        wait_for("the loss is noted", lambda: notes.of("doorbell lost"), 20)
+
+    assert doorbell.listening.wait(20)
+    doorbell.close()
+    database.close()
+
+
+def test_a_stop_does_not_wait_for_a_server_that_hangs(postgres: Postgres) -> None:
+    """The thread ends with the process."""
+    database = Database(postgres.fresh_database(), timeout_s=30)
+    doorbell = Doorbell(database, Notes())
+    doorbell.start()
+    assert doorbell.listening.wait(20)
+
+    with postgres.frozen():
+        doorbell.close()
+        assert doorbell._thread.is_alive(), "it was not waited for"
+
+    doorbell._thread.join(20)
+    assert not doorbell._thread.is_alive()
+    database.close()

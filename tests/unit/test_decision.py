@@ -1,5 +1,7 @@
 """What comes next for a delivery: whether an attempt may start, and what it changes."""
 
+from dataclasses import replace
+
 import pytest
 
 from dispatcher.backoff import RetrySchedule
@@ -70,6 +72,15 @@ def test_not_even_by_hand_while_the_token_is_suspended() -> None:
 
     assert refused is not None
     assert refused.state is None
+
+
+@pytest.mark.parametrize("trigger", list(Trigger))
+def test_nothing_is_sent_unsigned(trigger: Trigger) -> None:
+    """A token whose signing secrets could not be read has none in the directory."""
+    delivery = a_delivery(trigger=trigger)
+    unreadable = replace(a_token(), signing_keys=())
+
+    assert refusal(delivery, (unreadable, a_callback()), NOW) == given_back(delivery)
 
 
 def test_a_good_answer_ends_it() -> None:
