@@ -3,7 +3,8 @@
 They are read per callback, by the index on (callback, due), so that one with a million due rows delays nobody else's one.
 """
 
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +18,10 @@ from store.database import Connection, Database
 from store.tables import attempts, deliveries, events, outbox, requested_attempts
 
 _CANCEL_SLICE = 1000
+
+REQUESTED_SHARE = 4
+"""Requested attempts of one callback under way at once, over all dispatchers. More: one that hangs keeps more of the hands of
+those who serve everybody. Fewer: many retries of one take longer."""
 
 _number = (
     sa.select(sa.func.count() + 1)
@@ -44,31 +49,50 @@ def callbacks_with_due(connection: Connection, now: UnixMs) -> list[CallbackId]:
     return [CallbackId(c) for c in connection.scalars(sa.select(walk.c.callback_id).where(walk.c.callback_id.is_not(None), is_due))]
 
 
-def take(connection: Connection, limits: Mapping[CallbackId, int], now: UnixMs, lease_ms: int, *, lapsed: bool) -> list[Delivery]:
-    """At most `limits[callback]` due deliveries each, oldest first, leased until `now + lease_ms`.
+def take(
+    connection: Connection,
+    limits: Mapping[CallbackId, int],
+    now: UnixMs,
+    lease_ms: int,
+    *,
+    lapsed: bool,
+    most: int | None = None,
+    shuffle: Callable[[list[CallbackId]], None] = random.shuffle,
+) -> list[Delivery]:
+    """At most `limits[callback]` due deliveries each, oldest first, and at most `most` in all; leased until `now + lease_ms`.
 
+    Where `most` ends it, chance has chosen whose turn it was, so that nobody is always the last.
     With `lapsed` false, rows whose lease ran out are left alone: their holder may be about to write what it found out.
     """
     taken: list[Delivery] = []
-    for callback_id in sorted(limits):
-        chosen = (
-            sa.select(deliveries.c.event_id)
-            .where(deliveries.c.callback_id == callback_id, deliveries.c.due_at <= now)
-            .order_by(deliveries.c.due_at)
-            .limit(limits[callback_id])
-            .with_for_update(skip_locked=True)
-        )
-        if not lapsed:
-            chosen = chosen.where(deliveries.c.leased.is_(False))
-        statement = (
-            sa.update(deliveries)
-            .where(deliveries.c.callback_id == callback_id, deliveries.c.event_id.in_(_once(chosen)))
-            .values(due_at=now + lease_ms, leased=True, lease=deliveries.c.lease + 1)
-            .returning(deliveries.c.event_id)
-        )
-        keys = list(connection.scalars(statement))
-        taken += [_delivery(row) for row in _read(connection, callback_id, keys)]
+    order = list(limits)
+    shuffle(order)
+    for callback_id in order:
+        if most is not None and len(taken) >= most:
+            break
+        limit = limits[callback_id] if most is None else min(limits[callback_id], most - len(taken))
+        taken += _take_of(connection, callback_id, limit, now, lease_ms, lapsed)
     return taken
+
+
+def _take_of(connection: Connection, callback_id: CallbackId, limit: int, now: UnixMs, lease_ms: int, lapsed: bool) -> list[Delivery]:
+    chosen = (
+        sa.select(deliveries.c.event_id)
+        .where(deliveries.c.callback_id == callback_id, deliveries.c.due_at <= now)
+        .order_by(deliveries.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    if not lapsed:
+        chosen = chosen.where(deliveries.c.leased.is_(False))
+    statement = (
+        sa.update(deliveries)
+        .where(deliveries.c.callback_id == callback_id, deliveries.c.event_id.in_(_once(chosen)))
+        .values(due_at=now + lease_ms, leased=True, lease=deliveries.c.lease + 1)
+        .returning(deliveries.c.event_id)
+    )
+    keys = list(connection.scalars(statement))
+    return [_delivery(row) for row in _read(connection, callback_id, keys)]
 
 
 def _read(connection: Connection, callback_id: CallbackId, event_ids: Sequence[str]) -> Sequence[Row[Any]]:
@@ -99,12 +123,18 @@ def _delivery(row: Row[Any], trigger: Trigger | None = None, attempt_id: Attempt
     )
 
 
-def take_requested(connection: Connection, limit: int, now: UnixMs, lease_ms: int) -> list[Delivery]:
-    """Attempts that somebody asked for, each under a lease of its own; the automatic ones are not touched."""
+def take_requested(connection: Connection, limit: int, now: UnixMs, lease_ms: int, share: int = REQUESTED_SHARE) -> list[Delivery]:
+    """Attempts that somebody asked for, oldest first, each under a lease of its own; the automatic ones are not touched.
+
+    Of one callback at most `share` are under way at once: those that are leased already count.
+    """
+    asked_at = requested_attempts.c.due_at
+    place = sa.func.row_number().over(partition_by=requested_attempts.c.callback_id, order_by=((asked_at > now).desc(), asked_at))
+    ranked = sa.select(requested_attempts.c.id, place.label("place")).subquery()
     chosen = (
         sa.select(requested_attempts.c.id)
-        .where(requested_attempts.c.due_at <= now)
-        .order_by(requested_attempts.c.due_at)
+        .where(asked_at <= now, requested_attempts.c.id.in_(sa.select(ranked.c.id).where(ranked.c.place <= share)))
+        .order_by(asked_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )

@@ -1,0 +1,126 @@
+"""Taking due rows is fair: bounded in sum, and no callback takes what is everybody's."""
+
+from collections import Counter
+
+import pytest
+import sqlalchemy as sa
+
+from schemas.deliveries import Delivery, DeliveryState, Outcome, Settlement
+from schemas.ids import CallbackId
+from schemas.times import UnixMs
+from store import claims, due, settling
+from store.database import Database
+from store.tables import deliveries, requested_attempts
+from tests.kit.making import a_claim, a_delivery, an_attempt
+
+NOW = UnixMs(30_000)
+LEASE_MS = 25_000
+
+
+def lay_due(database: Database, callback_id: str, count: int) -> None:
+    """So many deliveries of this callback, failed once and due."""
+    failed = [
+        Settlement(
+            a_delivery(f"evt_{n}", callback_id), DeliveryState.PENDING, due_in_s=0, failures=1, attempt=an_attempt(Outcome.HTTP_5XX, 500)
+        )
+        for n in range(count)
+    ]
+    with database.write() as connection:
+        claims.claim(connection, [a_claim(f"evt_{n}", callback_id) for n in range(count)], UnixMs(10_000))
+        settling.settle(connection, failed, UnixMs(20_000))
+
+
+def ask(database: Database, callback_id: str, count: int, since: int) -> None:
+    """Somebody asks for so many attempts."""
+    rows = [
+        {"id": f"att_{callback_id}_{n}", "event_id": f"evt_{n}", "callback_id": callback_id, "trigger": "manual", "due_at": since + n}
+        for n in range(count)
+    ]
+    with database.write() as connection:
+        connection.execute(sa.insert(requested_attempts), rows)
+
+
+def take(database: Database, limits: dict[str, int], most: int | None, last: str = "") -> Counter[str]:
+    """How many were taken of each. Chance is a fixed order: `last` comes last."""
+    with database.write() as connection:
+        by_callback = {CallbackId(c): limit for c, limit in limits.items()}
+        found = due.take(
+            connection, by_callback, NOW, LEASE_MS, lapsed=True, most=most, shuffle=lambda order: order.sort(key=lambda c: (c == last, c))
+        )
+    return Counter(delivery.callback_id for delivery in found)
+
+
+def take_requested(database: Database, limit: int = 20, now: int = NOW, share: int = 4) -> list[Delivery]:
+    with database.write() as connection:
+        return due.take_requested(connection, limit, UnixMs(now), LEASE_MS, share)
+
+
+def test_what_is_taken_is_bounded_in_sum(database: Database) -> None:
+    """With a thousand callbacks a few slots each are a thousand rows that nobody can start in time."""
+    for callback_id in ("a", "b", "c"):
+        lay_due(database, callback_id, 4)
+
+    assert take(database, dict.fromkeys("abc", 3), most=5) == {"a": 3, "b": 2}
+    assert take(database, dict.fromkeys("abc", 3), most=None) == {"a": 1, "b": 2, "c": 3}
+    with database.read() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).where(deliveries.c.leased)) == 11
+
+
+@pytest.mark.parametrize("last", ["a", "b"])
+def test_chance_says_whose_turn_it_is(database: Database, last: str) -> None:
+    """A fixed order would let the first by name starve the others for ever."""
+    lay_due(database, "a", 2)
+    lay_due(database, "b", 2)
+
+    assert take(database, {"a": 2, "b": 2}, most=2, last=last) == {"b" if last == "a" else "a": 2}
+
+
+def test_by_default_nobody_is_always_the_last(database: Database) -> None:
+    """Ten callbacks, one slot: that the same one wins forty times has a chance of 10 to the power of -39."""
+    limits = {CallbackId(f"c{n}"): 1 for n in range(10)}
+    winners = set()
+    for callback_id in limits:
+        lay_due(database, callback_id, 1)
+
+    for round_number in range(40):
+        with database.write() as connection:
+            (won,) = due.take(connection, limits, UnixMs(NOW + round_number * LEASE_MS), LEASE_MS, lapsed=True, most=1)
+        winners.add(won.callback_id)
+
+    assert len(winners) > 1
+
+
+def test_many_requests_of_one_callback_leave_room_for_the_others(database: Database) -> None:
+    """Thousands of retries by hand, all older, for one that hangs: they must not fill the hand."""
+    lay_due(database, "hangs", 30)
+    lay_due(database, "other", 3)
+    ask(database, "hangs", 30, since=1_000)
+    ask(database, "other", 3, since=2_000)
+
+    assert Counter(d.callback_id for d in take_requested(database)) == {"hangs": 4, "other": 3}
+    assert take_requested(database) == [], "those under way count, round after round"
+
+
+def test_requests_go_on_as_others_end_or_lapse(database: Database) -> None:
+    """Oldest first, and none is forgotten."""
+    lay_due(database, "a", 6)
+    ask(database, "a", 6, since=1_000)
+
+    first = take_requested(database)
+    with database.write() as connection:
+        settling.settle(connection, [Settlement(first[0], DeliveryState.DELIVERED, attempt=an_attempt(number=2))], NOW)
+    second = take_requested(database)
+    lapsed = take_requested(database, now=NOW + LEASE_MS, share=9)
+
+    assert [d.attempt_id for d in first] == [f"att_a_{n}" for n in range(4)]
+    assert [d.attempt_id for d in second] == ["att_a_4"]
+    assert {d.attempt_id for d in lapsed} == {f"att_a_{n}" for n in range(1, 6)}
+
+
+def test_requests_are_bounded_in_sum_too(database: Database) -> None:
+    """What a dispatcher asks for is what it has room for."""
+    for callback_id in ("a", "b", "c"):
+        lay_due(database, callback_id, 3)
+        ask(database, callback_id, 3, since=1_000)
+
+    assert len(take_requested(database, limit=5)) == 5
