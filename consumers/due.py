@@ -31,10 +31,11 @@ _REQUESTED_LIMIT = 20
 
 
 class _Work(msgspec.Struct, frozen=True):
-    """What of the due callbacks may be taken, and what will never be sent."""
+    """What of the due callbacks may be taken, how much in all, and what will never be sent."""
 
     limits: dict[CallbackId, int]
     dead: dict[CallbackId, str]
+    most: int
 
 
 class DueTaker:
@@ -106,7 +107,7 @@ class DueTaker:
 
     def _sort(self, callback_ids: list[CallbackId]) -> _Work:
         """On the event loop: which of them can be called now, and how often. Held ones are simply left."""
-        work, now = _Work({}, {}), now_ms()
+        work, now = _Work({}, {}, self._hand.places), now_ms()
         for callback_id in callback_ids:
             found = self._directory.callback(callback_id)
             if reason := _never(found, now):
@@ -122,7 +123,7 @@ class DueTaker:
             now = self._database.now(connection)
             cancelled = sum(due.cancel(connection, callback_id, reason, now) for callback_id, reason in work.dead.items())
             taken = due.take_requested(connection, _REQUESTED_LIMIT, now, self._lease_ms)
-            taken += due.take(connection, work.limits, now, self._lease_ms, lapsed=lapsed)
+            taken += due.take(connection, work.limits, now, self._lease_ms, lapsed=lapsed, most=work.most)
         if any(self._directory.callback(delivery.callback_id) is None for delivery in taken):
             with contextlib.suppress(StoreUnavailable):  # a callback may be tested the moment it is made
                 self._directory.refresh()

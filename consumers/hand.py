@@ -92,7 +92,12 @@ class Hand:
 
     @property
     def is_roomy(self) -> bool:
-        return len(self._held) + self._settler.backlog < MAX_IN_HAND
+        return self.places > 0
+
+    @property
+    def places(self) -> int:
+        """How many more deliveries there is room for."""
+        return MAX_IN_HAND - len(self._held) - self._settler.backlog
 
     def tick(self) -> None:
         """Lose patience with what is too old. Called every `TICK_S`."""

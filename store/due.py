@@ -56,7 +56,7 @@ def take(
     lease_ms: int,
     *,
     lapsed: bool,
-    most: int | None = None,
+    most: int,
     shuffle: Callable[[list[CallbackId]], None] = random.shuffle,
 ) -> list[Delivery]:
     """At most `limits[callback]` due deliveries each, oldest first, and at most `most` in all; leased until `now + lease_ms`.
@@ -68,9 +68,9 @@ def take(
     order = list(limits)
     shuffle(order)
     for callback_id in order:
-        if most is not None and len(taken) >= most:
+        if len(taken) >= most:
             break
-        limit = limits[callback_id] if most is None else min(limits[callback_id], most - len(taken))
+        limit = min(limits[callback_id], most - len(taken))
         taken += _take_of(connection, callback_id, limit, now, lease_ms, lapsed)
     return taken
 

@@ -30,7 +30,7 @@ def settled(database: Database, *settlements: Settlement, now: int = 20_000) -> 
 
 def taken(database: Database, limit: int = 10, now: int = 30_000, *, lapsed: bool = True) -> list[tuple[str, int]]:
     with database.write() as connection:
-        found = due.take(connection, {CALLBACK: limit}, UnixMs(now), LEASE_MS, lapsed=lapsed)
+        found = due.take(connection, {CALLBACK: limit}, UnixMs(now), LEASE_MS, lapsed=lapsed, most=limit)
     return [(d.event_id, d.lease) for d in found]
 
 
@@ -180,7 +180,7 @@ def test_the_number_of_an_attempt_counts_all_before_it(database: Database) -> No
     settled(database, Settlement(a_delivery("evt_1", attempt_id="att_x", trigger=Trigger.MANUAL), None, attempt=an_attempt(number=2)))
 
     with database.write() as connection:
-        (delivery,) = due.take(connection, {CALLBACK: 1}, UnixMs(20_000), LEASE_MS, lapsed=True)
+        (delivery,) = due.take(connection, {CALLBACK: 1}, UnixMs(20_000), LEASE_MS, lapsed=True, most=1)
 
     assert (delivery.number, delivery.failures, delivery.trigger) == (3, 1, Trigger.RETRY)
     assert b"hello" in delivery.body
