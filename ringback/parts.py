@@ -16,6 +16,7 @@ from ringback.figures import Figures, Gatherer
 from ringback.log import Log, standard_output
 from ringback.metrics import Metrics
 from ringback.observer import Observing
+from ringback.private_files import make_database_file
 from ringback.secret_key import secret_keys
 from ringback.settings import Settings
 from schemas.targets import TargetPolicy
@@ -101,8 +102,7 @@ class Parts:
 
 def gather(settings: Settings) -> Parts:
     """Everything but what serves or sends. Starts the log's and the directory's threads."""
-    if settings.sqlite_path is not None:
-        settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
+    make_database_file(settings.sqlite_path)
     vault = Vault(secret_keys(settings))
     gatherer = Gatherer()
     metrics = Metrics(ringback.__version__, gatherer)

@@ -9,6 +9,7 @@ import os
 import secrets
 from pathlib import Path
 
+from ringback.private_files import make_folder
 from ringback.settings import Settings
 from schemas.errors import UsageError
 
@@ -21,7 +22,7 @@ def secret_keys(settings: Settings) -> tuple[str, ...]:
         return settings.secret_key
     path = _path(settings)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         return (_kept(path),)
     except OSError as error:
         raise UsageError(f"RINGBACK_SECRET_KEY is not set, and {path} cannot be kept: {error.strerror}") from None

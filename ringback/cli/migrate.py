@@ -3,6 +3,7 @@
 import click
 
 from ringback.cli.invocation import Invocation
+from ringback.private_files import make_database_file
 from store import migrate
 from store.database import Database
 
@@ -15,8 +16,7 @@ def command(invocation: Invocation) -> None:
     Safe to run at any time, and by several at once. `serve` does it by itself on SQLite.
     """
     settings = invocation.settings
-    if settings.sqlite_path is not None:
-        settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
+    make_database_file(settings.sqlite_path)
     database = Database(settings.database_url)
     try:
         migrate.upgrade(database)

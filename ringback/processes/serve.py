@@ -8,6 +8,7 @@ import uvloop
 
 from api.application import create_app
 from ringback.parts import Parts, gather
+from ringback.private_files import make_database_file
 from ringback.processes import lock
 from ringback.processes.dispatching import Dispatching, stop_on_signals
 from ringback.processes.web import WebServer
@@ -22,7 +23,7 @@ def serve(settings: Settings, announce: Callable[[Parts], None]) -> None:
     if settings.sqlite_path is None:
         _run(settings, announce)
         return
-    settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
+    make_database_file(settings.sqlite_path)
     with lock.take(settings.sqlite_path):
         database = Database(settings.database_url)
         upgrade(database)

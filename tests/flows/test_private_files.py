@@ -1,0 +1,43 @@
+"""What the program makes is nobody else's, whichever command comes first."""
+
+import os
+import signal
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kit.command import Place
+from tests.kit.waiting import free_port, wait_for
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """A folder in which nothing is yet, and a umask under which everybody may read what is made."""
+    before = os.umask(0o022)
+    yield Place(tmp_path, LISTEN=f"127.0.0.1:{free_port()}")
+    os.umask(before)
+
+
+def modes(place: Place) -> dict[str, int]:
+    var = place.folder / "var"
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in (var, *var.glob("ringback.db*")) if path.suffix != ".lock"}
+
+
+def test_migrate_makes_a_private_database(place: Place) -> None:
+    """Message texts will be in it."""
+    assert place.call("migrate").status == 0
+
+    assert modes(place) == {"var": 0o700, "ringback.db": 0o600}
+
+
+def test_serve_makes_a_private_database(place: Place) -> None:
+    """With all the files that SQLite puts beside it while it is open."""
+    process = place.start("serve")
+    try:
+        wait_for("the database in use", lambda: len(modes(place)) == 4, 30)
+        assert modes(place) == {"var": 0o700} | dict.fromkeys(["ringback.db", "ringback.db-wal", "ringback.db-shm"], 0o600)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
