@@ -120,7 +120,7 @@ def test_a_revoked_token_is_called_no_more(ringback: Ringback, receiver: Receive
     later, control = crm.publish(), other.publish()
 
     other.state(control, "delivered")
-    assert crm.state(pending, "cancelled")["reason"] == "token revoked"
+    assert "revoked" in crm.state(pending, "cancelled")["reason"]
     assert crm.came() == attempts
     assert deliveries_of(ringback.admin, later) == []
     assert not crm.is_known(crm.token["token"])
@@ -134,7 +134,7 @@ def test_a_retry_of_a_token_that_has_expired_meanwhile_is_cancelled(ringback: Ri
 
     crm.change("PATCH", body={"expires_at": to_rfc3339(now_ms())})
 
-    assert crm.state(event_id, "cancelled")["reason"] == "the token has expired"
+    assert "expired" in crm.state(event_id, "cancelled")["reason"]
     assert not crm.is_known(crm.token["token"])
 
 
@@ -163,7 +163,8 @@ def test_deliveries_of_a_deleted_callback_are_cancelled(ringback: Ringback, rece
     crm.change("DELETE", f"/callbacks/{MESSAGE}")
 
     delivery = crm.state(event_id, "cancelled")
-    assert (delivery["reason"], delivery["callback"]) == ("callback deleted", None)
+    assert "deleted" in delivery["reason"]
+    assert delivery["callback"] is None
     assert ringback.admin.call("POST", f"/v1/deliveries/{delivery['id']}/retry").status == 409
 
 
