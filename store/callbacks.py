@@ -17,7 +17,7 @@ from store.tables import callbacks
 from store.token_rows import lock_token, read_token, seal_headers
 from store.vault import Vault
 
-CALLBACK_DELETED = "callback deleted"
+CALLBACK_DELETED = "the callback was deleted"
 
 
 class Callbacks:

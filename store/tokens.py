@@ -29,7 +29,7 @@ from store.vault import Vault
 MAX_OVERLAP = dt.timedelta(days=7)
 """How long a replaced secret may live on. Longer: one that leaked stays useful longer."""
 
-TOKEN_REVOKED = "token revoked"
+TOKEN_REVOKED = "the token was revoked"
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,7 +163,7 @@ def test_a_delivery_outlives_its_callback(database: Database, tokens: Tokens, ca
 
     (row,) = listed(database)
 
-    assert (row.url, row.state, row.reason) == (None, DeliveryState.CANCELLED, "callback deleted")
+    assert (row.url, row.state, row.reason) == (None, DeliveryState.CANCELLED, "the callback was deleted")
 
 
 def test_a_delivery_is_shown_with_its_attempts_oldest_first(database: Database, callback_id: CallbackId) -> None:

@@ -211,7 +211,7 @@ def test_deleting_a_callback_cancels_its_open_deliveries_and_no_others(tokens: T
 
     assert cancelled == 1
     assert states(database) == {
-        "open": ("cancelled", "callback deleted", None),
+        "open": ("cancelled", "the callback was deleted", None),
         "done": ("delivered", None, None),
         "other": ("pending", None, 5),
     }
@@ -234,7 +234,7 @@ def test_revoking_cancels_more_than_one_slice(
     cancelled = tokens.revoke(token_id, NOW)
 
     assert cancelled == {RECEIVED: 5}
-    assert set(states(database).values()) == {("cancelled", "token revoked", None)}
+    assert set(states(database).values()) == {("cancelled", "the token was revoked", None)}
     with database.read() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(requested_attempts)) == 0
 

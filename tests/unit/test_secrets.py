@@ -33,8 +33,8 @@ def test_a_mistyped_token_is_told_by_its_checksum(place: int, character: str) ->
 @given(st.text(max_size=60))
 def test_no_text_whatever_brings_the_check_down(text: str) -> None:
     """It is asked about whatever a client sends."""
-    is_token(text)
-    is_token("rbk_" + text)
+    assert is_token(text) in (True, False)
+    assert is_token("rbk_" + text) in (True, False)
 
 
 def test_what_is_stored_and_shown_of_a_token_does_not_give_it_away() -> None:
