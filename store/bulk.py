@@ -4,6 +4,7 @@ PostgreSQL takes one array per column (a third of the processor time of a VALUES
 The arrays are written as text here: psycopg's own array dumper takes five times as long, which was a fifth of a dispatcher.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -19,8 +20,8 @@ from store.prepared import Prepared
 
 Row = Mapping[str, Any]
 
-_ROWS_MAX = 64
-"""Rows of a SQLite statement: with a dozen columns far below its limit on parameters."""
+_ROWS_MAX = 32
+"""Rows of a SQLite statement. Each count up to this has one that the driver keeps prepared: more would be more of them in memory."""
 
 
 def insert(connection: Connection, table: sa.Table, rows: Sequence[Row], upsert: "Upsert | None" = None) -> None:
@@ -44,7 +45,10 @@ def insert_new(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> 
     names = tuple(rows[0])
     if connection.dialect.name == "postgresql":
         return set(_postgres(table, names, None, named=True).run(connection, _columns(names, rows)).scalars())
-    return set(_insert_sqlite(connection, table, names, None, rows, named=True))
+    there = set(_ids_there(table).run(connection, {"row_ids": json.dumps([row["id"] for row in rows])}).scalars())
+    new = [row for row in rows if row["id"] not in there]  # nobody else writes meanwhile
+    _insert_sqlite(connection, table, names, None, new)
+    return {row["id"] for row in new}
 
 
 class Upsert:
@@ -76,6 +80,13 @@ def _element(value: str | int | bool | bytes | None) -> str:
     return "NULL" if value is None else str(value)
 
 
+@lru_cache(maxsize=16)
+def _ids_there(table: sa.Table) -> Prepared:
+    """For SQLite, whose RETURNING is a step of the driver for each row."""
+    asked = sa.func.json_each(sa.bindparam("row_ids")).table_valued("value")
+    return Prepared(sa.select(table.c.id).where(table.c.id.in_(sa.select(asked.c.value))))
+
+
 @lru_cache(maxsize=64)
 def _postgres(table: sa.Table, names: tuple[str, ...], upsert: Upsert | None, *, named: bool = False) -> Prepared:
     """`named`: says which ids it inserted."""
@@ -85,30 +96,21 @@ def _postgres(table: sa.Table, names: tuple[str, ...], upsert: Upsert | None, *,
     return Prepared(resolved.returning(table.c.id) if named else resolved)
 
 
-def _insert_sqlite(
-    connection: Connection, table: sa.Table, names: tuple[str, ...], upsert: Upsert | None, rows: Sequence[Row], *, named: bool = False
-) -> list[str]:
-    """Many rows in one statement; the ids of those inserted, when `named`. The driver gives the GIL away for each step of a statement, and `executemany` takes a step a row:
+def _insert_sqlite(connection: Connection, table: sa.Table, names: tuple[str, ...], upsert: Upsert | None, rows: Sequence[Row]) -> None:
+    """Many rows in one statement. The driver gives the GIL away for each step of a statement, and `executemany` takes a step a row:
     under load each costs a wait among all the other threads.
     """
-    done, ids = 0, list[str]()
-    while done < len(rows):
-        count = min(_ROWS_MAX, 1 << (len(rows) - done).bit_length() - 1)  # powers of two: few statements to keep prepared
-        text, order, constants = _sqlite(table, names, upsert, count, named=named)
-        values = [row[name] for row in rows[done : done + count] for name in order]
-        result = connection.exec_driver_sql(text, (*values, *constants))
-        ids += result.scalars() if named else ()
-        done += count
-    return ids
+    for start in range(0, len(rows), _ROWS_MAX):
+        some = rows[start : start + _ROWS_MAX]
+        text, order, constants = _sqlite(table, names, upsert, len(some))
+        connection.exec_driver_sql(text, (*[row[name] for row in some for name in order], *constants))
 
 
-@lru_cache(maxsize=64)
-def _sqlite(
-    table: sa.Table, names: tuple[str, ...], upsert: Upsert | None, count: int, *, named: bool
-) -> tuple[str, tuple[str, ...], tuple[Any, ...]]:
+@lru_cache(maxsize=16 * _ROWS_MAX)
+def _sqlite(table: sa.Table, names: tuple[str, ...], upsert: Upsert | None, count: int) -> tuple[str, tuple[str, ...], tuple[Any, ...]]:
     """The statement, the order of a row's values, and the constants that follow the rows."""
     statement = _resolved(sqlite_insert(table).values({name: sa.bindparam(name) for name in names}), table, upsert)
-    one = (statement.returning(table.c.id) if named else statement).compile(dialect=sqlite_dialect())
+    one = statement.compile(dialect=sqlite_dialect())
     order, constants = one.positiontup[: len(names)], one.positiontup[len(names) :]
     row = "(" + ", ".join("?" * len(names)) + ")"
     return str(one).replace(row, ", ".join([row] * count), 1), tuple(order), tuple(one.params[name] for name in constants)

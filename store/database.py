@@ -28,6 +28,9 @@ STORE_TIMEOUT_S = 5.0
 _GRACE_S = 1.0
 """How much longer than the server, which says why, our side of a connection waits for an answer."""
 
+_STATEMENTS_KEPT = 512
+"""Prepared statements of a SQLite connection: writing many rows has one for each number of rows."""
+
 
 class Database:
     """One database, by SQLAlchemy URL. Thread-safe; connects when first used."""
@@ -97,7 +100,7 @@ def channel(name: str) -> str:
 
 
 def _sqlite_engine(url: sa.URL, timeout_s: float) -> sa.Engine:
-    engine = sa.create_engine(url, connect_args={"timeout": timeout_s, "check_same_thread": False})
+    engine = sa.create_engine(url, connect_args={"timeout": timeout_s, "check_same_thread": False, "cached_statements": _STATEMENTS_KEPT})
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:

@@ -46,7 +46,7 @@ _take = Prepared(
     .values(leased_until=sa.bindparam("until"))
     .returning(outbox.c.id, outbox.c.body, outbox.c.accepted_at)
 )
-_last_id = Prepared(sa.text("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'"))
+_last_id = Prepared(sa.text("SELECT last_insert_rowid()"))
 _named = sa.func.json_each(sa.bindparam("row_ids")).table_valued("value")
 _forget_named = Prepared(sa.delete(outbox).where(outbox.c.id.in_(sa.select(_named.c.value))))
 _forget_all = Prepared(
@@ -61,10 +61,9 @@ def add(connection: Connection, rows: Sequence[bulk.Row]) -> None:
 
 def add_leased(connection: Connection, rows: Sequence[bulk.Row], now: UnixMs) -> list[int]:
     """The same, taken already by who adds them; their ids. For SQLite, whose one writer can count up by itself."""
-    last = _last_id.run(connection, {}).scalar() or 0
-    ids = list(range(last + 1, last + 1 + len(rows)))
-    bulk.insert(connection, outbox, [{"id": one, "leased_until": now + LEASE_MS, **row} for one, row in zip(ids, rows, strict=True)])
-    return ids
+    bulk.insert(connection, outbox, [{"leased_until": now + LEASE_MS, **row} for row in rows])
+    last: int = _last_id.run(connection, {}).scalar_one()
+    return list(range(last + 1 - len(rows), last + 1))
 
 
 def take(connection: Connection, limit: int, now: UnixMs) -> list[OutboxRow]:
