@@ -85,6 +85,9 @@ def _deliveries(one: _Opened, created_at: UnixMs, start_by_s: float) -> list[Del
             body=one.claim.body,
             accepted_at=one.claim.accepted_at,
             created_at=created_at,
+            since_at=created_at,
+            message_id=event.facts.message_id if event.facts.status else None,
+            status=event.facts.status,
             start_by_s=start_by_s,
         )
         for callback_id, token_id in one.owners.items()

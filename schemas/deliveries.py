@@ -99,7 +99,8 @@ class Delivery(msgspec.Struct, frozen=True, eq=False):
     `lease` is the number under which it is held: 0 for a first attempt that has no row yet. `failures` counts the automatic
     attempts that failed so far; `number` is that of the coming attempt, whatever triggered the earlier ones. `attempt_id` is
     set when somebody asked for this very attempt (manual, test). `start_by_s` is the last moment (`time.monotonic`) at which
-    its attempt may start and still end within the lease.
+    its attempt may start and still end within the lease. `since_at` is from when its age counts. `message_id` and `status` are
+    those of a `message.status`, None of other types.
     """
 
     event_id: EventId
@@ -110,6 +111,9 @@ class Delivery(msgspec.Struct, frozen=True, eq=False):
     body: bytes
     accepted_at: UnixMs
     created_at: UnixMs
+    since_at: UnixMs
+    message_id: str | None = None
+    status: str | None = None
     lease: int = 0
     failures: int = 0
     number: int = 1

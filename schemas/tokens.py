@@ -22,10 +22,36 @@ class TokenState(StrEnum):
 
 
 class CallbackState(StrEnum):
-    """`failing` and `disabled` come with the circuit breaker."""
+    """`failing`: its breaker is open, only probes are sent. `disabled`: by Ringback. `off`: by a person."""
 
     HEALTHY = "healthy"
+    FAILING = "failing"
+    DISABLED = "disabled"
     OFF = "off"
+
+
+class OnReturn(StrEnum):
+    """What becomes of held deliveries when their callback, or its suspended token, comes back."""
+
+    RELEASE = "release"
+    KEEP = "keep"
+    DISCARD = "discard"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What is stored of how a callback fares; all None while it is healthy.
+
+    `failing_since`: since when nothing succeeds; `probe_at`: when its next probe may be made, after `probes` that failed.
+    `generation` counts changes and returns: what an attempt of an older one found out says nothing about this one.
+    """
+
+    generation: int = 0
+    failing_since: UnixMs | None = None
+    probe_at: UnixMs | None = None
+    probes: int = 0
+    disabled_at: UnixMs | None = None
+    disabled_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +67,10 @@ class DatedSecret:
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """One URL of one token for one event type. Header values are secrets: sent to the receiver, never shown."""
+    """One URL of one token for one event type. Header values are secrets: sent to the receiver, never shown.
+
+    Open deliveries claimed before `held_before` are still held: it came back then, and `on_return` says what becomes of them.
+    """
 
     id: CallbackId
     token_id: TokenId
@@ -49,10 +78,17 @@ class Callback:
     url: str
     enabled: bool
     headers: Mapping[str, str] = field(repr=False)
+    health: Health = Health()
+    on_return: OnReturn = OnReturn.RELEASE
+    held_before: UnixMs | None = None
 
     @property
     def state(self) -> CallbackState:
-        return CallbackState.HEALTHY if self.enabled else CallbackState.OFF
+        if not self.enabled:
+            return CallbackState.OFF
+        if self.health.disabled_at is not None:
+            return CallbackState.DISABLED
+        return CallbackState.HEALTHY if self.health.failing_since is None else CallbackState.FAILING
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import msgspec
 import sqlalchemy as sa
 
 from schemas.deliveries import DeliveryState
-from schemas.events import Event
+from schemas.events import Event, parse_event
 from schemas.ids import CallbackId, EventId
 from schemas.times import UnixMs
 from store import bulk
@@ -72,7 +72,8 @@ def _row(claim: Claim) -> bulk.Row:
 
 def _secure_deliveries(connection: Connection, event_ids: Sequence[EventId], now: UnixMs) -> None:
     """Rows for the deliveries of these events that have none: of the callbacks matched at first and not deleted since."""
-    stored = connection.execute(sa.select(events.c.id, events.c.type, events.c.callbacks).where(events.c.id.in_(event_ids))).all()
+    chosen = sa.select(events.c.id, events.c.type, events.c.callbacks, events.c.body).where(events.c.id.in_(event_ids))
+    stored = connection.execute(chosen).all()
     wanted = {callback for row in stored for callback in row.callbacks.split()}
     owners = connection.execute(sa.select(callbacks.c.id, callbacks.c.token_id).where(callbacks.c.id.in_(wanted)))
     known = {row.id: row.token_id for row in owners}
@@ -88,12 +89,21 @@ def _secure_deliveries(connection: Connection, event_ids: Sequence[EventId], now
             "leased": False,
             "lease": 0,
             "failures": 0,
+            "since_at": now,
+            **_ordering(row.body),
         }
         for row in stored
         for callback in row.callbacks.split()
         if callback in known
     ]
     bulk.insert(connection, deliveries, sorted(rows, key=lambda row: (row["event_id"], row["callback_id"])))
+
+
+def _ordering(body: bytes) -> bulk.Row:
+    """What the order of deliveries goes by, read off the event as it was first taken."""
+    facts = parse_event(bytes(body), id_required=True).facts
+    message_id = facts.message_id if facts.status else None
+    return {"conversation_id": facts.conversation_id, "message_id": message_id, "status": facts.status}
 
 
 def _conflicting(connection: Connection, copies: Sequence[Claim]) -> list[Claim]:

@@ -15,14 +15,14 @@ from store.database import Connection
 from store.tables import attempts, deliveries, requested_attempts
 
 _excluded = sa.table("excluded", sa.column("state"), sa.column("lease"))
-_UPSERT = bulk.Upsert(
-    ("state", "reason", "due_at", "leased", "failures", "status_code", "outcome"),
-    where=sa.or_(
-        _excluded.c.state == DeliveryState.DELIVERED.value,
-        sa.and_(deliveries.c.state == DeliveryState.PENDING.value, deliveries.c.lease == _excluded.c.lease),
-    ),
-    keep_if_null=("status_code", "outcome"),
+_OUTCOME = ("state", "reason", "due_at", "leased", "failures", "status_code", "outcome")
+_IF_OURS = sa.or_(
+    _excluded.c.state == DeliveryState.DELIVERED.value,
+    sa.and_(deliveries.c.state == DeliveryState.PENDING.value, deliveries.c.lease == _excluded.c.lease),
 )
+_LAST_SEEN = ("status_code", "outcome")
+_SETTLED = bulk.Upsert(_OUTCOME, _IF_OURS, _LAST_SEEN)
+_OPEN = bulk.Upsert((*_OUTCOME, "tried", "takes", "recovering", "waits"), _IF_OURS, _LAST_SEEN)
 
 
 def settle(connection: Connection, settlements: Sequence[Settlement], now: UnixMs) -> None:
@@ -31,7 +31,9 @@ def settle(connection: Connection, settlements: Sequence[Settlement], now: UnixM
     for one in settlements:
         if one.state is not None and _outweighs(one, final.get(one.delivery.key)):
             final[one.delivery.key] = one
-    bulk.insert(connection, deliveries, [_delivery_row(final[key], now) for key in sorted(final)], _UPSERT)
+    ordered = [final[key] for key in sorted(final)]
+    bulk.insert(connection, deliveries, [_delivery_row(one, now) for one in ordered if one.due_in_s is None], _SETTLED)
+    bulk.insert(connection, deliveries, [_open_row(one, now) for one in ordered if one.due_in_s is not None], _OPEN)
     made = sorted((s for s in settlements if s.attempt), key=lambda s: (s.delivery.key, s.attempt.id if s.attempt else ""))
     bulk.insert(connection, attempts, [_attempt_row(s) for s in made])
     requested = [s.delivery.attempt_id for s in settlements if s.delivery.attempt_id and (s.attempt or s.state is not None)]
@@ -63,6 +65,22 @@ def _delivery_row(settlement: Settlement, now: UnixMs) -> bulk.Row:
         "failures": settlement.failures,
         "status_code": attempt.status_code if attempt else None,
         "outcome": attempt.outcome.value if attempt else None,
+    }
+
+
+def _open_row(settlement: Settlement, now: UnixMs) -> bulk.Row:
+    """With what whoever takes it next goes by."""
+    delivery = settlement.delivery
+    return {
+        **_delivery_row(settlement, now),
+        "tried": settlement.failures > 0,
+        "takes": 0,
+        "recovering": False,
+        "waits": False,
+        "since_at": delivery.since_at,
+        "conversation_id": delivery.conversation_id,
+        "message_id": delivery.message_id,
+        "status": delivery.status,
     }
 
 

@@ -4,6 +4,8 @@ A delivery that succeeds at once is only ever inserted. `due_at` is the one thin
 while a delivery is open, to when it is next to be looked at: its next attempt, or the end of the lease of who has it now.
 """
 
+from typing import Any
+
 from sqlalchemy import BigInteger, Boolean, Column, Identity, Index, Integer, LargeBinary, MetaData, SmallInteger, Table, Text, text
 
 metadata = MetaData(
@@ -15,6 +17,12 @@ metadata = MetaData(
 )
 
 _RowId = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up by itself only in INTEGER keys
+
+
+def _where(condition: str) -> dict[str, Any]:
+    """Of a partial index."""
+    return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
+
 
 directory_version = Table(
     "directory_version",
@@ -43,6 +51,7 @@ tokens = Table(
     Column("expires_at", BigInteger),
     Column("revoked_at", BigInteger),
     Column("last_used_at", BigInteger),
+    Column("expiry_told_days", Integer, comment="how many days before its end its owner was last told"),
 )
 
 callbacks = Table(
@@ -55,6 +64,27 @@ callbacks = Table(
     Column("enabled", Boolean, nullable=False),
     Column("headers", LargeBinary, nullable=False, comment="encrypted JSON object"),
     Column("created_at", BigInteger, nullable=False),
+    Column(
+        "generation",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="counted up when it is changed or comes back: what an attempt of an older one found out says nothing about it",
+    ),
+    Column("failing_since", BigInteger, comment="since when nothing succeeds; null: healthy"),
+    Column("probe_at", BigInteger, comment="while failing: when its next probe may be made"),
+    Column("probes", Integer, nullable=False, server_default=text("0"), comment="probes that failed since failing_since"),
+    Column("disabled_at", BigInteger),
+    Column("disabled_reason", Text),
+    Column(
+        "on_return",
+        Text,
+        nullable=False,
+        server_default=text("'release'"),
+        comment="what becomes of held deliveries: release, keep, discard",
+    ),
+    Column("held_before", BigInteger, comment="open deliveries claimed before this are still held: it came back then"),
+    Column("exhausted_told_at", BigInteger, comment="when its owner was last told of an exhausted delivery"),
     Index(None, "token_id", "type", unique=True),
 )
 
@@ -89,22 +119,24 @@ deliveries = Table(
     Column("leased", Boolean, nullable=False, comment="whether due_at is the end of somebody's lease"),
     Column("lease", BigInteger, nullable=False, comment="counted up at each take; 0: never taken from here"),
     Column("failures", Integer, nullable=False, comment="automatic attempts that failed"),
+    Column("tried", Boolean, nullable=False, server_default=text("false"), comment="whether it shares the slots of repeats"),
+    Column("takes", Integer, nullable=False, server_default=text("0"), comment="how often it was taken since anything was found out"),
+    Column("recovering", Boolean, nullable=False, server_default=text("false"), comment="its next attempt is a recovery's"),
+    Column("since_at", BigInteger, comment="from when its age counts; this and the next four are set while it is open"),
+    Column("conversation_id", Text),
+    Column("message_id", Text, comment="of a message.status"),
+    Column("status", Text, comment="of a message.status"),
+    Column(
+        "waits", Boolean, nullable=False, server_default=text("false"), comment="for another status of its message; due_at is a safety net"
+    ),
     Column("status_code", SmallInteger, comment="of the last attempt"),
     Column("outcome", Text, comment="of the last attempt"),
     Index(None, "created_at", "event_id", "callback_id"),
     Index(None, "token_id", "created_at", "event_id", "callback_id"),
-    Index(
-        "ix_deliveries_due", "callback_id", "due_at", postgresql_where=text("due_at IS NOT NULL"), sqlite_where=text("due_at IS NOT NULL")
-    ),
-    Index(
-        "ix_deliveries_undelivered",
-        "state",
-        "created_at",
-        "event_id",
-        "callback_id",
-        postgresql_where=text("state <> 'delivered'"),
-        sqlite_where=text("state <> 'delivered'"),
-    ),
+    Index("ix_deliveries_due", "callback_id", "tried", "due_at", **_where("due_at IS NOT NULL")),
+    Index("ix_deliveries_since", "callback_id", "since_at", **_where("due_at IS NOT NULL")),
+    Index("ix_deliveries_message", "callback_id", "message_id", **_where("due_at IS NOT NULL AND message_id IS NOT NULL")),
+    Index("ix_deliveries_undelivered", "state", "created_at", "event_id", "callback_id", **_where("state <> 'delivered'")),
 )
 
 attempts = Table(
@@ -133,6 +165,42 @@ requested_attempts = Table(
     Column("trigger", Text, nullable=False),
     Column("due_at", BigInteger, nullable=False, index=True),
     comment="Attempts that somebody asked for, beside the automatic ones; a row lives until its attempt is recorded.",
+)
+
+status_places = Table(
+    "status_places",
+    metadata,
+    Column("callback_id", Text, primary_key=True),
+    Column("message_id", Text, primary_key=True),
+    Column("holder", Text, comment="the event whose delivery may be sent now; null: free"),
+    Column("held_until", BigInteger, comment="the end of the holder's lease"),
+    Column("sent_rank", SmallInteger, nullable=False, comment="the highest rank that was ever sent"),
+    Column("done_rank", SmallInteger, nullable=False, comment="the highest that was delivered, or ended after it was sent"),
+    comment="Rule 13: of a callback and a message, one status is sent at a time, and none below one that may have arrived.",
+)
+
+recoveries = Table(
+    "recoveries",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("state", Text, nullable=False, comment="running, done, cancelled"),
+    Column("query", Text, nullable=False, comment="JSON: what to recover"),
+    Column("position", Text, comment="where it goes on; null: from the start"),
+    Column("total", BigInteger, nullable=False),
+    Column("done", BigInteger, nullable=False),
+    Column("skipped", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("leased_until", BigInteger, nullable=False, comment="of the dispatcher that works on it; 0: free"),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("body", LargeBinary, nullable=False, comment="as sent on every attempt"),
+    Column("failures", Integer, nullable=False),
+    Column("due_at", BigInteger, nullable=False, index=True, comment="its next attempt, or the end of the lease of who makes it"),
+    comment="Operational events on their way to ALERT_URL; a row lives until it is delivered or given up.",
 )
 
 outbox = Table(

@@ -13,7 +13,7 @@ from schemas.event_types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.permissions import Permission
 from schemas.times import UnixMs
-from schemas.tokens import Callback, DatedSecret, Token
+from schemas.tokens import Callback, DatedSecret, Health, OnReturn, Token
 from store.database import Connection
 from store.tables import callbacks, directory_version, tokens
 from store.vault import Place, Vault
@@ -131,4 +131,18 @@ def _signing_keys(row: TokenRow, vault: Vault | None) -> tuple[DatedSecret, ...]
 def _callback(row: TokenRow, vault: Vault | None) -> Callback:
     headers = {} if vault is None else _decode_headers(vault.open(bytes(row.headers), Place("callbacks", "headers", row.id)))
     enabled = row.enabled and vault is not None
-    return Callback(CallbackId(row.id), TokenId(row.token_id), EventType(row.type), row.url, enabled, headers)
+    return Callback(
+        id=CallbackId(row.id),
+        token_id=TokenId(row.token_id),
+        type=EventType(row.type),
+        url=row.url,
+        enabled=enabled,
+        headers=headers,
+        health=_health(row),
+        on_return=OnReturn(row.on_return),
+        held_before=row.held_before,
+    )
+
+
+def _health(row: TokenRow) -> Health:
+    return Health(row.generation, row.failing_since, row.probe_at, row.probes, row.disabled_at, row.disabled_reason)

@@ -56,6 +56,7 @@ def a_delivery(
         body=b"{}",
         accepted_at=UnixMs(1_000),
         created_at=UnixMs(2_000),
+        since_at=UnixMs(2_000),
         lease=lease,
         failures=failures,
         number=number,
