@@ -16,6 +16,7 @@ CallbackId = NewType("CallbackId", str)
 DeliveryId = NewType("DeliveryId", str)
 AttemptId = NewType("AttemptId", str)
 RequestId = NewType("RequestId", str)
+AlertId = NewType("AlertId", str)
 
 EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CALLBACK_ID = re.compile(r"[0-9a-f]{16}")
@@ -38,6 +39,10 @@ def new_attempt_id() -> AttemptId:
 
 def new_request_id() -> RequestId:
     return RequestId("req_" + uuid_utils.uuid7().hex)
+
+
+def new_alert_id() -> AlertId:
+    return AlertId("alt_" + uuid_utils.uuid7().hex)
 
 
 def new_callback_id() -> CallbackId:

@@ -1,0 +1,189 @@
+"""Operational events in the store, the same on SQLite and PostgreSQL: told with what they tell of, sent by one, seldom twice."""
+
+from typing import Any
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+
+from schemas.alerts import AlertKind
+from schemas.deliveries import DeliveryState
+from schemas.event_types import EventType
+from schemas.ids import CallbackId, EventId, delivery_id
+from schemas.times import UnixMs
+from schemas.token_fields import CallbackFields
+from schemas.tokens import Token
+from store import alerts
+from store.alerts import EXHAUSTED_EVERY_MS, Exhausted
+from store.database import Database
+from store.tables import alerts as rows
+from store.tables import deliveries
+from store.tokens import Tokens
+from store.vault import Vault
+from tests.kit.tokens import token_fields
+
+RECEIVED, STATUS = EventType.MESSAGE_RECEIVED, EventType.MESSAGE_STATUS
+NOW = UnixMs(1_764_000_000_000)
+LEASE_MS = 25_000
+URL = "https://crm.example/hook"
+
+
+@pytest.fixture
+def token(database: Database) -> Token:
+    """With two callbacks."""
+    urls = {RECEIVED: CallbackFields(URL), STATUS: CallbackFields(f"{URL}/status")}
+    return Tokens(database, Vault(["a-key-for-tests-" * 2])).create(token_fields("ACME CRM"), urls, NOW).token
+
+
+@pytest.fixture
+def callback_id(token: Token) -> CallbackId:
+    return token.callbacks[RECEIVED].id
+
+
+def told(database: Database) -> list[dict[str, Any]]:
+    """What is to be sent, oldest first."""
+    with database.read() as connection:
+        return [msgspec.json.decode(body) for body in connection.execute(sa.select(rows.c.body).order_by(rows.c.id)).scalars()]
+
+
+def exhaust(database: Database, callback_id: CallbackId, *event_ids: str, now: UnixMs = NOW, state: str = "exhausted") -> None:
+    """Rows in this state, written by whoever says that they are exhausted."""
+    with database.write() as connection:
+        for event_id in event_ids:
+            connection.execute(sa.insert(deliveries).values(a_row(event_id, callback_id, state)))
+        alerts.tell_exhausted(connection, [Exhausted(EventId(e), callback_id, "10 attempts failed") for e in event_ids], now)
+
+
+def a_row(event_id: str, callback_id: CallbackId, state: str) -> dict[str, object]:
+    identity = {"event_id": event_id, "callback_id": callback_id, "token_id": "tok_1", "type": RECEIVED.value}
+    return identity | {"state": state, "created_at": NOW, "leased": False, "lease": 0, "failures": 0}
+
+
+def tell_and_break_off(database: Database) -> None:
+    with database.write() as connection:
+        alerts.add(connection, AlertKind.TOKEN_EXPIRING, {}, NOW)
+        raise ZeroDivisionError
+
+
+def test_an_alert_looks_like_a_webhook(database: Database, token: Token, callback_id: CallbackId) -> None:
+    """One kind of body, one way to verify it; and it says whose callback it is."""
+    with database.write() as connection:
+        alerts.add_of_callback(connection, AlertKind.CALLBACK_DISABLED, callback_id, {"reason": "the receiver is gone"}, NOW)
+
+    (body,) = told(database)
+    assert body.pop("id").startswith("alt_")
+    assert body == {
+        "type": "callback.disabled",
+        "schema_version": "1",
+        "timestamp": "2025-11-24T16:00:00.000Z",
+        "data": {
+            "token": {"id": token.id, "name": "ACME CRM"},
+            "callback": {"type": "message.received", "url": URL},
+            "reason": "the receiver is gone",
+        },
+    }
+
+
+def test_nothing_is_told_of_a_callback_that_was_deleted(database: Database) -> None:
+    """A settlement may outlive it."""
+    with database.write() as connection:
+        alerts.add_of_callback(connection, AlertKind.CALLBACK_FAILING, CallbackId("f" * 16), {}, NOW)
+
+    assert told(database) == []
+
+
+def test_what_is_rolled_back_is_not_told(database: Database) -> None:
+    """Neither the change nor its alert."""
+    with pytest.raises(ZeroDivisionError):
+        tell_and_break_off(database)
+
+    assert told(database) == []
+
+
+def test_only_one_sends_an_alert(database: Database) -> None:
+    """Whoever takes it has it until the lease ends, then anybody may."""
+    with database.write() as connection:
+        alerts.add(connection, AlertKind.TOKEN_EXPIRING, {}, NOW)
+
+    with database.write() as connection:
+        (first,) = alerts.take(connection, 10, NOW, LEASE_MS)
+        again = alerts.take(connection, 10, UnixMs(NOW + LEASE_MS - 1), LEASE_MS)
+        (lapsed,) = alerts.take(connection, 10, UnixMs(NOW + LEASE_MS), LEASE_MS)
+
+    assert again == []
+    assert (lapsed.id, lapsed.body, lapsed.failures, lapsed.kind) == (first.id, first.body, 0, "token.expiring")
+
+
+def test_alerts_are_taken_oldest_first_and_only_so_many(database: Database) -> None:
+    """A pile of them neither fills the memory nor hides the first."""
+    with database.write() as connection:
+        for number in range(5):
+            alerts.add(connection, AlertKind.TOKEN_EXPIRING, {"number": number}, UnixMs(NOW - number))
+
+    with database.write() as connection:
+        taken = alerts.take(connection, 3, NOW, LEASE_MS)
+
+    assert [msgspec.json.decode(alert.body)["data"]["number"] for alert in taken] == [4, 3, 2]
+
+
+def test_a_failed_attempt_is_put_off_and_counted(database: Database) -> None:
+    """By the same schedule as deliveries: the count says where in it."""
+    with database.write() as connection:
+        alerts.add(connection, AlertKind.TOKEN_EXPIRING, {}, NOW)
+        (alert,) = alerts.take(connection, 10, NOW, LEASE_MS)
+
+    with database.write() as connection:
+        alerts.put_off(connection, alert, UnixMs(NOW + 60_000))
+        early = alerts.take(connection, 10, UnixMs(NOW + 59_999), LEASE_MS)
+        (later,) = alerts.take(connection, 10, UnixMs(NOW + 60_000), LEASE_MS)
+
+    assert early == []
+    assert later.failures == 1
+
+
+def test_a_failure_under_a_lapsed_lease_disturbs_nobody(database: Database) -> None:
+    """Somebody else is sending it by now: it must not come due under their hands."""
+    with database.write() as connection:
+        alerts.add(connection, AlertKind.TOKEN_EXPIRING, {}, NOW)
+        (slow,) = alerts.take(connection, 10, NOW, LEASE_MS)
+        (_other,) = alerts.take(connection, 10, UnixMs(NOW + LEASE_MS), LEASE_MS)
+
+    with database.write() as connection:
+        alerts.put_off(connection, slow, UnixMs(NOW + LEASE_MS))
+        assert alerts.take(connection, 10, UnixMs(NOW + LEASE_MS), LEASE_MS) == []
+
+
+def test_a_delivered_alert_is_forgotten(database: Database) -> None:
+    """A row is only what is still to be told."""
+    with database.write() as connection:
+        alerts.add(connection, AlertKind.TOKEN_EXPIRING, {}, NOW)
+        (alert,) = alerts.take(connection, 10, NOW, LEASE_MS)
+        alerts.forget(connection, alert.id)
+
+    assert told(database) == []
+
+
+def test_exhausted_deliveries_are_told_once_an_hour_for_each_callback(database: Database, token: Token) -> None:
+    """One is enough to make somebody look; another callback is another matter."""
+    received, status = token.callbacks[RECEIVED].id, token.callbacks[STATUS].id
+
+    exhaust(database, received, "evt_1", "evt_2")
+    exhaust(database, received, "evt_3", now=UnixMs(NOW + EXHAUSTED_EVERY_MS - 1))
+    exhaust(database, status, "evt_1")
+    exhaust(database, received, "evt_4", now=UnixMs(NOW + EXHAUSTED_EVERY_MS))
+
+    found = [(body["type"], body["data"]["callback"]["type"], body["data"]["delivery_id"]) for body in told(database)]
+    assert found == [
+        ("delivery.exhausted", "message.received", delivery_id(EventId("evt_1"), received)),
+        ("delivery.exhausted", "message.status", delivery_id(EventId("evt_1"), status)),
+        ("delivery.exhausted", "message.received", delivery_id(EventId("evt_4"), received)),
+    ]
+    assert told(database)[0]["data"]["reason"] == "10 attempts failed"
+
+
+def test_a_delivery_that_is_not_exhausted_after_all_is_not_told_of(database: Database, callback_id: CallbackId) -> None:
+    """Its lease had lapsed and it was delivered by somebody else: the hour stays free for one that is."""
+    exhaust(database, callback_id, "evt_1", state=DeliveryState.DELIVERED.value)
+    exhaust(database, callback_id, "evt_2")
+
+    assert [body["data"]["event_id"] for body in told(database)] == ["evt_2"]
