@@ -1,14 +1,19 @@
 """The metrics of this process, on Prometheus' client library; nobody else imports it.
 
 `Metrics` holds every counter and histogram of the contract, and asks for the gauges when it is read. Counting is on the way
-of every event, so each label combination is looked up once and kept. Called by `ringback.observer` (to count) and by
+of every event: what is counted is only gathered there, and handed to the library for many at once. Called by `ringback.observer` (to count) and by
 whoever answers `/metrics` (to render).
 """
 
 import os
 import platform
+import threading
+from bisect import bisect_left
+from collections import Counter as Counts
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics, generate_latest, values
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -22,6 +27,11 @@ from schemas.event_types import EventType
 
 MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable that makes worker processes count into files of one folder, and each answer for all of them."""
+
+FLUSH_S = 0.25
+"""How old the figures of another worker process may be. Longer: more of them is lost when it is killed. Shorter: more work."""
+
+_T = TypeVar("_T")
 
 _ATTEMPT_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60)
 _FIRST_ATTEMPT_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -44,31 +54,58 @@ _GAUGES = {
 
 
 class Labelled:
-    """A counter with its label combinations looked up once: a dict access instead of the library's lock and checks."""
+    """A counter that is counted up for many at once: what threads add is gathered without a lock until `flush`."""
 
     def __init__(self, counter: Counter, known: Iterable[tuple[str, ...]]):
         self._counter = counter
-        self._children = {labels: counter.labels(*labels) for labels in known}
+        self._gathered: deque[tuple[tuple[str, ...], float]] = deque()
+        for labels in known:
+            counter.labels(*labels)  # so that it is there, as 0, before anything happens
 
     def add(self, *labels: str, count: float = 1) -> None:
-        child = self._children.get(labels)
-        if child is None:
-            child = self._children[labels] = self._counter.labels(*labels)
-        child.inc(count)
+        self._gathered.append((labels, count))
+
+    def flush(self) -> None:
+        sums: defaultdict[tuple[str, ...], float] = defaultdict(float)
+        for labels, count in _drained(self._gathered):
+            sums[labels] += count
+        for labels, count in sums.items():
+            self._counter.labels(*labels).inc(count)
 
 
 class Timed:
     """The same of a histogram with one label. Seconds."""
 
-    def __init__(self, histogram: Histogram, known: Iterable[str]):
+    def __init__(self, histogram: "_Histogram", known: Iterable[str]):
         self._histogram = histogram
-        self._children = {label: histogram.labels(label) for label in known}
+        self._gathered: deque[tuple[str, float]] = deque()
+        for label in known:
+            histogram.labels(label)
 
     def observe(self, label: str, seconds: float) -> None:
-        child = self._children.get(label)
-        if child is None:
-            child = self._children[label] = self._histogram.labels(label)
-        child.observe(seconds)
+        self._gathered.append((label, seconds))
+
+    def flush(self) -> None:
+        observed: defaultdict[str, list[float]] = defaultdict(list)
+        for label, seconds in _drained(self._gathered):
+            observed[label].append(seconds)
+        for label, durations in observed.items():
+            self._histogram.labels(label).observe_all(durations)
+
+
+class _Histogram(Histogram):
+    """The library's takes one value at a time, with a lock (and a write to a file, of worker processes) for each of its parts."""
+
+    def observe_all(self, amounts: Sequence[float]) -> None:
+        in_bucket = Counts(bisect_left(self._upper_bounds, amount) for amount in amounts)
+        for place, count in in_bucket.items():
+            self._buckets[place].inc(count)
+        self._sum.inc(sum(amounts))
+
+
+def _drained(gathered: deque[_T]) -> list[_T]:
+    """What is there now; others may go on adding at the other end."""
+    return [gathered.popleft() for _ in range(len(gathered))]
 
 
 class Metrics:
@@ -80,6 +117,10 @@ class Metrics:
         if folder and not values.ValueClass._multiprocess:  # noqa: SLF001 - chosen when the library was imported, before the variable was set
             values.ValueClass = values.MultiProcessValue()
         self._registry = CollectorRegistry()
+        self._gathering: list[Labelled | Timed] = []
+        self._flushing = threading.Lock()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._flush_for_ever, name="ringback-metrics", daemon=True)
         self._count_events()
         self._count_requests()
         self._count_attempts()
@@ -90,6 +131,16 @@ class Metrics:
         self._shown.register(_Gauges(version, figures))
         ProcessCollector(registry=self._shown)
 
+    def start(self) -> None:
+        """Hand over what has gathered, now and then, from now on."""
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closed.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._flush()
+
     def http_request(self, route: str, method: str, status: int, duration_s: float) -> None:
         """`route` is the pattern that matched, `method` one that HTTP knows: the caller sees to it that neither set has no end."""
         self._requests.add(route, method, str(status))
@@ -97,6 +148,7 @@ class Metrics:
 
     def render(self) -> tuple[bytes, str]:
         """What `/metrics` answers, and its content type."""
+        self._flush()
         return generate_latest(self._shown), CONTENT_TYPE_PLAIN_0_0_4
 
     def _count_events(self) -> None:
@@ -134,10 +186,23 @@ class Metrics:
         )
 
     def _counter(self, name: str, what: str, labels: list[str], known: Iterable[tuple[str, ...]] = ()) -> Labelled:
-        return Labelled(Counter(name, what, labels, namespace="ringback", registry=self._registry), known)
+        made = Labelled(Counter(name, what, labels, namespace="ringback", registry=self._registry), known)
+        self._gathering.append(made)
+        return made
 
     def _histogram(self, name: str, what: str, label: str, buckets: Sequence[float], known: Iterable[str] = ()) -> Timed:
-        return Timed(Histogram(name, what, [label], namespace="ringback", registry=self._registry, buckets=buckets), known)
+        made = Timed(_Histogram(name, what, [label], namespace="ringback", registry=self._registry, buckets=buckets), known)
+        self._gathering.append(made)
+        return made
+
+    def _flush_for_ever(self) -> None:
+        while not self._closed.wait(FLUSH_S):
+            self._flush()
+
+    def _flush(self) -> None:
+        with self._flushing:
+            for one in self._gathering:
+                one.flush()
 
 
 class _Gauges:

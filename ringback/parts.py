@@ -97,15 +97,17 @@ class Parts:
     def close(self) -> None:
         self.directory.close()
         self.database.close()
+        self.metrics.close()
         self.log.close()
 
 
 def gather(settings: Settings) -> Parts:
-    """Everything but what serves or sends. Starts the log's and the directory's threads."""
+    """Everything but what serves or sends. Starts the threads of the log, the metrics and the directory."""
     make_database_file(settings.sqlite_path)
     vault = Vault(secret_keys(settings))
     gatherer = Gatherer()
     metrics = Metrics(ringback.__version__, gatherer)
+    metrics.start()
     log = standard_output(pretty=sys.stdout.isatty(), dropped=metrics.log_lines_dropped.inc)
     observer = Observing(metrics, log)
     database = Database(settings.database_url)

@@ -170,19 +170,26 @@ def test_a_store_that_is_away_leaves_a_gap_and_not_a_zero() -> None:
 
 
 WORKER = """
-import os
-from ringback.metrics import Metrics
+import os, signal, time
+from ringback.metrics import MULTIPROCESS_FOLDER, Metrics
 metrics = Metrics("1")
 child = os.fork()
+metrics.start()
 metrics.http_request("/v1/events", "POST", 202, 0.001)
 if child:
+    until = time.monotonic() + 20
+    while b'status="202"} 2.0' not in metrics.render()[0] and time.monotonic() < until:
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     print(metrics.render()[0].decode())
+else:
+    signal.pause()
 """
 
 
 def test_worker_processes_count_together(tmp_path: Path) -> None:
-    """Whichever worker answers the scrape answers for all; else a counter would jump back and forth."""
+    """Whichever worker answers the scrape answers for all, also for one that is not read itself, or was killed."""
     done = subprocess.run(
         [sys.executable, "-c", WORKER], env={MULTIPROCESS_FOLDER: str(tmp_path)}, capture_output=True, text=True, timeout=30, check=False
     )
