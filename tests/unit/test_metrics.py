@@ -171,7 +171,7 @@ def test_a_store_that_is_away_leaves_a_gap_and_not_a_zero() -> None:
 
 WORKER = """
 import os, signal, time
-from ringback.metrics import MULTIPROCESS_FOLDER, Metrics
+from ringback.metrics import Metrics
 metrics = Metrics("1")
 child = os.fork()
 metrics.start()
