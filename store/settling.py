@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import msgspec
 import sqlalchemy as sa
 
-from schemas.deliveries import DeliveryState, Settlement
+from schemas.deliveries import DeliveryState, Settlement, Trigger
 from schemas.times import UnixMs
-from store import bulk
+from store import alerts, bulk
 from store.database import Connection
 from store.tables import attempts, deliveries, requested_attempts
 
@@ -39,6 +39,16 @@ def settle(connection: Connection, settlements: Sequence[Settlement], now: UnixM
     requested = [s.delivery.attempt_id for s in settlements if s.delivery.attempt_id and (s.attempt or s.state is not None)]
     if requested:
         connection.execute(sa.delete(requested_attempts).where(requested_attempts.c.id.in_(requested)))
+    alerts.tell_exhausted(connection, [_exhausted(one) for one in ordered if _was_given_up(one)], now)
+
+
+def _was_given_up(settlement: Settlement) -> bool:
+    """Whoever tests a callback sees by the answer that it failed."""
+    return settlement.state is DeliveryState.EXHAUSTED and settlement.delivery.trigger is not Trigger.TEST
+
+
+def _exhausted(settlement: Settlement) -> alerts.Exhausted:
+    return alerts.Exhausted(*settlement.delivery.key, settlement.reason)
 
 
 def _outweighs(one: Settlement, other: Settlement | None) -> bool:

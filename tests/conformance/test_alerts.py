@@ -1,5 +1,7 @@
 """Operational events in the store, the same on SQLite and PostgreSQL: told with what they tell of, sent by one, seldom twice."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -7,24 +9,29 @@ import pytest
 import sqlalchemy as sa
 
 from schemas.alerts import AlertKind
-from schemas.deliveries import DeliveryState
+from schemas.deliveries import DeliveryState, Settlement, Trigger
 from schemas.event_types import EventType
 from schemas.ids import CallbackId, EventId, delivery_id
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
 from schemas.tokens import Token
-from store import alerts
+from store import alerts, settling
 from store.alerts import EXHAUSTED_EVERY_MS, Exhausted
 from store.database import Database
 from store.tables import alerts as rows
 from store.tables import deliveries
 from store.tokens import Tokens
 from store.vault import Vault
+from tests.conftest import lay_tables
+from tests.kit.making import a_delivery
+from tests.kit.postgres import Postgres
 from tests.kit.tokens import token_fields
+from tests.kit.waiting import wait_for
 
 RECEIVED, STATUS = EventType.MESSAGE_RECEIVED, EventType.MESSAGE_STATUS
 NOW = UnixMs(1_764_000_000_000)
 LEASE_MS = 25_000
+VAULT = Vault(["a-key-for-tests-" * 2])
 URL = "https://crm.example/hook"
 
 
@@ -32,7 +39,7 @@ URL = "https://crm.example/hook"
 def token(database: Database) -> Token:
     """With two callbacks."""
     urls = {RECEIVED: CallbackFields(URL), STATUS: CallbackFields(f"{URL}/status")}
-    return Tokens(database, Vault(["a-key-for-tests-" * 2])).create(token_fields("ACME CRM"), urls, NOW).token
+    return Tokens(database, VAULT).create(token_fields("ACME CRM"), urls, NOW).token
 
 
 @pytest.fixture
@@ -187,3 +194,60 @@ def test_a_delivery_that_is_not_exhausted_after_all_is_not_told_of(database: Dat
     exhaust(database, callback_id, "evt_2")
 
     assert [body["data"]["event_id"] for body in told(database)] == ["evt_2"]
+
+
+def test_a_settlement_tells_that_a_delivery_is_exhausted(database: Database, callback_id: CallbackId) -> None:
+    """In its transaction. Of a test, whoever made it has the answer before them."""
+    given_up = {"state": DeliveryState.EXHAUSTED, "reason": "10 attempts failed", "failures": 10}
+    tested = Settlement(a_delivery("evt_test_1", callback_id, trigger=Trigger.TEST), **given_up)
+
+    with database.write() as connection:
+        settling.settle(connection, [tested, Settlement(a_delivery("evt_1", callback_id), **given_up)], NOW)
+        settling.settle(connection, [Settlement(a_delivery("evt_2", callback_id), DeliveryState.DELIVERED)], NOW)
+
+    assert [(body["data"]["event_id"], body["data"]["reason"]) for body in told(database)] == [("evt_1", "10 attempts failed")]
+
+
+@pytest.fixture
+def shared(postgres: Postgres) -> Iterator[Database]:
+    """A database that several dispatchers write to at once, which SQLite's never do."""
+    made = Database(postgres.fresh_database())
+    lay_tables(made)
+    yield made
+    made.close()
+
+
+def test_two_dispatchers_do_not_wait_for_each_other(shared: Database) -> None:
+    """What one is just taking, the other leaves, and takes the next."""
+    with shared.write() as connection:
+        for number in range(2):
+            alerts.add(connection, AlertKind.TOKEN_EXPIRING, {"number": number}, NOW)
+
+    with shared.write() as one, shared.write() as other:
+        (first,) = alerts.take(one, 1, NOW, LEASE_MS)
+        (second,) = alerts.take(other, 1, NOW, LEASE_MS)
+
+    assert first.id != second.id
+
+
+def test_two_dispatchers_that_exhaust_at_once_tell_it_once(shared: Database) -> None:
+    """The second finds the hour taken when the first has committed."""
+    urls = {RECEIVED: CallbackFields(URL)}
+    callback_id = Tokens(shared, VAULT).create(token_fields(), urls, NOW).token.callbacks[RECEIVED].id
+
+    with ThreadPoolExecutor(1) as thread:
+        with shared.write() as connection:
+            connection.execute(sa.insert(deliveries).values(a_row("evt_1", callback_id, "exhausted")))
+            alerts.tell_exhausted(connection, [Exhausted(EventId("evt_1"), callback_id, None)], NOW)
+            second = thread.submit(exhaust, shared, callback_id, "evt_2")
+            wait_for("the second to wait", lambda: waits(shared))
+        second.result()
+
+    assert [body["data"]["event_id"] for body in told(shared)] == ["evt_1"]
+
+
+def waits(database: Database) -> bool:
+    """Whether a transaction waits for another's lock."""
+    waiting = sa.text("SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()")
+    with database.read() as connection:
+        return bool(connection.scalar(waiting))
