@@ -69,7 +69,8 @@ class DatedSecret:
 class Callback:
     """One URL of one token for one event type. Header values are secrets: sent to the receiver, never shown.
 
-    Open deliveries claimed before `held_before` are still held: it came back then, and `on_return` says what becomes of them.
+    Open deliveries whose age counts (`since_at`) from before `held_before` are still held: it came back then, and `on_return`
+    says what becomes of them. Releasing one restarts its age, and so frees it.
     """
 
     id: CallbackId

@@ -83,9 +83,18 @@ callbacks = Table(
         server_default=text("'release'"),
         comment="what becomes of held deliveries: release, keep, discard",
     ),
-    Column("held_before", BigInteger, comment="open deliveries claimed before this are still held: it came back then"),
+    Column("held_before", BigInteger, comment="open deliveries whose age counts from before this are still held: it came back then"),
+    Column(
+        "reviving",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="it works again, or came back: its open deliveries are still being hastened, released, parked or discarded",
+    ),
     Column("exhausted_told_at", BigInteger, comment="when its owner was last told of an exhausted delivery"),
     Index(None, "token_id", "type", unique=True),
+    Index("ix_callbacks_probe_at", "probe_at", **_where("probe_at IS NOT NULL")),
+    Index("ix_callbacks_reviving", "id", **_where("reviving")),
 )
 
 events = Table(
@@ -122,6 +131,7 @@ deliveries = Table(
     Column("tried", Boolean, nullable=False, server_default=text("false"), comment="whether it shares the slots of repeats"),
     Column("takes", Integer, nullable=False, server_default=text("0"), comment="how often it was taken since anything was found out"),
     Column("recovering", Boolean, nullable=False, server_default=text("false"), comment="its next attempt is a recovery's"),
+    Column("turn", BigInteger, nullable=False, server_default=text("0"), comment="its place among rows due in the same millisecond"),
     Column("since_at", BigInteger, comment="from when its age counts; this and the next four are set while it is open"),
     Column("conversation_id", Text),
     Column("message_id", Text, comment="of a message.status"),
@@ -133,7 +143,7 @@ deliveries = Table(
     Column("outcome", Text, comment="of the last attempt"),
     Index(None, "created_at", "event_id", "callback_id"),
     Index(None, "token_id", "created_at", "event_id", "callback_id"),
-    Index("ix_deliveries_due", "callback_id", "tried", "due_at", **_where("due_at IS NOT NULL")),
+    Index("ix_deliveries_due", "callback_id", "tried", "due_at", "turn", **_where("due_at IS NOT NULL")),
     Index("ix_deliveries_since", "callback_id", "since_at", **_where("due_at IS NOT NULL")),
     Index("ix_deliveries_message", "callback_id", "message_id", **_where("due_at IS NOT NULL AND message_id IS NOT NULL")),
     Index("ix_deliveries_undelivered", "state", "created_at", "event_id", "callback_id", **_where("state <> 'delivered'")),
@@ -190,7 +200,7 @@ recoveries = Table(
     Column("done", BigInteger, nullable=False),
     Column("skipped", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
-    Column("leased_until", BigInteger, nullable=False, comment="of the dispatcher that works on it; 0: free"),
+    Column("worked_at", BigInteger, nullable=False, comment="when a slice of it was last done: they take turns"),
 )
 
 alerts = Table(

@@ -50,9 +50,20 @@ def _callbacks() -> None:
             server_default=sa.text("'release'"),
             comment="what becomes of held deliveries: release, keep, discard",
         ),
-        sa.Column("held_before", sa.BigInteger(), comment="open deliveries claimed before this are still held: it came back then"),
+        sa.Column(
+            "held_before", sa.BigInteger(), comment="open deliveries whose age counts from before this are still held: it came back then"
+        ),
+        sa.Column(
+            "reviving",
+            sa.Boolean(),
+            nullable=False,
+            server_default=sa.text("false"),
+            comment="it works again, or came back: its open deliveries are still being hastened, released, parked or discarded",
+        ),
         sa.Column("exhausted_told_at", sa.BigInteger(), comment="when its owner was last told of an exhausted delivery"),
     )
+    _index("callbacks", "ix_callbacks_probe_at", ["probe_at"], "probe_at IS NOT NULL")
+    _index("callbacks", "ix_callbacks_reviving", ["id"], "reviving")
     _add("tokens", sa.Column("expiry_told_days", sa.Integer(), comment="how many days before its end its owner was last told"))
 
 
@@ -69,6 +80,13 @@ def _deliveries() -> None:
             comment="how often it was taken since anything was found out",
         ),
         sa.Column("recovering", sa.Boolean(), nullable=False, server_default=no, comment="its next attempt is a recovery's"),
+        sa.Column(
+            "turn",
+            sa.BigInteger(),
+            nullable=False,
+            server_default=sa.text("0"),
+            comment="its place among rows due in the same millisecond",
+        ),
         sa.Column("since_at", sa.BigInteger(), comment="from when its age counts; this and the next four are set while it is open"),
         sa.Column("conversation_id", sa.Text()),
         sa.Column("message_id", sa.Text(), comment="of a message.status"),
@@ -79,9 +97,9 @@ def _deliveries() -> None:
     )
     op.execute(_OPEN_ROWS)
     op.drop_index("ix_deliveries_due", "deliveries")
-    _index("ix_deliveries_due", ["callback_id", "tried", "due_at"], "due_at IS NOT NULL")
-    _index("ix_deliveries_since", ["callback_id", "since_at"], "due_at IS NOT NULL")
-    _index("ix_deliveries_message", ["callback_id", "message_id"], "due_at IS NOT NULL AND message_id IS NOT NULL")
+    _index("deliveries", "ix_deliveries_due", ["callback_id", "tried", "due_at", "turn"], "due_at IS NOT NULL")
+    _index("deliveries", "ix_deliveries_since", ["callback_id", "since_at"], "due_at IS NOT NULL")
+    _index("deliveries", "ix_deliveries_message", ["callback_id", "message_id"], "due_at IS NOT NULL AND message_id IS NOT NULL")
 
 
 def _status_places() -> None:
@@ -109,7 +127,7 @@ def _recoveries() -> None:
         sa.Column("done", sa.BigInteger(), nullable=False),
         sa.Column("skipped", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.Column("leased_until", sa.BigInteger(), nullable=False, comment="of the dispatcher that works on it; 0: free"),
+        sa.Column("worked_at", sa.BigInteger(), nullable=False, comment="when a slice of it was last done: they take turns"),
         sa.PrimaryKeyConstraint("id", name="pk_recoveries"),
     )
 
@@ -132,5 +150,5 @@ def _add(table: str, *columns: sa.Column[Any]) -> None:
         op.add_column(table, column)
 
 
-def _index(name: str, columns: list[str], where: str) -> None:
-    op.create_index(name, "deliveries", columns, postgresql_where=sa.text(where), sqlite_where=sa.text(where))
+def _index(table: str, name: str, columns: list[str], where: str) -> None:
+    op.create_index(name, table, columns, postgresql_where=sa.text(where), sqlite_where=sa.text(where))
