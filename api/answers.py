@@ -4,8 +4,9 @@ import msgspec
 
 from schemas.deliveries import DeliveryState, Outcome, Trigger
 from schemas.event_types import EventType
-from schemas.ids import AttemptId, DeliveryId, EventId, TokenId
+from schemas.ids import AttemptId, DeliveryId, EventId, RecoveryId, TokenId
 from schemas.permissions import Permission
+from schemas.recoveries import RecoveryState
 from schemas.tokens import CallbackState, TokenState
 
 
@@ -122,6 +123,18 @@ class RetryAnswer(msgspec.Struct):
     """The attempt that will be made."""
 
     attempt_id: AttemptId
+
+
+class RecoveryAnswer(msgspec.Struct):
+    """How far a recovery has come, in deliveries. `total`: those found so far, what is missing among them as it is found; `done`:
+    made due again; `skipped`: they cannot be sent now. While it is `running`, `done` and `skipped` grow."""
+
+    id: RecoveryId
+    total: int
+    done: int
+    skipped: int
+    state: RecoveryState
+    created_at: str
 
 
 class HealthAnswer(msgspec.Struct):

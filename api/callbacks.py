@@ -16,7 +16,7 @@ from api.showing import attempt_answer, callback_answer
 from schemas.deliveries import Attempt, DeliveryState
 from schemas.errors import Conflict, NoDispatcher
 from schemas.events import Event, parse_event
-from schemas.ids import AttemptId, EventId, TokenId, new_event_id
+from schemas.ids import AttemptId, TokenId, new_test_event_id
 from schemas.permissions import Permission
 from schemas.samples import sample_body
 from schemas.times import now_ms
@@ -24,7 +24,6 @@ from schemas.tokens import Callback, TokenState
 from store.requests import request_test, result_of_test, withdraw_test
 
 _TAG = "Callbacks"
-_TEST_PREFIX = "evt_test_"
 
 _LOOK_EVERY_S = 0.05
 """Longer: the answer to a test comes later than its attempt. Shorter: more queries for nothing while a receiver thinks."""
@@ -60,8 +59,7 @@ def try_callback(parts: ApiParts, path: CallbackPath) -> Response:
 
 
 def _sample(callback: Callback) -> Event:
-    event_id = EventId(_TEST_PREFIX + new_event_id().removeprefix("evt_"))
-    return msgspec.structs.replace(parse_event(sample_body(callback.type)), id=event_id, given_timestamp=None)
+    return msgspec.structs.replace(parse_event(sample_body(callback.type)), id=new_test_event_id(), given_timestamp=None)
 
 
 def _wait(parts: ApiParts, event: Event, callback: Callback, attempt_id: AttemptId) -> Attempt:

@@ -13,6 +13,7 @@ from schemas.deliveries import DeliveryState, Outcome
 from schemas.errors import Fault, Invalid, Malformed, NotFound
 from schemas.event_types import EventType
 from schemas.permissions import Permission
+from schemas.recoveries import Recoverable
 from schemas.times import UnixMs, from_rfc3339, parse_duration
 from schemas.tokens import TokenState
 from store.token_listings import TokenSort
@@ -92,6 +93,14 @@ class Regenerate(Body):
 
 class RotateSigningSecret(Body):
     overlap: Duration = Field(dt.timedelta(hours=24), description="How long the secret before signs too, at most 7d.")
+
+
+class CreateRecovery(Body):
+    token: Text | None = Field(None, description="Of this token only, by id.")
+    type: EventType | None = None
+    since: Time = Field(description="What was made then or later; of what is missing: accepted.")
+    until: Time | None = Field(None, description="What was made before. null: until now.")
+    states: list[Recoverable] | None = Field(None, min_length=1, description="null: those that are exhausted.")
 
 
 class PageQuery(BaseModel):

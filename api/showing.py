@@ -11,6 +11,7 @@ from api.answers import (
     EventAnswer,
     EventPage,
     NewTokenAnswer,
+    RecoveryAnswer,
     TokenAnswer,
     TokenPage,
     VisibilityAnswer,
@@ -18,6 +19,7 @@ from api.answers import (
 from schemas.deliveries import Attempt
 from schemas.event_types import EventType
 from schemas.listings import DeliveryDetail, ListedDelivery, ListedEvent, Page
+from schemas.recoveries import Recovery
 from schemas.times import UnixMs, to_rfc3339
 from schemas.tokens import Callback, Token
 from store.tokens import NewSecrets
@@ -106,6 +108,11 @@ def event_answer(event: ListedEvent) -> EventAnswer:
         conflicts=event.conflicts,
         deliveries=[delivery_answer(delivery) for delivery in event.deliveries],
     )
+
+
+def recovery_answer(recovery: Recovery) -> RecoveryAnswer:
+    figures = recovery.total, recovery.done, recovery.skipped
+    return RecoveryAnswer(recovery.id, *figures, recovery.state, to_rfc3339(recovery.created_at))
 
 
 def token_page(page: Page[Token], now: UnixMs) -> TokenPage:

@@ -38,6 +38,9 @@ def read(message: Message, directory: Directory, now: UnixMs) -> tuple[Claim, di
 
 def match(event: Event, directory: Directory, now: UnixMs) -> dict[CallbackId, TokenId]:
     """The callbacks that this event is for, and their tokens."""
-    return {
-        callback.id: token.id for token, callback in directory.match(event.type, event.facts.channel_id) if token.state(now) in _MATCHED
-    }
+    return owners(event.type, event.facts.channel_id, directory, now)
+
+
+def owners(kind: EventType, channel_id: str, directory: Directory, now: UnixMs) -> dict[CallbackId, TokenId]:
+    """The same, by what it goes by."""
+    return {callback.id: token.id for token, callback in directory.match(kind, channel_id) if token.state(now) in _MATCHED}

@@ -16,10 +16,12 @@ CallbackId = NewType("CallbackId", str)
 DeliveryId = NewType("DeliveryId", str)
 AttemptId = NewType("AttemptId", str)
 RequestId = NewType("RequestId", str)
+RecoveryId = NewType("RecoveryId", str)
 AlertId = NewType("AlertId", str)
 
 EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CALLBACK_ID = re.compile(r"[0-9a-f]{16}")
+TEST_PREFIX = "evt_test_"
 _DELIVERY_PREFIX = "dlv_"
 _CALLBACK_DIGITS = 16
 
@@ -27,6 +29,11 @@ _CALLBACK_DIGITS = 16
 def new_event_id() -> EventId:
     """A time-ordered id (UUIDv7); neighbours in time are neighbours in the index. No system call: each would give the GIL away."""
     return EventId("evt_" + uuid_utils.uuid7().hex)
+
+
+def new_test_event_id() -> EventId:
+    """Of a sample for one callback: it is nobody else's, and not recovered."""
+    return EventId(TEST_PREFIX + uuid_utils.uuid7().hex)
 
 
 def new_token_id() -> TokenId:
@@ -43,6 +50,10 @@ def new_request_id() -> RequestId:
 
 def new_alert_id() -> AlertId:
     return AlertId("alt_" + uuid_utils.uuid7().hex)
+
+
+def new_recovery_id() -> RecoveryId:
+    return RecoveryId("rec_" + uuid_utils.uuid7().hex)
 
 
 def new_callback_id() -> CallbackId:

@@ -44,7 +44,7 @@ def list_deliveries(connection: Connection, chosen: DeliveryFilter, limit: int, 
 
 def page_query(chosen: DeliveryFilter, limit: int, cursor: str | None) -> sa.Select[Any]:
     """Of this table alone and in the order of an index, so that it stops reading when the page is full."""
-    conditions = [*_conditions(chosen), *after(_KEY, cursor, descending=True)]
+    conditions = [*matching(chosen), *after(_KEY, cursor, descending=True)]
     return sa.select(deliveries).where(*conditions).order_by(*(column.desc() for column in _KEY)).limit(limit + 1)
 
 
@@ -74,7 +74,8 @@ def shown_deliveries(connection: Connection, rows: Sequence[Row]) -> list[Listed
     return [_delivery(row, owners.get(row.callback_id)) for row in rows]
 
 
-def _conditions(chosen: DeliveryFilter) -> Iterable[sa.ColumnElement[bool]]:
+def matching(chosen: DeliveryFilter) -> Iterable[sa.ColumnElement[bool]]:
+    """What a delivery that the filter shows fulfils."""
     c = deliveries.c
     equal = ((c.token_id, chosen.token), (c.type, chosen.type), (c.status_code, chosen.status_code), (c.outcome, chosen.error))
     yield from (column == value for column, value in equal if value is not None)

@@ -1,0 +1,153 @@
+"""Recovering: what was not delivered is made due again, a slice at a time; the dispatchers' lanes then send it as they can.
+
+A loop in every dispatcher process. They take turns at the slices, and several recoveries take turns among themselves. It sends
+nothing and decides only who can be called at all; built and watched by the worker.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from consumers.matching import Directory, owners
+from schemas.deliveries import DeliveryState
+from schemas.ids import CallbackId, TokenId
+from schemas.recoveries import Recoverable, RecoveryState
+from schemas.reports import Observer
+from schemas.times import UnixMs
+from schemas.tokens import CallbackState, TokenState
+from store import recoveries, recovery_rows
+from store.database import Connection, Database
+from store.recoveries import Job, Position, Slice
+from store.recovery_rows import Lost, StoredEvent
+
+POLL_S = 0.5
+"""How much later another process's request may be noticed. Shorter: more queries that find nothing."""
+
+PAUSE_S = 0.02
+"""Between slices, so that whoever else writes gets its turn. Longer: a recovery of millions takes longer."""
+
+SLICE = 500
+"""Deliveries, or events looked at, of a transaction. More: others wait longer for its commit. Fewer: more commits."""
+
+_CALLED = frozenset({CallbackState.HEALTHY, CallbackState.FAILING})
+
+
+class Recoverer:
+    """One loop; `wake` may be called from any thread."""
+
+    def __init__(self, database: Database, directory: Directory, observer: Observer, slice_rows: int = SLICE):
+        self._database, self._directory, self._observer = database, directory, observer
+        self._slice_rows = slice_rows
+        self._thread = ThreadPoolExecutor(1, "recover")
+        self._woken = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._stopping = False
+        self._waiting_for: str | None = None  # what the operator was told of
+        self._stopped = asyncio.Event()
+        database.on_ring(recoveries.RING, self.wake)
+
+    def wake(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._woken.set)
+
+    async def stop(self) -> None:
+        """Begin no slice any more; none is under way when this returns. Whoever runs next goes on."""
+        self._stopping = True
+        self._woken.set()
+        await self._stopped.wait()
+
+    async def run(self) -> None:
+        """Until `stop`."""
+        try:
+            while not self._stopping:
+                await self._nap(PAUSE_S if await self._work_quietly() else POLL_S)
+        finally:
+            self._stopped.set()
+
+    async def _nap(self, limit_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self._woken.wait()
+        self._woken.clear()
+
+    async def _work_quietly(self) -> bool:
+        try:
+            worked = await self._loop.run_in_executor(self._thread, self.work)
+        except Exception as error:  # noqa: BLE001 - also a mistake of ours: it must cost repairs only, not what is delivered meanwhile
+            if self._waiting_for != (reason := str(error) or repr(error)):
+                self._observer.note("recoveries wait", reason=reason)
+            self._waiting_for = reason
+            return False
+        self._waiting_for = None
+        return worked
+
+    def work(self) -> bool:
+        """One slice of one recovery, in the store's thread; False when there is none to work on. Raises StoreUnavailable, also
+        when the directory is behind and cannot catch up: who may be called is not guessed."""
+        with self._database.read() as connection:
+            if not recoveries.any_running(connection):
+                return False
+        if not self._directory.fresh():
+            self._directory.refresh()
+        with self._database.write() as connection:
+            job = recoveries.take(connection)
+            if job is None:
+                return False
+            now = self._database.now(connection)
+            worked = self._slice(connection, job, now)
+            recovery = recoveries.advance(connection, job, worked, now)
+            if worked.done:
+                self._database.ring(connection, "due")
+        if recovery.state is RecoveryState.DONE:
+            self._observer.note("recovery done", recovery=recovery.id, done=recovery.done, skipped=recovery.skipped)
+        return True
+
+    def _slice(self, connection: Connection, job: Job, now: UnixMs) -> Slice:
+        if job.position.state is Recoverable.MISSING:
+            return self._make_missing(connection, job, now)
+        return self._reopen(connection, job, now)
+
+    def _reopen(self, connection: Connection, job: Job, now: UnixMs) -> Slice:
+        state, query = DeliveryState(job.position.state), job.recovery.query
+        lost = recovery_rows.undelivered(connection, query, state, job.position.after, self._slice_rows, now)
+        sent = [one for one in lost if self._can_be_sent(one, now)]
+        recovery_rows.reopen(connection, sent, now)
+        more = Position(job.position.state, lost[-1].key) if len(lost) == self._slice_rows else _next(job)
+        return Slice(len(sent), len(lost) - len(sent), more)
+
+    def _make_missing(self, connection: Connection, job: Job, now: UnixMs) -> Slice:
+        """Ends before its last event when those before have many: the rows of a transaction are bounded too."""
+        stored = recovery_rows.stored_events(connection, job.recovery.query, job.position.after, self._slice_rows)
+        missing: list[Lost] = []
+        more = _next(job)
+        for number, event in enumerate(stored, 1):
+            missing += self._missing(event, job.recovery.query.token, now)
+            if number == self._slice_rows or (len(missing) >= self._slice_rows and number < len(stored)):
+                more = Position(Recoverable.MISSING, (event.accepted_at, event.id, ""))
+                break
+        sent = [one for one in missing if self._can_be_sent(one, now)]
+        recovery_rows.make(connection, sent, now)
+        return Slice(len(sent), len(missing) - len(sent), more)
+
+    def _missing(self, stored: StoredEvent, only: TokenId | None, now: UnixMs) -> Iterable[Lost]:
+        """What it would have had, were it claimed now, and has not."""
+        seeing: dict[CallbackId, TokenId] = owners(stored.type, stored.channel_id, self._directory, now)
+        for callback_id, token_id in seeing.items():
+            if only in (None, token_id) and callback_id not in stored.callback_ids:
+                yield Lost(stored.id, callback_id, token_id, stored.type, now, stored.event)
+
+    def _can_be_sent(self, lost: Lost, now: UnixMs) -> bool:
+        """Whether there is something to send, to somebody who is called at present, and nobody is sending it."""
+        found = self._directory.callback(lost.callback_id)
+        if found is None or lost.event is None or lost.in_flight:
+            return False
+        token, callback = found
+        return token.state(now) is TokenState.ACTIVE and callback.state in _CALLED
+
+
+def _next(job: Job) -> Position | None:
+    """What comes after all of this state; None: nothing."""
+    states = job.recovery.query.states
+    left = states[states.index(job.position.state) + 1 :]
+    return Position(left[0]) if left else None
