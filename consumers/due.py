@@ -1,6 +1,7 @@
 """Due rows: retries, spilled deliveries, those of a crashed dispatcher, and attempts that somebody asked for.
 
-Taken only as far as a lane has a free slot for them, each under a lease. Woken by a doorbell, and by a poll as safety net.
+Taken only of healthy callbacks (`reviving` sees to the others), as far as a lane has room for them, each under a lease. Woken
+by a doorbell, and by a poll as safety net.
 """
 
 import asyncio
@@ -13,13 +14,15 @@ import msgspec
 from consumers.hand import Hand
 from consumers.matching import Directory
 from consumers.store_watch import StoreWatch
-from schemas.deliveries import Delivery
+from schemas.deliveries import DeliveryState
 from schemas.errors import StoreRefused, StoreUnavailable
 from schemas.ids import CallbackId
+from schemas.reports import Observer
 from schemas.times import UnixMs, now_ms
-from schemas.tokens import Callback, Token, TokenState
+from schemas.tokens import Callback, CallbackState, Token, TokenState
 from store import due
 from store.database import Database
+from store.due import Share, Taken, Wish
 
 POLL_S = 0.25
 """A retry may start this much late. Shorter: more queries of an idle database."""
@@ -31,9 +34,9 @@ _REQUESTED_LIMIT = 20
 
 
 class _Work(msgspec.Struct, frozen=True):
-    """What of the due callbacks may be taken, how much in all, and what will never be sent."""
+    """What of the due shares may be taken, how much in all, and what will never be sent."""
 
-    limits: dict[CallbackId, int]
+    wishes: dict[Share, Wish]
     dead: dict[CallbackId, str]
     most: int
 
@@ -41,8 +44,8 @@ class _Work(msgspec.Struct, frozen=True):
 class DueTaker:
     """One loop; `wake` may be called from any thread."""
 
-    def __init__(self, database: Database, directory: Directory, hand: Hand, watch: StoreWatch, lease_s: float):
-        self._database, self._directory, self._hand, self._watch = database, directory, hand, watch
+    def __init__(self, database: Database, directory: Directory, hand: Hand, observer: Observer, watch: StoreWatch, lease_s: float):
+        self._database, self._directory, self._hand, self._observer, self._watch = database, directory, hand, observer, watch
         self._lease_ms = int(lease_s * 1000)
         self._thread = ThreadPoolExecutor(1, "due")
         self._woken = asyncio.Event()
@@ -98,36 +101,39 @@ class DueTaker:
             await loop.run_in_executor(self._thread, self._directory.refresh)
             work = self._sort(found)
         taken, cancelled = await loop.run_in_executor(self._thread, self._take, work, self._watch.has_caught_up)
-        self._hand.pick_up(taken)
-        return bool(taken or cancelled)
+        self._hand.pick_up(taken.deliveries)
+        for one in taken.poisoned:
+            self._observer.settled(one.type, DeliveryState.EXHAUSTED)
+        return bool(taken.deliveries or taken.poisoned or cancelled)
 
-    def _find(self) -> list[CallbackId]:
+    def _find(self) -> list[Share]:
         with self._database.read() as connection:
-            return due.callbacks_with_due(connection, self._database.now(connection))
+            return due.shares_with_due(connection, self._database.now(connection))
 
-    def _sort(self, callback_ids: list[CallbackId]) -> _Work:
-        """On the event loop: which of them can be called now, and how often. Held ones are simply left."""
-        work, now = _Work({}, {}, self._hand.places), now_ms()
-        for callback_id in callback_ids:
-            found = self._directory.callback(callback_id)
+    def _sort(self, shares: list[Share]) -> _Work:
+        """On the event loop: of which rows can be taken now, and how many. All others are simply left."""
+        work, now, dispatcher = _Work({}, {}, self._hand.places), now_ms(), self._hand.dispatcher
+        for share in shares:
+            found = self._directory.callback(share.callback_id)
             if reason := _never(found, now):
-                work.dead[callback_id] = reason
-            elif _sendable(found, now) and (free := self._hand.dispatcher.free_slots(callback_id)) > 0:
-                work.limits[callback_id] = free
+                work.dead[share.callback_id] = reason
+            elif found and _sendable(*found, now) and (free := dispatcher.free_slots(*share)) > 0:
+                work.wishes[share] = Wish(free, dispatcher.conversations(share.callback_id), found[1].held_before)
         return work
 
-    def _take(self, work: _Work, lapsed: bool) -> tuple[list[Delivery], int]:
+    def _take(self, work: _Work, lapsed: bool) -> tuple[Taken, int]:
         """In the store's thread: what is in hand now, and how many were cancelled."""
         start_by_s = time.monotonic() + START_WITHIN_S  # before the store's clock is read: what comes between only makes it earlier
         with self._database.write() as connection:
             now = self._database.now(connection)
             cancelled = sum(due.cancel(connection, callback_id, reason, now) for callback_id, reason in work.dead.items())
-            taken = due.take_requested(connection, _REQUESTED_LIMIT, now, self._lease_ms)
-            taken += due.take(connection, work.limits, now, self._lease_ms, lapsed=lapsed, most=work.most)
-        if any(self._directory.callback(delivery.callback_id) is None for delivery in taken):
+            requested = due.take_requested(connection, _REQUESTED_LIMIT, now, self._lease_ms)
+            taken = due.take(connection, work.wishes, now, self._lease_ms, lapsed=lapsed, most=work.most)
+        if any(self._directory.callback(delivery.callback_id) is None for delivery in requested):
             with contextlib.suppress(StoreUnavailable):  # a callback may be tested the moment it is made
                 self._directory.refresh()
-        return [msgspec.structs.replace(delivery, start_by_s=start_by_s) for delivery in taken], cancelled
+        deliveries = [msgspec.structs.replace(one, start_by_s=start_by_s) for one in (*requested, *taken.deliveries)]
+        return Taken(deliveries, taken.poisoned), cancelled
 
 
 def _never(found: tuple[Token, Callback] | None, now: UnixMs) -> str | None:
@@ -137,5 +143,5 @@ def _never(found: tuple[Token, Callback] | None, now: UnixMs) -> str | None:
     return {TokenState.REVOKED: "the token was revoked", TokenState.EXPIRED: "the token has expired"}.get(found[0].state(now))
 
 
-def _sendable(found: tuple[Token, Callback] | None, now: UnixMs) -> bool:
-    return found is not None and found[0].state(now) is TokenState.ACTIVE and found[1].enabled
+def _sendable(token: Token, callback: Callback, now: UnixMs) -> bool:
+    return token.state(now) is TokenState.ACTIVE and callback.state is CallbackState.HEALTHY

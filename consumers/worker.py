@@ -37,7 +37,7 @@ class Worker:
         self.hand = Hand(self._settler, observer, lease_s)
         thread = ThreadPoolExecutor(1, "claim")  # one claim in flight, whichever source it is from
         self._intakes = [Intake(source, database, directory, self.hand, observer, self._watch_store, thread) for source in sources]
-        self._due = DueTaker(database, directory, self.hand, self._watch_store, lease_s)
+        self._due = DueTaker(database, directory, self.hand, observer, self._watch_store, lease_s)
         self._tasks: list[asyncio.Task[Any]] = []
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 

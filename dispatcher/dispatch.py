@@ -11,7 +11,7 @@ from typing import Protocol
 
 from dispatcher.backoff import RetrySchedule
 from dispatcher.decision import after, refusal
-from dispatcher.lanes import Lane, repeat_slots
+from dispatcher.lanes import Lane
 from dispatcher.post import Answer, Request
 from dispatcher.request import Route
 from dispatcher.verdict import Verdict, judge, quoted
@@ -87,10 +87,15 @@ class Dispatcher:
         lane = self._lanes[delivery.callback_id]
         return lane.waits_behind(delivery) or lane.stuck_for_s(time.monotonic()) >= patience_s
 
-    def free_slots(self, callback_id: CallbackId) -> int:
-        """How many due rows of this callback are worth taking from the store now."""
+    def free_slots(self, callback_id: CallbackId, tried: bool) -> int:
+        """How many due rows of this share of a callback are worth taking from the store now."""
+        lane = self._lanes.get(callback_id) or Lane(self._concurrency)
+        return lane.free_slots(time.monotonic(), tried)
+
+    def conversations(self, callback_id: CallbackId) -> frozenset[str]:
+        """Of which a delivery to this callback is on its way, or waits: the next of them would only wait behind it."""
         lane = self._lanes.get(callback_id)
-        return repeat_slots(self._concurrency) if lane is None else lane.free_slots(time.monotonic())
+        return frozenset() if lane is None else lane.conversations
 
     def resume(self) -> None:
         """Start what had to wait: called often, it also forgets lanes that nobody uses."""
@@ -163,7 +168,7 @@ class Dispatcher:
             return given_back(delivery, MISTAKE_PAUSE_S)
 
     def _settle(self, lane: Lane, settlement: Settlement) -> None:
-        lane.done(settlement.delivery)
+        lane.done(settlement.delivery, time.monotonic())
         try:
             self._on_settlement(settlement)
         except Exception as error:  # noqa: BLE001 - the delivery comes again when its lease or its message's channel ends

@@ -7,6 +7,7 @@ conversation, one delivery at a time is on its way, so that its events arrive in
 from collections import OrderedDict, deque
 from math import inf
 
+from dispatcher.pace import Pace
 from schemas.deliveries import Delivery, Trigger
 
 REPEAT_SHARE = 4
@@ -16,6 +17,10 @@ backlog of retries drains faster, new events wait longer."""
 MOVES_S = 1.0
 """A full lane moves if its last attempt started this recently. Larger: rows are taken for a callback that hangs, only to be given
 back; smaller: those of a slow one wait longer for their turn."""
+
+TAKE_AHEAD_S = 0.2
+"""So much of a lane's work is taken from the store ahead of time. Shorter: a quick callback's backlog drains at the pace of takes.
+Longer: more rows are leased to wait here, out of reach of other dispatchers."""
 
 
 def repeat_slots(concurrency: int) -> int:
@@ -28,7 +33,7 @@ class Lane:
 
     __slots__ = (
         "_behind", "_concurrency", "_first", "_firsts_in_a_row", "_flying", "_flying_repeats", "_full_since_s", "_last_start_s",
-        "_repeat_slots", "_repeats", "_waiting_rows",
+        "_pace", "_repeat_slots", "_repeats", "_waiting_firsts", "_waiting_repeats",
     )  # fmt: skip
 
     def __init__(self, concurrency: int):
@@ -40,13 +45,15 @@ class Lane:
         self._flying = 0
         self._flying_repeats = 0
         self._firsts_in_a_row = 0
-        self._waiting_rows = 0
+        self._waiting_firsts = 0
+        self._waiting_repeats = 0
+        self._pace = Pace()
         self._last_start_s = -inf
         self._full_since_s: float | None = None
 
     def add(self, delivery: Delivery) -> None:
         """Queue it, or let it wait behind the one of its conversation that is here already."""
-        self._waiting_rows += _is_row(delivery)
+        self._count_waiting(delivery, 1)
         behind = self._behind.get(delivery.conversation_id)
         if behind is not None:
             behind.append(delivery)
@@ -72,8 +79,9 @@ class Lane:
         self._take_off(delivery, now_s)
         return delivery
 
-    def done(self, delivery: Delivery) -> None:
+    def done(self, delivery: Delivery, now_s: float) -> None:
         """Its attempt ended: the slot is free, and the next of its conversation may go."""
+        self._pace.step(now_s)
         self._flying -= 1
         self._flying_repeats -= delivery.trigger is not Trigger.FIRST
         if not self._first:
@@ -90,22 +98,30 @@ class Lane:
             self._behind[delivery.conversation_id].remove(delivery)
         else:
             return False
-        self._waiting_rows -= _is_row(delivery)
+        self._count_waiting(delivery, -1)
         return True
 
     def stuck_for_s(self, now_s: float) -> float:
         """How long all slots have been taken while first attempts wait."""
         return 0.0 if self._full_since_s is None else now_s - self._full_since_s
 
-    def free_slots(self, now_s: float) -> int:
-        """How many due rows are worth taking: as many as can start at once, whether they turn out to be first attempts or repeats.
+    def free_slots(self, now_s: float, tried: bool) -> int:
+        """How many due rows of a share are worth taking: as many repeats as can start at once; of first attempts also what will
+        start before the next take, or a callback that is quick would wait for the store.
 
         A full lane has one row at hand while it moves: the rows of a busy callback would never get their turn otherwise.
         """
         free = self._concurrency - self._flying
         if free == 0 and now_s - self._last_start_s < MOVES_S:
             free = 1
-        return max(0, min(free, self._repeat_slots - self._flying_repeats) - self._waiting_rows)
+        if tried:
+            return max(0, min(free, self._repeat_slots - self._flying_repeats) - self._waiting_repeats)
+        return max(0, free + int(TAKE_AHEAD_S * self._pace.per_second(now_s)) - self._waiting_firsts)
+
+    @property
+    def conversations(self) -> frozenset[str]:
+        """Of which something is on its way, or waits."""
+        return frozenset(self._behind)
 
     @property
     def is_empty(self) -> bool:
@@ -121,7 +137,7 @@ class Lane:
     def _take_off(self, delivery: Delivery, now_s: float) -> None:
         self._flying += 1
         self._flying_repeats += delivery.trigger is not Trigger.FIRST
-        self._waiting_rows -= _is_row(delivery)
+        self._count_waiting(delivery, -1)
         self._last_start_s = now_s
 
     def _let_next_go(self, delivery: Delivery) -> None:
@@ -132,7 +148,8 @@ class Lane:
         else:
             del self._behind[delivery.conversation_id]
 
-
-def _is_row(delivery: Delivery) -> bool:
-    """Whether it was taken from the store: a repeat, or a first attempt that had been spilled."""
-    return delivery.lease > 0 or delivery.trigger is not Trigger.FIRST
+    def _count_waiting(self, delivery: Delivery, change: int) -> None:
+        if delivery.trigger is Trigger.FIRST:
+            self._waiting_firsts += change
+        else:
+            self._waiting_repeats += change

@@ -1,33 +1,68 @@
 """Due rows: deliveries whose time has come, taken under a lease by whoever is free to try them (rule 6).
 
-They are read per callback, by the index on (callback, due), so that one with a million due rows delays nobody else's one.
+They are found and taken by share, a callback's first attempts or its repeats, along the index on (callback, tried, due): one
+with a million due rows delays nobody else's one. Called by the due taker; who may be called at all is not known here.
 """
 
 import random
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from schemas.deliveries import Delivery, DeliveryState, Trigger
-from schemas.event_types import EventType
-from schemas.ids import AttemptId, CallbackId, EventId, TokenId
+from schemas.deliveries import Delivery, DeliveryState, Move, Trigger, next_state
+from schemas.ids import AttemptId, CallbackId
 from schemas.times import UnixMs
 from store.database import Connection, Database
-from store.tables import attempts, deliveries, events, outbox, requested_attempts
+from store.due_rows import delivery, read
+from store.tables import deliveries, outbox, requested_attempts
 
-_CANCEL_SLICE = 1000
+LOOK_AHEAD = 500
+"""Rows of a share that a take looks at, at most, for some that may go. More: a take costs more where most may not. Fewer: rows
+behind so many of a conversation that hangs wait longer."""
+
+A_CONVERSATION = 4
+"""Rows of one conversation that a take gives at most: one is sent, the others wait behind it. More: they are given back, if it
+hangs. Fewer: a conversation's backlog takes more takes."""
+
+MOST_TAKES = 20
+"""After so many takes that nobody could say the end of, a delivery is given up: it brings down whoever has it in hand (rule 8)."""
+
+POISON = f"poison: taken {MOST_TAKES} times without an outcome"
 
 REQUESTED_SHARE = 4
 """Requested attempts of one callback under way at once, over all dispatchers. More: one that hangs keeps more of the hands of
 those who serve everybody. Fewer: many retries of one take longer."""
 
-_number = (
-    sa.select(sa.func.count() + 1)
-    .where(attempts.c.event_id == deliveries.c.event_id, attempts.c.callback_id == deliveries.c.callback_id)
-    .scalar_subquery()
-)
+_CANCEL_SLICE = 1000
+
+_CONTENDED = 3
+"""How many times its limit a take names: another dispatcher may have locked the first of them at this moment."""
+
+
+class Share(NamedTuple):
+    """Rows of one callback that compete for the same slots: those never attempted, or (`tried`) the repeats."""
+
+    callback_id: CallbackId
+    tried: bool
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """What may be taken of a share: at most `limit`, none of the conversations in hand, none whose age counts from before `held_before`."""
+
+    limit: int
+    in_hand: Collection[str] = frozenset()
+    held_before: UnixMs | None = None
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """`deliveries` are leased by the caller; the poisoned have just been given up."""
+
+    deliveries: list[Delivery]
+    poisoned: list[Delivery]
 
 
 def _once(chosen: sa.Select[tuple[str]]) -> sa.Select[tuple[str]]:
@@ -35,8 +70,8 @@ def _once(chosen: sa.Select[tuple[str]]) -> sa.Select[tuple[str]]:
     return sa.select(chosen.cte())
 
 
-def callbacks_with_due(connection: Connection, now: UnixMs) -> list[CallbackId]:
-    """The callbacks with at least one row due, by skipping through the index: the cost grows with callbacks, not with rows."""
+def shares_with_due(connection: Connection, now: UnixMs) -> list[Share]:
+    """The shares with at least one row due, by skipping through the index: the cost grows with callbacks, not with rows."""
     first = sa.select(sa.func.min(deliveries.c.callback_id)).where(deliveries.c.due_at.is_not(None)).scalar_subquery()
     walk = sa.select(first.label("callback_id")).cte("walk", recursive=True)
     following = (
@@ -45,85 +80,114 @@ def callbacks_with_due(connection: Connection, now: UnixMs) -> list[CallbackId]:
         .scalar_subquery()
     )
     walk = walk.union_all(sa.select(following).where(walk.c.callback_id.is_not(None)))
-    is_due = sa.exists().where(deliveries.c.callback_id == walk.c.callback_id, deliveries.c.due_at <= now)
-    return [CallbackId(c) for c in connection.scalars(sa.select(walk.c.callback_id).where(walk.c.callback_id.is_not(None), is_due))]
+    of_callback = deliveries.c.callback_id == walk.c.callback_id
+    due = [sa.exists().where(of_callback, _is_tried(tried), deliveries.c.due_at <= now) for tried in (False, True)]
+    found = connection.execute(sa.select(walk.c.callback_id, *due).where(walk.c.callback_id.is_not(None)))
+    return [Share(CallbackId(row[0]), tried) for row in found for tried in (False, True) if row[1 + tried]]
 
 
 def take(
     connection: Connection,
-    limits: Mapping[CallbackId, int],
+    wishes: Mapping[Share, Wish],
     now: UnixMs,
     lease_ms: int,
     *,
     lapsed: bool,
     most: int,
-    shuffle: Callable[[list[CallbackId]], None] = random.shuffle,
-) -> list[Delivery]:
-    """At most `limits[callback]` due deliveries each, oldest first, and at most `most` in all; leased until `now + lease_ms`.
+    shuffle: Callable[[list[Share]], None] = random.shuffle,
+) -> Taken:
+    """What is wished of each share, oldest first, and at most `most` in all; leased until `now + lease_ms`.
 
     Where `most` ends it, chance has chosen whose turn it was, so that nobody is always the last.
     With `lapsed` false, rows whose lease ran out are left alone: their holder may be about to write what it found out.
     """
-    taken: list[Delivery] = []
-    order = list(limits)
+    taken = Taken([], [])
+    order = list(wishes)
     shuffle(order)
-    for callback_id in order:
-        if len(taken) >= most:
+    for share in order:
+        left = most - len(taken.deliveries)
+        if left <= 0:
             break
-        limit = min(limits[callback_id], most - len(taken))
-        taken += _take_of(connection, callback_id, limit, now, lease_ms, lapsed)
+        wish = wishes[share]
+        _take_of(connection, share, wish, min(wish.limit, left), (now, lease_ms, lapsed), taken)
     return taken
 
 
-def _take_of(connection: Connection, callback_id: CallbackId, limit: int, now: UnixMs, lease_ms: int, lapsed: bool) -> list[Delivery]:
+def _take_of(connection: Connection, share: Share, wish: Wish, limit: int, lease: tuple[UnixMs, int, bool], taken: Taken) -> None:
+    """Look at a few first, and at more only when most of those may not go."""
+    now, lease_ms, lapsed = lease
+    for look in (_CONTENDED * limit, LOOK_AHEAD):
+        rows = _oldest(connection, share, now, look, lapsed=lapsed)
+        poisoned = [row.event_id for row in rows if row.takes >= MOST_TAKES]
+        wanted = pick([row for row in rows if row.takes < MOST_TAKES], wish)
+        if len(wanted) >= limit or len(rows) < look:
+            break
+    if poisoned:
+        taken.poisoned.extend(_give_up(connection, share, poisoned, now))
+    if wanted:
+        taken.deliveries.extend(_lease(connection, share, wanted[: _CONTENDED * limit], limit, now, lease_ms))
+
+
+def pick(rows: Sequence[Row[Any]], wish: Wish) -> list[str]:
+    """The events of those rows that may go, in their order."""
+    chosen: list[str] = []
+    given = Counter(dict.fromkeys(wish.in_hand, A_CONVERSATION))
+    for row in rows:
+        if wish.held_before is not None and row.since_at < wish.held_before:
+            continue
+        if given[row.conversation_id] < A_CONVERSATION:
+            given[row.conversation_id] += 1
+            chosen.append(row.event_id)
+    return chosen
+
+
+def _oldest(connection: Connection, share: Share, now: UnixMs, look: int, *, lapsed: bool) -> Sequence[Row[Any]]:
+    row = deliveries.c
+    chosen: sa.Select[Any] = sa.select(row.event_id, row.conversation_id, row.since_at, row.takes).where(_due_in(share, now))
+    if not lapsed:
+        chosen = chosen.where(row.leased.is_(False))
+    return connection.execute(chosen.order_by(row.due_at, row.turn).limit(look)).all()
+
+
+def _lease(connection: Connection, share: Share, event_ids: Sequence[str], limit: int, now: UnixMs, lease_ms: int) -> list[Delivery]:
+    row = deliveries.c
     chosen = (
-        sa.select(deliveries.c.event_id)
-        .where(deliveries.c.callback_id == callback_id, deliveries.c.due_at <= now)
-        .order_by(deliveries.c.due_at)
+        sa.select(row.event_id)
+        .where(_due_in(share, now), row.event_id.in_(event_ids))
+        .order_by(row.due_at, row.turn)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    if not lapsed:
-        chosen = chosen.where(deliveries.c.leased.is_(False))
     statement = (
         sa.update(deliveries)
-        .where(deliveries.c.callback_id == callback_id, deliveries.c.event_id.in_(_once(chosen)))
-        .values(due_at=now + lease_ms, leased=True, lease=deliveries.c.lease + 1)
+        .where(row.callback_id == share.callback_id, row.event_id.in_(_once(chosen)))
+        .values(due_at=now + lease_ms, leased=True, lease=row.lease + 1, takes=row.takes + 1)
+        .returning(row.event_id)
+    )
+    place = {event_id: number for number, event_id in enumerate(event_ids)}
+    found = read(connection, share.callback_id, list(connection.scalars(statement)))
+    return [delivery(one) for one in sorted(found, key=lambda one: place[one.event_id])]
+
+
+def _give_up(connection: Connection, share: Share, event_ids: Sequence[str], now: UnixMs) -> list[Delivery]:
+    chosen = sa.select(deliveries.c.event_id).where(_due_in(share, now), deliveries.c.event_id.in_(event_ids))
+    exhausted = next_state(DeliveryState.PENDING, Move.GAVE_UP)
+    statement = (
+        sa.update(deliveries)
+        .where(deliveries.c.callback_id == share.callback_id, deliveries.c.event_id.in_(_once(chosen.with_for_update(skip_locked=True))))
+        .values(state=exhausted.value, reason=POISON, due_at=None, leased=False)
         .returning(deliveries.c.event_id)
     )
-    keys = list(connection.scalars(statement))
-    return [_delivery(row) for row in _read(connection, callback_id, keys)]
+    return [delivery(row) for row in read(connection, share.callback_id, list(connection.scalars(statement)))]
 
 
-def _read(connection: Connection, callback_id: CallbackId, event_ids: Sequence[str]) -> Sequence[Row[Any]]:
-    joined = deliveries.join(events, events.c.id == deliveries.c.event_id)
-    columns = sa.select(deliveries, events.c.conversation_id, events.c.body, events.c.accepted_at, _number.label("number")).select_from(
-        joined
-    )
-    chosen = columns.where(deliveries.c.callback_id == callback_id, deliveries.c.event_id.in_(event_ids))
-    return connection.execute(chosen.order_by(events.c.accepted_at, events.c.id)).all()
+def _due_in(share: Share, now: UnixMs) -> sa.ColumnElement[bool]:
+    return sa.and_(deliveries.c.callback_id == share.callback_id, _is_tried(share.tried), deliveries.c.due_at <= now)
 
 
-def _delivery(row: Row[Any], trigger: Trigger | None = None, attempt_id: AttemptId | None = None) -> Delivery:
-    number = int(row.number)
-    return Delivery(
-        event_id=EventId(row.event_id),
-        callback_id=CallbackId(row.callback_id),
-        token_id=TokenId(row.token_id),
-        type=EventType(row.type),
-        conversation_id=row.conversation_id,
-        body=bytes(row.body),
-        accepted_at=UnixMs(row.accepted_at),
-        created_at=UnixMs(row.created_at),
-        since_at=UnixMs(row.created_at if row.since_at is None else row.since_at),
-        message_id=row.message_id,
-        status=row.status,
-        lease=row.lease,
-        failures=row.failures,
-        number=number,
-        trigger=trigger or (Trigger.FIRST if number == 1 else Trigger.RETRY),
-        attempt_id=attempt_id,
-    )
+def _is_tried(tried: bool) -> sa.ColumnElement[bool]:
+    """As PostgreSQL and SQLite can look it up in an index."""
+    return deliveries.c.tried == (sa.true() if tried else sa.false())
 
 
 def take_requested(connection: Connection, limit: int, now: UnixMs, lease_ms: int, share: int = REQUESTED_SHARE) -> list[Delivery]:
@@ -149,8 +213,8 @@ def take_requested(connection: Connection, limit: int, now: UnixMs, lease_ms: in
     )
     taken = []
     for asked in connection.execute(statement).all():
-        for row in _read(connection, asked.callback_id, [asked.event_id]):
-            taken.append(_delivery(row, Trigger(asked.trigger), AttemptId(asked.id)))
+        for row in read(connection, asked.callback_id, [asked.event_id]):
+            taken.append(delivery(row, Trigger(asked.trigger), AttemptId(asked.id)))
     return taken
 
 

@@ -79,14 +79,17 @@ def _delivery_row(settlement: Settlement, now: UnixMs) -> bulk.Row:
 
 
 def _open_row(settlement: Settlement, now: UnixMs) -> bulk.Row:
-    """With what whoever takes it next goes by."""
+    """With what whoever takes it next goes by. What is due at once is due since its age counts: it keeps its place."""
     delivery = settlement.delivery
+    row = _delivery_row(settlement, now)
     return {
-        **_delivery_row(settlement, now),
-        "tried": settlement.failures > 0,
+        **row,
+        "due_at": row["due_at"] if settlement.due_in_s else min(now, delivery.since_at),
+        "tried": delivery.trigger is not Trigger.FIRST or settlement.failures > 0,
         "takes": 0,
-        "recovering": False,
+        "recovering": delivery.trigger is Trigger.RECOVER and settlement.attempt is None,
         "waits": False,
+        "turn": delivery.turn,
         "since_at": delivery.since_at,
         "conversation_id": delivery.conversation_id,
         "message_id": delivery.message_id,

@@ -10,6 +10,7 @@ from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from store import claims, due, settling
 from store.database import Database
+from store.due import Share, Wish
 from store.tables import deliveries, requested_attempts
 from tests.kit.making import a_claim, a_delivery, an_attempt
 
@@ -21,7 +22,11 @@ def lay_due(database: Database, callback_id: str, count: int) -> None:
     """So many deliveries of this callback, failed once and due."""
     failed = [
         Settlement(
-            a_delivery(f"evt_{n}", callback_id), DeliveryState.PENDING, due_in_s=0, failures=1, attempt=an_attempt(Outcome.HTTP_5XX, 500)
+            a_delivery(f"evt_{n}", callback_id, conversation=f"cnv_{n}"),
+            DeliveryState.PENDING,
+            due_in_s=0,
+            failures=1,
+            attempt=an_attempt(Outcome.HTTP_5XX, 500),
         )
         for n in range(count)
     ]
@@ -43,11 +48,10 @@ def ask(database: Database, callback_id: str, count: int, since: int) -> None:
 def take(database: Database, limits: dict[str, int], most: int, last: str = "") -> Counter[str]:
     """How many were taken of each. Chance is a fixed order: `last` comes last."""
     with database.write() as connection:
-        by_callback = {CallbackId(c): limit for c, limit in limits.items()}
-        found = due.take(
-            connection, by_callback, NOW, LEASE_MS, lapsed=True, most=most, shuffle=lambda order: order.sort(key=lambda c: (c == last, c))
-        )
-    return Counter(delivery.callback_id for delivery in found)
+        wishes = {Share(CallbackId(c), tried=True): Wish(limit) for c, limit in limits.items()}
+        in_order = lambda order: order.sort(key=lambda share: (share.callback_id == last, share))  # noqa: E731
+        found = due.take(connection, wishes, NOW, LEASE_MS, lapsed=True, most=most, shuffle=in_order)
+    return Counter(delivery.callback_id for delivery in found.deliveries)
 
 
 def take_requested(database: Database, limit: int = 20, now: int = NOW, share: int = 4) -> list[Delivery]:
@@ -77,14 +81,15 @@ def test_chance_says_whose_turn_it_is(database: Database, last: str) -> None:
 
 def test_by_default_nobody_is_always_the_last(database: Database) -> None:
     """Ten callbacks, one slot: that the same one wins forty times has a chance of 10 to the power of -39."""
-    limits = {CallbackId(f"c{n}"): 1 for n in range(10)}
+    wishes = {Share(CallbackId(f"c{n}"), tried=True): Wish(1) for n in range(10)}
     winners = set()
-    for callback_id in limits:
+    for callback_id, _ in wishes:
         lay_due(database, callback_id, 1)
 
     for round_number in range(40):
         with database.write() as connection:
-            (won,) = due.take(connection, limits, UnixMs(NOW + round_number * LEASE_MS), LEASE_MS, lapsed=True, most=1)
+            now = UnixMs(NOW + round_number * LEASE_MS)
+            (won,) = due.take(connection, wishes, now, LEASE_MS, lapsed=True, most=1).deliveries
         winners.add(won.callback_id)
 
     assert len(winners) > 1

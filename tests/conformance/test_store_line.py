@@ -28,9 +28,13 @@ def settled(database: Database, *settlements: Settlement, now: int = 20_000) -> 
         settling.settle(connection, settlements, UnixMs(now))
 
 
+def any_share(limit: int) -> dict[due.Share, due.Wish]:
+    return {due.Share(CALLBACK, tried): due.Wish(limit) for tried in (False, True)}
+
+
 def taken(database: Database, limit: int = 10, now: int = 30_000, *, lapsed: bool = True) -> list[tuple[str, int]]:
     with database.write() as connection:
-        found = due.take(connection, {CALLBACK: limit}, UnixMs(now), LEASE_MS, lapsed=lapsed, most=limit)
+        found = due.take(connection, any_share(limit), UnixMs(now), LEASE_MS, lapsed=lapsed, most=limit).deliveries
     return [(d.event_id, d.lease) for d in found]
 
 
@@ -180,7 +184,7 @@ def test_the_number_of_an_attempt_counts_all_before_it(database: Database) -> No
     settled(database, Settlement(a_delivery("evt_1", attempt_id="att_x", trigger=Trigger.MANUAL), None, attempt=an_attempt(number=2)))
 
     with database.write() as connection:
-        (delivery,) = due.take(connection, {CALLBACK: 1}, UnixMs(20_000), LEASE_MS, lapsed=True, most=1)
+        (delivery,) = due.take(connection, any_share(1), UnixMs(20_000), LEASE_MS, lapsed=True, most=1).deliveries
 
     assert (delivery.number, delivery.failures, delivery.trigger) == (3, 1, Trigger.RETRY)
     assert b"hello" in delivery.body
@@ -193,7 +197,7 @@ def test_due_rows_are_found_by_callback_whatever_their_number(database: Database
     settled(database, failed(a_delivery("evt_1", "b" * 16), due_in_s=0), failed(a_delivery("evt_1", "c" * 16), due_in_s=9), now=20_000)
 
     with database.read() as connection:
-        assert due.callbacks_with_due(connection, UnixMs(20_000)) == ["a" * 16, "b" * 16]
+        assert due.shares_with_due(connection, UnixMs(20_000)) == [("a" * 16, True), ("b" * 16, True)]
 
 
 def test_no_more_are_taken_than_asked_for_and_oldest_first(database: Database) -> None:
@@ -244,7 +248,7 @@ def test_voided_leases_are_due_at_once(database: Database) -> None:
     due.void_leases(database)
 
     with database.read() as connection:
-        assert due.callbacks_with_due(connection, database.now(connection)) == [CALLBACK]
+        assert due.shares_with_due(connection, database.now(connection)) == [(CALLBACK, False)]
 
 
 def failed(delivery: Delivery, due_in_s: float) -> Settlement:

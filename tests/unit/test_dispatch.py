@@ -227,11 +227,12 @@ def test_a_changed_token_signs_the_next_attempt_with_its_new_key(scene: Scene) -
 
 def test_rows_are_wanted_as_far_as_they_can_start(scene: Scene) -> None:
     """Of a lane that nobody uses yet, and of one that is busy."""
-    assert scene.dispatcher.free_slots(CALLBACK) == 1
+    assert scene.dispatcher.free_slots(CALLBACK, True) == 1
 
     scene.submit(a_delivery(trigger=Trigger.RETRY, lease=1))
 
-    assert scene.dispatcher.free_slots(CALLBACK) == 0
+    assert scene.dispatcher.free_slots(CALLBACK, True) == 0
+    assert scene.dispatcher.conversations(CALLBACK) == {"cnv_1"}
 
 
 @pytest.mark.parametrize("part", ["directory", "sender"])

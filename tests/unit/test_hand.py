@@ -54,8 +54,11 @@ class Dispatching:
     def is_stuck(self, delivery: Delivery, patience_s: float) -> bool:
         return self.stuck
 
-    def free_slots(self, callback_id: str) -> int:
+    def free_slots(self, callback_id: str, tried: bool) -> int:
         return 1
+
+    def conversations(self, callback_id: str) -> frozenset[str]:
+        return frozenset()
 
     def resume(self) -> None: ...
     def stop_starting(self) -> None: ...

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.lanes import Lane
+from dispatcher.lanes import TAKE_AHEAD_S, Lane
 from schemas.deliveries import Delivery, Trigger
 from tests.kit.making import a_delivery
 
@@ -33,7 +33,7 @@ def test_no_more_attempts_are_in_flight_than_the_lane_has_slots() -> None:
         lane.add(delivery)
 
     assert started(lane) == waiting[:3]
-    lane.done(waiting[1])
+    lane.done(waiting[1], 0.0)
     assert started(lane) == [waiting[3]]
 
 
@@ -60,7 +60,7 @@ def test_retries_get_their_turn_while_new_events_keep_coming() -> None:
         lane.add(delivery)
     while batch := started(lane):
         order += batch
-        lane.done(batch[0])
+        lane.done(batch[0], 0.0)
 
     assert order.index(retry) <= 3
 
@@ -74,7 +74,7 @@ def test_one_delivery_of_a_conversation_at_a_time() -> None:
 
     assert started(lane) == [one, other]
     assert lane.waits_behind(two)
-    lane.done(one)
+    lane.done(one, 0.0)
     assert started(lane) == [two]
 
 
@@ -101,9 +101,9 @@ def test_a_lane_is_stuck_while_all_slots_stay_taken_and_others_wait() -> None:
     started(lane, 11.0)
 
     assert lane.stuck_for_s(12.5) == 1.5
-    lane.done(one)
+    lane.done(one, 0.0)
     assert started(lane, 13.0) == [two]
-    lane.done(two)
+    lane.done(two, 0.0)
     assert lane.stuck_for_s(99.0) == 0.0
     assert lane.is_empty
 
@@ -124,39 +124,39 @@ def test_rows_are_only_taken_when_they_can_start_at_once(trigger: Trigger) -> No
     """A callback that hangs, with a thousand rows due: they stay in the store, in reach of everybody."""
     lane = Lane(16)
     taken: list[Delivery] = []
-    while (free := lane.free_slots(50.0)) > 0:
+    while (free := lane.free_slots(49.5, trigger is Trigger.RETRY)) > 0:
         batch = rows(free, trigger, start=len(taken))
         taken += batch
         add(lane, batch)
-        started(lane, 10.0)
+        started(lane, 48.0)
 
     assert len(taken) == (16 if trigger is Trigger.FIRST else 4)
-    assert lane.next(50.0) is None
-    lane.done(taken[0])
-    assert lane.free_slots(50.0) == 1
+    assert lane.next(49.5) is None
+    lane.done(taken[0], 49.6)
+    assert lane.free_slots(50.5, trigger is Trigger.RETRY) == 1
 
 
 def test_what_waits_behind_its_conversation_is_not_added_to() -> None:
     """All due rows of one conversation would otherwise be taken, one after the other, only to wait here."""
     lane = Lane(16)
-    add(lane, rows(4, conversation="cnv_1"))
+    add(lane, rows(4, Trigger.RETRY, conversation="cnv_1"))
     started(lane)
 
-    assert lane.free_slots(0.0) == 1
-    add(lane, rows(1, conversation="cnv_1"))
-    assert lane.free_slots(0.0) == 0
+    assert lane.conversations == {"cnv_1"}
+    assert lane.free_slots(0.0, True) == 0
+    assert lane.free_slots(50.0, False) == 15, "repeats that wait take nothing from first attempts"
 
 
 def test_a_withdrawn_row_makes_room_for_another() -> None:
     """Given back by impatience; the lane must not count it for ever."""
     lane = Lane(4)
-    one, two = rows(2, conversation="cnv_1")
+    one, two = rows(2, Trigger.RETRY, conversation="cnv_1")
     add(lane, [one, two])
-    started(lane)
-    assert lane.free_slots(0.0) == 0
+    assert lane.free_slots(0.0, True) == 0
 
     lane.withdraw(two)
-    assert lane.free_slots(0.0) == 1
+    lane.withdraw(one)
+    assert lane.free_slots(0.0, True) == 1
 
 
 def test_a_busy_callback_has_its_next_row_at_hand() -> None:
@@ -165,10 +165,10 @@ def test_a_busy_callback_has_its_next_row_at_hand() -> None:
     new = firsts(20)
     add(lane, new)
     started(lane, 10.0)
-    assert lane.free_slots(10.5) == 1
+    assert lane.free_slots(10.5, True) == 1
 
     add(lane, rows(1, Trigger.RETRY))
-    assert lane.free_slots(10.5) == 0
+    assert lane.free_slots(10.5, True) == 0
 
 
 def test_nothing_is_taken_for_a_full_lane_that_stands_still() -> None:
@@ -177,7 +177,20 @@ def test_nothing_is_taken_for_a_full_lane_that_stands_still() -> None:
     add(lane, firsts(4))
     started(lane, 10.0)
 
-    assert lane.free_slots(11.0) == 0
+    assert (lane.free_slots(11.0, False), lane.free_slots(11.0, True)) == (0, 0)
+
+
+def test_of_a_quick_callback_more_is_taken_than_its_slots() -> None:
+    """Its backlog would drain at the pace of the store's takes; and no more than it will start before the next."""
+    lane = Lane(4)
+    for number, delivery in enumerate(rows(50)):
+        add(lane, [delivery])
+        started(lane, 10.0 + number / 500)
+        lane.done(delivery, 10.0 + number / 500)
+
+    assert lane.free_slots(10.1, False) == 4 + 50 / 0.1 * TAKE_AHEAD_S
+    assert lane.free_slots(10.1, True) == 1
+    assert lane.free_slots(12.0, False) == 4, "it stands still"
 
 
 @given(st.integers(1, 5), st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=40))
@@ -194,7 +207,7 @@ def test_every_delivery_starts_exactly_once(concurrency: int, plan: list[tuple[i
         assert len(flying) <= concurrency
         assert len({d.conversation_id for d in flying}) == len(flying)
         seen.append(flying.pop(0))
-        lane.done(seen[-1])
+        lane.done(seen[-1], 0.0)
         flying += started(lane)
 
     assert sorted(seen, key=id) == sorted(added, key=id)
