@@ -6,7 +6,7 @@ nothing and decides only who can be called at all; built and watched by the work
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from consumers.matching import Directory, owners
@@ -111,7 +111,7 @@ class Recoverer:
     def _reopen(self, connection: Connection, job: Job, now: UnixMs) -> Slice:
         state, query = DeliveryState(job.position.state), job.recovery.query
         lost = recovery_rows.undelivered(connection, query, state, job.position.after, self._slice_rows, now)
-        sent = [one for one in lost if self._can_be_sent(one, now)]
+        sent = self._sendable(connection, lost, now)
         recovery_rows.reopen(connection, sent, now)
         more = Position(job.position.state, lost[-1].key) if len(lost) == self._slice_rows else _next(job)
         return Slice(len(sent), len(lost) - len(sent), more)
@@ -126,7 +126,7 @@ class Recoverer:
             if number == self._slice_rows or (len(missing) >= self._slice_rows and number < len(stored)):
                 more = Position(Recoverable.MISSING, (event.accepted_at, event.id, ""))
                 break
-        sent = [one for one in missing if self._can_be_sent(one, now)]
+        sent = self._sendable(connection, missing, now)
         recovery_rows.make(connection, sent, now)
         return Slice(len(sent), len(missing) - len(sent), more)
 
@@ -136,6 +136,10 @@ class Recoverer:
         for callback_id, token_id in seeing.items():
             if only in (None, token_id) and callback_id not in stored.callback_ids:
                 yield Lost(stored.id, callback_id, token_id, stored.type, now, stored.event)
+
+    def _sendable(self, connection: Connection, lost: Sequence[Lost], now: UnixMs) -> list[Lost]:
+        stale = recovery_rows.stale(connection, lost)
+        return [one for one in lost if one.key not in stale and self._can_be_sent(one, now)]
 
     def _can_be_sent(self, lost: Lost, now: UnixMs) -> bool:
         """Whether there is something to send, to somebody who is called at present, and nobody is sending it."""

@@ -16,12 +16,13 @@ from schemas.events import Event, parse_event
 from schemas.ids import TEST_PREFIX, CallbackId, EventId, TokenId
 from schemas.listings import DeliveryFilter
 from schemas.recoveries import RecoveryQuery
+from schemas.statuses import NO_RANK, rank
 from schemas.times import UnixMs
 from store import bulk
 from store.database import Connection
 from store.delivery_listings import matching
 from store.paging import Row
-from store.tables import deliveries, events
+from store.tables import deliveries, events, status_places
 
 Key: TypeAlias = tuple[int, str, str]
 """When it was made, the event, the callback: the order in which deliveries are worked through. Of events without the last."""
@@ -30,7 +31,7 @@ _DELIVERY_KEY = (deliveries.c.created_at, deliveries.c.event_id, deliveries.c.ca
 _EVENT_KEY = (events.c.accepted_at, events.c.id)
 _TEST_ID_LENGTH = len(TEST_PREFIX) + 32
 
-_DUE = ("due_at", "leased", "lease", "failures", "tried", "takes", "recovering", "since_at")
+_DUE = ("due_at", "leased", "lease", "failures", "tried", "takes", "recovering", "turn", "since_at")
 _FACTS = ("conversation_id", "message_id", "status", "waits")
 _REOPENED = bulk.Upsert(("state", "reason", *_DUE, *_FACTS), deliveries.c.state != DeliveryState.DELIVERED.value)
 _OPEN = next_state(DeliveryState.EXHAUSTED, Move.REOPENED)
@@ -98,6 +99,19 @@ def stored_events(connection: Connection, query: RecoveryQuery, after: Key | Non
     return [_stored_event(row, recorded.get(row.id, set())) for row in rows]
 
 
+def stale(connection: Connection, lost: Sequence[Lost]) -> set[Key]:
+    """Those that report a status below one of the same message that may have arrived (rule 13): they are never sent."""
+    ranks = {(one.callback_id, one.event.facts.message_id): NO_RANK for one in lost if one.event and one.event.facts.status}
+    place = status_places.c
+    found = sa.select(place.callback_id, place.message_id, place.done_rank).where(sa.tuple_(place.callback_id, place.message_id).in_(ranks))
+    ranks |= {(row.callback_id, row.message_id): row.done_rank for row in connection.execute(found)} if ranks else {}
+    return {
+        one.key
+        for one in lost
+        if one.event and one.event.facts.status and rank(one.event.facts.status) < ranks[one.callback_id, one.event.facts.message_id]
+    }
+
+
 def reopen(connection: Connection, lost: Iterable[Lost], now: UnixMs) -> None:
     """Make these due now, as if they were new, whatever is known of them; their attempts stay on record."""
     bulk.insert(connection, deliveries, _rows(lost, now), _REOPENED)
@@ -153,11 +167,12 @@ def _read(body: bytes | None) -> Event | None:
 
 
 def _rows(lost: Iterable[Lost], now: UnixMs) -> list[bulk.Row]:
-    """In key order, as all bulk writes are (rule 7)."""
-    return [_row(one, now) for one in sorted(lost, key=lambda one: (one.event_id, one.callback_id))]
+    """In key order, as all bulk writes are (rule 7); due in the order given."""
+    rows = [_row(one, now, turn) for turn, one in enumerate(lost)]
+    return sorted(rows, key=lambda row: (row["event_id"], row["callback_id"]))
 
 
-def _row(lost: Lost, now: UnixMs) -> bulk.Row:
+def _row(lost: Lost, now: UnixMs, turn: int) -> bulk.Row:
     """`tried`: it shares the slots of repeats, so that new events never wait behind a repair."""
     assert lost.event is not None
     facts = lost.event.facts
@@ -176,6 +191,7 @@ def _row(lost: Lost, now: UnixMs) -> bulk.Row:
         "tried": True,
         "takes": 0,
         "recovering": True,
+        "turn": turn,
         "since_at": now,
         "conversation_id": facts.conversation_id,
         "message_id": facts.message_id if facts.status else None,

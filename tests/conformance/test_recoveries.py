@@ -1,0 +1,217 @@
+"""Recoveries slice by slice, on both databases: what of the exhausted is made due, and what a crash or a second worker changes."""
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from consumers.recovering import Recoverer
+from schemas.errors import Invalid
+from schemas.ids import TokenId, new_test_event_id
+from schemas.recoveries import Recoverable, RecoveryState
+from schemas.reports import Silent
+from schemas.statuses import rank
+from schemas.times import UnixMs
+from store import recoveries
+from store.tables import deliveries, events
+from tests.kit.recovering import FOR_EVER, NOW, RECEIVED, STATUS, House, callback_of
+
+EXHAUSTED, MISSING = Recoverable.EXHAUSTED, Recoverable.MISSING
+
+
+async def test_what_was_given_up_is_pending_anew(house: House) -> None:
+    """Its age and its failures count from now, its next attempt is a repair's, and no old outcome applies to it."""
+    callback_id = callback_of(house.token())
+    house.lay("evt_1", callback_id)
+
+    assert house.recover(EXHAUSTED) == (1, 1, 0)
+
+    row = house.row("evt_1", callback_id)
+    assert (row.state, row.reason, row.failures, row.lease, row.recovering, row.tried) == ("pending", None, 0, 5, True, True)
+    assert row.since_at == row.due_at > row.created_at == 1_000
+    assert (row.conversation_id, row.leased) == ("cnv_1", False)
+
+
+async def test_only_what_was_asked_for_is_recovered(house: House) -> None:
+    """By token, type, and the time when it was made; its end is exclusive, its beginning is not."""
+    one, other = house.token("one"), house.token("other")
+    for at in (10, 11, 12):
+        house.lay(f"evt_{at}", callback_of(one), at, token_id=one.id)
+    house.lay("evt_other", callback_of(other), 11, token_id=other.id)
+    house.lay("evt_status", callback_of(one), 11, token_id=one.id, type="message.status")
+    house.lay("evt_superseded", callback_of(one), 11, token_id=one.id, state="superseded")
+
+    house.recover(EXHAUSTED, since=UnixMs(11), until=UnixMs(12), token=one.id, type=RECEIVED)
+
+    assert house.due() == {"evt_11"}
+
+
+async def test_nothing_is_recovered_that_nobody_is_called_for(house: House) -> None:
+    """It would be cancelled, or held: skipped and counted instead. Once it can be, somebody may ask again."""
+    off, disabled, revoked, expired = (house.token(name) for name in ("off", "disabled", "revoked", "expired"))
+    for token in (off, disabled, revoked, expired, house.token("suspended", enabled=False)):
+        house.lay(f"evt_{token.name}", callback_of(token))
+    house.lay("evt_deleted", "f" * 16)
+    house.change_callback(callback_of(off), enabled=False)
+    house.change_callback(callback_of(disabled), disabled_at=7)
+    house.change_token(expired, expires_at=NOW)
+    house.tokens.revoke(revoked.id, NOW)
+
+    assert house.recover(EXHAUSTED) == (6, 0, 6)
+
+    assert house.due() == set()
+
+
+async def test_a_callback_that_fails_just_now_is_no_reason_to_skip(house: House) -> None:
+    """Its breaker knows when to try."""
+    callback_id = callback_of(house.token())
+    house.lay("evt_1", callback_id)
+    house.change_callback(callback_id, failing_since=7)
+
+    assert house.recover(EXHAUSTED) == (1, 1, 0)
+
+
+async def test_a_status_below_one_that_may_have_arrived_is_skipped(house: House) -> None:
+    """`sent` after `delivered` would go backwards (rule 13); the same one once more does not."""
+    callback_id = callback_of(house.token("crm", STATUS), STATUS)
+    for status in ("sent", "delivered"):
+        house.lay_status(f"evt_{status}", callback_id, status, "msg_1")
+    house.lay_status("evt_other", callback_id, "sent", "msg_2")
+    house.stand_at(callback_id, "msg_1", done_rank=rank("delivered"))
+
+    assert house.recover(EXHAUSTED) == (3, 2, 1)
+
+    assert house.due() == {"evt_delivered", "evt_other"}
+    row = house.row("evt_other", callback_id)
+    assert (row.message_id, row.status) == ("msg_2", "sent")
+
+
+async def test_a_sample_is_not_recovered(house: House) -> None:
+    """A test of a callback was for that moment, and for nobody else. A backend's id may begin like one all the same."""
+    sample = new_test_event_id()
+    house.lay(sample, callback_of(house.token()))
+    house.lay("evt_test_1", callback_of(house.token("other")))
+
+    house.recover(EXHAUSTED, MISSING)
+
+    with house.database.read() as connection:
+        found = connection.execute(sa.select(deliveries.c.event_id).where(deliveries.c.due_at.is_not(None))).scalars()
+        assert set(found) == {"evt_test_1"}
+
+
+@pytest.mark.parametrize("loss", ["gone", "unreadable"])
+async def test_what_cannot_be_sent_any_more_costs_only_itself(house: House, loss: str) -> None:
+    """An event that retention took, or that a later version of ours does not take for one."""
+    callback_id = callback_of(house.token())
+    for number in range(4):
+        house.lay(f"evt_{number}", callback_id)
+    with house.database.write() as connection:
+        this = events.c.id == "evt_1"
+        connection.execute(sa.delete(events).where(this) if loss == "gone" else sa.update(events).where(this).values(body=b"{}"))
+
+    assert house.recover(EXHAUSTED) == (4, 3, 1)
+
+
+async def test_asking_twice_sends_nothing_twice(house: House) -> None:
+    """Also at the same time: whoever asks second finds what is left."""
+    callback_id = callback_of(house.token())
+    for number in range(7):
+        house.lay(f"evt_{number}", callback_id)
+    first, second = house.ask(EXHAUSTED), house.ask(EXHAUSTED)
+
+    house.work()
+
+    done = [house.recovery(one).done for one in (first, second)]
+    assert sum(done) == 7
+    assert min(done) > 0, "they take turns"
+    assert house.recover(EXHAUSTED) == (0, 0, 0)
+
+
+async def test_a_recovery_goes_on_where_the_last_slice_ended(house: House) -> None:
+    """Whoever worked on it is gone: what it did stays done once, and nothing is left out."""
+    callback_id = callback_of(house.token())
+    for number in range(8):
+        house.lay(f"evt_{number}", callback_id, at=1_000 + number // 4)
+    asked = house.ask(EXHAUSTED)
+    house.recoverer().work()
+    half = house.recovery(asked)
+    house.change_delivery("evt_0", callback_id, state="exhausted", due_at=None)  # sent and given up again meanwhile
+
+    house.work()
+
+    assert (half.state, half.total, half.done) == (RecoveryState.RUNNING, 8, 3)
+    whole = house.recovery(asked)
+    assert (whole.state, whole.total, whole.done) == (RecoveryState.DONE, 8, 8)
+    assert house.due() == {f"evt_{number}" for number in range(1, 8)}
+
+
+async def test_a_slice_that_fails_leaves_nothing_of_it(house: House) -> None:
+    """What it did, how far it was and the figures are one transaction: a crash in it is as if it had not begun."""
+    callback_id = callback_of(house.token())
+    for number in range(3):
+        house.lay(f"evt_{number}", callback_id)
+    asked = house.ask(EXHAUSTED)
+
+    with pytest.raises(MemoryError):
+        Crashing(house.database, house.directory, Silent(), 3).work()
+
+    assert house.due() == set()
+    assert house.recovery(asked).done == 0
+    house.work()
+    assert house.recovery(asked).done == 3
+
+
+async def test_a_recovery_can_be_stopped(house: House) -> None:
+    """What it made due already is sent, the rest stays as it was; stopping again, or what is done, changes nothing."""
+    callback_id = callback_of(house.token())
+    for number in range(6):
+        house.lay(f"evt_{number}", callback_id)
+    asked = house.ask(EXHAUSTED)
+    house.recoverer().work()
+
+    recoveries.stop(house.database, asked)
+    house.work()
+
+    stopped = house.recovery(asked)
+    assert (stopped.state, stopped.done) == (RecoveryState.CANCELLED, 3)
+    assert len(house.due()) == 3
+    house.recover(EXHAUSTED)
+    assert recoveries.stop(house.database, asked).state is RecoveryState.CANCELLED
+
+
+async def test_what_was_made_after_the_asking_is_not_of_it(house: House) -> None:
+    """Else a recovery of what fails faster than it is recovered would never end."""
+    callback_id = callback_of(house.token())
+    asked = house.ask(EXHAUSTED)
+    house.lay("evt_later", callback_id, at=FOR_EVER - 1)
+
+    house.work()
+
+    assert house.recovery(asked).total == 0
+    assert house.due() == set()
+
+
+async def test_two_at_work_do_not_wait_for_each_other(house: House) -> None:
+    """The row of a job is locked by whoever works on it, and passed over by the other."""
+    if house.database.dialect == "sqlite":
+        return  # one writer: there is nothing to pass over
+    first, second = house.ask(EXHAUSTED), house.ask(EXHAUSTED)
+
+    with house.database.write() as one, house.database.write() as other:
+        taken = [recoveries.take(connection) for connection in (one, other)]
+
+    assert {job.recovery.id for job in taken if job} == {first, second}
+
+
+async def test_a_token_that_never_was_is_refused(house: House) -> None:
+    """A mistyped id must not recover nothing in silence."""
+    with pytest.raises(Invalid, match="no such token"):
+        house.ask(EXHAUSTED, token=TokenId("tok_nobody"))
+
+
+class Crashing(Recoverer):
+    """Dies at the end of its first slice."""
+
+    def _slice(self, *args: Any) -> Any:
+        super()._slice(*args)
+        raise MemoryError
