@@ -31,16 +31,33 @@ class Alert(msgspec.Struct, frozen=True):
     failures: int
     leased_until: UnixMs
 
-    @property
-    def kind(self) -> str:
-        return _decode_kind(self.body).type
+    def summary(self) -> dict[str, str]:
+        """What a log line says of it: no URL, no secret."""
+        told = _decode(self.body)
+        found = {"kind": told.type, "alert_id": self.id, "token_id": told.data.token.get("id"), "type": told.data.callback.get("type")}
+        return {name: value for name, value in {**found, "reason": told.data.reason}.items() if value}
 
 
-class _Kind(msgspec.Struct):
+class AlertOutcome(msgspec.Struct, frozen=True):
+    """How an attempt at an alert ended. `error` says in words what went wrong, None when it was delivered; `retry_in_s` is None
+    when there will be no further attempt."""
+
+    error: str | None = None
+    retry_in_s: float | None = None
+
+
+class _Data(msgspec.Struct):
+    token: dict[str, str] = {}
+    callback: dict[str, str] = {}
+    reason: str | None = None
+
+
+class _Body(msgspec.Struct):
     type: str
+    data: _Data
 
 
-_decode_kind = msgspec.json.Decoder(_Kind).decode
+_decode = msgspec.json.Decoder(_Body).decode
 
 
 def alert_body(alert_id: AlertId, kind: AlertKind, data: Mapping[str, object], now: UnixMs) -> bytes:

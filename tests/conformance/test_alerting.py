@@ -1,0 +1,184 @@
+"""The loop that sends operational events: on SQLite and PostgreSQL, with a fake in place of HTTP."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+
+from consumers import alerting
+from consumers.alerting import Alerting
+from schemas.alerts import Alert, AlertKind, AlertOutcome
+from schemas.errors import StoreUnavailable
+from schemas.reports import Silent
+from store import alerts
+from store.database import Database
+from store.tables import alerts as rows
+from tests.kit.waiting import eventually
+
+LEASE_S = 25.0
+POLL_S = 0.01
+FAILED = AlertOutcome("HTTP 500", retry_in_s=3600)
+
+
+class Notes(Silent):
+    """Remembers what an operator was told."""
+
+    def __init__(self) -> None:
+        self.notes: list[dict[str, object]] = []
+
+    def note(self, what: str, **fields: object) -> None:
+        self.notes.append({"what": what, **fields})
+
+
+class Operator:
+    """Answers each alert by `answer`; remembers them by number."""
+
+    def __init__(self, answer: Callable[[int], AlertOutcome] = lambda _: AlertOutcome()):
+        self.got: list[int] = []
+        self.answer = answer
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def send(self, alert: Alert) -> AlertOutcome:
+        number = msgspec.json.decode(alert.body)["data"]["number"]
+        self.got.append(number)
+        await self.open.wait()
+        return self.answer(number)
+
+
+@asynccontextmanager
+async def running(database: Database, operator: Operator | None, observer: Silent | None = None) -> AsyncIterator[Alerting]:
+    loop = Alerting(database, operator, observer or Silent(), LEASE_S, POLL_S)
+    loop.start()
+    try:
+        yield loop
+    finally:
+        await loop.stop(limit_s=10)
+
+
+def tell(database: Database, *numbers: int) -> None:
+    with database.write() as connection:
+        for number in numbers:
+            data = {"number": number, "token": {"id": "tok_1"}, "callback": {"type": "message.received", "url": "https://hidden.example/"}}
+            alerts.add(connection, AlertKind.CALLBACK_FAILING, data, database.now(connection))
+
+
+def left(database: Database) -> int:
+    with database.read() as connection:
+        return connection.scalar(sa.select(sa.func.count()).select_from(rows)) or 0
+
+
+async def test_each_alert_is_sent_once_by_one_of_two(database: Database) -> None:
+    """More than fit into one batch, and a dispatcher more than is needed."""
+    operator = Operator()
+    tell(database, *range(50))
+
+    async with running(database, operator), running(database, operator):
+        await eventually("all to be told", lambda: not left(database))
+
+    assert sorted(operator.got) == list(range(50))
+
+
+async def test_one_that_fails_is_kept_for_later_and_hinders_no_other(database: Database) -> None:
+    """It is said in the log too, without the callback's URL."""
+    observer = Notes()
+    operator = Operator(lambda number: FAILED if number == 0 else AlertOutcome())
+    tell(database, *range(10))
+
+    async with running(database, operator, observer):
+        await eventually("the others to be told", lambda: left(database) == 1)
+        await eventually("the failure to be written", lambda: failures(database) == [1])
+
+    (note,) = [note for note in observer.notes if note["what"] == "alert not delivered"]
+    alert_id = note.pop("alert_id")
+    assert str(alert_id).startswith("alt_")
+    assert note == {
+        "what": "alert not delivered",
+        "kind": "callback.failing",
+        "token_id": "tok_1",
+        "type": "message.received",
+        "error": "HTTP 500",
+        "next_attempt_in_s": 3600,
+    }
+
+
+def failures(database: Database) -> list[int]:
+    with database.read() as connection:
+        return list(connection.execute(sa.select(rows.c.failures)).scalars())
+
+
+async def test_one_whose_schedule_has_ended_is_given_up(database: Database) -> None:
+    """And that is said."""
+    observer = Notes()
+    tell(database, 1)
+
+    async with running(database, Operator(lambda _: AlertOutcome("HTTP 500", None)), observer):
+        await eventually("it to be forgotten", lambda: not left(database))
+
+    assert [(note["what"], note["next_attempt_in_s"]) for note in observer.notes] == [("alert not delivered", None)]
+
+
+async def test_without_an_address_alerts_are_logged_and_forgotten(database: Database) -> None:
+    """They must not gather in an installation that never asked for them."""
+    observer = Notes()
+    tell(database, 1)
+
+    async with running(database, None, observer):
+        await eventually("it to be forgotten", lambda: not left(database))
+
+    assert [(note["what"], note["kind"], note["token_id"]) for note in observer.notes] == [("alert", "callback.failing", "tok_1")]
+
+
+async def test_a_stop_waits_for_what_is_in_flight(database: Database) -> None:
+    """Else its lease would end first, and the operator hear it twice."""
+    operator = Operator()
+    operator.open.clear()
+    tell(database, 1)
+    async with running(database, operator) as loop:
+        await eventually("it to be sent", lambda: operator.got)
+
+        stopping = asyncio.create_task(loop.stop(limit_s=10))
+        await asyncio.sleep(0)
+        operator.open.set()
+        await stopping
+
+    assert left(database) == 0
+
+
+async def test_a_mistake_of_ours_is_noted_and_the_rest_goes_on(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dispatcher that ended of it would deliver nothing any more, for the sake of an alert."""
+    monkeypatch.setattr(alerting, "MISTAKE_PAUSE_S", POLL_S)
+    observer = Notes()
+    operator = Operator(lambda number: AlertOutcome() if number else FAILED if operator.got.count(0) > 1 else 1 // number)
+    tell(database, 0, 1)
+
+    async with running(database, operator, observer):
+        await eventually("the mistake to be noted", lambda: [n for n in observer.notes if n["what"] == "a mistake of ours"])
+        tell(database, 2)
+        await eventually("the next to be told", lambda: 2 in operator.got)
+
+    assert 1 in operator.got
+
+
+async def test_a_store_that_is_away_is_awaited(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a word: the loops that deliver have said it."""
+    observer, operator = Notes(), Operator()
+    away = [True] * 3
+    original = alerts.take
+
+    def take(*arguments: object) -> list[Alert]:
+        if away:
+            away.pop()
+            raise StoreUnavailable("away")
+        return original(*arguments)
+
+    monkeypatch.setattr(alerts, "take", take)
+    tell(database, 1)
+
+    async with running(database, operator, observer):
+        await eventually("it to be told", lambda: not left(database))
+
+    assert [note["what"] for note in observer.notes] == ["alert delivered"]
