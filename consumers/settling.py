@@ -19,7 +19,7 @@ from schemas.deliveries import SETTLED, DeliveryState, Settlement
 from schemas.errors import StoreRefused, StoreUnavailable
 from schemas.reports import AttemptReport, Observer
 from schemas.times import now_ms
-from store import settling
+from store import health, settling
 from store.database import Database
 
 BATCH = 500
@@ -117,8 +117,12 @@ class Settler:
             self._write_all((bare,), {})
 
     def _write_all(self, settlements: Sequence[Settlement], finished: _Receipts) -> None:
+        found_out = [one.health for one in settlements if one.health is not None]
         with self._database.write() as connection:
-            settling.settle(connection, settlements, self._database.now(connection))
+            now = self._database.now(connection)
+            if found_out:
+                health.record(connection, found_out, now)
+            settling.settle(connection, settlements, now)
             for source, receipts in finished.items():
                 source.forget(connection, receipts)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime as dt
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,8 @@ from consumers.due import DueTaker
 from consumers.hand import TICK_S, Dispatching, Hand
 from consumers.intake import Intake
 from consumers.matching import Directory
+from consumers.recovering import Recoverer
+from consumers.reviving import Reviver
 from consumers.settling import Settler
 from consumers.store_watch import StoreWatch
 from exchange.port import Claimer, Source
@@ -27,9 +30,20 @@ _LOOK_EVERY_S = 0.02
 
 
 class Worker:
-    """Build on a running event loop, then `start`. `failed` ends with the error when one of its loops dies of a mistake."""
+    """Build on a running event loop, then `start`. `failed` ends with the error when one of its loops dies of a mistake.
 
-    def __init__(self, database: Database, directory: Directory, sources: Sequence[Source], observer: Observer, timeout_s: float):
+    `timeout_s` is the longest attempt's, `horizon` the retry schedule's total.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        directory: Directory,
+        sources: Sequence[Source],
+        observer: Observer,
+        timeout_s: float,
+        horizon: dt.timedelta,
+    ):
         lease_s = timeout_s + LEASE_MARGIN_S
         self._sources = sources
         self._watch_store = StoreWatch(observer)
@@ -38,6 +52,8 @@ class Worker:
         thread = ThreadPoolExecutor(1, "claim")  # one claim in flight, whichever source it is from
         self._intakes = [Intake(source, database, directory, self.hand, observer, self._watch_store, thread) for source in sources]
         self._due = DueTaker(database, directory, self.hand, observer, self._watch_store, lease_s)
+        self._reviver = Reviver(database, self.hand, observer, self._watch_store, lease_s, horizon)
+        self._recoverer = Recoverer(database, directory, observer)
         self._tasks: list[asyncio.Task[Any]] = []
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -53,6 +69,8 @@ class Worker:
         for intake in self._intakes:
             self._watch("intake", intake.run())
         self._watch("due", self._due.run())
+        self._watch("revive", self._reviver.run())
+        self._watch("recover", self._recoverer.run())
 
     async def drain(self, limit_s: float) -> None:
         """Take no more, let what is in flight end within the limit, release the rest, acknowledge, let go (rule 14).
@@ -64,7 +82,8 @@ class Worker:
         self.hand.dispatcher.stop_starting()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
-                await asyncio.gather(self._due.stop(), *(intake.stop() for intake in self._intakes))
+                stops = (self._due.stop(), self._reviver.stop(), self._recoverer.stop())
+                await asyncio.gather(*stops, *(intake.stop() for intake in self._intakes))
                 self.hand.give_back_unstarted()
                 await _until(lambda: not self.hand.holds_messages)
                 await self._settler.flushed()

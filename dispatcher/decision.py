@@ -3,16 +3,18 @@
 from dispatcher.backoff import RetrySchedule
 from schemas.deliveries import Attempt, Delivery, DeliveryState, Move, Outcome, Settlement, Trigger, given_back, next_state
 from schemas.times import UnixMs
-from schemas.tokens import Callback, Token, TokenState
+from schemas.tokens import Callback, CallbackState, Token, TokenState
 
 _WITHDRAWN = {
     TokenState.REVOKED: "the token was revoked",
     TokenState.EXPIRED: "the token has expired",
 }
 _DESPITE_A_SWITCH = frozenset({Trigger.MANUAL, Trigger.TEST})
+_DESPITE_A_BREAKER = _DESPITE_A_SWITCH | {Trigger.PROBE}
+_ON = frozenset({CallbackState.HEALTHY, CallbackState.FAILING})
 
 
-def refusal(delivery: Delivery, found: tuple[Token, Callback] | None, now: UnixMs) -> Settlement | None:
+def refusal(delivery: Delivery, found: tuple[Token, Callback] | None, now: UnixMs, *, breaker_open: bool) -> Settlement | None:
     """Why no attempt may start now, as what is to be written instead; None when it may."""
     if found is None:
         return withdrawn(delivery, "the callback was deleted")
@@ -20,11 +22,21 @@ def refusal(delivery: Delivery, found: tuple[Token, Callback] | None, now: UnixM
     state = token.state(now)
     if reason := _WITHDRAWN.get(state):
         return withdrawn(delivery, reason)
-    if state is not TokenState.ACTIVE or not (callback.enabled or delivery.trigger in _DESPITE_A_SWITCH):
+    if state is not TokenState.ACTIVE or not (callback.state in _ON or delivery.trigger in _DESPITE_A_SWITCH):
         return given_back(delivery)  # held: due rows of such a callback are not taken until it is back
+    if breaker_open and delivery.trigger not in _DESPITE_A_BREAKER:
+        return given_back(delivery)  # its row waits, and its schedule with it
     if not token.signing_keys:
         return given_back(delivery)  # they cannot be read just now: nothing is sent unsigned, not even by hand
     return None
+
+
+def deferral(refused: Settlement, *, breaker_open: bool) -> str | None:
+    """Why a first attempt is put off by this refusal, as it is counted; None when it is none, or will never be made."""
+    delivery = refused.delivery
+    if refused.state is not DeliveryState.PENDING or delivery.lease > 0 or delivery.asked_for:
+        return None
+    return "breaker" if breaker_open else "held"
 
 
 def after(delivery: Delivery, attempt: Attempt, schedule: RetrySchedule, jitter: float) -> Settlement:
@@ -36,16 +48,24 @@ def after(delivery: Delivery, attempt: Attempt, schedule: RetrySchedule, jitter:
         return _gave_up(delivery, delivery.failures, attempt, "the test failed")
     if delivery.asked_for:
         return Settlement(delivery, None, attempt=attempt)
+    if delivery.trigger is Trigger.PROBE:
+        return _failed(delivery, delivery.failures, attempt, attempt.retry_after_s or 0.0)
     failures = delivery.failures + 1
     delay = schedule.next_delay(failures, attempt.retry_after_s, jitter)
+    if attempt.outcome is Outcome.GONE:  # its callback is disabled: held, and not lost, whatever the schedule says
+        return _failed(delivery, failures, attempt, delay.total_seconds() if delay else 0.0)
     if delay is None:
         return _gave_up(delivery, failures, attempt, f"{failures} attempts failed")
-    state = next_state(DeliveryState.PENDING, Move.FAILED)
-    return Settlement(delivery, state, due_in_s=delay.total_seconds(), failures=failures, attempt=attempt)
+    return _failed(delivery, failures, attempt, delay.total_seconds())
 
 
 def withdrawn(delivery: Delivery, reason: str) -> Settlement:
     return Settlement(delivery, next_state(DeliveryState.PENDING, Move.WITHDRAWN), reason=reason, failures=delivery.failures)
+
+
+def _failed(delivery: Delivery, failures: int, attempt: Attempt, due_in_s: float) -> Settlement:
+    state = next_state(DeliveryState.PENDING, Move.FAILED)
+    return Settlement(delivery, state, due_in_s=due_in_s, failures=failures, attempt=attempt)
 
 
 def _gave_up(delivery: Delivery, failures: int, attempt: Attempt, reason: str) -> Settlement:

@@ -3,14 +3,18 @@
 Everything here runs on the event loop's thread. The consumers hand deliveries in and get settlements back.
 """
 
+import datetime as dt
 import random
 import time
 import traceback
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from dispatcher.backoff import RetrySchedule
-from dispatcher.decision import after, refusal
+from dispatcher.breaker import Breakers
+from dispatcher.decision import after, deferral, refusal
 from dispatcher.lanes import Lane
 from dispatcher.post import Answer, Request
 from dispatcher.request import Route
@@ -39,14 +43,25 @@ class Sending(Protocol):
     def post(self, request: Request, on_answer: Callable[[Answer], None]) -> None: ...
 
 
+class _Flight(msgspec.Struct, frozen=True, eq=False):
+    """An attempt on its way. `callback` is as it was when it started: what is found out is about that one."""
+
+    lane: Lane
+    delivery: Delivery
+    callback: Callback
+    started_at: UnixMs
+    recorded: dict[str, str]
+
+
 class Dispatcher:
-    """Lanes and the attempts in flight. `on_settlement` is called once for every delivery handed in and not withdrawn."""
+    """Lanes, breakers and the attempts in flight. `on_settlement` is called once for every delivery handed in and not withdrawn."""
 
     def __init__(
         self,
         sender: Sending,
         directory: Directory,
         schedule: RetrySchedule,
+        disable_after: dt.timedelta,
         concurrency: int,
         user_agent: str,
         on_settlement: Callable[[Settlement], None],
@@ -57,6 +72,7 @@ class Dispatcher:
         self._observer = observer
         self._lanes: dict[CallbackId, Lane] = {}
         self._routes: dict[CallbackId, Route] = {}
+        self._breakers = Breakers(disable_after)
         self._jitter = random.Random()  # noqa: S311 - jitter is no secret
         self._stopping = False
         self._flying: set[Delivery] = set()
@@ -88,7 +104,10 @@ class Dispatcher:
         return lane.waits_behind(delivery) or lane.stuck_for_s(time.monotonic()) >= patience_s
 
     def free_slots(self, callback_id: CallbackId, tried: bool) -> int:
-        """How many due rows of this share of a callback are worth taking from the store now."""
+        """How many due rows of this share of a callback are worth taking from the store now: none while its breaker is open."""
+        found = self._directory.callback(callback_id)
+        if found is not None and self._breakers.is_open(found[1], time.monotonic()):
+            return 0
         lane = self._lanes.get(callback_id) or Lane(self._concurrency)
         return lane.free_slots(time.monotonic(), tried)
 
@@ -130,13 +149,21 @@ class Dispatcher:
         if time.monotonic() >= delivery.start_by_s:
             return given_back(delivery)
         found = self._directory.callback(delivery.callback_id)
-        refused = refusal(delivery, found, started_at)
+        refused = self._refused(delivery, found, started_at)
         if refused or found is None:
             return refused or given_back(delivery)
         request, recorded = self._route(*found).request(delivery)
-        self._sender.post(request, lambda answer: self._answered(lane, delivery, started_at, recorded, answer))
+        flight = _Flight(lane, delivery, found[1], started_at, recorded)
+        self._sender.post(request, lambda answer: self._answered(flight, answer))
         self._flying.add(delivery)
         return None
+
+    def _refused(self, delivery: Delivery, found: tuple[Token, Callback] | None, now: UnixMs) -> Settlement | None:
+        is_open = found is not None and self._breakers.is_open(found[1], time.monotonic())
+        refused = refusal(delivery, found, now, breaker_open=is_open)
+        if refused is not None and (reason := deferral(refused, breaker_open=is_open)):
+            self._observer.deferred(reason)
+        return refused
 
     def _route(self, token: Token, callback: Callback) -> Route:
         route = self._routes.get(callback.id)
@@ -144,25 +171,29 @@ class Dispatcher:
             route = self._routes[callback.id] = Route(token, callback, self._user_agent)
         return route
 
-    def _answered(self, lane: Lane, delivery: Delivery, started_at: UnixMs, recorded: dict[str, str], answer: Answer) -> None:
+    def _answered(self, flight: _Flight, answer: Answer) -> None:
+        delivery = flight.delivery
         self._flying.discard(delivery)
         try:
-            settlement = self._concluded(delivery, _attempt(delivery, started_at, recorded, answer, _verdict(answer)))
+            settlement = self._concluded(flight, _attempt(delivery, flight.started_at, flight.recorded, answer, _verdict(answer)))
         except Exception as error:  # noqa: BLE001 - as when starting: its slot and its conversation must not be lost to it
-            settlement = self._mistaken(delivery, started_at, error)
-        self._settle(lane, settlement)
-        self._pump(lane)
+            settlement = self._mistaken(delivery, flight.started_at, error)
+        self._settle(flight.lane, settlement)
+        self._pump(flight.lane)
 
-    def _concluded(self, delivery: Delivery, attempt: Attempt) -> Settlement:
-        return after(delivery, attempt, self._schedule, self._jitter.uniform(-1, 1))
+    def _concluded(self, flight: _Flight, attempt: Attempt) -> Settlement:
+        settlement = after(flight.delivery, attempt, self._schedule, self._jitter.uniform(-1, 1))
+        report = self._breakers.conclude(flight.callback, flight.delivery, attempt, time.monotonic(), self._jitter.uniform(-1, 1))
+        return settlement if report is None else msgspec.structs.replace(settlement, health=report)
 
     def _mistaken(self, delivery: Delivery, started_at: UnixMs, error: Exception) -> Settlement:
-        """A failed attempt like any other: it is tried again, later and later, and finally given up."""
+        """A failed attempt like any other: it is tried again, later and later, and finally given up. Of its callback it says nothing."""
         self._report(delivery, error)
         verdict = Verdict(Outcome.PROTOCOL, quoted(f"a mistake of ours: {error!r}"))
         nothing = Answer(None, None, b"", verdict.outcome, verdict.error, (now_ms() - started_at) / 1000)
         try:
-            return self._concluded(delivery, _attempt(delivery, started_at, {}, nothing, verdict))
+            attempt = _attempt(delivery, started_at, {}, nothing, verdict)
+            return after(delivery, attempt, self._schedule, self._jitter.uniform(-1, 1))
         except Exception as worse:  # noqa: BLE001 - the way out of a mistake is mistaken too
             self._report(delivery, worse)
             return given_back(delivery, MISTAKE_PAUSE_S)

@@ -9,6 +9,7 @@ from typing import Annotated, NamedTuple
 from pydantic import BeforeValidator
 from pydantic_settings import NoDecode
 
+from schemas.secrets import signing_key
 from schemas.targets import Network, parse_networks
 from schemas.times import format_duration, parse_duration
 
@@ -71,6 +72,15 @@ def read_secret_keys(value: object) -> object:
     return keys
 
 
+def read_signing_secrets(value: object) -> object:
+    """Separated by commas, oldest first: each signs, so that a receiver can change over."""
+    secrets = tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+    if isinstance(secrets, tuple):
+        for secret in secrets:
+            signing_key(secret)
+    return secrets
+
+
 def written(value: object, *, separator: str = ",") -> str:
     """A value as it would be written in the environment."""
     if isinstance(value, dt.timedelta):
@@ -90,4 +100,5 @@ Duration = Annotated[dt.timedelta, BeforeValidator(read_duration)]
 Durations = Annotated[tuple[dt.timedelta, ...], NoDecode, BeforeValidator(read_durations)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(read_networks)]
 BrokerUrls = Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_broker_urls)]
+SigningSecrets = Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_signing_secrets)]
 SecretKeys = Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_secret_keys)]

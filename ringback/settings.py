@@ -16,8 +16,9 @@ from dotenv import dotenv_values
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ringback.setting_values import Address, AddressValue, BrokerUrls, Duration, Durations, Networks, SecretKeys, written
+from ringback.setting_values import Address, AddressValue, BrokerUrls, Duration, Durations, Networks, SecretKeys, SigningSecrets, written
 from schemas.errors import UsageError
+from schemas.targets import TargetPolicy
 
 PREFIX = "RINGBACK_"
 DEFAULT_ENV_FILE = Path("ringback.env")
@@ -25,6 +26,7 @@ DRAIN_MARGIN = dt.timedelta(seconds=5)
 """What a drain needs on top of the slowest attempt, to settle and to acknowledge."""
 
 _NOT_SETTINGS = frozenset({"TOKEN", "ROOT"})  # `emit` reads the token; the checks of a checkout find it by the root
+_SECRET = frozenset({"secret_key", "alert_secret"})
 _LIKE_ENOUGH = 0.8  # TIMOUT and ALLOW_TARGET are slips; PORT and SERVICE_HOST are Kubernetes' and none of our business
 _PASSWORD = re.compile(r"(?<=://)([^:/@,;]*):[^/,;]*@|(?<=password=)[^&;,]*")
 _DEFAULT_SCHEDULE = tuple(dt.timedelta(seconds=s) for s in (5, 300, 1800, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600))
@@ -47,8 +49,11 @@ class Settings(BaseSettings):
     timeout: Duration = Field(dt.timedelta(seconds=15), gt=dt.timedelta(0))
     connect_timeout: Duration = Field(dt.timedelta(seconds=5), gt=dt.timedelta(0))
     callback_concurrency: int = Field(16, ge=1, le=10_000)
+    disable_after: Duration = Field(dt.timedelta(days=5), gt=dt.timedelta(0))
     drain_timeout: Duration = dt.timedelta(seconds=25)
     outbox_max: int = Field(1_000_000, ge=1)
+    alert_url: str | None = None
+    alert_secret: SigningSecrets = ()
 
     @property
     def embedded(self) -> bool:
@@ -78,6 +83,10 @@ class Settings(BaseSettings):
             raise _Disagreement(
                 "secret_key", "required beside a broker or PostgreSQL (make one: openssl rand -hex 32), the same in every process"
             )
+        if self.alert_url and (fault := TargetPolicy(self.allow_targets, self.allow_http).url_fault(self.alert_url)):
+            raise _Disagreement("alert_url", fault)
+        if self.alert_url and not self.alert_secret:
+            raise _Disagreement("alert_secret", "required with RINGBACK_ALERT_URL: whsec_ and base64 (openssl rand -base64 32)")
         if self.sqlite_path is not None and self.sqlite_path.name in ("", ":memory:"):
             raise _Disagreement("database_url", "a database in memory would forget what it accepted: use sqlite:///PATH")
         return self
@@ -132,6 +141,7 @@ _EXPECTED = {
     "timeout": "longer than 0s",
     "connect_timeout": "longer than 0s",
     "callback_concurrency": "a whole number from 1 to 10000",
+    "disable_after": "longer than 0s",
     "outbox_max": "a whole number from 1",
 }
 
@@ -142,7 +152,7 @@ def _variable(field: str) -> str:
 
 def _masked(field: str, value: object) -> str:
     text = written(value, separator=";" if field == "broker_url" else ",")
-    return "***" if text and field == "secret_key" else _PASSWORD.sub(_without_password, text)
+    return "***" if text and field in _SECRET else _PASSWORD.sub(_without_password, text)
 
 
 def _without_password(match: re.Match[str]) -> str:

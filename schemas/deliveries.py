@@ -9,6 +9,7 @@ from math import inf
 import msgspec
 
 from schemas.event_types import EventType
+from schemas.health import HealthReport
 from schemas.ids import AttemptId, CallbackId, EventId, TokenId
 from schemas.times import UnixMs
 
@@ -61,6 +62,7 @@ class Move(StrEnum):
     GAVE_UP = "gave_up"  # any other outcome, with none left
     OVERTAKEN = "overtaken"  # a newer status of the same message took its place
     WITHDRAWN = "withdrawn"  # token revoked or expired, callback deleted, or discarded by hand
+    REOPENED = "reopened"  # a recovery gives it the whole schedule once more
 
 
 _S, _M = DeliveryState, Move
@@ -70,6 +72,7 @@ _MOVES: dict[tuple[DeliveryState, Move], DeliveryState] = {
     (_S.PENDING, _M.GAVE_UP): _S.EXHAUSTED,
     (_S.PENDING, _M.OVERTAKEN): _S.SUPERSEDED,
     (_S.PENDING, _M.WITHDRAWN): _S.CANCELLED,
+    (_S.EXHAUSTED, _M.REOPENED): _S.PENDING,
     # An answer under a lapsed lease, or to an attempt asked for by hand, is still an answer.
     (_S.EXHAUSTED, _M.ANSWERED): _S.DELIVERED,
     (_S.CANCELLED, _M.ANSWERED): _S.DELIVERED,
@@ -155,7 +158,8 @@ class Settlement(msgspec.Struct, frozen=True):
     """What is to be written of a delivery: an outcome, a lease, or that somebody else should take it.
 
     `state` None leaves the row as it is (an attempt that was asked for and failed). `due_in_s` counts from the writing, by the
-    store's clock; None when the delivery is settled. `leased`: `due_in_s` is the end of the lease of who writes this.
+    store's clock; None when the delivery is settled. `leased`: `due_in_s` is the end of the lease of who writes this. `health`:
+    what its attempt found out about the callback.
     """
 
     delivery: Delivery
@@ -165,6 +169,8 @@ class Settlement(msgspec.Struct, frozen=True):
     leased: bool = False
     failures: int = 0
     attempt: Attempt | None = None
+    waits: bool = False
+    health: HealthReport | None = None
 
 
 def given_back(delivery: Delivery, due_in_s: float = 0.0) -> Settlement:

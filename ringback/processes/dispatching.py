@@ -7,15 +7,20 @@ import traceback
 from typing import Any
 
 import ringback
-from consumers.worker import Worker
+from consumers.alerting import Alerting
+from consumers.worker import LEASE_MARGIN_S, Worker
+from dispatcher.alerts import AlertSender
 from dispatcher.backoff import RetrySchedule
 from dispatcher.dispatch import Dispatcher
 from dispatcher.sender import Sender
 from exchange.port import Claimer
 from ringback.parts import Parts
+from schemas.secrets import signing_key
 
 DRAIN_MARGIN_S = 1.0
 """Of `DRAIN_TIMEOUT` kept back for closing connections after what is in flight has ended."""
+
+_USER_AGENT = f"Ringback/{ringback.__version__}"
 
 
 class Dispatching:
@@ -35,16 +40,19 @@ class Dispatching:
             connect_timeout_s=settings.connect_timeout.total_seconds(),
         )
         self._sources = parts.sources()
-        self._worker = Worker(parts.database, parts.directory, self._sources, parts.observer, timeout_s)
+        schedule = RetrySchedule(settings.retry_schedule)
+        self._worker = Worker(parts.database, parts.directory, self._sources, parts.observer, timeout_s, schedule.total)
         self._dispatcher = Dispatcher(
             self._sender,
             parts.directory,
-            RetrySchedule(settings.retry_schedule),
+            schedule,
+            settings.disable_after,
             settings.callback_concurrency,
-            f"Ringback/{ringback.__version__}",
+            _USER_AGENT,
             self._worker.hand.put_down,
             parts.observer,
         )
+        self._alerting = Alerting(parts.database, self._alert_sender(), parts.observer, timeout_s + LEASE_MARGIN_S)
 
     @property
     def in_flight(self) -> int:
@@ -63,6 +71,7 @@ class Dispatching:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: self._mistake(context))
         self._doorbell.start()
         self._worker.start(self._dispatcher)
+        self._alerting.start()
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Until `stop`, or until a part dies of a mistake of ours; `drain` raises that."""
@@ -71,11 +80,18 @@ class Dispatching:
         self._parts.observer.note("stopping: finishing what is in flight", limit_s=self._limit_s)
 
     async def drain(self) -> None:
-        await self._worker.drain(self._limit_s)
+        await asyncio.gather(self._worker.drain(self._limit_s), self._alerting.stop(self._limit_s))
         self._sender.close()
         await asyncio.to_thread(self._doorbell.close)
         if self._worker.failed.done():
             self._worker.failed.result()
+
+    def _alert_sender(self) -> AlertSender | None:
+        settings = self._parts.settings
+        if settings.alert_url is None:
+            return None
+        keys = [signing_key(secret) for secret in settings.alert_secret]
+        return AlertSender(self._sender, settings.alert_url, keys, RetrySchedule(settings.retry_schedule), _USER_AGENT)
 
     def _mistake(self, context: dict[str, Any]) -> None:
         error = context.get("exception") or RuntimeError(context["message"])

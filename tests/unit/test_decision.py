@@ -17,7 +17,7 @@ SCHEDULE = RetrySchedule.parse("5s,5m")
 @pytest.mark.parametrize("trigger", list(Trigger))
 def test_an_active_token_and_a_callback_that_is_on_refuse_nothing(trigger: Trigger) -> None:
     """The plain case, whoever asks."""
-    assert refusal(a_delivery(trigger=trigger), (a_token(), a_callback()), NOW) is None
+    assert refusal(a_delivery(trigger=trigger), (a_token(), a_callback()), NOW, breaker_open=False) is None
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_an_active_token_and_a_callback_that_is_on_refuse_nothing(trigger: Trigg
 @pytest.mark.parametrize("trigger", [Trigger.FIRST, Trigger.MANUAL])
 def test_what_will_never_be_sent_is_cancelled_with_the_reason(found: object, reason: str, trigger: Trigger) -> None:
     """Nobody may be called in the name of a token that is no more, not even by hand."""
-    refused = refusal(a_delivery(trigger=trigger, failures=2), found, NOW)  # type: ignore[arg-type]  # as the directory answers
+    refused = refusal(a_delivery(trigger=trigger, failures=2), found, NOW, breaker_open=False)  # type: ignore[arg-type]  # as the directory answers
 
     assert refused is not None
     assert (refused.state, refused.reason, refused.due_in_s, refused.failures) == (DeliveryState.CANCELLED, reason, None, 2)
@@ -51,7 +51,7 @@ def test_what_may_be_sent_again_later_is_held_and_not_lost(found: object) -> Non
     """It is due, and not taken before the callback is back."""
     delivery = a_delivery()
 
-    assert refusal(delivery, found, NOW) == given_back(delivery)  # type: ignore[arg-type]  # as the directory answers
+    assert refusal(delivery, found, NOW, breaker_open=False) == given_back(delivery)  # type: ignore[arg-type]  # as the directory answers
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_what_may_be_sent_again_later_is_held_and_not_lost(found: object) -> Non
 )
 def test_a_callback_that_is_off_can_be_tried_by_hand(trigger: Trigger, allowed: bool) -> None:
     """Before it is switched on: that is what a test is for."""
-    refused = refusal(a_delivery(trigger=trigger), (a_token(), a_callback(enabled=False)), NOW)
+    refused = refusal(a_delivery(trigger=trigger), (a_token(), a_callback(enabled=False)), NOW, breaker_open=False)
 
     assert (refused is None) == allowed
 
@@ -68,7 +68,7 @@ def test_not_even_by_hand_while_the_token_is_suspended() -> None:
     """The switch of a token is about everything that is its."""
     asked = a_delivery(trigger=Trigger.MANUAL, attempt_id="att_1")
 
-    refused = refusal(asked, (a_token(enabled=False), a_callback()), NOW)
+    refused = refusal(asked, (a_token(enabled=False), a_callback()), NOW, breaker_open=False)
 
     assert refused is not None
     assert refused.state is None
@@ -80,7 +80,7 @@ def test_nothing_is_sent_unsigned(trigger: Trigger) -> None:
     delivery = a_delivery(trigger=trigger)
     unreadable = replace(a_token(), signing_keys=())
 
-    assert refusal(delivery, (unreadable, a_callback()), NOW) == given_back(delivery)
+    assert refusal(delivery, (unreadable, a_callback()), NOW, breaker_open=False) == given_back(delivery)
 
 
 def test_a_good_answer_ends_it() -> None:

@@ -1,5 +1,6 @@
 """The dispatcher between a fake sender and a fake directory: who is sent, what is written, and that no slot is ever lost."""
 
+import datetime as dt
 from collections.abc import Callable
 
 import pytest
@@ -37,7 +38,8 @@ class Scene:
         self.found: tuple[Token, Callback] | None = (a_token(), a_callback())
         self.is_fresh = True
         self.broken: dict[str, Exception] = {}
-        self.dispatcher = Dispatcher(self, self, RetrySchedule.parse("10s"), 2, "Ringback/9", self.settle, self.observer)
+        schedule, disable_after = RetrySchedule.parse("10s"), dt.timedelta(days=5)
+        self.dispatcher = Dispatcher(self, self, schedule, disable_after, 2, "Ringback/9", self.settle, self.observer)
 
     def callback(self, callback_id: CallbackId) -> tuple[Token, Callback] | None:
         assert callback_id == CALLBACK

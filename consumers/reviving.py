@@ -1,0 +1,134 @@
+"""Callbacks that are no ordinary ones: the failing are probed, and what waited too long for them is given up; for those that
+work again, or were brought back, what waited is hastened, released, parked or discarded.
+
+One loop in each dispatcher; they do not know of each other, and every step may be repeated. Never judges an attempt.
+"""
+
+import asyncio
+import datetime as dt
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from consumers.due import START_WITHIN_S
+from consumers.hand import Hand
+from consumers.store_watch import StoreWatch
+from schemas.deliveries import Delivery, DeliveryState
+from schemas.errors import StoreRefused, StoreUnavailable
+from schemas.ids import CallbackId
+from schemas.reports import Observer
+from schemas.times import format_duration
+from store import probing, reviving
+from store.database import Database
+from store.reviving import Walk
+
+LOOK_EVERY_S = 0.5
+"""A probe may come this much late. Shorter: more queries of an idle database."""
+
+PROBES = 50
+"""Probes begun at a time. More: after an outage of everybody, the store and the hand are busy with them for longer."""
+
+
+class Reviver:
+    """One loop. `horizon` is the schedule's total: how long a delivery may wait for a failing callback."""
+
+    def __init__(self, database: Database, hand: Hand, observer: Observer, watch: StoreWatch, lease_s: float, horizon: dt.timedelta):
+        self._database, self._hand, self._observer, self._watch = database, hand, observer, watch
+        self._lease_ms = int(lease_s * 1000)
+        self._horizon = horizon
+        self._thread = ThreadPoolExecutor(1, "revive")
+        self._walks: dict[CallbackId, Walk] = {}
+        self._stopping = asyncio.Event()
+        self._stopped = asyncio.Event()
+
+    async def stop(self) -> None:
+        """Begin nothing more; what was just taken is in hand when this returns."""
+        self._stopping.set()
+        await self._stopped.wait()
+
+    async def run(self) -> None:
+        """Until `stop`."""
+        try:
+            while not self._stopping.is_set():
+                if not await self._look_quietly():
+                    await self._nap()
+        finally:
+            self._stopped.set()
+
+    async def _nap(self) -> None:
+        try:
+            async with asyncio.timeout(LOOK_EVERY_S):
+                await self._stopping.wait()
+        except TimeoutError:
+            return  # time for another look
+
+    async def _look_quietly(self) -> bool:
+        try:
+            return await self._look()
+        except (StoreUnavailable, StoreRefused) as error:
+            self._watch.away(error)
+            return False
+
+    async def _look(self) -> bool:
+        """Whether there is more to do at once."""
+        loop = asyncio.get_running_loop()
+        if self._watch.has_caught_up:  # else: who holds a lapsed lease may be about to write what it found out
+            limit = min(PROBES, self._hand.places)
+            self._hand.pick_up(await loop.run_in_executor(self._thread, self._take_probes, limit))
+        more = await loop.run_in_executor(self._thread, self._give_up_aged)
+        more |= await loop.run_in_executor(self._thread, self._revive)
+        self._watch.back()
+        return more
+
+    def _take_probes(self, limit: int) -> list[Delivery]:
+        if limit <= 0:
+            return []
+        start_by_s = time.monotonic() + START_WITHIN_S
+        with self._database.read() as connection:
+            callback_ids = probing.due_probes(connection, self._database.now(connection), limit)
+        if not callback_ids:
+            return []
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            taken = [probing.take_probe(connection, callback_id, now, self._lease_ms) for callback_id in sorted(callback_ids)]
+        return [msgspec.structs.replace(delivery, start_by_s=start_by_s) for delivery in taken if delivery is not None]
+
+    def _give_up_aged(self) -> bool:
+        horizon_ms = self._horizon // dt.timedelta(milliseconds=1)
+        reason = f"the callback kept failing for {format_duration(self._horizon)}"
+        with self._database.read() as connection:
+            callback_ids = probing.with_aged(connection, horizon_ms, self._database.now(connection))
+        in_all = 0
+        for callback_id in callback_ids:
+            with self._database.write() as connection:
+                given_up = probing.exhaust_aged(connection, callback_id, horizon_ms, reason, self._database.now(connection))
+            for kind, count in given_up.items():
+                self._observer.settled(kind, DeliveryState.EXHAUSTED, count)
+            in_all += given_up.total()
+        return in_all > 0
+
+    def _revive(self) -> bool:
+        """One slice of each."""
+        with self._database.read() as connection:
+            callback_ids = reviving.to_revive(connection)
+        for callback_id in callback_ids:
+            self._walk_on(callback_id)
+        self._walks = {callback_id: walk for callback_id, walk in self._walks.items() if callback_id in callback_ids}
+        return bool(self._walks)
+
+    def _walk_on(self, callback_id: CallbackId) -> None:
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            step = reviving.step(connection, callback_id, self._walks.get(callback_id, Walk(now)), now)
+            self._database.ring(connection, "due")
+        if step is None:
+            return
+        if step.discarded:
+            self._observer.settled(step.kind, DeliveryState.CANCELLED, step.discarded)
+        if step.walk is not None:
+            self._walks[callback_id] = step.walk
+            return
+        self._walks.pop(callback_id, None)
+        with self._database.write() as connection:
+            reviving.finish(connection, callback_id, step.generation)

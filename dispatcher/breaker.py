@@ -1,0 +1,108 @@
+"""Circuit breakers: when a callback that keeps failing is left alone but for probes. Pure; times are passed in.
+
+A dispatcher counts for itself and asks here after each attempt; what it is told goes to the store with the attempt's outcome,
+and comes back to every dispatcher by the directory. Never decides about one delivery: that is `dispatcher.decision`.
+"""
+
+import datetime as dt
+
+from schemas.deliveries import Attempt, Delivery, Outcome, Trigger
+from schemas.health import Finding, HealthReport
+from schemas.ids import CallbackId
+from schemas.times import format_duration
+from schemas.tokens import Callback, CallbackState
+
+OPEN_AFTER = 10
+"""Failed attempts in a row, with no success between, that open a breaker. Fewer: a bad event, which fails for itself alone, stops all
+others; more: a dead receiver is called more often in vain. That the slots of a lane often fail together, as when a receiver
+restarts, is no reason for more: opening wrongly costs what comes meanwhile five seconds, which is what a first retry costs."""
+
+KNOWN_WITHIN_S = 5.0
+"""How long this dispatcher goes by its own count until the directory must have said the same. Longer: an opening that the store did not
+take holds a callback up for longer. Shorter than a settlement and a poll take: attempts are made in between."""
+
+MOST_RUNS = 10_000
+"""Runs of failures in memory. Beyond it the oldest is forgotten, and begins again with its next failure."""
+
+GONE = "its receiver answered 410 Gone"
+
+_ASKED_FOR = frozenset({Trigger.MANUAL, Trigger.TEST})
+
+
+class _Run:
+    """Failures in a row of one callback, in one generation of it."""
+
+    __slots__ = ("failures", "generation", "open_until_s", "since_s")
+
+    def __init__(self, generation: int, since_s: float):
+        self.generation, self.since_s = generation, since_s
+        self.failures = 0
+        self.open_until_s = since_s
+
+
+class Breakers:
+    """Of one dispatcher. `disable_after`: after so long without a success a callback is disabled. `now_s` is monotonic."""
+
+    def __init__(self, disable_after: dt.timedelta):
+        self._disable_after = disable_after
+        self._runs: dict[CallbackId, _Run] = {}
+
+    def is_open(self, callback: Callback, now_s: float) -> bool:
+        """Whether nothing but probes, and what a person asks for, may be sent to it."""
+        return callback.state is CallbackState.FAILING or self.opened_here(callback.id, callback.health.generation, now_s)
+
+    def opened_here(self, callback_id: CallbackId, generation: int, now_s: float) -> bool:
+        """Whether this dispatcher opened it just now, and the directory cannot know yet."""
+        run = self._runs.get(callback_id)
+        return run is not None and run.generation == generation and now_s < run.open_until_s
+
+    def conclude(self, callback: Callback, delivery: Delivery, attempt: Attempt, now_s: float, jitter: float) -> HealthReport | None:
+        """What an attempt that has just ended found out; None when it is nothing new. `callback` is as it was when it started."""
+        if attempt.outcome is Outcome.DELIVERED:
+            return self._succeeded(callback)
+        if delivery.trigger in _ASKED_FOR:
+            return None  # a person looked whether it works: that is only recorded
+        failing_for_s = self._failing_for_s(callback, attempt, now_s)
+        finding, reason = self._finding(callback, delivery, attempt, failing_for_s, now_s)
+        if finding is None:
+            return None
+        return HealthReport(callback.id, callback.health.generation, finding, failing_for_s, reason, jitter)
+
+    def _succeeded(self, callback: Callback) -> HealthReport | None:
+        run = self._runs.pop(callback.id, None)
+        was_open = run is not None and run.failures >= OPEN_AFTER
+        if was_open or callback.health.failing_since is not None:
+            return HealthReport(callback.id, callback.health.generation, Finding.WORKS)
+        return None
+
+    def _failing_for_s(self, callback: Callback, attempt: Attempt, now_s: float) -> float:
+        """Since the start of the first attempt of the run; as stored, where another dispatcher's or an earlier run began before."""
+        run = self._run(callback, now_s - attempt.duration_ms / 1000)
+        run.failures += 1
+        here_s = now_s - run.since_s
+        stored = callback.health.failing_since
+        return here_s if stored is None else max(here_s, (attempt.started_at + attempt.duration_ms - stored) / 1000)
+
+    def _finding(
+        self, callback: Callback, delivery: Delivery, attempt: Attempt, failing_for_s: float, now_s: float
+    ) -> tuple[Finding | None, str | None]:
+        if attempt.outcome is Outcome.GONE:
+            return Finding.USELESS, GONE
+        if failing_for_s >= self._disable_after.total_seconds():
+            return Finding.USELESS, f"nothing succeeded for {format_duration(self._disable_after)}"
+        if delivery.trigger is Trigger.PROBE:
+            return Finding.PROBE_FAILED, None
+        run = self._runs[callback.id]
+        if run.failures < OPEN_AFTER or self.is_open(callback, now_s):
+            return None, None
+        run.open_until_s = now_s + KNOWN_WITHIN_S
+        return Finding.FAILING, None
+
+    def _run(self, callback: Callback, since_s: float) -> _Run:
+        run = self._runs.get(callback.id)
+        if run is None or run.generation != callback.health.generation:
+            self._runs.pop(callback.id, None)
+            run = self._runs[callback.id] = _Run(callback.health.generation, since_s)
+            if len(self._runs) > MOST_RUNS:
+                del self._runs[next(iter(self._runs))]
+        return run

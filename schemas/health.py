@@ -1,0 +1,51 @@
+"""How callbacks fare: what an attempt found out about one, and when a failing one is probed.
+
+The dispatcher finds it out, settling writes it beside the attempt's outcome, `store.health` judges whether it still applies.
+Pure.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from schemas.ids import CallbackId
+
+FIRST_PROBE_S = 5.0
+"""From a breaker's opening to its first probe. Longer: a receiver that was only restarted waits longer for what came meanwhile."""
+
+LONGEST_PROBE_S = 300.0
+"""The longest interval between probes. Longer: one that comes back after hours waits longer for its backlog. Shorter: a dead one is
+called more often in vain."""
+
+JITTER_SHARE = 0.1
+"""How far an interval may move, so that what failed together is not probed together for ever."""
+
+
+class Finding(StrEnum):
+    """What an attempt says about its callback beyond its own delivery."""
+
+    FAILING = "failing"  # nothing succeeded for a while: no attempts but probes
+    PROBE_FAILED = "probe_failed"
+    WORKS = "works"
+    USELESS = "useless"  # to be disabled, until a person enables it
+
+
+class HealthReport(msgspec.Struct, frozen=True):
+    """A finding about the callback as it was in `generation`; it says nothing about a later one.
+
+    `failing_for_s`: how long it had been failing when this was found out. `reason`: why it is to be disabled, in words.
+    `jitter`, between -1 and 1, moves the next probe.
+    """
+
+    callback_id: CallbackId
+    generation: int
+    finding: Finding
+    failing_for_s: float = 0.0
+    reason: str | None = None
+    jitter: float = 0.0
+
+
+def probe_delay_s(probes: int, jitter: float) -> float:
+    """Until the next probe, after `probes` that failed (0: the breaker has just opened): doubling, up to five minutes."""
+    doubled = FIRST_PROBE_S * 2.0 ** min(probes, 16)
+    return min(doubled, LONGEST_PROBE_S) * (1 + JITTER_SHARE * jitter)

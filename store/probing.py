@@ -1,0 +1,107 @@
+"""Failing callbacks: one delivery at a time probes them, and those that wait for too long are given up.
+
+One probe over all dispatchers: whoever moves `probe_at` on first makes it. Never judges how a probe ended (`store.health` does,
+from its settlement). Called by `consumers.reviving`.
+"""
+
+from collections import Counter
+from typing import Any
+
+import sqlalchemy as sa
+
+from schemas.deliveries import Delivery, DeliveryState, Move, Outcome, Trigger, next_state
+from schemas.event_types import EventType
+from schemas.ids import CallbackId, EventId
+from schemas.times import UnixMs
+from store import alerts
+from store.database import Connection
+from store.due_rows import delivery, read
+from store.tables import callbacks, deliveries, tokens
+
+SLICE = 1000
+"""Deliveries given up in a transaction. More: whoever settles one of them waits longer. Fewer: a great backlog takes longer."""
+
+_row, _owner = deliveries.c, callbacks.c
+
+
+def due_probes(connection: Connection, now: UnixMs, limit: int) -> list[CallbackId]:
+    """Failing callbacks that may be probed now and have something to be probed with, those that wait longest first."""
+    probable = sa.exists().where(_row.callback_id == _owner.id, _is_free(now), _is_not_held())
+    chosen = _failing(now).where(_owner.probe_at <= now, probable).order_by(_owner.probe_at).limit(limit)
+    return [CallbackId(found) for found in connection.scalars(chosen)]
+
+
+def take_probe(connection: Connection, callback_id: CallbackId, now: UnixMs, lease_ms: int) -> Delivery | None:
+    """Its oldest open delivery, under a lease, whatever its schedule says; None when another dispatcher was first. Should nothing
+    come of it, the next probe may be made when the lease ends."""
+    ours = sa.and_(_owner.id == callback_id, _owner.failing_since.is_not(None), _owner.probe_at <= now)
+    if not connection.execute(sa.update(callbacks).where(ours).values(probe_at=now + lease_ms).returning(_owner.id)).all():
+        return None
+    oldest = (
+        sa.select(_row.event_id)
+        .join_from(deliveries, callbacks, _owner.id == _row.callback_id)
+        .where(_row.callback_id == callback_id, _is_free(now), _is_not_held())
+        .order_by(_row.since_at, _row.turn)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=deliveries)
+    )
+    taken = (
+        sa.update(deliveries)
+        .where(_row.callback_id == callback_id, _row.event_id.in_(sa.select(oldest.cte())))
+        .values(due_at=now + lease_ms, leased=True, lease=_row.lease + 1, takes=_row.takes + 1)
+        .returning(_row.event_id)
+    )
+    rows = read(connection, callback_id, list(connection.scalars(taken)))
+    return delivery(rows[0], Trigger.PROBE) if rows else None
+
+
+def with_aged(connection: Connection, horizon_ms: int, now: UnixMs) -> list[CallbackId]:
+    """Failing callbacks for which something has waited as long as its schedule would have lasted."""
+    found = _failing(now).where(sa.exists().where(_row.callback_id == _owner.id, _is_aged(horizon_ms, now)))
+    return [CallbackId(callback_id) for callback_id in connection.scalars(found)]
+
+
+def exhaust_aged(connection: Connection, callback_id: CallbackId, horizon_ms: int, reason: str, now: UnixMs) -> Counter[EventType]:
+    """Give that up, at most a slice of it. Returns how many, by type."""
+    chosen = (
+        sa.select(_row.event_id)
+        .join_from(deliveries, callbacks, _owner.id == _row.callback_id)
+        .where(_row.callback_id == callback_id, _is_aged(horizon_ms, now))
+        .order_by(_row.since_at)
+        .limit(SLICE)
+        .with_for_update(skip_locked=True, of=deliveries)
+    )
+    settled = {"state": next_state(DeliveryState.PENDING, Move.GAVE_UP).value, "reason": reason, "due_at": None, "leased": False}
+    statement = (
+        sa.update(deliveries)
+        .where(_row.callback_id == callback_id, _row.event_id.in_(sa.select(chosen.cte())))
+        .values(settled)
+        .returning(_row.event_id, _row.type)
+    )
+    rows = connection.execute(statement).all()
+    alerts.tell_exhausted(connection, [alerts.Exhausted(EventId(row.event_id), callback_id, reason) for row in rows[:1]], now)
+    return Counter(EventType(row.type) for row in rows)
+
+
+def _failing(now: UnixMs) -> sa.Select[Any]:
+    """Callbacks that only probes are sent to, and that may be called at all."""
+    whose = sa.and_(tokens.c.enabled, tokens.c.revoked_at.is_(None), tokens.c.activates_at <= now)
+    unexpired = sa.or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now)
+    failing = sa.and_(_owner.probe_at.is_not(None), _owner.failing_since.is_not(None), _owner.enabled, _owner.disabled_at.is_(None))
+    return sa.select(_owner.id).join_from(callbacks, tokens, tokens.c.id == _owner.token_id).where(failing, whose, unexpired)
+
+
+def _is_aged(horizon_ms: int, now: UnixMs) -> sa.ColumnElement[bool]:
+    return sa.and_(_row.since_at <= now - horizon_ms, _is_free(now, or_put_off=True), _is_not_held())
+
+
+def _is_free(now: UnixMs, *, or_put_off: bool = False) -> sa.ColumnElement[bool]:
+    """Whether nobody has it in hand, it does not wait for another status, and its receiver did not put it off."""
+    due = _row.due_at <= now
+    throttled = sa.func.coalesce(_row.outcome, "") == Outcome.THROTTLED.value
+    put_off = sa.false() if or_put_off else throttled
+    return sa.and_(_row.due_at.is_not(None), sa.or_(due, sa.not_(sa.or_(_row.leased, _row.waits, put_off))))
+
+
+def _is_not_held() -> sa.ColumnElement[bool]:
+    return sa.or_(_owner.held_before.is_(None), _row.since_at >= _owner.held_before)
