@@ -1,8 +1,14 @@
 """The API's server inside one embedded process: cheroot's threads beside the event loop."""
 
+import contextlib
 import errno
+import socket
 import threading
+from collections.abc import Iterator
+from typing import Any
 
+from cheroot.makefile import StreamWriter
+from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.wsgi import Server
 
 from ringback.setting_values import Address
@@ -12,7 +18,12 @@ THREADS = 32
 """Requests handled at once. Fewer: clients wait while commits are awaited. More only take turns."""
 
 _BACKLOG = 1024
-_KEPT_CONNECTIONS = 1000  # cheroot keeps 10 by default: more clients would reconnect for every request
+_KEPT_CONNECTIONS = 1000
+"""Beyond it a connection is closed after its answer. More: idle clients hold more descriptors. Fewer: clients reconnect more often."""
+
+_HELD_BYTES = 64 * 1024
+"""How much of an answer is kept to be sent at once. More: more memory for each download."""
+
 _STOP_LIMIT_S = 5
 
 
@@ -25,14 +36,77 @@ class CannotListen(RingbackError):
         super().__init__(f"{address} {why} {'or ' if taken else ''}set {setting} to another host:port")
 
 
+class _Writer(StreamWriter):
+    """Sends an answer at once: the library's takes a system call for its head and one for its body, and each gives the GIL away."""
+
+    _held: bytearray | None = None
+
+    @contextlib.contextmanager
+    def one_write(self) -> Iterator[None]:
+        """Keep what is written in the block, unless it is much, and send it at its end."""
+        self._held = bytearray()
+        try:
+            yield
+        finally:
+            self._send_held()
+            self._held = None
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]  # the library calls it with bytes alone
+        if self._held is None:
+            super().write(data)  # type: ignore[no-untyped-call]
+        else:
+            self._held += data
+            if len(self._held) > _HELD_BYTES:
+                self._send_held()
+        return len(data)
+
+    def _send_held(self) -> None:
+        if self._held:
+            data = bytes(self._held)
+            self._held.clear()  # first: what cannot be sent now cannot be sent later either
+            super().write(data)  # type: ignore[no-untyped-call]
+
+
+class _Request(HTTPRequest):
+    def respond(self) -> None:
+        with self.conn.wfile.one_write():
+            super().respond()
+
+
+class _Connection(HTTPConnection):
+    RequestHandlerClass = _Request
+
+    def __init__(self, server: "_Server", sock: socket.socket, *arguments: Any):
+        super().__init__(server, sock, *arguments)
+        self.wfile = _Writer(sock, "wb", self.wbufsize)
+        server.opened.add(self)
+
+    def close(self) -> None:
+        self.server.opened.discard(self)
+        super().close()
+
+
+class _Server(Server):
+    """Knows how many connections are open: the library counts them anew for each answer, under a lock that all requests wait for."""
+
+    ConnectionClass = _Connection
+
+    def __init__(self, *arguments: Any, **options: Any):
+        self.opened: set[_Connection] = set()
+        super().__init__(*arguments, **options)
+
+    @property
+    def can_add_keepalive_connection(self) -> bool:
+        return self.ready and len(self.opened) <= _KEPT_CONNECTIONS
+
+
 class WebServer:
     """Serves one WSGI application. Build it (which binds the port), `start` it, `stop` it."""
 
     def __init__(self, application: object, address: Address, setting: str = "RINGBACK_LISTEN", threads: int = THREADS):
-        self._server = Server(
+        self._server = _Server(
             (address.host, address.port), application, numthreads=threads, request_queue_size=_BACKLOG, shutdown_timeout=_STOP_LIMIT_S
         )
-        self._server.keep_alive_conn_limit = _KEPT_CONNECTIONS
         try:
             self._server.prepare()
         except OSError as error:
