@@ -1,6 +1,6 @@
 """Stores of the conformance tests that are more than a database: shared by several dispatchers, or with recoveries in it."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -20,6 +20,8 @@ def shared(postgres: Postgres) -> Iterator[Database]:
 
 
 @pytest.fixture
-async def house(database: Database) -> House:
+async def house(database: Database) -> AsyncIterator[House]:
     """On a running loop, as a recoverer is built on one."""
-    return House(database)
+    made = House(database)
+    yield made
+    made.directory.close()
