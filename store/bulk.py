@@ -44,21 +44,42 @@ def insert_new(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> 
         return set()
     names = tuple(rows[0])
     if connection.dialect.name == "postgresql":
-        return set(_postgres(table, names, None, named=True).run(connection, _columns(names, rows)).scalars())
+        return set(_postgres(table, names, None, returned=("id",)).run(connection, _columns(names, rows)).scalars())
     there = set(_ids_there(table).run(connection, {"row_ids": json.dumps([row["id"] for row in rows])}).scalars())
     new = [row for row in rows if row["id"] not in there]  # nobody else writes meanwhile
     _insert_sqlite(connection, table, names, None, new)
     return {row["id"] for row in new}
 
 
-class Upsert:
-    """What to do with a row that is already there. Compared by identity: make each one once, at module level."""
+def upsert(connection: Connection, table: sa.Table, rows: Sequence[Row], rule: "Upsert") -> list[sa.Row[Any]]:
+    """`insert` by a rule without a condition, and the rows as they are now, in no order."""
+    if not rows:
+        return []
+    names = tuple(rows[0])
+    if connection.dialect.name == "postgresql":
+        return list(_postgres(table, names, rule, returned=tuple(table.c.keys())).run(connection, _columns(names, rows)).all())
+    return _insert_sqlite(connection, table, names, rule, rows, returned=True)
 
-    def __init__(self, columns: Sequence[str], where: sa.ColumnElement[bool], keep_if_null: Sequence[str] = ()):
+
+class Upsert:
+    """What to do with a row that is already there. Compared by identity: make each one once, at module level.
+
+    `columns` take the new value, `computed` that of their expression; nothing happens where `where` does not hold.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[str],
+        where: sa.ColumnElement[bool] | None = None,
+        keep_if_null: Sequence[str] = (),
+        computed: Mapping[str, sa.ColumnElement[Any]] | None = None,
+    ):
         self.columns, self.where, self.keep_if_null = tuple(columns), where, frozenset(keep_if_null)
+        self.computed = computed or {}
 
     def values(self, table: sa.Table, excluded: Any) -> dict[str, Any]:
-        return {c: sa.func.coalesce(excluded[c], table.c[c]) if c in self.keep_if_null else excluded[c] for c in self.columns}
+        taken = {c: sa.func.coalesce(excluded[c], table.c[c]) if c in self.keep_if_null else excluded[c] for c in self.columns}
+        return {**taken, **self.computed}
 
 
 def _columns(names: Sequence[str], rows: Sequence[Row]) -> dict[str, str]:
@@ -88,29 +109,35 @@ def _ids_there(table: sa.Table) -> Prepared:
 
 
 @lru_cache(maxsize=64)
-def _postgres(table: sa.Table, names: tuple[str, ...], upsert: Upsert | None, *, named: bool = False) -> Prepared:
-    """`named`: says which ids it inserted."""
+def _postgres(table: sa.Table, names: tuple[str, ...], upsert: Upsert | None, *, returned: tuple[str, ...] = ()) -> Prepared:
     arrays = [sa.func.unnest(sa.cast(sa.bindparam(name, type_=sa.Text), ARRAY(table.c[name].type))) for name in names]
     statement = postgres_insert(table).from_select(list(names), sa.select(*arrays), include_defaults=False)
     resolved = _resolved(statement, table, upsert)
-    return Prepared(resolved.returning(table.c.id) if named else resolved)
+    return Prepared(resolved.returning(*(table.c[name] for name in returned)) if returned else resolved)
 
 
-def _insert_sqlite(connection: Connection, table: sa.Table, names: tuple[str, ...], upsert: Upsert | None, rows: Sequence[Row]) -> None:
+def _insert_sqlite(
+    connection: Connection, table: sa.Table, names: tuple[str, ...], upsert: Upsert | None, rows: Sequence[Row], *, returned: bool = False
+) -> list[sa.Row[Any]]:
     """Many rows in one statement. The driver gives the GIL away for each step of a statement, and `executemany` takes a step a row:
     under load each costs a wait among all the other threads.
     """
+    there: list[sa.Row[Any]] = []
     for start in range(0, len(rows), _ROWS_MAX):
         some = rows[start : start + _ROWS_MAX]
-        text, order, constants = _sqlite(table, names, upsert, len(some))
-        connection.exec_driver_sql(text, (*[row[name] for row in some for name in order], *constants))
+        text, order, constants = _sqlite(table, names, upsert, len(some), returned=returned)
+        done = connection.exec_driver_sql(text, (*[row[name] for row in some for name in order], *constants))
+        there += done.all() if returned else ()
+    return there
 
 
 @lru_cache(maxsize=16 * _ROWS_MAX)
-def _sqlite(table: sa.Table, names: tuple[str, ...], upsert: Upsert | None, count: int) -> tuple[str, tuple[str, ...], tuple[Any, ...]]:
+def _sqlite(
+    table: sa.Table, names: tuple[str, ...], upsert: Upsert | None, count: int, *, returned: bool = False
+) -> tuple[str, tuple[str, ...], tuple[Any, ...]]:
     """The statement, the order of a row's values, and the constants that follow the rows."""
     statement = _resolved(sqlite_insert(table).values({name: sa.bindparam(name) for name in names}), table, upsert)
-    one = statement.compile(dialect=sqlite_dialect())
+    one = (statement.returning(*table.c) if returned else statement).compile(dialect=sqlite_dialect())
     order, constants = one.positiontup[: len(names)], one.positiontup[len(names) :]
     row = "(" + ", ".join("?" * len(names)) + ")"
     return str(one).replace(row, ", ".join([row] * count), 1), tuple(order), tuple(one.params[name] for name in constants)

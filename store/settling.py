@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from schemas.deliveries import DeliveryState, Settlement, Trigger
 from schemas.times import UnixMs
-from store import alerts, bulk
+from store import alerts, bulk, places
 from store.database import Connection
 from store.tables import attempts, deliveries, requested_attempts
 
@@ -25,8 +25,8 @@ _SETTLED = bulk.Upsert(_OUTCOME, _IF_OURS, _LAST_SEEN)
 _OPEN = bulk.Upsert((*_OUTCOME, "tried", "takes", "recovering", "waits"), _IF_OURS, _LAST_SEEN)
 
 
-def settle(connection: Connection, settlements: Sequence[Settlement], now: UnixMs) -> None:
-    """Write deliveries and attempts, and forget the requests that were carried out."""
+def settle(connection: Connection, settlements: Sequence[Settlement], now: UnixMs) -> places.Freed:
+    """Write deliveries and attempts, forget the requests that were carried out, and let statuses that waited follow."""
     final: dict[tuple[str, str], Settlement] = {}
     for one in settlements:
         if one.state is not None and _outweighs(one, final.get(one.delivery.key)):
@@ -39,7 +39,9 @@ def settle(connection: Connection, settlements: Sequence[Settlement], now: UnixM
     requested = [s.delivery.attempt_id for s in settlements if s.delivery.attempt_id and (s.attempt or s.state is not None)]
     if requested:
         connection.execute(sa.delete(requested_attempts).where(requested_attempts.c.id.in_(requested)))
+    freed = places.release(connection, settlements, now)
     alerts.tell_exhausted(connection, [_exhausted(one) for one in ordered if _was_given_up(one)], now)
+    return freed
 
 
 def _was_given_up(settlement: Settlement) -> bool:
@@ -88,7 +90,7 @@ def _open_row(settlement: Settlement, now: UnixMs) -> bulk.Row:
         "tried": delivery.trigger is not Trigger.FIRST or settlement.failures > 0,
         "takes": 0,
         "recovering": delivery.trigger is Trigger.RECOVER and settlement.attempt is None,
-        "waits": False,
+        "waits": settlement.waits,
         "turn": delivery.turn,
         "since_at": delivery.since_at,
         "conversation_id": delivery.conversation_id,

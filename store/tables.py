@@ -182,10 +182,13 @@ status_places = Table(
     metadata,
     Column("callback_id", Text, primary_key=True),
     Column("message_id", Text, primary_key=True),
-    Column("holder", Text, comment="the event whose delivery may be sent now; null: free"),
-    Column("held_until", BigInteger, comment="the end of the holder's lease"),
-    Column("sent_rank", SmallInteger, nullable=False, comment="the highest rank that was ever sent"),
-    Column("done_rank", SmallInteger, nullable=False, comment="the highest that was delivered, or ended after it was sent"),
+    Column("holder", Text, comment="the delivery, under its lease, that may be sent now; null: free"),
+    Column("holder_rank", SmallInteger, nullable=False, comment="of the last holder: sent, for all that is known, when its lease ran out"),
+    Column("held_until", BigInteger, nullable=False, comment="the end of the holder's lease"),
+    Column("sent_rank", SmallInteger, nullable=False, comment="the highest rank that was ever sent; 0: none"),
+    Column("done_rank", SmallInteger, nullable=False, comment="the highest that was delivered, or ended after it was sent; 0: none"),
+    Column("awaited", Boolean, nullable=False, comment="whether a status ever had to wait here"),
+    Column("touched_at", BigInteger, nullable=False),
     comment="Rule 13: of a callback and a message, one status is sent at a time, and none below one that may have arrived.",
 )
 

@@ -107,10 +107,17 @@ def _status_places() -> None:
         "status_places",
         sa.Column("callback_id", sa.Text(), nullable=False),
         sa.Column("message_id", sa.Text(), nullable=False),
-        sa.Column("holder", sa.Text(), comment="the event whose delivery may be sent now; null: free"),
-        sa.Column("held_until", sa.BigInteger(), comment="the end of the holder's lease"),
-        sa.Column("sent_rank", sa.SmallInteger(), nullable=False, comment="the highest rank that was ever sent"),
-        sa.Column("done_rank", sa.SmallInteger(), nullable=False, comment="the highest that was delivered, or ended after it was sent"),
+        sa.Column("holder", sa.Text(), comment="the delivery, under its lease, that may be sent now; null: free"),
+        sa.Column(
+            "holder_rank", sa.SmallInteger(), nullable=False, comment="of the last holder: sent, for all that is known, when its lease ran out"
+        ),
+        sa.Column("held_until", sa.BigInteger(), nullable=False, comment="the end of the holder's lease"),
+        sa.Column("sent_rank", sa.SmallInteger(), nullable=False, comment="the highest rank that was ever sent; 0: none"),
+        sa.Column(
+            "done_rank", sa.SmallInteger(), nullable=False, comment="the highest that was delivered, or ended after it was sent; 0: none"
+        ),
+        sa.Column("awaited", sa.Boolean(), nullable=False, comment="whether a status ever had to wait here"),
+        sa.Column("touched_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("callback_id", "message_id", name="pk_status_places"),
         comment="Rule 13: of a callback and a message, one status is sent at a time, and none below one that may have arrived.",
     )

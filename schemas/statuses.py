@@ -1,0 +1,18 @@
+"""The order of a message's statuses (rule 13 of the architecture): what a callback sees of one message never goes backwards.
+
+Pure. Used by the store, which gives out the right to send one.
+"""
+
+_ORDER = ("queued", "sent", "failed", "delivered", "read")
+_RANKS = {status: place for place, status in enumerate(_ORDER, start=1)}
+
+NO_RANK = 0
+"""Below every status: of a message of which nothing was sent yet."""
+
+OVERTAKEN = "a newer status of its message took its place"
+"""The reason of a delivery that is `superseded`."""
+
+
+def rank(status: str) -> int:
+    """From 1 for `queued` to 5 for `read`."""
+    return _RANKS[status]
