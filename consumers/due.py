@@ -30,6 +30,10 @@ POLL_S = 0.25
 START_WITHIN_S = 5.0
 """How long after its take an attempt may still start, so that it ends within the lease and leaves time to write its outcome."""
 
+LOOKS_APART_S = 0.02
+"""Between two looks of which the first found nothing that could be taken: settlements wake the taker while rows are spilled.
+Shorter: more queries while a callback hangs. Longer: spilled rows wait longer for a slot that is free."""
+
 _REQUESTED_LIMIT = 20
 
 
@@ -52,6 +56,7 @@ class DueTaker:
         self._loop = asyncio.get_running_loop()
         self._stopping = False
         self._stopped = asyncio.Event()
+        hand.on_spilled = self._woken.set
         database.on_ring("due", self.wake)
 
     def wake(self) -> None:
@@ -74,6 +79,7 @@ class DueTaker:
             self._stopped.set()
 
     async def _nap(self) -> None:
+        await asyncio.sleep(LOOKS_APART_S)
         try:
             async with asyncio.timeout(POLL_S):
                 await self._woken.wait()
@@ -91,11 +97,13 @@ class DueTaker:
 
     async def _take_some(self) -> bool:
         """Whether there was something, so that there may be more."""
-        if not self._hand.is_roomy:
+        if self._hand.places <= 0:
             return False
         loop = asyncio.get_running_loop()
+        look = self._hand.look()
         found = await loop.run_in_executor(self._thread, self._find)
         self._watch.back()
+        self._hand.saw(look, self._spilled(found))
         work = self._sort(found)
         if work.dead:  # before anything is cancelled for good: the newest that the store knows
             await loop.run_in_executor(self._thread, self._directory.refresh)
@@ -112,14 +120,20 @@ class DueTaker:
 
     def _sort(self, shares: list[Share]) -> _Work:
         """On the event loop: of which rows can be taken now, and how many. All others are simply left."""
-        work, now, dispatcher = _Work({}, {}, self._hand.places), now_ms(), self._hand.dispatcher
+        work, now, hand = _Work({}, {}, self._hand.places), now_ms(), self._hand
         for share in shares:
             found = self._directory.callback(share.callback_id)
             if reason := _never(found, now):
                 work.dead[share.callback_id] = reason
-            elif found and _sendable(*found, now) and (free := dispatcher.free_slots(*share)) > 0:
-                work.wishes[share] = Wish(free, dispatcher.conversations(share.callback_id), found[1].held_before)
+            elif found and _sendable(*found, now) and (free := hand.free_slots(*share)) > 0:
+                work.wishes[share] = Wish(free, hand.dispatcher.conversations(share.callback_id), found[1].held_before)
         return work
+
+    def _spilled(self, shares: list[Share]) -> set[CallbackId]:
+        """Whose new deliveries have to wait: of the others nothing is sent that could overtake."""
+        now = now_ms()
+        firsts = {share.callback_id for share in shares if not share.tried}
+        return {one for one in firsts if (found := self._directory.callback(one)) and _sendable(*found, now)}
 
     def _take(self, work: _Work, lapsed: bool) -> tuple[Taken, int]:
         """In the store's thread: what is in hand now, and how many were cancelled."""

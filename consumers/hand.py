@@ -1,24 +1,35 @@
 """What this process has in hand: deliveries that it claimed or took and has not yet found out about.
 
 Bounded, so that back-pressure reaches the broker; and impatient, so that no message is pinned by a slow callback: a delivery
-still in flight after a second becomes a leased row, one that could not start because of its callback a due row.
+still in flight after a second becomes a leased row; one that could not start because of its callback spills, which means that
+it becomes a due row, and so does every new one of that callback until those rows are gone (rule 12).
 """
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 from consumers.parcel import Parcel
 from consumers.settling import Settler
-from schemas.deliveries import Delivery, Settlement, given_back, leased
+from consumers.spilling import Look, Spilled
+from schemas.deliveries import Delivery, Settlement, Trigger, given_back, leased
 from schemas.ids import CallbackId
+from schemas.pace import Pace
 from schemas.reports import Observer
 
 MAX_IN_HAND = 1500
 """Deliveries in memory, claimed or waiting to be recorded, before intake pauses. Larger: more memory and more repeated after a
 crash. Smaller than a second's throughput of a lane would leave processors idle."""
+
+MIN_IN_HAND = 500
+WORTH_S = 0.6
+"""Between the two: as many as this process settles in this time, so that none loses patience because the processor is busy."""
+
+MAX_SLOW = 1500
+"""Attempts in flight longer than the patience. They do not count as in hand, or callbacks that hang would stop everybody's
+intake; beyond this number the callbacks that have some get no more. Larger: more memory for connections that hang."""
 
 PATIENCE_S = 1.0
 TICK_S = 0.1
@@ -34,6 +45,8 @@ class Dispatching(Protocol):
     def in_flight(self) -> int: ...
     def submit(self, delivery: Delivery) -> None: ...
     def withdraw(self, delivery: Delivery) -> bool: ...
+    def withdraw_firsts(self, callback_id: CallbackId) -> list[Delivery]: ...
+    def is_overfull(self, callback_id: CallbackId) -> bool: ...
     def has_started(self, delivery: Delivery) -> bool: ...
     def is_stuck(self, delivery: Delivery, patience_s: float) -> bool: ...
     def free_slots(self, callback_id: CallbackId, tried: bool) -> int: ...
@@ -43,12 +56,12 @@ class Dispatching(Protocol):
 
 
 class _Holding:
-    """One delivery in hand, its message while that is not released, and since when."""
+    """One delivery in hand, its message while that is not released, since when, and whether its attempt outlasted the patience."""
 
-    __slots__ = ("delivery", "parcel", "taken_s")
+    __slots__ = ("delivery", "is_slow", "parcel", "taken_s")
 
     def __init__(self, delivery: Delivery, parcel: Parcel | None, taken_s: float):
-        self.delivery, self.parcel, self.taken_s = delivery, parcel, taken_s
+        self.delivery, self.parcel, self.taken_s, self.is_slow = delivery, parcel, taken_s, False
 
 
 class Hand:
@@ -59,9 +72,14 @@ class Hand:
         self._dispatcher: Dispatching | None = None
         self._held: dict[Delivery, _Holding] = {}
         self._young: deque[_Holding] = deque()
+        self._slow: Counter[CallbackId] = Counter()
+        self._slow_in_all = 0
+        self._pace = Pace()
+        self._spilled = Spilled()
         self._roomy = asyncio.Event()
-        self._roomy.set()
-        settler.on_settled = self._notice_room
+        self.on_spilled: Callable[[], None] = lambda: None
+        """Called while there are spilled rows, after each settlement: some may have come, or there may be room for some."""
+        settler.on_settled = self._settled
 
     def connect(self, dispatcher: Dispatching) -> None:
         """The dispatcher and the hand know each other: it gives its settlements to `put_down`."""
@@ -73,10 +91,14 @@ class Hand:
         return self._dispatcher
 
     def pick_up(self, deliveries: Iterable[Delivery], parcel: Parcel | None = None) -> None:
-        """Take responsibility for deliveries, of one message or of rows under lease, and hand them to the dispatcher."""
+        """Take responsibility for deliveries, of one message or of rows under lease, and hand them to the dispatcher. What is
+        new and would overtake others, or wait in vain, spills."""
         now_s = self._clock()
         for delivery in deliveries:
             holding = _Holding(delivery, parcel, now_s)
+            if parcel is not None and self._must_spill(delivery.callback_id):
+                self._spill(holding)
+                continue
             self._held[delivery] = holding
             self._young.append(holding)
             self.dispatcher.submit(delivery)
@@ -85,7 +107,30 @@ class Hand:
     def put_down(self, settlement: Settlement) -> None:
         """The dispatcher found out what becomes of a delivery."""
         holding = self._held.pop(settlement.delivery)
+        if holding.is_slow:
+            self._count_slow(settlement.delivery.callback_id, -1)
+        self._pace.step(self._clock())
         self._settler.add(settlement, holding.parcel)
+
+    def put_off(self, callback_ids: Iterable[CallbackId]) -> None:
+        """New deliveries of these callbacks were claimed as rows."""
+        for callback_id in callback_ids:
+            self._spilled.add(callback_id, self._settler.handed_in)
+            self._observer.deferred("spilled")
+        self.on_spilled()
+
+    def look(self) -> Look:
+        """Whoever looks for due rows begins here and ends with `saw`."""
+        return self._spilled.look(self._settler.handed_in - self._settler.backlog)
+
+    def saw(self, look: Look, waiting: Collection[CallbackId]) -> None:
+        """These callbacks, which may be called, have rows that wait for their first attempt. Intake begins with the first look."""
+        self._spilled.saw(look, waiting)
+        self._notice_room()
+
+    def free_slots(self, callback_id: CallbackId, tried: bool) -> int:
+        """How many due rows of a share are worth taking."""
+        return 0 if self._hangs(callback_id) else self.dispatcher.free_slots(callback_id, tried)
 
     async def room(self) -> None:
         """Wait until more deliveries may be taken."""
@@ -93,12 +138,14 @@ class Hand:
 
     @property
     def is_roomy(self) -> bool:
-        return self.places > 0
+        return self._spilled.is_known and self.places > 0
 
     @property
     def places(self) -> int:
         """How many more deliveries there is room for."""
-        return MAX_IN_HAND - len(self._held) - self._settler.backlog
+        worth = int(WORTH_S * self._pace.per_second(self._clock()))
+        most = max(MIN_IN_HAND, min(MAX_IN_HAND, worth))
+        return most - (len(self._held) - self._slow_in_all) - self._settler.backlog
 
     def tick(self) -> None:
         """Lose patience with what is too old. Called every `TICK_S`."""
@@ -126,18 +173,56 @@ class Hand:
         """False when the delivery simply has to wait longer: it has not started, and its callback is not to blame."""
         delivery = holding.delivery
         if self.dispatcher.has_started(delivery):
-            if holding.parcel is not None:
-                self._settler.add(leased(delivery, self._lease_s - (now_s - holding.taken_s)), holding.parcel)
-                holding.parcel = None
+            self._outlast(holding, now_s)
             return True
         stuck = self.dispatcher.is_stuck(delivery, PATIENCE_S)
         if now_s < delivery.start_by_s and not stuck:
             return False
-        if delivery.lease == 0 and not delivery.asked_for:
-            self._observer.deferred("spilled")
-        self.dispatcher.withdraw(delivery)
-        self.put_down(given_back(delivery, due_in_s=AGAIN_S if stuck else 0.0))
+        if delivery.trigger is Trigger.FIRST:
+            self._spill_line(delivery.callback_id)
+        else:
+            self.dispatcher.withdraw(delivery)
+            self.put_down(given_back(delivery, due_in_s=AGAIN_S if stuck else 0.0))
         return True
+
+    def _outlast(self, holding: _Holding, now_s: float) -> None:
+        """Its attempt goes on, under a lease; it no longer pins its message."""
+        delivery = holding.delivery
+        holding.is_slow = True
+        self._count_slow(delivery.callback_id, 1)
+        if holding.parcel is not None:
+            self._settler.add(leased(delivery, self._lease_s - (now_s - holding.taken_s)), holding.parcel)
+            holding.parcel = None
+
+    def _spill_line(self, callback_id: CallbackId) -> None:
+        """All that waits for its first attempt at this callback: the younger would overtake the older otherwise."""
+        for delivery in self.dispatcher.withdraw_firsts(callback_id):
+            self._spill(self._held.pop(delivery))
+
+    def _spill(self, holding: _Holding) -> None:
+        delivery = holding.delivery
+        if delivery.lease == 0:
+            self._observer.deferred("spilled")
+        self._settler.add(given_back(delivery), holding.parcel)
+        self._spilled.add(delivery.callback_id, self._settler.handed_in)
+
+    def _must_spill(self, callback_id: CallbackId) -> bool:
+        return callback_id in self._spilled or self.dispatcher.is_overfull(callback_id) or self._hangs(callback_id)
+
+    def _hangs(self, callback_id: CallbackId) -> bool:
+        """Whether it has attempts that outlast the patience while there are too many of those."""
+        return self._slow_in_all >= MAX_SLOW and callback_id in self._slow
+
+    def _count_slow(self, callback_id: CallbackId, change: int) -> None:
+        self._slow_in_all += change
+        self._slow[callback_id] += change
+        if not self._slow[callback_id]:
+            del self._slow[callback_id]
+
+    def _settled(self) -> None:
+        self._notice_room()
+        if self._spilled:
+            self.on_spilled()
 
     def _notice_room(self) -> None:
         if self.is_roomy:

@@ -43,6 +43,8 @@ class Settler:
             reraise=True,
         )
         self._waiting: list[tuple[Settlement, Parcel | None]] = []
+        self.handed_in = 0
+        """Settlements so far. They are written in their order, so that all but the last `backlog` of them are."""
         self._some = asyncio.Event()
         self._writing = 0
         self._idle = asyncio.Event()
@@ -52,6 +54,7 @@ class Settler:
     def add(self, settlement: Settlement, parcel: Parcel | None) -> None:
         """Have it written; `parcel` is the message that this settlement releases, if any."""
         self._waiting.append((settlement, parcel))
+        self.handed_in += 1
         self._some.set()
         self._idle.clear()
 

@@ -94,6 +94,16 @@ class Dispatcher:
         lane = self._lanes.get(delivery.callback_id)
         return lane is not None and lane.withdraw(delivery)
 
+    def withdraw_firsts(self, callback_id: CallbackId) -> list[Delivery]:
+        """Take back all first attempts of a callback that have not started."""
+        lane = self._lanes.get(callback_id)
+        return [] if lane is None else lane.withdraw_firsts()
+
+    def is_overfull(self, callback_id: CallbackId) -> bool:
+        """Whether a first attempt would wait in vain for its turn."""
+        lane = self._lanes.get(callback_id)
+        return lane is not None and lane.is_overfull(time.monotonic())
+
     def has_started(self, delivery: Delivery) -> bool:
         return delivery in self._flying
 

@@ -7,8 +7,8 @@ conversation, one delivery at a time is on its way, so that its events arrive in
 from collections import OrderedDict, deque
 from math import inf
 
-from dispatcher.pace import Pace
 from schemas.deliveries import Delivery, Trigger
+from schemas.pace import Pace
 
 REPEAT_SHARE = 4
 """Repeats may use one slot in this many (at least one), and one start in this many while first attempts wait. Smaller: a
@@ -17,6 +17,12 @@ backlog of retries drains faster, new events wait longer."""
 MOVES_S = 1.0
 """A full lane moves if its last attempt started this recently. Larger: rows are taken for a callback that hangs, only to be given
 back; smaller: those of a slow one wait longer for their turn."""
+
+PATIENCE_S = 1.0
+"""What will not get its turn within this is not worth waiting here. The same as the hand's patience."""
+
+JUDGED_AFTER_S = 0.3
+"""A lane that has been full for less is not judged: its pace is not known yet. Longer: one that hangs keeps more of the hand."""
 
 TAKE_AHEAD_S = 0.2
 """So much of a lane's work is taken from the store ahead of time. Shorter: a quick callback's backlog drains at the pace of takes.
@@ -100,6 +106,23 @@ class Lane:
             return False
         self._count_waiting(delivery, -1)
         return True
+
+    def withdraw_firsts(self) -> list[Delivery]:
+        """Take back all first attempts that have not started, in their order."""
+        behind = [one for waiting in self._behind.values() for one in waiting if one.trigger is Trigger.FIRST]
+        withdrawn = [*self._first, *behind]
+        for delivery in withdrawn:
+            self.withdraw(delivery)
+        return withdrawn
+
+    def is_overfull(self, now_s: float) -> bool:
+        """Whether a first attempt that came now would, at the present pace, not get its turn within the patience.
+
+        As many as there are slots may always wait: one round of answers serves them.
+        """
+        if self._waiting_firsts < self._concurrency or self.stuck_for_s(now_s) < JUDGED_AFTER_S:
+            return False
+        return self._waiting_firsts > PATIENCE_S * self._pace.per_second(now_s)
 
     def stuck_for_s(self, now_s: float) -> float:
         """How long all slots have been taken while first attempts wait."""

@@ -77,6 +77,9 @@ class Unsent:
     def submit(self, delivery: Delivery) -> None:
         self.given.append(delivery)
 
+    def is_overfull(self, _callback_id: str) -> bool:
+        return False
+
     @property
     def ids(self) -> list[str]:
         return [delivery.event_id for delivery in self.given]
@@ -105,6 +108,7 @@ class Scene:
         watch = StoreWatch(Silent())
         self.hand = Hand(Settler(database, Silent(), watch), Silent(), 25.0)  # type: ignore[arg-type]  # of the same shape
         self.hand.connect(self.dispatching)  # type: ignore[arg-type]  # as much of it as is needed
+        self.hand.saw(self.hand.look(), ())
         self.thread = ThreadPoolExecutor(1)
         self.intake = Intake(self.source, database, self.directory, self.hand, Silent(), watch, self.thread)  # type: ignore[arg-type]
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from dispatcher.lanes import TAKE_AHEAD_S, Lane
 from schemas.deliveries import Delivery, Trigger
+from schemas.pace import MOMENT_S
 from tests.kit.making import a_delivery
 
 
@@ -180,6 +181,52 @@ def test_nothing_is_taken_for_a_full_lane_that_stands_still() -> None:
     assert (lane.free_slots(11.0, False), lane.free_slots(11.0, True)) == (0, 0)
 
 
+def test_a_lane_that_stands_still_is_overfull_beyond_one_round_of_its_slots() -> None:
+    """What waits longer than the patience had better be a row; but a lane that has just filled is not judged."""
+    lane = Lane(4)
+    waiting = firsts(20)
+    add(lane, waiting[:7])
+    started(lane, 10.0)
+    started(lane, 10.1)
+    assert not lane.is_overfull(20.0), "three wait, and four may"
+
+    add(lane, waiting[7:])
+    assert not lane.is_overfull(10.2)
+    assert lane.is_overfull(10.5)
+
+
+def test_a_quick_lane_is_overfull_only_beyond_what_it_does_in_a_second() -> None:
+    """A burst for a callback that keeps up is no reason for rows."""
+    lane = Lane(4)
+    waiting = firsts(100)
+    add(lane, waiting)
+    for number in range(45):
+        started(lane, 10.0 + number / 100)
+        lane.done(waiting[number], 10.0 + number / 100)
+    assert not lane.is_overfull(10.45), "51 wait and 90 a second go"
+
+    add(lane, firsts(50, "more"))
+    assert lane.is_overfull(10.45)
+
+
+def test_all_first_attempts_that_wait_can_be_taken_back_in_their_order() -> None:
+    """Also those behind their conversation; what flies and what is a repeat stays."""
+    lane = Lane(1)
+    flying, behind, other, retry, last = (
+        a_delivery("evt_1"),
+        a_delivery("evt_2"),
+        a_delivery("evt_3", conversation="cnv_2"),
+        a_delivery("evt_4", conversation="cnv_3", trigger=Trigger.RETRY),
+        a_delivery("evt_5"),
+    )
+    add(lane, [flying, behind, other, retry, last])
+    started(lane, 10.0)
+
+    assert lane.withdraw_firsts() == [other, behind, last]
+    lane.done(flying, 11.0)
+    assert started(lane, 11.0) == [retry]
+
+
 def test_of_a_quick_callback_more_is_taken_than_its_slots() -> None:
     """Its backlog would drain at the pace of the store's takes; and no more than it will start before the next."""
     lane = Lane(4)
@@ -188,7 +235,7 @@ def test_of_a_quick_callback_more_is_taken_than_its_slots() -> None:
         started(lane, 10.0 + number / 500)
         lane.done(delivery, 10.0 + number / 500)
 
-    assert lane.free_slots(10.1, False) == 4 + 50 / 0.1 * TAKE_AHEAD_S
+    assert lane.free_slots(10.1, False) == 4 + 50 / MOMENT_S * TAKE_AHEAD_S
     assert lane.free_slots(10.1, True) == 1
     assert lane.free_slots(12.0, False) == 4, "it stands still"
 

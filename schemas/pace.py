@@ -1,11 +1,11 @@
-"""How fast something goes just now: steps counted over a moment. Pure; times are passed in. Used by the lanes."""
+"""How fast something goes just now: steps counted over a moment. Pure; times are passed in. Used by the lanes and by the hand."""
 
-MOMENT_S = 0.1
-"""Shorter: the figure jumps with chance. Longer: it lags behind a callback that has begun to hang."""
+MOMENT_S = 0.5
+"""Shorter: the figure jumps with chance, as slow callbacks answer in bursts. Longer: it lags behind one that has begun to hang."""
 
 
 class Pace:
-    """Steps of the last full moment; none when that is over for long."""
+    """Steps of the last full moment or of the present one, whichever are more."""
 
     __slots__ = ("_before", "_began_s", "_now")
 
@@ -17,7 +17,6 @@ class Pace:
         self._now += 1
 
     def per_second(self, now_s: float) -> float:
-        """The better of the last full moment and the one that has just begun."""
         self._turn(now_s)
         return max(self._before, self._now) / MOMENT_S
 
