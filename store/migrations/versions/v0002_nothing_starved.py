@@ -109,7 +109,10 @@ def _status_places() -> None:
         sa.Column("message_id", sa.Text(), nullable=False),
         sa.Column("holder", sa.Text(), comment="the delivery, under its lease, that may be sent now; null: free"),
         sa.Column(
-            "holder_rank", sa.SmallInteger(), nullable=False, comment="of the last holder: sent, for all that is known, when its lease ran out"
+            "holder_rank",
+            sa.SmallInteger(),
+            nullable=False,
+            comment="of the last holder: sent, for all that is known, when its lease ran out",
         ),
         sa.Column("held_until", sa.BigInteger(), nullable=False, comment="the end of the holder's lease"),
         sa.Column("sent_rank", sa.SmallInteger(), nullable=False, comment="the highest rank that was ever sent; 0: none"),
