@@ -25,7 +25,7 @@ RECEIVERS, BACKENDS, OPERATIONS = read("docs/receivers.md"), read("docs/backends
 RUN = {
     "receivers.md": {"Why did a call fail?", "A receiver in Python", "A receiver in Node.js"},
     "backends.md": {"By HTTP", "Many at once", "Onto the exchange", "Dead letters"},
-    "operations.md": {"Processes", "Health", "Stopping and upgrading", "Back-up"},
+    "operations.md": {"Processes", "Health", "Alerts", "Stopping and upgrading", "Back-up"},
 }
 
 

@@ -10,8 +10,10 @@ import pytest
 from ringback.log import Log
 from ringback.metrics import _GAUGES, Metrics
 from ringback.settings import Settings, load
+from schemas.alerts import AlertKind, alert_body
 from schemas.deliveries import DeliveryState, Outcome
 from schemas.reports import AttemptReport
+from schemas.times import from_rfc3339
 from tests.docs.pages import PAGES, ROOT, code, read
 from tests.kit.making import a_delivery, an_attempt
 
@@ -66,6 +68,15 @@ def test_every_field_of_an_attempts_line_is_described() -> None:
 
     assert list(table) == list(line)
     assert set(code(table["outcome"])) - {"Retry-After"} == set(Outcome)
+
+
+def test_every_alert_is_described() -> None:
+    """Whoever writes a rule for their pager starts here."""
+    operations = read("docs/operations.md")
+    shown = json.loads(operations.only("Alerts", "json"))
+
+    assert [code(kind)[0] for kind, *_ in operations.table("Alerts")] == list(AlertKind)
+    assert shown == json.loads(alert_body(shown["id"], AlertKind(shown["type"]), shown["data"], from_rfc3339(shown["timestamp"])))
 
 
 def test_every_state_of_a_delivery_is_described() -> None:

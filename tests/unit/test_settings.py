@@ -14,6 +14,7 @@ from ringback.secret_key import secret_keys
 from ringback.setting_values import Address, read_address
 from ringback.settings import Settings, load
 from schemas.errors import UsageError
+from schemas.secrets import signing_secret_text
 
 _KEY = "k" * 40
 
@@ -88,6 +89,9 @@ def test_the_environment_is_read_in_the_spelling_of_the_documentation(monkeypatc
         ("DATABASE_URL", "sqlite:///:memory:", "would forget"),
         ("BROKER_URL", "redis://u:hidden@h", "starts with amqp:// or amqps://"),
         ("SECRET_KEY", "hidden", "has at least 16 characters"),
+        ("ALERT_SECRET", "whsec_hidden!", "a signing secret is whsec_ followed by base64"),
+        ("ALERT_URL", "http://127.0.0.1:9000/", "is not a public address: callbacks reach it only if RINGBACK_ALLOW_TARGETS lists it"),
+        ("ALERT_URL", "ops.example.com", "must begin with https://"),
     ],
 )
 def test_a_wrong_value_is_one_line_that_names_the_setting(name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,12 +169,33 @@ def test_beside_a_broker_or_postgres_the_secret_key_is_required(overrides: dict[
         load()
 
 
+def test_alerts_are_never_unsigned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their receiver could not tell them from anybody else's."""
+    given_environment(monkeypatch, ALERT_URL="https://ops.example.com/ringback")
+
+    with pytest.raises(UsageError, match="RINGBACK_ALERT_SECRET: required with RINGBACK_ALERT_URL"):
+        load()
+
+
+def test_alerts_go_where_callbacks_may_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And during a change of secrets they are signed with both."""
+    secrets = [signing_secret_text(bytes([n]) * 24) for n in (1, 2)]
+    given_environment(monkeypatch, ALLOW_TARGETS="127.0.0.0/8", ALERT_URL="http://127.0.0.1:9000/", ALERT_SECRET=", ".join(secrets))
+
+    settings = load()
+
+    assert settings.alert_url == "http://127.0.0.1:9000/"
+    assert settings.alert_secret == tuple(secrets)
+    assert settings.shown()["RINGBACK_ALERT_SECRET"] == "***"
+
+
 def test_no_secret_is_in_the_repr_or_in_what_is_shown() -> None:
     """Both end in logs and bug reports."""
     settings = Settings(
         secret_key="hidden-" + _KEY,
         broker_url="amqp://user:hidden@one/;amqp://user:hid:den@two/",
         database_url="postgresql://user:hid@den@h/d?password=hidden",
+        alert_secret="whsec_" + "hiddenhidden" * 4,
     )
 
     for text in (repr(settings), str(settings), str(settings.shown())):
