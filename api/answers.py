@@ -7,7 +7,7 @@ from schemas.event_types import EventType
 from schemas.ids import AttemptId, DeliveryId, EventId, RecoveryId, TokenId
 from schemas.permissions import Permission
 from schemas.recoveries import RecoveryState
-from schemas.tokens import CallbackState, TokenState
+from schemas.tokens import CallbackState, OnReturn, TokenState
 
 
 class Accepted(msgspec.Struct):
@@ -30,12 +30,19 @@ class VisibilityAnswer(msgspec.Struct):
 
 
 class CallbackAnswer(msgspec.Struct):
-    """A callback. The values of its headers are never shown, only their names."""
+    """A callback. The values of its headers are never shown, only their names.
+
+    `failing_since`: since when nothing succeeds; only a delivery at a time is sent then, to see whether it works again.
+    `held`: what becomes of its held deliveries when it comes back.
+    """
 
     url: str
     enabled: bool
     state: CallbackState
     failing_since: str | None
+    disabled_at: str | None
+    disabled_reason: str | None
+    held: OnReturn
     header_names: list[str]
 
 

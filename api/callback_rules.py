@@ -24,7 +24,7 @@ def require_callbacks(policy: TargetPolicy, bodies: Mapping[EventType, PutCallba
 def _required(policy: TargetPolicy, bodies: Mapping[str, PutCallback]) -> dict[str, CallbackFields]:
     if faults := [fault for at, body in bodies.items() for fault in _faults(policy, body, at)]:
         raise Invalid("a callback cannot be like this", faults=faults)
-    return {at: CallbackFields(body.url, body.enabled, body.headers) for at, body in bodies.items()}
+    return {at: CallbackFields(body.url, body.enabled, body.headers, body.held) for at, body in bodies.items()}
 
 
 def _faults(policy: TargetPolicy, body: PutCallback, at: str) -> list[Fault]:

@@ -5,7 +5,7 @@ Unknown fields and parameters are refused: a typo must not be swallowed. Optiona
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
@@ -15,7 +15,7 @@ from schemas.event_types import EventType
 from schemas.permissions import Permission
 from schemas.recoveries import Recoverable
 from schemas.times import UnixMs, from_rfc3339, parse_duration
-from schemas.tokens import TokenState
+from schemas.tokens import OnReturn, TokenState
 from store.token_listings import TokenSort
 
 M = TypeVar("M", bound=BaseModel)
@@ -61,8 +61,10 @@ class PutCallback(Body):
     url: str = Field(description="Where Ringback sends the events of this type.")
     enabled: bool | None = Field(None, description="Off: nothing is sent, deliveries are held.")
     headers: dict[str, str] | None = Field(None, description="Sent along with every webhook; never shown again. {} removes them all.")
-    held: Literal["release"] | None = Field(
-        None, description="What becomes of held deliveries when the callback comes back: they are sent."
+    held: OnReturn | None = Field(
+        None,
+        description="What becomes of held deliveries when the callback, or its suspended token, comes back: they are sent (`release`, "
+        "at first), stay held until they are released or recovered (`keep`), or are cancelled (`discard`, for one time).",
     )
 
 

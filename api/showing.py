@@ -57,7 +57,17 @@ def new_token_answer(made: NewSecrets, now: UnixMs) -> NewTokenAnswer:
 
 
 def callback_answer(callback: Callback) -> CallbackAnswer:
-    return CallbackAnswer(callback.url, callback.enabled, callback.state, None, sorted(callback.headers))
+    health = callback.health
+    return CallbackAnswer(
+        url=callback.url,
+        enabled=callback.enabled,
+        state=callback.state,
+        failing_since=_time(health.failing_since),
+        disabled_at=_time(health.disabled_at),
+        disabled_reason=health.disabled_reason,
+        held=callback.on_return,
+        header_names=sorted(callback.headers),
+    )
 
 
 def delivery_answer(delivery: ListedDelivery) -> DeliveryAnswer:

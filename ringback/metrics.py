@@ -173,7 +173,10 @@ class Metrics:
         ends = list(product(kinds, sorted(map(str, SETTLED))))
         self.settled = self._counter("deliveries_settled", "Deliveries that are done with.", ["type", "state"], ends)
         self.deferred = self._counter(
-            "deliveries_deferred", "Deliveries whose first attempt was put off, and why.", ["reason"], [("spilled",)]
+            "deliveries_deferred",
+            "Deliveries whose first attempt was put off, and why.",
+            ["reason"],
+            [("spilled",), ("breaker",), ("held",), ("status",)],
         )
         self.attempt_duration = self._histogram(
             "attempt_duration_seconds", "From the start of an attempt to its answer or failure.", "type", _ATTEMPT_BUCKETS_S, kinds

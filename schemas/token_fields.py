@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from schemas.errors import Fault
 from schemas.permissions import Permission
 from schemas.times import UnixMs
-from schemas.tokens import Token
+from schemas.tokens import OnReturn, Token
 
 MAX_NAME = 200
 MAX_CHANNELS = 10_000
@@ -56,8 +56,9 @@ class TokenFields:
 
 @dataclass(frozen=True, slots=True)
 class CallbackFields:
-    """None leaves what is stored as it is; of a new callback: on, and without headers of its own."""
+    """None leaves what is stored as it is; of a new callback: on, without headers of its own, and releasing what was held."""
 
     url: str
     enabled: bool | None = None
     headers: Mapping[str, str] | None = field(default=None, repr=False)
+    held: OnReturn | None = None

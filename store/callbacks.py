@@ -10,14 +10,17 @@ from schemas.event_types import EventType
 from schemas.ids import TokenId, new_callback_id
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
-from schemas.tokens import Callback, Token
+from schemas.tokens import Callback, CallbackState, Token
 from store.cancelling import cancel_open, cancel_rest
 from store.database import Connection, Database
+from store.health import back_to_health
 from store.tables import callbacks
 from store.token_rows import lock_token, read_token, seal_headers
 from store.vault import Vault
 
 CALLBACK_DELETED = "the callback was deleted"
+
+_CALLED = frozenset({CallbackState.HEALTHY, CallbackState.FAILING})
 
 
 class Callbacks:
@@ -31,9 +34,10 @@ class Callbacks:
             token = read_token(connection, self._vault, token_id)
         return token, _owned(token, kind)
 
-    def put(self, token_id: TokenId, kind: EventType, fields: CallbackFields, now: UnixMs) -> Callback:
+    def put(self, token_id: TokenId, kind: EventType, fields: CallbackFields) -> Callback:
         with self._database.write() as connection:
-            put_callback(connection, self._vault, lock_token(connection, self._vault, token_id), kind, fields, now)
+            token, now = lock_token(connection, self._vault, token_id), self._database.now(connection)
+            put_callback(connection, self._vault, token, kind, fields, now)
             return _owned(read_token(connection, self._vault, token_id), kind)
 
     def delete(self, token_id: TokenId, kind: EventType) -> int:
@@ -46,7 +50,7 @@ class Callbacks:
 
 
 def put_callback(connection: Connection, vault: Vault, token: Token, kind: EventType, fields: CallbackFields, now: UnixMs) -> None:
-    """Insert or change one of a token that this transaction has locked."""
+    """Insert or change one of a token that this transaction has locked. `now` is the store's."""
     known = token.callbacks.get(kind)
     callback_id = known.id if known else new_callback_id()
     columns: dict[str, object] = {"url": fields.url}
@@ -54,11 +58,32 @@ def put_callback(connection: Connection, vault: Vault, token: Token, kind: Event
         columns["enabled"] = fields.enabled is not False
     if fields.headers is not None or not known:
         columns["headers"] = seal_headers(vault, callback_id, fields.headers or {})
+    if fields.held is not None:
+        columns["on_return"] = fields.held.value
     if known:
+        columns |= _return(known, fields, now)
         connection.execute(sa.update(callbacks).where(callbacks.c.id == callback_id).values(columns))
         return
     identity = {"id": callback_id, "token_id": token.id, "type": kind.value, "created_at": now}
     connection.execute(sa.insert(callbacks).values(identity | columns))
+
+
+def bring_back(connection: Connection, token: Token, now: UnixMs) -> None:
+    """Its suspended token came back. Those that are off or disabled stay so; what the others held is seen to."""
+    for callback in token.callbacks.values():
+        if callback.state in _CALLED:
+            columns = back_to_health(callback.health.generation) | {"held_before": now}
+            connection.execute(sa.update(callbacks).where(callbacks.c.id == callback.id).values(columns))
+
+
+def _return(known: Callback, fields: CallbackFields, now: UnixMs) -> dict[str, object]:
+    """A callback that is enabled, or on and changed, starts afresh: what was found out about it does not count any more."""
+    turned_on = fields.enabled or (fields.enabled is None and known.enabled)
+    changed = fields.enabled or fields.url != known.url or fields.headers is not None or fields.held is not None
+    if not turned_on or not changed:
+        return {"generation": known.health.generation + 1}
+    was_held = known.state not in _CALLED
+    return back_to_health(known.health.generation) | ({"held_before": now} if was_held else {})
 
 
 def _owned(token: Token, kind: EventType) -> Callback:

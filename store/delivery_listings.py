@@ -1,6 +1,7 @@
 """Deliveries as people see them: lists by any filter, one with its attempts. Reads only; called by the API and the command line.
 
-`held` is nowhere stored (rule 11): an open delivery is held while its callback is off or its token suspended.
+`held` is nowhere stored (rule 11): an open delivery is held while its callback is off or disabled or its token suspended, and
+after that until it is released, when it dates from before.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,8 +23,9 @@ _KEY = (deliveries.c.created_at, deliveries.c.event_id, deliveries.c.callback_id
 _held_callbacks = (
     sa.select(callbacks.c.id)
     .join(tokens, tokens.c.id == callbacks.c.token_id)
-    .where(sa.or_(callbacks.c.enabled.is_(False), tokens.c.enabled.is_(False)))
+    .where(sa.or_(callbacks.c.enabled.is_(False), callbacks.c.disabled_at.is_not(None), tokens.c.enabled.is_(False)))
 )
+_still_held = sa.exists().where(callbacks.c.id == deliveries.c.callback_id, deliveries.c.since_at < callbacks.c.held_before)
 _decode_headers = msgspec.json.Decoder(dict[str, str]).decode
 
 
@@ -34,6 +36,12 @@ class Owner(msgspec.Struct, frozen=True):
     type: EventType
     url: str
     held: str | None
+    held_before: UnixMs | None = None
+
+    def holds(self, since_at: int | None) -> str | None:
+        """Why it holds an open delivery whose age counts from then; None when it does not."""
+        is_from_before = self.held_before is not None and since_at is not None and since_at < self.held_before
+        return self.held or ("kept since the callback came back" if is_from_before else None)
 
 
 def list_deliveries(connection: Connection, chosen: DeliveryFilter, limit: int, cursor: str | None = None) -> Page[ListedDelivery]:
@@ -93,9 +101,9 @@ def _state_conditions(state: DeliveryState) -> Iterable[sa.ColumnElement[bool]]:
         return
     yield deliveries.c.state != sa.literal_column("'delivered'")  # a parameter would not let the partial index be used
     if state is DeliveryState.HELD:  # by due_at too: the deliveries of few held callbacks are then found by that index
-        yield sa.and_(deliveries.c.callback_id.in_(_held_callbacks), deliveries.c.due_at.is_not(None))
+        yield sa.and_(sa.or_(deliveries.c.callback_id.in_(_held_callbacks), _still_held), deliveries.c.due_at.is_not(None))
     if state is DeliveryState.PENDING:
-        yield deliveries.c.callback_id.not_in(_held_callbacks)
+        yield sa.not_(sa.or_(deliveries.c.callback_id.in_(_held_callbacks), sa.and_(_still_held, deliveries.c.due_at.is_not(None))))
     yield deliveries.c.state == (DeliveryState.PENDING.value if state is DeliveryState.HELD else state.value)
 
 
@@ -105,17 +113,19 @@ def _owners(connection: Connection, callback_ids: Iterable[str]) -> dict[str, Ow
         .join(tokens, tokens.c.id == callbacks.c.token_id)
         .where(callbacks.c.id.in_(sorted(callback_ids)))
     )
-    return {row.id: Owner(row.token_id, EventType(row.type), row.url, _held(row)) for row in connection.execute(statement)}
+    return {row.id: Owner(row.token_id, EventType(row.type), row.url, _held(row), row.held_before) for row in connection.execute(statement)}
 
 
 def _held(row: Row) -> str | None:
     if not row.enabled:
         return "callback off"
+    if row.disabled_at is not None:
+        return f"callback disabled: {row.disabled_reason}"
     return None if row.token_enabled else "token suspended"
 
 
 def _delivery(row: Row, owner: Owner | None) -> ListedDelivery:
-    held = owner.held if owner and row.due_at is not None else None
+    held = owner.holds(row.since_at) if owner and row.due_at is not None else None
     return ListedDelivery(
         event_id=EventId(row.event_id),
         callback_id=CallbackId(row.callback_id),

@@ -11,7 +11,8 @@ from store.tables import callbacks, deliveries, tokens
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """Counts and ages (seconds; 0 when nothing waits). Held deliveries are not due, leased ones neither."""
+    """Counts and ages (seconds; 0 when nothing waits). Held deliveries are not due, nor are leased ones, nor those that wait for a
+    failing callback."""
 
     deliveries_due: int
     deliveries_due_oldest_s: float
@@ -42,7 +43,8 @@ def _due(connection: Connection, now: UnixMs) -> tuple[int, UnixMs | None]:
     sendable = (
         sa.select(callbacks.c.id)
         .join_from(callbacks, tokens, tokens.c.id == callbacks.c.token_id)
-        .where(callbacks.c.enabled, tokens.c.enabled, tokens.c.revoked_at.is_(None))
+        .where(callbacks.c.enabled, callbacks.c.disabled_at.is_(None), callbacks.c.failing_since.is_(None))
+        .where(tokens.c.enabled, tokens.c.revoked_at.is_(None))
     )
     chosen = sa.select(sa.func.count(), sa.func.min(deliveries.c.due_at)).where(
         deliveries.c.due_at <= now, deliveries.c.callback_id.in_(sendable)
@@ -52,10 +54,17 @@ def _due(connection: Connection, now: UnixMs) -> tuple[int, UnixMs | None]:
 
 
 def _callbacks(connection: Connection) -> dict[CallbackState, int]:
-    of_living = sa.select(callbacks.c.enabled, sa.func.count().label("n")).join_from(callbacks, tokens, tokens.c.id == callbacks.c.token_id)
-    rows = connection.execute(of_living.where(tokens.c.revoked_at.is_(None)).group_by(callbacks.c.enabled))
-    found = {bool(row.enabled): row.n for row in rows}
-    return {CallbackState.HEALTHY: found.get(True, 0), CallbackState.OFF: found.get(False, 0)}
+    """The rule of `Callback.state`, as SQL: a test holds the two together."""
+    state = sa.case(
+        (sa.not_(callbacks.c.enabled), CallbackState.OFF.value),
+        (callbacks.c.disabled_at.is_not(None), CallbackState.DISABLED.value),
+        (callbacks.c.failing_since.is_not(None), CallbackState.FAILING.value),
+        else_=CallbackState.HEALTHY.value,
+    ).label("state")
+    of_living = sa.select(state, sa.func.count().label("n")).join_from(callbacks, tokens, tokens.c.id == callbacks.c.token_id)
+    rows = connection.execute(of_living.where(tokens.c.revoked_at.is_(None)).group_by(state))
+    found = {row.state: row.n for row in rows}
+    return {callback_state: found.get(callback_state.value, 0) for callback_state in CallbackState}
 
 
 def _tokens(connection: Connection, now: UnixMs) -> dict[TokenState, int]:

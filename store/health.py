@@ -34,9 +34,9 @@ def record(connection: Connection, reports: Sequence[HealthReport], now: UnixMs)
                 _tell(connection, row, change, now)
 
 
-def healthy_again(row: Any) -> _Columns:
-    """The columns of a callback that starts afresh, whatever was: what older attempts find out is void."""
-    return {**_HEALTHY, "generation": row.generation + 1, "reviving": True}
+def back_to_health(generation: int) -> dict[str, Any]:
+    """The columns of a callback that starts afresh: what attempts of `generation` find out is void, and what waited is seen to."""
+    return {**_HEALTHY, "generation": generation + 1, "reviving": True}
 
 
 def _read(connection: Connection, callback_id: CallbackId) -> Any:
@@ -63,7 +63,7 @@ def _probe_failed(row: Any, report: HealthReport, now: UnixMs) -> _Columns | Non
 
 
 def _works(row: Any, _report: HealthReport, _now: UnixMs) -> _Columns | None:
-    return None if row.failing_since is None else healthy_again(row)
+    return None if row.failing_since is None else back_to_health(row.generation)
 
 
 def _useless(row: Any, report: HealthReport, now: UnixMs) -> _Columns:

@@ -73,8 +73,8 @@ def finish(connection: Connection, callback_id: CallbackId, generation: int) -> 
     owner = connection.execute(sa.select(callbacks).where(this)).one_or_none()
     if owner is None:
         return
-    kept = owner.on_return == OnReturn.KEEP.value
-    left = {} if kept else {"held_before": None, "on_return": OnReturn.RELEASE.value}
+    applied = owner.held_before is not None and owner.on_return != OnReturn.KEEP.value
+    left = {"held_before": None, "on_return": OnReturn.RELEASE.value} if applied else {}
     connection.execute(sa.update(callbacks).where(_owner.id == callback_id).values({"reviving": False, **left}))
     connection.execute(sa.update(tokens).where(tokens.c.id == owner.token_id).values(version=version))
 

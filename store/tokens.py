@@ -19,7 +19,7 @@ from schemas.secrets import new_signing_secret, new_token, signing_key, signing_
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields, TokenFields
 from schemas.tokens import DatedSecret, Token
-from store.callbacks import put_callback
+from store.callbacks import bring_back, put_callback
 from store.cancelling import cancel_open, cancel_rest
 from store.database import Connection, Database
 from store.tables import tokens
@@ -76,8 +76,11 @@ class Tokens:
     def change(self, token_id: TokenId, edit: Callable[[TokenFields], TokenFields]) -> Token:
         """`edit` sees the fields as they are under the lock, so that two changes at once do not undo each other."""
         with self._database.write() as connection:
-            fields = edit(TokenFields.of(lock_token(connection, self._vault, token_id)))
+            known = lock_token(connection, self._vault, token_id)
+            fields = edit(TokenFields.of(known))
             _require(fields)
+            if fields.enabled and not known.enabled:
+                bring_back(connection, known, self._database.now(connection))
             return self._update(connection, token_id, _columns(fields))
 
     def revoke(self, token_id: TokenId, now: UnixMs) -> dict[EventType, int]:

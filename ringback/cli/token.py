@@ -18,7 +18,7 @@ from schemas.permissions import Permission
 from schemas.targets import TargetPolicy, parse_networks
 from schemas.times import UnixMs, now_ms, to_rfc3339
 from schemas.token_fields import CallbackFields, TokenFields
-from schemas.tokens import Token, TokenState
+from schemas.tokens import Callback, CallbackState, Token, TokenState
 from store.token_listings import TokenFilter, list_tokens
 from store.tokens import NewSecrets, Tokens
 
@@ -189,7 +189,7 @@ def _show(token: Token, as_json: bool) -> None:
     if as_json:
         print_json(token_answer(token, now))
         return
-    callbacks: dict[str, str | None] = {kind: f"{c.url} ({c.state})" for kind, c in sorted(token.callbacks.items())}
+    callbacks: dict[str, str | None] = {kind: f"{c.url} ({_fares(c)})" for kind, c in sorted(token.callbacks.items())}
     facts: dict[str, str | None] = {
         "id": token.id,
         "name": token.name,
@@ -202,6 +202,18 @@ def _show(token: Token, as_json: bool) -> None:
         "last used": _time(token.last_used_at),
     }
     print_facts(facts | callbacks)
+
+
+def _fares(callback: Callback) -> str:
+    """Its state, with since when or why."""
+    health = callback.health
+    match callback.state:
+        case CallbackState.FAILING:
+            return f"failing since {_time(health.failing_since)}"
+        case CallbackState.DISABLED:
+            return f"disabled at {_time(health.disabled_at)}: {health.disabled_reason}"
+        case state:
+            return state
 
 
 def _row(token: Token, now: UnixMs) -> list[str | None]:

@@ -7,6 +7,8 @@ import pytest
 from schemas.secrets import is_token, signing_key
 from tests.kit.api import RECEIVED, URL, Caller, House, callback_path, deliver
 
+WELL = {"failing_since": None, "disabled_at": None, "disabled_reason": None}
+
 
 def test_a_new_token_is_shown_with_its_secrets_once(admin: Caller, house: House, token: dict[str, Any]) -> None:
     """Exactly the shape that the contract draws; header values never come out."""
@@ -30,7 +32,7 @@ def test_a_new_token_is_shown_with_its_secrets_once(admin: Caller, house: House,
         "visibility": {"channels": None},
         "callbacks": {
             "conversation.created": None,
-            "message.received": {"url": URL, "enabled": True, "state": "healthy", "failing_since": None, "header_names": ["X-Key"]},
+            "message.received": {"url": URL, "enabled": True, "state": "healthy", "held": "release", "header_names": ["X-Key"]} | WELL,
             "message.status": None,
         },
         "created_at": token["created_at"],
@@ -180,7 +182,7 @@ def test_a_callback_is_put_and_deleted(admin: Caller, house: House, token: dict[
     off = admin.call("PUT", callback_path(token), {"url": URL, "enabled": False, "headers": None, "held": None})
     assert (off.status_code, off.json) == (
         200,
-        {"url": URL, "enabled": False, "state": "off", "failing_since": None, "header_names": ["X-Key"]},
+        {"url": URL, "enabled": False, "state": "off", "held": "release", "header_names": ["X-Key"]} | WELL,
     )
     deliver(house, token)
 
@@ -200,7 +202,7 @@ def test_a_callback_is_put_and_deleted(admin: Caller, house: House, token: dict[
         ({"url": "http://example.com/x"}, "/url"),
         ({"url": URL, "headers": {"webhook-id": "mine"}}, "/headers/webhook-id"),
         ({"url": URL, "headers": {"X": 1}}, "/headers/X"),
-        ({"url": URL, "held": "discard"}, "/held"),
+        ({"url": URL, "held": "forget"}, "/held"),
         ({"enabled": True}, "/url"),
     ],
 )

@@ -146,7 +146,7 @@ def test_open_deliveries_are_held_while_nothing_may_be_sent(database: Database, 
     add_delivery(database, "done", callback_id, state="delivered")
 
     if how == "callback off":
-        Callbacks(database, VAULT).put(token, RECEIVED, CallbackFields("https://x.example/", enabled=False), NOW)
+        Callbacks(database, VAULT).put(token, RECEIVED, CallbackFields("https://x.example/", enabled=False))
     else:
         tokens.change(token, lambda fields: replace(fields, enabled=False))
 

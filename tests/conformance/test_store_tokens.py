@@ -108,7 +108,7 @@ def test_every_change_raises_the_version_and_stamps_the_token(tokens: Tokens, to
         lambda: tokens.change(token_id, lambda fields: replace(fields, name="other")),
         lambda: tokens.regenerate(token_id, HOUR, NOW),
         lambda: tokens.rotate_signing_secret(token_id, HOUR, NOW),
-        lambda: held.put(token_id, RECEIVED, CallbackFields("https://x.example/2"), NOW),
+        lambda: held.put(token_id, RECEIVED, CallbackFields("https://x.example/2")),
         lambda: held.delete(token_id, RECEIVED),
         lambda: tokens.revoke(token_id, NOW),
     ]
@@ -195,7 +195,7 @@ def test_a_callback_keeps_its_id_when_its_url_changes(tokens: Tokens, token_id: 
     """Its deliveries are its own, wherever they go next. What is not given stays: the headers nobody can read again."""
     before = tokens.get(token_id).callbacks[RECEIVED]
 
-    after = Callbacks(database, VAULT).put(token_id, RECEIVED, CallbackFields("https://x.example/2", enabled=False), NOW)
+    after = Callbacks(database, VAULT).put(token_id, RECEIVED, CallbackFields("https://x.example/2", enabled=False))
 
     assert (after.id, after.url, after.enabled, after.headers) == (before.id, "https://x.example/2", False, before.headers)
 
@@ -249,7 +249,7 @@ def test_a_revoked_token_is_revoked_for_good(tokens: Tokens, token_id: TokenId, 
     with pytest.raises(Conflict):
         tokens.change(token_id, lambda fields: fields)
     with pytest.raises(Conflict):
-        Callbacks(database, VAULT).put(token_id, RECEIVED, CallbackFields("https://x.example/"), NOW)
+        Callbacks(database, VAULT).put(token_id, RECEIVED, CallbackFields("https://x.example/"))
 
 
 def test_a_token_that_is_not_there_is_not_found(tokens: Tokens, database: Database) -> None:
