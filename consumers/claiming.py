@@ -12,6 +12,7 @@ from schemas.events import Event
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs
 from store import claims
+from store.admitting import admit
 from store.claims import Claim
 from store.database import Connection
 
@@ -32,6 +33,9 @@ class Batch(msgspec.Struct, frozen=True):
     invalid: list[tuple[Message, str]]
     duplicates: list[Event]
     conflicting: list[Event]
+    waiting: int = 0
+    """Statuses that wait as rows for another of their message; the next are those that came too late."""
+    overtaken: int = 0
 
 
 class _Opened(msgspec.Struct, frozen=True):
@@ -42,7 +46,9 @@ class _Opened(msgspec.Struct, frozen=True):
     owners: dict[CallbackId, TokenId]
 
 
-def claim(connection: Connection, messages: Sequence[Message], directory: Directory, now: UnixMs, start_by_s: float) -> Batch:
+def claim(
+    connection: Connection, messages: Sequence[Message], directory: Directory, now: UnixMs, start_by_s: float, lease_ms: int
+) -> Batch:
     """Raises StoreUnavailable, also when the directory is behind and cannot catch up: who may see an event is not guessed."""
     if not directory.fresh():
         directory.refresh()
@@ -57,7 +63,25 @@ def claim(connection: Connection, messages: Sequence[Message], directory: Direct
             to_deliver.append(Taken(one.message.receipt, _deliveries(one, now, start_by_s)))
         else:
             done.append(one.message.receipt)
-    return Batch(to_deliver, done, invalid, claimed.duplicates, claimed.conflicting)
+    batch = Batch(to_deliver, done, invalid, claimed.duplicates, claimed.conflicting)
+    return _in_order(connection, batch, now, lease_ms)
+
+
+def _in_order(connection: Connection, batch: Batch, now: UnixMs, lease_ms: int) -> Batch:
+    """Without the statuses whose turn it is not: these are rows already."""
+    wanted = [delivery for one in batch.to_deliver for delivery in one.deliveries]
+    admitted = admit(connection, wanted, now, lease_ms)
+    if len(admitted.go) == len(wanted):
+        return batch
+    going = set(admitted.go)
+    left = [Taken(one.receipt, [delivery for delivery in one.deliveries if delivery in going]) for one in batch.to_deliver]
+    return msgspec.structs.replace(
+        batch,
+        to_deliver=[one for one in left if one.deliveries],
+        done=[*batch.done, *(one.receipt for one in left if not one.deliveries)],
+        waiting=admitted.waiting,
+        overtaken=admitted.overtaken,
+    )
 
 
 def _open(messages: Sequence[Message], directory: Directory, now: UnixMs) -> tuple[list[_Opened], list[tuple[Message, str]]]:

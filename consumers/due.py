@@ -16,11 +16,13 @@ from consumers.matching import Directory
 from consumers.store_watch import StoreWatch
 from schemas.deliveries import DeliveryState
 from schemas.errors import StoreRefused, StoreUnavailable
+from schemas.event_types import EventType
 from schemas.ids import CallbackId
 from schemas.reports import Observer
 from schemas.times import UnixMs, now_ms
 from schemas.tokens import Callback, CallbackState, Token, TokenState
 from store import due
+from store.admitting import admit
 from store.database import Database
 from store.due import Share, Taken, Wish
 
@@ -143,10 +145,13 @@ class DueTaker:
             cancelled = sum(due.cancel(connection, callback_id, reason, now) for callback_id, reason in work.dead.items())
             requested = due.take_requested(connection, _REQUESTED_LIMIT, now, self._lease_ms)
             taken = due.take(connection, work.wishes, now, self._lease_ms, lapsed=lapsed, most=work.most)
+            admitted = admit(connection, [*requested, *taken.deliveries], now, self._lease_ms)
         if any(self._directory.callback(delivery.callback_id) is None for delivery in requested):
             with contextlib.suppress(StoreUnavailable):  # a callback may be tested the moment it is made
                 self._directory.refresh()
-        deliveries = [msgspec.structs.replace(one, start_by_s=start_by_s) for one in (*requested, *taken.deliveries)]
+        if admitted.overtaken:
+            self._observer.settled(EventType.MESSAGE_STATUS, DeliveryState.SUPERSEDED, admitted.overtaken)
+        deliveries = [msgspec.structs.replace(one, start_by_s=start_by_s) for one in admitted.go]
         return Taken(deliveries, taken.poisoned), cancelled
 
 

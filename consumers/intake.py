@@ -14,7 +14,9 @@ from consumers.matching import Directory
 from consumers.parcel import Parcel
 from consumers.store_watch import StoreWatch
 from exchange.port import Message, Source
+from schemas.deliveries import DeliveryState
 from schemas.errors import ExchangeUnavailable, StoreRefused, StoreUnavailable
+from schemas.event_types import EventType
 from schemas.reports import Observer
 from store.database import Connection, Database
 
@@ -39,9 +41,11 @@ class Intake:
         observer: Observer,
         watch: StoreWatch,
         thread: Executor,
+        lease_s: float,
     ):
         self._source, self._database, self._directory = source, database, directory
         self._hand, self._observer, self._watch, self._thread = hand, observer, watch, thread
+        self._lease_ms = int(lease_s * 1000)
         self._limit = BATCH
         self._loop = asyncio.get_running_loop()
         self._stopping = False
@@ -126,7 +130,7 @@ class Intake:
 
     def _claim(self, connection: Connection, messages: Sequence[Message]) -> Batch:
         start_by_s = time.monotonic() + START_WITHIN_S  # before the store's clock is read: what comes between only makes it earlier
-        batch = claim(connection, messages, self._directory, self._database.now(connection), start_by_s)
+        batch = claim(connection, messages, self._directory, self._database.now(connection), start_by_s, self._lease_ms)
         self._source.forget(connection, batch.done)
         return batch
 
@@ -139,6 +143,10 @@ class Intake:
             self._observer.event_duplicate(event.type)
         for event in batch.conflicting:
             self._observer.event_conflicting(event.type, event.id)
+        if batch.waiting:
+            self._observer.deferred("status", batch.waiting)
+        if batch.overtaken:
+            self._observer.settled(EventType.MESSAGE_STATUS, DeliveryState.SUPERSEDED, batch.overtaken)
         for message, reason in batch.invalid:
             self._start_burial(message, reason)
 

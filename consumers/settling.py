@@ -17,6 +17,7 @@ from consumers.store_watch import StoreWatch
 from exchange.port import Source
 from schemas.deliveries import SETTLED, DeliveryState, Settlement
 from schemas.errors import StoreRefused, StoreUnavailable
+from schemas.event_types import EventType
 from schemas.reports import AttemptReport, Observer
 from schemas.times import now_ms
 from store import health, settling
@@ -125,9 +126,13 @@ class Settler:
             now = self._database.now(connection)
             if found_out:
                 health.record(connection, found_out, now)
-            settling.settle(connection, settlements, now)
+            freed = settling.settle(connection, settlements, now)
             for source, receipts in finished.items():
                 source.forget(connection, receipts)
+            if freed.woken:
+                self._database.ring(connection, "due")
+        if freed.overtaken:
+            self._observer.settled(EventType.MESSAGE_STATUS, DeliveryState.SUPERSEDED, freed.overtaken)
 
     def _report(self, settlements: Sequence[Settlement]) -> None:
         now = now_ms()

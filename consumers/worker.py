@@ -50,7 +50,7 @@ class Worker:
         self._settler = Settler(database, observer, self._watch_store)
         self.hand = Hand(self._settler, observer, lease_s)
         thread = ThreadPoolExecutor(1, "claim")  # one claim in flight, whichever source it is from
-        self._intakes = [Intake(source, database, directory, self.hand, observer, self._watch_store, thread) for source in sources]
+        self._intakes = [Intake(source, database, directory, self.hand, observer, self._watch_store, thread, lease_s) for source in sources]
         self._due = DueTaker(database, directory, self.hand, observer, self._watch_store, lease_s)
         self._reviver = Reviver(database, self.hand, observer, self._watch_store, lease_s, horizon)
         self._recoverer = Recoverer(database, directory, observer)

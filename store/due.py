@@ -16,6 +16,7 @@ from sqlalchemy.engine import Row
 from schemas.deliveries import Delivery, DeliveryState, Move, Trigger, next_state
 from schemas.ids import AttemptId, CallbackId
 from schemas.times import UnixMs
+from store import places
 from store.database import Connection, Database
 from store.due_rows import delivery, read
 from store.tables import deliveries, outbox, requested_attempts
@@ -239,4 +240,5 @@ def void_leases(database: Database) -> None:
         open_rows = sa.and_(deliveries.c.due_at.is_not(None), deliveries.c.leased)
         connection.execute(sa.update(deliveries).where(open_rows).values(due_at=now, leased=False))
         connection.execute(sa.update(requested_attempts).values(due_at=now))
+        places.void_leases(connection, now)
         connection.execute(sa.update(outbox).values(leased_until=0).where(outbox.c.leased_until > 0))

@@ -8,6 +8,7 @@ from sqlalchemy.engine import Row
 
 from schemas.deliveries import Delivery, Trigger
 from schemas.event_types import EventType
+from schemas.events import parse_event
 from schemas.ids import AttemptId, CallbackId, EventId, TokenId
 from schemas.times import UnixMs
 from store.database import Connection
@@ -37,8 +38,17 @@ def _trigger(row: Row[Any]) -> Trigger:
     return Trigger.RETRY if row.tried else Trigger.FIRST
 
 
+def _status(row: Row[Any], trigger: Trigger | None) -> tuple[str | None, str | None]:
+    """The message and its status. A row that was never open does not say; a test is of no message that there is."""
+    if row.type != EventType.MESSAGE_STATUS or row.status is not None or trigger is Trigger.TEST:
+        return row.message_id, row.status
+    facts = parse_event(bytes(row.body), id_required=True).facts
+    return facts.message_id, facts.status
+
+
 def delivery(row: Row[Any], trigger: Trigger | None = None, attempt_id: AttemptId | None = None) -> Delivery:
     """A row of `read`; with the trigger of an attempt that is no turn of its schedule."""
+    message_id, status = _status(row, trigger)
     return Delivery(
         event_id=EventId(row.event_id),
         callback_id=CallbackId(row.callback_id),
@@ -50,8 +60,8 @@ def delivery(row: Row[Any], trigger: Trigger | None = None, attempt_id: AttemptI
         created_at=UnixMs(row.created_at),
         since_at=UnixMs(row.created_at if row.since_at is None else row.since_at),
         turn=row.turn,
-        message_id=row.message_id,
-        status=row.status,
+        message_id=message_id,
+        status=status,
         lease=row.lease,
         failures=row.failures,
         number=int(row.number),

@@ -39,9 +39,8 @@ def settle(connection: Connection, settlements: Sequence[Settlement], now: UnixM
     requested = [s.delivery.attempt_id for s in settlements if s.delivery.attempt_id and (s.attempt or s.state is not None)]
     if requested:
         connection.execute(sa.delete(requested_attempts).where(requested_attempts.c.id.in_(requested)))
-    freed = places.release(connection, settlements, now)
     alerts.tell_exhausted(connection, [_exhausted(one) for one in ordered if _was_given_up(one)], now)
-    return freed
+    return places.release(connection, settlements, now)
 
 
 def _was_given_up(settlement: Settlement) -> bool:

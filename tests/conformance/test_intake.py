@@ -110,7 +110,7 @@ class Scene:
         self.hand.connect(self.dispatching)  # type: ignore[arg-type]  # as much of it as is needed
         self.hand.saw(self.hand.look(), ())
         self.thread = ThreadPoolExecutor(1)
-        self.intake = Intake(self.source, database, self.directory, self.hand, Silent(), watch, self.thread)  # type: ignore[arg-type]
+        self.intake = Intake(self.source, database, self.directory, self.hand, Silent(), watch, self.thread, 25.0)  # type: ignore[arg-type]
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

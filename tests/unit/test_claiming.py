@@ -53,7 +53,7 @@ def store(tmp_path: object) -> Database:
 def claimed(store: Database, directory: Channels, *bodies: bytes) -> Batch:
     messages = [Message(body, NOW, None, 0, receipt) for receipt, body in enumerate(bodies)]
     with store.write() as connection:
-        return claim(connection, messages, directory, NOW, start_by_s=5.0)
+        return claim(connection, messages, directory, NOW, start_by_s=5.0, lease_ms=25_000)
 
 
 def test_each_message_ends_in_one_of_three_places(store: Database) -> None:
