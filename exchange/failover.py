@@ -11,6 +11,7 @@ from exchange.outbox import OutboxPublisher
 from exchange.port import Outgoing
 from exchange.rabbit_publisher import RabbitPublisher
 from exchange.trust import Trust, Way
+from schemas.errors import ExchangeUnavailable
 from schemas.reports import Observer
 
 PATIENCE_S = 0.5
@@ -18,8 +19,13 @@ PATIENCE_S = 0.5
 busy gets its messages twice."""
 
 
+OUTBOX_PATIENCE_S = 0.4
+"""How long a commit to the outbox may take. With both patiences an answer comes within a second, whatever is silent. Shorter: a
+database that is merely busy is taken for a silent one."""
+
+
 class FailoverPublisher:
-    """Thread-safe. One way round trip to the broker while all is well; every answer within the patience and a commit otherwise."""
+    """Thread-safe. One way round trip to the broker while all is well; otherwise every answer within both patiences."""
 
     def __init__(self, primary: RabbitPublisher, fallback: OutboxPublisher, observer: Observer):
         self._primary, self._fallback, self._observer = primary, fallback, observer
@@ -35,14 +41,24 @@ class FailoverPublisher:
     def publish(self, outgoing: Sequence[Outgoing]) -> None:
         generation = self._primary.generation
         way = self._trust.way(generation, time.monotonic())
-        if generation is None or way is Way.AROUND:
-            self._fallback.publish(outgoing)
+        if generation is None:
+            self._fallback.publish(outgoing, OUTBOX_PATIENCE_S)
+        elif way is Way.AROUND:
+            self._around(outgoing, generation)
         elif left := self._by_broker(outgoing, generation):
-            self._fallback.publish(left)
+            self._fallback.publish(left, OUTBOX_PATIENCE_S)
 
     def close(self) -> None:
         self._primary.close()
         self._fallback.close()
+
+    def _around(self, outgoing: Sequence[Outgoing], generation: int) -> None:
+        """By the outbox; where that fails, by a broker that is there but not trusted yet: it may well be sound."""
+        try:
+            self._fallback.publish(outgoing, OUTBOX_PATIENCE_S)
+        except ExchangeUnavailable:
+            if self._by_broker(outgoing, generation):
+                raise
 
     def _by_broker(self, outgoing: Sequence[Outgoing], generation: int) -> list[Outgoing]:
         """What was not confirmed. Raises ExchangeUnavailable when too much waits already: the outbox would be no help for long."""

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from exchange.port import Claimer, Message, Outgoing
 from exchange.promise import Promise
-from schemas.errors import ExchangeUnavailable, RingbackError, StoreRefused
+from schemas.errors import ExchangeUnavailable, RingbackError, StoreRefused, StoreUnavailable
 from schemas.reports import Observer
 from store import bulk, outbox
 from store.database import Connection, Database
@@ -26,18 +26,20 @@ _POLL_S = 1.0
 """The safety net under the doorbell, and how soon lapsed leases are noticed."""
 
 _COUNT_EVERY_S = 1.0
+_AT_ONCE_S = 0.2
 _ANSWER_LIMIT_S = 15.0
 """Two store calls that run into their limits, and some: the writer answers before."""
 
 
 class _Batch:
-    """What one request hands in: all of it is committed together."""
+    """What one request hands in: all of it is committed together. `abandoned`: its request was told that it is not stored."""
 
-    __slots__ = ("promise", "rows")
+    __slots__ = ("abandoned", "promise", "rows")
 
     def __init__(self, outgoing: Sequence[Outgoing]):
         self.rows: list[bulk.Row] = [{"body": one.event.message(), "accepted_at": one.accepted_at} for one in outgoing]
         self.promise = Promise()
+        self.abandoned = False
 
 
 class OutboxPublisher:
@@ -57,6 +59,7 @@ class OutboxPublisher:
         self._closed = False
         self._depth = 0
         self._counted_s = -_COUNT_EVERY_S
+        self._writing_since_s: float | None = None
         self._thread = threading.Thread(target=self._run, name="ringback-outbox", daemon=True)
 
     def start(self) -> None:
@@ -66,13 +69,20 @@ class OutboxPublisher:
         """A table needs no connection of its own: whether the database answers is the database's to say."""
         return not self._closed
 
-    def publish(self, outgoing: Sequence[Outgoing]) -> None:
+    def publish(self, outgoing: Sequence[Outgoing], limit_s: float = _ANSWER_LIMIT_S) -> None:
+        """`limit_s`: who cannot wait longer is refused then, and at once while a write has taken that long already: a silent
+        database would otherwise keep every thread of the process, the next requests' too.
+        """
         batch = _Batch(outgoing)
         with self._handing:
             if self._closed:
                 raise ExchangeUnavailable("the outbox is closed")
+            since_s = self._writing_since_s
+            if since_s is not None and time.monotonic() - since_s > limit_s:
+                raise ExchangeUnavailable("the outbox does not answer")
             self._handed.put(batch)
-        if not batch.promise.kept(_ANSWER_LIMIT_S):
+        if not batch.promise.kept(limit_s):
+            batch.abandoned = True
             raise ExchangeUnavailable(batch.promise.broken or "the outbox does not answer")
 
     def close(self) -> None:
@@ -85,9 +95,12 @@ class OutboxPublisher:
     def _run(self) -> None:
         closing = False
         while not closing:
-            batches, closing = self._gathered()
+            gathered, closing = self._gathered()
+            batches = [batch for batch in gathered if not batch.abandoned]
             if batches:
+                self._writing_since_s = time.monotonic()
                 self._write(batches)
+                self._writing_since_s = None
 
     def _gathered(self) -> tuple[list[_Batch], bool]:
         """All that waits, up to a bound; blocks until there is something. True: it was the last."""
@@ -107,7 +120,7 @@ class OutboxPublisher:
         rows = [row for batch in batches for row in batch.rows]
         try:
             if self.claimer is None or not self.claimer.is_open() or not self._claimed(self.claimer, rows):
-                self._add(rows)
+                self._add_by_a_live_connection(rows)
         except RingbackError as error:
             broken = str(error)
         except Exception as error:  # noqa: BLE001 - a mistake of ours: a thread that ended here would let all that follow wait in vain
@@ -128,6 +141,16 @@ class OutboxPublisher:
             return False
         committed()
         return True
+
+    def _add_by_a_live_connection(self, rows: Sequence[bulk.Row]) -> None:
+        """That a connection was cut is only found out by using it; the one after it is new. Adding twice does no harm (rule 3)."""
+        began_s = time.monotonic()
+        try:
+            self._add(rows)
+        except StoreUnavailable:
+            if time.monotonic() - began_s > _AT_ONCE_S:  # silence: to wait as long again would answer nobody
+                raise
+            self._add(rows)
 
     def _add(self, rows: Sequence[bulk.Row]) -> None:
         try:

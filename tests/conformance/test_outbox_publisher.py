@@ -1,17 +1,19 @@
 """The outbox's writer thread, and the intake that it claims for: what happens between two threads, step by step."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
 import pytest
+import sqlalchemy as sa
 
 from exchange.outbox import OutboxPublisher
 from exchange.port import Message, Outgoing
-from schemas.errors import ExchangeUnavailable
+from schemas.errors import ExchangeUnavailable, StoreUnavailable
 from schemas.events import Event
 from schemas.times import UnixMs
-from store import outbox
+from store import outbox, tables
 from store.database import Connection, Database
 from tests.conftest import lay_tables
 from tests.kit.making import an_event
@@ -117,3 +119,50 @@ def test_the_intake_is_told_of_a_row_when_it_can_take_it_and_woken_after_that(pu
     publisher.publish(outgoing("evt_1"))
 
     assert seen[-2:] == ["fell behind by 1", "woken"]
+
+
+def test_a_silent_database_costs_each_publish_its_own_limit_and_nobody_after_it_any(publisher: OutboxPublisher, database: Database) -> None:
+    """Requests that all wait for the same silence would keep every thread of the API; what was refused is not stored behind their back."""
+    with database.write():  # the writer waits for this transaction to end
+        for event_id in ("evt_1", "evt_2"):
+            with pytest.raises(ExchangeUnavailable, match="does not answer"):
+                publisher.publish(outgoing(event_id), limit_s=0.2 if event_id == "evt_2" else 0.05)
+        handed = publisher._handed.qsize()
+        with pytest.raises(ExchangeUnavailable, match="does not answer"):
+            publisher.publish(outgoing("evt_3"), limit_s=0.05)
+        assert publisher._handed.qsize() == handed
+
+    publisher.publish(outgoing("evt_4"))
+
+    with database.read() as connection:
+        stored = b"".join(bytes(body) for body in connection.scalars(sa.select(tables.outbox.c.body)))
+    assert b"evt_1" in stored  # its write had begun
+    assert b"evt_4" in stored
+    assert b"evt_2" not in stored
+
+
+class CutOnce(Database):
+    """The next transaction meets a connection that was cut."""
+
+    cut = True
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Connection]:
+        if self.cut:
+            self.cut = False
+            raise StoreUnavailable("server closed the connection unexpectedly")
+        with super().write() as connection:
+            yield connection
+
+
+def test_a_connection_that_was_cut_costs_nobody_a_refusal(database: Database, notes: Notes) -> None:
+    """It is only found out by using it, and the database behind it may be well."""
+    cut = CutOnce(database.url.render_as_string())
+    publisher = OutboxPublisher(cut, 1000, notes)
+    publisher.start()
+
+    publisher.publish(outgoing("evt_1"))
+
+    assert waiting(database) == 1
+    publisher.close()
+    cut.close()

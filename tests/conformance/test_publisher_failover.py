@@ -193,3 +193,13 @@ def test_a_full_outbox_refuses_and_takes_again_when_rows_have_gone(database: Dat
 
     wait_for("it is counted again", taken_again)
     publisher.close()
+
+
+def test_a_broker_that_is_not_trusted_yet_is_better_than_a_refusal(way: Way) -> None:
+    """While one message probes a new connection the others go around it; with the database away they would be refused for nothing."""
+    generation = way.publisher._primary.generation
+    assert generation is not None
+    way.publisher._trust.failed(generation, time.monotonic())
+
+    with way.database.write():  # nobody else can write: the outbox is silent
+        way.publish("evt_1")
