@@ -1,6 +1,7 @@
 """Claiming a batch: read, match, and insert what is new, all in the caller's transaction. Called by the intake, in a store thread."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count
 
 import msgspec
 
@@ -15,6 +16,9 @@ from store import claims
 from store.admitting import admit
 from store.claims import Claim
 from store.database import Connection
+
+_turns = count()
+"""In the order in which this process claimed them, events of one millisecond; across processes there is none."""
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -33,9 +37,17 @@ class Batch(msgspec.Struct, frozen=True):
     invalid: list[tuple[Message, str]]
     duplicates: list[Event]
     conflicting: list[Event]
+    put_off: list[CallbackId]
+    """For each delivery that was claimed as a row, whose it is."""
     waiting: int = 0
     """Statuses that wait as rows for another of their message; the next are those that came too late."""
     overtaken: int = 0
+
+    @property
+    def fan_out(self) -> float:
+        """Deliveries of a message, in the mean; at least one."""
+        wanted = sum(len(one.deliveries) for one in self.to_deliver) + len(self.put_off)
+        return max(1.0, wanted / max(1, len(self.to_deliver) + len(self.done)))
 
 
 class _Opened(msgspec.Struct, frozen=True):
@@ -46,25 +58,40 @@ class _Opened(msgspec.Struct, frozen=True):
     owners: dict[CallbackId, TokenId]
 
 
-def claim(
-    connection: Connection, messages: Sequence[Message], directory: Directory, now: UnixMs, start_by_s: float, lease_ms: int
-) -> Batch:
-    """Raises StoreUnavailable, also when the directory is behind and cannot catch up: who may see an event is not guessed."""
+class Terms(msgspec.Struct, frozen=True):
+    """Under which deliveries are claimed: how many may be taken in hand, until when each may start, and how long a lease is."""
+
+    room: int
+    start_by_s: float
+    lease_ms: int
+
+
+def claim(connection: Connection, messages: Sequence[Message], directory: Directory, now: UnixMs, terms: Terms) -> Batch:
+    """Raises StoreUnavailable, also when the directory is behind and cannot catch up: who may see an event is not guessed.
+
+    From the first event that there is no room for, all are claimed as rows: what comes after it must not overtake it.
+    """
     if not directory.fresh():
         directory.refresh()
     opened, invalid = _open(messages, directory, now)
     claimed = claims.claim(connection, [one.claim for one in opened], now)
-    to_deliver, done, left = [], [], set(claimed.new)
+    to_deliver, done, crowded_out, left, room = [], [], [], set(claimed.new), terms.room
     for one in opened:
         event_id = one.claim.event.id
         is_first = event_id in left
         left.discard(event_id)  # a second copy in this batch is not delivered, whatever it says
+        if is_first and 0 < len(one.owners) <= room:
+            room -= len(one.owners)
+            to_deliver.append(Taken(one.message.receipt, list(_deliveries(one, now, terms.start_by_s))))
+            continue
+        done.append(one.message.receipt)
         if is_first and one.owners:
-            to_deliver.append(Taken(one.message.receipt, _deliveries(one, now, start_by_s)))
-        else:
-            done.append(one.message.receipt)
-    batch = Batch(to_deliver, done, invalid, claimed.duplicates, claimed.conflicting)
-    return _in_order(connection, batch, now, lease_ms)
+            room = 0
+            crowded_out.append(one)
+    claims.put_off(connection, (delivery for one in crowded_out for delivery in _deliveries(one, now, terms.start_by_s)))
+    put_off = [callback_id for one in crowded_out for callback_id in one.owners]
+    batch = Batch(to_deliver, done, invalid, claimed.duplicates, claimed.conflicting, put_off)
+    return _in_order(connection, batch, now, terms.lease_ms)
 
 
 def _in_order(connection: Connection, batch: Batch, now: UnixMs, lease_ms: int) -> Batch:
@@ -97,10 +124,10 @@ def _open(messages: Sequence[Message], directory: Directory, now: UnixMs) -> tup
     return opened, invalid
 
 
-def _deliveries(one: _Opened, created_at: UnixMs, start_by_s: float) -> list[Delivery]:
-    event = one.claim.event
-    return [
-        Delivery(
+def _deliveries(one: _Opened, created_at: UnixMs, start_by_s: float) -> Iterator[Delivery]:
+    event, turn = one.claim.event, next(_turns)
+    for callback_id, token_id in one.owners.items():
+        yield Delivery(
             event_id=event.id,
             callback_id=callback_id,
             token_id=token_id,
@@ -110,9 +137,8 @@ def _deliveries(one: _Opened, created_at: UnixMs, start_by_s: float) -> list[Del
             accepted_at=one.claim.accepted_at,
             created_at=created_at,
             since_at=created_at,
+            turn=turn,
             message_id=event.facts.message_id if event.facts.status else None,
             status=event.facts.status,
             start_by_s=start_by_s,
         )
-        for callback_id, token_id in one.owners.items()
-    ]

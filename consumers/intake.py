@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
-from consumers.claiming import Batch, claim
-from consumers.hand import Hand
+from consumers.claiming import Batch, Terms, claim
+from consumers.hand import MAX_IN_HAND, Hand
 from consumers.matching import Directory
 from consumers.parcel import Parcel
 from consumers.store_watch import StoreWatch
@@ -25,6 +25,10 @@ BATCH = 200
 
 START_WITHIN_S = 2.5
 """How long after its claim a first attempt may start. Less than `claims.COPY_DELAY_MS`: after that a copy may be sent by others."""
+
+SUSPECT_FROM = 5
+"""Deliveries of a message before it counts as poison: somebody died with it in hand so often (rule 8). Fewer: a few restarts in a
+row make rows of many. More: it costs more restarts."""
 
 _RETRY_S = 0.5
 
@@ -47,6 +51,7 @@ class Intake:
         self._hand, self._observer, self._watch, self._thread = hand, observer, watch, thread
         self._lease_ms = int(lease_s * 1000)
         self._limit = BATCH
+        self._fan_out = 1.0
         self._loop = asyncio.get_running_loop()
         self._stopping = False
         self._stopped = asyncio.Event()
@@ -111,26 +116,36 @@ class Intake:
 
     async def _claim_some(self) -> None:
         taken: list[Message] = []
-        fallen_behind = self._fallen_behind
+        fallen_behind, limit = self._fallen_behind, max(1, min(self._limit, int(self._room / self._fan_out)))
         try:
-            batch = await self._loop.run_in_executor(self._thread, self._take_and_claim, taken)
+            batch, left = await self._loop.run_in_executor(self._thread, self._take_and_claim, taken, limit)
         except (StoreRefused, StoreUnavailable) as error:
             self._undo(taken, error)
             return
-        if len(taken) < self._limit:
+        if len(taken) < limit:
             self._caught_up_with = fallen_behind
         self._limit = min(BATCH, self._limit * 2)
+        if left:
+            self._source.put_back(left)
         self._claimed(batch)
 
-    def _take_and_claim(self, taken: list[Message]) -> Batch:
-        """In a store thread. Leaves in `taken` what it took, whatever happens."""
+    @property
+    def _room(self) -> int:
+        """Deliveries of one claim at most: as much again as the hand holds, or an event could not have more callbacks than it has
+        places."""
+        return MAX_IN_HAND + self._hand.places
+
+    def _take_and_claim(self, taken: list[Message], limit: int) -> tuple[Batch, Sequence[Message]]:
+        """In a store thread; also what of the taken is left for later. Leaves in `taken` what it took, whatever happens."""
         with self._database.write() as connection:
-            taken += self._source.take(connection, self._limit)
-            return self._claim(connection, taken)
+            taken += self._source.take(connection, limit)
+            now, later = _without_suspects(taken)
+            return self._claim(connection, now), later
 
     def _claim(self, connection: Connection, messages: Sequence[Message]) -> Batch:
         start_by_s = time.monotonic() + START_WITHIN_S  # before the store's clock is read: what comes between only makes it earlier
-        batch = claim(connection, messages, self._directory, self._database.now(connection), start_by_s, self._lease_ms)
+        terms = Terms(0 if any(map(_is_suspect, messages)) else self._room, start_by_s, self._lease_ms)
+        batch = claim(connection, messages, self._directory, self._database.now(connection), terms)
         self._source.forget(connection, batch.done)
         return batch
 
@@ -139,6 +154,9 @@ class Intake:
         self._source.acknowledge(batch.done)
         for one in batch.to_deliver:
             self._hand.pick_up(one.deliveries, Parcel(self._source, one.receipt, len(one.deliveries)))
+        if batch.put_off:
+            self._hand.put_off(batch.put_off)
+        self._fan_out = batch.fan_out
         for event in batch.duplicates:
             self._observer.event_duplicate(event.type)
         for event in batch.conflicting:
@@ -172,3 +190,14 @@ class Intake:
             await self._source.bury(message, reason)
         except (StoreUnavailable, StoreRefused, ExchangeUnavailable) as error:  # not given up: it comes again
             self._observer.note("dead letter not written", message_id=message.message_id, reason=str(error))
+
+
+def _is_suspect(message: Message) -> bool:
+    return message.deliveries >= SUSPECT_FROM
+
+
+def _without_suspects(messages: Sequence[Message]) -> tuple[Sequence[Message], Sequence[Message]]:
+    """What to claim together, and what is left for later: a suspect is alone, whatever it does then."""
+    suspects = [number for number, message in enumerate(messages) if _is_suspect(message)]
+    together = max(1, suspects[0]) if suspects else len(messages)
+    return messages[:together], messages[together:]

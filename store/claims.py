@@ -1,11 +1,14 @@
 """Claiming: the events of a batch become rows, each once, whatever copies of it come (rules 3 and 7 of the architecture)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import islice
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.engine import Row
 
-from schemas.deliveries import DeliveryState
+from schemas.deliveries import Delivery, DeliveryState
 from schemas.events import Event, parse_event
 from schemas.ids import CallbackId, EventId
 from schemas.times import UnixMs
@@ -16,6 +19,9 @@ from store.tables import callbacks, deliveries, events
 COPY_DELAY_MS = 3000
 """How long whoever claimed an event first has to record its outcomes before a copy makes rows of what is missing. Shorter:
 duplicates after a redelivery. Longer: what a crashed dispatcher held is sent later."""
+
+SLICE = 500
+"""Rows of a statement, when an event is for very many callbacks. More: more memory at once. Fewer: more statements."""
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -70,36 +76,69 @@ def _row(claim: Claim) -> bulk.Row:
     }
 
 
+def put_off(connection: Connection, claimed: Iterable[Delivery]) -> None:
+    """Rows, due now, for deliveries of new events that nobody takes in hand: many go through here one slice at a time."""
+    rows = (_open_row(one) for one in claimed)
+    while some := list(islice(rows, SLICE)):
+        bulk.insert(connection, deliveries, some)
+
+
+def _open_row(delivery: Delivery) -> bulk.Row:
+    return {
+        "event_id": delivery.event_id,
+        "callback_id": delivery.callback_id,
+        "token_id": delivery.token_id,
+        "type": delivery.type.value,
+        "state": DeliveryState.PENDING.value,
+        "created_at": delivery.created_at,
+        "due_at": delivery.since_at,
+        "leased": False,
+        "lease": 0,
+        "failures": 0,
+        "turn": delivery.turn,
+        "since_at": delivery.since_at,
+        "conversation_id": delivery.conversation_id,
+        "message_id": delivery.message_id,
+        "status": delivery.status,
+    }
+
+
 def _secure_deliveries(connection: Connection, event_ids: Sequence[EventId], now: UnixMs) -> None:
     """Rows for the deliveries of these events that have none: of the callbacks matched at first and not deleted since."""
-    chosen = sa.select(events.c.id, events.c.type, events.c.callbacks, events.c.body).where(events.c.id.in_(event_ids))
-    stored = connection.execute(chosen).all()
-    wanted = {callback for row in stored for callback in row.callbacks.split()}
-    owners = connection.execute(sa.select(callbacks.c.id, callbacks.c.token_id).where(callbacks.c.id.in_(wanted)))
-    known = {row.id: row.token_id for row in owners}
-    rows = [
-        {
-            "event_id": row.id,
-            "callback_id": callback,
-            "token_id": known[callback],
-            "type": row.type,
-            "state": DeliveryState.PENDING.value,
-            "created_at": now,
-            "due_at": now + COPY_DELAY_MS,
-            "leased": False,
-            "lease": 0,
-            "failures": 0,
-            "since_at": now,
-            **_ordering(row.body),
-        }
-        for row in stored
-        for callback in row.callbacks.split()
-        if callback in known
-    ]
-    bulk.insert(connection, deliveries, sorted(rows, key=lambda row: (row["event_id"], row["callback_id"])))
+    chosen: sa.Select[Any] = sa.select(events.c.id, events.c.type, events.c.callbacks, events.c.body).where(events.c.id.in_(event_ids))
+    stored = sorted(connection.execute(chosen).all(), key=lambda row: row.id)
+    ordering = {row.id: _ordering(row.body) for row in stored}
+    wanted = [(row, callback_id) for row in stored for callback_id in sorted(row.callbacks.split())]
+    for start in range(0, len(wanted), SLICE):
+        some = wanted[start : start + SLICE]
+        owners = _owners(connection, {callback_id for _, callback_id in some})
+        rows = [_copied_row(row, one, owners[one], now) | ordering[row.id] for row, one in some if one in owners]
+        bulk.insert(connection, deliveries, rows)
 
 
-def _ordering(body: bytes) -> bulk.Row:
+def _owners(connection: Connection, callback_ids: Collection[str]) -> dict[str, str]:
+    """Whose these callbacks are, of those that there still are."""
+    chosen = sa.select(callbacks.c.id, callbacks.c.token_id).where(callbacks.c.id.in_(callback_ids))
+    return {row.id: row.token_id for row in connection.execute(chosen)}
+
+
+def _copied_row(event: Row[Any], callback_id: str, token_id: str, now: UnixMs) -> dict[str, Any]:
+    return {
+        "event_id": event.id,
+        "callback_id": callback_id,
+        "token_id": token_id,
+        "type": event.type,
+        "state": DeliveryState.PENDING.value,
+        "created_at": now,
+        "due_at": now + COPY_DELAY_MS,
+        "leased": False,
+        "lease": 0,
+        "failures": 0,
+        "since_at": now,
+    }
+
+
+def _ordering(body: bytes) -> dict[str, Any]:
     """What the order of deliveries goes by, read off the event as it was first taken."""
     facts = parse_event(bytes(body), id_required=True).facts
     message_id = facts.message_id if facts.status else None

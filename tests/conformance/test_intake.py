@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import sqlalchemy as sa
 
+from consumers.claiming import Batch
 from consumers.hand import Hand
-from consumers.intake import Intake
+from consumers.intake import SUSPECT_FROM, Intake
 from consumers.settling import Settler
 from consumers.store_watch import StoreWatch
 from exchange.port import Message
@@ -17,10 +19,10 @@ from schemas.errors import StoreUnavailable
 from schemas.reports import Silent
 from schemas.times import UnixMs
 from store.database import Connection, Database
-from store.tables import events
+from store.tables import deliveries, events
 from tests.kit.making import message_body
 from tests.kit.waiting import eventually
-from tests.unit.test_claiming import Channels
+from tests.unit.test_claiming import Channels, Crowd
 
 
 class Memory:
@@ -191,3 +193,50 @@ async def test_what_is_claimed_directly_is_handed_over_after_the_commit(database
 
     with database.read() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(events)) == 1
+
+
+async def test_a_message_that_came_back_too_often_is_only_claimed_and_given_up(database: Database) -> None:
+    """Alone, as a row due now: if it brings us down, then not all others with it, and it is counted (rule 8)."""
+    scene = Scene(database)
+    bodies = [message_body(f"evt_{n}") for n in range(4)]
+    scene.source.waiting = [Message(body, UnixMs(1_000), None, SUSPECT_FROM if body is bodies[1] else 0, body) for body in bodies]
+    scene.source.some.set()
+    batches = lay_ear(scene)
+    async with scene.running():
+        await eventually("all are claimed", lambda: sum(map(len, batches)) == 4)
+        await eventually("it is acknowledged", lambda: bodies[1] in scene.source.acknowledged)
+
+    assert batches == [["evt_0"], ["evt_1"], ["evt_2", "evt_3"]]
+    with database.read() as connection:
+        rows = connection.execute(sa.select(deliveries.c.event_id, deliveries.c.leased).where(deliveries.c.due_at.is_not(None)))
+        assert ("evt_1", False) in rows.all()
+    assert "evt_0" in scene.dispatching.ids
+    assert "evt_1" not in scene.dispatching.ids
+
+
+def lay_ear(scene: Scene) -> list[list[str]]:
+    """The ids of what is claimed together."""
+    heard: list[list[str]] = []
+    claim = scene.intake._claim
+
+    def listening(connection: Connection, messages: Sequence[Message]) -> Batch:
+        heard.append([json.loads(message.body)["id"] for message in messages])
+        return claim(connection, messages)
+
+    scene.intake._claim = listening  # type: ignore[method-assign]  # what is claimed together shows nowhere else
+    return heard
+
+
+async def test_of_events_for_many_callbacks_fewer_are_claimed_at_once(database: Database) -> None:
+    """What is in hand stays bounded; the rest waits in the pipe, not as rows."""
+    scene = Scene(database)
+    scene.directory = scene.intake._directory = Crowd(100)
+    batches = lay_ear(scene)
+    async with scene.running():
+        scene.source.bring(message_body("evt_first", channel="chn_wide"))
+        await eventually("the first is handed over", lambda: len(scene.dispatching.given) == 100)
+        scene.source.bring(*(message_body(f"evt_{n}", channel="chn_wide") for n in range(30)))
+        await eventually("more are claimed", lambda: len(batches) == 2)
+
+    assert len(batches[1]) == 19
+    assert scene.source.acknowledged == []

@@ -1,17 +1,24 @@
 """Claiming a batch: which messages are ours to deliver, which are done with, which are no events."""
 
-import pytest
+from typing import Any
 
-from consumers.claiming import Batch, claim
+import pytest
+import sqlalchemy as sa
+
+from consumers.claiming import Batch, Terms, claim
 from exchange.port import Message
+from schemas.deliveries import DeliveryState, Settlement
 from schemas.errors import StoreUnavailable
 from schemas.event_types import EventType
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from schemas.tokens import Callback, DatedSecret, Token
 from store.database import Database
+from store.settling import settle
+from store.tables import callbacks, deliveries
 from tests.conftest import lay_tables
-from tests.kit.making import CALLBACK, TOKEN, message_body
+from tests.kit.making import CALLBACK, TOKEN, an_attempt, message_body
+from tests.kit.statuses import status_body
 
 NOW = UnixMs(10_000)
 
@@ -50,10 +57,10 @@ def store(tmp_path: object) -> Database:
     return database
 
 
-def claimed(store: Database, directory: Channels, *bodies: bytes) -> Batch:
+def claimed(store: Database, directory: Channels, *bodies: bytes, room: int = 100) -> Batch:
     messages = [Message(body, NOW, None, 0, receipt) for receipt, body in enumerate(bodies)]
     with store.write() as connection:
-        return claim(connection, messages, directory, NOW, start_by_s=5.0, lease_ms=25_000)
+        return claim(connection, messages, directory, NOW, Terms(room, start_by_s=5.0, lease_ms=25_000))
 
 
 def test_each_message_ends_in_one_of_three_places(store: Database) -> None:
@@ -75,6 +82,27 @@ def test_of_two_contents_under_one_id_only_the_first_can_be_sent(store: Database
     assert batch.to_deliver == []
     assert batch.done == [0, 1]
     assert [event.id for event in batch.conflicting] == ["evt_1"]
+
+
+def test_of_several_statuses_of_a_message_one_is_ours_and_the_others_wait_as_rows(store: Database) -> None:
+    """Their messages are done with: the rows are what remembers them."""
+    bodies = [status_body("evt_2", "sent"), status_body("evt_1", "queued"), status_body("evt_3", "read", "msg_2"), message_body("evt_4")]
+
+    batch = claimed(store, Channels(), *bodies)
+
+    assert [one.receipt for one in batch.to_deliver] == [1, 2, 3]
+    assert (batch.done, batch.waiting, batch.overtaken) == ([0], 1, 0)
+
+
+def test_a_status_that_comes_too_late_is_done_with(store: Database) -> None:
+    """It counts as superseded, and nobody is called."""
+    (first,) = claimed(store, Channels(), status_body("evt_1", "read")).to_deliver
+    with store.write() as connection:
+        settle(connection, [Settlement(first.deliveries[0], DeliveryState.DELIVERED, attempt=an_attempt())], NOW)
+
+    batch = claimed(store, Channels(), status_body("evt_2", "sent"))
+
+    assert (batch.to_deliver, batch.done, batch.waiting, batch.overtaken) == ([], [0], 0, 1)
 
 
 def test_nothing_is_claimed_by_a_directory_that_is_behind(store: Database) -> None:
@@ -102,3 +130,73 @@ def test_a_mistake_of_ours_costs_one_message(store: Database, monkeypatch: pytes
 
     assert [one.receipt for one in batch.to_deliver] == [1]
     assert "a mistake of Ringback's" in batch.invalid[0][1]
+
+
+class Crowd(Channels):
+    """A directory in which this many callbacks see channel `chn_wide`, and one sees the other."""
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.size = size
+
+    def match(self, kind: EventType, channel_id: str) -> list[tuple[Token, Callback]]:
+        if channel_id != "chn_wide":
+            return super().match(kind, channel_id)
+        callbacks = [Callback(CallbackId(f"{n:016x}"), TOKEN, kind, "https://x", True, {}) for n in range(self.size)]
+        return [(self.token, callback) for callback in callbacks]
+
+
+def stored(store: Database) -> list[Any]:
+    """Rows of deliveries, in the order in which they come due."""
+    with store.read() as connection:
+        return list(connection.execute(sa.select(deliveries).order_by(deliveries.c.due_at, deliveries.c.turn, deliveries.c.callback_id)))
+
+
+def test_an_event_for_very_many_callbacks_is_claimed_as_rows_and_its_message_released(store: Database) -> None:
+    """What is claimed stays bounded in sum, however many callbacks see it (rule 12)."""
+    batch = claimed(store, Crowd(1_234), message_body("evt_1", channel="chn_wide"))
+
+    assert (batch.to_deliver, batch.done, len(batch.put_off)) == ([], [0], 1_234)
+    rows = stored(store)
+    assert len({row.callback_id for row in rows}) == 1_234
+    assert {(row.state, row.due_at, row.leased, row.lease, row.tried, row.conversation_id) for row in rows} == {
+        ("pending", NOW, False, 0, False, "cnv_1")
+    }
+
+
+def test_what_comes_after_an_event_that_found_no_room_does_not_overtake_it(store: Database) -> None:
+    """Both may be of one conversation: they come due in their order."""
+    wide, narrow = message_body("evt_z", channel="chn_wide"), message_body("evt_a")
+
+    batch = claimed(store, Crowd(101), message_body("evt_1"), wide, narrow)
+
+    assert [one.receipt for one in batch.to_deliver] == [0]
+    assert batch.done == [1, 2]
+    assert [row.event_id for row in stored(store)] == ["evt_z"] * 101 + ["evt_a"]
+
+
+def test_a_copy_of_an_event_for_very_many_callbacks_lacks_none(store: Database) -> None:
+    """Its first claim may have died with all of them in hand; and a database takes only so many values at once."""
+    with store.write() as connection:
+        connection.execute(sa.insert(callbacks), [callback_row(f"{n:016x}") for n in range(1_234)])
+    claimed(store, Crowd(1_234), message_body("evt_1", channel="chn_wide"), room=2_000)
+
+    claimed(store, Crowd(1_234), message_body("evt_1", channel="chn_wide"))
+
+    assert len(stored(store)) == 1_234
+
+
+def callback_row(callback_id: str) -> dict[str, object]:
+    """One for each token: a token has one callback a type."""
+    return {
+        "id": callback_id, "token_id": f"tok_{callback_id}", "type": "message.received", "url": "https://x", "enabled": True,
+        "headers": b"", "created_at": 0,
+    }  # fmt: skip
+
+
+def test_a_batch_says_how_many_deliveries_a_message_makes(store: Database) -> None:
+    """The next is as small as that asks for."""
+    narrow, wide = message_body("evt_1"), message_body("evt_2", channel="chn_wide")
+
+    assert claimed(store, Crowd(9), narrow, wide).fan_out == 5.0
+    assert claimed(store, Crowd(9), narrow, wide).fan_out == 1.0
