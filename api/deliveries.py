@@ -39,8 +39,8 @@ def show_delivery(parts: ApiParts, path: IdPath) -> Response:
 def retry_delivery(parts: ApiParts, path: IdPath) -> Response:
     """Make one attempt now, beside the automatic ones.
 
-    A callback that is off may be retried. 409 when the token is not active, the callback was deleted, or the first attempt is
-    still under way.
+    A callback that is off may be retried. 409 when the token is not active, the callback was deleted, the first attempt is
+    still under way, or a newer status of the same message was sent.
     """
     attempt_id = request_retry(parts.database, parts.tokens, DeliveryId(path.id), now_ms())
     return json_response(RetryAnswer(attempt_id), HTTPStatus.ACCEPTED)

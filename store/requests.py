@@ -6,10 +6,12 @@ import sqlalchemy as sa
 
 from schemas.deliveries import Attempt, DeliveryState, Trigger
 from schemas.errors import Conflict, NotFound
-from schemas.events import Event
+from schemas.event_types import EventType
+from schemas.events import Event, parse_event
 from schemas.ids import AttemptId, CallbackId, DeliveryId, EventId, new_attempt_id
 from schemas.times import UnixMs
 from schemas.tokens import Callback, TokenState
+from store import places
 from store.database import Connection, Database
 from store.delivery_listings import get_attempt, get_delivery
 from store.tables import deliveries, events, requested_attempts
@@ -47,7 +49,19 @@ def request_retry(database: Database, tokens: Tokens, delivery_id: DeliveryId, n
         state = tokens.get_in(connection, delivery.token_id).state(now)
         if state is not TokenState.ACTIVE:
             raise Conflict(f"the token is {state.value}: only an active one is called")
+        if _is_overtaken(connection, delivery.event_id, delivery.callback_id):
+            raise Conflict("a newer status of this message was sent: an older one is never sent after it")
         return request_attempt(database, connection, delivery.event_id, delivery.callback_id, Trigger.MANUAL)
+
+
+def _is_overtaken(connection: Connection, event_id: EventId, callback_id: CallbackId) -> bool:
+    row = connection.execute(sa.select(events.c.type, events.c.body).where(events.c.id == event_id)).one()
+    if row.type != EventType.MESSAGE_STATUS:
+        return False
+    facts = parse_event(bytes(row.body), id_required=True).facts
+    assert facts.message_id is not None
+    assert facts.status is not None
+    return bool(places.overtaken_among(connection, {(callback_id, facts.message_id, facts.status)}))
 
 
 def request_test(database: Database, event: Event, callback: Callback, now: UnixMs) -> AttemptId:

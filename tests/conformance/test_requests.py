@@ -1,24 +1,29 @@
 """Attempts that somebody asks for, the same on SQLite and PostgreSQL."""
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries import DeliveryState, Trigger
+from schemas.deliveries import DeliveryState, Settlement, Trigger
+from schemas.errors import Conflict
 from schemas.event_types import EventType
-from schemas.ids import CallbackId, EventId, TokenId
+from schemas.ids import CallbackId, EventId, TokenId, delivery_id
 from schemas.listings import DeliveryFilter, ListedDelivery
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
+from store import claims
 from store.database import Database
 from store.delivery_listings import list_deliveries
-from store.requests import request_attempt, request_test, result_of_test, withdraw_test
+from store.requests import request_attempt, request_retry, request_test, result_of_test, withdraw_test
+from store.settling import settle
 from store.tables import requested_attempts
 from store.tokens import Tokens
 from store.vault import Vault
 from tests.kit.making import an_event
+from tests.kit.statuses import a_status, a_status_claim
 from tests.kit.tokens import token_fields
 
-RECEIVED = EventType.MESSAGE_RECEIVED
+RECEIVED, STATUS = EventType.MESSAGE_RECEIVED, EventType.MESSAGE_STATUS
 NOW = UnixMs(1_000_000)
 VAULT = Vault(["a-key-for-tests-" * 2])
 ABSENT = CallbackId("f" * 16)
@@ -77,6 +82,24 @@ def test_a_test_that_nobody_took_is_taken_back(database: Database, tokens: Token
     assert (row.state, row.reason) == (DeliveryState.CANCELLED, "no dispatcher took the test")
     with database.read() as connection:
         assert connection.execute(sa.select(requested_attempts)).all() == []
+
+
+@pytest.mark.parametrize(("status", "refused"), [("sent", True), ("delivered", False)])
+def test_a_status_that_was_overtaken_is_not_retried(database: Database, tokens: Tokens, status: str, refused: bool) -> None:
+    """Whoever asks is told: it would never be sent. The one that was sent last may be."""
+    created = tokens.create(token_fields(), {STATUS: CallbackFields("https://x.example/")}, NOW).token
+    callback_id = created.callbacks[STATUS].id
+    older = msgspec.structs.replace(a_status("e1", status, callback_id=callback_id), token_id=created.id)
+    newer = a_status("e2", "delivered", callback_id=callback_id)
+    with database.write() as connection:
+        claims.claim(connection, [a_status_claim("e1", status, callback_id=callback_id)], NOW)
+        settle(connection, [Settlement(older, DeliveryState.EXHAUSTED, reason="x"), Settlement(newer, DeliveryState.DELIVERED)], NOW)
+
+    if refused:
+        with pytest.raises(Conflict, match="a newer status"):
+            request_retry(database, tokens, delivery_id(*older.key), NOW)
+    else:
+        assert request_retry(database, tokens, delivery_id(*older.key), NOW)
 
 
 def tokens_of(database: Database, tokens: Tokens) -> TokenId:
