@@ -35,7 +35,7 @@ def _days_to_tell(row: sa.Row[Any], now: UnixMs) -> int | None:
 
 def _tell(connection: Connection, row: sa.Row[Any], days: int | None, now: UnixMs) -> bool:
     """Unless another dispatcher just did, or the end was moved meanwhile."""
-    same = sa.and_(tokens.c.id == row.id, tokens.c.expires_at == row.expires_at, tokens.c.revoked_at.is_(None))
+    same = sa.and_(tokens.c.id == row.id, tokens.c.expires_at == row.expires_at)
     unchanged = tokens.c.expiry_told_days.is_not_distinct_from(row.expiry_told_days)
     claimed = sa.update(tokens).where(same, unchanged).values(expiry_told_days=days).returning(tokens.c.id)
     if not connection.execute(claimed).all():

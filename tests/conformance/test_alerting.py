@@ -39,19 +39,23 @@ class Operator:
     def __init__(self, answer: Callable[[int], AlertOutcome] = lambda _: AlertOutcome()):
         self.got: list[int] = []
         self.answer = answer
+        self.answer_at_once: set[int] = set()
         self.open = asyncio.Event()
         self.open.set()
 
     async def send(self, alert: Alert) -> AlertOutcome:
         number = msgspec.json.decode(alert.body)["data"]["number"]
         self.got.append(number)
-        await self.open.wait()
+        if number not in self.answer_at_once:
+            await self.open.wait()
         return self.answer(number)
 
 
 @asynccontextmanager
-async def running(database: Database, operator: Operator | None, observer: Silent | None = None) -> AsyncIterator[Alerting]:
-    loop = Alerting(database, operator, observer or Silent(), LEASE_S, POLL_S)
+async def running(
+    database: Database, operator: Operator | None, observer: Silent | None = None, poll_s: float = POLL_S
+) -> AsyncIterator[Alerting]:
+    loop = Alerting(database, operator, observer or Silent(), LEASE_S, poll_s)
     loop.start()
     try:
         yield loop
@@ -80,6 +84,15 @@ async def test_each_alert_is_sent_once_by_one_of_two(database: Database) -> None
         await eventually("all to be told", lambda: not left(database))
 
     assert sorted(operator.got) == list(range(50))
+
+
+async def test_a_burst_does_not_wait_for_the_next_look(database: Database) -> None:
+    """A hundred callbacks that fail together are told together."""
+    operator = Operator()
+    tell(database, *range(50))
+
+    async with running(database, operator, poll_s=3600):
+        await eventually("all to be told", lambda: not left(database))
 
 
 async def test_one_that_fails_is_kept_for_later_and_hinders_no_other(database: Database) -> None:
@@ -148,11 +161,36 @@ async def test_a_stop_waits_for_what_is_in_flight(database: Database) -> None:
     assert left(database) == 0
 
 
+async def test_a_stop_waits_for_the_others_of_one_that_went_wrong(database: Database) -> None:
+    """What one alert raises must not make the loop forget those that are under way."""
+    operator, observer = Operator(mistaken), Notes()
+    operator.open.clear()
+    operator.answer_at_once = {0}
+    tell(database, 0, 1)
+    async with running(database, operator, observer) as loop:
+        await eventually("both to be sent", lambda: len(operator.got) == 2)
+
+        stopping = asyncio.create_task(loop.stop(limit_s=10))
+        await asyncio.sleep(0)
+        operator.open.set()
+        await stopping
+
+    assert left(database) == 1
+    assert [note["what"] for note in observer.notes] == ["alert delivered", "a mistake of ours"]
+
+
+def mistaken(number: int) -> AlertOutcome:
+    """Of the first, ours."""
+    if number == 0:
+        raise ZeroDivisionError
+    return AlertOutcome()
+
+
 async def test_a_mistake_of_ours_is_noted_and_the_rest_goes_on(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dispatcher that ended of it would deliver nothing any more, for the sake of an alert."""
     monkeypatch.setattr(alerting, "MISTAKE_PAUSE_S", POLL_S)
     observer = Notes()
-    operator = Operator(lambda number: AlertOutcome() if number else FAILED if operator.got.count(0) > 1 else 1 // number)
+    operator = Operator(mistaken)
     tell(database, 0, 1)
 
     async with running(database, operator, observer):

@@ -71,6 +71,12 @@ def test_a_moment_that_nobody_saw_is_told_late(database: Database) -> None:
     assert look(database, 0.5) == [1]
 
 
+@pytest.mark.usefixtures("token")
+def test_an_end_that_has_passed_is_no_news(database: Database) -> None:
+    """It was too late while nobody looked."""
+    assert look(database, 0) == []
+
+
 def test_a_short_life_is_no_surprise(database: Database, tokens: Tokens) -> None:
     """Who makes a token for three days knows that it ends; a day before may have slipped their mind."""
     end = made(tokens, MADE + 3 * DAY_MS).expires_at or 0
