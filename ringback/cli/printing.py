@@ -29,6 +29,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str | None]]) ->
     Console(width=_WIDTH).print(table)
 
 
+def harmless(text: str) -> str:
+    """With every control character but line ends and tabs spelled out: what others sent must not steer a terminal."""
+    return "".join(one if one.isprintable() or one in "\n\t" else one.encode("unicode_escape").decode() for one in text)
+
+
 def print_facts(facts: Mapping[str, str | None]) -> None:
     """One a line, names in front."""
     width = max(map(len, facts))
