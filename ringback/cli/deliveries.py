@@ -5,6 +5,7 @@ import click
 from api.showing import delivery_answer, delivery_detail_answer
 from ringback.cli.invocation import Invocation
 from ringback.cli.printing import print_facts, print_json, print_table
+from ringback.cli.recovering import recover
 from ringback.cli.stored import opened, vault
 from ringback.cli.values import EVENT_TYPE, TIME, as_json, one_of
 from schemas.deliveries import Attempt, DeliveryState, Outcome
@@ -24,6 +25,9 @@ _id = click.argument("delivery_id", metavar="ID")
 @click.group()
 def command() -> None:
     """Look at deliveries and try them again."""
+
+
+command.add_command(recover)
 
 
 @command.command("list")

@@ -1,16 +1,14 @@
 """`ringback emit`: sample events, published as a chat backend would: over HTTP, with a token."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ringback.cli.invocation import Invocation
 from ringback.cli.printing import print_json
+from ringback.cli.progress import progress
 from ringback.cli.publishing import Address, Pace, Publishing, read_url
 from ringback.cli.values import EVENT_TYPE, Parsed, as_json
 from schemas.errors import RingbackError
@@ -39,11 +37,11 @@ def command(
     token = invocation.token
     ids: list[str] = []
     started_s = time.monotonic()
-    with _progress(count) as advance:
+    with progress("publishing", count, hidden=count == 1) as bar:
 
         def accepted(event_id: str) -> None:
             ids.append(event_id)
-            advance()
+            bar.advance()
 
         try:
             Publishing(address or _local(invocation), token, Pace(rate), accepted).run(_samples(kind, count, channel))
@@ -64,16 +62,6 @@ def _samples(kind: EventType, count: int, channel: str | None) -> Iterator[dict[
         about = event["data"].get("message") or event["data"]["conversation"]
         about["id"] = f"{about['id']}_{event_id.removeprefix('evt_')}"
         yield event
-
-
-@contextmanager
-def _progress(count: int) -> Iterator[Callable[[], None]]:
-    """A bar on standard error, at a terminal, when there is more than one to wait for."""
-    columns = (TextColumn("publishing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=count == 1 or not console.is_terminal) as progress:
-        task = progress.add_task("", total=count)
-        yield lambda: progress.advance(task)
 
 
 def _tell(ids: list[str], took_s: float, as_json: bool) -> None:
