@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from dispatcher.backoff import RetrySchedule
-from dispatcher.decision import after, refusal
-from schemas.deliveries import DeliveryState, Outcome, Trigger, given_back
+from dispatcher.decision import after, deferral, refusal
+from schemas.deliveries import Delivery, DeliveryState, Outcome, Trigger, given_back
 from schemas.times import UnixMs
+from schemas.tokens import Health
 from tests.kit.making import a_callback, a_delivery, a_token, an_attempt
 
 NOW = UnixMs(1_000_000)
@@ -44,8 +46,9 @@ def test_what_will_never_be_sent_is_cancelled_with_the_reason(found: object, rea
         (a_token(enabled=False), a_callback()),
         (a_token(activates_at=UnixMs(NOW + 1)), a_callback()),
         (a_token(), a_callback(enabled=False)),
+        (a_token(), replace(a_callback(), health=Health(disabled_at=NOW))),
     ],
-    ids=["suspended", "scheduled", "off"],
+    ids=["suspended", "scheduled", "off", "disabled"],
 )
 def test_what_may_be_sent_again_later_is_held_and_not_lost(found: object) -> None:
     """It is due, and not taken before the callback is back."""
@@ -136,3 +139,55 @@ def test_what_is_given_back_because_of_its_callback_rests_before_it_is_taken_aga
     assert given_back(a_delivery(), 1.0).due_in_s == 1.0
     assert given_back(a_delivery()).due_in_s == 0.0
     assert given_back(a_delivery(attempt_id="att_1"), 1.0).due_in_s is None
+
+
+@pytest.mark.parametrize("trigger", list(Trigger))
+def test_while_a_breaker_is_open_only_probes_and_people_may_try(trigger: Trigger) -> None:
+    """All others wait as rows, with their schedule as it was."""
+    delivery = a_delivery(trigger=trigger, failures=2)
+
+    refused = refusal(delivery, (a_token(), a_callback()), NOW, breaker_open=True)
+
+    assert refused == (None if trigger in {Trigger.PROBE, Trigger.MANUAL, Trigger.TEST} else given_back(delivery))
+
+
+@pytest.mark.parametrize(
+    ("delivery", "breaker_open", "reason"),
+    [
+        (a_delivery(), True, "breaker"),
+        (a_delivery(), False, "held"),
+        (a_delivery(lease=1), True, None),
+        (a_delivery(trigger=Trigger.MANUAL, attempt_id="att_1"), False, None),
+    ],
+    ids=["breaker", "held", "a row", "by hand"],
+)
+def test_a_first_attempt_that_is_put_off_is_counted_with_the_reason(delivery: Delivery, breaker_open: bool, reason: str | None) -> None:
+    """Once: a row that goes round is not put off again."""
+    assert deferral(given_back(delivery), breaker_open=breaker_open) == reason
+
+
+def test_what_is_cancelled_is_not_put_off() -> None:
+    """It will never be made."""
+    refused = refusal(a_delivery(), None, NOW, breaker_open=False)
+
+    assert refused is not None
+    assert deferral(refused, breaker_open=False) is None
+
+
+@pytest.mark.parametrize(("retry_after_s", "due_in_s"), [(None, 0.0), (90.0, 90.0)])
+def test_a_probe_that_fails_burns_nothing_of_the_schedule(retry_after_s: float | None, due_in_s: float) -> None:
+    """It waits on as it did, but for as long as its receiver put it off."""
+    attempt = msgspec.structs.replace(an_attempt(Outcome.HTTP_5XX, 500), retry_after_s=retry_after_s)
+
+    settled = after(a_delivery(trigger=Trigger.PROBE, failures=2), attempt, SCHEDULE, 0.0)
+
+    assert (settled.state, settled.failures, settled.due_in_s) == (DeliveryState.PENDING, 2, due_in_s)
+
+
+@pytest.mark.parametrize("failures", [0, 2])
+def test_what_was_gone_stays_open_whatever_its_schedule_says(failures: int) -> None:
+    """Its callback is disabled: it is held, and a person decides."""
+    settled = after(a_delivery(failures=failures), an_attempt(Outcome.GONE, 410), SCHEDULE, 0.0)
+
+    assert settled.state is DeliveryState.PENDING
+    assert settled.due_in_s is not None

@@ -2,17 +2,20 @@
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from dispatcher.backoff import RetrySchedule
+from dispatcher.breaker import OPEN_AFTER
 from dispatcher.dispatch import MISTAKE_PAUSE_S, Dispatcher
 from dispatcher.post import Answer, Request
 from schemas.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger, given_back
+from schemas.health import Finding
 from schemas.ids import CallbackId
 from schemas.reports import Silent
 from schemas.times import UnixMs
-from schemas.tokens import Callback, Token
+from schemas.tokens import Callback, Health, Token
 from tests.kit.making import CALLBACK, a_callback, a_delivery, a_token
 
 OK = Answer(200, None, b"ok", None, None, 0.25)
@@ -23,6 +26,10 @@ class Notes(Silent):
 
     def __init__(self) -> None:
         self.notes: list[dict[str, object]] = []
+        self.put_off: list[str] = []
+
+    def deferred(self, reason: str, count: int = 1) -> None:
+        self.put_off += [reason] * count
 
     def note(self, what: str, **fields: object) -> None:
         self.notes.append({"what": what, **fields})
@@ -202,6 +209,54 @@ def test_an_attempt_by_hand_is_made_although_the_callback_is_off(scene: Scene) -
 
     ((request, _),) = scene.posted
     assert "ringback-trigger: manual" in request.headers
+
+
+def test_a_callback_that_keeps_failing_gets_no_more(scene: Scene) -> None:
+    """From this moment, in this process; what it found out goes to the store with the attempt that did."""
+    scene.submit(*firsts(OPEN_AFTER + 5))
+    settled = [scene.answer(status(500)) for _ in range(OPEN_AFTER - 1)]
+    assert [one.health for one in settled] == [None] * (OPEN_AFTER - 1)
+
+    opening = scene.answer(status(500))
+
+    assert opening.health is not None
+    assert opening.health.finding is Finding.FAILING
+    assert [one.due_in_s for one in scene.written] == [0.0] * 4, "what waited has no attempt, and waits as a row"
+    assert scene.observer.put_off == ["breaker"] * 4
+    assert scene.dispatcher.free_slots(CALLBACK, True) == 0
+    assert scene.dispatcher.free_slots(CALLBACK, False) == 0
+
+
+def test_what_an_attempt_finds_out_is_about_the_callback_as_it_was_when_it_started(scene: Scene) -> None:
+    """A person may have given it another URL meanwhile."""
+    scene.submit(a_delivery())
+    scene.found = (a_token(), replace(a_callback(), health=Health(generation=1)))
+
+    settled = scene.answer(status(410))
+
+    assert settled.health is not None
+    assert settled.health.generation == 0
+
+
+def test_a_failing_callback_is_probed(scene: Scene) -> None:
+    """One that succeeds says that it works."""
+    scene.found = (a_token(), replace(a_callback(), health=Health(failing_since=UnixMs(1))))
+    scene.submit(a_delivery(trigger=Trigger.PROBE, lease=1))
+
+    settled = scene.answer()
+
+    assert (settled.state, settled.health and settled.health.finding) == (DeliveryState.DELIVERED, Finding.WORKS)
+
+
+def test_a_mistake_of_ours_says_nothing_about_its_callback(scene: Scene) -> None:
+    """Nobody is disabled for it."""
+    for delivery in firsts(2 * OPEN_AFTER):
+        scene.broken["sender"] = KeyError("boom")
+        scene.submit(delivery)
+
+    assert [one.health for one in scene.written] == [None] * (2 * OPEN_AFTER)
+    scene.submit(a_delivery("evt_next", conversation="cnv_next"))
+    assert len(scene.posted) == 1
 
 
 def test_after_stop_starting_what_flies_ends_and_nothing_begins(scene: Scene) -> None:
