@@ -1,0 +1,146 @@
+"""What attempts find out about their callback, as it is stored: on SQLite and on PostgreSQL."""
+
+import json
+
+import pytest
+import sqlalchemy as sa
+
+from schemas.health import Finding, HealthReport
+from schemas.reports import Silent
+from schemas.times import UnixMs
+from schemas.tokens import CallbackState, Health
+from store import figures, health
+from store.database import Database
+from store.directory import Directory
+from store.tables import alerts, directory_version
+from tests.kit.waiting_rows import RECEIVED, VAULT, Patient
+
+NOW = 10_000_000
+
+
+@pytest.fixture
+def patient(database: Database) -> Patient:
+    return Patient(database)
+
+
+def told(database: Database) -> list[tuple[str, dict[str, object]]]:
+    """The operational events that are on their way, oldest first."""
+    with database.read() as connection:
+        bodies = [json.loads(body) for body in connection.scalars(sa.select(alerts.c.body).order_by(alerts.c.id))]
+    return [(body["type"], body["data"]) for body in bodies]
+
+
+def version(database: Database) -> int:
+    with database.read() as connection:
+        return connection.scalar(sa.select(directory_version.c.version)) or 0
+
+
+def test_an_opening_is_remembered_with_since_when_and_the_first_probe(patient: Patient) -> None:
+    """So that it outlives the dispatcher that found it out."""
+    patient.found(Finding.FAILING, NOW, failing_for_s=30)
+
+    assert patient.callback.state is CallbackState.FAILING
+    assert patient.callback.health == Health(0, UnixMs(NOW - 30_000), UnixMs(NOW + 5_000))
+
+
+def test_every_dispatcher_learns_of_it(patient: Patient, database: Database) -> None:
+    """By the directory's version, as of any change."""
+    directory = Directory(database, VAULT, Silent())
+    directory.refresh()
+    patient.found(Finding.FAILING, NOW)
+
+    directory.refresh()
+
+    found = directory.callback(patient.id)
+    directory.close()
+    assert found is not None
+    assert found[1].state is CallbackState.FAILING
+
+
+def test_a_second_opening_changes_nothing(patient: Patient, database: Database) -> None:
+    """Two dispatchers find it out in the same moment: it is failing since the first, and told of once."""
+    patient.found(Finding.FAILING, NOW, failing_for_s=30)
+    known, before = patient.callback.health, version(database)
+
+    patient.found(Finding.FAILING, NOW + 100, failing_for_s=5)
+
+    assert (patient.callback.health, version(database)) == (known, before)
+    assert [kind for kind, _ in told(database)] == ["callback.failing"]
+
+
+def test_each_probe_that_fails_puts_the_next_one_off(patient: Patient) -> None:
+    """Doubling."""
+    patient.found(Finding.FAILING, NOW)
+    for number, delay_s in enumerate((10, 20, 40), start=1):
+        patient.found(Finding.PROBE_FAILED, NOW)
+
+        assert (patient.callback.health.probes, patient.callback.health.probe_at) == (number, NOW + delay_s * 1000)
+
+
+def test_a_success_closes_it_and_has_what_waits_seen_to(patient: Patient, database: Database) -> None:
+    """As a new generation: what is still in flight and fails says nothing about the callback any more."""
+    patient.found(Finding.FAILING, NOW, failing_for_s=30)
+    patient.found(Finding.WORKS, NOW + 60_000)
+
+    assert (patient.callback.state, patient.callback.health) == (CallbackState.HEALTHY, Health(generation=1))
+    patient.found(Finding.FAILING, NOW + 61_000, generation=0)
+    assert patient.callback.state is CallbackState.HEALTHY
+    assert [kind for kind, _ in told(database)] == ["callback.failing", "callback.recovered"]
+    assert told(database)[1][1]["failing_since"] == "1970-01-01T02:46:10.000Z"
+
+
+def test_what_does_not_help_any_more_is_disabled_with_the_reason(patient: Patient, database: Database) -> None:
+    """Until a person enables it."""
+    patient.found(Finding.USELESS, NOW, failing_for_s=30, reason="gone")
+
+    assert patient.callback.state is CallbackState.DISABLED
+    assert patient.callback.health == Health(1, UnixMs(NOW - 30_000), None, 0, UnixMs(NOW), "gone")
+    patient.found(Finding.WORKS, NOW + 1)
+    assert patient.callback.state is CallbackState.DISABLED, "an attempt by hand that succeeds enables nothing"
+    ((kind, data),) = told(database)
+    assert (kind, data["reason"], data["token"]) == ("callback.disabled", "gone", {"id": patient.token_id, "name": "x"})
+
+
+@pytest.mark.parametrize("finding", list(Finding))
+def test_what_was_found_out_of_an_older_generation_is_void(patient: Patient, finding: Finding) -> None:
+    """It was about another URL (rule 11)."""
+    patient.put(url="https://new.example/")
+    known = patient.callback.health
+
+    patient.found(finding, NOW, generation=0, reason="gone")
+
+    assert patient.callback.health == known
+
+
+def test_of_a_callback_that_is_off_or_deleted_nothing_is_found_out(patient: Patient, database: Database) -> None:
+    """An attempt may end after that."""
+    patient.put(enabled=False)
+    patient.found(Finding.FAILING, NOW)
+    assert patient.callback.health.failing_since is None
+
+    generation = patient.callback.health.generation
+    patient.callbacks.delete(patient.token_id, RECEIVED)
+    with database.write() as connection:
+        health.record(connection, [HealthReport(patient.id, generation, Finding.FAILING)], UnixMs(NOW))
+    assert told(database) == []
+
+
+def test_of_several_findings_in_one_settlement_the_first_that_counts_counts(patient: Patient, database: Database) -> None:
+    """They are judged one after the other."""
+    reports = [HealthReport(patient.id, 0, finding) for finding in (Finding.FAILING, Finding.WORKS, Finding.FAILING)]
+    with database.write() as connection:
+        health.record(connection, reports, UnixMs(NOW))
+
+    assert (patient.callback.state, patient.callback.health.generation) == (CallbackState.HEALTHY, 1)
+
+
+def test_the_gauge_counts_callbacks_by_the_state_that_they_show(database: Database) -> None:
+    """The same rule, once as SQL."""
+    patients = [Patient(database, name) for name in ("well", "failing", "useless", "off")]
+    patients[1].found(Finding.FAILING, NOW)
+    patients[2].found(Finding.FAILING, NOW)
+    patients[2].found(Finding.USELESS, NOW, reason="gone")
+    patients[3].put(enabled=False)
+
+    assert figures.read(database).callbacks == dict.fromkeys(CallbackState, 1)
+    assert {patient.callback.state for patient in patients} == set(CallbackState)

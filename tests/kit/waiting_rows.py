@@ -1,0 +1,76 @@
+"""A token with one callback in a database, and open deliveries that wait for it, each as the test wants it."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from schemas.event_types import EventType
+from schemas.health import Finding, HealthReport
+from schemas.ids import CallbackId, TokenId
+from schemas.times import UnixMs
+from schemas.token_fields import CallbackFields
+from schemas.tokens import Callback, Token
+from store import claims, health
+from store.callbacks import Callbacks
+from store.database import Database
+from store.tables import deliveries
+from store.tokens import Tokens
+from store.vault import Vault
+from tests.kit.making import a_claim
+from tests.kit.tokens import token_fields
+
+RECEIVED = EventType.MESSAGE_RECEIVED
+VAULT = Vault(["a-key-for-tests-" * 2])
+
+
+class Patient:
+    """The token and the callback. Times are the test's."""
+
+    def __init__(self, database: Database, name: str = "x"):
+        self.database, self.name = database, name
+        self.tokens, self.callbacks = Tokens(database, VAULT), Callbacks(database, VAULT)
+        made = self.tokens.create(token_fields(name), {RECEIVED: CallbackFields(f"https://{name}.example/")}, UnixMs(1))
+        self.token_id: TokenId = made.token.id
+        self.id: CallbackId = made.token.callbacks[RECEIVED].id
+
+    @property
+    def token(self) -> Token:
+        return self.tokens.get(self.token_id)
+
+    @property
+    def callback(self) -> Callback:
+        return self.token.callbacks[RECEIVED]
+
+    def put(self, **fields: Any) -> Callback:
+        return self.callbacks.put(self.token_id, RECEIVED, CallbackFields(fields.pop("url", f"https://{self.name}.example/"), **fields))
+
+    def found(
+        self, finding: Finding, now: int, *, failing_for_s: float = 0, generation: int | None = None, reason: str | None = None
+    ) -> None:
+        """An attempt found this out about the callback as it is now, or was in `generation`."""
+        known = self.callback.health.generation if generation is None else generation
+        with self.database.write() as connection:
+            health.record(connection, [HealthReport(self.id, known, finding, failing_for_s, reason)], UnixMs(now))
+
+    def wait(self, event_id: str, since_at: int, **columns: object) -> None:
+        """An open delivery, due when its age began to count."""
+        row = {
+            "event_id": event_id,
+            "callback_id": self.id,
+            "token_id": self.token_id,
+            "type": RECEIVED.value,
+            "state": "pending",
+            "created_at": since_at,
+            "since_at": since_at,
+            "due_at": since_at,
+            "conversation_id": "cnv_1",
+        }
+        with self.database.write() as connection:
+            claims.claim(connection, [a_claim(event_id, self.id)], UnixMs(since_at))
+            connection.execute(sa.insert(deliveries).values(row | {"leased": False, "lease": 0, "failures": 0} | columns))
+
+    def rows(self, *columns: str) -> dict[str, Any]:
+        """By event, of one column its value, of several a tuple."""
+        with self.database.read() as connection:
+            found = connection.execute(sa.select(deliveries).where(deliveries.c.callback_id == self.id)).mappings().all()
+        return {row["event_id"]: row[columns[0]] if len(columns) == 1 else tuple(row[name] for name in columns) for row in found}
