@@ -46,6 +46,8 @@ def a_delivery(
     trigger: Trigger = Trigger.FIRST,
     attempt_id: str | None = None,
     start_by_s: float = float("inf"),
+    since_at: int = 2_000,
+    turn: int = 0,
 ) -> Delivery:
     return Delivery(
         event_id=EventId(event_id),
@@ -56,7 +58,8 @@ def a_delivery(
         body=b"{}",
         accepted_at=UnixMs(1_000),
         created_at=UnixMs(2_000),
-        since_at=UnixMs(2_000),
+        since_at=UnixMs(since_at),
+        turn=turn,
         lease=lease,
         failures=failures,
         number=number,
