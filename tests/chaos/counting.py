@@ -14,6 +14,7 @@ class Posted(NamedTuple):
     """One event: where its webhook belongs, when it should have been posted, when its answer came (unix seconds), and which.
 
     `status` 0: the connection broke, so that nobody can tell whether it was accepted. `retry_after`: whether the answer had one.
+    `said`: the body of an answer other than 202.
     """
 
     event_id: str
@@ -22,6 +23,7 @@ class Posted(NamedTuple):
     answered_s: float
     status: int
     retry_after: bool = False
+    said: str = ""
 
 
 class Tally(NamedTuple):

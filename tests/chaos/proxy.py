@@ -227,6 +227,6 @@ def _bound(port: int) -> socket.socket:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):  # it is closed already
+    if not writer.transport.is_closing():  # else its socket may be gone, and its descriptor another's
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORTIVE)
-    writer.transport.abort()
+        writer.transport.abort()
