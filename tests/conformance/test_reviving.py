@@ -1,0 +1,204 @@
+"""What becomes of waiting deliveries when a callback works again or comes back: on SQLite and on PostgreSQL."""
+
+from dataclasses import replace
+
+import pytest
+
+from schemas.health import Finding
+from schemas.times import LATEST, UnixMs, now_ms
+from schemas.tokens import CallbackState, OnReturn
+from store import reviving
+from store.database import Database
+from store.reviving import Walk
+from tests.kit.waiting_rows import Patient
+
+LONG_AGO = 10_000_000
+FAR = now_ms() + 80_000_000
+
+
+@pytest.fixture
+def patient(database: Database) -> Patient:
+    return Patient(database)
+
+
+def revive(patient: Patient, now: int | None = None) -> int:
+    """All slices of it, and the end. Returns how many were discarded."""
+    moment = UnixMs(now or now_ms())
+    walk: Walk | None = Walk(moment)
+    discarded = 0
+    while walk is not None:
+        with patient.database.write() as connection:
+            step = reviving.step(connection, patient.id, walk, moment)
+        if step is None:
+            return discarded
+        discarded += step.discarded
+        walk = step.walk
+        if walk is None:
+            with patient.database.write() as connection:
+                reviving.finish(connection, patient.id, step.generation)
+    return discarded
+
+
+def is_revived(patient: Patient) -> bool:
+    with patient.database.read() as connection:
+        return patient.id not in reviving.to_revive(connection)
+
+
+def switch_off_and_on(patient: Patient, held: OnReturn | None = None) -> None:
+    """With a delivery from before."""
+    patient.put(enabled=False)
+    patient.wait("evt_held", LONG_AGO, failures=7)
+    patient.put(enabled=True, held=held)
+
+
+def test_what_waits_for_its_schedule_is_hastened_when_a_callback_works_again(patient: Patient) -> None:
+    """In the order of its age; but not what the receiver put off, or somebody has in hand, or waits for another status."""
+    patient.found(Finding.FAILING, LONG_AGO)
+    patient.wait("evt_scheduled", LONG_AGO, due_at=FAR, failures=3)
+    patient.wait("evt_put_off", LONG_AGO, due_at=FAR, outcome="throttled")
+    patient.wait("evt_in_hand", LONG_AGO, due_at=FAR, leased=True)
+    patient.wait("evt_waits", LONG_AGO, due_at=FAR, waits=True)
+    patient.found(Finding.WORKS, LONG_AGO)
+
+    revive(patient)
+
+    due = {"evt_scheduled": LONG_AGO, "evt_put_off": FAR, "evt_in_hand": FAR, "evt_waits": FAR}
+    assert (patient.rows("due_at"), is_revived(patient)) == (due, True)
+    assert patient.rows("failures")["evt_scheduled"] == 3, "it goes on in its schedule"
+
+
+def test_what_was_held_is_released_in_its_place_and_with_its_whole_schedule(patient: Patient) -> None:
+    """The default. Its age begins anew, so it is not given up for having been held."""
+    switch_off_and_on(patient)
+    assert patient.callback.held_before is not None
+    now = now_ms() + 5
+
+    revive(patient, now)
+
+    assert patient.rows("since_at", "due_at", "failures") == {"evt_held": (now, LONG_AGO, 0)}
+    assert (patient.callback.held_before, is_revived(patient)) == (None, True)
+
+
+def test_what_was_held_is_kept_until_it_is_released(patient: Patient) -> None:
+    """Out of the way of what is due; what came later goes its way."""
+    switch_off_and_on(patient, OnReturn.KEEP)
+    revive(patient)
+    assert patient.rows("due_at") == {"evt_held": LATEST}
+    assert patient.callback.held_before is not None
+    patient.wait("evt_later", now_ms() + 1_000, due_at=FAR)
+
+    patient.put(held=OnReturn.RELEASE)
+    revive(patient, now_ms() + 10_000)
+
+    assert patient.rows("due_at")["evt_held"] == LONG_AGO
+    assert patient.callback.held_before is None
+
+
+def test_discarding_cancels_what_was_held_once(patient: Patient) -> None:
+    """The next return releases again: nothing vanishes for an old decision."""
+    switch_off_and_on(patient, OnReturn.DISCARD)
+    patient.wait("evt_later", now_ms() + 1_000)
+
+    assert revive(patient) == 1
+
+    rows = patient.rows("state", "reason", "due_at")
+    assert rows["evt_held"] == ("cancelled", "discarded", None)
+    assert rows["evt_later"][0] == "pending"
+    assert (patient.callback.on_return, patient.callback.held_before) == (OnReturn.RELEASE, None)
+
+
+def test_a_choice_that_was_not_used_stays(patient: Patient) -> None:
+    """Nothing was held: it is for the next time, when its token is suspended, perhaps."""
+    patient.put(enabled=True, held=OnReturn.DISCARD)
+    revive(patient)
+
+    assert patient.callback.on_return is OnReturn.DISCARD
+
+
+def test_a_disabled_callback_comes_back_healthy_and_with_what_it_held(patient: Patient) -> None:
+    """A person says so."""
+    patient.wait("evt_gone", LONG_AGO, due_at=FAR, failures=1)
+    patient.found(Finding.USELESS, LONG_AGO, reason="gone")
+
+    patient.put(enabled=True)
+    revive(patient)
+
+    assert (patient.callback.state, patient.callback.health.disabled_reason) == (CallbackState.HEALTHY, None)
+    assert patient.rows("due_at", "failures") == {"evt_gone": (LONG_AGO, 0)}
+
+
+@pytest.mark.parametrize("change", [{"url": "https://new.example/"}, {"headers": {"X-Key": "new"}}, {"enabled": True}])
+def test_a_failing_callback_that_is_changed_starts_afresh(patient: Patient, change: dict[str, object]) -> None:
+    """What waited is hastened; it was not held, so its age goes on."""
+    patient.found(Finding.FAILING, LONG_AGO)
+    patient.wait("evt_1", LONG_AGO, due_at=FAR)
+
+    patient.put(**change)
+    revive(patient)
+
+    assert (patient.callback.state, patient.callback.held_before) == (CallbackState.HEALTHY, None)
+    assert patient.rows("since_at", "due_at") == {"evt_1": (LONG_AGO, LONG_AGO)}
+
+
+def test_a_change_that_says_nothing_new_leaves_a_failing_callback_failing(patient: Patient) -> None:
+    """And what is off stays off."""
+    patient.found(Finding.FAILING, LONG_AGO)
+    assert patient.put().state is CallbackState.FAILING
+
+    patient.put(enabled=False)
+
+    assert patient.put(url="https://new.example/").state is CallbackState.OFF
+    assert is_revived(patient)
+
+
+def test_a_resumed_token_releases_what_its_callbacks_held(patient: Patient) -> None:
+    """But for those that are disabled: a person enables them, one by one."""
+    disabled = Patient(patient.database, "disabled")
+    disabled.found(Finding.USELESS, LONG_AGO, reason="gone")
+    for one in (patient, disabled):
+        one.tokens.change(one.token_id, lambda fields: replace(fields, enabled=False))
+        one.wait(f"evt_{one.name}", LONG_AGO, due_at=FAR)
+        one.tokens.change(one.token_id, lambda fields: replace(fields, enabled=True))
+        revive(one)
+
+    assert patient.rows("due_at") == {"evt_x": LONG_AGO}
+    assert disabled.rows("due_at") == {"evt_disabled": FAR}
+    assert disabled.callback.state is CallbackState.DISABLED
+
+
+def test_a_change_of_a_token_that_is_no_return_revives_nothing(patient: Patient) -> None:
+    """Its name, say."""
+    patient.tokens.change(patient.token_id, lambda fields: replace(fields, name="other"))
+
+    assert is_revived(patient)
+
+
+def test_many_are_seen_to_slice_by_slice(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each once, also those of one millisecond; whoever takes over begins anew and does no harm."""
+    monkeypatch.setattr(reviving, "SLICE", 3)
+    patient.put(enabled=False)
+    for number in range(11):
+        patient.wait(f"evt_{number}", LONG_AGO + number // 5, due_at=FAR)
+    patient.put(enabled=True)
+    with patient.database.write() as connection:
+        reviving.step(connection, patient.id, Walk(now_ms()), now_ms())
+
+    revive(patient)
+
+    assert patient.rows("due_at") == {f"evt_{number}": LONG_AGO + number // 5 for number in range(11)}
+
+
+def test_a_return_during_the_last_slice_is_not_lost(patient: Patient) -> None:
+    """Whoever ends the walk of the return before leaves the callback marked."""
+    switch_off_and_on(patient)
+    with patient.database.write() as connection:
+        step = reviving.step(connection, patient.id, Walk(now_ms()), now_ms())
+    assert step is not None
+    patient.put(enabled=False)
+    patient.put(enabled=True, held=OnReturn.DISCARD)
+
+    with patient.database.write() as connection:
+        reviving.finish(connection, patient.id, step.generation)
+
+    assert not is_revived(patient)
+    assert patient.callback.on_return is OnReturn.DISCARD
