@@ -16,6 +16,7 @@ from consumers.hand import Hand
 from consumers.store_watch import StoreWatch
 from schemas.deliveries import Delivery, DeliveryState
 from schemas.errors import StoreRefused, StoreUnavailable
+from schemas.event_types import EventType
 from schemas.ids import CallbackId
 from schemas.reports import Observer
 from schemas.times import format_duration
@@ -87,12 +88,13 @@ class Reviver:
         start_by_s = time.monotonic() + START_WITHIN_S
         with self._database.read() as connection:
             callback_ids = probing.due_probes(connection, self._database.now(connection), limit)
-        if not callback_ids:
-            return []
-        with self._database.write() as connection:
-            now = self._database.now(connection)
-            taken = [probing.take_probe(connection, callback_id, now, self._lease_ms) for callback_id in sorted(callback_ids)]
-        return [msgspec.structs.replace(delivery, start_by_s=start_by_s) for delivery in taken if delivery is not None]
+        taken = []
+        for callback_id in callback_ids:
+            with self._database.write() as connection:  # each its own: a callback's lock is not waited for with a place in hand
+                taken.append(probing.take_probe(connection, callback_id, self._database.now(connection), self._lease_ms))
+        if overtaken := sum(one.overtaken for one in taken):
+            self._observer.settled(EventType.MESSAGE_STATUS, DeliveryState.SUPERSEDED, overtaken)
+        return [msgspec.structs.replace(delivery, start_by_s=start_by_s) for one in taken for delivery in one.go]
 
     def _give_up_aged(self) -> bool:
         horizon_ms = self._horizon // dt.timedelta(milliseconds=1)

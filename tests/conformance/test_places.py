@@ -13,12 +13,12 @@ from schemas.deliveries import Delivery, DeliveryState, Outcome, Settlement, Tri
 from schemas.ids import AttemptId, CallbackId
 from schemas.statuses import OVERTAKEN
 from schemas.times import UnixMs
-from store import claims, places
+from store import claims, places, probing
 from store.admitting import Admitted, admit
 from store.database import Database
 from store.settling import settle
-from store.tables import deliveries, requested_attempts, status_places
-from tests.kit.making import CALLBACK, a_delivery, an_attempt
+from store.tables import callbacks, deliveries, requested_attempts, status_places
+from tests.kit.making import CALLBACK, TOKEN, a_delivery, an_attempt
 from tests.kit.statuses import a_status, a_status_claim
 
 LEASE_MS = 25_000
@@ -329,6 +329,22 @@ def test_at_the_start_of_a_process_that_is_alone_no_place_is_held(line: Line) ->
 
     assert line.claim(a_status("e2", "queued")).overtaken == 1, "nothing is known of e1 but that it may have arrived"
     assert events(line.claim(a_status("e3", "sent"))) == ["e3"]
+
+
+def test_a_probe_is_made_with_the_oldest_whose_turn_it_is(line: Line) -> None:
+    """A status that has to wait for one that was sent is no reason to leave the callback unprobed."""
+    high, low, late = a_status("e1", "read", at=3_000), a_status("e2", "sent", at=1_000), a_status("e3", "queued", "m2", at=2_000)
+    for one, end in ((low, given_back(low)), (late, given_back(late)), (high, failed(high, due_in_s=900.0))):
+        line.claim(one)
+        line.settle(end)
+    owner = dict(id=CALLBACK, token_id=TOKEN, type="message.status", url="", enabled=True, headers=b"", created_at=0)  # noqa: C408
+    with line.database.write() as connection:
+        connection.execute(sa.insert(callbacks).values(**owner, failing_since=1, probe_at=1))
+
+        probe = probing.take_probe(connection, CALLBACK, line.now, LEASE_MS)
+
+    assert (events(probe), probe.waiting) == (["e3"], 1)
+    assert line.claim(a_status("e4", "sent", "m2")).waiting == 1, "the probe holds its place"
 
 
 def test_events_of_other_types_cost_no_statement(line: Line) -> None:
