@@ -26,6 +26,9 @@ database that is merely busy is taken for a silent one."""
 ALONE_PATIENCE_S = 0.8
 """The same, where there is no broker to wait for."""
 
+PER_EVENT_S = 0.002
+"""What each further event of a batch adds to a patience: a thousand large ones are megabytes, which take their time on a busy machine."""
+
 
 class FailoverPublisher:
     """Thread-safe. One way round trip to the broker while all is well; otherwise every answer within both patiences."""
@@ -45,11 +48,11 @@ class FailoverPublisher:
         generation = self._primary.generation
         way = self._trust.way(generation, time.monotonic())
         if generation is None:
-            self._fallback.publish(outgoing, ALONE_PATIENCE_S)
+            self._fallback.publish(outgoing, ALONE_PATIENCE_S + _more_s(outgoing))
         elif way is Way.AROUND:
             self._around(outgoing, generation)
         elif left := self._by_broker(outgoing, generation):
-            self._fallback.publish(left, OUTBOX_PATIENCE_S)
+            self._fallback.publish(left, OUTBOX_PATIENCE_S + _more_s(left))
 
     def close(self) -> None:
         self._primary.close()
@@ -58,14 +61,14 @@ class FailoverPublisher:
     def _around(self, outgoing: Sequence[Outgoing], generation: int) -> None:
         """By the outbox; where that fails, by a broker that is there but not trusted yet: it may well be sound."""
         try:
-            self._fallback.publish(outgoing, OUTBOX_PATIENCE_S)
+            self._fallback.publish(outgoing, OUTBOX_PATIENCE_S + _more_s(outgoing))
         except ExchangeUnavailable:
             if self._by_broker(outgoing, generation):
                 raise
 
     def _by_broker(self, outgoing: Sequence[Outgoing], generation: int) -> list[Outgoing]:
         """What was not confirmed. Raises ExchangeUnavailable when too much waits already: the outbox would be no help for long."""
-        until_s = time.monotonic() + PATIENCE_S
+        until_s = time.monotonic() + PATIENCE_S + _more_s(outgoing)
         try:
             promises = self._primary.hand_in(outgoing)
         except BaseException:  # whatever it was: a probe that was never sent must not be waited for
@@ -87,3 +90,7 @@ class FailoverPublisher:
         if self._trust.failed(generation, time.monotonic()):
             self._primary.abandon(generation, reason)
             self._observer.note("going around the broker", reason=reason)
+
+
+def _more_s(outgoing: Sequence[Outgoing]) -> float:
+    return PER_EVENT_S * (len(outgoing) - 1)
