@@ -21,7 +21,8 @@ COMMANDS = {
     "token": "Make, show and change API access tokens.",
     "emit": "Publish sample events through the API.",
     "listen": "Receive webhooks here, verify and print them.",
-    "deliveries": "Look at deliveries and try them again.",
+    "deliveries": "Look at deliveries, try them again, recover them.",
+    "dead": "Look at messages that were no events, put them back.",
     "openapi": "Print the OpenAPI document.",
     "doctor": "Check settings, database, broker, clock and ports.",
 }

@@ -1,11 +1,15 @@
-"""Stores of the conformance tests that are more than a database: shared by several dispatchers, or with recoveries in it."""
+"""Stores of the conformance tests that are more than a database: shared by several dispatchers, with recoveries in it, or
+behind an adapter of the exchange.
+"""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from store.database import Database
 from tests.conftest import lay_tables
+from tests.kit.pipes import OutboxPipe, Pipe, RabbitPipe
 from tests.kit.postgres import Postgres
 from tests.kit.recovering import House
 
@@ -25,3 +29,14 @@ async def house(database: Database) -> AsyncIterator[House]:
     made = House(database)
     yield made
     made.directory.close()
+
+
+@pytest.fixture(params=["rabbitmq", "outbox-sqlite", "outbox-postgresql"])
+def pipe(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pipe]:
+    """One adapter with its service; the broker's needs a database only for the transactions of its port."""
+    on_postgres = request.param == "outbox-postgresql"
+    database = Database(request.getfixturevalue("postgres").fresh_database() if on_postgres else f"sqlite:///{tmp_path}/ringback.db")
+    lay_tables(database)
+    made = RabbitPipe(request.getfixturevalue("rabbit"), database) if request.param == "rabbitmq" else OutboxPipe(database)
+    yield made
+    made.close()

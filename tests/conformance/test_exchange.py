@@ -1,9 +1,8 @@
 """What both adapters of the exchange promise: RabbitMQ, and the outbox on SQLite and on PostgreSQL."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -12,21 +11,8 @@ from exchange.port import Message, Outgoing, Source
 from schemas.errors import ExchangeUnavailable
 from schemas.events import MAX_EVENT_BYTES
 from schemas.times import UnixMs
-from store.database import Database
-from tests.conftest import lay_tables
 from tests.kit.making import an_event
-from tests.kit.pipes import OutboxPipe, Pipe, RabbitPipe, outgoing, settle, take, take_now
-
-
-@pytest.fixture(params=["rabbitmq", "outbox-sqlite", "outbox-postgresql"])
-def pipe(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pipe]:
-    """One adapter with its service; the broker's needs a database only for the transactions of its port."""
-    on_postgres = request.param == "outbox-postgresql"
-    database = Database(request.getfixturevalue("postgres").fresh_database() if on_postgres else f"sqlite:///{tmp_path}/ringback.db")
-    lay_tables(database)
-    made = RabbitPipe(request.getfixturevalue("rabbit"), database) if request.param == "rabbitmq" else OutboxPipe(database)
-    yield made
-    made.close()
+from tests.kit.pipes import Pipe, outgoing, settle, take, take_now
 
 
 def bodies(messages: Sequence[Message]) -> list[bytes]:

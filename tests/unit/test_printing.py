@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from ringback.cli.printing import print_table
+from ringback.cli.printing import harmless, print_facts, print_table
 
 DELIVERY = "dlv_28e7bd7caaddb7b8_evt_01a20881b9c0758faf6209a4d60e9b0c"
 
@@ -23,3 +23,12 @@ def test_an_id_stays_in_one_piece_in_a_narrow_terminal(monkeypatch: pytest.Monke
     print_table(["ID", "CALLBACK"], [[DELIVERY, "https://crm.example.com/webhooks"]])
 
     assert DELIVERY in terminal.getvalue()
+
+
+def test_control_characters_are_spelled_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """Names, reasons and bodies come from others: none may clear the screen, or hide a line, of whoever looks at them."""
+    print_table(["NAME"], [["a\x1b[2Jb\nc"]])
+    print_facts({"name": "a\x9b2Jb"})
+
+    assert capsys.readouterr().out.split() == ["NAME", "a\\x1b[2Jb\\nc", "name", "a\\x9b2Jb"]
+    assert harmless("caffè\t👋\n\r", keep="\n\t") == "caffè\t👋\n\\r"

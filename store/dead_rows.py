@@ -1,0 +1,37 @@
+"""Rows of the outbox that are dead letters: each has its reason, and nobody takes it. Called by `exchange.outbox_dead`."""
+
+import msgspec
+import sqlalchemy as sa
+
+from schemas.times import UnixMs
+from store.database import Connection, Database
+from store.outbox import RING
+from store.tables import outbox
+
+_dead = outbox.c.reason.is_not(None)
+
+
+class DeadRow(msgspec.Struct, frozen=True):
+    body: bytes
+    accepted_at: UnixMs
+    reason: str
+
+
+def oldest(connection: Connection, most: int) -> list[DeadRow]:
+    rows = connection.execute(sa.select(outbox).where(_dead).order_by(outbox.c.id).limit(most))
+    return [DeadRow(bytes(row.body), UnixMs(row.accepted_at), row.reason) for row in rows]
+
+
+def oldest_ids(connection: Connection, most: int) -> list[int]:
+    return list(connection.scalars(sa.select(outbox.c.id).where(_dead).order_by(outbox.c.id).limit(most)))
+
+
+def revive(database: Database, connection: Connection, row_id: int) -> None:
+    """Have it taken as a message once more, at once. Nothing happens to one that is dead no longer."""
+    this = sa.and_(outbox.c.id == row_id, _dead)
+    connection.execute(sa.update(outbox).where(this).values(reason=None, leased_until=0))
+    database.ring(connection, RING)
+
+
+def drop(connection: Connection, row_id: int) -> None:
+    connection.execute(sa.delete(outbox).where(outbox.c.id == row_id, _dead))

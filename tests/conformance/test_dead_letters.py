@@ -1,0 +1,132 @@
+"""Dead letters, as both adapters of the exchange keep them: looked at, put back, thrown away."""
+
+import asyncio
+from contextlib import suppress
+
+import pika
+import pytest
+from pika.exceptions import NackError
+
+from exchange.dead import DeadLetters
+from exchange.outbox_dead import OutboxDeadLetters
+from exchange.rabbit_admin import declare
+from exchange.rabbit_dead import RabbitDeadLetters
+from exchange.topology import DEAD_EXCHANGE, EVENTS_EXCHANGE
+from schemas.errors import ExchangeUnavailable
+from tests.kit.making import an_event
+from tests.kit.pipes import Pipe, RabbitPipe, outgoing, take
+from tests.kit.rabbit import Rabbit
+from tests.kit.waiting import eventually, free_port
+
+IDS = ("evt_1", "evt_2", "evt_3", "evt_4")
+BODIES = [an_event(event_id).message() for event_id in IDS]
+
+
+@pytest.fixture
+async def dead(pipe: Pipe) -> DeadLetters:
+    """Four of them."""
+    publisher, source = pipe.publisher(), pipe.source()
+    await asyncio.to_thread(publisher.publish, outgoing(*IDS))
+    for number, message in enumerate(await take(pipe, source, 4), 1):
+        await source.bury(message, f"reason {number} è")
+    await source.close()
+    publisher.close()
+    letters = letters_of(pipe)
+    await eventually("four dead letters", lambda: letters.count() == 4)  # the broker counts them a moment later
+    return letters
+
+
+def letters_of(pipe: Pipe) -> DeadLetters:
+    return RabbitDeadLetters(pipe.rabbit.url) if isinstance(pipe, RabbitPipe) else OutboxDeadLetters(pipe.database)
+
+
+def bodies(dead: DeadLetters) -> list[bytes]:
+    return [letter.body for letter in dead.look(9)]
+
+
+async def test_looking_changes_nothing(dead: DeadLetters) -> None:
+    """Oldest first, with the reason of each, again and again."""
+    first, second = dead.look(2), dead.look(9)
+
+    assert [letter.body for letter in second] == BODIES
+    assert first == second[:2]
+    assert [letter.reason for letter in second] == [f"reason {number} è" for number in range(1, 5)]
+    assert {letter.accepted_at for letter in second} == {1_000}
+    assert dead.count() == 4
+
+
+async def test_what_is_put_back_is_taken_like_any_event(pipe: Pipe, dead: DeadLetters) -> None:
+    """With the time of its acceptance, and without the reason: it is judged anew. What was not named stays in its place."""
+    told: list[int] = []
+
+    dead.replay({1, 3}, lambda: told.append(1))
+
+    assert bodies(dead) == [BODIES[1], BODIES[3]]
+    assert len(told) == 2
+    source = pipe.source()
+    taken = await take(pipe, source, 2)
+    assert {(message.body, message.accepted_at) for message in taken} == {(BODIES[0], 1_000), (BODIES[2], 1_000)}
+    assert {message.message_id for message in taken} == ({"evt_1", "evt_3"} if isinstance(pipe, RabbitPipe) else {None})
+    await source.close()
+
+
+async def test_what_is_thrown_away_is_gone(pipe: Pipe, dead: DeadLetters) -> None:
+    """And nothing else is."""
+    told: list[int] = []
+
+    dead.drop({2}, lambda: told.append(1))
+
+    assert bodies(dead) == [BODIES[0], BODIES[2], BODIES[3]]
+    dead.drop({1, 2, 3}, lambda: told.append(1))
+    assert bodies(dead) == []
+    assert len(told) == 4
+
+
+async def test_one_that_dies_again_comes_behind_the_others(pipe: Pipe, dead: DeadLetters) -> None:
+    """A replay of all ends, whatever the dispatchers make of it."""
+    dead.replay({1}, lambda: None)
+    source = pipe.source()
+    (again,) = await take(pipe, source, 1)
+    await source.bury(again, "still none")
+    await source.close()
+
+    await eventually("it to be back", lambda: len(bodies(dead)) == 4)
+    expected = [*BODIES[1:], BODIES[0]] if isinstance(pipe, RabbitPipe) else BODIES  # a row keeps its place
+    assert bodies(dead) == expected
+    assert "still none" in [letter.reason for letter in dead.look(9)]
+
+
+def test_a_letter_is_kept_when_it_cannot_be_stored_elsewhere(rabbit: Rabbit) -> None:
+    """Put back first, taken away then: with a queue that takes no more, it stays where it is."""
+    declare(rabbit.url)
+    publish(rabbit, DEAD_EXCHANGE, b"{}")
+    rabbit.ctl("set_policy", "full", "^ringback\\.dispatch$", '{"max-length": 1, "overflow": "reject-publish"}', "--apply-to", "queues")
+    try:
+        fill(rabbit)
+        with pytest.raises(ExchangeUnavailable, match="MessageNacked"):
+            RabbitDeadLetters(rabbit.url).replay({1}, lambda: None)
+    finally:
+        rabbit.ctl("clear_policy", "full")
+
+    assert [letter.body for letter in RabbitDeadLetters(rabbit.url).look(9)] == [b"{}"]
+
+
+def test_a_broker_that_does_not_answer_is_told() -> None:
+    """In a line, and not with what kombu raises."""
+    with pytest.raises(ExchangeUnavailable, match="no broker answers"):
+        RabbitDeadLetters(f"amqp://guest:guest@127.0.0.1:{free_port()}/").look(1)
+
+
+def fill(rabbit: Rabbit) -> None:
+    """Until the queue takes no more, which a new policy makes it say a moment later."""
+    with suppress(NackError):
+        for _ in range(1000):
+            publish(rabbit, EVENTS_EXCHANGE, b"{}")
+        raise AssertionError("it takes everything")
+
+
+def publish(rabbit: Rabbit, exchange: str, body: bytes) -> None:
+    with pika.BlockingConnection(pika.URLParameters(rabbit.url)) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        channel.basic_publish(exchange, "", body)
