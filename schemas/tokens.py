@@ -124,6 +124,12 @@ class Token:
     def sees(self, channel_id: str) -> bool:
         return self.channels is None or channel_id in self.channels
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether its secrets could be opened. One that is not has no signing keys, and no headers in its callbacks: nothing is
+        sent for it."""
+        return bool(self.signing_keys)
+
     def live_signing_keys(self, now: UnixMs) -> list[bytes]:
         """During a rotation more than one: each signs."""
         return [key.value for key in self.signing_keys if key.lives(now)]

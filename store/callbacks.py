@@ -15,7 +15,7 @@ from store.cancelling import cancel_open, cancel_rest
 from store.database import Connection, Database
 from store.health import back_to_health
 from store.tables import callbacks
-from store.token_rows import lock_token, read_token, seal_headers
+from store.token_rows import lock_token, read_token, readable, seal_headers
 from store.vault import Vault
 
 CALLBACK_DELETED = "the callback was deleted"
@@ -24,14 +24,15 @@ _CALLED = frozenset({CallbackState.HEALTHY, CallbackState.FAILING})
 
 
 class Callbacks:
-    """The callbacks of one database. Raises NotFound, Conflict (revoked); StoreUnavailable and SecretUnreadable anywhere."""
+    """The callbacks of one database. Raises NotFound, Conflict (revoked); StoreUnavailable anywhere."""
 
     def __init__(self, database: Database, vault: Vault):
         self._database, self._vault = database, vault
 
     def get(self, token_id: TokenId, kind: EventType) -> tuple[Token, Callback]:
+        """For calling it: Conflict too when what it needs for that cannot be read."""
         with self._database.read() as connection:
-            token = read_token(connection, self._vault, token_id)
+            token = readable(read_token(connection, self._vault, token_id))
         return token, _owned(token, kind)
 
     def put(self, token_id: TokenId, kind: EventType, fields: CallbackFields) -> Callback:

@@ -15,6 +15,7 @@ from store import places
 from store.database import Connection, Database
 from store.delivery_listings import get_attempt, get_delivery
 from store.tables import deliveries, events, requested_attempts
+from store.token_rows import readable
 from store.tokens import Tokens
 
 NO_DISPATCHER = "no dispatcher took the test"
@@ -46,7 +47,7 @@ def request_retry(database: Database, tokens: Tokens, delivery_id: DeliveryId, n
             raise Conflict("the callback was deleted: there is nowhere to send this to")
         if not is_recorded(connection, delivery.event_id, delivery.callback_id):
             raise Conflict("the first attempt is still under way")
-        state = tokens.get_in(connection, delivery.token_id).state(now)
+        state = readable(tokens.get_in(connection, delivery.token_id)).state(now)
         if state is not TokenState.ACTIVE:
             raise Conflict(f"the token is {state.value}: only an active one is called")
         if _is_overtaken(connection, delivery.event_id, delivery.callback_id):

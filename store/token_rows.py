@@ -3,6 +3,7 @@
 import base64
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -32,11 +33,18 @@ def raise_version(connection: Connection) -> int:
 
 
 def read_token(connection: Connection, vault: Vault, token_id: TokenId) -> Token:
-    """Raises NotFound, SecretUnreadable."""
+    """As `read_tokens`. Raises NotFound."""
     rows = connection.execute(sa.select(tokens).where(tokens.c.id == token_id)).all()
     if not rows:
         raise NotFound(f"there is no token {token_id}")
     return read_tokens(connection, vault, rows)[0]
+
+
+def readable(token: Token) -> Token:
+    """The same, for what needs its secrets. Raises Conflict."""
+    if not token.is_readable:
+        raise Conflict(f"the secrets of {token.id} cannot be read: RINGBACK_SECRET_KEY lacks the key that encrypted them")
+    return token
 
 
 def lock_token(connection: Connection, vault: Vault, token_id: TokenId) -> Token:
@@ -53,8 +61,9 @@ def lock_token(connection: Connection, vault: Vault, token_id: TokenId) -> Token
 
 
 def read_tokens(connection: Connection, vault: Vault, rows: Sequence[TokenRow]) -> list[Token]:
-    """The tokens of these rows with their callbacks. Raises SecretUnreadable."""
-    return [_token(row, owned, vault) for row, owned in _with_callbacks(connection, rows)]
+    """The tokens of these rows with their callbacks. One whose secrets do not open is there without them (`is_readable`): people
+    must be able to see it, and to end it."""
+    return [_token_or_reason(row, owned, vault)[0] for row, owned in _with_callbacks(connection, rows)]
 
 
 def read_tokens_or_reasons(
@@ -66,10 +75,8 @@ def read_tokens_or_reasons(
     for it as for anybody whose callbacks are off, but nothing is sent unsigned or without the headers that it should have.
     """
     for row, owned in _with_callbacks(connection, rows):
-        try:
-            yield _token(row, owned, vault), None
-        except SecretUnreadable as reason:
-            yield _token(row, owned, None), reason
+        token, reason = _token_or_reason(row, owned, vault)
+        yield (token if reason is None else _switched_off(token)), reason
 
 
 def _with_callbacks(connection: Connection, rows: Sequence[TokenRow]) -> list[tuple[TokenRow, list[TokenRow]]]:
@@ -91,6 +98,17 @@ def seal_headers(vault: Vault, callback_id: CallbackId, headers: Mapping[str, st
 def texts(values: frozenset[str] | frozenset[Permission]) -> str:
     """As the columns `permissions` and `channels` hold them: sorted, so that equal sets are equal rows."""
     return msgspec.json.encode(sorted(values)).decode()
+
+
+def _token_or_reason(row: TokenRow, callback_rows: Sequence[TokenRow], vault: Vault) -> tuple[Token, SecretUnreadable | None]:
+    try:
+        return _token(row, callback_rows, vault), None
+    except SecretUnreadable as reason:
+        return _token(row, callback_rows, None), reason
+
+
+def _switched_off(token: Token) -> Token:
+    return replace(token, callbacks={kind: replace(callback, enabled=False) for kind, callback in token.callbacks.items()})
 
 
 def _token(row: TokenRow, callback_rows: Sequence[TokenRow], vault: Vault | None) -> Token:
@@ -130,13 +148,12 @@ def _signing_keys(row: TokenRow, vault: Vault | None) -> tuple[DatedSecret, ...]
 
 def _callback(row: TokenRow, vault: Vault | None) -> Callback:
     headers = {} if vault is None else _decode_headers(vault.open(bytes(row.headers), Place("callbacks", "headers", row.id)))
-    enabled = row.enabled and vault is not None
     return Callback(
         id=CallbackId(row.id),
         token_id=TokenId(row.token_id),
         type=EventType(row.type),
         url=row.url,
-        enabled=enabled,
+        enabled=row.enabled,
         headers=headers,
         health=_health(row),
         on_return=OnReturn(row.on_return),

@@ -23,7 +23,7 @@ from store.callbacks import bring_back, put_callback
 from store.cancelling import cancel_open, cancel_rest
 from store.database import Connection, Database
 from store.tables import tokens
-from store.token_rows import lock_token, raise_version, read_token, seal_signing_keys, texts
+from store.token_rows import lock_token, raise_version, read_token, readable, seal_signing_keys, texts
 from store.vault import Vault
 
 MAX_OVERLAP = dt.timedelta(days=7)
@@ -42,7 +42,7 @@ class NewSecrets:
 
 
 class Tokens:
-    """The tokens of one database. Raises NotFound, Conflict, Invalid; StoreUnavailable and SecretUnreadable anywhere."""
+    """The tokens of one database. Raises NotFound, Conflict, Invalid; StoreUnavailable anywhere."""
 
     def __init__(self, database: Database, vault: Vault):
         self._database, self._vault = database, vault
@@ -106,19 +106,20 @@ class Tokens:
             return NewSecrets(self._update(connection, token_id, changed), secret)
 
     def rotate_signing_secret(self, token_id: TokenId, overlap: dt.timedelta, now: UnixMs) -> str:
-        """A new signing secret; those that live sign beside it for at most `overlap`."""
+        """A new signing secret; those that live sign beside it for at most `overlap`. Raises Conflict
+        when they cannot be read: a process that was given the wrong key must not replace what the others use."""
         until = UnixMs(now + _milliseconds(overlap))
         made = new_signing_secret()
         with self._database.write() as connection:
-            known = lock_token(connection, self._vault, token_id).signing_keys
+            known = readable(lock_token(connection, self._vault, token_id)).signing_keys
             ending = [DatedSecret(key.value, UnixMs(min(until, key.until or until))) for key in known if overlap and key.lives(now)]
             keys = [*ending, DatedSecret(signing_key(made))]
             self._update(connection, token_id, {"signing_secrets": seal_signing_keys(self._vault, token_id, keys)})
         return made
 
     def signing_secret(self, token_id: TokenId) -> str:
-        """The current one, as text."""
-        return signing_secret_text(self.get(token_id).signing_keys[-1].value)
+        """The current one, as text. Raises Conflict when it cannot be read."""
+        return signing_secret_text(readable(self.get(token_id)).signing_keys[-1].value)
 
     def _update(self, connection: Connection, token_id: TokenId, columns: Mapping[str, object]) -> Token:
         connection.execute(sa.update(tokens).where(tokens.c.id == token_id).values(columns))

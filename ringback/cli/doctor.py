@@ -64,9 +64,14 @@ def _database(settings: Settings) -> str:
 
 
 def _secrets(settings: Settings) -> str:
-    """Reads every token: a key that is missing shows here, and not at the next rotation."""
+    """A key that is missing shows here, and not at the next delivery."""
     with opened(settings) as database, database.read() as connection:
         page = list_tokens(connection, vault(settings), TokenFilter(), now_ms(), 100)
+    if unreadable := [token.id for token in page.rows if not token.is_readable]:
+        raise RingbackError(
+            f"the secrets of {', '.join(unreadable)} cannot be read, and nothing is sent for them: give RINGBACK_SECRET_KEY the key that"
+            " encrypted them, before the newer ones, or revoke them"
+        )
     return f"signing secrets can be read (tokens looked at: {len(page.rows)})"
 
 

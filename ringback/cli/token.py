@@ -193,7 +193,7 @@ def _show(token: Token, as_json: bool) -> None:
     facts: dict[str, str | None] = {
         "id": token.id,
         "name": token.name,
-        "state": token.state(now),
+        "state": _state(token, now),
         "token": token.hint,
         "permissions": ", ".join(sorted(token.permissions)),
         "channels": "all" if token.channels is None else ", ".join(sorted(token.channels)) or "none",
@@ -216,8 +216,13 @@ def _fares(callback: Callback) -> str:
             return state
 
 
+def _state(token: Token, now: UnixMs) -> str:
+    """With what stops it besides."""
+    return token.state(now) if token.is_readable else f"{token.state(now)}, secrets unreadable: nothing is sent"
+
+
 def _row(token: Token, now: UnixMs) -> list[str | None]:
-    return [token.id, token.name, token.state(now), token.hint, ", ".join(sorted(token.callbacks)), _time(token.expires_at)]
+    return [token.id, token.name, _state(token, now), token.hint, ", ".join(sorted(token.callbacks)), _time(token.expires_at)]
 
 
 def _time(at: UnixMs | None) -> str | None:

@@ -46,6 +46,22 @@ def test_a_created_token_is_printed_once_with_its_secrets(place: Place) -> None:
     assert "signing_secret" not in shown
 
 
+def test_a_token_that_cannot_be_read_is_shown_as_such_and_can_be_revoked(place: Place) -> None:
+    """After a restore without its key nothing is sent for it: who looks must see why, and be able to end it."""
+    token_id = a_token(place)["id"]
+    place.set(SECRET_KEY="another-key-0123456789")
+
+    listed, shown, doctor = place.call("token", "list"), place.call("token", "show", token_id), place.call("doctor")
+
+    assert "active, secrets unreadable: nothing is sent" in listed.out
+    assert "active, secrets unreadable: nothing is sent" in shown.out
+    assert doctor.status == 1
+    assert f"TO DO: the secrets of {token_id} cannot be read" in doctor.out
+    assert "RINGBACK_SECRET_KEY lacks the key" in place.call("token", "rotate-signing-secret", token_id).err
+    assert place.call("token", "revoke", token_id).status == 0
+    assert place.call("token", "list", "--state", "revoked", "--json").json[0]["id"] == token_id
+
+
 def test_people_get_columns_and_the_secrets_too(place: Place) -> None:
     """Without --json nothing may be lost."""
     done = place.call("token", "create", "ACME [bold]CRM[/bold]")

@@ -1,0 +1,59 @@
+"""Tokens whose secrets cannot be read, by a process without their key: on SQLite and PostgreSQL."""
+
+import datetime as dt
+from dataclasses import replace
+
+import pytest
+
+from schemas.errors import Conflict
+from schemas.event_types import EventType
+from schemas.times import UnixMs
+from schemas.token_fields import CallbackFields
+from schemas.tokens import TokenState
+from store.callbacks import Callbacks
+from store.database import Database
+from store.token_listings import TokenFilter, list_tokens
+from store.tokens import Tokens
+from store.vault import Vault
+from tests.kit.tokens import token_fields
+
+RECEIVED = EventType.MESSAGE_RECEIVED
+NOW = UnixMs(1_000_000)
+URL = "https://x.example/1"
+OTHER = Vault(["another-key-for-tests"])
+
+
+@pytest.fixture
+def tokens(database: Database) -> Tokens:
+    return Tokens(database, Vault(["a-key-for-tests-" * 2]))
+
+
+def test_a_token_whose_secrets_do_not_open_can_be_looked_at_and_ended(database: Database, tokens: Tokens) -> None:
+    """By a process without their key: else it would stand in the list's way, and nobody could be rid of it."""
+    token_id = tokens.create(token_fields("ACME CRM"), {RECEIVED: CallbackFields(URL, headers={"X-Key": "v"})}, NOW).token.id
+    keyless = Tokens(database, OTHER)
+
+    shown = keyless.get(token_id)
+    with database.read() as connection:
+        listed = list_tokens(connection, OTHER, TokenFilter(), NOW, 10).rows
+
+    assert [(token.name, token.is_readable) for token in (shown, *listed)] == [("ACME CRM", False)] * 2
+    assert (shown.callbacks[RECEIVED].url, shown.callbacks[RECEIVED].enabled) == (URL, True)
+    assert keyless.change(token_id, lambda fields: replace(fields, enabled=False)).state(NOW) is TokenState.SUSPENDED
+    keyless.revoke(token_id, NOW)
+    assert tokens.get(token_id).state(NOW) is TokenState.REVOKED
+
+
+def test_secrets_that_do_not_open_are_neither_shown_nor_replaced(database: Database, tokens: Tokens) -> None:
+    """A process with the wrong key must not take from the others what they can read; and why is said."""
+    token_id = tokens.create(token_fields(), {RECEIVED: CallbackFields(URL)}, NOW).token.id
+    keyless = Tokens(database, OTHER)
+
+    for call in (
+        lambda: keyless.signing_secret(token_id),
+        lambda: keyless.rotate_signing_secret(token_id, dt.timedelta(0), NOW),
+        lambda: Callbacks(database, OTHER).get(token_id, RECEIVED),
+    ):
+        with pytest.raises(Conflict, match="RINGBACK_SECRET_KEY lacks the key"):
+            call()
+    assert tokens.get(token_id).is_readable
