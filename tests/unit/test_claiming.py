@@ -149,7 +149,7 @@ class Crowd(Channels):
 def stored(store: Database) -> list[Any]:
     """Rows of deliveries, in the order in which they come due."""
     with store.read() as connection:
-        return list(connection.execute(sa.select(deliveries).order_by(deliveries.c.due_at, deliveries.c.turn, deliveries.c.callback_id)))
+        return list(connection.execute(sa.select(deliveries).order_by(deliveries.c.due_at, deliveries.c.turn, deliveries.c.event_id)))
 
 
 def test_an_event_for_very_many_callbacks_is_claimed_as_rows_and_its_message_released(store: Database) -> None:

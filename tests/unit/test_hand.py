@@ -199,6 +199,17 @@ def test_it_ends_with_a_look_that_finds_none_and_began_after_all_were_written(sc
     assert not new_spills(scene, 5)
 
 
+def test_what_was_claimed_as_rows_during_a_look_is_not_taken_for_gone(scene: Scene) -> None:
+    """The look began before those rows were there."""
+    began_before = scene.hand.look()
+    scene.hand.put_off([CALLBACK])
+    scene.hand.saw(began_before, ())
+    assert new_spills(scene, 1)
+
+    scene.hand.saw(scene.hand.look(), ())
+    assert not new_spills(scene, 2)
+
+
 def new_spills(scene: Scene, number: int) -> bool:
     delivery = a_delivery(f"new_{number}")
     scene.hand.pick_up([delivery], scene.parcel)
