@@ -16,13 +16,12 @@ from schemas.events import Event, parse_event
 from schemas.ids import TEST_PREFIX, CallbackId, EventId, TokenId
 from schemas.listings import DeliveryFilter
 from schemas.recoveries import RecoveryQuery
-from schemas.statuses import NO_RANK, rank
 from schemas.times import UnixMs
-from store import bulk
+from store import bulk, places
 from store.database import Connection
 from store.delivery_listings import matching
 from store.paging import Row
-from store.tables import deliveries, events, status_places
+from store.tables import deliveries, events
 
 Key: TypeAlias = tuple[int, str, str]
 """When it was made, the event, the callback: the order in which deliveries are worked through. Of events without the last."""
@@ -100,16 +99,10 @@ def stored_events(connection: Connection, query: RecoveryQuery, after: Key | Non
 
 
 def stale(connection: Connection, lost: Sequence[Lost]) -> set[Key]:
-    """Those that report a status below one of the same message that may have arrived (rule 13): they are never sent."""
-    ranks = {(one.callback_id, one.event.facts.message_id): NO_RANK for one in lost if one.event and one.event.facts.status}
-    place = status_places.c
-    found = sa.select(place.callback_id, place.message_id, place.done_rank).where(sa.tuple_(place.callback_id, place.message_id).in_(ranks))
-    ranks |= {(row.callback_id, row.message_id): row.done_rank for row in connection.execute(found)} if ranks else {}
-    return {
-        one.key
-        for one in lost
-        if one.event and one.event.facts.status and rank(one.event.facts.status) < ranks[one.callback_id, one.event.facts.message_id]
-    }
+    """Those that report a status below one of the same message that was sent already (rule 13): they never are."""
+    statuses = {one.key: status for one in lost if (status := _status(one)) is not None}
+    overtaken = places.overtaken_among(connection, set(statuses.values())) if statuses else ()
+    return {key for key, status in statuses.items() if status in overtaken}
 
 
 def reopen(connection: Connection, lost: Iterable[Lost], now: UnixMs) -> None:
@@ -156,6 +149,11 @@ def _lost(row: sa.Row[Any], now: UnixMs) -> Lost:
         lease=row.lease,
         in_flight=row.leased and row.due_at is not None and row.due_at > now,
     )
+
+
+def _status(lost: Lost) -> tuple[CallbackId, str, str] | None:
+    facts = lost.event.facts if lost.event else None
+    return (lost.callback_id, facts.message_id, facts.status) if facts and facts.message_id and facts.status else None
 
 
 def _read(body: bytes | None) -> Event | None:
