@@ -58,6 +58,9 @@ class Breakers:
 
     def conclude(self, callback: Callback, delivery: Delivery, attempt: Attempt, now_s: float, jitter: float) -> HealthReport | None:
         """What an attempt that has just ended found out; None when it is nothing new. `callback` is as it was when it started."""
+        run = self._runs.get(callback.id)
+        if run is not None and run.generation > callback.health.generation:
+            return None  # it started before the callback was changed or came back
         if attempt.outcome is Outcome.DELIVERED:
             return self._succeeded(callback)
         if delivery.trigger in _ASKED_FOR:
@@ -66,6 +69,8 @@ class Breakers:
         finding, reason = self._finding(callback, delivery, attempt, failing_for_s, now_s)
         if finding is None:
             return None
+        if finding is not Finding.PROBE_FAILED:
+            self._runs[callback.id].open_until_s = now_s + KNOWN_WITHIN_S
         return HealthReport(callback.id, callback.health.generation, finding, failing_for_s, reason, jitter)
 
     def _succeeded(self, callback: Callback) -> HealthReport | None:
@@ -92,10 +97,8 @@ class Breakers:
             return Finding.USELESS, f"nothing succeeded for {format_duration(self._disable_after)}"
         if delivery.trigger is Trigger.PROBE:
             return Finding.PROBE_FAILED, None
-        run = self._runs[callback.id]
-        if run.failures < OPEN_AFTER or self.is_open(callback, now_s):
+        if self._runs[callback.id].failures < OPEN_AFTER or self.is_open(callback, now_s):
             return None, None
-        run.open_until_s = now_s + KNOWN_WITHIN_S
         return Finding.FAILING, None
 
     def _run(self, callback: Callback, since_s: float) -> _Run:

@@ -91,6 +91,20 @@ def test_what_the_store_says_is_open_is_open_until_it_says_otherwise(scene: Scen
     assert not scene.is_open
 
 
+@pytest.mark.parametrize("outcome", [Outcome.HTTP_5XX, Outcome.GONE, Outcome.DELIVERED])
+def test_what_started_before_a_return_says_nothing_about_what_came_back(scene: Scene, outcome: Outcome) -> None:
+    """It was about another URL: it neither counts nor ends a count."""
+    before = scene.callback
+    scene.store_says(generation=1)
+    scene.fail(OPEN_AFTER - 1)
+
+    assert scene.end(outcome, callback=before) is None
+
+    (report,) = scene.fail()
+    assert report is not None
+    assert (report.finding, report.generation) == (Finding.FAILING, 1)
+
+
 def test_a_return_makes_it_closed_here_at_once(scene: Scene) -> None:
     """A person changed it, or another dispatcher's probe succeeded."""
     scene.fail(OPEN_AFTER)
@@ -142,6 +156,7 @@ def test_gone_is_gone_at_the_first_word(scene: Scene) -> None:
 
     assert report is not None
     assert (report.finding, report.reason) == (Finding.USELESS, GONE)
+    assert scene.is_open, "at once, although the directory does not know yet"
 
 
 def test_a_run_of_few_failures_that_lasts_too_long_disables(scene: Scene) -> None:
