@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install install-tests run check test bench lock
+.PHONY: help install install-tests run check test bench chaos lock
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
@@ -48,6 +48,10 @@ test: check ## everything that CI runs
 bench: install-tests ## the benchmarks, with their tables
 	@tools/set-up services
 	@$(BIN)/python -m benchmarks
+
+chaos: install-tests ## break everything at full size, count what is lost: about an hour and a half
+	@tools/set-up services
+	@$(BIN)/python -m tests.chaos
 
 # A throwaway environment: pip-tools needs nothing of ours, and we need nothing of it.
 lock: install ## rewrite the lock files from setup.cfg, with the newest versions that fit

@@ -8,10 +8,10 @@ from tests.chaos import counting
 from tests.chaos.counting import Posted
 from tests.chaos.holding import HoldTimes
 from tests.chaos.load import Load, messages
+from tests.chaos.odd_receiver import odd_receiver
 from tests.chaos.reports import Report
 from tests.chaos.world import Nodes, World
 from tests.kit.platform import MESSAGE
-from tests.kit.receiver import Receiver as Odd
 from tests.kit.waiting import wait_for
 
 UNAFFECTED_S = 1.0
@@ -92,17 +92,17 @@ def misbehaving(nodes: Nodes, *, full: bool) -> Report:
     odd_ones = ["endless", "drip", "headers/20000000", "gzip", "garbage", "cut", "close", "hang", "interim"]
     with (
         World(nodes, direct=True, TIMEOUT="5s", RETRY_SCHEDULE=",".join(["1s"] * 30)) as world,
-        Odd() as odd,
+        odd_receiver() as odd,
         socket.create_server(("127.0.0.1", 0), backlog=4096) as deaf,
     ):
         good = world.subscribe(["/ok/a", "/ok/b"])
-        bad = {f"chn_odd_{number}": odd.url(f"/{path}/x") for number, path in enumerate(odd_ones)}
+        bad = {f"chn_odd_{number}": f"http://127.0.0.1:{odd}/{path}/x" for number, path in enumerate(odd_ones)}
         bad["chn_odd_deaf"] = f"http://127.0.0.1:{deaf.getsockname()[1]}/"
         for channel, url in bad.items():
             world.ringback.token(channel, callbacks={MESSAGE: url}, channels=(channel,), wait=channel == "chn_odd_deaf")
-        without = _steadily(world, good, 40.0, phase_s, "without")
+        without = _steadily(world, good, 20.0, phase_s, "without")
         calm_mb = world.watch.peak_mb["dispatch-0"]
-        beside = _steadily(world, good | bad, 20.0 * (len(good) + len(bad)), phase_s, "beside")
+        beside = _steadily(world, good | bad, 10.0 * (len(good) + len(bad)), phase_s, "beside")
         report.count(world.settle(_only(beside, list(good.values()))))
         before_s, after_s = _p99_s(world, without.posted, good.values()), _p99_s(world, beside.posted, good.values())
         peak_mb = world.watch.peak_mb["dispatch-0"]

@@ -14,10 +14,11 @@ _BEGIN, _END = "<!-- written by `python -m tests.chaos --write` -->\n", "<!-- un
 
 
 def keep(name: str, report: Report) -> None:
-    """Beside those of the other scenarios."""
+    """Beside those of the other scenarios, and on the page."""
     kept = figures()
     kept[name] = {"measured": f"{dt.datetime.now(dt.UTC):%Y-%m-%d}", "figures": report.line(), "broken": report.broken}
     FIGURES.write_text(json.dumps(kept, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
+    write()
 
 
 def figures() -> dict[str, Any]:

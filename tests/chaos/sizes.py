@@ -1,6 +1,7 @@
 """Scenarios of size: a huge backlog, the largest batches, and a long time. Memory has to stay where it is."""
 
 import concurrent.futures
+import itertools
 import time
 from collections.abc import Iterator
 
@@ -17,6 +18,7 @@ MOST_MB = 300.0
 MOST_GROWTH = 0.05
 _TEXT_BYTES = 7_000
 _BATCH = 1000
+_TRIES = 10
 
 
 def backlog(nodes: Nodes, *, full: bool) -> Report:
@@ -49,32 +51,48 @@ def largest_batches(nodes: Nodes, *, full: bool) -> Report:
     with World(nodes, direct=True, TIMEOUT="5s") as world:
         targets = world.subscribe(["/ok/a", "/ok/b"])
         of_batches, of_load = ({channel: path} for channel, path in targets.items())
-        events = _large(next(iter(of_batches)))
+        events = _Large(next(iter(of_batches)))
         with world.load(of_load, 20.0) as load, concurrent.futures.ThreadPoolExecutor(4) as pool:
-            ids = [one for posted in pool.map(lambda _: _post(world, events), range(batches)) for one in posted]
+            posted = list(pool.map(lambda _: _post(world, events), range(batches)))
         report.count(world.settle(load))
-        wait_for("all batches to come", lambda: set(ids) <= _ids_at(world, "/ok/a"), 120)
+        ids = {event_id for batch, _ in posted for event_id in batch}
+        wait_for("all batches to come", lambda: ids <= _ids_at(world, "/ok/a"), 120)
         peaks_mb = world.watch.peak_mb
-        report.note(events_in_batches=len(ids), **{f"{part}_peak_mb": peak for part, peak in peaks_mb.items()})
+        report.note(events_in_batches=len(ids), batches_posted_again=sum(again for _, again in posted))
+        report.note(**{f"{part}_peak_mb": peak for part, peak in peaks_mb.items()})
         report.note(slowest_answer_beside_ms=1000 * max(one.answered_s - one.due_s for one in load.posted))
+        report.demand("no duplicates", held=counting.duplicates(world.receiver.arrivals()) == 0)
     report.demand("memory stays bounded", held=max(peaks_mb.values()) <= 2 * MOST_MB)
     report.demand("every request beside them accepted", held=all(one.status == 202 for one in load.posted))
     return report
 
 
-def _large(channel: str) -> Iterator[dict[str, object]]:
-    number = 0
-    while True:
-        event = message(number, channel=channel)
+class _Large:
+    """Events without end, for several threads."""
+
+    def __init__(self, channel: str):
+        self._channel, self._numbers = channel, itertools.count()
+
+    def __iter__(self) -> "_Large":
+        return self
+
+    def __next__(self) -> dict[str, object]:
+        event = message(next(self._numbers), channel=self._channel)
         event["data"]["message"]["content"]["text"] = "x" * _TEXT_BYTES
-        yield event
-        number += 1
+        return event
 
 
-def _post(world: World, events: Iterator[dict[str, object]]) -> list[str]:
+def _post(world: World, events: Iterator[dict[str, object]]) -> tuple[list[str], int]:
+    """One batch: its ids, and how often it took a 503 and was posted again, with the ids that the 503 named."""
     batch = [next(events) for _ in range(_BATCH)]
-    ids: list[str] = world.ringback.publisher.send("POST", "/v1/events/batch", {"events": batch})["ids"]
-    return ids
+    for again in range(_TRIES):
+        answer = world.ringback.publisher.call("POST", "/v1/events/batch", {"events": batch})
+        ids: list[str] = answer.data["ids"]
+        if answer.status == 202:
+            return ids, again
+        batch = [event | {"id": event_id} for event, event_id in zip(batch, ids, strict=True)]
+        time.sleep(1.0)
+    raise AssertionError(f"a batch was refused {_TRIES} times: {answer.status}")
 
 
 def _ids_at(world: World, path: str) -> set[str]:

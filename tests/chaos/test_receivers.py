@@ -1,0 +1,42 @@
+"""The short set, third part: receivers that misbehave, and loads that are odd. What they cost the others is measured at full size."""
+
+import pytest
+
+from tests.chaos.conftest import KeptBriefly
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_callbacks_that_hang_cost_the_others_nothing(kept_briefly: KeptBriefly) -> None:
+    """Nor does any message wait for them: the broker's queue belongs to everybody."""
+    kept_briefly("hanging")
+
+
+def test_a_dead_callback_is_left_alone(kept_briefly: KeptBriefly) -> None:
+    """Thousands of events for it are a handful of probes."""
+    kept_briefly("dead")
+
+
+def test_a_callback_that_comes_back_gets_all_of_it_in_order(kept_briefly: KeptBriefly) -> None:
+    """Soon, and without anybody's help."""
+    kept_briefly("comeback")
+
+
+def test_answers_that_nobody_should_have_to_read_are_not_read(kept_briefly: KeptBriefly) -> None:
+    """One receiver must not be able to fill the memory of all."""
+    kept_briefly("misbehaving")
+
+
+def test_the_largest_batches_are_taken_beside_other_requests(kept_briefly: KeptBriefly) -> None:
+    """Megabytes at once, four times."""
+    kept_briefly("largest-batches")
+
+
+def test_one_id_posted_by_many_at_once_is_one_event(kept_briefly: KeptBriefly) -> None:
+    """Retries of a backend meet each other in different processes."""
+    kept_briefly("one-id")
+
+
+def test_a_wall_clock_that_jumps_neither_stalls_nor_storms_retries(kept_briefly: KeptBriefly) -> None:
+    """A machine that had the wrong time, or a careless administrator."""
+    kept_briefly("clock-embedded")
