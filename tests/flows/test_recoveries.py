@@ -83,6 +83,49 @@ def test_whoever_subscribes_late_gets_what_was_missed(start: Starting, receiver:
     assert wait_for_state(ringback.admin, ids[0], "delivered")["attempts"][0]["number"] == 1
 
 
+def test_what_was_kept_is_released_when_somebody_asks(start: Starting, receiver: Receiver) -> None:
+    """While its callback is off it is skipped and counted; once that is back, the recovery is what sends it."""
+    ringback = start()
+    crm = ringback.token("crm", callbacks={MESSAGE: receiver.url("/ok/kept")})
+    address = f"/v1/tokens/{crm['id']}/callbacks/{MESSAGE}"
+    put_callback = {"url": receiver.url("/ok/kept"), "held": "keep"}
+    ringback.admin.send("PUT", address, put_callback | {"enabled": False})
+    ringback.wait_until_in_force()
+    kept = [ringback.publisher.publish(message(n)) for n in range(3)]
+    for event_id in kept:
+        wait_for_state(ringback.admin, event_id, "held")
+
+    while_off = recover(ringback.admin, states=["held"])
+    ringback.admin.send("PUT", address, put_callback | {"enabled": True})
+    ringback.wait_until_in_force()
+    new = ringback.publisher.publish(message("new"))
+    wait_for_all(receiver, "/ok/kept", [new])
+    before = receiver.requests("/ok/kept")
+    back = recover(ringback.admin, states=["held"])
+
+    assert [one.headers["webhook-id"] for one in before] == [new]
+    assert (figures(while_off), figures(back)) == ((3, 0, 3), (3, 3, 0))
+    assert wait_for_all(receiver, "/ok/kept", kept) == dict.fromkeys([*kept, new], 1)
+
+
+def test_a_disabled_callback_is_tried_by_hand(start: Starting, receiver: Receiver) -> None:
+    """That it fails is only recorded, and the delivery is held on; that it works delivers this one, and switches nothing."""
+    ringback = start()
+    token = ringback.token("crm", callbacks={MESSAGE: receiver.url("/switch/hand/x")})
+    receiver.switch("hand", 410)
+    event_id = ringback.publisher.publish(message(1))
+    retry = f"/v1/deliveries/{wait_for_state(ringback.admin, event_id, 'held')['id']}"
+
+    receiver.switch("hand", 500)
+    failed = tried(ringback.admin, retry)
+    receiver.switch("hand", 200)
+    worked = tried(ringback.admin, retry)
+
+    assert (failed["state"], [one["trigger"] for one in failed["attempts"]]) == ("held", ["first", "manual"])
+    assert (worked["state"], worked["attempts"][-1]["trigger"]) == ("delivered", "manual")
+    assert ringback.admin.get(f"/v1/tokens/{token['id']}")["callbacks"][MESSAGE]["state"] == "disabled"
+
+
 def test_a_repair_that_fails_is_retried_by_the_schedule(start_embedded: Starting, receiver: Receiver) -> None:
     """It has all of it once more, and ends as it ended before."""
     ringback = start_embedded(RETRY_SCHEDULE="100ms,100ms")
@@ -150,6 +193,17 @@ def test_a_recovery_at_the_command_line_is_stopped_by_an_interrupt(start_on_serv
     assert json.loads(out)["state"] == "cancelled"
     assert err == "ringback: the recovery was stopped: the rest stays as it was\n"
     assert stored_recovery(ringback, json.loads(out)["id"]).state is RecoveryState.CANCELLED
+
+
+def tried(admin: Client, address: str) -> dict[str, Any]:
+    """The delivery, once the attempt that is asked for here is recorded."""
+    asked = admin.send("POST", f"{address}/retry")["attempt_id"]
+
+    def recorded() -> dict[str, Any] | None:
+        found: dict[str, Any] = admin.get(address)
+        return found if asked in [one["id"] for one in found["attempts"]] else None
+
+    return wait_for("the attempt", recorded, 20) or {}
 
 
 def publish_batch(ringback: Ringback, first: int) -> list[str]:

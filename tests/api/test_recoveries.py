@@ -1,0 +1,90 @@
+"""Recoveries over HTTP: asked for, followed, stopped. Nobody works on them here."""
+
+from typing import Any
+
+import pytest
+
+from schemas.permissions import Permission
+from tests.kit.api import Caller, House, deliver
+
+SINCE = "1970-01-01T00:00:00.000Z"
+
+
+def ask(admin: Caller, **body: object) -> dict[str, Any]:
+    answer = admin.call("POST", "/v1/recoveries", {"since": SINCE} | body)
+    assert answer.status_code == 202, answer.json
+    return answer.json or {}
+
+
+def test_a_recovery_is_asked_for_and_followed(admin: Caller, house: House, token: dict[str, Any]) -> None:
+    """It says at once how much there is; nothing of it is done by the API."""
+    deliver(house, token, "evt_1", state="exhausted", due_at=None)
+    deliver(house, token, "evt_2", state="exhausted", due_at=None, created_at=2_000)
+    deliver(house, token, "evt_3")
+
+    asked = ask(admin, until="1970-01-01T00:00:02.000Z", token=token["id"], type="message.received", states=["exhausted", "missing"])
+
+    assert asked["id"].startswith("rec_")
+    assert {name: asked[name] for name in ("total", "done", "skipped", "state")} == {
+        "total": 1,
+        "done": 0,
+        "skipped": 0,
+        "state": "running",
+    }
+    assert admin.call("GET", f"/v1/recoveries/{asked['id']}").json == asked
+
+
+def test_what_is_exhausted_is_meant_when_nothing_is_said(admin: Caller, house: House, token: dict[str, Any]) -> None:
+    """Who keeps what is held back, and what somebody never subscribed to, is not sent by accident."""
+    deliver(house, token, "evt_1", state="exhausted", due_at=None)
+    admin.call("PATCH", f"/v1/tokens/{token['id']}", {"enabled": False})
+    deliver(house, token, "evt_2")
+
+    assert ask(admin)["total"] == 1
+    assert ask(admin, states=None)["total"] == 1
+    assert ask(admin, states=["held", "exhausted"])["total"] == 2
+
+
+def test_a_recovery_can_be_stopped(admin: Caller) -> None:
+    """And stays to be looked at. Stopping is idempotent."""
+    address = f"/v1/recoveries/{ask(admin)['id']}"
+
+    statuses = [admin.call("DELETE", address).status_code for _ in range(2)]
+
+    assert statuses == [204, 204]
+    assert (admin.call("GET", address).json or {})["state"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"since": None}, "/since"),
+        ({"since": "yesterday"}, "/since"),
+        ({"until": SINCE}, "/until"),
+        ({"states": []}, "/states"),
+        ({"states": ["delivered"]}, "/states/0"),
+        ({"token": "tok_nobody"}, "/token"),
+        ({"type": "message.sent"}, "/type"),
+        ({"state": ["held"]}, "/state"),
+    ],
+)
+def test_a_recovery_that_cannot_be_meant_is_refused(admin: Caller, body: dict[str, object], pointer: str) -> None:
+    """With what is wrong, by pointer: a mistyped filter must not recover everything."""
+    answer = admin.call("POST", "/v1/recoveries", {"since": SINCE} | body)
+
+    assert answer.status_code == 422
+    assert [fault["pointer"] for fault in (answer.json or {})["errors"]] == [pointer]
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_a_recovery_that_is_not_there_is_not_found(admin: Caller, method: str) -> None:
+    """Whatever was mistyped."""
+    assert admin.call(method, "/v1/recoveries/rec_missing").status_code == 404
+
+
+def test_only_administrators_recover(house: House, backend: Caller) -> None:
+    """It calls suppliers."""
+    answer = backend.call("POST", "/v1/recoveries", {"since": SINCE})
+
+    assert answer.status_code == 403
+    assert house.caller(*set(Permission) - {Permission.PLATFORM_ADMIN}).call("GET", "/v1/recoveries/rec_1").status_code == 403
