@@ -1,0 +1,114 @@
+"""Taking due rows while one callback has a million of them: what a look and a take cost, on either database.
+
+The floor is the same with a few rows for every callback: who has a backlog must cost neither the others nor himself.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+import sqlalchemy as sa
+
+from benchmarks.comparison import Row, Target
+from benchmarks.stage import Stage
+from schemas.ids import CallbackId
+from schemas.times import UnixMs
+from store import due
+from store.database import Connection, Database
+from store.due import Share, Wish
+from store.tables import metadata
+
+BACKLOG = 1_000_000
+OTHERS = 99
+FEW = 4_000
+ROWS_OF_OTHERS = 100
+HANGING = 800
+SLOTS = 16
+_TAKES = 60
+_LEASE_MS = 25_000
+_NOW = UnixMs(1_000_000_000)
+_GREAT = CallbackId("0" * 16)
+_NO_DEARER = Target(2, at_least=False, of_ratio=True)
+
+_EVENTS = """
+INSERT INTO events (id, type, timestamp, accepted_at, directly, channel_id, conversation_id, content_hash, conflicts, callbacks, body)
+SELECT 'evt_' || n, 'message.received', 0, 0, false, 'chn', 'conversation ' || (n % 97), {hash}, 0, '', {body} FROM {numbers}
+"""
+_DELIVERIES = """
+INSERT INTO deliveries
+    (event_id, callback_id, token_id, type, state, created_at, due_at, leased, lease, failures, tried, since_at, conversation_id)
+SELECT 'evt_' || n, '{callback}', 'tok', 'message.received', 'pending', n, n, false, 0, 0, n % 2 = 1, n,
+    CASE WHEN n < {hanging} AND n % 2 = 0 THEN 'hangs' ELSE 'conversation ' || (n % 97) END
+FROM {numbers}
+"""
+_DIALECT = {
+    "postgresql": {"numbers": "generate_series(0, {last}) AS n", "hash": "''::bytea", "body": "convert_to(repeat('x', 100), 'UTF8')"},
+    "sqlite": {
+        "numbers": "(WITH RECURSIVE every(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM every WHERE n < {last}) SELECT n FROM every)",
+        "hash": "x''",
+        "body": "zeroblob(100)",
+    },
+}
+
+
+def taking(stage: Stage) -> list[Row]:
+    """A few rows each, then the backlog; PostgreSQL with fsync, SQLite as in embedded mode."""
+    rows: list[Row] = []
+    backlog = stage.size(BACKLOG, BACKLOG // 20)
+    for name, urls in (
+        ("PostgreSQL", [stage.postgres.fresh_database() for _ in range(2)]),
+        ("SQLite", [f"sqlite:///{stage.folder}/{size}.db" for size in ("few", "many")]),
+    ):
+        few, many = (dict(_measured(Database(url), size)) for url, size in zip(urls, (FEW, backlog), strict=True))
+        rows += [Row("taking", f"{what}, {backlog:,} rows, {name}", many[what], few[what], _NO_DEARER) for what in many]
+    return rows
+
+
+def _measured(database: Database, great: int) -> Iterator[tuple[str, float]]:
+    """Medians in milliseconds; the great callback has so many rows, and a conversation that hangs with the oldest of one share."""
+    _fill(database, great)
+    firsts, repeats = Share(_GREAT, tried=False), Share(_GREAT, tried=True)
+    theirs = [Share(_other(number), tried=True) for number in range(OTHERS)]
+    yield "a look, ms", _median(database, lambda connection, _: due.shares_with_due(connection, _NOW))
+    yield f"a take of {SLOTS}, ms", _median(database, lambda connection, _: _take(connection, {repeats: Wish(SLOTS)}))
+    busy = Wish(SLOTS, in_hand={"hangs"})
+    yield f"a take of {SLOTS} past a conversation in hand, ms", _median(database, lambda connection, _: _take(connection, {firsts: busy}))
+    yield "a take of one of another callback, ms", _median(database, lambda connection, n: _take(connection, {theirs[n]: Wish(1)}))
+    database.close()
+
+
+def _take(connection: Connection, wishes: dict[Share, Wish]) -> None:
+    taken = due.take(connection, wishes, _NOW, _LEASE_MS, lapsed=True, most=SLOTS)
+    if not taken.deliveries:
+        raise RuntimeError("nothing was taken: there is nothing to measure")
+
+
+def _median(database: Database, job: Callable[[Connection, int], object]) -> float:
+    """Milliseconds of a transaction of its own, its commit included."""
+    took: list[float] = []
+    for number in range(_TAKES):
+        began_s = time.perf_counter()
+        with database.write() as connection:
+            job(connection, number)
+        took.append((time.perf_counter() - began_s) * 1000)
+    return statistics.median(took)
+
+
+def _fill(database: Database, great: int) -> None:
+    words = _DIALECT[database.dialect]
+    with database.engine.begin() as connection:
+        if database.dialect == "postgresql":
+            connection.exec_driver_sql("SET statement_timeout = 0")
+        metadata.create_all(connection)
+        most = {key: value.format(last=great - 1) for key, value in words.items()}
+        connection.execute(sa.text(_EVENTS.format(**most)))
+        for callback_id, rows in [(_GREAT, great), *((_other(number), ROWS_OF_OTHERS) for number in range(OTHERS))]:
+            numbers = words["numbers"].format(last=rows - 1)
+            connection.execute(sa.text(_DELIVERIES.format(callback=callback_id, hanging=HANGING, numbers=numbers)))
+    if database.dialect == "postgresql":
+        with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("ANALYZE deliveries")
+
+
+def _other(number: int) -> CallbackId:
+    return CallbackId(f"{number + 1:016x}")
