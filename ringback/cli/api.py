@@ -3,6 +3,7 @@
 import click
 
 from ringback.cli.invocation import Invocation
+from ringback.cli.starting import leave_on_signals
 from ringback.cli.stored import require_services
 
 
@@ -14,6 +15,7 @@ def command(invocation: Invocation, workers: int) -> None:
 
     Beside it run `ringback dispatch`, once per core that may send.
     """
+    leave_on_signals()
     require_services(invocation.settings)
     from ringback.processes.api import api
 

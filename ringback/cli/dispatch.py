@@ -3,6 +3,7 @@
 import click
 
 from ringback.cli.invocation import Invocation
+from ringback.cli.starting import leave_on_signals
 from ringback.cli.stored import require_services
 
 
@@ -13,6 +14,7 @@ def command(invocation: Invocation) -> None:
 
     It uses one core: start one per core, on as many hosts as needed, each with a RINGBACK_METRICS_LISTEN of its own.
     """
+    leave_on_signals()
     require_services(invocation.settings)
     from ringback.processes.dispatch import dispatch
 

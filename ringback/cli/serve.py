@@ -3,6 +3,7 @@
 import click
 
 from ringback.cli.invocation import Invocation
+from ringback.cli.starting import leave_on_signals
 
 
 @click.command()
@@ -15,6 +16,7 @@ def command(invocation: Invocation, quickstart: bool) -> None:
 
     Without RINGBACK_BROKER_URL it needs nothing else: events wait in the database. Ctrl-C finishes what is in flight.
     """
+    leave_on_signals()
     from ringback import quickstart as first_steps
     from ringback.parts import Parts
     from ringback.processes.serve import serve
