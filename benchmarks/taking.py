@@ -26,6 +26,7 @@ HANGING = 800
 SLOTS = 16
 _TAKES = 60
 _LEASE_MS = 25_000
+_FILLING_S = 600.0
 _NOW = UnixMs(1_000_000_000)
 _GREAT = CallbackId("0" * 16)
 _NO_DEARER = Target(2, at_least=False, of_ratio=True)
@@ -59,14 +60,15 @@ def taking(stage: Stage) -> list[Row]:
         ("PostgreSQL", [stage.postgres.fresh_database() for _ in range(2)]),
         ("SQLite", [f"sqlite:///{stage.folder}/{size}.db" for size in ("few", "many")]),
     ):
-        few, many = (dict(_measured(Database(url), size)) for url, size in zip(urls, (FEW, backlog), strict=True))
+        few, many = (dict(_measured(url, size)) for url, size in zip(urls, (FEW, backlog), strict=True))
         rows += [Row("taking", f"{what}, {backlog:,} rows, {name}", many[what], few[what], _NO_DEARER) for what in many]
     return rows
 
 
-def _measured(database: Database, great: int) -> Iterator[tuple[str, float]]:
+def _measured(url: str, great: int) -> Iterator[tuple[str, float]]:
     """Medians in milliseconds; the great callback has so many rows, and a conversation that hangs with the oldest of one share."""
-    _fill(database, great)
+    _fill(Database(url, timeout_s=_FILLING_S), great)
+    database = Database(url)
     firsts, repeats = Share(_GREAT, tried=False), Share(_GREAT, tried=True)
     theirs = [Share(_other(number), tried=True) for number in range(OTHERS)]
     yield "a look, ms", _median(database, lambda connection, _: due.shares_with_due(connection, _NOW))
@@ -97,8 +99,6 @@ def _median(database: Database, job: Callable[[Connection, int], object]) -> flo
 def _fill(database: Database, great: int) -> None:
     words = _DIALECT[database.dialect]
     with database.engine.begin() as connection:
-        if database.dialect == "postgresql":
-            connection.exec_driver_sql("SET statement_timeout = 0")
         metadata.create_all(connection)
         most = {key: value.format(last=great - 1) for key, value in words.items()}
         connection.execute(sa.text(_EVENTS.format(**most)))
@@ -108,6 +108,7 @@ def _fill(database: Database, great: int) -> None:
     if database.dialect == "postgresql":
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("ANALYZE deliveries")
+    database.close()
 
 
 def _other(number: int) -> CallbackId:

@@ -1,0 +1,194 @@
+"""The due taker against both databases: of whom it takes, whom it leaves alone, and what it tells the hand of spilled rows."""
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator
+
+import sqlalchemy as sa
+
+from consumers.due import DueTaker
+from consumers.hand import Hand
+from consumers.parcel import Parcel
+from consumers.settling import Settler
+from consumers.store_watch import StoreWatch
+from schemas.deliveries import Delivery, DeliveryState, Settlement, given_back
+from schemas.ids import CallbackId
+from schemas.reports import Silent
+from schemas.times import UnixMs
+from schemas.tokens import Callback, Health, Token
+from store import claims, settling
+from store.database import Database
+from store.due import MOST_TAKES
+from store.tables import deliveries
+from tests.kit.making import a_callback, a_claim, a_delivery, a_token
+from tests.kit.waiting import eventually
+
+GOOD, OTHER = CallbackId("a" * 16), CallbackId("b" * 16)
+
+
+class Known:
+    """A directory of callbacks that are all of one active token."""
+
+    def __init__(self) -> None:
+        self.callbacks: dict[CallbackId, Callback] = {}
+
+    def add(self, callback_id: CallbackId, **fields: object) -> None:
+        self.callbacks[callback_id] = dataclasses.replace(a_callback(), id=callback_id, **fields)  # type: ignore[arg-type]  # its fields
+
+    def callback(self, callback_id: CallbackId) -> tuple[Token, Callback] | None:
+        found = self.callbacks.get(callback_id)
+        return None if found is None else (a_token(), found)
+
+    def refresh(self) -> None: ...
+
+
+class Lanes:
+    """A dispatcher that keeps what it is given, and has a fixed number of slots for each share."""
+
+    in_flight = 0
+
+    def __init__(self) -> None:
+        self.given: list[Delivery] = []
+        self.slots = 10
+
+    def submit(self, delivery: Delivery) -> None:
+        self.given.append(delivery)
+
+    def free_slots(self, callback_id: CallbackId, tried: bool) -> int:
+        return self.slots
+
+    def conversations(self, callback_id: CallbackId) -> set[str]:
+        return {one.conversation_id for one in self.given if one.callback_id == callback_id}
+
+    def is_overfull(self, callback_id: CallbackId) -> bool:
+        return False
+
+    @property
+    def ids(self) -> list[str]:
+        return [delivery.event_id for delivery in self.given]
+
+
+class Counting(Silent):
+    """An observer of settlements."""
+
+    def __init__(self) -> None:
+        self.exhausted = 0
+
+    def settled(self, kind: object, state: DeliveryState, count: int = 1) -> None:
+        self.exhausted += count * (state is DeliveryState.EXHAUSTED)
+
+
+class Source:
+    """Of messages whose acknowledgement nobody asks for."""
+
+    def forget(self, connection: object, receipts: object) -> None: ...
+    def acknowledge(self, receipts: object) -> None: ...
+
+
+class Scene:
+    """A taker with a real hand and settler, on a real database; only what sends is not there."""
+
+    def __init__(self, database: Database):
+        self.database, self.directory, self.lanes, self.observer = database, Known(), Lanes(), Counting()
+        watch = StoreWatch(Silent())
+        self.settler = Settler(database, self.observer, watch)
+        self.hand = Hand(self.settler, self.observer, 25.0)
+        self.hand.connect(self.lanes)  # type: ignore[arg-type]  # as much of it as is needed
+        self.taker = DueTaker(database, self.directory, self.hand, self.observer, watch, 25.0)  # type: ignore[arg-type]  # as above
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        settle, take = asyncio.create_task(self.settler.run()), asyncio.create_task(self.taker.run())
+        yield
+        await self.taker.stop()
+        await take
+        settle.cancel()
+
+    def lay(self, event_id: str, callback_id: CallbackId = GOOD, **fields: int) -> None:
+        """A first attempt that was put off, of a conversation of its own."""
+        with self.database.write() as connection:
+            claims.claim(connection, [a_claim(event_id, callback_id)], UnixMs(2_000))
+            spilled = given_back(a_delivery(event_id, callback_id, conversation=event_id, **fields))  # type: ignore[arg-type]  # its fields
+            settling.settle(connection, [spilled], UnixMs(3_000))
+
+    def bring(self, event_id: str, callback_id: CallbackId = GOOD) -> None:
+        """A new delivery, as it comes from a claim."""
+        with self.database.write() as connection:
+            claims.claim(connection, [a_claim(event_id, callback_id)], UnixMs(4_000))
+        new = a_delivery(event_id, callback_id, conversation=event_id, since_at=4_000)
+        self.hand.pick_up([new], Parcel(Source(), event_id, 1))  # type: ignore[arg-type]  # as much of it as is needed
+
+
+async def test_only_healthy_callbacks_are_taken_from(database: Database) -> None:
+    """The others are probed, or held: their rows wait, and none of their attempts is burnt."""
+    scene = Scene(database)
+    scene.directory.add(GOOD)
+    unhealthy: dict[str, dict[str, object]] = {
+        "failing": {"health": Health(failing_since=UnixMs(1))},
+        "disabled": {"health": Health(failing_since=UnixMs(1), disabled_at=UnixMs(1))},
+        "off": {"enabled": False},
+    }
+    for name, fields in unhealthy.items():
+        scene.directory.add(CallbackId(name), **fields)
+        scene.lay(f"evt_{name}", CallbackId(name))
+    scene.lay("evt_good")
+    async with scene.running():
+        await eventually("the healthy one's is taken", lambda: scene.lanes.ids)
+        scene.lay("evt_later")
+        await eventually("another look was taken", lambda: "evt_later" in scene.lanes.ids)
+
+    assert scene.lanes.ids == ["evt_good", "evt_later"]
+
+
+async def test_what_was_claimed_before_a_callback_came_back_is_left(database: Database) -> None:
+    """Somebody else sees to it (rule 11)."""
+    scene = Scene(database)
+    scene.directory.add(GOOD, held_before=UnixMs(2_500))
+    scene.lay("evt_held", since_at=2_000)
+    scene.lay("evt_new", since_at=2_500)
+    async with scene.running():
+        await eventually("the new one is taken", lambda: scene.lanes.ids == ["evt_new"])
+
+
+async def test_new_deliveries_wait_behind_spilled_ones_and_go_directly_when_those_are_gone(database: Database) -> None:
+    """Oldest first, also after a restart that knows of no spilling."""
+    scene = Scene(database)
+    scene.directory.add(GOOD)
+    scene.directory.add(OTHER)
+    scene.lanes.slots = 0
+    scene.lay("evt_old")
+    async with scene.running():
+        await eventually("there was a first look", lambda: scene.hand.is_roomy)
+        scene.bring("evt_new")
+        scene.bring("evt_new", OTHER)
+        assert [(one.event_id, one.callback_id) for one in scene.lanes.given] == [("evt_new", OTHER)]
+
+        scene.lanes.slots = 10
+        await eventually("both were taken, in their order", lambda: scene.lanes.ids == ["evt_new", "evt_old", "evt_new"])
+        finish(scene)
+        await eventually("new ones go directly", lambda: goes_directly(scene))
+
+
+def finish(scene: Scene) -> None:
+    for delivery in scene.lanes.given:
+        scene.hand.put_down(Settlement(delivery, DeliveryState.DELIVERED))
+    scene.lanes.given.clear()
+
+
+def goes_directly(scene: Scene) -> bool:
+    scene.bring(f"evt_{scene.settler.handed_in}")
+    return bool(scene.lanes.given and scene.lanes.given[-1].lease == 0)
+
+
+async def test_poison_is_counted_as_exhausted(database: Database) -> None:
+    """Somebody should look at it."""
+    scene = Scene(database)
+    scene.directory.add(GOOD)
+    scene.lay("evt_1")
+    with database.write() as connection:
+        connection.execute(sa.update(deliveries).values(takes=MOST_TAKES))
+    async with scene.running():
+        await eventually("it is counted", lambda: scene.observer.exhausted == 1)
+
+    assert scene.lanes.ids == []
