@@ -22,9 +22,11 @@ from tests.kit.ringback import Ringback
 from tests.kit.waiting import free_port, wait_for
 
 RECEIVERS, BACKENDS, OPERATIONS = read("docs/receivers.md"), read("docs/backends.md"), read("docs/operations.md")
+RECOVERING = read("docs/recovering.md")
 RUN = {
     "receivers.md": {"Why did a call fail?", "A receiver in Python", "A receiver in Node.js"},
     "backends.md": {"By HTTP", "Many at once", "Onto the exchange", "Dead letters"},
+    "recovering.md": {"One, now", "Many", "Dead letters"},
     "operations.md": {"Processes", "Health", "Alerts", "Stopping and upgrading", "Back-up"},
 }
 
@@ -158,6 +160,25 @@ def test_operations_can_look_and_back_up_on_services(on_services: Ringback, tmp_
         assert shell.run(OPERATIONS.in_section("Health", "sh")[1]) == '{"status":"ready"}'
         shell.run(OPERATIONS.in_section("Back-up", "sh")[1])
         assert (shell.folder / "ringback.dump").read_bytes().startswith(b"PGDMP")
+
+
+def test_what_did_not_arrive_is_sent_once_more(tmp_path: pathlib.Path) -> None:
+    """By hand, by a recovery at the command line and over HTTP; and dead letters are listed."""
+    ringback = Ringback(RETRY_SCHEDULE="100ms")
+    env = {name: value for name, value in ringback.env.items() if name.startswith("RINGBACK_")} | {"RINGBACK_TOKEN": ringback.admin.token}
+    with Receiver() as receiver, Shell(tmp_path / "x", _swaps(ringback), **env) as shell:
+        ringback.token("crm", callbacks={"message.received": receiver.url("/status/500/crm")})
+        event_id = ringback.publisher.publish(sample_event(EventType.MESSAGE_RECEIVED))
+        exhausted = "/v1/deliveries?state=exhausted"
+        wait_for("it to be given up", lambda: ringback.admin.get(exhausted)["data"])
+
+        assert f"_{event_id} is tried again, as att_" in shell.run(RECOVERING.only("One, now", "sh"))
+        receiver.wait_for("/status/500/crm", 3)
+        by_command, by_http = RECOVERING.in_section("Many", "sh")
+        assert "1 made due again" in shell.run(by_command)
+        assert json.loads(shell.run(by_http))["state"] == "running"
+        assert "REASON" in shell.run(RECOVERING.only("Dead letters", "sh"))
+    ringback.close()
 
 
 def _swaps(ringback: Ringback) -> dict[str, str]:

@@ -196,14 +196,11 @@ def test_a_recovery_at_the_command_line_is_stopped_by_an_interrupt(start_on_serv
 
 
 def tried(admin: Client, address: str) -> dict[str, Any]:
-    """The delivery, once the attempt that is asked for here is recorded."""
+    """The delivery as it is once the attempt that is asked for here is recorded."""
     asked = admin.send("POST", f"{address}/retry")["attempt_id"]
-
-    def recorded() -> dict[str, Any] | None:
-        found: dict[str, Any] = admin.get(address)
-        return found if asked in [one["id"] for one in found["attempts"]] else None
-
-    return wait_for("the attempt", recorded, 20) or {}
+    wait_for("the attempt", lambda: asked in [one["id"] for one in admin.get(address)["attempts"]], 20)
+    found: dict[str, Any] = admin.get(address)  # anew: its state may have been read before the attempt was there
+    return found
 
 
 def publish_batch(ringback: Ringback, first: int) -> list[str]:
