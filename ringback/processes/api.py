@@ -45,6 +45,8 @@ def api(settings: Settings, workers: int) -> None:
             workers_kill_timeout=int(settings.timeout.total_seconds()) + _STOP_MARGIN_S,
         )
         server.serve(target_loader=lambda: worker_application(settings), wrap_loader=False)
+        for number in (signal.SIGTERM, signal.SIGINT):  # it has stopped: another signal must not end it in the middle of leaving
+            signal.signal(number, signal.SIG_IGN)
 
 
 def worker_application(settings: Settings) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ import uvloop
 
 from ringback.health import Health
 from ringback.parts import Parts, gather
-from ringback.processes.dispatching import Dispatching, stop_on_signals
+from ringback.processes.dispatching import Dispatching, ignore_signals, stop_on_signals
 from ringback.processes.web import WebServer
 from ringback.settings import Settings
 
@@ -37,3 +37,4 @@ async def _dispatch(parts: Parts) -> None:
             await dispatching.drain()
         finally:
             await asyncio.to_thread(web.stop)
+            ignore_signals()

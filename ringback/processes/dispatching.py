@@ -22,6 +22,8 @@ DRAIN_MARGIN_S = 1.0
 
 _USER_AGENT = f"Ringback/{ringback.__version__}"
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 
 class Dispatching:
     """Build it on a running event loop."""
@@ -108,6 +110,15 @@ def allow_many_connections() -> None:
 def stop_on_signals() -> asyncio.Event:
     """Set by the first SIGTERM or SIGINT; a second one changes nothing: the drain has a limit of its own."""
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
+
+
+def ignore_signals() -> None:
+    """When all that is left is to close things: the loop's end would bring back the default action, and a signal that comes then
+    would end the process in the middle of that.
+    """
+    for number in STOP_SIGNALS:
+        asyncio.get_running_loop().remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)

@@ -10,7 +10,7 @@ from api.application import create_app
 from ringback.parts import Parts, gather
 from ringback.private_files import make_database_file
 from ringback.processes import lock
-from ringback.processes.dispatching import Dispatching, stop_on_signals
+from ringback.processes.dispatching import Dispatching, ignore_signals, stop_on_signals
 from ringback.processes.web import WebServer
 from ringback.settings import Settings
 from store.database import Database
@@ -43,6 +43,7 @@ def _run(settings: Settings, announce: Callable[[Parts], None]) -> None:
 async def _serve(parts: Parts, announce: Callable[[Parts], None]) -> None:
     stop = stop_on_signals()
     async with contextlib.AsyncExitStack() as closing:  # last in, first out: requests, then what they handed in, then deliveries
+        closing.callback(ignore_signals)
         dispatching = Dispatching(parts)
         publisher = parts.publisher(dispatching.claimer if parts.settings.embedded else None)
         web = WebServer(create_app(parts.api_parts(publisher)), parts.settings.listen)

@@ -35,7 +35,7 @@ def hanging(nodes: Nodes, *, full: bool) -> Report:
         without = _steadily(world, good, 3.0 * len(good), phase_s, "without")
         held.reset()
         beside = _steadily(world, good | bad, 3.0 * count, phase_s, "beside")
-        report.count(world.settle(_only(beside, healthy)))
+        report.count(world.settle(_only(beside, healthy), others_stay_open=True))
         before_s, after_s = _p99_s(world, without.posted, healthy), _p99_s(world, beside.posted, healthy)
     report.note(callbacks=count, hanging=len(hung), p99_without_ms=1000 * before_s, p99_beside_ms=1000 * after_s)
     report.note(longest_held_message_s=held.longest_s)
@@ -54,7 +54,7 @@ def dead(nodes: Nodes, *, full: bool) -> Report:
         with world.load(good, 20.0, "beside") as beside:
             _post_batches(world, bad, count)
             time.sleep(120.0 if full else 8.0)
-        report.count(world.settle(_only(beside, ["/ok/a"])))
+        report.count(world.settle(_only(beside, ["/ok/a"]), others_stay_open=True))
         attempts = sum(one.path == "/switch/dead/b" for one in world.receiver.arrivals())
         before_s, after_s = _p99_s(world, without.posted, good.values()), _p99_s(world, beside.posted, good.values())
     report.note(events_for_the_dead=count, attempts_on_the_dead=attempts, p99_without_ms=1000 * before_s, p99_beside_ms=1000 * after_s)
@@ -103,7 +103,7 @@ def misbehaving(nodes: Nodes, *, full: bool) -> Report:
         without = _steadily(world, good, 20.0, phase_s, "without")
         calm_mb = world.watch.peak_mb["dispatch-0"]
         beside = _steadily(world, good | bad, 10.0 * (len(good) + len(bad)), phase_s, "beside")
-        report.count(world.settle(_only(beside, list(good.values()))))
+        report.count(world.settle(_only(beside, list(good.values())), others_stay_open=True))
         before_s, after_s = _p99_s(world, without.posted, good.values()), _p99_s(world, beside.posted, good.values())
         peak_mb = world.watch.peak_mb["dispatch-0"]
         report.demand("no process ends", held=world.ringback.running() == {"api", "dispatch-0"})

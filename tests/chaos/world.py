@@ -70,7 +70,7 @@ class Installation(Ringback):
 
 
 class World:
-    """`embedded`: in one process and without services. `direct`: no proxies, for scenarios that measure time. `settings` are
+    """`embedded`: in one process and without services. `direct`: no proxies, but for an ear, for scenarios that measure time. `settings` are
     `RINGBACK_` settings by their short name."""
 
     def __init__(
@@ -128,15 +128,18 @@ class World:
         assert token is not None
         return Load(self.ringback.port, token, events, rate)
 
-    def settle(self, load: Load, limit_s: float = _SETTLE_LIMIT_S) -> counting.Tally:
-        """Wait until all that was accepted has come and nothing is open that could come again, or for the limit; then count."""
+    def settle(self, load: Load, limit_s: float = _SETTLE_LIMIT_S, *, others_stay_open: bool = False) -> counting.Tally:
+        """Wait until all that was accepted has come and nothing is open that could come again, or for the limit; then count.
+
+        `others_stay_open`: deliveries for callbacks that never answer are not waited for, nor is anything else that is open.
+        """
         end_s = time.monotonic() + limit_s
-        while not self._is_settled(load) and time.monotonic() < end_s:
+        while not self._is_settled(load, others_stay_open) and time.monotonic() < end_s:
             time.sleep(0.2)
         return counting.tally(load.posted, self.receiver.arrivals())
 
-    def _is_settled(self, load: Load) -> bool:
-        return not counting.missing(load.posted, self.receiver.arrivals()) and self.nothing_open()
+    def _is_settled(self, load: Load, others_stay_open: bool) -> bool:
+        return not counting.missing(load.posted, self.receiver.arrivals()) and (others_stay_open or self.nothing_open())
 
     def nothing_open(self) -> bool:
         found = self.ringback.admin.call("GET", "/v1/deliveries?state=pending&limit=10")
@@ -159,7 +162,7 @@ class World:
         return Installation(broker_url, store_url, environment, self._dispatchers, self._workers, self._settings)
 
     def _broker_url(self) -> str:
-        return self.nodes.rabbit.url if self._direct else _through(self.nodes.rabbit.url, self.broker)
+        return self.nodes.rabbit.url if self._direct and self._broker_ear is None else _through(self.nodes.rabbit.url, self.broker)
 
     def _store_url(self) -> str:
         url = self.nodes.postgres.fresh_database()
