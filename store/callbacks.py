@@ -79,10 +79,10 @@ def bring_back(connection: Connection, token: Token, now: UnixMs) -> None:
 
 def _return(known: Callback, fields: CallbackFields, now: UnixMs) -> dict[str, object]:
     """A callback that is enabled, or on and changed, starts afresh: what was found out about it does not count any more."""
-    turned_on = fields.enabled or (fields.enabled is None and known.enabled)
-    changed = fields.enabled or fields.url != known.url or fields.headers is not None or fields.held is not None
-    if not turned_on or not changed:
-        return {"generation": known.health.generation + 1}
+    stays_on = fields.enabled is None and known.enabled
+    if not fields.enabled and not (stays_on and (fields.url != known.url or fields.headers is not None)):
+        says_of_kept = fields.held is not None and known.held_before is not None
+        return {"generation": known.health.generation + 1} | ({"reviving": True} if says_of_kept else {})
     was_held = known.state not in _CALLED
     return back_to_health(known.health.generation) | ({"held_before": now} if was_held else {})
 

@@ -128,6 +128,15 @@ def test_a_disabled_callback_comes_back_healthy_and_with_what_it_held(patient: P
 
 
 @pytest.mark.parametrize("change", [{"url": "https://new.example/"}, {"headers": {"X-Key": "new"}}, {"enabled": True}])
+def test_a_disabled_callback_that_is_changed_comes_back(patient: Patient, change: dict[str, object]) -> None:
+    """Whoever gives it a new URL wants it called."""
+    patient.found(Finding.USELESS, LONG_AGO, reason="gone")
+
+    assert patient.put(**change).state is CallbackState.HEALTHY
+    assert patient.callback.held_before is not None
+
+
+@pytest.mark.parametrize("change", [{"url": "https://new.example/"}, {"headers": {"X-Key": "new"}}, {"enabled": True}])
 def test_a_failing_callback_that_is_changed_starts_afresh(patient: Patient, change: dict[str, object]) -> None:
     """What waited is hastened; it was not held, so its age goes on."""
     patient.found(Finding.FAILING, LONG_AGO)
@@ -149,6 +158,18 @@ def test_a_change_that_says_nothing_new_leaves_a_failing_callback_failing(patien
 
     assert patient.put(url="https://new.example/").state is CallbackState.OFF
     assert is_revived(patient)
+
+
+def test_what_becomes_of_held_deliveries_can_be_said_before(patient: Patient) -> None:
+    """Saying it enables nothing."""
+    patient.found(Finding.USELESS, LONG_AGO, reason="gone")
+    patient.wait("evt_held", LONG_AGO)
+
+    assert patient.put(held=OnReturn.DISCARD).state is CallbackState.DISABLED
+    assert is_revived(patient)
+
+    patient.put(enabled=True)
+    assert revive(patient) == 1
 
 
 def test_a_resumed_token_releases_what_its_callbacks_held(patient: Patient) -> None:
