@@ -56,7 +56,7 @@ def _higher(one: Any, other: Any) -> Any:
 
 _unless_held = sa.or_(_old.holder.is_(None), _old.held_until <= _new.touched_at)
 _sent = sa.case((_old.holder.is_not(None), _higher(_old.sent_rank, _old.holder_rank)), else_=_old.sent_rank)
-_may = sa.and_(_unless_held, _new.holder_rank >= _old.done_rank, _new.holder_rank >= _sent)
+_may = sa.and_(_unless_held, _new.holder_rank >= _sent)
 _TAKE = bulk.Upsert(
     ("touched_at",),
     computed={
@@ -160,7 +160,7 @@ def _ending(one: Settlement, now: UnixMs) -> bulk.Row:
     sent = delivered or one.attempt is not None or one.failures > one.delivery.failures
     done = delivered or (one.state in SETTLED and (sent or one.delivery.number > 1))
     own = _rank(one.delivery)
-    return _row(one.delivery, now, held_until=now, sent_rank=own if sent else NO_RANK, done_rank=own if done else NO_RANK)
+    return _row(one.delivery, now, held_until=now, sent_rank=own if sent or done else NO_RANK, done_rank=own if done else NO_RANK)
 
 
 def _row(
@@ -230,7 +230,7 @@ def _let_follow(connection: Connection, places: dict[Place, Row[Any]], now: Unix
     following: dict[Place, Any] = {}
     for row in sorted(found, key=lambda row: (rank(row.status), row.event_id)):
         place = (row.callback_id, row.message_id)
-        if not _is_held(places[place], now) and rank(row.status) >= max(places[place].sent_rank, places[place].done_rank):
+        if not _is_held(places[place], now) and rank(row.status) >= places[place].sent_rank:
             following.setdefault(place, row)
     for statement, rows in ((_END, overtaken), (_HASTEN, list(following.values()))):
         if rows:
