@@ -16,7 +16,7 @@ from sqlalchemy.engine import Row
 from schemas.deliveries import Delivery, DeliveryState, Move, Trigger, next_state
 from schemas.ids import AttemptId, CallbackId
 from schemas.times import UnixMs
-from store import places
+from store import alerts, places
 from store.database import Connection, Database
 from store.due_rows import delivery, read
 from store.tables import deliveries, outbox, requested_attempts
@@ -179,7 +179,9 @@ def _give_up(connection: Connection, share: Share, event_ids: Sequence[str], now
         .values(state=exhausted.value, reason=POISON, due_at=None, leased=False)
         .returning(deliveries.c.event_id)
     )
-    return [delivery(row) for row in read(connection, share.callback_id, list(connection.scalars(statement)))]
+    given_up = [delivery(row) for row in read(connection, share.callback_id, list(connection.scalars(statement)))]
+    alerts.tell_exhausted(connection, [alerts.Exhausted(*one.key, POISON) for one in given_up], now)
+    return given_up
 
 
 def _due_in(share: Share, now: UnixMs) -> sa.ColumnElement[bool]:

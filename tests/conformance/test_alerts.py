@@ -8,13 +8,13 @@ import pytest
 import sqlalchemy as sa
 
 from schemas.alerts import AlertKind
-from schemas.deliveries import DeliveryState, Settlement, Trigger
+from schemas.deliveries import DeliveryState, Settlement, Trigger, given_back
 from schemas.event_types import EventType
 from schemas.ids import CallbackId, EventId, delivery_id
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
 from schemas.tokens import Token
-from store import alerts, settling
+from store import alerts, claims, due, settling
 from store.alerts import EXHAUSTED_EVERY_MS, Exhausted
 from store.database import Database
 from store.tables import alerts as rows
@@ -22,7 +22,7 @@ from store.tables import deliveries
 from store.tokens import Tokens
 from store.vault import Vault
 from tests.kit.locks import somebody_waits
-from tests.kit.making import a_delivery
+from tests.kit.making import a_claim, a_delivery
 from tests.kit.tokens import token_fields
 from tests.kit.waiting import wait_for
 
@@ -204,6 +204,19 @@ def test_a_settlement_tells_that_a_delivery_is_exhausted(database: Database, cal
         settling.settle(connection, [Settlement(a_delivery("evt_2", callback_id), DeliveryState.DELIVERED)], NOW)
 
     assert [(body["data"]["event_id"], body["data"]["reason"]) for body in told(database)] == [("evt_1", "10 attempts failed")]
+
+
+def test_poison_is_told_too(database: Database, callback_id: CallbackId) -> None:
+    """It is given up without an attempt: nothing else would say so."""
+    with database.write() as connection:
+        claims.claim(connection, [a_claim("evt_1", callback_id)], NOW)
+        settling.settle(connection, [given_back(a_delivery("evt_1", callback_id))], NOW)
+        connection.execute(sa.update(deliveries).values(takes=due.MOST_TAKES))
+
+        taken = due.take(connection, {due.Share(callback_id, False): due.Wish(1)}, NOW, LEASE_MS, lapsed=True, most=1)
+
+    assert [one.event_id for one in taken.poisoned] == ["evt_1"]
+    assert [body["data"]["reason"] for body in told(database)] == [due.POISON]
 
 
 def test_two_dispatchers_do_not_wait_for_each_other(shared: Database) -> None:
