@@ -46,8 +46,8 @@ class Newcomer:
     def __init__(self, folder: pathlib.Path):
         self.port, self.listen_port = free_port(), free_port()
         _make_repository(folder / "origin")
-        clone, self.make_run = README.only("Start", "sh").strip().splitlines()
-        subprocess.run(["bash", "-ec", clone.replace("REPOSITORY", str(folder / "origin"))], cwd=folder, check=True, capture_output=True)
+        subprocess.run(["git", "clone", "-q", "origin", "ringback"], cwd=folder, check=True, capture_output=True)
+        self.make_run = README.only("Start", "sh").strip()
         swaps = {"127.0.0.1:8080": f"127.0.0.1:{self.port}", ":9100": f":{free_port()}"}
         self.shell = Shell(folder / "ringback", swaps, RINGBACK_LISTEN=f"127.0.0.1:{self.port}")
 
