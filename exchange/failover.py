@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from exchange.outbox import OutboxPublisher
 from exchange.port import Outgoing
+from exchange.promise import Promise
 from exchange.rabbit_publisher import RabbitPublisher
 from exchange.trust import Trust, Way
 from schemas.errors import ExchangeUnavailable
@@ -20,14 +21,16 @@ busy gets its messages twice."""
 
 
 OUTBOX_PATIENCE_S = 0.4
-"""How long a commit to the outbox may take beside that. With both an answer comes within a second, whatever is silent. Shorter: a
+"""How long one write to the outbox may take beside that. With both an answer comes within a second, whatever is silent. Shorter: a
 database that is merely busy is taken for a silent one."""
 
 ALONE_PATIENCE_S = 0.8
 """The same, where there is no broker to wait for."""
 
 PER_EVENT_S = 0.002
-"""What each further event of a batch adds to a patience: a thousand large ones are megabytes, which take their time on a busy machine."""
+"""What each further event of a batch adds to the first patience: a thousand large ones are megabytes, which take their time."""
+
+_Left = list[tuple[Outgoing, Promise]]
 
 
 class FailoverPublisher:
@@ -48,11 +51,11 @@ class FailoverPublisher:
         generation = self._primary.generation
         way = self._trust.way(generation, time.monotonic())
         if generation is None:
-            self._fallback.publish(outgoing, ALONE_PATIENCE_S + _more_s(outgoing))
+            self._fallback.publish(outgoing, ALONE_PATIENCE_S)
         elif way is Way.AROUND:
             self._around(outgoing, generation)
         elif left := self._by_broker(outgoing, generation):
-            self._fallback.publish(left, OUTBOX_PATIENCE_S + _more_s(left))
+            self._by_outbox(left)
 
     def close(self) -> None:
         self._primary.close()
@@ -61,20 +64,29 @@ class FailoverPublisher:
     def _around(self, outgoing: Sequence[Outgoing], generation: int) -> None:
         """By the outbox; where that fails, by a broker that is there but not trusted yet: it may well be sound."""
         try:
-            self._fallback.publish(outgoing, OUTBOX_PATIENCE_S + _more_s(outgoing))
+            self._fallback.publish(outgoing, OUTBOX_PATIENCE_S)
         except ExchangeUnavailable:
             if self._by_broker(outgoing, generation):
                 raise
 
-    def _by_broker(self, outgoing: Sequence[Outgoing], generation: int) -> list[Outgoing]:
+    def _by_outbox(self, left: _Left) -> None:
+        """What the broker did not confirm in time. Where the outbox fails at once, it may still do so."""
+        until_s = time.monotonic() + OUTBOX_PATIENCE_S
+        try:
+            self._fallback.publish([one for one, _ in left], OUTBOX_PATIENCE_S)
+        except ExchangeUnavailable:
+            if any(promise.broken or not promise.kept(until_s - time.monotonic()) for _, promise in left):
+                raise
+
+    def _by_broker(self, outgoing: Sequence[Outgoing], generation: int) -> _Left:
         """What was not confirmed. Raises ExchangeUnavailable when too much waits already: the outbox would be no help for long."""
-        until_s = time.monotonic() + PATIENCE_S + _more_s(outgoing)
+        until_s = time.monotonic() + PATIENCE_S + PER_EVENT_S * (len(outgoing) - 1)
         try:
             promises = self._primary.hand_in(outgoing)
         except BaseException:  # whatever it was: a probe that was never sent must not be waited for
             self._trust.undecided(generation)
             raise
-        left = [one for one, promise in zip(outgoing, promises, strict=True) if not promise.kept(until_s - time.monotonic())]
+        left = [(one, promise) for one, promise in zip(outgoing, promises, strict=True) if not promise.kept(until_s - time.monotonic())]
         if left:
             self._judge(generation, next((promise.broken for promise in promises if promise.broken), None))
         elif self._trust.confirmed(generation):
@@ -90,7 +102,3 @@ class FailoverPublisher:
         if self._trust.failed(generation, time.monotonic()):
             self._primary.abandon(generation, reason)
             self._observer.note("going around the broker", reason=reason)
-
-
-def _more_s(outgoing: Sequence[Outgoing]) -> float:
-    return PER_EVENT_S * (len(outgoing) - 1)

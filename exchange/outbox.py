@@ -27,6 +27,10 @@ _POLL_S = 1.0
 
 _COUNT_EVERY_S = 1.0
 _AT_ONCE_S = 0.2
+_PER_ROW_S = 0.002
+"""What a row may take on a busy machine before it looks like silence: batches of a thousand are megabytes."""
+
+_SILENT = "the outbox does not answer"
 _ANSWER_LIMIT_S = 15.0
 """Two store calls that run into their limits, and some: the writer answers before."""
 
@@ -59,7 +63,8 @@ class OutboxPublisher:
         self._closed = False
         self._depth = 0
         self._counted_s = -_COUNT_EVERY_S
-        self._writing_since_s: float | None = None
+        self._write_due_s: float | None = None
+        """When the write under way might well be done."""
         self._thread = threading.Thread(target=self._run, name="ringback-outbox", daemon=True)
 
     def start(self) -> None:
@@ -69,21 +74,26 @@ class OutboxPublisher:
         """A table needs no connection of its own: whether the database answers is the database's to say."""
         return not self._closed
 
-    def publish(self, outgoing: Sequence[Outgoing], limit_s: float = _ANSWER_LIMIT_S) -> None:
-        """`limit_s`: who cannot wait longer is refused then, and at once while a write has taken that long already: a silent
-        database would otherwise keep every thread of the process, the next requests' too.
+    def publish(self, outgoing: Sequence[Outgoing], silence_s: float = _ANSWER_LIMIT_S) -> None:
+        """`silence_s`: a write that takes longer is taken for silence. Who waits for it is refused then, who comes after it at once:
+        they would otherwise keep every thread of the process. While writes end, everybody waits for their turn.
         """
         batch = _Batch(outgoing)
         with self._handing:
             if self._closed:
                 raise ExchangeUnavailable("the outbox is closed")
-            since_s = self._writing_since_s
-            if since_s is not None and time.monotonic() - since_s > limit_s:
-                raise ExchangeUnavailable("the outbox does not answer")
+            if self._left_s(silence_s) <= 0:
+                raise ExchangeUnavailable(_SILENT)
             self._handed.put(batch)
-        if not batch.promise.kept(limit_s):
-            batch.abandoned = True
-            raise ExchangeUnavailable(batch.promise.broken or "the outbox does not answer")
+        end_s = time.monotonic() + _ANSWER_LIMIT_S
+        while not batch.promise.kept(min(self._left_s(silence_s), end_s - time.monotonic())):
+            if batch.promise.broken or self._left_s(silence_s) <= 0 or time.monotonic() >= end_s:
+                batch.abandoned = True
+                raise ExchangeUnavailable(batch.promise.broken or _SILENT)
+
+    def _left_s(self, silence_s: float) -> float:
+        """Until the write under way is taken for silence. Large ones may take longer."""
+        return silence_s if self._write_due_s is None else self._write_due_s + silence_s - time.monotonic()
 
     def close(self) -> None:
         with self._handing:
@@ -98,9 +108,9 @@ class OutboxPublisher:
             gathered, closing = self._gathered()
             batches = [batch for batch in gathered if not batch.abandoned]
             if batches:
-                self._writing_since_s = time.monotonic()
+                self._write_due_s = time.monotonic() + _PER_ROW_S * sum(len(batch.rows) for batch in batches)
                 self._write(batches)
-                self._writing_since_s = None
+                self._write_due_s = None
 
     def _gathered(self) -> tuple[list[_Batch], bool]:
         """All that waits, up to a bound; blocks until there is something. True: it was the last."""

@@ -20,5 +20,5 @@ class Promise:
         self._lock.release()
 
     def kept(self, limit_s: float) -> bool:
-        """Wait until it is settled; False also when it is not within the limit. Asked once."""
+        """Wait until it is settled; False also when it is not within the limit, and then it may be asked again. Not once it is settled."""
         return self._lock.acquire(timeout=max(0.0, limit_s)) and self.broken is None

@@ -126,10 +126,10 @@ def test_a_silent_database_costs_each_publish_its_own_limit_and_nobody_after_it_
     with database.write():  # the writer waits for this transaction to end
         for event_id in ("evt_1", "evt_2"):
             with pytest.raises(ExchangeUnavailable, match="does not answer"):
-                publisher.publish(outgoing(event_id), limit_s=0.2 if event_id == "evt_2" else 0.05)
+                publisher.publish(outgoing(event_id), silence_s=0.2 if event_id == "evt_2" else 0.05)
         handed = publisher._handed.qsize()
         with pytest.raises(ExchangeUnavailable, match="does not answer"):
-            publisher.publish(outgoing("evt_3"), limit_s=0.05)
+            publisher.publish(outgoing("evt_3"), silence_s=0.05)
         assert publisher._handed.qsize() == handed
 
     publisher.publish(outgoing("evt_4"))
