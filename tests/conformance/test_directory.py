@@ -80,7 +80,7 @@ def test_a_started_directory_learns_of_changes_by_itself(directory: Directory, t
     assert [callback.url for _, callback in directory.match(RECEIVED, "ch1")] == ["https://x.example/"]
     assert directory.match(RECEIVED, "ch2") == []
 
-    Callbacks(database, VAULT).put(made.token.id, RECEIVED, CallbackFields("https://y.example/"), NOW)
+    Callbacks(database, VAULT).put(made.token.id, RECEIVED, CallbackFields("https://y.example/"))
     wait_for("the new URL", lambda: directory.match(RECEIVED, "ch1")[0][1].url == "https://y.example/")
 
     tokens.revoke(made.token.id, NOW)
