@@ -62,6 +62,21 @@ async def test_nothing_is_recovered_that_nobody_is_called_for(house: House) -> N
     assert house.due() == set()
 
 
+async def test_what_is_recovered_is_due_in_the_order_in_which_it_was_made(house: House) -> None:
+    """A backlog arrives oldest first, whatever its events are called; and whoever takes due rows is woken."""
+    callback_id = callback_of(house.token())
+    for at, event_id in enumerate(("evt_b", "evt_c", "evt_a"), 1_000):
+        house.lay(event_id, callback_id, at)
+    rung: list[str] = []
+    house.database.on_ring("due", lambda: rung.append("due"))
+
+    house.recover(EXHAUSTED)
+
+    rows = [house.row(event_id, callback_id) for event_id in ("evt_b", "evt_c", "evt_a")]
+    assert [(row.due_at, row.turn) for row in rows] == [(rows[0].due_at, turn) for turn in range(3)]
+    assert rung == (["due"] if house.database.dialect == "sqlite" else [])  # PostgreSQL tells it to every process, by its doorbell
+
+
 async def test_a_callback_that_fails_just_now_is_no_reason_to_skip(house: House) -> None:
     """Its breaker knows when to try."""
     callback_id = callback_of(house.token())
@@ -175,7 +190,9 @@ async def test_a_recovery_can_be_stopped(house: House) -> None:
     stopped = house.recovery(asked)
     assert (stopped.state, stopped.done) == (RecoveryState.CANCELLED, 3)
     assert len(house.due()) == 3
-    house.recover(EXHAUSTED)
+    rest = house.ask(EXHAUSTED)
+    house.work()
+    assert recoveries.stop(house.database, rest).state is RecoveryState.DONE
     assert recoveries.stop(house.database, asked).state is RecoveryState.CANCELLED
 
 
