@@ -64,6 +64,28 @@ def test_the_end_of_a_token_is_told_once_over_all_dispatchers_and_restarts(start
     assert found == [("token.expiring", first, 1), ("token.expiring", second, 7)]
 
 
+def test_what_becomes_of_a_callback_is_told_as_it_happens(start: Starting, receiver: Receiver) -> None:
+    """Its receiver breaks, is mended, and is then taken away."""
+    ringback = start(ALERT_URL=receiver.url("/ok/ops"), ALERT_SECRET=NEW)
+    token = ringback.token("crm", callbacks={MESSAGE: receiver.url("/switch/crm")})
+
+    receiver.switch("crm", 500)
+    for n in range(20):
+        ringback.publisher.publish(message(n))
+    receiver.wait_for("/ok/ops", 1)
+    receiver.switch("crm", 200)
+    receiver.wait_for("/ok/ops", 2, limit_s=30)
+    receiver.switch("crm", 410)
+    ringback.publisher.publish(message("last"))
+
+    told = [json.loads(request.body) for request in receiver.wait_for("/ok/ops", 3)]
+    verify_all(receiver, "/ok/ops", NEW)
+    assert [one["type"] for one in told] == ["callback.failing", "callback.recovered", "callback.disabled"]
+    assert {one["data"]["token"]["id"] for one in told} == {token["id"]}
+    assert told[0]["data"]["failing_since"] == told[1]["data"]["failing_since"]
+    assert told[2]["data"]["reason"] == "its receiver answered 410 Gone"
+
+
 def test_without_an_address_what_would_be_told_is_in_the_log(start: Starting, receiver: Receiver) -> None:
     """And nothing of it is kept."""
     ringback = start(RETRY_SCHEDULE="300ms")
