@@ -24,9 +24,6 @@ OUTBOX_PATIENCE_S = 0.4
 """How long one write to the outbox may take beside that. With both an answer comes within a second, whatever is silent. Shorter: a
 database that is merely busy is taken for a silent one."""
 
-ALONE_PATIENCE_S = 0.8
-"""The same, where there is no broker to wait for."""
-
 PER_EVENT_S = 0.002
 """What each further event of a batch adds to the first patience: a thousand large ones are megabytes, which take their time."""
 
@@ -51,7 +48,7 @@ class FailoverPublisher:
         generation = self._primary.generation
         way = self._trust.way(generation, time.monotonic())
         if generation is None:
-            self._fallback.publish(outgoing, ALONE_PATIENCE_S)
+            self._fallback.publish(outgoing, OUTBOX_PATIENCE_S)
         elif way is Way.AROUND:
             self._around(outgoing, generation)
         elif left := self._by_broker(outgoing, generation):

@@ -13,7 +13,7 @@ from tests.chaos.world import Nodes, World
 from tests.kit.waiting import wait_for
 
 _RATE = 80.0
-_STEADY_S = 3.0
+_STEADY_S = 2.0
 _SCHEDULE = ",".join(["1s"] * 12 + ["10m"])
 
 

@@ -80,7 +80,7 @@ def _clock(made: World, *, full: bool) -> Report:
         targets = world.subscribe(["/ok/a", "/flaky/50/b"], activates_at="2020-01-01T00:00:00Z")
         with world.load(targets, 40.0) as load:
             for wrong_s in (_HOUR_S, 0, -_HOUR_S, _HOUR_S, 0):
-                time.sleep(10.0 if full else 3.0)
+                time.sleep(10.0 if full else 2.0)
                 (world.folder / "clock").write_text(str(wrong_s))
             right_s = time.time()
             time.sleep(3.0)

@@ -1,5 +1,6 @@
 """Scenarios in which the broker, the database, both, or the names of receivers are away for a while, and come back."""
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,7 +19,7 @@ MOST_CPU = 0.05
 
 _PATHS = ["/ok/a", "/ok/b", "/slow/50/c", "/flaky/10/d"]
 _RATE = 80.0
-_STEADY_S = 3.0
+_STEADY_S = 2.0
 
 _SCHEDULE = ",".join(["1s"] * 12 + ["10m"])
 
@@ -50,8 +51,16 @@ def both_silent(nodes: Nodes, *, full: bool) -> Report:
 
 
 def half_open(nodes: Nodes, *, full: bool) -> Report:
-    """Every connection of now is silent for ever, while new ones are well: only limits and heartbeats of one's own find that out."""
-    return _outage(nodes, 60.0 if full else 30.0, _strand_both, full=full)
+    """All connections of now are silent for ever, to the broker and then to the database, while new ones are well: only limits and
+    heartbeats of one's own find that out.
+    """
+    away_s = 120.0 if full else 30.0
+    is_brokers_turn = itertools.cycle((True, False))
+
+    def strand(world: World) -> None:
+        (world.broker if next(is_brokers_turn) else world.store).strand()
+
+    return _outage(nodes, away_s, strand, full=full, every_s=away_s / 2)
 
 
 def cuts(nodes: Nodes, *, full: bool) -> Report:
@@ -139,7 +148,7 @@ def judge_answers(report: Report, load: Load, *, full: bool, may_refuse: bool = 
 
 
 def _away_s(full: bool) -> float:
-    return 60.0 if full else 8.0
+    return 60.0 if full else 7.0
 
 
 def _refuse_both(world: World) -> None:
@@ -150,11 +159,6 @@ def _refuse_both(world: World) -> None:
 def _silence_both(world: World) -> None:
     world.broker.silence()
     world.store.silence()
-
-
-def _strand_both(world: World) -> None:
-    world.broker.strand()
-    world.store.strand()
 
 
 def _cut_both(world: World) -> None:

@@ -55,7 +55,7 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "both-silent": Scenario("broker and database away 60 s, silent", "202, or 503 with `Retry-After`, within 1 s", outages.both_silent),
     "half-open": Scenario(
-        "every connection to broker and database is half-open; new ones are well",
+        "every connection to the broker, and a minute later to the database, is half-open; new ones are well",
         "found by limits and heartbeats; every event accepted, every answer within 1 s",
         outages.half_open,
     ),
