@@ -3,18 +3,24 @@
 import datetime as dt
 from dataclasses import replace
 
+import msgspec
 import pytest
 
+from schemas.deliveries import DeliveryState, Settlement
 from schemas.errors import Conflict
 from schemas.event_types import EventType
+from schemas.ids import EventId, delivery_id
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
 from schemas.tokens import TokenState
+from store import claims, settling
 from store.callbacks import Callbacks
 from store.database import Database
+from store.requests import request_retry
 from store.token_listings import TokenFilter, list_tokens
 from store.tokens import Tokens
 from store.vault import Vault
+from tests.kit.making import a_claim, a_delivery
 from tests.kit.tokens import token_fields
 
 RECEIVED = EventType.MESSAGE_RECEIVED
@@ -57,3 +63,16 @@ def test_secrets_that_do_not_open_are_neither_shown_nor_replaced(database: Datab
         with pytest.raises(Conflict, match="RINGBACK_SECRET_KEY lacks the key"):
             call()
     assert tokens.get(token_id).is_readable
+
+
+def test_nobody_asks_for_an_attempt_that_cannot_be_signed(database: Database, tokens: Tokens) -> None:
+    """It would wait for ever, after an answer that said it was made now."""
+    token = tokens.create(token_fields(), {RECEIVED: CallbackFields(URL)}, NOW).token
+    callback_id = token.callbacks[RECEIVED].id
+    delivery = msgspec.structs.replace(a_delivery("evt_1", callback_id), token_id=token.id)
+    with database.write() as connection:
+        claims.claim(connection, [a_claim("evt_1", callback_id)], NOW)
+        settling.settle(connection, [Settlement(delivery, DeliveryState.EXHAUSTED)], NOW)
+
+    with pytest.raises(Conflict, match="RINGBACK_SECRET_KEY lacks the key"):
+        request_retry(database, Tokens(database, OTHER), delivery_id(EventId("evt_1"), callback_id), NOW)
