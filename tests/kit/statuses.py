@@ -1,15 +1,26 @@
-"""Statuses for tests: deliveries of `message.status` events, as a claim hands them over."""
+"""Statuses for tests: deliveries of `message.status` events as a claim hands them over, and their way through the store."""
 
 import json
+from typing import Any
 
-from schemas.deliveries import Delivery
+import msgspec
+import sqlalchemy as sa
+
+from schemas.deliveries import Delivery, DeliveryState, Outcome, Settlement
 from schemas.event_types import EventType
 from schemas.events import parse_event
 from schemas.ids import CallbackId, EventId
 from schemas.times import UnixMs
+from store import claims, places
+from store.admitting import Admitted, admit
 from store.claims import Claim
-from tests.kit.making import CALLBACK, TOKEN
+from store.database import Database
+from store.settling import settle
+from store.tables import deliveries
+from tests.kit.making import CALLBACK, TOKEN, an_attempt
 
+LEASE_MS = 25_000
+START = 100_000
 ORDER = ("queued", "sent", "failed", "delivered", "read")
 
 
@@ -44,3 +55,67 @@ def a_status(event_id: str, status: str, message_id: str = "msg_1", callback_id:
         message_id=message_id,
         status=status,
     )
+
+
+class Line:
+    """One dispatcher's way through the store, at a time that the test sets."""
+
+    def __init__(self, database: Database) -> None:
+        self.database, self.now_ms = database, START
+
+    @property
+    def now(self) -> UnixMs:
+        return UnixMs(self.now_ms)
+
+    def claim(self, *wanted: Delivery) -> Admitted:
+        """First attempts, whose events are claimed in the same transaction."""
+        with self.database.write() as connection:
+            batch = [a_status_claim(d.event_id, d.status, d.message_id or "", d.callback_id) for d in wanted if d.status]
+            claims.claim(connection, batch, self.now)
+            return admit(connection, wanted, self.now, LEASE_MS)
+
+    def take(self, *wanted: Delivery) -> Admitted:
+        """Rows that are there: each is leased, as a take would have done it, and asks."""
+        with self.database.write() as connection:
+            taken = [self._leased(connection, one) for one in wanted]
+            return admit(connection, taken, self.now, LEASE_MS)
+
+    def admit(self, *wanted: Delivery) -> Admitted:
+        """What is somebody's already."""
+        with self.database.write() as connection:
+            return admit(connection, wanted, self.now, LEASE_MS)
+
+    def settle(self, *settlements: Settlement) -> places.Freed:
+        with self.database.write() as connection:
+            return settle(connection, settlements, self.now)
+
+    def row(self, event_id: str) -> Any:
+        with self.database.read() as connection:
+            return connection.execute(sa.select(deliveries).where(deliveries.c.event_id == event_id)).one()
+
+    def due(self, event_id: str) -> bool:
+        return bool(self.row(event_id).due_at <= self.now_ms)
+
+    def _leased(self, connection: Any, delivery: Delivery) -> Delivery:
+        this = sa.and_(deliveries.c.event_id == delivery.event_id, deliveries.c.callback_id == delivery.callback_id)
+        values = {"lease": deliveries.c.lease + 1, "leased": True, "due_at": self.now_ms + LEASE_MS}
+        row = connection.execute(sa.update(deliveries).where(this).values(values).returning(deliveries)).one()
+        return msgspec.structs.replace(delivery, lease=row.lease, failures=row.failures, number=1 + row.failures)
+
+
+def delivered(delivery: Delivery) -> Settlement:
+    return Settlement(delivery, DeliveryState.DELIVERED, attempt=an_attempt())
+
+
+def failed(delivery: Delivery, due_in_s: float = 5.0) -> Settlement:
+    attempt = an_attempt(Outcome.HTTP_5XX, 500, delivery.number)
+    return Settlement(delivery, DeliveryState.PENDING, due_in_s=due_in_s, failures=delivery.failures + 1, attempt=attempt)
+
+
+def exhausted(delivery: Delivery) -> Settlement:
+    attempt = an_attempt(Outcome.HTTP_5XX, 500, delivery.number)
+    return Settlement(delivery, DeliveryState.EXHAUSTED, reason="1 attempts failed", failures=delivery.failures + 1, attempt=attempt)
+
+
+def events(admitted: Admitted) -> list[str]:
+    return [one.event_id for one in admitted.go]
