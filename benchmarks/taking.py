@@ -22,7 +22,8 @@ BACKLOG = 1_000_000
 OTHERS = 99
 FEW = 4_000
 ROWS_OF_OTHERS = 100
-HANGING = 800
+HANGING = 960
+MANY = 64
 SLOTS = 16
 _TAKES = 60
 _LEASE_MS = 25_000
@@ -73,14 +74,14 @@ def _measured(url: str, great: int) -> Iterator[tuple[str, float]]:
     theirs = [Share(_other(number), tried=True) for number in range(OTHERS)]
     yield "a look, ms", _median(database, lambda connection, _: due.shares_with_due(connection, _NOW))
     yield f"a take of {SLOTS}, ms", _median(database, lambda connection, _: _take(connection, {repeats: Wish(SLOTS)}))
-    busy = Wish(SLOTS, in_hand={"hangs"})
-    yield f"a take of {SLOTS} past a conversation in hand, ms", _median(database, lambda connection, _: _take(connection, {firsts: busy}))
+    busy = Wish(MANY, in_hand={"hangs"})  # more than there are within what a take looks at
+    yield "a take past a conversation in hand, ms", _median(database, lambda connection, _: _take(connection, {firsts: busy}))
     yield "a take of one of another callback, ms", _median(database, lambda connection, n: _take(connection, {theirs[n]: Wish(1)}))
     database.close()
 
 
 def _take(connection: Connection, wishes: dict[Share, Wish]) -> None:
-    taken = due.take(connection, wishes, _NOW, _LEASE_MS, lapsed=True, most=SLOTS)
+    taken = due.take(connection, wishes, _NOW, _LEASE_MS, lapsed=True, most=MANY)
     if not taken.deliveries:
         raise RuntimeError("nothing was taken: there is nothing to measure")
 

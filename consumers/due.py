@@ -36,6 +36,9 @@ LOOKS_APART_S = 0.02
 """Between two looks of which the first found nothing that could be taken: settlements wake the taker while rows are spilled.
 Shorter: more queries while a callback hangs. Longer: spilled rows wait longer for a slot that is free."""
 
+IDLE_SHARE = 4
+"""Such a look is followed by a pause of so many times its own length, however many callbacks it had to look at."""
+
 _REQUESTED_LIMIT = 20
 
 
@@ -75,13 +78,14 @@ class DueTaker:
         """Until `stop`."""
         try:
             while not self._stopping:
+                began_s = time.monotonic()
                 if not await self._take_quietly():
-                    await self._nap()
+                    await self._nap(time.monotonic() - began_s)
         finally:
             self._stopped.set()
 
-    async def _nap(self) -> None:
-        await asyncio.sleep(LOOKS_APART_S)
+    async def _nap(self, took_s: float) -> None:
+        await asyncio.sleep(max(LOOKS_APART_S, IDLE_SHARE * took_s))
         try:
             async with asyncio.timeout(POLL_S):
                 await self._woken.wait()

@@ -75,6 +75,7 @@ class Hand:
         self._slow: Counter[CallbackId] = Counter()
         self._slow_in_all = 0
         self._pace = Pace()
+        self._most = MIN_IN_HAND
         self._spilled = Spilled()
         self._roomy = asyncio.Event()
         self.on_spilled: Callable[[], None] = lambda: None
@@ -142,20 +143,20 @@ class Hand:
 
     @property
     def places(self) -> int:
-        """How many more deliveries there is room for."""
-        worth = int(WORTH_S * self._pace.per_second(self._clock()))
-        most = max(MIN_IN_HAND, min(MAX_IN_HAND, worth))
-        return most - (len(self._held) - self._slow_in_all) - self._settler.backlog
+        """How many more deliveries there is room for. May be asked from any thread."""
+        return self._most - (len(self._held) - self._slow_in_all) - self._settler.backlog
 
     def tick(self) -> None:
         """Lose patience with what is too old. Called every `TICK_S`."""
         now_s = self._clock()
+        self._most = max(MIN_IN_HAND, min(MAX_IN_HAND, int(WORTH_S * self._pace.per_second(now_s))))
         still_young: list[_Holding] = []
         while self._young and now_s - self._young[0].taken_s >= PATIENCE_S:
             holding = self._young.popleft()
             if holding.delivery in self._held and not self._let_go(holding, now_s):
                 still_young.append(holding)
         self._young.extendleft(reversed(still_young))
+        self._notice_room()
         self.dispatcher.resume()
 
     @property

@@ -155,7 +155,7 @@ def _lease(connection: Connection, share: Share, event_ids: Sequence[str], limit
     chosen = (
         sa.select(row.event_id)
         .where(_due_in(share, now), row.event_id.in_(event_ids))
-        .order_by(row.due_at, row.turn)
+        .order_by(row.due_at + 0, row.turn)  # by the primary key: along the index of due rows it would look at all for what is locked
         .limit(limit)
         .with_for_update(skip_locked=True)
     )

@@ -310,6 +310,7 @@ def test_the_hand_holds_what_is_settled_within_the_patience(scene: Scene, settle
         scene.hand.pick_up([delivery])
         scene.hand.put_down(Settlement(delivery, DeliveryState.DELIVERED))
 
+    scene.after(0.0)
     assert scene.hand.places == room
 
 
