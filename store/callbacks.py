@@ -82,7 +82,7 @@ def _return(known: Callback, fields: CallbackFields, now: UnixMs) -> dict[str, o
     stays_on = fields.enabled is None and known.enabled
     if not fields.enabled and not (stays_on and (fields.url != known.url or fields.headers is not None)):
         says_of_kept = fields.held is not None and known.held_before is not None
-        return {"generation": known.health.generation + 1} | ({"reviving": True} if says_of_kept else {})
+        return {"reviving": True, "generation": known.health.generation + 1} if says_of_kept else {}
     was_held = known.state not in _CALLED
     return back_to_health(known.health.generation) | ({"held_before": now} if was_held else {})
 

@@ -16,6 +16,7 @@ from schemas.times import UnixMs
 from store import alerts
 from store.admitting import Admitted, admit
 from store.database import Connection
+from store.due import MOST_TAKES
 from store.due_rows import delivery, read
 from store.tables import callbacks, deliveries, tokens
 
@@ -31,7 +32,7 @@ _row, _owner = deliveries.c, callbacks.c
 
 def due_probes(connection: Connection, now: UnixMs, limit: int) -> list[CallbackId]:
     """Failing callbacks that may be probed now and have something to be probed with, those that wait longest first."""
-    probable = sa.exists().where(_row.callback_id == _owner.id, _is_free(now), _is_not_held())
+    probable = sa.exists().where(_row.callback_id == _owner.id, _may_probe(now))
     chosen = _failing(now).where(_owner.probe_at <= now, probable).order_by(_owner.probe_at).limit(limit)
     return [CallbackId(found) for found in connection.scalars(chosen)]
 
@@ -56,7 +57,7 @@ def _lease_oldest(connection: Connection, callback_id: CallbackId, now: UnixMs, 
     oldest = (
         sa.select(_row.event_id)
         .join_from(deliveries, callbacks, _owner.id == _row.callback_id)
-        .where(_row.callback_id == callback_id, _is_free(now), _is_not_held())
+        .where(_row.callback_id == callback_id, _may_probe(now))
         .order_by(_row.since_at, _row.turn)
         .limit(1)
         .with_for_update(skip_locked=True, of=deliveries)
@@ -104,6 +105,11 @@ def _failing(now: UnixMs) -> sa.Select[Any]:
     unexpired = sa.or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now)
     failing = sa.and_(_owner.probe_at.is_not(None), _owner.failing_since.is_not(None), _owner.enabled, _owner.disabled_at.is_(None))
     return sa.select(_owner.id).join_from(callbacks, tokens, tokens.c.id == _owner.token_id).where(failing, whose, unexpired)
+
+
+def _may_probe(now: UnixMs) -> sa.ColumnElement[bool]:
+    """Poison does not: it would bring down one dispatcher after the other. The next ordinary take gives it up, or its age does."""
+    return sa.and_(_is_free(now), _is_not_held(), _row.takes < MOST_TAKES)
 
 
 def _is_aged(horizon_ms: int, now: UnixMs) -> sa.ColumnElement[bool]:

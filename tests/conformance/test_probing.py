@@ -77,8 +77,9 @@ def test_one_probe_at_a_time_over_all_dispatchers(patient: Patient) -> None:
         {"waits": True, "due_at": LATER + 1},
         {"outcome": "throttled", "due_at": LATER + 1},
         {"due_at": None, "state": "delivered"},
+        {"takes": 20},
     ],
-    ids=["in hand", "waits for another status", "put off by its receiver", "done"],
+    ids=["in hand", "waits for another status", "put off by its receiver", "done", "poison"],
 )
 def test_what_may_not_be_sent_now_does_not_probe(patient: Patient, columns: dict[str, object]) -> None:
     """The next oldest does."""
