@@ -15,7 +15,7 @@ from schemas.deliveries import Delivery, DeliveryState, Outcome, Settlement, Tri
 from schemas.event_types import EventType
 from schemas.ids import AttemptId, CallbackId
 from schemas.reports import Silent
-from store import places, probing
+from store import due, places, probing
 from store.admitting import Admitted
 from store.database import Database
 from store.tables import callbacks, deliveries, requested_attempts, status_places
@@ -78,6 +78,24 @@ def test_an_attempt_by_hand_does_not_wait_for_days(line: Line) -> None:
     with line.database.read() as connection:
         assert connection.execute(sa.select(requested_attempts)).all() == []
     assert line.row("e1").state == "pending", "its schedule goes on"
+
+
+@pytest.mark.parametrize(("trigger", "known"), [("manual", ("msg_1", "sent")), ("test", (None, None))])
+def test_a_row_that_was_never_open_is_known_as_a_status_all_the_same(
+    line: Line, trigger: str, known: tuple[str | None, str | None]
+) -> None:
+    """Delivered at once, it has only what a list shows: the event itself says the rest. A test's sample is of no message that there is."""
+    first = a_status("e1", "sent")
+    line.claim(first)
+    line.settle(delivered(first))
+    assert line.row("e1").status is None
+    asked_for(line, first)
+
+    with line.database.write() as connection:
+        connection.execute(sa.update(requested_attempts).values(trigger=trigger))
+        (taken,) = due.take_requested(connection, 1, line.now, LEASE_MS)
+
+    assert (taken.message_id, taken.status) == known
 
 
 def test_a_manual_attempt_that_fails_counts_as_sent(line: Line) -> None:
