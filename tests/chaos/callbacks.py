@@ -7,7 +7,7 @@ from collections.abc import Collection
 from tests.chaos import counting
 from tests.chaos.counting import Posted
 from tests.chaos.holding import HoldTimes
-from tests.chaos.load import Load, messages
+from tests.chaos.load import Load, messages, post_batch
 from tests.chaos.odd_receiver import odd_receiver
 from tests.chaos.reports import Report
 from tests.chaos.world import Nodes, World
@@ -133,5 +133,4 @@ def _p99_s(world: World, posted: list[Posted], paths: Collection[str]) -> float:
 def _post_batches(world: World, targets: dict[str, str], count: int) -> None:
     events = messages(targets, "batch")
     for first in range(0, count, 1000):
-        batch = [next(events)[1] for _ in range(min(1000, count - first))]
-        world.ringback.publisher.send("POST", "/v1/events/batch", {"events": batch})
+        post_batch(world.ringback.publisher, [next(events)[1] for _ in range(min(1000, count - first))])

@@ -1,6 +1,6 @@
 """A steady load: posts events over HTTP at a fixed rate until it is told to stop, and remembers how each was answered.
 
-On a thread and an event loop of its own. Nothing is ever posted twice: what is not answered 202 was not accepted.
+On a thread and an event loop of its own. A `Load` posts nothing twice: what is not answered 202 was not accepted.
 """
 
 import asyncio
@@ -8,12 +8,13 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import uvloop
 
 from tests.chaos.counting import Posted
+from tests.kit.client import Client
 from tests.kit.platform import message
 
 ANSWER_LIMIT_S = 20.0
@@ -21,6 +22,8 @@ ANSWER_LIMIT_S = 20.0
 
 _MOST_AT_ONCE = 64
 """Requests in flight. An event whose turn comes meanwhile waits with its clock running: a stall is not hidden."""
+
+_TRIES = 10
 
 Event = tuple[str, dict[str, Any]]
 """The path at which its webhook belongs, and the event, with an id."""
@@ -30,6 +33,18 @@ def messages(targets: dict[str, str], prefix: str = "evt") -> Iterator[Event]:
     """`message.received` without end, for each channel in turn; `targets`: channel → path. Each in a conversation of its own."""
     for number, (channel, path) in enumerate(itertools.cycle(targets.items())):
         yield path, message(number, channel=channel, id=f"{prefix}_{number}")
+
+
+def post_batch(client: Client, batch: Sequence[dict[str, Any]]) -> tuple[list[str], int]:
+    """Its ids, and how often it took a 503 and was posted again: as the contract asks, with the ids that the 503 named."""
+    for again in range(_TRIES):
+        answer = client.call("POST", "/v1/events/batch", {"events": list(batch)})
+        ids: list[str] = answer.data["ids"]
+        if answer.status == 202:
+            return ids, again
+        batch = [event | {"id": event_id} for event, event_id in zip(batch, ids, strict=True)]
+        time.sleep(1.0)
+    raise AssertionError(f"a batch was refused {_TRIES} times: {answer.status}")
 
 
 class Load:

@@ -3,10 +3,10 @@
 import concurrent.futures
 import itertools
 import time
-from collections.abc import Iterator
 
 from benchmarks import amqp
 from tests.chaos import counting
+from tests.chaos.load import post_batch
 from tests.chaos.reports import Report
 from tests.chaos.world import Nodes, World
 from tests.kit.platform import MESSAGE, message
@@ -18,7 +18,6 @@ MOST_MB = 300.0
 MOST_GROWTH = 0.05
 _TEXT_BYTES = 7_000
 _BATCH = 1000
-_TRIES = 10
 
 
 def backlog(nodes: Nodes, *, full: bool) -> Report:
@@ -53,7 +52,7 @@ def largest_batches(nodes: Nodes, *, full: bool) -> Report:
         of_batches, of_load = ({channel: path} for channel, path in targets.items())
         events = _Large(next(iter(of_batches)))
         with world.load(of_load, 20.0) as load, concurrent.futures.ThreadPoolExecutor(4) as pool:
-            posted = list(pool.map(lambda _: _post(world, events), range(batches)))
+            posted = list(pool.map(lambda _: post_batch(world.ringback.publisher, [next(events) for _ in range(_BATCH)]), range(batches)))
         report.count(world.settle(load))
         ids = {event_id for batch, _ in posted for event_id in batch}
         wait_for("all batches to come", lambda: ids <= _ids_at(world, "/ok/a"), 120)
@@ -80,19 +79,6 @@ class _Large:
         event = message(next(self._numbers), channel=self._channel)
         event["data"]["message"]["content"]["text"] = "x" * _TEXT_BYTES
         return event
-
-
-def _post(world: World, events: Iterator[dict[str, object]]) -> tuple[list[str], int]:
-    """One batch: its ids, and how often it took a 503 and was posted again, with the ids that the 503 named."""
-    batch = [next(events) for _ in range(_BATCH)]
-    for again in range(_TRIES):
-        answer = world.ringback.publisher.call("POST", "/v1/events/batch", {"events": batch})
-        ids: list[str] = answer.data["ids"]
-        if answer.status == 202:
-            return ids, again
-        batch = [event | {"id": event_id} for event, event_id in zip(batch, ids, strict=True)]
-        time.sleep(1.0)
-    raise AssertionError(f"a batch was refused {_TRIES} times: {answer.status}")
 
 
 def _ids_at(world: World, path: str) -> set[str]:
