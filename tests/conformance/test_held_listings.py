@@ -1,0 +1,74 @@
+"""Which open deliveries are shown as held, and why: on SQLite and on PostgreSQL."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from schemas.deliveries import DeliveryState
+from schemas.health import Finding
+from schemas.listings import DeliveryFilter
+from schemas.tokens import OnReturn
+from store.database import Database
+from store.delivery_listings import list_deliveries
+from tests.kit.waiting_rows import Patient
+
+NOW = 10_000_000
+
+
+def switch_off(patient: Patient) -> None:
+    patient.put(enabled=False)
+
+
+def disable(patient: Patient) -> None:
+    patient.found(Finding.USELESS, NOW, reason="gone")
+
+
+def suspend(patient: Patient) -> None:
+    patient.tokens.change(patient.token_id, lambda fields: replace(fields, enabled=False))
+
+
+def bring_back_and_keep(patient: Patient) -> None:
+    patient.put(enabled=False)
+    patient.put(enabled=True, held=OnReturn.KEEP)
+
+
+def listed(patient: Patient, state: DeliveryState) -> dict[str, str | None]:
+    """By event, with the reason."""
+    with patient.database.read() as connection:
+        found = list_deliveries(connection, DeliveryFilter(state=state), 10).rows
+    assert all(one.state is state for one in found)
+    return {one.event_id: one.reason for one in found}
+
+
+@pytest.mark.parametrize(
+    ("hold", "reason"),
+    [
+        (switch_off, "callback off"),
+        (disable, "callback disabled: gone"),
+        (suspend, "token suspended"),
+        (bring_back_and_keep, "kept since the callback came back"),
+    ],
+)
+def test_what_is_open_is_held_while_it_may_not_be_sent(database: Database, hold: Callable[[Patient], None], reason: str) -> None:
+    """And is found by that state alone; what is settled stays what it is, and so does what others wait for."""
+    patient, other = Patient(database), Patient(database, "other")
+    patient.wait("evt_open", NOW)
+    patient.wait("evt_done", NOW, state="exhausted", due_at=None)
+    other.wait("evt_other", NOW)
+
+    hold(patient)
+
+    assert listed(patient, DeliveryState.HELD) == {"evt_open": reason}
+    assert listed(patient, DeliveryState.PENDING) == {"evt_other": None}
+    assert listed(patient, DeliveryState.EXHAUSTED) == {"evt_done": None}
+
+
+def test_what_waits_for_a_failing_callback_is_pending(database: Database) -> None:
+    """It will be sent as soon as that works again."""
+    patient = Patient(database)
+    patient.wait("evt_open", NOW)
+
+    patient.found(Finding.FAILING, NOW)
+
+    assert listed(patient, DeliveryState.PENDING) == {"evt_open": None}
