@@ -33,7 +33,7 @@ def kills(nodes: Nodes, *, full: bool) -> Report:
         killer = _Killer(world, chance)
         with world.load(world.subscribe(_PATHS), _RATE) as load:
             for _ in range(left):
-                time.sleep(chance.uniform(0.1, 1.5))
+                time.sleep(chance.uniform(0.1, 1.5 if full else 1.0))
                 killer.kill_one()
             killer.revive()
             time.sleep(_STEADY_S)
@@ -113,8 +113,8 @@ def stops(nodes: Nodes, *, full: bool) -> Report:
     with World(nodes, dispatchers=2, direct=True, RETRY_SCHEDULE=_SCHEDULE) as world:
         statuses = []
         with world.load(world.subscribe(["/slow/20/a", "/slow/20/b", "/slow/500/c"]), 100.0) as load:
-            for round_ in range(24 if full else 4):
-                time.sleep(5.0 if full else 2.5)
+            for round_ in range(24 if full else 3):
+                time.sleep(5.0 if full else 1.5)
                 name = world.ringback.dispatchers[round_ % 2]
                 statuses.append(world.ringback.stop(name))
                 world.ringback.start(name)
@@ -132,7 +132,7 @@ def impatient_stops(nodes: Nodes, *, full: bool) -> Report:
     report = Report()
     with World(nodes, dispatchers=2, workers=2, direct=True, RETRY_SCHEDULE=_SCHEDULE) as world:
         statuses, took_s = [], []
-        with world.load(world.subscribe(["/slow/20/a", "/slow/1000/b"]), 60.0) as load:
+        with world.load(world.subscribe(["/slow/20/a", "/slow/1000/b"]), 40.0) as load:
             for name in list(world.ringback.processes) * (5 if full else 1):
                 time.sleep(_STEADY_S)
                 began_s = time.monotonic()
