@@ -38,7 +38,8 @@ def wait_until_settled(admin: Client, ids: list[str], limit_s: float = 60) -> li
 
 
 def test_events_of_one_conversation_arrive_in_the_order_they_were_accepted(start: Starting, receiver: Receiver) -> None:
-    """Within one dispatcher, while nothing fails, whatever other conversations do meanwhile."""
+    """Within one dispatcher, while nothing fails, whatever other conversations do meanwhile. What makes it certain, one at a time, is
+    proved in tests/unit/test_lanes.py: on a quiet machine they would arrive in order without it."""
     ringback = start()
     ringback.token("crm", callbacks={MESSAGE: receiver.url("/slow/5/crm")})
     batch = [message(f"{n}-{c}", conversation=f"cnv_{c}", id=f"evt_{n}_{c}") for n in range(20) for c in range(5)]
