@@ -21,7 +21,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
 
 class DeadLetters(Protocol):
-    """Letters are numbered from 1, the oldest; what comes meanwhile is behind them. All raise ExchangeUnavailable or
+    """Letters are numbered from 1, the oldest by acceptance; those without are the last. All raise ExchangeUnavailable or
     StoreUnavailable, and what was done until then is done: `told` is called after each.
     """
 

@@ -1,15 +1,17 @@
-"""Dead letters on the broker: read by taking them and giving them back, which changes neither their order nor what they are.
+"""Dead letters on the broker: read by taking them and giving them back.
 
 For people, at a few hundred a second; kombu does it, on one short connection for each call.
 """
 
 from collections.abc import Callable, Collection, Iterator
+from hashlib import sha256
+from heapq import nsmallest
 from typing import Any, TypeAlias
 
 from exchange import topology
 from exchange.dead import DeadLetter
 from exchange.rabbit_admin import declare_on, opened_channel
-from schemas.times import UnixMs
+from schemas.times import LATEST, UnixMs
 
 _Channel: TypeAlias = Any  # kombu has types in part
 _Raw: TypeAlias = Any
@@ -30,7 +32,7 @@ class RabbitDeadLetters:
     def look(self, most: int) -> list[DeadLetter]:
         with opened_channel(self._url) as channel:
             declare_on(channel)
-            return [_letter(raw) for _, raw in _taken(channel, most)]
+            return [_letter(raw) for raw in _first(channel, most)]
 
     def replay(self, numbers: Collection[int], told: Callable[[], None]) -> None:
         self._each(numbers, _put_back, told)
@@ -39,10 +41,10 @@ class RabbitDeadLetters:
         self._each(numbers, lambda _channel, _raw: None, told)
 
     def _each(self, numbers: Collection[int], act: Callable[[_Channel, _Raw], None], told: Callable[[], None]) -> None:
-        """Those that were not chosen go back when the channel is closed, to where they were."""
+        """Those that were not chosen go back when the channel is closed."""
         with opened_channel(self._url) as channel:
             declare_on(channel)
-            for number, raw in _taken(channel, max(numbers, default=0)):
+            for number, raw in enumerate(_first(channel, max(numbers, default=0)), 1):
                 if number in numbers:
                     act(channel, raw)
                     channel.basic_ack(raw.delivery_tag)
@@ -54,18 +56,30 @@ def _count(channel: _Channel) -> int:
     return found
 
 
-def _taken(channel: _Channel, most: int) -> Iterator[tuple[int, _Raw]]:
-    """The oldest, numbered; not acknowledged. What was put back and died again comes behind the last of them."""
+def _first(channel: _Channel, most: int) -> list[_Raw]:
+    """The first by an order of ours: a quorum queue lines up what is given back as it likes, and somebody who had looked would
+    throw away another one than he saw. So all are taken, whichever are wanted, and no more than these are kept in memory."""
+    return nsmallest(most, _taken(channel), key=_place)
+
+
+def _taken(channel: _Channel) -> Iterator[_Raw]:
+    """All that are there now, not acknowledged. What is put back and dies again is none of them."""
     channel.auto_decode = False  # bodies are bytes, whatever encoding somebody declared
-    for number in range(1, most + 1):
+    for _ in range(_count(channel)):
         raw = channel.basic_get(topology.DEAD_QUEUE)
         if raw is None:
             return
-        yield number, raw
+        yield raw
+
+
+def _place(raw: _Raw) -> tuple[int, str, bytes]:
+    """By acceptance; those without are the last, and told apart by what they are."""
+    return _letter(raw).accepted_at or LATEST, str(raw.properties.get("message_id", "")), sha256(raw.body).digest()
 
 
 def _put_back(channel: _Channel, raw: _Raw) -> None:
-    """Returns when the broker has confirmed it (this connection waits for each) and so has a queue for it (`mandatory`)."""
+    """Returns when the broker has confirmed it (this connection waits for each) and so has a queue for it (`mandatory`). How often
+    it was given back here goes by a header that is left behind: there it would count as poison."""
     kept = {name: value for name, value in _headers(raw).items() if name == topology.ACCEPTED_AT_HEADER}
     properties = {"delivery_mode": 2} | ({"message_id": raw.properties["message_id"]} if "message_id" in raw.properties else {})
     message = channel.prepare_message(raw.body, content_type="application/json", headers=kept, properties=properties)

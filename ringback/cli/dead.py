@@ -26,7 +26,7 @@ _numbers = click.argument("numbers", metavar="[N]...", nargs=-1, type=click.IntR
 def command() -> None:
     """Look at messages that were no events, put them back, throw them away.
 
-    They are numbered from 1, the oldest. What is put back and still is no event comes back here, behind the others.
+    They are numbered from 1, the oldest. What is put back and still is no event comes back here.
     """
 
 

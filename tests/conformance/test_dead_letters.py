@@ -13,6 +13,7 @@ from exchange.rabbit_admin import declare
 from exchange.rabbit_dead import RabbitDeadLetters
 from exchange.topology import DEAD_EXCHANGE, EVENTS_EXCHANGE
 from schemas.errors import ExchangeUnavailable
+from schemas.events import parse_event
 from tests.kit.making import an_event
 from tests.kit.pipes import Pipe, RabbitPipe, outgoing, take
 from tests.kit.rabbit import Rabbit
@@ -25,14 +26,18 @@ BODIES = [an_event(event_id).message() for event_id in IDS]
 @pytest.fixture
 async def dead(pipe: Pipe) -> DeadLetters:
     """Four of them."""
+    return await buried(pipe, *IDS)
+
+
+async def buried(pipe: Pipe, *event_ids: str) -> DeadLetters:
     publisher, source = pipe.publisher(), pipe.source()
-    await asyncio.to_thread(publisher.publish, outgoing(*IDS))
-    for number, message in enumerate(await take(pipe, source, 4), 1):
+    await asyncio.to_thread(publisher.publish, outgoing(*event_ids))
+    for number, message in enumerate(await take(pipe, source, len(event_ids)), 1):
         await source.bury(message, f"reason {number} è")
     await source.close()
     publisher.close()
     letters = letters_of(pipe)
-    await eventually("four dead letters", lambda: letters.count() == 4)  # the broker counts them a moment later
+    await eventually("the dead letters", lambda: letters.count() == len(event_ids))  # the broker counts them a moment later
     return letters
 
 
@@ -55,9 +60,24 @@ async def test_looking_changes_nothing(dead: DeadLetters) -> None:
     assert dead.count() == 4
 
 
+async def test_a_number_means_the_same_letter_however_often_some_were_looked_at(pipe: Pipe) -> None:
+    """Else one throws away another one than one saw."""
+    ids = [f"evt_{number:02}" for number in range(60)]
+    dead = await buried(pipe, *ids)
+
+    for most in (40, 3, 20, 60):
+        assert [parse_event(letter.body).id for letter in dead.look(most)] == ids[:most]
+    dead.drop({2, 50}, lambda: None)
+    dead.look(7)
+
+    del ids[49], ids[1]
+    assert [parse_event(letter.body).id for letter in dead.look(99)] == ids
+
+
 async def test_what_is_put_back_is_taken_like_any_event(pipe: Pipe, dead: DeadLetters) -> None:
     """With the time of its acceptance, and without the reason: it is judged anew. What was not named stays in its place."""
     told: list[int] = []
+    dead.look(4)
 
     dead.replay({1, 3}, lambda: told.append(1))
 
@@ -66,6 +86,7 @@ async def test_what_is_put_back_is_taken_like_any_event(pipe: Pipe, dead: DeadLe
     source = pipe.source()
     taken = await take(pipe, source, 2)
     assert {(message.body, message.accepted_at) for message in taken} == {(BODIES[0], 1_000), (BODIES[2], 1_000)}
+    assert {message.deliveries for message in taken} == {0}, "that it was looked at must not make it poison"
     assert {message.message_id for message in taken} == ({"evt_1", "evt_3"} if isinstance(pipe, RabbitPipe) else {None})
     await source.close()
 
@@ -82,8 +103,8 @@ async def test_what_is_thrown_away_is_gone(pipe: Pipe, dead: DeadLetters) -> Non
     assert len(told) == 4
 
 
-async def test_one_that_dies_again_comes_behind_the_others(pipe: Pipe, dead: DeadLetters) -> None:
-    """A replay of all ends, whatever the dispatchers make of it."""
+async def test_one_that_dies_again_is_there_again(pipe: Pipe, dead: DeadLetters) -> None:
+    """With what is wrong with it now."""
     dead.replay({1}, lambda: None)
     source = pipe.source()
     (again,) = await take(pipe, source, 1)
@@ -91,9 +112,8 @@ async def test_one_that_dies_again_comes_behind_the_others(pipe: Pipe, dead: Dea
     await source.close()
 
     await eventually("it to be back", lambda: len(bodies(dead)) == 4)
-    expected = [*BODIES[1:], BODIES[0]] if isinstance(pipe, RabbitPipe) else BODIES  # a row keeps its place
-    assert bodies(dead) == expected
-    assert "still none" in [letter.reason for letter in dead.look(9)]
+    assert bodies(dead) == BODIES
+    assert dead.look(1)[0].reason == "still none"
 
 
 def test_a_letter_is_kept_when_it_cannot_be_stored_elsewhere(rabbit: Rabbit) -> None:
@@ -109,6 +129,14 @@ def test_a_letter_is_kept_when_it_cannot_be_stored_elsewhere(rabbit: Rabbit) -> 
         rabbit.ctl("clear_policy", "full")
 
     assert [letter.body for letter in RabbitDeadLetters(rabbit.url).look(9)] == [b"{}"]
+
+
+def test_a_broker_that_nobody_used_yet_has_none(rabbit: Rabbit) -> None:
+    """Looking first is no mistake: what is missing there is declared."""
+    letters = RabbitDeadLetters(rabbit.url)
+
+    assert letters.count() == 0
+    assert letters.look(1) == []
 
 
 def test_a_broker_that_does_not_answer_is_told() -> None:
