@@ -18,7 +18,7 @@ UNAFFECTED_S = 1.0
 """A healthy callback's p99 when played briefly beside other work. The real promise is a ratio, which needs a quiet machine."""
 
 HELD_S = 2.0
-"""Promised by the issue: while the store answers, nobody's slowness pins a message for longer."""
+"""Promised in docs/reliability.md: while the store answers, nobody's slowness pins a message for longer."""
 
 MOST_ATTEMPTS = 200
 MOST_GROWTH_MB = 64.0

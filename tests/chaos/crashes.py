@@ -40,9 +40,10 @@ def kills(nodes: Nodes, *, full: bool) -> Report:
         wait_for("all to be ready", lambda: not any(world.ringback.ready(name) for name in world.ringback.processes), 60)
         tally = world.settle(load, 180)
     report.note(**{f"kills_of_{what}": count for what, count in sorted(killer.killed.items())})
-    report.note(ended_by_themselves=killer.ended)
+    report.note(ended_by_themselves=len(killer.ended))
     report.count(tally)
     report.demand("few duplicates", held=tally.duplicates <= MOST_TWICE * left)
+    report.demand(f"no process ends by itself, but {killer.ended}", held=not killer.ended)
     return report
 
 
@@ -52,7 +53,7 @@ class _Killer:
     def __init__(self, world: World, chance: random.Random):
         self._world, self._chance = world, chance
         self.killed: Counter[str] = Counter()
-        self.ended = 0
+        self.ended: list[str] = []
         self._ways: dict[str, tuple[int, Callable[[], None]]] = {
             "dispatcher": (8, self._dispatcher),
             "API worker": (5, self._api_worker),
@@ -73,7 +74,8 @@ class _Killer:
         """Start what has ended, as a service manager would."""
         for name, process in self._world.ringback.processes.items():
             if process.poll() is not None:
-                self.ended += 1
+                said = self._world.ringback.log(name).splitlines()[-1:]
+                self.ended.append(f"{name} with {process.returncode}: {said}")
                 self._world.ringback.spawn(name)
 
     def _dispatcher(self) -> None:

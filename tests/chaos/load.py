@@ -23,6 +23,7 @@ ANSWER_LIMIT_S = 20.0
 _MOST_AT_ONCE = 64
 """Requests in flight. An event whose turn comes meanwhile waits with its clock running: a stall is not hidden."""
 
+_IDLE_S = 0.5
 _TRIES = 10
 
 Event = tuple[str, dict[str, Any]]
@@ -56,7 +57,7 @@ class Load:
             f"POST /v1/events HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n"
         ).encode()
         self.posted: list[Posted] = []
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter, float]] = []  # and since when
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=lambda: uvloop.run(self._run()), name="load", daemon=True)
 
@@ -83,7 +84,7 @@ class Load:
                 if self._stopping.is_set():
                     break
                 tasks.create_task(self._post(path, event, due_s)).add_done_callback(lambda _: places.release())
-        for _, writer in self._idle:
+        for _, writer, _ in self._idle:
             writer.close()
 
     async def _post(self, path: str, event: dict[str, Any], due_s: float) -> None:
@@ -98,7 +99,7 @@ class Load:
 
     async def _answer(self, request: bytes) -> tuple[int, bytes, bytes]:
         """Status, head in small letters, and body. A connection that broke is not used again."""
-        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = await self._connection()
         kept = False
         try:
             writer.write(request)
@@ -107,10 +108,19 @@ class Load:
             kept = b"connection: close" not in head
         finally:
             if kept:
-                self._idle.append((reader, writer))
+                self._idle.append((reader, writer, time.monotonic()))
             else:
                 writer.close()
         return int(head[9:12]), head, said
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """One that was used just now, else a new one: an older one may have been closed under us, which would look like no answer."""
+        while self._idle:
+            reader, writer, since_s = self._idle.pop()
+            if time.monotonic() - since_s < _IDLE_S:
+                return reader, writer
+            writer.close()
+        return await asyncio.open_connection("127.0.0.1", self._port)
 
 
 def _length(head: bytes) -> int:

@@ -11,7 +11,7 @@ from tests.chaos.reports import Report
 from tests.chaos.world import Nodes, World
 
 ANSWER_LIMIT_S, BRIEF_LIMIT_S = 1.0, 3.0
-"""Promised by the issue: an answer within a second, whatever is away. Played briefly, beside other tests, it may take a little
+"""Promised in docs/reliability.md: an answer within a second, whatever is away. Played briefly, beside other tests, it may take a little
 longer; a wait for what is silent would still be seen: those take five seconds and more."""
 
 MOST_CPU = 0.05
