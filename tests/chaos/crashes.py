@@ -85,7 +85,9 @@ class _Killer:
         self._restart("api")
 
     def _restart(self, name: str) -> None:
+        workers = psutil.Process(self._world.ringback.pid(name)).children(recursive=True)
         self._world.ringback.stop(name, signal.SIGKILL)
+        psutil.wait_procs(workers, 10)  # they hold the port a moment longer than their parent lives
         self._world.ringback.spawn(name)
 
     def _api_worker(self) -> None:
