@@ -28,7 +28,7 @@ from schemas.event_types import EventType
 MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable that makes worker processes count into files of one folder, and each answer for all of them."""
 
-FLUSH_S = 0.25
+FLUSH_S = 0.1
 """How old the figures of another worker process may be. Longer: more of them is lost when it is killed. Shorter: more work."""
 
 _T = TypeVar("_T")

@@ -172,7 +172,7 @@ QUIET = {
 
 def rise(before: dict[str, float], after: dict[str, float], samples: Iterable[str]) -> dict[str, float]:
     """By how much each of them is more."""
-    return {sample: after[sample] - before.get(sample, 0) for sample in samples}
+    return {sample: after.get(sample, 0) - before.get(sample, 0) for sample in samples}
 
 
 def shown_as_directly(ringback: Ringback, event_id: str) -> bool:
