@@ -116,7 +116,7 @@ class Intake:
 
     async def _claim_some(self) -> None:
         taken: list[Message] = []
-        fallen_behind, limit = self._fallen_behind, max(1, min(self._limit, int(self._room / self._fan_out)))
+        fallen_behind, limit = self._fallen_behind, max(1, min(self._limit, int(self._hand.places / self._fan_out)))
         try:
             batch, left = await self._loop.run_in_executor(self._thread, self._take_and_claim, taken, limit)
         except (StoreRefused, StoreUnavailable) as error:

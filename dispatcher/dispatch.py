@@ -107,11 +107,11 @@ class Dispatcher:
     def has_started(self, delivery: Delivery) -> bool:
         return delivery in self._flying
 
-    def is_stuck(self, delivery: Delivery, patience_s: float) -> bool:
-        """Whether the delivery cannot start for reasons of its callback: the lane was full for `patience_s`, or another of its
-        conversation is on its way. That this process is busy is no reason."""
+    def is_stuck(self, delivery: Delivery) -> bool:
+        """Whether the delivery cannot start for reasons of its callback: its lane hardly moves, or another of its conversation
+        is on its way. That this process is busy is no reason."""
         lane = self._lanes[delivery.callback_id]
-        return lane.waits_behind(delivery) or lane.stuck_for_s(time.monotonic()) >= patience_s
+        return lane.waits_behind(delivery) or lane.is_stuck(time.monotonic())
 
     def free_slots(self, callback_id: CallbackId, tried: bool) -> int:
         """How many due rows of this share of a callback are worth taking from the store now: none while its breaker is open."""

@@ -120,9 +120,12 @@ class Lane:
 
         As many as there are slots may always wait: one round of answers serves them.
         """
-        if self._waiting_firsts < self._concurrency or self.stuck_for_s(now_s) < JUDGED_AFTER_S:
-            return False
-        return self._waiting_firsts > PATIENCE_S * self._pace.per_second(now_s)
+        return self._waiting_firsts >= self._concurrency and self.stuck_for_s(now_s) >= JUDGED_AFTER_S and self._is_slow(now_s)
+
+    def is_stuck(self, now_s: float) -> bool:
+        """Whether those that wait here wait for the callback. All slots taken for long is not enough: of a quick one they are,
+        too, while this process has more to do than it can."""
+        return self.stuck_for_s(now_s) >= PATIENCE_S and self._is_slow(now_s)
 
     def stuck_for_s(self, now_s: float) -> float:
         """How long all slots have been taken while first attempts wait."""
@@ -153,6 +156,9 @@ class Lane:
     def waits_behind(self, delivery: Delivery) -> bool:
         """Whether it waits for another delivery of its conversation."""
         return delivery in self._behind.get(delivery.conversation_id, ())
+
+    def _is_slow(self, now_s: float) -> bool:
+        return self._waiting_firsts > PATIENCE_S * self._pace.per_second(now_s)
 
     def _queue(self, delivery: Delivery) -> OrderedDict[Delivery, None]:
         return self._first if delivery.trigger is Trigger.FIRST else self._repeats

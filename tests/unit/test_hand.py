@@ -61,7 +61,7 @@ class Dispatching:
     def has_started(self, delivery: Delivery) -> bool:
         return delivery in self.flying
 
-    def is_stuck(self, delivery: Delivery, patience_s: float) -> bool:
+    def is_stuck(self, delivery: Delivery) -> bool:
         return self.stuck
 
     def free_slots(self, callback_id: str, tried: bool) -> int:

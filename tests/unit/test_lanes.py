@@ -93,7 +93,7 @@ def test_a_withdrawn_delivery_never_starts_and_lets_its_conversation_go_on() -> 
 
 
 def test_a_lane_is_stuck_while_all_slots_stay_taken_and_others_wait() -> None:
-    """What waits for a second then becomes a row; a lane that merely is busy is not stuck."""
+    """What waits for a second then becomes a row."""
     lane = Lane(1)
     one, two = firsts(2)
     lane.add(one)
@@ -101,12 +101,32 @@ def test_a_lane_is_stuck_while_all_slots_stay_taken_and_others_wait() -> None:
     lane.add(two)
     started(lane, 11.0)
 
-    assert lane.stuck_for_s(12.5) == 1.5
+    assert not lane.is_stuck(11.9)
+    assert lane.is_stuck(12.0)
     lane.done(one, 0.0)
     assert started(lane, 13.0) == [two]
     lane.done(two, 0.0)
-    assert lane.stuck_for_s(99.0) == 0.0
+    assert not lane.is_stuck(99.0)
     assert lane.is_empty
+
+
+def test_a_lane_that_moves_is_not_stuck_however_long_its_slots_are_taken() -> None:
+    """A process that has more to do than it can keeps every lane full. Rows instead of attempts would only be more to do."""
+    lane = Lane(2)
+    add(lane, rows(500))
+    now_s, flying = 10.0, started(lane, 10.0)
+    while now_s < 12.0:
+        now_s += 0.01  # a hundred a second: those that still wait are served soon
+        lane.done(flying.pop(0), now_s)
+        flying += started(lane, now_s)
+    waiting = 500 - 200 - 2
+
+    assert lane.is_stuck(now_s), f"{waiting} wait for longer than a second at that pace"
+    for _ in range(2 * waiting // 3):
+        now_s += 0.01
+        lane.done(flying.pop(0), now_s)
+        flying += started(lane, now_s)
+    assert not lane.is_stuck(now_s)
 
 
 def rows(count: int, trigger: Trigger = Trigger.FIRST, conversation: str = "row_{}", start: int = 0) -> list[Delivery]:
