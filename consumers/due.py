@@ -107,22 +107,26 @@ class DueTaker:
             return False
         loop = asyncio.get_running_loop()
         look = self._hand.look()
-        found = await loop.run_in_executor(self._thread, self._find)
+        found, requested = await loop.run_in_executor(self._thread, self._find)
         self._watch.back()
         self._hand.saw(look, self._spilled(found))
         work = self._sort(found)
         if work.dead:  # before anything is cancelled for good: the newest that the store knows
             await loop.run_in_executor(self._thread, self._directory.refresh)
             work = self._sort(found)
+        if not (requested or work.wishes or work.dead):
+            return False  # no transaction for nothing: on SQLite it would keep the writers waiting
         taken, cancelled = await loop.run_in_executor(self._thread, self._take, work, self._watch.has_caught_up)
         self._hand.pick_up(taken.deliveries)
         for one in taken.poisoned:
             self._observer.settled(one.type, DeliveryState.EXHAUSTED)
         return bool(taken.deliveries or taken.poisoned or cancelled)
 
-    def _find(self) -> list[Share]:
+    def _find(self) -> tuple[list[Share], bool]:
+        """What is due, and whether attempts were asked for."""
         with self._database.read() as connection:
-            return due.shares_with_due(connection, self._database.now(connection))
+            now = self._database.now(connection)
+            return due.shares_with_due(connection, now), due.has_requested(connection, now)
 
     def _sort(self, shares: list[Share]) -> _Work:
         """On the event loop: of which rows can be taken now, and how many. All others are simply left."""

@@ -74,6 +74,10 @@ class Reviver:
     async def _look(self) -> bool:
         """Whether there is more to do at once."""
         loop = asyncio.get_running_loop()
+        if not await loop.run_in_executor(self._thread, self._any_to_see_to):
+            self._walks.clear()
+            self._watch.back()
+            return False
         if self._watch.has_caught_up:  # else: who holds a lapsed lease may be about to write what it found out
             limit = min(PROBES, self._hand.places)
             self._hand.pick_up(await loop.run_in_executor(self._thread, self._take_probes, limit))
@@ -81,6 +85,10 @@ class Reviver:
         more |= await loop.run_in_executor(self._thread, self._revive)
         self._watch.back()
         return more
+
+    def _any_to_see_to(self) -> bool:
+        with self._database.read() as connection:
+            return probing.any_to_see_to(connection)
 
     def _take_probes(self, limit: int) -> list[Delivery]:
         if limit <= 0:

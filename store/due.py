@@ -19,6 +19,7 @@ from schemas.times import UnixMs
 from store import alerts, places
 from store.database import Connection, Database
 from store.due_rows import delivery, read
+from store.prepared import Prepared
 from store.tables import deliveries, outbox, requested_attempts
 
 LOOK_AHEAD = 500
@@ -73,6 +74,16 @@ def _once(chosen: sa.Select[tuple[str]]) -> sa.Select[tuple[str]]:
 
 def shares_with_due(connection: Connection, now: UnixMs) -> list[Share]:
     """The shares with at least one row due, by skipping through the index: the cost grows with callbacks, not with rows."""
+    found = _walk.run(connection, {"now": now})
+    return [Share(CallbackId(row[0]), tried) for row in found for tried in (False, True) if row[1 + tried]]
+
+
+def has_requested(connection: Connection, now: UnixMs) -> bool:
+    """Whether somebody asked for an attempt that nobody makes yet."""
+    return bool(_requested.run(connection, {"now": now}).scalar())
+
+
+def _shares() -> sa.Select[Any]:
     first = sa.select(sa.func.min(deliveries.c.callback_id)).where(deliveries.c.due_at.is_not(None)).scalar_subquery()
     walk = sa.select(first.label("callback_id")).cte("walk", recursive=True)
     following = (
@@ -82,9 +93,8 @@ def shares_with_due(connection: Connection, now: UnixMs) -> list[Share]:
     )
     walk = walk.union_all(sa.select(following).where(walk.c.callback_id.is_not(None)))
     of_callback = deliveries.c.callback_id == walk.c.callback_id
-    due = [sa.exists().where(of_callback, _is_tried(tried), deliveries.c.due_at <= now) for tried in (False, True)]
-    found = connection.execute(sa.select(walk.c.callback_id, *due).where(walk.c.callback_id.is_not(None)))
-    return [Share(CallbackId(row[0]), tried) for row in found for tried in (False, True) if row[1 + tried]]
+    due = [sa.exists().where(of_callback, _is_tried(tried), deliveries.c.due_at <= sa.bindparam("now")) for tried in (False, True)]
+    return sa.select(walk.c.callback_id, *due).where(walk.c.callback_id.is_not(None))
 
 
 def take(
@@ -197,6 +207,10 @@ def _still_due(share: Share, event_ids: Sequence[str], now: UnixMs) -> sa.Column
 def _is_tried(tried: bool) -> sa.ColumnElement[bool]:
     """As PostgreSQL and SQLite can look it up in an index."""
     return deliveries.c.tried == (sa.true() if tried else sa.false())
+
+
+_walk = Prepared(_shares())
+_requested = Prepared(sa.select(sa.exists().where(requested_attempts.c.due_at <= sa.bindparam("now"))))
 
 
 def take_requested(connection: Connection, limit: int, now: UnixMs, lease_ms: int, share: int = REQUESTED_SHARE) -> list[Delivery]:

@@ -18,6 +18,7 @@ from store.admitting import Admitted, admit
 from store.database import Connection
 from store.due import MOST_TAKES
 from store.due_rows import delivery, read
+from store.prepared import Prepared
 from store.tables import callbacks, deliveries, tokens
 
 SLICE = 1000
@@ -28,6 +29,12 @@ TRIES = 50
 Fewer: of a callback with many of those the next probe is late."""
 
 _row, _owner = deliveries.c, callbacks.c
+_any = Prepared(sa.select(sa.or_(sa.exists().where(_owner.probe_at.is_not(None)), sa.exists().where(_owner.reviving))))
+
+
+def any_to_see_to(connection: Connection) -> bool:
+    """Whether there is a callback that fails, or that came back and has not been seen to: in quiet times there is none."""
+    return bool(_any.run(connection, {}).scalar())
 
 
 def due_probes(connection: Connection, now: UnixMs, limit: int) -> list[CallbackId]:
