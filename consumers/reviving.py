@@ -130,7 +130,7 @@ class Reviver:
     def _walk_on(self, callback_id: CallbackId) -> None:
         with self._database.write() as connection:
             now = self._database.now(connection)
-            step = reviving.step(connection, callback_id, self._walks.get(callback_id, Walk(now)), now)
+            step = reviving.step(connection, callback_id, self._walks.get(callback_id), now)
             self._database.ring(connection, "due")
         if step is None:
             return

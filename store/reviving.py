@@ -28,9 +28,11 @@ _row, _owner = deliveries.c, callbacks.c
 
 
 class Walk(msgspec.Struct, frozen=True):
-    """How far a callback's open deliveries have been seen to: those whose age counts from before `until`, oldest first."""
+    """How far a callback's open deliveries have been seen to, as it was in `generation`: those whose age counts from before
+    `until`, oldest first."""
 
     until: UnixMs
+    generation: int
     since_at: int = -1
     event_id: str = ""
 
@@ -48,11 +50,14 @@ def to_revive(connection: Connection) -> list[CallbackId]:
     return [CallbackId(found) for found in connection.scalars(sa.select(_owner.id).where(_owner.reviving))]
 
 
-def step(connection: Connection, callback_id: CallbackId, walk: Walk, now: UnixMs) -> Step | None:
-    """See to the next slice. None when nothing is to be done for this callback any more."""
+def step(connection: Connection, callback_id: CallbackId, walk: Walk | None, now: UnixMs) -> Step | None:
+    """See to the next slice; to the first, when nothing was seen to yet or the callback came back once more meanwhile. None when
+    nothing is to be done for this callback any more."""
     owner = connection.execute(sa.select(callbacks).where(_owner.id == callback_id, _owner.reviving)).one_or_none()
     if owner is None:
         return None
+    if walk is None or walk.generation != owner.generation:
+        walk = Walk(now, owner.generation)
     further = sa.or_(_row.since_at > walk.since_at, _row.event_id > walk.event_id)
     ahead = sa.and_(_row.since_at >= walk.since_at, further, _row.since_at < walk.until)
     chosen = sa.select(_row.event_id, _row.since_at).where(_row.callback_id == callback_id, _row.due_at.is_not(None), ahead)
@@ -62,7 +67,7 @@ def step(connection: Connection, callback_id: CallbackId, walk: Walk, now: UnixM
     discarded = _see_to_held(connection, callback_id, OnReturn(owner.on_return), held, now) if held else 0
     if waiting:
         _hasten(connection, callback_id, waiting, now)
-    following = Walk(walk.until, seen[-1].since_at, seen[-1].event_id) if len(seen) == SLICE else None
+    following = Walk(walk.until, walk.generation, seen[-1].since_at, seen[-1].event_id) if len(seen) == SLICE else None
     return Step(following, EventType(owner.type), owner.generation, discarded)
 
 

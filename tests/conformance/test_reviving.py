@@ -24,9 +24,9 @@ def patient(database: Database) -> Patient:
 def revive(patient: Patient, now: int | None = None) -> int:
     """All slices of it, and the end. Returns how many were discarded."""
     moment = UnixMs(now or now_ms())
-    walk: Walk | None = Walk(moment)
+    walk: Walk | None = None
     discarded = 0
-    while walk is not None:
+    while True:
         with patient.database.write() as connection:
             step = reviving.step(connection, patient.id, walk, moment)
         if step is None:
@@ -36,7 +36,7 @@ def revive(patient: Patient, now: int | None = None) -> int:
         if walk is None:
             with patient.database.write() as connection:
                 reviving.finish(connection, patient.id, step.generation)
-    return discarded
+            return discarded
 
 
 def is_revived(patient: Patient) -> bool:
@@ -202,7 +202,7 @@ def test_many_are_seen_to_slice_by_slice(patient: Patient, monkeypatch: pytest.M
         patient.wait(f"evt_{number}", LONG_AGO + number // 5, due_at=FAR)
     patient.put(enabled=True)
     with patient.database.write() as connection:
-        reviving.step(connection, patient.id, Walk(now_ms()), now_ms())
+        reviving.step(connection, patient.id, None, now_ms())
 
     revive(patient)
 
@@ -213,7 +213,7 @@ def test_a_return_during_the_last_slice_is_not_lost(patient: Patient) -> None:
     """Whoever ends the walk of the return before leaves the callback marked."""
     switch_off_and_on(patient)
     with patient.database.write() as connection:
-        step = reviving.step(connection, patient.id, Walk(now_ms()), now_ms())
+        step = reviving.step(connection, patient.id, None, now_ms())
     assert step is not None
     patient.put(enabled=False)
     patient.put(enabled=True, held=OnReturn.DISCARD)
@@ -223,3 +223,25 @@ def test_a_return_during_the_last_slice_is_not_lost(patient: Patient) -> None:
 
     assert not is_revived(patient)
     assert patient.callback.on_return is OnReturn.DISCARD
+
+
+def test_a_return_in_the_middle_begins_anew(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was released already, and not sent yet, is held once more: what is said of it then holds for all."""
+    monkeypatch.setattr(reviving, "SLICE", 1)
+    patient.put(enabled=False)
+    patient.wait("evt_1", LONG_AGO)
+    patient.wait("evt_2", LONG_AGO + 1)
+    patient.put(enabled=True)
+    with patient.database.write() as connection:
+        first = reviving.step(connection, patient.id, None, UnixMs(LONG_AGO + 2))
+    patient.put(enabled=False)
+    patient.put(enabled=True, held=OnReturn.DISCARD)
+
+    walk, discarded = first.walk if first else None, 0
+    while walk is not None:
+        with patient.database.write() as connection:
+            step = reviving.step(connection, patient.id, walk, now_ms())
+        assert step is not None
+        walk, discarded = step.walk, discarded + step.discarded
+
+    assert discarded == 2
