@@ -1,91 +1,22 @@
 """The dispatcher between a fake sender and a fake directory: who is sent, what is written, and that no slot is ever lost."""
 
-import datetime as dt
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from dispatcher.backoff import RetrySchedule
 from dispatcher.breaker import OPEN_AFTER
-from dispatcher.dispatch import MISTAKE_PAUSE_S, Dispatcher
-from dispatcher.post import Answer, Request
-from schemas.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger, given_back
+from dispatcher.post import Answer
+from schemas.deliveries import DeliveryState, Outcome, Trigger, given_back
 from schemas.health import Finding
-from schemas.ids import CallbackId
-from schemas.reports import Silent
 from schemas.times import UnixMs
 from schemas.tokens import Callback, Health, Token
+from tests.kit.dispatch_scene import Scene, firsts
 from tests.kit.making import CALLBACK, a_callback, a_delivery, a_token
-
-OK = Answer(200, None, b"ok", None, None, 0.25)
-
-
-class Notes(Silent):
-    """Remembers what an operator was told."""
-
-    def __init__(self) -> None:
-        self.notes: list[dict[str, object]] = []
-        self.put_off: list[str] = []
-
-    def deferred(self, reason: str, count: int = 1) -> None:
-        self.put_off += [reason] * count
-
-    def note(self, what: str, **fields: object) -> None:
-        self.notes.append({"what": what, **fields})
-
-
-class Scene:
-    """A dispatcher with two slots per lane. It is the sender and the directory at once; `broken` is raised by the next part."""
-
-    def __init__(self) -> None:
-        self.posted: list[tuple[Request, Callable[[Answer], None]]] = []
-        self.written: list[Settlement] = []
-        self.observer = Notes()
-        self.found: tuple[Token, Callback] | None = (a_token(), a_callback())
-        self.is_fresh = True
-        self.broken: dict[str, Exception] = {}
-        schedule, disable_after = RetrySchedule.parse("10s"), dt.timedelta(days=5)
-        self.dispatcher = Dispatcher(self, self, schedule, disable_after, 2, "Ringback/9", self.settle, self.observer)
-
-    def callback(self, callback_id: CallbackId) -> tuple[Token, Callback] | None:
-        assert callback_id == CALLBACK
-        self.raise_if_broken("directory")
-        return self.found
-
-    def fresh(self) -> bool:
-        return self.is_fresh
-
-    def post(self, request: Request, on_answer: Callable[[Answer], None]) -> None:
-        self.raise_if_broken("sender")
-        self.posted.append((request, on_answer))
-
-    def settle(self, settlement: Settlement) -> None:
-        self.raise_if_broken("settler")
-        self.written.append(settlement)
-
-    def raise_if_broken(self, part: str) -> None:
-        if error := self.broken.pop(part, None):
-            raise error
-
-    def submit(self, *deliveries: Delivery) -> None:
-        for delivery in deliveries:
-            self.dispatcher.submit(delivery)
-
-    def answer(self, answer: Answer = OK, number: int = 0) -> Settlement:
-        """What the `number`-th request in flight gets, and what is then to be written."""
-        _, on_answer = self.posted.pop(number)
-        on_answer(answer)
-        return self.written.pop(0)
 
 
 @pytest.fixture
 def scene() -> Scene:
     return Scene()
-
-
-def firsts(count: int) -> list[Delivery]:
-    return [a_delivery(f"evt_{n}", conversation=f"cnv_{n}") for n in range(count)]
 
 
 def status(code: int, retry_after: str | None = None) -> Answer:
@@ -290,78 +221,3 @@ def test_rows_are_wanted_as_far_as_they_can_start(scene: Scene) -> None:
 
     assert scene.dispatcher.free_slots(CALLBACK, True) == 0
     assert scene.dispatcher.conversations(CALLBACK) == {"cnv_1"}
-
-
-@pytest.mark.parametrize("part", ["directory", "sender"])
-def test_a_mistake_at_the_start_of_an_attempt_costs_that_attempt_only(scene: Scene, part: str) -> None:
-    """It is recorded as a failure and tried again; its slot and its conversation go to the next, and an operator hears of it."""
-    one, two = a_delivery("evt_1"), a_delivery("evt_2")
-    scene.broken[part] = KeyError("boom")
-    scene.submit(one)
-    scene.submit(two)
-
-    (settled,) = scene.written
-    assert (settled.delivery, settled.state, settled.failures) == (one, DeliveryState.PENDING, 1)
-    assert settled.attempt is not None
-    assert (settled.attempt.outcome, settled.attempt.error) == (Outcome.PROTOCOL, "a mistake of ours: KeyError('boom')")
-    assert [request.body for request, _ in scene.posted] == [two.body]
-    (note,) = scene.observer.notes
-    assert "Traceback" in str(note["trace"])
-
-
-def test_a_mistake_that_is_made_each_time_exhausts_in_the_end(scene: Scene) -> None:
-    """Like any other failure: it must not be tried for ever."""
-    scene.broken["sender"] = KeyError("boom")
-    scene.submit(a_delivery(failures=1, number=2, trigger=Trigger.RETRY, lease=1))
-
-    assert [settled.state for settled in scene.written] == [DeliveryState.EXHAUSTED]
-
-
-@pytest.mark.parametrize("where", ["judge", "after", "answer"])
-def test_a_mistake_in_reading_an_answer_costs_that_attempt_only(scene: Scene, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    """As many as the lane has slots, one after the other: none of them is lost to it."""
-    for number in range(3):
-        scene.submit(a_delivery(f"evt_{number}"))
-        answer = OK if where != "answer" else Answer(None, None, b"", Outcome.PROTOCOL, "?", 0.1, mistake=KeyError("boom"))
-        if where != "answer":
-            break_once(monkeypatch, where)
-        settled = scene.answer(answer)
-
-        assert settled.attempt is not None
-        assert settled.attempt.error == "a mistake of ours: KeyError('boom')"
-        assert (settled.state, scene.dispatcher.in_flight) == (DeliveryState.PENDING, 0)
-    assert len(scene.observer.notes) == 3
-
-
-def test_a_mistake_in_recording_a_mistake_gives_the_delivery_back(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is nothing else left to be done, and not at once again."""
-
-    def broken(*_: object) -> None:
-        raise KeyError("boom")
-
-    monkeypatch.setattr("dispatcher.dispatch.after", broken)
-    delivery = a_delivery()
-    scene.submit(delivery)
-
-    assert scene.answer() == given_back(delivery, MISTAKE_PAUSE_S)
-    assert scene.dispatcher.in_flight == 0
-
-
-def test_a_settlement_that_nobody_takes_still_frees_the_slot(scene: Scene) -> None:
-    """Its lease ends, and the delivery comes again; the lane goes on."""
-    scene.submit(*firsts(3))
-    scene.broken["settler"] = KeyError("boom")
-    _, on_answer = scene.posted.pop(0)
-    on_answer(OK)
-
-    assert (len(scene.posted), scene.dispatcher.in_flight, len(scene.observer.notes)) == (2, 2, 1)
-
-
-def break_once(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """`dispatcher.dispatch.<name>` raises when it is called next, and works again after that."""
-
-    def broken(*_: object) -> None:
-        monkeypatch.undo()
-        raise KeyError("boom")
-
-    monkeypatch.setattr(f"dispatcher.dispatch.{name}", broken)

@@ -3,93 +3,11 @@
 import pytest
 
 from consumers.hand import AGAIN_S, MAX_IN_HAND, MIN_IN_HAND, Hand
-from consumers.parcel import Parcel
-from schemas.deliveries import Delivery, DeliveryState, Settlement, Trigger
+from schemas.deliveries import DeliveryState, Settlement, Trigger
 from schemas.ids import CallbackId
 from schemas.reports import Silent
+from tests.kit.hand_scene import LEASE_S, Scene, Settling
 from tests.kit.making import CALLBACK, a_delivery
-
-LEASE_S = 25.0
-
-
-class Settling:
-    """Remembers what was to be written, and which message each settlement released."""
-
-    def __init__(self) -> None:
-        self.added: list[tuple[Settlement, Parcel | None]] = []
-        self.backlog, self.handed_in = 0, 0
-        self.on_settled = lambda: None
-
-    def add(self, settlement: Settlement, parcel: Parcel | None) -> None:
-        self.added.append((settlement, parcel))
-        self.handed_in += 1
-
-
-class Dispatching:
-    """A dispatcher whose lanes are as the test says."""
-
-    def __init__(self) -> None:
-        self.waiting: list[Delivery] = []
-        self.flying: list[Delivery] = []
-        self.stuck, self.overfull = False, False
-
-    @property
-    def in_flight(self) -> int:
-        return len(self.flying)
-
-    def submit(self, delivery: Delivery) -> None:
-        self.waiting.append(delivery)
-
-    def fly(self, delivery: Delivery) -> None:
-        self.waiting.remove(delivery)
-        self.flying.append(delivery)
-
-    def withdraw(self, delivery: Delivery) -> bool:
-        if delivery not in self.waiting:
-            return False
-        self.waiting.remove(delivery)
-        return True
-
-    def withdraw_firsts(self, callback_id: str) -> list[Delivery]:
-        withdrawn = [one for one in self.waiting if one.callback_id == callback_id]
-        self.waiting = [one for one in self.waiting if one not in withdrawn]
-        return withdrawn
-
-    def is_overfull(self, callback_id: str) -> bool:
-        return self.overfull
-
-    def has_started(self, delivery: Delivery) -> bool:
-        return delivery in self.flying
-
-    def is_stuck(self, delivery: Delivery) -> bool:
-        return self.stuck
-
-    def free_slots(self, callback_id: str, tried: bool) -> int:
-        return 1
-
-    def conversations(self, callback_id: str) -> frozenset[str]:
-        return frozenset()
-
-    def resume(self) -> None: ...
-    def stop_starting(self) -> None: ...
-
-
-class Scene:
-    """A hand between two fakes, at a clock of the test's own."""
-
-    def __init__(self) -> None:
-        self.now_s, self.settling, self.dispatching = 100.0, Settling(), Dispatching()
-        self.hand = Hand(self.settling, Silent(), LEASE_S, clock=lambda: self.now_s)  # type: ignore[arg-type]  # a fake in its place
-        self.hand.connect(self.dispatching)
-        self.hand.saw(self.hand.look(), ())
-        self.parcel = Parcel(None, "receipt", 1)  # type: ignore[arg-type]  # no source is needed here
-
-    def after(self, seconds: float) -> list[tuple[Settlement, Parcel | None]]:
-        """What is to be written once so much time has passed."""
-        self.now_s += seconds
-        self.hand.tick()
-        written, self.settling.added = self.settling.added, []
-        return written
 
 
 @pytest.fixture
@@ -142,87 +60,6 @@ def test_a_repeat_that_could_not_start_is_looked_at_again_later(scene: Scene) ->
     ((row, _),) = scene.after(1.0)
 
     assert (row.due_in_s, scene.dispatching.waiting) == (AGAIN_S, [])
-
-
-def test_with_one_that_spills_go_all_that_wait_for_the_same_callback(scene: Scene) -> None:
-    """The younger would start while the older is a row: events of one conversation would change places."""
-    older, younger, other = a_delivery("evt_1"), a_delivery("evt_2"), a_delivery("evt_3", "b" * 16)
-    scene.hand.pick_up([older], scene.parcel)
-    scene.after(0.9)
-    scene.hand.pick_up([younger, other], scene.parcel)
-    scene.dispatching.stuck = True
-
-    assert [row.delivery for row, _ in scene.after(0.1)] == [older, younger]
-    assert scene.dispatching.waiting == [other]
-
-
-def test_while_a_callback_has_spilled_rows_what_is_new_for_it_spills_too(scene: Scene) -> None:
-    """It would overtake them; it keeps its message no longer than it takes to write a row (rule 12)."""
-    scene.hand.pick_up([a_delivery("evt_1", start_by_s=105.0)], scene.parcel)
-    scene.dispatching.stuck = True
-    scene.after(1.0)
-
-    new, other = a_delivery("evt_2"), a_delivery("evt_2", "b" * 16)
-    scene.hand.pick_up([new, other], scene.parcel)
-
-    assert [(row.delivery, row.due_in_s, released) for row, released in scene.after(0.0)] == [(new, 0.0, scene.parcel)]
-    assert scene.dispatching.waiting == [other]
-
-
-def test_its_rows_come_back_through_the_hand_and_do_not_spill_again(scene: Scene) -> None:
-    """What was taken from the store is what the others wait for."""
-    scene.hand.saw(scene.hand.look(), {CALLBACK})
-    row = a_delivery(lease=1)
-    scene.hand.pick_up([row])
-
-    assert scene.dispatching.waiting == [row]
-
-
-def test_it_ends_with_a_look_that_finds_none_and_began_after_all_were_written(scene: Scene) -> None:
-    """A look that began before the last was written, or before it was even spilled, has not seen it."""
-    scene.dispatching.overfull = True
-    scene.hand.pick_up([a_delivery("evt_1")], scene.parcel)
-    scene.dispatching.overfull = False
-    scene.settling.backlog = 1
-    before_it_was_written = scene.hand.look()
-    scene.settling.backlog = 0
-
-    scene.hand.saw(before_it_was_written, ())
-    assert new_spills(scene, 1)
-    before_the_last = scene.hand.look()
-    assert new_spills(scene, 2)
-    scene.hand.saw(before_the_last, ())
-    assert new_spills(scene, 3)
-    scene.hand.saw(scene.hand.look(), {CALLBACK})
-    assert new_spills(scene, 4)
-    scene.hand.saw(scene.hand.look(), ())
-    assert not new_spills(scene, 5)
-
-
-def test_what_was_claimed_as_rows_during_a_look_is_not_taken_for_gone(scene: Scene) -> None:
-    """The look began before those rows were there."""
-    began_before = scene.hand.look()
-    scene.hand.put_off([CALLBACK])
-    scene.hand.saw(began_before, ())
-    assert new_spills(scene, 1)
-
-    scene.hand.saw(scene.hand.look(), ())
-    assert not new_spills(scene, 2)
-
-
-def new_spills(scene: Scene, number: int) -> bool:
-    delivery = a_delivery(f"new_{number}")
-    scene.hand.pick_up([delivery], scene.parcel)
-    return delivery not in scene.dispatching.waiting
-
-
-def test_what_would_wait_in_vain_spills_at_once(scene: Scene) -> None:
-    """A lane that cannot keep up would fill the hand, which belongs to everybody."""
-    scene.dispatching.overfull = True
-    scene.hand.pick_up([a_delivery()], scene.parcel)
-
-    ((row, released),) = scene.settling.added
-    assert (row.due_in_s, released) == (0.0, scene.parcel)
 
 
 def test_nothing_is_taken_in_before_the_first_look(scene: Scene) -> None:

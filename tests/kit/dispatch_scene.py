@@ -1,0 +1,77 @@
+"""A dispatcher between a sender and a directory that do as the test says."""
+
+import datetime as dt
+from collections.abc import Callable
+
+from dispatcher.backoff import RetrySchedule
+from dispatcher.dispatch import Dispatcher
+from dispatcher.post import Answer, Request
+from schemas.deliveries import Delivery, Settlement
+from schemas.ids import CallbackId
+from schemas.reports import Silent
+from schemas.tokens import Callback, Token
+from tests.kit.making import CALLBACK, a_callback, a_delivery, a_token
+
+OK = Answer(200, None, b"ok", None, None, 0.25)
+
+
+class Notes(Silent):
+    """Remembers what an operator was told."""
+
+    def __init__(self) -> None:
+        self.notes: list[dict[str, object]] = []
+        self.put_off: list[str] = []
+
+    def deferred(self, reason: str, count: int = 1) -> None:
+        self.put_off += [reason] * count
+
+    def note(self, what: str, **fields: object) -> None:
+        self.notes.append({"what": what, **fields})
+
+
+class Scene:
+    """A dispatcher with two slots per lane. It is the sender and the directory at once; `broken` is raised by the next part."""
+
+    def __init__(self) -> None:
+        self.posted: list[tuple[Request, Callable[[Answer], None]]] = []
+        self.written: list[Settlement] = []
+        self.observer = Notes()
+        self.found: tuple[Token, Callback] | None = (a_token(), a_callback())
+        self.is_fresh = True
+        self.broken: dict[str, Exception] = {}
+        schedule, disable_after = RetrySchedule.parse("10s"), dt.timedelta(days=5)
+        self.dispatcher = Dispatcher(self, self, schedule, disable_after, 2, "Ringback/9", self.settle, self.observer)
+
+    def callback(self, callback_id: CallbackId) -> tuple[Token, Callback] | None:
+        assert callback_id == CALLBACK
+        self.raise_if_broken("directory")
+        return self.found
+
+    def fresh(self) -> bool:
+        return self.is_fresh
+
+    def post(self, request: Request, on_answer: Callable[[Answer], None]) -> None:
+        self.raise_if_broken("sender")
+        self.posted.append((request, on_answer))
+
+    def settle(self, settlement: Settlement) -> None:
+        self.raise_if_broken("settler")
+        self.written.append(settlement)
+
+    def raise_if_broken(self, part: str) -> None:
+        if error := self.broken.pop(part, None):
+            raise error
+
+    def submit(self, *deliveries: Delivery) -> None:
+        for delivery in deliveries:
+            self.dispatcher.submit(delivery)
+
+    def answer(self, answer: Answer = OK, number: int = 0) -> Settlement:
+        """What the `number`-th request in flight gets, and what is then to be written."""
+        _, on_answer = self.posted.pop(number)
+        on_answer(answer)
+        return self.written.pop(0)
+
+
+def firsts(count: int) -> list[Delivery]:
+    return [a_delivery(f"evt_{n}", conversation=f"cnv_{n}") for n in range(count)]

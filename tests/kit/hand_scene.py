@@ -1,0 +1,88 @@
+"""A hand between a settler and a dispatcher that do as the test says."""
+
+from consumers.hand import Hand
+from consumers.parcel import Parcel
+from schemas.deliveries import Delivery, Settlement
+from schemas.reports import Silent
+
+LEASE_S = 25.0
+
+
+class Settling:
+    """Remembers what was to be written, and which message each settlement released."""
+
+    def __init__(self) -> None:
+        self.added: list[tuple[Settlement, Parcel | None]] = []
+        self.backlog, self.handed_in = 0, 0
+        self.on_settled = lambda: None
+
+    def add(self, settlement: Settlement, parcel: Parcel | None) -> None:
+        self.added.append((settlement, parcel))
+        self.handed_in += 1
+
+
+class Dispatching:
+    """A dispatcher whose lanes are as the test says."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Delivery] = []
+        self.flying: list[Delivery] = []
+        self.stuck, self.overfull = False, False
+
+    @property
+    def in_flight(self) -> int:
+        return len(self.flying)
+
+    def submit(self, delivery: Delivery) -> None:
+        self.waiting.append(delivery)
+
+    def fly(self, delivery: Delivery) -> None:
+        self.waiting.remove(delivery)
+        self.flying.append(delivery)
+
+    def withdraw(self, delivery: Delivery) -> bool:
+        if delivery not in self.waiting:
+            return False
+        self.waiting.remove(delivery)
+        return True
+
+    def withdraw_firsts(self, callback_id: str) -> list[Delivery]:
+        withdrawn = [one for one in self.waiting if one.callback_id == callback_id]
+        self.waiting = [one for one in self.waiting if one not in withdrawn]
+        return withdrawn
+
+    def is_overfull(self, callback_id: str) -> bool:
+        return self.overfull
+
+    def has_started(self, delivery: Delivery) -> bool:
+        return delivery in self.flying
+
+    def is_stuck(self, delivery: Delivery) -> bool:
+        return self.stuck
+
+    def free_slots(self, callback_id: str, tried: bool) -> int:
+        return 1
+
+    def conversations(self, callback_id: str) -> frozenset[str]:
+        return frozenset()
+
+    def resume(self) -> None: ...
+    def stop_starting(self) -> None: ...
+
+
+class Scene:
+    """A hand between two fakes, at a clock of the test's own."""
+
+    def __init__(self) -> None:
+        self.now_s, self.settling, self.dispatching = 100.0, Settling(), Dispatching()
+        self.hand = Hand(self.settling, Silent(), LEASE_S, clock=lambda: self.now_s)  # type: ignore[arg-type]  # a fake in its place
+        self.hand.connect(self.dispatching)
+        self.hand.saw(self.hand.look(), ())
+        self.parcel = Parcel(None, "receipt", 1)  # type: ignore[arg-type]  # no source is needed here
+
+    def after(self, seconds: float) -> list[tuple[Settlement, Parcel | None]]:
+        """What is to be written once so much time has passed."""
+        self.now_s += seconds
+        self.hand.tick()
+        written, self.settling.added = self.settling.added, []
+        return written

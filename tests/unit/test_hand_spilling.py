@@ -1,0 +1,92 @@
+"""The hand: what spills, and for how long what is new of the same callback has to spill too."""
+
+import pytest
+
+from tests.kit.hand_scene import Scene
+from tests.kit.making import CALLBACK, a_delivery
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_with_one_that_spills_go_all_that_wait_for_the_same_callback(scene: Scene) -> None:
+    """The younger would start while the older is a row: events of one conversation would change places."""
+    older, younger, other = a_delivery("evt_1"), a_delivery("evt_2"), a_delivery("evt_3", "b" * 16)
+    scene.hand.pick_up([older], scene.parcel)
+    scene.after(0.9)
+    scene.hand.pick_up([younger, other], scene.parcel)
+    scene.dispatching.stuck = True
+
+    assert [row.delivery for row, _ in scene.after(0.1)] == [older, younger]
+    assert scene.dispatching.waiting == [other]
+
+
+def test_while_a_callback_has_spilled_rows_what_is_new_for_it_spills_too(scene: Scene) -> None:
+    """It would overtake them; it keeps its message no longer than it takes to write a row (rule 12)."""
+    scene.hand.pick_up([a_delivery("evt_1", start_by_s=105.0)], scene.parcel)
+    scene.dispatching.stuck = True
+    scene.after(1.0)
+
+    new, other = a_delivery("evt_2"), a_delivery("evt_2", "b" * 16)
+    scene.hand.pick_up([new, other], scene.parcel)
+
+    assert [(row.delivery, row.due_in_s, released) for row, released in scene.after(0.0)] == [(new, 0.0, scene.parcel)]
+    assert scene.dispatching.waiting == [other]
+
+
+def test_its_rows_come_back_through_the_hand_and_do_not_spill_again(scene: Scene) -> None:
+    """What was taken from the store is what the others wait for."""
+    scene.hand.saw(scene.hand.look(), {CALLBACK})
+    row = a_delivery(lease=1)
+    scene.hand.pick_up([row])
+
+    assert scene.dispatching.waiting == [row]
+
+
+def test_it_ends_with_a_look_that_finds_none_and_began_after_all_were_written(scene: Scene) -> None:
+    """A look that began before the last was written, or before it was even spilled, has not seen it."""
+    scene.dispatching.overfull = True
+    scene.hand.pick_up([a_delivery("evt_1")], scene.parcel)
+    scene.dispatching.overfull = False
+    scene.settling.backlog = 1
+    before_it_was_written = scene.hand.look()
+    scene.settling.backlog = 0
+
+    scene.hand.saw(before_it_was_written, ())
+    assert new_spills(scene, 1)
+    before_the_last = scene.hand.look()
+    assert new_spills(scene, 2)
+    scene.hand.saw(before_the_last, ())
+    assert new_spills(scene, 3)
+    scene.hand.saw(scene.hand.look(), {CALLBACK})
+    assert new_spills(scene, 4)
+    scene.hand.saw(scene.hand.look(), ())
+    assert not new_spills(scene, 5)
+
+
+def test_what_was_claimed_as_rows_during_a_look_is_not_taken_for_gone(scene: Scene) -> None:
+    """The look began before those rows were there."""
+    began_before = scene.hand.look()
+    scene.hand.put_off([CALLBACK])
+    scene.hand.saw(began_before, ())
+    assert new_spills(scene, 1)
+
+    scene.hand.saw(scene.hand.look(), ())
+    assert not new_spills(scene, 2)
+
+
+def new_spills(scene: Scene, number: int) -> bool:
+    delivery = a_delivery(f"new_{number}")
+    scene.hand.pick_up([delivery], scene.parcel)
+    return delivery not in scene.dispatching.waiting
+
+
+def test_what_would_wait_in_vain_spills_at_once(scene: Scene) -> None:
+    """A lane that cannot keep up would fill the hand, which belongs to everybody."""
+    scene.dispatching.overfull = True
+    scene.hand.pick_up([a_delivery()], scene.parcel)
+
+    ((row, released),) = scene.settling.added
+    assert (row.due_in_s, released) == (0.0, scene.parcel)
