@@ -132,7 +132,7 @@ deliveries = Table(
     Column("takes", Integer, nullable=False, server_default=text("0"), comment="how often it was taken since anything was found out"),
     Column("recovering", Boolean, nullable=False, server_default=text("false"), comment="its next attempt is a recovery's"),
     Column("turn", BigInteger, nullable=False, server_default=text("0"), comment="its place among rows due in the same millisecond"),
-    Column("since_at", BigInteger, comment="from when its age counts; this and the next four are set while it is open"),
+    Column("since_at", BigInteger, comment="from when its age counts; this, the next three and turn are set while it is open"),
     Column("conversation_id", Text),
     Column("message_id", Text, comment="of a message.status"),
     Column("status", Text, comment="of a message.status"),

@@ -87,7 +87,7 @@ def _deliveries() -> None:
             server_default=sa.text("0"),
             comment="its place among rows due in the same millisecond",
         ),
-        sa.Column("since_at", sa.BigInteger(), comment="from when its age counts; this and the next four are set while it is open"),
+        sa.Column("since_at", sa.BigInteger(), comment="from when its age counts; this, the next three and turn are set while it is open"),
         sa.Column("conversation_id", sa.Text()),
         sa.Column("message_id", sa.Text(), comment="of a message.status"),
         sa.Column("status", sa.Text(), comment="of a message.status"),
