@@ -181,7 +181,7 @@ def test_a_service_that_is_not_there_looks_the_same_through_the_proxy() -> None:
     """Whoever connects must not be kept waiting by us when there is nobody behind us."""
     with socket.create_server(("127.0.0.1", 0)) as gone:
         nobody = int(gone.getsockname()[1])
-    with FaultProxy(nobody) as proxy, connect(proxy) as connection, pytest.raises(ConnectionResetError):
+    with FaultProxy(nobody) as proxy, pytest.raises(ConnectionResetError), connect(proxy) as connection:
         connection.recv(1)
 
 

@@ -187,7 +187,7 @@ async def test_a_name_that_is_not_resolved_in_time_is_a_failure_of_dns() -> None
     names.end.set()
 
     assert (answer.failure, answer.error) == (Outcome.DNS, "silent was not resolved within 0.1 s")
-    assert answer.duration_s >= 0.1
+    assert answer.duration_s >= 0.09  # the event loop's clock counts whole milliseconds
 
 
 async def test_the_time_for_a_name_is_part_of_the_time_for_the_answer(receiver: Receiver) -> None:
