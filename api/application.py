@@ -18,6 +18,7 @@ from flask_openapi3.openapi import OpenAPI
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from api import callbacks, deliveries, document, events, open_routes, recoveries, tokens
+from api.downloads import STREAMS
 from api.pages import add_pages
 from api.parts import ApiParts
 from api.reading import read_on
@@ -86,7 +87,7 @@ class Described(OpenAPI):
 
 
 class Application(Described):
-    """A WSGI callable. Its answers are lists of one piece: granian streams iterators through more hops."""
+    """A WSGI callable. Its answers, but for downloads, are lists of one piece: granian streams iterators through more hops."""
 
     def __init__(self, parts: ApiParts):
         super().__init__(parts.version, parts.public_url)
@@ -110,12 +111,13 @@ class Application(Described):
             headers.append(("X-Request-Id", request_id))
             return start_response(line, headers, exc_info)
 
-        body = _joined(super().wsgi_app(environ, start))
+        answer = super().wsgi_app(environ, start)
+        body = answer if environ.get(STREAMS) else [_joined(answer)]
         read_on(environ)
         method = environ["REQUEST_METHOD"]
         route = environ.get(ROUTE, "unmatched")
         self._parts.observer.http_request(route, method if method in _METHODS else "other", status, time.perf_counter() - started_s)
-        return [body]
+        return body
 
     def answer_error(self, error: Exception) -> Response:
         """Every error as a problem. One that nobody raised on purpose is a mistake of ours: noted, with its trace."""

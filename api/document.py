@@ -106,6 +106,8 @@ def _success(route: Route) -> dict[str, Any]:
     answer: dict[str, Any] = {"description": route.status.phrase}
     if route.answer:
         answer["content"] = {JSON: {"schema": _ref(route.answer.__name__)}}
+    if route.file:
+        answer["content"] = {route.file: {"schema": {"type": "string", "format": "binary"}}}
     return answer
 
 

@@ -41,5 +41,5 @@ ROUTES = (
     Route("GET", "/v1/me", show_me, "Own token", answer=TokenAnswer),
     Route("GET", "/healthz", healthz, _OPERATION, answer=HealthAnswer, is_open=True),
     Route("GET", "/readyz", readyz, _OPERATION, answer=HealthAnswer, is_open=True, problems=frozenset({503})),
-    Route("GET", "/metrics", metrics, _OPERATION, is_open=True),
+    Route("GET", "/metrics", metrics, _OPERATION, is_open=True, file="text/plain"),
 )

@@ -1,21 +1,23 @@
 """What the application is built from. Put together by `ringback`; nothing here connects, reads the environment or starts a thread."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from exchange.port import Publisher
 from schemas.reports import Observer
-from schemas.targets import TargetPolicy
+from schemas.targets import Network, TargetPolicy
 from store.callbacks import Callbacks
 from store.database import Database
 from store.directory import Directory
+from store.request_log import RequestLog
 from store.tokens import Tokens
 from store.vault import Vault
 
 
 @dataclass(frozen=True)
 class ApiParts:
-    """`timeout_s` is that of one attempt. `ready` names what is missing, by part, with a reason; empty: ready to accept.
+    """`timeout_s` is that of one attempt, `rate_limit` requests a second of each token (None: no limit), `trusted_proxies` those who
+    are believed whom they speak for. `ready` names what is missing, by part, with a reason; empty: ready to accept.
 
     `metrics` gives the body and the content type of `/metrics`.
     """
@@ -28,6 +30,10 @@ class ApiParts:
     policy: TargetPolicy
     public_url: str
     timeout_s: float
+    request_log: RequestLog
+    trusted_proxies: Sequence[Network]
+    rate_limit: float | None
+    platform_docs_url: str | None
     metrics: Callable[[], tuple[bytes, str]]
     ready: Callable[[], Mapping[str, str]]
     version: str

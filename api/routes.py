@@ -29,7 +29,7 @@ View = Callable[..., Response]
 class Route:
     """One method of one address. Open to everybody, to any active token, or to those with a permission.
 
-    `takes` names the component schema of a body that the view reads by itself.
+    `takes` names the component schema of a body that the view reads by itself; `file` is the media type of an answer that is no JSON.
     """
 
     method: str
@@ -41,6 +41,7 @@ class Route:
     needs: Permission | None = None
     is_open: bool = False
     takes: str | None = None
+    file: str | None = None
     problems: frozenset[int] = frozenset()
 
     @property

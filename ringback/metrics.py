@@ -127,6 +127,12 @@ class Metrics:
         self.log_lines_dropped = Counter(
             "log_lines_dropped", "Log lines that standard output did not take.", namespace="ringback", registry=self._registry
         )
+        self.requests_unlogged = Counter(
+            "requests_unlogged",
+            "Rows that the request log lost while the database was away.",
+            namespace="ringback",
+            registry=self._registry,
+        )
         self._shown = self._registry if folder is None else _of_all_workers(folder)
         self._shown.register(_Gauges(version, figures))
         ProcessCollector(registry=self._shown)

@@ -25,6 +25,7 @@ from store import figures
 from store.database import Database
 from store.directory import Directory
 from store.doorbell import Doorbell
+from store.request_log import RequestLog
 from store.vault import Vault
 
 
@@ -36,6 +37,7 @@ class Parts:
     database: Database
     vault: Vault
     directory: Directory
+    request_log: RequestLog
     policy: TargetPolicy
     gatherer: Gatherer
     metrics: Metrics
@@ -80,6 +82,10 @@ class Parts:
             policy=self.policy,
             public_url=self.settings.public_url,
             timeout_s=self.settings.timeout.total_seconds(),
+            request_log=self.request_log,
+            trusted_proxies=self.settings.trusted_proxies,
+            rate_limit=self.settings.rate_limit,
+            platform_docs_url=self.settings.platform_docs_url,
             metrics=self.metrics.render,
             ready=lambda: self.missing(publisher.connected()),
             version=ringback.__version__,
@@ -95,6 +101,7 @@ class Parts:
         return found
 
     def close(self) -> None:
+        self.request_log.close()
         self.directory.close()
         self.database.close()
         self.metrics.close()
@@ -113,12 +120,14 @@ def gather(settings: Settings) -> Parts:
     database = Database(settings.database_url)
     directory = Directory(database, vault, observer)
     directory.start()
+    request_log = RequestLog(database, metrics.requests_unlogged.inc)
+    request_log.start()
     gatherer.add_costly(lambda: _store_figures(database, settings.broker_url))
     gatherer.add(lambda: {"database_connected": float(directory.fresh())})
     if settings.broker_url:
         gatherer.add_costly(lambda: _broker_figures(";".join(settings.broker_url)))
     policy = TargetPolicy(settings.allow_targets, settings.allow_http)
-    return Parts(settings, database, vault, directory, policy, gatherer, metrics, log, observer)
+    return Parts(settings, database, vault, directory, request_log, policy, gatherer, metrics, log, observer)
 
 
 def _store_figures(database: Database, broker_url: tuple[str, ...]) -> Figures:

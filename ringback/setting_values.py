@@ -81,6 +81,21 @@ def read_signing_secrets(value: object) -> object:
     return secrets
 
 
+def read_rate_limit(value: object) -> object:
+    """Requests a second, or `off`."""
+    if not isinstance(value, str):
+        return value
+    if value.strip().lower() == "off":
+        return None
+    try:
+        rate = float(value)
+    except ValueError:
+        rate = 0.0
+    if not 0.1 <= rate <= 1_000_000:
+        raise ValueError("requests a second, from 0.1 to 1000000, or off")
+    return rate
+
+
 def written(value: object, *, separator: str = ",") -> str:
     """A value as it would be written in the environment."""
     if isinstance(value, dt.timedelta):
@@ -89,6 +104,8 @@ def written(value: object, *, separator: str = ",") -> str:
         return str(value).lower()
     if isinstance(value, tuple) and not isinstance(value, Address):
         return separator.join(written(part) for part in value)
+    if isinstance(value, float):
+        return f"{value:g}"
     return "" if value is None else str(value)
 
 
@@ -101,4 +118,5 @@ Durations = Annotated[tuple[dt.timedelta, ...], NoDecode, BeforeValidator(read_d
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(read_networks)]
 BrokerUrls = Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_broker_urls)]
 SigningSecrets = Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_signing_secrets)]
+RateLimit = Annotated[float | None, NoDecode, BeforeValidator(read_rate_limit)]
 SecretKeys = Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_secret_keys)]

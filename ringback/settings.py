@@ -16,7 +16,18 @@ from dotenv import dotenv_values
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ringback.setting_values import Address, AddressValue, BrokerUrls, Duration, Durations, Networks, SecretKeys, SigningSecrets, written
+from ringback.setting_values import (
+    Address,
+    AddressValue,
+    BrokerUrls,
+    Duration,
+    Durations,
+    Networks,
+    RateLimit,
+    SecretKeys,
+    SigningSecrets,
+    written,
+)
 from schemas.errors import UsageError
 from schemas.targets import TargetPolicy
 
@@ -52,8 +63,12 @@ class Settings(BaseSettings):
     disable_after: Duration = Field(dt.timedelta(days=5), gt=dt.timedelta(0))
     drain_timeout: Duration = dt.timedelta(seconds=25)
     outbox_max: int = Field(1_000_000, ge=1)
+    retention: Duration = dt.timedelta(days=30)
+    trusted_proxies: Networks = ()
+    rate_limit: RateLimit = None
     alert_url: str | None = None
     alert_secret: SigningSecrets = ()
+    platform_docs_url: str | None = Field(None, pattern=r"^https?://[^/]+")
 
     @property
     def embedded(self) -> bool:
@@ -79,6 +94,8 @@ class Settings(BaseSettings):
             raise _Disagreement("connect_timeout", "connecting is part of an attempt: it cannot take longer than RINGBACK_TIMEOUT")
         if self.drain_timeout < self.timeout + DRAIN_MARGIN:
             raise _Disagreement("drain_timeout", "a stop waits for what is in flight: at least RINGBACK_TIMEOUT + 5s")
+        if self.retention <= sum(self.retry_schedule, dt.timedelta(0)):
+            raise _Disagreement("retention", "what is retried must be kept: longer than all delays of RINGBACK_RETRY_SCHEDULE together")
         if not self.secret_key and not self.embedded:
             raise _Disagreement(
                 "secret_key", "required beside a broker or PostgreSQL (make one: openssl rand -hex 32), the same in every process"
@@ -143,6 +160,7 @@ _EXPECTED = {
     "callback_concurrency": "a whole number from 1 to 10000",
     "disable_after": "longer than 0s",
     "outbox_max": "a whole number from 1",
+    "platform_docs_url": "a URL such as https://chat.example.com/docs",
 }
 
 

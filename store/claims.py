@@ -49,7 +49,7 @@ def claim(connection: Connection, batch: Sequence[Claim], now: UnixMs) -> Claime
     for one in batch:
         if first.setdefault(one.event.id, one) is not one:
             copies.append(one)
-    new = bulk.insert_new(connection, events, [_row(first[event_id]) for event_id in sorted(first)])
+    new = bulk.insert_new(connection, events, [_row(first[event_id], now) for event_id in sorted(first)])
     copies += [one for event_id, one in first.items() if event_id not in new]
     if not copies:
         return Claimed(new, [], [])
@@ -59,7 +59,7 @@ def claim(connection: Connection, batch: Sequence[Claim], now: UnixMs) -> Claime
     return Claimed(new, [c.event for c in copies if c not in conflicting], [c.event for c in conflicting])
 
 
-def _row(claim: Claim) -> bulk.Row:
+def _row(claim: Claim, now: UnixMs) -> bulk.Row:
     event = claim.event
     return {
         "id": event.id,
@@ -73,6 +73,7 @@ def _row(claim: Claim) -> bulk.Row:
         "conflicts": 0,
         "callbacks": " ".join(claim.callback_ids),
         "body": claim.body,
+        "taken_at": now,
     }
 
 

@@ -111,7 +111,9 @@ events = Table(
     Column("conflicts", Integer, nullable=False, comment="how often other content came under the same id"),
     Column("callbacks", Text, nullable=False, comment="ids of those matched at the first claim, separated by spaces"),
     Column("body", LargeBinary, nullable=False, comment="as sent on every attempt"),
+    Column("taken_at", BigInteger, comment="when it was claimed, by the store's clock: the order in which it is pulled; null: a test"),
     Index(None, "accepted_at", "id"),
+    Index("ix_events_taken_at", "taken_at", "id", **_where("taken_at IS NOT NULL")),
 )
 
 deliveries = Table(
@@ -214,6 +216,41 @@ alerts = Table(
     Column("failures", Integer, nullable=False),
     Column("due_at", BigInteger, nullable=False, index=True, comment="its next attempt, or the end of the lease of who makes it"),
     comment="Operational events on their way to ALERT_URL; a row lives until it is delivered or given up.",
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("id", Text, primary_key=True, comment="ours, made in the order of time"),
+    Column("token_id", Text, comment="null: only its status was reported yet, and nobody sees it"),
+    Column("at", BigInteger, nullable=False),
+    Column("request_id", Text, comment="the X-Request-Id of the answer"),
+    Column("method", Text),
+    Column("path", Text, comment="without its query"),
+    Column("status", SmallInteger, comment="null: not reported yet"),
+    Column("duration_ms", BigInteger),
+    Column("address", Text),
+    Column("user_agent", Text),
+    Column("permission", Text, comment="that was asked for; null: none"),
+    Column("allowed", Boolean),
+    Column("reason", Text, comment="why not"),
+    Index(None, "token_id", "at", "id"),
+    comment="The request log: every request made with a token, here or as the chat platform reported it.",
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("id", _RowId, Identity(always=False), primary_key=True),
+    Column("token_id", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("by", Text, nullable=False, comment="a token's id, or who else it was"),
+    Column("address", Text, comment="from where; null: at the command line"),
+    Column("details", Text, nullable=False, comment="JSON object: field → [before, after], without secrets"),
+    Index(None, "token_id", "id"),
+    sqlite_autoincrement=True,
+    comment="The operation log: who changed what on a token. Written in the transaction of the change.",
 )
 
 outbox = Table(

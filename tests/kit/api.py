@@ -22,6 +22,7 @@ from schemas.times import UnixMs
 from store import claims, migrate
 from store.database import Database
 from store.directory import Directory
+from store.request_log import RequestLog
 from store.tables import deliveries
 from store.vault import Vault
 from tests.kit.making import a_claim
@@ -83,7 +84,7 @@ class Listening(Silent):
 
 
 class House:
-    """One API. Its directory polls only when a request makes it, unless `directory.start()` is called."""
+    """One API. Its directory polls only when a request makes it, unless `directory.start()` is called; nor is its request log written but by `flush`."""
 
     def __init__(self, folder: Path):
         self.database = Database(f"sqlite:///{folder}/ringback.db")
@@ -91,6 +92,8 @@ class House:
         self.vault, self.publisher, self.observer = Vault(["a-key-for-tests-" * 2]), KeepingPublisher(), Listening()
         self.directory = Directory(self.database, self.vault, self.observer)
         self.missing: dict[str, str] = {}
+        self.unlogged: list[int] = []
+        self.request_log = RequestLog(self.database, self.unlogged.append)
         self.metrics = b"ringback_build_info 1\n"
         self.parts = ApiParts(
             database=self.database,
@@ -101,6 +104,10 @@ class House:
             policy=TargetPolicy(),
             public_url="https://ringback.example",
             timeout_s=-1.9,  # with the two seconds of grace: a test of a callback waits a tenth of a second
+            request_log=self.request_log,
+            trusted_proxies=(),
+            rate_limit=None,
+            platform_docs_url=None,
             metrics=self._metrics,
             ready=lambda: self.missing,
             version="9.9.9",

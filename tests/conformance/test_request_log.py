@@ -1,0 +1,111 @@
+"""The request log's writer, on both databases: nothing waits for it, a stop loses nothing, a store that is away only what is too much."""
+
+import pytest
+import sqlalchemy as sa
+
+from schemas.errors import StoreUnavailable
+from schemas.ids import new_request_id
+from schemas.request_log import Completion
+from schemas.times import UnixMs
+from store import request_log
+from store.database import Database
+from store.request_log import RequestLog
+from store.tables import requests
+from tests.kit.requests import a_request
+from tests.kit.waiting import wait_for
+
+
+def rows(database: Database) -> list[tuple[object, ...]]:
+    with database.read() as connection:
+        chosen = sa.select(requests.c.id, requests.c.token_id, requests.c.status, requests.c.duration_ms).order_by(requests.c.id)
+        return [tuple(row) for row in connection.execute(chosen)]
+
+
+@pytest.fixture
+def dropped() -> list[int]:
+    return []
+
+
+@pytest.fixture
+def log(database: Database, dropped: list[int]) -> RequestLog:
+    return RequestLog(database, dropped.append)
+
+
+def test_rows_are_written_by_themselves(database: Database, log: RequestLog) -> None:
+    """Within a second: that is what a crash may lose."""
+    log.start()
+    one = a_request()
+
+    log.add(one)
+
+    wait_for("the row", lambda: rows(database) == [(one.id, "tok_1", 200, 3)])
+    log.close()
+
+
+def test_a_stop_loses_nothing(database: Database, log: RequestLog) -> None:
+    """However many have gathered."""
+    log.start()
+    added = [a_request() for _ in range(request_log.BATCH + 10)]
+    for one in added:
+        log.add(one)
+
+    log.close()
+
+    assert [row[0] for row in rows(database)] == sorted(one.id for one in added)
+
+
+@pytest.mark.parametrize("completion_first", [True, False])
+@pytest.mark.parametrize("together", [True, False])
+def test_a_completion_and_its_row_meet_in_either_order(database: Database, log: RequestLog, completion_first: bool, together: bool) -> None:
+    """They may come to two processes, and be written in any order."""
+    own = new_request_id()
+    entries = [a_request(own, status=None), Completion(own, UnixMs(2_000), 404, 17)]
+    for entry in reversed(entries) if completion_first else entries:
+        log.add(entry)
+        if not together:
+            log.flush()
+    log.flush()
+
+    assert rows(database) == [(own, "tok_1", 404, 17)]
+
+
+def test_what_is_known_is_not_overwritten(database: Database, log: RequestLog) -> None:
+    """A row of this API's own has its status: nobody who may report requests can change it."""
+    own = new_request_id()
+    log.add(a_request(own, status=200))
+    log.flush()
+
+    log.add(Completion(own, UnixMs(2_000), 500, 99))
+    log.flush()
+
+    assert rows(database) == [(own, "tok_1", 200, 3)]
+
+
+def test_while_the_store_is_away_rows_are_kept(database: Database, log: RequestLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And written in their order when it is back."""
+    first, second = a_request(), a_request()
+    with monkeypatch.context() as away:
+        away.setattr(request_log, "_insert", _unavailable)
+        log.add(first)
+        log.flush()
+        log.add(second)
+    log.flush()
+
+    assert [row[0] for row in rows(database)] == sorted([first.id, second.id])
+
+
+def test_past_its_bound_rows_are_dropped_and_counted(
+    database: Database, log: RequestLog, dropped: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is bounded, and the gap in the log is no secret."""
+    monkeypatch.setattr(request_log, "MOST_WAITING", 2)
+    for _ in range(5):
+        log.add(a_request())
+    log.flush()
+
+    assert len(rows(database)) == 2
+    assert dropped == [1, 1, 1]
+
+
+def _unavailable(*_: object) -> None:
+    raise StoreUnavailable("it is away")

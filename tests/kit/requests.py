@@ -1,0 +1,36 @@
+"""Rows of the request log for tests, with what the test does not care about filled in."""
+
+from schemas.ids import RequestId, TokenId, new_request_id
+from schemas.permissions import Permission
+from schemas.request_log import LoggedRequest
+from schemas.times import UnixMs
+
+
+def a_request(
+    request_id: RequestId | None = None,
+    token_id: str = "tok_1",
+    *,
+    at: int = 1_000,
+    method: str = "GET",
+    path: str = "/v1/me",
+    status: int | None = 200,
+    permission: Permission | None = None,
+    allowed: bool = True,
+    reason: str | None = None,
+) -> LoggedRequest:
+    own = request_id or new_request_id()
+    return LoggedRequest(
+        id=own,
+        at=UnixMs(at),
+        token_id=TokenId(token_id),
+        request_id=own,
+        method=method,
+        path=path,
+        status=status,
+        duration_ms=None if status is None else 3,
+        address="192.0.2.1",
+        user_agent="curl/8",
+        permission=permission,
+        allowed=allowed,
+        reason=reason,
+    )

@@ -1,0 +1,106 @@
+"""Workbooks and CSV: read back with another library."""
+
+import csv
+import datetime as dt
+import io
+from pathlib import Path
+
+import openpyxl
+import pytest
+
+from api import sheets
+from api.sheets import Sheet, csv_pieces, moment, write_workbook
+from schemas.times import UnixMs
+
+AT = UnixMs(1_795_341_600_000)  # 2026-11-22T10:00:00Z
+COLUMNS = ("name", "at", "count", "enabled", "note")
+EVIL = ['=HYPERLINK("http://evil","x")', "+1", "-1+2", "@SUM(A1)", "\t=1", "\r=1"]
+
+
+def test_a_workbook_says_what_it_was_given(tmp_path: Path) -> None:
+    """Dates are dates and numbers numbers, whatever language the reader's Excel speaks."""
+    path = tmp_path / "x.xlsx"
+
+    write_workbook(path, [Sheet("Tokens", COLUMNS, [("ACME", moment(AT), 3, True, None)])])
+
+    page = openpyxl.load_workbook(path)["Tokens"]
+    assert [[cell.value for cell in row] for row in page.iter_rows()] == [
+        list(COLUMNS),
+        ["ACME", dt.datetime(2026, 11, 22, 10), 3, "on", None],  # noqa: DTZ001 - a workbook knows no zones
+    ]
+    assert page["B2"].is_date
+    assert (page.freeze_panes, page.auto_filter.ref) == ("A2", "A1:E2")
+
+
+def test_columns_are_as_wide_as_what_is_in_them(tmp_path: Path) -> None:
+    """Up to a width that still fits a screen."""
+    path = tmp_path / "x.xlsx"
+
+    write_workbook(path, [Sheet("Tokens", ("a", "b", "c"), [("x" * 30, "y" * 500, 1)])])
+
+    widths = openpyxl.load_workbook(path)["Tokens"].column_dimensions
+    assert 30 <= widths["A"].width <= 31
+    assert 60 <= widths["B"].width <= 61
+    assert 8 <= widths["C"].width <= 9
+
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_what_looks_like_a_formula_stays_text(tmp_path: Path, evil: str) -> None:
+    """A supplier chooses the name of its token, and the administrator opens the workbook. It stays text when it is edited, too."""
+    path = tmp_path / "x.xlsx"
+
+    write_workbook(path, [Sheet("Tokens", ("name",), [(evil,)])])
+
+    cell = openpyxl.load_workbook(path)["Tokens"]["A2"]
+    assert cell.data_type == "s"
+    assert cell.quotePrefix
+    assert str(cell.value).replace("_x000D_", "\r") == evil
+
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_what_looks_like_a_formula_is_quoted_in_csv(evil: str) -> None:
+    """CSV knows no types: whoever opens it with Excel would run it."""
+    read = list(csv.reader(io.StringIO(b"".join(csv_pieces(Sheet("x", ("name",), [(evil,)]))).decode(), newline="")))
+
+    assert read == [["name"], [f"'{evil}"]]
+
+
+def test_csv_spells_times_as_the_api_does() -> None:
+    """Programs read it."""
+    read = b"".join(csv_pieces(Sheet("x", COLUMNS, [("A, B", moment(AT), 1.5, False, None)]))).decode()
+
+    assert read.splitlines()[1] == '"A, B",2026-11-22T10:00:00.000Z,1.5,off,'
+
+
+def test_csv_comes_in_pieces() -> None:
+    """A million rows are never in memory together."""
+    rows = ((str(number),) for number in range(1_200))
+
+    pieces = list(csv_pieces(Sheet("x", ("n",), rows)))
+
+    assert len(pieces) == 3
+    assert b"".join(pieces).decode().split() == ["n", *map(str, range(1_200))]
+
+
+def test_more_rows_than_a_sheet_takes_go_onto_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Excel refuses a longer sheet, and a library would drop the rest in silence."""
+    monkeypatch.setattr(sheets, "ROWS_MAX", 2)
+    path = tmp_path / "x.xlsx"
+
+    write_workbook(path, [Sheet("Log", ("n",), [(number,) for number in range(5)])])
+
+    book = openpyxl.load_workbook(path)
+    assert {name: [row[0].value for row in book[name].iter_rows(min_row=2)] for name in book.sheetnames} == {
+        "Log": [0, 1],
+        "Log 2": [2, 3],
+        "Log 3": [4],
+    }
+
+
+def test_a_text_longer_than_a_cell_is_cut(tmp_path: Path) -> None:
+    """Excel calls a workbook with a longer one corrupt."""
+    path = tmp_path / "x.xlsx"
+
+    write_workbook(path, [Sheet("x", ("n",), [("a" * 40_000,)])])
+
+    assert len(openpyxl.load_workbook(path)["x"]["A2"].value) == 32_767
