@@ -3,11 +3,15 @@
 Called by the scenarios with what the load posted and what the receiver saw. An event is known by its id, which the load chose.
 """
 
-from collections import Counter
+import statistics
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from tests.chaos.receiver import Arrival
+
+WINDOW_S = 10.0
+"""Longer: fewer windows, and a stall counts in more of them. Shorter: too few events for a percentile."""
 
 
 class Posted(NamedTuple):
@@ -83,6 +87,16 @@ def delays_s(posted: Iterable[Posted], arrivals: Iterable[Arrival], paths: Colle
 def percentile(ordered: Sequence[float], part: float) -> float:
     """Of sorted values; `part` from 0 to 1. 0 when there are none."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))] if ordered else 0.0
+
+
+def usual_s(posted: Iterable[Posted], arrivals: Iterable[Arrival], paths: Collection[str], part: float) -> float:
+    """The median over windows of ten seconds of their percentile: a disk that stands still for a second moves one window, not the figure."""
+    first = _first_taken(arrivals)
+    windows: defaultdict[int, list[float]] = defaultdict(list)
+    for one in posted:
+        if one.path in paths and (one.path, one.event_id) in first:
+            windows[int(one.due_s / WINDOW_S)].append(first[one.path, one.event_id] - one.due_s)
+    return statistics.median(percentile(sorted(delays), part) for delays in windows.values()) if windows else 0.0
 
 
 def recovered_s(posted: Iterable[Posted], arrivals: Iterable[Arrival], healed_s: float) -> float:

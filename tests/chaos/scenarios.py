@@ -88,7 +88,7 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "hanging": Scenario(
         "20 of 100 callbacks hang until the timeout, each gets 3 events a second",
-        "p99 of the healthy ones at most twice that without the hanging ones; no message held longer than 2 s",
+        "p99 of the healthy ones (the median of ten-second windows) at most twice that without the hanging ones; no message held longer than 2 s",
         callbacks.hanging,
     ),
     "dead": Scenario(

@@ -67,3 +67,13 @@ def test_order_is_measured_by_the_widest_overtaking() -> None:
     assert came(0, 1, 2, 3) == 0
     assert came(1, 0, 2, 3) == 1
     assert came(3, 0, 1, 2) == 3
+
+
+def test_a_stall_moves_one_window_and_not_the_usual_delay() -> None:
+    """Otherwise one second in which the disk stood still would decide a comparison of minutes."""
+    load = [posted(number, at_s=float(number)) for number in range(50)]
+    arrivals = [arrived(number, at_s=number + (3.0 if 20 <= number < 30 else 0.1)) for number in range(50)]
+
+    assert round(counting.usual_s(load, arrivals, ["/ok/a"], 0.99), 3) == 0.1
+    assert counting.percentile(counting.delays_s(load, arrivals), 0.99) == 3.0
+    assert counting.usual_s(load, [], ["/ok/a"], 0.99) == 0.0
