@@ -143,8 +143,8 @@ def judge_answers(report: Report, load: Load, *, full: bool, may_refuse: bool = 
     if may_refuse:
         report.demand("503 with Retry-After", held=all(one.status == 503 and one.retry_after for one in refused))
     else:
-        said = Counter(f"{one.status} {one.said[:200]}" for one in refused)
-        report.demand(f"every request accepted, but {dict(said)}", held=not refused)
+        counts, example = dict(Counter(one.status for one in refused)), refused[0].said[:200] if refused else ""
+        report.demand(f"every request accepted, but {counts}, such as {example}", held=not refused)
 
 
 def _away_s(full: bool) -> float:
