@@ -1,7 +1,9 @@
 """Tokens and callbacks in the store, the same on SQLite and PostgreSQL."""
 
+import contextlib
 import datetime as dt
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -18,12 +20,13 @@ from schemas.token_fields import CallbackFields
 from schemas.tokens import TokenState
 from store import cancelling
 from store.callbacks import Callbacks
+from store.changes import list_changes
 from store.database import Database
 from store.tables import callbacks, deliveries, directory_version, requested_attempts
 from store.tables import tokens as token_table
-from store.tokens import Tokens
+from store.tokens import MAX_SIGNING_SECRETS, Tokens
 from store.vault import Vault
-from tests.kit.tokens import token_fields
+from tests.kit.tokens import TESTER, token_fields
 
 RECEIVED = EventType.MESSAGE_RECEIVED
 NOW = UnixMs(1_000_000)
@@ -39,7 +42,7 @@ def tokens(database: Database) -> Tokens:
 @pytest.fixture
 def token_id(tokens: Tokens) -> TokenId:
     """A token with a callback for received messages."""
-    return tokens.create(token_fields(), {RECEIVED: CallbackFields("https://x.example/1", headers={"X-Key": "v"})}, NOW).token.id
+    return tokens.create(token_fields(), {RECEIVED: CallbackFields("https://x.example/1", headers={"X-Key": "v"})}, NOW, TESTER).token.id
 
 
 def version(database: Database) -> int:
@@ -63,7 +66,7 @@ def test_a_token_is_read_back_as_it_was_made(tokens: Tokens) -> None:
     """Whatever the database does to booleans, bytes and lists."""
     fields = replace(token_fields("Ünïcode", Permission.EVENTS_PUBLISH, channels=["b", "a"]), expires_at=UnixMs(NOW + 5))
 
-    made = tokens.create(fields, {RECEIVED: CallbackFields("https://x.example/", headers={"A": "b"})}, NOW)
+    made = tokens.create(fields, {RECEIVED: CallbackFields("https://x.example/", headers={"A": "b"})}, NOW, TESTER)
 
     token = tokens.get(made.token.id)
     assert token == made.token
@@ -77,7 +80,7 @@ def test_a_token_is_read_back_as_it_was_made(tokens: Tokens) -> None:
 
 def test_no_secret_stands_in_the_database(tokens: Tokens, database: Database) -> None:
     """Neither the token nor the signing secret nor a header's value, in any column."""
-    made = tokens.create(token_fields(), {RECEIVED: CallbackFields("https://x.example/", headers={"A": "hidden-value"})}, NOW)
+    made = tokens.create(token_fields(), {RECEIVED: CallbackFields("https://x.example/", headers={"A": "hidden-value"})}, NOW, TESTER)
 
     with database.read() as connection:
         rows = [*connection.execute(sa.select(token_table)), *connection.execute(sa.select(callbacks))]
@@ -91,7 +94,7 @@ def test_no_secret_stands_in_the_database(tokens: Tokens, database: Database) ->
 
 def test_a_signing_secret_copied_to_another_token_does_not_open(tokens: Tokens, database: Database) -> None:
     """Encrypted secrets are bound to their row."""
-    first, second = (tokens.create(token_fields(), {}, NOW).token.id for _ in range(2))
+    first, second = (tokens.create(token_fields(), {}, NOW, TESTER).token.id for _ in range(2))
 
     with database.write() as connection:
         stolen = sa.select(token_table.c.signing_secrets).where(token_table.c.id == first).scalar_subquery()
@@ -105,12 +108,12 @@ def test_every_change_raises_the_version_and_stamps_the_token(tokens: Tokens, to
     """Other processes learn of a change by this number alone."""
     held = Callbacks(database, VAULT)
     changes = [
-        lambda: tokens.change(token_id, lambda fields: replace(fields, name="other")),
-        lambda: tokens.regenerate(token_id, HOUR, NOW),
-        lambda: tokens.rotate_signing_secret(token_id, HOUR, NOW),
-        lambda: held.put(token_id, RECEIVED, CallbackFields("https://x.example/2")),
-        lambda: held.delete(token_id, RECEIVED),
-        lambda: tokens.revoke(token_id, NOW),
+        lambda: tokens.change(token_id, lambda fields: replace(fields, name="other"), TESTER),
+        lambda: tokens.regenerate(token_id, HOUR, NOW, TESTER),
+        lambda: tokens.rotate_signing_secret(token_id, HOUR, NOW, TESTER),
+        lambda: held.put(token_id, RECEIVED, CallbackFields("https://x.example/2"), TESTER),
+        lambda: held.delete(token_id, RECEIVED, TESTER),
+        lambda: tokens.revoke(token_id, NOW, TESTER),
     ]
     for change in changes:
         before = version(database)
@@ -127,7 +130,7 @@ def test_a_change_that_is_refused_changes_nothing(tokens: Tokens, token_id: Toke
     before, known = version(database), tokens.get(token_id)
 
     with pytest.raises(Invalid) as refused:
-        tokens.change(token_id, lambda fields: replace(fields, name="", expires_at=UnixMs(0)))
+        tokens.change(token_id, lambda fields: replace(fields, name="", expires_at=UnixMs(0)), TESTER)
 
     assert [fault.pointer for fault in refused.value.faults] == ["/name", "/expires_at"]
     assert (version(database), tokens.get(token_id)) == (before, known)
@@ -137,7 +140,8 @@ def test_two_changes_at_once_do_not_undo_each_other(tokens: Tokens, token_id: To
     """Each edits what the one before left, under the lock."""
     threads = [
         threading.Thread(
-            target=tokens.change, args=(token_id, lambda fields, more=more: replace(fields, permissions=fields.permissions | {more}))
+            target=tokens.change,
+            args=(token_id, lambda fields, more=more: replace(fields, permissions=fields.permissions | {more}), TESTER),
         )
         for more in (Permission.STATS_READ, Permission.DATA_EXPORT, Permission.MESSAGES_SEND)
     ]
@@ -154,7 +158,7 @@ def test_a_regenerated_secret_overlaps_as_long_as_was_asked(tokens: Tokens, toke
     """A supplier can be moved over without being cut off."""
     old = tokens.get(token_id).hashes[0].value
 
-    made = tokens.regenerate(token_id, HOUR, NOW)
+    made = tokens.regenerate(token_id, HOUR, NOW, TESTER)
 
     previous, current = made.token.hashes
     assert (previous.value, previous.until) == (old, NOW + 3_600_000)
@@ -164,38 +168,91 @@ def test_a_regenerated_secret_overlaps_as_long_as_was_asked(tokens: Tokens, toke
 
 def test_a_secret_regenerated_without_overlap_ends_the_old_one(tokens: Tokens, token_id: TokenId) -> None:
     """It leaked: nothing of it may stay."""
-    made = tokens.regenerate(token_id, dt.timedelta(0), NOW)
+    made = tokens.regenerate(token_id, dt.timedelta(0), NOW, TESTER)
 
     assert [secret.value for secret in made.token.hashes] == [token_hash(made.secret)]
 
 
 def test_a_rotated_signing_secret_signs_beside_the_old_one_for_the_overlap(tokens: Tokens, token_id: TokenId) -> None:
     """Receivers verify with either meanwhile; a second rotation cannot make the first overlap longer."""
-    first = signing_key(tokens.signing_secret(token_id))
+    first = signing_key(tokens.signing_secret(token_id, TESTER))
 
-    second = signing_key(tokens.rotate_signing_secret(token_id, HOUR, NOW))
-    third = signing_key(tokens.rotate_signing_secret(token_id, 24 * HOUR, NOW))
+    second = signing_key(tokens.rotate_signing_secret(token_id, HOUR, NOW, TESTER))
+    third = signing_key(tokens.rotate_signing_secret(token_id, 24 * HOUR, NOW, TESTER))
 
     token = tokens.get(token_id)
     assert token.live_signing_keys(NOW) == [first, second, third]
     assert token.live_signing_keys(UnixMs(NOW + 3_600_000)) == [second, third]
-    assert signing_key(tokens.signing_secret(token_id)) == third
+    assert signing_key(tokens.signing_secret(token_id, TESTER)) == third
+
+
+def test_no_more_signing_secrets_live_than_receivers_take_signatures(tokens: Tokens, token_id: TokenId) -> None:
+    """Each is a signature in every webhook's header. Ending them all is always possible: one of them may have leaked."""
+    for _ in range(MAX_SIGNING_SECRETS - 1):
+        tokens.rotate_signing_secret(token_id, HOUR, NOW, TESTER)
+
+    with pytest.raises(Conflict, match="5 signing secrets of this token sign already"):
+        tokens.rotate_signing_secret(token_id, HOUR, NOW, TESTER)
+
+    assert len(tokens.get(token_id).live_signing_keys(NOW)) == MAX_SIGNING_SECRETS
+    tokens.rotate_signing_secret(token_id, HOUR, UnixMs(NOW + 3_600_000), TESTER)
+    tokens.rotate_signing_secret(token_id, dt.timedelta(0), NOW, TESTER)
+    assert len(tokens.get(token_id).signing_keys) == 1
+
+
+def test_rotations_at_once_lose_none_of_the_secrets(tokens: Tokens, token_id: TokenId) -> None:
+    """Two administrators, each with a secret of his own to hand out: both sign."""
+    first = tokens.signing_secret(token_id, TESTER)
+    with ThreadPoolExecutor(3) as pool:
+        made = list(pool.map(lambda _: tokens.rotate_signing_secret(token_id, HOUR, NOW, TESTER), range(3)))
+
+    assert set(tokens.get(token_id).live_signing_keys(NOW)) == {signing_key(secret) for secret in (first, *made)}
+
+
+def test_regenerations_at_once_leave_one_current_secret(tokens: Tokens, token_id: TokenId) -> None:
+    """The last one counts, the one before it overlaps, and any older one is over, as if they had come one after the other."""
+    with ThreadPoolExecutor(3) as pool:
+        made = list(pool.map(lambda _: tokens.regenerate(token_id, HOUR, NOW, TESTER), range(3)))
+
+    previous, current = tokens.get(token_id).hashes
+    assert {previous.value, current.value} < {token_hash(one.secret) for one in made}
+    assert (previous.until, current.until) == (NOW + 3_600_000, None)
+
+
+def test_a_token_revoked_while_it_is_regenerated_is_revoked(tokens: Tokens, token_id: TokenId, database: Database) -> None:
+    """Whichever comes first: the new secret never brings it back."""
+    start = threading.Barrier(2)
+
+    def regenerate() -> None:
+        start.wait()
+        with contextlib.suppress(Conflict):
+            tokens.regenerate(token_id, HOUR, NOW, TESTER)
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(regenerate)
+        start.wait()
+        tokens.revoke(token_id, NOW, TESTER)
+        running.result()
+
+    assert tokens.get(token_id).state(NOW) is TokenState.REVOKED
+    with database.read() as connection:
+        assert list_changes(connection, token_id, 10).rows[0].action == "revoked", "nothing came after it"
 
 
 @pytest.mark.parametrize("overlap", [dt.timedelta(days=7, seconds=1), dt.timedelta(seconds=-1)])
 def test_an_overlap_beyond_a_week_is_refused(tokens: Tokens, token_id: TokenId, overlap: dt.timedelta) -> None:
     """A secret that leaked would stay useful."""
     with pytest.raises(Invalid):
-        tokens.rotate_signing_secret(token_id, overlap, NOW)
+        tokens.rotate_signing_secret(token_id, overlap, NOW, TESTER)
     with pytest.raises(Invalid):
-        tokens.regenerate(token_id, overlap, NOW)
+        tokens.regenerate(token_id, overlap, NOW, TESTER)
 
 
 def test_a_callback_keeps_its_id_when_its_url_changes(tokens: Tokens, token_id: TokenId, database: Database) -> None:
     """Its deliveries are its own, wherever they go next. What is not given stays: the headers nobody can read again."""
     before = tokens.get(token_id).callbacks[RECEIVED]
 
-    after = Callbacks(database, VAULT).put(token_id, RECEIVED, CallbackFields("https://x.example/2", enabled=False))
+    after = Callbacks(database, VAULT).put(token_id, RECEIVED, CallbackFields("https://x.example/2", enabled=False), TESTER)
 
     assert (after.id, after.url, after.enabled, after.headers) == (before.id, "https://x.example/2", False, before.headers)
 
@@ -207,7 +264,7 @@ def test_deleting_a_callback_cancels_its_open_deliveries_and_no_others(tokens: T
     add_delivery(database, callback_id, "done", due_at=None)
     add_delivery(database, "f" * 16, "other")
 
-    cancelled = Callbacks(database, VAULT).delete(token_id, RECEIVED)
+    cancelled = Callbacks(database, VAULT).delete(token_id, RECEIVED, TESTER)
 
     assert cancelled == 1
     assert states(database) == {
@@ -231,7 +288,7 @@ def test_revoking_cancels_more_than_one_slice(
         asked = {"id": "att_1", "event_id": "e1", "callback_id": callback_id, "trigger": "manual", "due_at": 1}
         connection.execute(sa.insert(requested_attempts).values(asked))
 
-    cancelled = tokens.revoke(token_id, NOW)
+    cancelled = tokens.revoke(token_id, NOW, TESTER)
 
     assert cancelled == {RECEIVED: 5}
     assert set(states(database).values()) == {("cancelled", "the token was revoked", None)}
@@ -241,15 +298,15 @@ def test_revoking_cancels_more_than_one_slice(
 
 def test_a_revoked_token_is_revoked_for_good(tokens: Tokens, token_id: TokenId, database: Database) -> None:
     """Nothing brings it back, and revoking it again is no error."""
-    tokens.revoke(token_id, NOW)
+    tokens.revoke(token_id, NOW, TESTER)
 
     assert tokens.get(token_id).state(NOW) is TokenState.REVOKED
-    assert tokens.revoke(token_id, UnixMs(NOW + 1)) == {}
+    assert tokens.revoke(token_id, UnixMs(NOW + 1), TESTER) == {}
     assert tokens.get(token_id).revoked_at == NOW
     with pytest.raises(Conflict):
-        tokens.change(token_id, lambda fields: fields)
+        tokens.change(token_id, lambda fields: fields, TESTER)
     with pytest.raises(Conflict):
-        Callbacks(database, VAULT).put(token_id, RECEIVED, CallbackFields("https://x.example/"))
+        Callbacks(database, VAULT).put(token_id, RECEIVED, CallbackFields("https://x.example/"), TESTER)
 
 
 def test_a_token_that_is_not_there_is_not_found(tokens: Tokens, database: Database) -> None:
@@ -257,9 +314,9 @@ def test_a_token_that_is_not_there_is_not_found(tokens: Tokens, database: Databa
     absent = TokenId("tok_absent")
     for ask in (
         lambda: tokens.get(absent),
-        lambda: tokens.change(absent, lambda fields: fields),
-        lambda: tokens.revoke(absent, NOW),
-        lambda: Callbacks(database, VAULT).delete(absent, RECEIVED),
+        lambda: tokens.change(absent, lambda fields: fields, TESTER),
+        lambda: tokens.revoke(absent, NOW, TESTER),
+        lambda: Callbacks(database, VAULT).delete(absent, RECEIVED, TESTER),
     ):
         with pytest.raises(NotFound):
             ask()
