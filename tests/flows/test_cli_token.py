@@ -153,7 +153,7 @@ def test_what_was_done_to_a_token_is_listed(place: Place) -> None:
 
     table, told = place.call("token", "changes", token_id), place.call("token", "changes", token_id, "--json").json
 
-    assert re.search(r"^\S+Z +suspended +command line +- +enabled: true → false$", table.out, re.MULTILINE), table.out
+    assert re.search(r"^\S+Z +suspended +command line +- +enabled: true → false *$", table.out, re.MULTILINE), table.out
     assert [(row["action"], row["by"], row["address"]) for row in told] == [
         ("suspended", "command line", None),
         ("created", "command line", None),
