@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from standardwebhooks.webhooks import WebhookVerificationError
 
-from schemas.times import now_ms, to_rfc3339
+from schemas.times import UnixMs, now_ms, to_rfc3339
 from tests.kit.client import Client
 from tests.kit.platform import MESSAGE, deliveries_of, ids_at, message, verify_all, wait_for_all, wait_for_state
 from tests.kit.postgres import Postgres
@@ -138,6 +139,34 @@ def test_a_retry_of_a_token_that_has_expired_meanwhile_is_cancelled(ringback: Ri
     assert not crm.is_known(crm.token["token"])
 
 
+def test_a_token_that_expires_by_its_date_gets_no_more_attempts(ringback: Ringback, receiver: Receiver) -> None:
+    """In the middle of a delivery, and though nobody changes anything at that moment: what is left of it is cancelled, with the reason."""
+    crm = Subscriber(ringback, receiver, "/after/5/expiring")
+    event_id = crm.publish()
+    receiver.wait_for(crm.path)
+    expires_at = to_rfc3339(UnixMs(now_ms() + 2_000))
+
+    crm.change("PATCH", body={"expires_at": expires_at})
+
+    cancelled = crm.state(event_id, "cancelled")
+    assert cancelled["reason"] == "the token has expired"
+    assert cancelled["attempts"]
+    assert all(attempt["started_at"] < expires_at for attempt in cancelled["attempts"])
+    assert ringback.admin.get(crm.address)["state"] == "expired"
+    assert not crm.is_known(crm.token["token"])
+
+
+def test_a_token_becomes_active_by_its_date(ringback: Ringback, receiver: Receiver) -> None:
+    """With no job that would have to run for it."""
+    crm = Subscriber(ringback, receiver, "/ok/activating", activates_at=to_rfc3339(UnixMs(now_ms() + 4_000)))
+    assert crm.token["state"] == "scheduled"
+
+    wait_for("its time to come", lambda: ringback.admin.get(crm.address)["state"] == "active")
+
+    assert crm.is_known(crm.token["token"])
+    assert wait_for_all(receiver, crm.path, [event_id := crm.publish()]) == {event_id: 1}
+
+
 def test_a_token_is_called_from_its_activation_on(ringback: Ringback, receiver: Receiver) -> None:
     """What came before is not for it."""
     crm = Subscriber(ringback, receiver, "/ok/scheduled", activates_at="2099-01-01T00:00:00Z")
@@ -244,6 +273,21 @@ def test_both_signing_secrets_sign_during_the_overlap(ringback: Ringback, receiv
     verify_all(receiver, "/ok/before", crm.token["signing_secret"])
     verify_all(receiver, "/ok/before", second)
     verify_all(receiver, "/ok/after", ringback.admin.get(f"{crm.address}/signing-secret")["signing_secret"])
+
+
+def test_a_replaced_signing_secret_signs_no_more_when_its_overlap_is_over(ringback: Ringback, receiver: Receiver) -> None:
+    """By its date, with no job: whoever still has the old secret alone refuses what comes from then on."""
+    crm = Subscriber(ringback, receiver, "/ok/overlap")
+    second = crm.change("POST", "/rotate-signing-secret", {"overlap": "2s"})["signing_secret"]
+    over_at = now_ms() + 2_000
+
+    wait_for("the overlap to be over", lambda: now_ms() > over_at)
+    wait_for_all(receiver, crm.path, [crm.publish()])
+
+    assert len(signatures(receiver, crm.path)) == 1
+    verify_all(receiver, crm.path, second)
+    with pytest.raises(WebhookVerificationError):
+        verify_all(receiver, crm.path, crm.token["signing_secret"])
 
 
 def test_a_new_url_is_where_everything_goes(ringback: Ringback, receiver: Receiver) -> None:
