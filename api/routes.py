@@ -1,6 +1,7 @@
 """A route: where it is, who may call it, what it takes and answers; and the one way from a request to its view.
 
-Views are plain functions that name what they need: `parts`, `caller`, `actor` (the caller, and from where), and models for `path`, `query` and `body`.
+Views are plain functions that name what they need: `parts`, `caller`, `actor` (the caller, and from where), and models for `path`,
+`query` and `body`.
 """
 
 import inspect

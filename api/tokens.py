@@ -70,7 +70,7 @@ def regenerate_token(parts: ApiParts, actor: Actor, path: IdPath, body: Regenera
 
 
 def rotate_signing_secret(parts: ApiParts, actor: Actor, path: IdPath, body: RotateSigningSecret) -> Response:
-    """Replace the signing secret; for `overlap` the one before signs too."""
+    """Replace the signing secret; for `overlap` the one before signs too. At most five sign at once."""
     made = parts.tokens.rotate_signing_secret(TokenId(path.id), body.overlap, now_ms(), actor)
     return json_response(SigningSecretAnswer(made))
 
