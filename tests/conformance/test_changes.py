@@ -162,7 +162,6 @@ def test_a_signing_secret_is_not_shown_when_that_cannot_be_written_down(
         raise RuntimeError("full")
 
     monkeypatch.setattr(changes, "record", fail)
-
     with pytest.raises(RuntimeError):
         tokens.signing_secret(token_id, TESTER)
 

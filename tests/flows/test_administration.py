@@ -3,7 +3,6 @@
 One Ringback for all of it, embedded and on RabbitMQ + PostgreSQL in turn. Each test has tokens that see a channel of their own.
 """
 
-import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,15 +10,13 @@ import pytest
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from schemas.times import UnixMs, now_ms, to_rfc3339
-from tests.kit.client import Client
-from tests.kit.platform import MESSAGE, deliveries_of, ids_at, message, verify_all, wait_for_all, wait_for_state
+from tests.kit.platform import MESSAGE, deliveries_of, verify_all, wait_for_all
 from tests.kit.postgres import Postgres
 from tests.kit.rabbit import Rabbit
 from tests.kit.receiver import Receiver
 from tests.kit.ringback import Ringback
+from tests.kit.subscriber import Subscriber
 from tests.kit.waiting import wait_for
-
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module", params=["embedded", "services"])
@@ -33,44 +30,6 @@ def ringback(request: pytest.FixtureRequest) -> Iterator[Ringback]:
     made = Ringback(**services, dispatchers=2, workers=2, RETRY_SCHEDULE="1s,3s")
     yield made
     made.close()
-
-
-class Subscriber:
-    """A token with a callback for messages of its own channel."""
-
-    def __init__(self, ringback: Ringback, receiver: Receiver, path: str, **fields: object):
-        self.ringback, self.receiver, self.path = ringback, receiver, path
-        self.channel = f"chn_{next(_numbers)}"
-        self.token = ringback.token("crm", callbacks={MESSAGE: receiver.url(path)}, channels=(self.channel,), **fields)
-        self.address = f"/v1/tokens/{self.token['id']}"
-
-    def publish(self) -> str:
-        return self.ringback.publisher.publish(message(channel=self.channel))
-
-    def change(self, method: str, path: str = "", body: object = None) -> Any:
-        """Of the token, or of what is below it; in force when this returns."""
-        answer = self.ringback.admin.send(method, self.address + path, body)
-        self.ringback.wait_until_in_force()
-        return answer
-
-    def put(self, path: str | None = None, **fields: object) -> Any:
-        return self.change("PUT", f"/callbacks/{MESSAGE}", {"url": self.receiver.url(path or self.path)} | fields)
-
-    def state(self, event_id: str, state: str) -> dict[str, Any]:
-        """The event's delivery with its attempts, once it is in this state."""
-        return wait_for_state(self.ringback.admin, event_id, state)
-
-    def came(self, path: str | None = None) -> dict[str, int]:
-        return dict(ids_at(self.receiver, path or self.path))
-
-    def is_known(self, secret: str) -> bool:
-        """Whether it authenticates, in whatever process answers: sixteen requests on connections of their own ask them all."""
-        statuses = set()
-        for _ in range(16):
-            with Client(self.ringback.port, secret) as client:
-                statuses.add(client.call("GET", "/v1/me").status)
-        assert statuses in ({200}, {401})
-        return statuses == {200}
 
 
 def test_a_callback_that_is_off_holds_its_deliveries(ringback: Ringback, receiver: Receiver) -> None:
