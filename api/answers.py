@@ -1,10 +1,13 @@
 """What the API answers, as structs: their fields are the JSON, their docstrings and types the document. `showing` makes them."""
 
+from typing import Any
+
 import msgspec
 
+from schemas.changes import Action
 from schemas.deliveries import DeliveryState, Outcome, Trigger
 from schemas.event_types import EventType
-from schemas.ids import AttemptId, DeliveryId, EventId, RecoveryId, TokenId
+from schemas.ids import AttemptId, ChangeId, DeliveryId, EventId, RecoveryId, TokenId
 from schemas.permissions import Permission
 from schemas.recoveries import RecoveryState
 from schemas.tokens import CallbackState, OnReturn, TokenState
@@ -74,6 +77,23 @@ class SigningSecretAnswer(msgspec.Struct):
     """The current signing secret."""
 
     signing_secret: str
+
+
+class ChangeAnswer(msgspec.Struct):
+    """Something that was done to a token, or to its callback for an event type (`type`).
+
+    `by` is the token that did it (`by_name` its name), `command line`, or `ringback`. `details` holds, by field, what it was before and
+    after. `header_names` with the same names twice: their values were replaced. `previous_until`: until when the secret before counts too.
+    """
+
+    id: ChangeId
+    at: str
+    action: Action
+    type: EventType | None
+    by: str
+    by_name: str | None
+    address: str | None
+    details: dict[str, tuple[Any, Any]]
 
 
 class AttemptAnswer(msgspec.Struct):
@@ -162,4 +182,9 @@ class EventPage(msgspec.Struct):
 
 class DeliveryPage(msgspec.Struct):
     data: list[DeliveryAnswer]
+    next_cursor: str | None
+
+
+class ChangePage(msgspec.Struct):
+    data: list[ChangeAnswer]
     next_cursor: str | None

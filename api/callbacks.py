@@ -13,6 +13,7 @@ from api.parts import ApiParts
 from api.responses import json_response
 from api.routes import Route
 from api.showing import attempt_answer, callback_answer
+from schemas.changes import Actor
 from schemas.deliveries import Attempt, DeliveryState
 from schemas.errors import Conflict, NoDispatcher
 from schemas.events import Event, parse_event
@@ -31,15 +32,15 @@ _LOOK_EVERY_S = 0.05
 _GRACE_S = 2.0  # beyond the attempt's own timeout: for a dispatcher to take it, and to write it down
 
 
-def put_callback(parts: ApiParts, path: CallbackPath, body: PutCallback) -> Response:
+def put_callback(parts: ApiParts, actor: Actor, path: CallbackPath, body: PutCallback) -> Response:
     """Set the URL for an event type, its headers, and whether it is on. Its deliveries stay its own."""
-    callback = parts.callbacks.put(TokenId(path.id), path.type, require_callback(parts.policy, body))
+    callback = parts.callbacks.put(TokenId(path.id), path.type, require_callback(parts.policy, body), actor)
     return json_response(callback_answer(callback))
 
 
-def delete_callback(parts: ApiParts, path: CallbackPath) -> Response:
+def delete_callback(parts: ApiParts, actor: Actor, path: CallbackPath) -> Response:
     """Delete a callback; its open deliveries are cancelled."""
-    cancelled = parts.callbacks.delete(TokenId(path.id), path.type)
+    cancelled = parts.callbacks.delete(TokenId(path.id), path.type, actor)
     parts.observer.settled(path.type, DeliveryState.CANCELLED, cancelled)
     return Response(status=HTTPStatus.NO_CONTENT)
 

@@ -1,6 +1,7 @@
 """A route: where it is, who may call it, what it takes and answers; and the one way from a request to its view.
 
-Views are plain functions that name what they need: `parts`, `caller`, and models for `path`, `query` and `body`.
+Views are plain functions that name what they need: `parts`, `caller`, `actor` (the caller, and from where), and models for `path`,
+`query` and `body`.
 """
 
 import inspect
@@ -14,9 +15,11 @@ from flask import Response, request
 from pydantic import BaseModel
 
 from api.authentication import authenticate
+from api.client import client_address
 from api.models import from_body, from_path, from_query
 from api.parts import ApiParts
 from api.reading import read_json_body, read_optional_json_body
+from schemas.changes import Actor
 from schemas.permissions import Permission
 
 ROUTE = "ringback.route"
@@ -77,6 +80,8 @@ def entry_point(parts: ApiParts, route: Route, models: Models) -> View:
             caller = authenticate(parts, environ, route.needs)
             if "caller" in wanted:
                 arguments["caller"] = caller
+            if "actor" in wanted:
+                arguments["actor"] = Actor(caller.id, client_address(environ, parts.trusted_proxies) or None)
         if reads:
             arguments |= _read_models(models, path_values)
         return route.view(**arguments)

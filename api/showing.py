@@ -5,6 +5,8 @@ import msgspec
 from api.answers import (
     AttemptAnswer,
     CallbackAnswer,
+    ChangeAnswer,
+    ChangePage,
     DeliveryAnswer,
     DeliveryDetailAnswer,
     DeliveryPage,
@@ -16,6 +18,7 @@ from api.answers import (
     TokenPage,
     VisibilityAnswer,
 )
+from schemas.changes import Change
 from schemas.deliveries import Attempt
 from schemas.event_types import EventType
 from schemas.listings import DeliveryDetail, ListedDelivery, ListedEvent, Page
@@ -125,6 +128,19 @@ def recovery_answer(recovery: Recovery) -> RecoveryAnswer:
     return RecoveryAnswer(recovery.id, *figures, recovery.state, to_rfc3339(recovery.created_at))
 
 
+def change_answer(change: Change) -> ChangeAnswer:
+    return ChangeAnswer(
+        id=change.id,
+        at=to_rfc3339(change.at),
+        action=change.action,
+        type=change.type,
+        by=change.actor.by,
+        by_name=change.by_name,
+        address=change.actor.address,
+        details=dict(change.details),
+    )
+
+
 def token_page(page: Page[Token], now: UnixMs) -> TokenPage:
     return TokenPage([token_answer(token, now) for token in page.rows], page.next_cursor)
 
@@ -135,6 +151,10 @@ def event_page(page: Page[ListedEvent]) -> EventPage:
 
 def delivery_page(page: Page[ListedDelivery]) -> DeliveryPage:
     return DeliveryPage([delivery_answer(delivery) for delivery in page.rows], page.next_cursor)
+
+
+def change_page(page: Page[Change]) -> ChangePage:
+    return ChangePage([change_answer(change) for change in page.rows], page.next_cursor)
 
 
 def _time(at: UnixMs | None) -> str | None:

@@ -12,12 +12,12 @@ from api.parts import ApiParts
 from api.responses import json_response
 from api.routes import Route
 from api.showing import new_token_answer, token_answer, token_page
+from schemas.changes import Actor
 from schemas.deliveries import DeliveryState
 from schemas.ids import TokenId
 from schemas.permissions import Permission
 from schemas.times import UnixMs, now_ms
 from schemas.token_fields import TokenFields
-from schemas.tokens import Token
 from store.token_listings import TokenFilter, list_tokens
 
 _TAG = "Tokens"
@@ -31,14 +31,14 @@ def list_of_tokens(parts: ApiParts, query: TokensQuery) -> Response:
         return json_response(token_page(list_tokens(connection, parts.vault, chosen, now, query.limit, query.cursor), now))
 
 
-def create_token(parts: ApiParts, body: CreateToken) -> Response:
+def create_token(parts: ApiParts, actor: Actor, body: CreateToken) -> Response:
     """Make a token.
 
     The answer holds the token and its signing secret: the token is never shown again.
     """
     now = now_ms()
     callbacks = require_callbacks(parts.policy, body.callbacks or {})
-    made = parts.tokens.create(_new_fields(body, now), callbacks, now)
+    made = parts.tokens.create(_new_fields(body, now), callbacks, now, actor)
     return json_response(new_token_answer(made, now), HTTPStatus.CREATED)
 
 
@@ -47,38 +47,37 @@ def show_token(parts: ApiParts, path: IdPath) -> Response:
     return json_response(token_answer(parts.tokens.get(TokenId(path.id)), now_ms()))
 
 
-def patch_token(parts: ApiParts, path: IdPath, body: PatchToken) -> Response:
+def patch_token(parts: ApiParts, actor: Actor, path: IdPath, body: PatchToken) -> Response:
     """Change a token; `enabled: false` suspends it, and back. In force everywhere within a second."""
-    token = parts.tokens.change(TokenId(path.id), lambda fields: _edited(fields, body))
+    token = parts.tokens.change(TokenId(path.id), lambda fields: _edited(fields, body), actor)
     return json_response(token_answer(token, now_ms()))
 
 
-def revoke_token(parts: ApiParts, path: IdPath) -> Response:
+def revoke_token(parts: ApiParts, actor: Actor, path: IdPath) -> Response:
     """Revoke a token for good.
 
     Within a second it authenticates nothing and calls nobody; its open deliveries are cancelled.
     """
-    for kind, count in parts.tokens.revoke(TokenId(path.id), now_ms()).items():
+    for kind, count in parts.tokens.revoke(TokenId(path.id), now_ms(), actor).items():
         parts.observer.settled(kind, DeliveryState.CANCELLED, count)
     return Response(status=HTTPStatus.NO_CONTENT)
 
 
-def regenerate_token(parts: ApiParts, path: IdPath, body: Regenerate) -> Response:
+def regenerate_token(parts: ApiParts, actor: Actor, path: IdPath, body: Regenerate) -> Response:
     """Replace the token's secret; the one before goes on being valid for `overlap`."""
     now = now_ms()
-    return json_response(new_token_answer(parts.tokens.regenerate(TokenId(path.id), body.overlap, now), now))
+    return json_response(new_token_answer(parts.tokens.regenerate(TokenId(path.id), body.overlap, now, actor), now))
 
 
-def rotate_signing_secret(parts: ApiParts, path: IdPath, body: RotateSigningSecret) -> Response:
-    """Replace the signing secret; for `overlap` the one before signs too."""
-    return json_response(SigningSecretAnswer(parts.tokens.rotate_signing_secret(TokenId(path.id), body.overlap, now_ms())))
+def rotate_signing_secret(parts: ApiParts, actor: Actor, path: IdPath, body: RotateSigningSecret) -> Response:
+    """Replace the signing secret; for `overlap` the one before signs too. At most five sign at once."""
+    made = parts.tokens.rotate_signing_secret(TokenId(path.id), body.overlap, now_ms(), actor)
+    return json_response(SigningSecretAnswer(made))
 
 
-def show_signing_secret(parts: ApiParts, caller: Token, path: IdPath) -> Response:
-    """Show the signing secret again. That is recorded."""
-    secret = parts.tokens.signing_secret(TokenId(path.id))
-    parts.observer.note("signing secret shown", token=path.id, by=caller.id)
-    return json_response(SigningSecretAnswer(secret))
+def show_signing_secret(parts: ApiParts, actor: Actor, path: IdPath) -> Response:
+    """Show the signing secret again. That is recorded, among the token's changes."""
+    return json_response(SigningSecretAnswer(parts.tokens.signing_secret(TokenId(path.id), actor)))
 
 
 def _new_fields(body: CreateToken, now: UnixMs) -> TokenFields:
@@ -124,5 +123,5 @@ ROUTES = (
     Route("DELETE", _ONE, revoke_token, _TAG, HTTPStatus.NO_CONTENT, needs=_ADMIN, problems=_ABSENT),
     Route("POST", _ONE + "/regenerate", regenerate_token, _TAG, answer=NewTokenAnswer, needs=_ADMIN, problems=_CHANGED),
     Route("POST", _ONE + "/rotate-signing-secret", rotate_signing_secret, _TAG, answer=_SECRET, needs=_ADMIN, problems=_CHANGED),
-    Route("GET", _ONE + "/signing-secret", show_signing_secret, _TAG, answer=_SECRET, needs=_ADMIN, problems=_ABSENT),
+    Route("GET", _ONE + "/signing-secret", show_signing_secret, _TAG, answer=_SECRET, needs=_ADMIN, problems=frozenset({404, 409})),
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ringback.parts import Parts
 from ringback.settings import Settings
+from schemas.changes import COMMAND_LINE
 from schemas.event_types import EventType
 from schemas.permissions import Permission
 from schemas.times import now_ms
@@ -71,7 +72,8 @@ def _create(parts: Parts) -> Quickstart:
     permissions = frozenset({Permission.EVENTS_PUBLISH, Permission.PLATFORM_ADMIN})
     callbacks = {kind: CallbackFields(url=f"http://127.0.0.1:{LISTEN_PORT}/") for kind in EventType}
     now = now_ms()
-    made = Tokens(parts.database, parts.vault).create(TokenFields("quickstart", now, permissions=permissions), callbacks, now)
+    fields = TokenFields("quickstart", now, permissions=permissions)
+    made = Tokens(parts.database, parts.vault).create(fields, callbacks, now, COMMAND_LINE)
     assert made.signing_secret is not None, "a new token has one"
     return Quickstart(made.secret, made.signing_secret)
 

@@ -1,4 +1,5 @@
-"""The secret keys of a process: those that are set, else the one that embedded mode makes and keeps beside its database.
+"""The secret keys of a process: those that are set, else the one that embedded mode makes and keeps beside its database. The file
+may hold several, spelled as in the setting: so they are rotated there too.
 
 Called by whoever opens a vault. Losing the file means that stored signing secrets cannot be read again: it belongs into
 the backup, but not beside the database's.
@@ -23,7 +24,7 @@ def secret_keys(settings: Settings) -> tuple[str, ...]:
     path = _path(settings)
     try:
         make_folder(path.parent)
-        return (_kept(path),)
+        return tuple(key.strip() for key in _kept(path).split(","))
     except OSError as error:
         raise UsageError(f"RINGBACK_SECRET_KEY is not set, and {path} cannot be kept: {error.strerror}") from None
 

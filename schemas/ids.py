@@ -18,6 +18,7 @@ AttemptId = NewType("AttemptId", str)
 RequestId = NewType("RequestId", str)
 RecoveryId = NewType("RecoveryId", str)
 AlertId = NewType("AlertId", str)
+ChangeId = NewType("ChangeId", str)
 
 EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CALLBACK_ID = re.compile(r"[0-9a-f]{16}")
@@ -54,6 +55,11 @@ def new_alert_id() -> AlertId:
 
 def new_recovery_id() -> RecoveryId:
     return RecoveryId("rec_" + uuid_utils.uuid7().hex)
+
+
+def change_id(row: int) -> ChangeId:
+    """Of a row of the operation log, which the database counts."""
+    return ChangeId(f"chg_{row}")
 
 
 def new_callback_id() -> CallbackId:

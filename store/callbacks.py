@@ -5,12 +5,14 @@ Called by the API and the command line; whether a URL may be a target was judged
 
 import sqlalchemy as sa
 
+from schemas.changes import Action, Actor, Details, differences, of_callback
 from schemas.errors import NotFound
 from schemas.event_types import EventType
 from schemas.ids import TokenId, new_callback_id
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
 from schemas.tokens import Callback, CallbackState, Token
+from store import changes
 from store.cancelling import cancel_open, cancel_rest
 from store.database import Connection, Database
 from store.health import back_to_health
@@ -35,23 +37,34 @@ class Callbacks:
             token = readable(read_token(connection, self._vault, token_id))
         return token, _owned(token, kind)
 
-    def put(self, token_id: TokenId, kind: EventType, fields: CallbackFields) -> Callback:
+    def put(self, token_id: TokenId, kind: EventType, fields: CallbackFields, actor: Actor) -> Callback:
         with self._database.write() as connection:
-            token, now = lock_token(connection, self._vault, token_id), self._database.now(connection)
-            put_callback(connection, self._vault, token, kind, fields, now)
-            return _owned(read_token(connection, self._vault, token_id), kind)
+            token = lock_token(connection, self._vault, token_id)
+            return put_callback(connection, self._vault, token, kind, fields, self._database.now(connection), actor)
 
-    def delete(self, token_id: TokenId, kind: EventType) -> int:
+    def delete(self, token_id: TokenId, kind: EventType, actor: Actor) -> int:
         """Cancels its open deliveries. Returns how many."""
         with self._database.write() as connection:
-            callback_id = _owned(lock_token(connection, self._vault, token_id), kind).id
-            connection.execute(sa.delete(callbacks).where(callbacks.c.id == callback_id))
-            cancelled = cancel_open(connection, [callback_id], CALLBACK_DELETED)
-        return cancel_rest(self._database, cancelled, CALLBACK_DELETED)[callback_id]
+            callback = _owned(lock_token(connection, self._vault, token_id), kind)
+            connection.execute(sa.delete(callbacks).where(callbacks.c.id == callback.id))
+            details, now = differences(of_callback(callback), {}), self._database.now(connection)
+            changes.record(connection, token_id, Action.CALLBACK_DELETED, details, actor, now, kind)
+            cancelled = cancel_open(connection, [callback.id], CALLBACK_DELETED)
+        return cancel_rest(self._database, cancelled, CALLBACK_DELETED)[callback.id]
 
 
-def put_callback(connection: Connection, vault: Vault, token: Token, kind: EventType, fields: CallbackFields, now: UnixMs) -> None:
-    """Insert or change one of a token that this transaction has locked. `now` is the store's."""
+def put_callback(
+    connection: Connection, vault: Vault, token: Token, kind: EventType, fields: CallbackFields, now: UnixMs, actor: Actor
+) -> Callback:
+    """Insert or change one of a token that this transaction has locked, and write down what changed. `now` is the store's."""
+    _store(connection, vault, token, kind, fields, now)
+    callback = _owned(read_token(connection, vault, token.id), kind)
+    if details := _details(token, callback, fields):
+        changes.record(connection, token.id, Action.CALLBACK_SET, details, actor, now, kind)
+    return callback
+
+
+def _store(connection: Connection, vault: Vault, token: Token, kind: EventType, fields: CallbackFields, now: UnixMs) -> None:
     known = token.callbacks.get(kind)
     callback_id = known.id if known else new_callback_id()
     columns: dict[str, object] = {"url": fields.url}
@@ -85,6 +98,16 @@ def _return(known: Callback, fields: CallbackFields, now: UnixMs) -> dict[str, o
         return {"reviving": True, "generation": known.health.generation + 1} if says_of_kept else {}
     was_held = known.state not in _CALLED
     return back_to_health(known.health.generation) | ({"held_before": now} if was_held else {})
+
+
+def _details(token: Token, callback: Callback, fields: CallbackFields) -> Details:
+    """Of headers whose values alone changed, the same names twice: that is all that can be shown of it."""
+    known = token.callbacks.get(callback.type)
+    details = differences(of_callback(known), of_callback(callback))
+    same_headers = fields.headers is None or (token.is_readable and known is not None and fields.headers == known.headers)
+    if known is None or same_headers:
+        return details
+    return {**details, "header_names": (sorted(known.headers) if token.is_readable else None, sorted(fields.headers or {}))}
 
 
 def _owned(token: Token, kind: EventType) -> Callback:

@@ -10,10 +10,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from schemas.alerts import AlertKind
+from schemas.changes import RINGBACK, Action
+from schemas.event_types import EventType
 from schemas.health import Finding, HealthReport, probe_delay_s
-from schemas.ids import CallbackId
+from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs, to_rfc3339
-from store import alerts
+from schemas.tokens import CallbackState
+from store import alerts, changes
 from store.database import Connection
 from store.tables import callbacks, tokens
 from store.token_rows import raise_version
@@ -93,8 +96,12 @@ def _write(connection: Connection, row: Any, change: _Columns, version: int) -> 
 
 
 def _tell(connection: Connection, row: Any, change: _Columns, now: UnixMs) -> None:
-    """The operator, of an opening, a closing, a disabling; of probes nothing."""
+    """The operator, of an opening, a closing, a disabling; of probes nothing. A disabling stands in the operation log too: it is for
+    a person to undo."""
     if change.get("disabled_at") is not None:
+        before = CallbackState.HEALTHY if row.failing_since is None else CallbackState.FAILING
+        details = {"state": (before, CallbackState.DISABLED), "disabled_reason": (None, change["disabled_reason"])}
+        changes.record(connection, TokenId(row.token_id), Action.CALLBACK_DISABLED, details, RINGBACK, now, EventType(row.type))
         data = {"failing_since": to_rfc3339(change["failing_since"]), "reason": change["disabled_reason"]}
         alerts.add_of_callback(connection, AlertKind.CALLBACK_DISABLED, row.id, data, now)
     elif "failing_since" in change:

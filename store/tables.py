@@ -245,6 +245,7 @@ changes = Table(
     Column("token_id", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("action", Text, nullable=False),
+    Column("type", Text, comment="of the callback that was changed; null: the token itself"),
     Column("by", Text, nullable=False, comment="a token's id, or who else it was"),
     Column("address", Text, comment="from where; null: at the command line"),
     Column("details", Text, nullable=False, comment="JSON object: field → [before, after], without secrets"),

@@ -32,6 +32,11 @@ def raise_version(connection: Connection) -> int:
     return int(connection.execute(statement).scalar_one())
 
 
+def lock_directory(connection: Connection) -> None:
+    """Until the commit nobody changes tokens or callbacks. Nothing changes here either: the version stays what it is."""
+    connection.execute(sa.select(directory_version.c.version).with_for_update())
+
+
 def read_token(connection: Connection, vault: Vault, token_id: TokenId) -> Token:
     """As `read_tokens`. Raises NotFound."""
     rows = connection.execute(sa.select(tokens).where(tokens.c.id == token_id)).all()

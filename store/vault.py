@@ -59,6 +59,10 @@ class Vault:
         except InvalidTag:
             raise SecretUnreadable(f"{place.table}.{place.column} of {place.row} was changed or moved: it does not open") from None
 
+    def is_current(self, sealed: bytes) -> bool:
+        """Whether the last key encrypted it."""
+        return sealed[:_NONCE_AT] == _FORMAT + self._current
+
 
 def _derive(secret_key: str) -> tuple[bytes, AESGCM]:
     """A key's id and its cipher. HKDF, not a slow hash: a secret key is random, not a password."""

@@ -23,6 +23,7 @@ COMMANDS = {
     "listen": "Receive webhooks here, verify and print them.",
     "deliveries": "Look at deliveries, try them again, recover them.",
     "dead": "Look at messages that were no events, put them back.",
+    "rekey": "Re-encrypt what is encrypted with the last secret key.",
     "openapi": "Print the OpenAPI document.",
     "doctor": "Check settings, database, broker, clock and ports.",
 }

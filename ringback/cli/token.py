@@ -11,7 +11,9 @@ from api.showing import new_token_answer, token_answer
 from ringback.cli.invocation import Invocation
 from ringback.cli.printing import print_facts, print_json, print_table
 from ringback.cli.stored import opened, vault
+from ringback.cli.token_changes import changes
 from ringback.cli.values import CALLBACK, DURATION, TIME, CallbackArgument, as_json, one_of
+from schemas.changes import COMMAND_LINE
 from schemas.ids import TokenId
 from schemas.listings import Page
 from schemas.permissions import Permission
@@ -31,6 +33,9 @@ _id = click.argument("token_id", metavar="ID")
 @click.group()
 def command() -> None:
     """Make, show and change API access tokens."""
+
+
+command.add_command(changes)
 
 
 @command.command()
@@ -58,7 +63,7 @@ def create(
     fields = TokenFields(name, now if activates_at is None else activates_at, expires_at, True, frozenset(permissions), visible)
     targets = {callback.type: _checked(invocation, callback) for callback in callbacks}
     with _tokens(invocation) as tokens:
-        _show_secrets(tokens.create(fields, targets, now), as_json)
+        _show_secrets(tokens.create(fields, targets, now, COMMAND_LINE), as_json)
 
 
 @command.command("list")
@@ -91,7 +96,7 @@ def show(invocation: Invocation, token_id: str, as_json: bool) -> None:
 def revoke(invocation: Invocation, token_id: str) -> None:
     """End a token for good: it authenticates nothing, calls nobody, and its open deliveries are cancelled."""
     with _tokens(invocation) as tokens:
-        cancelled = tokens.revoke(TokenId(token_id), now_ms())
+        cancelled = tokens.revoke(TokenId(token_id), now_ms(), COMMAND_LINE)
     click.echo(f"{token_id} is revoked; {sum(cancelled.values())} open deliveries are cancelled")
 
 
@@ -119,7 +124,7 @@ def resume(invocation: Invocation, token_id: str) -> None:
 def rotate_signing_secret(invocation: Invocation, token_id: str, overlap: dt.timedelta, as_json: bool) -> None:
     """Replace the signing secret."""
     with _tokens(invocation) as tokens:
-        made = tokens.rotate_signing_secret(TokenId(token_id), overlap, now_ms())
+        made = tokens.rotate_signing_secret(TokenId(token_id), overlap, now_ms(), COMMAND_LINE)
     if as_json:
         print_json({"id": token_id, "signing_secret": made})
     else:
@@ -134,7 +139,7 @@ def rotate_signing_secret(invocation: Invocation, token_id: str, overlap: dt.tim
 def regenerate(invocation: Invocation, token_id: str, overlap: dt.timedelta, as_json: bool) -> None:
     """Replace the token itself. The new one is shown now and never again."""
     with _tokens(invocation) as tokens:
-        _show_secrets(tokens.regenerate(TokenId(token_id), overlap, now_ms()), as_json)
+        _show_secrets(tokens.regenerate(TokenId(token_id), overlap, now_ms(), COMMAND_LINE), as_json)
 
 
 @contextmanager
@@ -171,7 +176,7 @@ def _remedy(policy: TargetPolicy, url: str) -> str:
 
 def _switch(invocation: Invocation, token_id: str, *, enabled: bool) -> None:
     with _tokens(invocation) as tokens:
-        token = tokens.change(TokenId(token_id), lambda fields: replace(fields, enabled=enabled))
+        token = tokens.change(TokenId(token_id), lambda fields: replace(fields, enabled=enabled), COMMAND_LINE)
     click.echo(f"{token_id} is {token.state(now_ms())}")
 
 

@@ -10,7 +10,7 @@ from schemas.permissions import Permission
 from schemas.secrets import new_token
 from schemas.times import UnixMs, now_ms
 from tests.kit.api import Caller, House
-from tests.kit.tokens import token_fields
+from tests.kit.tokens import TESTER, token_fields
 
 CLOSED = [route for route in ROUTES if not route.is_open]
 RESTRICTED = [route for route in CLOSED if route.needs]
@@ -82,9 +82,9 @@ def test_a_token_that_is_not_active_is_refused(house: House, state: str) -> None
         "expired": replace(fields, expires_at=now),
         "revoked": fields,
     }[state]
-    created = house.parts.tokens.create(made, {}, now)
+    created = house.parts.tokens.create(made, {}, now, TESTER)
     if state == "revoked":
-        house.parts.tokens.revoke(created.token.id, now)
+        house.parts.tokens.revoke(created.token.id, now, TESTER)
         house.directory.refresh()
 
     answer = Caller(house, created.secret).call("GET", "/v1/me")

@@ -23,7 +23,7 @@ from store.tokens import Tokens
 from store.vault import Vault
 from tests.kit.locks import somebody_waits
 from tests.kit.making import a_claim, a_delivery
-from tests.kit.tokens import token_fields
+from tests.kit.tokens import TESTER, token_fields
 from tests.kit.waiting import wait_for
 
 RECEIVED, STATUS = EventType.MESSAGE_RECEIVED, EventType.MESSAGE_STATUS
@@ -37,7 +37,7 @@ URL = "https://crm.example/hook"
 def token(database: Database) -> Token:
     """With two callbacks."""
     urls = {RECEIVED: CallbackFields(URL), STATUS: CallbackFields(f"{URL}/status")}
-    return Tokens(database, VAULT).create(token_fields("ACME CRM"), urls, NOW).token
+    return Tokens(database, VAULT).create(token_fields("ACME CRM"), urls, NOW, TESTER).token
 
 
 @pytest.fixture
@@ -235,7 +235,7 @@ def test_two_dispatchers_do_not_wait_for_each_other(shared: Database) -> None:
 def test_two_dispatchers_that_exhaust_at_once_tell_it_once(shared: Database) -> None:
     """The second finds the hour taken when the first has committed."""
     urls = {RECEIVED: CallbackFields(URL)}
-    callback_id = Tokens(shared, VAULT).create(token_fields(), urls, NOW).token.callbacks[RECEIVED].id
+    callback_id = Tokens(shared, VAULT).create(token_fields(), urls, NOW, TESTER).token.callbacks[RECEIVED].id
 
     with ThreadPoolExecutor(1) as thread:
         with shared.write() as connection:

@@ -24,7 +24,7 @@ from store.tokens import Tokens
 from store.vault import Place, Vault
 from tests.conftest import lay_tables
 from tests.kit.postgres import Postgres
-from tests.kit.tokens import token_fields
+from tests.kit.tokens import TESTER, token_fields
 from tests.kit.waiting import wait_for
 
 RECEIVED = EventType.MESSAGE_RECEIVED
@@ -73,27 +73,27 @@ def directory(database: Database) -> Iterator[Directory]:
 def test_a_started_directory_learns_of_changes_by_itself(directory: Directory, tokens: Tokens, database: Database) -> None:
     """Made, changed, revoked: each reaches those who match and authenticate, without anybody asking the store."""
     directory.start()
-    made = tokens.create(token_fields(channels=["ch1"]), CALLBACK, NOW)
+    made = tokens.create(token_fields(channels=["ch1"]), CALLBACK, NOW, TESTER)
     digest = token_hash(made.secret)
 
     wait_for("the new token", lambda: directory.snapshot.by_hash(digest, NOW))
     assert [callback.url for _, callback in directory.match(RECEIVED, "ch1")] == ["https://x.example/"]
     assert directory.match(RECEIVED, "ch2") == []
 
-    Callbacks(database, VAULT).put(made.token.id, RECEIVED, CallbackFields("https://y.example/"))
+    Callbacks(database, VAULT).put(made.token.id, RECEIVED, CallbackFields("https://y.example/"), TESTER)
     wait_for("the new URL", lambda: directory.match(RECEIVED, "ch1")[0][1].url == "https://y.example/")
 
-    tokens.revoke(made.token.id, NOW)
+    tokens.revoke(made.token.id, NOW, TESTER)
     wait_for("the end of it", lambda: not directory.match(RECEIVED, "ch1"))
 
 
 def test_only_what_changed_is_loaded(directory: Directory, tokens: Tokens) -> None:
     """With 50,000 tokens a change must not cost 50,000 decryptions: what did not change is the very same object."""
-    first, second = (tokens.create(token_fields(), CALLBACK, NOW).token.id for _ in range(2))
+    first, second = (tokens.create(token_fields(), CALLBACK, NOW, TESTER).token.id for _ in range(2))
     directory.refresh()
     kept = directory.token(first)
 
-    tokens.change(second, lambda fields: replace(fields, name="changed"))
+    tokens.change(second, lambda fields: replace(fields, name="changed"), TESTER)
     directory.refresh()
 
     assert directory.token(first) is kept
@@ -105,7 +105,7 @@ def test_only_what_changed_is_loaded(directory: Directory, tokens: Tokens) -> No
 def test_a_token_made_a_moment_ago_is_known_when_it_is_first_used(directory: Directory, tokens: Tokens) -> None:
     """The store is asked before anybody is refused."""
     directory.refresh()
-    made = tokens.create(token_fields(), {}, NOW)
+    made = tokens.create(token_fields(), {}, NOW, TESTER)
 
     holder = directory.holder(made.secret, NOW)
 
@@ -153,7 +153,7 @@ def put(database: Database, column: sa.Column[_Value], row_id: str, value: _Valu
 @pytest.mark.parametrize("of", ["signing secrets", "headers"])
 def test_a_secret_that_does_not_open_costs_only_its_token(directory: Directory, tokens: Tokens, database: Database, of: str) -> None:
     """Its events are kept for it as for a callback that is off; everybody else is called, and it authenticates."""
-    whole, broken = tokens.create(token_fields(), CALLBACK, NOW), tokens.create(token_fields(), CALLBACK, NOW)
+    whole, broken = tokens.create(token_fields(), CALLBACK, NOW, TESTER), tokens.create(token_fields(), CALLBACK, NOW, TESTER)
     column, row_id = tables.tokens.c.signing_secrets, str(broken.token.id)
     if of == "headers":
         column, row_id = tables.callbacks.c.headers, str(broken.token.callbacks[RECEIVED].id)
@@ -171,7 +171,7 @@ def test_a_secret_that_does_not_open_costs_only_its_token(directory: Directory, 
 
 def test_a_secret_that_does_not_open_is_told_once_and_heals(database: Database, tokens: Tokens) -> None:
     """Many changes may make us load it again: one line by its id, until it opens and breaks again."""
-    token_id = tokens.create(token_fields(), CALLBACK, NOW).token.id
+    token_id = tokens.create(token_fields(), CALLBACK, NOW, TESTER).token.id
     sealed = put(database, tables.tokens.c.signing_secrets, token_id, _DAMAGED)
     notes = Notes()
     directory = Directory(database, VAULT, notes)
@@ -194,7 +194,7 @@ def test_a_secret_that_does_not_open_is_told_once_and_heals(database: Database, 
 
 def test_with_the_wrong_key_everything_is_held_and_nothing_lost(database: Database, tokens: Tokens) -> None:
     """Its deliveries become rows that a process with the right key takes."""
-    tokens.create(token_fields(), CALLBACK, NOW)
+    tokens.create(token_fields(), CALLBACK, NOW, TESTER)
     directory = Directory(database, Vault(["another-key-for-tests" * 2]), Notes())
 
     directory.start()
@@ -206,7 +206,7 @@ def test_with_the_wrong_key_everything_is_held_and_nothing_lost(database: Databa
 
 def test_whatever_cannot_be_read_is_no_other_error_than_a_store_that_is_away(database: Database, tokens: Tokens) -> None:
     """Who asks in the middle of a claim gives it up and tries again; the thread that polls goes on."""
-    token_id = tokens.create(token_fields(), CALLBACK, NOW).token.id
+    token_id = tokens.create(token_fields(), CALLBACK, NOW, TESTER).token.id
     whole = put(database, tables.tokens.c.permissions, token_id, "no JSON")
     notes = Notes()
     directory = Directory(database, VAULT, notes)
@@ -240,7 +240,7 @@ def test_a_directory_that_has_loaded_nothing_yet_is_not_fresh(tmp_path: Path) ->
     (tmp_path / "later").mkdir()
     with started._polling:  # so that it first sees the database when the token is there
         lay_tables(database)
-        token_id = Tokens(database, VAULT).create(token_fields(), CALLBACK, NOW).token.id
+        token_id = Tokens(database, VAULT).create(token_fields(), CALLBACK, NOW, TESTER).token.id
     wait_for("the first load", started.fresh)
 
     assert started.token(token_id)
@@ -254,7 +254,7 @@ def test_a_directory_is_closed_while_its_store_is_silent(postgres: Postgres) -> 
     """SIGTERM must not wait for it: the threads end with the process."""
     database = Database(postgres.fresh_database(), timeout_s=20)
     lay_tables(database)
-    token_id = Tokens(database, VAULT).create(token_fields(), {}, NOW).token.id
+    token_id = Tokens(database, VAULT).create(token_fields(), {}, NOW, TESTER).token.id
     directory = Directory(database, VAULT, Notes())
     directory.start()
     directory.usage.used(token_id, NOW)
@@ -274,7 +274,7 @@ def test_a_directory_is_closed_while_its_store_is_silent(postgres: Postgres) -> 
 def test_many_tokens_are_loaded_in_pages(directory: Directory, tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the first load stays below the statement timeout, however many there are."""
     monkeypatch.setattr("store.directory._PAGE", 2)
-    made = {tokens.create(token_fields(), {}, NOW).token.id for _ in range(5)}
+    made = {tokens.create(token_fields(), {}, NOW, TESTER).token.id for _ in range(5)}
 
     directory.refresh()
 
@@ -283,7 +283,7 @@ def test_many_tokens_are_loaded_in_pages(directory: Directory, tokens: Tokens, m
 
 def test_when_a_token_was_used_is_written_by_and_by(directory: Directory, tokens: Tokens) -> None:
     """Never backwards, and without being a change that others have to load."""
-    token_id = tokens.create(token_fields(), {}, NOW).token.id
+    token_id = tokens.create(token_fields(), {}, NOW, TESTER).token.id
     before = version_of(directory)
 
     for at in (NOW + 5, NOW + 3):
@@ -298,7 +298,7 @@ def test_the_directory_outlives_its_store(postgres: Postgres) -> None:
     """What it knew it still knows; what it cannot look up it does not refuse; it heals, and says both once."""
     database, notes = Database(postgres.fresh_database()), Notes()
     lay_tables(database)
-    made = Tokens(database, VAULT).create(token_fields(), CALLBACK, NOW)
+    made = Tokens(database, VAULT).create(token_fields(), CALLBACK, NOW, TESTER)
     directory = Directory(database, VAULT, notes)
     directory.start()
 

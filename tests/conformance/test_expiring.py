@@ -15,7 +15,7 @@ from store.tables import alerts
 from store.tokens import Tokens
 from store.vault import Vault
 from tests.kit.locks import somebody_waits
-from tests.kit.tokens import token_fields
+from tests.kit.tokens import TESTER, token_fields
 from tests.kit.waiting import wait_for
 
 MADE = UnixMs(1_764_000_000_000)
@@ -36,11 +36,11 @@ def token(tokens: Tokens) -> Token:
 
 def made(tokens: Tokens, expires_at: int | None) -> Token:
     fields = dataclasses.replace(token_fields("ACME CRM"), expires_at=expires_at)
-    return tokens.create(fields, {}, MADE).token
+    return tokens.create(fields, {}, MADE, TESTER).token
 
 
 def move_end(tokens: Tokens, token: Token, expires_at: int | None) -> None:
-    tokens.change(token.id, lambda fields: dataclasses.replace(fields, expires_at=expires_at))
+    tokens.change(token.id, lambda fields: dataclasses.replace(fields, expires_at=expires_at), TESTER)
 
 
 def look(database: Database, days_before: float, end: int = END) -> list[int]:
@@ -109,7 +109,7 @@ def test_an_end_that_is_taken_away_and_given_again_is_told_anew(database: Databa
 
 def test_a_revoked_token_has_no_end_to_tell(database: Database, tokens: Tokens, token: Token) -> None:
     """Nobody can prolong it."""
-    tokens.revoke(token.id, MADE)
+    tokens.revoke(token.id, MADE, TESTER)
 
     assert look(database, 1) == []
 

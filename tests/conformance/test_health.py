@@ -13,6 +13,7 @@ from store import figures, health
 from store.database import Database
 from store.directory import Directory
 from store.tables import alerts, directory_version
+from tests.kit.tokens import TESTER
 from tests.kit.waiting_rows import RECEIVED, VAULT, Patient
 
 NOW = 10_000_000
@@ -119,7 +120,7 @@ def test_of_a_callback_that_is_off_or_deleted_nothing_is_found_out(patient: Pati
     assert patient.callback.health.failing_since is None
 
     generation = patient.callback.health.generation
-    patient.callbacks.delete(patient.token_id, RECEIVED)
+    patient.callbacks.delete(patient.token_id, RECEIVED, TESTER)
     with database.write() as connection:
         health.record(connection, [HealthReport(patient.id, generation, Finding.FAILING)], UnixMs(NOW))
     assert told(database) == []

@@ -11,6 +11,7 @@ from schemas.listings import DeliveryFilter
 from schemas.tokens import OnReturn
 from store.database import Database
 from store.delivery_listings import list_deliveries
+from tests.kit.tokens import TESTER
 from tests.kit.waiting_rows import Patient
 
 NOW = 10_000_000
@@ -25,7 +26,7 @@ def disable(patient: Patient) -> None:
 
 
 def suspend(patient: Patient) -> None:
-    patient.tokens.change(patient.token_id, lambda fields: replace(fields, enabled=False))
+    patient.tokens.change(patient.token_id, lambda fields: replace(fields, enabled=False), TESTER)
 
 
 def bring_back_and_keep(patient: Patient) -> None:

@@ -7,6 +7,7 @@ from schemas.health import Finding
 from schemas.times import UnixMs
 from store import probing
 from store.database import Database
+from tests.kit.tokens import TESTER
 from tests.kit.waiting_rows import Patient
 
 NOW = 10_000_000
@@ -96,7 +97,7 @@ def test_nothing_probes_a_callback_that_is_not_to_be_called(patient: Patient) ->
     suspended = Patient(patient.database, "suspended")
     suspended.found(Finding.FAILING, NOW)
     suspended.wait("evt_2", NOW)
-    suspended.tokens.change(suspended.token_id, lambda fields: type(fields)(fields.name, fields.activates_at, enabled=False))
+    suspended.tokens.change(suspended.token_id, lambda fields: type(fields)(fields.name, fields.activates_at, enabled=False), TESTER)
     patient.put(enabled=False)
 
     assert probe(patient) is None

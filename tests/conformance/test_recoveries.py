@@ -15,6 +15,7 @@ from schemas.times import UnixMs
 from store import recoveries
 from store.tables import deliveries, events
 from tests.kit.recovering import FOR_EVER, NOW, RECEIVED, STATUS, House, callback_of
+from tests.kit.tokens import TESTER
 
 EXHAUSTED, MISSING = Recoverable.EXHAUSTED, Recoverable.MISSING
 
@@ -55,7 +56,7 @@ async def test_nothing_is_recovered_that_nobody_is_called_for(house: House) -> N
     house.change_callback(callback_of(off), enabled=False)
     house.change_callback(callback_of(disabled), disabled_at=7)
     house.change_token(expired, expires_at=NOW)
-    house.tokens.revoke(revoked.id, NOW)
+    house.tokens.revoke(revoked.id, NOW, TESTER)
 
     assert house.recover(EXHAUSTED) == (6, 0, 6)
 

@@ -21,7 +21,7 @@ from store.tokens import Tokens
 from store.vault import Vault
 from tests.kit.making import an_event
 from tests.kit.statuses import a_status, a_status_claim
-from tests.kit.tokens import token_fields
+from tests.kit.tokens import TESTER, token_fields
 
 RECEIVED, STATUS = EventType.MESSAGE_RECEIVED, EventType.MESSAGE_STATUS
 NOW = UnixMs(1_000_000)
@@ -37,7 +37,7 @@ def tokens(database: Database) -> Tokens:
 @pytest.fixture
 def callback_id(tokens: Tokens) -> CallbackId:
     """Of a token that is active."""
-    return tokens.create(token_fields(), {RECEIVED: CallbackFields("https://x.example/")}, NOW).token.callbacks[RECEIVED].id
+    return tokens.create(token_fields(), {RECEIVED: CallbackFields("https://x.example/")}, NOW, TESTER).token.callbacks[RECEIVED].id
 
 
 def listed(database: Database, chosen: DeliveryFilter | None = None) -> list[ListedDelivery]:
@@ -87,7 +87,7 @@ def test_a_test_that_nobody_took_is_taken_back(database: Database, tokens: Token
 @pytest.mark.parametrize(("status", "refused"), [("sent", True), ("delivered", False)])
 def test_a_status_that_was_overtaken_is_not_retried(database: Database, tokens: Tokens, status: str, refused: bool) -> None:
     """Whoever asks is told: it would never be sent. The one that was sent last may be."""
-    created = tokens.create(token_fields(), {STATUS: CallbackFields("https://x.example/")}, NOW).token
+    created = tokens.create(token_fields(), {STATUS: CallbackFields("https://x.example/")}, NOW, TESTER).token
     callback_id = created.callbacks[STATUS].id
     older = msgspec.structs.replace(a_status("e1", status, callback_id=callback_id), token_id=created.id)
     newer = a_status("e2", "delivered", callback_id=callback_id)

@@ -10,6 +10,7 @@ from schemas.tokens import CallbackState, OnReturn
 from store import reviving
 from store.database import Database
 from store.reviving import Walk
+from tests.kit.tokens import TESTER
 from tests.kit.waiting_rows import Patient
 
 LONG_AGO = 10_000_000
@@ -177,9 +178,9 @@ def test_a_resumed_token_releases_what_its_callbacks_held(patient: Patient) -> N
     disabled = Patient(patient.database, "disabled")
     disabled.found(Finding.USELESS, LONG_AGO, reason="gone")
     for one in (patient, disabled):
-        one.tokens.change(one.token_id, lambda fields: replace(fields, enabled=False))
+        one.tokens.change(one.token_id, lambda fields: replace(fields, enabled=False), TESTER)
         one.wait(f"evt_{one.name}", LONG_AGO, due_at=FAR)
-        one.tokens.change(one.token_id, lambda fields: replace(fields, enabled=True))
+        one.tokens.change(one.token_id, lambda fields: replace(fields, enabled=True), TESTER)
         revive(one)
 
     assert patient.rows("due_at") == {"evt_x": LONG_AGO}
@@ -189,7 +190,7 @@ def test_a_resumed_token_releases_what_its_callbacks_held(patient: Patient) -> N
 
 def test_a_change_of_a_token_that_is_no_return_revives_nothing(patient: Patient) -> None:
     """Its name, say."""
-    patient.tokens.change(patient.token_id, lambda fields: replace(fields, name="other"))
+    patient.tokens.change(patient.token_id, lambda fields: replace(fields, name="other"), TESTER)
 
     assert is_revived(patient)
 

@@ -24,7 +24,7 @@ from store.tables import attempts, deliveries, events
 from store.tokens import Tokens
 from store.vault import Vault
 from tests.kit.making import a_claim
-from tests.kit.tokens import token_fields
+from tests.kit.tokens import TESTER, token_fields
 
 RECEIVED = EventType.MESSAGE_RECEIVED
 NOW = UnixMs(1_000_000)
@@ -40,7 +40,7 @@ def tokens(database: Database) -> Tokens:
 @pytest.fixture
 def callback_id(tokens: Tokens) -> CallbackId:
     """Of a token that is active."""
-    return tokens.create(token_fields(), {RECEIVED: CallbackFields("https://x.example/")}, NOW).token.callbacks[RECEIVED].id
+    return tokens.create(token_fields(), {RECEIVED: CallbackFields("https://x.example/")}, NOW, TESTER).token.callbacks[RECEIVED].id
 
 
 def add_delivery(database: Database, event_id: str, callback_id: str = ABSENT, **columns: object) -> None:
@@ -146,9 +146,9 @@ def test_open_deliveries_are_held_while_nothing_may_be_sent(database: Database, 
     add_delivery(database, "done", callback_id, state="delivered")
 
     if how == "callback off":
-        Callbacks(database, VAULT).put(token, RECEIVED, CallbackFields("https://x.example/", enabled=False))
+        Callbacks(database, VAULT).put(token, RECEIVED, CallbackFields("https://x.example/", enabled=False), TESTER)
     else:
-        tokens.change(token, lambda fields: replace(fields, enabled=False))
+        tokens.change(token, lambda fields: replace(fields, enabled=False), TESTER)
 
     (held,) = listed(database, DeliveryFilter(state=DeliveryState.HELD))
     assert (held.event_id, held.state, held.reason, held.next_attempt_at) == ("open", DeliveryState.HELD, how, None)
@@ -159,7 +159,7 @@ def test_open_deliveries_are_held_while_nothing_may_be_sent(database: Database, 
 def test_a_delivery_outlives_its_callback(database: Database, tokens: Tokens, callback_id: CallbackId) -> None:
     """Its log stays, only the URL is gone."""
     add_delivery(database, "e1", callback_id, due_at=77)
-    Callbacks(database, VAULT).delete(tokens_of(database, tokens), RECEIVED)
+    Callbacks(database, VAULT).delete(tokens_of(database, tokens), RECEIVED, TESTER)
 
     (row,) = listed(database)
 

@@ -12,7 +12,7 @@ from store.database import Database
 from store.token_listings import TokenFilter, TokenSort, list_tokens
 from store.tokens import Tokens
 from store.vault import Vault
-from tests.kit.tokens import token_fields
+from tests.kit.tokens import TESTER, token_fields
 
 RECEIVED = EventType.MESSAGE_RECEIVED
 NOW = UnixMs(1_000_000)
@@ -29,7 +29,7 @@ def tokens(database: Database) -> Tokens:
 def test_pages_of_tokens_hold_each_token_once_in_order(tokens: Tokens, database: Database, sort: TokenSort) -> None:
     """Also where names and times are the same."""
     for number in range(7):
-        tokens.create(token_fields(f"name {number % 3}"), {}, UnixMs(NOW + number % 2))
+        tokens.create(token_fields(f"name {number % 3}"), {}, UnixMs(NOW + number % 2), TESTER)
     listed, cursor = [], None
 
     while True:
@@ -49,8 +49,8 @@ def test_tokens_are_found_by_state_as_the_token_itself_says_it(tokens: Tokens, d
     """The condition in SQL and the rule in Python are one rule. Revoked ones are shown only when asked for."""
     fields = token_fields()
     kinds = [fields, replace(fields, enabled=False), replace(fields, activates_at=UnixMs(NOW + 1)), replace(fields, expires_at=NOW)]
-    made = [tokens.create(one, {}, NOW).token.id for one in [*kinds, replace(fields, enabled=False, expires_at=NOW), fields]]
-    tokens.revoke(made[-1], NOW)
+    made = [tokens.create(one, {}, NOW, TESTER).token.id for one in [*kinds, replace(fields, enabled=False, expires_at=NOW), fields]]
+    tokens.revoke(made[-1], NOW, TESTER)
 
     for state in TokenState:
         with database.read() as connection:
@@ -65,7 +65,7 @@ def test_tokens_are_found_by_state_as_the_token_itself_says_it(tokens: Tokens, d
 def test_tokens_are_searched_by_part_of_their_name(tokens: Tokens, database: Database, text: str, names: set[str]) -> None:
     """Whatever its case; signs that SQL gives a meaning have none."""
     for name in ("Acme crm", "100%", "other"):
-        tokens.create(token_fields(name), {}, NOW)
+        tokens.create(token_fields(name), {}, NOW, TESTER)
 
     with database.read() as connection:
         found = list_tokens(connection, VAULT, TokenFilter(search=text), NOW, 10).rows

@@ -21,7 +21,7 @@ from store.token_listings import TokenFilter, list_tokens
 from store.tokens import Tokens
 from store.vault import Vault
 from tests.kit.making import a_claim, a_delivery
-from tests.kit.tokens import token_fields
+from tests.kit.tokens import TESTER, token_fields
 
 RECEIVED = EventType.MESSAGE_RECEIVED
 NOW = UnixMs(1_000_000)
@@ -36,7 +36,7 @@ def tokens(database: Database) -> Tokens:
 
 def test_a_token_whose_secrets_do_not_open_can_be_looked_at_and_ended(database: Database, tokens: Tokens) -> None:
     """By a process without their key: else it would stand in the list's way, and nobody could be rid of it."""
-    token_id = tokens.create(token_fields("ACME CRM"), {RECEIVED: CallbackFields(URL, headers={"X-Key": "v"})}, NOW).token.id
+    token_id = tokens.create(token_fields("ACME CRM"), {RECEIVED: CallbackFields(URL, headers={"X-Key": "v"})}, NOW, TESTER).token.id
     keyless = Tokens(database, OTHER)
 
     shown = keyless.get(token_id)
@@ -45,19 +45,19 @@ def test_a_token_whose_secrets_do_not_open_can_be_looked_at_and_ended(database: 
 
     assert [(token.name, token.is_readable) for token in (shown, *listed)] == [("ACME CRM", False)] * 2
     assert (shown.callbacks[RECEIVED].url, shown.callbacks[RECEIVED].enabled) == (URL, True)
-    assert keyless.change(token_id, lambda fields: replace(fields, enabled=False)).state(NOW) is TokenState.SUSPENDED
-    keyless.revoke(token_id, NOW)
+    assert keyless.change(token_id, lambda fields: replace(fields, enabled=False), TESTER).state(NOW) is TokenState.SUSPENDED
+    keyless.revoke(token_id, NOW, TESTER)
     assert tokens.get(token_id).state(NOW) is TokenState.REVOKED
 
 
 def test_secrets_that_do_not_open_are_neither_shown_nor_replaced(database: Database, tokens: Tokens) -> None:
     """A process with the wrong key must not take from the others what they can read; and why is said."""
-    token_id = tokens.create(token_fields(), {RECEIVED: CallbackFields(URL)}, NOW).token.id
+    token_id = tokens.create(token_fields(), {RECEIVED: CallbackFields(URL)}, NOW, TESTER).token.id
     keyless = Tokens(database, OTHER)
 
     for call in (
-        lambda: keyless.signing_secret(token_id),
-        lambda: keyless.rotate_signing_secret(token_id, dt.timedelta(0), NOW),
+        lambda: keyless.signing_secret(token_id, TESTER),
+        lambda: keyless.rotate_signing_secret(token_id, dt.timedelta(0), NOW, TESTER),
         lambda: Callbacks(database, OTHER).get(token_id, RECEIVED),
     ):
         with pytest.raises(Conflict, match="RINGBACK_SECRET_KEY lacks the key"):
@@ -67,7 +67,7 @@ def test_secrets_that_do_not_open_are_neither_shown_nor_replaced(database: Datab
 
 def test_nobody_asks_for_an_attempt_that_cannot_be_signed(database: Database, tokens: Tokens) -> None:
     """It would wait for ever, after an answer that said it was made now."""
-    token = tokens.create(token_fields(), {RECEIVED: CallbackFields(URL)}, NOW).token
+    token = tokens.create(token_fields(), {RECEIVED: CallbackFields(URL)}, NOW, TESTER).token
     callback_id = token.callbacks[RECEIVED].id
     delivery = msgspec.structs.replace(a_delivery("evt_1", callback_id), token_id=token.id)
     with database.write() as connection:

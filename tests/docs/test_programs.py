@@ -3,15 +3,18 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy.engine import make_url
 
 from schemas.event_types import EventType
 from schemas.samples import sample_event
+from schemas.secrets import new_signing_secret, new_token, signing_secret_text
 from tests.docs.pages import PAGES, ROOT, read
 from tests.docs.shell import Shell, node
 from tests.kit.client import Client
@@ -27,7 +30,8 @@ RUN = {
     "receivers.md": {"Why did a call fail?", "A receiver in Python", "A receiver in Node.js"},
     "backends.md": {"By HTTP", "Many at once", "Onto the exchange", "Dead letters"},
     "recovering.md": {"One, now", "Many", "Dead letters"},
-    "operations.md": {"Processes", "Health", "Alerts", "Stopping and upgrading", "Back-up"},
+    "operations.md": {"Processes", "Health", "Alerts", "Replacing the secret key", "Stopping and upgrading", "Back-up"},
+    "token-format.md": {"A check in Python"},
 }
 
 
@@ -147,6 +151,40 @@ def test_operations_can_look_stop_and_back_up_embedded(embedded: Ringback, tmp_p
             [".venv/bin/ringback", "token", "list"], cwd=folder, env=shell.env | restored, capture_output=True, text=True, check=True
         )
         assert "active" in listed.stdout
+
+
+def test_the_secret_key_of_embedded_mode_is_replaced(tmp_path: pathlib.Path) -> None:
+    """As the page says it, and with the old one gone everything can be read."""
+    add, rekey, drop = OPERATIONS.in_section("Replacing the secret key", "sh")
+    with Shell(tmp_path / "x", {}) as shell:
+        shell.run(".venv/bin/ringback migrate && .venv/bin/ringback token create crm")
+        kept = shell.folder / "var" / "secret-key"
+        first = kept.read_text()
+
+        shell.run(add)
+        said = shell.run(rekey)
+        shell.run(drop)
+
+        assert "re-encrypted   1" in said
+        assert first not in kept.read_text()
+        assert kept.stat().st_mode & 0o777 == (shell.folder / "var" / "secret-key.old").stat().st_mode & 0o777 == 0o600
+        assert "unreadable" not in shell.run(".venv/bin/ringback token list")
+
+
+def test_tokens_are_told_from_other_text_as_the_page_says() -> None:
+    """Secret scanners are set up from it."""
+    page = read("docs/token-format.md")
+    names: dict[str, Any] = {}
+    exec(page.only("A check in Python", "python"), names)
+    (example,) = re.findall(r"`(rbk_\w{36})`", (ROOT / "docs/token-format.md").read_text())
+
+    for token in (example, *(new_token() for _ in range(200))):
+        text = f"curl -H 'Authorization: Bearer {token}'\nTOKEN={token};"
+        assert names["tokens_in"](text) == [token, token]
+        assert names["tokens_in"](text.replace(token, token[:-1] + ("0" if token[-1] != "0" else "1"))) == []
+        assert names["tokens_in"](f"x{token}") == names["tokens_in"](f"{token}x") == []
+    for secret in (new_signing_secret(), "whsec_" + "A" * 32, signing_secret_text(b"\xff" * 64)):
+        assert re.findall(names["SIGNING_SECRET"], f"secret={secret}, ") == [secret]
 
 
 def test_operations_can_look_and_back_up_on_services(on_services: Ringback, tmp_path: pathlib.Path) -> None:

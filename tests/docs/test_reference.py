@@ -11,6 +11,7 @@ from ringback.log import Log
 from ringback.metrics import _GAUGES, Metrics
 from ringback.settings import Settings, load
 from schemas.alerts import AlertKind, alert_body
+from schemas.changes import Action
 from schemas.deliveries import DeliveryState, Outcome
 from schemas.reports import AttemptReport
 from schemas.times import from_rfc3339
@@ -77,6 +78,11 @@ def test_every_alert_is_described() -> None:
 
     assert [code(kind)[0] for kind, *_ in operations.table("Alerts")] == list(AlertKind)
     assert shown == json.loads(alert_body(shown["id"], AlertKind(shown["type"]), shown["data"], from_rfc3339(shown["timestamp"])))
+
+
+def test_everything_that_is_done_to_a_token_is_described() -> None:
+    """Whoever reads the operation log looks here what a word means."""
+    assert [code(action)[0] for action, _ in read("docs/operations.md").table("Who did what to a token")] == list(Action)
 
 
 def test_every_state_of_a_delivery_is_described() -> None:

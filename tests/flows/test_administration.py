@@ -3,22 +3,20 @@
 One Ringback for all of it, embedded and on RabbitMQ + PostgreSQL in turn. Each test has tokens that see a channel of their own.
 """
 
-import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from standardwebhooks.webhooks import WebhookVerificationError
 
-from schemas.times import now_ms, to_rfc3339
-from tests.kit.client import Client
-from tests.kit.platform import MESSAGE, deliveries_of, ids_at, message, verify_all, wait_for_all, wait_for_state
+from schemas.times import UnixMs, now_ms, to_rfc3339
+from tests.kit.platform import MESSAGE, deliveries_of, verify_all, wait_for_all
 from tests.kit.postgres import Postgres
 from tests.kit.rabbit import Rabbit
 from tests.kit.receiver import Receiver
 from tests.kit.ringback import Ringback
+from tests.kit.subscriber import Subscriber
 from tests.kit.waiting import wait_for
-
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module", params=["embedded", "services"])
@@ -32,44 +30,6 @@ def ringback(request: pytest.FixtureRequest) -> Iterator[Ringback]:
     made = Ringback(**services, dispatchers=2, workers=2, RETRY_SCHEDULE="1s,3s")
     yield made
     made.close()
-
-
-class Subscriber:
-    """A token with a callback for messages of its own channel."""
-
-    def __init__(self, ringback: Ringback, receiver: Receiver, path: str, **fields: object):
-        self.ringback, self.receiver, self.path = ringback, receiver, path
-        self.channel = f"chn_{next(_numbers)}"
-        self.token = ringback.token("crm", callbacks={MESSAGE: receiver.url(path)}, channels=(self.channel,), **fields)
-        self.address = f"/v1/tokens/{self.token['id']}"
-
-    def publish(self) -> str:
-        return self.ringback.publisher.publish(message(channel=self.channel))
-
-    def change(self, method: str, path: str = "", body: object = None) -> Any:
-        """Of the token, or of what is below it; in force when this returns."""
-        answer = self.ringback.admin.send(method, self.address + path, body)
-        self.ringback.wait_until_in_force()
-        return answer
-
-    def put(self, path: str | None = None, **fields: object) -> Any:
-        return self.change("PUT", f"/callbacks/{MESSAGE}", {"url": self.receiver.url(path or self.path)} | fields)
-
-    def state(self, event_id: str, state: str) -> dict[str, Any]:
-        """The event's delivery with its attempts, once it is in this state."""
-        return wait_for_state(self.ringback.admin, event_id, state)
-
-    def came(self, path: str | None = None) -> dict[str, int]:
-        return dict(ids_at(self.receiver, path or self.path))
-
-    def is_known(self, secret: str) -> bool:
-        """Whether it authenticates, in whatever process answers: sixteen requests on connections of their own ask them all."""
-        statuses = set()
-        for _ in range(16):
-            with Client(self.ringback.port, secret) as client:
-                statuses.add(client.call("GET", "/v1/me").status)
-        assert statuses in ({200}, {401})
-        return statuses == {200}
 
 
 def test_a_callback_that_is_off_holds_its_deliveries(ringback: Ringback, receiver: Receiver) -> None:
@@ -136,6 +96,34 @@ def test_a_retry_of_a_token_that_has_expired_meanwhile_is_cancelled(ringback: Ri
 
     assert "expired" in crm.state(event_id, "cancelled")["reason"]
     assert not crm.is_known(crm.token["token"])
+
+
+def test_a_token_that_expires_by_its_date_gets_no_more_attempts(ringback: Ringback, receiver: Receiver) -> None:
+    """In the middle of a delivery, and though nobody changes anything at that moment: what is left of it is cancelled, with the reason."""
+    crm = Subscriber(ringback, receiver, "/after/5/expiring")
+    event_id = crm.publish()
+    receiver.wait_for(crm.path)
+    expires_at = to_rfc3339(UnixMs(now_ms() + 2_000))
+
+    crm.change("PATCH", body={"expires_at": expires_at})
+
+    cancelled = crm.state(event_id, "cancelled")
+    assert cancelled["reason"] == "the token has expired"
+    assert cancelled["attempts"]
+    assert all(attempt["started_at"] < expires_at for attempt in cancelled["attempts"])
+    assert ringback.admin.get(crm.address)["state"] == "expired"
+    assert not crm.is_known(crm.token["token"])
+
+
+def test_a_token_becomes_active_by_its_date(ringback: Ringback, receiver: Receiver) -> None:
+    """With no job that would have to run for it."""
+    crm = Subscriber(ringback, receiver, "/ok/activating", activates_at=to_rfc3339(UnixMs(now_ms() + 4_000)))
+    assert crm.token["state"] == "scheduled"
+
+    wait_for("its time to come", lambda: ringback.admin.get(crm.address)["state"] == "active")
+
+    assert crm.is_known(crm.token["token"])
+    assert wait_for_all(receiver, crm.path, [event_id := crm.publish()]) == {event_id: 1}
 
 
 def test_a_token_is_called_from_its_activation_on(ringback: Ringback, receiver: Receiver) -> None:
@@ -244,6 +232,21 @@ def test_both_signing_secrets_sign_during_the_overlap(ringback: Ringback, receiv
     verify_all(receiver, "/ok/before", crm.token["signing_secret"])
     verify_all(receiver, "/ok/before", second)
     verify_all(receiver, "/ok/after", ringback.admin.get(f"{crm.address}/signing-secret")["signing_secret"])
+
+
+def test_a_replaced_signing_secret_signs_no_more_when_its_overlap_is_over(ringback: Ringback, receiver: Receiver) -> None:
+    """By its date, with no job: whoever still has the old secret alone refuses what comes from then on."""
+    crm = Subscriber(ringback, receiver, "/ok/overlap")
+    second = crm.change("POST", "/rotate-signing-secret", {"overlap": "2s"})["signing_secret"]
+    over_at = now_ms() + 2_000
+
+    wait_for("the overlap to be over", lambda: now_ms() > over_at)
+    wait_for_all(receiver, crm.path, [crm.publish()])
+
+    assert len(signatures(receiver, crm.path)) == 1
+    verify_all(receiver, crm.path, second)
+    with pytest.raises(WebhookVerificationError):
+        verify_all(receiver, crm.path, crm.token["signing_secret"])
 
 
 def test_a_new_url_is_where_everything_goes(ringback: Ringback, receiver: Receiver) -> None:

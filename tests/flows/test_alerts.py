@@ -15,7 +15,7 @@ from tests.flows.conftest import Starting
 from tests.kit.platform import MESSAGE, ids_at, message, verify_all, wait_for_state
 from tests.kit.receiver import Receiver
 from tests.kit.ringback import Ringback
-from tests.kit.tokens import token_fields
+from tests.kit.tokens import TESTER, token_fields
 from tests.kit.waiting import wait_for
 
 OLD, NEW = (f"whsec_{base64.b64encode(bytes([n]) * 32).decode()}" for n in (1, 2))
@@ -112,7 +112,7 @@ def make_ending(ringback: Ringback, days: float) -> str:
     fields = dataclasses.replace(token_fields("ending"), expires_at=now + int(days * DAY_MS))
     database = Database(ringback.database_url)
     vault = Vault([ringback.env["RINGBACK_SECRET_KEY"]])
-    made = Tokens(database, vault).create(fields, {}, now - 365 * DAY_MS).token.id
+    made = Tokens(database, vault).create(fields, {}, now - 365 * DAY_MS, TESTER).token.id
     database.close()
     return made
 

@@ -146,6 +146,21 @@ def test_secrets_are_replaced(place: Place) -> None:
     assert signing_key(rotated["signing_secret"]) != signing_key(made["signing_secret"])
 
 
+def test_what_was_done_to_a_token_is_listed(place: Place) -> None:
+    """What, from where, and what became of it; newest first."""
+    token_id = a_token(place)["id"]
+    place.call("token", "suspend", token_id)
+
+    table, told = place.call("token", "changes", token_id), place.call("token", "changes", token_id, "--json").json
+
+    assert re.search(r"^\S+Z +suspended +command line +- +enabled: true → false *$", table.out, re.MULTILINE), table.out
+    assert [(row["action"], row["by"], row["address"]) for row in told] == [
+        ("suspended", "command line", None),
+        ("created", "command line", None),
+    ]
+    assert place.call("token", "changes", "tok_none").status == 1
+
+
 def test_a_token_that_is_not_there_is_one_line(place: Place) -> None:
     """A mistyped id."""
     done = place.call("token", "show", "tok_none")

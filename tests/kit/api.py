@@ -26,7 +26,7 @@ from store.request_log import RequestLog
 from store.tables import deliveries
 from store.vault import Vault
 from tests.kit.making import a_claim
-from tests.kit.tokens import token_fields
+from tests.kit.tokens import TESTER, token_fields
 
 RECEIVED = EventType.MESSAGE_RECEIVED
 URL = "https://x.example/hook"
@@ -116,7 +116,7 @@ class House:
 
     def secret(self, *permissions: Permission) -> str:
         """Of a new token."""
-        return self.parts.tokens.create(token_fields("caller", *permissions), {}, UnixMs(1)).secret
+        return self.parts.tokens.create(token_fields("caller", *permissions), {}, UnixMs(1), TESTER).secret
 
     def caller(self, *permissions: Permission) -> "Caller":
         return Caller(self, self.secret(*permissions))

@@ -22,7 +22,7 @@ from store.tables import callbacks, deliveries, status_places, tokens
 from store.tokens import Tokens
 from store.vault import Vault
 from tests.kit.making import a_claim
-from tests.kit.tokens import token_fields
+from tests.kit.tokens import TESTER, token_fields
 
 RECEIVED, STATUS = EventType.MESSAGE_RECEIVED, EventType.MESSAGE_STATUS
 NOW = UnixMs(1_000_000)
@@ -40,7 +40,7 @@ class House:
 
     def token(self, name: str = "crm", *kinds: EventType, **fields: Any) -> Token:
         callbacks = {kind: CallbackFields("https://x.example/") for kind in kinds or (RECEIVED,)}
-        return self.tokens.create(token_fields(name, **fields), callbacks, NOW).token
+        return self.tokens.create(token_fields(name, **fields), callbacks, NOW, TESTER).token
 
     def lay(self, event_id: str, callback_id: str, at: int = 1_000, **columns: object) -> None:
         """A claimed event and its delivery, given up unless said otherwise."""

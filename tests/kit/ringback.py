@@ -23,7 +23,7 @@ from store.database import Database
 from store.tokens import Tokens
 from store.vault import Vault
 from tests.kit.client import Client
-from tests.kit.tokens import token_fields
+from tests.kit.tokens import TESTER, token_fields
 from tests.kit.waiting import free_port, wait_for
 
 PROGRAM = str(pathlib.Path(sys.executable).with_name("ringback"))
@@ -175,6 +175,6 @@ def _lay(database_url: str) -> str:
     database = Database(database_url)
     migrate.upgrade(database)
     fields = token_fields("first", Permission.EVENTS_PUBLISH, Permission.PLATFORM_ADMIN)
-    secret = Tokens(database, Vault([_SECRET_KEY])).create(fields, {}, now_ms()).secret
+    secret = Tokens(database, Vault([_SECRET_KEY])).create(fields, {}, now_ms(), TESTER).secret
     database.close()
     return secret

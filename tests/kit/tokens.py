@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable
 
+from schemas.changes import Actor
 from schemas.event_types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.permissions import Permission
 from schemas.times import UnixMs
 from schemas.token_fields import TokenFields
 from schemas.tokens import Callback, DatedSecret, Token
+
+TESTER = Actor("a test", "192.0.2.1")
+"""Who changes tokens here."""
 
 
 def a_token(

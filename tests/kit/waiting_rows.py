@@ -17,7 +17,7 @@ from store.tables import deliveries
 from store.tokens import Tokens
 from store.vault import Vault
 from tests.kit.making import a_claim
-from tests.kit.tokens import token_fields
+from tests.kit.tokens import TESTER, token_fields
 
 RECEIVED = EventType.MESSAGE_RECEIVED
 VAULT = Vault(["a-key-for-tests-" * 2])
@@ -29,7 +29,7 @@ class Patient:
     def __init__(self, database: Database, name: str = "x"):
         self.database, self.name = database, name
         self.tokens, self.callbacks = Tokens(database, VAULT), Callbacks(database, VAULT)
-        made = self.tokens.create(token_fields(name), {RECEIVED: CallbackFields(f"https://{name}.example/")}, UnixMs(1))
+        made = self.tokens.create(token_fields(name), {RECEIVED: CallbackFields(f"https://{name}.example/")}, UnixMs(1), TESTER)
         self.token_id: TokenId = made.token.id
         self.id: CallbackId = made.token.callbacks[RECEIVED].id
 
@@ -42,7 +42,9 @@ class Patient:
         return self.token.callbacks[RECEIVED]
 
     def put(self, **fields: Any) -> Callback:
-        return self.callbacks.put(self.token_id, RECEIVED, CallbackFields(fields.pop("url", f"https://{self.name}.example/"), **fields))
+        return self.callbacks.put(
+            self.token_id, RECEIVED, CallbackFields(fields.pop("url", f"https://{self.name}.example/"), **fields), TESTER
+        )
 
     def found(
         self, finding: Finding, now: int, *, failing_for_s: float = 0, generation: int | None = None, reason: str | None = None

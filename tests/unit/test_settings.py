@@ -241,6 +241,14 @@ def test_embedded_mode_makes_a_key_once_and_keeps_it_private(tmp_path: Path) -> 
     assert [entry.name for entry in path.parent.iterdir()] == ["secret-key"]
 
 
+def test_the_kept_key_may_be_several(tmp_path: Path) -> None:
+    """Spelled as in the setting, whatever an editor puts around them."""
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var" / "secret-key").write_text("older-0123456789,\nnewer-0123456789\n")
+
+    assert secret_keys(load()) == ("older-0123456789", "newer-0123456789")
+
+
 def test_a_key_that_is_set_is_used_and_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`var/` is not for those who keep their secrets elsewhere."""
     given_environment(monkeypatch, SECRET_KEY=_KEY)

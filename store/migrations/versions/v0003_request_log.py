@@ -64,6 +64,7 @@ def _changes() -> None:
         sa.Column("token_id", sa.Text(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("type", sa.Text(), comment="of the callback that was changed; null: the token itself"),
         sa.Column("by", sa.Text(), nullable=False, comment="a token's id, or who else it was"),
         sa.Column("address", sa.Text(), comment="from where; null: at the command line"),
         sa.Column("details", sa.Text(), nullable=False, comment="JSON object: field → [before, after], without secrets"),

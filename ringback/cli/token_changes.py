@@ -1,0 +1,42 @@
+"""`ringback token changes`: who did what to a token, and from where."""
+
+import click
+import msgspec
+
+from api.showing import change_answer
+from ringback.cli.invocation import Invocation
+from ringback.cli.printing import print_json, print_table
+from ringback.cli.stored import opened, vault
+from ringback.cli.values import as_json
+from schemas.changes import Change
+from schemas.ids import TokenId
+from schemas.times import to_rfc3339
+from store.changes import list_changes
+from store.tokens import Tokens
+
+
+@click.command()
+@click.argument("token_id", metavar="ID")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many at most.")
+@as_json
+@click.pass_obj
+def changes(invocation: Invocation, token_id: str, limit: int, as_json: bool) -> None:
+    """List what was done to a token, by whom and from where, newest first."""
+    with opened(invocation.settings) as database, database.read() as connection:
+        Tokens(database, vault(invocation.settings)).get_in(connection, TokenId(token_id))
+        found = list_changes(connection, TokenId(token_id), limit).rows
+    if as_json:
+        print_json([change_answer(change) for change in found])
+    else:
+        print_table(["AT", "WHAT", "BY", "FROM", "CHANGED"], [_row(change) for change in found])
+
+
+def _row(change: Change) -> list[str | None]:
+    what = f"{change.action} ({change.type})" if change.type else change.action
+    by = f"{change.actor.by} ({change.by_name})" if change.by_name else change.actor.by
+    changed = "; ".join(f"{field}: {_text(before)} → {_text(after)}" for field, (before, after) in change.details.items())
+    return [to_rfc3339(change.at), what, by, change.actor.address, changed]
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
