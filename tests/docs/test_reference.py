@@ -14,6 +14,7 @@ from schemas.alerts import AlertKind, alert_body
 from schemas.deliveries import DeliveryState, Outcome
 from schemas.reports import AttemptReport
 from schemas.times import from_rfc3339
+from tests.docs import settings_page
 from tests.docs.pages import PAGES, ROOT, code, read
 from tests.kit.making import a_delivery, an_attempt
 
@@ -30,7 +31,14 @@ def test_every_setting_is_described_with_its_default(monkeypatch: pytest.MonkeyP
     described = {code(name)[0]: (code(default) or [""])[0] for name, default, _ in read("docs/settings.md").table("All settings")}
 
     assert described == load().shown()
-    assert [name.removeprefix("RINGBACK_").lower() for name in described] == list(Settings.model_fields)
+
+
+def test_the_table_of_settings_is_the_one_in_the_code() -> None:
+    """What a setting means is said once, beside its field, and every field says it."""
+    text = settings_page.PAGE.read_text()
+
+    assert settings_page.page(text) == text, "write it anew: .venv/bin/python -m tests.docs.settings_page"
+    assert all(field.description for field in Settings.model_fields.values())
 
 
 def test_every_metric_is_described_with_its_type_and_labels() -> None:
