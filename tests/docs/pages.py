@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
-RUNNABLE = frozenset({"sh", "python", "js", "json"})
+RUNNABLE = frozenset({"sh", "python", "js", "php", "java", "json"})
 
 _HEADING = re.compile(r"#{1,3} (.+)")
 _FENCE = re.compile(r"```(\w*)")

@@ -24,7 +24,7 @@ from tests.kit.waiting import free_port, wait_for
 RECEIVERS, BACKENDS, OPERATIONS = read("docs/receivers.md"), read("docs/backends.md"), read("docs/operations.md")
 RECOVERING = read("docs/recovering.md")
 RUN = {
-    "receivers.md": {"Why did a call fail?", "A receiver in Python", "A receiver in Node.js"},
+    "receivers.md": {"Verify a signature", "Why did a call fail?", "A receiver in Python", "A receiver in Node.js"},
     "backends.md": {"By HTTP", "Many at once", "Onto the exchange", "Dead letters"},
     "recovering.md": {"One, now", "Many", "Dead letters"},
     "operations.md": {"Processes", "Health", "Alerts", "Stopping and upgrading", "Back-up"},
