@@ -95,10 +95,15 @@ def _limits(schema: Schema) -> Iterator[str]:
 
 
 def _range(schema: Schema, least: str, most: str, unit: str) -> Iterator[str]:
-    low, high = schema.get(least), schema.get(most)
+    low, high = (_number(schema.get(key)) for key in (least, most))
     if low is not None and high is not None:
         yield f"{low} to {high}{unit}"
     elif low is not None:
         yield f"at least {low}{unit}"
     elif high is not None:
         yield f"at most {high}{unit}"
+
+
+def _number(value: float | None) -> float | None:
+    """Whole ones without a point: the library makes 10.0 of 10."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

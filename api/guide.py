@@ -76,7 +76,7 @@ class Notification(NamedTuple):
 
 
 class Retry(NamedTuple):
-    """An attempt after one that failed: `waits` after it, and `since_first` after the first one, in words."""
+    """An attempt after one that failed: `waits` after it, and roughly `since_first` after the first one, in words."""
 
     number: int
     waits: str
@@ -122,9 +122,10 @@ def _retries(delays: Iterable[dt.timedelta]) -> list[Retry]:
 
 
 def _roughly(total: dt.timedelta) -> str:
-    """In one unit, rounded where two would be needed."""
-    hours = total / dt.timedelta(hours=1)
-    return spoken(total) if hours < 1 or hours.is_integer() else f"about {hours:.3g} hours"
+    """In the largest unit of which it is two or more."""
+    total_s = total.total_seconds()
+    name, unit_s = next((one for one in (("hour", 3600), ("minute", 60)) if total_s >= 2 * one[1]), ("second", 1))
+    return f"about {total_s / unit_s:.2g} {name}s"
 
 
 def _notification(kind: EventType, components: Components) -> Notification:
