@@ -15,7 +15,7 @@ from schemas.deliveries import DeliveryState, Outcome
 from schemas.reports import AttemptReport
 from schemas.times import from_rfc3339
 from tests.docs import settings_page
-from tests.docs.pages import PAGES, ROOT, code, read
+from tests.docs.pages import PAGES, ROOT, code, named_tests, read
 from tests.kit.making import a_delivery, an_attempt
 
 _LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")
@@ -110,6 +110,26 @@ def test_every_link_leads_somewhere(page: os.PathLike[str]) -> None:
 def _anchors(text: str) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", ["docs/reliability.md", "docs/security.md"])
+def test_every_test_that_a_page_names_is_there(page: str) -> None:
+    """They are renamed more often than pages are read, and a promise without its test is a claim."""
+    named = named_tests(page)
+
+    assert len(named) > 20
+    for path, function in named:
+        source = (ROOT / path).read_text()
+        assert not function or f"def {function}(" in source, f"{path}::{function}"
+
+
+def test_every_attack_names_a_test() -> None:
+    """A row without one would be a hope."""
+    rows = [row for row in read("docs/security.md").rows if row[1][0] not in ("attack", "---")]
+
+    assert len(rows) > 20
+    for section, (attack, _, proof) in rows:
+        assert any(one.startswith("tests/") for one in code(proof)), f"{section}: {attack}"
 
 
 def test_every_file_that_the_architecture_names_is_there() -> None:
