@@ -153,7 +153,7 @@ def _operations(document: Document, components: Components) -> Iterator[Operatio
                 path,
                 operation["summary"],
                 operation.get("description", ""),
-                _audience(operation),
+                _audience(path, operation),
                 [_parameter(parameter, components) for parameter in operation.get("parameters", ())],
                 _content(operation.get("requestBody", {}), components),
                 [_answer(status, answer, components) for status, answer in answers.items() if not _is_problem(answer)],
@@ -161,12 +161,14 @@ def _operations(document: Document, components: Components) -> Iterator[Operatio
             )
 
 
-def _audience(operation: Document) -> str:
+def _audience(path: str, operation: Document) -> str:
+    """By the permission that it needs. What needs none, or one of the platform's own, is the holder's, or is asked with a holder's token."""
     security = operation.get("security")
     if not security:
         return "open"
-    needed = next(iter(security[0].values()))
-    return _BY_PERMISSION.get(needed[0], "holder") if needed else "holder"
+    (needed,) = security[0].values()
+    fallback = "holder" if path.startswith("/v1/me") else "platform"
+    return _BY_PERMISSION.get(needed[0], fallback) if needed else fallback
 
 
 def _parameter(parameter: Document, components: Components) -> Field:

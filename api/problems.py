@@ -104,7 +104,8 @@ _ADVICE: dict[type[Problem], _Advice] = {
         TooLarge("the body is larger than 262144 bytes"),
     ),
     UnsupportedMediaType: _Advice(
-        "Send the header `Content-Type: application/json`, and the body without `Content-Encoding`.",
+        "Send the header `Content-Type` with what this address takes, which for most is `application/json`, and the body without "
+        "`Content-Encoding`.",
         UnsupportedMediaType("send JSON, and say so with `Content-Type: application/json`; this came as text/plain"),
     ),
     Invalid: _Advice(

@@ -78,7 +78,7 @@ _decode_content_type = msgspec.json.Decoder(Content).decode
 _decode_content = {name: msgspec.json.Decoder(model).decode for name, model in CONTENT_MODELS.items()}
 _TYPES = {str(kind): kind for kind in EventType}
 _PATH = re.compile(r" - at `\$(.*)`$")
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _BRACKETS_ONLY = bytes.maketrans(b"{}", b"[]"), bytes(set(range(256)) - set(b"[]{}"))
 
 
