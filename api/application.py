@@ -40,7 +40,7 @@ def create_app(parts: ApiParts) -> "Application":
     app = Application(parts)
     for route in ROUTES:
         app.serve(route)
-    add_pages(app, lambda: app.api_doc)
+    add_pages(app, parts, lambda: app.api_doc)
     app.register_error_handler(Exception, app.answer_error)
     return app
 
@@ -74,7 +74,7 @@ class Described(OpenAPI):
             description=description,
             operation_id=route.name,
             responses=document.responses(route),
-            security=[] if route.is_open else [{document.SECURITY_SCHEME: []}],
+            security=document.security(route),
             openapi_extensions=document.extensions(route),
             method=route.method,
         )

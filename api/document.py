@@ -50,11 +50,24 @@ _WEBHOOK_HEADERS = {
     "ringback-attempt": "Counts this delivery's attempts from 1.",
 }
 
+_WEBHOOK_ANSWERS = {
+    "2XX": "Delivered.",
+    "410": "The callback is disabled, its open deliveries are held.",
+    "429": "A failure; with `Retry-After` the next attempt is not made before that. So is any other failure with that header.",
+    "default": "A failure: tried again by the schedule. Redirects are never followed.",
+}
+
 
 def words(route: Route) -> tuple[str, str]:
-    """Summary and description: the first line of the view's docstring, and the rest."""
+    """Summary and description: the first line of the view's docstring, and the rest, with the permission that is needed."""
     summary, _, description = (inspect.getdoc(route.view) or "").partition("\n")
-    return summary.removesuffix("."), description.strip()
+    needs = f"Needs the permission `{route.needs}` ({route.needs.label})." if route.needs else ""
+    return summary.removesuffix("."), "\n\n".join(filter(None, [description.strip(), needs]))
+
+
+def security(route: Route) -> list[dict[str, list[str]]]:
+    """The bearer token, and as its role the permission that it must have."""
+    return [] if route.is_open else [{SECURITY_SCHEME: [route.needs.value] if route.needs else []}]
 
 
 def responses(route: Route) -> ResponseDict:
@@ -83,10 +96,11 @@ def mended(document: dict[str, Any], routes: Mapping[Route, Models], public_url:
             del operation["responses"]["422"]
         if models.body:
             operation["requestBody"]["required"] = models.needs_body
+    components = _components(routes)
     return document | {
         "servers": [{"url": public_url}],
-        "components": {"schemas": _components(routes), "securitySchemes": {SECURITY_SCHEME: _SECURITY}},
-        "webhooks": {kind.value: _webhook(kind) for kind in EventType},
+        "components": {"schemas": components, "securitySchemes": {SECURITY_SCHEME: _SECURITY}},
+        "webhooks": {kind.value: _webhook(kind, components[webhook_name(kind)]) for kind in EventType},
     }
 
 
@@ -111,19 +125,20 @@ def _success(route: Route) -> dict[str, Any]:
     return answer
 
 
-def _webhook(kind: EventType) -> dict[str, Any]:
+def _webhook(kind: EventType, schema: Schema) -> dict[str, Any]:
     parameters = [
         {"name": name, "in": "header", "required": True, "description": text, "schema": {"type": "string"}}
         for name, text in _WEBHOOK_HEADERS.items()
     ]
+    examples = {"sample": {"summary": kind.label, "value": schema["examples"][0]}}
     operation = {
         "operationId": f"webhook_{kind.name.lower()}",
         "summary": kind.label,
         "description": "Answer 2xx to take it; anything else, or nothing in time, is tried again.",
         "tags": ["Webhooks"],
         "parameters": parameters,
-        "requestBody": {"required": True, "content": {JSON: {"schema": _ref(webhook_name(kind))}}},
-        "responses": {"2XX": {"description": "Delivered."}},
+        "requestBody": {"required": True, "content": {JSON: {"schema": _ref(webhook_name(kind)), "examples": examples}}},
+        "responses": {status: {"description": text} for status, text in _WEBHOOK_ANSWERS.items()},
         "security": [],
     }
     return {"post": operation}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from exchange.port import Publisher
 from schemas.reports import Observer
@@ -12,6 +13,19 @@ from store.directory import Directory
 from store.request_log import RequestLog
 from store.tokens import Tokens
 from store.vault import Vault
+
+
+@dataclass(frozen=True)
+class CallTerms:
+    """How callbacks are called here, for the document that tells suppliers. `retry_delays` follow the 1st, 2nd, … failed attempt,
+    `concurrency` is that of one callback in one dispatcher."""
+
+    timeout: timedelta
+    connect_timeout: timedelta
+    retry_delays: Sequence[timedelta]
+    concurrency: int
+    disable_after: timedelta
+    retention: timedelta
 
 
 @dataclass(frozen=True)
@@ -30,6 +44,7 @@ class ApiParts:
     policy: TargetPolicy
     public_url: str
     timeout_s: float
+    call_terms: CallTerms
     request_log: RequestLog
     trusted_proxies: Sequence[Network]
     rate_limit: float | None

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import ringback
-from api.parts import ApiParts
+from api.parts import ApiParts, CallTerms
 from exchange.failover import FailoverPublisher
 from exchange.outbox import OutboxPublisher, OutboxSource
 from exchange.port import Claimer, Publisher, Source
@@ -82,6 +82,7 @@ class Parts:
             policy=self.policy,
             public_url=self.settings.public_url,
             timeout_s=self.settings.timeout.total_seconds(),
+            call_terms=_call_terms(self.settings),
             request_log=self.request_log,
             trusted_proxies=self.settings.trusted_proxies,
             rate_limit=self.settings.rate_limit,
@@ -128,6 +129,17 @@ def gather(settings: Settings) -> Parts:
         gatherer.add_costly(lambda: _broker_figures(";".join(settings.broker_url)))
     policy = TargetPolicy(settings.allow_targets, settings.allow_http)
     return Parts(settings, database, vault, directory, request_log, policy, gatherer, metrics, log, observer)
+
+
+def _call_terms(settings: Settings) -> CallTerms:
+    return CallTerms(
+        settings.timeout,
+        settings.connect_timeout,
+        settings.retry_schedule,
+        settings.callback_concurrency,
+        settings.disable_after,
+        settings.retention,
+    )
 
 
 def _store_figures(database: Database, broker_url: tuple[str, ...]) -> Figures:

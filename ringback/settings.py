@@ -48,27 +48,120 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
-    database_url: str = Field("sqlite:///var/ringback.db", pattern=r"^(sqlite|postgres(ql)?)(\+\w+)?:")
-    broker_url: BrokerUrls = ()
-    listen: AddressValue = Address("127.0.0.1", 8080)
-    metrics_listen: AddressValue = Address("127.0.0.1", 9464)
-    secret_key: SecretKeys = ()
-    public_url: str = Field(default_factory=lambda known: f"http://{known['listen'].reachable()}", pattern=r"^https?://[^/]+")
-    allow_targets: Networks = ()
-    allow_http: bool = False
-    retry_schedule: Durations = _DEFAULT_SCHEDULE
-    timeout: Duration = Field(dt.timedelta(seconds=15), gt=dt.timedelta(0))
-    connect_timeout: Duration = Field(dt.timedelta(seconds=5), gt=dt.timedelta(0))
-    callback_concurrency: int = Field(16, ge=1, le=10_000)
-    disable_after: Duration = Field(dt.timedelta(days=5), gt=dt.timedelta(0))
-    drain_timeout: Duration = dt.timedelta(seconds=25)
-    outbox_max: int = Field(1_000_000, ge=1)
-    retention: Duration = dt.timedelta(days=30)
-    trusted_proxies: Networks = ()
-    rate_limit: RateLimit = None
-    alert_url: str | None = None
-    alert_secret: SigningSecrets = ()
-    platform_docs_url: str | None = Field(None, pattern=r"^https?://[^/]+")
+    database_url: str = Field(
+        "sqlite:///var/ringback.db",
+        pattern=r"^(sqlite|postgres(ql)?)(\+\w+)?:",
+        description="Where everything is remembered. `sqlite:///PATH` for one process (`serve`); "
+        "`postgresql+psycopg://USER:PASSWORD@HOST:PORT/NAME` for several.",
+    )
+    broker_url: BrokerUrls = Field(
+        (),
+        description="RabbitMQ: `amqp://USER:PASSWORD@HOST:PORT/`, or `amqps://…`; the nodes of a cluster separated by `;`, tried in turn. "
+        "Unset: events wait in the database.",
+    )
+    listen: AddressValue = Field(
+        Address("127.0.0.1", 8080),
+        description="Where the API answers: `HOST:PORT`, `[::1]:PORT`, or `:PORT` for every interface. It speaks `http://`: put a proxy "
+        "with TLS before it when others than this machine call.",
+    )
+    metrics_listen: AddressValue = Field(
+        Address("127.0.0.1", 9464),
+        description="Where `ringback dispatch` answers `/healthz`, `/readyz` and `/metrics`. Each dispatcher of a machine needs one of its "
+        "own. `serve` and `api` answer these on `RINGBACK_LISTEN`.",
+    )
+    secret_key: SecretKeys = Field(
+        (),
+        description="Encrypts signing secrets and callback headers in the database: at least 16 characters, the same in every process "
+        "(`openssl rand -hex 32`). Several, oldest first, separated by commas: all decrypt, the last encrypts ([how to replace it]"
+        "(operations.md#replacing-the-secret-key)). Unset in embedded mode: one is made and kept in `var/secret-key`. Lost: signing secrets cannot be read again.",
+    )
+    public_url: str = Field(
+        default_factory=lambda known: f"http://{known['listen'].reachable()}",
+        pattern=r"^https?://[^/]+",
+        description="How others reach the API, for the OpenAPI document. Unset: from `RINGBACK_LISTEN`.",
+    )
+    allow_targets: Networks = Field(
+        (),
+        description="Networks that callbacks may reach although they are not public, such as `10.1.0.0/16,127.0.0.0/8`. Whoever may set a "
+        "callback's URL can then send requests into them.",
+    )
+    allow_http: bool = Field(
+        False,
+        description="`true`: callbacks may go to `http://`, readable on their way. Loopback addresses in `RINGBACK_ALLOW_TARGETS` need no "
+        "permission.",
+    )
+    retry_schedule: Durations = Field(
+        _DEFAULT_SCHEDULE,
+        description="Delays after the 1st, 2nd, … failed attempt, each moved by up to a tenth. After the last attempt the delivery is "
+        "`exhausted`. Longer: receivers survive longer outages, and must remember ids longer.",
+    )
+    timeout: Duration = Field(
+        dt.timedelta(seconds=15),
+        gt=dt.timedelta(0),
+        description="Of one attempt, from connecting to the end of the answer. Longer: slow receivers are given their time, and hold their "
+        "slots longer.",
+    )
+    connect_timeout: Duration = Field(
+        dt.timedelta(seconds=5),
+        gt=dt.timedelta(0),
+        description="Of connecting, TLS included; part of `RINGBACK_TIMEOUT`.",
+    )
+    callback_concurrency: int = Field(
+        16,
+        ge=1,
+        le=10_000,
+        description="Attempts in flight per callback, in each dispatcher; 1 to 10000. Larger: a fast receiver gets more at a time, and "
+        "each hanging one holds more connections.",
+    )
+    disable_after: Duration = Field(
+        dt.timedelta(days=5),
+        gt=dt.timedelta(0),
+        description="A callback at which nothing succeeded for so long is disabled, until somebody enables it. Longer: a receiver may be "
+        "away for longer without anybody having to do anything. Shorter than the schedule: deliveries are held that would "
+        "otherwise be `exhausted`.",
+    )
+    drain_timeout: Duration = Field(
+        dt.timedelta(seconds=25),
+        description="How long a stop may take to finish what is in flight; at least `RINGBACK_TIMEOUT` + 5 s. A supervisor should wait "
+        "longer than this before it kills.",
+    )
+    outbox_max: int = Field(
+        1_000_000,
+        ge=1,
+        description="Events that may wait in the outbox; beyond it publishing answers 503. Larger: a longer outage is survived, on more "
+        "disk.",
+    )
+    retention: Duration = Field(
+        dt.timedelta(days=30),
+        description="How long events, deliveries, attempts and the logs are kept, and an event's id is remembered; longer than the whole "
+        "schedule. What is pending keeps its event ([room](operations.md#room)). Longer: more disk. Shorter: an id that comes again "
+        "later is a new event, and there is less to look at and to recover.",
+    )
+    trusted_proxies: Networks = Field(
+        (),
+        description="Networks of proxies before the API, such as `10.0.0.0/8`: what they say in `Forwarded` or `X-Forwarded-*` of who "
+        "called is believed. Unset: whoever connects is taken for the caller.",
+    )
+    rate_limit: RateLimit = Field(
+        None,
+        description="Requests a second that each token may make, 0.1 to 1000000, and at once what a second brings; beyond it "
+        "[429](operations.md#limits). Of each API process: with four workers four times that. Unset, or `off`: no limit.",
+    )
+    alert_url: str | None = Field(
+        None,
+        description="Where [operational events](operations.md#alerts) go, such as a callback that keeps failing. The same targets are "
+        "allowed as for callbacks. Unset: they are only logged.",
+    )
+    alert_secret: SigningSecrets = Field(
+        (),
+        description="Signs them, like webhooks: `whsec_` followed by what `openssl rand -base64 32` prints. Required with "
+        "`RINGBACK_ALERT_URL`. Several, oldest first, separated by commas: each signs.",
+    )
+    platform_docs_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^/]+",
+        description="Where the chat platform's own API is documented: offered beside ours in `/docs` and in the document to download.",
+    )
 
     @property
     def embedded(self) -> bool:

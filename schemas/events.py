@@ -24,6 +24,10 @@ characters with its name, four to a timestamp): what was answered 202 must not b
 
 MAX_BATCH = 1000
 
+MAX_DEPTH = 100
+"""Of the data, in nested objects and lists. JSON is read within what the stack leaves at that place, near a thousand: without a limit of
+our own an event could be accepted here and break whoever reads it from deeper calls, such as the list that shows it."""
+
 SCHEMA_VERSION = "1"
 
 
@@ -74,6 +78,8 @@ _decode_content_type = msgspec.json.Decoder(Content).decode
 _decode_content = {name: msgspec.json.Decoder(model).decode for name, model in CONTENT_MODELS.items()}
 _TYPES = {str(kind): kind for kind in EventType}
 _PATH = re.compile(r" - at `\$(.*)`$")
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_BRACKETS_ONLY = bytes.maketrans(b"{}", b"[]"), bytes(set(range(256)) - set(b"[]{}"))
 
 
 def parse_event(body: bytes, *, message_id: str | None = None, id_required: bool = False) -> Event:
@@ -143,6 +149,8 @@ def _timestamp(given: str | None, at: str) -> UnixMs | None:
 
 
 def _facts(kind: EventType, data: bytes, at: str) -> Facts:
+    if _is_deep(data):
+        raise InvalidEvent([Fault(f"the data is nested deeper than {MAX_DEPTH} levels", at)])
     try:
         model = _decode_data[kind](data)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -153,6 +161,18 @@ def _facts(kind: EventType, data: bytes, at: str) -> Facts:
     if "\0" in f"{facts.channel_id}{facts.conversation_id}{facts.message_id}":
         raise InvalidEvent([Fault("an id must not hold the character U+0000", at)])
     return facts
+
+
+def _is_deep(data: bytes) -> bool:
+    """Of valid JSON. Free for what has few brackets; else each pass takes the innermost level away."""
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return False
+    brackets = _STRING.sub(b"", data).translate(*_BRACKETS_ONLY)
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"[]", b"")
+        if not brackets:
+            return False
+    return True
 
 
 def _check_content(content: msgspec.Raw, at: str) -> None:

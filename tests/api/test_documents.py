@@ -1,14 +1,18 @@
 """The documents: valid, complete, and served without a network; health, readiness and metrics."""
 
+import json
 import re
+from dataclasses import replace
+from html import escape, unescape
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from api.application import ROUTES
-from api.pages import problems
+from api.application import ROUTES, create_app
+from api.problems import described, problems
+from schemas.errors import Problem
 from schemas.event_types import EventType
 from schemas.events import parse_event
 from schemas.json_schema import event_schema
@@ -57,19 +61,35 @@ def test_errors_are_documented_as_problems(document: dict[str, Any]) -> None:
                     assert list(answer["content"]) == ["application/problem+json"]
 
 
-def test_closed_routes_ask_for_the_bearer_token(document: dict[str, Any]) -> None:
-    """So that Swagger UI sends it."""
+def test_every_answer_is_typed(document: dict[str, Any]) -> None:
+    """A client is generated from it. Only 204 has no body."""
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            for status, answer in operation["responses"].items():
+                schemas = [media["schema"] for media in answer.get("content", {}).values()]
+                assert all(schemas), f"{method} {path}: {status}"
+                assert bool(schemas) is (status != "204"), f"{method} {path}: {status}"
+
+
+def test_closed_routes_ask_for_the_bearer_token_and_name_the_permission(document: dict[str, Any]) -> None:
+    """So that Swagger UI sends it, and people know what to ask an administrator for."""
     assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
-    assert document["paths"]["/v1/events"]["post"]["security"] == [{"token": []}]
+    publishing = document["paths"]["/v1/events"]["post"]
+    assert publishing["security"] == [{"token": ["events:publish"]}]
+    assert publishing["description"].endswith("Needs the permission `events:publish` (Publish events).")
+    assert document["paths"]["/v1/me"]["get"]["security"] == [{"token": []}]
     assert "security" not in document["paths"]["/healthz"]["get"]
 
 
-def test_every_webhook_is_described(document: dict[str, Any]) -> None:
-    """By type, with a sample."""
+@pytest.mark.parametrize("kind", EventType)
+def test_every_webhook_is_described_with_an_example(document: dict[str, Any], kind: EventType) -> None:
+    """A supplier starts from the example; it fits the schema that they validate with."""
     assert set(document["webhooks"]) == set(EventType)
-    for kind in EventType:
-        schema = document["webhooks"][kind]["post"]["requestBody"]["content"]["application/json"]["schema"]
-        assert document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["examples"][0]["type"] == kind
+    body = document["webhooks"][kind]["post"]["requestBody"]["content"]["application/json"]
+    (example,) = (one["value"] for one in body["examples"].values())
+
+    assert example["type"] == kind
+    Draft202012Validator(document | body["schema"]).validate(example)
 
 
 @pytest.mark.parametrize("kind", EventType)
@@ -114,6 +134,19 @@ def test_the_documentation_needs_no_network(anybody: Caller) -> None:
     assert "//" not in re.sub(r"<!DOCTYPE.*?>", "", page)
 
 
+def test_the_documentation_leads_on(house: House, anybody: Caller) -> None:
+    """To the file to download, the document, and where the chat platform describes its own API."""
+    platform = "https://chat.example/docs?a=1&b=2"
+    elsewhere = create_app(replace(house.parts, platform_docs_url=platform)).test_client()
+
+    page, with_platform = anybody.call("GET", "/docs").text, elsewhere.get("/docs").text
+
+    assert '<a href="/docs/ringback-api.html" download>' in page
+    assert '<a href="/docs/openapi.json">' in page
+    assert escape(platform) not in page
+    assert f'<a href="{escape(platform)}">' in with_platform
+
+
 @pytest.mark.parametrize("name", ["../plugins.py", "nope.js", "..%2fplugins.py"])
 def test_only_the_assets_are_served(anybody: Caller, name: str) -> None:
     """Nothing beside them in the package."""
@@ -128,6 +161,20 @@ def test_every_problem_has_a_page_at_its_type(anybody: Caller) -> None:
         assert page.status_code == 200
         assert problem.title in page.text
     assert anybody.call("GET", "/docs/problems/nope").status_code == 404
+
+
+@pytest.mark.parametrize("problem", problems().values(), ids=problems())
+def test_a_problems_page_says_what_happened_what_to_do_and_shows_an_answer(anybody: Caller, problem: type[Problem]) -> None:
+    """Whoever comes from a log line has no other page."""
+    page = anybody.call("GET", f"/docs/problems/{problem.slug}").text
+
+    shown = described()[problem.slug]
+    head, _, body = shown.example.partition("\n\n")
+    assert head.startswith(f"HTTP/1.1 {problem.status} ")
+    assert json.loads(body)["type"] == f"/docs/problems/{problem.slug}"
+    assert shown.happened
+    assert len(shown.remedy) > 20
+    assert shown.example in unescape(page)
 
 
 def test_a_process_is_alive_whatever_is_missing_and_ready_when_nothing_is(house: House, anybody: Caller) -> None:

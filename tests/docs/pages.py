@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
-RUNNABLE = frozenset({"sh", "python", "js", "json"})
+RUNNABLE = frozenset({"sh", "python", "js", "php", "java", "json"})
 
 _HEADING = re.compile(r"#{1,3} (.+)")
 _FENCE = re.compile(r"```(\w*)")
+_TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
 _CODE = re.compile(r"`([^`]*)`")
 
 
@@ -73,6 +74,11 @@ def read(name: str) -> Page:
             rows.append((section, tuple(cell.strip() for cell in line.strip("|").split("|"))))
     assert fence is None, f"{name}: a block is not closed"
     return Page(name, tuple(blocks), tuple(rows))
+
+
+def named_tests(name: str) -> list[tuple[str, str]]:
+    """On a page: files of tests, and functions in them, or ""."""
+    return _TEST.findall((ROOT / name).read_text())
 
 
 def code(cell: str) -> list[str]:

@@ -13,9 +13,11 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from schemas.event_types import EventType
+from schemas.permissions import Permission
 from schemas.samples import sample_event
 from schemas.secrets import new_signing_secret, new_token, signing_secret_text
-from tests.docs.pages import PAGES, ROOT, read
+from schemas.tokens import CallbackState, TokenState
+from tests.docs.pages import PAGES, ROOT, code, read
 from tests.docs.shell import Shell, node
 from tests.kit.client import Client
 from tests.kit.postgres import Postgres
@@ -25,11 +27,22 @@ from tests.kit.ringback import Ringback
 from tests.kit.waiting import free_port, wait_for
 
 RECEIVERS, BACKENDS, OPERATIONS = read("docs/receivers.md"), read("docs/backends.md"), read("docs/operations.md")
-RECOVERING = read("docs/recovering.md")
+RECOVERING, ADMINISTRATORS = read("docs/recovering.md"), read("docs/administrators.md")
 RUN = {
-    "receivers.md": {"Why did a call fail?", "A receiver in Python", "A receiver in Node.js"},
+    "receivers.md": {"Verify a signature", "Why did a call fail?", "A receiver in Python", "A receiver in Node.js"},
     "backends.md": {"By HTTP", "Many at once", "Onto the exchange", "Dead letters"},
     "recovering.md": {"One, now", "Many", "Dead letters"},
+    "administrators.md": {
+        "Your own token",
+        "A token for a supplier",
+        "What it may do",
+        "What it may see",
+        "Dates",
+        "Callbacks",
+        "Suspending and revoking",
+        "Replacing a token",
+        "Signing secrets",
+    },
     "operations.md": {"Processes", "Health", "Alerts", "Replacing the secret key", "Stopping and upgrading", "Back-up"},
     "token-format.md": {"A check in Python"},
 }
@@ -217,6 +230,42 @@ def test_what_did_not_arrive_is_sent_once_more(tmp_path: pathlib.Path) -> None:
         assert json.loads(shell.run(by_http))["state"] == "running"
         assert "REASON" in shell.run(RECOVERING.only("Dead letters", "sh"))
     ringback.close()
+
+
+def test_administrators_can_paste_all_of_their_page_in_its_order(embedded: Ringback, tmp_path: pathlib.Path) -> None:
+    """Its commands build on each other, as the work of a day does."""
+    env = {name: value for name, value in embedded.env.items() if name.startswith("RINGBACK_")}
+    with Shell(tmp_path / "x", _swaps(embedded), **env) as shell:
+
+        def paste(section: str) -> list[str]:
+            return [shell.run(block) for block in ADMINISTRATORS.in_section(section, "sh")]
+
+        paste("Your own token")
+        made, _, looked = paste("A token for a supplier")
+        assert json.loads(made)["signing_secret"].startswith("whsec_")
+        token = json.loads(looked[looked.index("{") :])
+        assert (token["name"], token["state"]) == ("ACME CRM", "active")
+        assert json.loads(paste("What it may do")[0])["permissions"] == ["conversations:read", "stats:read"]
+        assert json.loads(paste("What it may see")[0])["visibility"] == {"channels": ["chn_sales", "chn_support"]}
+        assert json.loads(paste("Dates")[0])["expires_at"] is None
+        put, switched, deleted = paste("Callbacks")
+        assert json.loads(put)["header_names"] == ["X-Api-Key"]
+        assert '"state":"off"' in switched
+        assert switched.endswith('"header_names":["X-Api-Key"]}')
+        assert deleted == ""
+        assert paste("Suspending and revoking")[0].splitlines() == [f"{token['id']} is suspended", f"{token['id']} is active"]
+        assert json.loads(paste("Replacing a token")[0])["token"].startswith("rbk_")
+        shown, rotated = paste("Signing secrets")
+        assert json.loads(shown)["signing_secret"] != json.loads(rotated)["signing_secret"]
+
+
+def test_administrators_find_every_permission_and_state_explained() -> None:
+    """With the labels that they know."""
+    permissions = {code(name)[0]: label for name, label, _ in ADMINISTRATORS.table("What it may do")}
+
+    assert permissions == {permission.value: permission.label for permission in Permission}
+    assert [code(state)[0] for state, *_ in ADMINISTRATORS.table("States")] == list(TokenState)
+    assert [code(state)[0] for state, *_ in ADMINISTRATORS.table("Callbacks")] == list(CallbackState)
 
 
 def _swaps(ringback: Ringback) -> dict[str, str]:

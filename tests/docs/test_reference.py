@@ -15,7 +15,8 @@ from schemas.changes import Action
 from schemas.deliveries import DeliveryState, Outcome
 from schemas.reports import AttemptReport
 from schemas.times import from_rfc3339
-from tests.docs.pages import PAGES, ROOT, code, read
+from tests.docs import settings_page
+from tests.docs.pages import PAGES, ROOT, code, named_tests, read
 from tests.kit.making import a_delivery, an_attempt
 
 _LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")
@@ -31,7 +32,14 @@ def test_every_setting_is_described_with_its_default(monkeypatch: pytest.MonkeyP
     described = {code(name)[0]: (code(default) or [""])[0] for name, default, _ in read("docs/settings.md").table("All settings")}
 
     assert described == load().shown()
-    assert [name.removeprefix("RINGBACK_").lower() for name in described] == list(Settings.model_fields)
+
+
+def test_the_table_of_settings_is_the_one_in_the_code() -> None:
+    """What a setting means is said once, beside its field, and every field says it."""
+    text = settings_page.PAGE.read_text()
+
+    assert settings_page.page(text) == text, "write it anew: .venv/bin/python -m tests.docs.settings_page"
+    assert all(field.description for field in Settings.model_fields.values())
 
 
 def test_every_metric_is_described_with_its_type_and_labels() -> None:
@@ -108,6 +116,26 @@ def test_every_link_leads_somewhere(page: os.PathLike[str]) -> None:
 def _anchors(text: str) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", ["docs/reliability.md", "docs/security.md"])
+def test_every_test_that_a_page_names_is_there(page: str) -> None:
+    """They are renamed more often than pages are read, and a promise without its test is a claim."""
+    named = named_tests(page)
+
+    assert len(named) > 20
+    for path, function in named:
+        source = (ROOT / path).read_text()
+        assert not function or f"def {function}(" in source, f"{path}::{function}"
+
+
+def test_every_attack_names_a_test() -> None:
+    """A row without one would be a hope."""
+    rows = [row for row in read("docs/security.md").rows if row[1][0] not in ("attack", "---")]
+
+    assert len(rows) > 20
+    for section, (attack, _, proof) in rows:
+        assert any(one.startswith("tests/") for one in code(proof)), f"{section}: {attack}"
 
 
 def test_every_file_that_the_architecture_names_is_there() -> None:

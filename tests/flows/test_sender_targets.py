@@ -13,7 +13,7 @@ import trustme
 
 from dispatcher.post import Answer, Request
 from schemas.deliveries import Outcome
-from schemas.targets import TargetPolicy
+from schemas.targets import TargetPolicy, parse_networks
 from tests.kit.posting import BODY, Posting, answer_of
 from tests.kit.receiver import Receiver
 from tests.kit.waiting import eventually, free_port
@@ -158,6 +158,20 @@ async def test_a_name_that_moved_is_called_at_its_new_address(receiver: Receiver
         back = await posting.post(url)
 
     assert (there.status_code, moved.failure, back.status_code) == (200, Outcome.CONNECT, 200)
+
+
+async def test_a_name_that_moves_inside_is_judged_anew(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DNS rebinding: a good address while somebody looks, then one that nobody outside may reach."""
+    monkeypatch.setattr("dispatcher.resolver.KEPT_S", 0.01)
+    names = Names(crm=("127.0.0.1",))
+    with Posting(TargetPolicy(parse_networks(["127.0.0.1/32"])), look_up=names.look_up) as posting:
+        url = receiver.url("/leave", host="crm")
+        before = await posting.post(url)
+        names.addresses["crm"] = ("127.0.0.7",)
+        await eventually("what was found is forgotten", lambda: posting.sender._resolver.known("crm") is None)
+        after = await posting.post(url)
+
+    assert (before.status_code, after.failure) == (200, Outcome.BLOCKED)
 
 
 async def test_a_name_that_nobody_answers_for_costs_only_its_own_callbacks(receiver: Receiver) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 from werkzeug.test import TestResponse
 
 from api.application import Application, create_app
-from api.parts import ApiParts
+from api.parts import ApiParts, CallTerms
 from exchange.port import Outgoing
 from schemas.deliveries import DeliveryState
 from schemas.errors import ExchangeUnavailable
@@ -30,6 +31,14 @@ from tests.kit.tokens import TESTER, token_fields
 
 RECEIVED = EventType.MESSAGE_RECEIVED
 URL = "https://x.example/hook"
+CALL_TERMS = CallTerms(
+    timeout=timedelta(seconds=15),
+    connect_timeout=timedelta(seconds=5),
+    retry_delays=[timedelta(seconds=7), timedelta(hours=3)],
+    concurrency=16,
+    disable_after=timedelta(days=5),
+    retention=timedelta(days=30),
+)
 
 
 @dataclass
@@ -104,6 +113,7 @@ class House:
             policy=TargetPolicy(),
             public_url="https://ringback.example",
             timeout_s=-1.9,  # with the two seconds of grace: a test of a callback waits a tenth of a second
+            call_terms=CALL_TERMS,
             request_log=self.request_log,
             trusted_proxies=(),
             rate_limit=None,

@@ -200,3 +200,15 @@ def test_a_batch_says_how_many_deliveries_a_message_makes(store: Database) -> No
 
     assert claimed(store, Crowd(9), narrow, wide).fan_out == 5.0
     assert claimed(store, Crowd(9), narrow, wide).fan_out == 1.0
+
+
+def test_a_message_nested_too_deeply_is_no_event_and_costs_only_itself(store: Database) -> None:
+    """Nobody asked a backend on the exchange before: it may send anything."""
+    deep = b"[" * 100_000 + b"]" * 100_000
+    bodies = [deep, message_body("evt_1").replace(b'"data": {', b'"data": {"x": ' + deep + b","), message_body("evt_2")]
+
+    batch = claimed(store, Channels(), *bodies)
+
+    assert [message.receipt for message, _ in batch.invalid] == [0, 1]
+    assert "nested too deeply" in batch.invalid[1][1]
+    assert [d.event_id for one in batch.to_deliver for d in one.deliveries] == ["evt_2"]

@@ -1,6 +1,7 @@
 """Events: what is taken and what is not, and that nothing of the data is ever rewritten."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import InvalidEvent
 from schemas.event_types import EventType
-from schemas.events import MAX_BATCH, MAX_EVENT_BYTES, parse_batch, parse_event
+from schemas.events import MAX_BATCH, MAX_DEPTH, MAX_EVENT_BYTES, parse_batch, parse_event
 from schemas.samples import sample_event
 from schemas.times import UnixMs
 
@@ -199,3 +200,17 @@ def test_the_same_content_hashes_alike_and_other_content_does_not() -> None:
 
     assert one.content_hash() == again.content_hash()
     assert one.content_hash() != other.content_hash()
+
+
+@pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"a": inner}], ids=["lists", "objects"])
+def test_the_depth_of_the_data_is_limited(wrap: Callable[[object], object]) -> None:
+    """Exactly. That there is much side by side, or brackets in a text, does not count."""
+
+    def event(depth: int) -> bytes:
+        inner: object = '[{"' * 200 + "\\"
+        for _ in range(depth - 1):  # the data itself is the first level
+            inner = wrap(inner)
+        return spelled(received(data=received()["data"] | {"wide": [[]] * 200, "deep": inner}))
+
+    assert refusal(event(MAX_DEPTH)) is None
+    assert pointers(event(MAX_DEPTH + 1)) == ["/data"]

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.event_types import EventType
-from schemas.ids import CallbackId
+from schemas.ids import CallbackId, TokenId
+from schemas.secrets import new_token, token_hash
 from schemas.times import UnixMs
 from schemas.tokens import DatedSecret, Token
 from store.snapshot import Snapshot
@@ -77,3 +78,14 @@ def test_a_secret_that_is_no_longer_the_tokens_is_forgotten() -> None:
     snapshot = snapshot.changed([a_token(1, hashes=(DatedSecret(b"new"),))])
 
     assert snapshot.by_hash(b"old", NOW) is None
+
+
+def test_a_token_is_found_by_its_digest_and_compared_by_nothing_else() -> None:
+    """How long a comparison takes tells how much of two texts is alike. Here these are digests, which a guess does not steer."""
+    secret = new_token()
+    made = Snapshot().changed([a_token(1, hashes=(DatedSecret(token_hash(secret)),))])
+
+    assert made.by_hash(token_hash(secret), NOW) == made.token(TokenId("tok_1"))
+    assert made.by_hash(secret.encode(), NOW) is None
+    alike = sum(a == b for a, b in zip(token_hash(secret), token_hash(secret[:-1] + "~"), strict=True))
+    assert alike < 16, "one character more or less changes all of the digest"
