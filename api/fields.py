@@ -70,7 +70,7 @@ def _plain(schema: Schema, components: Components) -> Kind:
     if isinstance(names, list):
         return _either([kind_of({**schema, "type": name}, components) for name in names])
     if names == "array":
-        inner = kind_of(schema.get("items", {}), components)
+        inner = kind_of(schema.get("items") or {}, components)  # false beside `prefixItems`: of so many places, whatever is in them
         return inner._replace(words=_LIST + inner.words)
     if names == "object" and isinstance(schema.get("additionalProperties"), Mapping):
         inner = kind_of(schema["additionalProperties"], components)

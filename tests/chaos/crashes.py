@@ -21,6 +21,10 @@ _STEADY_S = 2.0
 _SCHEDULE = ",".join(["1s"] * 30 + ["10m"])
 """So many tries that chance exhausts none, and a horizon that no outage here reaches."""
 
+_CRASH_LOOP = "Worker crash loop detected"
+"""What the API says when a worker dies twice within six seconds. It ends then, and its service manager starts it again: a worker
+that cannot live must not be tried for ever in silence."""
+
 MOST_TWICE = 150
 """Per kill: deliveries of that process that had been sent and were not recorded yet; what 80 a second can have in flight, and more."""
 
@@ -40,7 +44,7 @@ def kills(nodes: Nodes, *, full: bool) -> Report:
         wait_for("all to be ready", lambda: not any(world.ringback.ready(name) for name in world.ringback.processes), 60)
         tally = world.settle(load, 180)
     report.note(**{f"kills_of_{what}": count for what, count in sorted(killer.killed.items())})
-    report.note(ended_by_themselves=len(killer.ended))
+    report.note(api_restarts_after_two_kills_of_a_worker=killer.crash_loops, ended_by_themselves=len(killer.ended))
     report.count(tally)
     report.demand("few duplicates", held=tally.duplicates <= MOST_TWICE * left)
     report.demand(f"no process ends by itself, but {killer.ended}", held=not killer.ended)
@@ -54,6 +58,7 @@ class _Killer:
         self._world, self._chance = world, chance
         self.killed: Counter[str] = Counter()
         self.ended: list[str] = []
+        self.crash_loops = 0
         self._ways: dict[str, tuple[int, Callable[[], None]]] = {
             "dispatcher": (8, self._dispatcher),
             "API worker": (5, self._api_worker),
@@ -74,8 +79,11 @@ class _Killer:
         """Start what has ended, as a service manager would."""
         for name, process in self._world.ringback.processes.items():
             if process.poll() is not None:
-                said = self._world.ringback.log(name).splitlines()[-1:]
-                self.ended.append(f"{name} with {process.returncode}: {said}")
+                said = self._world.ringback.log(name).splitlines()[-5:]
+                if name == "api" and any(_CRASH_LOOP in line for line in said):
+                    self.crash_loops += 1
+                else:
+                    self.ended.append(f"{name} with {process.returncode}: {said}")
                 self._world.ringback.spawn(name)
 
     def _dispatcher(self) -> None:
