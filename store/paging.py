@@ -28,10 +28,14 @@ def after(columns: Sequence[sa.ColumnElement[Any]], cursor: str | None, *, desce
     return [row < key if descending else row > key]
 
 
-def page(rows: Sequence[Row], limit: int, key: Callable[[Row], Key], shaped: Callable[[Sequence[Row]], list[T]]) -> Page[T]:
-    """The page of what a query with `limit + 1` gave: one row too many says that there is more."""
+def page(
+    rows: Sequence[Row], limit: int, key: Callable[[Row], Key], shaped: Callable[[Sequence[Row]], list[T]], looked_to: Key | None = None
+) -> Page[T]:
+    """The page of what a query with `limit + 1` gave: one row too many says that there is more. `looked_to` is where the query
+    was to stop looking, if not at the end: there the next page goes on, however few were found."""
     shown = rows[:limit]
-    return Page(shaped(shown), _cursor(key(shown[-1])) if len(rows) > limit else None)
+    last = key(shown[-1]) if len(rows) > limit else looked_to
+    return Page(shaped(shown), None if last is None else _cursor(last))
 
 
 def _cursor(key: Key) -> str:
