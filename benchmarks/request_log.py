@@ -80,7 +80,7 @@ def _cursor(database: Database, before: int) -> str | None:
 
 def _keep_plans(database: Database, rows: int, cursor: str | None) -> None:
     told = [f"{rows:,} rows"]
-    for chosen in (_ANY, _NOTHING):
+    for chosen in (_ANY, _NOTHING, _RARE):
         told += plans(database, lambda c, chosen=chosen: list_requests(c, _BUSY, chosen, _LIMIT, cursor), "EXPLAIN (ANALYZE, BUFFERS)")
     PLANS.parent.mkdir(exist_ok=True)
     PLANS.write_text("\n\n".join(told) + "\n")

@@ -4,6 +4,7 @@ Every page is read in the order of one index, (token, time, id). A filter that m
 index for each filter would cost every request: so a page looks at a bounded number of rows, and says where to go on.
 """
 
+import operator
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from schemas.permissions import Permission
 from schemas.request_log import LoggedRequest, RequestFilter
 from schemas.times import UnixMs
 from store.database import Connection, Database
-from store.paging import Key, Row, after, page
+from store.paging import Key, Row, after, bounded, page
 from store.tables import requests, tokens
 
 LOOK = 20_000
@@ -59,7 +60,7 @@ def known_tokens(connection: Connection, token_ids: Iterable[TokenId]) -> set[To
 
 def _page_query(among: Conditions, filters: Conditions, looked_to: Key | None, limit: int) -> sa.Select[Any]:
     """In the order of the index, so that it stops when the page is full, or where it was to stop looking."""
-    bound = [] if looked_to is None else [sa.tuple_(*_KEY) >= sa.tuple_(*looked_to)]
+    bound = [] if looked_to is None else bounded(_KEY, looked_to, operator.ge)
     return sa.select(requests).where(*among, *bound, *filters).order_by(*_NEWEST_FIRST).limit(limit + 1)
 
 
