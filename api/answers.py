@@ -7,7 +7,7 @@ import msgspec
 from schemas.changes import Action
 from schemas.deliveries import DeliveryState, Outcome, Trigger
 from schemas.event_types import EventType
-from schemas.ids import AttemptId, ChangeId, DeliveryId, EventId, RecoveryId, TokenId
+from schemas.ids import AttemptId, ChangeId, DeliveryId, EventId, RecoveryId, RequestId, TokenId
 from schemas.permissions import Permission
 from schemas.recoveries import RecoveryState
 from schemas.tokens import CallbackState, OnReturn, TokenState
@@ -164,6 +164,31 @@ class RecoveryAnswer(msgspec.Struct):
     created_at: str
 
 
+class RequestAnswer(msgspec.Struct):
+    """A request that was made with a token. `status` and `duration_ms` of one to the chat platform's own API are null until they are
+    reported. `permission` is what it needed; `reason` says why it was not allowed: a state of the token, or the slug of a problem.
+    `request_id` is the `X-Request-Id` of its answer."""
+
+    id: RequestId
+    at: str
+    request_id: str
+    method: str | None
+    path: str | None
+    status: int | None
+    duration_ms: int | None
+    ip: str | None
+    user_agent: str | None
+    permission: Permission | None
+    allowed: bool
+    reason: str | None
+
+
+class ReportedAnswer(msgspec.Struct):
+    """So many reports were taken; the log shows them within a second."""
+
+    accepted: int
+
+
 class HealthAnswer(msgspec.Struct):
     """`status` is `alive` or `ready`."""
 
@@ -187,4 +212,11 @@ class DeliveryPage(msgspec.Struct):
 
 class ChangePage(msgspec.Struct):
     data: list[ChangeAnswer]
+    next_cursor: str | None
+
+
+class RequestPage(msgspec.Struct):
+    """It may hold fewer than `limit`, even none, before the last page: a page looks at a bounded number of requests."""
+
+    data: list[RequestAnswer]
     next_cursor: str | None

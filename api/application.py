@@ -17,17 +17,27 @@ from flask_openapi3.models.tag import Tag
 from flask_openapi3.openapi import OpenAPI
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from api import callbacks, changes, deliveries, document, events, open_routes, recoveries, tokens
+from api import callbacks, changes, deliveries, document, events, open_routes, recoveries, request_log, tokens
 from api.downloads import STREAMS
 from api.pages import add_pages
 from api.parts import ApiParts
 from api.reading import read_on
+from api.request_rows import log_request
 from api.responses import problem_response
 from api.routes import ROUTE, Models, Route, entry_point
 from schemas.errors import InternalError, Malformed, MethodNotAllowed, NotFound, Problem, StoreUnavailable, Unavailable
 from schemas.ids import new_request_id
 
-ROUTES = (*events.ROUTES, *tokens.ROUTES, *callbacks.ROUTES, *changes.ROUTES, *deliveries.ROUTES, *recoveries.ROUTES, *open_routes.ROUTES)
+ROUTES = (
+    *events.ROUTES,
+    *tokens.ROUTES,
+    *callbacks.ROUTES,
+    *changes.ROUTES,
+    *deliveries.ROUTES,
+    *recoveries.ROUTES,
+    *request_log.ROUTES,
+    *open_routes.ROUTES,
+)
 
 REQUEST_ID = "ringback.request_id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")  # what may be taken over into headers and logs as it is
@@ -99,7 +109,7 @@ class Application(Described):
         self.add_url_rule(route.rule, route.name, view, methods=[route.method])
 
     def wsgi_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """One request: its id, its answer in one piece, the rest of a refused body, its place in the metrics."""
+        """One request: its id, its answer in one piece, the rest of a refused body, its place in metrics and request log."""
         started_s = time.perf_counter()
         given = environ.get("HTTP_X_REQUEST_ID", "")
         request_id = environ[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else new_request_id()
@@ -116,7 +126,9 @@ class Application(Described):
         read_on(environ)
         method = environ["REQUEST_METHOD"]
         route = environ.get(ROUTE, "unmatched")
-        self._parts.observer.http_request(route, method if method in _METHODS else "other", status, time.perf_counter() - started_s)
+        duration_s = time.perf_counter() - started_s
+        self._parts.observer.http_request(route, method if method in _METHODS else "other", status, duration_s)
+        log_request(self._parts, environ, request_id, status, duration_s)
         return body
 
     def answer_error(self, error: Exception) -> Response:

@@ -20,6 +20,9 @@ from store.token_listings import TokenSort
 
 M = TypeVar("M", bound=BaseModel)
 
+KINDS = COMPLETION, WHOLE = "[completion]", "[whole]"
+_UNSENT = {"[key]", *KINDS}  # steps of pydantic's paths that tell kinds of things apart, and stand in no body
+
 
 def _time(value: object) -> UnixMs:
     if not isinstance(value, str):
@@ -174,7 +177,7 @@ def from_path(model: type[M], values: Mapping[str, str]) -> M:
 
 def pointer(parts: tuple[int | str, ...]) -> str:
     """RFC 6901."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts if part != "[key]")
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts if part not in _UNSENT)
 
 
 def _fault(detail: Any) -> Fault:

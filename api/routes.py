@@ -18,7 +18,7 @@ from api.authentication import authenticate
 from api.client import client_address
 from api.models import from_body, from_path, from_query
 from api.parts import ApiParts
-from api.reading import read_json_body, read_optional_json_body
+from api.reading import MAX_BODY_BYTES, read_json_body, read_optional_json_body
 from schemas.changes import Actor
 from schemas.permissions import Permission
 
@@ -46,6 +46,7 @@ class Route:
     takes: str | None = None
     file: str | None = None
     problems: frozenset[int] = frozenset()
+    max_bytes: int = MAX_BODY_BYTES
 
     @property
     def name(self) -> str:
@@ -83,18 +84,18 @@ def entry_point(parts: ApiParts, route: Route, models: Models) -> View:
             if "actor" in wanted:
                 arguments["actor"] = Actor(caller.id, client_address(environ, parts.trusted_proxies) or None)
         if reads:
-            arguments |= _read_models(models, path_values)
+            arguments |= _read_models(models, path_values, route.max_bytes)
         return route.view(**arguments)
 
     return enter
 
 
-def _read_models(models: Models, path_values: Mapping[str, str]) -> dict[str, BaseModel]:
+def _read_models(models: Models, path_values: Mapping[str, str], max_bytes: int) -> dict[str, BaseModel]:
     read: dict[str, BaseModel] = {}
     if models.path:
         read["path"] = from_path(models.path, path_values)
     if models.query:
         read["query"] = from_query(models.query, request.args)
     if models.body:
-        read["body"] = from_body(models.body, read_json_body() if models.needs_body else read_optional_json_body() or b"{}")
+        read["body"] = from_body(models.body, read_json_body(max_bytes) if models.needs_body else read_optional_json_body() or b"{}")
     return read

@@ -14,6 +14,8 @@ from api.answers import (
     EventPage,
     NewTokenAnswer,
     RecoveryAnswer,
+    RequestAnswer,
+    RequestPage,
     TokenAnswer,
     TokenPage,
     VisibilityAnswer,
@@ -23,6 +25,7 @@ from schemas.deliveries import Attempt
 from schemas.event_types import EventType
 from schemas.listings import DeliveryDetail, ListedDelivery, ListedEvent, Page
 from schemas.recoveries import Recovery
+from schemas.request_log import LoggedRequest
 from schemas.times import UnixMs, to_rfc3339
 from schemas.tokens import Callback, Token
 from store.tokens import NewSecrets
@@ -141,6 +144,23 @@ def change_answer(change: Change) -> ChangeAnswer:
     )
 
 
+def request_answer(request: LoggedRequest) -> RequestAnswer:
+    return RequestAnswer(
+        id=request.id,
+        at=to_rfc3339(request.at),
+        request_id=request.request_id,
+        method=request.method,
+        path=request.path,
+        status=request.status,
+        duration_ms=request.duration_ms,
+        ip=request.address,
+        user_agent=request.user_agent,
+        permission=request.permission,
+        allowed=request.allowed,
+        reason=request.reason,
+    )
+
+
 def token_page(page: Page[Token], now: UnixMs) -> TokenPage:
     return TokenPage([token_answer(token, now) for token in page.rows], page.next_cursor)
 
@@ -155,6 +175,10 @@ def delivery_page(page: Page[ListedDelivery]) -> DeliveryPage:
 
 def change_page(page: Page[Change]) -> ChangePage:
     return ChangePage([change_answer(change) for change in page.rows], page.next_cursor)
+
+
+def request_page(page: Page[LoggedRequest]) -> RequestPage:
+    return RequestPage([request_answer(request) for request in page.rows], page.next_cursor)
 
 
 def _time(at: UnixMs | None) -> str | None:

@@ -3,14 +3,28 @@
 Never a header's value, a query or a body: those can hold secrets and other people's data.
 """
 
+from dataclasses import dataclass
+
 import msgspec
 
 from schemas.ids import RequestId, TokenId
 from schemas.permissions import Permission
 from schemas.times import UnixMs
 
-MAX_PATH, MAX_USER_AGENT, MAX_METHOD = 1024, 512, 32
+MAX_PATH, MAX_USER_AGENT, MAX_METHOD, MAX_ADDRESS, MAX_REASON = 1024, 512, 32, 64, 256
 """Characters that are kept. More: a client that sends long ones fills the log."""
+
+
+def kept(text: str, most: int) -> str:
+    """What others wrote, as the log keeps it: cut, and each character that a database refuses (NUL, half of a surrogate pair) or
+    that would do something to a terminal replaced."""
+    text = text[:most]
+    return text if text.isprintable() else "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
+def kept_path(path: str) -> str:
+    """Without a query, also one that was escaped into it."""
+    return kept(path.partition("?")[0], MAX_PATH)
 
 
 class LoggedRequest(msgspec.Struct, frozen=True):
@@ -42,3 +56,16 @@ class Completion(msgspec.Struct, frozen=True):
     at: UnixMs
     status: int
     duration_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFilter:
+    """Which of a token's requests a list shows; None: any. `since` is inclusive, `until` exclusive; `method` whatever its case,
+    `path` is how the path begins."""
+
+    since: UnixMs | None = None
+    until: UnixMs | None = None
+    status: int | None = None
+    method: str | None = None
+    path: str | None = None
+    allowed: bool | None = None

@@ -95,7 +95,7 @@ class Directory:
         if found is not None or digest in self._nobodys or not is_token(secret):
             return found
         self.refresh()
-        found = self.snapshot.by_hash(digest, now)
+        found = self.snapshot.by_hash(digest, now) or self._revoked(digest)
         if found is None:
             self._remember(digest)
         return found
@@ -110,6 +110,14 @@ class Directory:
             if self._away and not self.fresh():
                 raise StoreUnavailable("the directory of tokens cannot be read just now")
             self._poll()
+
+    def _revoked(self, digest: bytes) -> Token | None:
+        """One that was revoked before we started, and so was not loaded: known from now on, so that its calls are called by their name."""
+        with self._polling, self._own.read() as connection:
+            rows = connection.execute(sa.select(tokens).where(tokens.c.secret_hash == digest, tokens.c.revoked_at.is_not(None))).all()
+            found = [token for token, _ in read_tokens_or_reasons(connection, self._vault, rows)]
+            self.snapshot = self.snapshot.changed(found)
+        return found[0] if found else None
 
     def _remember(self, digest: bytes) -> None:
         if len(self._nobodys) >= _REMEMBERED:

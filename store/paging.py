@@ -5,6 +5,7 @@ A cursor is the sort key of a page's last row, as opaque text. Rows that come or
 
 import base64
 import binascii
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -23,15 +24,25 @@ def after(columns: Sequence[sa.ColumnElement[Any]], cursor: str | None, *, desce
     """The condition that a page starts behind `cursor`; none for the first page. Raises Invalid for a text that is no cursor."""
     if cursor is None:
         return []
-    key = sa.tuple_(*_key(cursor, [int if isinstance(column.type, sa.Integer) else str for column in columns]))
-    row = sa.tuple_(*columns)
-    return [row < key if descending else row > key]
+    key = _key(cursor, [int if isinstance(column.type, sa.Integer) else str for column in columns])
+    return bounded(columns, key, operator.lt if descending else operator.gt)
 
 
-def page(rows: Sequence[Row], limit: int, key: Callable[[Row], Key], shaped: Callable[[Sequence[Row]], list[T]]) -> Page[T]:
-    """The page of what a query with `limit + 1` gave: one row too many says that there is more."""
+def bounded(columns: Sequence[sa.ColumnElement[Any]], key: Key, compare: Callable[[Any, Any], Any]) -> list[sa.ColumnElement[bool]]:
+    """That a row's key compares so with `key`. Also by its first column alone, as PostgreSQL does not see that two comparisons of rows
+    are the ends of a range, and would take it for half of the table."""
+    loosely = operator.le if compare in {operator.lt, operator.le} else operator.ge
+    return [compare(sa.tuple_(*columns), sa.tuple_(*key)), loosely(columns[0], key[0])]
+
+
+def page(
+    rows: Sequence[Row], limit: int, key: Callable[[Row], Key], shaped: Callable[[Sequence[Row]], list[T]], looked_to: Key | None = None
+) -> Page[T]:
+    """The page of what a query with `limit + 1` gave: one row too many says that there is more. `looked_to` is where the query
+    was to stop looking, if not at the end: there the next page goes on, however few were found."""
     shown = rows[:limit]
-    return Page(shaped(shown), _cursor(key(shown[-1])) if len(rows) > limit else None)
+    last = key(shown[-1]) if len(rows) > limit else looked_to
+    return Page(shaped(shown), None if last is None else _cursor(last))
 
 
 def _cursor(key: Key) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from schemas.errors import StoreRefused, StoreUnavailable
+from schemas.errors import StoreUnavailable
 from schemas.request_log import Completion, LoggedRequest
 from store import bulk
 from store.database import Connection, Database
@@ -77,7 +77,7 @@ class RequestLog:
         except StoreUnavailable:
             self._waiting.extendleft(reversed(entries))
             return False
-        except StoreRefused:  # data that passed our checks, and that the database does not take: it costs its batch's rows
+        except Exception:  # noqa: BLE001 - what passed our checks and cannot be written costs its batch; the end of this thread, the log
             self._dropped(len(entries))
         return True
 

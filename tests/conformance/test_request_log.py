@@ -107,5 +107,18 @@ def test_past_its_bound_rows_are_dropped_and_counted(
     assert dropped == [1, 1, 1]
 
 
+def test_a_row_that_cannot_be_written_does_not_end_the_log(database: Database, log: RequestLog, dropped: list[int]) -> None:
+    """Half of a surrogate pair fits no encoding: a mistake of whoever let it in costs its batch, and is counted."""
+    log.start()
+    log.add(a_request(path="/\ud800"))
+    wait_for("the loss", lambda: dropped == [1])
+    one = a_request()
+
+    log.add(one)
+
+    wait_for("the next row", lambda: [row[0] for row in rows(database)] == [one.id])
+    log.close()
+
+
 def _unavailable(*_: object) -> None:
     raise StoreUnavailable("it is away")

@@ -1,0 +1,62 @@
+"""From a request that was made with a token to its row of the request log. Called once per request, by the application.
+
+It is on the way of every event: a struct and an append, no lock and no system call. Whose request it is was found out by
+`authentication`; headers' values, queries and bodies are never looked at.
+"""
+
+from typing import Any
+
+from api.authentication import ASKED, Asked, bearer
+from api.client import client_address
+from api.parts import ApiParts
+from api.routes import ROUTE
+from schemas.ids import new_request_id
+from schemas.request_log import MAX_ADDRESS, MAX_METHOD, MAX_USER_AGENT, LoggedRequest, kept, kept_path
+from schemas.secrets import token_hash
+from schemas.times import now_ms
+from schemas.tokens import TokenState
+
+_API = "/v1/"
+
+
+def log_request(parts: ApiParts, environ: dict[str, Any], request_id: str, status: int, duration_s: float) -> None:
+    """Nothing for a request without a token that we know, nor for one that is open to everybody."""
+    asked: Asked | None = environ.get(ASKED) or _asked_for_nothing(parts, environ)
+    if asked is None:
+        return
+    agent = environ.get("HTTP_USER_AGENT")
+    parts.request_log.add(
+        LoggedRequest(
+            id=new_request_id(),
+            at=asked.at,
+            token_id=asked.token_id,
+            request_id=request_id,
+            method=kept(environ["REQUEST_METHOD"], MAX_METHOD),
+            path=kept_path(_text(environ.get("PATH_INFO", ""))),
+            status=status,
+            duration_ms=round(duration_s * 1000),
+            address=kept(client_address(environ, parts.trusted_proxies), MAX_ADDRESS) or None,
+            user_agent=kept(_text(agent), MAX_USER_AGENT) if agent else None,
+            permission=asked.permission,
+            allowed=asked.refused is None,
+            reason=asked.refused,
+        )
+    )
+
+
+def _asked_for_nothing(parts: ApiParts, environ: dict[str, Any]) -> Asked | None:
+    """A mistyped address or method: no route, so nobody authenticated it. By what is in memory, as a stranger's token must not
+    cost more here than where it is asked for."""
+    if ROUTE in environ or not environ.get("PATH_INFO", "").startswith(_API):
+        return None
+    secret, now = bearer(environ), now_ms()
+    token = parts.directory.snapshot.by_hash(token_hash(secret), now) if secret else None
+    if token is None:
+        return None
+    state = token.state(now)
+    return Asked(now, token.id, None, None if state is TokenState.ACTIVE else state.value)
+
+
+def _text(native: str) -> str:
+    """PEP 3333 hands bytes on as if they were Latin-1; most clients mean UTF-8."""
+    return native if native.isascii() else native.encode("latin-1", "replace").decode(errors="replace")

@@ -1,0 +1,113 @@
+"""The request log as people see it: a token's requests, newest first, by any filter. Reads only; called by the API.
+
+Every page is read in the order of one index, (token, time, id). A filter that matches little would walk on and on along it, and an
+index for each filter would cost every request: so a page looks at a bounded number of rows, and says where to go on.
+"""
+
+import operator
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import sqlalchemy as sa
+
+from schemas.ids import RequestId, TokenId
+from schemas.listings import Page
+from schemas.permissions import Permission
+from schemas.request_log import LoggedRequest, RequestFilter
+from schemas.times import UnixMs
+from store.database import Connection, Database
+from store.paging import Key, Row, after, bounded, page
+from store.tables import requests, tokens
+
+LOOK = 20_000
+"""Rows that a page with a filter looks at. More: pages that match little take longer. Fewer: more of them hold nothing."""
+
+_PAGE = 2_000  # rows of a download's transaction
+_KEY = (requests.c.at, requests.c.id)
+_NEWEST_FIRST = tuple(column.desc() for column in _KEY)
+
+Conditions = list[sa.ColumnElement[bool]]
+
+
+def list_requests(
+    connection: Connection, token_id: TokenId, chosen: RequestFilter, limit: int, cursor: str | None = None
+) -> Page[LoggedRequest]:
+    """Newest first. A page may hold fewer than `limit`, even none, and still have a `next_cursor`. Raises Invalid for a cursor
+    that is none."""
+    among = _among(token_id, chosen, cursor)
+    filters = list(_filters(chosen))
+    looked_to = _end_of_look(connection, among) if filters else None
+    rows = connection.execute(_page_query(among, filters, looked_to, limit)).all()
+    return page(rows, limit, lambda row: (row.at, row.id), lambda shown: [_request(row) for row in shown], looked_to)
+
+
+def every_request(database: Database, token_id: TokenId, chosen: RequestFilter) -> Iterator[LoggedRequest]:
+    """All of them, newest first. A transaction a page, so that a slow reader holds none open."""
+    cursor = None
+    while True:
+        with database.read() as connection:
+            found = list_requests(connection, token_id, chosen, _PAGE, cursor)
+        yield from found.rows
+        cursor = found.next_cursor
+        if cursor is None:
+            return
+
+
+def known_tokens(connection: Connection, token_ids: Iterable[TokenId]) -> set[TokenId]:
+    """Those that there are, in whatever state."""
+    return set(connection.execute(sa.select(tokens.c.id).where(tokens.c.id.in_(sorted(token_ids)))).scalars())
+
+
+def _page_query(among: Conditions, filters: Conditions, looked_to: Key | None, limit: int) -> sa.Select[Any]:
+    """In the order of the index, so that it stops when the page is full, or where it was to stop looking."""
+    bound = [] if looked_to is None else bounded(_KEY, looked_to, operator.ge)
+    return sa.select(requests).where(*among, *bound, *filters).order_by(*_NEWEST_FIRST).limit(limit + 1)
+
+
+def _end_of_look(connection: Connection, among: Conditions) -> Key | None:
+    """The last row that may be looked at, read off the index alone; None when there are not so many. It is found first: rows that come
+    meanwhile then belong to this page or to one before."""
+    query = sa.select(*_KEY).where(*among).order_by(*_NEWEST_FIRST).offset(LOOK - 1).limit(1)
+    row = connection.execute(query).first()
+    return None if row is None else (row.at, row.id)
+
+
+def _among(token_id: TokenId, chosen: RequestFilter, cursor: str | None) -> Conditions:
+    """What the index knows."""
+    conditions = [requests.c.token_id == token_id, *after(_KEY, cursor, descending=True)]
+    if chosen.since is not None:
+        conditions.append(requests.c.at >= chosen.since)
+    if chosen.until is not None:
+        conditions.append(requests.c.at < chosen.until)
+    return conditions
+
+
+def _filters(chosen: RequestFilter) -> Iterable[sa.ColumnElement[bool]]:
+    """What only the rows know."""
+    c = requests.c
+    if chosen.status is not None:
+        yield c.status == chosen.status
+    if chosen.method is not None:
+        yield sa.func.upper(c.method) == chosen.method.upper()
+    if chosen.path is not None:
+        yield sa.func.substr(c.path, 1, len(chosen.path)) == chosen.path  # SQLite's LIKE takes no notice of case
+    if chosen.allowed is not None:
+        yield c.allowed.is_(chosen.allowed)
+
+
+def _request(row: Row) -> LoggedRequest:
+    return LoggedRequest(
+        id=RequestId(row.id),
+        at=UnixMs(row.at),
+        token_id=TokenId(row.token_id),
+        request_id=row.request_id,
+        method=row.method,
+        path=row.path,
+        status=row.status,
+        duration_ms=row.duration_ms,
+        address=row.address,
+        user_agent=row.user_agent,
+        permission=row.permission and Permission(row.permission),
+        allowed=row.allowed,
+        reason=row.reason,
+    )

@@ -1,0 +1,408 @@
+"""The request log: which requests are in it and what of them, as lists and files, and what the chat platform reports to it."""
+
+import csv
+import io
+from dataclasses import replace
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import openpyxl
+import pytest
+import sqlalchemy as sa
+
+from api import request_log
+from api.application import create_app
+from schemas.ids import new_request_id
+from schemas.permissions import Permission
+from schemas.request_log import MAX_METHOD, MAX_PATH, MAX_USER_AGENT
+from schemas.secrets import new_token
+from schemas.times import UnixMs, from_rfc3339, now_ms, to_rfc3339
+from schemas.token_fields import TokenFields
+from store.directory import Directory
+from store.tables import requests
+from store.tokens import NewSecrets
+from tests.kit.api import Caller, House
+from tests.kit.requests import a_request
+from tests.kit.tokens import token_fields
+
+FORMULA = '=HYPERLINK("http://x")'
+
+
+def make(house: House, *permissions: Permission, fields: TokenFields | None = None) -> NewSecrets:
+    return house.parts.tokens.create(fields or token_fields("supplier", *permissions), {}, UnixMs(1))
+
+
+@pytest.fixture
+def made(house: House) -> NewSecrets:
+    """A token that may do nothing beyond what any may."""
+    return make(house)
+
+
+@pytest.fixture
+def supplier(house: House, made: NewSecrets) -> Caller:
+    return Caller(house, made.secret)
+
+
+@pytest.fixture
+def platform(house: House) -> Caller:
+    """The chat platform's own API."""
+    return house.caller(Permission.TOKENS_INTROSPECT)
+
+
+@pytest.fixture
+def log(house: House, admin: Caller, made: NewSecrets) -> "Log":
+    return Log(house, admin, f"/v1/tokens/{made.token.id}/requests")
+
+
+class Log:
+    """The log of one token, as administrators see it."""
+
+    def __init__(self, house: House, admin: Caller, address: str):
+        self._house, self._admin, self.address = house, admin, address
+
+    def rows(self, **query: object) -> list[dict[str, Any]]:
+        self._house.request_log.flush()
+        answer = self._admin.call("GET", self.address, query_string=query)
+        assert answer.status_code == 200, answer.json
+        shown: list[dict[str, Any]] = (answer.json or {})["data"]
+        return shown
+
+    def row(self) -> dict[str, Any]:
+        (one,) = self.rows()
+        return one
+
+
+def test_a_request_is_logged_with_what_was_asked_and_answered(log: Log, supplier: Caller) -> None:
+    """And without its query, which may hold what is nobody else's."""
+    before = now_ms()
+
+    supplier.call("GET", "/v1/me?secret=1", headers={"User-Agent": "acme/1.0", "X-Request-Id": "theirs-1"})
+
+    row = log.row()
+    assert before <= from_rfc3339(row.pop("at")) <= now_ms()
+    assert row.pop("id").startswith("req_")
+    assert 0 <= row.pop("duration_ms") < 60_000
+    assert row == {
+        "request_id": "theirs-1",
+        "method": "GET",
+        "path": "/v1/me",
+        "status": 200,
+        "ip": "127.0.0.1",
+        "user_agent": "acme/1.0",
+        "permission": None,
+        "allowed": True,
+        "reason": None,
+    }
+
+
+def test_nothing_secret_is_in_it(house: House, made: NewSecrets, supplier: Caller) -> None:
+    """Neither the token nor a body, whatever was asked."""
+    supplier.call("POST", "/v1/events", {"type": "a-body"}, headers={"X-Other": "a-header"}, query_string={"a": "a-query"})
+    house.request_log.flush()
+
+    with house.database.read() as connection:
+        row = str(connection.execute(sa.select(requests).where(requests.c.token_id == made.token.id)).one())
+
+    assert "/v1/events" in row
+    assert not [word for word in ("a-body", "a-header", "a-query", made.secret, "Bearer") if word in row]
+
+
+def test_a_missing_permission_is_logged_with_its_name(log: Log, supplier: Caller) -> None:
+    """Which one to grant is the first question of who reads the log."""
+    supplier.call("GET", "/v1/events")
+
+    row = log.row()
+    assert (row["status"], row["permission"], row["allowed"], row["reason"]) == (403, "platform:admin", False, "permission-missing")
+
+
+@pytest.mark.parametrize("state", ["scheduled", "suspended", "expired", "revoked"])
+@pytest.mark.parametrize("known_before", [True, False])
+def test_a_call_with_a_token_that_is_not_active_counts_for_it(house: House, admin: Caller, state: str, known_before: bool) -> None:
+    """Why it fails is what its supplier will ask. Also when it was revoked before this process started."""
+    fields, now = token_fields("supplier"), now_ms()
+    changed = {
+        "scheduled": replace(fields, activates_at=UnixMs(now + 60_000)),
+        "suspended": replace(fields, enabled=False),
+        "expired": replace(fields, expires_at=now),
+    }
+    made = make(house, fields=changed.get(state, fields))
+    if known_before:
+        house.directory.refresh()
+    if state == "revoked":
+        house.parts.tokens.revoke(made.token.id, now)
+        house.directory.refresh()
+
+    answer = Caller(house, made.secret).call("GET", "/v1/me")
+
+    row = Log(house, admin, f"/v1/tokens/{made.token.id}/requests").row()
+    assert (answer.status_code, row["status"], row["allowed"], row["reason"]) == (401, 401, False, state)
+
+
+def test_a_revoked_token_is_asked_for_once(house: House, made: NewSecrets) -> None:
+    """A supplier that was not told goes on calling: that must not cost queries."""
+    house.parts.tokens.revoke(made.token.id, now_ms())
+    directory = Directory(house.database, house.vault, house.observer)
+    first = directory.holder(made.secret, now_ms())
+    with house.database.write() as connection:
+        connection.exec_driver_sql("DROP TABLE directory_version")
+
+    again = directory.holder(made.secret, now_ms())
+
+    assert first
+    assert again is first
+    directory.close()
+
+
+def test_what_nobody_made_with_a_token_is_not_logged(house: House, supplier: Caller) -> None:
+    """Strangers are counted in the metrics; pages and probes would drown the rest."""
+    supplier.call("GET", "/healthz")
+    supplier.call("GET", "/docs/openapi.json")
+    supplier.call("GET", "/nope")
+    for stranger in (None, new_token(), "rbk_wrong", "b\xffd"):
+        Caller(house, stranger).call("GET", "/v1/me")
+        Caller(house, stranger).call("GET", "/v1/nope")
+    house.request_log.flush()
+
+    with house.database.read() as connection:
+        assert connection.execute(sa.select(requests)).all() == []
+
+
+def test_a_mistyped_address_or_method_is_logged(log: Log, supplier: Caller) -> None:
+    """A supplier's typing error is found here, although nothing of ours took the call."""
+    supplier.call("GET", "/v1/me")
+    supplier.call("GET", "/v1/mee")
+    supplier.call("DELETE", "/v1/me")
+
+    rows = log.rows()
+    assert sorted((row["method"], row["path"], row["status"]) for row in rows) == [
+        ("DELETE", "/v1/me", 405),
+        ("GET", "/v1/me", 200),
+        ("GET", "/v1/mee", 404),
+    ]
+
+
+def test_what_a_client_makes_up_is_cut_and_made_harmless(supplier: Caller, log: Log) -> None:
+    """Bytes that are no UTF-8, NUL, a line that pretends to be another, and too much of everything."""
+    supplier.call("GET", "/v1/me")
+    for path, agent in [("/v1/caf\xc3\xa9\x00\xff\n", "a\x00\xc3\xa9\x1b[2J\xff"), ("/v1/" + "x" * 2_000, "y" * 1_000)]:
+        environ = {"REQUEST_METHOD": "BREW" * 20, "PATH_INFO": path, "HTTP_USER_AGENT": agent}
+        supplier.call("GET", "/", environ_overrides=environ)
+
+    odd, long = sorted(log.rows(status=404), key=lambda row: len(row["path"]))
+    assert (odd["path"], odd["user_agent"]) == ("/v1/café\ufffd\ufffd\ufffd", "a\ufffdé\ufffd[2J\ufffd")
+    assert (len(long["method"]), len(long["path"]), len(long["user_agent"])) == (MAX_METHOD, MAX_PATH, MAX_USER_AGENT)
+
+
+def test_the_address_is_that_for_which_a_trusted_proxy_speaks(house: House, made: NewSecrets, log: Log) -> None:
+    """And what anybody else says about it is not believed."""
+    forwarded = {"X-Forwarded-For": "203.0.113.9"}
+    Caller(house, made.secret).call("GET", "/v1/me", headers=forwarded)
+    believing = create_app(replace(house.parts, trusted_proxies=[ip_network("127.0.0.0/8")]))
+    believing.test_client().get("/v1/me", headers=forwarded | {"Authorization": f"Bearer {made.secret}"})
+
+    assert sorted(row["ip"] for row in log.rows()) == ["127.0.0.1", "203.0.113.9"]
+
+
+def test_the_log_is_paged_and_filtered(house: House, made: NewSecrets, log: Log, admin: Caller) -> None:
+    """By status, method, path, time and whether it was allowed; newest first."""
+    for number in range(12):
+        house.request_log.add(a_request(token_id=made.token.id, at=number * 1_000, status=200 + number, path=f"/v1/{number}"))
+    house.request_log.add(
+        a_request(token_id=made.token.id, at=20_000, method="POST", status=403, allowed=False, reason="permission-missing")
+    )
+    house.request_log.flush()
+
+    first = admin.call("GET", f"{log.address}?limit=10").json or {}
+    second = admin.call("GET", log.address, query_string={"limit": 10, "cursor": first["next_cursor"]}).json or {}
+
+    assert [row["status"] for row in first["data"] + second["data"]] == [403, *reversed(range(200, 212))]
+    assert second["next_cursor"] is None
+    assert [row["status"] for row in log.rows(method="post")] == [403]
+    assert [row["status"] for row in log.rows(allowed="false")] == [403]
+    assert [row["status"] for row in log.rows(status=205)] == [205]
+    assert [row["status"] for row in log.rows(path="/v1/1")] == [211, 210, 201]
+    assert [row["status"] for row in log.rows(since=to_rfc3339(UnixMs(2_000)), until=to_rfc3339(UnixMs(4_000)))] == [203, 202]
+
+
+@pytest.mark.parametrize("file", ["", ".csv", ".xlsx"])
+def test_the_log_of_no_token_is_not_found(admin: Caller, file: str) -> None:
+    """An empty list would look like a token that nobody uses."""
+    assert admin.call("GET", f"/v1/tokens/tok_missing/requests{file}").status_code == 404
+
+
+@pytest.mark.parametrize("file", ["", ".csv", ".xlsx"])
+@pytest.mark.parametrize("query", ["status=99", "status=600", "since=now", "allowed=perhaps", "path=%00", "state=x"])
+def test_a_filter_that_breaks_the_rules_is_refused(admin: Caller, log: Log, file: str, query: str) -> None:
+    """Of files too, before they begin."""
+    answer = admin.call("GET", f"{log.address}{file}?{query}")
+
+    assert (answer.status_code, answer.content_type) == (422, "application/problem+json")
+
+
+@pytest.fixture
+def two_requests(house: House, made: NewSecrets) -> None:
+    """The newer one was refused. Their client says that it is a formula."""
+    for one in (
+        a_request(token_id=made.token.id, at=1_000),
+        a_request(
+            token_id=made.token.id, at=2_000, status=403, permission=Permission.STATS_READ, allowed=False, reason="permission-missing"
+        ),
+    ):
+        house.request_log.add(msgspec.structs.replace(one, user_agent=FORMULA, request_id="theirs-1"))
+    house.request_log.flush()
+
+
+@pytest.mark.usefixtures("two_requests")
+def test_the_log_is_downloaded_as_csv(admin: Caller, log: Log) -> None:
+    """With the same filters; what others wrote is no formula."""
+    answer = admin.call("GET", f"{log.address}.csv?allowed=false")
+
+    assert answer.content_type == "text/csv; charset=utf-8"
+    assert answer.headers["Content-Disposition"].endswith('.csv"')
+    (row,) = csv.DictReader(io.StringIO(answer.text))
+    assert row == {
+        "Time (UTC)": "1970-01-01T00:00:02.000Z",
+        "Method": "GET",
+        "Path": "/v1/me",
+        "Status": "403",
+        "Duration (ms)": "3",
+        "Address": "192.0.2.1",
+        "User agent": "'" + FORMULA,
+        "Permission": "stats:read",
+        "Allowed": "no",
+        "Reason": "permission-missing",
+        "Request id": "theirs-1",
+    }
+
+
+@pytest.mark.usefixtures("two_requests")
+def test_the_log_is_downloaded_as_a_workbook(admin: Caller, log: Log, tmp_path: Path) -> None:
+    """Read with another library: times are times, figures figures."""
+    file = tmp_path / "log.xlsx"
+    file.write_bytes(admin.call("GET", f"{log.address}.xlsx").data)
+
+    header, newest, oldest = openpyxl.load_workbook(file)["Requests"].iter_rows(values_only=True)
+    assert header[0] == "Time (UTC)"
+    assert [str(newest[0]), *newest[1:5]] == ["1970-01-01 00:00:02", "GET", "/v1/me", 403, 3]
+    assert oldest[6] == FORMULA
+
+
+@pytest.mark.usefixtures("two_requests")
+def test_a_workbook_too_large_to_be_waited_for_is_refused(admin: Caller, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what to do instead; half a log would be worse."""
+    monkeypatch.setattr(request_log, "MOST_IN_EXCEL", 1)
+
+    answer = admin.call("GET", f"{log.address}.xlsx")
+
+    assert answer.status_code == 422
+    assert "take the CSV" in (answer.json or {})["detail"]
+    monkeypatch.setattr(request_log, "MOST_IN_EXCEL", 2)
+    assert admin.call("GET", f"{log.address}.xlsx").status_code == 200
+
+
+def test_a_report_completes_what_was_introspected(house: House, made: NewSecrets, platform: Caller, log: Log) -> None:
+    """Until then its status is unknown."""
+    asked = a_request(token_id=made.token.id, status=None)
+    house.request_log.add(asked)
+    assert log.row()["status"] is None
+
+    answer = platform.call("POST", "/v1/requests", {"requests": [{"request_id": asked.id, "status": 201, "duration_ms": 17}]})
+
+    assert (answer.status_code, answer.json) == (202, {"accepted": 1})
+    assert (log.row()["status"], log.row()["duration_ms"]) == (201, 17)
+
+
+def test_a_request_nobody_asked_about_is_reported_whole(made: NewSecrets, platform: Caller, log: Log) -> None:
+    """As the chat platform knows it; what may be left out is."""
+    whole = {
+        "token": made.token.id,
+        "at": "2026-11-22T10:00:00.000Z",
+        "method": "GET",
+        "path": "/conversations?key=secret",
+        "status": 403,
+        "duration_ms": 5,
+        "ip": "203.0.113.9",
+        "user_agent": "acme/1.0",
+        "permission": "conversations:read",
+        "reason": "permission missing",
+    }
+    few = {"token": made.token.id, "method": "GET", "path": "/ping", "status": 200}
+
+    assert platform.call("POST", "/v1/requests", {"requests": [whole, few]}).status_code == 202
+
+    rows = {row["path"]: row for row in log.rows()}
+    of_log = rows["/conversations"]
+    assert of_log.pop("id") == of_log.pop("request_id")
+    assert of_log | {"token": made.token.id} == whole | {"path": "/conversations", "allowed": False}
+    assert (rows["/ping"]["allowed"], rows["/ping"]["ip"], rows["/ping"]["reason"]) == (True, None, None)
+
+
+def test_a_request_of_a_token_that_was_revoked_since_can_be_reported(house: House, made: NewSecrets, platform: Caller, log: Log) -> None:
+    """Reports come in batches, later than the requests."""
+    house.parts.tokens.revoke(made.token.id, now_ms())
+
+    answer = platform.call("POST", "/v1/requests", {"requests": [{"token": made.token.id, "method": "GET", "path": "/", "status": 200}]})
+
+    assert answer.status_code == 202
+    assert log.row()["path"] == "/"
+
+
+@pytest.mark.parametrize(
+    ("report", "pointer"),
+    [
+        ({"request_id": "req_" + "0" * 32}, "/status"),
+        ({"request_id": "mine", "status": 200}, "/request_id"),
+        ({"request_id": "req_" + "0" * 32, "status": 99}, "/status"),
+        ({"request_id": "req_" + "0" * 32, "status": 200, "duration_ms": -1}, "/duration_ms"),
+        ({"request_id": "req_" + "0" * 32, "status": 200, "path": "/"}, "/path"),
+        ({"token": "tok_missing", "method": "GET", "path": "/", "status": 200}, "/token"),
+        ({"token": "tok_1", "path": "/", "status": 200}, "/method"),
+        ({"at": "9999-01-01T00:00:00Z"}, "/at"),
+        ({"permission": "everything"}, "/permission"),
+        ("nonsense", ""),
+    ],
+)
+def test_a_report_that_breaks_the_rules_is_named_and_none_is_taken(
+    made: NewSecrets, platform: Caller, log: Log, report: Any, pointer: str
+) -> None:
+    """A batch that was half taken could not be sent again."""
+    good = {"token": made.token.id, "method": "GET", "path": "/", "status": 200}
+    if isinstance(report, dict) and not {"request_id", "token"} & set(report):
+        report = good | report
+
+    answer = platform.call("POST", "/v1/requests", {"requests": [good, report]})
+
+    assert answer.status_code == 422
+    assert [fault["pointer"] for fault in (answer.json or {})["errors"]] == [f"/requests/1{pointer}"]
+    assert log.rows() == []
+
+
+@pytest.mark.parametrize("count", [0, 1001])
+def test_a_batch_of_reports_is_bounded(platform: Caller, count: int) -> None:
+    """And has something in it."""
+    report = {"request_id": "req_" + "0" * 32, "status": 200}
+
+    assert platform.call("POST", "/v1/requests", {"requests": [report] * count}).status_code == 422
+
+
+def test_a_full_batch_of_long_reports_is_taken(made: NewSecrets, platform: Caller, house: House) -> None:
+    """A thousand may be larger than a single call's body."""
+    report = {"token": made.token.id, "method": "GET", "path": "/" + "x" * 500, "status": 200}
+
+    assert platform.call("POST", "/v1/requests", {"requests": [report] * 1000}).status_code == 202
+    house.request_log.flush()
+
+    with house.database.read() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).where(requests.c.token_id == made.token.id)) == 1000
+
+
+def test_a_made_up_request_id_harms_nobody(house: House, made: NewSecrets, platform: Caller, log: Log, supplier: Caller) -> None:
+    """Nor can what this API has answered be rewritten."""
+    supplier.call("GET", "/v1/me")
+    reports = [{"request_id": own, "status": 500} for own in (new_request_id(), log.row()["id"])]
+
+    assert platform.call("POST", "/v1/requests", {"requests": reports}).status_code == 202
+
+    assert log.row()["status"] == 200

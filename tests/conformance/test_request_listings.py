@@ -1,0 +1,178 @@
+"""The request log's lists, on both databases: right by every filter, whole when they are read to the end, and never long on the way."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from schemas.errors import Invalid
+from schemas.ids import TokenId, new_request_id
+from schemas.request_log import Completion, LoggedRequest, RequestFilter, kept, kept_path
+from schemas.times import UnixMs
+from store import request_listings
+from store.database import Database
+from store.request_listings import every_request, known_tokens, list_requests
+from store.request_log import RequestLog
+from store.tokens import Tokens
+from store.vault import Vault
+from tests.kit.plans import plans
+from tests.kit.requests import a_request
+from tests.kit.tokens import token_fields
+
+TOKEN = TokenId("tok_1")
+ALL = RequestFilter()
+
+
+def write(database: Database, *entries: LoggedRequest | Completion) -> None:
+    log = RequestLog(database, pytest.fail)
+    for entry in entries:
+        log.add(entry)
+    log.flush()
+
+
+def pages(database: Database, chosen: RequestFilter = ALL, limit: int = 3) -> list[list[LoggedRequest]]:
+    """To the end."""
+    read: list[list[LoggedRequest]] = []
+    cursor = None
+    while True:
+        with database.read() as connection:
+            page = list_requests(connection, TOKEN, chosen, limit, cursor)
+        read.append(page.rows)
+        if (cursor := page.next_cursor) is None:
+            return read
+
+
+def times(requests: Sequence[LoggedRequest]) -> list[int]:
+    return [request.at for request in requests]
+
+
+def test_a_row_is_read_as_it_was_written(database: Database) -> None:
+    """Every field of it."""
+    one = a_request(status=403, allowed=False, reason="permission-missing")
+    write(database, one)
+
+    assert pages(database) == [[one]]
+
+
+def test_pages_hold_every_request_once_newest_first(database: Database) -> None:
+    """Also where many were made in the same millisecond; not those of others, nor what was only reported yet."""
+    made = [a_request(at=number // 4) for number in range(10)]
+    write(database, *made, a_request(token_id="tok_2"), Completion(new_request_id(), UnixMs(5), 200, 1))
+
+    read = pages(database)
+
+    assert [len(page) for page in read] == [3, 3, 3, 1]
+    assert [row for page in read for row in page] == sorted(made, key=lambda one: (one.at, one.id), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "found"),
+    [
+        (RequestFilter(since=UnixMs(2)), [4, 3, 2]),
+        (RequestFilter(until=UnixMs(2)), [1]),
+        (RequestFilter(status=404), [3]),
+        (RequestFilter(method="post"), [2]),
+        (RequestFilter(path="/v1/m"), [4, 1]),
+        (RequestFilter(path="/V1/M"), []),
+        (RequestFilter(path="/v1/%"), [3]),
+        (RequestFilter(allowed=False), [4]),
+        (RequestFilter(allowed=True, method="GET", since=UnixMs(2)), [3]),
+    ],
+)
+def test_a_filter_shows_what_it_says(database: Database, chosen: RequestFilter, found: list[int]) -> None:
+    """The same on both databases, whatever they think of case and of wildcards."""
+    write(
+        database,
+        a_request(at=1, path="/v1/me"),
+        a_request(at=2, path="/v1/events", method="POST"),
+        a_request(at=3, path="/v1/%", status=404),
+        a_request(at=4, path="/v1/me/events", status=401, allowed=False, reason="expired"),
+    )
+
+    assert times(pages(database, chosen)[0]) == found
+
+
+def test_a_page_that_finds_little_says_where_to_go_on(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks at so many rows and no more; whoever goes on to the end misses nothing and sees nothing twice."""
+    monkeypatch.setattr(request_listings, "LOOK", 5)
+    write(database, *(a_request(at=number, status=500 if number in {0, 1, 12} else 200) for number in range(20)))
+
+    read = pages(database, RequestFilter(status=500))
+
+    assert [times(page) for page in read] == [[], [12], [], [1, 0], []]
+
+
+def test_a_page_that_is_full_goes_on_after_its_last_row(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not where it would have stopped looking."""
+    monkeypatch.setattr(request_listings, "LOOK", 8)
+    write(database, *(a_request(at=number) for number in range(10)))
+
+    read = pages(database, RequestFilter(status=200))
+
+    assert [times(page) for page in read] == [[9, 8, 7], [6, 5, 4], [3, 2, 1], [0]]
+
+
+def test_requests_that_come_while_one_reads_move_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy token's log grows at its top all the time."""
+    monkeypatch.setattr(request_listings, "LOOK", 4)
+    write(database, *(a_request(at=number, status=500) for number in range(0, 10, 5)), *(a_request(at=number) for number in range(10)))
+    chosen = RequestFilter(status=500)
+    with database.read() as connection:
+        first = list_requests(connection, TOKEN, chosen, 3)
+    write(database, *(a_request(at=number, status=500) for number in range(20, 30)))
+
+    with database.read() as connection:
+        second = list_requests(connection, TOKEN, chosen, 3, first.next_cursor)
+
+    assert (times(first.rows), times(second.rows)) == ([], [5])
+
+
+@pytest.mark.parametrize("chosen", [ALL, RequestFilter(status=200)])
+def test_a_download_reads_all_of_it(database: Database, chosen: RequestFilter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Page by page, so that none of its transactions is long."""
+    monkeypatch.setattr(request_listings, "_PAGE", 3)
+    monkeypatch.setattr(request_listings, "LOOK", 4)
+    write(database, *(a_request(at=number) for number in range(10)))
+
+    assert times(list(every_request(database, TOKEN, chosen))) == list(reversed(range(10)))
+
+
+def test_a_cursor_that_is_none_is_refused(database: Database) -> None:
+    """It is the caller's mistake."""
+    with database.read() as connection, pytest.raises(Invalid):
+        list_requests(connection, TOKEN, ALL, 3, "nonsense")
+
+
+def test_pages_are_read_in_the_order_of_an_index(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At ten million rows a page costs what it shows, or what it may look at: no walk over the table, and no sort but of what
+    it found between the bounds of its look."""
+    monkeypatch.setattr(request_listings, "LOOK", 100)  # of few rows as small a part as it is of many
+    write(database, *(a_request(at=number, token_id=f"tok_{number % 5}") for number in range(6_000)))
+    with database.write() as connection:
+        connection.exec_driver_sql("ANALYZE")
+    with database.read() as connection:
+        cursor = list_requests(connection, TOKEN, RequestFilter(until=UnixMs(5_900)), 50).next_cursor
+
+    for chosen in (ALL, RequestFilter(since=UnixMs(3)), RequestFilter(path="/nothing")):
+        for plan in plans(database, lambda connection, chosen=chosen: list_requests(connection, TOKEN, chosen, 50, cursor)):
+            assert "ix_requests_token_id_at_id" in plan, plan
+            assert not any(word in plan for word in ("TEMP B-TREE", "Seq Scan")), plan
+            assert "Sort" not in plan or ">= ROW(" in plan, plan
+
+
+def test_what_was_kept_is_taken_by_both_databases(database: Database) -> None:
+    """PostgreSQL takes neither NUL nor half a character, and one such row would cost its whole batch."""
+    odd = "a\0b\ud800\x7f\u202e\u2028é👋"
+    write(database, a_request(path=kept_path("/" + odd + "?secret=1"), method=kept(odd, 32)))
+
+    ((row,),) = pages(database)
+    assert (row.path, row.method) == ("/a\ufffdb\ufffd\ufffd\ufffd\ufffdé👋", "a\ufffdb\ufffd\ufffd\ufffd\ufffdé👋")
+
+
+def test_tokens_are_known_in_whatever_state(database: Database) -> None:
+    """Their requests are reported later than they are made."""
+    tokens = Tokens(database, Vault(["a-key-for-tests-" * 2]))
+    active, revoked = (tokens.create(token_fields(), {}, UnixMs(1)).token.id for _ in range(2))
+    tokens.revoke(revoked, UnixMs(2))
+
+    with database.read() as connection:
+        assert known_tokens(connection, [active, revoked, TokenId("tok_missing")]) == {active, revoked}
