@@ -18,6 +18,7 @@ from flask_openapi3.openapi import OpenAPI
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from api import callbacks, deliveries, document, events, open_routes, recoveries, tokens
+from api.authentication import LIMIT_FIELDS
 from api.downloads import STREAMS
 from api.pages import add_pages
 from api.parts import ApiParts
@@ -109,6 +110,7 @@ class Application(Described):
             nonlocal status
             status = int(line[:3])
             headers.append(("X-Request-Id", request_id))
+            headers.extend(environ.get(LIMIT_FIELDS, ()))
             return start_response(line, headers, exc_info)
 
         answer = super().wsgi_app(environ, start)

@@ -60,7 +60,7 @@ def words(route: Route) -> tuple[str, str]:
 def responses(route: Route) -> ResponseDict:
     """Every answer that a route gives on purpose, by status."""
     answers: ResponseDict = {str(int(route.status)): _success(route)}
-    problems = set(route.problems) | (set() if route.is_open else {401, 503} | ({403} if route.needs else set()))
+    problems = set(route.problems) | (set() if route.is_open else {401, 429, 503} | ({403} if route.needs else set()))
     for status in sorted(problems):
         content = {PROBLEM_JSON: {"schema": _ref("Problem")}}
         answers[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
