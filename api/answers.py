@@ -4,7 +4,7 @@ import msgspec
 
 from schemas.deliveries import DeliveryState, Outcome, Trigger
 from schemas.event_types import EventType
-from schemas.ids import AttemptId, DeliveryId, EventId, RecoveryId, TokenId
+from schemas.ids import AttemptId, DeliveryId, EventId, RecoveryId, RequestId, TokenId
 from schemas.permissions import Permission
 from schemas.recoveries import RecoveryState
 from schemas.tokens import CallbackState, OnReturn, TokenState
@@ -142,6 +142,28 @@ class RecoveryAnswer(msgspec.Struct):
     skipped: int
     state: RecoveryState
     created_at: str
+
+
+class IntrospectionAnswer(msgspec.Struct):
+    """Whether a token is valid just now. Of one that is not, whatever the reason, nothing else is told.
+
+    `scope` are its permissions, separated by spaces; `client_id` and `sub` its id, `username` its name. `channels`: whose data it
+    may see, null: all, an empty list: none. `iat`, `nbf` and `exp` are unix seconds: made, valid from, valid until; without `exp`
+    there is no end. `allowed`: whether it has the permission that was asked about; true when none was. `request_id`: to report
+    what became of the request.
+    """
+
+    active: bool
+    scope: str | msgspec.UnsetType = msgspec.UNSET
+    client_id: TokenId | msgspec.UnsetType = msgspec.UNSET
+    sub: TokenId | msgspec.UnsetType = msgspec.UNSET
+    username: str | msgspec.UnsetType = msgspec.UNSET
+    channels: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+    iat: int | msgspec.UnsetType = msgspec.UNSET
+    nbf: int | msgspec.UnsetType = msgspec.UNSET
+    exp: int | msgspec.UnsetType = msgspec.UNSET
+    allowed: bool | msgspec.UnsetType = msgspec.UNSET
+    request_id: RequestId | msgspec.UnsetType = msgspec.UNSET
 
 
 class HealthAnswer(msgspec.Struct):

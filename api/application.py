@@ -17,7 +17,7 @@ from flask_openapi3.models.tag import Tag
 from flask_openapi3.openapi import OpenAPI
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from api import callbacks, deliveries, document, events, open_routes, recoveries, tokens
+from api import callbacks, checks, deliveries, document, events, open_routes, recoveries, tokens
 from api.authentication import LIMIT_FIELDS
 from api.downloads import STREAMS
 from api.pages import add_pages
@@ -28,7 +28,15 @@ from api.routes import ROUTE, Models, Route, entry_point
 from schemas.errors import InternalError, Malformed, MethodNotAllowed, NotFound, Problem, StoreUnavailable, Unavailable
 from schemas.ids import new_request_id
 
-ROUTES = (*events.ROUTES, *tokens.ROUTES, *callbacks.ROUTES, *deliveries.ROUTES, *recoveries.ROUTES, *open_routes.ROUTES)
+ROUTES = (
+    *events.ROUTES,
+    *tokens.ROUTES,
+    *callbacks.ROUTES,
+    *deliveries.ROUTES,
+    *recoveries.ROUTES,
+    *checks.ROUTES,
+    *open_routes.ROUTES,
+)
 
 REQUEST_ID = "ringback.request_id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")  # what may be taken over into headers and logs as it is
@@ -67,7 +75,7 @@ class Described(OpenAPI):
     def describe(self, route: Route) -> Models:
         """Put a route into the document."""
         summary, description = document.words(route)
-        _, _, path, query, _, body, _ = self._collect_openapi_info(
+        _, _, path, query, form, body, _ = self._collect_openapi_info(
             route.rule,
             route.view,
             tags=[Tag(name=route.tag)],
@@ -79,7 +87,7 @@ class Described(OpenAPI):
             openapi_extensions=document.extensions(route),
             method=route.method,
         )
-        models = self._routes[route] = Models(path, query, body)
+        models = self._routes[route] = Models(path, query, body, form)
         return models
 
     def generate_spec_json(self) -> None:

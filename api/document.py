@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from flask_openapi3.types import ResponseDict
 
+from api.reading import FORM
 from api.responses import JSON, PROBLEM_JSON
 from api.routes import Models, Route
 from schemas.event_types import EventType
@@ -83,6 +84,11 @@ def mended(document: dict[str, Any], routes: Mapping[Route, Models], public_url:
             del operation["responses"]["422"]
         if models.body:
             operation["requestBody"]["required"] = models.needs_body
+        if models.form:  # the library takes every form for one with files in it
+            operation["requestBody"] = {"required": True, "content": {FORM: {"schema": _ref(models.form.__name__)}}}
+        for name, text in route.headers:
+            field = {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
+            operation.setdefault("parameters", []).append(field)
     return document | {
         "servers": [{"url": public_url}],
         "components": {"schemas": _components(routes), "securitySchemes": {SECURITY_SCHEME: _SECURITY}},
@@ -97,7 +103,7 @@ def _components(routes: Mapping[Route, Models]) -> dict[str, Schema]:
         for model in filter(None, models):
             schema = model.model_json_schema(ref_template=COMPONENTS.format(name="{model}"))
             components |= schema.pop("$defs", {})
-            if model is models.body:  # the others are spelled out where they stand
+            if model in {models.body, models.form}:  # the others are spelled out where they stand
                 components[model.__name__] = schema
     return components | event_components() | {"Problem": _PROBLEM}
 

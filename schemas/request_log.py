@@ -9,8 +9,20 @@ from schemas.ids import RequestId, TokenId
 from schemas.permissions import Permission
 from schemas.times import UnixMs
 
-MAX_PATH, MAX_USER_AGENT, MAX_METHOD = 1024, 512, 32
+MAX_PATH, MAX_USER_AGENT, MAX_METHOD, MAX_ADDRESS, MAX_REASON = 1024, 512, 32, 64, 256
 """Characters that are kept. More: a client that sends long ones fills the log."""
+
+
+def kept(text: str, most: int) -> str:
+    """What others wrote, as the log keeps it: cut, and each character that a database refuses (NUL, half of a surrogate pair) or
+    that would do something to a terminal replaced."""
+    text = text[:most]
+    return text if text.isprintable() else "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
+def kept_path(path: str) -> str:
+    """Without a query, also one that was escaped into it."""
+    return kept(path.partition("?")[0], MAX_PATH)
 
 
 class LoggedRequest(msgspec.Struct, frozen=True):

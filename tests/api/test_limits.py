@@ -5,6 +5,7 @@ import sqlalchemy as sa
 from werkzeug.test import TestResponse
 
 from api.limits import UNKNOWN_TOKENS
+from api.reading import FORM
 from schemas.permissions import Permission
 from schemas.secrets import new_token
 from schemas.targets import parse_networks
@@ -63,6 +64,18 @@ def test_a_refusal_for_want_of_a_permission_counts_too(limited: House) -> None:
 
     assert [answer.status_code for answer in answers] == [403, 429]
     assert set(answers[0].headers.keys()) >= RATE_FIELDS
+
+
+def test_checks_of_the_tokens_of_others_are_not_limited(limited: House) -> None:
+    """The chat platform's API asks once for each request of everybody. A gateway asks with the holder's token, which is limited."""
+    platform, holder = limited.caller(Permission.TOKENS_INTROSPECT), limited.caller()
+
+    checks = [platform.call("POST", "/v1/introspect", data={"token": holder.secret}, content_type=FORM) for _ in range(3)]
+    asked = [holder.call("GET", "/v1/authorize").status_code for _ in range(2)]
+
+    assert [answer.status_code for answer in checks] == [200] * 3
+    assert not RATE_FIELDS & set(checks[0].headers.keys())
+    assert asked == [204, 429]
 
 
 def test_a_stranger_is_told_nothing_of_limits(limited: House) -> None:
@@ -137,3 +150,17 @@ def test_behind_a_trusted_proxy_its_client_is_damped(house: House) -> None:
     other = me(Caller(house, "x"), "10.0.0.1", **{"X-Forwarded-For": "198.51.100.2"})
 
     assert (damped.status_code, other.status_code) == (429, 401)
+
+
+def test_introspection_is_never_damped_and_asks_the_store_once_for_each_token(house: House) -> None:
+    """Its caller is trusted, and hands on what strangers send it."""
+    platform, guessed = house.caller(Permission.TOKENS_INTROSPECT), new_token()
+    me(platform)
+    queries: list[str] = []
+    sa.event.listen(house.directory._own.engine, "before_cursor_execute", lambda *args: queries.append(args[2]))
+
+    for text in [guessed, "rbk_garbage"] * 2 * UNKNOWN_TOKENS:
+        answer = platform.call("POST", "/v1/introspect", data={"token": text}, content_type=FORM)
+        assert answer.data == b'{"active":false}'
+
+    assert len(queries) <= 2
