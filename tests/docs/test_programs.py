@@ -27,6 +27,7 @@ RUN = {
     "receivers.md": {"Why did a call fail?", "A receiver in Python", "A receiver in Node.js"},
     "backends.md": {"By HTTP", "Many at once", "Onto the exchange", "Dead letters"},
     "recovering.md": {"One, now", "Many", "Dead letters"},
+    "gateways.md": {"A service behind nginx", "Asking from within the API"},  # by test_gateways.py
     "operations.md": {"Processes", "Health", "Alerts", "Stopping and upgrading", "Back-up"},
 }
 
