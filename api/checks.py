@@ -76,6 +76,7 @@ def authorize(parts: ApiParts) -> Response:
     asked = _told_by_gateway(parts, environ)
     environ[LOGGED] = True
     try:
+        asked = asked._replace(permission=_required(environ))
         admit(parts, environ, token, asked.permission, now)
     except Problem as refusal:
         state = token.state(now)
@@ -113,14 +114,13 @@ def _required(environ: dict[str, Any]) -> Permission | None:
 
 
 def _told_by_gateway(parts: ApiParts, environ: dict[str, Any]) -> _Asked:
-    """Method and address of the request are a gateway's word, and taken from nobody else. Raises Invalid."""
-    permission, address = _required(environ), client_address(environ, parts.trusted_proxies)
+    """Method and address of the request are a gateway's word, and taken from nobody else. The permission is left open."""
     method = path = None
     if is_from_proxy(environ, parts.trusted_proxies):
         method = environ.get("HTTP_X_ORIGINAL_METHOD") or environ.get("HTTP_X_FORWARDED_METHOD")
         path = environ.get("HTTP_X_ORIGINAL_URI") or environ.get("HTTP_X_FORWARDED_URI")
         path = path and unquote(path.partition("?")[0])
-    return _Asked(permission, method, path, None, address, environ.get("HTTP_USER_AGENT"))
+    return _Asked(None, method, path, None, client_address(environ, parts.trusted_proxies), environ.get("HTTP_USER_AGENT"))
 
 
 def _channels(token: Token) -> str:

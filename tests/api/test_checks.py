@@ -323,6 +323,8 @@ def test_a_permission_that_there_is_not_is_the_gateways_mistake(house: House, pe
     assert answer.json
     assert answer.json["errors"][0]["pointer"] == "X-Required-Permission"
     assert "conversations:read" in answer.json["errors"][0]["detail"]
+    (row,) = logged(house)
+    assert (row["allowed"], row["reason"], row["permission"]) == (False, "invalid", None)
 
 
 @pytest.mark.parametrize("spelling", ["X_Original_{}", "X_Forwarded_{}"])
@@ -364,7 +366,7 @@ def test_a_check_for_a_gateway_is_marked_as_logged(house: House) -> None:
     authorize(house, made(house).secret, "no such permission")
     house.caller().call("GET", "/v1/me")
 
-    assert seen == [True, True, None, None]
+    assert seen == [True, True, True, None]
 
 
 def test_checks_of_known_tokens_ask_the_store_nothing(house: House, platform: Caller) -> None:
