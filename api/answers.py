@@ -189,6 +189,28 @@ class ReportedAnswer(msgspec.Struct):
     accepted: int
 
 
+class IntrospectionAnswer(msgspec.Struct):
+    """Whether a token is valid just now. Of one that is not, whatever the reason, nothing else is told.
+
+    `scope` are its permissions, separated by spaces; `client_id` and `sub` its id, `username` its name. `channels`: whose data it
+    may see, null: all, an empty list: none. `iat`, `nbf` and `exp` are unix seconds: made, valid from, valid until; without `exp`
+    there is no end. `allowed`: whether it has the permission that was asked about; true when none was. `request_id`: to report
+    what became of the request.
+    """
+
+    active: bool
+    scope: str | msgspec.UnsetType = msgspec.UNSET
+    client_id: TokenId | msgspec.UnsetType = msgspec.UNSET
+    sub: TokenId | msgspec.UnsetType = msgspec.UNSET
+    username: str | msgspec.UnsetType = msgspec.UNSET
+    channels: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+    iat: int | msgspec.UnsetType = msgspec.UNSET
+    nbf: int | msgspec.UnsetType = msgspec.UNSET
+    exp: int | msgspec.UnsetType = msgspec.UNSET
+    allowed: bool | msgspec.UnsetType = msgspec.UNSET
+    request_id: RequestId | msgspec.UnsetType = msgspec.UNSET
+
+
 class HealthAnswer(msgspec.Struct):
     """`status` is `alive` or `ready`."""
 

@@ -17,7 +17,8 @@ from flask_openapi3.models.tag import Tag
 from flask_openapi3.openapi import OpenAPI
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from api import callbacks, changes, deliveries, document, events, open_routes, recoveries, request_log, tokens
+from api import callbacks, changes, checks, deliveries, document, events, open_routes, recoveries, request_log, tokens
+from api.authentication import LIMIT_FIELDS
 from api.downloads import STREAMS
 from api.pages import add_pages
 from api.parts import ApiParts
@@ -36,6 +37,7 @@ ROUTES = (
     *deliveries.ROUTES,
     *recoveries.ROUTES,
     *request_log.ROUTES,
+    *checks.ROUTES,
     *open_routes.ROUTES,
 )
 
@@ -76,7 +78,7 @@ class Described(OpenAPI):
     def describe(self, route: Route) -> Models:
         """Put a route into the document."""
         summary, description = document.words(route)
-        _, _, path, query, _, body, _ = self._collect_openapi_info(
+        _, _, path, query, form, body, _ = self._collect_openapi_info(
             route.rule,
             route.view,
             tags=[Tag(name=route.tag)],
@@ -88,7 +90,7 @@ class Described(OpenAPI):
             openapi_extensions=document.extensions(route),
             method=route.method,
         )
-        models = self._routes[route] = Models(path, query, body)
+        models = self._routes[route] = Models(path, query, body, form)
         return models
 
     def generate_spec_json(self) -> None:
@@ -119,6 +121,7 @@ class Application(Described):
             nonlocal status
             status = int(line[:3])
             headers.append(("X-Request-Id", request_id))
+            headers.extend(environ.get(LIMIT_FIELDS, ()))
             return start_response(line, headers, exc_info)
 
         answer = super().wsgi_app(environ, start)

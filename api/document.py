@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from flask_openapi3.types import ResponseDict
 
+from api.reading import FORM
 from api.responses import JSON, PROBLEM_JSON
 from api.routes import Models, Route
 from schemas.event_types import EventType
@@ -73,7 +74,7 @@ def security(route: Route) -> list[dict[str, list[str]]]:
 def responses(route: Route) -> ResponseDict:
     """Every answer that a route gives on purpose, by status."""
     answers: ResponseDict = {str(int(route.status)): _success(route)}
-    problems = set(route.problems) | (set() if route.is_open else {401, 503} | ({403} if route.needs else set()))
+    problems = set(route.problems) | (set() if route.is_open else {401, 429, 503} | ({403} if route.needs else set()))
     for status in sorted(problems):
         content = {PROBLEM_JSON: {"schema": _ref("Problem")}}
         answers[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
@@ -96,6 +97,11 @@ def mended(document: dict[str, Any], routes: Mapping[Route, Models], public_url:
             del operation["responses"]["422"]
         if models.body:
             operation["requestBody"]["required"] = models.needs_body
+        if models.form:  # the library takes every form for one with files in it
+            operation["requestBody"] = {"required": True, "content": {FORM: {"schema": _ref(models.form.__name__)}}}
+        for name, text in route.headers:
+            field = {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
+            operation.setdefault("parameters", []).append(field)
     components = _components(routes)
     return document | {
         "servers": [{"url": public_url}],
@@ -111,7 +117,7 @@ def _components(routes: Mapping[Route, Models]) -> dict[str, Schema]:
         for model in filter(None, models):
             schema = model.model_json_schema(ref_template=COMPONENTS.format(name="{model}"))
             components |= schema.pop("$defs", {})
-            if model is models.body:  # the others are spelled out where they stand
+            if model in {models.body, models.form}:  # the others are spelled out where they stand
                 components[model.__name__] = schema
     return components | event_components() | {"Problem": _PROBLEM}
 

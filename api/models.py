@@ -137,6 +137,21 @@ class DeliveriesQuery(PageQuery):
     error: Outcome | None = Field(None, description="How the last attempt ended.")
 
 
+class CheckToken(BaseModel):
+    """A form. What the caller's own client wrote (`method` to `user_agent`) is for the request log, and refuses nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    token: str = Field(description="The token to check, as it came.")
+    token_type_hint: str | None = Field(None, description="Not looked at: there is one type.")
+    permission: Permission | None = Field(None, description="What the request needs: `allowed` says whether the token has it.")
+    method: str | None = Field(None, description="Of the request that carried the token.")
+    path: str | None = Field(None, description="Its path; a query is cut off.")
+    status: int | None = Field(None, ge=100, le=599, description="What it is answered, if that is known.")
+    ip: str | None = Field(None, description="Where it came from.")
+    user_agent: str | None = None
+
+
 class IdPath(BaseModel):
     """No id holds anything else; what does names nothing."""
 
@@ -160,11 +175,12 @@ def from_body(model: type[M], body: bytes) -> M:
 
 def from_query(model: type[M], parameters: Mapping[str, str]) -> M:
     """An empty parameter is none, as forms send it. Raises Invalid."""
-    try:
-        return model.model_validate({name: value for name, value in parameters.items() if value})
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False, include_input=False)
-        raise Invalid("a query parameter breaks the rules", faults=[_fault(detail) for detail in details]) from None
+    return _from_texts(model, parameters, "a query parameter")
+
+
+def from_form(model: type[M], fields: Mapping[str, str]) -> M:
+    """An empty field is none (RFC 6749, section 3.1). Raises Invalid."""
+    return _from_texts(model, fields, "a field of the form")
 
 
 def from_path(model: type[M], values: Mapping[str, str]) -> M:
@@ -178,6 +194,14 @@ def from_path(model: type[M], values: Mapping[str, str]) -> M:
 def pointer(parts: tuple[int | str, ...]) -> str:
     """RFC 6901."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts if part not in _UNSENT)
+
+
+def _from_texts(model: type[M], texts: Mapping[str, str], which: str) -> M:
+    try:
+        return model.model_validate({name: text for name, text in texts.items() if text})
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False, include_input=False)
+        raise Invalid(f"{which} breaks the rules", faults=[_fault(detail) for detail in details]) from None
 
 
 def _fault(detail: Any) -> Fault:

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 
+from api.limits import Buckets, RateLimit, damping
 from exchange.port import Publisher
 from schemas.reports import Observer
 from schemas.targets import Network, TargetPolicy
@@ -56,6 +58,16 @@ class ApiParts:
     @property
     def tokens(self) -> Tokens:
         return Tokens(self.database, self.vault)
+
+    @cached_property
+    def limits(self) -> RateLimit | None:
+        """Of each token; None: none."""
+        return None if self.rate_limit is None else RateLimit(self.rate_limit)
+
+    @cached_property
+    def damping(self) -> Buckets:
+        """Of addresses from which unknown tokens come."""
+        return damping()
 
     @property
     def callbacks(self) -> Callbacks:

@@ -4,6 +4,7 @@ chunked body off at its limit without a word. Called by the routes and the appli
 
 import contextlib
 from typing import Any
+from urllib.parse import parse_qsl
 
 from flask import request
 
@@ -15,6 +16,9 @@ MAX_BATCH_BYTES = 8 * 1024 * 1024
 _READ_ON_BYTES = 16 * 1024 * 1024
 """How much of a refused body is still read. Less: clients that are still sending get a broken pipe instead of the answer."""
 
+FORM = "application/x-www-form-urlencoded"
+
+_MOST_FIELDS = 100
 _PIECE = 64 * 1024
 _STARTED = "ringback.body_read"
 
@@ -38,6 +42,23 @@ def read_optional_json_body() -> bytes:
     if body:
         _require_json(environ)
     return body
+
+
+def read_form() -> dict[str, str]:
+    """The fields of this request's form. Raises UnsupportedMediaType unless it is declared as one, TooLarge, Malformed."""
+    environ = request.environ
+    kind = _declared(environ)
+    if kind != FORM:
+        raise UnsupportedMediaType(f"send a form, and say so with `Content-Type: {FORM}`; this came as {kind or 'nothing'}")
+    body = read_body(environ, MAX_BODY_BYTES)
+    try:
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        raise Malformed(f"the form cannot be read: UTF-8 is expected, and at most {_MOST_FIELDS} fields") from None
+    fields = dict(pairs)
+    if len(fields) < len(pairs):  # RFC 6749, section 3.1; whoever looks at the first would read another form than we do
+        raise Malformed("a field comes twice")
+    return fields
 
 
 def read_body(environ: Environ, limit: int) -> bytes:
@@ -95,11 +116,16 @@ def _piece(source: Any, size: int) -> bytes:
 
 
 def _require_json(environ: Environ) -> None:
-    kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    kind = _declared(environ)
     if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
         raise UnsupportedMediaType(f"send JSON, and say so with `Content-Type: application/json`; this came as {kind or 'nothing'}")
+
+
+def _declared(environ: Environ) -> str:
+    """The body's media type. Raises UnsupportedMediaType for a compressed one."""
     if environ.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
         raise UnsupportedMediaType("send the body without Content-Encoding: compressed bodies are not read")
+    return str(environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
 
 
 def _too_large(limit: int) -> TooLarge:

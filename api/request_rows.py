@@ -9,7 +9,7 @@ from typing import Any
 from api.authentication import ASKED, Asked, bearer
 from api.client import client_address
 from api.parts import ApiParts
-from api.routes import ROUTE
+from api.routes import LOGGED, ROUTE
 from schemas.ids import new_request_id
 from schemas.request_log import MAX_ADDRESS, MAX_METHOD, MAX_USER_AGENT, LoggedRequest, kept, kept_path
 from schemas.secrets import token_hash
@@ -20,7 +20,9 @@ _API = "/v1/"
 
 
 def log_request(parts: ApiParts, environ: dict[str, Any], request_id: str, status: int, duration_s: float) -> None:
-    """Nothing for a request without a token that we know, nor for one that is open to everybody."""
+    """Nothing for a request without a token that we know, for one that is open to everybody, and for a check, which has its row."""
+    if LOGGED in environ:
+        return
     asked: Asked | None = environ.get(ASKED) or _asked_for_nothing(parts, environ)
     if asked is None:
         return

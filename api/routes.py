@@ -16,14 +16,17 @@ from pydantic import BaseModel
 
 from api.authentication import authenticate
 from api.client import client_address
-from api.models import from_body, from_path, from_query
+from api.models import from_body, from_form, from_path, from_query
 from api.parts import ApiParts
-from api.reading import MAX_BODY_BYTES, read_json_body, read_optional_json_body
+from api.reading import MAX_BODY_BYTES, read_form, read_json_body, read_optional_json_body
 from schemas.changes import Actor
 from schemas.permissions import Permission
 
 ROUTE = "ringback.route"
 """Under this key the WSGI environ names the matched rule: the label of the metrics."""
+
+LOGGED = "ringback.logged"
+"""Under this key the WSGI environ says that the request log has the request already, as the one that it was asked about."""
 
 View = Callable[..., Response]
 
@@ -33,6 +36,7 @@ class Route:
     """One method of one address. Open to everybody, to any active token, or to those with a permission.
 
     `takes` names the component schema of a body that the view reads by itself; `file` is the media type of an answer that is no JSON.
+    `headers` are fields of the request that it reads, each with what it says. A view that `authenticates` does so by itself.
     """
 
     method: str
@@ -43,6 +47,8 @@ class Route:
     answer: type[msgspec.Struct] | None = None
     needs: Permission | None = None
     is_open: bool = False
+    authenticates: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
     takes: str | None = None
     file: str | None = None
     problems: frozenset[int] = frozenset()
@@ -60,6 +66,7 @@ class Models(NamedTuple):
     path: type[BaseModel] | None
     query: type[BaseModel] | None
     body: type[BaseModel] | None
+    form: type[BaseModel] | None
 
     @property
     def needs_body(self) -> bool:
@@ -71,13 +78,13 @@ def entry_point(parts: ApiParts, route: Route, models: Models) -> View:
     """Authenticate, read, call. The hot route asks for no model, and so for nothing beyond authentication."""
     wanted = inspect.signature(route.view).parameters
     always: dict[str, Any] = {"parts": parts} if "parts" in wanted else {}
-    reads = any(models)
+    asks, reads = not (route.is_open or route.authenticates), any(models)
 
     def enter(**path_values: str) -> Response:
         environ = request.environ
         environ[ROUTE] = route.rule
         arguments = always.copy()
-        if not route.is_open:
+        if asks:
             caller = authenticate(parts, environ, route.needs)
             if "caller" in wanted:
                 arguments["caller"] = caller
@@ -98,4 +105,6 @@ def _read_models(models: Models, path_values: Mapping[str, str], max_bytes: int)
         read["query"] = from_query(models.query, request.args)
     if models.body:
         read["body"] = from_body(models.body, read_json_body(max_bytes) if models.needs_body else read_optional_json_body() or b"{}")
+    if models.form:
+        read["form"] = from_form(models.form, read_form())
     return read

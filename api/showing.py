@@ -12,6 +12,7 @@ from api.answers import (
     DeliveryPage,
     EventAnswer,
     EventPage,
+    IntrospectionAnswer,
     NewTokenAnswer,
     RecoveryAnswer,
     RequestAnswer,
@@ -23,6 +24,7 @@ from api.answers import (
 from schemas.changes import Change
 from schemas.deliveries import Attempt
 from schemas.event_types import EventType
+from schemas.ids import RequestId
 from schemas.listings import DeliveryDetail, ListedDelivery, ListedEvent, Page
 from schemas.recoveries import Recovery
 from schemas.request_log import LoggedRequest
@@ -60,6 +62,23 @@ def new_token_answer(made: NewSecrets, now: UnixMs) -> NewTokenAnswer:
     signing_secret = msgspec.UNSET if made.signing_secret is None else made.signing_secret
     shown = msgspec.structs.asdict(token_answer(made.token, now))
     return NewTokenAnswer(**shown, token=made.secret, signing_secret=signing_secret)
+
+
+def introspection_answer(token: Token, ends_at: UnixMs | None, request_id: RequestId, *, allowed: bool) -> IntrospectionAnswer:
+    """Of an active token. Whole seconds, none of them later than it is."""
+    return IntrospectionAnswer(
+        active=True,
+        scope=" ".join(sorted(token.permissions)),
+        client_id=token.id,
+        sub=token.id,
+        username=token.name,
+        channels=None if token.channels is None else sorted(token.channels),
+        iat=token.created_at // 1000,
+        nbf=token.activates_at // 1000,
+        exp=msgspec.UNSET if ends_at is None else ends_at // 1000,
+        allowed=allowed,
+        request_id=request_id,
+    )
 
 
 def callback_answer(callback: Callback) -> CallbackAnswer:

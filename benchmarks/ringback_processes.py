@@ -6,7 +6,7 @@ import pathlib
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from benchmarks import amqp
@@ -20,12 +20,13 @@ _READY_LIMIT_S = 30.0
 
 
 class Ringback:
-    """See `pipelines.Pipeline`. `callbacks`: how many tokens are called for each event; `settings`: beside the usual ones."""
+    """See `pipelines.Pipeline`. `callbacks`: how many tokens are called for each event; `permissions`: what they may;
+    `settings`: beside the usual ones."""
 
     name = "ringback"
 
-    def __init__(self, stage: Stage, *, callbacks: int = 1, **settings: str) -> None:
-        self._stage, self._callbacks = stage, callbacks
+    def __init__(self, stage: Stage, *, callbacks: int = 1, permissions: Sequence[str] = ("events:publish",), **settings: str) -> None:
+        self._stage, self._callbacks, self._permissions = stage, callbacks, permissions
         self._runs = itertools.count()
         self._extra = {f"RINGBACK_{name}": value for name, value in settings.items()}
         self._settings: dict[str, str] = {}
@@ -71,8 +72,12 @@ class Ringback:
 
     def _create_token(self, number: int) -> str:
         callback = f"message.received={self._stage.receiver.url}/hook/{number}"
-        made = self._command("token", "create", f"bench-{number}", "--json", "--permission", "events:publish", "--callback", callback)
+        made = self._command("token", "create", f"bench-{number}", "--json", "--callback", callback, *self._may())
         return str(json.loads(made)["token"])
+
+    def _may(self) -> Iterator[str]:
+        for permission in self._permissions:
+            yield from ("--permission", permission)
 
     def _command(self, *words: str) -> str:
         """What it printed. Raises RuntimeError with what it complained about."""

@@ -105,15 +105,15 @@ class Stage:
         return {"rabbitmq": _read_pid(self.rabbit.dir / "pid"), "postgresql": _read_pid(self.postgres.dir / "data" / "postmaster.pid")}
 
     def load(self, plan: Plan) -> Report:
-        """Run the plan to its end. Raises RuntimeError unless every event was answered 202."""
+        """Run the plan to its end. Raises RuntimeError unless everything was answered as expected."""
         command = [PYTHON, "-m", "benchmarks.load"]
         text = json.dumps(dataclasses.asdict(plan))
         done = subprocess.run(
             command, input=text, cwd=self.folder, env=environment(FROM_CHECKOUT), text=True, stdout=subprocess.PIPE, check=True
         )
         report = Report(**json.loads(done.stdout))
-        if report.accepted != plan.count:
-            raise RuntimeError(f"not every event was accepted: {report.answers}")
+        if report.answers != {str(plan.expected): plan.count}:
+            raise RuntimeError(f"not everything was answered {plan.expected}: {report.answers}")
         return report
 
 

@@ -132,9 +132,9 @@ class TooLarge(Problem):
 
 
 class UnsupportedMediaType(Problem):
-    """The body is not declared as JSON."""
+    """The body is not declared as what this address takes: JSON, or for checks of tokens a form."""
 
-    status, slug, title = 415, "unsupported-media-type", "This takes JSON only"
+    status, slug, title = 415, "unsupported-media-type", "This does not take a body of that type"
 
 
 class Invalid(Problem):

@@ -83,6 +83,10 @@ class Directory:
     def token(self, token_id: TokenId) -> Token | None:
         return self.snapshot.token(token_id)
 
+    def known(self, secret: str, now: UnixMs) -> Token | None:
+        """The token with this secret, in whatever state, as far as memory goes: one that it does not hold may be new."""
+        return self.snapshot.by_hash(token_hash(secret), now)
+
     def holder(self, secret: str, now: UnixMs) -> Token | None:
         """The token with this secret, in whatever state; None for nobody's.
 

@@ -45,6 +45,7 @@ RUN = {
     },
     "operations.md": {"Processes", "Health", "Alerts", "Replacing the secret key", "Stopping and upgrading", "Back-up"},
     "token-format.md": {"A check in Python"},
+    "gateways.md": {"A service behind nginx", "Asking from within the API"},  # by test_gateways.py
 }
 
 

@@ -1,7 +1,7 @@
 """The API on a SQLite store of the test's own, with a publisher that keeps what it is given, in this process."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -123,6 +123,11 @@ class House:
             version="9.9.9",
         )
         self.app: Application = create_app(self.parts)
+
+    def use(self, **changed: Any) -> None:
+        """Another API on the same store, some of its parts changed."""
+        self.parts = replace(self.parts, **changed)
+        self.app = create_app(self.parts)
 
     def secret(self, *permissions: Permission) -> str:
         """Of a new token."""

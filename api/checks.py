@@ -1,0 +1,165 @@
+"""Checks of tokens, for the chat platform's own API and for gateways before it: by what is in memory, without a query.
+
+Each check of a token that we know becomes a row of its request log. What became of the request is reported later, by the row's id.
+"""
+
+from http import HTTPStatus
+from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
+
+from flask import Response, request
+
+from api.answers import IntrospectionAnswer
+from api.authentication import admit, identify
+from api.client import client_address, is_from_proxy
+from api.models import CheckToken
+from api.parts import ApiParts
+from api.responses import json_response
+from api.routes import LOGGED, Route
+from api.showing import introspection_answer
+from schemas.errors import Fault, Forbidden, Invalid, Problem
+from schemas.ids import RequestId, new_request_id
+from schemas.permissions import Permission
+from schemas.request_log import MAX_ADDRESS, MAX_METHOD, MAX_USER_AGENT, LoggedRequest, kept, kept_path
+from schemas.secrets import token_hash
+from schemas.times import UnixMs, now_ms
+from schemas.tokens import Token, TokenState
+
+_TAG = "Checks"
+_PERMISSION_FIELD = "X-Required-Permission"
+
+
+class _Asked(NamedTuple):
+    """What is known of the request that carried the token. `permission` is what it needs."""
+
+    permission: Permission | None
+    method: str | None
+    path: str | None
+    status: int | None
+    address: str | None
+    user_agent: str | None
+
+
+def introspect(parts: ApiParts, form: CheckToken) -> Response:
+    """Check a token (RFC 7662).
+
+    Whatever is not active, for whatever reason, is answered `{"active":false}` and nothing else. `exp` is left out of a token that
+    never ends.
+    """
+    now = now_ms()
+    token = parts.directory.holder(form.token, now)
+    if token is None:
+        parts.observer.auth_failed("unknown")
+        return _inactive()
+    state = token.state(now)
+    allowed = form.permission is None or form.permission in token.permissions
+    reason = state.value if state is not TokenState.ACTIVE else None if allowed else Forbidden.slug
+    asked = _Asked(form.permission, form.method, form.path, form.status, form.ip, form.user_agent)
+    request_id = _log(parts, now, token, asked, reason)
+    if state is not TokenState.ACTIVE:
+        parts.observer.auth_failed(state.value)
+        return _inactive()
+    parts.directory.usage.used(token.id, now)
+    return json_response(introspection_answer(token, _ends_at(token, form.token), request_id, allowed=allowed))
+
+
+def authorize(parts: ApiParts) -> Response:
+    """Check the token that this request carries, for a gateway.
+
+    For the sub-request of nginx's `auth_request` and of Traefik's ForwardAuth. 204 names the token in `X-Ringback-Token-Id`, in
+    `X-Ringback-Request-Id` what to report its status by, and in `X-Ringback-Channels` the channels whose data it may see: `*` for
+    all, nothing for none, else their ids, percent-encoded and separated by commas. 422 tells a gateway that it asks for a
+    permission that there is not.
+    """
+    environ, now = request.environ, now_ms()
+    token = identify(parts, environ, now)
+    asked = _told_by_gateway(parts, environ)
+    environ[LOGGED] = True
+    try:
+        asked = asked._replace(permission=_required(environ))
+        admit(parts, environ, token, asked.permission, now)
+    except Problem as refusal:
+        state = token.state(now)
+        _log(parts, now, token, asked, refusal.slug if state is TokenState.ACTIVE else state.value)
+        raise
+    request_id = _log(parts, now, token, asked, None)
+    told = {"X-Ringback-Token-Id": token.id, "X-Ringback-Channels": _channels(token), "X-Ringback-Request-Id": request_id}
+    return Response(status=HTTPStatus.NO_CONTENT, headers=told)
+
+
+def _inactive() -> Response:
+    return json_response(IntrospectionAnswer(active=False))
+
+
+def _ends_at(token: Token, secret: str) -> UnixMs | None:
+    """Of this secret: one that was replaced ends with its overlap."""
+    ends = [token.expires_at]
+    if len(token.hashes) > 1:
+        digest = token_hash(secret)
+        ends += [one.until for one in token.hashes if one.value == digest]
+    return min((end for end in ends if end is not None), default=None)
+
+
+def _required(environ: dict[str, Any]) -> Permission | None:
+    """Raises Invalid for one that there is not: 403 would look as if the token lacked it. nginx answers its client 500 then, and
+    notes why, which is what a gateway that is set up wrongly should do."""
+    text = environ.get("HTTP_X_REQUIRED_PERMISSION")
+    if text is None:
+        return None
+    try:
+        return Permission(text)
+    except ValueError:
+        fault = Fault(f"{text[:100]!r} is not a permission; there are {', '.join(Permission)}", _PERMISSION_FIELD)
+        raise Invalid(f"the gateway asks for a permission that there is not: correct its {_PERMISSION_FIELD}", faults=[fault]) from None
+
+
+def _told_by_gateway(parts: ApiParts, environ: dict[str, Any]) -> _Asked:
+    """Method and address of the request are a gateway's word, and taken from nobody else. The permission is left open."""
+    method = path = None
+    if is_from_proxy(environ, parts.trusted_proxies):
+        method = environ.get("HTTP_X_ORIGINAL_METHOD") or environ.get("HTTP_X_FORWARDED_METHOD")
+        path = environ.get("HTTP_X_ORIGINAL_URI") or environ.get("HTTP_X_FORWARDED_URI")
+        path = path and unquote(path.partition("?")[0])
+    return _Asked(None, method, path, None, client_address(environ, parts.trusted_proxies), environ.get("HTTP_USER_AGENT"))
+
+
+def _channels(token: Token) -> str:
+    """Encoded, so that no id can end the line, pass for two, or be taken for `*`."""
+    return "*" if token.channels is None else ",".join(quote(channel, safe="") for channel in sorted(token.channels))
+
+
+def _log(parts: ApiParts, now: UnixMs, token: Token, asked: _Asked, reason: str | None) -> RequestId:
+    """The id of the row. `reason` says why the request was not allowed; None: it was."""
+    request_id = new_request_id()
+    row = LoggedRequest(
+        id=request_id,
+        at=now,
+        token_id=token.id,
+        request_id=request_id,
+        method=asked.method and kept(asked.method, MAX_METHOD),
+        path=asked.path and kept_path(asked.path),
+        status=asked.status,
+        duration_ms=None,
+        address=(asked.address and kept(asked.address, MAX_ADDRESS)) or None,
+        user_agent=asked.user_agent and kept(asked.user_agent, MAX_USER_AGENT),
+        permission=asked.permission,
+        allowed=reason is None,
+        reason=reason,
+    )
+    parts.request_log.add(row)
+    return request_id
+
+
+_FORM = frozenset({400, 413, 415, 422})
+_READ = (
+    (_PERMISSION_FIELD, "What the checked request needs. Without it any active token is let through."),
+    ("X-Original-Method", "Of the checked request, for the request log; from trusted proxies. `X-Forwarded-Method` does as well."),
+    ("X-Original-URI", "Its path; a query is cut off. `X-Forwarded-Uri` does as well."),
+)
+
+ROUTES = (
+    Route("POST", "/v1/introspect", introspect, _TAG, answer=IntrospectionAnswer, needs=Permission.TOKENS_INTROSPECT, problems=_FORM),
+    Route(
+        "GET", "/v1/authorize", authorize, _TAG, HTTPStatus.NO_CONTENT, problems=frozenset({403, 422}), authenticates=True, headers=_READ
+    ),
+)

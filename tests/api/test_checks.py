@@ -1,0 +1,403 @@
+"""Checks of tokens for the chat platform's own API: introspection, and what gateways ask."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import sqlalchemy as sa
+from werkzeug.test import TestResponse
+
+from api.reading import FORM
+from api.routes import LOGGED
+from schemas.permissions import Permission
+from schemas.secrets import new_token
+from schemas.targets import parse_networks
+from schemas.times import UnixMs, now_ms
+from store.tables import requests
+from store.tokens import NewSecrets
+from tests.kit.api import Caller, House
+from tests.kit.tokens import token_fields
+
+INACTIVE = b'{"active":false}'
+STATES = ["scheduled", "suspended", "expired", "revoked"]
+READ, SEND = Permission.CONVERSATIONS_READ, Permission.MESSAGES_SEND
+
+
+@pytest.fixture
+def platform(house: House) -> Caller:
+    """The chat platform's own API: it may check tokens, and nothing else."""
+    return house.caller(Permission.TOKENS_INTROSPECT)
+
+
+def introspect(platform: Caller, token: str, **fields: str) -> TestResponse:
+    return platform.call("POST", "/v1/introspect", data=urlencode({"token": token} | fields), content_type=FORM)
+
+
+def made(house: House, *permissions: Permission, channels: Sequence[str] | None = None, **fields: Any) -> NewSecrets:
+    """A token of somebody else's."""
+    return house.parts.tokens.create(replace(token_fields("ACME CRM", *permissions, channels=channels), **fields), {}, UnixMs(1_000))
+
+
+def not_active(house: House, state: str) -> NewSecrets:
+    now = now_ms()
+    if state != "revoked":
+        past = {"scheduled": {"activates_at": now + 60_000}, "suspended": {"enabled": False}, "expired": {"expires_at": now}}
+        return made(house, READ, **past[state])
+    token = made(house, READ)
+    house.directory.refresh()  # known before it is revoked, as in a process that runs
+    house.parts.tokens.revoke(token.token.id, now)
+    house.directory.refresh()
+    return token
+
+
+def logged(house: House) -> list[dict[str, Any]]:
+    """The checks: a call of this API has an id beside its request id."""
+    house.request_log.flush()
+    with house.database.read() as connection:
+        rows = connection.execute(sa.select(requests).where(requests.c.id == requests.c.request_id).order_by(requests.c.id))
+        return [row._asdict() for row in rows]
+
+
+def logged_of(house: House, token: NewSecrets) -> list[dict[str, Any]]:
+    return [row for row in logged(house) if row["token_id"] == token.token.id]
+
+
+def test_an_active_token_is_told_of(house: House, platform: Caller) -> None:
+    """The fields of RFC 7662, and what the chat platform needs to answer for itself."""
+    token = made(house, READ, SEND, channels=["chn_2", "chn_1"], activates_at=UnixMs(2_999), expires_at=UnixMs(32_503_680_000_999))
+
+    answer = introspect(platform, token.secret, permission="messages:send")
+
+    assert answer.status_code == 200
+    assert answer.json
+    (row,) = logged_of(house, token)
+    assert answer.json == {
+        "active": True,
+        "scope": "conversations:read messages:send",
+        "client_id": token.token.id,
+        "sub": token.token.id,
+        "username": "ACME CRM",
+        "channels": ["chn_1", "chn_2"],
+        "iat": 1,
+        "nbf": 2,
+        "exp": 32_503_680_000,
+        "allowed": True,
+        "request_id": row["id"],
+    }
+
+
+def test_what_is_unlimited_is_told_as_such(house: House, platform: Caller) -> None:
+    """`channels` null is all; a token that never ends has no `exp`, as RFC 7662 would have it."""
+    answer = introspect(platform, made(house).secret).json
+
+    assert answer
+    assert (answer["channels"], answer["scope"], answer["allowed"]) == (None, "", True)
+    assert "exp" not in answer
+
+
+@pytest.mark.parametrize(("permission", "allowed"), [("conversations:read", True), ("messages:send", False), ("", True)])
+def test_whether_the_token_may_is_answered(house: House, platform: Caller, permission: str, allowed: bool) -> None:
+    """It is active all the same; an empty field is none."""
+    answer = introspect(platform, made(house, READ).secret, permission=permission).json
+
+    assert answer
+    assert (answer["active"], answer["allowed"]) == (True, allowed)
+
+
+@pytest.mark.parametrize("text", [new_token(), new_token()[:-1], new_token()[:-6] + "000000", "x", "rbk_ü", "\0", " "])
+def test_what_is_no_token_of_ours_is_not_active_and_nothing_else(house: House, platform: Caller, text: str) -> None:
+    """Whoever asks learns nothing of why, and nothing is remembered but a count."""
+    answer = introspect(platform, text)
+
+    assert (answer.status_code, answer.data, answer.content_type) == (200, INACTIVE, "application/json")
+    assert house.observer.refused == ["unknown"]
+    assert logged(house) == []
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_token_that_is_not_active_is_just_that(house: House, platform: Caller, state: str) -> None:
+    """Told apart only where administrators look: its log has the check, and why it failed."""
+    token = not_active(house, state)
+
+    answer = introspect(platform, token.secret, permission="conversations:read")
+
+    assert (answer.status_code, answer.data) == (200, INACTIVE)
+    (row,) = logged_of(house, token)
+    assert (row["allowed"], row["reason"], row["permission"]) == (False, state, "conversations:read")
+    assert house.observer.refused == [state]
+
+
+def test_a_replaced_secret_ends_with_its_overlap(house: House, platform: Caller) -> None:
+    """Who keeps answers until `exp` must not keep this one for longer."""
+    admin = house.caller(Permission.PLATFORM_ADMIN)
+    token = made(house)
+    before_s = now_ms() // 1000
+    new = (admin.call("POST", f"/v1/tokens/{token.token.id}/regenerate", {"overlap": "1h"}).json or {})["token"]
+    house.directory.refresh()
+
+    old_ends, new_is = (introspect(platform, secret).json or {} for secret in (token.secret, new))
+
+    assert before_s + 3600 <= old_ends["exp"] <= before_s + 3660
+    assert "exp" not in new_is
+
+
+def test_what_the_caller_tells_of_the_request_is_in_the_log(house: House, platform: Caller) -> None:
+    """Without the query, where secrets may be; cut, and without what could do harm in a terminal or a database."""
+    token = made(house, READ)
+    told = {
+        "method": "GET",
+        "path": "/conversations/7?key=secret",
+        "status": "404",
+        "ip": "192.0.2.7",
+        "user_agent": "curl/8\0\x1b[2J" + "x" * 999,
+    }
+
+    answer = introspect(platform, token.secret, permission="messages:send", **told)
+
+    (row,) = logged_of(house, token)
+    assert answer.json
+    assert row["id"] == row["request_id"] == answer.json["request_id"]
+    assert (row["method"], row["path"], row["status"], row["duration_ms"], row["address"]) == (
+        "GET",
+        "/conversations/7",
+        404,
+        None,
+        "192.0.2.7",
+    )
+    assert row["user_agent"].startswith("curl/8\ufffd\ufffd[2J")
+    assert len(row["user_agent"]) == 512
+    assert (row["permission"], row["allowed"], row["reason"]) == ("messages:send", False, "permission-missing")
+
+
+def test_what_is_not_told_is_not_known(house: House, platform: Caller) -> None:
+    """Until somebody reports it."""
+    token = made(house)
+
+    introspect(platform, token.secret)
+
+    (row,) = logged_of(house, token)
+    unknown = ("method", "path", "status", "duration_ms", "address", "user_agent", "permission", "reason")
+    assert [row[name] for name in unknown] == [None] * len(unknown)
+    assert row["allowed"]
+
+
+def test_a_check_is_a_use(house: House, platform: Caller) -> None:
+    """A token that only the chat platform sees is in use all the same."""
+    token = made(house)
+
+    introspect(platform, token.secret)
+
+    assert token.token.id in house.directory.usage._last
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "pointer"),
+    [
+        (b"", 422, "/token"),
+        (b"token=", 422, "/token"),
+        (b"permission=stats:read", 422, "/token"),
+        (b"token=x&permission=stats:write", 422, "/permission"),
+        (b"token=x&permision=stats:read", 422, "/permision"),
+        (b"token=x&status=200&status=500", 400, None),
+        (b"token=x&token=y", 400, None),
+        (b"token=%ff", 400, None),
+        (b"token=\xff", 400, None),
+        (b"&".join(b"f%d=1" % number for number in range(101)), 400, None),
+        (b"token=" + b"x" * 300_000, 413, None),
+    ],
+)
+def test_a_form_that_breaks_the_rules_is_a_problem(platform: Caller, body: bytes, status: int, pointer: str | None) -> None:
+    """A misspelt `permission` above all: it would be allowed, whatever the token may."""
+    answer = platform.call("POST", "/v1/introspect", data=body, content_type=FORM)
+
+    assert (answer.status_code, answer.content_type) == (status, "application/problem+json")
+    assert answer.json
+    assert [fault["pointer"] for fault in answer.json.get("errors", [])] == ([pointer] if pointer else [])
+
+
+def test_only_forms_are_taken(house: House, platform: Caller) -> None:
+    """RFC 7662, section 2.1; with parameters of the media type, whatever its case."""
+    secret = made(house).secret
+
+    assert platform.call("POST", "/v1/introspect", {"token": secret}).status_code == 415
+    assert platform.call("POST", "/v1/introspect", data=f"token={secret}").status_code == 415
+    squeezed = platform.call("POST", "/v1/introspect", data="x", content_type=FORM, headers={"Content-Encoding": "gzip"})
+    assert squeezed.status_code == 415
+    declared = "Application/X-WWW-Form-Urlencoded; charset=UTF-8"
+    hinted = f"token_type_hint=access_token&token={secret}"
+    assert platform.call("POST", "/v1/introspect", data=hinted, content_type=declared).json["active"]  # type: ignore[index]
+
+
+def test_a_form_may_come_in_chunks(house: House, platform: Caller) -> None:
+    """Werkzeug would cut it off at its limit without a word."""
+    form = urlencode({"token": made(house).secret, "user_agent": "x" * 200_000}).encode()
+    chunked = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": ""}
+
+    assert platform.call("POST", "/v1/introspect", data=form, content_type=FORM, environ_overrides=chunked).json["active"]  # type: ignore[index]
+    too_long = form + b"x" * 100_000
+    assert platform.call("POST", "/v1/introspect", data=too_long, content_type=FORM, environ_overrides=chunked).status_code == 413
+
+
+def authorize(house: House, secret: str | None, permission: str | None = None, peer: str = "10.0.0.1", **fields: str) -> TestResponse:
+    headers = {name.replace("_", "-"): value for name, value in fields.items()}
+    if permission is not None:
+        headers["X-Required-Permission"] = permission
+    return Caller(house, secret).call("GET", "/v1/authorize", headers=headers, environ_base={"REMOTE_ADDR": peer})
+
+
+@pytest.fixture
+def behind_a_gateway(house: House) -> House:
+    house.use(trusted_proxies=parse_networks(["10.0.0.0/8"]))
+    return house
+
+
+@pytest.mark.parametrize(
+    ("channels", "told"),
+    [
+        (None, "*"),
+        ([], ""),
+        (["chn_1"], "chn_1"),
+        (["b", "a"], "a,b"),
+        (["*"], "%2A"),
+        (["a,b", "c d", "+39 02", "ü"], "%2B39%2002,a%2Cb,c%20d,%C3%BC"),
+        (["a\r\nX-Evil: 1"], "a%0D%0AX-Evil%3A%201"),
+    ],
+)
+def test_a_gateway_is_told_whose_token_it_is_and_what_it_sees(house: House, channels: list[str] | None, told: str) -> None:
+    """No id can be taken for two, for all, or for the next header."""
+    token = made(house, READ, channels=channels)
+
+    answer = authorize(house, token.secret, "conversations:read")
+
+    assert (answer.status_code, answer.data) == (204, b"")
+    assert answer.headers["X-Ringback-Token-Id"] == token.token.id
+    assert answer.headers["X-Ringback-Channels"] == told
+    assert "X-Evil" not in answer.headers
+    (row,) = logged(house)
+    assert row["id"] == row["request_id"] == answer.headers["X-Ringback-Request-Id"]
+
+
+def test_a_permission_that_is_missing_is_forbidden_and_logged(house: House) -> None:
+    """So that the gateway answers 403."""
+    token = made(house, READ)
+
+    answer = authorize(house, token.secret, "messages:send")
+
+    assert answer.status_code == 403
+    assert answer.json
+    assert "messages:send" in answer.json["detail"]
+    (row,) = logged(house)
+    assert (row["allowed"], row["reason"], row["permission"]) == (False, "permission-missing", "messages:send")
+
+
+def test_without_a_permission_any_active_token_is_let_through(house: House) -> None:
+    """As with introspection."""
+    assert authorize(house, made(house).secret).status_code == 204
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_gateway_is_told_401_for_a_token_that_is_not_active(house: House, state: str) -> None:
+    """With the challenge that nginx passes on; and the token's log says why."""
+    token = not_active(house, state)
+
+    answer = authorize(house, token.secret, "conversations:read")
+
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, 'Bearer error="invalid_token"')
+    (row,) = logged(house)
+    assert (row["token_id"], row["allowed"], row["reason"]) == (token.token.id, False, state)
+
+
+@pytest.mark.parametrize("secret", [None, new_token(), "x"])
+def test_a_gateway_is_told_401_for_what_is_no_token(house: House, secret: str | None) -> None:
+    """There is nobody to log it for."""
+    assert authorize(house, secret, "conversations:read").status_code == 401
+    assert logged(house) == []
+
+
+@pytest.mark.parametrize("permission", ["", "conversation:read", "conversations:read,stats:read", "ü"])
+def test_a_permission_that_there_is_not_is_the_gateways_mistake(house: House, permission: str) -> None:
+    """403 would look as if the token lacked it, and be looked for in the wrong place."""
+    answer = authorize(house, made(house, *Permission).secret, permission)
+
+    assert answer.status_code == 422
+    assert answer.json
+    assert answer.json["errors"][0]["pointer"] == "X-Required-Permission"
+    assert "conversations:read" in answer.json["errors"][0]["detail"]
+    (row,) = logged(house)
+    assert (row["allowed"], row["reason"], row["permission"]) == (False, "invalid", None)
+
+
+@pytest.mark.parametrize("spelling", ["X_Original_{}", "X_Forwarded_{}"])
+def test_what_a_trusted_gateway_says_of_the_request_is_logged(behind_a_gateway: House, spelling: str) -> None:
+    """nginx's usual names and Traefik's; the path as people read it, without the query."""
+    uri = "URI" if "Original" in spelling else "Uri"
+    told = {spelling.format("Method"): "PATCH", spelling.format(uri): "/customers/J%C3%B6rg?key=secret", "X_Forwarded_For": "198.51.100.7"}
+
+    authorize(behind_a_gateway, made(behind_a_gateway).secret, User_Agent="curl/8", **told)
+
+    (row,) = logged(behind_a_gateway)
+    assert (row["method"], row["path"], row["status"]) == ("PATCH", "/customers/Jörg", None)
+    assert (row["address"], row["user_agent"]) == ("198.51.100.7", "curl/8")
+
+
+def test_what_a_stranger_says_of_the_request_is_not_logged(behind_a_gateway: House) -> None:
+    """A supplier must not write into its own log what it did not do."""
+    said = {"X_Original_Method": "GET", "X_Original_URI": "/innocent", "X_Forwarded_For": "203.0.113.9"}
+
+    authorize(behind_a_gateway, made(behind_a_gateway).secret, peer="192.0.2.1", **said)
+
+    (row,) = logged(behind_a_gateway)
+    assert (row["method"], row["path"], row["address"]) == (None, None, "192.0.2.1")
+
+
+def test_a_check_for_a_gateway_is_marked_as_logged(house: House) -> None:
+    """It is in the log as the request that was asked about, and must not be there as a call of the API too."""
+    seen: list[object] = []
+    app = house.app.wsgi_app
+
+    def watch(environ: dict[str, Any], start: Any) -> Any:
+        answer = app(environ, start)
+        seen.append(environ.get(LOGGED))
+        return answer
+
+    house.app.wsgi_app = watch  # type: ignore[method-assign]
+    authorize(house, made(house).secret, "stats:read")
+    authorize(house, not_active(house, "suspended").secret)
+    authorize(house, made(house).secret, "no such permission")
+    house.caller().call("GET", "/v1/me")
+
+    assert seen == [True, True, True, None]
+
+
+def test_checks_of_known_tokens_ask_the_store_nothing(house: House, platform: Caller) -> None:
+    """Three thousand a second of them."""
+    token = made(house, READ)
+    introspect(platform, token.secret)
+    with house.database.write() as connection:
+        connection.exec_driver_sql("DROP TABLE directory_version")
+
+    assert (introspect(platform, token.secret).json or {})["active"]
+    assert authorize(house, token.secret, "conversations:read").status_code == 204
+
+
+def test_a_token_that_cannot_be_looked_up_is_not_called_inactive(house: House, platform: Caller) -> None:
+    """Its holder's good token would be thrown away."""
+    introspect(platform, new_token())
+    with house.database.write() as connection:
+        connection.exec_driver_sql("DROP TABLE directory_version")
+
+    assert introspect(platform, new_token()).status_code == 503
+    assert authorize(house, new_token()).status_code == 503
+
+
+def test_the_document_says_that_it_is_a_form_and_which_headers_are_read(house: House) -> None:
+    """The library would call it a form with files in it."""
+    paths = (Caller(house, None).call("GET", "/docs/openapi.json").json or {})["paths"]
+    introspection, authorization = paths["/v1/introspect"]["post"], paths["/v1/authorize"]["get"]
+
+    assert introspection["requestBody"] == {"required": True, "content": {FORM: {"schema": {"$ref": "#/components/schemas/CheckToken"}}}}
+    assert [one["name"] for one in authorization["parameters"]] == ["X-Required-Permission", "X-Original-Method", "X-Original-URI"]
+    assert set(authorization["responses"]) == {"204", "401", "403", "422", "429", "503"}
+    assert authorization["security"] == [{"token": []}]
