@@ -18,7 +18,7 @@ from store import retention, turns
 from store.database import Database
 from store.retention import Age, Key, Sweep
 
-SLICE = 200
+SLICE = 100
 """Rows looked at, and events or deliveries deleted, in a transaction. More: on SQLite a publish waits longer for it. Fewer: more commits."""
 
 SHARE = 0.1
@@ -98,11 +98,10 @@ class Sweeper:
             now = self._database.now(connection)
             if not turns.take(connection, "retention", now, int(self._apart_s * 1000)):
                 return False
-            self._until_s = now_s + self._apart_s
-            names = {sweep.name for sweep in self._left}
-            self._left += [sweep for sweep in retention.SWEEPS if sweep.name not in names]
-            if turns.take(connection, retention.PLACES.name, now, int(_WALK_APART * self._kept_for_ms)):
-                self._left.append(retention.PLACES)
+            walk = turns.take(connection, retention.PLACES.name, now, int(_WALK_APART * self._kept_for_ms))
+        begun = {sweep.name for sweep in self._left}
+        self._left += [sweep for sweep in (*retention.SWEEPS, *([retention.PLACES] if walk else [])) if sweep.name not in begun]
+        self._until_s = now_s + self._apart_s
         return True
 
     def _do_slice(self, sweep: Sweep) -> None:

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from schemas.ids import first_request_id
 from schemas.recoveries import RecoveryState
 from schemas.times import UnixMs
+from store import bulk
 from store.database import Connection
 from store.tables import attempts, callbacks, changes, deliveries, events, recoveries, requested_attempts, requests, status_places, tokens
 
@@ -66,15 +67,12 @@ def _look_at_events(connection: Connection, age: Age, after: Key | None, limit: 
 def _remove_events(connection: Connection, age: Age, doomed: Sequence[Key]) -> Counter[str]:
     """Judged once more under their locks. Deliveries before attempts: whoever is just writing one with its attempts is waited for."""
     ids = [event_id for _, event_id in doomed]
-    locked = list(connection.scalars(sa.select(_event.id).where(_event.id.in_(ids)).with_for_update(skip_locked=True)))
-    judged = connection.execute(sa.select(_event.id, _may_go(age).label("goes")).where(_event.id.in_(locked)))
+    these = bulk.among(connection, _event.id, ids)
+    locked = list(connection.scalars(sa.select(_event.id).where(these).with_for_update(skip_locked=True)))
+    judged = connection.execute(sa.select(_event.id, _may_go(age).label("goes")).where(bulk.among(connection, _event.id, locked)))
     gone = [row.id for row in judged if row.goes]
-    return Counter(
-        {
-            table.name: connection.execute(sa.delete(table).where(column.in_(gone))).rowcount
-            for table, column in ((deliveries, _delivery.event_id), (attempts, attempts.c.event_id), (events, _event.id))
-        }
-    )
+    of_them = (_delivery.event_id, attempts.c.event_id, _event.id)
+    return Counter({column.table.name: _delete(connection, column, gone) for column in of_them})
 
 
 def _may_go(age: Age) -> sa.ColumnElement[bool]:
@@ -170,10 +168,13 @@ def _place_may_go(age: Age) -> sa.ColumnElement[bool]:
 
 def _remove_by_id(table: sa.Table) -> Callable[[Connection, Age, Sequence[Key]], Counter[str]]:
     def remove(connection: Connection, _age: Age, doomed: Sequence[Key]) -> Counter[str]:
-        these = table.c.id.in_([key[0] for key in doomed])
-        return Counter({table.name: connection.execute(sa.delete(table).where(these)).rowcount})
+        return Counter({table.name: _delete(connection, table.c.id, [key[0] for key in doomed])})
 
     return remove
+
+
+def _delete(connection: Connection, column: sa.Column[Any], values: Sequence[str | int]) -> int:
+    return connection.execute(sa.delete(column.table).where(bulk.among(connection, column, values))).rowcount
 
 
 def _any(*conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
