@@ -139,7 +139,9 @@ class Recoverer:
 
     def _sendable(self, connection: Connection, lost: Sequence[Lost], now: UnixMs) -> list[Lost]:
         stale = recovery_rows.stale(connection, lost)
-        return [one for one in lost if one.key not in stale and self._can_be_sent(one, now)]
+        wanted = [one for one in lost if one.key not in stale and self._can_be_sent(one, now)]
+        stored = recovery_rows.still_stored(connection, wanted)
+        return [one for one in wanted if one.event_id in stored]
 
     def _can_be_sent(self, lost: Lost, now: UnixMs) -> bool:
         """Whether there is something to send, to somebody who is called at present, and nobody is sending it."""

@@ -24,6 +24,7 @@ from ringback.figures import Figures
 from schemas.deliveries import SETTLED, Outcome, Trigger
 from schemas.errors import Problem
 from schemas.event_types import EventType
+from schemas.reports import EXPIRING
 
 MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable that makes worker processes count into files of one folder, and each answer for all of them."""
@@ -41,6 +42,7 @@ _REQUEST_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25
 _GAUGES = {
     "deliveries_due": "Deliveries in the store whose next attempt is due and that nobody has taken.",
     "deliveries_due_oldest_seconds": "For how long the longest waiting of them is due.",
+    "events_oldest_seconds": "For how long the oldest event is kept already.",
     "outbox_depth": "Messages that wait in the outbox.",
     "outbox_oldest_seconds": "For how long the oldest of them waits.",
     "queue_depth": "Messages that wait in the broker's queue.",
@@ -183,6 +185,9 @@ class Metrics:
             "Deliveries whose first attempt was put off, and why.",
             ["reason"],
             [("spilled",), ("breaker",), ("held",), ("status",)],
+        )
+        self.expired = self._counter(
+            "rows_expired", "Rows that were deleted as older than the retention.", ["table"], [(table,) for table in EXPIRING]
         )
         self.attempt_duration = self._histogram(
             "attempt_duration_seconds", "From the start of an attempt to its answer or failure.", "type", _ATTEMPT_BUCKETS_S, kinds

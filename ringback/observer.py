@@ -49,6 +49,9 @@ class Observing:
     def deferred(self, reason: str, count: int = 1) -> None:
         self._metrics.deferred.add(reason, count=count)
 
+    def expired(self, table: str, count: int) -> None:
+        self._metrics.expired.add(table, count=count)
+
     def _count(self, report: AttemptReport) -> None:
         metrics, kind, attempt = self._metrics, report.delivery.type, report.attempt
         metrics.attempts.add(kind, attempt.outcome, attempt.trigger)

@@ -147,6 +147,7 @@ def _store_figures(database: Database, broker_url: tuple[str, ...]) -> Figures:
     return ({} if broker_url else {"dead_letters": read.outbox_dead}) | {
         "deliveries_due": read.deliveries_due,
         "deliveries_due_oldest_seconds": read.deliveries_due_oldest_s,
+        "events_oldest_seconds": read.events_oldest_s,
         "outbox_depth": read.outbox_depth,
         "outbox_oldest_seconds": read.outbox_oldest_s,
         "callbacks": _by_state(read.callbacks),

@@ -49,6 +49,11 @@ def new_request_id() -> RequestId:
     return RequestId("req_" + uuid_utils.uuid7().hex)
 
 
+def first_request_id(at_ms: int) -> RequestId:
+    """Above every id that was made before then, and below all others."""
+    return RequestId(f"req_{at_ms:012x}")
+
+
 def new_alert_id() -> AlertId:
     return AlertId("alt_" + uuid_utils.uuid7().hex)
 

@@ -107,7 +107,8 @@ def _open_row(delivery: Delivery) -> bulk.Row:
 def _secure_deliveries(connection: Connection, event_ids: Sequence[EventId], now: UnixMs) -> None:
     """Rows for the deliveries of these events that have none: of the callbacks matched at first and not deleted since."""
     chosen: sa.Select[Any] = sa.select(events.c.id, events.c.type, events.c.callbacks, events.c.body).where(events.c.id.in_(event_ids))
-    stored = sorted(connection.execute(chosen).all(), key=lambda row: row.id)
+    kept = chosen.with_for_update(read=True, key_share=True)  # `store.retention` must not take it away just now
+    stored = sorted(connection.execute(kept).all(), key=lambda row: row.id)
     ordering = {row.id: _ordering(row.body) for row in stored}
     wanted = [(row, callback_id) for row in stored for callback_id in sorted(row.callbacks.split())]
     for start in range(0, len(wanted), SLICE):

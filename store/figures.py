@@ -7,7 +7,7 @@ from schemas.times import UnixMs
 from schemas.tokens import CallbackState, TokenState
 from store import outbox
 from store.database import Connection, Database
-from store.tables import callbacks, deliveries, tokens
+from store.tables import callbacks, deliveries, events, tokens
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -16,6 +16,7 @@ class Figures(msgspec.Struct, frozen=True):
 
     deliveries_due: int
     deliveries_due_oldest_s: float
+    events_oldest_s: float
     outbox_depth: int
     outbox_oldest_s: float
     outbox_dead: int
@@ -31,6 +32,7 @@ def read(database: Database) -> Figures:
         return Figures(
             deliveries_due=due,
             deliveries_due_oldest_s=_age_s(due_since, now),
+            events_oldest_s=_age_s(connection.scalar(sa.select(sa.func.min(events.c.accepted_at))), now),
             outbox_depth=outbox.depth(connection),
             outbox_oldest_s=_age_s(outbox.oldest_accepted_at(connection), now),
             outbox_dead=outbox.dead(connection),

@@ -105,6 +105,13 @@ def stale(connection: Connection, lost: Sequence[Lost]) -> set[Key]:
     return {key for key, status in statuses.items() if status in overtaken}
 
 
+def still_stored(connection: Connection, lost: Iterable[Lost]) -> set[str]:
+    """The events of these that `store.retention` is not just deleting; until the commit it leaves them alone. It is not waited for:
+    it may wait for one of the deliveries that are ours."""
+    these = events.c.id.in_({one.event_id for one in lost})
+    return set(connection.scalars(sa.select(events.c.id).where(these).with_for_update(read=True, key_share=True, skip_locked=True)))
+
+
 def reopen(connection: Connection, lost: Iterable[Lost], now: UnixMs) -> None:
     """Make these due now, as if they were new, whatever is known of them; their attempts stay on record."""
     bulk.insert(connection, deliveries, _rows(lost, now), _REOPENED)

@@ -56,7 +56,11 @@ def request_retry(database: Database, tokens: Tokens, delivery_id: DeliveryId, n
 
 
 def _is_overtaken(connection: Connection, event_id: EventId, callback_id: CallbackId) -> bool:
-    row = connection.execute(sa.select(events.c.type, events.c.body).where(events.c.id == event_id)).one()
+    """Raises NotFound. Until the commit the event stays: an attempt of one that is gone would be asked for in vain, for ever."""
+    kept = sa.select(events.c.type, events.c.body).where(events.c.id == event_id).with_for_update(read=True, key_share=True)
+    row = connection.execute(kept).one_or_none()
+    if row is None:
+        raise NotFound(f"the event {event_id} is gone: it was older than RINGBACK_RETENTION")
     if row.type != EventType.MESSAGE_STATUS:
         return False
     facts = parse_event(bytes(row.body), id_required=True).facts

@@ -254,6 +254,14 @@ changes = Table(
     comment="The operation log: who changed what on a token. Written in the transaction of the change.",
 )
 
+turns = Table(
+    "turns",
+    metadata,
+    Column("id", Text, primary_key=True, comment="what is done by one process at a time"),
+    Column("until", BigInteger, nullable=False, comment="the end of the turn of whoever took it last"),
+    comment="Whose turn it is, of several dispatchers, to do what one of them is to do.",
+)
+
 outbox = Table(
     "outbox",
     metadata,

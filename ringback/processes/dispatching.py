@@ -8,6 +8,7 @@ from typing import Any
 
 import ringback
 from consumers.alerting import Alerting
+from consumers.sweeping import Sweeper
 from consumers.worker import LEASE_MARGIN_S, Worker
 from dispatcher.alerts import AlertSender
 from dispatcher.backoff import RetrySchedule
@@ -54,6 +55,7 @@ class Dispatching:
             self._worker.hand.put_down,
             parts.observer,
         )
+        self._sweeper = Sweeper(parts.database, settings.retention, parts.observer)
         self._alerting = Alerting(parts.database, self._alert_sender(), parts.observer, timeout_s + LEASE_MARGIN_S)
 
     @property
@@ -74,6 +76,7 @@ class Dispatching:
         self._doorbell.start()
         self._worker.start(self._dispatcher)
         self._alerting.start()
+        self._sweeper.start()
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Until `stop`, or until a part dies of a mistake of ours; `drain` raises that."""
@@ -82,7 +85,7 @@ class Dispatching:
         self._parts.observer.note("stopping: finishing what is in flight", limit_s=self._limit_s)
 
     async def drain(self) -> None:
-        await asyncio.gather(self._worker.drain(self._limit_s), self._alerting.stop(self._limit_s))
+        await asyncio.gather(*(part(self._limit_s) for part in (self._worker.drain, self._alerting.stop, self._sweeper.stop)))
         self._sender.close()
         await asyncio.to_thread(self._doorbell.close)
         if self._worker.failed.done():

@@ -43,7 +43,7 @@ RUN = {
         "Replacing a token",
         "Signing secrets",
     },
-    "operations.md": {"Processes", "Health", "Alerts", "Replacing the secret key", "Stopping and upgrading", "Back-up"},
+    "operations.md": {"Processes", "Health", "Alerts", "Replacing the secret key", "Stopping and upgrading", "Back-up", "Room"},
     "token-format.md": {"A check in Python"},
     "gateways.md": {"A service behind nginx", "Asking from within the API"},  # by test_gateways.py
 }
@@ -159,6 +159,7 @@ def test_operations_can_look_stop_and_back_up_embedded(embedded: Ringback, tmp_p
         assert 'ringback_events_accepted_total{type="message.received"}' in looked
         assert "up to date" in shell.run(OPERATIONS.only("Stopping and upgrading", "sh"))
         shell.run(OPERATIONS.in_section("Back-up", "sh")[0])
+        shell.run(OPERATIONS.in_section("Room", "sh")[1])
 
         restored = {"RINGBACK_DATABASE_URL": f"sqlite:///{folder}/ringback-backup.db"}
         listed = subprocess.run(
@@ -212,6 +213,7 @@ def test_operations_can_look_and_back_up_on_services(on_services: Ringback, tmp_
         assert shell.run(OPERATIONS.in_section("Health", "sh")[1]) == '{"status":"ready"}'
         shell.run(OPERATIONS.in_section("Back-up", "sh")[1])
         assert (shell.folder / "ringback.dump").read_bytes().startswith(b"PGDMP")
+        assert shell.run(OPERATIONS.in_section("Room", "sh")[0]).split() == ["ALTER", "TABLE"] * 4
 
 
 def test_what_did_not_arrive_is_sent_once_more(tmp_path: pathlib.Path) -> None:

@@ -1,4 +1,4 @@
-"""The request log, the operation log, and the order in which events are pulled.
+"""The request log, the operation log, the order in which events are pulled, and whose turn it is to delete what is old.
 
 Revision: 0003
 """
@@ -14,6 +14,7 @@ def upgrade() -> None:
     _events()
     _requests()
     _changes()
+    _turns()
 
 
 def _events() -> None:
@@ -73,3 +74,13 @@ def _changes() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_changes_token_id_id", "changes", ["token_id", "id"])
+
+
+def _turns() -> None:
+    op.create_table(
+        "turns",
+        sa.Column("id", sa.Text(), nullable=False, comment="what is done by one process at a time"),
+        sa.Column("until", sa.BigInteger(), nullable=False, comment="the end of the turn of whoever took it last"),
+        sa.PrimaryKeyConstraint("id", name="pk_turns"),
+        comment="Whose turn it is, of several dispatchers, to do what one of them is to do.",
+    )

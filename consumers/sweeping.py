@@ -1,0 +1,122 @@
+"""Sweeping: what is older than `RETENTION` is deleted, a slice at a time, and at a small share of the store's time.
+
+A loop in every dispatcher process, of which one at a time has the turn. Which rows may go, `store.retention` knows. Nothing that
+goes wrong here touches a delivery.
+"""
+
+import asyncio
+import contextlib
+import datetime as dt
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
+from schemas.errors import StoreUnavailable
+from schemas.reports import Observer
+from schemas.times import UnixMs
+from store import retention, turns
+from store.database import Database
+from store.retention import Age, Key, Sweep
+
+SLICE = 100
+"""Rows looked at, and events or deliveries deleted, in a transaction. More: on SQLite a publish waits longer for it. Fewer: more commits."""
+
+SHARE = 0.1
+"""Of the time, at most, in which a slice is worked on. More: a backlog is gone sooner. Less: everybody else feels less of it."""
+
+MOST_APART_S = 300.0
+"""Between the beginnings of two sweeps. Longer: more gathers, and goes at once. Shorter: more looks that find nothing."""
+
+LEAST_APART_S = 1.0
+"""The same, with a retention of minutes, which has a hundred sweeps."""
+
+_WALK_APART = 1 / 30
+"""Of the retention: between two walks through a table without an index for it. Less: it is read more often. More: it is larger."""
+
+_LOOK = 0.1
+"""Of the time between sweeps: how late the next one may begin."""
+
+MISTAKE_PAUSE_S = 60.0
+"""Until the loop tries again after a mistake of ours. Shorter: the same mistake more often in the log."""
+
+
+class Sweeper:
+    """Build and `start` it on a running event loop, `stop` it at the end."""
+
+    def __init__(self, database: Database, kept_for: dt.timedelta, observer: Observer, slice_rows: int = SLICE):
+        self._database, self._observer, self._slice_rows = database, observer, slice_rows
+        self._kept_for_ms = kept_for // dt.timedelta(milliseconds=1)
+        self._apart_s = min(MOST_APART_S, max(LEAST_APART_S, kept_for.total_seconds() / 100))
+        self._look_s = _LOOK * self._apart_s
+        self._thread = ThreadPoolExecutor(1, "sweep")
+        self._stopping = asyncio.Event()
+        self._until_s = float("-inf")  # the end of our turn, by our clock
+        self._left: deque[Sweep] = deque()
+        self._after: dict[str, Key] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="sweep")
+
+    async def stop(self, limit_s: float) -> None:
+        """Begin no slice any more, and let the one that is under way end."""
+        self._stopping.set()
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=limit_s)
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        while not self._stopping.is_set():
+            await self._nap(await self._work_safely())
+
+    async def _nap(self, pause_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await self._stopping.wait()
+
+    async def _work_safely(self) -> float:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self.work)
+        except StoreUnavailable:
+            return self._look_s  # as the process's other loops have said
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must not end a dispatcher that delivers
+            self._observer.note("a mistake of ours", loop="sweep", error=repr(error))
+            return MISTAKE_PAUSE_S
+
+    def work(self) -> float:
+        """One slice, in the store's thread, if it is our turn. Returns how many seconds to pause. Raises StoreUnavailable."""
+        began_s = time.monotonic()
+        if (began_s >= self._until_s or not self._left) and not self._take_turn(began_s):
+            return self._look_s
+        self._do_slice(self._left.popleft())
+        return (time.monotonic() - began_s) * (1 / SHARE - 1)
+
+    def _take_turn(self, now_s: float) -> bool:
+        """For as long as sweeps are apart, so that the end of a turn is when the next one may begin. What was left of our last turn
+        is gone on with."""
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            if not turns.take(connection, "retention", now, int(self._apart_s * 1000)):
+                return False
+            walk = turns.take(connection, retention.PLACES.name, now, int(_WALK_APART * self._kept_for_ms))
+        begun = {sweep.name for sweep in self._left}
+        self._left += [sweep for sweep in (*retention.SWEEPS, *([retention.PLACES] if walk else [])) if sweep.name not in begun]
+        self._until_s = now_s + self._apart_s
+        return True
+
+    def _do_slice(self, sweep: Sweep) -> None:
+        """Look without a writer's lock: mostly there is nothing to be done. Then the next table's turn comes: a backlog of one keeps
+        none of the others waiting."""
+        with self._database.read() as connection:
+            now = self._database.now(connection)
+            age = Age(now, UnixMs(now - self._kept_for_ms))
+            look = sweep.look(connection, age, self._after.get(sweep.name), self._slice_rows)
+        if look.doomed:
+            with self._database.write() as connection:
+                removed = sweep.remove(connection, age, look.doomed)
+            for table, count in removed.items():
+                self._observer.expired(table, count)
+        self._after.pop(sweep.name, None)
+        if look.following is not None:
+            self._after[sweep.name] = look.following
+            self._left.append(sweep)

@@ -1,0 +1,198 @@
+"""The loop that deletes what is old: whose turn it is, slice by slice, and what it does when something goes wrong."""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import sqlalchemy as sa
+
+from consumers import sweeping
+from consumers.sweeping import Sweeper
+from schemas.errors import StoreUnavailable
+from schemas.reports import EXPIRING, Silent
+from schemas.times import UnixMs, now_ms
+from store import retention, tables, turns
+from store.database import Database
+from tests.kit.old_rows import Attic
+from tests.kit.waiting import eventually
+
+KEPT_FOR = dt.timedelta(days=30)
+
+
+class Watching(Silent):
+    """Counts what was deleted, and remembers notes."""
+
+    def __init__(self) -> None:
+        self.gone: Counter[str] = Counter()
+        self.notes: list[dict[str, object]] = []
+
+    def expired(self, table: str, count: int) -> None:
+        self.gone[table] += count
+
+    def note(self, what: str, **fields: object) -> None:
+        self.notes.append({"what": what, **fields})
+
+
+@pytest.fixture
+def observer() -> Watching:
+    return Watching()
+
+
+@pytest.fixture
+def attic(database: Database) -> Attic:
+    """Seven old events, and some of everything else that is old."""
+    made = Attic(database)
+    for number in range(7):
+        made.lay(f"evt_{number}", "a" * 16)
+    made.add_delivery("evt_gone", "a" * 16)
+    made.add_place("a" * 16, "msg_1")
+    made.add("requests", id="req_0", at=1)
+    made.add("changes", token_id="tok_1", at=1, action="changed", by="tok_2", details="{}")
+    made.add("recoveries", id="rec_0", state="done", query="{}", total=0, done=0, skipped=0, created_at=1, worked_at=1)
+    made.lay("evt_young", "a" * 16, at=now_ms())
+    return made
+
+
+@asynccontextmanager
+async def running(sweeper: Sweeper) -> AsyncIterator[None]:
+    sweeper.start()
+    try:
+        yield
+    finally:
+        await sweeper.stop(10)
+
+
+def end_turns(database: Database) -> None:
+    with database.write() as connection:
+        connection.execute(sa.update(tables.turns).values(until=0))
+
+
+async def test_all_that_is_old_goes_in_one_sweep(attic: Attic, observer: Watching) -> None:
+    """From every table, and it is counted."""
+    async with running(Sweeper(attic.database, KEPT_FOR, observer, 3)):
+        await eventually("all to be gone", lambda: observer.gone.keys() >= set(EXPIRING) and observer.gone["events"] == 7)
+
+    assert observer.gone == Counter(events=7, deliveries=8, attempts=8, status_places=1, requests=1, changes=1, recoveries=1)
+    assert attic.ids() == ["evt_young"]
+
+
+async def test_one_at_a_time_has_the_turn(attic: Attic, observer: Watching) -> None:
+    """Of all dispatchers. It goes on where it was, and the next one begins when the turn is over."""
+    first, second = (Sweeper(attic.database, KEPT_FOR, observer, 3) for _ in range(2))
+
+    for _ in range(20):
+        first.work()
+        second.work()
+        if observer.gone["events"] == 7:
+            break
+    attic.lay("evt_later", "a" * 16)
+    assert second.work() == first.work() == pytest.approx(30), "they look again in half a minute"
+    end_turns(attic.database)
+    second.work()
+
+    assert attic.ids() == ["evt_young"]
+
+
+async def test_no_table_waits_for_anothers_backlog(attic: Attic, observer: Watching) -> None:
+    """Each has a slice in turn."""
+    sweeper = Sweeper(attic.database, KEPT_FOR, observer, 1)
+
+    for _ in range(len(EXPIRING)):
+        sweeper.work()
+
+    assert observer.gone.keys() == set(EXPIRING)
+    assert observer.gone["events"] < 7
+
+
+async def test_a_table_without_an_index_for_it_is_walked_through_seldom(attic: Attic, observer: Watching) -> None:
+    """Once a day, with a retention of thirty days, however many sweeps there are."""
+    sweeper = Sweeper(attic.database, KEPT_FOR, observer)
+    with attic.database.write() as connection:
+        now = attic.database.now(connection)
+        assert turns.take(connection, "status_places", UnixMs(now - 86_390_000), 86_400_000)
+
+    for _ in range(20):
+        sweeper.work()
+
+    assert observer.gone["events"] == 7
+    assert "status_places" not in observer.gone
+
+
+def test_a_turn_is_taken_once_until_it_ends(database: Database) -> None:
+    """Also one that would end later than any: somebody set the clock back."""
+    now = UnixMs(1_000_000)
+
+    def taken(at: int) -> bool:
+        with database.write() as connection:
+            return turns.take(connection, "x", UnixMs(at), 500)
+
+    assert [taken(now), taken(now + 499), taken(now + 500), taken(now + 501)] == [True, False, True, False]
+    assert taken(now - 10_000)
+    assert taken(now - 9_999) is False
+
+
+def test_a_sweep_takes_a_tenth_of_the_time(attic: Attic, observer: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pause is as long as the slice has earned, however long that took."""
+    times = iter((100.0, 102.0))
+    sweeper = Sweeper(attic.database, KEPT_FOR, observer)
+    monkeypatch.setattr(sweeping.time, "monotonic", lambda: next(times))
+
+    assert sweeper.work() == pytest.approx(18)
+
+
+async def test_a_store_that_is_away_is_awaited(attic: Attic, observer: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a word: the loops that deliver have said it."""
+    away = [True] * 3
+    original = turns.take
+
+    def take(*arguments: object) -> bool:
+        if away:
+            away.pop()
+            raise StoreUnavailable("away")
+        return original(*arguments)  # type: ignore[arg-type]  # what it was called with
+
+    monkeypatch.setattr(turns, "take", take)
+    monkeypatch.setattr(sweeping, "MOST_APART_S", 0.1)
+
+    async with running(Sweeper(attic.database, KEPT_FOR, observer)):
+        await eventually("all to be gone", lambda: observer.gone["events"] == 7)
+
+    assert observer.notes == []
+
+
+async def test_a_mistake_of_ours_is_noted_and_costs_one_table(attic: Attic, observer: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dispatcher that ended of it would deliver nothing any more, for the sake of old rows."""
+    broken = retention.Sweep("broken", lambda *_: 1 / 0, lambda *_: Counter())  # type: ignore[arg-type, return-value]  # a mistake
+    monkeypatch.setattr(retention, "SWEEPS", (broken, *retention.SWEEPS))
+    monkeypatch.setattr(sweeping, "MISTAKE_PAUSE_S", 0.01)
+
+    async with running(Sweeper(attic.database, KEPT_FOR, observer)):
+        await eventually("all to be gone", lambda: observer.gone["events"] == 7)
+
+    assert observer.notes == [{"what": "a mistake of ours", "loop": "sweep", "error": "ZeroDivisionError('division by zero')"}]
+
+
+async def test_a_stop_waits_for_no_pause(attic: Attic, observer: Watching) -> None:
+    """Half a minute would be all the time that a drain has."""
+    sweeper = Sweeper(attic.database, KEPT_FOR, observer)
+    for _ in range(20):
+        sweeper.work()
+
+    async with running(sweeper):  # it has nothing to do for half a minute
+        await eventually("it to have begun", lambda: sweeper._thread._threads)
+        task = sweeper._task
+
+    assert task
+    assert task.done()
+
+
+@pytest.mark.parametrize(("kept_for", "apart_s"), [(dt.timedelta(days=30), 300), (dt.timedelta(hours=1), 36), (dt.timedelta(seconds=5), 1)])
+async def test_how_often_is_by_the_retention(attic: Attic, observer: Watching, kept_for: dt.timedelta, apart_s: float) -> None:
+    """Every five minutes, and with a short retention more often."""
+    sweeper = Sweeper(attic.database, kept_for, observer)
+    pauses_s = [sweeper.work() for _ in range(20)]
+
+    assert pauses_s[-1] == pytest.approx(apart_s / 10), "all are gone: it waits for its next turn"
+    assert observer.gone["events"] == 7

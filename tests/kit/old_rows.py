@@ -1,0 +1,94 @@
+"""A store with rows of a known age in it, and the sweeps that delete what is old, for the conformance tests."""
+
+from collections import Counter
+from typing import Any
+
+import sqlalchemy as sa
+
+from schemas.event_types import EventType
+from schemas.ids import CallbackId
+from schemas.times import UnixMs
+from schemas.token_fields import CallbackFields
+from schemas.tokens import Token
+from store import claims, tables
+from store.database import Database
+from store.retention import PLACES, SWEEPS, Age, Sweep
+from store.tokens import Tokens
+from store.vault import Vault
+from tests.kit.making import a_claim
+from tests.kit.tokens import token_fields
+
+RECEIVED = EventType.MESSAGE_RECEIVED
+NOW = UnixMs(10_000_000)
+CUTOFF = UnixMs(9_000_000)
+OLD = CUTOFF - 1
+AGE = Age(NOW, CUTOFF)
+VAULT = Vault(["a-key-for-tests-" * 2])
+
+
+class Attic:
+    """`lay` and `add` put rows there, `sweep` takes those away that are old."""
+
+    def __init__(self, database: Database):
+        self.database = database
+        self.tokens = Tokens(database, VAULT)
+
+    def token(self, name: str = "crm") -> Token:
+        """Active, with one callback."""
+        callbacks = {RECEIVED: CallbackFields(f"https://{name}.example/")}
+        return self.tokens.create(token_fields(name), callbacks, UnixMs(1)).token
+
+    def lay(self, event_id: str, *callback_ids: str, at: int = OLD, taken_at: int | None = None, **columns: object) -> None:
+        """An event, and for each callback a delivery that was delivered, with its attempt; `columns` are of the deliveries."""
+        with self.database.write() as connection:
+            claim = a_claim(event_id, *callback_ids, accepted_at=at)
+            claims.claim(connection, [claim], UnixMs(at if taken_at is None else taken_at))
+        for callback_id in callback_ids:
+            self.add_delivery(event_id, callback_id, at, **columns)
+
+    def add_delivery(self, event_id: str, callback_id: str, at: int = OLD, **columns: object) -> None:
+        row = {"event_id": event_id, "callback_id": callback_id, "token_id": "tok_1", "type": RECEIVED.value, "state": "delivered"}
+        row |= {"created_at": at, "leased": False, "lease": 0, "failures": 0}
+        self.add("deliveries", **row | columns)
+        self.add_attempt(event_id, callback_id, at)
+
+    def add_attempt(self, event_id: str, callback_id: str, at: int) -> None:
+        row = {"event_id": event_id, "callback_id": callback_id, "id": f"att_{at}", "number": 1, "trigger": "first", "started_at": at}
+        self.add("attempts", **row, duration_ms=3, outcome="delivered", request_headers=b"{}", response_body=b"ok")
+
+    def add_place(self, callback_id: str, message_id: str, touched_at: int = OLD, **columns: object) -> None:
+        row = {"callback_id": callback_id, "message_id": message_id, "holder_rank": 0, "held_until": 0, "sent_rank": 0, "done_rank": 0}
+        self.add("status_places", **row | {"awaited": False, "touched_at": touched_at} | columns)
+
+    def add(self, table: str, **columns: object) -> None:
+        with self.database.write() as connection:
+            connection.execute(sa.insert(tables.metadata.tables[table]).values(columns))
+
+    def change(self, table: sa.Table, row_id: str, **columns: object) -> None:
+        with self.database.write() as connection:
+            connection.execute(sa.update(table).where(table.c.id == row_id).values(columns))
+
+    def sweep(self, limit: int = 3) -> Counter[str]:
+        """All tables, to the end; how many rows went from each."""
+        return sum((sum(slices(self.database, sweep, limit), Counter()) for sweep in (*SWEEPS, PLACES)), Counter())
+
+    def ids(self, table: sa.Table = tables.events, column: str = "id") -> list[Any]:
+        with self.database.read() as connection:
+            return sorted(connection.scalars(sa.select(table.c[column])))
+
+
+def slices(database: Database, sweep: Sweep, limit: int) -> list[Counter[str]]:
+    """What each transaction removed."""
+    removed, after = [], None
+    while True:
+        with database.read() as connection:
+            look = sweep.look(connection, AGE, after, limit)
+        if look.doomed:
+            with database.write() as connection:
+                removed.append(sweep.remove(connection, AGE, look.doomed))
+        if (after := look.following) is None:
+            return removed
+
+
+def callback_of(token: Token) -> CallbackId:
+    return token.callbacks[RECEIVED].id
