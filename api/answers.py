@@ -144,6 +144,16 @@ class RecoveryAnswer(msgspec.Struct):
     created_at: str
 
 
+class ChannelAnswer(msgspec.Struct):
+    """A channel as the latest of its events describes it."""
+
+    id: str
+    kind: str
+    address: str | None
+    provider: str | None
+    last_seen_at: str
+
+
 class HealthAnswer(msgspec.Struct):
     """`status` is `alive` or `ready`."""
 
@@ -162,4 +172,9 @@ class EventPage(msgspec.Struct):
 
 class DeliveryPage(msgspec.Struct):
     data: list[DeliveryAnswer]
+    next_cursor: str | None
+
+
+class ChannelPage(msgspec.Struct):
+    data: list[ChannelAnswer]
     next_cursor: str | None

@@ -17,7 +17,7 @@ from flask_openapi3.models.tag import Tag
 from flask_openapi3.openapi import OpenAPI
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from api import callbacks, deliveries, document, events, open_routes, recoveries, tokens
+from api import callbacks, channels, deliveries, document, events, open_routes, recoveries, tokens
 from api.downloads import STREAMS
 from api.pages import add_pages
 from api.parts import ApiParts
@@ -27,7 +27,15 @@ from api.routes import ROUTE, Models, Route, entry_point
 from schemas.errors import InternalError, Malformed, MethodNotAllowed, NotFound, Problem, StoreUnavailable, Unavailable
 from schemas.ids import new_request_id
 
-ROUTES = (*events.ROUTES, *tokens.ROUTES, *callbacks.ROUTES, *deliveries.ROUTES, *recoveries.ROUTES, *open_routes.ROUTES)
+ROUTES = (
+    *events.ROUTES,
+    *tokens.ROUTES,
+    *callbacks.ROUTES,
+    *channels.ROUTES,
+    *deliveries.ROUTES,
+    *recoveries.ROUTES,
+    *open_routes.ROUTES,
+)
 
 REQUEST_ID = "ringback.request_id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")  # what may be taken over into headers and logs as it is

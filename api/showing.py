@@ -5,6 +5,8 @@ import msgspec
 from api.answers import (
     AttemptAnswer,
     CallbackAnswer,
+    ChannelAnswer,
+    ChannelPage,
     DeliveryAnswer,
     DeliveryDetailAnswer,
     DeliveryPage,
@@ -18,7 +20,7 @@ from api.answers import (
 )
 from schemas.deliveries import Attempt
 from schemas.event_types import EventType
-from schemas.listings import DeliveryDetail, ListedDelivery, ListedEvent, Page
+from schemas.listings import DeliveryDetail, ListedChannel, ListedDelivery, ListedEvent, Page
 from schemas.recoveries import Recovery
 from schemas.times import UnixMs, to_rfc3339
 from schemas.tokens import Callback, Token
@@ -135,6 +137,14 @@ def event_page(page: Page[ListedEvent]) -> EventPage:
 
 def delivery_page(page: Page[ListedDelivery]) -> DeliveryPage:
     return DeliveryPage([delivery_answer(delivery) for delivery in page.rows], page.next_cursor)
+
+
+def channel_page(page: Page[ListedChannel]) -> ChannelPage:
+    return ChannelPage([_channel_answer(channel) for channel in page.rows], page.next_cursor)
+
+
+def _channel_answer(channel: ListedChannel) -> ChannelAnswer:
+    return ChannelAnswer(channel.id, channel.kind, channel.address, channel.provider, to_rfc3339(channel.last_seen_at))
 
 
 def _time(at: UnixMs | None) -> str | None:
