@@ -17,7 +17,7 @@ from flask_openapi3.models.tag import Tag
 from flask_openapi3.openapi import OpenAPI
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from api import callbacks, channels, deliveries, document, events, open_routes, recoveries, tokens
+from api import callbacks, channels, deliveries, document, events, exports, open_routes, recoveries, tokens
 from api.downloads import STREAMS
 from api.pages import add_pages
 from api.parts import ApiParts
@@ -30,6 +30,7 @@ from schemas.ids import new_request_id
 ROUTES = (
     *events.ROUTES,
     *tokens.ROUTES,
+    *exports.ROUTES,
     *callbacks.ROUTES,
     *channels.ROUTES,
     *deliveries.ROUTES,

@@ -23,6 +23,7 @@ COMMANDS = {
     "listen": "Receive webhooks here, verify and print them.",
     "deliveries": "Look at deliveries, try them again, recover them.",
     "dead": "Look at messages that were no events, put them back.",
+    "export": "Write everything about all tokens into an Excel workbook.",
     "openapi": "Print the OpenAPI document.",
     "doctor": "Check settings, database, broker, clock and ports.",
 }

@@ -27,7 +27,7 @@ RUN = {
     "receivers.md": {"Why did a call fail?", "A receiver in Python", "A receiver in Node.js"},
     "backends.md": {"By HTTP", "Many at once", "Onto the exchange", "Dead letters"},
     "recovering.md": {"One, now", "Many", "Dead letters"},
-    "operations.md": {"Processes", "Health", "Alerts", "Stopping and upgrading", "Back-up"},
+    "operations.md": {"Processes", "Health", "Alerts", "Export to Excel", "Stopping and upgrading", "Back-up"},
 }
 
 
@@ -139,6 +139,7 @@ def test_operations_can_look_stop_and_back_up_embedded(embedded: Ringback, tmp_p
         looked = shell.run(health)
         assert looked.startswith('{"status":"alive"}{"status":"ready"}')
         assert 'ringback_events_accepted_total{type="message.received"}' in looked
+        assert "tokens.xlsx: tokens 1" in shell.run(OPERATIONS.only("Export to Excel", "sh"))
         assert "up to date" in shell.run(OPERATIONS.only("Stopping and upgrading", "sh"))
         shell.run(OPERATIONS.in_section("Back-up", "sh")[0])
 
