@@ -36,7 +36,8 @@ _RESERVED = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _SPECIAL = re.compile("[&<>\\x00-\\x08\\x0b-\\x1f\\ud800-\\udfff\\ufffe\\uffff]|_x[0-9a-fA-F]{4}_")
 _MANY_ROWS = 500
 _DAY_0, _DAY = dt.datetime(1899, 12, 30, tzinfo=dt.UTC), dt.timedelta(days=1)
-_TIME_WIDTH = len("2026-11-22 10:00:00")
+_TIME_WIDTH = len("2026-11-22 10:00:00 ")
+_LAST_SECOND = (dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC) - _DAY_0) / _DAY  # a moment later is shown as the year 10000
 _FIRST_DAY = 61  # 1 March 1900: before it Excel counts a day that was none, and before 1900 it knows no dates
 
 
@@ -142,8 +143,10 @@ def _cell_xml(cell: str | float | dt.datetime, styles: _Styles) -> tuple[str, in
     if isinstance(cell, bool):
         return _ON_OFF_XML[cell], 3
     if isinstance(cell, dt.datetime):
-        days = (cell - _DAY_0) / _DAY
-        return (_text_xml(_rfc3339(cell)) if days < _FIRST_DAY else f"{styles.time}><v>{days!r}</v></c>"), _TIME_WIDTH
+        days = min((cell - _DAY_0) / _DAY, _LAST_SECOND)
+        if days < _FIRST_DAY:
+            return _cell_xml(_rfc3339(cell), styles)
+        return f"{styles.time}><v>{days!r}</v></c>", _TIME_WIDTH
     return f"><v>{cell!r}</v></c>", len(str(cell))
 
 

@@ -27,7 +27,7 @@ _DETAILS = (
 )  # fmt: skip
 _PERMISSIONS = ("ID", "Name", *(permission.label for permission in Permission))
 _CALLBACKS = (
-    "Token ID", "Token name", "Event", "URL", "Enabled", "State", "Failing since (UTC)", "Disabled at (UTC)", "Disabled because",
+    "Token ID", "Token name", "Token revoked (UTC)", "Event", "URL", "Enabled", "State", "Failing since (UTC)", "Disabled at (UTC)", "Disabled because",
     "Held deliveries on return", "Header names",
 )  # fmt: skip
 
@@ -73,11 +73,12 @@ def _permissions(source: Source) -> Iterator[tuple[Cell, ...]]:
 
 
 def _callbacks(source: Source) -> Iterator[tuple[Cell, ...]]:
-    for token_id, token_name, callback, header_names in source.callbacks():
+    for token_id, token_name, token_revoked_at, callback, header_names in source.callbacks():
         health = callback.health
         yield (
             token_id,
             token_name,
+            moment(token_revoked_at),
             callback.type.label,
             callback.url,
             callback.enabled,

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from schemas.errors import SecretUnreadable
 from schemas.ids import TokenId
+from schemas.times import UnixMs
 from schemas.tokens import Callback, Token
 from store.database import Database
 from store.paging import Row
@@ -26,6 +27,7 @@ class OwnedCallback(NamedTuple):
 
     token_id: TokenId
     token_name: str
+    token_revoked_at: UnixMs | None
     callback: Callback
     header_names: Sequence[str] | None
 
@@ -46,7 +48,7 @@ class Everything:
         return map(read_token_alone, self._rows(chosen, (tokens.c.id,)))
 
     def callbacks(self) -> Iterator[OwnedCallback]:
-        chosen = sa.select(callbacks, tokens.c.name).join_from(callbacks, tokens, tokens.c.id == callbacks.c.token_id)
+        chosen = sa.select(callbacks, tokens.c.name, tokens.c.revoked_at).join_from(callbacks, tokens, tokens.c.id == callbacks.c.token_id)
         chosen = chosen.where(callbacks.c.token_id <= self._last_id)
         return map(self._owned, self._rows(chosen, (callbacks.c.token_id, callbacks.c.type)))
 
@@ -56,7 +58,7 @@ class Everything:
             names = sorted(callback.headers)
         except SecretUnreadable:
             callback, names = read_callback(row, None), None
-        return OwnedCallback(callback.token_id, row.name, callback, names)
+        return OwnedCallback(callback.token_id, row.name, row.revoked_at, callback, names)
 
     def _rows(self, chosen: sa.Select[Any], key: Sequence[sa.Column[Any]]) -> Iterator[Row]:
         chosen = chosen.order_by(*key).limit(_PAGE)

@@ -107,6 +107,7 @@ def test_all_that_is_known_of_a_token_is_in_its_sheets(house: House, admin: Call
         {
             "Token ID": made["id"],
             "Token name": "ACME CRM",
+            "Token revoked (UTC)": None,
             "Event": "New Message",
             "URL": URL,
             "Enabled": "on",
@@ -130,7 +131,8 @@ def test_revoked_tokens_are_in_it_with_their_state(admin: Caller, token: dict[st
     assert details["State"] == "revoked"
     assert isinstance(details["Revoked (UTC)"], dt.datetime)
     assert details["Channels"] == "all"
-    assert of(sheets["Callbacks"], token["id"], "Token ID")["URL"] == URL
+    callback = of(sheets["Callbacks"], token["id"], "Token ID")
+    assert (callback["URL"], callback["Token revoked (UTC)"]) == (URL, details["Revoked (UTC)"])
 
 
 def test_tokens_are_in_the_order_in_which_they_were_made_over_pages(house: House, admin: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
