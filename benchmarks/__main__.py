@@ -19,7 +19,7 @@ from importlib.metadata import version
 from rich.console import Console
 from rich.table import Column, Table
 
-from benchmarks import draining, ordering, posting, taking
+from benchmarks import draining, exporting, matching, ordering, posting, taking
 from benchmarks.comparison import Row
 from benchmarks.stage import Stage
 
@@ -27,7 +27,7 @@ BENCHMARKS: dict[str, Callable[[Stage], list[Row]]] = {
     benchmark.__name__: benchmark
     for benchmark in (
         draining.drain, posting.api, posting.end_to_end, posting.fan_out, posting.embedded, posting.latency, draining.memory, taking.taking,
-        ordering.statuses,
+        ordering.statuses, matching.matching, exporting.exporting,
     )
 }  # fmt: skip
 _OUT = pathlib.Path(__file__).parent / "out"
