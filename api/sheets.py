@@ -7,12 +7,14 @@ import csv
 import datetime as dt
 import io
 import re
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import xlsxwriter
+from xlsxwriter.exceptions import FileCreateError
 from xlsxwriter.utility import xl_col_to_name
 
 from schemas.times import UnixMs, to_rfc3339
@@ -56,11 +58,22 @@ def moment(at: UnixMs | None) -> dt.datetime | None:
 
 
 def write_workbook(path: Path, sheets: Iterable[Sheet]) -> None:
-    """Header rows that filter and stay in sight, dates as dates, columns as wide as what is in them."""
-    with xlsxwriter.Workbook(path, {"constant_memory": True}) as workbook:
-        styles = _styles(workbook)
-        for sheet in sheets:
-            _write_sheet(workbook, sheet, styles)
+    """Header rows that filter and stay in sight, dates as dates, columns as wide as what is in them. Raises OSError.
+
+    Rows are gathered in files of a temporary folder, which is gone afterwards, however this ends.
+    """
+    with tempfile.TemporaryDirectory(prefix="ringback-") as folder:
+        workbook = xlsxwriter.Workbook(path, {"constant_memory": True, "tmpdir": folder})
+        try:
+            styles = _styles(workbook)
+            for sheet in sheets:
+                _write_sheet(workbook, sheet, styles)
+            workbook.close()
+        except FileCreateError as error:
+            raise error.args[0] from None
+        finally:
+            for page in workbook.worksheets():
+                page.row_data_fh.close()
 
 
 def csv_pieces(sheet: Sheet) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 import csv
 import datetime as dt
 import io
+import tempfile
 from pathlib import Path
 
 import openpyxl
@@ -167,3 +168,15 @@ def test_a_text_longer_than_a_cell_is_cut(tmp_path: Path) -> None:
     assert page["A2"].value == "a" * 32_766 + "…"
     assert page["A3"].value == "😀" * 16_383 + "…"
     assert page["A4"].value == "😀" * 16_383
+
+
+def test_a_workbook_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full must not stay full of it; and what went wrong is an error that callers know."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    with pytest.raises(FileNotFoundError):
+        write_workbook(tmp_path / "absent" / "x.xlsx", [Sheet("x", ("n",), [(1,)])])
+    with pytest.raises(ZeroDivisionError):
+        write_workbook(tmp_path / "x.xlsx", [Sheet("x", ("n",), ((1 // number,) for number in (1, 0)))])
+
+    assert list(tmp_path.iterdir()) == []
