@@ -211,6 +211,16 @@ class IntrospectionAnswer(msgspec.Struct):
     request_id: RequestId | msgspec.UnsetType = msgspec.UNSET
 
 
+class ChannelAnswer(msgspec.Struct):
+    """A channel as the latest of its events describes it."""
+
+    id: str
+    kind: str
+    address: str | None
+    provider: str | None
+    last_seen_at: str
+
+
 class HealthAnswer(msgspec.Struct):
     """`status` is `alive` or `ready`."""
 
@@ -241,4 +251,9 @@ class RequestPage(msgspec.Struct):
     """It may hold fewer than `limit`, even none, before the last page: a page looks at a bounded number of requests."""
 
     data: list[RequestAnswer]
+    next_cursor: str | None
+
+
+class ChannelPage(msgspec.Struct):
+    data: list[ChannelAnswer]
     next_cursor: str | None

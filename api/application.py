@@ -17,7 +17,7 @@ from flask_openapi3.models.tag import Tag
 from flask_openapi3.openapi import OpenAPI
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from api import callbacks, changes, checks, deliveries, document, events, open_routes, recoveries, request_log, tokens
+from api import callbacks, changes, channels, checks, deliveries, document, events, exports, open_routes, recoveries, request_log, tokens
 from api.authentication import LIMIT_FIELDS
 from api.downloads import STREAMS
 from api.pages import add_pages
@@ -32,7 +32,9 @@ from schemas.ids import new_request_id
 ROUTES = (
     *events.ROUTES,
     *tokens.ROUTES,
+    *exports.ROUTES,
     *callbacks.ROUTES,
+    *channels.ROUTES,
     *changes.ROUTES,
     *deliveries.ROUTES,
     *recoveries.ROUTES,

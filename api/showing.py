@@ -7,6 +7,8 @@ from api.answers import (
     CallbackAnswer,
     ChangeAnswer,
     ChangePage,
+    ChannelAnswer,
+    ChannelPage,
     DeliveryAnswer,
     DeliveryDetailAnswer,
     DeliveryPage,
@@ -25,7 +27,7 @@ from schemas.changes import Change
 from schemas.deliveries import Attempt
 from schemas.event_types import EventType
 from schemas.ids import RequestId
-from schemas.listings import DeliveryDetail, ListedDelivery, ListedEvent, Page
+from schemas.listings import DeliveryDetail, ListedChannel, ListedDelivery, ListedEvent, Page
 from schemas.recoveries import Recovery
 from schemas.request_log import LoggedRequest
 from schemas.times import UnixMs, to_rfc3339
@@ -198,6 +200,14 @@ def change_page(page: Page[Change]) -> ChangePage:
 
 def request_page(page: Page[LoggedRequest]) -> RequestPage:
     return RequestPage([request_answer(request) for request in page.rows], page.next_cursor)
+
+
+def channel_page(page: Page[ListedChannel]) -> ChannelPage:
+    return ChannelPage([_channel_answer(channel) for channel in page.rows], page.next_cursor)
+
+
+def _channel_answer(channel: ListedChannel) -> ChannelAnswer:
+    return ChannelAnswer(channel.id, channel.kind, channel.address, channel.provider, to_rfc3339(channel.last_seen_at))
 
 
 def _time(at: UnixMs | None) -> str | None:

@@ -19,7 +19,7 @@ from importlib.metadata import version
 from rich.console import Console
 from rich.table import Column, Table
 
-from benchmarks import checking, draining, ordering, posting, request_log, taking
+from benchmarks import checking, draining, exporting, matching, ordering, posting, request_log, taking
 from benchmarks.comparison import Row
 from benchmarks.stage import Stage
 
@@ -27,7 +27,7 @@ BENCHMARKS: dict[str, Callable[[Stage], list[Row]]] = {
     benchmark.__name__: benchmark
     for benchmark in (
         draining.drain, posting.api, posting.end_to_end, posting.fan_out, posting.embedded, posting.latency, draining.memory, taking.taking,
-        ordering.statuses, request_log.request_log, checking.checking,
+        ordering.statuses, request_log.request_log, checking.checking, exporting.exporting, matching.matching,
     )
 }  # fmt: skip
 _OUT = pathlib.Path(__file__).parent / "out"

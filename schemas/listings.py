@@ -64,6 +64,16 @@ class ListedEvent(msgspec.Struct, frozen=True):
     deliveries: list[ListedDelivery]
 
 
+class ListedChannel(msgspec.Struct, frozen=True):
+    """A channel as the latest of its events describes it."""
+
+    id: str
+    kind: str
+    address: str | None
+    provider: str | None
+    last_seen_at: UnixMs
+
+
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
     """Which deliveries a list shows; None: any. `since` is inclusive, `until` exclusive, both by when the delivery was made."""

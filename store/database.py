@@ -136,11 +136,11 @@ def _connect(timeout_s: float, *args: Any, **parameters: Any) -> LimitedConnecti
 
 
 def _postgres_arguments(timeout_s: float) -> dict[str, Any]:
-    """Every wait has its limit, the network's included."""
+    """Every wait has its limit, the network's included. Nothing is compiled: that takes longer than any statement of ours."""
     ms = int(timeout_s * 1000)
     return {
         "connect_timeout": max(2, int(timeout_s)),
-        "options": f"-c statement_timeout={ms} -c lock_timeout={ms} -c idle_in_transaction_session_timeout={4 * ms}",
+        "options": f"-c statement_timeout={ms} -c lock_timeout={ms} -c idle_in_transaction_session_timeout={4 * ms} -c jit=off",
         "tcp_user_timeout": ms,  # a silent peer: unanswered data ends the connection
         "keepalives_idle": 5,
         "keepalives_interval": 2,

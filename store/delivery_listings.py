@@ -20,11 +20,10 @@ from store.paging import Row, after, page
 from store.tables import attempts, callbacks, deliveries, events, tokens
 
 _KEY = (deliveries.c.created_at, deliveries.c.event_id, deliveries.c.callback_id)
-_held_callbacks = (
-    sa.select(callbacks.c.id)
-    .join(tokens, tokens.c.id == callbacks.c.token_id)
-    .where(sa.or_(callbacks.c.enabled.is_(False), callbacks.c.disabled_at.is_not(None), tokens.c.enabled.is_(False)))
-)
+callback_holds = sa.or_(callbacks.c.enabled.is_(False), callbacks.c.disabled_at.is_not(None), tokens.c.enabled.is_(False))
+"""Whether a callback, joined with its token, holds all that is open for it."""
+
+_held_callbacks = sa.select(callbacks.c.id).join(tokens, tokens.c.id == callbacks.c.token_id).where(callback_holds)
 _still_held = sa.exists().where(callbacks.c.id == deliveries.c.callback_id, deliveries.c.since_at < callbacks.c.held_before)
 _decode_headers = msgspec.json.Decoder(dict[str, str]).decode
 

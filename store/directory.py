@@ -16,9 +16,10 @@ from schemas.event_types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.reports import Observer
 from schemas.secrets import is_token, token_hash
-from schemas.times import UnixMs
+from schemas.times import UnixMs, now_ms
 from schemas.tokens import Token
 from store.database import Connection, Database
+from store.expiries import Expiries
 from store.snapshot import Match, Snapshot
 from store.tables import directory_version, tokens
 from store.token_rows import TokenRow, read_tokens_or_reasons
@@ -41,11 +42,19 @@ _REMEMBERED = 10_000  # digests known to be nobody's
 class Directory:
     """`start` once, `close` at the end. All methods may be called from any thread."""
 
-    def __init__(self, database: Database, vault: Vault, observer: Observer, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        observer: Observer,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], UnixMs] = now_ms,
+    ):
         self.usage = Usage(database)
         self._own = Database(database.url.render_as_string(hide_password=False), pool_size=1, timeout_s=database.timeout_s)
-        self._vault, self._observer, self._clock = vault, observer, clock
+        self._vault, self._observer, self._clock, self._wall = vault, observer, clock, wall
         self.snapshot = Snapshot()
+        self._expiries = Expiries()
         self._version = -1
         self._polling = threading.Lock()
         self._began_at_s = float("-inf")  # of the last good poll, by our clock
@@ -162,6 +171,7 @@ class Directory:
             version = connection.scalar(sa.select(directory_version.c.version)) or 0
             if version != self._version:
                 self._load(connection, version)
+        self._leave_out_expired(self._wall())
 
     def _load(self, connection: Connection, version: int) -> None:
         changed: list[Token] = []
@@ -172,7 +182,15 @@ class Directory:
                 self._tell(token.id, reason)
             seen = rows[-1].version
         self.snapshot = self.snapshot.changed(changed)
+        self._expiries.watch(changed)
         self._version = max(version, seen)
+
+    def _leave_out_expired(self, now: UnixMs) -> None:
+        """Of what is matched; when the clock is set back, all come back: some may not have expired yet."""
+        if recalled := self._expiries.recalled(now):
+            self.snapshot = self.snapshot.changed([token for token_id in recalled if (token := self.snapshot.token(token_id))])
+        if passed := self._expiries.passed(now):
+            self.snapshot = self.snapshot.without_matches(passed)
 
     def _tell(self, token_id: TokenId, reason: SecretUnreadable | None) -> None:
         """Once for each token: the same load may be tried many times."""

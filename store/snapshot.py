@@ -65,6 +65,14 @@ class Snapshot:
                 self._remove(known, own)
             self._add(token, own)
 
+    def without_matches(self, token_ids: Iterable[TokenId]) -> "Snapshot":
+        """The snapshot in which these tokens see no event; whoever asks for them by id or secret finds them as before."""
+        following, own = copy(self), set[_Seen]()
+        for token_id in token_ids:
+            if token := following._tokens.get(token_id):  # noqa: SLF001 - one of us
+                following._unlist(token, own)  # noqa: SLF001
+        return following
+
     def __copy__(self) -> "Snapshot":
         made = Snapshot.__new__(Snapshot)
         for name in self.__slots__:
@@ -77,6 +85,10 @@ class Snapshot:
             self._hashes.discard(secret.value)
         for callback in token.callbacks.values():
             self._callbacks.discard(callback.id)
+        self._unlist(token, own)
+
+    def _unlist(self, token: Token, own: set[_Seen]) -> None:
+        for callback in token.callbacks.values():
             for seen in _seen(token, callback):
                 matches = self._own(seen, own)
                 matches.pop(callback.id, None)

@@ -84,6 +84,27 @@ def read_tokens_or_reasons(
         yield (token if reason is None else _switched_off(token)), reason
 
 
+def read_token_alone(row: TokenRow) -> Token:
+    """Without its callbacks and what is sealed."""
+    return _token(row, (), None)
+
+
+def read_callback(row: TokenRow, vault: Vault | None) -> Callback:
+    """Without a vault: without its headers. Raises SecretUnreadable with one."""
+    headers = {} if vault is None else _decode_headers(vault.open(bytes(row.headers), Place("callbacks", "headers", row.id)))
+    return Callback(
+        id=CallbackId(row.id),
+        token_id=TokenId(row.token_id),
+        type=EventType(row.type),
+        url=row.url,
+        enabled=row.enabled,
+        headers=headers,
+        health=_health(row),
+        on_return=OnReturn(row.on_return),
+        held_before=row.held_before,
+    )
+
+
 def _with_callbacks(connection: Connection, rows: Sequence[TokenRow]) -> list[tuple[TokenRow, list[TokenRow]]]:
     owned: defaultdict[str, list[TokenRow]] = defaultdict(list)
     for row in connection.execute(sa.select(callbacks).where(callbacks.c.token_id.in_([row.id for row in rows]))):
@@ -118,7 +139,7 @@ def _switched_off(token: Token) -> Token:
 
 def _token(row: TokenRow, callback_rows: Sequence[TokenRow], vault: Vault | None) -> Token:
     """Without a vault: without what is sealed."""
-    owned = [_callback(callback, vault) for callback in callback_rows]
+    owned = [read_callback(callback, vault) for callback in callback_rows]
     return Token(
         id=TokenId(row.id),
         name=row.name,
@@ -149,21 +170,6 @@ def _signing_keys(row: TokenRow, vault: Vault | None) -> tuple[DatedSecret, ...]
         return ()
     opened = _decode_keys(vault.open(bytes(row.signing_secrets), Place("tokens", "signing_secrets", row.id)))
     return tuple(DatedSecret(base64.b64decode(key), None if until is None else UnixMs(until)) for key, until in opened)
-
-
-def _callback(row: TokenRow, vault: Vault | None) -> Callback:
-    headers = {} if vault is None else _decode_headers(vault.open(bytes(row.headers), Place("callbacks", "headers", row.id)))
-    return Callback(
-        id=CallbackId(row.id),
-        token_id=TokenId(row.token_id),
-        type=EventType(row.type),
-        url=row.url,
-        enabled=row.enabled,
-        headers=headers,
-        health=_health(row),
-        on_return=OnReturn(row.on_return),
-        held_before=row.held_before,
-    )
 
 
 def _health(row: TokenRow) -> Health:

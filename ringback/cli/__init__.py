@@ -24,6 +24,7 @@ COMMANDS = {
     "deliveries": "Look at deliveries, try them again, recover them.",
     "dead": "Look at messages that were no events, put them back.",
     "rekey": "Re-encrypt what is encrypted with the last secret key.",
+    "export": "Write everything about all tokens into an Excel workbook.",
     "openapi": "Print the OpenAPI document.",
     "doctor": "Check settings, database, broker, clock and ports.",
 }

@@ -13,9 +13,8 @@ class Bar:
     def __init__(self, progress: Progress, task: TaskID):
         self._progress, self._task = progress, task
 
-    def advance(self) -> None:
-        """By one."""
-        self._progress.advance(self._task)
+    def advance(self, steps: int = 1) -> None:
+        self._progress.advance(self._task, steps)
 
     def show(self, completed: int, total: int) -> None:
         """Of so many; 0: nobody knows yet."""

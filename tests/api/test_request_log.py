@@ -25,13 +25,13 @@ from store.tables import requests
 from store.tokens import NewSecrets
 from tests.kit.api import Caller, House
 from tests.kit.requests import a_request
-from tests.kit.tokens import token_fields
+from tests.kit.tokens import TESTER, token_fields
 
 FORMULA = '=HYPERLINK("http://x")'
 
 
 def make(house: House, *permissions: Permission, fields: TokenFields | None = None) -> NewSecrets:
-    return house.parts.tokens.create(fields or token_fields("supplier", *permissions), {}, UnixMs(1))
+    return house.parts.tokens.create(fields or token_fields("supplier", *permissions), {}, UnixMs(1), TESTER)
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_a_call_with_a_token_that_is_not_active_counts_for_it(house: House, admi
     if known_before:
         house.directory.refresh()
     if state == "revoked":
-        house.parts.tokens.revoke(made.token.id, now)
+        house.parts.tokens.revoke(made.token.id, now, TESTER)
         house.directory.refresh()
 
     answer = Caller(house, made.secret).call("GET", "/v1/me")
@@ -142,7 +142,7 @@ def test_a_call_with_a_token_that_is_not_active_counts_for_it(house: House, admi
 
 def test_a_revoked_token_is_asked_for_once(house: House, made: NewSecrets) -> None:
     """A supplier that was not told goes on calling: that must not cost queries."""
-    house.parts.tokens.revoke(made.token.id, now_ms())
+    house.parts.tokens.revoke(made.token.id, now_ms(), TESTER)
     directory = Directory(house.database, house.vault, house.observer)
     first = directory.holder(made.secret, now_ms())
     with house.database.write() as connection:
@@ -341,7 +341,7 @@ def test_a_request_nobody_asked_about_is_reported_whole(made: NewSecrets, platfo
 
 def test_a_request_of_a_token_that_was_revoked_since_can_be_reported(house: House, made: NewSecrets, platform: Caller, log: Log) -> None:
     """Reports come in batches, later than the requests."""
-    house.parts.tokens.revoke(made.token.id, now_ms())
+    house.parts.tokens.revoke(made.token.id, now_ms(), TESTER)
 
     answer = platform.call("POST", "/v1/requests", {"requests": [{"token": made.token.id, "method": "GET", "path": "/", "status": 200}]})
 

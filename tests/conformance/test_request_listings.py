@@ -16,7 +16,7 @@ from store.tokens import Tokens
 from store.vault import Vault
 from tests.kit.plans import plans
 from tests.kit.requests import a_request
-from tests.kit.tokens import token_fields
+from tests.kit.tokens import TESTER, token_fields
 
 TOKEN = TokenId("tok_1")
 ALL = RequestFilter()
@@ -171,8 +171,8 @@ def test_what_was_kept_is_taken_by_both_databases(database: Database) -> None:
 def test_tokens_are_known_in_whatever_state(database: Database) -> None:
     """Their requests are reported later than they are made."""
     tokens = Tokens(database, Vault(["a-key-for-tests-" * 2]))
-    active, revoked = (tokens.create(token_fields(), {}, UnixMs(1)).token.id for _ in range(2))
-    tokens.revoke(revoked, UnixMs(2))
+    active, revoked = (tokens.create(token_fields(), {}, UnixMs(1), TESTER).token.id for _ in range(2))
+    tokens.revoke(revoked, UnixMs(2), TESTER)
 
     with database.read() as connection:
         assert known_tokens(connection, [active, revoked, TokenId("tok_missing")]) == {active, revoked}

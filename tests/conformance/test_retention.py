@@ -19,6 +19,7 @@ from store.retention import PLACES, SWEEPS
 from store.settling import settle
 from tests.kit.making import a_claim, a_delivery, an_attempt
 from tests.kit.old_rows import AGE, CUTOFF, NOW, OLD, RECEIVED, VAULT, Attic, callback_of, slices
+from tests.kit.tokens import TESTER
 
 OPEN = {"state": "pending", "due_at": NOW - 1, "since_at": OLD}
 
@@ -221,8 +222,8 @@ def test_places_go_when_no_status_has_used_them_for_long(attic: Attic) -> None:
 def test_the_directory_and_what_is_on_its_way_are_left_alone(attic: Attic) -> None:
     """Whatever their age: a revoked token is still shown, and what waits in the outbox is yet to be delivered."""
     token = attic.token()
-    attic.tokens.revoke(token.id, UnixMs(2))
-    Callbacks(attic.database, VAULT).put(attic.token("other").id, RECEIVED, CallbackFields("https://x.example/"))
+    attic.tokens.revoke(token.id, UnixMs(2), TESTER)
+    Callbacks(attic.database, VAULT).put(attic.token("other").id, RECEIVED, CallbackFields("https://x.example/"), TESTER)
     attic.add("outbox", body=b"{}", accepted_at=OLD)
     attic.add("alerts", id="alt_1", body=b"{}", failures=0, due_at=OLD)
 

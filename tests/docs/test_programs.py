@@ -43,7 +43,16 @@ RUN = {
         "Replacing a token",
         "Signing secrets",
     },
-    "operations.md": {"Processes", "Health", "Alerts", "Replacing the secret key", "Stopping and upgrading", "Back-up", "Room"},
+    "operations.md": {
+        "Processes",
+        "Health",
+        "Alerts",
+        "Export to Excel",
+        "Replacing the secret key",
+        "Stopping and upgrading",
+        "Back-up",
+        "Room",
+    },
     "token-format.md": {"A check in Python"},
     "gateways.md": {"A service behind nginx", "Asking from within the API"},  # by test_gateways.py
 }
@@ -157,6 +166,7 @@ def test_operations_can_look_stop_and_back_up_embedded(embedded: Ringback, tmp_p
         looked = shell.run(health)
         assert looked.startswith('{"status":"alive"}{"status":"ready"}')
         assert 'ringback_events_accepted_total{type="message.received"}' in looked
+        assert "tokens.xlsx: tokens 1" in shell.run(OPERATIONS.only("Export to Excel", "sh"))
         assert "up to date" in shell.run(OPERATIONS.only("Stopping and upgrading", "sh"))
         shell.run(OPERATIONS.in_section("Back-up", "sh")[0])
         shell.run(OPERATIONS.in_section("Room", "sh")[1])

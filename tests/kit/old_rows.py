@@ -16,7 +16,7 @@ from store.retention import PLACES, SWEEPS, Age, Sweep
 from store.tokens import Tokens
 from store.vault import Vault
 from tests.kit.making import a_claim
-from tests.kit.tokens import token_fields
+from tests.kit.tokens import TESTER, token_fields
 
 RECEIVED = EventType.MESSAGE_RECEIVED
 NOW = UnixMs(10_000_000)
@@ -36,7 +36,7 @@ class Attic:
     def token(self, name: str = "crm") -> Token:
         """Active, with one callback."""
         callbacks = {RECEIVED: CallbackFields(f"https://{name}.example/")}
-        return self.tokens.create(token_fields(name), callbacks, UnixMs(1)).token
+        return self.tokens.create(token_fields(name), callbacks, UnixMs(1), TESTER).token
 
     def lay(self, event_id: str, *callback_ids: str, at: int = OLD, taken_at: int | None = None, **columns: object) -> None:
         """An event, and for each callback a delivery that was delivered, with its attempt; `columns` are of the deliveries."""

@@ -3,18 +3,20 @@
 import csv
 import datetime as dt
 import io
+import tempfile
 from pathlib import Path
 
 import openpyxl
 import pytest
+from openpyxl.utils.escape import unescape
 
 from api import sheets
 from api.sheets import Sheet, csv_pieces, moment, write_workbook
-from schemas.times import UnixMs
+from schemas.times import LATEST, UnixMs, from_rfc3339
 
 AT = UnixMs(1_795_341_600_000)  # 2026-11-22T10:00:00Z
 COLUMNS = ("name", "at", "count", "enabled", "note")
-EVIL = ['=HYPERLINK("http://evil","x")', "+1", "-1+2", "@SUM(A1)", "\t=1", "\r=1"]
+EVIL = ['=HYPERLINK("http://evil","x")', "+1", "-1+2", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1"]  # noqa: RUF001
 
 
 def test_a_workbook_says_what_it_was_given(tmp_path: Path) -> None:
@@ -65,6 +67,65 @@ def test_what_looks_like_a_formula_is_quoted_in_csv(evil: str) -> None:
     assert read == [["name"], [f"'{evil}"]]
 
 
+def test_what_follows_a_semicolon_is_no_formula_either() -> None:
+    """Half of Europe's Excel separates columns by it, and would run the rest of a user agent."""
+    read = b"".join(csv_pieces(Sheet("x", ("name",), [("Mozilla/5.0 (X11; Linux);=1+1; -1",)]))).decode()
+
+    assert read.splitlines()[1] == "Mozilla/5.0 (X11; Linux);'=1+1;' -1"
+
+
+@pytest.mark.parametrize("text", ["a & b < c > d", "\x01\x1b\ufffe\uffff", "_x0041_", " spaces ", "line\nline", "\"'", "😀"])
+def test_a_text_is_what_it_was(tmp_path: Path, text: str) -> None:
+    """Whatever XML reserves or cannot hold, and what only looks like a workbook's own spelling of it."""
+    path = tmp_path / "x.xlsx"
+
+    write_workbook(path, [Sheet("Tokens", ("name",), [(text,)])])
+
+    assert unescape(str(openpyxl.load_workbook(path)["Tokens"]["A2"].value)) == text
+
+
+def test_half_a_character_does_not_spoil_the_workbook(tmp_path: Path) -> None:
+    """It cannot be written; the rest of the text can."""
+    path = tmp_path / "x.xlsx"
+
+    write_workbook(path, [Sheet("Tokens", ("name",), [("a\ud83db",)])])
+
+    assert openpyxl.load_workbook(path)["Tokens"]["A2"].value == "a\ufffdb"
+
+
+def test_a_text_that_looks_like_markup_stays_text(tmp_path: Path) -> None:
+    """A name could otherwise close its cell and open another, with a formula: the library believes what stands in <r>."""
+    path = tmp_path / "x.xlsx"
+    evil = '<r></r></is></c><c r="Z1"><f>HYPERLINK("http://evil")</f></c><c><is><r></r>'
+
+    write_workbook(path, [Sheet("Tokens", ("name",), [(evil,)])])
+
+    page = openpyxl.load_workbook(path)["Tokens"]
+    assert page["A2"].value == evil
+    assert page["Z1"].value is None
+
+
+@pytest.mark.parametrize("at", ["1000-01-01T00:00:00.000Z", "1900-02-28T00:00:00.000Z"])
+def test_a_time_before_excels_is_text(tmp_path: Path, at: str) -> None:
+    """A date there may be, and Excel would show a row of number signs, or another day."""
+    path = tmp_path / "x.xlsx"
+
+    write_workbook(path, [Sheet("Tokens", ("at",), [(moment(from_rfc3339(at)),)])])
+
+    assert openpyxl.load_workbook(path)["Tokens"]["A2"].value == at
+
+
+def test_the_last_time_there_is_can_be_written(tmp_path: Path) -> None:
+    """Some people's tokens never expire that way. Shown to the second it must not become the year 10000."""
+    path = tmp_path / "x.xlsx"
+
+    write_workbook(path, [Sheet("Tokens", ("at",), [(moment(LATEST),), (moment(UnixMs(AT + 250)),)])])
+
+    page = openpyxl.load_workbook(path)["Tokens"]
+    assert page["A2"].value == dt.datetime(9999, 12, 31, 23, 59, 59)  # noqa: DTZ001
+    assert page["A3"].value == dt.datetime(2026, 11, 22, 10, 0, 0, 250_000)  # noqa: DTZ001
+
+
 def test_csv_spells_times_as_the_api_does() -> None:
     """Programs read it."""
     read = b"".join(csv_pieces(Sheet("x", COLUMNS, [("A, B", moment(AT), 1.5, False, None)]))).decode()
@@ -98,9 +159,24 @@ def test_more_rows_than_a_sheet_takes_go_onto_another(tmp_path: Path, monkeypatc
 
 
 def test_a_text_longer_than_a_cell_is_cut(tmp_path: Path) -> None:
-    """Excel calls a workbook with a longer one corrupt."""
+    """Excel calls a workbook with a longer one corrupt; it counts in units of UTF-16. Whoever reads it sees that there was more."""
     path = tmp_path / "x.xlsx"
 
-    write_workbook(path, [Sheet("x", ("n",), [("a" * 40_000,)])])
+    write_workbook(path, [Sheet("x", ("n",), [("a" * 40_000,), ("😀" * 20_000,), ("😀" * 16_383,)])])
 
-    assert len(openpyxl.load_workbook(path)["x"]["A2"].value) == 32_767
+    page = openpyxl.load_workbook(path)["x"]
+    assert page["A2"].value == "a" * 32_766 + "…"
+    assert page["A3"].value == "😀" * 16_383 + "…"
+    assert page["A4"].value == "😀" * 16_383
+
+
+def test_a_workbook_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full must not stay full of it; and what went wrong is an error that callers know."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    with pytest.raises(FileNotFoundError):
+        write_workbook(tmp_path / "absent" / "x.xlsx", [Sheet("x", ("n",), [(1,)])])
+    with pytest.raises(ZeroDivisionError):
+        write_workbook(tmp_path / "x.xlsx", [Sheet("x", ("n",), ((1 // number,) for number in (1, 0)))])
+
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,28 @@
+"""Channels: whose data a token may see is chosen among them."""
+
+from flask import Response
+
+from api.answers import ChannelPage
+from api.models import PageQuery
+from api.parts import ApiParts
+from api.responses import json_response
+from api.routes import Route
+from api.showing import channel_page
+from schemas.permissions import Permission
+from store.channel_listings import list_channels
+
+
+def list_of_channels(parts: ApiParts, query: PageQuery) -> Response:
+    """List the channels of the latest 10,000 events, the one that was seen last first.
+
+    For choosing the visibility of a token. A channel that has been quiet for longer is not here, and can be chosen all the same.
+    """
+    with parts.database.read() as connection:
+        return json_response(channel_page(list_channels(connection, query.limit, query.cursor)))
+
+
+ROUTES = (
+    Route(
+        "GET", "/v1/channels", list_of_channels, "Channels", answer=ChannelPage, needs=Permission.PLATFORM_ADMIN, problems=frozenset({422})
+    ),
+)

@@ -1,0 +1,91 @@
+"""Everything about all tokens but their secrets, as sheets: details, permissions, callbacks. Called by the export here and at the
+command line.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol
+
+from api.sheets import Cell, Sheet, moment
+from schemas.deliveries import DeliveryState
+from schemas.ids import TokenId
+from schemas.permissions import Permission
+from schemas.times import UnixMs
+from schemas.tokens import Token
+from store.token_export import OwnedCallback
+
+_STATES = (
+    DeliveryState.PENDING,
+    DeliveryState.HELD,
+    DeliveryState.DELIVERED,
+    DeliveryState.EXHAUSTED,
+    DeliveryState.SUPERSEDED,
+    DeliveryState.CANCELLED,
+)
+_DETAILS = (
+    "ID", "Name", "State", "Token hint", "Activates (UTC)", "Expires (UTC)", "Enabled", "Channels", "Created (UTC)", "Last used (UTC)",
+    "Revoked (UTC)", *(f"Deliveries {state}" for state in _STATES),
+)  # fmt: skip
+_PERMISSIONS = ("ID", "Name", *(permission.label for permission in Permission))
+_CALLBACKS = (
+    "Token ID", "Token name", "Token revoked (UTC)", "Event", "URL", "Enabled", "State", "Failing since (UTC)", "Disabled at (UTC)", "Disabled because",
+    "Held deliveries on return", "Header names",
+)  # fmt: skip
+
+
+class Source(Protocol):
+    """Read anew for every sheet."""
+
+    def tokens(self) -> Iterable[Token]: ...
+    def callbacks(self) -> Iterable[OwnedCallback]: ...
+
+
+def token_sheets(source: Source, deliveries: Mapping[TokenId, Mapping[DeliveryState, int]], now: UnixMs) -> list[Sheet]:
+    """A row per token, per token, per callback: none is read before it is written."""
+    return [
+        Sheet("Details", _DETAILS, _details(source, deliveries, now)),
+        Sheet("Permissions", _PERMISSIONS, _permissions(source)),
+        Sheet("Callbacks", _CALLBACKS, _callbacks(source)),
+    ]
+
+
+def _details(source: Source, deliveries: Mapping[TokenId, Mapping[DeliveryState, int]], now: UnixMs) -> Iterator[tuple[Cell, ...]]:
+    for token in source.tokens():
+        counts = deliveries.get(token.id, {})
+        yield (
+            token.id,
+            token.name,
+            token.state(now),
+            token.hint,
+            moment(token.activates_at),
+            moment(token.expires_at),
+            token.enabled,
+            "all" if token.channels is None else ", ".join(sorted(token.channels)) or "none",
+            moment(token.created_at),
+            moment(token.last_used_at),
+            moment(token.revoked_at),
+            *(counts.get(state, 0) for state in _STATES),
+        )
+
+
+def _permissions(source: Source) -> Iterator[tuple[Cell, ...]]:
+    for token in source.tokens():
+        yield token.id, token.name, *(permission in token.permissions for permission in Permission)
+
+
+def _callbacks(source: Source) -> Iterator[tuple[Cell, ...]]:
+    for token_id, token_name, token_revoked_at, callback, header_names in source.callbacks():
+        health = callback.health
+        yield (
+            token_id,
+            token_name,
+            moment(token_revoked_at),
+            callback.type.label,
+            callback.url,
+            callback.enabled,
+            callback.state,
+            moment(health.failing_since),
+            moment(health.disabled_at),
+            health.disabled_reason,
+            callback.on_return,
+            "unreadable: the secret key is missing" if header_names is None else ", ".join(header_names),
+        )

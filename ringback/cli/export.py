@@ -1,0 +1,69 @@
+"""`ringback export FILE.xlsx`: everything about all tokens but their secrets. The file is there whole or not at all."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from api.sheets import Cell, Sheet, write_workbook
+from api.token_sheets import token_sheets
+from ringback.cli.invocation import Invocation
+from ringback.cli.progress import Bar, progress
+from ringback.cli.stored import opened, vault
+from schemas.errors import RingbackError
+from schemas.times import now_ms
+from store.delivery_counts import count_deliveries
+from store.token_export import Everything
+
+_STRIDE = 1_000
+"""Rows between two movements of the bar. Fewer: moving it takes longer than writing them."""
+
+
+@click.command()
+@click.argument("file", metavar="FILE.xlsx", type=click.Path(dir_okay=False, path_type=Path))
+@click.pass_obj
+def command(invocation: Invocation, file: Path) -> None:
+    """Write everything about all tokens into an Excel workbook, but no secret.
+
+    One sheet each for details with counts of deliveries, permissions, and callbacks with their health; revoked tokens are in it. A file
+    of that name is replaced once the new one is complete.
+    """
+    if file.suffix.lower() != ".xlsx":
+        raise click.BadParameter(f"{file}: a workbook's name ends in .xlsx", param_hint="FILE.xlsx")
+    now = now_ms()
+    with opened(invocation.settings) as database, _replaced_when_whole(file) as unfinished:
+        everything = Everything(database, vault(invocation.settings))
+        with progress("counting deliveries", 0) as bar:
+            counts = count_deliveries(database, lambda seen: bar.show(seen, 0))
+        with progress("writing rows", 2 * everything.tokens_total + everything.callbacks_total) as bar:
+            write_workbook(unfinished, [_shown(sheet, bar) for sheet in token_sheets(everything, counts, now)])
+    click.echo(f"{file}: tokens {everything.tokens_total}, callbacks {everything.callbacks_total}")
+
+
+@contextmanager
+def _replaced_when_whole(file: Path) -> Iterator[Path]:
+    """A file beside it that takes its place at the end. Only its owner may read it: names and addresses of suppliers are in it."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}-", delete=False) as made:
+            unfinished = Path(made.name)
+        try:
+            yield unfinished
+            unfinished.replace(file)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise RingbackError(f"{file} cannot be written: {error.strerror or error}") from error
+
+
+def _shown(sheet: Sheet, bar: Bar) -> Sheet:
+    return replace(sheet, rows=_advancing(sheet, bar))
+
+
+def _advancing(sheet: Sheet, bar: Bar) -> Iterator[Sequence[Cell]]:
+    for number, row in enumerate(sheet.rows, 1):
+        yield row
+        if number % _STRIDE == 0:
+            bar.advance(_STRIDE)

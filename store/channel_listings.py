@@ -1,0 +1,60 @@
+"""Channels seen lately, for choosing which a token may see. Reads only; called by the API."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from schemas.event_data import Channel
+from schemas.listings import ListedChannel, Page
+from schemas.times import UnixMs
+from store.database import Connection
+from store.paging import Row, after, page
+from store.tables import events
+
+LATEST = 10_000
+"""How many events are looked through. More: quieter channels are found, and a look takes longer."""
+
+
+class _Data(msgspec.Struct):
+    channel: Channel
+
+
+class _Body(msgspec.Struct):
+    data: _Data
+
+
+_decode_body = msgspec.json.Decoder(_Body).decode
+
+
+def list_channels(connection: Connection, limit: int, cursor: str | None = None) -> Page[ListedChannel]:
+    """Those of the latest events, by when an event of theirs last came, newest first. Raises Invalid for a cursor that is none.
+
+    Tests of callbacks are no such events: their channel is made up.
+    """
+    rows = connection.execute(_page_query(limit, cursor)).all()
+    return page(rows, limit, lambda row: (row.taken_at, row.id), lambda shown: _channels(connection, shown))
+
+
+def _page_query(limit: int, cursor: str | None) -> sa.Select[Any]:
+    """The latest event of each channel. Bodies are long: they are read of those alone that are shown."""
+    e = events.c
+    latest = sa.select(e.taken_at, e.id, e.channel_id).where(e.taken_at.is_not(None)).order_by(e.taken_at.desc(), e.id.desc())
+    seen = latest.limit(LATEST).subquery().c
+    place = sa.func.row_number().over(partition_by=seen.channel_id, order_by=(seen.taken_at.desc(), seen.id.desc()))
+    placed = sa.select(seen.taken_at, seen.id, place.label("place")).subquery().c
+    key = (placed.taken_at, placed.id)
+    chosen = sa.select(*key).where(placed.place == 1, *after(key, cursor, descending=True))
+    return chosen.order_by(*(column.desc() for column in key)).limit(limit + 1)
+
+
+def _channels(connection: Connection, shown: Sequence[Row]) -> list[ListedChannel]:
+    ids = [row.id for row in shown]
+    found = {row.id: row for row in connection.execute(sa.select(events).where(events.c.id.in_(ids)))}
+    return [_channel(found[event_id]) for event_id in ids if event_id in found]
+
+
+def _channel(row: Row) -> ListedChannel:
+    channel = _decode_body(bytes(row.body)).data.channel
+    return ListedChannel(channel.id, channel.kind, channel.address, channel.provider, UnixMs(row.accepted_at))

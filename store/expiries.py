@@ -1,0 +1,56 @@
+"""When tokens expire, soonest first: what has expired sees no event any more, and must not be looked at for each. Pure; the
+directory asks after each poll.
+"""
+
+import heapq
+from collections.abc import Iterable
+
+from schemas.ids import TokenId
+from schemas.times import UnixMs
+from schemas.tokens import Token
+
+MARGIN_MS = 3_600_000
+"""So long after its end a token is left out. Longer: more of them are looked at in vain. Shorter: a clock that is wrong by that much,
+here or at the store, which judges each event's time, costs a token events."""
+
+
+class Expiries:
+    """Of the tokens that it was told of. It is to be told of each again when it changes."""
+
+    def __init__(self) -> None:
+        self._awaited: dict[TokenId, UnixMs] = {}
+        self._soonest: list[tuple[UnixMs, TokenId]] = []  # what is awaited, and what was until it got another end
+        self._passed: dict[TokenId, UnixMs] = {}
+        self._latest = UnixMs(0)
+
+    def watch(self, tokens: Iterable[Token]) -> None:
+        for token in tokens:
+            self._passed.pop(token.id, None)
+            if token.expires_at is None:
+                self._awaited.pop(token.id, None)
+            elif self._awaited.get(token.id) != token.expires_at:
+                self._await(token.id, token.expires_at)
+
+    def passed(self, now: UnixMs) -> list[TokenId]:
+        """Those that have expired since this was last asked, or since they were last changed."""
+        self._latest = max(self._latest, now)
+        passed: list[TokenId] = []
+        while self._soonest and self._soonest[0][0] + MARGIN_MS <= now:
+            at, token_id = heapq.heappop(self._soonest)
+            if self._awaited.get(token_id) == at:
+                self._passed[token_id] = self._awaited.pop(token_id)
+                passed.append(token_id)
+        return passed
+
+    def recalled(self, now: UnixMs) -> list[TokenId]:
+        """All that had passed, when the clock was set back so far that some may not have expired. They are awaited again."""
+        if now >= self._latest - MARGIN_MS:
+            return []
+        recalled, self._passed, self._latest = self._passed, {}, now
+        for token_id, at in recalled.items():
+            self._await(token_id, at)
+        return list(recalled)
+
+    def _await(self, token_id: TokenId, at: UnixMs) -> None:
+        self._awaited[token_id] = at
+        heapq.heappush(self._soonest, (at, token_id))
