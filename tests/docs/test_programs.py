@@ -42,6 +42,9 @@ RUN = {
         "Suspending and revoking",
         "Replacing a token",
         "Signing secrets",
+        "The request log",
+        "Who changed what",
+        "Everything to Excel",
     },
     "operations.md": {
         "Processes",
@@ -270,6 +273,14 @@ def test_administrators_can_paste_all_of_their_page_in_its_order(embedded: Ringb
         assert json.loads(paste("Replacing a token")[0])["token"].startswith("rbk_")
         shown, rotated = paste("Signing secrets")
         assert json.loads(shown)["signing_secret"] != json.loads(rotated)["signing_secret"]
+        logged, _ = paste("The request log")
+        assert json.loads(logged) == {"data": [], "next_cursor": None}  # nobody used that token
+        assert [change["action"] for change in json.loads(paste("Who changed what")[0])["data"]][:2] == [
+            "signing_secret_rotated",
+            "signing_secret_shown",
+        ]
+        assert "tokens.xlsx: tokens " in paste("Everything to Excel")[0]
+        assert all((tmp_path / "x" / name).read_bytes().startswith(b"PK") for name in ("requests.xlsx", "tokens.xlsx"))
 
 
 def test_administrators_find_every_permission_and_state_explained() -> None:
