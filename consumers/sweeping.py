@@ -24,6 +24,9 @@ SLICE = 100
 SHARE = 0.1
 """Of the time, at most, in which a slice is worked on. More: a backlog is gone sooner. Less: everybody else feels less of it."""
 
+HURRIED_SHARE = 0.5
+"""The same while a whole turn was not enough: what comes must go, or the disk fills up."""
+
 MOST_APART_S = 300.0
 """Between the beginnings of two sweeps. Longer: more gathers, and goes at once. Shorter: more looks that find nothing."""
 
@@ -51,6 +54,7 @@ class Sweeper:
         self._thread = ThreadPoolExecutor(1, "sweep")
         self._stopping = asyncio.Event()
         self._until_s = float("-inf")  # the end of our turn, by our clock
+        self._share = SHARE
         self._left: deque[Sweep] = deque()
         self._after: dict[str, Key] = {}
         self._task: asyncio.Task[None] | None = None
@@ -89,7 +93,7 @@ class Sweeper:
         if (began_s >= self._until_s or not self._left) and not self._take_turn(began_s):
             return self._look_s
         self._do_slice(self._left.popleft())
-        return (time.monotonic() - began_s) * (1 / SHARE - 1)
+        return (time.monotonic() - began_s) * (1 / self._share - 1)
 
     def _take_turn(self, now_s: float) -> bool:
         """For as long as sweeps are apart, so that the end of a turn is when the next one may begin. What was left of our last turn
@@ -99,6 +103,7 @@ class Sweeper:
             if not turns.take(connection, "retention", now, int(self._apart_s * 1000)):
                 return False
             walk = turns.take(connection, retention.PLACES.name, now, int(_WALK_APART * self._kept_for_ms))
+        self._share = HURRIED_SHARE if self._left else SHARE
         begun = {sweep.name for sweep in self._left}
         self._left += [sweep for sweep in (*retention.SWEEPS, *([retention.PLACES] if walk else [])) if sweep.name not in begun]
         self._until_s = now_s + self._apart_s

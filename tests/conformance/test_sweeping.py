@@ -142,6 +142,18 @@ def test_a_sweep_takes_a_tenth_of_the_time(attic: Attic, observer: Watching, mon
     assert sweeper.work() == pytest.approx(18)
 
 
+def test_a_sweep_that_did_not_end_in_its_turn_hurries(attic: Attic, observer: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until a turn is enough again: more must not come than goes."""
+    sweeper = Sweeper(attic.database, KEPT_FOR, observer, 1)
+    sweeper.work()
+    end_turns(attic.database)
+    sweeper._until_s = 0.0
+    times = iter((100.0, 102.0))
+    monkeypatch.setattr(sweeping.time, "monotonic", lambda: next(times))
+
+    assert sweeper.work() == pytest.approx(2)
+
+
 async def test_a_store_that_is_away_is_awaited(attic: Attic, observer: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a word: the loops that deliver have said it."""
     away = [True] * 3
