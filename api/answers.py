@@ -1,6 +1,6 @@
 """What the API answers, as structs: their fields are the JSON, their docstrings and types the document. `showing` makes them."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -8,9 +8,12 @@ from schemas.changes import Action
 from schemas.deliveries import DeliveryState, Outcome, Trigger
 from schemas.event_types import EventType
 from schemas.ids import AttemptId, ChangeId, DeliveryId, EventId, RecoveryId, RequestId, TokenId
+from schemas.json_schema import COMPONENTS, webhook_name
 from schemas.permissions import Permission
 from schemas.recoveries import RecoveryState
 from schemas.tokens import CallbackState, OnReturn, TokenState
+
+_WEBHOOK_BODY = msgspec.Meta(extra_json_schema={"oneOf": [{"$ref": COMPONENTS.format(name=webhook_name(kind))} for kind in EventType]})
 
 
 class Accepted(msgspec.Struct):
@@ -144,6 +147,34 @@ class EventAnswer(msgspec.Struct):
     directly: bool
     conflicts: int
     deliveries: list[DeliveryAnswer]
+
+
+class PulledEvents(msgspec.Struct):
+    """Events as webhooks carry them, oldest first: what can read a webhook's body can read these.
+
+    `next_cursor` goes on behind them, now or next week. `has_more`: ask again at once; if not, that is all for the moment. A page may be
+    empty and have more behind it: those that were looked at are not for this token.
+    """
+
+    data: list[Annotated[msgspec.Raw, _WEBHOOK_BODY]]
+    next_cursor: str
+    has_more: bool
+
+
+class StatsAnswer(msgspec.Struct):
+    """How the token's deliveries fare that were made from `since` to before `until`.
+
+    `complete`: that is all of what was asked for. If not, there were too many to count at once: these are the newest, and what is older
+    is counted by asking with this `since` as `until`. `success_share`: the delivered among those that are delivered or exhausted; null
+    when there are none.
+    """
+
+    since: str
+    until: str
+    complete: bool
+    total: int
+    success_share: float | None
+    deliveries: dict[EventType, dict[DeliveryState, int]]
 
 
 class RetryAnswer(msgspec.Struct):

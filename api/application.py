@@ -17,7 +17,21 @@ from flask_openapi3.models.tag import Tag
 from flask_openapi3.openapi import OpenAPI
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from api import callbacks, changes, channels, checks, deliveries, document, events, exports, open_routes, recoveries, request_log, tokens
+from api import (
+    callbacks,
+    changes,
+    channels,
+    checks,
+    deliveries,
+    document,
+    events,
+    exports,
+    holder,
+    open_routes,
+    recoveries,
+    request_log,
+    tokens,
+)
 from api.authentication import LIMIT_FIELDS
 from api.downloads import STREAMS
 from api.pages import add_pages
@@ -40,6 +54,7 @@ ROUTES = (
     *recoveries.ROUTES,
     *request_log.ROUTES,
     *checks.ROUTES,
+    *holder.ROUTES,
     *open_routes.ROUTES,
 )
 

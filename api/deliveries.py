@@ -12,7 +12,7 @@ from api.routes import Route
 from api.showing import delivery_detail_answer, delivery_page
 from schemas.errors import NotFound
 from schemas.ids import DeliveryId, TokenId
-from schemas.listings import DeliveryDetail, DeliveryFilter
+from schemas.listings import DeliveryDetail
 from schemas.permissions import Permission
 from schemas.times import now_ms
 from store.database import Connection
@@ -24,8 +24,7 @@ _TAG = "Deliveries"
 
 def list_of_deliveries(parts: ApiParts, query: DeliveriesQuery) -> Response:
     """List deliveries, newest first."""
-    token = TokenId(query.token) if query.token else None
-    chosen = DeliveryFilter(token, query.type, query.state, query.since, query.until, query.status_code, query.error)
+    chosen = query.of(TokenId(query.token) if query.token else None)
     with parts.database.read() as connection:
         return json_response(delivery_page(list_deliveries(connection, chosen, query.limit, query.cursor)))
 

@@ -16,6 +16,7 @@ from api.responses import JSON, PROBLEM_JSON
 from api.routes import Models, Route
 from schemas.event_types import EventType
 from schemas.json_schema import COMPONENTS, Schema, event_components, webhook_name
+from schemas.permissions import Permission
 
 SECURITY_SCHEME = "token"
 
@@ -44,6 +45,7 @@ _PROBLEM: Schema = {
     },
     "required": ["type", "title", "status", "detail"],
 }
+_PERMISSIONS = "What a token may do.\n\n" + "\n".join(f"- `{one.value}`: {one.label}" for one in Permission)
 _WEBHOOK_HEADERS = {
     "webhook-id": "The event's id, the same on each retry.",
     "webhook-timestamp": "Unix seconds of this attempt.",
@@ -119,6 +121,7 @@ def _components(routes: Mapping[Route, Models]) -> dict[str, Schema]:
             components |= schema.pop("$defs", {})
             if model in {models.body, models.form}:  # the others are spelled out where they stand
                 components[model.__name__] = schema
+    components["Permission"]["description"] = _PERMISSIONS
     return components | event_components() | {"Problem": _PROBLEM}
 
 

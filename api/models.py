@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from schemas.deliveries import DeliveryState, Outcome
 from schemas.errors import Fault, Invalid, Malformed, NotFound
 from schemas.event_types import EventType
+from schemas.ids import TokenId
+from schemas.listings import DeliveryFilter
 from schemas.permissions import Permission
 from schemas.recoveries import Recoverable
 from schemas.times import UnixMs, from_rfc3339, parse_duration
@@ -108,9 +110,11 @@ class CreateRecovery(Body):
     states: list[Recoverable] | None = Field(None, min_length=1, description="null: those that are exhausted.")
 
 
-class PageQuery(BaseModel):
+class Query(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+
+class PageQuery(Query):
     limit: int = Field(50, ge=10, le=100, description="Rows a page.")
     cursor: Text | None = Field(None, description="The `next_cursor` of the page before.")
 
@@ -127,14 +131,40 @@ class EventsQuery(PageQuery):
     until: Time | None = Field(None, description="Accepted before.")
 
 
-class DeliveriesQuery(PageQuery):
-    token: Text | None = Field(None, description="Of this token, by id.")
+class ChosenDeliveries(Query):
+    """Null: any."""
+
     type: EventType | None = None
     state: DeliveryState | None = None
     since: Time | None = Field(None, description="Made then or later.")
     until: Time | None = Field(None, description="Made before.")
     status_code: int | None = Field(None, ge=100, le=599, description="Of the last attempt's answer.")
     error: Outcome | None = Field(None, description="How the last attempt ended.")
+
+    def of(self, token: TokenId | None) -> DeliveryFilter:
+        return DeliveryFilter(token, self.type, self.state, self.since, self.until, self.status_code, self.error)
+
+
+class OwnDeliveriesQuery(PageQuery, ChosenDeliveries):
+    """A page of them."""
+
+
+class DeliveriesQuery(OwnDeliveriesQuery):
+    token: Text | None = Field(None, description="Of this token, by id.")
+
+
+class PullQuery(PageQuery):
+    type: EventType | None = None
+    since: Time | None = Field(
+        None, description="Taken in hand then or later: at once when it was accepted, or after the backlog before it."
+    )
+    until: Time | None = Field(None, description="Taken in hand before.")
+    cursor: Text | None = Field(None, description="The `next_cursor` of the answer before, however long ago. null: from the oldest on.")
+
+
+class StatsQuery(Query):
+    since: Time | None = Field(None, description="Made then or later. null: 24 hours before `until`.")
+    until: Time | None = Field(None, description="Made before. null: until now.")
 
 
 class CheckToken(BaseModel):

@@ -16,18 +16,20 @@ from api.answers import (
     EventPage,
     IntrospectionAnswer,
     NewTokenAnswer,
+    PulledEvents,
     RecoveryAnswer,
     RequestAnswer,
     RequestPage,
+    StatsAnswer,
     TokenAnswer,
     TokenPage,
     VisibilityAnswer,
 )
 from schemas.changes import Change
-from schemas.deliveries import Attempt
+from schemas.deliveries import Attempt, DeliveryState
 from schemas.event_types import EventType
 from schemas.ids import RequestId
-from schemas.listings import DeliveryDetail, ListedChannel, ListedDelivery, ListedEvent, Page
+from schemas.listings import DeliveryDetail, DeliveryStats, ListedChannel, ListedDelivery, ListedEvent, Page, Pulled
 from schemas.recoveries import Recovery
 from schemas.request_log import LoggedRequest
 from schemas.times import UnixMs, to_rfc3339
@@ -144,6 +146,25 @@ def event_answer(event: ListedEvent) -> EventAnswer:
         directly=event.directly,
         conflicts=event.conflicts,
         deliveries=[delivery_answer(delivery) for delivery in event.deliveries],
+    )
+
+
+def pulled_events(pulled: Pulled) -> PulledEvents:
+    return PulledEvents([msgspec.Raw(body) for body in pulled.bodies], pulled.next_cursor, pulled.has_more)
+
+
+def stats_answer(stats: DeliveryStats) -> StatsAnswer:
+    by_type = {kind: {state: stats.counts.get((kind, state), 0) for state in DeliveryState} for kind in EventType}
+    delivered, exhausted = (
+        sum(counts[state] for counts in by_type.values()) for state in (DeliveryState.DELIVERED, DeliveryState.EXHAUSTED)
+    )
+    return StatsAnswer(
+        since=to_rfc3339(stats.since),
+        until=to_rfc3339(stats.until),
+        complete=stats.is_complete,
+        total=sum(stats.counts.values()),
+        success_share=round(delivered / (delivered + exhausted), 6) if delivered + exhausted else None,
+        deliveries=by_type,
     )
 
 

@@ -1,5 +1,6 @@
 """What lists and single looks show of events and deliveries: read from the store, put into JSON by the API and the command line."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -72,6 +73,37 @@ class ListedChannel(msgspec.Struct, frozen=True):
     address: str | None
     provider: str | None
     last_seen_at: UnixMs
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """Events as they are sent, oldest first. `next_cursor` asks for what comes behind them, now or later; `has_more`: there may be
+    something already."""
+
+    bodies: list[bytes]
+    next_cursor: str
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PullFilter:
+    """Which events are pulled; None: any. `since` is inclusive, `until` exclusive, both by when the event was taken in hand."""
+
+    channels: frozenset[str] | None = None
+    type: EventType | None = None
+    since: UnixMs | None = None
+    until: UnixMs | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryStats:
+    """Deliveries made from `since` to before `until`. `is_complete`: that is all of what was asked for; if not, there were too many
+    to count at once, and what was made before `since` is left out."""
+
+    since: UnixMs
+    until: UnixMs
+    is_complete: bool
+    counts: Mapping[tuple[EventType, DeliveryState], int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Connection
 
+from store.clock import SERVER_MS
 from store.prepared import Prepared
 
 Row = Mapping[str, Any]
@@ -38,13 +39,14 @@ def insert(connection: Connection, table: sa.Table, rows: Sequence[Row], upsert:
         _insert_sqlite(connection, table, names, upsert, rows)
 
 
-def insert_new(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> set[str]:
-    """Insert those whose `id` is not there yet, and say which those were."""
+def insert_new(connection: Connection, table: sa.Table, rows: Sequence[Row], clocked: tuple[str, ...] = ()) -> set[str]:
+    """Insert those whose `id` is not there yet, and say which those were. `clocked` (PostgreSQL alone): columns beside those of the
+    rows that take the server's clock, read once in this statement."""
     if not rows:
         return set()
     names = tuple(rows[0])
     if connection.dialect.name == "postgresql":
-        return set(_postgres(table, names, None, returned=("id",)).run(connection, _columns(names, rows)).scalars())
+        return set(_postgres(table, names, None, returned=("id",), clocked=clocked).run(connection, _columns(names, rows)).scalars())
     there = set(_ids_there(table).run(connection, {"row_ids": json.dumps([row["id"] for row in rows])}).scalars())
     new = [row for row in rows if row["id"] not in there]  # nobody else writes meanwhile
     _insert_sqlite(connection, table, names, None, new)
@@ -117,9 +119,13 @@ def _ids_there(table: sa.Table) -> Prepared:
 
 
 @lru_cache(maxsize=64)
-def _postgres(table: sa.Table, names: tuple[str, ...], upsert: Upsert | None, *, returned: tuple[str, ...] = ()) -> Prepared:
+def _postgres(
+    table: sa.Table, names: tuple[str, ...], upsert: Upsert | None, *, returned: tuple[str, ...] = (), clocked: tuple[str, ...] = ()
+) -> Prepared:
     arrays = [sa.func.unnest(sa.cast(sa.bindparam(name, type_=sa.Text), ARRAY(table.c[name].type))) for name in names]
-    statement = postgres_insert(table).from_select(list(names), sa.select(*arrays), include_defaults=False)
+    clock = sa.select(SERVER_MS).scalar_subquery()  # as a subquery it is evaluated once, not for each row
+    values = sa.select(*arrays, *(clock for _ in clocked))
+    statement = postgres_insert(table).from_select([*names, *clocked], values, include_defaults=False)
     resolved = _resolved(statement, table, upsert)
     return Prepared(resolved.returning(*(table.c[name] for name in returned)) if returned else resolved)
 

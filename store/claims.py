@@ -14,6 +14,7 @@ from schemas.ids import CallbackId, EventId
 from schemas.times import UnixMs
 from store import bulk
 from store.database import Connection
+from store.prepared import Prepared
 from store.tables import callbacks, deliveries, events
 
 COPY_DELAY_MS = 3000
@@ -22,6 +23,9 @@ duplicates after a redelivery. Longer: what a crashed dispatcher held is sent la
 
 SLICE = 500
 """Rows of a statement, when an event is for very many callbacks. More: more memory at once. Fewer: more statements."""
+
+
+_last_taken = Prepared(sa.select(events.c.taken_at).where(events.c.taken_at.is_not(None)).order_by(events.c.taken_at.desc()).limit(1))
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -49,7 +53,7 @@ def claim(connection: Connection, batch: Sequence[Claim], now: UnixMs) -> Claime
     for one in batch:
         if first.setdefault(one.event.id, one) is not one:
             copies.append(one)
-    new = bulk.insert_new(connection, events, [_row(first[event_id], now) for event_id in sorted(first)])
+    new = _insert(connection, [first[event_id] for event_id in sorted(first)], now)
     copies += [one for event_id, one in first.items() if event_id not in new]
     if not copies:
         return Claimed(new, [], [])
@@ -59,7 +63,17 @@ def claim(connection: Connection, batch: Sequence[Claim], now: UnixMs) -> Claime
     return Claimed(new, [c.event for c in copies if c not in conflicting], [c.event for c in conflicting])
 
 
-def _row(claim: Claim, now: UnixMs) -> bulk.Row:
+def _insert(connection: Connection, batch: Sequence[Claim], now: UnixMs) -> set[str]:
+    """`taken_at` is the order in which events are pulled (decision 0009). On PostgreSQL it is the server's clock, read when
+    pg_stat_activity already shows this transaction. SQLite's writers commit one after the other: there it is later than all before.
+    """
+    if connection.dialect.name == "postgresql":
+        return bulk.insert_new(connection, events, [_row(one) for one in batch], clocked=("taken_at",))
+    taken_at = max(now, 1 + (_last_taken.run(connection, {}).scalar() or 0))
+    return bulk.insert_new(connection, events, [{**_row(one), "taken_at": taken_at} for one in batch])
+
+
+def _row(claim: Claim) -> bulk.Row:
     event = claim.event
     return {
         "id": event.id,
@@ -73,7 +87,6 @@ def _row(claim: Claim, now: UnixMs) -> bulk.Row:
         "conflicts": 0,
         "callbacks": " ".join(claim.callback_ids),
         "body": claim.body,
-        "taken_at": now,
     }
 
 

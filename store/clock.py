@@ -16,8 +16,10 @@ from schemas.times import UnixMs
 ASK_EVERY_S = 1.0
 """Longer: a step of the database's clock, such as a fail-over brings, is noticed later. Shorter: a round trip more often."""
 
-_NOW = sa.text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)")
+SERVER_MS = sa.literal_column("CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)", sa.BigInteger)
+"""PostgreSQL's clock at the moment when this is evaluated."""
 
+_NOW = sa.select(SERVER_MS)
 
 MOST_DRIFT = 0.1
 """How much faster or slower than time itself the clock of an embedded store runs while it follows one that was set. Larger: a jump

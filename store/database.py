@@ -25,6 +25,9 @@ __all__ = ["Connection", "Database"]
 STORE_TIMEOUT_S = 5.0
 """Longer: a silent database is noticed later, and more stands still with it. Shorter: a busy one is taken for a dead one."""
 
+APPLICATION = "ringback"
+"""How our connections are called in PostgreSQL's pg_stat_activity."""
+
 _GRACE_S = 1.0
 """How much longer than the server, which says why, our side of a connection waits for an answer."""
 
@@ -145,5 +148,5 @@ def _postgres_arguments(timeout_s: float) -> dict[str, Any]:
         "keepalives_idle": 5,
         "keepalives_interval": 2,
         "keepalives_count": 3,
-        "application_name": "ringback",
+        "application_name": APPLICATION,
     }

@@ -25,6 +25,7 @@ callback_holds = sa.or_(callbacks.c.enabled.is_(False), callbacks.c.disabled_at.
 
 _held_callbacks = sa.select(callbacks.c.id).join(tokens, tokens.c.id == callbacks.c.token_id).where(callback_holds)
 _still_held = sa.exists().where(callbacks.c.id == deliveries.c.callback_id, deliveries.c.since_at < callbacks.c.held_before)
+is_held = sa.and_(sa.or_(deliveries.c.callback_id.in_(_held_callbacks), _still_held), deliveries.c.due_at.is_not(None))
 _decode_headers = msgspec.json.Decoder(dict[str, str]).decode
 
 
@@ -59,7 +60,9 @@ def get_delivery(connection: Connection, delivery_id: DeliveryId) -> DeliveryDet
     key = split_delivery_id(delivery_id)
     if key is None:
         return None
-    found = [one for one in deliveries_of(connection, [key[0]])[key[0]] if one.callback_id == key[1]]
+    this = sa.and_(deliveries.c.event_id == key[0], deliveries.c.callback_id == key[1])
+    rows = connection.execute(sa.select(deliveries).where(this)).all()
+    found = shown_deliveries(connection, rows) or _unrecorded(connection, [key[0]], rows, only=key[1])
     return DeliveryDetail(found[0], _attempts(connection, *key)) if found else None
 
 
@@ -100,7 +103,7 @@ def _state_conditions(state: DeliveryState) -> Iterable[sa.ColumnElement[bool]]:
         return
     yield deliveries.c.state != sa.literal_column("'delivered'")  # a parameter would not let the partial index be used
     if state is DeliveryState.HELD:  # by due_at too: the deliveries of few held callbacks are then found by that index
-        yield sa.and_(sa.or_(deliveries.c.callback_id.in_(_held_callbacks), _still_held), deliveries.c.due_at.is_not(None))
+        yield is_held
     if state is DeliveryState.PENDING:
         yield sa.not_(sa.or_(deliveries.c.callback_id.in_(_held_callbacks), sa.and_(_still_held, deliveries.c.due_at.is_not(None))))
     yield deliveries.c.state == (DeliveryState.PENDING.value if state is DeliveryState.HELD else state.value)
@@ -140,14 +143,17 @@ def _delivery(row: Row, owner: Owner | None) -> ListedDelivery:
     )
 
 
-def _unrecorded(connection: Connection, event_ids: Sequence[EventId], rows: Sequence[Row]) -> list[ListedDelivery]:
+def _unrecorded(
+    connection: Connection, event_ids: Sequence[EventId], rows: Sequence[Row], only: CallbackId | None = None
+) -> list[ListedDelivery]:
+    """Of one callback, or of all: an event may have very many."""
     recorded = {(row.event_id, row.callback_id) for row in rows}
     statement = sa.select(events.c.id, events.c.accepted_at, events.c.callbacks).where(events.c.id.in_(event_ids))
     missing = [
         (row, callback_id)
         for row in connection.execute(statement).all()
         for callback_id in row.callbacks.split()
-        if (row.id, callback_id) not in recorded
+        if (row.id, callback_id) not in recorded and only in (None, callback_id)
     ]
     owners = _owners(connection, {callback_id for _, callback_id in missing})
     return [_under_way(row, callback_id, owners[callback_id]) for row, callback_id in missing if callback_id in owners]

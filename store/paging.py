@@ -42,10 +42,11 @@ def page(
     was to stop looking, if not at the end: there the next page goes on, however few were found."""
     shown = rows[:limit]
     last = key(shown[-1]) if len(rows) > limit else looked_to
-    return Page(shaped(shown), None if last is None else _cursor(last))
+    return Page(shaped(shown), None if last is None else cursor_of(last))
 
 
-def _cursor(key: Key) -> str:
+def cursor_of(key: Key) -> str:
+    """The next page starts behind this key, whether or not there is a row with it."""
     return base64.urlsafe_b64encode(msgspec.json.encode(list(key))).decode().rstrip("=")
 
 

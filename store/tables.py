@@ -113,7 +113,7 @@ events = Table(
     Column("body", LargeBinary, nullable=False, comment="as sent on every attempt"),
     Column("taken_at", BigInteger, comment="when it was claimed, by the store's clock: the order in which it is pulled; null: a test"),
     Index(None, "accepted_at", "id"),
-    Index("ix_events_taken_at", "taken_at", "id", **_where("taken_at IS NOT NULL")),
+    Index("ix_events_taken_at", "taken_at", "accepted_at", "id", **_where("taken_at IS NOT NULL")),
 )
 
 deliveries = Table(

@@ -27,6 +27,9 @@ from store.tokens import NewSecrets, Tokens
 _PAGE = 100
 _LOOPBACK = parse_networks(["127.0.0.0/8", "::1/128"])
 
+_PERMISSIONS = "\b\nPermissions:\n" + "\n".join(f"  {one.value:21} {one.label}" for one in Permission)
+"""Click leaves what follows a `\\b` in the lines that it has."""
+
 _id = click.argument("token_id", metavar="ID")
 
 
@@ -38,9 +41,9 @@ def command() -> None:
 command.add_command(changes)
 
 
-@command.command()
+@command.command(epilog=_PERMISSIONS)
 @click.argument("name")
-@click.option("--permission", "permissions", multiple=True, type=one_of(Permission), help="What it may do. Repeatable.")
+@click.option("--permission", "permissions", multiple=True, type=one_of(Permission), help="What it may do, of the list below. Repeatable.")
 @click.option("--callback", "callbacks", multiple=True, type=CALLBACK, help="Where its events go, by type. Repeatable.")
 @click.option("--channel", "channels", multiple=True, help="A channel that it may see. Repeatable; without any it sees all.")
 @click.option("--activates-at", type=TIME, help="Valid from then on, such as 2026-12-01T00:00:00Z. Default: now.")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from store import pulling
 from store.database import Database
 from tests.conftest import lay_tables
 from tests.kit.pipes import OutboxPipe, Pipe, RabbitPipe
@@ -21,6 +22,12 @@ def shared(postgres: Postgres) -> Iterator[Database]:
     lay_tables(made)
     yield made
     made.close()
+
+
+@pytest.fixture
+def no_margin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock of these tests only goes forward: without it, a mistake about open transactions shows at once."""
+    monkeypatch.setattr(pulling, "MARGIN_MS", 0)
 
 
 @pytest.fixture

@@ -230,13 +230,13 @@ def test_pages_are_read_in_the_order_of_an_index(database: Database) -> None:
     """At ten million rows a page must cost what it shows: no sort, and no walk over the table. What is held may be sorted:
     where few callbacks hold, that is less than walking past everything that is open."""
     fill(database)
-    cursor = paging._cursor((5900, "e", "c"))
+    cursor = paging.cursor_of((5900, "e", "c"))
     for query in (
         delivery_listings.page_query(DeliveryFilter(), 50, cursor),
         delivery_listings.page_query(DeliveryFilter(token=TokenId("tok_2"), since=UnixMs(3)), 50, cursor),
         delivery_listings.page_query(DeliveryFilter(state=DeliveryState.EXHAUSTED), 50, cursor),
         delivery_listings.page_query(DeliveryFilter(state=DeliveryState.DELIVERED), 50, None),
-        event_listings.page_query(EventFilter(), 50, paging._cursor((5900, "e"))),
+        event_listings.page_query(EventFilter(), 50, paging.cursor_of((5900, "e"))),
     ):
         plan = explain(database, query)
 

@@ -9,6 +9,7 @@ import pytest
 
 from schemas.deliveries import DeliveryState, Outcome, Settlement
 from schemas.ids import CallbackId, TokenId, delivery_id
+from schemas.permissions import Permission
 from schemas.secrets import is_token, signing_key
 from schemas.times import UnixMs
 from store.claims import claim
@@ -44,6 +45,14 @@ def test_a_created_token_is_printed_once_with_its_secrets(place: Place) -> None:
     assert shown["visibility"] == {"channels": ["ch1"]}
     assert "token" not in shown
     assert "signing_secret" not in shown
+
+
+def test_who_makes_a_token_is_told_what_each_permission_is(place: Place) -> None:
+    """By the label that administrators know, each on a line of its own."""
+    lines = [line.split(maxsplit=1) for line in place.call("token", "create", "--help").out.splitlines()]
+
+    for permission in Permission:
+        assert [permission.value, permission.label] in lines
 
 
 def test_a_token_that_cannot_be_read_is_shown_as_such_and_can_be_revoked(place: Place) -> None:

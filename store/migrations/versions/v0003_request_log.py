@@ -29,7 +29,7 @@ def _events() -> None:
     op.create_index(
         "ix_events_taken_at",
         "events",
-        ["taken_at", "id"],
+        ["taken_at", "accepted_at", "id"],
         postgresql_where=sa.text("taken_at IS NOT NULL"),
         sqlite_where=sa.text("taken_at IS NOT NULL"),
     )

@@ -1,0 +1,121 @@
+"""What a token's holder may ask: who am I, what became of my deliveries, what did I miss. A token sees its own and nothing else.
+
+What is another's is not found, whether or not it exists: an answer must not tell.
+"""
+
+from collections.abc import Iterator
+
+from flask import Response
+
+from api.answers import DeliveryDetailAnswer, DeliveryPage, PulledEvents, StatsAnswer, TokenAnswer
+from api.downloads import CSV, XLSX, csv_download, xlsx_download
+from api.models import ChosenDeliveries, IdPath, OwnDeliveriesQuery, PullQuery, StatsQuery
+from api.parts import ApiParts
+from api.responses import json_response
+from api.routes import Route
+from api.sheets import Cell, Sheet, moment
+from api.showing import delivery_detail_answer, delivery_page, pulled_events, stats_answer, token_answer
+from schemas.errors import Fault, Invalid, NotFound
+from schemas.ids import DeliveryId
+from schemas.listings import DeliveryFilter, ListedDelivery, PullFilter
+from schemas.permissions import Permission
+from schemas.times import EARLIEST, UnixMs, now_ms
+from schemas.tokens import Token
+from store.database import Database
+from store.delivery_listings import get_delivery, list_deliveries
+from store.delivery_stats import count
+from store.pulling import pull
+
+_TAG = "Own token"
+_DAY_MS = 24 * 60 * 60 * 1000
+_ROWS = 500
+"""Deliveries that a download reads in a transaction. More: more memory, and a longer transaction. Fewer: more statements."""
+
+_COLUMNS = ("id", "event_id", "type", "state", "reason", "created_at", "next_attempt_at", "status_code", "outcome", "callback")
+
+
+def show_me(caller: Token) -> Response:
+    """Show the token that this request carries."""
+    return json_response(token_answer(caller, now_ms()))
+
+
+def list_of_own_deliveries(parts: ApiParts, caller: Token, query: OwnDeliveriesQuery) -> Response:
+    """List the token's own deliveries, newest first."""
+    with parts.database.read() as connection:
+        return json_response(delivery_page(list_deliveries(connection, query.of(caller.id), query.limit, query.cursor)))
+
+
+def show_own_delivery(parts: ApiParts, caller: Token, path: IdPath) -> Response:
+    """Show a delivery of the token with its attempts: why did my call fail?"""
+    with parts.database.read() as connection:
+        detail = get_delivery(connection, DeliveryId(path.id))
+    if detail is None or detail.delivery.token_id != caller.id:
+        raise NotFound(f"this token has no delivery {path.id}")
+    return json_response(delivery_detail_answer(detail))
+
+
+def pull_events(parts: ApiParts, caller: Token, query: PullQuery) -> Response:
+    """Pull events, oldest first: those that the token may see, whether or not it has a callback.
+
+    Go on with `next_cursor`, for ever: nothing is passed over and nothing comes twice. Ask at once while `has_more` is true; when it is
+    false, that is all for the moment. Events can be pulled within a second, and as long as they are kept.
+    """
+    chosen = PullFilter(caller.channels, query.type, query.since, query.until)
+    return json_response(pulled_events(pull(parts.database, chosen, query.limit, query.cursor)))
+
+
+def own_stats(parts: ApiParts, caller: Token, query: StatsQuery) -> Response:
+    """Count the token's deliveries by type and state.
+
+    Of the last 24 hours, if nothing else is asked for. Of very many the newest are counted: `since` in the answer says how far back.
+    """
+    until = now_ms() if query.until is None else query.until
+    since = max(EARLIEST, UnixMs(until - _DAY_MS)) if query.since is None else query.since
+    if since > until:
+        raise Invalid("the period ends before it begins", faults=[Fault("since is not after until", "/since")])
+    return json_response(stats_answer(count(parts.database, caller.id, since, until)))
+
+
+def own_deliveries_csv(parts: ApiParts, caller: Token, query: ChosenDeliveries) -> Response:
+    """Download the token's own deliveries as CSV, newest first."""
+    return csv_download("deliveries", _sheet(parts.database, query.of(caller.id)))
+
+
+def own_deliveries_xlsx(parts: ApiParts, caller: Token, query: ChosenDeliveries) -> Response:
+    """Download the token's own deliveries as an Excel workbook, newest first."""
+    return xlsx_download("deliveries", [_sheet(parts.database, query.of(caller.id))])
+
+
+def _sheet(database: Database, chosen: DeliveryFilter) -> Sheet:
+    return Sheet("Deliveries", _COLUMNS, (_row(delivery) for delivery in _all(database, chosen)))
+
+
+def _all(database: Database, chosen: DeliveryFilter) -> Iterator[ListedDelivery]:
+    """A slow reader of a download must not hold a transaction open."""
+    cursor = None
+    while True:
+        with database.read() as connection:
+            page = list_deliveries(connection, chosen, _ROWS, cursor)
+        yield from page.rows
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+def _row(one: ListedDelivery) -> tuple[Cell, ...]:
+    attempted = (moment(one.created_at), moment(one.next_attempt_at), one.status_code, one.outcome and one.outcome.value)
+    return (one.id, one.event_id, one.type.value, one.state.value, one.reason, *attempted, one.url)
+
+
+_EXPORT, _REFUSED = Permission.DATA_EXPORT, frozenset({422})
+_DELIVERIES = "/v1/me/deliveries"
+
+ROUTES = (
+    Route("GET", "/v1/me", show_me, _TAG, answer=TokenAnswer),
+    Route("GET", _DELIVERIES, list_of_own_deliveries, _TAG, answer=DeliveryPage, problems=_REFUSED),
+    Route("GET", _DELIVERIES + "/<id>", show_own_delivery, _TAG, answer=DeliveryDetailAnswer, problems=frozenset({404})),
+    Route("GET", "/v1/me/events", pull_events, _TAG, answer=PulledEvents, needs=Permission.CONVERSATIONS_READ, problems=_REFUSED),
+    Route("GET", "/v1/me/stats", own_stats, _TAG, answer=StatsAnswer, needs=Permission.STATS_READ, problems=_REFUSED),
+    Route("GET", _DELIVERIES + ".csv", own_deliveries_csv, _TAG, file=CSV, needs=_EXPORT, problems=_REFUSED),
+    Route("GET", _DELIVERIES + ".xlsx", own_deliveries_xlsx, _TAG, file=XLSX, needs=_EXPORT, problems=_REFUSED),
+)
