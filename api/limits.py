@@ -13,7 +13,7 @@ from typing import NamedTuple
 MOST_KEYS = 100_000
 """Buckets that are remembered: some 20 MB. Fewer: a caller who comes from more addresses than that is forgotten sooner."""
 
-UNKNOWN_TOKENS, UNKNOWN_TOKENS_S = 20, 60
+UNKNOWN_TOKENS, UNKNOWN_TOKENS_S = 100, 60
 """How many unknown tokens an address may try in how many seconds. More: whoever guesses is answered longer. Fewer: a customer's
 whole office is told to wait for one mistyped token."""
 

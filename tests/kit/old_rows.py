@@ -36,13 +36,16 @@ class Attic:
     def token(self, name: str = "crm") -> Token:
         """Active, with one callback."""
         callbacks = {RECEIVED: CallbackFields(f"https://{name}.example/")}
-        return self.tokens.create(token_fields(name), callbacks, UnixMs(1), TESTER).token
+        made = self.tokens.create(token_fields(name), callbacks, UnixMs(1), TESTER).token
+        with self.database.write() as connection:  # that it was made is no row of the test's
+            connection.execute(sa.delete(tables.changes).where(tables.changes.c.token_id == made.id))
+        return made
 
     def lay(self, event_id: str, *callback_ids: str, at: int = OLD, taken_at: int | None = None, **columns: object) -> None:
         """An event, and for each callback a delivery that was delivered, with its attempt; `columns` are of the deliveries."""
         with self.database.write() as connection:
-            claim = a_claim(event_id, *callback_ids, accepted_at=at)
-            claims.claim(connection, [claim], UnixMs(at if taken_at is None else taken_at))
+            claims.claim(connection, [a_claim(event_id, *callback_ids, accepted_at=at)], NOW)
+        self.change(tables.events, event_id, taken_at=at if taken_at is None else taken_at)  # a claim takes the store's own clock
         for callback_id in callback_ids:
             self.add_delivery(event_id, callback_id, at, **columns)
 
