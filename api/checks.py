@@ -15,7 +15,7 @@ from api.client import client_address, is_from_proxy
 from api.models import CheckToken
 from api.parts import ApiParts
 from api.responses import json_response
-from api.routes import LOGGED, Route
+from api.routes import LOGGED, HeaderField, Route
 from api.showing import introspection_answer
 from schemas.errors import Fault, Forbidden, Invalid, Problem
 from schemas.ids import RequestId, new_request_id
@@ -152,9 +152,11 @@ def _log(parts: ApiParts, now: UnixMs, token: Token, asked: _Asked, reason: str 
 
 _FORM = frozenset({400, 413, 415, 422})
 _READ = (
-    (_PERMISSION_FIELD, "What the checked request needs. Without it any active token is let through."),
-    ("X-Original-Method", "Of the checked request, for the request log; from trusted proxies. `X-Forwarded-Method` does as well."),
-    ("X-Original-URI", "Its path; a query is cut off. `X-Forwarded-Uri` does as well."),
+    HeaderField(_PERMISSION_FIELD, "What the checked request needs. Without it any active token is let through.", tuple(Permission)),
+    HeaderField(
+        "X-Original-Method", "Of the checked request, for the request log; from trusted proxies. `X-Forwarded-Method` does as well."
+    ),
+    HeaderField("X-Original-URI", "Its path; a query is cut off. `X-Forwarded-Uri` does as well."),
 )
 
 ROUTES = (

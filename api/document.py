@@ -13,7 +13,7 @@ from flask_openapi3.types import ResponseDict
 
 from api.reading import FORM
 from api.responses import JSON, PROBLEM_JSON
-from api.routes import Models, Route
+from api.routes import HeaderField, Models, Route
 from schemas.event_types import EventType
 from schemas.json_schema import COMPONENTS, Schema, event_components, webhook_name
 from schemas.permissions import Permission
@@ -101,9 +101,8 @@ def mended(document: dict[str, Any], routes: Mapping[Route, Models], public_url:
             operation["requestBody"]["required"] = models.needs_body
         if models.form:  # the library takes every form for one with files in it
             operation["requestBody"] = {"required": True, "content": {FORM: {"schema": _ref(models.form.__name__)}}}
-        for name, text in route.headers:
-            field = {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
-            operation.setdefault("parameters", []).append(field)
+        if route.headers:
+            operation.setdefault("parameters", []).extend(_header(field) for field in route.headers)
     components = _components(routes)
     return document | {
         "servers": [{"url": public_url}],
@@ -132,6 +131,11 @@ def _success(route: Route) -> dict[str, Any]:
     if route.file:
         answer["content"] = {route.file: {"schema": {"type": "string", "format": "binary"}}}
     return answer
+
+
+def _header(field: HeaderField) -> Schema:
+    schema: Schema = {"type": "string"} | ({"enum": list(field.values)} if field.values else {})
+    return {"name": field.name, "in": "header", "required": False, "description": field.description, "schema": schema}
 
 
 def _webhook(kind: EventType, schema: Schema) -> dict[str, Any]:

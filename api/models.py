@@ -16,7 +16,9 @@ from schemas.ids import TokenId
 from schemas.listings import DeliveryFilter
 from schemas.permissions import Permission
 from schemas.recoveries import Recoverable
+from schemas.targets import HEADER_NAME, HEADER_VALUE, MAX_HEADER_VALUE_BYTES, MAX_HEADERS, MAX_URL_LENGTH
 from schemas.times import UnixMs, from_rfc3339, parse_duration
+from schemas.token_fields import MAX_NAME
 from schemas.tokens import OnReturn, TokenState
 from store.token_listings import TokenSort
 
@@ -24,6 +26,17 @@ M = TypeVar("M", bound=BaseModel)
 
 KINDS = COMPLETION, WHOLE = "[completion]", "[whole]"
 _UNSENT = {"[key]", *KINDS}  # steps of pydantic's paths that tell kinds of things apart, and stand in no body
+
+
+# What the rules ask that are applied elsewhere, as far as JSON Schema can say it: so that clients can tell before they send.
+_DURATION = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$", "examples": ["0s", "24h", "7d"]}
+_URL = {"type": "string", "maxLength": MAX_URL_LENGTH, "pattern": "^https?://", "examples": ["https://crm.example.com/hooks/chat"]}
+_HEADERS = {
+    "type": "object",
+    "maxProperties": MAX_HEADERS,
+    "propertyNames": {"pattern": f"^{HEADER_NAME.pattern}$"},
+    "additionalProperties": {"type": "string", "maxLength": MAX_HEADER_VALUE_BYTES, "pattern": f"^({HEADER_VALUE.pattern})$"},
+}
 
 
 def _time(value: object) -> UnixMs:
@@ -46,8 +59,16 @@ def _without_nul(text: str) -> str:
 
 
 Time = Annotated[UnixMs, BeforeValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"})]
-Duration = Annotated[dt.timedelta, BeforeValidator(_duration), WithJsonSchema({"type": "string", "examples": ["0s", "24h", "7d"]})]
+Duration = Annotated[dt.timedelta, BeforeValidator(_duration), WithJsonSchema(_DURATION)]
+Name = Annotated[str, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_NAME})]
+Url = Annotated[str, WithJsonSchema(_URL)]
+Headers = Annotated[dict[str, str], WithJsonSchema(_HEADERS)]
 Text = Annotated[str, AfterValidator(_without_nul)]
+
+
+def _overlap(default: str, description: str) -> Any:
+    """The document gets the default as it would be sent; pydantic's own spelling of it, P1D, is refused."""
+    return Field(parse_duration(default), description=description, json_schema_extra={"default": default})
 
 
 class Body(BaseModel):
@@ -63,9 +84,9 @@ class Visibility(Body):
 class PutCallback(Body):
     """What is left out or null stays as it is; a new callback is on, and has no headers of its own."""
 
-    url: str = Field(description="Where Ringback sends the events of this type.")
+    url: Url = Field(description="Where Ringback sends the events of this type.")
     enabled: bool | None = Field(None, description="Off: nothing is sent, deliveries are held.")
-    headers: dict[str, str] | None = Field(None, description="Sent along with every webhook; never shown again. {} removes them all.")
+    headers: Headers | None = Field(None, description="Sent along with every webhook; never shown again. {} removes them all.")
     held: OnReturn | None = Field(
         None,
         description="What becomes of held deliveries when the callback, or its suspended token, comes back: they are sent (`release`, "
@@ -74,7 +95,7 @@ class PutCallback(Body):
 
 
 class CreateToken(Body):
-    name: str
+    name: Name
     activates_at: Time | None = Field(None, description="Valid from this moment on. null: from now on.")
     expires_at: Time | None = Field(None, description="Not valid from this moment on. null: never expires.")
     enabled: bool | None = None
@@ -86,7 +107,7 @@ class CreateToken(Body):
 class PatchToken(Body):
     """What is left out stays as it is; so does what is null, but for `expires_at`: null is never."""
 
-    name: str | None = None
+    name: Name | None = None
     activates_at: Time | None = None
     expires_at: Time | None = None
     enabled: bool | None = Field(None, description="false suspends the token, true brings it back.")
@@ -95,11 +116,11 @@ class PatchToken(Body):
 
 
 class Regenerate(Body):
-    overlap: Duration = Field(dt.timedelta(0), description="How long the token before goes on being valid, at most 7d.")
+    overlap: Duration = _overlap("0s", "How long the token before goes on being valid, at most 7d.")
 
 
 class RotateSigningSecret(Body):
-    overlap: Duration = Field(dt.timedelta(hours=24), description="How long the secret before signs too, at most 7d.")
+    overlap: Duration = _overlap("24h", "How long the secret before signs too, at most 7d.")
 
 
 class CreateRecovery(Body):
@@ -172,7 +193,7 @@ class CheckToken(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    token: str = Field(description="The token to check, as it came.")
+    token: str = Field(min_length=1, description="The token to check, as it came.")
     token_type_hint: str | None = Field(None, description="Not looked at: there is one type.")
     permission: Permission | None = Field(None, description="What the request needs: `allowed` says whether the token has it.")
     method: str | None = Field(None, description="Of the request that carried the token.")

@@ -31,12 +31,20 @@ LOGGED = "ringback.logged"
 View = Callable[..., Response]
 
 
+class HeaderField(NamedTuple):
+    """Of a request: what it says, and what it may hold; no `values`: anything."""
+
+    name: str
+    description: str
+    values: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Route:
     """One method of one address. Open to everybody, to any active token, or to those with a permission.
 
     `takes` names the component schema of a body that the view reads by itself; `file` is the media type of an answer that is no JSON.
-    `headers` are fields of the request that it reads, each with what it says. A view that `authenticates` does so by itself.
+    `headers` are fields of the request that it reads. A view that `authenticates` does so by itself.
     """
 
     method: str
@@ -48,7 +56,7 @@ class Route:
     needs: Permission | None = None
     is_open: bool = False
     authenticates: bool = False
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple["HeaderField", ...] = ()
     takes: str | None = None
     file: str | None = None
     problems: frozenset[int] = frozenset()

@@ -155,8 +155,8 @@ def _numeric(host: str) -> Address:
         raise ValueError(f"{host!r} is neither an address nor a name") from None
 
 
-_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
-_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
+HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
+HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
 _RESERVED_NAMES = frozenset(
     {
         "content-type", "content-length", "host", "user-agent", "connection", "transfer-encoding", "expect", "te", "trailer",
@@ -179,7 +179,7 @@ def header_faults(headers: Mapping[str, str], at: str = "/headers") -> list[Faul
 
 def _name_fault(name: str, seen: set[str]) -> str | None:
     lowered = name.lower()
-    if not _NAME.fullmatch(name):
+    if not HEADER_NAME.fullmatch(name):
         return "a header name is made of letters, digits and -"
     if lowered in _RESERVED_NAMES or lowered.startswith(_RESERVED_PREFIXES):
         return f"{lowered} is set by Ringback: choose another name"
@@ -189,4 +189,4 @@ def _name_fault(name: str, seen: set[str]) -> str | None:
 def _value_fault(value: str) -> str | None:
     if len(value) > MAX_HEADER_VALUE_BYTES:
         return f"a header value holds at most {MAX_HEADER_VALUE_BYTES} bytes"
-    return None if _VALUE.fullmatch(value) else "a header value is visible ASCII, with spaces only inside"
+    return None if HEADER_VALUE.fullmatch(value) else "a header value is visible ASCII, with spaces only inside"

@@ -43,6 +43,28 @@ def test_every_permission_but_the_one_is_not_enough(house: House, route: Route) 
     assert route.needs in answer.json["detail"]
 
 
+@pytest.mark.parametrize("route", CLOSED, ids=lambda route: f"{route.method} {route.rule}")
+def test_a_single_permission_opens_what_needs_it_and_nothing_else(house: House, route: Route) -> None:
+    """Every route with every permission by itself, and with none: no permission stands in for another."""
+    answers = {held: house.caller(*held).call(route.method, address(route)) for held in ((), *((one,) for one in Permission))}
+
+    refused = {held: answer for held, answer in answers.items() if answer.status_code == 403}
+    assert set(refused) == {held for held in answers if route.needs and route.needs not in held}
+    assert all(f"{route.needs} " in (answer.json or {})["detail"] for answer in refused.values())
+    assert 401 not in {answer.status_code for answer in answers.values()}
+
+
+@pytest.mark.parametrize("route", CLOSED, ids=lambda route: f"{route.method} {route.rule}")
+def test_a_suspended_token_opens_nothing(house: House, route: Route) -> None:
+    """Whatever it may do: not even what needs no permission."""
+    suspended = replace(token_fields("caller", *Permission), enabled=False)
+    secret = house.parts.tokens.create(suspended, {}, UnixMs(1), TESTER).secret
+
+    answer = Caller(house, secret).call(route.method, address(route))
+
+    assert (answer.status_code, house.observer.refused) == (401, ["suspended"])
+
+
 @pytest.mark.parametrize(
     ("header", "reason"),
     [

@@ -71,6 +71,32 @@ def test_every_answer_is_typed(document: dict[str, Any]) -> None:
                 assert bool(schemas) is (status != "204"), f"{method} {path}: {status}"
 
 
+@pytest.mark.parametrize(("name", "path"), [("Regenerate", "regenerate"), ("RotateSigningSecret", "rotate-signing-secret")])
+def test_a_default_is_documented_as_it_may_be_sent(
+    admin: Caller, document: dict[str, Any], token: dict[str, Any], name: str, path: str
+) -> None:
+    """Generated clients fill it in; the library would spell a duration P1D, which is refused."""
+    documented = document["components"]["schemas"][name]["properties"]["overlap"]["default"]
+
+    answer = admin.call("POST", f"/v1/tokens/{token['id']}/{path}", {"overlap": documented})
+
+    assert answer.status_code == 200, answer.json
+
+
+def test_the_document_says_what_a_callback_may_be(document: dict[str, Any]) -> None:
+    """As far as JSON Schema can: who generates a form from it need not learn the rules from refusals."""
+    schemas = document["components"]["schemas"]
+    callback, name = (
+        Draft202012Validator(one)
+        for one in (schemas["PutCallback"] | {"components": document["components"]}, schemas["CreateToken"]["properties"]["name"])
+    )
+
+    assert callback.is_valid({"url": "https://x.example/", "headers": {"X-API_Key": "a\tb c"}})
+    for bad in ({"url": "ftp://x.example/"}, {"url": "https://" + "x" * 2048}, {"url": "https://x.example/", "headers": {"a b": "c"}}):
+        assert not callback.is_valid(bad)
+    assert [name.is_valid("x" * length) for length in (0, 1, 200, 201)] == [False, True, True, False]
+
+
 def test_closed_routes_ask_for_the_bearer_token_and_name_the_permission(document: dict[str, Any]) -> None:
     """So that Swagger UI sends it, and people know what to ask an administrator for."""
     assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
