@@ -112,7 +112,9 @@ def test_unknown_tokens_are_damped_after_some_within_a_minute() -> None:
     """The numbers of the documentation."""
     buckets = damping()
 
-    assert [buckets.take("a", 0).wait_ns for _ in range(UNKNOWN_TOKENS + 1)] == [0] * UNKNOWN_TOKENS + [UNKNOWN_TOKENS_S * S // UNKNOWN_TOKENS]
+    assert [buckets.take("a", 0).wait_ns for _ in range(UNKNOWN_TOKENS + 1)] == [0] * UNKNOWN_TOKENS + [
+        UNKNOWN_TOKENS_S * S // UNKNOWN_TOKENS
+    ]
     assert (UNKNOWN_TOKENS, UNKNOWN_TOKENS_S) == (100, 60)
 
 
