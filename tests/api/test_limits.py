@@ -166,3 +166,21 @@ def test_introspection_is_never_damped_and_asks_the_store_once_for_each_token(ho
 
     assert {answer.data for answer in answers} == {b'{"active":false}'}
     assert len(queries) == asked > 0
+
+
+def test_guesses_that_are_handed_on_to_introspection_stop_costing_a_look_at_the_store(house: House) -> None:
+    """Check digits are public: whoever guesses makes them right. A token that is new is known by the next poll all the same."""
+    platform = house.caller(Permission.TOKENS_INTROSPECT)
+
+    def introspect(token: str) -> bytes:
+        return platform.call("POST", "/v1/introspect", data={"token": token}, content_type=FORM).data
+
+    for _ in range(UNKNOWN_TOKENS + 1):
+        introspect(new_token())
+    queries: list[str] = []
+    sa.event.listen(house.directory._own.engine, "before_cursor_execute", lambda *args: queries.append(args[2]))
+
+    assert introspect(new_token()) == introspect(fresh := house.secret()) == b'{"active":false}'
+    assert queries == []
+    house.directory.refresh()
+    assert introspect(fresh).startswith(b'{"active":true')
