@@ -100,7 +100,8 @@ def test_a_newcomer_gets_from_the_clone_to_a_fresh_start(newcomer: Newcomer) -> 
     assert answer.endswith("\n"), "the prompt would stick to it"
     accepted = json.loads(answer)
     expected = shown_webhook.replace(":9000", f":{newcomer.listen_port}")
-    wait_for("what the page shows", lambda: fits(expected, listening.said))  # it comes in pieces
+    # It comes in pieces; and after a retry, when the dispatcher had not heard of the other port yet.
+    wait_for("what the page shows", lambda: fits(expected, listening.said), 30)
     assert f"verified {accepted['id']}\n" in listening.said
 
     _, *emitted = newcomer.paste("Publish more")[0].splitlines()
