@@ -16,7 +16,7 @@ from api.routes import Route
 from api.sheets import Cell, Sheet, moment
 from api.showing import request_page
 from schemas.errors import Fault, Invalid
-from schemas.ids import RequestId, TokenId, new_request_id
+from schemas.ids import RequestId, TokenId, first_request_id, new_request_id
 from schemas.permissions import Permission
 from schemas.request_log import (
     MAX_ADDRESS,
@@ -124,8 +124,13 @@ def _unknown_tokens(parts: ApiParts, reports: Sequence[CompletedRequest | WholeR
 
 
 def _in_the_future(reports: Sequence[CompletedRequest | WholeRequest], now: UnixMs) -> Iterable[Fault]:
+    """By their `at`, or by the time in an id: retention goes by that."""
+    ahead = first_request_id(now + _AHEAD_MS + 1)
     for number, report in enumerate(reports):
-        if isinstance(report, WholeRequest) and report.at is not None and report.at > now + _AHEAD_MS:
+        if isinstance(report, CompletedRequest):
+            if report.request_id >= ahead:
+                yield Fault("this id is of the future: send the one that introspection answered", f"/requests/{number}/request_id")
+        elif report.at is not None and report.at > now + _AHEAD_MS:
             yield Fault("this lies in the future: is the clock right?", f"/requests/{number}/at")
 
 

@@ -16,7 +16,7 @@ from schemas.reports import Observer
 from schemas.times import UnixMs
 from store import retention, turns
 from store.database import Database
-from store.retention import Age, Key, Sweep
+from store.retention import Age, Key, Look, Sweep
 
 SLICE = 100
 """Rows looked at, and events or deliveries deleted, in a transaction. More: on SQLite a publish waits longer for it. Fewer: more commits."""
@@ -57,6 +57,7 @@ class Sweeper:
         self._share = SHARE
         self._left: deque[Sweep] = deque()
         self._after: dict[str, Key] = {}
+        self._rows: dict[str, int] = {}  # of a slice; fewer after one that failed
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -112,16 +113,39 @@ class Sweeper:
     def _do_slice(self, sweep: Sweep) -> None:
         """Look without a writer's lock: mostly there is nothing to be done. Then the next table's turn comes: a backlog of one keeps
         none of the others waiting."""
+        rows = self._rows.get(sweep.name, self._slice_rows)
+        try:
+            age, look = self._look(sweep, rows)
+        except StoreUnavailable:
+            self._left.append(sweep)
+            raise
+        if look.doomed:
+            self._remove(sweep, age, look.doomed, rows)
+        self._after.pop(sweep.name, None)
+        self._rows.pop(sweep.name, None)
+        if look.following is not None:
+            self._after[sweep.name] = look.following
+            self._rows[sweep.name] = min(self._slice_rows, rows + 1)
+            self._left.append(sweep)
+
+    def _look(self, sweep: Sweep, rows: int) -> tuple[Age, Look]:
         with self._database.read() as connection:
             now = self._database.now(connection)
             age = Age(now, UnixMs(now - self._kept_for_ms))
-            look = sweep.look(connection, age, self._after.get(sweep.name), self._slice_rows)
-        if look.doomed:
+            return age, sweep.look(connection, age, self._after.get(sweep.name), rows)
+
+    def _remove(self, sweep: Sweep, age: Age, doomed: list[Key], rows: int) -> None:
+        """What fails is tried in smaller slices. One row that fails alone is left until the next sweep: it must not keep all that are
+        younger."""
+        try:
             with self._database.write() as connection:
-                removed = sweep.remove(connection, age, look.doomed)
-            for table, count in removed.items():
-                self._observer.expired(table, count)
-        self._after.pop(sweep.name, None)
-        if look.following is not None:
-            self._after[sweep.name] = look.following
-            self._left.append(sweep)
+                removed = sweep.remove(connection, age, doomed)
+        except Exception as error:
+            if len(doomed) > 1:
+                self._rows[sweep.name] = rows // 2
+                self._left.append(sweep)
+                raise
+            self._observer.note("old data could not be deleted", sweep=sweep.name, key=str(doomed[0]), error=repr(error))
+            return
+        for table, count in removed.items():
+            self._observer.expired(table, count)

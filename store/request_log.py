@@ -4,6 +4,7 @@ A crash loses what gathered last, a stop nothing. While the store is away rows a
 dropped, and counted. Called by the API's threads; lists of what was written are in `store.request_listings`.
 """
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import sqlalchemy as sa
 from schemas.errors import StoreUnavailable
 from schemas.request_log import Completion, LoggedRequest
 from store import bulk
-from store.database import Connection, Database
+from store.database import Database
 from store.tables import requests
 
 FLUSH_S = 0.5
@@ -23,8 +24,11 @@ FLUSH_S = 0.5
 BATCH = 2_000
 """Rows a transaction. More: a longer one. Fewer: more of them under load."""
 
-MOST_WAITING = 100_000
-"""Rows in memory while the store is away: some 50 MB. More: more memory; fewer: a shorter outage leaves a gap in the log."""
+MOST_WAITING_BYTES = 50_000_000
+"""Of memory while the store is away: some 75,000 rows. More: more memory; fewer: a shorter outage leaves a gap in the log."""
+
+_ENTRY_BYTES = 500
+"""What a row takes beside the texts of any length: two ids, an address, figures."""
 
 CLOSE_LIMIT_S = 5.0
 """How long a stop waits for the last rows. Longer: a store that is away delays the end of the process."""
@@ -38,11 +42,13 @@ _COMPLETED = bulk.Upsert([], computed=_REPORTED)
 
 
 class RequestLog:
-    """Thread-safe; `add` is cheap enough for every request. `dropped` is told how many rows were lost to a full memory."""
+    """Thread-safe; `add` is cheap enough for every request. `dropped` is told how many rows were lost."""
 
     def __init__(self, database: Database, dropped: Callable[[int], None]):
         self._database, self._dropped = database, dropped
         self._waiting: deque[_Entry] = deque()
+        self._waiting_bytes = 0
+        self._counting = threading.Lock()
         self._stopped = threading.Event()
         self._flushing = threading.Lock()
         self._thread = threading.Thread(target=self._flush_for_ever, name="ringback-request-log", daemon=True)
@@ -51,35 +57,47 @@ class RequestLog:
         self._thread.start()
 
     def close(self) -> None:
-        """What has gathered is written, if the store answers soon. Nothing is added any more."""
+        """What has gathered is written, if the store answers soon; else it is lost. Nothing is added any more."""
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join(CLOSE_LIMIT_S)
+        if left := len(self._waiting):
+            self._dropped(left)
 
     def add(self, entry: _Entry) -> None:
         """Have it written soon."""
-        if len(self._waiting) < MOST_WAITING:
-            self._waiting.append(entry)
-        else:
+        size = size_of(entry)
+        with self._counting:
+            if fits := self._waiting_bytes + size <= MOST_WAITING_BYTES:
+                self._waiting_bytes += size
+                self._waiting.append(entry)
+        if not fits:
             self._dropped(1)
 
     def flush(self) -> None:
-        """Write what has gathered; keep it when the store does not answer."""
+        """Write what has gathered; keep it when the store does not answer. Of a batch that is refused smaller parts are tried, until
+        the one row that is to blame stands alone."""
         with self._flushing:
-            while self._waiting and self._write([self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]):
-                pass
+            most = BATCH
+            while entries := [self._waiting[place] for place in range(min(most, len(self._waiting)))]:
+                try:
+                    _insert(self._database, entries)
+                except StoreUnavailable:
+                    return
+                except Exception:  # noqa: BLE001 - what passed our checks and cannot be written costs itself; the end of this thread, the log
+                    if len(entries) > 1:
+                        most = len(entries) // 2
+                        continue
+                    self._dropped(1)
+                self._forget(entries)
+                most = min(BATCH, 2 * most)
 
-    def _write(self, entries: list[_Entry]) -> bool:
-        """Whether it makes sense to go on."""
-        try:
-            with self._database.write() as connection:
-                _insert(connection, entries)
-        except StoreUnavailable:
-            self._waiting.extendleft(reversed(entries))
-            return False
-        except Exception:  # noqa: BLE001 - what passed our checks and cannot be written costs its batch; the end of this thread, the log
-            self._dropped(len(entries))
-        return True
+    def _forget(self, entries: list[_Entry]) -> None:
+        """The first ones. Until then they are waiting, as `close` counts them."""
+        with self._counting:
+            for entry in entries:
+                self._waiting.popleft()
+                self._waiting_bytes -= size_of(entry)
 
     def _flush_for_ever(self) -> None:
         while not self._stopped.wait(FLUSH_S):
@@ -87,11 +105,22 @@ class RequestLog:
         self.flush()
 
 
-def _insert(connection: Connection, entries: list[_Entry]) -> None:
+def size_of(entry: _Entry) -> int:
+    """Of its memory, about. A character takes one to four bytes, by the widest one of its text."""
+    texts = (entry.path, entry.user_agent, entry.reason) if isinstance(entry, LoggedRequest) else ()
+    return _ENTRY_BYTES + sum(map(sys.getsizeof, texts))
+
+
+def _insert(database: Database, entries: list[_Entry]) -> None:
+    """May be repeated. In two transactions, each in the order of ids: one that held whole rows and waited for those that it completes
+    could wait for a process that waits for it."""
     whole = {one.id: one for one in entries if isinstance(one, LoggedRequest)}
     completions = {one.id: one for one in entries if isinstance(one, Completion)}
-    bulk.insert(connection, requests, [_row(whole[key]) for key in sorted(whole)], _WHOLE)
-    bulk.insert(connection, requests, [_completing(completions[key]) for key in sorted(completions)], _COMPLETED)
+    rows = [_row(whole[key]) for key in sorted(whole)], [_completing(completions[key]) for key in sorted(completions)]
+    for some, rule in zip(rows, (_WHOLE, _COMPLETED), strict=True):
+        if some:
+            with database.write() as connection:
+                bulk.insert(connection, requests, some, rule)
 
 
 def _row(one: LoggedRequest) -> dict[str, Any]:

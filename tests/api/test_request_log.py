@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from api import request_log
 from api.application import create_app
-from schemas.ids import new_request_id
+from schemas.ids import first_request_id, new_request_id
 from schemas.permissions import Permission
 from schemas.request_log import MAX_METHOD, MAX_PATH, MAX_USER_AGENT
 from schemas.secrets import new_token
@@ -354,6 +354,7 @@ def test_a_request_of_a_token_that_was_revoked_since_can_be_reported(house: Hous
     [
         ({"request_id": "req_" + "0" * 32}, "/status"),
         ({"request_id": "mine", "status": 200}, "/request_id"),
+        ({"request_id": "req_" + "f" * 32, "status": 200}, "/request_id"),
         ({"request_id": "req_" + "0" * 32, "status": 99}, "/status"),
         ({"request_id": "req_" + "0" * 32, "status": 200, "duration_ms": -1}, "/duration_ms"),
         ({"request_id": "req_" + "0" * 32, "status": 200, "path": "/"}, "/path"),
@@ -377,6 +378,16 @@ def test_a_report_that_breaks_the_rules_is_named_and_none_is_taken(
     assert answer.status_code == 422
     assert [fault["pointer"] for fault in (answer.json or {})["errors"]] == [f"/requests/1{pointer}"]
     assert log.rows() == []
+
+
+def test_an_id_may_be_as_far_ahead_as_a_clock(platform: Caller) -> None:
+    """Five minutes. What is further ahead would be kept for longer than `RETENTION`, or for ever."""
+
+    def status(ahead_s: int) -> int:
+        own = first_request_id(now_ms() + ahead_s * 1000) + "0" * 20
+        return platform.call("POST", "/v1/requests", {"requests": [{"request_id": own, "status": 200}]}).status_code
+
+    assert (status(240), status(360)) == (202, 422)
 
 
 @pytest.mark.parametrize("count", [0, 1001])

@@ -1,5 +1,7 @@
 """The request log's writer, on both databases: nothing waits for it, a stop loses nothing, a store that is away only what is too much."""
 
+import threading
+
 import pytest
 import sqlalchemy as sa
 
@@ -9,7 +11,7 @@ from schemas.request_log import Completion
 from schemas.times import UnixMs
 from store import request_log
 from store.database import Database
-from store.request_log import RequestLog
+from store.request_log import RequestLog, size_of
 from store.tables import requests
 from tests.kit.requests import a_request
 from tests.kit.waiting import wait_for
@@ -98,17 +100,72 @@ def test_past_its_bound_rows_are_dropped_and_counted(
     database: Database, log: RequestLog, dropped: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Memory is bounded, and the gap in the log is no secret."""
-    monkeypatch.setattr(request_log, "MOST_WAITING", 2)
+    monkeypatch.setattr(request_log, "MOST_WAITING_BYTES", 2 * size_of(a_request()))
     for _ in range(5):
         log.add(a_request())
     log.flush()
 
     assert len(rows(database)) == 2
     assert dropped == [1, 1, 1]
+    log.add(a_request())
+    log.flush()
+    assert len(rows(database)) == 3, "what is written leaves room"
+
+
+def test_the_bound_is_one_of_memory(log: RequestLog, dropped: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Characters are of up to four bytes: a thousand of those in each path would take many times what it says."""
+    monkeypatch.setattr(request_log, "MOST_WAITING_BYTES", 10_000)
+    for _ in range(3):
+        log.add(a_request(path="\U0001f600" * 1_024))
+
+    assert dropped == [1]
+
+
+def test_what_is_left_at_a_stop_is_counted(log: RequestLog, dropped: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store is away: the gap in the log is no secret."""
+    monkeypatch.setattr(request_log, "_insert", _unavailable)
+    log.start()
+    for _ in range(3):
+        log.add(a_request())
+
+    log.close()
+
+    assert dropped == [3]
+
+
+def test_a_row_that_is_refused_costs_only_itself(database: Database, log: RequestLog, dropped: list[int]) -> None:
+    """Wherever in its batch it is."""
+    good = [a_request() for _ in range(20)]
+    for one in (*good[:13], a_request(path="/\ud800"), *good[13:], a_request(path="/\ud800")):
+        log.add(one)
+
+    log.flush()
+
+    assert [row[0] for row in rows(database)] == sorted(one.id for one in good)
+    assert dropped == [1, 1]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_no_row_is_held_while_a_completion_waits(database: Database, log: RequestLog) -> None:
+    """Two processes that held new rows, and waited for each other's to complete them, would wait for ever. On SQLite one writes at a time."""
+    held, new = a_request(status=None), a_request()
+    log.add(held)
+    log.flush()
+    log.add(new)
+    log.add(Completion(held.id, UnixMs(2_000), 404, 17))
+    flushing = threading.Thread(target=log.flush)
+
+    with database.write() as other:
+        other.execute(sa.select(requests.c.id).where(requests.c.id == held.id).with_for_update())
+        flushing.start()
+        wait_for("the new row", lambda: new.id in [row[0] for row in rows(database)])
+    flushing.join()
+
+    assert rows(database) == [(held.id, "tok_1", 404, 17), (new.id, "tok_1", 200, 3)]
 
 
 def test_a_row_that_cannot_be_written_does_not_end_the_log(database: Database, log: RequestLog, dropped: list[int]) -> None:
-    """Half of a surrogate pair fits no encoding: a mistake of whoever let it in costs its batch, and is counted."""
+    """Half of a surrogate pair fits no encoding: a mistake of whoever let it in costs its row, and is counted."""
     log.start()
     log.add(a_request(path="/\ud800"))
     wait_for("the loss", lambda: dropped == [1])

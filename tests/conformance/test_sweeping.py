@@ -1,10 +1,12 @@
 """The loop that deletes what is old: whose turn it is, slice by slice, and what it does when something goes wrong."""
 
+import contextlib
 import datetime as dt
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
@@ -14,11 +16,12 @@ from schemas.errors import StoreUnavailable
 from schemas.reports import EXPIRING, Silent
 from schemas.times import UnixMs, now_ms
 from store import retention, tables, turns
-from store.database import Database
+from store.database import Connection, Database
 from tests.kit.old_rows import Attic
 from tests.kit.waiting import eventually
 
 KEPT_FOR = dt.timedelta(days=30)
+EVENTS = retention.SWEEPS[0]
 
 
 class Watching(Silent):
@@ -184,6 +187,56 @@ async def test_a_mistake_of_ours_is_noted_and_costs_one_table(attic: Attic, obse
         await eventually("all to be gone", lambda: observer.gone["events"] == 7)
 
     assert observer.notes == [{"what": "a mistake of ours", "loop": "sweep", "error": "ZeroDivisionError('division by zero')"}]
+
+
+def test_a_look_that_takes_too_long_is_repeated_in_the_same_turn(attic: Attic, observer: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A statement or a lock that has no time any more is no reason to leave a table for the whole turn."""
+    slow = [True]
+
+    def look(*arguments: object) -> retention.Look:
+        if slow:
+            slow.pop()
+            raise StoreUnavailable("statement timeout")
+        return EVENTS.look(*arguments)  # type: ignore[arg-type]  # what it was called with
+
+    monkeypatch.setattr(retention, "SWEEPS", (msgspec.structs.replace(EVENTS, look=look),))
+    sweeper = Sweeper(attic.database, KEPT_FOR, observer)
+
+    with pytest.raises(StoreUnavailable):
+        sweeper.work()
+    for _ in range(3):
+        sweeper.work()
+
+    assert attic.ids() == ["evt_young"]
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("statement timeout"), ZeroDivisionError()])
+def test_an_event_that_cannot_be_deleted_costs_only_itself(
+    attic: Attic, observer: Watching, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """What is younger than it goes, and the operator reads which it is. It is tried again in the next sweep."""
+
+    def remove(connection: Connection, age: retention.Age, doomed: Sequence[retention.Key]) -> Counter[str]:
+        if stuck and "evt_3" in {key[1] for key in doomed}:
+            raise error
+        return EVENTS.remove(connection, age, doomed)
+
+    stuck = [True]
+    monkeypatch.setattr(retention, "SWEEPS", (msgspec.structs.replace(EVENTS, remove=remove),))
+    sweeper = Sweeper(attic.database, KEPT_FOR, observer)
+
+    for _ in range(20):
+        with contextlib.suppress(type(error)):
+            sweeper.work()
+
+    assert attic.ids() == ["evt_3", "evt_young"]
+    assert [(note["what"], note["sweep"]) for note in observer.notes] == [("old data could not be deleted", "events")]
+    assert "evt_3" in str(observer.notes[0]["key"])
+    stuck.clear()
+    end_turns(attic.database)
+    sweeper._until_s = 0.0
+    sweeper.work()
+    assert attic.ids() == ["evt_young"]
 
 
 async def test_a_stop_waits_for_no_pause(attic: Attic, observer: Watching) -> None:
