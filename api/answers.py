@@ -269,6 +269,9 @@ class EventPage(msgspec.Struct):
 
 
 class DeliveryPage(msgspec.Struct):
+    """Of one token it may hold fewer than `limit`, even none, before the last page: with a filter, a page looks at a bounded number of
+    deliveries."""
+
     data: list[DeliveryAnswer]
     next_cursor: str | None
 

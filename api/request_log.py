@@ -6,7 +6,7 @@ from http import HTTPStatus
 from flask import Response
 
 from api.answers import ReportedAnswer, RequestPage
-from api.downloads import CSV, XLSX, csv_download, xlsx_download
+from api.downloads import CSV, XLSX, csv_download, few_enough, xlsx_download
 from api.models import IdPath
 from api.parts import ApiParts
 from api.reading import MAX_BATCH_BYTES
@@ -30,9 +30,6 @@ from schemas.request_log import (
 )
 from schemas.times import UnixMs, now_ms
 from store.request_listings import every_request, known_tokens, list_requests
-
-MOST_IN_EXCEL = 250_000
-"""Rows of a workbook, which is written whole before it is sent. More: proxies give up waiting for it."""
 
 _AHEAD_MS = 5 * 60_000
 """How far a reporter's clock may be ahead. Further: rows that stay at the top of the list, where retention does not reach them."""
@@ -64,9 +61,10 @@ def requests_csv(parts: ApiParts, path: IdPath, query: RequestsFileQuery) -> Res
 def requests_xlsx(parts: ApiParts, path: IdPath, query: RequestsFileQuery) -> Response:
     """Download them as an Excel workbook, newest first.
 
-    422 when there are more than 250,000: choose a shorter time by `since` and `until`, or take the CSV.
+    422 when there are more than 250,000: choose a shorter time by `since` and `until`, or take the CSV. 503 while another workbook
+    is being made.
     """
-    return xlsx_download(_name(path), [_sheet(_few_enough(_every(parts, path, query)))])
+    return xlsx_download(_name(path), [few_enough(_sheet(_every(parts, path, query)))])
 
 
 def report_requests(parts: ApiParts, body: ReportRequests) -> Response:
@@ -86,14 +84,6 @@ def report_requests(parts: ApiParts, body: ReportRequests) -> Response:
 def _every(parts: ApiParts, path: IdPath, query: RequestsFileQuery) -> Iterator[LoggedRequest]:
     token_id = parts.tokens.get(TokenId(path.id)).id  # now: a generator would find out when the answer has begun
     return every_request(parts.database, token_id, query.chosen())
-
-
-def _few_enough(requests: Iterable[LoggedRequest]) -> Iterator[LoggedRequest]:
-    for number, request in enumerate(requests):
-        if number == MOST_IN_EXCEL:
-            told = f"there are more than the {MOST_IN_EXCEL:,} requests of a workbook: choose a shorter time by `since` and `until`"
-            raise Invalid(f"{told}, or take the CSV", faults=[Fault(told, "/since")])
-        yield request
 
 
 def _name(path: IdPath) -> str:

@@ -2,9 +2,11 @@
 
 `held` is nowhere stored (rule 11): an open delivery is held while its callback is off or disabled or its token suspended, and
 after that until it is released, when it dates from before.
+A token's list is read in the order of one index, (token, time, key): what only the rows know is looked for in a bounded number of them.
 """
 
-from collections.abc import Iterable, Sequence
+import operator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -15,11 +17,15 @@ from schemas.event_types import EventType
 from schemas.ids import AttemptId, CallbackId, DeliveryId, EventId, TokenId, split_delivery_id
 from schemas.listings import DeliveryDetail, DeliveryFilter, ListedDelivery, Page
 from schemas.times import UnixMs
-from store.database import Connection
-from store.paging import Row, after, page
+from store.database import Connection, Database
+from store.paging import Key, Row, after, bounded, page
 from store.tables import attempts, callbacks, deliveries, events, tokens
 
+LOOK = 20_000
+"""Deliveries of a token that a page with a filter looks at. More: pages that match little take longer. Fewer: more of them hold nothing."""
+
 _KEY = (deliveries.c.created_at, deliveries.c.event_id, deliveries.c.callback_id)
+_NEWEST_FIRST = tuple(column.desc() for column in _KEY)
 callback_holds = sa.or_(callbacks.c.enabled.is_(False), callbacks.c.disabled_at.is_not(None), tokens.c.enabled.is_(False))
 """Whether a callback, joined with its token, holds all that is open for it."""
 
@@ -45,15 +51,45 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 def list_deliveries(connection: Connection, chosen: DeliveryFilter, limit: int, cursor: str | None = None) -> Page[ListedDelivery]:
-    """Newest first. Raises Invalid for a cursor that is none."""
-    rows = connection.execute(page_query(chosen, limit, cursor)).all()
-    return page(rows, limit, lambda row: (row.created_at, row.event_id, row.callback_id), lambda shown: shown_deliveries(connection, shown))
+    """Newest first. A token's page may hold fewer than `limit`, even none, and still have a `next_cursor`. Raises Invalid for a cursor
+    that is none."""
+    looked_to = _end_of_look(connection, chosen, cursor)
+    rows = connection.execute(page_query(chosen, limit, cursor, looked_to)).all()
+    return page(rows, limit, _key_of, lambda shown: shown_deliveries(connection, shown), looked_to)
 
 
-def page_query(chosen: DeliveryFilter, limit: int, cursor: str | None) -> sa.Select[Any]:
-    """Of this table alone and in the order of an index, so that it stops reading when the page is full."""
-    conditions = [*matching(chosen), *after(_KEY, cursor, descending=True)]
-    return sa.select(deliveries).where(*conditions).order_by(*(column.desc() for column in _KEY)).limit(limit + 1)
+def every_delivery(database: Database, chosen: DeliveryFilter, limit: int) -> Iterator[ListedDelivery]:
+    """All of them, newest first, `limit` in a transaction: a slow reader holds none open."""
+    cursor = None
+    while True:
+        with database.read() as connection:
+            found = list_deliveries(connection, chosen, limit, cursor)
+        yield from found.rows
+        cursor = found.next_cursor
+        if cursor is None:
+            return
+
+
+def page_query(chosen: DeliveryFilter, limit: int, cursor: str | None, looked_to: Key | None = None) -> sa.Select[Any]:
+    """Of this table alone and in the order of an index, so that it stops reading when the page is full, or where it was to stop looking."""
+    bound = [] if looked_to is None else bounded(_KEY, looked_to, operator.ge)
+    filters = _filters(chosen, by_state=chosen.token is None)
+    conditions = [*_among(chosen), *after(_KEY, cursor, descending=True), *bound, *filters]
+    return sa.select(deliveries).where(*conditions).order_by(*_NEWEST_FIRST).limit(limit + 1)
+
+
+def _end_of_look(connection: Connection, chosen: DeliveryFilter, cursor: str | None) -> Key | None:
+    """The last row that may be looked at, read off the index alone; None when there are not so many, without a filter, and for the
+    deliveries of all tokens. It is found first: rows that come meanwhile then belong to this page or to one before."""
+    if chosen.token is None or not list(_filters(chosen)):
+        return None
+    conditions = [*_among(chosen), *after(_KEY, cursor, descending=True)]
+    row = connection.execute(sa.select(*_KEY).where(*conditions).order_by(*_NEWEST_FIRST).offset(LOOK - 1).limit(1)).first()
+    return None if row is None else tuple(row)
+
+
+def _key_of(row: Row) -> Key:
+    return row.created_at, row.event_id, row.callback_id
 
 
 def get_delivery(connection: Connection, delivery_id: DeliveryId) -> DeliveryDetail | None:
@@ -86,22 +122,35 @@ def shown_deliveries(connection: Connection, rows: Sequence[Row]) -> list[Listed
 
 def matching(chosen: DeliveryFilter) -> Iterable[sa.ColumnElement[bool]]:
     """What a delivery that the filter shows fulfils."""
-    c = deliveries.c
-    equal = ((c.token_id, chosen.token), (c.type, chosen.type), (c.status_code, chosen.status_code), (c.outcome, chosen.error))
-    yield from (column == value for column, value in equal if value is not None)
+    yield from _among(chosen)
+    yield from _filters(chosen)
+
+
+def _among(chosen: DeliveryFilter) -> Iterable[sa.ColumnElement[bool]]:
+    """What the indexes by time know."""
+    if chosen.token is not None:
+        yield deliveries.c.token_id == chosen.token
     if chosen.since is not None:
-        yield c.created_at >= chosen.since
+        yield deliveries.c.created_at >= chosen.since
     if chosen.until is not None:
-        yield c.created_at < chosen.until
+        yield deliveries.c.created_at < chosen.until
+
+
+def _filters(chosen: DeliveryFilter, *, by_state: bool = True) -> Iterable[sa.ColumnElement[bool]]:
+    """What only the rows know, but for the state: `by_state` lets it be found by the index of what is not delivered."""
+    c = deliveries.c
+    equal = ((c.type, chosen.type), (c.status_code, chosen.status_code), (c.outcome, chosen.error))
+    yield from (column == value for column, value in equal if value is not None)
     if chosen.state is not None:
-        yield from _state_conditions(chosen.state)
+        yield from _state_conditions(chosen.state, by_state=by_state)
 
 
-def _state_conditions(state: DeliveryState) -> Iterable[sa.ColumnElement[bool]]:
+def _state_conditions(state: DeliveryState, *, by_state: bool) -> Iterable[sa.ColumnElement[bool]]:
     if state is DeliveryState.DELIVERED:
         yield deliveries.c.state == state.value
         return
-    yield deliveries.c.state != sa.literal_column("'delivered'")  # a parameter would not let the partial index be used
+    if by_state:
+        yield deliveries.c.state != sa.literal_column("'delivered'")  # a parameter would not let the partial index be used
     if state is DeliveryState.HELD:  # by due_at too: the deliveries of few held callbacks are then found by that index
         yield is_held
     if state is DeliveryState.PENDING:

@@ -55,6 +55,11 @@ def _key(cursor: str, types: Sequence[type[int | str]]) -> list[int | str]:
         key = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=list[int | str])
     except (ValueError, binascii.Error, msgspec.DecodeError):
         key = []
-    if [type(part) for part in key] != list(types) or any(isinstance(part, int) and part.bit_length() > 63 for part in key):
+    if [type(part) for part in key] != list(types) or not all(map(_is_storable, key)):
         raise Invalid("the cursor is not one of ours", faults=[Fault("a cursor is the next_cursor of the page before", "/cursor")])
     return key
+
+
+def _is_storable(part: int | str) -> bool:
+    """PostgreSQL takes no NUL in a text, neither database a greater number."""
+    return "\0" not in part if isinstance(part, str) else part.bit_length() <= 63

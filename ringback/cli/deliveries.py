@@ -1,5 +1,7 @@
 """`ringback deliveries …`: what was delivered, what was not and why, and one more try, worked on in the database."""
 
+from itertools import islice
+
 import click
 
 from api.showing import delivery_answer, delivery_detail_answer
@@ -14,7 +16,7 @@ from schemas.event_types import EventType
 from schemas.ids import DeliveryId, TokenId
 from schemas.listings import DeliveryFilter, ListedDelivery
 from schemas.times import UnixMs, now_ms, to_rfc3339
-from store.delivery_listings import get_delivery, list_deliveries
+from store.delivery_listings import every_delivery, get_delivery
 from store.requests import request_retry
 from store.tokens import Tokens
 
@@ -51,8 +53,8 @@ def list_(
 ) -> None:
     """List deliveries, newest first."""
     chosen = DeliveryFilter(token=TokenId(token) if token else None, type=kind, state=state, since=since, until=until)
-    with opened(invocation.settings) as database, database.read() as connection:
-        found = list_deliveries(connection, chosen, limit).rows
+    with opened(invocation.settings) as database:
+        found = list(islice(every_delivery(database, chosen, limit), limit))  # a page of a token may hold fewer
     if as_json:
         print_json([delivery_answer(delivery) for delivery in found])
     else:

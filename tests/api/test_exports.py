@@ -9,7 +9,7 @@ import openpyxl
 import pytest
 import sqlalchemy as sa
 
-from api import exports
+from api import downloads
 from schemas.permissions import Permission
 from schemas.times import UnixMs, from_rfc3339
 from schemas.tokens import TokenState
@@ -185,7 +185,7 @@ def test_a_second_export_at_the_same_time_is_told_to_wait(admin: Caller, monkeyp
     """Each keeps a core busy: five impatient clicks must not slow down everybody's events."""
     held = threading.Lock()
     held.acquire()
-    monkeypatch.setattr(exports, "_one_at_a_time", held)
+    monkeypatch.setattr(downloads, "_one_at_a_time", held)
 
     refused = admin.call("GET", "/v1/tokens.xlsx")
     held.release()

@@ -3,13 +3,14 @@
 import csv
 import io
 import json
+import threading
 from typing import Any
 
 import openpyxl
 import pytest
 import sqlalchemy as sa
 
-from api import holder
+from api import downloads, holder
 from schemas.permissions import Permission
 from schemas.times import UnixMs, now_ms, to_rfc3339
 from store import claims, delivery_stats
@@ -256,6 +257,38 @@ def test_deliveries_are_downloaded_as_a_workbook(house: House, me: Caller, mine:
     assert [cell.value for cell in page[1]] == list(holder._COLUMNS)
     assert (page["A2"].value, page["D2"].value, page["E2"].value) == (delivery, "exhausted", "=3 attempts failed")
     assert (page["F2"].is_date, page["E2"].data_type) == (True, "s")
+
+
+def test_a_workbook_too_large_to_be_waited_for_is_refused(
+    house: House, me: Caller, mine: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what to do instead; the CSV is whole."""
+    for number in range(2):
+        deliver(house, mine, f"evt_{number}")
+    monkeypatch.setattr(downloads, "MOST_IN_EXCEL", 1)
+
+    refused = me.call("GET", "/v1/me/deliveries.xlsx")
+
+    assert refused.status_code == 422
+    assert "take the CSV" in (refused.json or {})["detail"]
+    assert len(me.call("GET", "/v1/me/deliveries.csv").text.splitlines()) == 3
+    monkeypatch.setattr(downloads, "MOST_IN_EXCEL", 2)
+    assert me.call("GET", "/v1/me/deliveries.xlsx").status_code == 200
+
+
+def test_one_workbook_is_made_at_a_time(admin: Caller, me: Caller, mine: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever it is, and whoever asks: each keeps a core busy."""
+    paths = {"/v1/me/deliveries.xlsx": me, f"/v1/tokens/{mine['id']}/requests.xlsx": admin, "/v1/tokens.xlsx": admin}
+    held = threading.Lock()
+    monkeypatch.setattr(downloads, "_one_at_a_time", held)
+
+    with held:
+        refused = [caller.call("GET", path) for path, caller in paths.items()]
+        assert me.call("GET", "/v1/me/deliveries.csv").status_code == 200
+    taken = [caller.call("GET", path).status_code for path, caller in paths.items()]
+
+    assert [(answer.status_code, answer.headers.get("Retry-After")) for answer in refused] == [(503, "30")] * 3
+    assert taken == [200] * 3
 
 
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])

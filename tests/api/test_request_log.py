@@ -12,7 +12,7 @@ import openpyxl
 import pytest
 import sqlalchemy as sa
 
-from api import request_log
+from api import downloads
 from api.application import create_app
 from schemas.ids import first_request_id, new_request_id
 from schemas.permissions import Permission
@@ -292,13 +292,13 @@ def test_the_log_is_downloaded_as_a_workbook(admin: Caller, log: Log, tmp_path: 
 @pytest.mark.usefixtures("two_requests")
 def test_a_workbook_too_large_to_be_waited_for_is_refused(admin: Caller, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what to do instead; half a log would be worse."""
-    monkeypatch.setattr(request_log, "MOST_IN_EXCEL", 1)
+    monkeypatch.setattr(downloads, "MOST_IN_EXCEL", 1)
 
     answer = admin.call("GET", f"{log.address}.xlsx")
 
     assert answer.status_code == 422
     assert "take the CSV" in (answer.json or {})["detail"]
-    monkeypatch.setattr(request_log, "MOST_IN_EXCEL", 2)
+    monkeypatch.setattr(downloads, "MOST_IN_EXCEL", 2)
     assert admin.call("GET", f"{log.address}.xlsx").status_code == 200
 
 

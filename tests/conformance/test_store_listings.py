@@ -18,12 +18,13 @@ from schemas.token_fields import CallbackFields
 from store import claims, delivery_listings, event_listings, paging
 from store.callbacks import Callbacks
 from store.database import Database
-from store.delivery_listings import get_delivery, list_deliveries
+from store.delivery_listings import every_delivery, get_delivery, list_deliveries
 from store.event_listings import get_event, list_events
 from store.tables import attempts, deliveries, events
 from store.tokens import Tokens
 from store.vault import Vault
 from tests.kit.making import a_claim
+from tests.kit.plans import plans
 from tests.kit.tokens import TESTER, token_fields
 
 RECEIVED = EventType.MESSAGE_RECEIVED
@@ -58,15 +59,20 @@ def add_delivery(database: Database, event_id: str, callback_id: str = ABSENT, *
 
 
 def listed(database: Database, chosen: DeliveryFilter | None = None) -> list[ListedDelivery]:
-    """All pages of three."""
-    rows: list[ListedDelivery] = []
+    """All there are."""
+    return [row for page in pages(database, chosen or DeliveryFilter()) for row in page]
+
+
+def pages(database: Database, chosen: DeliveryFilter) -> list[list[ListedDelivery]]:
+    """Of three, to the end."""
+    read: list[list[ListedDelivery]] = []
     cursor = None
     while True:
         with database.read() as connection:
-            page = list_deliveries(connection, chosen or DeliveryFilter(), 3, cursor)
-        rows += page.rows
+            page = list_deliveries(connection, chosen, 3, cursor)
+        read.append(page.rows)
         if (cursor := page.next_cursor) is None:
-            return rows
+            return read
 
 
 def ids(rows: Sequence[ListedDelivery]) -> list[str]:
@@ -94,14 +100,48 @@ def test_the_last_page_says_that_it_is_the_last(database: Database) -> None:
 
 @pytest.mark.parametrize(
     "cursor",
-    ["nonsense", "", "W10", "WzEsMl0", "WyJhIiwiYiIsImMiXQ", "é", "WzFlOTk5LCJhIiwiYiJd", "Wzk5OTk5OTk5OTk5OTk5OTk5OTk5OTksImEiLCJiIl0"],
+    [
+        "nonsense",
+        "",
+        "W10",
+        "WzEsMl0",
+        "WyJhIiwiYiIsImMiXQ",
+        "é",
+        "WzFlOTk5LCJhIiwiYiJd",
+        "Wzk5OTk5OTk5OTk5OTk5OTk5OTk5OTksImEiLCJiIl0",
+        paging.cursor_of((1, "a\0", "b")),
+    ],
 )
 def test_a_cursor_that_is_none_is_refused(database: Database, cursor: str) -> None:
-    """A list without numbers, with too few, with none, of text, too great: never an error of the database."""
+    """A list without numbers, with too few, with none, of text, too great, with a NUL: never an error of the database."""
     with database.read() as connection, pytest.raises(Invalid) as refused:
         list_deliveries(connection, DeliveryFilter(), 3, cursor)
 
     assert refused.value.faults[0].pointer == "/cursor"
+
+
+def test_a_page_of_a_token_that_finds_little_says_where_to_go_on(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks at so many rows and no more; whoever goes on to the end misses nothing and sees nothing twice."""
+    monkeypatch.setattr(delivery_listings, "LOOK", 5)
+    for number in range(20):
+        add_delivery(database, f"e{number}", created_at=number, status_code=500 if number in {0, 1, 12} else 200)
+    chosen = DeliveryFilter(token=TokenId("tok_1"), status_code=500)
+
+    assert [ids(page) for page in pages(database, chosen)] == [[], ["e12"], [], ["e1", "e0"], []]
+    assert [ids(page) for page in pages(database, replace(chosen, token=None))] == [["e12", "e1", "e0"]]
+    assert ids(list(every_delivery(database, chosen, 2))) == ["e12", "e1", "e0"]
+
+
+def test_a_page_of_a_token_that_is_full_goes_on_after_its_last_row(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not where it would have stopped looking; without a filter there is no such place."""
+    monkeypatch.setattr(delivery_listings, "LOOK", 2)
+    for number in range(7):
+        add_delivery(database, f"e{number}", created_at=number)
+    own = DeliveryFilter(token=TokenId("tok_1"))
+
+    assert [len(page) for page in pages(database, own)] == [3, 3, 1]
+    monkeypatch.setattr(delivery_listings, "LOOK", 5)
+    assert [len(page) for page in pages(database, replace(own, type=RECEIVED))] == [3, 3, 1]
 
 
 @pytest.mark.parametrize(
@@ -243,6 +283,22 @@ def test_pages_are_read_in_the_order_of_an_index(database: Database) -> None:
         assert "INDEX" in plan, plan
         assert not any(word in plan for word in ("SORT", "TEMP B-TREE", "SEQ SCAN ON DELIVERIES", "SEQ SCAN ON EVENTS")), plan
         assert not any(line.strip() in ("SCAN DELIVERIES", "SCAN EVENTS") for line in plan.splitlines()), plan
+
+
+@pytest.mark.parametrize("chosen", [DeliveryFilter(status_code=500), *(DeliveryFilter(state=state) for state in DeliveryState)])
+@pytest.mark.parametrize("look", [100, 20_000])
+def test_a_token_is_read_by_its_own_index(database: Database, chosen: DeliveryFilter, look: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the filter, and whether or not its deliveries are many: not by what is undelivered or open of everybody, unless
+    PostgreSQL has counted that this is next to nothing."""
+    monkeypatch.setattr(delivery_listings, "LOOK", look)
+    fill(database)
+
+    own = replace(chosen, token=TokenId("tok_2"))
+    found = plans(database, lambda connection: list_deliveries(connection, own, 50, paging.cursor_of((5_900, "e", "c"))))
+
+    for plan in found[:2]:
+        is_next_to_nothing = database.dialect == "postgresql" and "rows=1 " in plan.splitlines()[0]
+        assert "ix_deliveries_token_id" in plan or is_next_to_nothing, plan
 
 
 def fill(database: Database) -> None:
