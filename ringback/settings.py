@@ -78,7 +78,8 @@ class Settings(BaseSettings):
     public_url: str = Field(
         default_factory=lambda known: f"http://{known['listen'].reachable()}",
         pattern=r"^https?://[^/]+",
-        description="How others reach the API, for the OpenAPI document. Unset: from `RINGBACK_LISTEN`.",
+        description="How others reach the API, for the OpenAPI document and the one that suppliers download: set it before you hand that "
+        "out. Unset: from `RINGBACK_LISTEN`.",
     )
     allow_targets: Networks = Field(
         (),
@@ -140,7 +141,8 @@ class Settings(BaseSettings):
     trusted_proxies: Networks = Field(
         (),
         description="Networks of proxies before the API, such as `10.0.0.0/8`: what they say in `Forwarded` or `X-Forwarded-*` of who "
-        "called is believed. Unset: whoever connects is taken for the caller.",
+        "called is believed. The proxy must set or remove both `Forwarded` and `X-Forwarded-For`: where both come, `X-Forwarded-For` "
+        "counts. Unset: whoever connects is taken for the caller.",
     )
     rate_limit: RateLimit = Field(
         None,

@@ -49,7 +49,7 @@ RUN = {
         "Replacing a token",
         "Signing secrets",
         "The request log",
-        "Who changed what",
+        "Who changed what: the operation log",
         "Everything to Excel",
     },
     "operations.md": {
@@ -129,7 +129,8 @@ def test_a_receiver_can_ask_about_its_token(embedded: Ringback, tmp_path: pathli
     """The first question when nothing works."""
     token = embedded.token("crm")
     about_token, about_deliveries = RECEIVERS.in_section("Why did a call fail?", "sh")
-    with Shell(tmp_path / "x", _swaps(embedded), RINGBACK_TOKEN=token["token"]) as shell:
+    env = {"RINGBACK_TOKEN": token["token"], "RINGBACK_URL": f"http://127.0.0.1:{embedded.port}"}
+    with Shell(tmp_path / "x", {}, **env) as shell:
         assert json.loads(shell.run(about_token))["state"] == "active"
         assert json.loads(shell.run(about_deliveries)) == {"data": [], "next_cursor": None}
 
@@ -268,7 +269,7 @@ def test_administrators_can_paste_all_of_their_page_in_its_order(embedded: Ringb
         made, _, looked = paste("A token for a supplier")
         assert json.loads(made)["signing_secret"].startswith("whsec_")
         token = json.loads(looked[looked.index("{") :])
-        assert (token["name"], token["state"]) == ("ACME CRM", "active")
+        assert (token["name"], token["state"]) == ("Globex CRM", "active")
         assert json.loads(paste("What it may do")[0])["permissions"] == ["conversations:read", "stats:read"]
         assert json.loads(paste("What it may see")[0])["visibility"] == {"channels": ["chn_sales", "chn_support"]}
         assert json.loads(paste("Dates")[0])["expires_at"] is None
@@ -283,7 +284,7 @@ def test_administrators_can_paste_all_of_their_page_in_its_order(embedded: Ringb
         assert json.loads(shown)["signing_secret"] != json.loads(rotated)["signing_secret"]
         logged, _ = paste("The request log")
         assert json.loads(logged) == {"data": [], "next_cursor": None}  # nobody used that token
-        assert [change["action"] for change in json.loads(paste("Who changed what")[0])["data"]][:2] == [
+        assert [change["action"] for change in json.loads(paste("Who changed what: the operation log")[0])["data"]][:2] == [
             "signing_secret_rotated",
             "signing_secret_shown",
         ]

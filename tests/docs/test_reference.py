@@ -90,7 +90,7 @@ def test_every_alert_is_described() -> None:
 
 def test_everything_that_is_done_to_a_token_is_described() -> None:
     """Whoever reads the operation log looks here what a word means."""
-    assert [code(action)[0] for action, _ in read("docs/operations.md").table("Who did what to a token")] == list(Action)
+    assert [code(action)[0] for action, _ in read("docs/operations.md").table("Who did what to a token: the operation log")] == list(Action)
 
 
 def test_every_state_of_a_delivery_is_described() -> None:
