@@ -53,7 +53,11 @@ class Ringback:
         self._clients = contextlib.ExitStack()
         atexit.register(self.close)
         self.admin = self.publisher = self._clients.enter_context(Client(self.port, _lay(self.database_url)))
-        self.start(*(["api"] if self.on_services else []), *self.dispatchers)
+        try:
+            self.start(*(["api"] if self.on_services else []), *self.dispatchers)
+        except BaseException:  # those that did start would take the messages of the tests that follow
+            self.close()
+            raise
 
     def client(self, *permissions: str) -> Client:
         """A client with a token of its own."""

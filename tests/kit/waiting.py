@@ -4,6 +4,8 @@ Called by the tests and by the private nodes of this kit.
 """
 
 import asyncio
+import contextlib
+import random
 import socket
 import time
 from collections.abc import Callable
@@ -39,10 +41,13 @@ async def eventually(what: str, condition: Callable[[], _Value], limit_s: float 
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 that nobody listens on just now, below those that the kernel gives to outgoing connections: one of them
+    could take it before whoever asked does."""
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _tried(condition: Callable[[], _Value]) -> _Value | None:
