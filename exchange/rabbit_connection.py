@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import pika
 from pika import spec
-from pika.adapters.asyncio_connection import AsyncioConnection
+from pika.adapters.asyncio_connection import AsyncioConnection, _AsyncioIOServicesAdapter
 from pika.exceptions import InvalidFrameError, StreamLostError
 from pika.frame import Header
 
@@ -95,6 +95,19 @@ def without_headers(frame: bytes) -> tuple[int, Header]:
     return spec.FRAME_HEADER_SIZE + size + spec.FRAME_END_SIZE, Header(channel, body_size, properties)
 
 
+class Services(_AsyncioIOServicesAdapter):  # type: ignore[misc]  # pika ships no types
+    """What pika asks of the event loop. A connection that is reset the moment it is made, by a broker that is just killed, makes pika
+    raise in a callback of the loop, where nobody can handle it: it fails here like any other.
+    """
+
+    def create_streaming_connection(self, protocol_factory: Any, sock: Any, on_done: Any, *more: Any, **named: Any) -> Any:
+        try:
+            return super().create_streaming_connection(protocol_factory, sock, on_done, *more, **named)
+        except ValueError as error:  # it has closed the socket
+            reset = ConnectionResetError(f"reset while connecting: {error}")
+            return self.call_later(0, lambda: on_done(reset))  # later, as pika expects; with a handle to cancel it by
+
+
 class GivenUp(Exception):
     """The connection was given up: it is blocked, silent, or returned a message."""
 
@@ -131,7 +144,7 @@ async def open_connection(parameters: Parameters) -> AsyncIterator[OneWrite]:
         on_open_callback=lambda _connection: _resolve(opened, None),
         on_open_error_callback=lambda _connection, error: _resolve(opened, error, gone),
         on_close_callback=lambda _connection, error: _resolve(gone, error),
-        custom_ioloop=loop,
+        custom_ioloop=Services(loop),
     )
     try:
         async with asyncio.timeout(OPEN_LIMIT_S):
