@@ -1,6 +1,6 @@
 """From a request that was made with a token to its row of the request log. Called once per request, by the application.
 
-It is on the way of every event: a struct, its size and an append under a lock held for no longer; no system call. Whose request it is was found out by
+It is on the way of every event: a struct and an append, no lock and no system call. Whose request it is was found out by
 `authentication`; headers' values, queries and bodies are never looked at.
 """
 

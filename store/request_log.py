@@ -27,6 +27,9 @@ BATCH = 2_000
 MOST_WAITING_BYTES = 50_000_000
 """Of memory while the store is away: some 75,000 rows. More: more memory; fewer: a shorter outage leaves a gap in the log."""
 
+MOST_ADDED = 20_000
+"""Rows that came since the last flush, which wait unmeasured. More: more memory while a flush waits for a store that is silent."""
+
 _ENTRY_BYTES = 500
 """What a row takes beside the texts of any length: two ids, an address, figures."""
 
@@ -46,9 +49,9 @@ class RequestLog:
 
     def __init__(self, database: Database, dropped: Callable[[int], None]):
         self._database, self._dropped = database, dropped
-        self._waiting: deque[_Entry] = deque()
+        self._added: deque[_Entry] = deque()
+        self._waiting: deque[_Entry] = deque()  # whoever holds `_flushing` alone
         self._waiting_bytes = 0
-        self._counting = threading.Lock()
         self._stopped = threading.Event()
         self._flushing = threading.Lock()
         self._thread = threading.Thread(target=self._flush_for_ever, name="ringback-request-log", daemon=True)
@@ -61,23 +64,21 @@ class RequestLog:
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join(CLOSE_LIMIT_S)
-        if left := len(self._waiting):
+        if left := len(self._waiting) + len(self._added):
             self._dropped(left)
 
     def add(self, entry: _Entry) -> None:
-        """Have it written soon."""
-        size = size_of(entry)
-        with self._counting:
-            if fits := self._waiting_bytes + size <= MOST_WAITING_BYTES:
-                self._waiting_bytes += size
-                self._waiting.append(entry)
-        if not fits:
+        """Have it written soon. On the way of every event: no lock, no look at the entry."""
+        if len(self._added) >= MOST_ADDED or self._waiting_bytes >= MOST_WAITING_BYTES:
             self._dropped(1)
+        else:
+            self._added.append(entry)
 
     def flush(self) -> None:
         """Write what has gathered; keep it when the store does not answer. Of a batch that is refused smaller parts are tried, until
         the one row that is to blame stands alone."""
         with self._flushing:
+            self._take_in()
             most = BATCH
             while entries := [self._waiting[place] for place in range(min(most, len(self._waiting)))]:
                 try:
@@ -92,12 +93,17 @@ class RequestLog:
                 self._forget(entries)
                 most = min(BATCH, 2 * most)
 
+    def _take_in(self) -> None:
+        for _ in range(len(self._added)):
+            entry = self._added.popleft()
+            self._waiting.append(entry)
+            self._waiting_bytes += size_of(entry)
+
     def _forget(self, entries: list[_Entry]) -> None:
         """The first ones. Until then they are waiting, as `close` counts them."""
-        with self._counting:
-            for entry in entries:
-                self._waiting.popleft()
-                self._waiting_bytes -= size_of(entry)
+        for entry in entries:
+            self._waiting.popleft()
+            self._waiting_bytes -= size_of(entry)
 
     def _flush_for_ever(self) -> None:
         while not self._stopped.wait(FLUSH_S):

@@ -14,6 +14,7 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 
 from ringback.metrics import MULTIPROCESS_FOLDER
+from ringback.processes.interpreter import settle
 from ringback.processes.web import CannotListen
 from ringback.setting_values import Address
 from ringback.settings import Settings
@@ -61,7 +62,9 @@ def worker_application(settings: Settings) -> Callable[..., Any]:
     # granian's workers are multiprocessing's children, which leave without `atexit`. The higher priority goes first.
     Finalize(None, publisher.close, exitpriority=20)
     Finalize(None, parts.close, exitpriority=10)
-    return create_app(parts.api_parts(publisher))
+    application = create_app(parts.api_parts(publisher))
+    settle()
+    return application
 
 
 def _require_free(address: Address) -> None:

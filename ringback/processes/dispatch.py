@@ -7,6 +7,7 @@ import uvloop
 from ringback.health import Health
 from ringback.parts import Parts, gather
 from ringback.processes.dispatching import Dispatching, ignore_signals, stop_on_signals
+from ringback.processes.interpreter import settle
 from ringback.processes.web import WebServer
 from ringback.settings import Settings
 
@@ -28,6 +29,7 @@ async def _dispatch(parts: Parts) -> None:
     health = Health(lambda: parts.missing(dispatching.connected), parts.metrics.render)
     web = WebServer(health, parts.settings.metrics_listen, "RINGBACK_METRICS_LISTEN", threads=_HEALTH_THREADS)
     parts.gatherer.add(lambda: {"in_flight": dispatching.in_flight, "broker_connected": float(dispatching.connected)})
+    settle()
     dispatching.start()
     web.start()
     try:

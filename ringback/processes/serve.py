@@ -11,6 +11,7 @@ from ringback.parts import Parts, gather
 from ringback.private_files import make_database_file
 from ringback.processes import lock
 from ringback.processes.dispatching import Dispatching, ignore_signals, stop_on_signals
+from ringback.processes.interpreter import settle
 from ringback.processes.web import WebServer
 from ringback.settings import Settings
 from store.database import Database
@@ -50,6 +51,7 @@ async def _serve(parts: Parts, announce: Callable[[Parts], None]) -> None:
         parts.gatherer.add(lambda: {"in_flight": dispatching.in_flight})
         if parts.settings.broker_url:
             parts.gatherer.add(lambda: {"broker_connected": float(publisher.connected())})
+        settle()
         dispatching.start()
         closing.push_async_callback(dispatching.drain)
         closing.push_async_callback(asyncio.to_thread, publisher.close)

@@ -99,10 +99,13 @@ def test_while_the_store_is_away_rows_are_kept(database: Database, log: RequestL
 def test_past_its_bound_rows_are_dropped_and_counted(
     database: Database, log: RequestLog, dropped: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Memory is bounded, and the gap in the log is no secret."""
+    """Memory is bounded while the store is away, and the gap in the log is no secret."""
     monkeypatch.setattr(request_log, "MOST_WAITING_BYTES", 2 * size_of(a_request()))
-    for _ in range(5):
-        log.add(a_request())
+    with monkeypatch.context() as away:
+        away.setattr(request_log, "_insert", _unavailable)
+        for _ in range(5):
+            log.add(a_request())
+            log.flush()
     log.flush()
 
     assert len(rows(database)) == 2
@@ -114,9 +117,20 @@ def test_past_its_bound_rows_are_dropped_and_counted(
 
 def test_the_bound_is_one_of_memory(log: RequestLog, dropped: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Characters are of up to four bytes: a thousand of those in each path would take many times what it says."""
-    monkeypatch.setattr(request_log, "MOST_WAITING_BYTES", 10_000)
+    monkeypatch.setattr(request_log, "MOST_WAITING_BYTES", 8_000)
+    monkeypatch.setattr(request_log, "_insert", _unavailable)
     for _ in range(3):
         log.add(a_request(path="\U0001f600" * 1_024))
+        log.flush()
+
+    assert dropped == [1]
+
+
+def test_what_comes_during_one_flush_is_bounded_too(log: RequestLog, dropped: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is silent holds a flush for seconds."""
+    monkeypatch.setattr(request_log, "MOST_ADDED", 2)
+    for _ in range(3):
+        log.add(a_request())
 
     assert dropped == [1]
 
