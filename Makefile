@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install install-tests run check test bench chaos lock
+.PHONY: help install install-tests run static check test bench chaos lock
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
@@ -35,13 +35,16 @@ run: install ## start everything in embedded mode on http://127.0.0.1:8080
 	@tools/set-up curl
 	@if { : </dev/tty; } 2>/dev/null; then set -m; $(BIN)/ringback serve --quickstart; else exec $(BIN)/ringback serve --quickstart; fi
 
-check: install-tests ## the fast part of the tests: format, lint, types, import contracts
+static: install-tests
 	@$(BIN)/ruff format --check --quiet || { echo 'not formatted: $(BIN)/ruff format' >&2; false; }
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-test: check ## everything that CI runs
+check: static ## half a minute: format, lint, types, import contracts, and the tests that need no service
+	@$(BIN)/python -m pytest --quiet $(PYTEST) tests/unit
+
+test: static ## everything that CI runs
 	@tools/set-up services
 	@$(BIN)/python -m pytest $(PYTEST)
 
