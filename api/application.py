@@ -29,6 +29,7 @@ from api import (
     holder,
     open_routes,
     recoveries,
+    reports,
     request_log,
     tokens,
 )
@@ -53,6 +54,7 @@ ROUTES = (
     *deliveries.ROUTES,
     *recoveries.ROUTES,
     *request_log.ROUTES,
+    *reports.ROUTES,
     *checks.ROUTES,
     *holder.ROUTES,
     *open_routes.ROUTES,

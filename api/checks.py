@@ -21,7 +21,7 @@ from api.showing import introspection_answer
 from schemas.errors import Fault, Forbidden, Invalid, Problem
 from schemas.ids import RequestId, new_request_id
 from schemas.permissions import Permission
-from schemas.request_log import MAX_ADDRESS, MAX_METHOD, MAX_USER_AGENT, LoggedRequest, kept, kept_path
+from schemas.request_log import logged_request
 from schemas.secrets import is_token, token_hash
 from schemas.times import UnixMs, now_ms
 from schemas.tokens import Token, TokenState
@@ -143,17 +143,15 @@ def _channels(token: Token) -> str:
 def _log(parts: ApiParts, now: UnixMs, token: Token, asked: _Asked, reason: str | None) -> RequestId:
     """The id of the row. `reason` says why the request was not allowed; None: it was."""
     request_id = new_request_id()
-    row = LoggedRequest(
-        id=request_id,
-        at=now,
-        token_id=token.id,
-        request_id=request_id,
-        method=asked.method and kept(asked.method, MAX_METHOD),
-        path=asked.path and kept_path(asked.path),
+    row = logged_request(
+        request_id,
+        token.id,
+        now,
+        method=asked.method,
+        path=asked.path,
         status=asked.status,
-        duration_ms=None,
-        address=(asked.address and kept(asked.address, MAX_ADDRESS)) or None,
-        user_agent=asked.user_agent and kept(asked.user_agent, MAX_USER_AGENT),
+        address=asked.address,
+        user_agent=asked.user_agent,
         permission=asked.permission,
         allowed=reason is None,
         reason=reason,

@@ -6,30 +6,25 @@ What is another's is not found, whether or not it exists: an answer must not tel
 from flask import Response
 
 from api.answers import DeliveryDetailAnswer, DeliveryPage, PulledEvents, StatsAnswer, TokenAnswer
+from api.delivery_sheets import deliveries_sheet
 from api.downloads import CSV, XLSX, csv_download, few_enough, xlsx_download
 from api.models import ChosenDeliveries, IdPath, OwnDeliveriesQuery, PullQuery, StatsQuery
 from api.parts import ApiParts
 from api.responses import json_response
 from api.routes import Route
-from api.sheets import Cell, Sheet, moment
 from api.showing import delivery_detail_answer, delivery_page, pulled_events, stats_answer, token_answer
 from schemas.errors import Fault, Invalid, NotFound
 from schemas.ids import DeliveryId
-from schemas.listings import DeliveryFilter, ListedDelivery, PullFilter
+from schemas.listings import PullFilter
 from schemas.permissions import Permission
 from schemas.times import EARLIEST, UnixMs, now_ms
 from schemas.tokens import Token
-from store.database import Database
-from store.delivery_listings import every_delivery, get_delivery, list_deliveries
+from store.delivery_listings import get_delivery, list_deliveries
 from store.delivery_stats import count
 from store.pulling import pull
 
 _TAG = "Own token"
 _DAY_MS = 24 * 60 * 60 * 1000
-_ROWS = 2_000
-"""Deliveries that a download reads in a transaction. More: more memory, and a longer transaction. Fewer: more statements."""
-
-_COLUMNS = ("id", "event_id", "type", "state", "reason", "created_at", "next_attempt_at", "status_code", "outcome", "callback")
 
 
 def show_me(caller: Token) -> Response:
@@ -80,7 +75,7 @@ def own_stats(parts: ApiParts, caller: Token, query: StatsQuery) -> Response:
 
 def own_deliveries_csv(parts: ApiParts, caller: Token, query: ChosenDeliveries) -> Response:
     """Download the token's own deliveries as CSV, newest first."""
-    return csv_download("deliveries", _sheet(parts.database, query.of(caller.id)))
+    return csv_download("deliveries", deliveries_sheet(parts.database, query.of(caller.id)))
 
 
 def own_deliveries_xlsx(parts: ApiParts, caller: Token, query: ChosenDeliveries) -> Response:
@@ -89,17 +84,8 @@ def own_deliveries_xlsx(parts: ApiParts, caller: Token, query: ChosenDeliveries)
     422 when there are more than 250,000: choose a shorter time by `since` and `until`, or take the CSV. 503 while another workbook
     is being made.
     """
-    sheet = _sheet(parts.database, query.of(caller.id))
+    sheet = deliveries_sheet(parts.database, query.of(caller.id))
     return xlsx_download("deliveries", [few_enough(sheet)])
-
-
-def _sheet(database: Database, chosen: DeliveryFilter) -> Sheet:
-    return Sheet("Deliveries", _COLUMNS, map(_row, every_delivery(database, chosen, _ROWS)))
-
-
-def _row(one: ListedDelivery) -> tuple[Cell, ...]:
-    attempted = (moment(one.created_at), moment(one.next_attempt_at), one.status_code, one.outcome and one.outcome.value)
-    return (one.id, one.event_id, one.type.value, one.state.value, one.reason, *attempted, one.url)
 
 
 _EXPORT, _REFUSED = Permission.DATA_EXPORT, frozenset({422})

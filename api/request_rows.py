@@ -11,7 +11,7 @@ from api.client import client_address
 from api.parts import ApiParts
 from api.routes import LOGGED, ROUTE
 from schemas.ids import new_request_id
-from schemas.request_log import MAX_ADDRESS, MAX_METHOD, MAX_USER_AGENT, LoggedRequest, kept, kept_path
+from schemas.request_log import logged_request
 from schemas.secrets import token_hash
 from schemas.times import now_ms
 from schemas.tokens import TokenState
@@ -27,23 +27,22 @@ def log_request(parts: ApiParts, environ: dict[str, Any], request_id: str, statu
     if asked is None:
         return
     agent = environ.get("HTTP_USER_AGENT")
-    parts.request_log.add(
-        LoggedRequest(
-            id=new_request_id(),
-            at=asked.at,
-            token_id=asked.token_id,
-            request_id=request_id,
-            method=kept(environ["REQUEST_METHOD"], MAX_METHOD),
-            path=kept_path(_text(environ.get("PATH_INFO", ""))),
-            status=status,
-            duration_ms=round(duration_s * 1000),
-            address=kept(client_address(environ, parts.trusted_proxies), MAX_ADDRESS) or None,
-            user_agent=kept(_text(agent), MAX_USER_AGENT) if agent else None,
-            permission=asked.permission,
-            allowed=asked.refused is None,
-            reason=asked.refused,
-        )
+    row = logged_request(
+        new_request_id(),
+        asked.token_id,
+        asked.at,
+        public_id=request_id,
+        method=environ["REQUEST_METHOD"],
+        path=_text(environ.get("PATH_INFO", "")),
+        status=status,
+        duration_ms=round(duration_s * 1000),
+        address=client_address(environ, parts.trusted_proxies),
+        user_agent=_text(agent) if agent else None,
+        permission=asked.permission,
+        allowed=asked.refused is None,
+        reason=asked.refused,
     )
+    parts.request_log.add(row)
 
 
 def _asked_for_nothing(parts: ApiParts, environ: dict[str, Any]) -> Asked | None:

@@ -15,18 +15,6 @@ MAX_PATH, MAX_USER_AGENT, MAX_METHOD, MAX_ADDRESS, MAX_REASON = 1024, 512, 32, 6
 """Characters that are kept. More: a client that sends long ones fills the log."""
 
 
-def kept(text: str, most: int) -> str:
-    """What others wrote, as the log keeps it: cut, and each character that a database refuses (NUL, half of a surrogate pair) or
-    that would do something to a terminal replaced."""
-    text = text[:most]
-    return text if text.isprintable() else "".join(character if character.isprintable() else "\ufffd" for character in text)
-
-
-def kept_path(path: str) -> str:
-    """Without a query, also one that was escaped into it."""
-    return kept(path.partition("?")[0], MAX_PATH)
-
-
 class LoggedRequest(msgspec.Struct, frozen=True):
     """One row. `id` is ours, `request_id` the `X-Request-Id` of the answer; for a request that was only introspected they are one.
 
@@ -47,6 +35,48 @@ class LoggedRequest(msgspec.Struct, frozen=True):
     permission: Permission | None
     allowed: bool
     reason: str | None = None
+
+
+def logged_request(
+    request_id: RequestId,
+    token_id: TokenId,
+    at: UnixMs,
+    *,
+    public_id: str | None = None,
+    method: str | None,
+    path: str | None,
+    status: int | None = None,
+    duration_ms: int | None = None,
+    address: str | None,
+    user_agent: str | None,
+    permission: Permission | None,
+    allowed: bool,
+    reason: str | None,
+) -> LoggedRequest:
+    """With the texts that others wrote as the log keeps them, and the path without a query, also one that was escaped into it.
+    `public_id`: the answer's, where that is another one."""
+    return LoggedRequest(
+        id=request_id,
+        at=at,
+        token_id=token_id,
+        request_id=public_id or request_id,
+        method=method and _kept(method, MAX_METHOD),
+        path=path and _kept(path.partition("?")[0], MAX_PATH),
+        status=status,
+        duration_ms=duration_ms,
+        address=(address and _kept(address, MAX_ADDRESS)) or None,
+        user_agent=user_agent and _kept(user_agent, MAX_USER_AGENT),
+        permission=permission,
+        allowed=allowed,
+        reason=reason and _kept(reason, MAX_REASON),
+    )
+
+
+def _kept(text: str, most: int) -> str:
+    """Cut, and each character that a database refuses (NUL, half of a surrogate pair) or that would do something to a terminal
+    replaced."""
+    text = text[:most]
+    return text if text.isprintable() else "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 class Completion(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from schemas.deliveries import DeliveryState
 from schemas.ids import TokenId
 from store.database import Connection, Database
-from store.delivery_listings import callback_holds
+from store.holding import callback_holds, is_kept
 from store.paging import Row
 from store.tables import callbacks, deliveries, tokens
 
@@ -26,7 +26,7 @@ _holding = (
     sa.exists()
     .select_from(sa.join(callbacks, tokens, tokens.c.id == callbacks.c.token_id))
     .where(callbacks.c.id == deliveries.c.callback_id)
-    .where(sa.or_(callback_holds, deliveries.c.since_at < callbacks.c.held_before))
+    .where(sa.or_(callback_holds, is_kept(deliveries.c, callbacks.c)))
 )
 _state = sa.case(
     (deliveries.c.due_at.is_(None), deliveries.c.state),  # settled: its callback is not even looked at

@@ -1,7 +1,5 @@
 """Deliveries as people see them: lists by any filter, one with its attempts. Reads only; called by the API and the command line.
 
-`held` is nowhere stored (rule 11): an open delivery is held while its callback is off or disabled or its token suspended, and
-after that until it is released, when it dates from before.
 A token's list is read in the order of one index, (token, time, key): what only the rows know is looked for in a bounded number of them.
 """
 
@@ -18,6 +16,7 @@ from schemas.ids import AttemptId, CallbackId, DeliveryId, EventId, TokenId, spl
 from schemas.listings import DeliveryDetail, DeliveryFilter, ListedDelivery, Page
 from schemas.times import UnixMs
 from store.database import Connection, Database
+from store.holding import is_held, is_not_held
 from store.paging import Key, Row, after, bounded, page
 from store.tables import attempts, callbacks, deliveries, events, tokens
 
@@ -26,12 +25,6 @@ LOOK = 20_000
 
 _KEY = (deliveries.c.created_at, deliveries.c.event_id, deliveries.c.callback_id)
 _NEWEST_FIRST = tuple(column.desc() for column in _KEY)
-callback_holds = sa.or_(callbacks.c.enabled.is_(False), callbacks.c.disabled_at.is_not(None), tokens.c.enabled.is_(False))
-"""Whether a callback, joined with its token, holds all that is open for it."""
-
-_held_callbacks = sa.select(callbacks.c.id).join(tokens, tokens.c.id == callbacks.c.token_id).where(callback_holds)
-_still_held = sa.exists().where(callbacks.c.id == deliveries.c.callback_id, deliveries.c.since_at < callbacks.c.held_before)
-is_held = sa.and_(sa.or_(deliveries.c.callback_id.in_(_held_callbacks), _still_held), deliveries.c.due_at.is_not(None))
 _decode_headers = msgspec.json.Decoder(dict[str, str]).decode
 
 
@@ -151,10 +144,10 @@ def _state_conditions(state: DeliveryState, *, by_state: bool) -> Iterable[sa.Co
         return
     if by_state:
         yield deliveries.c.state != sa.literal_column("'delivered'")  # a parameter would not let the partial index be used
-    if state is DeliveryState.HELD:  # by due_at too: the deliveries of few held callbacks are then found by that index
+    if state is DeliveryState.HELD:
         yield is_held
     if state is DeliveryState.PENDING:
-        yield sa.not_(sa.or_(deliveries.c.callback_id.in_(_held_callbacks), sa.and_(_still_held, deliveries.c.due_at.is_not(None))))
+        yield is_not_held
     yield deliveries.c.state == (DeliveryState.PENDING.value if state is DeliveryState.HELD else state.value)
 
 

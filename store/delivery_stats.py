@@ -15,7 +15,8 @@ from schemas.ids import TokenId
 from schemas.listings import DeliveryFilter, DeliveryStats
 from schemas.times import UnixMs
 from store.database import Connection, Database
-from store.delivery_listings import is_held, matching
+from store.delivery_listings import matching
+from store.holding import is_held
 from store.tables import deliveries
 
 SLICE = 20_000

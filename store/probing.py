@@ -18,6 +18,7 @@ from store.admitting import Admitted, admit
 from store.database import Connection
 from store.due import MOST_TAKES
 from store.due_rows import delivery, read
+from store.holding import is_not_kept
 from store.prepared import Prepared
 from store.tables import callbacks, deliveries, tokens
 
@@ -116,11 +117,11 @@ def _failing(now: UnixMs) -> sa.Select[Any]:
 
 def _may_probe(now: UnixMs) -> sa.ColumnElement[bool]:
     """Poison does not: it would bring down one dispatcher after the other. The next ordinary take gives it up, or its age does."""
-    return sa.and_(_is_free(now), _is_not_held(), _row.takes < MOST_TAKES)
+    return sa.and_(_is_free(now), is_not_kept(_row, _owner), _row.takes < MOST_TAKES)
 
 
 def _is_aged(horizon_ms: int, now: UnixMs) -> sa.ColumnElement[bool]:
-    return sa.and_(_row.since_at <= now - horizon_ms, _is_free(now, or_put_off=True), _is_not_held())
+    return sa.and_(_row.since_at <= now - horizon_ms, _is_free(now, or_put_off=True), is_not_kept(_row, _owner))
 
 
 def _is_free(now: UnixMs, *, or_put_off: bool = False) -> sa.ColumnElement[bool]:
@@ -129,7 +130,3 @@ def _is_free(now: UnixMs, *, or_put_off: bool = False) -> sa.ColumnElement[bool]
     throttled = sa.func.coalesce(_row.outcome, "") == Outcome.THROTTLED.value
     put_off = sa.false() if or_put_off else throttled
     return sa.and_(_row.due_at.is_not(None), sa.or_(due, sa.not_(sa.or_(_row.leased, _row.waits, put_off))))
-
-
-def _is_not_held() -> sa.ColumnElement[bool]:
-    return sa.or_(_owner.held_before.is_(None), _row.since_at >= _owner.held_before)

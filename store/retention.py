@@ -20,6 +20,7 @@ from schemas.recoveries import RecoveryState
 from schemas.times import UnixMs
 from store import bulk
 from store.database import Connection
+from store.holding import is_not_kept
 from store.tables import attempts, callbacks, changes, deliveries, events, recoveries, requested_attempts, requests, status_places, tokens
 
 Key: TypeAlias = tuple[Any, ...]
@@ -95,10 +96,9 @@ def _keeps(age: Age) -> sa.ColumnElement[bool]:
 
 
 def _is_called() -> sa.ColumnElement[bool]:
-    """Whether a delivery's callback is there and does not hold it back (`held` is derived: `store.delivery_listings`)."""
+    """Whether a delivery's callback is there and does not hold it back (`store.holding`)."""
     on = sa.and_(callbacks.c.enabled, callbacks.c.disabled_at.is_(None), tokens.c.enabled, tokens.c.revoked_at.is_(None))
-    back = sa.or_(callbacks.c.held_before.is_(None), _delivery.since_at >= callbacks.c.held_before)
-    return _any(callbacks.c.id == _delivery.callback_id, tokens.c.id == callbacks.c.token_id, on, back)
+    return _any(callbacks.c.id == _delivery.callback_id, tokens.c.id == callbacks.c.token_id, on, is_not_kept(_delivery, callbacks.c))
 
 
 def _look_at_leftovers(connection: Connection, age: Age, after: Key | None, limit: int) -> Look:

@@ -6,7 +6,7 @@ import pytest
 
 from schemas.errors import Invalid
 from schemas.ids import TokenId, new_request_id
-from schemas.request_log import Completion, LoggedRequest, RequestFilter, kept, kept_path
+from schemas.request_log import Completion, LoggedRequest, RequestFilter, logged_request
 from schemas.times import UnixMs
 from store import request_listings
 from store.database import Database
@@ -162,10 +162,12 @@ def test_pages_are_read_in_the_order_of_an_index(database: Database, monkeypatch
 def test_what_was_kept_is_taken_by_both_databases(database: Database) -> None:
     """PostgreSQL takes neither NUL nor half a character, and one such row would cost its whole batch."""
     odd = "a\0b\ud800\x7f\u202e\u2028é👋"
-    write(database, a_request(path=kept_path("/" + odd + "?secret=1"), method=kept(odd, 32)))
+    texts = {"method": odd, "path": f"/{odd}?secret=1", "address": odd, "user_agent": odd, "reason": odd}
+    write(database, logged_request(new_request_id(), TOKEN, UnixMs(1), permission=None, allowed=False, **texts))
 
     ((row,),) = pages(database)
-    assert (row.path, row.method) == ("/a\ufffdb\ufffd\ufffd\ufffd\ufffdé👋", "a\ufffdb\ufffd\ufffd\ufffd\ufffdé👋")
+    kept = "a\ufffdb\ufffd\ufffd\ufffd\ufffdé👋"
+    assert (row.method, row.path, row.address, row.user_agent, row.reason) == (kept, "/" + kept, kept, kept, kept)
 
 
 def test_tokens_are_known_in_whatever_state(database: Database) -> None:

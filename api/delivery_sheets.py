@@ -1,0 +1,23 @@
+"""A token's deliveries as a sheet, newest first. Called by the downloads of its holder."""
+
+from api.sheets import Cell, Sheet, moment
+from schemas.listings import DeliveryFilter, ListedDelivery
+from store.database import Database
+from store.delivery_listings import every_delivery
+
+_ROWS = 2_000
+"""Deliveries that are read in a transaction. More: more memory, and a longer transaction. Fewer: more statements."""
+
+_COLUMNS = (
+    "ID", "Event ID", "Event", "State", "Reason", "Created (UTC)", "Next attempt (UTC)", "Status code", "Outcome", "URL",
+)  # fmt: skip
+
+
+def deliveries_sheet(database: Database, chosen: DeliveryFilter) -> Sheet:
+    """Read as it is written."""
+    return Sheet("Deliveries", _COLUMNS, map(_cells, every_delivery(database, chosen, _ROWS)))
+
+
+def _cells(one: ListedDelivery) -> tuple[Cell, ...]:
+    attempted = (moment(one.created_at), moment(one.next_attempt_at), one.status_code, one.outcome and one.outcome.value)
+    return (one.id, one.event_id, one.type.value, one.state.value, one.reason, *attempted, one.url)
