@@ -20,6 +20,7 @@ from schemas.times import UnixMs, now_ms
 from schemas.tokens import Token
 from store.database import Connection, Database
 from store.expiries import Expiries
+from store.prepared import Prepared
 from store.snapshot import Match, Snapshot
 from store.tables import directory_version, tokens
 from store.token_rows import TokenRow, read_tokens_or_reasons
@@ -37,6 +38,7 @@ CLOSE_LIMIT_S = 2.0
 
 _PAGE = 1000  # tokens a query, so that the first load of very many stays below the statement timeout
 _REMEMBERED = 10_000  # digests known to be nobody's
+_VERSION = Prepared(sa.select(directory_version.c.version))
 
 
 class Directory:
@@ -168,7 +170,7 @@ class Directory:
 
     def _read(self) -> None:
         with self._own.read() as connection:
-            version = connection.scalar(sa.select(directory_version.c.version)) or 0
+            version = _VERSION.run(connection, {}).scalar() or 0
             if version != self._version:
                 self._load(connection, version)
         self._leave_out_expired(self._wall())
