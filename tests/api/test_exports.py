@@ -48,8 +48,9 @@ def close(one: dt.datetime, other: dt.datetime) -> bool:
     return abs(one - other) < dt.timedelta(milliseconds=2)
 
 
-def test_all_that_is_known_of_a_token_is_in_its_sheets(house: House, admin: Caller) -> None:
-    """Whoever has the workbook needs no other page."""
+@pytest.fixture
+def made(house: House, admin: Caller) -> dict[str, Any]:
+    """A token of which everything is known: it was used, its callback was called and disabled."""
     made = (
         admin.call(
             "POST",
@@ -74,10 +75,12 @@ def test_all_that_is_known_of_a_token_is_in_its_sheets(house: House, admin: Call
             .where(callbacks.c.id == callback_id(house, made))
             .values(failing_since=2_000, disabled_at=3_000, disabled_reason="its receiver answered 410 Gone")
         )
+    return made
 
-    sheets = exported(admin)
 
-    details = of(sheets["Details"], made["id"])
+def test_details_of_a_token_are_in_the_first_sheet(admin: Caller, made: dict[str, Any]) -> None:
+    """Whoever has the workbook needs no other page."""
+    details = of(exported(admin)["Details"], made["id"])
     assert close(details.pop("Created (UTC)"), as_date(made["created_at"]))
     assert details == {
         "ID": made["id"],
@@ -97,13 +100,21 @@ def test_all_that_is_known_of_a_token_is_in_its_sheets(house: House, admin: Call
         "Deliveries superseded": 1,
         "Deliveries cancelled": 1,
     }
-    permissions = of(sheets["Permissions"], made["id"])
+
+
+def test_every_permission_is_on_or_off(admin: Caller, made: dict[str, Any]) -> None:
+    """By the names that administrators know."""
+    permissions = of(exported(admin)["Permissions"], made["id"])
     assert permissions == {
         "ID": made["id"],
         "Name": "ACME CRM",
         **{permission.label: "on" if permission in made["permissions"] else "off" for permission in Permission},
     }
-    assert sheets["Callbacks"] == [
+
+
+def test_callbacks_are_there_with_their_health(admin: Caller, made: dict[str, Any]) -> None:
+    """And with the names of their headers, never a value."""
+    assert exported(admin)["Callbacks"] == [
         {
             "Token ID": made["id"],
             "Token name": "ACME CRM",

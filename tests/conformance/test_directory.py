@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -10,7 +9,6 @@ import sqlalchemy as sa
 
 from schemas.errors import StoreUnavailable
 from schemas.event_types import EventType
-from schemas.reports import Silent
 from schemas.secrets import new_token, token_hash
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
@@ -21,9 +19,8 @@ from store.directory import FRESH_S, Directory
 from store.tables import directory_version
 from store.token_rows import raise_version
 from store.tokens import Tokens
-from store.vault import Place, Vault
-from tests.conftest import lay_tables
-from tests.kit.postgres import Postgres
+from store.vault import Vault
+from tests.kit.notes import Notes
 from tests.kit.tokens import TESTER, token_fields
 from tests.kit.waiting import wait_for
 
@@ -33,18 +30,6 @@ VAULT = Vault(["a-key-for-tests-" * 2])
 _DAMAGED = b"not what was sealed"
 _Value = TypeVar("_Value")
 CALLBACK = {RECEIVED: CallbackFields("https://x.example/")}
-
-
-class Notes(Silent):
-    """Keeps what an operator would read."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.fields: list[dict[str, object]] = []
-
-    def note(self, what: str, **fields: object) -> None:
-        self.said.append(what)
-        self.fields.append(fields)
 
 
 class HandClock:
@@ -180,7 +165,7 @@ def test_a_secret_that_does_not_open_is_told_once_and_heals(database: Database, 
         directory.refresh()
         put(database, tables.tokens.c.signing_secrets, token_id, _DAMAGED)
     assert notes.said == ["token unreadable: its deliveries are held"]
-    assert notes.fields[0]["token"] == token_id
+    assert notes.notes[0][1]["token"] == token_id
 
     put(database, tables.tokens.c.signing_secrets, token_id, sealed)
     directory.refresh()
@@ -222,55 +207,6 @@ def test_whatever_cannot_be_read_is_no_other_error_than_a_store_that_is_away(dat
     directory.close()
 
 
-def test_a_directory_that_has_loaded_nothing_yet_is_not_fresh(tmp_path: Path) -> None:
-    """Matched against nothing, events would be nobody's: not before the first load is complete."""
-    database, seen = Database(f"sqlite:///{tmp_path}/later/ringback.db"), []
-
-    class Watching(Vault):
-        def open(self, sealed: bytes, place: Place) -> bytes:
-            seen.append(started.fresh())
-            return super().open(sealed, place)
-
-    started = Directory(database, Watching(["a-key-for-tests-" * 2]), Notes())
-    started.start()
-    assert not started.fresh(), "there is no database at all"
-    with pytest.raises(StoreUnavailable):
-        started.refresh()
-
-    (tmp_path / "later").mkdir()
-    with started._polling:  # so that it first sees the database when the token is there
-        lay_tables(database)
-        token_id = Tokens(database, VAULT).create(token_fields(), CALLBACK, NOW, TESTER).token.id
-    wait_for("the first load", started.fresh)
-
-    assert started.token(token_id)
-    assert seen
-    assert not any(seen), "while it was loading for the first time"
-    started.close()
-    database.close()
-
-
-def test_a_directory_is_closed_while_its_store_is_silent(postgres: Postgres) -> None:
-    """SIGTERM must not wait for it: the threads end with the process."""
-    database = Database(postgres.fresh_database(), timeout_s=20)
-    lay_tables(database)
-    token_id = Tokens(database, VAULT).create(token_fields(), {}, NOW, TESTER).token.id
-    directory = Directory(database, VAULT, Notes())
-    directory.start()
-    directory.usage.used(token_id, NOW)
-
-    with postgres.frozen():
-        wait_for("it to be stale", lambda: not directory.fresh())
-        directory.close()
-        assert directory._thread.is_alive(), "it was not waited for"
-        assert directory.usage._thread.is_alive()
-
-    directory._thread.join(20)
-    directory.usage._thread.join(20)
-    assert Tokens(database, VAULT).get(token_id).last_used_at == NOW
-    database.close()
-
-
 def test_many_tokens_are_loaded_in_pages(directory: Directory, tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the first load stays below the statement timeout, however many there are."""
     monkeypatch.setattr("store.directory._PAGE", 2)
@@ -292,29 +228,6 @@ def test_when_a_token_was_used_is_written_by_and_by(directory: Directory, tokens
 
     assert tokens.get(token_id).last_used_at == NOW + 5
     assert version_of(directory) == before
-
-
-def test_the_directory_outlives_its_store(postgres: Postgres) -> None:
-    """What it knew it still knows; what it cannot look up it does not refuse; it heals, and says both once."""
-    database, notes = Database(postgres.fresh_database()), Notes()
-    lay_tables(database)
-    made = Tokens(database, VAULT).create(token_fields(), CALLBACK, NOW, TESTER)
-    directory = Directory(database, VAULT, notes)
-    directory.start()
-
-    postgres.stop()
-    wait_for("it to be stale", lambda: not directory.fresh() and notes.said)
-    assert directory.holder(made.secret, NOW) == made.token
-    assert directory.match(RECEIVED, "ch1")
-    with pytest.raises(StoreUnavailable):
-        directory.holder(new_token(), NOW)
-
-    postgres.start()
-    wait_for("it to be fresh again", directory.fresh)
-    assert directory.holder(new_token(), NOW) is None
-    directory.close()
-    database.close()
-    assert notes.said == ["directory waits for the store", "directory goes on: the store is back"]
 
 
 def version_of(directory: Directory) -> int:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from store.database import Database
 from store.doorbell import Doorbell
-from tests.kit.pipes import Notes
+from tests.kit.notes import Notes
 from tests.kit.postgres import Postgres
 from tests.kit.waiting import wait_for
 

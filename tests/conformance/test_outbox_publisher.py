@@ -17,7 +17,8 @@ from store import outbox, tables
 from store.database import Connection, Database
 from tests.conftest import lay_tables
 from tests.kit.making import an_event
-from tests.kit.pipes import Notes, outgoing
+from tests.kit.notes import Notes
+from tests.kit.pipes import outgoing
 
 
 @pytest.fixture

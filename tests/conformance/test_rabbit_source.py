@@ -16,7 +16,8 @@ from exchange.topology import ACCEPTED_AT_HEADER, DEAD_QUEUE, DISPATCH_QUEUE, EV
 from schemas.errors import ExchangeUnavailable, UsageError
 from store.database import Connection, Database
 from tests.conftest import lay_tables
-from tests.kit.pipes import UNREADABLE, Notes, RabbitPipe, connected, outgoing, take
+from tests.kit.notes import Notes
+from tests.kit.pipes import UNREADABLE, RabbitPipe, connected, outgoing, take
 from tests.kit.rabbit import Rabbit
 from tests.kit.waiting import eventually, free_port, wait_for
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -15,16 +14,15 @@ from schemas.ids import CallbackId, EventId, TokenId, delivery_id
 from schemas.listings import DeliveryFilter, EventFilter, ListedDelivery
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
-from store import claims, delivery_listings, event_listings, paging
+from store import claims, delivery_listings, paging
 from store.callbacks import Callbacks
 from store.database import Database
 from store.delivery_listings import every_delivery, get_delivery, list_deliveries
 from store.event_listings import get_event, list_events
-from store.tables import attempts, deliveries, events
+from store.tables import attempts, deliveries
 from store.tokens import Tokens
 from store.vault import Vault
 from tests.kit.making import a_claim
-from tests.kit.plans import plans
 from tests.kit.tokens import TESTER, token_fields
 
 RECEIVED = EventType.MESSAGE_RECEIVED
@@ -264,73 +262,6 @@ def test_events_are_paged_and_chosen(database: Database) -> None:
     assert [event.id for event in since.rows] == ["evt_4"]
     assert [event.id for event in until.rows] == ["evt_1", "evt_0"]
     assert other.rows == []
-
-
-def test_pages_are_read_in_the_order_of_an_index(database: Database) -> None:
-    """At ten million rows a page must cost what it shows: no sort, and no walk over the table. What is held may be sorted:
-    where few callbacks hold, that is less than walking past everything that is open."""
-    fill(database)
-    cursor = paging.cursor_of((5900, "e", "c"))
-    for query in (
-        delivery_listings.page_query(DeliveryFilter(), 50, cursor),
-        delivery_listings.page_query(DeliveryFilter(token=TokenId("tok_2"), since=UnixMs(3)), 50, cursor),
-        delivery_listings.page_query(DeliveryFilter(state=DeliveryState.EXHAUSTED), 50, cursor),
-        delivery_listings.page_query(DeliveryFilter(state=DeliveryState.DELIVERED), 50, None),
-        event_listings.page_query(EventFilter(), 50, paging.cursor_of((5900, "e"))),
-    ):
-        plan = explain(database, query)
-
-        assert "INDEX" in plan, plan
-        assert not any(word in plan for word in ("SORT", "TEMP B-TREE", "SEQ SCAN ON DELIVERIES", "SEQ SCAN ON EVENTS")), plan
-        assert not any(line.strip() in ("SCAN DELIVERIES", "SCAN EVENTS") for line in plan.splitlines()), plan
-
-
-@pytest.mark.parametrize("chosen", [DeliveryFilter(status_code=500), *(DeliveryFilter(state=state) for state in DeliveryState)])
-@pytest.mark.parametrize("look", [100, 20_000])
-def test_a_token_is_read_by_its_own_index(database: Database, chosen: DeliveryFilter, look: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the filter, and whether or not its deliveries are many: not by what is undelivered or open of everybody, unless
-    PostgreSQL has counted that this is next to nothing."""
-    monkeypatch.setattr(delivery_listings, "LOOK", look)
-    fill(database)
-
-    own = replace(chosen, token=TokenId("tok_2"))
-    found = plans(database, lambda connection: list_deliveries(connection, own, 50, paging.cursor_of((5_900, "e", "c"))))
-
-    for plan in found[:2]:
-        is_next_to_nothing = database.dialect == "postgresql" and "rows=1 " in plan.splitlines()[0]
-        assert "ix_deliveries_token_id" in plan or is_next_to_nothing, plan
-
-
-def fill(database: Database) -> None:
-    """Enough rows, and the statistics of them, for the planner to choose as it would with many."""
-    common = {"type": RECEIVED.value, "leased": False, "lease": 0, "failures": 0}
-    rows = [
-        common
-        | {
-            "event_id": f"e{n}",
-            "callback_id": ABSENT,
-            "token_id": f"tok_{n % 5}",
-            "created_at": n,
-            "state": ("delivered", "exhausted", "pending")[n % 3],
-        }
-        for n in range(6000)
-    ]
-    event = {"type": RECEIVED.value, "timestamp": 1, "directly": False, "channel_id": "c", "conversation_id": "c", "content_hash": b""}
-    with database.write() as connection:
-        connection.execute(sa.insert(deliveries), rows)
-        connection.execute(
-            sa.insert(events),
-            [event | {"id": f"e{n}", "accepted_at": n, "conflicts": 0, "callbacks": "", "body": b"x" * 100} for n in range(6000)],
-        )
-        connection.execute(sa.text("ANALYZE"))
-
-
-def explain(database: Database, query: sa.Select[Any]) -> str:
-    compiled = query.compile(database.engine, compile_kwargs={"literal_binds": True})
-    prefix = "EXPLAIN QUERY PLAN " if database.dialect == "sqlite" else "EXPLAIN "
-    with database.read() as connection:
-        rows = connection.exec_driver_sql(prefix + str(compiled).replace("%", "%%")).all()
-    return "\n".join(str(row[-1]) for row in rows).upper()
 
 
 def tokens_of(database: Database, tokens: Tokens) -> TokenId:

@@ -20,21 +20,9 @@ from store import tables
 from store.database import Database
 from store.doorbell import Doorbell
 from tests.kit.making import an_event
+from tests.kit.notes import Notes
 from tests.kit.rabbit import Rabbit
 from tests.kit.waiting import eventually, wait_for
-
-
-class Notes(Silent):
-    """An observer that keeps its notes, oldest first."""
-
-    def __init__(self) -> None:
-        self.notes: list[tuple[str, dict[str, object]]] = []
-
-    def note(self, what: str, **fields: object) -> None:
-        self.notes.append((what, fields))
-
-    def of(self, what: str) -> list[dict[str, object]]:
-        return [fields for noted, fields in self.notes if noted == what]
 
 
 class InMilliseconds(dt.datetime):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from exchange.rabbit_confirms import Confirms, Letter
-from tests.kit.pipes import Notes
+from tests.kit.notes import Notes
 
 
 class Wire:

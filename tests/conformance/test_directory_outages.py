@@ -1,0 +1,97 @@
+"""A directory without its store: before the first load, while it is silent, while it is away."""
+
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import StoreUnavailable
+from schemas.event_types import EventType
+from schemas.secrets import new_token
+from schemas.times import UnixMs
+from schemas.token_fields import CallbackFields
+from store.database import Database
+from store.directory import Directory
+from store.tokens import Tokens
+from store.vault import Place, Vault
+from tests.conftest import lay_tables
+from tests.kit.notes import Notes
+from tests.kit.postgres import Postgres
+from tests.kit.tokens import TESTER, token_fields
+from tests.kit.waiting import wait_for
+
+RECEIVED = EventType.MESSAGE_RECEIVED
+NOW = UnixMs(1_000_000)
+VAULT = Vault(["a-key-for-tests-" * 2])
+CALLBACK = {RECEIVED: CallbackFields("https://x.example/")}
+
+
+def test_a_directory_that_has_loaded_nothing_yet_is_not_fresh(tmp_path: Path) -> None:
+    """Matched against nothing, events would be nobody's: not before the first load is complete."""
+    database, seen = Database(f"sqlite:///{tmp_path}/later/ringback.db"), []
+
+    class Watching(Vault):
+        def open(self, sealed: bytes, place: Place) -> bytes:
+            seen.append(started.fresh())
+            return super().open(sealed, place)
+
+    started = Directory(database, Watching(["a-key-for-tests-" * 2]), Notes())
+    started.start()
+    assert not started.fresh(), "there is no database at all"
+    with pytest.raises(StoreUnavailable):
+        started.refresh()
+
+    (tmp_path / "later").mkdir()
+    with started._polling:  # so that it first sees the database when the token is there
+        lay_tables(database)
+        token_id = Tokens(database, VAULT).create(token_fields(), CALLBACK, NOW, TESTER).token.id
+    wait_for("the first load", started.fresh)
+
+    assert started.token(token_id)
+    assert seen
+    assert not any(seen), "while it was loading for the first time"
+    started.close()
+    database.close()
+
+
+def test_a_directory_is_closed_while_its_store_is_silent(postgres: Postgres) -> None:
+    """SIGTERM must not wait for it: the threads end with the process."""
+    database = Database(postgres.fresh_database(), timeout_s=20)
+    lay_tables(database)
+    token_id = Tokens(database, VAULT).create(token_fields(), {}, NOW, TESTER).token.id
+    directory = Directory(database, VAULT, Notes())
+    directory.start()
+    directory.usage.used(token_id, NOW)
+
+    with postgres.frozen():
+        wait_for("it to be stale", lambda: not directory.fresh())
+        directory.close()
+        assert directory._thread.is_alive(), "it was not waited for"
+        assert directory.usage._thread.is_alive()
+
+    directory._thread.join(20)
+    directory.usage._thread.join(20)
+    assert Tokens(database, VAULT).get(token_id).last_used_at == NOW
+    database.close()
+
+
+def test_the_directory_outlives_its_store(postgres: Postgres) -> None:
+    """What it knew it still knows; what it cannot look up it does not refuse; it heals, and says both once."""
+    database, notes = Database(postgres.fresh_database()), Notes()
+    lay_tables(database)
+    made = Tokens(database, VAULT).create(token_fields(), CALLBACK, NOW, TESTER)
+    directory = Directory(database, VAULT, notes)
+    directory.start()
+
+    postgres.stop()
+    wait_for("it to be stale", lambda: not directory.fresh() and notes.said)
+    assert directory.holder(made.secret, NOW) == made.token
+    assert directory.match(RECEIVED, "ch1")
+    with pytest.raises(StoreUnavailable):
+        directory.holder(new_token(), NOW)
+
+    postgres.start()
+    wait_for("it to be fresh again", directory.fresh)
+    assert directory.holder(new_token(), NOW) is None
+    directory.close()
+    database.close()
+    assert notes.said == ["directory waits for the store", "directory goes on: the store is back"]

@@ -1,0 +1,20 @@
+"""What an operator would read, kept for a test."""
+
+from schemas.reports import Silent
+
+
+class Notes(Silent):
+    """An observer that keeps its notes, oldest first."""
+
+    def __init__(self) -> None:
+        self.notes: list[tuple[str, dict[str, object]]] = []
+
+    def note(self, what: str, **fields: object) -> None:
+        self.notes.append((what, fields))
+
+    @property
+    def said(self) -> list[str]:
+        return [what for what, _ in self.notes]
+
+    def of(self, what: str) -> list[dict[str, object]]:
+        return [fields for noted, fields in self.notes if noted == what]
