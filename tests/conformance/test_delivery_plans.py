@@ -1,7 +1,6 @@
 """Lists of events and deliveries are read by an index, however many there are."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -16,7 +15,7 @@ from store.database import Database
 from store.delivery_listings import list_deliveries
 from store.tables import deliveries, events
 from store.vault import Vault
-from tests.kit.plans import plans
+from tests.kit.plans import explain, plans
 
 RECEIVED = EventType.MESSAGE_RECEIVED
 NOW = UnixMs(1_000_000)
@@ -81,11 +80,3 @@ def fill(database: Database) -> None:
             [event | {"id": f"e{n}", "accepted_at": n, "conflicts": 0, "callbacks": "", "body": b"x" * 100} for n in range(6000)],
         )
         connection.execute(sa.text("ANALYZE"))
-
-
-def explain(database: Database, query: sa.Select[Any]) -> str:
-    compiled = query.compile(database.engine, compile_kwargs={"literal_binds": True})
-    prefix = "EXPLAIN QUERY PLAN " if database.dialect == "sqlite" else "EXPLAIN "
-    with database.read() as connection:
-        rows = connection.exec_driver_sql(prefix + str(compiled).replace("%", "%%")).all()
-    return "\n".join(str(row[-1]) for row in rows).upper()

@@ -12,8 +12,8 @@ from store.claims import Claim
 from store.database import Database
 from store.pulling import pull
 from store.tables import events
-from tests.conformance.test_store_listings import explain
 from tests.kit.making import a_claim
+from tests.kit.plans import explain
 from tests.kit.pulling import EVERYTHING, Puller, claim, ids, lay
 from tests.kit.waiting import wait_for
 

@@ -29,3 +29,12 @@ def plans(database: Database, job: Callable[[Connection], object], explain: str 
 
 def _plan(connection: Connection, statement: str, parameters: Any) -> str:
     return "\n".join(str(row[-1]) for row in connection.exec_driver_sql(statement, parameters))
+
+
+def explain(database: Database, query: sa.Select[Any]) -> str:
+    """The plan of a query, in capitals."""
+    compiled = query.compile(database.engine, compile_kwargs={"literal_binds": True})
+    prefix = "EXPLAIN QUERY PLAN " if database.dialect == "sqlite" else "EXPLAIN "
+    with database.read() as connection:
+        rows = connection.exec_driver_sql(prefix + str(compiled).replace("%", "%%")).all()
+    return "\n".join(str(row[-1]) for row in rows).upper()
