@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from schemas.permissions import Permission
+from store.tokens import NewSecrets
 from tests.kit.api import URL, Caller, House
+from tests.kit.request_log import Log, make
 
 
 @pytest.fixture
@@ -37,3 +39,25 @@ def token(admin: Caller) -> dict[str, Any]:
     )
     assert answer.status_code == 201, answer.json
     return answer.json or {}
+
+
+@pytest.fixture
+def made(house: House) -> NewSecrets:
+    """A token that may do nothing beyond what any may."""
+    return make(house)
+
+
+@pytest.fixture
+def supplier(house: House, made: NewSecrets) -> Caller:
+    return Caller(house, made.secret)
+
+
+@pytest.fixture
+def platform(house: House) -> Caller:
+    """The chat platform's own API."""
+    return house.caller(Permission.TOKENS_INTROSPECT)
+
+
+@pytest.fixture
+def log(house: House, admin: Caller, made: NewSecrets) -> Log:
+    return Log(house, admin, f"/v1/tokens/{made.token.id}/requests")

@@ -14,12 +14,6 @@ from tests.kit.checks import NOBODYS, READ, SEND, STATES, authorize, introspect,
 INACTIVE = b'{"active":false}'
 
 
-@pytest.fixture
-def platform(house: House) -> Caller:
-    """The chat platform's own API: it may check tokens, and nothing else."""
-    return house.caller(Permission.TOKENS_INTROSPECT)
-
-
 def test_an_active_token_is_told_of(house: House, platform: Caller) -> None:
     """The fields of RFC 7662, and what the chat platform needs to answer for itself."""
     token = made(house, READ, SEND, channels=["chn_2", "chn_1"], activates_at=UnixMs(2_999), expires_at=UnixMs(32_503_680_000_999))

@@ -6,41 +6,13 @@ import pytest
 import sqlalchemy as sa
 
 from schemas.ids import first_request_id, new_request_id
-from schemas.permissions import Permission
-from schemas.times import UnixMs, now_ms
-from schemas.token_fields import TokenFields
+from schemas.times import now_ms
 from store.tables import requests
 from store.tokens import NewSecrets
 from tests.kit.api import Caller, House
 from tests.kit.request_log import Log
 from tests.kit.requests import a_request
-from tests.kit.tokens import TESTER, token_fields
-
-
-def make(house: House, *permissions: Permission, fields: TokenFields | None = None) -> NewSecrets:
-    return house.parts.tokens.create(fields or token_fields("supplier", *permissions), {}, UnixMs(1), TESTER)
-
-
-@pytest.fixture
-def made(house: House) -> NewSecrets:
-    """A token that may do nothing beyond what any may."""
-    return make(house)
-
-
-@pytest.fixture
-def supplier(house: House, made: NewSecrets) -> Caller:
-    return Caller(house, made.secret)
-
-
-@pytest.fixture
-def platform(house: House) -> Caller:
-    """The chat platform's own API."""
-    return house.caller(Permission.TOKENS_INTROSPECT)
-
-
-@pytest.fixture
-def log(house: House, admin: Caller, made: NewSecrets) -> Log:
-    return Log(house, admin, f"/v1/tokens/{made.token.id}/requests")
+from tests.kit.tokens import TESTER
 
 
 def test_a_report_completes_what_was_introspected(house: House, made: NewSecrets, platform: Caller, log: Log) -> None:

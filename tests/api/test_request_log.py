@@ -17,42 +17,15 @@ from schemas.permissions import Permission
 from schemas.request_log import MAX_METHOD, MAX_PATH, MAX_USER_AGENT
 from schemas.secrets import new_token
 from schemas.times import UnixMs, from_rfc3339, now_ms, to_rfc3339
-from schemas.token_fields import TokenFields
 from store.directory import Directory
 from store.tables import requests
 from store.tokens import NewSecrets
 from tests.kit.api import Caller, House
-from tests.kit.request_log import Log
+from tests.kit.request_log import Log, make
 from tests.kit.requests import a_request
 from tests.kit.tokens import TESTER, token_fields
 
 FORMULA = '=HYPERLINK("http://x")'
-
-
-def make(house: House, *permissions: Permission, fields: TokenFields | None = None) -> NewSecrets:
-    return house.parts.tokens.create(fields or token_fields("supplier", *permissions), {}, UnixMs(1), TESTER)
-
-
-@pytest.fixture
-def made(house: House) -> NewSecrets:
-    """A token that may do nothing beyond what any may."""
-    return make(house)
-
-
-@pytest.fixture
-def supplier(house: House, made: NewSecrets) -> Caller:
-    return Caller(house, made.secret)
-
-
-@pytest.fixture
-def platform(house: House) -> Caller:
-    """The chat platform's own API."""
-    return house.caller(Permission.TOKENS_INTROSPECT)
-
-
-@pytest.fixture
-def log(house: House, admin: Caller, made: NewSecrets) -> Log:
-    return Log(house, admin, f"/v1/tokens/{made.token.id}/requests")
 
 
 def test_a_request_is_logged_with_what_was_asked_and_answered(log: Log, supplier: Caller) -> None:

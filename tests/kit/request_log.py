@@ -1,8 +1,17 @@
-"""The request log of one token, as administrators see it."""
+"""A token whose requests are logged, and its log as administrators see it."""
 
 from typing import Any
 
+from schemas.permissions import Permission
+from schemas.times import UnixMs
+from schemas.token_fields import TokenFields
+from store.tokens import NewSecrets
 from tests.kit.api import Caller, House
+from tests.kit.tokens import TESTER, token_fields
+
+
+def make(house: House, *permissions: Permission, fields: TokenFields | None = None) -> NewSecrets:
+    return house.parts.tokens.create(fields or token_fields("supplier", *permissions), {}, UnixMs(1), TESTER)
 
 
 class Log:
