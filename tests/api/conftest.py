@@ -9,6 +9,7 @@ import pytest
 from schemas.permissions import Permission
 from store.tokens import NewSecrets
 from tests.kit.api import URL, Caller, House
+from tests.kit.holders import EVERYTHING, a_token
 from tests.kit.request_log import Log, make
 
 
@@ -61,3 +62,18 @@ def platform(house: House) -> Caller:
 @pytest.fixture
 def log(house: House, admin: Caller, made: NewSecrets) -> Log:
     return Log(house, admin, f"/v1/tokens/{made.token.id}/requests")
+
+
+@pytest.fixture
+def mine(admin: Caller) -> dict[str, Any]:
+    return a_token(admin, "mine", *EVERYTHING)
+
+
+@pytest.fixture
+def me(house: House, mine: dict[str, Any]) -> Caller:
+    return Caller(house, mine["token"])
+
+
+@pytest.fixture
+def theirs(admin: Caller) -> dict[str, Any]:
+    return a_token(admin, "theirs", *EVERYTHING)
