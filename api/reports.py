@@ -11,7 +11,7 @@ from api.reading import MAX_BATCH_BYTES
 from api.request_models import CompletedRequest, ReportRequests, WholeRequest
 from api.responses import json_response
 from api.routes import Route
-from schemas.errors import Fault, Invalid
+from schemas.errors import Fault, Invalid, Unavailable
 from schemas.ids import RequestId, TokenId, first_request_id, new_request_id
 from schemas.permissions import Permission
 from schemas.request_log import Completion, LoggedRequest, logged_request
@@ -33,6 +33,8 @@ def report_requests(parts: ApiParts, body: ReportRequests) -> Response:
     now = now_ms()
     if faults := [*_unknown_tokens(parts, body.requests), *_in_the_future(body.requests, now)]:
         raise Invalid("a report breaks the rules", faults=faults)
+    if parts.request_log.is_full():  # a call of our own can only be dropped then; whoever reports can keep it
+        raise Unavailable("the request log cannot be written just now: report these again", headers={"Retry-After": "1"})
     for report in body.requests:
         parts.request_log.add(_completion(report, now) if isinstance(report, CompletedRequest) else _whole(report, now))
     return json_response(ReportedAnswer(len(body.requests)), HTTPStatus.ACCEPTED)

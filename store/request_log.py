@@ -69,10 +69,14 @@ class RequestLog:
 
     def add(self, entry: _Entry) -> None:
         """Have it written soon. On the way of every event: no lock, no look at the entry."""
-        if len(self._added) >= MOST_ADDED or self._waiting_bytes >= MOST_WAITING_BYTES:
+        if self.is_full():
             self._dropped(1)
         else:
             self._added.append(entry)
+
+    def is_full(self) -> bool:
+        """Whether what comes now is dropped."""
+        return len(self._added) >= MOST_ADDED or self._waiting_bytes >= MOST_WAITING_BYTES
 
     def flush(self) -> None:
         """Write what has gathered; keep it when the store does not answer. Of a batch that is refused smaller parts are tried, until

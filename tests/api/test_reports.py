@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from schemas.ids import first_request_id, new_request_id
 from schemas.times import now_ms
+from store import request_log
 from store.tables import requests
 from store.tokens import NewSecrets
 from tests.kit.api import Caller, House
@@ -130,3 +131,15 @@ def test_a_made_up_request_id_harms_nobody(house: House, made: NewSecrets, platf
     assert platform.call("POST", "/v1/requests", {"requests": reports}).status_code == 202
 
     assert log.row()["status"] == 200
+
+
+def test_what_could_only_be_dropped_is_not_taken(made: NewSecrets, platform: Caller, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """202 would be a promise that nobody keeps; whoever reports can do so again."""
+    report = {"token": made.token.id, "method": "GET", "path": "/conversations", "status": 200}
+    with monkeypatch.context() as full:
+        full.setattr(request_log, "MOST_ADDED", 0)
+        refused = platform.call("POST", "/v1/requests", {"requests": [report]})
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+
+    assert platform.call("POST", "/v1/requests", {"requests": [report]}).status_code == 202
+    assert log.row()["path"] == "/conversations"
