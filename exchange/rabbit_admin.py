@@ -4,6 +4,7 @@ Called by `ringback migrate`, by whoever gathers metrics, and by `rabbit_dead`; 
 that knows kombu.
 """
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +14,9 @@ from kombu.connection import Connection
 from kombu.exceptions import KombuError
 
 from exchange import topology
-from schemas.errors import ExchangeUnavailable
+from exchange.broker_address import BrokerAddress, broker_addresses
+from exchange.broker_words import reason
+from schemas.errors import ExchangeUnavailable, UsageError
 
 CONNECT_LIMIT_S = 5.0
 
@@ -56,12 +59,61 @@ def depths(url: str) -> Depths:
 
 @contextmanager
 def opened_channel(url: str) -> Iterator[Any]:
-    """On the first address that answers; kombu knows the separator `;`. Every publish waits for its confirm. Raises
-    ExchangeUnavailable for whatever goes wrong with the broker in the block, silence included."""
-    connection = Connection(url, connect_timeout=CONNECT_LIMIT_S, transport_options=_OPTIONS)  # type: ignore[no-untyped-call]  # kombu has types in part
+    """On the first address that answers. Every publish waits for its confirm. Raises ExchangeUnavailable for whatever goes wrong with the
+    broker in the block, silence included."""
+    connection = _connected(url)
     try:
         with connection:
-            connection.ensure_connection(max_retries=1, timeout=2 * CONNECT_LIMIT_S)  # type: ignore[no-untyped-call]  # as above
             yield connection.default_channel
-    except (*connection.connection_errors, *connection.recoverable_connection_errors, *connection.channel_errors, KombuError) as error:
-        raise ExchangeUnavailable(f"no broker answers: {str(error) or type(error).__name__}") from error
+    except _broken(connection) as error:
+        raise ExchangeUnavailable(f"the broker cannot be used: {reason(error)}") from error
+
+
+def _connected(url: str) -> Connection:
+    """kombu would take several addresses too, but apart in its own way: it is given parts."""
+    try:
+        addresses = broker_addresses(url)
+    except ValueError as error:
+        raise UsageError(f"RINGBACK_BROKER_URL: {error}") from None
+    failures = []
+    for address in addresses:
+        connection = _connection(address)
+        try:
+            connection.ensure_connection(max_retries=1, timeout=CONNECT_LIMIT_S)  # type: ignore[no-untyped-call]  # as in _connection
+        except _broken(connection) as error:
+            failures.append(f"{address}: {reason(error)}")
+        else:
+            return connection
+    raise ExchangeUnavailable(f"no broker answers: {'; '.join(failures)}")
+
+
+def _connection(address: BrokerAddress) -> Connection:
+    tls = address.tls
+    return Connection(  # type: ignore[no-untyped-call]  # kombu has types in part
+        hostname=address.host,
+        port=address.port,
+        virtual_host=address.vhost,
+        userid=address.user,
+        password=address.password,
+        transport="pyamqp",
+        ssl=tls is not None
+        and {
+            "cert_reqs": ssl.CERT_REQUIRED,
+            "server_hostname": tls.server_name,
+            "ca_certs": tls.ca_file,
+            "certfile": tls.cert_file,
+            "keyfile": tls.key_file,
+        },
+        connect_timeout=CONNECT_LIMIT_S,
+        transport_options=_OPTIONS,
+    )
+
+
+def _broken(connection: Connection) -> tuple[type[Exception], ...]:
+    """Whatever goes wrong with a broker."""
+    return (
+        *connection.connection_errors,
+        *connection.recoverable_connection_errors,
+        *connection.channel_errors,
+        KombuError,
+    )

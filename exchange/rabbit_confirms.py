@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from exchange.rabbit_connection import Channel, MethodFrame, Properties, text_of
+from exchange.broker_words import reason as reason_of
+from exchange.rabbit_connection import Channel, MethodFrame, Properties
 from exchange.rabbit_link import Link
 from schemas.reports import Observer
 
@@ -74,7 +75,7 @@ class Confirms:
         try:
             _send(channel, letters)
         except Exception as error:  # noqa: BLE001  # whatever it was: from the one that was not sent on, each confirm would be another's
-            self.give_up(f"a message could not be sent: {text_of(error)}")
+            self.give_up(f"a message could not be sent: {reason_of(error)}")
 
     def give_up(self, reason: str) -> None:
         """Settle all that waits, at once: an ack that comes after a return, in the same breath, must not count."""

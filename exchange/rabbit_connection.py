@@ -16,15 +16,13 @@ from pika.exceptions import InvalidFrameError, StreamLostError
 from pika.frame import Header
 
 from exchange import topology
+from exchange.broker_address import BrokerAddress, broker_addresses
 from schemas.errors import UsageError
 
 Channel: TypeAlias = Any  # pika ships no types
 MethodFrame: TypeAlias = Any
 Properties = pika.BasicProperties
 Parameters: TypeAlias = pika.ConnectionParameters
-
-HEARTBEAT_S = 15
-"""A peer that vanished without a word is noticed after this and five seconds more. Shorter: a busy process is taken for a dead one."""
 
 OPEN_LIMIT_S = 5.0
 """For one address: connect, log in, declare. Longer: a frozen node keeps us from the next address."""
@@ -113,24 +111,25 @@ class GivenUp(Exception):
 
 
 def addresses(url: str, part: str) -> list[Parameters]:
-    """`amqp://…;amqp://…` as connection parameters, in that order. Raises UsageError, without the password."""
-    found = []
-    for address in filter(None, (one.strip() for one in url.split(";"))):
-        parameters = _parameters(address)
-        parameters.heartbeat = HEARTBEAT_S
-        parameters.stack_timeout = OPEN_LIMIT_S
-        parameters.client_properties = {"connection_name": f"ringback {part}"}
-        found.append(parameters)
-    if not found:
-        raise UsageError("RINGBACK_BROKER_URL: is empty")
-    return found
+    """The nodes of `RINGBACK_BROKER_URL` as connection parameters, in that order. Raises UsageError, without the password."""
+    try:
+        return [_parameters(address, part) for address in broker_addresses(url)]
+    except ValueError as error:
+        raise UsageError(f"RINGBACK_BROKER_URL: {error}") from None
 
 
-def _parameters(url: str) -> Parameters:
-    with contextlib.suppress(ValueError, TypeError, IndexError):
-        if url.startswith(("amqp://", "amqps://")):
-            return pika.URLParameters(url)
-    raise UsageError("RINGBACK_BROKER_URL: each address reads like amqp://user:password@host:5672/, separated by ;")
+def _parameters(address: BrokerAddress, part: str) -> Parameters:
+    tls = address.tls
+    return pika.ConnectionParameters(
+        host=address.host,
+        port=address.port,
+        virtual_host=address.vhost,
+        credentials=pika.PlainCredentials(address.user, address.password),
+        ssl_options=None if tls is None else pika.SSLOptions(tls.context(), tls.server_name),
+        heartbeat=address.heartbeat_s,
+        stack_timeout=OPEN_LIMIT_S,
+        client_properties={"connection_name": f"ringback {part}"},
+    )
 
 
 @contextlib.asynccontextmanager
@@ -197,7 +196,3 @@ def _resolve(future: "asyncio.Future[Any]", value: object, *others: "asyncio.Fut
 def _raise(error: Exception | None) -> None:
     if error is not None:
         raise error
-
-
-def text_of(error: Exception) -> str:
-    return str(error) or type(error).__name__

@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable
 
+from exchange.broker_words import reason as reason_of
 from exchange.rabbit_connection import (
     OPEN_LIMIT_S,
     Channel,
@@ -20,7 +21,6 @@ from exchange.rabbit_connection import (
     addresses,
     declared_channel,
     open_connection,
-    text_of,
 )
 from schemas.reports import Observer
 
@@ -71,7 +71,7 @@ class Link:
             except Exception as error:  # noqa: BLE001  # whatever it was: a link that ends would never heal (invariant 7)
                 self._failures = 1 if self._lasted() else self._failures + 1
                 pause_s = pause_after(self._failures - len(self._addresses), _random.random())
-                self._note("broker lost", parameters, reason=text_of(error), pause_s=round(pause_s, 3))
+                self._note("broker lost", parameters, reason=reason_of(error), pause_s=round(pause_s, 3))
                 await asyncio.sleep(pause_s)
 
     async def _use(self, connection: OneWrite) -> None:
@@ -94,7 +94,7 @@ class Link:
             self._opened(channel)
             await self._ended
         except Exception as error:
-            reason = text_of(error)
+            reason = reason_of(error)
             raise
         finally:
             self.channel = None

@@ -1,0 +1,160 @@
+"""Where a broker is and how to log in: `RINGBACK_BROKER_URL`, taken apart once, for every client alike.
+
+No library is known here, and nothing is connected. What cannot be taken apart for certain is refused, in words that show nothing of it:
+a password with `/`, `?` or `#` in it may end up anywhere in a URL.
+"""
+
+import contextlib
+import re
+import ssl
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+import msgspec
+
+_PORTS = {"amqp": 5672, "amqps": 5671}
+
+HEARTBEAT_S = 15
+"""A peer that vanished without a word is noticed after this and five seconds more. Shorter: a busy process is taken for a dead one."""
+
+_HOW = (
+    "each address reads amqp://USER:PASSWORD@HOST:PORT/VHOST, and special characters in its parts are percent-encoded"
+    " (/ is %2F, @ is %40, : is %3A, ; is %3B, % is %25)"
+)
+_LONE_PERCENT = re.compile(r"%(?![0-9a-fA-F]{2})")
+
+
+class Tls(msgspec.Struct, frozen=True):
+    """How an `amqps://` address is checked: always by a certificate authority, and always for the host's name. `ca_file` None: the
+    system's authorities."""
+
+    server_name: str
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """Raises OSError for files that cannot be read, or that hold no certificates."""
+        context = ssl.create_default_context(cafile=self.ca_file)
+        if self.cert_file is not None:
+            context.load_cert_chain(self.cert_file, self.key_file)
+        return context
+
+
+class BrokerAddress(msgspec.Struct, frozen=True):
+    """One node. Its repr shows no secret. `tls` is None for `amqp://`."""
+
+    host: str
+    port: int
+    vhost: str
+    user: str
+    password: str
+    tls: Tls | None
+    heartbeat_s: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    __repr__ = __str__
+
+
+def broker_addresses(urls: str) -> tuple[BrokerAddress, ...]:
+    """`amqp://…` or `amqps://…`, the nodes of a cluster separated by `;`. Raises ValueError, with nothing of them in its words."""
+    found = tuple(_address(url.strip()) for url in urls.split(";") if url.strip())
+    if not found:
+        raise ValueError(f"it holds no address: {_HOW}")
+    return found
+
+
+def without_password(url: str) -> str:
+    """One address that `broker_addresses` takes, as it may be shown."""
+    parts = urlsplit(url)
+    login, at, place = parts.netloc.rpartition("@")
+    user = login.partition(":")[0]
+    return parts._replace(netloc=f"{user}:***@{place}" if at else place).geturl()
+
+
+def _address(url: str) -> BrokerAddress:
+    if not url.lower().startswith(("amqp://", "amqps://")):
+        raise ValueError("each address, separated by ;, starts with amqp:// or amqps://; a ; in a password is written %3B")
+    parts, host, port = _split(url)
+    query = _query(parts.query)
+    if parts.scheme == "amqp" and not _TLS.isdisjoint(query):
+        raise ValueError("certificates are for addresses with amqps://")
+    path = _decoded(parts.path.removeprefix("/"))
+    return BrokerAddress(
+        host=host,
+        port=port or _PORTS[parts.scheme],
+        vhost=path or "/",
+        user="guest" if parts.username is None else _decoded(parts.username),
+        password=_password(parts),
+        tls=_tls(host, query) if parts.scheme == "amqps" else None,
+        heartbeat_s=int(query.get("heartbeat", HEARTBEAT_S)),
+    )
+
+
+def _split(url: str) -> tuple[SplitResult, str, int | None]:
+    """Refuses what two readers may take apart differently: where a password holds `/`, one reader sees a path begin, another does not."""
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(url)
+        is_certain = "#" not in url and "@" not in parts.path + parts.query and url.isprintable() and " " not in url
+        if is_certain and parts.hostname and parts.port != 0:
+            return parts, unquote(parts.hostname), parts.port
+    raise ValueError(_HOW)
+
+
+def _password(parts: SplitResult) -> str:
+    if parts.username is None:
+        return "guest"  # RabbitMQ's own user, from this machine alone
+    if not parts.password:
+        raise ValueError("after a user comes :PASSWORD. RabbitMQ lets nobody in without one")
+    return _decoded(parts.password)
+
+
+def _decoded(text: str) -> str:
+    """A lone `%` is refused: one reader takes it for itself, another for an escape."""
+    try:
+        decoded = unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise ValueError(_HOW) from None
+    if _LONE_PERCENT.search(text):
+        raise ValueError(_HOW)
+    return decoded
+
+
+def _query(text: str) -> Mapping[str, str]:
+    found = parse_qsl(text, keep_blank_values=True)
+    if len(dict(found)) < len(found) or not all(name in _PARAMETERS and _PARAMETERS[name][1](value) for name, value in found):
+        known = ", ".join(f"{name} ({meaning})" for name, (meaning, _) in _PARAMETERS.items())
+        raise ValueError(f"an address takes after ?, each at most once: {known}")
+    return dict(found)
+
+
+def _tls(host: str, query: Mapping[str, str]) -> Tls:
+    cert_file, key_file = query.get("certfile"), query.get("keyfile")
+    if key_file is not None and cert_file is None:
+        raise ValueError("keyfile comes with certfile")
+    tls = Tls(query.get("server_name_indication", host), query.get("cacertfile"), cert_file, key_file)
+    try:
+        tls.context()
+    except OSError as error:  # ssl.SSLError is one
+        raise ValueError(f"cacertfile, certfile or keyfile holds no certificate or key that can be read: {error}") from None
+    return tls
+
+
+def _is_heartbeat(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 0 < int(text) <= 3600
+
+
+_PARAMETERS: dict[str, tuple[str, Callable[[str], bool]]] = {
+    "cacertfile": ("a file of certificate authorities, else the system's count", lambda path: Path(path).is_file()),
+    "certfile": ("a file with our certificate", lambda path: Path(path).is_file()),
+    "keyfile": ("a file with its key", lambda path: Path(path).is_file()),
+    "server_name_indication": ("the name in the broker's certificate, when it is not the host's", bool),
+    "verify": ("verify_peer: certificates are always verified", lambda value: value == "verify_peer"),
+    "heartbeat": ("seconds, 1 to 3600", _is_heartbeat),
+}
+"""Named as in RabbitMQ's own URLs (rabbitmq.com/docs/uri-query-parameters), with what makes a value right."""
+
+_TLS = frozenset(_PARAMETERS) - {"heartbeat"}
