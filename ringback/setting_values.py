@@ -9,9 +9,11 @@ from typing import Annotated, NamedTuple
 from pydantic import BeforeValidator
 from pydantic_settings import NoDecode
 
+from exchange.broker_address import broker_addresses
 from schemas.secrets import signing_key
 from schemas.targets import Network, parse_networks
 from schemas.times import format_duration, parse_duration
+from store import database_url
 
 _ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
 
@@ -58,10 +60,16 @@ def read_networks(value: object) -> object:
 
 def read_broker_urls(value: object) -> object:
     """`amqp://…` or `amqps://…`, separated by semicolons. Never repeats what it was given: there is a password in it."""
-    urls = tuple(part.strip() for part in value.split(";") if part.strip()) if isinstance(value, str) else value
-    if isinstance(urls, tuple) and not all(url.startswith(("amqp://", "amqps://")) for url in urls):
-        raise ValueError("each address, separated by semicolons, starts with amqp:// or amqps://")
-    return urls
+    if isinstance(value, str):
+        broker_addresses(value)
+        return tuple(part.strip() for part in value.split(";") if part.strip())
+    return value
+
+
+def read_database_url(value: object) -> object:
+    if isinstance(value, str) and (fault := database_url.fault(value)):
+        raise ValueError(fault)
+    return value
 
 
 def read_secret_keys(value: object) -> object:
@@ -116,6 +124,7 @@ AddressValue = Annotated[Address, NoDecode, BeforeValidator(read_address)]
 Duration = Annotated[dt.timedelta, BeforeValidator(read_duration)]
 Durations = Annotated[tuple[dt.timedelta, ...], NoDecode, BeforeValidator(read_durations)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(read_networks)]
+DatabaseUrl = Annotated[str, BeforeValidator(read_database_url)]
 BrokerUrls = Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_broker_urls)]
 SigningSecrets = Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_signing_secrets)]
 RateLimit = Annotated[float | None, NoDecode, BeforeValidator(read_rate_limit)]

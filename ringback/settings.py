@@ -7,19 +7,21 @@ by the subcommands, who hand the parts what they need of it.
 import datetime as dt
 import difflib
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from exchange.broker_address import without_password
 from ringback.setting_values import (
     Address,
     AddressValue,
     BrokerUrls,
+    DatabaseUrl,
     Duration,
     Durations,
     Networks,
@@ -30,6 +32,7 @@ from ringback.setting_values import (
 )
 from schemas.errors import UsageError
 from schemas.targets import TargetPolicy
+from store import database_url
 
 PREFIX = "RINGBACK_"
 DEFAULT_ENV_FILE = Path("ringback.env")
@@ -37,9 +40,8 @@ DRAIN_MARGIN = dt.timedelta(seconds=5)
 """What a drain needs on top of the slowest attempt, to settle and to acknowledge."""
 
 _NOT_SETTINGS = frozenset({"TOKEN", "ROOT"})  # `emit` reads the token; the checks of a checkout find it by the root
-_SECRET = frozenset({"secret_key", "alert_secret"})
 _LIKE_ENOUGH = 0.8  # TIMOUT and ALLOW_TARGET are slips; PORT and SERVICE_HOST are Kubernetes' and none of our business
-_PASSWORD = re.compile(r"(?<=://)([^:/@,;]*):[^/,;]*@|(?<=password=)[^&;,]*")
+_WEB_URL = r"^https?://[^/@\s][^@\s]*$"  # without @, which would follow a user and a password: it is handed out
 _DEFAULT_SCHEDULE = tuple(dt.timedelta(seconds=s) for s in (5, 300, 1800, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600))
 
 
@@ -48,16 +50,16 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
-    database_url: str = Field(
+    database_url: DatabaseUrl = Field(
         "sqlite:///var/ringback.db",
-        pattern=r"^(sqlite|postgres(ql)?)(\+\w+)?:",
         description="Where everything is remembered. `sqlite:///PATH` for one process (`serve`); "
         "`postgresql+psycopg://USER:PASSWORD@HOST:PORT/NAME` for several.",
     )
     broker_url: BrokerUrls = Field(
         (),
         description="RabbitMQ: `amqp://USER:PASSWORD@HOST:PORT/`, or `amqps://…`; the nodes of a cluster separated by `;`, tried in turn. "
-        "Unset: events wait in the database.",
+        "Percent-encode special characters in user, password and vhost. `amqps://` verifies certificate and host name; after `?` it takes "
+        "`cacertfile`, `certfile`, `keyfile` and `server_name_indication`. Unset: events wait in the database.",
     )
     listen: AddressValue = Field(
         Address("127.0.0.1", 8080),
@@ -77,7 +79,7 @@ class Settings(BaseSettings):
     )
     public_url: str = Field(
         default_factory=lambda known: f"http://{known['listen'].reachable()}",
-        pattern=r"^https?://[^/]+",
+        pattern=_WEB_URL,
         description="How others reach the API, for the OpenAPI document and the one that suppliers download: set it before you hand that "
         "out. Unset: from `RINGBACK_LISTEN`.",
     )
@@ -161,7 +163,7 @@ class Settings(BaseSettings):
     )
     platform_docs_url: str | None = Field(
         None,
-        pattern=r"^https?://[^/]+",
+        pattern=_WEB_URL,
         description="Where the chat platform's own API is documented: offered beside ours in `/docs` and in the document to download.",
     )
 
@@ -247,15 +249,14 @@ def _fault(error: Any) -> str:
 
 
 _EXPECTED = {
-    "database_url": "use sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/NAME",
-    "public_url": "a URL such as https://ringback.example.com",
+    "public_url": "a URL such as https://ringback.example.com, without user and password",
     "allow_http": "true or false",
     "timeout": "longer than 0s",
     "connect_timeout": "longer than 0s",
     "callback_concurrency": "a whole number from 1 to 10000",
     "disable_after": "longer than 0s",
     "outbox_max": "a whole number from 1",
-    "platform_docs_url": "a URL such as https://chat.example.com/docs",
+    "platform_docs_url": "a URL such as https://chat.example.com/docs, without user and password",
 }
 
 
@@ -264,9 +265,22 @@ def _variable(field: str) -> str:
 
 
 def _masked(field: str, value: object) -> str:
+    """What could hold a secret is shown as far as it certainly holds none."""
     text = written(value, separator=";" if field == "broker_url" else ",")
-    return "***" if text and field in _SECRET else _PASSWORD.sub(_without_password, text)
+    mask = _MASKS.get(field)
+    return mask(text) if mask is not None and text else text
 
 
-def _without_password(match: re.Match[str]) -> str:
-    return f"{match[1]}:***@" if match[0].endswith("@") else "***"
+def _without_path(url: str) -> str:
+    """Of a URL to call: for many services path and query are the key."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/***"
+
+
+_MASKS: dict[str, Callable[[str], str]] = {
+    "secret_key": lambda _: "***",
+    "alert_secret": lambda _: "***",
+    "alert_url": _without_path,
+    "broker_url": lambda urls: ";".join(without_password(url) for url in urls.split(";")),
+    "database_url": database_url.shown,
+}

@@ -70,8 +70,8 @@ class TargetPolicy:
         try:
             parts = urlsplit(url)
             port = parts.port
-        except ValueError as error:
-            return f"the URL cannot be read: {error}"
+        except ValueError:  # whose words repeat what may be a part of a password
+            return "the URL cannot be read: check its host and its port, a number up to 65535"
         if fault := _parts_fault(parts, port):
             return fault
         return self._host_fault(parts.scheme, parts.hostname or "", is_bracketed=parts.netloc.startswith("["))

@@ -7,8 +7,10 @@ import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as tried
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from ringback.secret_key import secret_keys
 from ringback.setting_values import Address, read_address
@@ -88,6 +90,16 @@ def test_the_environment_is_read_in_the_spelling_of_the_documentation(monkeypatc
         ("DATABASE_URL", "mysql://u:hidden@h/d", "use sqlite:///PATH or postgresql"),
         ("DATABASE_URL", "sqlite:///:memory:", "would forget"),
         ("BROKER_URL", "redis://u:hidden@h", "starts with amqp:// or amqps://"),
+        ("BROKER_URL", "amqp://u:hid/den@h:5672/", "percent-encoded"),
+        ("BROKER_URL", "amqp://u:hid#den@h:5672/", "percent-encoded"),
+        ("BROKER_URL", "amqp://u:hidden@h:port/", "percent-encoded"),
+        ("BROKER_URL", "amqp://u@h/", "after a user comes :PASSWORD"),
+        ("BROKER_URL", "amqp://u:p@h/?hidden=1", "an address takes after ?"),
+        ("BROKER_URL", "amqps://u:p@h/?cacertfile=/hidden", "an address takes after ?"),
+        ("DATABASE_URL", "postgresql://u:hid@den@h/d", "percent-encode"),
+        ("DATABASE_URL", "postgresql://u:p@h:hidden/d", "percent-encode"),
+        ("ALERT_URL", "https://u:hidden/x@ops.example.com/", "the URL cannot be read: check its host and its port"),
+        ("PUBLIC_URL", "https://u:hidden@ringback.example.com", "without user and password"),
         ("SECRET_KEY", "hidden", "has at least 16 characters"),
         ("ALERT_SECRET", "whsec_hidden!", "a signing secret is whsec_ followed by base64"),
         ("ALERT_URL", "http://127.0.0.1:9000/", "is not a public address: callbacks reach it only if RINGBACK_ALLOW_TARGETS lists it"),
@@ -194,7 +206,8 @@ def test_no_secret_is_in_the_repr_or_in_what_is_shown() -> None:
     settings = Settings(
         secret_key="hidden-" + _KEY,
         broker_url="amqp://user:hidden@one/;amqp://user:hid:den@two/",
-        database_url="postgresql://user:hid@den@h/d?password=hidden",
+        database_url="postgresql://user:hid%2Fden@h/d?password=hidden&sslmode=require",
+        alert_url="https://hooks.example.com/hidden?key=hidden",
         alert_secret="whsec_" + "hiddenhidden" * 4,
     )
 
@@ -202,7 +215,33 @@ def test_no_secret_is_in_the_repr_or_in_what_is_shown() -> None:
         assert "hid" not in text
         assert "user:***@one" in text
         assert "user:***@two" in text
+        assert "postgresql://user:***@h/d?" in text
+        assert "sslmode=require" in text
+        assert "https://hooks.example.com/***" in text
     assert settings.shown()["RINGBACK_SECRET_KEY"] == "***"
+
+
+@tried(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=8, max_size=20))
+def test_a_password_is_nowhere_however_it_was_written(password: str) -> None:
+    """Somebody pastes one with a slash in it, unencoded, and then asks for help with what `doctor` printed."""
+    marked = f"Zq7{password}7qZ"
+    for setting, url in (
+        ("database_url", f"postgresql://user:{marked}@host/name"),
+        ("database_url", f"postgresql://user@host/name?password={marked}"),
+        ("broker_url", f"amqp://user:{marked}@host:5672/"),
+        ("alert_url", f"https://hooks.example.com/{marked}"),
+        ("alert_url", f"https://user:{marked}@hooks.example.com/"),
+        ("public_url", f"https://user:{marked}@hooks.example.com/"),
+    ):
+        try:
+            settings = Settings(secret_key=_KEY, alert_secret="whsec_" + "hiddenhidden" * 4, **{setting: url})
+        except ValidationError as error:
+            seen = str(error)
+        else:
+            seen = repr(settings) + str(settings.shown())
+        assert "Zq7" not in seen
+        assert "7qZ" not in seen
 
 
 def test_what_is_shown_can_be_set_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,7 +87,7 @@ def test_a_good_url_is_accepted(url: str) -> None:
         ("https://exa%6dple.com/", "not a host name"), ("https://-a.example/", "not a host name"), ("https://a..b/", "not a host name"),
         (f"https://{'a' * 64}.example/", "not a host name"), (f"https://example.com/{'x' * 2048}", "longer"),
         ("https://256.1.1.1/", "neither an address nor a name"), ("https://1.2.3.4.5/", "neither"), ("https://0x/", "neither"),
-        ("https://[fe80::1%25eth0]/", "zone"), ("https://[::1/", "cannot be read"), ("https://[nonsense]/", "nonsense"),
+        ("https://[fe80::1%25eth0]/", "zone"), ("https://[::1/", "cannot be read"), ("https://[nonsense]/", "cannot be read"),
         ("http://example.com/", "RINGBACK_ALLOW_HTTP"), ("http://8.8.8.8/", "RINGBACK_ALLOW_HTTP"),
     ],
 )  # fmt: skip
