@@ -32,10 +32,10 @@ def test_a_query_that_breaks_the_rules_is_refused(admin: Caller, path: str, quer
 
 
 def test_lists_are_paged(admin: Caller, house: House, token: dict[str, Any]) -> None:
-    """`next_cursor` until there is none; an empty parameter is none, as forms send it."""
+    """`next_cursor` until there is none."""
     made = {deliver(house, token, f"evt_{number}") for number in range(12)}
 
-    first = admin.call("GET", "/v1/deliveries?limit=10&state=&cursor=").json or {}
+    first = admin.call("GET", "/v1/deliveries?limit=10").json or {}
     second = admin.call("GET", "/v1/deliveries", query_string={"limit": 10, "cursor": first["next_cursor"]}).json or {}
 
     assert {one["id"] for one in first["data"] + second["data"]} == made
