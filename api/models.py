@@ -187,6 +187,7 @@ class OwnDeliveriesQuery(PageQuery, ChosenDeliveries):
 
 class DeliveriesQuery(OwnDeliveriesQuery):
     token: Text | None = Field(None, description="Of this token, by id.")
+    event: Text | None = Field(None, description="Of this event, by id.")
 
 
 class PullQuery(PageQuery):
