@@ -186,8 +186,9 @@ class RetryAnswer(msgspec.Struct):
 
 
 class RecoveryAnswer(msgspec.Struct):
-    """How far a recovery has come, in deliveries. `total`: those found so far, what is missing among them as it is found; `done`:
-    made due again; `skipped`: they cannot be sent now. While it is `running`, `done` and `skipped` grow."""
+    """How far a recovery has come, in deliveries. `total`: those found so far, of very many a part, and what is missing as it is found;
+    `done`: made due again; `skipped`: they cannot be sent now. While it is `running` all three may grow. `trouble`: why its last step
+    failed, which is tried again in smaller ones, after others had their turn; null: it did not."""
 
     id: RecoveryId
     total: int
@@ -195,6 +196,7 @@ class RecoveryAnswer(msgspec.Struct):
     skipped: int
     state: RecoveryState
     created_at: str
+    trouble: str | None
 
 
 class RequestAnswer(msgspec.Struct):

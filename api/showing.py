@@ -171,7 +171,7 @@ def stats_answer(stats: DeliveryStats) -> StatsAnswer:
 
 def recovery_answer(recovery: Recovery) -> RecoveryAnswer:
     figures = recovery.total, recovery.done, recovery.skipped
-    return RecoveryAnswer(recovery.id, *figures, recovery.state, to_rfc3339(recovery.created_at))
+    return RecoveryAnswer(recovery.id, *figures, recovery.state, to_rfc3339(recovery.created_at), recovery.trouble)
 
 
 def change_answer(change: Change) -> ChangeAnswer:

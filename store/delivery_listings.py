@@ -49,7 +49,7 @@ class Owner(msgspec.Struct, frozen=True):
 def list_deliveries(connection: Connection, chosen: DeliveryFilter, limit: int, cursor: str | None = None) -> Page[ListedDelivery]:
     """Newest first. With a filter a page may hold fewer than `limit`, even none, and still have a `next_cursor`. Raises Invalid for a
     cursor that is none."""
-    among = [*_among(chosen), *after(_KEY, cursor, descending=True)]
+    among = [*by_index(chosen), *after(_KEY, cursor, descending=True)]
     looked_to = end_of_look(connection, _KEY, among) if list(_filters(chosen)) else None
     rows = connection.execute(page_query(chosen, limit, cursor, looked_to)).all()
     return page_by_time(rows, limit, _key_of, lambda shown: shown_deliveries(connection, shown), looked_to)
@@ -70,7 +70,7 @@ def every_delivery(database: Database, chosen: DeliveryFilter, limit: int) -> It
 def page_query(chosen: DeliveryFilter, limit: int, cursor: str | None, looked_to: Key | None = None) -> sa.Select[Any]:
     """Of this table alone and in the order of an index, so that it stops reading when the page is full, or where it was to stop looking."""
     bound = [] if looked_to is None else bounded(_KEY, looked_to, operator.ge)
-    conditions = [*_among(chosen), *after(_KEY, cursor, descending=True), *bound, *_filters(chosen)]
+    conditions = [*by_index(chosen), *after(_KEY, cursor, descending=True), *bound, *_filters(chosen)]
     return sa.select(deliveries).where(*conditions).order_by(*_NEWEST_FIRST).limit(limit + 1)
 
 
@@ -95,6 +95,8 @@ def get_attempt(connection: Connection, event_id: EventId, callback_id: Callback
 def deliveries_of(connection: Connection, event_ids: Sequence[EventId]) -> dict[EventId, list[ListedDelivery]]:
     """By event, at most SHOWN of each. A delivery whose first attempt is still under way has no row yet: it is read off the event's
     claim."""
+    if not event_ids:
+        return {}
     cut = _cut(connection, event_ids)
     whole = [event_id for event_id in event_ids if event_id not in cut]
     these = [sa.and_(deliveries.c.event_id == event_id, deliveries.c.callback_id <= last) for event_id, last in cut.items()]
@@ -121,11 +123,11 @@ def shown_deliveries(connection: Connection, rows: Sequence[Row]) -> list[Listed
 
 def matching(chosen: DeliveryFilter) -> Iterable[sa.ColumnElement[bool]]:
     """What a delivery that the filter shows fulfils."""
-    yield from _among(chosen)
+    yield from by_index(chosen)
     yield from _filters(chosen)
 
 
-def _among(chosen: DeliveryFilter) -> Iterable[sa.ColumnElement[bool]]:
+def by_index(chosen: DeliveryFilter) -> Iterable[sa.ColumnElement[bool]]:
     """What the indexes by time know."""
     if chosen.event is not None:
         yield deliveries.c.event_id == chosen.event

@@ -206,6 +206,8 @@ recoveries = Table(
     Column("skipped", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("worked_at", BigInteger, nullable=False, comment="when a slice of it was last done: they take turns"),
+    Column("slice_rows", Integer, comment="how much of it is worked on at once, since a slice failed; null: as much as of any"),
+    Column("trouble", Text, comment="why its last slice failed; null: it did not"),
 )
 
 alerts = Table(

@@ -77,6 +77,8 @@ def _end(database: Database, recovery: Recovery, bar: Bar) -> Recovery:
         with database.read() as connection:
             found = recoveries.get(connection, recovery.id)
         bar.show(found.done + found.skipped, found.total)
+        if found.trouble and found.trouble != recovery.trouble:
+            click.echo(f"ringback: a step failed and is tried again in smaller ones: {found.trouble}", err=True)
         if found != recovery:
             moved_s = None
         elif moved_s is not None and time.monotonic() - moved_s > _PATIENCE_S:
