@@ -76,7 +76,9 @@ def _filters(chosen: RequestFilter) -> Iterable[sa.ColumnElement[bool]]:
     if chosen.status is not None:
         yield c.status == chosen.status
     if chosen.method is not None:
-        yield sa.func.upper(c.method) == chosen.method.upper()
+        yield sa.or_(
+            sa.func.upper(c.method) == chosen.method.upper(), c.method == chosen.method.lower()
+        )  # Turkish locales: i is not I there
     if chosen.path is not None:
         yield sa.func.substr(c.path, 1, len(chosen.path)) == chosen.path  # SQLite's LIKE takes no notice of case
     if chosen.allowed is not None:
