@@ -137,7 +137,8 @@ class DeliveryDetailAnswer(DeliveryAnswer):
 
 
 class EventAnswer(msgspec.Struct):
-    """An event as it was published, and what became of it. `conflicts` counts how often other content came under its id."""
+    """An event as it was published, and what became of it. `conflicts` counts how often other content came under its id. Of very many
+    deliveries 100 are shown: `deliveries_total` says how many there are at least, and `GET /v1/deliveries?event=` lists them all."""
 
     id: EventId
     type: EventType
@@ -147,6 +148,7 @@ class EventAnswer(msgspec.Struct):
     directly: bool
     conflicts: int
     deliveries: list[DeliveryAnswer]
+    deliveries_total: int
 
 
 class PulledEvents(msgspec.Struct):
@@ -184,8 +186,9 @@ class RetryAnswer(msgspec.Struct):
 
 
 class RecoveryAnswer(msgspec.Struct):
-    """How far a recovery has come, in deliveries. `total`: those found so far, what is missing among them as it is found; `done`:
-    made due again; `skipped`: they cannot be sent now. While it is `running`, `done` and `skipped` grow."""
+    """How far a recovery has come, in deliveries. `total`: those found so far, of very many a part, and what is missing as it is found;
+    `done`: made due again; `skipped`: they cannot be sent now. While it is `running` all three may grow. `trouble`: why its last step
+    failed, which is tried again in smaller ones, after others had their turn; null: it did not."""
 
     id: RecoveryId
     total: int
@@ -193,6 +196,7 @@ class RecoveryAnswer(msgspec.Struct):
     skipped: int
     state: RecoveryState
     created_at: str
+    trouble: str | None
 
 
 class RequestAnswer(msgspec.Struct):
@@ -264,16 +268,20 @@ class TokenPage(msgspec.Struct):
 
 
 class EventPage(msgspec.Struct):
+    """As `DeliveryPage`, of events by when they were accepted."""
+
     data: list[EventAnswer]
     next_cursor: str | None
+    looked_until: str | None
 
 
 class DeliveryPage(msgspec.Struct):
-    """Of one token it may hold fewer than `limit`, even none, before the last page: with a filter, a page looks at a bounded number of
-    deliveries."""
+    """It may hold fewer than `limit`, even none, before the last page: with a filter, a page looks at a bounded number of deliveries.
+    `looked_until` says how far back: at all that were made then or later. null, on the last page: at all there are."""
 
     data: list[DeliveryAnswer]
     next_cursor: str | None
+    looked_until: str | None
 
 
 class ChangePage(msgspec.Struct):
@@ -282,10 +290,11 @@ class ChangePage(msgspec.Struct):
 
 
 class RequestPage(msgspec.Struct):
-    """It may hold fewer than `limit`, even none, before the last page: a page looks at a bounded number of requests."""
+    """As `DeliveryPage`, of requests."""
 
     data: list[RequestAnswer]
     next_cursor: str | None
+    looked_until: str | None
 
 
 class ChannelPage(msgspec.Struct):

@@ -1,5 +1,6 @@
 """Deliveries: listed, looked at with their attempts, tried again by hand."""
 
+from dataclasses import replace
 from http import HTTPStatus
 
 from flask import Response
@@ -11,7 +12,7 @@ from api.responses import json_response
 from api.routes import Route
 from api.showing import delivery_detail_answer, delivery_page
 from schemas.errors import NotFound
-from schemas.ids import DeliveryId, TokenId
+from schemas.ids import DeliveryId, EventId, TokenId
 from schemas.listings import DeliveryDetail
 from schemas.permissions import Permission
 from schemas.times import now_ms
@@ -23,8 +24,13 @@ _TAG = "Deliveries"
 
 
 def list_of_deliveries(parts: ApiParts, query: DeliveriesQuery) -> Response:
-    """List deliveries, newest first."""
-    chosen = query.of(TokenId(query.token) if query.token else None)
+    """List deliveries, newest first.
+
+    A page with a filter looks at a bounded number of deliveries: it may hold few of them, or none, and have a `next_cursor` all the
+    same. Go on until that is null; `looked_until` says how far back each page looked.
+    """
+    chosen = query.of(None if query.token is None else TokenId(query.token))
+    chosen = replace(chosen, event=None if query.event is None else EventId(query.event))
     with parts.database.read() as connection:
         return json_response(delivery_page(list_deliveries(connection, chosen, query.limit, query.cursor)))
 

@@ -24,7 +24,8 @@ DESCRIPTION = """\
 Ringback delivers what happens in a chat platform to callbacks: signed, retried, recorded.
 
 Every call under `/v1` carries an API access token: `Authorization: Bearer rbk_…`. Times are RFC 3339, UTC, with milliseconds.
-Errors are problems of RFC 9457; lists are paged with `limit` and `cursor`. Webhooks are signed as Standard Webhooks 1.0 says.
+Errors are problems of RFC 9457; lists are paged with `limit` and `cursor`. A parameter that is left out filters nothing; one that is
+empty, given twice or unknown is refused, so that a slip never shows or sends more than was meant. Webhooks are signed as Standard Webhooks 1.0 says.
 """
 
 _SECURITY = {"type": "http", "scheme": "bearer", "bearerFormat": "rbk_…", "description": "An API access token."}

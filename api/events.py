@@ -58,7 +58,11 @@ def publish_batch(parts: ApiParts) -> Response:
 
 
 def list_of_events(parts: ApiParts, query: EventsQuery) -> Response:
-    """List events with their deliveries, newest first."""
+    """List events with their deliveries, newest first.
+
+    With `type` a page looks at a bounded number of events: it may hold few of them, or none, and have a `next_cursor` all the same. Go
+    on until that is null; `looked_until` says how far back each page looked.
+    """
     chosen = EventFilter(query.type, query.since, query.until)
     with parts.database.read() as connection:
         return json_response(event_page(list_events(connection, chosen, query.limit, query.cursor)))

@@ -36,7 +36,7 @@ def list_of_own_deliveries(parts: ApiParts, caller: Token, query: OwnDeliveriesQ
     """List the token's own deliveries, newest first.
 
     A page with a filter other than `since` and `until` looks at a bounded number of deliveries: it may hold few of them, or none, and
-    have a `next_cursor` all the same. Go on until that is null.
+    have a `next_cursor` all the same. Go on until that is null; `looked_until` says how far back each page looked.
     """
     with parts.database.read() as connection:
         return json_response(delivery_page(list_deliveries(connection, query.of(caller.id), query.limit, query.cursor)))

@@ -4,10 +4,11 @@ Unknown fields and parameters are refused: a typo must not be swallowed. Optiona
 """
 
 import datetime as dt
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 
 from schemas.deliveries import DeliveryState, Outcome
 from schemas.errors import Fault, Invalid, Malformed, NotFound
@@ -26,7 +27,7 @@ M = TypeVar("M", bound=BaseModel)
 
 KINDS = COMPLETION, WHOLE = "[completion]", "[whole]"
 _UNSENT = {"[key]", *KINDS}  # steps of pydantic's paths that tell kinds of things apart, and stand in no body
-
+_PLUS_NOT_ENCODED = re.compile(r"(.{17,}) (\d\d:?\d\d)")  # what stands before can be no date alone
 
 # What the rules ask that are applied elsewhere, as far as JSON Schema can say it: so that clients can tell before they send.
 _DURATION = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$", "examples": ["0s", "24h", "7d"]}
@@ -46,24 +47,34 @@ def _time(value: object) -> UnixMs:
     return from_rfc3339(value)
 
 
+def _query_time(value: object) -> UnixMs:
+    """A blank before the offset is the `+` that was not encoded: in a query that is how a blank is written."""
+    plus = _PLUS_NOT_ENCODED.fullmatch(value) if isinstance(value, str) else None
+    return _time(f"{plus[1]}+{plus[2]}" if plus else value)
+
+
 def _duration(value: object) -> dt.timedelta:
     if not isinstance(value, str):
         raise ValueError("a duration is a string such as 0s, 30m, 24h or 7d")  # noqa: TRY004
     return parse_duration(value)
 
 
-def _without_nul(text: str) -> str:
+def _some_text(text: str) -> str:
+    if not text:
+        raise ValueError("this is empty: give a value, or leave it out")
     if "\0" in text:
         raise ValueError("the character U+0000 cannot be stored")
     return text
 
 
-Time = Annotated[UnixMs, BeforeValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"})]
+_DATE_TIME = WithJsonSchema({"type": "string", "format": "date-time"})
+Time = Annotated[UnixMs, BeforeValidator(_time), _DATE_TIME]
+QueryTime = Annotated[UnixMs, BeforeValidator(_query_time), _DATE_TIME]
 Duration = Annotated[dt.timedelta, BeforeValidator(_duration), WithJsonSchema(_DURATION)]
 Name = Annotated[str, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_NAME})]
 Url = Annotated[str, WithJsonSchema(_URL)]
 Headers = Annotated[dict[str, str], WithJsonSchema(_HEADERS)]
-Text = Annotated[str, AfterValidator(_without_nul)]
+Text = Annotated[str, AfterValidator(_some_text), WithJsonSchema({"type": "string", "minLength": 1})]
 
 
 def _overlap(default: str, description: str) -> Any:
@@ -78,7 +89,9 @@ class Body(BaseModel):
 
 
 class Visibility(Body):
-    channels: list[str] | None = Field(None, description="Ids of the channels whose data the token may see. null: all; []: none.")
+    """What is left out would be a guess, and the wrong one shows everything."""
+
+    channels: list[str] | None = Field(description="Ids of the channels whose data the token may see. null: all; []: none.")
 
 
 class PutCallback(Body):
@@ -100,7 +113,7 @@ class CreateToken(Body):
     expires_at: Time | None = Field(None, description="Not valid from this moment on. null: never expires.")
     enabled: bool | None = None
     permissions: list[Permission] | None = None
-    visibility: Visibility | None = Field(None, description="null: all channels.")
+    visibility: Visibility | None = Field(None, description="null or left out: all channels.")
     callbacks: dict[EventType, PutCallback | None] | None = Field(None, description="By event type.")
 
 
@@ -124,14 +137,16 @@ class RotateSigningSecret(Body):
 
 
 class CreateRecovery(Body):
-    token: Text | None = Field(None, description="Of this token only, by id.")
-    type: EventType | None = None
+    token: Text | None = Field(None, description="Of this token only, by id. null or left out: of every token.")
+    type: EventType | None = Field(None, description="null or left out: every type.")
     since: Time = Field(description="What was made then or later; of what is missing: accepted.")
-    until: Time | None = Field(None, description="What was made before. null: until now.")
-    states: list[Recoverable] | None = Field(None, min_length=1, description="null: those that are exhausted.")
+    until: Time | None = Field(None, description="What was made before. null or left out: until now.")
+    states: list[Recoverable] | None = Field(None, min_length=1, description="null or left out: those that are exhausted.")
 
 
 class Query(BaseModel):
+    """Alone: no parameter at all."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -148,8 +163,8 @@ class TokensQuery(PageQuery):
 
 class EventsQuery(PageQuery):
     type: EventType | None = None
-    since: Time | None = Field(None, description="Accepted then or later.")
-    until: Time | None = Field(None, description="Accepted before.")
+    since: QueryTime | None = Field(None, description="Accepted then or later.")
+    until: QueryTime | None = Field(None, description="Accepted before.")
 
 
 class ChosenDeliveries(Query):
@@ -157,8 +172,8 @@ class ChosenDeliveries(Query):
 
     type: EventType | None = None
     state: DeliveryState | None = None
-    since: Time | None = Field(None, description="Made then or later.")
-    until: Time | None = Field(None, description="Made before.")
+    since: QueryTime | None = Field(None, description="Made then or later.")
+    until: QueryTime | None = Field(None, description="Made before.")
     status_code: int | None = Field(None, ge=100, le=599, description="Of the last attempt's answer.")
     error: Outcome | None = Field(None, description="How the last attempt ended.")
 
@@ -172,26 +187,33 @@ class OwnDeliveriesQuery(PageQuery, ChosenDeliveries):
 
 class DeliveriesQuery(OwnDeliveriesQuery):
     token: Text | None = Field(None, description="Of this token, by id.")
+    event: Text | None = Field(None, description="Of this event, by id.")
 
 
 class PullQuery(PageQuery):
     type: EventType | None = None
-    since: Time | None = Field(
+    since: QueryTime | None = Field(
         None, description="Taken in hand then or later: at once when it was accepted, or after the backlog before it."
     )
-    until: Time | None = Field(None, description="Taken in hand before.")
+    until: QueryTime | None = Field(None, description="Taken in hand before.")
     cursor: Text | None = Field(None, description="The `next_cursor` of the answer before, however long ago. null: from the oldest on.")
 
 
 class StatsQuery(Query):
-    since: Time | None = Field(None, description="Made then or later. null: 24 hours before `until`.")
-    until: Time | None = Field(None, description="Made before. null: until now.")
+    since: QueryTime | None = Field(None, description="Made then or later. null: 24 hours before `until`.")
+    until: QueryTime | None = Field(None, description="Made before. null: until now.")
 
 
 class CheckToken(BaseModel):
     """A form. What the caller's own client wrote (`method` to `user_agent`) is for the request log, and refuses nothing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_fields(cls, fields: Mapping[str, str]) -> Mapping[str, str]:
+        """They are none (RFC 6749, section 3.1). But an empty permission is one that got lost: without any, everything is allowed."""
+        return {name: text for name, text in fields.items() if text or name == "permission"}
 
     token: str = Field(min_length=1, description="The token to check, as it came.")
     token_type_hint: str | None = Field(None, description="Not looked at: there is one type.")
@@ -218,20 +240,33 @@ def from_body(model: type[M], body: bytes) -> M:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False, include_input=False)
-        if details[0]["type"] == "json_invalid":
-            raise Malformed(details[0]["msg"]) from None
-        raise Invalid("the body breaks the rules", faults=[_fault(detail) for detail in details]) from None
+        if error.errors(include_url=False)[0]["type"] == "json_invalid":
+            raise Malformed(error.errors(include_url=False)[0]["msg"]) from None
+        raise Invalid("the body breaks the rules", faults=_faults(error, "field")) from None
 
 
-def from_query(model: type[M], parameters: Mapping[str, str]) -> M:
-    """An empty parameter is none, as forms send it. Raises Invalid."""
-    return _from_texts(model, parameters, "a query parameter")
+def from_query(model: type[M], parameters: Iterable[tuple[str, Sequence[str]]]) -> M:
+    """`parameters` with all the values that each came with. One that is empty, as an unset variable leaves it, or that comes twice
+    is refused: it must not answer with more than was meant. Raises Invalid."""
+    given = dict(parameters)
+    unclear = {name: reason for name, values in given.items() if (reason := _unclear(values))}
+    faults = [Fault(reason, pointer((name,))) for name, reason in unclear.items()]
+    try:
+        read = model.model_validate({name: values[0] for name, values in given.items() if name not in unclear})
+    except ValidationError as error:
+        faults += _faults(error, "parameter")
+    else:
+        if not faults:
+            return read
+    raise Invalid("a query parameter breaks the rules", faults=faults)
 
 
 def from_form(model: type[M], fields: Mapping[str, str]) -> M:
-    """An empty field is none (RFC 6749, section 3.1). Raises Invalid."""
-    return _from_texts(model, fields, "a field of the form")
+    """Raises Invalid."""
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise Invalid("a field of the form breaks the rules", faults=_faults(error, "field")) from None
 
 
 def from_path(model: type[M], values: Mapping[str, str]) -> M:
@@ -247,14 +282,17 @@ def pointer(parts: tuple[int | str, ...]) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts if part not in _UNSENT)
 
 
-def _from_texts(model: type[M], texts: Mapping[str, str], which: str) -> M:
-    try:
-        return model.model_validate({name: text for name, text in texts.items() if text})
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False, include_input=False)
-        raise Invalid(f"{which} breaks the rules", faults=[_fault(detail) for detail in details]) from None
+def _unclear(values: Sequence[str]) -> str | None:
+    if len(values) > 1:
+        return "this is given more than once: give it once"
+    return None if values[0] else "this is empty: give a value, or leave the parameter out"
 
 
-def _fault(detail: Any) -> Fault:
-    message = "there is no such field" if detail["type"] == "extra_forbidden" else detail["msg"].removeprefix("Value error, ")
+def _faults(error: ValidationError, kind: str) -> list[Fault]:
+    """`kind` is what we call what has a name there."""
+    return [_fault(detail, kind) for detail in error.errors(include_url=False, include_context=False, include_input=False)]
+
+
+def _fault(detail: Any, kind: str) -> Fault:
+    message = f"there is no such {kind}" if detail["type"] == "extra_forbidden" else detail["msg"].removeprefix("Value error, ")
     return Fault(message, pointer(detail["loc"]))

@@ -26,7 +26,7 @@ def list_of_requests(parts: ApiParts, path: IdPath, query: RequestsQuery) -> Res
 
     Those to this API, and those to the chat platform's own that it asked about or reported. A page looks at a bounded number of
     requests: with a filter that matches little it may hold few of them, or none, and have a `next_cursor` all the same. Go on until
-    that is null. A request is listed within a second.
+    that is null; `looked_until` says how far back each page looked. A request is listed within a second.
     """
     token_id = TokenId(path.id)
     with parts.database.read() as connection:

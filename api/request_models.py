@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 
-from api.models import COMPLETION, WHOLE, Body, PageQuery, Text, Time
+from api.models import COMPLETION, WHOLE, Body, PageQuery, Query, QueryTime, Text, Time
 from schemas.permissions import Permission
 from schemas.request_log import RequestFilter
 
@@ -14,11 +14,9 @@ Status = Annotated[int, Field(ge=100, le=599)]
 DurationMs = Annotated[int, Field(ge=0, lt=2**31)]
 
 
-class RequestsFileQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    since: Time | None = Field(None, description="Made then or later.")
-    until: Time | None = Field(None, description="Made before.")
+class RequestsFileQuery(Query):
+    since: QueryTime | None = Field(None, description="Made then or later.")
+    until: QueryTime | None = Field(None, description="Made before.")
     status: Status | None = Field(None, description="Of the answer.")
     method: Text | None = Field(None, description="Whatever its case.")
     path: Text | None = Field(None, description="How the path begins.")

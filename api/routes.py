@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from api.authentication import authenticate
 from api.client import client_address
-from api.models import from_body, from_form, from_path, from_query
+from api.models import Query, from_body, from_form, from_path, from_query
 from api.parts import ApiParts
 from api.reading import MAX_BODY_BYTES, read_form, read_json_body, read_optional_json_body
 from schemas.changes import Actor
@@ -87,6 +87,7 @@ def entry_point(parts: ApiParts, route: Route, models: Models) -> View:
     wanted = inspect.signature(route.view).parameters
     always: dict[str, Any] = {"parts": parts} if "parts" in wanted else {}
     asks, reads = not (route.is_open or route.authenticates), any(models)
+    refuses_parameters = asks and models.query is None and route.takes is None  # no event is refused for what stands around it
 
     def enter(**path_values: str) -> Response:
         environ = request.environ
@@ -100,6 +101,8 @@ def entry_point(parts: ApiParts, route: Route, models: Models) -> View:
                 arguments["actor"] = Actor(caller.id, client_address(environ, parts.trusted_proxies) or None)
         if reads:
             arguments |= _read_models(models, path_values, route.max_bytes)
+        if refuses_parameters and environ.get("QUERY_STRING"):  # whoever wrote one meant something by it: to see less, or to send less
+            from_query(Query, request.args.lists())
         return route.view(**arguments)
 
     return enter
@@ -110,7 +113,7 @@ def _read_models(models: Models, path_values: Mapping[str, str], max_bytes: int)
     if models.path:
         read["path"] = from_path(models.path, path_values)
     if models.query:
-        read["query"] = from_query(models.query, request.args)
+        read["query"] = from_query(models.query, request.args.lists())
     if models.body:
         read["body"] = from_body(models.body, read_json_body(max_bytes) if models.needs_body else read_optional_json_body() or b"{}")
     if models.form:

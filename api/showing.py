@@ -146,6 +146,7 @@ def event_answer(event: ListedEvent) -> EventAnswer:
         directly=event.directly,
         conflicts=event.conflicts,
         deliveries=[delivery_answer(delivery) for delivery in event.deliveries],
+        deliveries_total=event.deliveries_total,
     )
 
 
@@ -170,7 +171,7 @@ def stats_answer(stats: DeliveryStats) -> StatsAnswer:
 
 def recovery_answer(recovery: Recovery) -> RecoveryAnswer:
     figures = recovery.total, recovery.done, recovery.skipped
-    return RecoveryAnswer(recovery.id, *figures, recovery.state, to_rfc3339(recovery.created_at))
+    return RecoveryAnswer(recovery.id, *figures, recovery.state, to_rfc3339(recovery.created_at), recovery.trouble)
 
 
 def change_answer(change: Change) -> ChangeAnswer:
@@ -208,11 +209,11 @@ def token_page(page: Page[Token], now: UnixMs) -> TokenPage:
 
 
 def event_page(page: Page[ListedEvent]) -> EventPage:
-    return EventPage([event_answer(event) for event in page.rows], page.next_cursor)
+    return EventPage([event_answer(event) for event in page.rows], page.next_cursor, _time(page.looked_until))
 
 
 def delivery_page(page: Page[ListedDelivery]) -> DeliveryPage:
-    return DeliveryPage([delivery_answer(delivery) for delivery in page.rows], page.next_cursor)
+    return DeliveryPage([delivery_answer(delivery) for delivery in page.rows], page.next_cursor, _time(page.looked_until))
 
 
 def change_page(page: Page[Change]) -> ChangePage:
@@ -220,7 +221,7 @@ def change_page(page: Page[Change]) -> ChangePage:
 
 
 def request_page(page: Page[LoggedRequest]) -> RequestPage:
-    return RequestPage([request_answer(request) for request in page.rows], page.next_cursor)
+    return RequestPage([request_answer(request) for request in page.rows], page.next_cursor, _time(page.looked_until))
 
 
 def channel_page(page: Page[ListedChannel]) -> ChannelPage:

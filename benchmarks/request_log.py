@@ -18,7 +18,8 @@ from schemas.ids import TokenId
 from schemas.request_log import RequestFilter
 from schemas.times import UnixMs
 from store.database import Database
-from store.request_listings import LOOK, list_requests
+from store.paging import LOOK
+from store.request_listings import list_requests
 from store.tables import metadata
 from tests.kit.plans import plans
 

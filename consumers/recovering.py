@@ -12,14 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from consumers.matching import Directory, owners
 from schemas.deliveries import DeliveryState
 from schemas.ids import CallbackId, TokenId
-from schemas.recoveries import Recoverable, RecoveryState
+from schemas.recoveries import Recoverable, Recovery, RecoveryState
 from schemas.reports import Observer
 from schemas.times import UnixMs
 from schemas.tokens import CallbackState, TokenState
 from store import recoveries, recovery_rows
 from store.database import Connection, Database
 from store.recoveries import Job, Position, Slice
-from store.recovery_rows import Lost, StoredEvent
+from store.recovery_rows import Key, Lost, StoredEvent
 
 POLL_S = 0.5
 """How much later another process's request may be noticed. Shorter: more queries that find nothing."""
@@ -29,6 +29,10 @@ PAUSE_S = 0.02
 
 SLICE = 500
 """Deliveries, or events looked at, of a transaction. More: others wait longer for its commit. Fewer: more commits."""
+
+_GROWTH = 20
+"""In how many slices that succeed one is grown by a whole one again, after it was halved. More: a heavy stretch costs more commits
+afterwards. Fewer: in a long one more slices fail."""
 
 _CALLED = frozenset({CallbackState.HEALTHY, CallbackState.FAILING})
 
@@ -83,25 +87,45 @@ class Recoverer:
         return worked
 
     def work(self) -> bool:
-        """One slice of one recovery, in the store's thread; False when there is none to work on. Raises StoreUnavailable, also
-        when the directory is behind and cannot catch up: who may be called is not guessed."""
+        """One slice of one recovery, in the store's thread; False when there is no reason to go on at once: none to work on, or its slice
+        failed. Raises StoreUnavailable, also when the directory is behind and cannot catch up: who may be called is not guessed."""
         with self._database.read() as connection:
             if not recoveries.any_running(connection):
                 return False
         if not self._directory.fresh():
             self._directory.refresh()
-        with self._database.write() as connection:
-            job = recoveries.take(connection)
+        job = None
+        try:
+            with self._database.write() as connection:
+                job = recoveries.take(connection)
+                if job is None:
+                    return False
+                recovery = self._work_on(connection, job)
+        except Exception as error:
             if job is None:
-                return False
-            now = self._database.now(connection)
-            worked = self._slice(connection, job, now)
-            recovery = recoveries.advance(connection, job, worked, now)
-            if worked.done:
-                self._database.ring(connection, "due")
+                raise
+            self._put_off(job, str(error) or repr(error))  # whatever it is: it must cost this one only
+            return False
         if recovery.state is RecoveryState.DONE:
             self._observer.note("recovery done", recovery=recovery.id, done=recovery.done, skipped=recovery.skipped)
         return True
+
+    def _work_on(self, connection: Connection, job: Job) -> Recovery:
+        now, rows = self._database.now(connection), self._rows(job)
+        worked = self._slice(connection, job, now)
+        if worked.done:
+            self._database.ring(connection, "due")
+        grown = rows + max(1, self._slice_rows // _GROWTH)
+        return recoveries.advance(connection, job, worked, now, grown if grown < self._slice_rows else None)
+
+    def _put_off(self, job: Job, reason: str) -> None:
+        """Raises StoreUnavailable: then all of them wait."""
+        recoveries.put_off(self._database, job, self._rows(job), reason)
+        if reason != job.recovery.trouble:
+            self._observer.note("recovery put off", recovery=job.recovery.id, reason=reason)
+
+    def _rows(self, job: Job) -> int:
+        return self._slice_rows if job.slice_rows is None else min(job.slice_rows, self._slice_rows)
 
     def _slice(self, connection: Connection, job: Job, now: UnixMs) -> Slice:
         if job.position.state is Recoverable.MISSING:
@@ -110,25 +134,25 @@ class Recoverer:
 
     def _reopen(self, connection: Connection, job: Job, now: UnixMs) -> Slice:
         state, query = DeliveryState(job.position.state), job.recovery.query
-        lost = recovery_rows.undelivered(connection, query, state, job.position.after, self._slice_rows, now)
-        sent = self._sendable(connection, lost, now)
+        look = recovery_rows.undelivered(connection, query, state, job.position.after, self._rows(job), now)
+        sent = self._sendable(connection, look.found, now)
         recovery_rows.reopen(connection, sent, now)
-        more = Position(job.position.state, lost[-1].key) if len(lost) == self._slice_rows else _next(job)
-        return Slice(len(sent), len(lost) - len(sent), more)
+        return Slice(len(sent), len(look.found) - len(sent), _following(job, look.following))
 
     def _make_missing(self, connection: Connection, job: Job, now: UnixMs) -> Slice:
         """Ends before its last event when those before have many: the rows of a transaction are bounded too."""
-        stored = recovery_rows.stored_events(connection, job.recovery.query, job.position.after, self._slice_rows)
+        rows = self._rows(job)
+        look = recovery_rows.stored_events(connection, job.recovery.query, job.position.after, rows)
         missing: list[Lost] = []
-        more = _next(job)
-        for number, event in enumerate(stored, 1):
+        following = look.following
+        for event in look.found:
             missing += self._missing(event, job.recovery.query.token, now)
-            if number == self._slice_rows or (len(missing) >= self._slice_rows and number < len(stored)):
-                more = Position(Recoverable.MISSING, (event.accepted_at, event.id, ""))
+            if len(missing) >= rows and event is not look.found[-1]:
+                following = event.key
                 break
         sent = self._sendable(connection, missing, now)
         recovery_rows.make(connection, sent, now)
-        return Slice(len(sent), len(missing) - len(sent), more)
+        return Slice(len(sent), len(missing) - len(sent), _following(job, following))
 
     def _missing(self, stored: StoredEvent, only: TokenId | None, now: UnixMs) -> Iterable[Lost]:
         """What it would have had, were it claimed now, and has not."""
@@ -152,8 +176,10 @@ class Recoverer:
         return token.state(now) is TokenState.ACTIVE and callback.state in _CALLED
 
 
-def _next(job: Job) -> Position | None:
-    """What comes after all of this state; None: nothing."""
+def _following(job: Job, after: Key | None) -> Position | None:
+    """Where it goes on: behind that row, or None, when there was nothing more, with what comes after all of this state; None: nothing."""
+    if after is not None:
+        return Position(job.position.state, after)
     states = job.recovery.query.states
     left = states[states.index(job.position.state) + 1 :]
     return Position(left[0]) if left else None

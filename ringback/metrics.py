@@ -40,7 +40,7 @@ _END_TO_END_BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5,
 _REQUEST_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 _GAUGES = {
-    "deliveries_due": "Deliveries in the store whose next attempt is due and that nobody has taken.",
+    "deliveries_due": "Deliveries in the store whose next attempt is due and that nobody has taken; 100,000: at least so many.",
     "deliveries_due_oldest_seconds": "For how long the longest waiting of them is due.",
     "events_oldest_seconds": "For how long the oldest event is kept already.",
     "outbox_depth": "Messages that wait in the outbox.",

@@ -16,10 +16,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page of a list. `next_cursor` asks for the one after it; None on the last."""
+    """One page of a list. `next_cursor` asks for the one after it; None on the last. `looked_until`, of lists by time: whatever was
+    made then or later has been looked at, and stands on this page or one before, if it fits; None: so has everything."""
 
     rows: list[T]
     next_cursor: str | None
+    looked_until: UnixMs | None = None
 
 
 class ListedDelivery(msgspec.Struct, frozen=True):
@@ -54,7 +56,8 @@ class DeliveryDetail(msgspec.Struct, frozen=True):
 
 
 class ListedEvent(msgspec.Struct, frozen=True):
-    """An event with its deliveries. `conflicts` counts how often other content came under its id. `body` is what is sent."""
+    """An event with its deliveries, or the first of very many: `deliveries_total` says how many there are at least. `conflicts` counts
+    how often other content came under its id. `body` is what is sent."""
 
     id: EventId
     timestamp: UnixMs
@@ -63,6 +66,7 @@ class ListedEvent(msgspec.Struct, frozen=True):
     conflicts: int
     body: bytes
     deliveries: list[ListedDelivery]
+    deliveries_total: int
 
 
 class ListedChannel(msgspec.Struct, frozen=True):
@@ -117,6 +121,7 @@ class DeliveryFilter:
     until: UnixMs | None = None
     status_code: int | None = None
     error: Outcome | None = None
+    event: EventId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,9 +40,10 @@ class RecoveryQuery(msgspec.Struct, frozen=True):
 class Recovery(msgspec.Struct, frozen=True):
     """A job, and how far it has come. All three figures count deliveries.
 
-    `total` is what was there to recover when it was asked for; what is missing is added as it is found, and at the end it is
-    `done` and `skipped` together. `done` were made due; `skipped` cannot be sent now: an inactive token, a callback that is off
-    or disabled, a status that is stale.
+    `total` is what was there to recover when it was asked for, of very many a part; what is missing, and what was not counted, is
+    added as it is found, and at the end it is `done` and `skipped` together. `done` were made due; `skipped` cannot be sent now: an
+    inactive token, a callback that is off or disabled, a status that is stale. `trouble` says why its last slice failed; None: it did
+    not. `worked_at` is when it last had its turn.
     """
 
     id: RecoveryId
@@ -52,3 +53,5 @@ class Recovery(msgspec.Struct, frozen=True):
     done: int
     skipped: int
     created_at: UnixMs
+    worked_at: UnixMs = UnixMs(0)
+    trouble: str | None = None

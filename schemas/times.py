@@ -12,6 +12,8 @@ UnixMs = NewType("UnixMs", int)
 
 _UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_LEAP_SECOND = re.compile(r"(.{11}\d\d:\d\d:)60(.*)", re.DOTALL)
+_EXAMPLE = "write it as 2026-11-22T10:00:00.000Z or 2026-11-22T10:00:00+01:00"
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MILLISECOND = dt.timedelta(milliseconds=1)
 
@@ -31,16 +33,30 @@ def to_rfc3339(at: UnixMs) -> str:
 
 
 def from_rfc3339(text: str) -> UnixMs:
-    """Raises ValueError when `text` is no RFC 3339 time with an offset, or outside of the years 1000 to 9999 in UTC."""
-    if len(text) < 20 or text[10] not in "Tt ":
-        raise ValueError("not an RFC 3339 time such as 2026-11-22T10:00:00.000Z")
-    moment = dt.datetime.fromisoformat(text.upper())
-    if moment.tzinfo is None:
-        raise ValueError("a time needs an offset, such as Z or +01:00")
+    """A leap second, `23:59:60`, is the second after it. Raises ValueError when `text` is no RFC 3339 time with an offset, or outside
+    of the years 1000 to 9999 in UTC."""
+    leap = _LEAP_SECOND.fullmatch(text)
+    moment = _moment(f"{leap[1]}59{leap[2]}" if leap else text)
     at = UnixMs((moment - _EPOCH) // _MILLISECOND)
+    if leap:
+        if at // 1000 % 86_400 != 86_399:
+            raise ValueError("only the last minute of a day (UTC) has a second 60")
+        at = UnixMs(at + 1000)
     if not EARLIEST <= at <= LATEST:
         raise ValueError("a time lies in the years 1000 to 9999 (UTC)")
     return at
+
+
+def _moment(text: str) -> dt.datetime:
+    if len(text) < 20 or text[10] not in "Tt ":
+        raise ValueError(f"this is not a time with date, hours, minutes, seconds and offset: {_EXAMPLE}")
+    try:
+        moment = dt.datetime.fromisoformat(text.upper())
+    except ValueError:  # its words are Python's
+        raise ValueError(f"this is not a time that can be read: {_EXAMPLE}") from None
+    if moment.tzinfo is None:
+        raise ValueError(f"a time needs an offset: {_EXAMPLE}")
+    return moment
 
 
 def parse_duration(text: str) -> dt.timedelta:

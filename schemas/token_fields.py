@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from schemas.errors import Fault
 from schemas.permissions import Permission
-from schemas.times import UnixMs
+from schemas.times import UnixMs, to_rfc3339
 from schemas.tokens import OnReturn, Token
 
 MAX_NAME = 200
@@ -44,7 +44,9 @@ class TokenFields:
 
     def _date_faults(self) -> Iterator[Fault]:
         if self.expires_at is not None and self.expires_at <= self.activates_at:
-            yield Fault("a token expires after it activates", "/expires_at")
+            expires, activates = to_rfc3339(self.expires_at), to_rfc3339(self.activates_at)
+            told = f"{expires}, when it is to expire, is not after {activates}, when it activates: the token would never be valid."
+            yield Fault(f"{told} Give a later time, or none: then it never expires", "/expires_at")
 
     def _channel_faults(self) -> Iterator[Fault]:
         channels = self.channels or frozenset()

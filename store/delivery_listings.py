@@ -1,10 +1,12 @@
 """Deliveries as people see them: lists by any filter, one with its attempts. Reads only; called by the API and the command line.
 
-A token's list is read in the order of one index, (token, time, key): what only the rows know is looked for in a bounded number of them.
+A list is read in the order of one index, by time: a token's, an event's, that of what is not delivered, or everybody's. What only the
+rows know is looked for in a bounded number of them (`store.paging`).
 """
 
 import operator
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -17,11 +19,12 @@ from schemas.listings import DeliveryDetail, DeliveryFilter, ListedDelivery, Pag
 from schemas.times import UnixMs
 from store.database import Connection, Database
 from store.holding import is_held, is_not_held
-from store.paging import Key, Row, after, bounded, page
+from store.paging import Key, Row, after, bounded, end_of_look, page_by_time
 from store.tables import attempts, callbacks, deliveries, events, tokens
 
-LOOK = 20_000
-"""Deliveries of a token that a page with a filter looks at. More: pages that match little take longer. Fewer: more of them hold nothing."""
+SHOWN = 100
+"""Deliveries that are shown with their event. More: longer answers, of events for very many callbacks. Fewer: more of them have to be
+asked for by themselves."""
 
 _KEY = (deliveries.c.created_at, deliveries.c.event_id, deliveries.c.callback_id)
 _NEWEST_FIRST = tuple(column.desc() for column in _KEY)
@@ -44,11 +47,12 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 def list_deliveries(connection: Connection, chosen: DeliveryFilter, limit: int, cursor: str | None = None) -> Page[ListedDelivery]:
-    """Newest first. A token's page may hold fewer than `limit`, even none, and still have a `next_cursor`. Raises Invalid for a cursor
-    that is none."""
-    looked_to = _end_of_look(connection, chosen, cursor)
+    """Newest first. With a filter a page may hold fewer than `limit`, even none, and still have a `next_cursor`. Raises Invalid for a
+    cursor that is none."""
+    among = [*by_index(chosen), *after(_KEY, cursor, descending=True)]
+    looked_to = end_of_look(connection, _KEY, among) if list(_filters(chosen)) else None
     rows = connection.execute(page_query(chosen, limit, cursor, looked_to)).all()
-    return page(rows, limit, _key_of, lambda shown: shown_deliveries(connection, shown), looked_to)
+    return page_by_time(rows, limit, _key_of, lambda shown: shown_deliveries(connection, shown), looked_to)
 
 
 def every_delivery(database: Database, chosen: DeliveryFilter, limit: int) -> Iterator[ListedDelivery]:
@@ -66,19 +70,8 @@ def every_delivery(database: Database, chosen: DeliveryFilter, limit: int) -> It
 def page_query(chosen: DeliveryFilter, limit: int, cursor: str | None, looked_to: Key | None = None) -> sa.Select[Any]:
     """Of this table alone and in the order of an index, so that it stops reading when the page is full, or where it was to stop looking."""
     bound = [] if looked_to is None else bounded(_KEY, looked_to, operator.ge)
-    filters = _filters(chosen, by_state=chosen.token is None)
-    conditions = [*_among(chosen), *after(_KEY, cursor, descending=True), *bound, *filters]
+    conditions = [*by_index(chosen), *after(_KEY, cursor, descending=True), *bound, *_filters(chosen)]
     return sa.select(deliveries).where(*conditions).order_by(*_NEWEST_FIRST).limit(limit + 1)
-
-
-def _end_of_look(connection: Connection, chosen: DeliveryFilter, cursor: str | None) -> Key | None:
-    """The last row that may be looked at, read off the index alone; None when there are not so many, without a filter, and for the
-    deliveries of all tokens. It is found first: rows that come meanwhile then belong to this page or to one before."""
-    if chosen.token is None or not list(_filters(chosen)):
-        return None
-    conditions = [*_among(chosen), *after(_KEY, cursor, descending=True)]
-    row = connection.execute(sa.select(*_KEY).where(*conditions).order_by(*_NEWEST_FIRST).offset(LOOK - 1).limit(1)).first()
-    return None if row is None else tuple(row)
 
 
 def _key_of(row: Row) -> Key:
@@ -100,12 +93,27 @@ def get_attempt(connection: Connection, event_id: EventId, callback_id: Callback
 
 
 def deliveries_of(connection: Connection, event_ids: Sequence[EventId]) -> dict[EventId, list[ListedDelivery]]:
-    """By event. A delivery whose first attempt is still under way has no row yet: it is read off the event's claim."""
-    rows = connection.execute(sa.select(deliveries).where(deliveries.c.event_id.in_(event_ids)).order_by(*_KEY)).all()
+    """By event, at most SHOWN of each. A delivery whose first attempt is still under way has no row yet: it is read off the event's
+    claim."""
+    if not event_ids:
+        return {}
+    cut = _cut(connection, event_ids)
+    whole = [event_id for event_id in event_ids if event_id not in cut]
+    these = [sa.and_(deliveries.c.event_id == event_id, deliveries.c.callback_id <= last) for event_id, last in cut.items()]
+    chosen = sa.or_(deliveries.c.event_id.in_(whole), *these)
+    rows = connection.execute(sa.select(deliveries).where(chosen).order_by(*_KEY)).all()
     by_event: dict[EventId, list[ListedDelivery]] = {event_id: [] for event_id in event_ids}
-    for one in shown_deliveries(connection, rows) + _unrecorded(connection, event_ids, rows):
+    for one in shown_deliveries(connection, rows) + _unrecorded(connection, whole, rows):
         by_event[one.event_id].append(one)
-    return by_event
+    return {event_id: found[:SHOWN] for event_id, found in by_event.items()}
+
+
+def _cut(connection: Connection, event_ids: Sequence[EventId]) -> dict[EventId, str]:
+    """The events with as many deliveries as are shown, or more, and the callback of the last that is."""
+    e, d = events.c, deliveries.c
+    last = sa.select(d.callback_id).where(d.event_id == e.id).order_by(d.callback_id).offset(SHOWN - 1).limit(1).scalar_subquery()
+    rows = connection.execute(sa.select(e.id, last.label("last")).where(e.id.in_(event_ids)))
+    return {EventId(row.id): row.last for row in rows if row.last is not None}
 
 
 def shown_deliveries(connection: Connection, rows: Sequence[Row]) -> list[ListedDelivery]:
@@ -115,40 +123,46 @@ def shown_deliveries(connection: Connection, rows: Sequence[Row]) -> list[Listed
 
 def matching(chosen: DeliveryFilter) -> Iterable[sa.ColumnElement[bool]]:
     """What a delivery that the filter shows fulfils."""
-    yield from _among(chosen)
+    yield from by_index(chosen)
     yield from _filters(chosen)
 
 
-def _among(chosen: DeliveryFilter) -> Iterable[sa.ColumnElement[bool]]:
+def by_index(chosen: DeliveryFilter) -> Iterable[sa.ColumnElement[bool]]:
     """What the indexes by time know."""
+    if chosen.event is not None:
+        yield deliveries.c.event_id == chosen.event
     if chosen.token is not None:
         yield deliveries.c.token_id == chosen.token
     if chosen.since is not None:
         yield deliveries.c.created_at >= chosen.since
     if chosen.until is not None:
         yield deliveries.c.created_at < chosen.until
+    if chosen.state is not None and _is_indexed(chosen):
+        yield deliveries.c.state != sa.literal_column("'delivered'")  # a parameter would not let the partial index be used
+        yield deliveries.c.state == _stored(chosen.state)
 
 
-def _filters(chosen: DeliveryFilter, *, by_state: bool = True) -> Iterable[sa.ColumnElement[bool]]:
-    """What only the rows know, but for the state: `by_state` lets it be found by the index of what is not delivered."""
+def _filters(chosen: DeliveryFilter) -> Iterable[sa.ColumnElement[bool]]:
+    """What only the rows know."""
     c = deliveries.c
     equal = ((c.type, chosen.type), (c.status_code, chosen.status_code), (c.outcome, chosen.error))
     yield from (column == value for column, value in equal if value is not None)
-    if chosen.state is not None:
-        yield from _state_conditions(chosen.state, by_state=by_state)
-
-
-def _state_conditions(state: DeliveryState, *, by_state: bool) -> Iterable[sa.ColumnElement[bool]]:
-    if state is DeliveryState.DELIVERED:
-        yield deliveries.c.state == state.value
-        return
-    if by_state:
-        yield deliveries.c.state != sa.literal_column("'delivered'")  # a parameter would not let the partial index be used
-    if state is DeliveryState.HELD:
+    if chosen.state is not None and not _is_indexed(chosen):
+        yield c.state == _stored(chosen.state)
+    if chosen.state is DeliveryState.HELD:
         yield is_held
-    if state is DeliveryState.PENDING:
+    if chosen.state is DeliveryState.PENDING:
         yield is_not_held
-    yield deliveries.c.state == (DeliveryState.PENDING.value if state is DeliveryState.HELD else state.value)
+
+
+def _is_indexed(chosen: DeliveryFilter) -> bool:
+    """Whether the state is found by the index of what is not delivered: but not among a token's or an event's, which have their own."""
+    return chosen.state is not DeliveryState.DELIVERED and chosen.token is None and chosen.event is None
+
+
+def _stored(state: DeliveryState) -> str:
+    """As a column: what is held is pending there."""
+    return DeliveryState.PENDING if state is DeliveryState.HELD else state
 
 
 def _owners(connection: Connection, callback_ids: Iterable[str]) -> dict[str, Owner]:
@@ -188,15 +202,13 @@ def _delivery(row: Row, owner: Owner | None) -> ListedDelivery:
 def _unrecorded(
     connection: Connection, event_ids: Sequence[EventId], rows: Sequence[Row], only: CallbackId | None = None
 ) -> list[ListedDelivery]:
-    """Of one callback, or of all: an event may have very many."""
+    """Of one callback, or the first of all: an event may have very many."""
     recorded = {(row.event_id, row.callback_id) for row in rows}
     statement = sa.select(events.c.id, events.c.accepted_at, events.c.callbacks).where(events.c.id.in_(event_ids))
-    missing = [
-        (row, callback_id)
-        for row in connection.execute(statement).all()
-        for callback_id in row.callbacks.split()
-        if (row.id, callback_id) not in recorded and only in (None, callback_id)
-    ]
+    missing = []
+    for row in connection.execute(statement).all():
+        wanted = (one for one in row.callbacks.split() if (row.id, one) not in recorded and only in (None, one))
+        missing += [(row, callback_id) for callback_id in islice(wanted, SHOWN)]
     owners = _owners(connection, {callback_id for _, callback_id in missing})
     return [_under_way(row, callback_id, owners[callback_id]) for row, callback_id in missing if callback_id in owners]
 

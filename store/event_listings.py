@@ -1,5 +1,9 @@
-"""Events as people see them, with their deliveries. Reads only; called by the API and the command line."""
+"""Events as people see them, with their deliveries. Reads only; called by the API and the command line.
 
+A list is read in the order of one index, by time; with a filter it looks at a bounded number of events (`store.paging`).
+"""
+
+import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,21 +14,25 @@ from schemas.listings import EventFilter, ListedEvent, Page
 from schemas.times import UnixMs
 from store.database import Connection
 from store.delivery_listings import deliveries_of
-from store.paging import Row, after, page
+from store.paging import Key, Row, after, bounded, end_of_look, page_by_time
 from store.tables import events
 
 _KEY = (events.c.accepted_at, events.c.id)
 
 
 def list_events(connection: Connection, chosen: EventFilter, limit: int, cursor: str | None = None) -> Page[ListedEvent]:
-    """Newest first. Raises Invalid for a cursor that is none."""
-    rows = connection.execute(page_query(chosen, limit, cursor)).all()
-    return page(rows, limit, lambda row: (row.accepted_at, row.id), lambda shown: _shown(connection, shown))
+    """Newest first. With a filter a page may hold fewer than `limit`, even none, and still have a `next_cursor`. Raises Invalid for a
+    cursor that is none."""
+    among = [*_among(chosen), *after(_KEY, cursor, descending=True)]
+    looked_to = end_of_look(connection, _KEY, among) if list(_filters(chosen)) else None
+    rows = connection.execute(page_query(chosen, limit, cursor, looked_to)).all()
+    return page_by_time(rows, limit, lambda row: (row.accepted_at, row.id), lambda shown: _shown(connection, shown), looked_to)
 
 
-def page_query(chosen: EventFilter, limit: int, cursor: str | None) -> sa.Select[Any]:
-    """In the order of an index, so that it stops reading when the page is full."""
-    conditions = [*_conditions(chosen), *after(_KEY, cursor, descending=True)]
+def page_query(chosen: EventFilter, limit: int, cursor: str | None, looked_to: Key | None = None) -> sa.Select[Any]:
+    """In the order of an index, so that it stops reading when the page is full, or where it was to stop looking."""
+    bound = [] if looked_to is None else bounded(_KEY, looked_to, operator.ge)
+    conditions = [*_among(chosen), *after(_KEY, cursor, descending=True), *bound, *_filters(chosen)]
     return sa.select(events).where(*conditions).order_by(*(column.desc() for column in _KEY)).limit(limit + 1)
 
 
@@ -33,17 +41,22 @@ def get_event(connection: Connection, event_id: EventId) -> ListedEvent | None:
     return found[0] if found else None
 
 
-def _conditions(chosen: EventFilter) -> Iterable[sa.ColumnElement[bool]]:
-    if chosen.type is not None:
-        yield events.c.type == chosen.type.value
+def _among(chosen: EventFilter) -> Iterable[sa.ColumnElement[bool]]:
+    """What the index knows."""
     if chosen.since is not None:
         yield events.c.accepted_at >= chosen.since
     if chosen.until is not None:
         yield events.c.accepted_at < chosen.until
 
 
+def _filters(chosen: EventFilter) -> Iterable[sa.ColumnElement[bool]]:
+    """What only the rows know."""
+    if chosen.type is not None:
+        yield events.c.type == chosen.type.value
+
+
 def _shown(connection: Connection, rows: Sequence[Row]) -> list[ListedEvent]:
-    deliveries = deliveries_of(connection, [EventId(row.id) for row in rows])
+    found = deliveries_of(connection, [EventId(row.id) for row in rows])
     return [
         ListedEvent(
             id=EventId(row.id),
@@ -52,7 +65,8 @@ def _shown(connection: Connection, rows: Sequence[Row]) -> list[ListedEvent]:
             directly=row.directly,
             conflicts=row.conflicts,
             body=bytes(row.body),
-            deliveries=deliveries[EventId(row.id)],
+            deliveries=found[EventId(row.id)],
+            deliveries_total=max(len(found[EventId(row.id)]), row.callbacks.count(" ") + 1 if row.callbacks else 0),
         )
         for row in rows
     ]

@@ -9,10 +9,14 @@ from store import outbox
 from store.database import Connection, Database
 from store.tables import callbacks, deliveries, events, tokens
 
+DUE_COUNTED = 100_000
+"""Due deliveries that are counted; of more it is said that there are so many. Larger: each scrape of each process costs the database more
+while a backlog waits. Smaller: backlogs of different sizes look alike sooner."""
+
 
 class Figures(msgspec.Struct, frozen=True):
     """Counts and ages (seconds; 0 when nothing waits). Held deliveries are not due, nor are leased ones, nor those that wait for a
-    failing callback."""
+    failing callback. `deliveries_due` ends at DUE_COUNTED."""
 
     deliveries_due: int
     deliveries_due_oldest_s: float
@@ -42,17 +46,26 @@ def read(database: Database) -> Figures:
 
 
 def _due(connection: Connection, now: UnixMs) -> tuple[int, UnixMs | None]:
+    """How many, and since when the oldest. Both follow the index of due rows, callback by callback: what is open and not due yet, or due
+    beyond what is counted, costs nothing."""
     sendable = (
         sa.select(callbacks.c.id)
         .join_from(callbacks, tokens, tokens.c.id == callbacks.c.token_id)
         .where(callbacks.c.enabled, callbacks.c.disabled_at.is_(None), callbacks.c.failing_since.is_(None))
         .where(tokens.c.enabled, tokens.c.revoked_at.is_(None))
     )
-    chosen = sa.select(sa.func.count(), sa.func.min(deliveries.c.due_at)).where(
-        deliveries.c.due_at <= now, deliveries.c.callback_id.in_(sendable)
-    )
-    count, oldest = connection.execute(chosen).one()
-    return count, oldest
+    due = sa.and_(deliveries.c.callback_id.in_(sendable), deliveries.c.tried.in_((False, True)), deliveries.c.due_at <= now)
+    counted = sa.select(sa.literal(1)).select_from(deliveries).where(due).limit(DUE_COUNTED).subquery()
+    count = connection.scalar(sa.select(sa.func.count()).select_from(counted)) or 0
+    named = sendable.subquery()
+    firsts = (sa.func.min(_first_due(named, tried)) for tried in (False, True))
+    oldest = connection.execute(sa.select(*firsts).select_from(named)).one()
+    return count, min((at for at in oldest if at is not None and at <= now), default=None)
+
+
+def _first_due(named: sa.Subquery, tried: bool) -> sa.ScalarSelect[int | None]:
+    this = sa.and_(deliveries.c.callback_id == named.c.id, deliveries.c.tried == tried, deliveries.c.due_at.is_not(None))
+    return sa.select(sa.func.min(deliveries.c.due_at)).where(this).correlate(named).scalar_subquery()
 
 
 def _callbacks(connection: Connection) -> dict[CallbackState, int]:

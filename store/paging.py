@@ -1,12 +1,15 @@
 """Pages by key: each starts where the one before ended, so a page costs the same however deep it lies in the list.
 
 A cursor is the sort key of a page's last row, as opaque text. Rows that come or go meanwhile neither repeat others nor hide them.
+
+A filter that matches little would walk on and on along its list's index, and an index for each filter would cost every write: so a
+page with a filter looks at a bounded number of rows, and says where to go on.
 """
 
 import base64
 import binascii
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,10 +17,24 @@ import sqlalchemy as sa
 
 from schemas.errors import Fault, Invalid
 from schemas.listings import Page
+from schemas.times import UnixMs
+from store.database import Connection
 
 T = TypeVar("T")
 Row = sa.Row[Any]
 Key = Sequence[int | str]
+
+
+LOOK = 20_000
+"""Rows that a page with a filter looks at. More: pages that match little take longer. Fewer: more of them hold nothing."""
+
+
+def end_of_look(connection: Connection, columns: Sequence[sa.ColumnElement[Any]], among: Iterable[sa.ColumnElement[bool]]) -> Key | None:
+    """The last row, newest first, that may be looked at, read off the index of `columns` alone; None when there are not so many. It
+    is found first: rows that come meanwhile then belong to this page or to one before."""
+    newest_first = (column.desc() for column in columns)
+    row = connection.execute(sa.select(*columns).where(*among).order_by(*newest_first).offset(LOOK - 1).limit(1)).first()
+    return None if row is None else tuple(row)
 
 
 def after(columns: Sequence[sa.ColumnElement[Any]], cursor: str | None, *, descending: bool) -> list[sa.ColumnElement[bool]]:
@@ -35,14 +52,22 @@ def bounded(columns: Sequence[sa.ColumnElement[Any]], key: Key, compare: Callabl
     return [compare(sa.tuple_(*columns), sa.tuple_(*key)), loosely(columns[0], key[0])]
 
 
-def page(
-    rows: Sequence[Row], limit: int, key: Callable[[Row], Key], shaped: Callable[[Sequence[Row]], list[T]], looked_to: Key | None = None
+def page(rows: Sequence[Row], limit: int, key: Callable[[Row], Key], shaped: Callable[[Sequence[Row]], list[T]]) -> Page[T]:
+    """The page of what a query with `limit + 1` gave: one row too many says that there is more."""
+    shown = rows[:limit]
+    return Page(shaped(shown), cursor_of(key(shown[-1])) if len(rows) > limit else None)
+
+
+def page_by_time(
+    rows: Sequence[Row], limit: int, key: Callable[[Row], Key], shaped: Callable[[Sequence[Row]], list[T]], looked_to: Key | None
 ) -> Page[T]:
-    """The page of what a query with `limit + 1` gave: one row too many says that there is more. `looked_to` is where the query
-    was to stop looking, if not at the end: there the next page goes on, however few were found."""
+    """The same of a list by time, which a key begins with. `looked_to` is where the query was to stop looking, if not at the end: there
+    the next page goes on, however few were found."""
     shown = rows[:limit]
     last = key(shown[-1]) if len(rows) > limit else looked_to
-    return Page(shaped(shown), None if last is None else cursor_of(last))
+    if last is None:
+        return Page(shaped(shown), None)
+    return Page(shaped(shown), cursor_of(last), UnixMs(int(last[0])))
 
 
 def cursor_of(key: Key) -> str:

@@ -2,7 +2,7 @@
 
 A slice is one transaction: what it changes, how far that was, and the figures. So a process that dies in it leaves nothing
 half done, and whoever is next goes on where it began. The job's row is locked meanwhile; that lock is the lease, and it ends
-with its holder. `recovery_rows` has what a slice reads and writes; `consumers.recovering` decides.
+with its holder. A slice that fails is tried again in halves, and lets the others go first. `recovery_rows` has what a slice reads and writes; `consumers.recovering` decides.
 """
 
 import msgspec
@@ -21,6 +21,10 @@ from store.tables import recoveries, tokens
 
 RING = "recoveries"
 
+PUT_OFF_MS = 60_000
+"""How long the others go first when a slice of one failed: it may have taken as long as a statement may. Longer: what one moment's
+trouble stopped waits longer. Shorter: one that always fails takes more of the others' time."""
+
 _decode_query = msgspec.json.Decoder(RecoveryQuery).decode
 
 
@@ -32,10 +36,11 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """A recovery that is this transaction's to work on."""
+    """A recovery that is this transaction's to work on. `slice_rows` None: in slices of the usual size."""
 
     recovery: Recovery
     position: Position
+    slice_rows: int | None = None
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -51,12 +56,14 @@ _decode_position = msgspec.json.Decoder(Position).decode
 
 def create(database: Database, query: RecoveryQuery) -> Recovery:
     """Have it worked on. What is made later than now is not of it. Raises Invalid for a token that never was."""
+    with database.read() as connection:
+        if query.token is not None and connection.scalar(sa.select(tokens.c.id).where(tokens.c.id == query.token)) is None:
+            raise Invalid("there is no such token", faults=[Fault(f"there is no token {query.token}", "/token")])
+        total = _count(connection, query)
     with database.write() as connection:
         now = database.now(connection)
-        if query.token and connection.scalar(sa.select(tokens.c.id).where(tokens.c.id == query.token)) is None:
-            raise Invalid("there is no such token", faults=[Fault(f"there is no token {query.token}", "/token")])
         query = msgspec.structs.replace(query, until=min(query.until, now))
-        recovery = Recovery(new_recovery_id(), query, RecoveryState.RUNNING, _count(connection, query), 0, 0, now)
+        recovery = Recovery(new_recovery_id(), query, RecoveryState.RUNNING, total, 0, 0, now)
         connection.execute(sa.insert(recoveries).values(_row(recovery)))
         database.ring(connection, RING)
     return recovery
@@ -90,11 +97,21 @@ def take(connection: Connection) -> Job | None:
     if row is None:
         return None
     recovery = _recovery(row)
-    return Job(recovery, Position(recovery.query.states[0]) if row.position is None else _decode_position(row.position))
+    position = Position(recovery.query.states[0]) if row.position is None else _decode_position(row.position)
+    return Job(recovery, position, row.slice_rows)
 
 
-def advance(connection: Connection, job: Job, worked: Slice, now: UnixMs) -> Recovery:
-    """Write down how far it has come."""
+def put_off(database: Database, job: Job, slice_rows: int, reason: str) -> None:
+    """A slice of so many rows failed, and nothing of it remains. In a transaction of its own: the others get their turn, and the next
+    slice of this one is half as large. Left alone when somebody works on it already."""
+    this = sa.select(recoveries.c.id).where(recoveries.c.id == job.recovery.id).with_for_update(skip_locked=True)
+    with database.write() as connection:
+        changed = {"worked_at": database.now(connection) + PUT_OFF_MS, "slice_rows": max(1, slice_rows // 2), "trouble": reason}
+        connection.execute(sa.update(recoveries).where(recoveries.c.id.in_(this)).values(changed))
+
+
+def advance(connection: Connection, job: Job, worked: Slice, now: UnixMs, slice_rows: int | None) -> Recovery:
+    """Write down how far it has come, and how much of it is to be worked on next."""
     before = job.recovery
     done, skipped = before.done + worked.done, before.skipped + worked.skipped
     ended = worked.following is None
@@ -104,15 +121,18 @@ def advance(connection: Connection, job: Job, worked: Slice, now: UnixMs) -> Rec
         total=done + skipped if ended else max(before.total, done + skipped),
         done=done,
         skipped=skipped,
+        worked_at=now,
+        trouble=None,
     )
     position = None if worked.following is None else msgspec.json.encode(worked.following).decode()
-    changed = {"state": after.state.value, "total": after.total, "done": done, "skipped": skipped, "position": position, "worked_at": now}
+    changed = {"state": after.state.value, "total": after.total, "done": done, "skipped": skipped, "position": position}
+    changed |= {"worked_at": now, "slice_rows": slice_rows, "trouble": None}
     connection.execute(sa.update(recoveries).where(recoveries.c.id == before.id).values(changed))
     return after
 
 
 def _count(connection: Connection, query: RecoveryQuery) -> int:
-    """What is missing is counted when it is found: it takes a look at every event."""
+    """Of very many a part. What is missing is counted when it is found: it takes a look at every event."""
     stored = [DeliveryState(state) for state in query.states if state is not Recoverable.MISSING]
     return sum(recovery_rows.count(connection, query, state) for state in stored)
 
@@ -131,5 +151,14 @@ def _row(recovery: Recovery) -> dict[str, object]:
 
 
 def _recovery(row: Row) -> Recovery:
-    query, created_at = _decode_query(row.query), UnixMs(row.created_at)
-    return Recovery(RecoveryId(row.id), query, RecoveryState(row.state), row.total, row.done, row.skipped, created_at)
+    return Recovery(
+        id=RecoveryId(row.id),
+        query=_decode_query(row.query),
+        state=RecoveryState(row.state),
+        total=row.total,
+        done=row.done,
+        skipped=row.skipped,
+        created_at=UnixMs(row.created_at),
+        worked_at=UnixMs(row.worked_at),
+        trouble=row.trouble,
+    )

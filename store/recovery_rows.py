@@ -1,10 +1,14 @@
 """The rows of a recovery: deliveries that were not delivered, events that had none, and how they are made due.
 
+They are read along an index, in the order in which they were made. What is wanted may be rare in it: so a look is bounded by what it
+passes over, not only by what it finds, and says where it ended.
+
 Called by `consumers.recovering` in the transaction of a slice, and by `store.recoveries` to count.
 """
 
+import operator
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -19,12 +23,24 @@ from schemas.recoveries import RecoveryQuery
 from schemas.times import UnixMs
 from store import bulk, places
 from store.database import Connection
-from store.delivery_listings import matching
-from store.paging import Row
+from store.delivery_listings import by_index
+from store.holding import is_held
+from store.paging import Row, bounded
 from store.tables import deliveries, events
 
 Key: TypeAlias = tuple[int, str, str]
 """When it was made, the event, the callback: the order in which deliveries are worked through. Of events without the last."""
+
+Columns: TypeAlias = Sequence[sa.ColumnElement[Any]]
+Conditions: TypeAlias = Sequence[sa.ColumnElement[bool]]
+
+LOOKED_AT = 20
+"""Rows that a slice looks at for each that it may find. More: one takes longer. Fewer: what is rare takes more of them."""
+
+COUNTED = 100_000
+"""Rows that are looked at to count what there is. More: who asks waits longer. Fewer: of a great recovery less is known before."""
+
+T = TypeVar("T")
 
 _DELIVERY_KEY = (deliveries.c.created_at, deliveries.c.event_id, deliveries.c.callback_id)
 _EVENT_KEY = (events.c.accepted_at, events.c.id)
@@ -54,6 +70,13 @@ class Lost(msgspec.Struct, frozen=True):
         return self.created_at, self.event_id, self.callback_id
 
 
+class Look(msgspec.Struct, Generic[T], frozen=True):
+    """What was found, in order; and behind which row the next look begins. None: that was all."""
+
+    found: list[T]
+    following: Key | None
+
+
 class StoredEvent(msgspec.Struct, frozen=True):
     """An event and the callbacks that it has deliveries for, or is about to have."""
 
@@ -64,38 +87,48 @@ class StoredEvent(msgspec.Struct, frozen=True):
     event: Event | None
     callback_ids: frozenset[str]
 
+    @property
+    def key(self) -> Key:
+        return self.accepted_at, self.id, ""
+
 
 def count(connection: Connection, query: RecoveryQuery, state: DeliveryState) -> int:
-    """How many deliveries of this state there are to recover."""
-    return connection.scalar(sa.select(sa.func.count()).select_from(deliveries).where(*_wanted(query, state))) or 0
+    """How many deliveries of this state there are to recover, among the first COUNTED that may be."""
+    among = _among(query, state)
+    end = _end(connection, _DELIVERY_KEY, among, COUNTED)
+    wanted = [*among, *_up_to(_DELIVERY_KEY, end), *_wanted(query, state)]
+    return connection.scalar(sa.select(sa.func.count()).select_from(deliveries).where(*wanted)) or 0
 
 
 def undelivered(
     connection: Connection, query: RecoveryQuery, state: DeliveryState, after: Key | None, limit: int, now: UnixMs
-) -> list[Lost]:
+) -> Look[Lost]:
     """At most `limit` deliveries of this state behind `after`, oldest first; nobody else changes them before the commit."""
-    behind = [] if after is None else [sa.tuple_(*_DELIVERY_KEY) > sa.tuple_(*after)]
+    among = [*_among(query, state), *_behind(_DELIVERY_KEY, after)]
+    end = _end(connection, _DELIVERY_KEY, among, limit * LOOKED_AT)
     statement = (
         sa.select(deliveries, events.c.body)
         .outerjoin(events, events.c.id == deliveries.c.event_id)
-        .where(*_wanted(query, state), *behind)
+        .where(*among, *_up_to(_DELIVERY_KEY, end), *_wanted(query, state))
         .order_by(*_DELIVERY_KEY)
         .limit(limit)
         .with_for_update(of=deliveries)
     )
-    return [_lost(row, now) for row in connection.execute(statement)]
+    found = [_lost(row, now) for row in connection.execute(statement)]
+    return Look(found, found[-1].key if len(found) == limit else end)
 
 
-def stored_events(connection: Connection, query: RecoveryQuery, after: Key | None, limit: int) -> list[StoredEvent]:
+def stored_events(connection: Connection, query: RecoveryQuery, after: Key | None, limit: int) -> Look[StoredEvent]:
     """At most `limit` events of the time asked for behind `after`, oldest first, whether or not anything of theirs is missing."""
-    conditions = [events.c.accepted_at >= query.since, events.c.accepted_at < query.until, _no_test(events.c.id)]
+    among = [events.c.accepted_at >= query.since, events.c.accepted_at < query.until, *_behind(_EVENT_KEY, after and after[:2])]
+    end = _end(connection, _EVENT_KEY, among, limit * LOOKED_AT)
+    conditions = [*among, *_up_to(_EVENT_KEY, end), _no_test(events.c.id)]
     if query.type is not None:
         conditions.append(events.c.type == query.type.value)
-    if after is not None:
-        conditions.append(sa.tuple_(*_EVENT_KEY) > sa.tuple_(*after[:2]))
     rows = connection.execute(sa.select(events).where(*conditions).order_by(*_EVENT_KEY).limit(limit)).all()
     recorded = _recorded(connection, [row.id for row in rows])
-    return [_stored_event(row, recorded.get(row.id, set())) for row in rows]
+    found = [_stored_event(row, recorded.get(row.id, set())) for row in rows]
+    return Look(found, found[-1].key if len(found) == limit else end and (end[0], end[1], ""))
 
 
 def stale(connection: Connection, lost: Sequence[Lost]) -> set[Key]:
@@ -122,9 +155,31 @@ def make(connection: Connection, lost: Iterable[Lost], now: UnixMs) -> None:
     bulk.insert(connection, deliveries, _rows(lost, now))
 
 
+def _among(query: RecoveryQuery, state: DeliveryState) -> list[sa.ColumnElement[bool]]:
+    """What the index of what is not delivered knows."""
+    return list(by_index(DeliveryFilter(state=state, since=query.since, until=query.until)))
+
+
 def _wanted(query: RecoveryQuery, state: DeliveryState) -> list[sa.ColumnElement[bool]]:
-    chosen = DeliveryFilter(token=query.token, type=query.type, state=state, since=query.since, until=query.until)
-    return [*matching(chosen), _no_test(deliveries.c.event_id)]
+    """What only the rows know."""
+    only_held = [is_held] if state is DeliveryState.HELD else []
+    of_token = [] if query.token is None else [deliveries.c.token_id == query.token]
+    of_type = [] if query.type is None else [deliveries.c.type == query.type.value]
+    return [*only_held, *of_token, *of_type, _no_test(deliveries.c.event_id)]
+
+
+def _behind(columns: Columns, after: Sequence[int | str] | None) -> list[sa.ColumnElement[bool]]:
+    return [] if after is None else bounded(columns, after, operator.gt)
+
+
+def _up_to(columns: Columns, end: Sequence[int | str] | None) -> list[sa.ColumnElement[bool]]:
+    return [] if end is None else bounded(columns, end, operator.le)
+
+
+def _end(connection: Connection, columns: Columns, among: Conditions, most: int) -> Any:
+    """The key of the last of so many rows, read off the index alone; None when there are not so many."""
+    row = connection.execute(sa.select(*columns).where(*among).order_by(*columns).offset(most - 1).limit(1)).first()
+    return None if row is None else tuple(row)
 
 
 def _no_test(event_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:

@@ -1,7 +1,6 @@
 """The request log as people see it: a token's requests, newest first, by any filter. Reads only; called by the API.
 
-Every page is read in the order of one index, (token, time, id). A filter that matches little would walk on and on along it, and an
-index for each filter would cost every request: so a page looks at a bounded number of rows, and says where to go on.
+Every page is read in the order of one index, (token, time, id); with a filter it looks at a bounded number of rows (`store.paging`).
 """
 
 import operator
@@ -16,11 +15,8 @@ from schemas.permissions import Permission
 from schemas.request_log import LoggedRequest, RequestFilter
 from schemas.times import UnixMs
 from store.database import Connection, Database
-from store.paging import Key, Row, after, bounded, page
+from store.paging import Key, Row, after, bounded, end_of_look, page_by_time
 from store.tables import requests, tokens
-
-LOOK = 20_000
-"""Rows that a page with a filter looks at. More: pages that match little take longer. Fewer: more of them hold nothing."""
 
 _PAGE = 2_000  # rows of a download's transaction
 _KEY = (requests.c.at, requests.c.id)
@@ -36,9 +32,9 @@ def list_requests(
     that is none."""
     among = _among(token_id, chosen, cursor)
     filters = list(_filters(chosen))
-    looked_to = _end_of_look(connection, among) if filters else None
+    looked_to = end_of_look(connection, _KEY, among) if filters else None
     rows = connection.execute(_page_query(among, filters, looked_to, limit)).all()
-    return page(rows, limit, lambda row: (row.at, row.id), lambda shown: [_request(row) for row in shown], looked_to)
+    return page_by_time(rows, limit, lambda row: (row.at, row.id), lambda shown: [_request(row) for row in shown], looked_to)
 
 
 def every_request(database: Database, token_id: TokenId, chosen: RequestFilter) -> Iterator[LoggedRequest]:
@@ -64,14 +60,6 @@ def _page_query(among: Conditions, filters: Conditions, looked_to: Key | None, l
     return sa.select(requests).where(*among, *bound, *filters).order_by(*_NEWEST_FIRST).limit(limit + 1)
 
 
-def _end_of_look(connection: Connection, among: Conditions) -> Key | None:
-    """The last row that may be looked at, read off the index alone; None when there are not so many. It is found first: rows that come
-    meanwhile then belong to this page or to one before."""
-    query = sa.select(*_KEY).where(*among).order_by(*_NEWEST_FIRST).offset(LOOK - 1).limit(1)
-    row = connection.execute(query).first()
-    return None if row is None else (row.at, row.id)
-
-
 def _among(token_id: TokenId, chosen: RequestFilter, cursor: str | None) -> Conditions:
     """What the index knows."""
     conditions = [requests.c.token_id == token_id, *after(_KEY, cursor, descending=True)]
@@ -88,7 +76,9 @@ def _filters(chosen: RequestFilter) -> Iterable[sa.ColumnElement[bool]]:
     if chosen.status is not None:
         yield c.status == chosen.status
     if chosen.method is not None:
-        yield sa.func.upper(c.method) == chosen.method.upper()
+        yield sa.or_(
+            sa.func.upper(c.method) == chosen.method.upper(), c.method == chosen.method.lower()
+        )  # Turkish locales: i is not I there
     if chosen.path is not None:
         yield sa.func.substr(c.path, 1, len(chosen.path)) == chosen.path  # SQLite's LIKE takes no notice of case
     if chosen.allowed is not None:

@@ -16,6 +16,9 @@ metadata = MetaData(
     }
 )
 
+_Unordered = Text().with_variant(Text(collation="C"), "postgresql")
+"""Compared and sorted by its characters' numbers, as SQLite does, whatever the database's locale."""
+
 _RowId = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up by itself only in INTEGER keys
 
 
@@ -38,6 +41,7 @@ tokens = Table(
     Column("id", Text, primary_key=True),
     Column("version", BigInteger, nullable=False, index=True, comment="the directory version of its last change, callbacks included"),
     Column("name", Text, nullable=False),
+    Column("folded", _Unordered, nullable=False, server_default=text("''"), comment="the name without case, as it is searched and sorted"),
     Column("hint", Text, nullable=False),
     Column("secret_hash", LargeBinary, nullable=False, unique=True, comment="SHA-256 of the token"),
     Column("previous_hash", LargeBinary, unique=True, comment="of the token before a regeneration with overlap"),
@@ -206,6 +210,8 @@ recoveries = Table(
     Column("skipped", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("worked_at", BigInteger, nullable=False, comment="when a slice of it was last done: they take turns"),
+    Column("slice_rows", Integer, comment="how much of it is worked on at once, since a slice failed; null: as much as of any"),
+    Column("trouble", Text, comment="why its last slice failed; null: it did not"),
 )
 
 alerts = Table(

@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from schemas.folding import folded
 from schemas.listings import Page
 from schemas.times import UnixMs
 from schemas.tokens import Token, TokenState
@@ -42,20 +43,25 @@ def list_tokens(
 ) -> Page[Token]:
     """Raises Invalid for a cursor that is none."""
     rows = connection.execute(_page_query(chosen, now, limit, cursor)).all()
-    column = chosen.sort.removeprefix("-")
+    column = _column(chosen.sort).name
     return page(rows, limit, lambda row: (getattr(row, column), row.id), lambda shown: read_tokens(connection, vault, shown))
 
 
 def _page_query(chosen: TokenFilter, now: UnixMs, limit: int, cursor: str | None) -> sa.Select[Any]:
     """Sorts what it finds: tokens are some thousands, and their list is no hot path."""
     descending = chosen.sort.startswith("-")
-    key = (tokens.c[chosen.sort.removeprefix("-")], tokens.c.id)
+    key = (_column(chosen.sort), tokens.c.id)
     conditions = [_in_state(chosen.state, now), *after(key, cursor, descending=descending)]
-    if chosen.search:
-        found = sa.func.lower(tokens.c.name).contains(chosen.search.lower(), autoescape=True)
+    if chosen.search is not None:
+        found = tokens.c.folded.contains(folded(chosen.search), autoescape=True)
         conditions.append(sa.or_(found, tokens.c.id == chosen.search))
     order = (column.desc() if descending else column.asc() for column in key)
     return sa.select(tokens).where(*conditions).order_by(*order).limit(limit + 1)
+
+
+def _column(sort: TokenSort) -> sa.Column[Any]:
+    """Names are sorted as they are searched: by letters without case, and alike on every database."""
+    return tokens.c.folded if sort in {TokenSort.NAME, TokenSort.NAME_DESCENDING} else tokens.c.created_at
 
 
 def _in_state(state: TokenState | None, now: UnixMs) -> sa.ColumnElement[bool]:

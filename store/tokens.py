@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from schemas.changes import Action, Actor, differences, edits, of_fields, of_secret, of_signing_secret
 from schemas.errors import Conflict, Fault, Invalid
 from schemas.event_types import EventType
+from schemas.folding import folded
 from schemas.ids import TokenId, new_token_id
 from schemas.secrets import new_signing_secret, new_token, signing_key, signing_secret_text, token_hash, token_hint
 from schemas.times import UnixMs
@@ -152,6 +153,7 @@ def _require(fields: TokenFields) -> None:
 def _columns(fields: TokenFields) -> dict[str, object]:
     return {
         "name": fields.name,
+        "folded": folded(fields.name),
         "activates_at": fields.activates_at,
         "expires_at": fields.expires_at,
         "enabled": fields.enabled,

@@ -9,7 +9,7 @@ from ringback.cli.invocation import Invocation
 from ringback.cli.printing import print_facts, print_json, print_table
 from ringback.cli.recovering import recover
 from ringback.cli.stored import opened, vault
-from ringback.cli.values import EVENT_TYPE, TIME, as_json, one_of
+from ringback.cli.values import EVENT_TYPE, TEXT, TIME, as_json, one_of
 from schemas.deliveries import Attempt, DeliveryState, Outcome
 from schemas.errors import NotFound
 from schemas.event_types import EventType
@@ -21,7 +21,7 @@ from store.requests import request_retry
 from store.tokens import Tokens
 
 _COLUMNS = ("id", "made", "type", "state", "last attempt", "next attempt", "callback")
-_id = click.argument("delivery_id", metavar="ID")
+_id = click.argument("delivery_id", metavar="ID", type=TEXT)
 
 
 @click.group()
@@ -33,7 +33,7 @@ command.add_command(recover)
 
 
 @command.command("list")
-@click.option("--token", metavar="ID", help="Only of this token.")
+@click.option("--token", metavar="ID", type=TEXT, help="Only of this token.")
 @click.option("--type", "kind", type=EVENT_TYPE, help="Only of this event type.")
 @click.option("--state", type=one_of(DeliveryState), help="Only those: pending, delivered, exhausted, superseded, cancelled or held.")
 @click.option("--since", type=TIME, help="Made then or later, such as 2026-12-01T00:00:00Z.")

@@ -35,9 +35,10 @@ class Invocation:
 
         from ringback.settings import DEFAULT_ENV_FILE
 
-        found = os.environ.get(_TOKEN) or dotenv_values(self._env_file or DEFAULT_ENV_FILE).get(_TOKEN)
+        found = os.environ[_TOKEN] if _TOKEN in os.environ else dotenv_values(self._env_file or DEFAULT_ENV_FILE).get(_TOKEN)
         if not found:
-            raise UsageError(f"{_TOKEN} is not set: put a token there, or into ringback.env, that has the permission events:publish")
+            wrong = "not set" if found is None else "empty"
+            raise UsageError(f"{_TOKEN} is {wrong}: put a token there, or into ringback.env, that has the permission events:publish")
         return found
 
 

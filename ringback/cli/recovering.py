@@ -9,7 +9,7 @@ from ringback.cli.invocation import Invocation
 from ringback.cli.printing import print_json
 from ringback.cli.progress import Bar, progress
 from ringback.cli.stored import opened
-from ringback.cli.values import EVENT_TYPE, TIME, as_json, one_of
+from ringback.cli.values import EVENT_TYPE, TEXT, TIME, as_json, one_of
 from schemas.errors import RingbackError
 from schemas.event_types import EventType
 from schemas.ids import TokenId
@@ -26,8 +26,8 @@ _PATIENCE_S = 5.0
 @click.command()
 @click.option("--since", type=TIME, required=True, help="Made then or later, such as 2026-12-01T00:00:00Z.")
 @click.option("--until", type=TIME, help="Made before. Default: now.")
-@click.option("--token", metavar="ID", help="Only of this token.")
-@click.option("--type", "kind", type=EVENT_TYPE, help="Only of this event type.")
+@click.option("--token", metavar="ID", type=TEXT, help="Only of this token. Default: of every token.")
+@click.option("--type", "kind", type=EVENT_TYPE, help="Only of this event type. Default: of every type.")
 @click.option(
     "--state", "states", type=one_of(Recoverable), multiple=True, help="exhausted (default), held, or missing: events nobody was sent."
 )
@@ -77,6 +77,8 @@ def _end(database: Database, recovery: Recovery, bar: Bar) -> Recovery:
         with database.read() as connection:
             found = recoveries.get(connection, recovery.id)
         bar.show(found.done + found.skipped, found.total)
+        if found.trouble and found.trouble != recovery.trouble:
+            click.echo(f"ringback: a step failed and is tried again in smaller ones: {found.trouble}", err=True)
         if found != recovery:
             moved_s = None
         elif moved_s is not None and time.monotonic() - moved_s > _PATIENCE_S:

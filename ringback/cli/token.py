@@ -12,7 +12,7 @@ from ringback.cli.invocation import Invocation
 from ringback.cli.printing import print_facts, print_json, print_table
 from ringback.cli.stored import opened, vault
 from ringback.cli.token_changes import changes
-from ringback.cli.values import CALLBACK, DURATION, TIME, CallbackArgument, as_json, one_of
+from ringback.cli.values import CALLBACK, DURATION, TEXT, TIME, CallbackArgument, as_json, one_of
 from schemas.changes import COMMAND_LINE
 from schemas.ids import TokenId
 from schemas.listings import Page
@@ -30,7 +30,7 @@ _LOOPBACK = parse_networks(["127.0.0.0/8", "::1/128"])
 _PERMISSIONS = "\b\nPermissions:\n" + "\n".join(f"  {one.value:21} {one.label}" for one in Permission)
 """Click leaves what follows a `\\b` in the lines that it has."""
 
-_id = click.argument("token_id", metavar="ID")
+_id = click.argument("token_id", metavar="ID", type=TEXT)
 
 
 @click.group()
@@ -42,10 +42,10 @@ command.add_command(changes)
 
 
 @command.command(epilog=_PERMISSIONS)
-@click.argument("name")
+@click.argument("name", type=TEXT)
 @click.option("--permission", "permissions", multiple=True, type=one_of(Permission), help="What it may do, of the list below. Repeatable.")
 @click.option("--callback", "callbacks", multiple=True, type=CALLBACK, help="Where its events go, by type. Repeatable.")
-@click.option("--channel", "channels", multiple=True, help="A channel that it may see. Repeatable; without any it sees all.")
+@click.option("--channel", "channels", multiple=True, type=TEXT, help="A channel that it may see. Repeatable; without any it sees all.")
 @click.option("--activates-at", type=TIME, help="Valid from then on, such as 2026-12-01T00:00:00Z. Default: now.")
 @click.option("--expires-at", type=TIME, help="Not valid from then on. Default: never.")
 @as_json

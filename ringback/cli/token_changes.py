@@ -7,7 +7,7 @@ from api.showing import change_answer
 from ringback.cli.invocation import Invocation
 from ringback.cli.printing import print_json, print_table
 from ringback.cli.stored import opened, vault
-from ringback.cli.values import as_json
+from ringback.cli.values import TEXT, as_json
 from schemas.changes import Change
 from schemas.ids import TokenId
 from schemas.times import to_rfc3339
@@ -16,7 +16,7 @@ from store.tokens import Tokens
 
 
 @click.command()
-@click.argument("token_id", metavar="ID")
+@click.argument("token_id", metavar="ID", type=TEXT)
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many at most.")
 @as_json
 @click.pass_obj

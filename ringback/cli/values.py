@@ -42,6 +42,13 @@ def one_of(closed_set: type[E]) -> Parsed[E]:
     return Parsed(closed_set.__name__, read)
 
 
+def _read_text(text: str) -> str:
+    """An unset shell variable leaves nothing between its quotes: that must not be taken for "any"."""
+    if not text:
+        raise ValueError("this is empty: give a value, or leave it out")
+    return text
+
+
 class CallbackArgument(NamedTuple):
     """One `--callback TYPE=URL`."""
 
@@ -56,6 +63,7 @@ def _read_callback(text: str) -> CallbackArgument:
     return CallbackArgument(EventType(kind), url)
 
 
+TEXT = Parsed("text", _read_text)
 TIME = Parsed("time", from_rfc3339)
 DURATION = Parsed("duration", parse_duration)
 CALLBACK = Parsed("type=url", _read_callback)

@@ -67,7 +67,7 @@ def test_every_optional_field_of_a_new_token_may_be_null(admin: Caller) -> None:
         ({"name": "x", "activates_at": "2030-01-01T00:00:00Z", "expires_at": "2030-01-01T01:00:00+01:00"}, ["/expires_at"]),
         ({"name": "x", "visibility": {"channels": [1]}}, ["/visibility/channels/0"]),
         ({"name": "x", "visibility": {"channels": ["a\u0000"]}}, ["/visibility/channels"]),
-        ({"name": "x", "visibility": {"channel": []}}, ["/visibility/channel"]),
+        ({"name": "x", "visibility": {"channel": []}}, ["/visibility/channels", "/visibility/channel"]),
         ({"name": "x", "callbacks": {"message.received": {"url": "ftp://x.example"}}}, ["/callbacks/message.received/url"]),
         ({"name": "x", "callbacks": {"cat.meowed": None}}, ["/callbacks/cat.meowed"]),
         ([], [""]),

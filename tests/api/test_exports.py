@@ -247,11 +247,13 @@ def test_channels_come_in_pages(house: House, admin: Caller) -> None:
     for number in range(25):
         see(house, f"evt_{number}", {"id": f"chn_{number % 23}", "kind": "sms"}, 1_000 + number // 2)
 
-    listed, cursor = [], ""
-    while cursor is not None:
-        answer = admin.call("GET", f"/v1/channels?limit=10&cursor={cursor}").json or {}
+    listed, query = [], {"limit": "10"}
+    while True:
+        answer = admin.call("GET", "/v1/channels", query_string=query).json or {}
         listed += [channel["id"] for channel in answer["data"]]
-        cursor = answer["next_cursor"]
+        if answer["next_cursor"] is None:
+            break
+        query["cursor"] = answer["next_cursor"]
 
     assert len(listed) == 23
     assert set(listed) == {f"chn_{number}" for number in range(23)}

@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from schemas.times import now_ms
+from store import paging
 from store.tables import attempts, deliveries, requested_attempts
 from tests.kit.api import URL, Caller, House, callback_path, deliver
 from tests.kit.waiting import wait_for
@@ -32,14 +33,43 @@ def test_a_query_that_breaks_the_rules_is_refused(admin: Caller, path: str, quer
 
 
 def test_lists_are_paged(admin: Caller, house: House, token: dict[str, Any]) -> None:
-    """`next_cursor` until there is none; an empty parameter is none, as forms send it."""
+    """`next_cursor` until there is none."""
     made = {deliver(house, token, f"evt_{number}") for number in range(12)}
 
-    first = admin.call("GET", "/v1/deliveries?limit=10&state=&cursor=").json or {}
+    first = admin.call("GET", "/v1/deliveries?limit=10").json or {}
     second = admin.call("GET", "/v1/deliveries", query_string={"limit": 10, "cursor": first["next_cursor"]}).json or {}
 
     assert {one["id"] for one in first["data"] + second["data"]} == made
     assert (len(first["data"]), second["next_cursor"]) == (10, None)
+
+
+def test_lists_say_how_far_back_they_looked(admin: Caller, house: House, token: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A filter that fits few may find none in what a page looks at; the last page has looked at everything."""
+    monkeypatch.setattr(paging, "LOOK", 8)
+    for number in range(12):
+        deliver(house, token, f"evt_{number}", created_at=number)
+
+    for path, back in (
+        ("/v1/deliveries?error=tls", "1970-01-01T00:00:00.004Z"),
+        ("/v1/events?type=message.status", "1970-01-01T00:00:01.000Z"),
+    ):
+        first = admin.call("GET", path).json or {}
+        second = admin.call("GET", f"{path}&cursor={first['next_cursor']}").json or {}
+
+        assert (first["data"], first["looked_until"]) == ([], back)
+        assert second == {"data": [], "next_cursor": None, "looked_until": None}
+
+
+def test_the_deliveries_of_one_event_are_a_list(admin: Caller, house: House, token: dict[str, Any]) -> None:
+    """The event itself shows the first of very many."""
+    one = deliver(house, token, "evt_1")
+    deliver(house, token, "evt_2")
+
+    listed = admin.call("GET", "/v1/deliveries?event=evt_1").json or {}
+    event = admin.call("GET", "/v1/events/evt_1").json or {}
+
+    assert [delivery["id"] for delivery in listed["data"]] == [one]
+    assert (len(event["deliveries"]), event["deliveries_total"]) == (1, 1)
 
 
 def test_an_event_is_shown_as_it_was_published(admin: Caller, house: House, token: dict[str, Any]) -> None:

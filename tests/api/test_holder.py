@@ -41,7 +41,7 @@ def test_a_holder_sees_its_own_deliveries_alone(house: House, me: Caller, mine: 
 
     assert [one["id"] for one in get(me, "/v1/me/deliveries")["data"]] == own[::-1]
     assert [one["id"] for one in get(me, "/v1/me/deliveries", status_code=500, state="exhausted", error="http_5xx")["data"]] == own[:1]
-    assert get(me, "/v1/me/deliveries", type="message.status") == {"data": [], "next_cursor": None}
+    assert get(me, "/v1/me/deliveries", type="message.status") == {"data": [], "next_cursor": None, "looked_until": None}
     assert get(me, "/v1/me/deliveries", until=to_rfc3339(UnixMs(7)))["data"] == []
     assert me.call("GET", f"/v1/me/deliveries?token={theirs['id']}").status_code == 422
 

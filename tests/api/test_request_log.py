@@ -32,7 +32,7 @@ def test_a_request_is_logged_with_what_was_asked_and_answered(log: Log, supplier
     """And without its query, which may hold what is nobody else's."""
     before = now_ms()
 
-    supplier.call("GET", "/v1/me?secret=1", headers={"User-Agent": "acme/1.0", "X-Request-Id": "theirs-1"})
+    supplier.call("GET", "/v1/me/deliveries?type=message.status", headers={"User-Agent": "acme/1.0", "X-Request-Id": "theirs-1"})
 
     row = log.row()
     assert before <= from_rfc3339(row.pop("at")) <= now_ms()
@@ -41,7 +41,7 @@ def test_a_request_is_logged_with_what_was_asked_and_answered(log: Log, supplier
     assert row == {
         "request_id": "theirs-1",
         "method": "GET",
-        "path": "/v1/me",
+        "path": "/v1/me/deliveries",
         "status": 200,
         "ip": "127.0.0.1",
         "user_agent": "acme/1.0",

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries import DeliveryState
+from schemas.deliveries import DeliveryState, Outcome
 from schemas.event_types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.listings import DeliveryFilter, EventFilter
 from schemas.times import UnixMs
 from store import delivery_listings, event_listings, paging
-from store.database import Database
+from store.database import Connection, Database
 from store.delivery_listings import list_deliveries
 from store.tables import deliveries, events
 from store.vault import Vault
@@ -47,7 +47,7 @@ def test_pages_are_read_in_the_order_of_an_index(database: Database) -> None:
 def test_a_token_is_read_by_its_own_index(database: Database, chosen: DeliveryFilter, look: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the filter, and whether or not its deliveries are many: not by what is undelivered or open of everybody, unless
     PostgreSQL has counted that this is next to nothing."""
-    monkeypatch.setattr(delivery_listings, "LOOK", look)
+    monkeypatch.setattr(paging, "LOOK", look)
     fill(database)
 
     own = replace(chosen, token=TokenId("tok_2"))
@@ -56,6 +56,38 @@ def test_a_token_is_read_by_its_own_index(database: Database, chosen: DeliveryFi
     for plan in found[:2]:
         is_next_to_nothing = database.dialect == "postgresql" and "rows=1 " in plan.splitlines()[0]
         assert "ix_deliveries_token_id" in plan or is_next_to_nothing, plan
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        DeliveryFilter(error=Outcome.TLS),
+        DeliveryFilter(type=EventType.MESSAGE_STATUS, since=UnixMs(100)),
+        DeliveryFilter(state=DeliveryState.DELIVERED),
+        DeliveryFilter(state=DeliveryState.EXHAUSTED, status_code=418),
+        EventFilter(type=EventType.MESSAGE_STATUS),
+    ],
+)
+def test_what_a_page_of_everybodys_looks_at_is_bounded(
+    database: Database, chosen: DeliveryFilter | EventFilter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where looking stops is read off the index by time, and so is what lies before it: no walk to the end of the table. What is so
+    little may be sorted."""
+    monkeypatch.setattr(paging, "LOOK", 100)
+    fill(database)
+
+    found = plans(database, lambda connection: listed(connection, chosen))
+
+    for plan in found[:2]:
+        assert "ix_deliveries" in plan or "ix_events" in plan, plan
+        assert "SEQ SCAN" not in plan.upper(), plan
+
+
+def listed(connection: Connection, chosen: DeliveryFilter | EventFilter) -> None:
+    if isinstance(chosen, EventFilter):
+        event_listings.list_events(connection, chosen, 50)
+    else:
+        list_deliveries(connection, chosen, 50)
 
 
 def fill(database: Database) -> None:

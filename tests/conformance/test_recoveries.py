@@ -168,8 +168,7 @@ async def test_a_slice_that_fails_leaves_nothing_of_it(house: House) -> None:
         house.lay(f"evt_{number}", callback_id)
     asked = house.ask(EXHAUSTED)
 
-    with pytest.raises(MemoryError):
-        Crashing(house.database, house.directory, Silent(), 3).work()
+    assert not Crashing(house.database, house.directory, Silent(), 3).work()
 
     assert house.due() == set()
     assert house.recovery(asked).done == 0

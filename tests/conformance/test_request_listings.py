@@ -8,7 +8,7 @@ from schemas.errors import Invalid
 from schemas.ids import TokenId, new_request_id
 from schemas.request_log import Completion, LoggedRequest, RequestFilter, logged_request
 from schemas.times import UnixMs
-from store import request_listings
+from store import paging, request_listings
 from store.database import Database
 from store.request_listings import every_request, known_tokens, list_requests
 from store.request_log import RequestLog
@@ -93,7 +93,7 @@ def test_a_filter_shows_what_it_says(database: Database, chosen: RequestFilter, 
 
 def test_a_page_that_finds_little_says_where_to_go_on(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """It looks at so many rows and no more; whoever goes on to the end misses nothing and sees nothing twice."""
-    monkeypatch.setattr(request_listings, "LOOK", 5)
+    monkeypatch.setattr(paging, "LOOK", 5)
     write(database, *(a_request(at=number, status=500 if number in {0, 1, 12} else 200) for number in range(20)))
 
     read = pages(database, RequestFilter(status=500))
@@ -103,7 +103,7 @@ def test_a_page_that_finds_little_says_where_to_go_on(database: Database, monkey
 
 def test_a_page_that_is_full_goes_on_after_its_last_row(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """And not where it would have stopped looking."""
-    monkeypatch.setattr(request_listings, "LOOK", 8)
+    monkeypatch.setattr(paging, "LOOK", 8)
     write(database, *(a_request(at=number) for number in range(10)))
 
     read = pages(database, RequestFilter(status=200))
@@ -113,7 +113,7 @@ def test_a_page_that_is_full_goes_on_after_its_last_row(database: Database, monk
 
 def test_requests_that_come_while_one_reads_move_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy token's log grows at its top all the time."""
-    monkeypatch.setattr(request_listings, "LOOK", 4)
+    monkeypatch.setattr(paging, "LOOK", 4)
     write(database, *(a_request(at=number, status=500) for number in range(0, 10, 5)), *(a_request(at=number) for number in range(10)))
     chosen = RequestFilter(status=500)
     with database.read() as connection:
@@ -130,7 +130,7 @@ def test_requests_that_come_while_one_reads_move_nothing(database: Database, mon
 def test_a_download_reads_all_of_it(database: Database, chosen: RequestFilter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Page by page, so that none of its transactions is long."""
     monkeypatch.setattr(request_listings, "_PAGE", 3)
-    monkeypatch.setattr(request_listings, "LOOK", 4)
+    monkeypatch.setattr(paging, "LOOK", 4)
     write(database, *(a_request(at=number) for number in range(10)))
 
     assert times(list(every_request(database, TOKEN, chosen))) == list(reversed(range(10)))
@@ -145,7 +145,7 @@ def test_a_cursor_that_is_none_is_refused(database: Database) -> None:
 def test_pages_are_read_in_the_order_of_an_index(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """At ten million rows a page costs what it shows, or what it may look at: no walk over the table, and no sort but of what
     it found between the bounds of its look."""
-    monkeypatch.setattr(request_listings, "LOOK", 100)  # of few rows as small a part as it is of many
+    monkeypatch.setattr(paging, "LOOK", 100)  # of few rows as small a part as it is of many
     write(database, *(a_request(at=number, token_id=f"tok_{number % 5}") for number in range(6_000)))
     with database.write() as connection:
         connection.exec_driver_sql("ANALYZE")

@@ -14,7 +14,7 @@ from schemas.ids import CallbackId, EventId, TokenId, delivery_id
 from schemas.listings import DeliveryFilter, EventFilter, ListedDelivery
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
-from store import claims, delivery_listings, paging
+from store import claims, paging
 from store.callbacks import Callbacks
 from store.database import Database
 from store.delivery_listings import every_delivery, get_delivery, list_deliveries
@@ -118,27 +118,64 @@ def test_a_cursor_that_is_none_is_refused(database: Database, cursor: str) -> No
     assert refused.value.faults[0].pointer == "/cursor"
 
 
-def test_a_page_of_a_token_that_finds_little_says_where_to_go_on(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It looks at so many rows and no more; whoever goes on to the end misses nothing and sees nothing twice."""
-    monkeypatch.setattr(delivery_listings, "LOOK", 5)
+def test_a_page_that_finds_little_says_where_to_go_on(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token's and everybody's alike: it looks at so many rows and no more. Whoever goes on to the end misses nothing and sees nothing
+    twice."""
+    monkeypatch.setattr(paging, "LOOK", 5)
     for number in range(20):
         add_delivery(database, f"e{number}", created_at=number, status_code=500 if number in {0, 1, 12} else 200)
     chosen = DeliveryFilter(token=TokenId("tok_1"), status_code=500)
 
     assert [ids(page) for page in pages(database, chosen)] == [[], ["e12"], [], ["e1", "e0"], []]
-    assert [ids(page) for page in pages(database, replace(chosen, token=None))] == [["e12", "e1", "e0"]]
+    assert [ids(page) for page in pages(database, replace(chosen, token=None))] == [[], ["e12"], [], ["e1", "e0"], []]
     assert ids(list(every_delivery(database, chosen, 2))) == ["e12", "e1", "e0"]
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        DeliveryFilter(error=Outcome.TLS),
+        DeliveryFilter(type=EventType.MESSAGE_STATUS),
+        DeliveryFilter(state=DeliveryState.DELIVERED),
+        DeliveryFilter(state=DeliveryState.HELD),
+        DeliveryFilter(state=DeliveryState.EXHAUSTED, error=Outcome.TLS),
+        DeliveryFilter(token=TokenId("tok_1"), state=DeliveryState.EXHAUSTED),
+    ],
+)
+def test_a_page_says_how_far_back_it_looked(database: Database, chosen: DeliveryFilter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that fits may be a reason to go on, or to know enough; the last page has looked at everything."""
+    monkeypatch.setattr(paging, "LOOK", 4)
+    state = DeliveryState.EXHAUSTED if chosen.state is DeliveryState.EXHAUSTED and chosen.token is None else DeliveryState.PENDING
+    for number in range(10):
+        add_delivery(database, f"e{number}", created_at=number, state=state)
+
+    with database.read() as connection:
+        first = list_deliveries(connection, chosen, 3)
+        second = list_deliveries(connection, chosen, 3, first.next_cursor)
+        third = list_deliveries(connection, chosen, 3, second.next_cursor)
+
+    assert [(page.rows, page.looked_until) for page in (first, second, third)] == [([], 6), ([], 2), ([], None)]
+    assert third.next_cursor is None
+
+
+def test_a_full_page_looked_back_to_its_last_row(database: Database) -> None:
+    """As without a filter it looks at nothing else."""
+    for number in range(5):
+        add_delivery(database, f"e{number}", created_at=number)
+
+    with database.read() as connection:
+        assert list_deliveries(connection, DeliveryFilter(), 3).looked_until == 2
 
 
 def test_a_page_of_a_token_that_is_full_goes_on_after_its_last_row(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """And not where it would have stopped looking; without a filter there is no such place."""
-    monkeypatch.setattr(delivery_listings, "LOOK", 2)
+    monkeypatch.setattr(paging, "LOOK", 2)
     for number in range(7):
         add_delivery(database, f"e{number}", created_at=number)
     own = DeliveryFilter(token=TokenId("tok_1"))
 
     assert [len(page) for page in pages(database, own)] == [3, 3, 1]
-    monkeypatch.setattr(delivery_listings, "LOOK", 5)
+    monkeypatch.setattr(paging, "LOOK", 5)
     assert [len(page) for page in pages(database, replace(own, type=RECEIVED))] == [3, 3, 1]
 
 
@@ -243,6 +280,43 @@ def test_an_event_shows_what_was_published_and_what_is_under_way(database: Datab
     assert [(d.state, d.url, d.next_attempt_at) for d in event.deliveries] == [(DeliveryState.PENDING, "https://x.example/", None)]
     assert detail
     assert detail.attempts == []
+
+
+@pytest.mark.parametrize("recorded", [0, 150])
+def test_of_very_many_deliveries_an_event_shows_the_first(database: Database, recorded: int) -> None:
+    """An event for five thousand callbacks, on a page of a hundred, would be half a million objects. The list has them all, in pages."""
+    made = [f"{number:016x}" for number in range(150)]
+    with database.write() as connection:
+        claims.claim(connection, [a_claim("evt_1", *made), a_claim("evt_2", *made[:2])], NOW)
+    for callback_id in made[:recorded]:
+        add_delivery(database, "evt_1", callback_id)
+    add_delivery(database, "evt_2", made[0])
+
+    with database.read() as connection:
+        second, first = list_events(connection, EventFilter(), 10).rows
+        alone = get_event(connection, EventId("evt_1"))
+
+    shown = 100 if recorded else 0  # what is under way shows no more than its callback does, and there is none here
+    assert alone == first
+    assert ([one.callback_id for one in first.deliveries], first.deliveries_total) == (made[:shown], 150)
+    assert ([one.callback_id for one in second.deliveries], second.deliveries_total) == (made[:1], 2)
+    assert len(listed(database, DeliveryFilter(event=EventId("evt_1")))) == recorded
+
+
+def test_a_page_of_events_that_finds_little_says_where_to_go_on(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with deliveries."""
+    monkeypatch.setattr(paging, "LOOK", 4)
+    with database.write() as connection:
+        claims.claim(connection, [a_claim(f"evt_{number}", accepted_at=1000 + number) for number in range(10)], NOW)
+
+    with database.read() as connection:
+        first = list_events(connection, EventFilter(type=EventType.MESSAGE_STATUS), 3)
+        second = list_events(connection, EventFilter(type=EventType.MESSAGE_STATUS), 3, first.next_cursor)
+        third = list_events(connection, EventFilter(type=EventType.MESSAGE_STATUS), 3, second.next_cursor)
+        full = list_events(connection, EventFilter(type=RECEIVED), 3)
+
+    assert [(page.rows, page.looked_until) for page in (first, second, third)] == [([], 1006), ([], 1002), ([], None)]
+    assert (len(full.rows), full.looked_until) == (3, 1007)
 
 
 def test_events_are_paged_and_chosen(database: Database) -> None:

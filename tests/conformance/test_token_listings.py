@@ -1,17 +1,21 @@
 """Lists of tokens: paged, by state, searched, the same on SQLite and PostgreSQL."""
 
 import datetime as dt
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from schemas.event_types import EventType
+from schemas.folding import folded
 from schemas.times import UnixMs
 from schemas.tokens import TokenState
 from store.database import Database
 from store.token_listings import TokenFilter, TokenSort, list_tokens
 from store.tokens import Tokens
 from store.vault import Vault
+from tests.conftest import lay_tables
 from tests.kit.tokens import TESTER, token_fields
 
 RECEIVED = EventType.MESSAGE_RECEIVED
@@ -71,3 +75,78 @@ def test_tokens_are_searched_by_part_of_their_name(tokens: Tokens, database: Dat
         found = list_tokens(connection, VAULT, TokenFilter(search=text), NOW, 10).rows
 
     assert {token.name for token in found} == names
+
+
+NAMES = ("zeta", "Alpha", "ÄRGER AG", "alpha-2", "MÜLLER GmbH", "Iş\u0131k", "Straße 1", "Ωmega", "müller & Söhne", "alpha 1")
+LOCALES = {
+    "C": "",
+    "en-US": "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'",
+    "tr-TR": "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'tr-TR'",
+}
+
+
+@pytest.fixture(params=["sqlite", *LOCALES])
+def somewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database that compares texts in a way of its own."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path}/ringback.db"
+    else:
+        url = request.getfixturevalue("postgres").fresh_database(LOCALES[request.param])
+    made = Database(url)
+    lay_tables(made)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("müller", {"MÜLLER GmbH", "müller & Söhne"}),
+        ("MÜLLER", {"MÜLLER GmbH", "müller & Söhne"}),
+        ("ärger", {"ÄRGER AG"}),
+        ("IŞIK", {"Iş\u0131k"}),
+        ("işik", {"Iş\u0131k"}),
+        ("STRASSE", {"Straße 1"}),
+        ("ω", {"Ωmega"}),
+        ("ZETA", {"zeta"}),
+    ],
+)
+def test_letters_have_two_cases_everywhere(somewhere: Database, text: str, names: set[str]) -> None:
+    """SQLite knows those of ASCII alone, and PostgreSQL those of its locale: a name must be found on each."""
+    tokens = Tokens(somewhere, VAULT)
+    for name in NAMES:
+        tokens.create(token_fields(name), {}, NOW, TESTER)
+
+    with somewhere.read() as connection:
+        found = list_tokens(connection, VAULT, TokenFilter(search=text), NOW, 10).rows
+
+    assert {token.name for token in found} == names
+
+
+def test_names_are_sorted_alike_everywhere(somewhere: Database) -> None:
+    """By letters without case, page by page; equal ones by what is unique."""
+    tokens = Tokens(somewhere, VAULT)
+    for name in (*NAMES, "ALPHA", "zeta"):
+        tokens.create(token_fields(name), {}, NOW, TESTER)
+    listed, cursor = [], None
+
+    while True:
+        with somewhere.read() as connection:
+            page = list_tokens(connection, VAULT, TokenFilter(), NOW, 3, cursor)
+        listed += [token.name for token in page.rows]
+        if (cursor := page.next_cursor) is None:
+            break
+
+    assert listed == sorted(listed, key=folded)
+    assert sorted(listed) == sorted([*NAMES, "ALPHA", "zeta"])
+
+
+def test_a_token_is_found_by_its_new_name(tokens: Tokens, database: Database) -> None:
+    """And not by the one before."""
+    token_id = tokens.create(token_fields("MÜLLER"), {}, NOW, TESTER).token.id
+    tokens.change(token_id, lambda fields: replace(fields, name="ÄRGER"), TESTER)
+
+    with database.read() as connection:
+        found = [len(list_tokens(connection, VAULT, TokenFilter(search=text), NOW, 10).rows) for text in ("müller", "ärger")]
+
+    assert found == [0, 1]

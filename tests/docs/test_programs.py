@@ -132,7 +132,7 @@ def test_a_receiver_can_ask_about_its_token(embedded: Ringback, tmp_path: pathli
     env = {"RINGBACK_TOKEN": token["token"], "RINGBACK_URL": f"http://127.0.0.1:{embedded.port}"}
     with Shell(tmp_path / "x", {}, **env) as shell:
         assert json.loads(shell.run(about_token))["state"] == "active"
-        assert json.loads(shell.run(about_deliveries)) == {"data": [], "next_cursor": None}
+        assert json.loads(shell.run(about_deliveries)) == {"data": [], "next_cursor": None, "looked_until": None}
 
 
 def test_what_a_backend_publishes_arrives(on_services: Ringback, rabbit: Rabbit, tmp_path: pathlib.Path) -> None:
@@ -283,7 +283,7 @@ def test_administrators_can_paste_all_of_their_page_in_its_order(embedded: Ringb
         shown, rotated = paste("Signing secrets")
         assert json.loads(shown)["signing_secret"] != json.loads(rotated)["signing_secret"]
         logged, _ = paste("The request log")
-        assert json.loads(logged) == {"data": [], "next_cursor": None}  # nobody used that token
+        assert json.loads(logged) == {"data": [], "next_cursor": None, "looked_until": None}  # nobody used that token
         assert [change["action"] for change in json.loads(paste("Who changed what: the operation log")[0])["data"]][:2] == [
             "signing_secret_rotated",
             "signing_secret_shown",

@@ -87,7 +87,7 @@ def test_people_get_columns_and_the_secrets_too(place: Place) -> None:
         ("--callback", "cat.meowed=http://127.0.0.1/", "is not TYPE=URL"),
         ("--callback", "message.received=http://10.0.0.1/", "not a public address"),
         ("--permission", "everything", "none of conversations:read"),
-        ("--expires-at", "tomorrow", "RFC 3339"),
+        ("--expires-at", "tomorrow", "write it as 2026-11-22T10:00:00.000Z"),
     ],
 )
 def test_arguments_that_cannot_be_are_wrong_use(place: Place, option: str, value: str, said: str) -> None:
@@ -119,10 +119,11 @@ def test_a_receiver_on_this_machine_is_refused_with_the_line_that_allows_it(plac
 
 
 def test_a_token_that_breaks_the_rules_is_refused_in_one_line(place: Place) -> None:
-    """The rules are the API's."""
-    done = place.call("token", "create", "x", "--activates-at", "2030-01-01T00:00:00Z", "--expires-at", "2029-01-01T00:00:00Z")
+    """The rules are the API's. Whoever mistypes a year reads both times, and what to write instead."""
+    done = place.call("token", "create", "x", "--activates-at", "2030-01-01T00:00:00Z", "--expires-at", "2020-01-01T00:00:00Z")
 
-    assert (done.status, done.err) == (1, "ringback: a token expires after it activates\n")
+    told = "2020-01-01T00:00:00.000Z, when it is to expire, is not after 2030-01-01T00:00:00.000Z, when it activates"
+    assert (done.status, told in done.err, "Give a later time" in done.err) == (1, True, True)
 
 
 def test_a_token_is_suspended_resumed_and_revoked(place: Place) -> None:

@@ -15,7 +15,7 @@ class Puller:
 
     def __init__(self, client: Client, **query: str):
         self._client, self._query = client, "".join(f"&{name}={value}" for name, value in query.items())
-        self.cursor = ""
+        self._cursor = ""
         self.events: list[dict[str, Any]] = []
 
     @property
@@ -26,8 +26,8 @@ class Puller:
         """How many have come by now."""
         has_more = True
         while has_more:
-            page = self._client.get(f"/v1/me/events?limit=100&cursor={self.cursor}{self._query}")
-            self.cursor, has_more = page["next_cursor"], page["has_more"]
+            page = self._client.get(f"/v1/me/events?limit=100{self._cursor}{self._query}")
+            self._cursor, has_more = f"&cursor={page['next_cursor']}", page["has_more"]
             self.events += page["data"]
         return len(self.events)
 

@@ -66,11 +66,11 @@ class Postgres:
                 with contextlib.suppress(psutil.NoSuchProcess):  # it was about to end
                     process.resume()
 
-    def fresh_database(self) -> str:
-        """The address of a new, empty database."""
+    def fresh_database(self, options: str = "") -> str:
+        """The address of a new, empty database; `options` as `CREATE DATABASE` takes them."""
         name = f"test_{next(_numbers)}"
         with psycopg.connect(self._url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {name} {options}")
         return self._url(name)
 
     def close(self) -> None:

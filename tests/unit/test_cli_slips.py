@@ -1,0 +1,83 @@
+"""Arguments that a slip leaves empty. Every option and argument is tried, by click's own list of them: one that is added is covered."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from ringback.cli import main
+
+SAMPLES = {
+    "kind": "message.received",
+    "file": "all.xlsx",
+    "number": "1",
+    "since": "2026-12-01T00:00:00Z",
+}
+
+
+class Case(NamedTuple):
+    """A call in which one argument is empty, and how it is called in what one is told."""
+
+    arguments: list[str]
+    told: str
+
+
+def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            if found := command.get_command(context, name):
+                yield from commands(found, (*path, name))
+
+
+def cases() -> Iterator[Case]:
+    for path, command in commands(main):
+        takers = [one for one in command.params if not (isinstance(one, click.Option) and (one.is_flag or not one.expose_value))]
+        for empty in takers:
+            arguments = [*path]
+            for one in takers:
+                if one is empty or one.required:
+                    value = "" if one is empty else SAMPLES.get(one.name or "", "x")
+                    arguments += [one.opts[0], value] if isinstance(one, click.Option) else [value]
+            if not path:  # options of the program itself stand before a subcommand
+                arguments += ["token", "list"]
+            yield Case(arguments, empty.opts[0] if isinstance(empty, click.Option) else empty.make_metavar(click.Context(command)))
+
+
+@pytest.mark.parametrize("case", list(cases()), ids=lambda case: " ".join(case.arguments))
+def test_an_empty_argument_is_wrong_use(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--token "$TOKEN"` with a variable that is not set would send again to every token."""
+    monkeypatch.chdir(tmp_path)
+
+    done = CliRunner().invoke(main, case.arguments)
+
+    assert done.exit_code == 2, done.output
+    assert case.told.strip("[].") in done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_of_these_are_found() -> None:
+    """A change of click's lists must not leave the test above without cases."""
+    found = [" ".join(case.arguments) for case in cases()]
+
+    assert "deliveries recover --since 2026-12-01T00:00:00Z --token " in found
+    assert {"token revoke ", "token create x --channel ", "emit message.received --url ", "--env-file  token list"} <= set(found)
+
+
+@pytest.mark.parametrize(("environment", "told"), [({"RINGBACK_TOKEN": ""}, "RINGBACK_TOKEN is empty"), ({}, "RINGBACK_TOKEN is not set")])
+def test_an_empty_token_is_not_replaced_by_another(
+    environment: dict[str, str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who sets it means that one, and not what lies in a file."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RINGBACK_TOKEN", raising=False)
+    if environment:
+        (tmp_path / "ringback.env").write_text("RINGBACK_TOKEN=rbk_of_somebody_else\n")
+
+    done = CliRunner().invoke(main, ["emit", "message.received"], env=environment)
+
+    assert (done.exit_code, told in done.output) == (2, True), done.output
