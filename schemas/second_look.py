@@ -40,6 +40,9 @@ thing here and another to the receiver."""
 
 _NOT_IN_IDS = re.compile("[\0\ud800-\udfff]")
 _PATH = re.compile(r" - at `\$(.*)`$")
+_MOST_WORDS = 200
+"""Characters of a fault. More: an answer, and a dead letter's reason, repeats more of what was sent."""
+
 _TYPES = ", ".join(EventType)
 
 
@@ -180,12 +183,17 @@ def _simple(value: object, wanted: Any, at: str) -> Iterator[Fault]:
     try:
         msgspec.convert(value, wanted)
     except msgspec.ValidationError as error:
-        yield Fault(_PATH.sub("", str(error)).replace("`", ""), at)
+        yield Fault(_shortened(_PATH.sub("", str(error)).replace("`", "")), at)
     except UnicodeError:  # it looks among the words of a closed set, and half of a surrogate pair is spelled in no encoding
         yield Fault("half of a surrogate pair stands in none of the words that are possible here", at)
     else:
         if wanted == Id and _NOT_IN_IDS.search(str(value)):
             yield Fault("an id must not hold the character U+0000, or half of a surrogate pair", at)
+
+
+def _shortened(told: str) -> str:
+    """It repeats what stood there, which may be all of an event."""
+    return told if len(told) <= _MOST_WORDS else f"{told[:_MOST_WORDS]}…"
 
 
 def _doubled(tree: Members, deciding: tuple[str, ...], at: str) -> Iterator[Fault]:
