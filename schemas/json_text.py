@@ -1,7 +1,7 @@
 r"""JSON read in full, slowly: what the fast decoders refuse although it is JSON, and what they do not tell.
 
 They take no half of a surrogate pair (`"\ud83d"`), and say nothing of a name that comes twice in an object. Nothing is decided
-here. Called by `schemas.second_look` and `schemas.stored`, never for an ordinary event.
+here. Called by `schemas.second_look` and `schemas.stored`, never for an ordinary event, and for what administrators send.
 """
 
 import json
@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import NamedTuple, NoReturn
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+TWICE = "the name {name} comes twice in this object: which of the two is meant cannot be told"
 
 _MOST_DIGITS = 4300
 """Of a whole number that Python makes (`sys.int_info`). A longer one counts as infinite here; what is passed on is its spelling."""
@@ -43,6 +44,19 @@ def read(text: str) -> object:
     except json.JSONDecodeError as error:
         what = "a byte order mark stands only at the very beginning" if text[error.pos : error.pos + 1] == "\ufeff" else error.msg
         raise ValueError(f"JSON is malformed at line {error.lineno}, column {error.colno}: {what[:1].lower()}{what[1:]}") from None
+
+
+def doubled(tree: object, at: str = "") -> Iterator[tuple[str, str]]:
+    """Every name in it that comes twice in its object, with its RFC 6901 pointer."""
+    if isinstance(tree, Members):
+        for name, value in tree.items():
+            pointer = f"{at}/{name.replace('~', '~0').replace('/', '~1')}"
+            if name in tree.doubled:
+                yield name, pointer
+            yield from doubled(value, pointer)
+    elif isinstance(tree, list):
+        for number, value in enumerate(tree):
+            yield from doubled(value, f"{at}/{number}")
 
 
 def members(text: str) -> Iterator[Member]:

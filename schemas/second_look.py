@@ -17,7 +17,7 @@ from schemas.errors import MOST_COUNTED, Fault, InvalidEvent
 from schemas.event_data import CONTENT_MODELS, DATA_MODELS, Content, Facts, Id
 from schemas.event_types import EventType
 from schemas.ids import EVENT_ID, EventId, new_event_id
-from schemas.json_text import BYTE_ORDER_MARK, Members, depth, items, members, read
+from schemas.json_text import BYTE_ORDER_MARK, TWICE, Members, depth, items, members, read
 from schemas.stored import facts_in
 from schemas.times import UnixMs, from_rfc3339
 
@@ -199,4 +199,4 @@ def _shortened(told: str) -> str:
 def _doubled(tree: Members, deciding: tuple[str, ...], at: str) -> Iterator[Fault]:
     for name in tree.doubled:
         if name in deciding:
-            yield Fault(f"the name {name} comes twice in this object: which of the two is meant cannot be told", f"{at}/{name}")
+            yield Fault(TWICE.format(name=name), f"{at}/{name}")
