@@ -24,7 +24,7 @@ from schemas.event_data import (
 from schemas.event_types import EventType
 from schemas.ids import EVENT_ID, EventId, new_event_id
 from schemas.json_text import depth
-from schemas.second_look import ENVELOPE, MAX_DEPTH, events_of, look
+from schemas.second_look import ENVELOPE, MAX_DEPTH, comes_twice, events_of, look
 from schemas.times import UnixMs, from_rfc3339, to_rfc3339
 
 __all__ = ["MAX_BATCH", "MAX_DEPTH", "MAX_EVENT_BYTES", "SCHEMA_VERSION", "Event", "parse_batch", "parse_event"]
@@ -158,7 +158,9 @@ def _first_look(body: bytes, message_id: str | None, id_required: bool) -> Event
     event_id = envelope.id
     if event_id is None and (message_id is not None or not id_required):
         event_id = new_event_id() if message_id is None else EventId(message_id)
-    if event_id is None or not EVENT_ID.fullmatch(event_id) or _may_be_odd(body, envelope, kind, data):
+    if event_id is None or not EVENT_ID.fullmatch(event_id) or _is_odd(body, data):
+        return None
+    if _may_come_twice(body, envelope, kind, data) and comes_twice(body, kind):
         return None
     return Event(event_id, kind, timestamp, data, facts_of(model))
 
@@ -172,9 +174,16 @@ def _check_content(content: msgspec.Raw) -> None:
             raise
 
 
-def _may_be_odd(body: bytes, envelope: _Envelope, kind: EventType, data: bytes) -> bool:
-    """False: surely no name of `DECIDING` comes twice, no id holds U+0000, and nothing is nested too deeply. Told by lengths and
-    numbers: each object in the data that decides something has an `id`, and around the data there is mostly no room for more."""
+def _is_odd(body: bytes, data: bytes) -> bool:
+    """Whether there may be U+0000 in an id, a name behind escapes, or too deep a nest."""
+    return (_BACKSLASH in body and _ODD_ESCAPE.search(body) is not None) or (
+        data.count(b"{") + (_LIST in data and data.count(b"[")) > MAX_DEPTH and depth(data) > MAX_DEPTH
+    )
+
+
+def _may_come_twice(body: bytes, envelope: _Envelope, kind: EventType, data: bytes) -> bool:
+    """False: surely no name of `DECIDING` does. Told by lengths and numbers: each object in the data by which something is decided has an
+    `id`, and around the data there is mostly no room for more."""
     room = len(body) - len(data) - len(kind) - _BARE
     if envelope.id is not None:
         room -= _WITH_ID + len(envelope.id)
@@ -185,8 +194,6 @@ def _may_be_odd(body: bytes, envelope: _Envelope, kind: EventType, data: bytes) 
         or data.count(b'"id"') > _IDS
         or (kind is not _CREATED and data.count(b'"conversation_id"') > 1)
         or (kind is _STATUS and data.count(b'"status"') > 1)
-        or (_BACKSLASH in data and _ODD_ESCAPE.search(body) is not None)
-        or (data.count(b"{") + (_LIST in data and data.count(b"[")) > MAX_DEPTH and depth(data) > MAX_DEPTH)
     )
 
 

@@ -6,6 +6,7 @@ come twice. What both take is the same event. Called by `schemas.events` alone.
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 from types import NoneType, UnionType
 from typing import Any, NamedTuple, Union, cast, get_args, get_origin
@@ -26,7 +27,7 @@ MAX_DEPTH = 100
 our own an event could be accepted here and break whoever reads it from deeper calls, such as the list that shows it."""
 
 ENVELOPE = ("id", "type", "timestamp", "data")
-DECIDING: Mapping[Any, tuple[str, ...]] = {
+DECIDING: Mapping[type[msgspec.Struct], tuple[str, ...]] = {
     event_data.ConversationCreated: ("conversation", "channel"),
     event_data.MessageReceived: ("message", "channel"),
     event_data.MessageStatus: ("message", "channel", "status"),
@@ -74,6 +75,16 @@ def events_of(body: bytes) -> list[bytes]:
         return list(items(spelled["events"].decode()))
     except RecursionError:
         raise _too_deep("") from None
+
+
+def comes_twice(body: bytes, kind: EventType) -> bool:
+    """Whether a name by which something is decided does so, in an event that is valid but for that."""
+    tree: Any = read(body.decode())
+    data, model = tree["data"], DATA_MODELS[kind]
+    if any(_doubled(tree, ENVELOPE, "")) or any(_doubled(data, DECIDING[model], "")):
+        return True
+    inner = (field for field in _fields(model) if field.name in DECIDING[model] and field.type in DECIDING)
+    return any(any(_doubled(data[field.name], DECIDING[field.type], "")) for field in inner)
 
 
 def _look(body: bytes, at: str, message_id: str | None, *, id_required: bool) -> Look:
@@ -163,7 +174,7 @@ def _faults(value: object, wanted: Any, at: str) -> Iterator[Fault]:
         wanted = _content_model(value)
     if isinstance(value, Members) and isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
         yield from _doubled(value, DECIDING.get(wanted, ()), at)
-        for field in msgspec.structs.fields(wanted):
+        for field in _fields(wanted):
             if field.required or field.name in value:
                 yield from _field(value, field.name, field.type, at)
     elif isinstance(value, list) and get_origin(wanted) is list:
@@ -171,6 +182,12 @@ def _faults(value: object, wanted: Any, at: str) -> Iterator[Fault]:
             yield from _faults(one, get_args(wanted)[0], f"{at}/{number}")
     elif not (isinstance(value, Members) and get_origin(wanted) is dict):
         yield from _simple(value, wanted, at)
+
+
+@lru_cache(maxsize=64)
+def _fields(model: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """To find them out takes longer than all the rest."""
+    return msgspec.structs.fields(model)
 
 
 def _content_model(value: object) -> type[Content]:
