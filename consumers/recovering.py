@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from consumers.matching import Directory, owners
 from schemas.deliveries import DeliveryState
+from schemas.errors import StoreUnavailable
 from schemas.ids import CallbackId, TokenId
 from schemas.recoveries import Recoverable, RecoveryState
 from schemas.reports import Observer
@@ -90,10 +91,24 @@ class Recoverer:
                 return False
         if not self._directory.fresh():
             self._directory.refresh()
+        taken: list[Job] = []
+        try:
+            return self._work_on_one(taken)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            for job in taken:  # whatever is wrong with it: the others have their turn before it is tried again
+                with self._database.write() as connection:
+                    recoveries.put_last(connection, job.recovery.id, self._database.now(connection))
+            raise
+
+    def _work_on_one(self, taken: list[Job]) -> bool:
+        """Leaves in `taken` the recovery that it is about."""
         with self._database.write() as connection:
             job = recoveries.take(connection)
             if job is None:
                 return False
+            taken.append(job)
             now = self._database.now(connection)
             worked = self._slice(connection, job, now)
             recovery = recoveries.advance(connection, job, worked, now)

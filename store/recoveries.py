@@ -93,6 +93,11 @@ def take(connection: Connection) -> Job | None:
     return Job(recovery, Position(recovery.query.states[0]) if row.position is None else _decode_position(row.position))
 
 
+def put_last(connection: Connection, recovery_id: RecoveryId, now: UnixMs) -> None:
+    """All others have their turn before it."""
+    connection.execute(sa.update(recoveries).where(recoveries.c.id == recovery_id).values(worked_at=now))
+
+
 def advance(connection: Connection, job: Job, worked: Slice, now: UnixMs) -> Recovery:
     """Write down how far it has come."""
     before = job.recovery
