@@ -14,6 +14,7 @@ from flask_openapi3.types import ResponseDict
 from api.reading import FORM
 from api.responses import JSON, PROBLEM_JSON
 from api.routes import HeaderField, Models, Route
+from schemas.errors import MOST_TOLD
 from schemas.event_types import EventType
 from schemas.json_schema import COMPONENTS, Schema, event_components, webhook_name
 from schemas.permissions import Permission
@@ -42,7 +43,8 @@ _PROBLEM: Schema = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
-        "errors": {"type": "array", "items": _FAULT},
+        "errors": {"type": "array", "items": _FAULT, "maxItems": MOST_TOLD},
+        "more_errors": {"type": "integer", "description": f"Faults beyond the first {MOST_TOLD}: only their number is told."},
     },
     "required": ["type", "title", "status", "detail"],
 }

@@ -14,6 +14,7 @@ from schemas.deliveries import DeliveryState, Outcome
 from schemas.errors import Fault, Invalid, Malformed, NotFound
 from schemas.event_types import EventType
 from schemas.ids import TokenId
+from schemas.json_text import BYTE_ORDER_MARK, TWICE, doubled, read
 from schemas.listings import DeliveryFilter
 from schemas.permissions import Permission
 from schemas.recoveries import Recoverable
@@ -236,13 +237,22 @@ class CallbackPath(IdPath):
 
 
 def from_body(model: type[M], body: bytes) -> M:
-    """Raises Malformed when it is not JSON, Invalid naming every fault by pointer."""
+    """Raises Malformed when it is not JSON, Invalid naming every fault by pointer. A byte order mark is skipped."""
+    body = body.removeprefix(BYTE_ORDER_MARK)
     try:
-        return model.model_validate_json(body)
+        found = model.model_validate_json(body)
     except ValidationError as error:
-        if error.errors(include_url=False)[0]["type"] == "json_invalid":
-            raise Malformed(error.errors(include_url=False)[0]["msg"]) from None
+        details = error.errors(include_url=False, include_context=False, include_input=False)
+        if details[0]["type"] == "json_invalid":
+            raise Malformed(details[0]["msg"]) from None
         raise Invalid("the body breaks the rules", faults=_faults(error, "field")) from None
+    try:
+        twice = [Fault(TWICE.format(name=name), at) for name, at in doubled(read(body.decode()))]
+    except ValueError as error:  # pydantic takes NaN for a number
+        raise Malformed(str(error)) from None
+    if twice:
+        raise Invalid("the body breaks the rules", faults=twice)
+    return found
 
 
 def from_query(model: type[M], parameters: Iterable[tuple[str, Sequence[str]]]) -> M:

@@ -11,6 +11,7 @@ import msgspec
 from api.responses import PROBLEM_JSON, problem_response
 from schemas import errors
 from schemas.errors import (
+    MOST_TOLD,
     Conflict,
     Fault,
     Forbidden,
@@ -73,7 +74,7 @@ _ADVICE: dict[type[Problem], _Advice] = {
     Malformed: _Advice(
         "Send JSON in UTF-8, whole: look at what your program really sends, for example with its body printed. Repeating the same "
         "request gives the same answer.",
-        Malformed("JSON is malformed: expected ',' (byte 41)"),
+        Malformed("JSON is malformed at line 3, column 41: expecting ',' delimiter"),
     ),
     Unauthenticated: _Advice(
         "Send `Authorization: Bearer rbk_…`, with the whole token, and nothing before or after it. The detail says what is wrong with it. "
@@ -110,8 +111,8 @@ _ADVICE: dict[type[Problem], _Advice] = {
     ),
     Invalid: _Advice(
         "Mend what `errors` points at: each `pointer` (RFC 6901) leads to a place in the body that you sent, or names a parameter. All faults "
-        "that were found are listed, and nothing of the request was done.",
-        Invalid("an event breaks the rules", faults=[Fault("Object missing required field id", "/data/message")]),
+        f"are listed, or the first {MOST_TOLD} of them, and `more_errors` says how many more there are. Nothing of the request was done.",
+        Invalid("an event breaks the rules", faults=[Fault("the required field id is missing", "/data/message")]),
     ),
     TooManyRequests: _Advice(
         "Wait as many seconds as `Retry-After` says, then go on, more slowly. Requests that are refused do no harm and change nothing. After "

@@ -5,7 +5,7 @@ from http import HTTPStatus
 import msgspec
 from flask import Response
 
-from schemas.errors import Problem
+from schemas.errors import MOST_TOLD, Problem, left_out
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
@@ -17,7 +17,8 @@ def json_response(answer: object, status: int = HTTPStatus.OK) -> Response:
 
 
 def problem_response(problem: Problem) -> Response:
-    """Pointers are RFC 6901, into the body as it was sent; query parameters are pointed at by their name."""
+    """Pointers are RFC 6901, into the body as it was sent; query parameters are pointed at by their name. Of very many faults the
+    first are told, and how many more there are."""
     body: dict[str, object] = {
         "type": PROBLEM_PAGES + problem.slug,
         "title": problem.title,
@@ -25,5 +26,8 @@ def problem_response(problem: Problem) -> Response:
         "detail": problem.detail,
     }
     if problem.faults:
-        body["errors"] = [{"detail": fault.detail, "pointer": fault.pointer} for fault in problem.faults]
+        body["errors"] = [{"detail": fault.detail, "pointer": fault.pointer} for fault in problem.faults[:MOST_TOLD]]
+    if len(problem.faults) > MOST_TOLD:
+        body["detail"] = f"{problem.detail}: the first {MOST_TOLD} faults are in errors, {left_out(problem.faults)}"
+        body["more_errors"] = len(problem.faults) - MOST_TOLD
     return Response(msgspec.json.encode(body | problem.extra), problem.status, problem.headers, content_type=PROBLEM_JSON)

@@ -32,17 +32,10 @@ from schemas.ids import RequestId
 from schemas.listings import DeliveryDetail, DeliveryStats, ListedChannel, ListedDelivery, ListedEvent, Page, Pulled
 from schemas.recoveries import Recovery
 from schemas.request_log import LoggedRequest
+from schemas.stored import data_of
 from schemas.times import UnixMs, to_rfc3339
 from schemas.tokens import Callback, Token
 from store.tokens import NewSecrets
-
-
-class _Body(msgspec.Struct):
-    type: EventType
-    data: msgspec.Raw
-
-
-_decode_body = msgspec.json.Decoder(_Body).decode
 
 
 def token_answer(token: Token, now: UnixMs) -> TokenAnswer:
@@ -136,12 +129,11 @@ def attempt_answer(attempt: Attempt) -> AttemptAnswer:
 
 
 def event_answer(event: ListedEvent) -> EventAnswer:
-    body = _decode_body(event.body)
     return EventAnswer(
         id=event.id,
-        type=body.type,
+        type=event.type,
         timestamp=to_rfc3339(event.timestamp),
-        data=body.data,
+        data=msgspec.Raw(data_of(event.body)),
         accepted_at=to_rfc3339(event.accepted_at),
         directly=event.directly,
         conflicts=event.conflicts,

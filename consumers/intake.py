@@ -119,7 +119,7 @@ class Intake:
         fallen_behind, limit = self._fallen_behind, max(1, min(self._limit, int(self._hand.places / self._fan_out)))
         try:
             batch, left = await self._loop.run_in_executor(self._thread, self._take_and_claim, taken, limit)
-        except (StoreRefused, StoreUnavailable) as error:
+        except Exception as error:  # noqa: BLE001 - also a mistake of ours: it must cost its message, not the process at each start
             self._undo(taken, error)
             return
         if len(taken) < limit:
@@ -137,6 +137,8 @@ class Intake:
 
     def _take_and_claim(self, taken: list[Message], limit: int) -> tuple[Batch, Sequence[Message]]:
         """In a store thread; also what of the taken is left for later. Leaves in `taken` what it took, whatever happens."""
+        if not self._directory.fresh():  # what goes wrong here is no message's fault
+            self._directory.refresh()
         with self._database.write() as connection:
             taken += self._source.take(connection, limit)
             now, later = _without_suspects(taken)
@@ -168,18 +170,23 @@ class Intake:
         for message, reason in batch.invalid:
             self._start_burial(message, reason)
 
-    def _undo(self, taken: Sequence[Message], error: StoreRefused | StoreUnavailable) -> None:
-        """The claim failed. Halve the batch: a single event that the store refuses, or a batch that takes it too long, is found so."""
+    def _undo(self, taken: Sequence[Message], error: Exception) -> None:
+        """The claim failed. Halve the batch: a single event that cannot be claimed, or a batch that takes the store too long, is found so.
+        Raises StoreUnavailable, and what went wrong before anything was taken."""
         self._limit = max(1, len(taken) // 2)
-        if isinstance(error, StoreRefused) and len(taken) == 1:
-            self._start_burial(taken[0], f"the database refuses it: {error}")
-            return
-        self._source.put_back(taken)
-        if isinstance(error, StoreUnavailable):
+        if isinstance(error, StoreUnavailable) or not taken:
+            self._source.put_back(taken)
             raise error
+        if len(taken) > 1:
+            self._source.put_back(taken)
+            return
+        told = str(error) if isinstance(error, StoreRefused) else f"it cannot be claimed, which is a mistake of Ringback's: {error!r}"
+        self._start_burial(taken[0], told)
 
     def _start_burial(self, message: Message, reason: str) -> None:
-        """Beside the intake: while the dead letters cannot be reached, events go on."""
+        """Beside the intake: while the dead letters cannot be reached, events go on. A reason may repeat what no column and no header
+        holds."""
+        reason = reason.replace("\0", "\ufffd").encode(errors="replace").decode()
         self._observer.note("dead letter", reason=reason, message_id=message.message_id)
         burial = self._loop.create_task(self._bury(message, reason))
         self._burials.add(burial)

@@ -29,10 +29,11 @@ class Directory(Protocol):
 
 def read(message: Message, directory: Directory, now: UnixMs) -> tuple[Claim, dict[CallbackId, TokenId]]:
     """The claim that this message makes, and whose its callbacks are. Raises InvalidEvent."""
-    event = parse_event(message.body, message_id=message.message_id, id_required=True)
+    by_the_api = message.accepted_at is not None
+    event = parse_event(message.body, message_id=message.message_id, id_required=True, accepted=by_the_api)
     owners = match(event, directory, now)
-    accepted_at = message.accepted_at or now
-    claim = Claim(event, accepted_at, message.accepted_at is None, tuple(owners), event.webhook_body(accepted_at))
+    accepted_at = min(message.accepted_at or now, now)  # that host's clock may be ahead: lists and the retention go by this
+    claim = Claim(event, accepted_at, not by_the_api, tuple(owners), event.webhook_body(accepted_at))
     return claim, owners
 
 

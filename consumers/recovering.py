@@ -159,7 +159,7 @@ class Recoverer:
         seeing: dict[CallbackId, TokenId] = owners(stored.type, stored.channel_id, self._directory, now)
         for callback_id, token_id in seeing.items():
             if only in (None, token_id) and callback_id not in stored.callback_ids:
-                yield Lost(stored.id, callback_id, token_id, stored.type, now, stored.event)
+                yield Lost(stored.id, callback_id, token_id, stored.type, now, stored.facts)
 
     def _sendable(self, connection: Connection, lost: Sequence[Lost], now: UnixMs) -> list[Lost]:
         stale = recovery_rows.stale(connection, lost)
@@ -170,7 +170,7 @@ class Recoverer:
     def _can_be_sent(self, lost: Lost, now: UnixMs) -> bool:
         """Whether there is something to send, to somebody who is called at present, and nobody is sending it."""
         found = self._directory.callback(lost.callback_id)
-        if found is None or lost.event is None or lost.in_flight:
+        if found is None or lost.facts is None or lost.in_flight:
             return False
         token, callback = found
         return token.state(now) is TokenState.ACTIVE and callback.state in _CALLED

@@ -26,8 +26,6 @@ from store.database import Database
 BATCH = 500
 """Settlements per transaction. PostgreSQL gains little beyond; larger ones keep callers waiting longer for one commit."""
 
-_Receipts = dict[Source, list[object]]
-
 
 class Settler:
     """One settlement in flight. `on_settled` is called after each, on the event loop."""
@@ -89,45 +87,56 @@ class Settler:
         await self._idle.wait()
 
     async def _settle(self, batch: Sequence[tuple[Settlement, Parcel | None]]) -> None:
-        settlements = [settlement for settlement, _ in batch]
         finished = _finished(batch)
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._thread, self._write, settlements, finished)
+            written = await loop.run_in_executor(self._thread, self._write, batch, finished)
         except StoreUnavailable as error:
             self._watch.away(error)
-            await loop.run_in_executor(self._thread, self._retrying, self._write, settlements, finished)
+            written = await loop.run_in_executor(self._thread, self._retrying, self._write, batch, finished)
             self._watch.back()
-        for source, receipts in finished.items():
+        for source, receipts in _receipts(written).items():
             source.acknowledge(receipts)
-        self._report(settlements)
+        self._report([settlement for settlement, _ in batch])
 
-    def _write(self, settlements: Sequence[Settlement], finished: _Receipts) -> None:
-        """In the settling thread. A refusal costs attempts their details, never a delivery its outcome."""
+    def _write(self, batch: Sequence[tuple[Settlement, Parcel | None]], finished: Sequence[Parcel]) -> Sequence[Parcel]:
+        """In the settling thread; which messages are done with. What goes wrong costs attempts their details, never a delivery its outcome,
+        and never the other deliveries of the batch."""
         try:
-            self._write_all(settlements, finished)
-        except StoreRefused as error:
-            self._observer.note("settlement refused", reason=str(error), settlements=len(settlements))
-            for one in settlements:
-                self._write_one(one)
+            self._write_all([settlement for settlement, _ in batch], finished)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - a refusal, or a mistake of ours
+            self._observer.note("settlement refused", reason=_told(error), settlements=len(batch))
+            lost = [parcel for settlement, parcel in batch if not self._write_one(settlement)]
+            for parcel in filter(None, lost):
+                parcel.open += 1  # it is not given up, by whatever is recorded later either
+            finished = [parcel for parcel in finished if not parcel.open]
             self._write_all((), finished)
+        return finished
 
-    def _write_one(self, settlement: Settlement) -> None:
-        try:
-            self._write_all((settlement,), {})
-        except StoreRefused as error:
-            self._observer.note("attempt not recorded", delivery=settlement.delivery.key, reason=str(error))
-            bare = Settlement(settlement.delivery, settlement.state, settlement.reason, settlement.due_in_s, failures=settlement.failures)
-            self._write_all((bare,), {})
+    def _write_one(self, settlement: Settlement) -> bool:
+        """False: nothing of it can be recorded. Its row, or its message, comes again, until it has been taken too often."""
+        bare = Settlement(settlement.delivery, settlement.state, settlement.reason, settlement.due_in_s, failures=settlement.failures)
+        for one, what in ((settlement, "attempt not recorded"), (bare, "outcome not recorded")):
+            try:
+                self._write_all((one,), ())
+            except StoreUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - as above
+                self._observer.note(what, delivery=settlement.delivery.key, reason=_told(error))
+            else:
+                return True
+        return False
 
-    def _write_all(self, settlements: Sequence[Settlement], finished: _Receipts) -> None:
+    def _write_all(self, settlements: Sequence[Settlement], finished: Sequence[Parcel]) -> None:
         found_out = [one.health for one in settlements if one.health is not None]
         with self._database.write() as connection:
             now = self._database.now(connection)
             if found_out:
                 health.record(connection, found_out, now)
             freed = settling.settle(connection, settlements, now)
-            for source, receipts in finished.items():
+            for source, receipts in _receipts(finished).items():
                 source.forget(connection, receipts)
             if freed.woken:
                 self._database.ring(connection, "due")
@@ -144,15 +153,27 @@ class Settler:
                 self._observer.settled(one.delivery.type, one.state)
 
 
-def _finished(batch: Sequence[tuple[Settlement, Parcel | None]]) -> _Receipts:
-    """The receipts of the messages whose last delivery is in this batch, by their source."""
-    finished: _Receipts = defaultdict(list)
+def _finished(batch: Sequence[tuple[Settlement, Parcel | None]]) -> list[Parcel]:
+    """The messages whose last delivery is in this batch."""
+    finished = []
     for _, parcel in batch:
         if parcel is not None:
             parcel.open -= 1
             if parcel.open == 0:
-                finished[parcel.source].append(parcel.receipt)
+                finished.append(parcel)
     return finished
+
+
+def _receipts(finished: Sequence[Parcel]) -> dict[Source, list[object]]:
+    """By their source."""
+    found: dict[Source, list[object]] = defaultdict(list)
+    for parcel in finished:
+        found[parcel.source].append(parcel.receipt)
+    return found
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, StoreRefused) else repr(error)
 
 
 def _attempt_report(settlement: Settlement, now: int) -> AttemptReport:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from exchange.port import Claimer, Message, Outgoing
 from exchange.promise import Promise
-from schemas.errors import ExchangeUnavailable, RingbackError, StoreRefused, StoreUnavailable
+from schemas.errors import ExchangeUnavailable, RingbackError, StoreUnavailable
 from schemas.reports import Observer
 from store import bulk, outbox
 from store.database import Connection, Database
@@ -140,14 +140,17 @@ class OutboxPublisher:
             batch.promise.settle(broken)
 
     def _claimed(self, claimer: Claimer, rows: Sequence[bulk.Row]) -> bool:
-        """False when the store refuses something among them: the intake will find out what, taking them from the outbox."""
+        """False when something is wrong with one of them: the intake will find out which, taking them from the outbox."""
         try:
             with self._database.write() as connection:
                 self._admit(connection, len(rows))
                 ids = outbox.add_leased(connection, rows, self._database.now(connection))
                 messages = [Message(row["body"], row["accepted_at"], None, 0, one) for one, row in zip(ids, rows, strict=True)]
                 committed = claimer.claim(connection, messages)
-        except StoreRefused:
+        except (StoreUnavailable, ExchangeUnavailable):
+            raise
+        except Exception as error:  # noqa: BLE001 - also a mistake of ours: others are written together with the one that it is about
+            self._observer.note("not claimed at once", error=str(error) or repr(error))
             return False
         committed()
         return True

@@ -26,12 +26,23 @@ RingbackError
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
+MOST_TOLD = 50
+"""Faults in one answer. More: nobody reads them, and a program that sends a thousand rows with one slip gets a book for an answer."""
+
+MOST_COUNTED = 2500
+"""Faults that are looked for. More: who sends nothing but faults keeps a processor busy. Fewer: the count of a full batch is no count."""
+
 
 class Fault(NamedTuple):
     """One thing wrong with an input: a sentence and an RFC 6901 pointer into what was sent (`""` is the whole)."""
 
     detail: str
     pointer: str
+
+
+def left_out(faults: Sequence[Fault]) -> str:
+    """How many more there are than are told."""
+    return f"and {'at least ' if len(faults) >= MOST_COUNTED else ''}{len(faults) - MOST_TOLD} more"
 
 
 class RingbackError(Exception):
@@ -42,7 +53,8 @@ class InvalidEvent(RingbackError):
     """A message that is not a valid event; `malformed` when it is not even JSON."""
 
     def __init__(self, faults: Sequence[Fault], *, malformed: bool = False):
-        super().__init__("; ".join(f"{f.detail} at {f.pointer or 'the top'}" for f in faults))
+        told = [f"{fault.detail} at {fault.pointer or 'the top'}" for fault in faults[:MOST_TOLD]]
+        super().__init__("; ".join([*told, left_out(faults)] if len(faults) > MOST_TOLD else told))
         self.faults = tuple(faults)
         self.malformed = malformed
 

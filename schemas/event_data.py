@@ -1,14 +1,15 @@
 """What an event's `data` must hold (contract section 5), one model per type.
 
-Unknown fields pass; unknown values of `channel.kind` and `content.type` pass; the other closed sets are closed. The models
-are only read, never written back. `json_schema` turns them into the published documents.
+Unknown fields pass; unknown values of `kind`, `content.type` and `status` pass, as the platform's words grow; the other closed
+sets are closed. The models are only read, never written back. `json_schema` turns them into the published documents.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias, Union
 
 import msgspec
 
 from schemas.event_types import EventType
+from schemas.statuses import ranked
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -44,7 +45,7 @@ class Conversation(msgspec.Struct):
     """A thread between a customer and the platform."""
 
     id: Id
-    status: Literal["queued", "open", "pending", "closed"] | None = None
+    status: Annotated[str, msgspec.Meta(examples=["queued", "open", "pending", "closed"])] | None = None
     origin: Literal["customer", "agent", "campaign", "api", "bot"] | None = None
     created_at: str | None = None
     queue: Any = None
@@ -106,6 +107,16 @@ CONTENT_MODELS: dict[str, type[Content]] = {
 }
 
 
+def known_content() -> Any:
+    """All of these as one type, which a decoder reads at once; what is of no known type it refuses."""
+    tagged = []
+    for name, model in CONTENT_MODELS.items():
+        fields = [one for one in msgspec.structs.fields(model) if one.name != "type"]
+        members = [(one.name, one.type) if one.required else (one.name, one.type, one.default) for one in fields]
+        tagged.append(msgspec.defstruct(model.__name__, members, tag=name))
+    return Union[tuple(tagged)]  # noqa: UP007 - they are made here: there is nothing to write between bars
+
+
 class Context(msgspec.Struct):
     """What a message refers to."""
 
@@ -142,7 +153,13 @@ class MessageReference(msgspec.Struct):
     client_reference: str | None = None
 
 
-Status = Literal["queued", "sent", "failed", "delivered", "read"]
+Status = Annotated[
+    str,
+    msgspec.Meta(
+        description="Others may come: of these Ringback knows no order, and passes them on as they come.",
+        examples=["queued", "sent", "failed", "delivered", "read"],
+    ),
+]
 
 
 class StatusError(msgspec.Struct):
@@ -165,7 +182,9 @@ class MessageStatus(msgspec.Struct):
     customer: Customer | None = None
 
 
-DATA_MODELS: dict[EventType, type[ConversationCreated | MessageReceived | MessageStatus]] = {
+DataModel: TypeAlias = ConversationCreated | MessageReceived | MessageStatus
+
+DATA_MODELS: dict[EventType, type[DataModel]] = {
     EventType.CONVERSATION_CREATED: ConversationCreated,
     EventType.MESSAGE_RECEIVED: MessageReceived,
     EventType.MESSAGE_STATUS: MessageStatus,
@@ -173,7 +192,7 @@ DATA_MODELS: dict[EventType, type[ConversationCreated | MessageReceived | Messag
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What the pipeline itself needs to know of an event's data."""
+    """What the pipeline itself needs to know of an event's data. `status` is one that has a rank, or None."""
 
     channel_id: str
     conversation_id: str
@@ -181,8 +200,8 @@ class Facts(msgspec.Struct, frozen=True):
     status: str | None
 
 
-def facts_of(data: ConversationCreated | MessageReceived | MessageStatus) -> Facts:
+def facts_of(data: DataModel) -> Facts:
     if isinstance(data, ConversationCreated):
         return Facts(data.channel.id, data.conversation.id, None, None)
-    status = data.status if isinstance(data, MessageStatus) else None
-    return Facts(data.channel.id, data.message.conversation_id, data.message.id, status)
+    message = data.message
+    return Facts(data.channel.id, message.conversation_id, message.id, ranked(data.status) if isinstance(data, MessageStatus) else None)

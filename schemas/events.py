@@ -4,29 +4,39 @@
 twenty-digit integers survive. Called by the API on what is posted and by the consumers on what comes off the exchange.
 """
 
+import contextlib
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Sequence
 from hashlib import sha256
 
 import msgspec
 
-from schemas.errors import Fault, InvalidEvent
-from schemas.event_data import CONTENT_MODELS, DATA_MODELS, Content, Facts, MessageReceived, facts_of
+from schemas.errors import MOST_COUNTED, Fault, InvalidEvent
+from schemas.event_data import (
+    CONTENT_MODELS,
+    DATA_MODELS,
+    Content,
+    Facts,
+    facts_of,
+    known_content,
+)
 from schemas.event_types import EventType
 from schemas.ids import EVENT_ID, EventId, new_event_id
+from schemas.json_text import depth
+from schemas.second_look import ENVELOPE, MAX_DEPTH, comes_twice, events_of, look
 from schemas.times import UnixMs, from_rfc3339, to_rfc3339
+
+__all__ = ["MAX_BATCH", "MAX_DEPTH", "MAX_EVENT_BYTES", "SCHEMA_VERSION", "Event", "parse_batch", "parse_event"]
 
 MAX_EVENT_BYTES = 256 * 1024
 """Larger ones are refused (413, or a dead letter): a dispatcher holds thousands of events in memory at once."""
 
 _ADDED_BYTES = 256
-"""Allowed beyond the limit to what comes off the exchange. More than `Event.message` adds to what was posted (an id of at most 64
-characters with its name, four to a timestamp): what was answered 202 must not become a dead letter for its size."""
+"""Allowed beyond the limit to what the API took. More than `Event.message` adds to what was posted (an id of at most 64 characters
+with its name, four to a timestamp): what was answered 202 must not become a dead letter for its size."""
 
 MAX_BATCH = 1000
-
-MAX_DEPTH = 100
-"""Of the data, in nested objects and lists. JSON is read within what the stack leaves at that place, near a thousand: without a limit of
-our own an event could be accepted here and break whoever reads it from deeper calls, such as the list that shows it."""
 
 SCHEMA_VERSION = "1"
 
@@ -63,7 +73,7 @@ class Event(msgspec.Struct, frozen=True):
 class _Envelope(msgspec.Struct):
     type: str
     data: msgspec.Raw
-    id: str | None = None
+    id: EventId | None = None
     timestamp: str | None = None
 
 
@@ -74,130 +84,122 @@ class _Batch(msgspec.Struct):
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_batch = msgspec.json.Decoder(_Batch).decode
 _decode_data = {kind: msgspec.json.Decoder(model).decode for kind, model in DATA_MODELS.items()}
-_decode_content_type = msgspec.json.Decoder(Content).decode
-_decode_content = {name: msgspec.json.Decoder(model).decode for name, model in CONTENT_MODELS.items()}
+_decode_content = msgspec.json.Decoder(Content).decode
+_decode_known_content = msgspec.json.Decoder(known_content()).decode
 _TYPES = {str(kind): kind for kind in EventType}
-_PATH = re.compile(r" - at `\$(.*)`$")
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
-_BRACKETS_ONLY = bytes.maketrans(b"{}", b"[]"), bytes(set(range(256)) - set(b"[]{}"))
+
+_IDS = 3
+"""Of a message or conversation, of its channel and its customer."""
+
+_BARE, _WITH_ID, _WITH_TIMESTAMP = len('{"type":"","data":}'), len('"id":"",'), len('"timestamp":"",')
+_ENVELOPE_NAMES = tuple(f'"{name}"'.encode() for name in ENVELOPE)
+_CREATED, _STATUS = EventType.CONVERSATION_CREATED, EventType.MESSAGE_STATUS
+_BACKSLASH, _LIST = b"\\["
+_ODD_ESCAPE = re.compile(rb"\\u00(?:00|5[fF]|6[1-9a-fA-F]|7[0-9aA])")
+"""U+0000, and the letters of the names in `DECIDING`: nobody escapes those but to hide a name."""
 
 
-def parse_event(body: bytes, *, message_id: str | None = None, id_required: bool = False) -> Event:
+def parse_event(body: bytes, *, message_id: str | None = None, id_required: bool = False, accepted: bool = False) -> Event:
     """Read and check one event as section 3 of the contract has it.
 
     `message_id` stands in for an absent `id` (AMQP); with neither, an id is made, or refused when `id_required`: off the exchange.
-    Raises InvalidEvent.
+    `accepted`: the API took it, and added to it. Raises InvalidEvent.
     """
-    _require_utf8(body)
-    return _parse(body, "", message_id, id_required)
+    if not body.isascii():
+        _require_utf8(body)
+    return _parse(body, "", message_id, id_required, MAX_EVENT_BYTES + (_ADDED_BYTES if accepted else 0))
 
 
 def parse_batch(body: bytes) -> list[Event]:
     """Read and check `{"events":[…]}`; all or nothing. Raises InvalidEvent naming every bad one by pointer."""
     _require_utf8(body)
-    try:
-        raw_events = _decode_batch(body).events
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise _invalid(error, "") from None
+    raw_events = _raw_events(body)
     if not 1 <= len(raw_events) <= MAX_BATCH:
         raise InvalidEvent([Fault(f"a batch holds 1 to {MAX_BATCH} events, this one {len(raw_events)}", "/events")])
     events: list[Event] = []
     faults: list[Fault] = []
     for index, raw in enumerate(raw_events):
         try:
-            events.append(_parse(bytes(raw), f"/events/{index}", None, id_required=False))
+            events.append(_parse(bytes(raw), f"/events/{index}", None, False, MAX_EVENT_BYTES))
         except InvalidEvent as error:
             faults.extend(error.faults)
+            if len(faults) >= MOST_COUNTED:
+                break
     if faults:
         raise InvalidEvent(faults)
     return events
 
 
-def _parse(body: bytes, at: str, message_id: str | None, id_required: bool) -> Event:
-    if len(body) > MAX_EVENT_BYTES + (_ADDED_BYTES if id_required else 0):
+def _raw_events(body: bytes) -> Sequence[msgspec.Raw | bytes]:
+    with contextlib.suppress(msgspec.DecodeError, RecursionError):  # the second look takes it all the same, or says what is wrong
+        if body.count(b'"events"') == 1 and not _ODD_ESCAPE.search(body):
+            return _decode_batch(body).events
+    return events_of(body)
+
+
+def _parse(body: bytes, at: str, message_id: str | None, id_required: bool, limit: int) -> Event:
+    if len(body) > limit:
         raise InvalidEvent([Fault(f"an event is at most {MAX_EVENT_BYTES} bytes, this one is {len(body)}", at)])
+    return _first_look(body, message_id, id_required) or Event(*look(body, at, message_id, id_required=id_required))
+
+
+def _first_look(body: bytes, message_id: str | None, id_required: bool) -> Event | None:
+    """The way of nearly all events. None: it is refused, or is out of the ordinary; `look` finds out which."""
     try:
         envelope = _decode_envelope(body)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise _invalid(error, at) from None
-    kind = _TYPES.get(envelope.type)
-    if kind is None:
-        raise InvalidEvent([Fault(f"the type is one of {', '.join(_TYPES)}", at + "/type")])
-    event_id = _event_id(message_id if envelope.id is None else envelope.id, at, id_required)
-    data = bytes(envelope.data)
-    return Event(event_id, kind, _timestamp(envelope.timestamp, at), data, _facts(kind, data, at + "/data"))
-
-
-def _event_id(given: str | None, at: str, required: bool) -> EventId:
-    if given is None:
-        if required:
-            raise InvalidEvent([Fault("an id is required here, in the JSON or as the property message_id", at + "/id")])
-        return new_event_id()
-    if not EVENT_ID.fullmatch(given):
-        raise InvalidEvent([Fault("an id is 1 to 64 of A-Z a-z 0-9 _ -", at + "/id")])
-    return EventId(given)
-
-
-def _timestamp(given: str | None, at: str) -> UnixMs | None:
-    if given is None:
-        return None
-    try:
-        return from_rfc3339(given)
-    except ValueError:
-        told = "a timestamp is an RFC 3339 time with an offset, such as 2026-11-22T10:00:00.000Z, in the years 1000 to 9999 (UTC)"
-        raise InvalidEvent([Fault(told, at + "/timestamp")]) from None
-
-
-def _facts(kind: EventType, data: bytes, at: str) -> Facts:
-    if _is_deep(data):
-        raise InvalidEvent([Fault(f"the data is nested deeper than {MAX_DEPTH} levels", at)])
-    try:
+        kind = _TYPES[envelope.type]
+        data = bytes(envelope.data)
         model = _decode_data[kind](data)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise _invalid(error, at) from None
-    if isinstance(model, MessageReceived):
-        _check_content(model.message.content, at + "/message/content")
-    facts = facts_of(model)
-    if "\0" in f"{facts.channel_id}{facts.conversation_id}{facts.message_id}":
-        raise InvalidEvent([Fault("an id must not hold the character U+0000", at)])
-    return facts
+        if kind is EventType.MESSAGE_RECEIVED:
+            _check_content(model.message.content)  # type: ignore[union-attr]  # by its kind it is a MessageReceived
+        timestamp = None if envelope.timestamp is None else from_rfc3339(envelope.timestamp)
+    except (ValueError, KeyError, RecursionError):  # msgspec's errors are ValueErrors
+        return None
+    event_id = envelope.id
+    if event_id is None and (message_id is not None or not id_required):
+        event_id = new_event_id() if message_id is None else EventId(message_id)
+    if event_id is None or not EVENT_ID.fullmatch(event_id) or _is_odd(body, data):
+        return None
+    if _may_come_twice(body, envelope, kind, data) and comes_twice(body, kind):
+        return None
+    return Event(event_id, kind, timestamp, data, facts_of(model))
 
 
-def _is_deep(data: bytes) -> bool:
-    """Of valid JSON. Free for what has few brackets; else each pass takes the innermost level away."""
-    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
-        return False
-    brackets = _STRING.sub(b"", data).translate(*_BRACKETS_ONLY)
-    for _ in range(MAX_DEPTH):
-        brackets = brackets.replace(b"[]", b"")
-        if not brackets:
-            return False
-    return True
-
-
-def _check_content(content: msgspec.Raw, at: str) -> None:
+def _check_content(content: msgspec.Raw) -> None:
+    """Raises msgspec.DecodeError."""
     try:
-        name = _decode_content_type(content).type
-        if decode := _decode_content.get(name):
-            decode(content)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise _invalid(error, at) from None
+        _decode_known_content(content)
+    except msgspec.ValidationError:
+        if _decode_content(content).type in CONTENT_MODELS:
+            raise
+
+
+def _is_odd(body: bytes, data: bytes) -> bool:
+    """Whether there may be U+0000 in an id, a name behind escapes, or too deep a nest."""
+    return (_BACKSLASH in body and _ODD_ESCAPE.search(body) is not None) or (
+        data.count(b"{") + (_LIST in data and data.count(b"[")) > MAX_DEPTH and depth(data) > MAX_DEPTH
+    )
+
+
+def _may_come_twice(body: bytes, envelope: _Envelope, kind: EventType, data: bytes) -> bool:
+    """False: surely no name of `DECIDING` does. Told by lengths and numbers: each object in the data by which something is decided has an
+    `id`, and around the data there is mostly no room for more."""
+    room = len(body) - len(data) - len(kind) - _BARE
+    if envelope.id is not None:
+        room -= _WITH_ID + len(envelope.id)
+    if envelope.timestamp is not None:
+        room -= _WITH_TIMESTAMP + len(envelope.timestamp)
+    return (
+        (room >= _WITH_ID and any(body.count(name) - data.count(name) > 1 for name in _ENVELOPE_NAMES))
+        or data.count(b'"id"') > _IDS
+        or (kind is not _CREATED and data.count(b'"conversation_id"') > 1)
+        or (kind is _STATUS and data.count(b'"status"') > 1)
+    )
 
 
 def _require_utf8(body: bytes) -> None:
     try:
         body.decode()
     except UnicodeDecodeError as error:
-        raise InvalidEvent([Fault(f"the body is not UTF-8 (byte {error.start})", "")], malformed=True) from None
-
-
-def _invalid(error: Exception, at: str) -> InvalidEvent:
-    """msgspec's message and path (`$.message.id`, `$.events[1]`) as our fault and pointer."""
-    if isinstance(error, RecursionError):
-        return InvalidEvent([Fault("the JSON is nested too deeply", at)], malformed=True)
-    text = str(error)
-    if not isinstance(error, msgspec.ValidationError):
-        return InvalidEvent([Fault(text, at)], malformed=True)
-    path = _PATH.search(text)
-    pointer = path[1].replace("[", ".").replace("]", "").replace(".", "/") if path else ""
-    return InvalidEvent([Fault(_PATH.sub("", text).replace("`", ""), at + pointer)])
+        hint = ", but UTF-16" if body[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else ""
+        raise InvalidEvent([Fault(f"the body is not UTF-8{hint} (byte {error.start})", "")], malformed=True) from None

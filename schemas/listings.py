@@ -60,6 +60,7 @@ class ListedEvent(msgspec.Struct, frozen=True):
     how often other content came under its id. `body` is what is sent."""
 
     id: EventId
+    type: EventType
     timestamp: UnixMs
     accepted_at: UnixMs
     directly: bool

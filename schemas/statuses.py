@@ -1,6 +1,7 @@
 """The order of a message's statuses (rule 13 of the architecture): what a callback sees of one message never goes backwards.
 
-Pure. Used by the store, which gives out the right to send one.
+One that is not among these has no rank: its event is sent like any other, in the order of acceptance, whatever else was sent or
+waits. Pure. Used by the store, which gives out the right to send one.
 """
 
 _ORDER = ("queued", "sent", "failed", "delivered", "read")
@@ -11,6 +12,11 @@ NO_RANK = 0
 
 OVERTAKEN = "a newer status of its message took its place"
 """The reason of a delivery that is `superseded`."""
+
+
+def ranked(status: str) -> str | None:
+    """The status itself, if it has a rank."""
+    return status if status in _RANKS else None
 
 
 def rank(status: str) -> int:

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
-from schemas.event_data import Channel
 from schemas.listings import ListedChannel, Page
+from schemas.stored import data_of, tree_of
 from schemas.times import UnixMs
 from store.database import Connection
 from store.paging import Row, after, page
@@ -15,17 +14,6 @@ from store.tables import events
 
 LATEST = 10_000
 """How many events are looked through. More: quieter channels are found, and a look takes longer."""
-
-
-class _Data(msgspec.Struct):
-    channel: Channel
-
-
-class _Body(msgspec.Struct):
-    data: _Data
-
-
-_decode_body = msgspec.json.Decoder(_Body).decode
 
 
 def list_channels(connection: Connection, limit: int, cursor: str | None = None) -> Page[ListedChannel]:
@@ -56,5 +44,11 @@ def _channels(connection: Connection, shown: Sequence[Row]) -> list[ListedChanne
 
 
 def _channel(row: Row) -> ListedChannel:
-    channel = _decode_body(bytes(row.body)).data.channel
-    return ListedChannel(channel.id, channel.kind, channel.address, channel.provider, UnixMs(row.accepted_at))
+    channel = tree_of(data_of(bytes(row.body)))["channel"]
+    kind, address, provider = (_shown(channel.get(name)) for name in ("kind", "address", "provider"))
+    return ListedChannel(row.channel_id, kind or "", address, provider, UnixMs(row.accepted_at))
+
+
+def _shown(text: str | None) -> str | None:
+    """Half of a surrogate pair, which may stand in any text of an event, is spelled in no answer."""
+    return text and text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,5 +1,6 @@
 """Claiming: the events of a batch become rows, each once, whatever copies of it come (rules 3 and 7 of the architecture)."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 from typing import Any
@@ -9,8 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from schemas.deliveries import Delivery, DeliveryState
-from schemas.events import Event, parse_event
+from schemas.event_types import EventType
+from schemas.events import Event
 from schemas.ids import CallbackId, EventId
+from schemas.stored import stored_facts
 from schemas.times import UnixMs
 from store import bulk
 from store.database import Connection
@@ -59,8 +62,8 @@ def claim(connection: Connection, batch: Sequence[Claim], now: UnixMs) -> Claime
         return Claimed(new, [], [])
     # Copies of what this very batch claimed need no rows: their first is in the caller's hands.
     _secure_deliveries(connection, sorted({one.event.id for one in copies} - new), now)
-    conflicting = _conflicting(connection, copies)
-    return Claimed(new, [c.event for c in copies if c not in conflicting], [c.event for c in conflicting])
+    duplicates, conflicting = _compared(connection, copies)
+    return Claimed(new, duplicates, conflicting)
 
 
 def _insert(connection: Connection, batch: Sequence[Claim], now: UnixMs) -> set[str]:
@@ -119,10 +122,11 @@ def _open_row(delivery: Delivery) -> bulk.Row:
 
 def _secure_deliveries(connection: Connection, event_ids: Sequence[EventId], now: UnixMs) -> None:
     """Rows for the deliveries of these events that have none: of the callbacks matched at first and not deleted since."""
-    chosen: sa.Select[Any] = sa.select(events.c.id, events.c.type, events.c.callbacks, events.c.body).where(events.c.id.in_(event_ids))
+    chosen: sa.Select[Any] = sa.select(events.c.id, events.c.type, events.c.conversation_id, events.c.callbacks, events.c.body)
+    chosen = chosen.where(events.c.id.in_(event_ids))
     kept = chosen.with_for_update(read=True, key_share=True)  # `store.retention` must not take it away just now
     stored = sorted(connection.execute(kept).all(), key=lambda row: row.id)
-    ordering = {row.id: _ordering(row.body) for row in stored}
+    ordering = {row.id: _ordering(row) for row in stored}
     wanted = [(row, callback_id) for row in stored for callback_id in sorted(row.callbacks.split())]
     for start in range(0, len(wanted), SLICE):
         some = wanted[start : start + SLICE]
@@ -153,22 +157,27 @@ def _copied_row(event: Row[Any], callback_id: str, token_id: str, now: UnixMs) -
     }
 
 
-def _ordering(body: bytes) -> dict[str, Any]:
+def _ordering(event: Row[Any]) -> dict[str, Any]:
     """What the order of deliveries goes by, read off the event as it was first taken."""
-    facts = parse_event(bytes(body), id_required=True).facts
-    message_id = facts.message_id if facts.status else None
-    return {"conversation_id": facts.conversation_id, "message_id": message_id, "status": facts.status}
+    facts = stored_facts(event.type, bytes(event.body)) if event.type == EventType.MESSAGE_STATUS else None
+    status = facts.status if facts else None
+    message_id = facts.message_id if facts and status is not None else None
+    return {"conversation_id": event.conversation_id, "message_id": message_id, "status": status}
 
 
-def _conflicting(connection: Connection, copies: Sequence[Claim]) -> list[Claim]:
-    """Those with other content than what was claimed first; that is counted on the event."""
+def _compared(connection: Connection, copies: Sequence[Claim]) -> tuple[list[Event], list[Event]]:
+    """The duplicates of what was claimed first, and those with other content, which is counted on the event."""
     ids = sorted({one.event.id for one in copies})
     columns = sa.select(events.c.id, events.c.content_hash, events.c.timestamp).where(events.c.id.in_(ids))
     stored = {row.id: row for row in connection.execute(columns)}
-    found = [one for one in copies if (row := stored.get(one.event.id)) and _differs(one.event, row.content_hash, row.timestamp)]
-    for one in found:
-        connection.execute(sa.update(events).where(events.c.id == one.event.id).values(conflicts=events.c.conflicts + 1))
-    return found
+    duplicates: list[Event] = []
+    conflicting: list[Event] = []
+    for event in (one.event for one in copies):
+        row = stored.get(event.id)
+        (conflicting if row and _differs(event, row.content_hash, row.timestamp) else duplicates).append(event)
+    for event_id, count in sorted(Counter(event.id for event in conflicting).items()):
+        connection.execute(sa.update(events).where(events.c.id == event_id).values(conflicts=events.c.conflicts + count))
+    return duplicates, conflicting
 
 
 def _differs(event: Event, content_hash: bytes, timestamp: int) -> bool:

@@ -26,6 +26,8 @@ def translated() -> Iterator[None]:
         raise StoreUnavailable("no database connection became free in time") from error
     except exc.DBAPIError as error:
         raise _meaning(error) from error
+    except (UnicodeError, OverflowError) as error:  # the drivers' own, before the database sees anything: SQLAlchemy lets these through
+        raise StoreRefused(f"the database cannot be given this: {error}") from error
 
 
 def _meaning(error: exc.DBAPIError) -> Exception:

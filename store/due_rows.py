@@ -8,8 +8,8 @@ from sqlalchemy.engine import Row
 
 from schemas.deliveries import Delivery, Trigger
 from schemas.event_types import EventType
-from schemas.events import parse_event
 from schemas.ids import AttemptId, CallbackId, EventId, TokenId
+from schemas.stored import stored_facts
 from schemas.times import UnixMs
 from store.database import Connection
 from store.tables import attempts, deliveries, events
@@ -42,8 +42,8 @@ def _status(row: Row[Any], trigger: Trigger | None) -> tuple[str | None, str | N
     """The message and its status. A row that was never open does not say; a test is of no message that there is."""
     if row.type != EventType.MESSAGE_STATUS or row.status is not None or trigger is Trigger.TEST:
         return row.message_id, row.status
-    facts = parse_event(bytes(row.body), id_required=True).facts
-    return facts.message_id, facts.status
+    facts = stored_facts(row.type, bytes(row.body))
+    return (facts.message_id, facts.status) if facts is not None and facts.status is not None else (row.message_id, None)
 
 
 def delivery(row: Row[Any], trigger: Trigger | None = None, attempt_id: AttemptId | None = None) -> Delivery:

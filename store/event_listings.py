@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from schemas.event_types import EventType
 from schemas.ids import EventId
 from schemas.listings import EventFilter, ListedEvent, Page
 from schemas.times import UnixMs
@@ -60,6 +61,7 @@ def _shown(connection: Connection, rows: Sequence[Row]) -> list[ListedEvent]:
     return [
         ListedEvent(
             id=EventId(row.id),
+            type=EventType(row.type),
             timestamp=UnixMs(row.timestamp),
             accepted_at=UnixMs(row.accepted_at),
             directly=row.directly,

@@ -14,12 +14,12 @@ import msgspec
 import sqlalchemy as sa
 
 from schemas.deliveries import DeliveryState, Move, next_state
-from schemas.errors import InvalidEvent
+from schemas.event_data import Facts
 from schemas.event_types import EventType
-from schemas.events import Event, parse_event
 from schemas.ids import TEST_PREFIX, CallbackId, EventId, TokenId
 from schemas.listings import DeliveryFilter
 from schemas.recoveries import RecoveryQuery
+from schemas.stored import stored_facts
 from schemas.times import UnixMs
 from store import bulk, places
 from store.database import Connection
@@ -53,15 +53,15 @@ _OPEN = next_state(DeliveryState.EXHAUSTED, Move.REOPENED)
 
 
 class Lost(msgspec.Struct, frozen=True):
-    """A delivery to be made due. `lease` is its row's, -1 when it has none yet; `event` is None when that is gone (`RETENTION`)
-    or cannot be read; `in_flight`: an attempt is under way, and its outcome will be written."""
+    """A delivery to be made due. `lease` is its row's, -1 when it has none yet; `facts` are None when its event is gone
+    (`RETENTION`) or cannot be read; `in_flight`: an attempt is under way, and its outcome will be written."""
 
     event_id: EventId
     callback_id: CallbackId
     token_id: TokenId
     type: EventType
     created_at: UnixMs
-    event: Event | None
+    facts: Facts | None
     lease: int = -1
     in_flight: bool = False
 
@@ -84,7 +84,7 @@ class StoredEvent(msgspec.Struct, frozen=True):
     type: EventType
     accepted_at: UnixMs
     channel_id: str
-    event: Event | None
+    facts: Facts | None
     callback_ids: frozenset[str]
 
     @property
@@ -197,7 +197,7 @@ def _recorded(connection: Connection, event_ids: Sequence[str]) -> dict[str, set
 
 def _stored_event(row: Row, recorded: set[str]) -> StoredEvent:
     matched = recorded.union(row.callbacks.split())
-    return StoredEvent(EventId(row.id), EventType(row.type), UnixMs(row.accepted_at), row.channel_id, _read(row.body), frozenset(matched))
+    return StoredEvent(EventId(row.id), EventType(row.type), UnixMs(row.accepted_at), row.channel_id, _read(row), frozenset(matched))
 
 
 def _lost(row: sa.Row[Any], now: UnixMs) -> Lost:
@@ -207,23 +207,20 @@ def _lost(row: sa.Row[Any], now: UnixMs) -> Lost:
         token_id=TokenId(row.token_id),
         type=EventType(row.type),
         created_at=UnixMs(row.created_at),
-        event=_read(row.body),
+        facts=_read(row),
         lease=row.lease,
         in_flight=row.leased and row.due_at is not None and row.due_at > now,
     )
 
 
 def _status(lost: Lost) -> tuple[CallbackId, str, str] | None:
-    facts = lost.event.facts if lost.event else None
+    facts = lost.facts
     return (lost.callback_id, facts.message_id, facts.status) if facts and facts.message_id and facts.status else None
 
 
-def _read(body: bytes | None) -> Event | None:
-    """None also for what a later version of ours no longer takes for an event: it must not end the recovery of all others."""
-    try:
-        return None if body is None else parse_event(bytes(body), id_required=True)
-    except InvalidEvent:
-        return None
+def _read(row: sa.Row[Any]) -> Facts | None:
+    """None also for what cannot be read: it must not end the recovery of all others."""
+    return None if row.body is None else stored_facts(row.type, bytes(row.body))
 
 
 def _rows(lost: Iterable[Lost], now: UnixMs) -> list[bulk.Row]:
@@ -234,8 +231,8 @@ def _rows(lost: Iterable[Lost], now: UnixMs) -> list[bulk.Row]:
 
 def _row(lost: Lost, now: UnixMs, turn: int) -> bulk.Row:
     """`tried`: it shares the slots of repeats, so that new events never wait behind a repair."""
-    assert lost.event is not None
-    facts = lost.event.facts
+    facts = lost.facts
+    assert facts is not None
     return {
         "event_id": lost.event_id,
         "callback_id": lost.callback_id,

@@ -7,8 +7,9 @@ import sqlalchemy as sa
 from schemas.deliveries import Attempt, DeliveryState, Trigger
 from schemas.errors import Conflict, NotFound
 from schemas.event_types import EventType
-from schemas.events import Event, parse_event
+from schemas.events import Event
 from schemas.ids import AttemptId, CallbackId, DeliveryId, EventId, new_attempt_id
+from schemas.stored import stored_facts
 from schemas.times import UnixMs
 from schemas.tokens import Callback, TokenState
 from store import places
@@ -63,9 +64,9 @@ def _is_overtaken(connection: Connection, event_id: EventId, callback_id: Callba
         raise NotFound(f"the event {event_id} is gone: it was older than RINGBACK_RETENTION")
     if row.type != EventType.MESSAGE_STATUS:
         return False
-    facts = parse_event(bytes(row.body), id_required=True).facts
-    assert facts.message_id is not None
-    assert facts.status is not None
+    facts = stored_facts(row.type, bytes(row.body))
+    if facts is None or facts.message_id is None or facts.status is None:  # it has no rank: nothing is newer than it
+        return False
     return bool(places.overtaken_among(connection, {(callback_id, facts.message_id, facts.status)}))
 
 

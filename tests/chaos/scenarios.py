@@ -2,7 +2,7 @@
 
 from typing import NamedTuple, Protocol
 
-from tests.chaos import callbacks, crashes, exchanges, odd_times, outages, sizes
+from tests.chaos import callbacks, crashes, exchanges, limits, odd_times, outages, sizes
 from tests.chaos.reports import Report
 from tests.chaos.world import Nodes
 
@@ -111,6 +111,11 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "largest-batches": Scenario(
         "batches of 1,000 events and 8 MiB, four at a time", "processes stay below 600 MB; other requests accepted", sizes.largest_batches
+    ),
+    "around-the-limit": Scenario(
+        "messages of every size around 256 KiB, each twice, by AMQP (id inside or beside, with a time or without), by HTTP, and by the outbox",
+        "no process ends; each that fits is delivered once, each other is a dead letter or answered 413; nothing beside them is late",
+        limits.around_the_limit,
     ),
     "long-run": Scenario(
         "15 minutes at 150 events a second, failing receivers, connections cut every 20 s",

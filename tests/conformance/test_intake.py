@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 import sqlalchemy as sa
 
 from consumers.claiming import Batch
@@ -18,6 +19,8 @@ from schemas.deliveries import Delivery
 from schemas.errors import StoreUnavailable
 from schemas.reports import Silent
 from schemas.times import UnixMs
+from store import claims
+from store.claims import Claim, Claimed
 from store.database import Connection, Database
 from store.tables import deliveries, events
 from tests.kit.making import message_body
@@ -146,6 +149,28 @@ async def test_an_event_that_the_store_refuses_is_found_and_buried_alone(databas
         await eventually("the last is handed over", lambda: "evt_last" in scene.dispatching.ids)
 
     assert [receipt for receipt, _ in scene.source.buried] == [message_body("evt_bad")]
+    assert sorted(scene.dispatching.ids) == sorted([*(f"evt_{n}" for n in range(20)), "evt_last"])
+
+
+async def test_a_mistake_of_ours_in_a_claim_costs_the_message_that_it_is_about(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it is: the message would otherwise end one dispatcher after the other, at each start anew."""
+    claim = claims.claim
+
+    def mistaken(connection: Connection, batch: Sequence[Claim], now: UnixMs) -> Claimed:
+        if any(one.event.id == "evt_bad" for one in batch):
+            raise KeyError("evt_bad\0\ud83d")
+        return claim(connection, batch, now)
+
+    monkeypatch.setattr(claims, "claim", mistaken)
+    scene = Scene(database)
+    async with scene.running():
+        scene.source.bring(*(message_body(f"evt_{n}") for n in range(20)), message_body("evt_bad"), message_body("evt_last"))
+        await eventually("the last is handed over", lambda: "evt_last" in scene.dispatching.ids)
+
+    (buried,) = scene.source.buried
+    assert buried[0] == message_body("evt_bad")
+    assert "a mistake of Ringback's" in buried[1]
+    assert buried[1].encode()
     assert sorted(scene.dispatching.ids) == sorted([*(f"evt_{n}" for n in range(20)), "evt_last"])
 
 

@@ -62,18 +62,28 @@ class FailingClaimer:
 
 
 def test_a_mistake_in_the_writer_costs_one_answer_and_not_all_that_follow(
-    publisher: OutboxPublisher, database: Database, notes: Notes
+    publisher: OutboxPublisher, database: Database, notes: Notes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The thread must live on: without it every POST would wait in vain while all looks ready."""
-    publisher.claimer = FailingClaimer()
+    monkeypatch.setattr(outbox, "add", lambda _connection, _rows: 1 / 0)
     with pytest.raises(ExchangeUnavailable, match="could not be written"):
         publisher.publish(outgoing("evt_1"))
 
-    publisher.claimer = None
+    monkeypatch.undo()
     publisher.publish(outgoing("evt_2"))
 
     assert waiting(database) == 1
     assert "ZeroDivisionError" in str(notes.of("outbox not written")[0]["error"])
+
+
+def test_what_cannot_be_claimed_at_once_waits_in_the_outbox(publisher: OutboxPublisher, database: Database, notes: Notes) -> None:
+    """Others are written in the same transaction as the one that something is wrong with: none of them is refused for it."""
+    publisher.claimer = FailingClaimer()
+
+    publisher.publish(outgoing("evt_1"))
+
+    assert waiting(database) == 1
+    assert "a mistake" in str(notes.of("not claimed at once")[0]["error"])
 
 
 class ClosesMeanwhile:

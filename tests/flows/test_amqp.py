@@ -104,8 +104,8 @@ def test_what_is_no_event_is_a_dead_letter_and_disturbs_nobody(
     """Each bad one stands between good ones, and is kept as it came with the reason beside it."""
     good = message(channel=channel_id)
     bad: list[tuple[bytes, str | bytes | None, str]] = [
-        (b"{", None, "truncated"),
-        (b"", None, "truncated"),
+        (b"{", None, "malformed at line 1, column 2"),
+        (b"", None, "malformed at line 1, column 1"),
         (b"\xff\xfe", None, "not UTF-8"),
         (json.dumps(good | {"id": "evt_type", "type": "message.read"}).encode(), None, "the type is one of"),
         (json.dumps(good | {"number": 1}).encode(), None, "an id is required"),
@@ -113,6 +113,11 @@ def test_what_is_no_event_is_a_dead_letter_and_disturbs_nobody(
         (json.dumps(good | {"number": 3}).encode(), "an id", "an id is 1 to 64"),
         (json.dumps({"id": "evt_data", "type": MESSAGE, "data": {}}).encode(), None, "/data"),
         (json.dumps(good | {"id": "evt_large"}).encode().ljust(TOO_LARGE), None, "at most 262144 bytes"),
+        (
+            json.dumps(good | {"id": "evt_twice"}).encode().replace(b'"channel":', b'"channel": {"id": "c", "kind": ""}, "channel":'),
+            None,
+            "comes twice",
+        ),
         (b'{"id":"evt_deep","type":"message.received","data":' + b"[" * 100_000 + b"]" * 100_000 + b"}", None, "nested too deeply"),
     ]
 

@@ -32,32 +32,33 @@ def test_the_spellings_of_rfc3339_are_one_time(text: str) -> None:
     assert to_rfc3339(from_rfc3339(text)) == "2026-11-22T10:00:00.000Z"
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "2026-11-22", "2026-11-22T10:00:00", "2026-13-22T10:00:00Z", "20261122T100000Z", "1"])
-def test_what_is_no_time_is_refused(text: str) -> None:
-    """Without an offset it is no point in time. In words of ours, with a time that one can copy."""
-    with pytest.raises(ValueError, match=r"2026-11-22T10:00:00\+01:00"):
+UNREADABLE = ["", "yesterday", "2026-11-22", "2026-11-22T10:00:00", "2026-13-22T10:00:00Z", "20261122T100000Z", "1", "2026-02-30T10:00:00Z"]
+UNREADABLE += [
+    "2026-11-22T24:00:00Z",
+    "2026-11-22T10:00:00+25:00",
+    "2026-11-22T10:00:61Z",
+    "2026-11-22T10:00:00 01:00",
+]
+UNREADABLE += [
+    "2026-11-22T10:00:60Z",
+    "2026-12-31T23:59:60+01:00",
+    "2026-11-22T\ud83d0:00:00Z",
+    "9" * 5000,
+    "2026-11-22T10:00:00Z" + "0" * 5000,
+]
+
+
+@pytest.mark.parametrize("text", UNREADABLE)
+def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
+    """In our words, never Python's: whoever reads them wrote no Python. Without an offset it is no point in time."""
+    with pytest.raises(ValueError, match=r"like 2026-11-22T10:00:00\.000Z"):
         from_rfc3339(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "second_after"),
-    [
-        ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00.000Z"),
-        ("2016-12-31t23:59:60.250z", "2017-01-01T00:00:00.250Z"),
-        ("2017-01-01T00:59:60+01:00", "2017-01-01T00:00:00.000Z"),
-        ("1990-12-31T15:59:60-08:00", "1991-01-01T00:00:00.000Z"),
-    ],
-)
-def test_a_leap_second_is_the_second_after_it(text: str, second_after: str) -> None:
-    """As clocks that count from 1970 have it (RFC 3339, section 5.6): what happened then must not be lost for it."""
-    assert to_rfc3339(from_rfc3339(text)) == second_after
-
-
-@pytest.mark.parametrize("text", ["2016-12-31T23:58:60Z", "2016-12-31T23:59:60+01:00", "9999-12-31T23:59:60Z", "2016-12-31T23:59:61Z"])
-def test_no_other_minute_has_a_second_60(text: str) -> None:
-    """It is the last one of a day in UTC, wherever that is seen from."""
-    with pytest.raises(ValueError, match=r"second 60|years 1000|can be read"):
-        from_rfc3339(text)
+@pytest.mark.parametrize("text", ["2016-12-31T23:59:60Z", "2017-01-01T00:59:60.000+01:00", "2016-12-31t15:59:60-08:00"])
+def test_a_leap_second_is_the_first_second_of_the_next_day(text: str) -> None:
+    """It is a time that there was. Unix time has no number of its own for it."""
+    assert to_rfc3339(from_rfc3339(text)) == "2017-01-01T00:00:00.000Z"
 
 
 @pytest.mark.parametrize(
