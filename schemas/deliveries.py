@@ -13,6 +13,10 @@ from schemas.health import HealthReport
 from schemas.ids import AttemptId, CallbackId, EventId, TokenId
 from schemas.times import UnixMs
 
+PLACE_BYTES = 32 * 1024
+"""Of a body, for which a delivery takes one place of those that bound what a process holds. Larger: more memory while events are
+large. Smaller: middling events already leave room for fewer of them."""
+
 
 class DeliveryState(StrEnum):
     """`held` is not among the stored ones: it is derived from the callback's and the token's state."""
@@ -128,6 +132,11 @@ class Delivery(msgspec.Struct, frozen=True, eq=False):
     @property
     def key(self) -> tuple[EventId, CallbackId]:
         return self.event_id, self.callback_id
+
+    @property
+    def places(self) -> int:
+        """How many places it takes in memory: one for most."""
+        return 1 + len(self.body) // PLACE_BYTES
 
     @property
     def asked_for(self) -> bool:
