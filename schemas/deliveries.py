@@ -147,7 +147,9 @@ class Delivery(msgspec.Struct, frozen=True, eq=False):
 class Attempt(msgspec.Struct, frozen=True):
     """One HTTP request of a delivery, as it is recorded. `number` counts the delivery's attempts from 1.
 
-    `status_code` is None when there was no HTTP answer; `error` says in words what went wrong, None when delivered.
+    `status_code` is None when there was no HTTP answer. `error` says in words of ours what went wrong; of an attempt that delivered,
+    what was wrong with the rest of the answer. `behind` are the words of a library or of the receiver that stand behind it: they may
+    hold anything, so they are recorded and never logged.
     """
 
     id: AttemptId
@@ -161,6 +163,12 @@ class Attempt(msgspec.Struct, frozen=True):
     request_headers: dict[str, str]
     response_body: bytes
     retry_after_s: float | None = None
+    behind: str | None = None
+
+    @property
+    def told(self) -> str | None:
+        """All of it, as it is recorded."""
+        return f"{self.error} ({self.behind})" if self.error and self.behind else self.error
 
 
 class Settlement(msgspec.Struct, frozen=True):
