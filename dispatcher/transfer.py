@@ -12,9 +12,9 @@ import pycurl
 from dispatcher.head import field, is_whole
 from dispatcher.post import Answer, OnAnswer, Request
 from dispatcher.resolver import KEPT_S, Found
-from dispatcher.troubles import NOT_FINAL, NOT_WHOLE, Trouble, flaw, is_of_the_body, late, trouble
+from dispatcher.troubles import GROUPS, NOT_FINAL, NOT_WHOLE, Trouble, flaw, is_of_the_body, late, trouble
 from schemas.deliveries import Outcome
-from schemas.targets import TargetPolicy
+from schemas.targets import TargetPolicy, target_in
 
 KEPT_BODY_BYTES = 1024
 """How much of an answer's body is remembered. Larger: more to read for people, and a larger log."""
@@ -59,6 +59,7 @@ class Transfer:
             self._allow(0.0)
         curl = self.curl
         curl.setopt(pycurl.URL, request.url)
+        curl.setopt(pycurl.REQUEST_TARGET, target_in(request.url))  # by itself libcurl would tidy up what was saved
         curl.setopt(pycurl.HTTPHEADER, [*request.headers, "expect:"])  # without a value: not sent. It would cost a round trip
         curl.setopt(pycurl.POSTFIELDS, request.body)
         self._started_s = time.monotonic()
@@ -178,6 +179,7 @@ def _new_curl(ca_file: str) -> pycurl.Curl:
         pycurl.SSL_VERIFYPEER: 1,
         pycurl.SSL_VERIFYHOST: 2,  # 2: the certificate must be for this very host
         pycurl.CAINFO: ca_file,
+        pycurl.SSL_EC_CURVES: GROUPS,
     }.items():
         curl.setopt(option, value)
     return curl
