@@ -9,7 +9,7 @@ from schemas.events import MAX_EVENT_BYTES
 MOST_MESSAGES = 2000
 """Messages in hand at most. More: more that comes again after a crash. Fewer: the pipeline runs dry between acks."""
 
-MOST_BYTES = 64 * 1024 * 1024
+MOST_BYTES = 48 * 1024 * 1024
 """Of them, before nothing more is asked for. Larger: more memory. Smaller: large events come by fits and starts."""
 
 AIM_BYTES = MOST_BYTES // 2
