@@ -100,7 +100,8 @@ class ChangeAnswer(msgspec.Struct):
 
 
 class AttemptAnswer(msgspec.Struct):
-    """One HTTP request of a delivery. `error` says in words what went wrong; `response_body` is the first KiB."""
+    """One HTTP request of a delivery. `error` says in words what went wrong; of one that delivered, what was wrong with the rest of the
+    answer. `response_body` is the first KiB."""
 
     id: AttemptId
     number: int

@@ -33,14 +33,15 @@ def declare_floor(url: str) -> None:
         channel.queue_purge(QUEUE)
 
 
-def fill(url: str, exchange: str, count: int) -> None:
-    """Publish `count` new events; returns when the queue behind the exchange holds them all. Raises TimeoutError."""
-    asyncio.run(_fill(url, exchange, count))
+def fill(url: str, exchange: str, count: int, padding_bytes: int = 0) -> None:
+    """Publish `count` new events, larger by `padding_bytes` than they are by themselves; returns when the queue behind the exchange
+    holds them all. Raises TimeoutError."""
+    asyncio.run(_fill(url, exchange, count, padding_bytes))
 
 
-async def _fill(url: str, exchange: str, count: int) -> None:
+async def _fill(url: str, exchange: str, count: int, padding_bytes: int) -> None:
     async with asyncio.timeout(_FILL_LIMIT_S):
-        filler = Filler(url, exchange)
+        filler = Filler(url, exchange, padding_bytes)
         await filler.open()
         for first in range(0, count, _AT_ONCE):
             await filler.publish(range(first, min(first + _AT_ONCE, count)))
@@ -50,8 +51,9 @@ async def _fill(url: str, exchange: str, count: int) -> None:
 class Filler:
     """Publishes with confirms: a quorum queue that has just got its leader may lose what nobody waits for (seen on 3.10)."""
 
-    def __init__(self, url: str, exchange: str) -> None:
+    def __init__(self, url: str, exchange: str, padding_bytes: int = 0) -> None:
         self._url, self._exchange, self._run = url, exchange, uuid.uuid4().hex[:12]
+        self._padding_bytes = padding_bytes
         self._last_tag = 0
         self._open_tags: set[int] = set()
         self._ready, self._all_confirmed, self._closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -83,7 +85,7 @@ class Filler:
 
     def _publish_one(self, number: int) -> None:
         event_id = f"evt_{self._run}{number}"
-        body = events.published(event_id, number, time.time())
+        body = events.published(event_id, number, time.time(), self._padding_bytes)
         self._last_tag += 1
         self._open_tags.add(self._last_tag)
         self._channel.basic_publish(self._exchange, "message.received", body, pika.BasicProperties(message_id=event_id, **_PROPERTIES))

@@ -21,6 +21,7 @@ def posted(number: int, sent_at_s: float) -> bytes:
     return _POSTED % (number, number % _CONVERSATIONS, number, sent_at_s)
 
 
-def published(event_id: str, number: int, sent_at_s: float) -> bytes:
-    """The message of a backend that publishes by AMQP: about 600 bytes."""
-    return _PUBLISHED % (event_id.encode(), number, number % _CONVERSATIONS, number, sent_at_s)
+def published(event_id: str, number: int, sent_at_s: float, padding_bytes: int = 0) -> bytes:
+    """The message of a backend that publishes by AMQP: about 600 bytes, and so many more."""
+    event = _PUBLISHED % (event_id.encode(), number, number % _CONVERSATIONS, number, sent_at_s)
+    return event[:-2] + b',"padding":"' + b"x" * padding_bytes + b'"}}' if padding_bytes else event

@@ -20,15 +20,15 @@ from schemas.pace import Pace
 from schemas.reports import Observer
 
 MAX_IN_HAND = 1500
-"""Deliveries in memory, claimed or waiting to be recorded, before intake pauses. Larger: more memory and more repeated after a
-crash. Smaller than a second's throughput of a lane would leave processors idle."""
+"""Places of deliveries in memory, claimed or waiting to be recorded, before intake pauses: one each, more for a large body. Larger: more
+memory and more repeated after a crash. Smaller than a second's throughput of a lane would leave processors idle."""
 
 MIN_IN_HAND = 500
 WORTH_S = 0.6
 """Between the two: as many as this process settles in this time, so that none loses patience because the processor is busy."""
 
 MAX_SLOW = 1500
-"""Attempts in flight longer than the patience. They do not count as in hand, or callbacks that hang would stop everybody's
+"""Places of attempts in flight longer than the patience. They do not count as in hand, or callbacks that hang would stop everybody's
 intake; beyond this number the callbacks that have some get no more. Larger: more memory for connections that hang."""
 
 PATIENCE_S = 1.0
@@ -72,8 +72,9 @@ class Hand:
         self._dispatcher: Dispatching | None = None
         self._held: dict[Delivery, _Holding] = {}
         self._young: deque[_Holding] = deque()
+        self._places = 0
         self._slow: Counter[CallbackId] = Counter()
-        self._slow_in_all = 0
+        self._slow_places = 0
         self._pace = Pace()
         self._most = MIN_IN_HAND
         self._spilled = Spilled()
@@ -101,16 +102,19 @@ class Hand:
                 self._spill(holding)
                 continue
             self._held[delivery] = holding
+            self._places += delivery.places
             self._young.append(holding)
             self.dispatcher.submit(delivery)
         self._notice_room()
 
     def put_down(self, settlement: Settlement) -> None:
         """The dispatcher found out what becomes of a delivery."""
-        holding = self._held.pop(settlement.delivery)
+        delivery = settlement.delivery
+        holding = self._held.pop(delivery)
+        self._places -= delivery.places
         if holding.is_slow:
-            self._count_slow(settlement.delivery.callback_id, -1)
-        self._pace.step(self._clock())
+            self._count_slow(delivery, -1)
+        self._pace.step(self._clock(), delivery.places)
         self._settler.add(settlement, holding.parcel)
 
     def put_off(self, callback_ids: Iterable[CallbackId]) -> None:
@@ -143,8 +147,8 @@ class Hand:
 
     @property
     def places(self) -> int:
-        """How many more deliveries there is room for. May be asked from any thread."""
-        return self._most - (len(self._held) - self._slow_in_all) - self._settler.backlog
+        """How many more deliveries there is room for, of the smaller. May be asked from any thread."""
+        return self._most - (self._places - self._slow_places) - self._settler.places
 
     def tick(self) -> None:
         """Lose patience with what is too old. Called every `TICK_S`."""
@@ -190,7 +194,7 @@ class Hand:
         """Its attempt goes on, under a lease; it no longer pins its message."""
         delivery = holding.delivery
         holding.is_slow = True
-        self._count_slow(delivery.callback_id, 1)
+        self._count_slow(delivery, 1)
         if holding.parcel is not None:
             self._settler.add(leased(delivery, self._lease_s - (now_s - holding.taken_s)), holding.parcel)
             holding.parcel = None
@@ -198,6 +202,7 @@ class Hand:
     def _spill_line(self, callback_id: CallbackId) -> None:
         """All that waits for its first attempt at this callback: the younger would overtake the older otherwise."""
         for delivery in self.dispatcher.withdraw_firsts(callback_id):
+            self._places -= delivery.places
             self._spill(self._held.pop(delivery))
 
     def _spill(self, holding: _Holding) -> None:
@@ -212,10 +217,11 @@ class Hand:
 
     def _hangs(self, callback_id: CallbackId) -> bool:
         """Whether it has attempts that outlast the patience while there are too many of those."""
-        return self._slow_in_all >= MAX_SLOW and callback_id in self._slow
+        return self._slow_places >= MAX_SLOW and callback_id in self._slow
 
-    def _count_slow(self, callback_id: CallbackId, change: int) -> None:
-        self._slow_in_all += change
+    def _count_slow(self, delivery: Delivery, change: int) -> None:
+        callback_id = delivery.callback_id
+        self._slow_places += change * delivery.places
         self._slow[callback_id] += change
         if not self._slow[callback_id]:
             del self._slow[callback_id]

@@ -44,6 +44,8 @@ class Settler:
         self._waiting: list[tuple[Settlement, Parcel | None]] = []
         self.handed_in = 0
         """Settlements so far. They are written in their order, so that all but the last `backlog` of them are."""
+        self.places = 0
+        """What these take of the places in memory."""
         self._some = asyncio.Event()
         self._writing = 0
         self._idle = asyncio.Event()
@@ -54,6 +56,7 @@ class Settler:
         """Have it written; `parcel` is the message that this settlement releases, if any."""
         self._waiting.append((settlement, parcel))
         self.handed_in += 1
+        self.places += settlement.delivery.places
         self._some.set()
         self._idle.clear()
 
@@ -73,6 +76,7 @@ class Settler:
                     return
                 raise
             self._writing = 0
+            self.places -= sum(settlement.delivery.places for settlement, _ in batch)
             if not self._waiting:
                 self._some.clear()
                 self._idle.set()

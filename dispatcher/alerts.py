@@ -13,7 +13,7 @@ from typing import Protocol
 from dispatcher.backoff import RetrySchedule
 from dispatcher.post import Answer, Request
 from dispatcher.signer import sign
-from dispatcher.verdict import judge, quoted
+from dispatcher.verdict import judge, mistake_words
 from schemas.alerts import Alert, AlertOutcome
 from schemas.deliveries import Outcome
 from schemas.times import now_ms
@@ -37,7 +37,7 @@ class AlertSender:
         try:
             verdict = judge(await self._post(self._request(alert)), now_ms())
         except Exception as error:  # noqa: BLE001 - it must neither be sent again for ever nor end the loop that sends the others
-            return self._failed(alert, quoted(f"a mistake of ours: {error!r}"), None)
+            return self._failed(alert, mistake_words(error), None)
         if verdict.outcome is Outcome.DELIVERED:
             return AlertOutcome()
         return self._failed(alert, verdict.error or verdict.outcome, verdict.retry_after_s)

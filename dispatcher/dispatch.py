@@ -18,7 +18,7 @@ from dispatcher.decision import after, deferral, refusal
 from dispatcher.lanes import Lane
 from dispatcher.post import Answer, Request
 from dispatcher.request import Route
-from dispatcher.verdict import Verdict, judge, quoted
+from dispatcher.verdict import Verdict, judge, mistake_words
 from schemas.deliveries import Attempt, Delivery, Outcome, Settlement, given_back
 from schemas.ids import CallbackId, delivery_id, new_attempt_id
 from schemas.reports import Observer
@@ -199,7 +199,7 @@ class Dispatcher:
     def _mistaken(self, delivery: Delivery, started_at: UnixMs, error: Exception) -> Settlement:
         """A failed attempt like any other: it is tried again, later and later, and finally given up. Of its callback it says nothing."""
         self._report(delivery, error)
-        verdict = Verdict(Outcome.PROTOCOL, quoted(f"a mistake of ours: {error!r}"))
+        verdict = Verdict(Outcome.PROTOCOL, mistake_words(error))
         nothing = Answer(None, None, b"", verdict.outcome, verdict.error, (now_ms() - started_at) / 1000)
         try:
             attempt = _attempt(delivery, started_at, {}, nothing, verdict)
@@ -216,8 +216,9 @@ class Dispatcher:
             self._report(settlement.delivery, error)
 
     def _report(self, delivery: Delivery, error: Exception) -> None:
-        trace = "".join(traceback.format_exception(error))
-        self._observer.note("a mistake of ours", delivery=delivery_id(*delivery.key), error=repr(error), trace=trace)
+        """Without the error's own words, which may quote what it choked on: a header's value, a URL."""
+        trace = "".join(traceback.format_tb(error.__traceback__))
+        self._observer.note("a mistake of ours", delivery=delivery_id(*delivery.key), error=type(error).__name__, trace=trace)
 
 
 def _verdict(answer: Answer) -> Verdict:
@@ -236,6 +237,7 @@ def _attempt(delivery: Delivery, started_at: UnixMs, recorded: dict[str, str], a
         outcome=verdict.outcome,
         status_code=answer.status_code,
         error=verdict.error,
+        behind=verdict.behind,
         request_headers=recorded,
         response_body=answer.body,
         retry_after_s=verdict.retry_after_s,

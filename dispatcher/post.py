@@ -18,9 +18,10 @@ class Request(msgspec.Struct, frozen=True):
 class Answer(msgspec.Struct, frozen=True):
     """What came of a request, timed from `post`.
 
-    `failure` is None when a whole HTTP answer came (whatever its status) and else says why none did, `error` in words.
-    `status_code` may be there beside a failure: the answer began. `retry_after` and `location` are the headers, not read for 2xx.
-    `mistake` is what went wrong on our side while the answer was read; it counts as a failure too.
+    `failure` is None when the whole head of an HTTP answer came (whatever its status) and else says why none did. `error` says it in
+    words of ours; beside an answer, what was wrong with the rest of it. `behind` are the words of a library that stand behind these:
+    they may quote the receiver. `status_code` may be there beside a failure: the answer began. `retry_after` and `location` are the
+    headers, not read for 2xx. `mistake` is what went wrong on our side while the answer was read; it counts as a failure too.
     """
 
     status_code: int | None
@@ -31,6 +32,7 @@ class Answer(msgspec.Struct, frozen=True):
     duration_s: float
     location: str | None = None
     mistake: Exception | None = None
+    behind: str | None = None
 
 
 OnAnswer = Callable[[Answer], None]

@@ -59,6 +59,16 @@ def _is_number(host: str) -> bool:
         return False
 
 
+def _words(host: str, error: Exception) -> str:
+    what = {
+        socket.EAI_NONAME: f"the name {host} is not known. Check its spelling, and that it is published",
+        socket.EAI_NODATA: f"the name {host} has no address. Publish one for it",
+        socket.EAI_AGAIN: f"no name server answers for {host} just now. Check the name, and our name server",
+    }
+    known = what.get(error.errno or 0) if isinstance(error, socket.gaierror) else None
+    return known or f"the name {host} could not be resolved ({getattr(error, 'strerror', None) or error}). Check it, and our name server"
+
+
 class Resolver:
     """Belongs to one event loop. `limit_s` is how long anybody waits for a name; the look-up itself may take longer."""
 
@@ -82,7 +92,7 @@ class Resolver:
             async with asyncio.timeout(self._limit_s):
                 return await asyncio.shield(sought)  # others wait for it, too
         except TimeoutError:
-            return Found((), f"{host} was not resolved within {self._limit_s:g} s")
+            return Found((), f"the name {host} was not resolved within {self._limit_s:g} s. Check the name, and our name server")
 
     def _seek(self, host: str) -> asyncio.Future[Found]:
         sought = self._sought[host] = self._loop.create_future()
@@ -104,7 +114,7 @@ class Resolver:
         try:
             found = Found(self._look_up(host))
         except Exception as error:  # noqa: BLE001 - whatever it is, who waits must hear of it
-            found = Found((), f"could not resolve {host}: {getattr(error, 'strerror', None) or error}")
+            found = Found((), _words(host, error))
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._keep, host, found)
 

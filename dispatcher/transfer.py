@@ -9,10 +9,12 @@ import time
 
 import pycurl
 
+from dispatcher.head import field, is_whole
 from dispatcher.post import Answer, OnAnswer, Request
 from dispatcher.resolver import KEPT_S, Found
+from dispatcher.troubles import GROUPS, NOT_FINAL, NOT_WHOLE, Trouble, flaw, is_of_the_body, late, trouble
 from schemas.deliveries import Outcome
-from schemas.targets import TargetPolicy
+from schemas.targets import TargetPolicy, target_in
 
 KEPT_BODY_BYTES = 1024
 """How much of an answer's body is remembered. Larger: more to read for people, and a larger log."""
@@ -25,13 +27,6 @@ CONNECTION_LIFETIME_S = 600
 """After which a busy connection is not used again. Larger: a receiver that moved is found later; smaller: more handshakes."""
 
 _NO_SOCKET: int = pycurl.SOCKET_BAD
-_CONNECT = frozenset({pycurl.E_COULDNT_CONNECT, pycurl.E_SEND_ERROR, pycurl.E_INTERFACE_FAILED})
-_TLS = frozenset(
-    {
-        pycurl.E_SSL_CONNECT_ERROR, pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CERTPROBLEM, pycurl.E_SSL_CIPHER,
-        pycurl.E_SSL_CACERT_BADFILE, pycurl.E_SSL_ISSUER_ERROR, pycurl.E_SSL_INVALIDCERTSTATUS,
-    }
-)  # fmt: skip
 
 
 class Transfer:
@@ -59,12 +54,12 @@ class Transfer:
         self._body, self._read = b"", 0
         self._obstacles: list[tuple[Outcome, str]] = []
         self._reached = False
-        self._head.clear()
         if self._is_short:
             self._is_short = False
             self._allow(0.0)
         curl = self.curl
         curl.setopt(pycurl.URL, request.url)
+        curl.setopt(pycurl.REQUEST_TARGET, target_in(request.url))  # by itself libcurl would tidy up what was saved
         curl.setopt(pycurl.HTTPHEADER, [*request.headers, "expect:"])  # without a value: not sent. It would cost a round trip
         curl.setopt(pycurl.POSTFIELDS, request.body)
         self._started_s = time.monotonic()
@@ -82,17 +77,19 @@ class Transfer:
 
     def fail(self, failure: Outcome, error: str) -> None:
         """It never began."""
-        self._finish(self._failed(0, failure, error))
+        self._finish(self._failed(0, Trouble(failure, error)))
 
     def end(self, number: int, message: str) -> None:
         try:
             answer = self._heard(number, message)
         except Exception as error:  # noqa: BLE001 - who waits for the answer must hear of it, or waits for ever
-            answer = self._failed(0, Outcome.PROTOCOL, "the answer could not be read", error)
+            answer = self._failed(0, Trouble(Outcome.PROTOCOL, "the answer could not be read"), error)
         self._finish(answer)
 
     def _finish(self, answer: Answer) -> None:
         on_answer = self._on_answer
+        self._head.clear()
+        self.curl.setopt(pycurl.POSTFIELDS, b"")  # an idle handle holds no body: there may be thousands
         self._idle.append(self)
         on_answer(answer)
 
@@ -102,56 +99,38 @@ class Transfer:
         self.curl.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, int((connect_timeout_s - passed_s) * 1000)))
 
     def _heard(self, number: int, message: str) -> Answer:
+        """An answer counts once its head is whole, whatever becomes of its body."""
         if number == pycurl.E_FAILED_INIT:  # what the handle could tell is still about the request before
-            return self._failed(0, Outcome.PROTOCOL, message)
+            return self._failed(0, Trouble(Outcome.PROTOCOL, "the request could not be started", message))
         status = int(self.curl.getinfo(pycurl.RESPONSE_CODE))
-        if number == 0 or (number == pycurl.E_WRITE_ERROR and self._read > READ_BODY_BYTES):
-            return self._answer(status)
-        return self._failed(status, *self._classified(number, message, status))
+        if status >= 200 and (is_whole(self._head) or is_of_the_body(number, message)):
+            is_well = number == 0 or (number == pycurl.E_WRITE_ERROR and self._read > READ_BODY_BYTES)
+            return self._answer(status, None if is_well else flaw(number, message, self._limits[0]))
+        if number == 0:
+            return self._failed(status, NOT_WHOLE if status >= 200 else NOT_FINAL)
+        return self._failed(status, self._trouble(number, message, status))
 
-    def _answer(self, status: int) -> Answer:
+    def _answer(self, status: int, wrong: Trouble | None) -> Answer:
         duration_s = time.monotonic() - self._started_s
+        words, behind = (wrong.words, wrong.behind) if wrong else (None, None)
         if 200 <= status < 300:
-            return Answer(status, None, self._body, None, None, duration_s)
-        return Answer(status, self._field(b"retry-after"), self._body, None, None, duration_s, self._field(b"location"))
+            return Answer(status, None, self._body, None, words, duration_s, behind=behind)
+        retry_after, location = field(self._head, b"retry-after"), field(self._head, b"location")
+        return Answer(status, retry_after, self._body, None, words, duration_s, location, behind=behind)
 
-    def _failed(self, status: int, failure: Outcome, error: str, mistake: Exception | None = None) -> Answer:
+    def _failed(self, status: int, why: Trouble, mistake: Exception | None = None) -> Answer:
         duration_s = time.monotonic() - self._started_s
-        return Answer(status or None, None, self._body, failure, error, duration_s, mistake=mistake)
+        return Answer(status or None, None, self._body, why.outcome, why.words, duration_s, mistake=mistake, behind=why.behind)
 
-    def _classified(self, number: int, message: str, status: int) -> tuple[Outcome, str]:
+    def _trouble(self, number: int, message: str, status: int) -> Trouble:
+        info = self.curl.getinfo
         if number == pycurl.E_OPERATION_TIMEDOUT:
-            return self._late(status)
+            timeout_s, connect_timeout_s = self._limits
+            asked, connected = info(pycurl.REQUEST_SIZE) > 0, info(pycurl.CONNECT_TIME) > 0
+            return late(began=status >= 200, asked=asked, connected=connected, timeout_s=timeout_s, connect_timeout_s=connect_timeout_s)
         if self._obstacles and not self._reached:
-            return self._obstacles[0]
-        if number == pycurl.E_COULDNT_RESOLVE_HOST:
-            return Outcome.DNS, message
-        if number in _TLS:
-            return Outcome.TLS, message
-        if number in _CONNECT:
-            return Outcome.CONNECT, message
-        return Outcome.PROTOCOL, message or f"libcurl error {number}"
-
-    def _late(self, status: int) -> tuple[Outcome, str]:
-        """How far it came before time was up."""
-        timeout_s, connect_timeout_s = self._limits
-        if status:
-            return Outcome.TOO_SLOW, f"the answer began (HTTP {status}) but did not end within {timeout_s:g} s"
-        if self.curl.getinfo(pycurl.REQUEST_SIZE) > 0:
-            return Outcome.TIMEOUT, f"no answer within {timeout_s:g} s"
-        if self.curl.getinfo(pycurl.CONNECT_TIME) > 0:
-            return Outcome.TLS, f"the TLS handshake did not end within {connect_timeout_s:g} s"
-        return Outcome.CONNECT, f"no connection within {connect_timeout_s:g} s"
-
-    def _field(self, name: bytes) -> str | None:
-        """A header of the answer itself: interim answers (1xx), each with its own status line, came before it."""
-        for line in reversed(self._head):
-            if line.startswith(b"HTTP/"):
-                return None
-            key, _, value = line.partition(b":")
-            if key.strip().lower() == name:
-                return value.strip().decode("latin-1")
-        return None
+            return Trouble(*self._obstacles[0])
+        return trouble(number, message, int(info(pycurl.OS_ERRNO)), int(info(pycurl.SSL_VERIFYRESULT)))
 
     def _hear(self, chunk: bytes) -> int:
         """Keep the beginning, read on to the limit; there, refusing a chunk makes libcurl end the transfer."""
@@ -169,7 +148,7 @@ class Transfer:
         try:
             opened = _Handed(address.family, address.socktype, address.protocol)
         except OSError as error:
-            return self._unopened(Outcome.CONNECT, f"no socket can be opened: {error.strerror}")
+            return self._unopened(Outcome.CONNECT, f"no socket can be opened: {error.strerror}. Raise the limit of open files")
         self._reached = True
         return opened
 
@@ -200,6 +179,7 @@ def _new_curl(ca_file: str) -> pycurl.Curl:
         pycurl.SSL_VERIFYPEER: 1,
         pycurl.SSL_VERIFYHOST: 2,  # 2: the certificate must be for this very host
         pycurl.CAINFO: ca_file,
+        pycurl.SSL_EC_CURVES: GROUPS,
     }.items():
         curl.setopt(option, value)
     return curl

@@ -22,6 +22,9 @@ GATHER_ROWS = 1000
 """Rows in one transaction. More: the first of them waits longer, and a slow disk may exceed the statement's limit. Fewer: more
 commits, each of which costs a disk flush."""
 
+GATHER_BYTES = 16 * 1024 * 1024
+"""The same of their bodies, beside which the database's driver holds copies."""
+
 _POLL_S = 1.0
 """The safety net under the doorbell, and how soon lapsed leases are noticed."""
 
@@ -38,10 +41,11 @@ _ANSWER_LIMIT_S = 15.0
 class _Batch:
     """What one request hands in: all of it is committed together. `abandoned`: its request was told that it is not stored."""
 
-    __slots__ = ("abandoned", "promise", "rows")
+    __slots__ = ("abandoned", "promise", "rows", "size_bytes")
 
     def __init__(self, outgoing: Sequence[Outgoing]):
         self.rows: list[bulk.Row] = [{"body": one.event.message(), "accepted_at": one.accepted_at} for one in outgoing]
+        self.size_bytes = sum(len(row["body"]) for row in self.rows)
         self.promise = Promise()
         self.abandoned = False
 
@@ -115,14 +119,15 @@ class OutboxPublisher:
     def _gathered(self) -> tuple[list[_Batch], bool]:
         """All that waits, up to a bound; blocks until there is something. True: it was the last."""
         batches: list[_Batch] = []
-        rows = 0
+        rows = size_bytes = 0
         with contextlib.suppress(queue.Empty):
-            while rows < GATHER_ROWS:
+            while rows < GATHER_ROWS and size_bytes < GATHER_BYTES:
                 one = self._handed.get(block=not batches)
                 if one is None:
                     return batches, True
                 batches.append(one)
                 rows += len(one.rows)
+                size_bytes += one.size_bytes
         return batches, False
 
     def _write(self, batches: Sequence[_Batch]) -> None:

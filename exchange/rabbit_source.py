@@ -15,12 +15,10 @@ from exchange.rabbit_confirms import Confirms, Letter
 from exchange.rabbit_connection import Channel, Properties
 from exchange.rabbit_link import Link
 from exchange.topology import ACCEPTED_AT_HEADER, DEAD_EXCHANGE, DISPATCH_QUEUE, REASON_HEADER
+from exchange.window import MOST_MESSAGES, Window
 from schemas.reports import Observer
 from schemas.times import EARLIEST, LATEST, UnixMs
 from store.database import Connection
-
-PREFETCH = 2000
-"""Messages in hand at most. More: more memory, and more that comes again after a crash. Fewer: the pipeline runs dry between acks."""
 
 _PAUSED_S = 1.0
 _BURY_AGAIN_S = 0.5
@@ -33,15 +31,18 @@ class _Receipt(msgspec.Struct, frozen=True):
 
     generation: int
     tag: int
+    size_bytes: int
 
 
 class RabbitSource:
     """Give it a running event loop with `start`. What was given back comes again, from the broker, with a higher count."""
 
-    def __init__(self, url: str, observer: Observer, *, prefetch: int = PREFETCH):
+    def __init__(self, url: str, observer: Observer, *, most_messages: int = MOST_MESSAGES):
         self._link = Link(url, "consumer", observer, self._opened, self._lost)
         self._burials = Confirms(url, "dead letters", observer)
-        self._prefetch = prefetch
+        self._window = Window(most_messages)
+        self._consumer: str | None = None
+        """Its tag. None while nothing more may come."""
         self._arrived: collections.deque[Message] = collections.deque()
         self._some = asyncio.Event()
         self._wanted = True
@@ -86,6 +87,9 @@ class RabbitSource:
             for one in receipts:
                 if isinstance(one, _Receipt) and one.generation == self._link.generation:
                     channel.basic_ack(one.tag)
+                    self._window.remove(one.tag, one.size_bytes)
+        if self._consumer is None and self._wanted and self._window.is_light_again:
+            self._consume(channel)
 
     async def bury(self, message: Message, reason: str) -> None:
         """Tries until the copy among the dead letters is confirmed, or the original has gone back to the broker."""
@@ -113,20 +117,38 @@ class RabbitSource:
         await asyncio.gather(self._link.close(), self._burials.link.close())
 
     def _opened(self, channel: Channel) -> None:
-        channel.basic_qos(prefetch_count=self._prefetch)
         if self._wanted:
             self._consume(channel)
 
     def _consume(self, channel: Channel) -> None:
-        channel.basic_consume(DISPATCH_QUEUE, self._on_message)
+        """A prefetch is a consumer's: another one takes another consumer (for all of a channel, quorum queues know none)."""
+        self._window.begin()
+        channel.basic_qos(prefetch_count=self._window.size)
+        self._consumer = channel.basic_consume(DISPATCH_QUEUE, self._on_message)
+
+    def _cancel(self, channel: Channel) -> None:
+        """What is on its way all the same goes back to the queue."""
+        if self._consumer is not None:
+            channel.basic_cancel(self._consumer, lambda _frame: None)
+            self._consumer = None
 
     def _lost(self, _reason: str) -> None:
         self._arrived.clear()
+        self._window.clear()
+        self._consumer = None
 
-    def _on_message(self, _channel: Channel, method: Channel, properties: Properties, body: bytes) -> None:
-        receipt = _Receipt(self._link.generation, method.delivery_tag)
+    def _on_message(self, channel: Channel, method: Channel, properties: Properties, body: bytes) -> None:
+        receipt = _Receipt(self._link.generation, method.delivery_tag, len(body))
         self._arrived.append(_message(body, properties, receipt))
         self._some.set()
+        self._window.add(method.delivery_tag, len(body))
+        if self._window.is_too_heavy:
+            self._window.fit()
+            self._cancel(channel)
+        elif self._window.is_too_small:
+            self._window.fit()
+            self._cancel(channel)
+            self._consume(channel)
 
     def _current(self, receipt: object) -> bool:
         return isinstance(receipt, _Receipt) and receipt.generation == self._link.generation and self._link.channel is not None

@@ -13,6 +13,10 @@ from schemas.health import HealthReport
 from schemas.ids import AttemptId, CallbackId, EventId, TokenId
 from schemas.times import UnixMs
 
+PLACE_BYTES = 32 * 1024
+"""Of a body, for which a delivery takes one place of those that bound what a process holds. Larger: more memory while events are
+large. Smaller: middling events already leave room for fewer of them."""
+
 
 class DeliveryState(StrEnum):
     """`held` is not among the stored ones: it is derived from the callback's and the token's state."""
@@ -130,6 +134,11 @@ class Delivery(msgspec.Struct, frozen=True, eq=False):
         return self.event_id, self.callback_id
 
     @property
+    def places(self) -> int:
+        """How many places it takes in memory: one for most."""
+        return 1 + len(self.body) // PLACE_BYTES
+
+    @property
     def asked_for(self) -> bool:
         """Whether this is an attempt of its own, beside the automatic ones: its failure is only recorded."""
         return self.attempt_id is not None
@@ -138,7 +147,9 @@ class Delivery(msgspec.Struct, frozen=True, eq=False):
 class Attempt(msgspec.Struct, frozen=True):
     """One HTTP request of a delivery, as it is recorded. `number` counts the delivery's attempts from 1.
 
-    `status_code` is None when there was no HTTP answer; `error` says in words what went wrong, None when delivered.
+    `status_code` is None when there was no HTTP answer. `error` says in words of ours what went wrong; of an attempt that delivered,
+    what was wrong with the rest of the answer. `behind` are the words of a library or of the receiver that stand behind it: they may
+    hold anything, so they are recorded and never logged.
     """
 
     id: AttemptId
@@ -152,6 +163,12 @@ class Attempt(msgspec.Struct, frozen=True):
     request_headers: dict[str, str]
     response_body: bytes
     retry_after_s: float | None = None
+    behind: str | None = None
+
+    @property
+    def told(self) -> str | None:
+        """All of it, as it is recorded."""
+        return f"{self.error} ({self.behind})" if self.error and self.behind else self.error
 
 
 class Settlement(msgspec.Struct, frozen=True):

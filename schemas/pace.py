@@ -12,9 +12,9 @@ class Pace:
     def __init__(self) -> None:
         self._began_s, self._now, self._before = 0.0, 0, 0
 
-    def step(self, now_s: float) -> None:
+    def step(self, now_s: float, steps: int = 1) -> None:
         self._turn(now_s)
-        self._now += 1
+        self._now += steps
 
     def per_second(self, now_s: float) -> float:
         self._turn(now_s)

@@ -4,6 +4,7 @@ Pure: no DNS, no sockets. The sender asks `address_refusal` for every address it
 that counts; `url_fault` and `header_faults` give the person who saves a callback a quick answer. Every refusal says what to do.
 """
 
+import functools
 import ipaddress
 import re
 import socket
@@ -45,6 +46,7 @@ _PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")  # all that was ever handed out f
 _LOCALHOST = (ipaddress.IPv4Address("127.0.0.1"), ipaddress.IPv6Address("::1"))
 
 _URL_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*")  # RFC 3986, section 2
+_TARGET = re.compile(r"[/?]")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
@@ -90,6 +92,15 @@ class TargetPolicy:
 
     def _is_allowed(self, ip: Address) -> bool:
         return any(ip in network for network in self.allow)
+
+
+@functools.lru_cache(4096)
+def target_in(url: str) -> str:
+    """What is asked for of the host of a saved URL: path and query as they were saved, letter by letter."""
+    rest = url.partition("://")[2].partition("#")[0]
+    found = _TARGET.search(rest)
+    target = rest[found.start() :] if found else ""
+    return target if target.startswith("/") else f"/{target}"
 
 
 def _unwrapped(ip: Address) -> Address:

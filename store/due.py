@@ -107,7 +107,7 @@ def take(
     most: int,
     shuffle: Callable[[list[Share]], None] = random.shuffle,
 ) -> Taken:
-    """What is wished of each share, oldest first, and at most `most` in all; leased until `now + lease_ms`.
+    """What is wished of each share, oldest first, and no more in all than fill `most` places; leased until `now + lease_ms`.
 
     Where `most` ends it, chance has chosen whose turn it was, so that nobody is always the last.
     With `lapsed` false, rows whose lease ran out are left alone: their holder may be about to write what it found out.
@@ -116,7 +116,7 @@ def take(
     order = list(wishes)
     shuffle(order)
     for share in order:
-        left = most - len(taken.deliveries)
+        left = most - sum(one.places for one in taken.deliveries)
         if left <= 0:
             break
         wish = wishes[share]

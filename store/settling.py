@@ -111,7 +111,7 @@ def _attempt_row(settlement: Settlement) -> bulk.Row:
         "duration_ms": attempt.duration_ms,
         "outcome": attempt.outcome.value,
         "status_code": attempt.status_code,
-        "error": attempt.error,
+        "error": attempt.told,
         "request_headers": msgspec.json.encode(attempt.request_headers),
         "response_body": attempt.response_body,
     }

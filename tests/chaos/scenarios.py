@@ -109,6 +109,11 @@ SCENARIOS: dict[str, Scenario] = {
     "backlog": Scenario(
         "500,000 events in the broker when a dispatcher comes back", "a dispatcher stays below 300 MB; no duplicates", sizes.backlog
     ),
+    "large-backlog": Scenario(
+        "3,000 events of 250 KB in the broker for two receivers, of which one hangs and one takes 0.2 s; the database is away for 20 s",
+        "a dispatcher stays below 350 MB",
+        sizes.large_backlog,
+    ),
     "largest-batches": Scenario(
         "batches of 1,000 events and 8 MiB, four at a time", "processes stay below 600 MB; other requests accepted", sizes.largest_batches
     ),

@@ -15,7 +15,12 @@ from tests.kit.waiting import wait_for
 MOST_MB = 300.0
 """Resident, of a dispatcher or of an API process with one worker, at any moment."""
 
+MOST_MB_LARGE = 350.0
+"""The same of a dispatcher whose events are as large as they may be."""
+
 MOST_GROWTH = 0.05
+_LARGE_BYTES = 249_400
+_LARGE_PATHS = ["/switch/hanging", "/slow/200/x"]
 _TEXT_BYTES = 7_000
 _BATCH = 1000
 
@@ -38,6 +43,35 @@ def backlog(nodes: Nodes, *, full: bool) -> Report:
     report.demand("memory stays bounded", held=peak_mb <= MOST_MB)
     report.demand("no duplicates", held=counting.duplicates(arrivals) == 0)
     return report
+
+
+def large_backlog(nodes: Nodes, *, full: bool) -> Report:
+    """Events of 250 KB gathered in the broker; of their two receivers one hangs and one is slow, and then the store is away too."""
+    report, count = Report(), 3_000 if full else 300
+    with World(nodes, TIMEOUT="5s", RETRY_SCHEDULE=",".join(["2s"] * 60)) as world:
+        world.receiver.switch("hanging", 0)
+        for path in _LARGE_PATHS:
+            world.ringback.token(path, callbacks={MESSAGE: world.receiver.url(path)})
+        world.ringback.stop("dispatch-0")
+        amqp.fill(nodes.rabbit.url, amqp.RINGBACK_EXCHANGE, count, _LARGE_BYTES)
+        world.ringback.start("dispatch-0")
+        time.sleep(20.0 if full else 5.0)
+        report.note(events=count, dispatcher_peak_beside_receivers_mb=world.watch.peak_mb["dispatch-0"])
+        world.store.refuse()
+        time.sleep(20.0 if full else 5.0)
+        report.note(dispatcher_peak_without_the_store_mb=world.watch.peak_mb["dispatch-0"])
+        world.store.heal()
+        time.sleep(10.0 if full else 5.0)
+        world.receiver.switch("hanging", 200)
+        began_s = time.monotonic()
+        wait_for("all of it to come", lambda: min(_answered(world, path) for path in _LARGE_PATHS) >= count, count / 10 + 60)
+        report.note(all_came_after_s=time.monotonic() - began_s, dispatcher_peak_mb=world.watch.peak_mb["dispatch-0"])
+    report.demand("memory stays bounded", held=float(report.figures["dispatcher peak mb"]) <= MOST_MB_LARGE)
+    return report
+
+
+def _answered(world: World, path: str) -> int:
+    return len({one.event_id for one in world.receiver.arrivals() if one.path == path and one.status == 200})
 
 
 def _came(world: World) -> int:

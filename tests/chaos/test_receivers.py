@@ -27,6 +27,11 @@ def test_answers_that_nobody_should_have_to_read_are_not_read(kept_briefly: Kept
     kept_briefly("misbehaving")
 
 
+def test_the_largest_events_take_no_more_memory_than_others(kept_briefly: KeptBriefly) -> None:
+    """A few thousand of them are more than a dispatcher may have."""
+    kept_briefly("large-backlog")
+
+
 def test_the_largest_batches_are_taken_beside_other_requests(kept_briefly: KeptBriefly) -> None:
     """Megabytes at once, four times."""
     kept_briefly("largest-batches")

@@ -18,7 +18,7 @@ NOW = UnixMs(30_000)
 LEASE_MS = 25_000
 
 
-def lay_due(database: Database, callback_id: str, count: int) -> None:
+def lay_due(database: Database, callback_id: str, count: int, text: str = "hello") -> None:
     """So many deliveries of this callback, failed once and due."""
     failed = [
         Settlement(
@@ -31,7 +31,7 @@ def lay_due(database: Database, callback_id: str, count: int) -> None:
         for n in range(count)
     ]
     with database.write() as connection:
-        claims.claim(connection, [a_claim(f"evt_{n}", callback_id) for n in range(count)], UnixMs(10_000))
+        claims.claim(connection, [a_claim(f"evt_{n}", callback_id, text=text) for n in range(count)], UnixMs(10_000))
         settling.settle(connection, failed, UnixMs(20_000))
 
 
@@ -68,6 +68,15 @@ def test_what_is_taken_is_bounded_in_sum(database: Database) -> None:
     assert take(database, dict.fromkeys("abc", 3), most=99) == {"a": 1, "b": 2, "c": 3}
     with database.read() as connection:
         assert connection.scalar(sa.select(sa.func.count()).where(deliveries.c.leased)) == 11
+
+
+def test_large_bodies_fill_more_of_that_bound(database: Database) -> None:
+    """Each comes into memory with its row."""
+    lay_due(database, "a", 3, text="x" * 100_000)
+    lay_due(database, "b", 3, text="x" * 100_000)
+
+    assert take(database, dict.fromkeys("ab", 1), most=4) == {"a": 1}
+    assert take(database, dict.fromkeys("ab", 1), most=5) == {"a": 1, "b": 1}
 
 
 @pytest.mark.parametrize("last", ["a", "b"])

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from consumers.claiming import Batch
 from consumers.hand import Hand
-from consumers.intake import SUSPECT_FROM, Intake
+from consumers.intake import BATCH_BYTES, SUSPECT_FROM, Intake
 from consumers.settling import Settler
 from consumers.store_watch import StoreWatch
 from exchange.port import Message
@@ -36,6 +36,7 @@ class Memory:
         self.acknowledged: list[object] = []
         self.buried: list[tuple[object, str]] = []
         self.some = asyncio.Event()
+        self.limits: list[int] = []
 
     def bring(self, *bodies: bytes) -> None:
         self.waiting += [Message(body, UnixMs(1_000), None, 0, body) for body in bodies]
@@ -52,6 +53,7 @@ class Memory:
             await self.some.wait()
 
     def take(self, _connection: Connection, limit: int) -> list[Message]:
+        self.limits.append(limit)
         taken, self.waiting[:limit] = self.waiting[:limit], []
         return taken
 
@@ -179,6 +181,19 @@ REFUSING = {
     "postgresql": "CREATE FUNCTION refuse(id text) RETURNS int IMMUTABLE LANGUAGE sql AS "
     "$$ SELECT CASE WHEN id = 'evt_bad' THEN 1 / (length(id) - 7) END $$",
 }
+
+
+async def test_large_events_are_claimed_a_few_at_a_time(database: Database) -> None:
+    """A claim copies each several times; two hundred of the largest would be hundreds of megabytes."""
+    scene = Scene(database)
+    async with scene.running():
+        scene.source.bring(*(message_body(f"evt_{n}", text="x" * 200_000) for n in range(40)))
+        await eventually("all are handed over", lambda: len(scene.dispatching.given) == 40)
+        assert max(scene.source.limits) <= BATCH_BYTES // 200_000
+
+        scene.source.bring(*(message_body(f"small_{n}") for n in range(100)))
+        await eventually("more at a time", lambda: len(scene.dispatching.given) == 140)
+        assert max(scene.source.limits) > 2 * BATCH_BYTES // 200_000
 
 
 async def test_while_the_store_is_away_nothing_is_lost(database: Database) -> None:

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 import sqlalchemy as sa
 
-from exchange.outbox import OutboxPublisher
+from exchange.outbox import GATHER_BYTES, OutboxPublisher, _Batch
 from exchange.port import Message, Outgoing
 from schemas.errors import ExchangeUnavailable, StoreUnavailable
 from schemas.events import Event
@@ -95,6 +95,17 @@ class ClosesMeanwhile:
     def message(self) -> bytes:
         self.publisher.close()
         return an_event().message()
+
+
+def test_large_batches_are_written_a_few_at_a_time(database: Database, notes: Notes) -> None:
+    """The driver holds copies of all that one statement writes."""
+    publisher = OutboxPublisher(database, 1000, notes)
+    large = [_Batch(outgoing(f"evt_{n}", text="x" * 200_000)) for n in range(200)]
+    for batch in large:
+        publisher._handed.put(batch)
+    gathered, _ = publisher._gathered()
+
+    assert 0 < sum(batch.size_bytes for batch in gathered) < GATHER_BYTES + 300_000
 
 
 def test_a_publish_that_meets_the_close_is_refused_at_once(publisher: OutboxPublisher) -> None:

@@ -13,7 +13,9 @@ from exchange import rabbit_admin
 from exchange.rabbit_publisher import RabbitPublisher
 from exchange.rabbit_source import RabbitSource
 from exchange.topology import ACCEPTED_AT_HEADER, DEAD_QUEUE, DISPATCH_QUEUE, EVENTS_EXCHANGE
+from exchange.window import FIRST, MOST_BYTES
 from schemas.errors import ExchangeUnavailable, UsageError
+from schemas.events import MAX_EVENT_BYTES
 from store.database import Connection, Database
 from tests.conftest import lay_tables
 from tests.kit.notes import Notes
@@ -108,6 +110,67 @@ async def test_what_comes_again_is_counted(pipe: RabbitPipe) -> None:
 
     assert again.deliveries == 1
     await second.close()
+
+
+async def publish_many(pipe: RabbitPipe, prefix: str, count: int, size_bytes: int) -> list[str]:
+    """Events of about that size; their ids, in order."""
+    ids = [f"{prefix}_{number:04}" for number in range(count)]
+    publisher = pipe.publisher()
+    for first in range(0, count, 100):
+        await asyncio.to_thread(publisher.publish, outgoing(*ids[first : first + 100], text="x" * size_bytes))
+    publisher.close()
+    return ids
+
+
+async def take_all(pipe: RabbitPipe, source: RabbitSource, count: int) -> list[str]:
+    """The ids of so many, each acknowledged once it is taken."""
+    ids: list[str] = []
+    while len(ids) < count:
+        (one,) = await take(pipe, source, 1)
+        source.acknowledge([one.receipt])
+        ids.append(one.message_id or "")
+    return ids
+
+
+def held_bytes(source: RabbitSource) -> int:
+    return sum(len(message.body) for message in source._arrived)
+
+
+async def test_small_messages_arrive_far_ahead_of_need_and_in_their_order(pipe: RabbitPipe) -> None:
+    """The pipeline would run dry between acknowledgements otherwise; nothing is sent back when the window grows."""
+    ids = await publish_many(pipe, "small", 700, 10)
+    source = pipe.source()
+
+    messages = await take(pipe, source, 700)
+
+    assert [one.message_id for one in messages] == ids
+    assert {one.deliveries for one in messages} == {0}
+    await source.close()
+
+
+async def test_of_large_messages_no_more_arrives_than_fits_and_all_come_in_the_end(pipe: RabbitPipe) -> None:
+    """Two thousand of the largest are half a gigabyte (invariant 6)."""
+    ids = await publish_many(pipe, "large", 300, 200_000)
+    source = pipe.source()
+    await eventually("as many as were asked for", lambda: len(source._arrived) == FIRST)
+    assert unread(pipe.rabbit) == 300 - FIRST
+
+    assert await take_all(pipe, source, 300) == ids
+    await source.close()
+
+
+async def test_large_messages_behind_small_ones_are_stopped_before_they_fill_the_memory(pipe: RabbitPipe) -> None:
+    """The prefetch was chosen for the small ones. What was on its way goes back, and comes again."""
+    small = await publish_many(pipe, "small", 300, 10)
+    source = pipe.source()
+    await eventually("the small ones", lambda: len(source._arrived) == 300)
+    large = await publish_many(pipe, "large", 400, 200_000)
+    await eventually("the limit", lambda: source._consumer is None)
+    assert MOST_BYTES < held_bytes(source) < MOST_BYTES + MAX_EVENT_BYTES
+
+    assert sorted(await take_all(pipe, source, 700)) == sorted(small + large)
+    assert unread(pipe.rabbit) == 0
+    await source.close()
 
 
 async def test_a_receipt_of_an_earlier_channel_acknowledges_nothing(pipe: RabbitPipe) -> None:

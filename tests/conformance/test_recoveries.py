@@ -7,13 +7,14 @@ import pytest
 import sqlalchemy as sa
 
 from consumers.recovering import Recoverer
+from schemas.deliveries import DeliveryState
 from schemas.errors import Invalid
 from schemas.ids import TokenId, new_test_event_id
-from schemas.recoveries import Recoverable, RecoveryState
+from schemas.recoveries import Recoverable, RecoveryQuery, RecoveryState
 from schemas.reports import Silent
 from schemas.statuses import rank
 from schemas.times import UnixMs
-from store import recoveries
+from store import recoveries, recovery_rows
 from store.database import Connection
 from store.recoveries import Job, Slice
 from store.tables import deliveries, events
@@ -258,3 +259,18 @@ class Crashing(Recoverer):
     def _slice(self, *args: Any) -> Any:
         super()._slice(*args)
         raise MemoryError
+
+
+async def test_a_slice_keeps_no_data_of_its_events(house: House) -> None:
+    """Five hundred of the largest are more than a dispatcher should hold beside what it delivers."""
+    callback_id = callback_of(house.token())
+    house.lay("evt_1", callback_id)
+    query = RecoveryQuery(since=UnixMs(0), until=FOR_EVER, states=(EXHAUSTED, MISSING))
+
+    with house.database.read() as connection:
+        (lost,) = recovery_rows.undelivered(connection, query, DeliveryState.EXHAUSTED, None, 9, NOW).found
+        (stored,) = recovery_rows.stored_events(connection, query, None, 9).found
+
+    for event in (lost.event, stored.event):
+        assert event is not None
+        assert (event.data, event.facts.conversation_id) == (b"", "cnv_1")

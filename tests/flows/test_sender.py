@@ -1,6 +1,7 @@
 """The sender against a real receiver that misbehaves. Where it connects to: `test_sender_targets`."""
 
 import asyncio
+import sys
 
 import pycurl
 import pytest
@@ -71,16 +72,8 @@ async def test_no_answer_in_time_is_a_timeout(receiver: Receiver) -> None:
     """A hanging receiver must not be waited for longer than agreed."""
     answer = await answer_of(receiver.url("/hang"), timeout_s=1)
 
-    assert (answer.failure, answer.status_code, answer.error) == (Outcome.TIMEOUT, None, "no answer within 1 s")
-
-
-async def test_an_answer_that_never_ends_is_too_slow(receiver: Receiver) -> None:
-    """It began, so it is told apart from silence, and what came of it is kept."""
-    answer = await answer_of(receiver.url("/drip"), timeout_s=1)
-
-    assert (answer.failure, answer.status_code) == (Outcome.TOO_SLOW, 200)
-    assert answer.body.startswith(b"x")
-    assert answer.error == "the answer began (HTTP 200) but did not end within 1 s"
+    assert (answer.failure, answer.status_code) == (Outcome.TIMEOUT, None)
+    assert answer.error == "no answer within 1 s. The receiver should answer first and work afterwards"
 
 
 @pytest.mark.parametrize("path", ["/endless", "/large/200000"])
@@ -97,7 +90,7 @@ async def test_headers_without_measure_are_refused(receiver: Receiver) -> None:
     answer = await answer_of(receiver.url("/headers/1000000"))
 
     assert answer.failure is Outcome.PROTOCOL
-    assert "Too large response headers" in (answer.error or "")
+    assert "too large" in (answer.error or "")
 
 
 async def test_a_compressed_body_is_not_decompressed(receiver: Receiver) -> None:
@@ -107,13 +100,15 @@ async def test_a_compressed_body_is_not_decompressed(receiver: Receiver) -> None
     assert answer.body.startswith(b"\x1f\x8b")
 
 
-@pytest.mark.parametrize("path", ["/garbage", "/close", "/cut"])
-async def test_what_is_no_whole_http_answer_breaks_the_protocol(receiver: Receiver, path: str) -> None:
-    """Also a 2xx that is cut short: who cannot finish an answer may not have finished the work."""
-    answer = await answer_of(receiver.url(path))
+async def test_an_idle_handle_keeps_nothing_of_its_last_request(receiver: Receiver) -> None:
+    """There may be as many as there ever were requests at once, and a body may have 256 KiB."""
+    body = bytes(300_000)
+    with Posting() as posting:
+        before = sys.getrefcount(body)
+        await posting.post(receiver.url("/ok"), body)
 
-    assert answer.failure is Outcome.PROTOCOL
-    assert answer.error
+        assert sys.getrefcount(body) == before
+        assert posting.sender._idle[-1]._head == []
 
 
 async def test_a_hundred_requests_fly_at_once(receiver: Receiver) -> None:
@@ -202,7 +197,7 @@ async def test_an_answer_that_cannot_be_read_is_an_answer_all_the_same(receiver:
 
     with Posting() as posting:
         with monkeypatch.context() as broken:
-            broken.setattr("dispatcher.transfer.Transfer._field", fail)
+            broken.setattr("dispatcher.transfer.field", fail)
             answer = await posting.post(receiver.url("/redirect"))
         again = await posting.post(receiver.url("/ok"))
 

@@ -13,7 +13,7 @@ class Settling:
 
     def __init__(self) -> None:
         self.added: list[tuple[Settlement, Parcel | None]] = []
-        self.backlog, self.handed_in = 0, 0
+        self.backlog, self.places, self.handed_in = 0, 0, 0
         self.on_settled = lambda: None
 
     def add(self, settlement: Settlement, parcel: Parcel | None) -> None:

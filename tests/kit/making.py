@@ -48,6 +48,7 @@ def a_delivery(
     start_by_s: float = float("inf"),
     since_at: int = 2_000,
     turn: int = 0,
+    body: bytes = b"{}",
 ) -> Delivery:
     return Delivery(
         event_id=EventId(event_id),
@@ -55,7 +56,7 @@ def a_delivery(
         token_id=TOKEN,
         type=EventType.MESSAGE_RECEIVED,
         conversation_id=conversation,
-        body=b"{}",
+        body=body,
         accepted_at=UnixMs(1_000),
         created_at=UnixMs(2_000),
         since_at=UnixMs(since_at),

@@ -133,10 +133,34 @@ def test_a_full_hand_pauses_intake_until_something_is_recorded(scene: Scene) -> 
     assert not scene.hand.is_roomy
 
     scene.hand.put_down(Settlement(deliveries[0], DeliveryState.DELIVERED))
-    scene.settling.backlog = 1
+    scene.settling.places = 1
     assert not scene.hand.is_roomy
-    scene.settling.backlog = 0
+    scene.settling.places = 0
     assert scene.hand.is_roomy
+
+
+def test_large_bodies_take_more_of_its_room(scene: Scene) -> None:
+    """Back-pressure counts bytes too: as many of the largest would be four hundred megabytes."""
+    large = [a_delivery(f"evt_{n}", body=b"x" * 256 * 1024) for n in range(MIN_IN_HAND // 9 + 1)]
+    scene.hand.pick_up(large, scene.parcel)
+    assert not scene.hand.is_roomy
+
+    scene.hand.put_down(Settlement(large[0], DeliveryState.DELIVERED))
+    assert scene.hand.places == MIN_IN_HAND - 9 * (len(large) - 1)
+
+
+def test_large_bodies_of_attempts_that_hang_are_bounded_too(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are in memory until their timeout."""
+    monkeypatch.setattr("consumers.hand.MAX_SLOW", 18)
+    for number in range(2):
+        delivery = a_delivery(f"slow_{number}", body=b"x" * 256 * 1024, start_by_s=200.0)
+        scene.hand.pick_up([delivery], scene.parcel)
+        scene.dispatching.fly(delivery)
+    scene.after(1.0)
+
+    assert scene.hand.free_slots(CALLBACK, False) == 0
+    scene.hand.put_down(Settlement(scene.dispatching.flying[0], DeliveryState.DELIVERED))
+    assert scene.hand.free_slots(CALLBACK, False) == 1
 
 
 @pytest.mark.parametrize(("settled", "room"), [(10, MIN_IN_HAND), (500, 600), (5_000, MAX_IN_HAND)])

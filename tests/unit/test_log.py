@@ -91,6 +91,19 @@ def test_neither_headers_nor_answers_are_logged(pipe: Pipe) -> None:
     assert "hidden" not in pipe.read()
 
 
+def test_what_a_receiver_or_a_library_said_is_recorded_and_not_logged(pipe: Pipe) -> None:
+    """A redirect repeats the callback's URL, in nearly all cases: for many products that is the secret."""
+    words = "HTTP 301: a redirect to new.example is not followed"
+    attempt = msgspec.structs.replace(an_attempt(Outcome.HTTP_3XX, 301, error=words), behind="https://new.example/?key=S3CR3T")
+    assert attempt.told == "HTTP 301: a redirect to new.example is not followed (https://new.example/?key=S3CR3T)"
+
+    pipe.log.attempted([AttemptReport(a_delivery(), attempt, DeliveryState.PENDING, None, None, 5.5)])
+
+    (line,) = pipe.lines()
+    assert line["error"] == words
+    assert "S3CR3T" not in str(line)
+
+
 @pytest.mark.parametrize("text", ["a\nb", '"}', "\x1b[2J", "\ud800", "é\u2028"])
 @pytest.mark.parametrize("pretty", [False, True])
 def test_no_text_can_make_a_line_of_its_own(text: str, pretty: bool) -> None:

@@ -86,7 +86,7 @@ async def test_a_name_that_does_not_exist_is_not_asked_for_at_each_attempt(names
     monkeypatch.setattr("dispatcher.resolver.FAILURE_KEPT_S", 60)
     resolver = resolver_of(names)
     found = [await resolver.find("gone.test") for _ in range(3)]
-    assert found[0].error == "could not resolve gone.test: No such name"
+    assert found[0].error == "the name gone.test could not be resolved (No such name). Check it, and our name server"
     assert names.asked == {"gone.test": 1}
 
     monkeypatch.setattr("dispatcher.resolver.FAILURE_KEPT_S", 0.01)
@@ -103,7 +103,7 @@ async def test_nobody_waits_longer_than_the_limit_and_a_late_answer_counts_for_t
     names.release()
     await eventually("the answer", lambda: resolver.known("slow.test"))
 
-    assert errors == ["slow.test was not resolved within 0.01 s"] * 3
+    assert errors == ["the name slow.test was not resolved within 0.01 s. Check the name, and our name server"] * 3
     assert names.asked == {"slow.test": 1}
 
 
@@ -199,4 +199,5 @@ async def test_a_name_that_cannot_be_found_fails_in_words(host: str) -> None:
     found = await Resolver(asyncio.get_running_loop(), 10).find(host)
 
     assert found.addresses == ()
-    assert (found.error or "").startswith(f"could not resolve {host}: ")
+    assert (found.error or "").startswith(f"the name {host} ")
+    assert "Check" in (found.error or "")

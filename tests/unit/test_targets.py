@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.targets import MAX_HEADERS, TargetPolicy, header_faults, parse_networks
+from schemas.targets import MAX_HEADERS, TargetPolicy, header_faults, parse_networks, target_in
 
 STRICT = TargetPolicy()
 LOCAL = TargetPolicy(parse_networks(["127.0.0.0/8", "::1"]))
@@ -129,6 +129,16 @@ def test_no_text_breaks_the_check_of_a_url(url: str) -> None:
     fault = STRICT.url_fault(url)
 
     assert fault is None or fault
+
+
+@pytest.mark.parametrize(
+    ("target", "asked_for"),
+    [("", "/"), ("/", "/"), ("?", "/?"), ("?a=b", "/?a=b"), ("/a/../b", "/a/../b"), ("/%7euser?x=%2f", "/%7euser?x=%2f"), ("//a//", "//a//"), ("/a?b?/../c", "/a?b?/../c")],
+)  # fmt: skip
+def test_what_is_asked_for_is_what_was_saved(target: str, asked_for: str) -> None:
+    """Tidied up it would be another path, and the page would show one that nobody called."""
+    for host in ("https://h.example", "HTTPS://H.example:8443", "https://[2001:200::1]", "https://[2001:200::1]:8443"):
+        assert target_in(f"{host}{target}") == asked_for
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -51,7 +51,35 @@ def test_a_failure_of_the_sender_stands_whatever_status_had_come(failure: Outcom
 
 def test_a_redirect_is_told_with_its_target() -> None:
     """So that the administrator can save the right URL."""
-    assert judge(answer(308, location="https://new.example/"), NOW).error == "HTTP 308: a redirect to https://new.example/ is not followed"
+    verdict = judge(answer(308, location="https://new.example/in/?key=S3CR3T"), NOW)
+
+    assert verdict.behind == "https://new.example/in/?key=S3CR3T"
+    assert (verdict.error or "").startswith("HTTP 308: a redirect to new.example is not followed")
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "https://new.example/in/?key=S3CR3T", "/in/?key=S3CR3T", "?key=S3CR3T", "//new.example/S3CR3T", "https://me:S3CR3T@new.example/",
+        "https:new.example?S3CR3T", "https://new.example\\S3CR3T", "https://[S3CR3T", "https://new.example S3CR3T", "S3CR3T",
+    ],
+)  # fmt: skip
+def test_of_a_redirect_no_more_than_the_host_stands_in_the_words_that_are_logged(location: str) -> None:
+    """For many products path and query are the secret, and receivers repeat them."""
+    verdict = judge(answer(302, location=location), NOW)
+
+    assert "s3cr3t" not in (verdict.error or "").lower()
+    assert verdict.behind == location
+
+
+@pytest.mark.parametrize(("status", "retry_after"), [(200, None), (410, None), (429, "7"), (503, "7"), (301, None), (500, None)])
+def test_what_is_wrong_with_the_rest_of_an_answer_is_noted_and_changes_nothing(status: int, retry_after: str | None) -> None:
+    """Status and headers decide (section 4 of the contract)."""
+    flawed = Answer(status, retry_after, b"", None, "its body ended too early", 0.1, behind="96 bytes missing")
+    verdict, whole = judge(flawed, NOW), judge(answer(status, retry_after), NOW)
+
+    assert (verdict.outcome, verdict.retry_after_s) == (whole.outcome, whole.retry_after_s)
+    assert "its body ended too early" in (verdict.error or "")
 
 
 @pytest.mark.parametrize("status", [302, 404, 429, 500, 503])
@@ -73,8 +101,8 @@ def test_a_settled_answer_is_not_throttled(status: int) -> None:
 def test_what_a_receiver_wrote_is_quoted_short_and_harmless(text: str) -> None:
     """A Location may have 100 KB, and hold what moves the cursor of whoever reads the log."""
     long = text + "/" * 100_000
-    redirect = judge(answer(302, location=long), NOW).error or ""
-    failure = judge(Answer(None, None, b"", Outcome.TLS, long, 0.1), NOW).error or ""
+    redirect = judge(answer(302, location=long), NOW).behind or ""
+    failure = judge(Answer(None, None, b"", Outcome.TLS, "in words", 0.1, behind=long), NOW).behind or ""
 
     for error in (redirect, failure):
         assert error.isprintable()
