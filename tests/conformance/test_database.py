@@ -8,7 +8,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from schemas.errors import StoreRefused, StoreUnavailable
+from schemas.errors import StatementTimedOut, StoreRefused, StoreUnavailable
 from store.database import Database
 from tests.kit.postgres import Postgres
 
@@ -88,12 +88,30 @@ def test_a_file_that_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:
 
 
 def test_a_slow_statement_ends_by_the_servers_limit(impatient: Database) -> None:
-    """It says why, and the connection is as good as before."""
+    """It says why, and the connection is as good as before. It is told from a database that is away: that would stop everybody's work."""
     run(impatient, "SELECT 1")
-    with pytest.raises(StoreUnavailable, match="statement timeout"):
+    with pytest.raises(StatementTimedOut, match="statement timeout"):
         run(impatient, "SELECT pg_sleep(60)")
 
     run(impatient, "SELECT 1")
+
+
+def test_a_statement_that_waits_too_long_for_a_lock_is_told_from_a_database_that_is_away(impatient: Database) -> None:
+    """Somebody alters a table: who needs it waits, and everybody else works on."""
+    run(impatient, "CREATE TABLE kept (id integer)")
+    with impatient.write() as keeping:
+        keeping.exec_driver_sql("LOCK TABLE kept")
+
+        with pytest.raises(StatementTimedOut, match="timeout"):
+            run(impatient, "INSERT INTO kept VALUES (1)")
+
+
+def test_a_connection_that_an_operator_ends_is_no_statement_out_of_time(on_postgres: Database) -> None:
+    """SQLSTATE class 57 too, but this one is lost."""
+    with pytest.raises(StoreUnavailable) as caught:
+        run(on_postgres, "SELECT pg_terminate_backend(pg_backend_pid())")
+
+    assert not isinstance(caught.value, StatementTimedOut)
 
 
 def test_a_silent_database_is_noticed_in_the_midst_of_a_transaction(impatient: Database, postgres: Postgres) -> None:
