@@ -5,6 +5,7 @@ changed. While the store is away it keeps what it last knew and says so. What of
 its calls, and nobody else anything. Shared by the API's threads and a dispatcher.
 """
 
+import operator
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from schemas.times import UnixMs, now_ms
 from schemas.tokens import Token
 from store.database import Connection, Database
 from store.expiries import Expiries
+from store.paging import bounded
 from store.prepared import Prepared
 from store.snapshot import Match, Snapshot
 from store.tables import directory_version, tokens
@@ -38,6 +40,7 @@ CLOSE_LIMIT_S = 2.0
 
 _PAGE = 1000  # tokens a query, so that the first load of very many stays below the statement timeout
 _REMEMBERED = 10_000  # digests known to be nobody's
+_ORDER = (tokens.c.version, tokens.c.id)
 _VERSION = Prepared(sa.select(directory_version.c.version))
 
 
@@ -177,15 +180,15 @@ class Directory:
 
     def _load(self, connection: Connection, version: int) -> None:
         changed: list[Token] = []
-        seen = self._version
+        seen = (self._version, "")
         while rows := _changed_rows(connection, seen, everything=self._version < 0):
             for token, reason in read_tokens_or_reasons(connection, self._vault, rows):
                 changed.append(token)
                 self._tell(token.id, reason)
-            seen = rows[-1].version
+            seen = (rows[-1].version, rows[-1].id)
         self.snapshot = self.snapshot.changed(changed)
         self._expiries.watch(changed)
-        self._version = max(version, seen)
+        self._version = max(version, seen[0])
 
     def _leave_out_expired(self, now: UnixMs) -> None:
         """Of what is matched; when the clock is set back, all come back: some may not have expired yet."""
@@ -203,9 +206,10 @@ class Directory:
             self._observer.note("token unreadable: its deliveries are held", token=token_id, reason=str(reason))
 
 
-def _changed_rows(connection: Connection, after: int, *, everything: bool) -> Sequence[TokenRow]:
-    """The next tokens by version. What was revoked before we started can do nothing any more and is left out."""
-    statement = sa.select(tokens).where(tokens.c.version > after).order_by(tokens.c.version).limit(_PAGE)
+def _changed_rows(connection: Connection, after: tuple[int, str], *, everything: bool) -> Sequence[TokenRow]:
+    """The next tokens by version, and by id within one: a settlement gives hundreds the same version, and a page may end among them.
+    What was revoked before we started can do nothing any more and is left out."""
+    statement = sa.select(tokens).where(*bounded(_ORDER, after, operator.gt)).order_by(*_ORDER).limit(_PAGE)
     if everything:
         statement = statement.where(tokens.c.revoked_at.is_(None))
     return connection.execute(statement).all()

@@ -1,5 +1,6 @@
 """The directory follows the store, keeps what it knows while the store is away, and says which it is."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeVar
@@ -9,10 +10,12 @@ import sqlalchemy as sa
 
 from schemas.errors import StoreUnavailable
 from schemas.event_types import EventType
+from schemas.health import Finding, HealthReport
 from schemas.secrets import new_token, token_hash
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
-from store import tables
+from schemas.tokens import CallbackState
+from store import health, tables
 from store.callbacks import Callbacks
 from store.database import Database
 from store.directory import FRESH_S, Directory
@@ -215,6 +218,28 @@ def test_many_tokens_are_loaded_in_pages(directory: Directory, tokens: Tokens, m
     directory.refresh()
 
     assert all(directory.token(token_id) for token_id in made)
+
+
+@pytest.mark.parametrize("before", range(3))
+def test_tokens_that_changed_together_are_loaded_wherever_a_page_ends(
+    directory: Directory, tokens: Tokens, database: Database, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    """A receiver that many suppliers share dies: one settlement gives all of them one version. None may be left out by who starts then, nor
+    by who follows: its calls would be 401, its events nobody's, its deliveries cancelled."""
+    monkeypatch.setattr("store.directory._PAGE", 3)
+    made = [tokens.create(token_fields(), CALLBACK, NOW, TESTER).token for _ in range(before + 7)]
+    directory.refresh()
+    reports = [HealthReport(token.callbacks[RECEIVED].id, 0, Finding.FAILING) for token in made[before:]]
+    with database.write() as connection:
+        health.record(connection, reports, NOW)
+
+    directory.refresh()
+    with contextlib.closing(Directory(database, VAULT, Notes())) as starting:
+        starting.refresh()
+        for known in (directory, starting):
+            failing = {token.id for token, callback in known.match(RECEIVED, "ch1") if callback.state is CallbackState.FAILING}
+            assert failing == {token.id for token in made[before:]}
+            assert len(known.match(RECEIVED, "ch1")) == len(made)
 
 
 def test_when_a_token_was_used_is_written_by_and_by(directory: Directory, tokens: Tokens) -> None:
