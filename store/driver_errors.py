@@ -14,6 +14,9 @@ _DATA_CLASSES = ("22", "23")
 """SQLSTATE: data exception, integrity constraint violation. Only these are the data's own fault. Whatever else a database says
 (read-only after a fail-over, a table that a migration has not made yet, no right to it) ends without the data being changed."""
 
+_READ_ONLY = "25006"
+"""SQLSTATE: the server is a standby, or was set read-only."""
+
 _OUT_OF_TIME = ("57014", "55P03")
 """SQLSTATE: a statement that was cancelled by `statement_timeout`, and by `lock_timeout`. Its connection is as good as before."""
 
@@ -36,6 +39,8 @@ def _meaning(error: exc.DBAPIError) -> Exception:
     text = first_line(error.orig)
     if state[:2] in _DATA_CLASSES or (not state and isinstance(error, (exc.DataError, exc.IntegrityError))):
         return StoreRefused(f"the database refuses this: {text}")
+    if state == _READ_ONLY:
+        return StoreUnavailable(f"the database can only be read: {text} (SQLSTATE {state})")
     if state in _OUT_OF_TIME and not error.connection_invalidated:
         return StatementTimedOut(f"the database gave this statement up: {text}")
     if error.connection_invalidated or not state or state[:2] in _LOST_CLASSES:

@@ -71,6 +71,19 @@ def test_a_read_only_standby_is_no_fault_of_the_data(on_postgres: Database) -> N
         run(on_postgres, "SET TRANSACTION READ ONLY", "INSERT INTO sample VALUES ('a', 1)")
 
 
+def test_a_read_only_server_is_left_by_all_connections(on_postgres: Database) -> None:
+    """They would stay with the old primary for as long as it lives, while new ones lead to the new primary."""
+    with on_postgres.read() as first, on_postgres.read() as second:
+        before = {connection.exec_driver_sql("SELECT pg_backend_pid()").scalar() for connection in (first, second)}
+
+    with pytest.raises(StoreUnavailable, match="read-only"):
+        run(on_postgres, "SET TRANSACTION READ ONLY", "INSERT INTO sample VALUES ('a', 1)")
+
+    with on_postgres.read() as first, on_postgres.read() as second:
+        after = {connection.exec_driver_sql("SELECT pg_backend_pid()").scalar() for connection in (first, second)}
+    assert not before & after
+
+
 @pytest.mark.parametrize("code", ["42501", "0A000", "XX000", "25006", "54000", "58030"])
 def test_whatever_else_a_database_says_is_worth_another_try(on_postgres: Database, code: str) -> None:
     """No right, not supported, a mistake of its own, a limit, its disk: the data is as it was."""
