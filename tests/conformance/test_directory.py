@@ -14,7 +14,7 @@ from schemas.health import Finding, HealthReport
 from schemas.secrets import new_token, token_hash
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
-from schemas.tokens import CallbackState
+from schemas.tokens import CallbackState, TokenState
 from store import health, tables
 from store.callbacks import Callbacks
 from store.database import Database
@@ -98,6 +98,24 @@ def test_a_token_made_a_moment_ago_is_known_when_it_is_first_used(directory: Dir
     holder = directory.holder(made.secret, NOW)
 
     assert holder == made.token
+
+
+def test_a_token_revoked_long_ago_is_known_by_its_name(directory: Directory, tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory holds only the last ones; the calls of the others are refused for that reason too, and logged as theirs."""
+    monkeypatch.setattr("store.snapshot.REVOKED_KEPT", 1)
+    made = [tokens.create(token_fields(), CALLBACK, NOW, TESTER) for _ in range(3)]
+    directory.refresh()
+    for one in made:
+        tokens.revoke(one.token.id, NOW, TESTER)
+    directory.refresh()
+    assert [directory.known(one.secret, NOW) is not None for one in made] == [False, False, True]
+
+    for one in made:
+        holder = directory.holder(one.secret, NOW)
+        assert holder
+        assert (holder.id, holder.state(NOW)) == (one.token.id, TokenState.REVOKED)
+        assert directory.known(one.secret, NOW) == holder
+    assert directory.match(RECEIVED, "ch1") == []
 
 
 def test_what_is_nobodys_is_asked_for_once(directory: Directory, database: Database) -> None:
