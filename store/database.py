@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Connection
 
-from schemas.errors import UsageError
 from schemas.times import UnixMs
+from store.address import read_address
 from store.clock import StoreClock
 from store.driver_errors import translated
 from store.group_commit import GroupCommit
@@ -31,14 +31,12 @@ _STATEMENTS_KEPT = 512
 
 
 class Database:
-    """One database, by SQLAlchemy URL. Thread-safe; connects when first used."""
+    """One database, by its address, or by one that was taken apart already. Thread-safe; connects when first used."""
 
-    def __init__(self, url: str, *, pool_size: int = 8, timeout_s: float = STORE_TIMEOUT_S):
-        self.url = sa.make_url(url)
+    def __init__(self, url: str | sa.URL, *, pool_size: int = 8, timeout_s: float = STORE_TIMEOUT_S):
+        self.url = read_address(url) if isinstance(url, str) else url
         self.timeout_s = timeout_s
         self.dialect = self.url.get_backend_name()
-        if self.dialect not in ("sqlite", "postgresql"):
-            raise UsageError(f"RINGBACK_DATABASE_URL: {self.dialect} is not supported: use sqlite:///… or postgresql+psycopg://…")
         self._postgres = Connector(self.url, timeout_s) if self.dialect == "postgresql" else None
         self._pool = Pool(self.url, self._postgres, pool_size, timeout_s) if self._postgres else None
         self.engine = self._pool.engine if self._pool else _sqlite_engine(self.url, timeout_s)

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from schemas.errors import StatementTimedOut, StoreRefused, StoreUnavailable
 from store.database import Database
 from tests.kit.postgres import Postgres
+from tests.kit.waiting import free_port
 
 _TABLE = sa.Table("sample", sa.MetaData(), sa.Column("id", sa.Text, primary_key=True), sa.Column("number", sa.SmallInteger))
 
@@ -98,6 +99,27 @@ def test_a_file_that_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:
 
     with pytest.raises(StoreUnavailable, match="not a database"):
         run(Database(f"sqlite:///{path}"), "SELECT 1")
+
+
+def test_of_several_hosts_each_connection_finds_the_one_that_answers(postgres: Postgres) -> None:
+    """Also LISTEN's: it took the last one."""
+    url = postgres.fresh_database().replace(f":{postgres.port}/", f":{postgres.port},127.0.0.1:{free_port()}/")
+    with contextlib.closing(Database(url)) as database:
+        run(database, "CREATE TABLE sample (id integer)")
+        with database.listener() as connection:
+            assert connection.execute("SELECT count(*) FROM sample").fetchall() == [(0,)]
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1", "WIN1252"])
+def test_texts_come_back_as_they_were_whatever_the_database_keeps(postgres: Postgres, encoding: str) -> None:
+    """A database made on a machine without a locale is in SQL_ASCII, and would answer bytes."""
+    with contextlib.closing(Database(postgres.fresh_database(encoding))) as database:
+        _TABLE.create(database.engine)
+        with database.write() as connection:
+            connection.execute(sa.insert(_TABLE).values(id="Müller", number=1))
+
+        with database.read() as connection:
+            assert connection.scalars(sa.select(_TABLE.c.id)).all() == ["Müller"]
 
 
 def test_a_slow_statement_ends_by_the_servers_limit(impatient: Database) -> None:

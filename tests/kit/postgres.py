@@ -78,11 +78,15 @@ class Postgres:
         finally:
             self._administer("ALTER SYSTEM RESET default_transaction_read_only")
 
-    def fresh_database(self) -> str:
+    def fresh_database(self, encoding: str = "UTF8") -> str:
         """The address of a new, empty database."""
         name = f"test_{next(_numbers)}"
         with self.administrator() as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(
+                f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"
+                if encoding != "UTF8"
+                else f"CREATE DATABASE {name}"
+            )
         return self._url(name)
 
     def close(self) -> None:
