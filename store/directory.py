@@ -45,6 +45,7 @@ CLOSE_LIMIT_S = 2.0
 """How long a stop waits for a poll that is under way. Its thread ends with the process."""
 
 _PAGE = 1000  # tokens a query, so that the first load of very many stays below the statement timeout
+_SILENT = "the database does not answer in time"
 _ORDER = (tokens.c.version, tokens.c.id)
 
 
@@ -60,7 +61,7 @@ class Directory:
         wall: Callable[[], UnixMs] = now_ms,
     ):
         self.usage = Usage(database)
-        self._own = Database(database.url.render_as_string(hide_password=False), pool_size=1, timeout_s=database.timeout_s)
+        self._own = Database(database.url, pool_size=1, timeout_s=database.timeout_s)
         self._database = database
         self._vault, self._observer, self._clock, self._wall = vault, observer, clock, wall
         self._known = Known()
@@ -68,6 +69,8 @@ class Directory:
         self._began_at_s = float("-inf")  # of the last good poll, by our clock
         self._renewed_at_s = float("-inf")
         self._away = False
+        self.trouble = _SILENT
+        """Why it is not fresh, while it is not, in words."""
         self._unreadable: set[TokenId] = set()  # those that the operator was told of
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._poll_for_ever, name="ringback-directory", daemon=True)
@@ -158,13 +161,14 @@ class Directory:
             with self._polling:
                 self._poll()
         except StoreUnavailable as error:
+            self.trouble = str(error)
             if not self._away:
                 self._observer.note("directory waits for the store", reason=str(error))
             self._away = True
         else:
             if self._away:
                 self._observer.note("directory goes on: the store is back")
-            self._away = False
+            self._away, self.trouble = False, _SILENT
 
     def _poll(self) -> None:
         began_s = self._clock()
