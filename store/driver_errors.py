@@ -17,6 +17,11 @@ _DATA_CLASSES = ("22", "23")
 _READ_ONLY = "25006"
 """SQLSTATE: the server is a standby, or was set read-only."""
 
+_NO_RIGHT = "42501"
+"""SQLSTATE: nobody granted it."""
+
+_STATEMENT_POOLING = "statement pooling"  # PgBouncer's words
+
 _OUT_OF_TIME = ("57014", "55P03")
 """SQLSTATE: a statement that was cancelled by `statement_timeout`, and by `lock_timeout`. Its connection is as good as before."""
 
@@ -41,6 +46,12 @@ def _meaning(error: exc.DBAPIError) -> Exception:
         return StoreRefused(f"the database refuses this: {text}")
     if state == _READ_ONLY:
         return StoreUnavailable(f"the database can only be read: {text} (SQLSTATE {state})")
+    if state == _NO_RIGHT:
+        return StoreUnavailable(
+            f"the database's role lacks a right: {text}: GRANT it, or use the role that owns the tables (SQLSTATE {state})"
+        )
+    if _STATEMENT_POOLING in text:
+        return StoreUnavailable(f"the connection pooler does not allow transactions: {text}: set its pool_mode to transaction or session")
     if state in _OUT_OF_TIME and not error.connection_invalidated:
         return StatementTimedOut(f"the database gave this statement up: {text}")
     if error.connection_invalidated or not state or state[:2] in _LOST_CLASSES:
