@@ -257,10 +257,11 @@ class ChannelAnswer(msgspec.Struct):
     last_seen_at: str
 
 
-class HealthAnswer(msgspec.Struct):
-    """`status` is `alive` or `ready`."""
+class HealthAnswer(msgspec.Struct, omit_defaults=True):
+    """`status` is `alive` or `ready`. `degraded` names, by part, what is missing while events are accepted all the same."""
 
     status: str
+    degraded: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class TokenPage(msgspec.Struct):

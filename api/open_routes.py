@@ -17,10 +17,11 @@ def healthz() -> Response:
 
 
 def readyz(parts: ApiParts) -> Response:
-    """Whether events can be accepted; names what is missing."""
-    if missing := dict(parts.ready()):
-        raise Unavailable(f"not ready: {', '.join(missing)}", headers={"Retry-After": "1"}, extra={"missing": missing})
-    return json_response(HealthAnswer("ready"))
+    """Whether events can be accepted: while the broker or the database makes them durable. Names what is missing."""
+    ready, lacking = parts.readiness()
+    if not ready:
+        raise Unavailable(f"not ready: {', '.join(lacking)}", headers={"Retry-After": "1"}, extra={"missing": dict(lacking)})
+    return json_response(HealthAnswer("ready", dict(lacking)))
 
 
 def metrics(parts: ApiParts) -> Response:

@@ -1,12 +1,13 @@
 """What the application is built from. Put together by `ringback`; nothing here connects, reads the environment or starts a thread."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 
 from api.limits import Buckets, RateLimit, damping
 from exchange.port import Publisher
+from schemas.readiness import Readiness
 from schemas.reports import Observer
 from schemas.targets import Network, TargetPolicy
 from store.callbacks import Callbacks
@@ -33,7 +34,7 @@ class CallTerms:
 @dataclass(frozen=True)
 class ApiParts:
     """`timeout_s` is that of one attempt, `rate_limit` requests a second of each token (None: no limit), `trusted_proxies` those who
-    are believed whom they speak for. `ready` names what is missing, by part, with a reason; empty: ready to accept.
+    are believed whom they speak for. `readiness` says whether events can be accepted, and what is missing.
 
     `metrics` gives the body and the content type of `/metrics`.
     """
@@ -52,7 +53,7 @@ class ApiParts:
     rate_limit: float | None
     platform_docs_url: str | None
     metrics: Callable[[], tuple[bytes, str]]
-    ready: Callable[[], Mapping[str, str]]
+    readiness: Callable[[], Readiness]
     version: str
 
     @property

@@ -51,7 +51,7 @@ _GAUGES = {
     "callbacks": "Callbacks by state.",
     "tokens": "Tokens by state.",
     "broker_connected": "Whether this process holds a working connection to the broker.",
-    "database_connected": "Whether the database answers this process.",
+    "database_connected": "Whether the database answers this process, and takes what it writes.",
 }
 
 

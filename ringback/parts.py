@@ -1,6 +1,7 @@
 """The parts of a process, each made in one place, by URL scheme where there is a choice. Importing this starts nothing."""
 
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from ringback.observer import Observing
 from ringback.private_files import make_database_file
 from ringback.secret_key import secret_keys
 from ringback.settings import Settings
+from schemas.readiness import Readiness
 from schemas.targets import TargetPolicy
 from schemas.tokens import CallbackState, TokenState
 from store import figures
@@ -27,6 +29,8 @@ from store.directory import Directory
 from store.doorbell import Doorbell
 from store.request_log import RequestLog
 from store.vault import Vault
+
+_PROCESS = "process"  # itself, among what is missing
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class Parts:
     metrics: Metrics
     log: Log
     observer: Observing
+    stopping: threading.Event
+    """Set once this process was told to end."""
 
     def publisher(self, claimer: Claimer | None = None) -> Publisher:
         """By settings: the broker with the outbox behind it, or the outbox alone, with the intake of the same process. Started."""
@@ -88,15 +94,23 @@ class Parts:
             rate_limit=self.settings.rate_limit,
             platform_docs_url=self.settings.platform_docs_url,
             metrics=self.metrics.render,
-            ready=lambda: self.missing(publisher.connected()),
+            readiness=lambda: self.readiness(publisher.connected()),
             version=ringback.__version__,
         )
 
+    def readiness(self, broker_connected: bool) -> Readiness:
+        """Of what takes events: one of broker and database is enough to make them durable."""
+        lacking = self.missing(broker_connected)
+        durable = "database" not in lacking or (self.settings.broker_url and "broker" not in lacking)
+        return Readiness(bool(durable) and _PROCESS not in lacking, lacking)
+
     def missing(self, broker_connected: bool) -> dict[str, str]:
-        """What does not answer of what this process needs, by part, in words. Empty: ready."""
+        """What this process would need to do all of its work, by part, in words. Empty: nothing."""
         found = {}
+        if self.stopping.is_set():
+            found[_PROCESS] = "it is stopping"
         if not self.directory.fresh():
-            found["database"] = "the database does not answer in time: what was known of the tokens is in use"
+            found["database"] = f"{self.directory.trouble}: what was known of the tokens is in use"
         if self.settings.broker_url and not broker_connected:
             found["broker"] = "no broker answers: events are taken through the outbox"
         return found
@@ -128,7 +142,7 @@ def gather(settings: Settings) -> Parts:
     if settings.broker_url:
         gatherer.add_costly(lambda: _broker_figures(";".join(settings.broker_url)))
     policy = TargetPolicy(settings.allow_targets, settings.allow_http)
-    return Parts(settings, database, vault, directory, request_log, policy, gatherer, metrics, log, observer)
+    return Parts(settings, database, vault, directory, request_log, policy, gatherer, metrics, log, observer, threading.Event())
 
 
 def _call_terms(settings: Settings) -> CallTerms:

@@ -17,6 +17,7 @@ RingbackError
 │       └── NoDispatcher     503
 ├── InvalidEvent             a message that is no event: its faults by JSON pointer
 ├── StoreUnavailable         the database does not answer: try again
+│   └── StatementTimedOut    it answers, but this statement took longer than any may: ask for less
 ├── StoreRefused             the database refuses this data: trying again is useless
 ├── SecretUnreadable         what was encrypted cannot be opened with the keys that are set
 ├── ExchangeUnavailable      neither broker nor outbox took the message
@@ -61,6 +62,11 @@ class InvalidEvent(RingbackError):
 
 class StoreUnavailable(RingbackError):
     """The database did not answer in time, or said that it cannot now."""
+
+
+class StatementTimedOut(StoreUnavailable):
+    """The database is there: it cancelled this one statement for its time (SQLSTATE 57014), or because another transaction kept a lock
+    that it needs (55P03). Says nothing about the other statements, so the store is not "away"."""
 
 
 class StoreRefused(RingbackError):

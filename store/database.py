@@ -13,39 +13,34 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Connection
 
-from schemas.errors import UsageError
 from schemas.times import UnixMs
+from store.address import read_address
 from store.clock import StoreClock
 from store.driver_errors import translated
 from store.group_commit import GroupCommit
 from store.limited_connection import LimitedConnection
+from store.postgres import Connector, Pool
 
 __all__ = ["Connection", "Database"]
 
 STORE_TIMEOUT_S = 5.0
 """Longer: a silent database is noticed later, and more stands still with it. Shorter: a busy one is taken for a dead one."""
 
-APPLICATION = "ringback"
-"""How our connections are called in PostgreSQL's pg_stat_activity."""
-
-_GRACE_S = 1.0
-"""How much longer than the server, which says why, our side of a connection waits for an answer."""
-
 _STATEMENTS_KEPT = 512
 """Prepared statements of a SQLite connection: writing many rows has one for each number of rows."""
 
 
 class Database:
-    """One database, by SQLAlchemy URL. Thread-safe; connects when first used."""
+    """One database, by its address, or by one that was taken apart already. Thread-safe; connects when first used."""
 
-    def __init__(self, url: str, *, pool_size: int = 8, timeout_s: float = STORE_TIMEOUT_S):
-        self.url = sa.make_url(url)
+    def __init__(self, url: str | sa.URL, *, pool_size: int = 8, timeout_s: float = STORE_TIMEOUT_S):
+        self.url = read_address(url) if isinstance(url, str) else url
         self.timeout_s = timeout_s
         self.dialect = self.url.get_backend_name()
-        if self.dialect not in ("sqlite", "postgresql"):
-            raise UsageError(f"RINGBACK_DATABASE_URL: {self.dialect} is not supported: use sqlite:///… or postgresql+psycopg://…")
-        self.engine = _sqlite_engine(self.url, timeout_s) if self.dialect == "sqlite" else _postgres_engine(self.url, pool_size, timeout_s)
-        self._group_commit = GroupCommit(self.engine, timeout_s) if self.dialect == "sqlite" else None
+        self._postgres = Connector(self.url, timeout_s) if self.dialect == "postgresql" else None
+        self._pool = Pool(self.url, self._postgres, pool_size, timeout_s) if self._postgres else None
+        self.engine = self._pool.engine if self._pool else _sqlite_engine(self.url, timeout_s)
+        self._group_commit = None if self._pool else GroupCommit(self.engine, timeout_s)
         self._transaction = self._group_commit.transaction if self._group_commit else self.engine.begin
         self._listeners: dict[str, list[Callable[[], None]]] = {}
         self._rung = threading.local()
@@ -88,8 +83,19 @@ class Database:
 
     def listener(self) -> LimitedConnection:
         """A PostgreSQL connection outside the pool, for LISTEN, with the same limits. Raises psycopg.Error."""
-        url = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        return _connect(self.timeout_s, url, autocommit=True, **_postgres_arguments(self.timeout_s))
+        assert self._postgres is not None, "SQLite has nothing to listen to"
+        return self._postgres.connect(autocommit=True)
+
+    @property
+    def by_pooler(self) -> bool:
+        """Whether a pooler, such as PgBouncer, stands before PostgreSQL: what belongs to a session, such as LISTEN, does not work there.
+        Known once something was asked."""
+        return self._postgres is not None and self._postgres.by_pooler
+
+    def renew(self) -> None:
+        """Connect anew before anything else is asked: to another server, perhaps."""
+        if self._pool:
+            self._pool.renew()
 
     def close(self) -> None:
         if self._group_commit:
@@ -113,40 +119,3 @@ def _sqlite_engine(url: sa.URL, timeout_s: float) -> sa.Engine:
         connection.execute("PRAGMA foreign_keys=ON")
 
     return engine
-
-
-def _postgres_engine(url: sa.URL, pool_size: int, timeout_s: float) -> sa.Engine:
-    engine = sa.create_engine(
-        url.set(drivername="postgresql+psycopg"),
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=timeout_s,
-        pool_use_lifo=True,
-        connect_args=_postgres_arguments(timeout_s),
-    )
-
-    @event.listens_for(engine, "do_connect")
-    def connect(_dialect: Any, _record: Any, args: list[Any], parameters: dict[str, Any]) -> LimitedConnection:
-        return _connect(timeout_s, *args, **parameters)
-
-    return engine
-
-
-def _connect(timeout_s: float, *args: Any, **parameters: Any) -> LimitedConnection:
-    connection = LimitedConnection.connect(*args, **parameters)
-    connection.limit_s = timeout_s + _GRACE_S
-    return connection
-
-
-def _postgres_arguments(timeout_s: float) -> dict[str, Any]:
-    """Every wait has its limit, the network's included. Nothing is compiled: that takes longer than any statement of ours."""
-    ms = int(timeout_s * 1000)
-    return {
-        "connect_timeout": max(2, int(timeout_s)),
-        "options": f"-c statement_timeout={ms} -c lock_timeout={ms} -c idle_in_transaction_session_timeout={4 * ms} -c jit=off",
-        "tcp_user_timeout": ms,  # a silent peer: unanswered data ends the connection
-        "keepalives_idle": 5,
-        "keepalives_interval": 2,
-        "keepalives_count": 3,
-        "application_name": APPLICATION,
-    }

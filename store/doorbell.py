@@ -6,6 +6,7 @@ polls as well, so a lost ring only costs time.
 
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -17,6 +18,9 @@ _LISTEN_S = 0.5
 """How long one wait for rings lasts: how soon a stop is noticed."""
 
 _RETRY_S = 1.0
+
+_POOLER_S = 60.0
+"""How long rings are done without before another look whether a pooler is still in the way."""
 
 CLOSE_LIMIT_S = 2.0
 """How long a stop waits for the thread, which may be connecting. It ends with the process."""
@@ -30,6 +34,7 @@ class Doorbell:
         self._names = {channel(name): name for name in names}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ringback-doorbell", daemon=True)
+        self._told = False  # of a pooler
         self.listening = threading.Event()
         """Set while rings are heard."""
 
@@ -54,6 +59,10 @@ class Doorbell:
 
     def _listen(self) -> None:
         with self._database.listener() as connection:
+            if self._database.by_pooler:
+                self._do_without(connection)
+                return
+            _require_a_primary(connection)
             for one in self._names:
                 connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(one)))
             self.listening.set()
@@ -62,4 +71,20 @@ class Doorbell:
             while not self._stopped.is_set():
                 for notify in connection.notifies(timeout=_LISTEN_S):
                     self._database.wake(self._names[notify.channel])
-                connection.execute("SELECT 1")  # silence is the usual state of a listener: only a question tells a server that hangs
+                _require_a_primary(connection)
+
+    def _do_without(self, connection: psycopg.Connection[Any]) -> None:
+        """A pooler lends its server's connections to whoever comes: what is heard on one is not for us."""
+        connection.close()
+        if not self._told:
+            self._told = True
+            self._observer.note("no rings through a connection pooler: what others commit is found by polling, within a second")
+        self._stopped.wait(_POOLER_S)
+
+
+def _require_a_primary(connection: psycopg.Connection[Any]) -> None:
+    """Silence is the usual state of a listener: only a question tells a server that hangs, or that nobody writes to any more. Raises
+    psycopg.OperationalError: a new connection may lead to the one that took its place."""
+    row = connection.execute("SHOW transaction_read_only").fetchone()
+    if row and row[0] == "on":
+        raise psycopg.OperationalError("the database can only be read here: nobody rings")

@@ -14,6 +14,9 @@ MARGIN_MS = 3_600_000
 here or at the store, which judges each event's time, costs a token events."""
 
 
+_LEFTOVERS = 1_000  # ends that do not hold any more: so many are kept before they are cleared away
+
+
 class Expiries:
     """Of the tokens that it was told of. It is to be told of each again when it changes."""
 
@@ -26,10 +29,12 @@ class Expiries:
     def watch(self, tokens: Iterable[Token]) -> None:
         for token in tokens:
             self._passed.pop(token.id, None)
-            if token.expires_at is None:
+            if token.expires_at is None or token.revoked_at is not None:
                 self._awaited.pop(token.id, None)
             elif self._awaited.get(token.id) != token.expires_at:
                 self._await(token.id, token.expires_at)
+        if len(self._soonest) > 2 * len(self._awaited) + _LEFTOVERS:
+            self._soonest = sorted((at, token_id) for token_id, at in self._awaited.items())
 
     def passed(self, now: UnixMs) -> list[TokenId]:
         """Those that have expired since this was last asked, or since they were last changed."""

@@ -9,13 +9,17 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from store.database import Connection, Database
+from store.suitability import require_migratable
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 _LOCK = 0x52_49_4E_47  # "RING": any number, as long as it stays the same
 
 
 def upgrade(database: Database) -> None:
-    """Run what is missing, all or nothing. Two at once are safe: the second waits, then finds nothing to do."""
+    """Run what is missing, all or nothing. Two at once are safe: the second waits, then finds nothing to do. Raises Unsuitable when the
+    database has to be set up otherwise first."""
+    if current(database) != head():
+        require_migratable(database)
     with database.write() as connection:
         if database.dialect == "postgresql":
             # A migration may take longer than any request may, and so may waiting for another one.

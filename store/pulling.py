@@ -15,8 +15,9 @@ from schemas.listings import Pulled, PullFilter
 from schemas.times import UnixMs
 from store import bulk
 from store.clock import SERVER_MS
-from store.database import APPLICATION, Connection, Database
+from store.database import Connection, Database
 from store.paging import after, cursor_of
+from store.postgres import APPLICATION
 from store.tables import events
 
 MARGIN_MS = 500

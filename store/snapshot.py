@@ -18,16 +18,22 @@ Match = tuple[Token, Callback]
 _Seen = tuple[EventType, str | None]  # a type and a channel; None: every channel
 
 
+REVOKED_KEPT = 2_000
+"""Of tokens that were revoked, the last so many are known: by them open deliveries are cancelled for that reason, and calls answered with
+it. More: more memory where tokens are made and revoked all day. Fewer: the calls of those before cost the store a look-up each."""
+
+
 class Snapshot:
     """Immutable to its readers; `changed` makes the next one."""
 
-    __slots__ = ("_callbacks", "_hashes", "_index", "_tokens")
+    __slots__ = ("_callbacks", "_hashes", "_index", "_revoked", "_tokens")
 
     def __init__(self) -> None:
         self._tokens: Shards[TokenId, Token] = Shards()
         self._hashes: Shards[bytes, tuple[Token, UnixMs | None]] = Shards()
         self._callbacks: Shards[CallbackId, Match] = Shards()
         self._index: Shards[_Seen, dict[CallbackId, Match]] = Shards()
+        self._revoked: dict[TokenId, None] = {}  # in the order in which we learned of it
 
     def by_hash(self, digest: bytes, now: UnixMs) -> Token | None:
         """The token whose secret has this SHA-256, in whatever state it is; not by a secret whose overlap has ended.
@@ -64,6 +70,9 @@ class Snapshot:
             if known := self._tokens.get(token.id):
                 self._remove(known, own)
             self._add(token, own)
+        while len(self._revoked) > REVOKED_KEPT:
+            if forgotten := self._tokens.get(next(iter(self._revoked))):
+                self._remove(forgotten, own)
 
     def without_matches(self, token_ids: Iterable[TokenId]) -> "Snapshot":
         """The snapshot in which these tokens see no event; whoever asks for them by id or secret finds them as before."""
@@ -81,6 +90,7 @@ class Snapshot:
 
     def _remove(self, token: Token, own: set[_Seen]) -> None:
         self._tokens.discard(token.id)
+        self._revoked.pop(token.id, None)
         for secret in token.hashes:
             self._hashes.discard(secret.value)
         for callback in token.callbacks.values():
@@ -98,6 +108,8 @@ class Snapshot:
 
     def _add(self, token: Token, own: set[_Seen]) -> None:
         self._tokens[token.id] = token
+        if token.revoked_at is not None:
+            self._revoked[token.id] = None
         for secret in token.hashes:
             self._hashes[secret.value] = (token, secret.until)
         for callback in token.callbacks.values():

@@ -35,11 +35,19 @@ directory_version = Table(
     comment="One row, raised in the transaction of every change to tokens or callbacks; its row lock puts those in order.",
 )
 
+directory_marks = Table(
+    "directory_marks",
+    metadata,
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("mark", Text, nullable=False, comment="made by chance: where it stands no more, this is not the history that it was seen in"),
+    comment="The last versions of the directory: who remembers tokens sees by them that the database was restored, or lost transactions.",
+)
+
 tokens = Table(
     "tokens",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("version", BigInteger, nullable=False, index=True, comment="the directory version of its last change, callbacks included"),
+    Column("version", BigInteger, nullable=False, comment="the directory version of its last change, callbacks included"),
     Column("name", Text, nullable=False),
     Column("folded", _Unordered, nullable=False, server_default=text("''"), comment="the name without case, as it is searched and sorted"),
     Column("hint", Text, nullable=False),
@@ -56,6 +64,7 @@ tokens = Table(
     Column("revoked_at", BigInteger),
     Column("last_used_at", BigInteger),
     Column("expiry_told_days", Integer, comment="how many days before its end its owner was last told"),
+    Index(None, "version", "id"),
 )
 
 callbacks = Table(

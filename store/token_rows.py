@@ -4,6 +4,7 @@ import base64
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from secrets import token_hex
 from typing import Any
 
 import msgspec
@@ -16,7 +17,8 @@ from schemas.permissions import Permission
 from schemas.times import UnixMs
 from schemas.tokens import Callback, DatedSecret, Health, OnReturn, Token
 from store.database import Connection
-from store.tables import callbacks, directory_version, tokens
+from store.history import MARKS_KEPT
+from store.tables import callbacks, directory_marks, directory_version, tokens
 from store.vault import Place, Vault
 
 TokenRow = sa.Row[Any]
@@ -29,7 +31,11 @@ _decode_headers = msgspec.json.Decoder(dict[str, str]).decode
 def raise_version(connection: Connection) -> int:
     """The next directory version. Its row stays locked until the commit, so versions become visible in their order."""
     statement = sa.update(directory_version).values(version=directory_version.c.version + 1).returning(directory_version.c.version)
-    return int(connection.execute(statement).scalar_one())
+    version = int(connection.execute(statement).scalar_one())
+    too_old, never_was = directory_marks.c.version <= version - MARKS_KEPT, directory_marks.c.version >= version
+    connection.execute(sa.delete(directory_marks).where(sa.or_(too_old, never_was)))
+    connection.execute(sa.insert(directory_marks).values(version=version, mark=token_hex(8)))
+    return version
 
 
 def lock_directory(connection: Connection) -> None:

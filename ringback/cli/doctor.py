@@ -15,6 +15,7 @@ from ringback.setting_values import Address
 from ringback.settings import Settings
 from schemas.errors import RingbackError
 from schemas.times import now_ms
+from store.suitability import require_usable
 from store.token_listings import TokenFilter, list_tokens
 
 CLOCK_TOLERANCE_MS = 1000
@@ -60,7 +61,7 @@ def _checked(what: str, check: "Check", settings: Settings) -> Finding:
 
 def _database(settings: Settings) -> str:
     with opened(settings) as database:
-        return f"{database.dialect}, up to date"
+        return f"{database.dialect}, up to date{require_usable(database)}"
 
 
 def _secrets(settings: Settings) -> str:

@@ -82,6 +82,7 @@ class Dispatching:
         """Until `stop`, or until a part dies of a mistake of ours; `drain` raises that."""
         self._worker.failed.add_done_callback(lambda _: stop.set())
         await stop.wait()
+        self._parts.stopping.set()
         self._parts.observer.note("stopping: finishing what is in flight", limit_s=self._limit_s)
 
     async def drain(self) -> None:

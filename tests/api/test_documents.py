@@ -203,9 +203,20 @@ def test_a_problems_page_says_what_happened_what_to_do_and_shows_an_answer(anybo
     assert shown.example in unescape(page)
 
 
-def test_a_process_is_alive_whatever_is_missing_and_ready_when_nothing_is(house: House, anybody: Caller) -> None:
+def test_a_process_that_lacks_something_and_accepts_events_is_ready_and_says_what_it_lacks(house: House, anybody: Caller) -> None:
+    """A load balancer that took every API away because the broker restarts would make an outage of it."""
+    house.missing["broker"] = "no broker answers"
+
+    answer = anybody.call("GET", "/readyz")
+
+    assert answer.status_code == 200
+    assert answer.json == {"status": "ready", "degraded": {"broker": "no broker answers"}}
+
+
+def test_a_process_is_alive_whatever_is_missing_and_ready_when_events_can_be_made_durable(house: House, anybody: Caller) -> None:
     """What is missing is named."""
     assert anybody.call("GET", "/readyz").json == {"status": "ready"}
+    house.ready = False
     house.missing["database"] = "it does not answer"
 
     answer = anybody.call("GET", "/readyz")

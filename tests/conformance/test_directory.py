@@ -1,5 +1,6 @@
 """The directory follows the store, keeps what it knows while the store is away, and says which it is."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeVar
@@ -9,10 +10,12 @@ import sqlalchemy as sa
 
 from schemas.errors import StoreUnavailable
 from schemas.event_types import EventType
+from schemas.health import Finding, HealthReport
 from schemas.secrets import new_token, token_hash
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
-from store import tables
+from schemas.tokens import CallbackState, TokenState
+from store import health, tables
 from store.callbacks import Callbacks
 from store.database import Database
 from store.directory import FRESH_S, Directory
@@ -95,6 +98,24 @@ def test_a_token_made_a_moment_ago_is_known_when_it_is_first_used(directory: Dir
     holder = directory.holder(made.secret, NOW)
 
     assert holder == made.token
+
+
+def test_a_token_revoked_long_ago_is_known_by_its_name(directory: Directory, tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory holds only the last ones; the calls of the others are refused for that reason too, and logged as theirs."""
+    monkeypatch.setattr("store.snapshot.REVOKED_KEPT", 1)
+    made = [tokens.create(token_fields(), CALLBACK, NOW, TESTER) for _ in range(3)]
+    directory.refresh()
+    for one in made:
+        tokens.revoke(one.token.id, NOW, TESTER)
+    directory.refresh()
+    assert [directory.known(one.secret, NOW) is not None for one in made] == [False, False, True]
+
+    for one in made:
+        holder = directory.holder(one.secret, NOW)
+        assert holder
+        assert (holder.id, holder.state(NOW)) == (one.token.id, TokenState.REVOKED)
+        assert directory.known(one.secret, NOW) == holder
+    assert directory.match(RECEIVED, "ch1") == []
 
 
 def test_what_is_nobodys_is_asked_for_once(directory: Directory, database: Database) -> None:
@@ -215,6 +236,28 @@ def test_many_tokens_are_loaded_in_pages(directory: Directory, tokens: Tokens, m
     directory.refresh()
 
     assert all(directory.token(token_id) for token_id in made)
+
+
+@pytest.mark.parametrize("before", range(3))
+def test_tokens_that_changed_together_are_loaded_wherever_a_page_ends(
+    directory: Directory, tokens: Tokens, database: Database, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    """A receiver that many suppliers share dies: one settlement gives all of them one version. None may be left out by who starts then, nor
+    by who follows: its calls would be 401, its events nobody's, its deliveries cancelled."""
+    monkeypatch.setattr("store.directory._PAGE", 3)
+    made = [tokens.create(token_fields(), CALLBACK, NOW, TESTER).token for _ in range(before + 7)]
+    directory.refresh()
+    reports = [HealthReport(token.callbacks[RECEIVED].id, 0, Finding.FAILING) for token in made[before:]]
+    with database.write() as connection:
+        health.record(connection, reports, NOW)
+
+    directory.refresh()
+    with contextlib.closing(Directory(database, VAULT, Notes())) as starting:
+        starting.refresh()
+        for known in (directory, starting):
+            failing = {token.id for token, callback in known.match(RECEIVED, "ch1") if callback.state is CallbackState.FAILING}
+            assert failing == {token.id for token in made[before:]}
+            assert len(known.match(RECEIVED, "ch1")) == len(made)
 
 
 def test_when_a_token_was_used_is_written_by_and_by(directory: Directory, tokens: Tokens) -> None:

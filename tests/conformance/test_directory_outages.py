@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from schemas.errors import StoreUnavailable
 from schemas.event_types import EventType
 from schemas.secrets import new_token
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
+from store import tables
 from store.database import Database
 from store.directory import Directory
 from store.tokens import Tokens
@@ -95,3 +97,59 @@ def test_the_directory_outlives_its_store(postgres: Postgres) -> None:
     directory.close()
     database.close()
     assert notes.said == ["directory waits for the store", "directory goes on: the store is back"]
+
+
+def test_a_server_that_can_only_be_read_is_left_as_soon_as_there_is_another(postgres: Postgres) -> None:
+    """After a fail-over the old primary may go on answering: what it says may be old, and nothing done by it could be written down."""
+    database, notes = Database(postgres.fresh_database()), Notes()
+    lay_tables(database)
+    tokens = Tokens(database, VAULT)
+    made = tokens.create(token_fields(), CALLBACK, NOW, TESTER)
+    directory = Directory(database, VAULT, notes)
+    directory.start()
+    sessions = {process(database), process(directory._own)}
+
+    with postgres.read_only():
+        wait_for("it to be stale", lambda: not directory.fresh() and notes.said)
+        assert directory.holder(made.secret, NOW) == made.token
+        with pytest.raises(StoreUnavailable):
+            directory.holder(new_token(), NOW)
+        with pytest.raises(StoreUnavailable, match="only be read"):
+            tokens.create(token_fields(), {}, NOW, TESTER)
+
+    wait_for("it to be fresh again", directory.fresh)
+    assert tokens.create(token_fields(), {}, NOW, TESTER)
+    assert not sessions & {process(database), process(directory._own)}, "they were made anew"
+    directory.close()
+    database.close()
+    assert notes.said == ["directory waits for the store", "directory goes on: the store is back"]
+    assert "can only be read" in str(notes.notes[0][1]["reason"])
+
+
+def test_a_standby_that_knows_less_is_not_believed(postgres: Postgres) -> None:
+    """It is behind: what was revoked a moment ago lives there still."""
+    database = Database(postgres.fresh_database())
+    lay_tables(database)
+    tokens = Tokens(database, VAULT)
+    made = tokens.create(token_fields(), CALLBACK, NOW, TESTER)
+    directory = Directory(database, VAULT, Notes())
+    directory.refresh()
+    version = directory._known.position
+    tokens.revoke(made.token.id, NOW, TESTER)
+    directory.refresh()
+
+    with database.write() as connection:  # back to where it was, by somebody who may still write
+        connection.execute(sa.update(tables.tokens).values(revoked_at=None, version=version.version if version else 0))
+        connection.execute(sa.update(tables.directory_version).values(version=version.version if version else 0))
+    with postgres.read_only(), pytest.raises(StoreUnavailable, match="only be read"):
+        directory.refresh()
+
+    assert directory.match(RECEIVED, "ch1") == []
+    directory.close()
+    database.close()
+
+
+def process(database: Database) -> int:
+    """Which of the server's processes answers."""
+    with database.read() as connection:
+        return connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()

@@ -96,6 +96,22 @@ def test_a_server_that_hangs_is_noticed(postgres: Postgres) -> None:
     database.close()
 
 
+def test_a_server_that_nobody_writes_to_any_more_is_left(postgres: Postgres) -> None:
+    """After a fail-over that cuts no session it would hear nothing for ever."""
+    database, notes = Database(postgres.fresh_database()), Notes()
+    doorbell = Doorbell(database, notes)
+    doorbell.start()
+    assert doorbell.listening.wait(20)
+
+    with postgres.read_only():
+        wait_for("the loss is noted", lambda: notes.of("doorbell lost"), 20)
+        assert "only be read" in str(notes.of("doorbell lost")[0]["reason"])
+
+    assert doorbell.listening.wait(20)
+    doorbell.close()
+    database.close()
+
+
 def test_a_stop_does_not_wait_for_a_server_that_hangs(postgres: Postgres) -> None:
     """The thread ends with the process."""
     database = Database(postgres.fresh_database(), timeout_s=30)

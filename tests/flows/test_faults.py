@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from store.database import Database
 from tests.flows.conftest import Starting
+from tests.kit.client import Client
 from tests.kit.platform import MESSAGE, deliveries_of, ids_at, message, publishing, wait_for_all
 from tests.kit.postgres import Postgres
 from tests.kit.rabbit import Rabbit
@@ -144,6 +145,42 @@ def test_a_database_that_is_away_is_not_noticed_by_backends(start_on_services: S
     counts = counted(ringback, receiver, before.ids + meanwhile.ids)
     assert twice(counts) <= MAX_TWICE
     assert ringback.running() == processes
+
+
+def test_a_database_that_can_only_be_read_is_left_and_found_again(
+    start_on_services: Starting, receiver: Receiver, postgres: Postgres
+) -> None:
+    """As after a fail-over that cuts no session: `/readyz` says so, backends do not notice, and nobody has to restart anything."""
+    ringback = subscribed(start_on_services(), receiver)
+    processes = ringback.running()
+
+    with postgres.read_only():
+        for name in processes:
+            wait_for(f"{name} to miss it", lambda name=name: "can only be read" in ringback.ready(name).get("database", ""))
+            assert ringback.metrics(name)["ringback_database_connected"] == 0
+        with Client(ringback.ports["api"], None) as client:
+            assert client.call("GET", "/readyz").status == 200, "the broker makes events durable"
+        with Client(ringback.ports["dispatch-0"], None) as client:
+            assert client.call("GET", "/readyz").status == 503
+        meanwhile = ringback.publisher.publish_many([message(n) for n in range(50)])
+
+    assert dict(meanwhile.statuses) == {202: 50}
+    counts = counted(ringback, receiver, meanwhile.ids)
+    assert twice(counts) == 0
+    wait_for("all to be ready", lambda: not any(ringback.ready(name) for name in processes))
+    assert ringback.running() == processes
+
+
+def test_a_dispatcher_that_stops_is_not_ready(start_on_services: Starting, receiver: Receiver) -> None:
+    """It answers until what is in flight has ended."""
+    ringback = subscribed(start_on_services(), receiver, "/slow/3000/crm")
+    ringback.publisher.publish_many([message(1)])
+    receiver.wait_for("/slow/3000/crm", 1)
+
+    ringback.processes["dispatch-0"].terminate()
+
+    wait_for("it to say so", lambda: ringback.ready("dispatch-0") == {"process": "it is stopping"}, 3)
+    assert ringback.processes["dispatch-0"].wait(20) == 0
 
 
 def test_a_second_process_on_the_same_database_says_so(start_embedded: Starting) -> None:

@@ -17,6 +17,7 @@ from schemas.errors import ExchangeUnavailable
 from schemas.event_types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.permissions import Permission
+from schemas.readiness import Readiness
 from schemas.reports import Silent
 from schemas.targets import TargetPolicy
 from schemas.times import UnixMs
@@ -100,7 +101,7 @@ class House:
         migrate.upgrade(self.database)
         self.vault, self.publisher, self.observer = Vault(["a-key-for-tests-" * 2]), KeepingPublisher(), Listening()
         self.directory = Directory(self.database, self.vault, self.observer)
-        self.missing: dict[str, str] = {}
+        self.ready, self.missing = True, dict[str, str]()
         self.unlogged: list[int] = []
         self.request_log = RequestLog(self.database, self.unlogged.append)
         self.metrics = b"ringback_build_info 1\n"
@@ -119,7 +120,7 @@ class House:
             rate_limit=None,
             platform_docs_url=None,
             metrics=self._metrics,
-            ready=lambda: self.missing,
+            readiness=lambda: Readiness(self.ready, self.missing),
             version="9.9.9",
         )
         self.app: Application = create_app(self.parts)

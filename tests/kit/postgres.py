@@ -12,11 +12,13 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import psutil
 import psycopg
+from psycopg import sql
 
-from tests.kit.waiting import free_port
+from tests.kit.waiting import free_port, wait_for
 
 _numbers = itertools.count(1)
 
@@ -58,7 +60,8 @@ class Postgres:
         postmaster = psutil.Process(int((self.dir / "data" / "postmaster.pid").read_text().split()[0]))
         processes = [postmaster, *postmaster.children()]  # each backend is in a session of its own: no group to signal
         for process in processes:
-            process.suspend()
+            with contextlib.suppress(psutil.NoSuchProcess):  # it was about to end
+                process.suspend()
         try:
             yield
         finally:
@@ -66,12 +69,25 @@ class Postgres:
                 with contextlib.suppress(psutil.NoSuchProcess):  # it was about to end
                     process.resume()
 
+    @contextlib.contextmanager
+    def read_only(self) -> Iterator[None]:
+        """Like a primary after a fail-over: it is only read now, also in the sessions that are open. None of them is cut."""
+        self._administer("ALTER SYSTEM SET default_transaction_read_only = on")
+        try:
+            yield
+        finally:
+            self._administer("ALTER SYSTEM RESET default_transaction_read_only")
+
     def fresh_database(self, options: str = "") -> str:
         """The address of a new, empty database; `options` as `CREATE DATABASE` takes them."""
         name = f"test_{next(_numbers)}"
-        with psycopg.connect(self._url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
+        with self.administrator() as connection:
             connection.execute(f"CREATE DATABASE {name} {options}")
         return self._url(name)
+
+    def database_in(self, encoding: str) -> str:
+        """The address of a new, empty database in this encoding, without a locale: what a server made without one has."""
+        return self.fresh_database(f"ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
 
     def close(self) -> None:
         if not self.dir.exists():
@@ -79,6 +95,18 @@ class Postgres:
         if self.running:
             self.stop()
         shutil.rmtree(self.dir, ignore_errors=True)
+
+    def administrator(self) -> psycopg.Connection[Any]:
+        """A session of the superuser, which commits each statement."""
+        return psycopg.connect(self._url("postgres").replace("+psycopg", ""), autocommit=True)
+
+    def _administer(self, setting: str) -> None:
+        """Change a setting of the server, and wait until its sessions go by it."""
+        with self.administrator() as connection:
+            connection.execute(sql.SQL(setting))
+            connection.execute("SELECT pg_reload_conf()")
+            wanted = "on" if " SET " in setting else "off"
+            wait_for("the server to go by it", lambda: (connection.execute("SHOW transaction_read_only").fetchone() or ("",))[0] == wanted)
 
     def _make(self) -> None:
         password = self.dir / "password"

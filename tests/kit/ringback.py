@@ -140,10 +140,10 @@ class Ringback:
         return {sample: float(value) for sample, _, value in (line.rpartition(" ") for line in lines if not line.startswith("#"))}
 
     def ready(self, name: str) -> dict[str, str]:
-        """What `/readyz` says is missing."""
+        """What `/readyz` says is missing, whether the process is ready without it or not."""
         with Client(self.ports[name], None) as client:
             answer = client.call("GET", "/readyz")
-        missing: dict[str, str] = {} if answer.status == 200 else answer.data["missing"]
+        missing: dict[str, str] = answer.data.get("degraded", {}) if answer.status == 200 else answer.data["missing"]
         return missing
 
     def close(self) -> None:

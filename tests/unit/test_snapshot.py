@@ -1,5 +1,6 @@
 """The directory's memory: whoever asks it gets what a naive walk over all tokens would give."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,3 +90,31 @@ def test_a_token_is_found_by_its_digest_and_compared_by_nothing_else() -> None:
     assert made.by_hash(secret.encode(), NOW) is None
     alike = sum(a == b for a, b in zip(token_hash(secret), token_hash(secret[:-1] + "~"), strict=True))
     assert alike < 16, "one character more or less changes all of the digest"
+
+
+def test_of_revoked_tokens_only_the_last_ones_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Automation that makes and revokes tokens all day must not fill the memory of every process. Those that live are all known."""
+    monkeypatch.setattr("store.snapshot.REVOKED_KEPT", 2)
+    snapshot = Snapshot()
+
+    for number in range(1, 6):
+        snapshot = snapshot.changed([a_token(number), a_token(100 + number)])
+        snapshot = snapshot.changed([a_token(number, revoked_at=5)])
+
+    known = {number for number in range(1, 6) if snapshot.token(TokenId(f"tok_{number}"))}
+    assert known == {4, 5}
+    assert {number for number in range(1, 6) if snapshot.by_hash(f"hash {number}".encode(), NOW)} == known
+    assert {number for number in range(1, 6) if snapshot.callback(CallbackId(f"{number}-{EventType.MESSAGE_RECEIVED}"))} == known
+    assert len(snapshot.match(EventType.MESSAGE_RECEIVED, "ch1")) == 5
+
+
+def test_a_revoked_token_that_is_told_of_again_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look-up of a caller and a poll may both find it."""
+    monkeypatch.setattr("store.snapshot.REVOKED_KEPT", 2)
+    snapshot = Snapshot()
+
+    for number in (1, 2, 1, 1):
+        snapshot = snapshot.changed([a_token(number, revoked_at=5)])
+
+    assert snapshot.token(TokenId("tok_1"))
+    assert snapshot.token(TokenId("tok_2"))

@@ -11,7 +11,7 @@ from alembic import op
 from schemas.folding import folded
 
 revision = "v10_lists"
-down_revision = "0003"
+down_revision = "directory"
 
 
 _SLICE = 1_000  # names that are in memory at once

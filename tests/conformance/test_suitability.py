@@ -1,0 +1,153 @@
+"""PostgreSQL as people set it up: it works, or one line says what to change."""
+
+import contextlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from schemas.errors import StoreUnavailable
+from schemas.secrets import new_token
+from schemas.times import UnixMs
+from store import migrate
+from store.database import Database
+from store.directory import Directory
+from store.doorbell import Doorbell
+from store.suitability import Unsuitable, require_usable
+from store.tokens import Tokens
+from store.vault import Vault
+from tests.kit.command import Place
+from tests.kit.notes import Notes
+from tests.kit.pgbouncer import PgBouncer
+from tests.kit.postgres import Postgres
+from tests.kit.tokens import TESTER, token_fields
+from tests.kit.waiting import wait_for
+
+NOW = UnixMs(1_000_000)
+VAULT = Vault(["a-key-for-tests-" * 2])
+PEOPLE = "株式会社 Müller الشركة"
+
+
+def test_a_database_in_sql_ascii_keeps_every_script(postgres: Postgres) -> None:
+    """`createdb` makes it so on a machine without a locale."""
+    with contextlib.closing(Database(postgres.database_in("SQL_ASCII"))) as database:
+        migrate.upgrade(database)
+
+        made = Tokens(database, VAULT).create(token_fields(PEOPLE), {}, NOW, TESTER)
+
+        assert Tokens(database, VAULT).get(made.token.id).name == PEOPLE
+        assert require_usable(database) == ""
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "WIN1252", "LATIN9", "EUC_JP"])
+def test_a_database_that_lacks_most_letters_is_refused_with_what_to_do(postgres: Postgres, tmp_path: Path, encoding: str) -> None:
+    """Names, and ids of conversations, come in every script: an event would be lost for each that does not fit."""
+    place = Place(tmp_path, DATABASE_URL=postgres.database_in(encoding), SECRET_KEY="k" * 32)
+
+    done = place.call("migrate")
+
+    assert done.status == 1
+    assert re.fullmatch(rf"ringback: the database test_\d+ keeps texts in {encoding}, .*createdb --encoding=UTF8 .*\n", done.err)
+
+
+def test_the_doctor_refuses_it_too(postgres: Postgres) -> None:
+    """One that an older release has filled."""
+    with (
+        contextlib.closing(Database(postgres.database_in("LATIN1"))) as database,
+        pytest.raises(Unsuitable, match="keeps texts in LATIN1"),
+    ):
+        require_usable(database)
+
+
+@pytest.mark.parametrize("ignored", ["", "options"])
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+def test_everything_works_behind_a_pooler(postgres: Postgres, mode: str, ignored: str) -> None:
+    """It lends a server's connection to each transaction anew, and refuses or leaves out startup parameters that it does not know."""
+    with PgBouncer(postgres, mode, ignored) as pooler, contextlib.closing(Database(pooler.through(postgres.fresh_database()))) as database:
+        migrate.upgrade(database)
+        directory, notes = Directory(database, VAULT, Notes()), Notes()
+        directory.start()
+        doorbell = Doorbell(database, notes)
+        doorbell.start()
+
+        for _ in range(12):  # the driver prepares a statement when it sees it for the sixth time
+            made = Tokens(database, VAULT).create(token_fields(), {}, NOW, TESTER)
+            assert directory.holder(made.secret, NOW) == made.token
+        assert directory.holder(new_token(), NOW) is None
+
+        wait_for("it to be said", lambda: any("pooler" in said for said in notes.said))
+        assert "pooler" in require_usable(database)
+        doorbell.close()
+        directory.close()
+
+
+def test_a_pooler_that_splits_transactions_is_named(postgres: Postgres) -> None:
+    """Nothing can work there."""
+    url = postgres.fresh_database()
+    with (
+        PgBouncer(postgres, "statement") as pooler,
+        contextlib.closing(Database(pooler.through(url))) as database,
+        pytest.raises(StoreUnavailable, match="pool_mode to transaction or session"),
+    ):
+        migrate.upgrade(database)
+
+
+def test_a_server_of_its_own_is_no_pooler(postgres: Postgres) -> None:
+    """There statements are prepared, and rings are heard."""
+    with contextlib.closing(Database(postgres.fresh_database())) as database:
+        migrate.upgrade(database)
+
+        assert require_usable(database) == ""
+        assert not database.by_pooler
+
+
+@pytest.fixture
+def as_somebody_else(postgres: Postgres) -> Callable[[str], str]:
+    """The address, for a role without any right."""
+
+    def changed(url: str) -> str:
+        with postgres.administrator() as connection, contextlib.suppress(psycopg.errors.DuplicateObject):
+            connection.execute("CREATE ROLE somebody LOGIN PASSWORD 'else'")
+        return url.replace("ringback:ringback@", "somebody:else@")
+
+    return changed
+
+
+def test_a_role_that_may_not_make_tables_is_told_so(postgres: Postgres, as_somebody_else: Callable[[str], str]) -> None:
+    """Since PostgreSQL 15 that is every role but the database's owner."""
+    with (
+        contextlib.closing(Database(as_somebody_else(postgres.fresh_database()))) as database,
+        pytest.raises(Unsuitable, match=r"role somebody may not make tables .*GRANT CREATE ON SCHEMA public TO somebody"),
+    ):
+        migrate.upgrade(database)
+
+
+def test_rights_that_are_missing_are_named(postgres: Postgres, as_somebody_else: Callable[[str], str]) -> None:
+    """Before the first event finds it out."""
+    url = postgres.fresh_database()
+    with contextlib.closing(Database(url)) as owner, contextlib.closing(Database(as_somebody_else(url))) as database:
+        migrate.upgrade(owner)
+        with pytest.raises(StoreUnavailable, match="lacks a right: permission denied for table alembic_version: GRANT"):
+            migrate.current(database)
+        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(sql.SQL("GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO somebody"))
+            connection.execute(sql.SQL("REVOKE INSERT ON changes FROM somebody"))
+
+        with pytest.raises(Unsuitable, match=r"role somebody lacks rights \(DELETE on alerts, .* and \d+ more\): GRANT SELECT, INSERT"):
+            require_usable(database)
+
+        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(sql.SQL("GRANT INSERT, DELETE ON ALL TABLES IN SCHEMA public TO somebody"))
+        assert require_usable(database) == ""
+        migrate.upgrade(database)  # there is nothing to do, so no right is needed
+
+
+def test_a_database_that_can_only_be_read_is_told_so(postgres: Postgres) -> None:
+    """Nothing can be made there, and nothing delivered."""
+    with contextlib.closing(Database(postgres.fresh_database())) as database, postgres.read_only():
+        for check in (migrate.upgrade, require_usable):
+            with pytest.raises(StoreUnavailable, match="can only be read here"):
+                check(database)
