@@ -198,7 +198,9 @@ class RecoveryAnswer(msgspec.Struct):
 class RequestAnswer(msgspec.Struct):
     """A request that was made with a token. `status` and `duration_ms` of one to the chat platform's own API are null until they are
     reported. `permission` is what it needed; `reason` says why it was not allowed: a state of the token, or the slug of a problem.
-    `request_id` is the `X-Request-Id` of its answer."""
+    `request_id` is the `X-Request-Id` of its answer. `count`: for how many requests it stands. Of a token that is not active, or beyond
+    its limit, a second has one row; of an active one that is refused again and again, ten seconds have ten. Those that came beyond that
+    are counted on the row before them."""
 
     id: RequestId
     at: str
@@ -212,6 +214,7 @@ class RequestAnswer(msgspec.Struct):
     permission: Permission | None
     allowed: bool
     reason: str | None
+    count: int
 
 
 class ReportedAnswer(msgspec.Struct):

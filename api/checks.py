@@ -141,7 +141,7 @@ def _channels(token: Token) -> str:
 
 
 def _log(parts: ApiParts, now: UnixMs, token: Token, asked: _Asked, reason: str | None) -> RequestId:
-    """The id of the row. `reason` says why the request was not allowed; None: it was."""
+    """The id of the row on which it counts. `reason` says why the request was not allowed; None: it was."""
     request_id = new_request_id()
     row = logged_request(
         request_id,
@@ -156,6 +156,8 @@ def _log(parts: ApiParts, now: UnixMs, token: Token, asked: _Asked, reason: str 
         allowed=reason is None,
         reason=reason,
     )
+    if reason is not None:
+        return parts.request_log.add_refused(row)
     parts.request_log.add(row)
     return request_id
 

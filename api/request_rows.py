@@ -1,9 +1,10 @@
 """From a request that was made with a token to its row of the request log. Called once per request, by the application.
 
-It is on the way of every event: a struct and an append, no lock and no system call. Whose request it is was found out by
+It is on the way of every event: a struct and an append, no lock and no system call. Those that are refused again and again share rows. Whose request it is was found out by
 `authentication`; headers' values, queries and bodies are never looked at.
 """
 
+from http import HTTPStatus
 from typing import Any
 
 from api.authentication import ASKED, Asked, bearer
@@ -42,7 +43,10 @@ def log_request(parts: ApiParts, environ: dict[str, Any], request_id: str, statu
         allowed=asked.refused is None,
         reason=asked.refused,
     )
-    parts.request_log.add(row)
+    if status // 100 == HTTPStatus.BAD_REQUEST // 100:
+        parts.request_log.add_refused(row)
+    else:
+        parts.request_log.add(row)
 
 
 def _asked_for_nothing(parts: ApiParts, environ: dict[str, Any]) -> Asked | None:

@@ -200,6 +200,7 @@ def request_answer(request: LoggedRequest) -> RequestAnswer:
         permission=request.permission,
         allowed=request.allowed,
         reason=request.reason,
+        count=request.count,
     )
 
 

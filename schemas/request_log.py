@@ -19,7 +19,7 @@ class LoggedRequest(msgspec.Struct, frozen=True):
     """One row. `id` is ours, `request_id` the `X-Request-Id` of the answer; for a request that was only introspected they are one.
 
     `status` and `duration_ms` are None until they are reported. `permission` is what the request asked for; `reason` says why it
-    was not allowed.
+    was not allowed. `count`: for how many refused requests of the token it stands, itself among them.
     """
 
     id: RequestId
@@ -35,6 +35,7 @@ class LoggedRequest(msgspec.Struct, frozen=True):
     permission: Permission | None
     allowed: bool
     reason: str | None = None
+    count: int = 1
 
 
 def logged_request(

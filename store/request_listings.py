@@ -110,4 +110,5 @@ def _request(row: Row) -> LoggedRequest:
         permission=row.permission and Permission(row.permission),
         allowed=row.allowed,
         reason=row.reason,
+        count=row.stands_for,
     )

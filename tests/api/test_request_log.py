@@ -48,6 +48,7 @@ def test_a_request_is_logged_with_what_was_asked_and_answered(log: Log, supplier
         "permission": None,
         "allowed": True,
         "reason": None,
+        "count": 1,
     }
 
 
@@ -228,6 +229,7 @@ def test_the_log_is_downloaded_as_csv(admin: Caller, log: Log) -> None:
         "Allowed": "no",
         "Reason": "permission-missing",
         "Request ID": "theirs-1",
+        "Count": "1",
     }
 
 
