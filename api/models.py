@@ -195,6 +195,8 @@ class CheckToken(BaseModel):
 
     token: str = Field(min_length=1, description="The token to check, as it came.")
     token_type_hint: str | None = Field(None, description="Not looked at: there is one type.")
+    client_id: str | None = Field(None, description="Not looked at.")
+    client_secret: str | None = Field(None, description="Your own token, unless an `Authorization` header carries it.")
     permission: Permission | None = Field(None, description="What the request needs: `allowed` says whether the token has it.")
     method: str | None = Field(None, description="Of the request that carried the token.")
     path: str | None = Field(None, description="Its path; a query is cut off.")
