@@ -6,13 +6,13 @@ Each check of a token that we know becomes a row of its request log. What became
 import time
 from http import HTTPStatus
 from typing import Any, NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote_to_bytes
 
 from flask import Response, request
 
 from api.answers import IntrospectionAnswer
 from api.authentication import admit, identify
-from api.client import client_address, is_from_proxy
+from api.client import bytes_of, client_address, is_from_proxy, text_of
 from api.models import CheckToken
 from api.parts import ApiParts
 from api.reading import read_form
@@ -24,6 +24,7 @@ from schemas.ids import RequestId, new_request_id
 from schemas.permissions import Permission
 from schemas.request_log import logged_request
 from schemas.secrets import is_token, token_hash
+from schemas.texts import from_bytes
 from schemas.times import UnixMs, now_ms
 from schemas.tokens import Token, TokenState
 
@@ -156,8 +157,9 @@ def _told_by_gateway(parts: ApiParts, environ: dict[str, Any]) -> _Asked:
     if is_from_proxy(environ, parts.trusted_proxies):
         method = environ.get("HTTP_X_ORIGINAL_METHOD") or environ.get("HTTP_X_FORWARDED_METHOD")
         path = environ.get("HTTP_X_ORIGINAL_URI") or environ.get("HTTP_X_FORWARDED_URI")
-        path = path and unquote(path.partition("?")[0])
-    return _Asked(None, method, path, None, client_address(environ, parts.trusted_proxies), environ.get("HTTP_USER_AGENT"))
+        path = path and from_bytes(unquote_to_bytes(bytes_of(path.partition("?")[0])))
+    agent = environ.get("HTTP_USER_AGENT")
+    return _Asked(None, method, path, None, client_address(environ, parts.trusted_proxies), agent and text_of(agent))
 
 
 def _channels(token: Token) -> str:

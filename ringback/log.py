@@ -18,6 +18,7 @@ import structlog
 
 from schemas.ids import delivery_id
 from schemas.reports import AttemptReport
+from schemas.texts import spelled_out
 from schemas.times import now_ms, to_rfc3339
 
 Line = dict[str, Any]
@@ -162,5 +163,4 @@ def _console() -> Callable[[Line], bytes]:
 
 def _harmless(value: object) -> object:
     """Without what would move the cursor or start a line of its own."""
-    text = str(value)
-    return text if text.isprintable() else ascii(text)
+    return spelled_out(str(value))

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from schemas.texts import spelled_out
+
 _WIDTH = 240
 """Of a table, whatever the terminal's: narrower ones break its lines, but an id stays in one piece, and can be copied. Smaller:
 delivery ids are folded into columns."""
@@ -31,7 +33,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str | None]]) ->
 
 def harmless(text: str, keep: str = "") -> str:
     """With every control character but those to keep spelled out: what others sent must not steer a terminal."""
-    return "".join(one if one.isprintable() or one in keep else one.encode("unicode_escape").decode() for one in text)
+    return spelled_out(text, keep)
 
 
 def print_facts(facts: Mapping[str, str | None]) -> None:
