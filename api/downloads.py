@@ -25,10 +25,11 @@ _one_at_a_time = threading.Lock()
 """A large workbook keeps a core busy for a minute: several at once would slow down every other answer of this process."""
 
 
-def csv_download(name: str, sheet: Sheet) -> Response:
-    """Rows are read while they are sent: what goes wrong then breaks the download off. So the first piece is made at once."""
-    pieces = csv_pieces(sheet)
-    return _download(f"{name}.csv", CSV, _chained(next(pieces), pieces))
+def csv_download(name: str, sheet: Sheet, *, for_excel: bool) -> Response:
+    """Rows are read while they are sent: what goes wrong then breaks the download off. So the first pieces are made at once."""
+    pieces = csv_pieces(sheet, for_excel=for_excel)
+    first = b"".join(next(pieces) for _ in range(1 + for_excel))
+    return _download(f"{name}.csv", CSV, _chained(first, pieces))
 
 
 def xlsx_download(name: str, sheets: Iterable[Sheet]) -> Response:

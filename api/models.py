@@ -166,6 +166,16 @@ class ChosenDeliveries(Query):
         return DeliveryFilter(token, self.type, self.state, self.since, self.until, self.status_code, self.error)
 
 
+class ForExcel(BaseModel):
+    """Of a CSV file."""
+
+    excel: bool = Field(False, description="true: with the marks by which Excel opens it as a table, whatever its language.")
+
+
+class DeliveriesCsvQuery(ChosenDeliveries, ForExcel):
+    """Of a file for programs, or for Excel."""
+
+
 class OwnDeliveriesQuery(PageQuery, ChosenDeliveries):
     """A page of them."""
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from api.models import COMPLETION, WHOLE, Body, PageQuery, Text, Time
+from api.models import COMPLETION, WHOLE, Body, ForExcel, PageQuery, Text, Time
 from schemas.permissions import Permission
 from schemas.request_log import RequestFilter
 
@@ -26,6 +26,10 @@ class RequestsFileQuery(BaseModel):
 
     def chosen(self) -> RequestFilter:
         return RequestFilter(self.since, self.until, self.status, self.method, self.path, self.allowed)
+
+
+class RequestsCsvQuery(RequestsFileQuery, ForExcel):
+    """Of a file for programs, or for Excel."""
 
 
 class RequestsQuery(RequestsFileQuery, PageQuery):

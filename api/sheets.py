@@ -29,8 +29,10 @@ _TEXT_MAX = 32_767
 
 _WIDTHS = range(8, 61)
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n")  # noqa: RUF001 - Excel reads wide ones alike
-_FORMULA_INSIDE = re.compile(r"(?<=;)(?=\s*[=+\-@＝＋－＠])")  # noqa: RUF001
-"""Where Excel separates columns by semicolons, as in half of Europe, what follows one in a CSV file begins a cell."""
+_NUMBER = re.compile(r"[+-](\d+([.,]\d+)*|[.,]\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+
+_EXCEL_MARKS = b"\xef\xbb\xbfsep=,\r\n"
+"""That it is UTF-8, and what separates its columns: where numbers have a comma, as in half of Europe, Excel expects semicolons."""
 
 _ON_OFF = ("off", "on")
 _ON_OFF_XML = tuple(f' t="inlineStr"><is><t>{word}</t></is></c>' for word in _ON_OFF)
@@ -76,8 +78,10 @@ def write_workbook(path: Path, sheets: Iterable[Sheet]) -> None:
                 page.row_data_fh.close()
 
 
-def csv_pieces(sheet: Sheet) -> Iterator[bytes]:
-    """RFC 4180, in UTF-8; pieces of many lines."""
+def csv_pieces(sheet: Sheet, *, for_excel: bool = False) -> Iterator[bytes]:
+    """RFC 4180, in UTF-8; pieces of many lines. Values are as they are, but for those that a spreadsheet would run."""
+    if for_excel:
+        yield _EXCEL_MARKS
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(sheet.columns)
@@ -194,8 +198,7 @@ def _in_csv(cell: Cell) -> str | int | float:
     if isinstance(cell, dt.datetime):
         return _rfc3339(cell)
     if isinstance(cell, str):
-        safe = _FORMULA_INSIDE.sub("'", cell) if ";" in cell else cell
-        return f"'{safe}" if cell.startswith(_FORMULA) else safe
+        return f"'{cell}" if cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell) else cell
     return "" if cell is None else cell
 
 

@@ -30,6 +30,20 @@ def test_deliveries_are_downloaded_as_csv(
     assert (rows[0]["URL"], rows[0]["Created (UTC)"], rows[0]["Status code"]) == (URL, "1970-01-01T00:00:00.004Z", "")
 
 
+@pytest.mark.parametrize(("asked", "marked"), [("", False), ("?excel=false", False), ("?excel=true", True)])
+def test_excel_gets_its_marks_when_it_is_asked_for(admin: Caller, me: Caller, mine: dict[str, Any], asked: str, marked: bool) -> None:
+    """Of both files; programs would stumble over them."""
+    for answer in (me.call("GET", f"/v1/me/deliveries.csv{asked}"), admin.call("GET", f"/v1/tokens/{mine['id']}/requests.csv{asked}")):
+        assert answer.status_code == 200
+        assert answer.data.startswith(b"\xef\xbb\xbfsep=,\r\n") is marked
+
+
+@pytest.mark.parametrize("path", ["/v1/me/deliveries", "/v1/me/deliveries.xlsx"])
+def test_only_csv_is_made_for_excel_on_demand(me: Caller, path: str) -> None:
+    """A workbook is for Excel anyway."""
+    assert me.call("GET", f"{path}?excel=true").status_code == 422
+
+
 def test_deliveries_are_downloaded_as_a_workbook(house: House, me: Caller, mine: dict[str, Any]) -> None:
     """Times are dates there."""
     delivery = deliver(house, mine, state="exhausted", due_at=None, reason="=3 attempts failed")
