@@ -39,6 +39,7 @@ _ON_OFF_XML = tuple(f' t="inlineStr"><is><t>{word}</t></is></c>' for word in _ON
 _RESERVED = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _SPECIAL = re.compile("[&<>\\x00-\\x08\\x0b-\\x1f\\ud800-\\udfff\\ufffe\\uffff]|_x[0-9a-fA-F]{4}_")
 _MANY_ROWS = 500
+_A4 = 9
 _DAY_0, _DAY = dt.datetime(1899, 12, 30, tzinfo=dt.UTC), dt.timedelta(days=1)
 _TIME_WIDTH = len("2026-11-22 10:00:00 ")
 _LAST_SECOND = (dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC) - _DAY_0) / _DAY  # a moment later is shown as the year 10000
@@ -60,7 +61,8 @@ def moment(at: UnixMs | None) -> dt.datetime | None:
 
 
 def write_workbook(path: Path, sheets: Iterable[Sheet]) -> None:
-    """Header rows that filter and stay in sight, dates as dates, columns as wide as what is in them. Raises OSError.
+    """Header rows that filter, stay in sight and head each printed page, dates as dates, columns as wide as what is in them, pages
+    across. Raises OSError.
 
     Rows are gathered in files of a temporary folder, which is gone afterwards, however this ends.
     """
@@ -133,6 +135,10 @@ def _write_page(page: Any, columns: Sequence[str], rows: Iterator[Sequence[Cell]
             break
     page.dim_rowmin, page.dim_rowmax, page.dim_colmin, page.dim_colmax = 0, line - 1, 0, len(columns) - 1
     page.freeze_panes(1, 0)
+    page.repeat_rows(0)
+    page.set_landscape()
+    page.set_paper(_A4)
+    page.fit_to_pages(1, 0)  # as wide as one page, and as many as it takes
     page.autofilter(0, 0, line - 1, len(columns) - 1)
     for at, width in enumerate(widths):
         page.set_column(at, at, min(max(width, _WIDTHS.start), _WIDTHS.stop - 1))

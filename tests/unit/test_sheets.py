@@ -34,6 +34,21 @@ def test_a_workbook_says_what_it_was_given(tmp_path: Path) -> None:
     assert (page.freeze_panes, page.auto_filter.ref) == ("A2", "A1:E2")
 
 
+def test_a_workbook_can_be_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As wide as a page across, with the header on each; the sheets that follow a full one, too."""
+    monkeypatch.setattr(sheets, "ROWS_MAX", 2)
+    path = tmp_path / "x.xlsx"
+
+    write_workbook(path, [Sheet("Tokens", COLUMNS, [("ACME", None, 1, True, None)] * 3), Sheet("Empty", COLUMNS, [])])
+
+    for page in openpyxl.load_workbook(path):
+        setup = page.page_setup
+        assert (setup.orientation, setup.fitToWidth or 1, setup.fitToHeight) == ("landscape", 1, 0)  # 1 is what need not be said
+        assert page.sheet_properties.pageSetUpPr.fitToPage
+        assert page.print_title_rows == "$1:$1"
+        assert page.auto_filter.ref.startswith("A1:E")
+
+
 def test_columns_are_as_wide_as_what_is_in_them(tmp_path: Path) -> None:
     """Up to a width that still fits a screen."""
     path = tmp_path / "x.xlsx"
