@@ -33,11 +33,15 @@ def csv_download(name: str, sheet: Sheet, *, for_excel: bool) -> Response:
 
 
 def xlsx_download(name: str, sheets: Iterable[Sheet]) -> Response:
-    """Written into a file first, which is gone when the answer ends. Raises Unavailable while this process makes another one."""
+    """Written into a file first, which is gone when the answer ends. Raises Unavailable while this process makes another one, and where
+    there is no room for it."""
     if not _one_at_a_time.acquire(blocking=False):
         raise Unavailable("another workbook is just being made: try again when it is done", headers={"Retry-After": "30"})
     try:
         file = _workbook(sheets)
+    except OSError as error:
+        why = f"a workbook is made in the API's temporary folder, which cannot be written to ({error.strerror or error})"
+        raise Unavailable(f"{why}: set TMPDIR to one that has room, or take the CSV", headers={"Retry-After": "60"}) from error
     finally:
         _one_at_a_time.release()
     answer = _download(f"{name}.xlsx", XLSX, _read(file))

@@ -66,7 +66,7 @@ def write_workbook(path: Path, sheets: Iterable[Sheet]) -> None:
 
     Rows are gathered in files of a temporary folder, which is gone afterwards, however this ends.
     """
-    with tempfile.TemporaryDirectory(prefix="ringback-") as folder:
+    with _temporary_folder() as folder:
         workbook = xlsxwriter.Workbook(path, {"constant_memory": True, "tmpdir": folder})
         try:
             styles = _styles(workbook)
@@ -78,6 +78,13 @@ def write_workbook(path: Path, sheets: Iterable[Sheet]) -> None:
         finally:
             for page in workbook.worksheets():
                 page.row_data_fh.close()
+
+
+def _temporary_folder() -> "tempfile.TemporaryDirectory[str]":
+    try:
+        return tempfile.TemporaryDirectory(prefix="ringback-")
+    except OSError as error:
+        raise OSError(error.errno, f"no temporary folder can be written to ({error.strerror or error}): set TMPDIR to one") from error
 
 
 def csv_pieces(sheet: Sheet, *, for_excel: bool = False) -> Iterator[bytes]:

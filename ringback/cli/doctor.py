@@ -13,6 +13,7 @@ from ringback.cli.stored import opened, vault
 from ringback.cli.values import as_json
 from ringback.setting_values import Address
 from ringback.settings import Settings
+from ringback.temporary import temporary_folder
 from schemas.errors import RingbackError
 from schemas.times import now_ms
 from store.token_listings import TokenFilter, list_tokens
@@ -120,6 +121,10 @@ def _is_ours(address: Address) -> bool:
         connection.close()
 
 
+def _temporary(_: Settings) -> str:
+    return f"{temporary_folder()} can be written to"
+
+
 def _targets(settings: Settings) -> str:
     public = "public addresses" + (", http:// too" if settings.allow_http else " by https://")
     return public + (f"; also {', '.join(map(str, settings.allow_targets))}" if settings.allow_targets else "")
@@ -135,5 +140,6 @@ _CHECKS: dict[str, Check] = {
     "broker": _broker,
     "port": lambda settings: _port("RINGBACK_LISTEN", settings.listen),
     "metrics port": lambda settings: _port("RINGBACK_METRICS_LISTEN", settings.metrics_listen),
+    "temporary folder": _temporary,
     "targets": _targets,
 }

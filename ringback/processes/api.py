@@ -18,6 +18,7 @@ from ringback.processes.interpreter import settle
 from ringback.processes.web import CannotListen
 from ringback.setting_values import Address
 from ringback.settings import Settings
+from ringback.temporary import temporary_folder
 
 THREADS_IN_ALL = 16
 """Requests handled at once, over all workers. With 8 or 32 one worker measured no better; each thread waits for the GIL."""
@@ -28,8 +29,9 @@ _STOP_MARGIN_S = 5
 
 
 def api(settings: Settings, workers: int) -> None:
-    """Until a signal. A worker that dies is replaced. Raises CannotListen."""
+    """Until a signal. A worker that dies is replaced. Raises CannotListen, and RingbackError without a temporary folder."""
     _require_free(settings.listen)
+    temporary_folder()
     with tempfile.TemporaryDirectory(prefix="ringback-metrics-") as folder:
         os.environ[MULTIPROCESS_FOLDER] = folder  # before the workers are forked: they count into files there
         server = Granian(

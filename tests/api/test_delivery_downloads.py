@@ -2,6 +2,7 @@
 
 import csv
 import io
+import tempfile
 import threading
 from typing import Any
 
@@ -86,6 +87,26 @@ def test_one_workbook_is_made_at_a_time(admin: Caller, me: Caller, mine: dict[st
 
     assert [(answer.status_code, answer.headers.get("Retry-After")) for answer in refused] == [(503, "30")] * 3
     assert taken == [200] * 3
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "No usable temporary directory found"), OSError(28, "No space left on device")])
+def test_without_a_temporary_folder_there_is_no_workbook_and_the_answer_says_why(
+    me: Caller, mine: dict[str, Any], monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    """In a container whose root is read-only, and on a disk that is full. The next one can be made again."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    for name in ("NamedTemporaryFile", "TemporaryDirectory"):
+        with monkeypatch.context() as absent:
+            absent.setattr(tempfile, name, refuse)
+            answer = me.call("GET", "/v1/me/deliveries.xlsx")
+
+        assert (answer.status_code, answer.content_type) == (503, "application/problem+json")
+        assert "TMPDIR" in (answer.json or {})["detail"]
+        assert str(error.strerror) in (answer.json or {})["detail"]
+    assert me.call("GET", "/v1/me/deliveries.xlsx").status_code == 200
 
 
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])
