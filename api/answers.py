@@ -115,7 +115,8 @@ class AttemptAnswer(msgspec.Struct):
 
 
 class DeliveryAnswer(msgspec.Struct):
-    """One event for one callback. `callback` is its URL, null once it is deleted; `status_code` and `outcome` are the last attempt's."""
+    """One event for one callback. `callback` is its URL, null once it is deleted; `status_code` and `outcome` are the last attempt's.
+    `test`: a sample that somebody had sent, which no figure counts."""
 
     id: DeliveryId
     event_id: EventId
@@ -128,6 +129,7 @@ class DeliveryAnswer(msgspec.Struct):
     created_at: str
     status_code: int | None
     outcome: Outcome | None
+    test: bool
 
 
 class DeliveryDetailAnswer(DeliveryAnswer):
@@ -162,7 +164,7 @@ class PulledEvents(msgspec.Struct):
 
 
 class StatsAnswer(msgspec.Struct):
-    """How the token's deliveries fare that were made from `since` to before `until`.
+    """How the token's deliveries fare that were made from `since` to before `until`; tests are not counted.
 
     `complete`: that is all of what was asked for. If not, there were too many to count at once: these are the newest, and what is older
     is counted by asking with this `since` as `until`. `success_share`: the delivered among those that are delivered or exhausted; null

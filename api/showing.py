@@ -112,6 +112,7 @@ def delivery_answer(delivery: ListedDelivery) -> DeliveryAnswer:
         created_at=to_rfc3339(delivery.created_at),
         status_code=delivery.status_code,
         outcome=delivery.outcome,
+        test=delivery.is_test,
     )
 
 

@@ -13,7 +13,7 @@ from schemas.deliveries import DeliveryState, Move, next_state
 from schemas.errors import InvalidEvent
 from schemas.event_types import EventType
 from schemas.events import Event, parse_event
-from schemas.ids import TEST_PREFIX, CallbackId, EventId, TokenId
+from schemas.ids import CallbackId, EventId, TokenId
 from schemas.listings import DeliveryFilter
 from schemas.recoveries import RecoveryQuery
 from schemas.times import UnixMs
@@ -21,6 +21,7 @@ from store import bulk, places
 from store.database import Connection
 from store.delivery_listings import matching
 from store.paging import Row
+from store.samples import no_test
 from store.tables import deliveries, events
 
 Key: TypeAlias = tuple[int, str, str]
@@ -28,7 +29,6 @@ Key: TypeAlias = tuple[int, str, str]
 
 _DELIVERY_KEY = (deliveries.c.created_at, deliveries.c.event_id, deliveries.c.callback_id)
 _EVENT_KEY = (events.c.accepted_at, events.c.id)
-_TEST_ID_LENGTH = len(TEST_PREFIX) + 32
 
 _DUE = ("due_at", "leased", "lease", "failures", "tried", "takes", "recovering", "turn", "since_at")
 _FACTS = ("conversation_id", "message_id", "status", "waits")
@@ -88,7 +88,7 @@ def undelivered(
 
 def stored_events(connection: Connection, query: RecoveryQuery, after: Key | None, limit: int) -> list[StoredEvent]:
     """At most `limit` events of the time asked for behind `after`, oldest first, whether or not anything of theirs is missing."""
-    conditions = [events.c.accepted_at >= query.since, events.c.accepted_at < query.until, _no_test(events.c.id)]
+    conditions = [events.c.accepted_at >= query.since, events.c.accepted_at < query.until, no_test(events.c.id)]
     if query.type is not None:
         conditions.append(events.c.type == query.type.value)
     if after is not None:
@@ -124,12 +124,7 @@ def make(connection: Connection, lost: Iterable[Lost], now: UnixMs) -> None:
 
 def _wanted(query: RecoveryQuery, state: DeliveryState) -> list[sa.ColumnElement[bool]]:
     chosen = DeliveryFilter(token=query.token, type=query.type, state=state, since=query.since, until=query.until)
-    return [*matching(chosen), _no_test(deliveries.c.event_id)]
-
-
-def _no_test(event_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
-    """Samples were for one moment. By its length too: a backend may begin its ids as it likes."""
-    return sa.not_(sa.and_(event_id.startswith(TEST_PREFIX, autoescape=True), sa.func.length(event_id) == _TEST_ID_LENGTH))
+    return [*matching(chosen), no_test(deliveries.c.event_id)]
 
 
 def _recorded(connection: Connection, event_ids: Sequence[str]) -> dict[str, set[str]]:
