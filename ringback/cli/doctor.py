@@ -99,14 +99,14 @@ def _broker(settings: Settings) -> str:
 
 def _port(name: str, address: Address) -> str:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-        except OSError as error:
-            if _is_ours(address.reachable()):
-                return f"Ringback answers on {address}"
-            raise RingbackError(f"{address} cannot be listened on ({error.strerror}): stop what is there, or set {name}") from error
+    except OSError as error:
+        if _is_ours(address.reachable()):
+            return f"Ringback answers on {address}"
+        raise RingbackError(f"{address} cannot be listened on ({error.strerror}): stop what is there, or set {name}") from error
     return f"{address} is free"
 
 

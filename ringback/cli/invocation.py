@@ -23,10 +23,15 @@ class Invocation:
 
     @cached_property
     def settings(self) -> "Settings":
-        """Read when first asked for. Raises UsageError."""
-        from ringback.settings import load
+        """Read when first asked for. Raises UsageError; tells of what others may mean by it, and so is let pass."""
+        from ringback.setting_names import PREFIX, unread
+        from ringback.settings import known_names, load
 
-        return load(self._env_file)
+        settings = load(self._env_file)
+        for name in unread(os.environ, os.environ, known_names()):
+            if settings.model_fields_set.isdisjoint({name.lower()}):
+                click.echo(f"ringback: {name} is set, and is not read: is {PREFIX}{name} meant?", err=True)
+        return settings
 
     @property
     def token(self) -> str:

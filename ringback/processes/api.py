@@ -72,12 +72,12 @@ def worker_application(settings: Settings) -> Callable[..., Any]:
 def _require_free(address: Address) -> None:
     """granian binds with SO_REUSEPORT, which would share a port with whoever else allows that."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:  # refused too where the kernel has no IPv6
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((address.host, address.port))
-        except OSError as error:
-            raise CannotListen(address, "RINGBACK_LISTEN", error) from error
+    except OSError as error:
+        raise CannotListen(address, "RINGBACK_LISTEN", error) from error
 
 
 def _die_with_parent() -> None:
