@@ -1,6 +1,8 @@
 """What every subcommand is given, and how its failure is told. Imports nothing heavy: `listen` needs no settings."""
 
+import io
 import os
+import sys
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -60,6 +62,12 @@ class WrongSettings(Refused):
     """Trying again is useless until somebody changes a setting or an argument."""
 
     exit_code = 2
+
+
+def replace_what_cannot_be_printed() -> None:
+    """Standard output may speak another encoding than UTF-8, by the terminal's locale: a name that does not fit must not end a command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def refused(error: RingbackError) -> Refused:

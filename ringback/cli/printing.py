@@ -1,5 +1,8 @@
 """How subcommands print: JSON for programs, lines and columns for people."""
 
+import json
+import re
+import sys
 from collections.abc import Mapping, Sequence
 
 import click
@@ -15,10 +18,17 @@ _WIDTH = 240
 delivery ids are folded into columns."""
 
 _NOTHING = "-"
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
 def print_json(value: object) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+    """For programs: what the encoding does not have is escaped, and so not lost."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = _NOT_ASCII.sub(lambda match: json.dumps(match[0])[1:-1], text)
+    click.echo(text)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str | None]]) -> None:
