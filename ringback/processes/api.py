@@ -1,9 +1,11 @@
 """The API for production: granian with worker processes. The parent only watches; each worker builds its own parts."""
 
 import ctypes
+import logging
 import os
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Callable
 from multiprocessing.util import Finalize
@@ -13,6 +15,7 @@ from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
 
+from ringback.log import AtOnce
 from ringback.metrics import MULTIPROCESS_FOLDER
 from ringback.processes.interpreter import settle
 from ringback.processes.web import CannotListen
@@ -24,6 +27,10 @@ THREADS_IN_ALL = 16
 """Requests handled at once, over all workers. With 8 or 32 one worker measured no better; each thread waits for the GIL."""
 
 _BACKLOG = 1024
+_GRANIAN = "_granian"
+_LOGGING = {"handlers": {}, "loggers": {_GRANIAN: {"handlers": [], "propagate": True}}}
+"""Its lines go where those of all libraries go, in one format, in the parent and in the workers."""
+
 _PR_SET_PDEATHSIG = 1
 _STOP_MARGIN_S = 5
 
@@ -32,6 +39,8 @@ def api(settings: Settings, workers: int) -> None:
     """Until a signal. A worker that dies is replaced. Raises CannotListen, and RingbackError without a temporary folder."""
     _require_free(settings.listen)
     temporary_folder()
+    logging.basicConfig(handlers=[AtOnce(1, pretty=sys.stdout.isatty())], level=logging.WARNING, force=True)
+    logging.getLogger(_GRANIAN).addFilter(_is_news)
     with tempfile.TemporaryDirectory(prefix="ringback-metrics-") as folder:
         os.environ[MULTIPROCESS_FOLDER] = folder  # before the workers are forked: they count into files there
         server = Granian(
@@ -44,12 +53,18 @@ def api(settings: Settings, workers: int) -> None:
             backlog=_BACKLOG,
             websockets=False,
             log_level=LogLevels.warning,
+            log_dictconfig=_LOGGING,
             respawn_failed_workers=True,
             workers_kill_timeout=int(settings.timeout.total_seconds()) + _STOP_MARGIN_S,
         )
         server.serve(target_loader=lambda: worker_application(settings), wrap_loader=False)
         for number in (signal.SIGTERM, signal.SIGINT):  # it has stopped: another signal must not end it in the middle of leaving
             signal.signal(number, signal.SIG_IGN)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """The number of threads is ours, and measured: nobody who reads it can change it."""
+    return "Python threads" not in record.getMessage()
 
 
 def worker_application(settings: Settings) -> Callable[..., Any]:
