@@ -116,7 +116,8 @@ class AttemptAnswer(msgspec.Struct):
 
 
 class DeliveryAnswer(msgspec.Struct):
-    """One event for one callback. `callback` is its URL, null once it is deleted; `status_code` and `outcome` are the last attempt's."""
+    """One event for one callback. `callback` is its URL, null once it is deleted; `status_code` and `outcome` are the last attempt's.
+    `test`: a sample that somebody had sent, which no figure counts."""
 
     id: DeliveryId
     event_id: EventId
@@ -129,6 +130,7 @@ class DeliveryAnswer(msgspec.Struct):
     created_at: str
     status_code: int | None
     outcome: Outcome | None
+    test: bool
 
 
 class DeliveryDetailAnswer(DeliveryAnswer):
@@ -165,7 +167,7 @@ class PulledEvents(msgspec.Struct):
 
 
 class StatsAnswer(msgspec.Struct):
-    """How the token's deliveries fare that were made from `since` to before `until`.
+    """How the token's deliveries fare that were made from `since` to before `until`; tests are not counted.
 
     `complete`: that is all of what was asked for. If not, there were too many to count at once: these are the newest, and what is older
     is counted by asking with this `since` as `until`. `success_share`: the delivered among those that are delivered or exhausted; null
@@ -203,7 +205,9 @@ class RecoveryAnswer(msgspec.Struct):
 class RequestAnswer(msgspec.Struct):
     """A request that was made with a token. `status` and `duration_ms` of one to the chat platform's own API are null until they are
     reported. `permission` is what it needed; `reason` says why it was not allowed: a state of the token, or the slug of a problem.
-    `request_id` is the `X-Request-Id` of its answer."""
+    `request_id` is the `X-Request-Id` of its answer. `count`: for how many requests it stands. Of a token that is not active, or beyond
+    its limit, a second has one row; of an active one that is refused again and again, ten seconds have ten. Those that came beyond that
+    are counted on the row before them."""
 
     id: RequestId
     at: str
@@ -217,6 +221,7 @@ class RequestAnswer(msgspec.Struct):
     permission: Permission | None
     allowed: bool
     reason: str | None
+    count: int
 
 
 class ReportedAnswer(msgspec.Struct):

@@ -57,16 +57,18 @@ def bearer(environ: dict[str, Any]) -> str | None:
 
 
 def admit(parts: ApiParts, environ: dict[str, Any], token: Token, needs: Permission | None, now: UnixMs) -> None:
-    """Raises Unauthenticated unless the token is active, TooManyRequests, Forbidden. Leaves word of it for the request log."""
+    """Raises TooManyRequests, whatever the token's state; Unauthenticated unless it is active; Forbidden. Leaves word of it for the
+    request log."""
     state = token.state(now)
-    if state is not TokenState.ACTIVE:
-        environ[ASKED] = Asked(now, token.id, needs, state.value)
-        _refuse(parts, state.value, f"the token is {state.value}")
-    parts.directory.usage.used(token.id, now)
-    held = needs is None or needs in token.permissions
-    if parts.limits and not (needs is _CHECKS and held):  # whoever checks the tokens of others speaks for all of them
+    is_active, held = state is TokenState.ACTIVE, needs is None or needs in token.permissions
+    if is_active:
+        parts.directory.usage.used(token.id, now)
+    if parts.limits and not (is_active and needs is _CHECKS and held):  # whoever checks the tokens of others speaks for all of them
         environ[ASKED] = Asked(now, token.id, needs, TooManyRequests.slug)
         _limit(parts.limits, environ, token)
+    if not is_active:
+        environ[ASKED] = Asked(now, token.id, needs, state.value)
+        _refuse(parts, state.value, f"the token is {state.value}")
     if needs is not None and not held:
         environ[ASKED] = Asked(now, token.id, needs, Forbidden.slug)
         raise Forbidden(f"the token lacks the permission {needs.value} ({needs.label})")

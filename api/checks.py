@@ -6,15 +6,16 @@ Each check of a token that we know becomes a row of its request log. What became
 import time
 from http import HTTPStatus
 from typing import Any, NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote_to_bytes
 
 from flask import Response, request
 
 from api.answers import IntrospectionAnswer
 from api.authentication import admit, identify
-from api.client import client_address, is_from_proxy
+from api.client import bytes_of, client_address, is_from_proxy, text_of
 from api.models import CheckToken
 from api.parts import ApiParts
+from api.reading import read_form
 from api.responses import json_response
 from api.routes import LOGGED, HeaderField, Route
 from api.showing import introspection_answer
@@ -23,11 +24,12 @@ from schemas.ids import RequestId, new_request_id
 from schemas.permissions import Permission
 from schemas.request_log import logged_request
 from schemas.secrets import is_token, token_hash
+from schemas.texts import from_bytes
 from schemas.times import UnixMs, now_ms
 from schemas.tokens import Token, TokenState
 
 _TAG = "Checks"
-_PERMISSION_FIELD = "X-Required-Permission"
+_PERMISSION_FIELD, _NO_PERMISSION = "X-Required-Permission", "none"
 
 _HANDED_ON = "introspection"
 """In place of an address: of those who send the guesses only the chat platform knows."""
@@ -47,9 +49,15 @@ class _Asked(NamedTuple):
 def introspect(parts: ApiParts, form: CheckToken) -> Response:
     """Check a token (RFC 7662).
 
+    Your own token comes as a bearer token; or, as OAuth 2.0 clients send theirs, as the password of HTTP Basic, or as `client_secret` in
+    the form.
+
     Whatever is not active, for whatever reason, is answered `{"active":false}` and nothing else. `exp` is left out of a token that
     never ends.
     """
+    if read_form().get("permission") == "":  # a variable that was not set: it would be allowed, whatever the token may
+        fault = Fault("it is empty: name a permission, or leave it out where none is needed", "/permission")
+        raise Invalid("a field of the form breaks the rules", faults=[fault])
     now = now_ms()
     token = parts.directory.known(form.token, now) or _look_up(parts, form.token, now)
     if token is None:
@@ -72,15 +80,15 @@ def authorize(parts: ApiParts) -> Response:
 
     For the sub-request of nginx's `auth_request` and of Traefik's ForwardAuth. 204 names the token in `X-Ringback-Token-Id`, in
     `X-Ringback-Request-Id` what to report its status by, and in `X-Ringback-Channels` the channels whose data it may see: `*` for
-    all, nothing for none, else their ids, percent-encoded and separated by commas. 422 tells a gateway that it asks for a
-    permission that there is not.
+    all, nothing for none, else their ids, percent-encoded and separated by commas. 422 tells a gateway that it does not say what
+    the request needs, or asks for a permission that there is not: it is to let nobody through then.
     """
     environ, now = request.environ, now_ms()
     token = identify(parts, environ, now)
     asked = _told_by_gateway(parts, environ)
     environ[LOGGED] = True
     try:
-        asked = asked._replace(permission=_required(environ))
+        asked = asked._replace(permission=_question(parts, environ, token, now))
         admit(parts, environ, token, asked.permission, now)
     except Problem as refusal:
         state = token.state(now)
@@ -112,17 +120,35 @@ def _ends_at(token: Token, secret: str) -> UnixMs | None:
     return min((end for end in ends if end is not None), default=None)
 
 
+def _question(parts: ApiParts, environ: dict[str, Any], token: Token, now: UnixMs) -> Permission | None:
+    """What the gateway asks. Raises Invalid; where the token would not do for any question, what `admit` raises."""
+    try:
+        return _required(environ)
+    except Invalid:
+        admit(parts, environ, token, None, now)
+        raise
+
+
 def _required(environ: dict[str, Any]) -> Permission | None:
-    """Raises Invalid for one that there is not: 403 would look as if the token lacked it. nginx answers its client 500 then, and
-    notes why, which is what a gateway that is set up wrongly should do."""
-    text = environ.get("HTTP_X_REQUIRED_PERMISSION")
-    if text is None:
+    """None: the gateway asks for none. Raises Invalid where it does not ask, or not for one that there is: a gateway that lost its
+    question must open nothing, and 403 would look as if the token lacked it. nginx answers its client 500 then, and notes why."""
+    text = environ.get("HTTP_X_REQUIRED_PERMISSION", "")
+    if text == _NO_PERMISSION:
         return None
     try:
         return Permission(text)
     except ValueError:
-        fault = Fault(f"{text[:100]!r} is not a permission; there are {', '.join(Permission)}", _PERMISSION_FIELD)
-        raise Invalid(f"the gateway asks for a permission that there is not: correct its {_PERMISSION_FIELD}", faults=[fault]) from None
+        fault = Fault(_fault(text), _PERMISSION_FIELD)
+        raise Invalid(f"the gateway does not say what the request needs: correct its {_PERMISSION_FIELD}", faults=[fault]) from None
+
+
+def _fault(text: str) -> str:
+    choice = f"name one of {', '.join(Permission)}, or `{_NO_PERMISSION}` where any active token will do"
+    if not text:
+        return f"there is none, or it is empty: {choice}"
+    if "," in text:  # servers join what comes twice
+        return f"{text[:100]!r} is more than one, or came twice: name one, and have the gateway remove what its client sends"
+    return f"{text[:100]!r} is not a permission: {choice}"
 
 
 def _told_by_gateway(parts: ApiParts, environ: dict[str, Any]) -> _Asked:
@@ -131,8 +157,9 @@ def _told_by_gateway(parts: ApiParts, environ: dict[str, Any]) -> _Asked:
     if is_from_proxy(environ, parts.trusted_proxies):
         method = environ.get("HTTP_X_ORIGINAL_METHOD") or environ.get("HTTP_X_FORWARDED_METHOD")
         path = environ.get("HTTP_X_ORIGINAL_URI") or environ.get("HTTP_X_FORWARDED_URI")
-        path = path and unquote(path.partition("?")[0])
-    return _Asked(None, method, path, None, client_address(environ, parts.trusted_proxies), environ.get("HTTP_USER_AGENT"))
+        path = path and from_bytes(unquote_to_bytes(bytes_of(path.partition("?")[0])))
+    agent = environ.get("HTTP_USER_AGENT")
+    return _Asked(None, method, path, None, client_address(environ, parts.trusted_proxies), agent and text_of(agent))
 
 
 def _channels(token: Token) -> str:
@@ -141,7 +168,7 @@ def _channels(token: Token) -> str:
 
 
 def _log(parts: ApiParts, now: UnixMs, token: Token, asked: _Asked, reason: str | None) -> RequestId:
-    """The id of the row. `reason` says why the request was not allowed; None: it was."""
+    """The id of the row on which it counts. `reason` says why the request was not allowed; None: it was."""
     request_id = new_request_id()
     row = logged_request(
         request_id,
@@ -156,13 +183,20 @@ def _log(parts: ApiParts, now: UnixMs, token: Token, asked: _Asked, reason: str 
         allowed=reason is None,
         reason=reason,
     )
+    if reason is not None:
+        return parts.request_log.add_refused(row)
     parts.request_log.add(row)
     return request_id
 
 
 _FORM = frozenset({400, 413, 415, 422})
 _READ = (
-    HeaderField(_PERMISSION_FIELD, "What the checked request needs. Without it any active token is let through.", tuple(Permission)),
+    HeaderField(
+        _PERMISSION_FIELD,
+        f"What the checked request needs, named once; `{_NO_PERMISSION}`: any active token will do.",
+        (*Permission, _NO_PERMISSION),
+        required=True,
+    ),
     HeaderField(
         "X-Original-Method", "Of the checked request, for the request log; from trusted proxies. `X-Forwarded-Method` does as well."
     ),
@@ -170,7 +204,16 @@ _READ = (
 )
 
 ROUTES = (
-    Route("POST", "/v1/introspect", introspect, _TAG, answer=IntrospectionAnswer, needs=Permission.TOKENS_INTROSPECT, problems=_FORM),
+    Route(
+        "POST",
+        "/v1/introspect",
+        introspect,
+        _TAG,
+        answer=IntrospectionAnswer,
+        needs=Permission.TOKENS_INTROSPECT,
+        client_credentials=True,
+        problems=_FORM,
+    ),
     Route(
         "GET", "/v1/authorize", authorize, _TAG, HTTPStatus.NO_CONTENT, problems=frozenset({403, 422}), authenticates=True, headers=_READ
     ),

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from schemas.targets import Address, Network
+from schemas.texts import from_bytes
 
 _FOR = re.compile(r'(?:^|[;,])\s*for=(?:"([^"]*)"|([^;,"\s]*))', re.IGNORECASE)
 _MOST_HOPS = 20
@@ -40,6 +41,16 @@ def is_from_proxy(environ: dict[str, Any], trusted: Sequence[Network]) -> bool:
 
 def is_within(address: Address, networks: Sequence[Network]) -> bool:
     return any(address in network for network in networks)
+
+
+def text_of(native: str) -> str:
+    """Of a header or a path: PEP 3333 hands bytes on as if they were Latin-1."""
+    return native if native.isascii() else from_bytes(bytes_of(native))
+
+
+def bytes_of(native: str) -> bytes:
+    """As they came."""
+    return native.encode("latin-1", errors="backslashreplace")
 
 
 def _forwarded(environ: dict[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ _ROWS = 2_000
 """Deliveries that are read in a transaction. More: more memory, and a longer transaction. Fewer: more statements."""
 
 _COLUMNS = (
-    "ID", "Event ID", "Event", "State", "Reason", "Created (UTC)", "Next attempt (UTC)", "Status code", "Outcome", "URL",
+    "ID", "Event ID", "Event", "State", "Reason", "Created (UTC)", "Next attempt (UTC)", "Status code", "Outcome", "URL", "Test",
 )  # fmt: skip
 
 
@@ -20,4 +20,4 @@ def deliveries_sheet(database: Database, chosen: DeliveryFilter) -> Sheet:
 
 def _cells(one: ListedDelivery) -> tuple[Cell, ...]:
     attempted = (moment(one.created_at), moment(one.next_attempt_at), one.status_code, one.outcome and one.outcome.value)
-    return (one.id, one.event_id, one.type.value, one.state.value, one.reason, *attempted, one.url)
+    return (one.id, one.event_id, one.type.value, one.state.value, one.reason, *attempted, one.url, "yes" if one.is_test else "no")

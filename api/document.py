@@ -19,7 +19,7 @@ from schemas.event_types import EventType
 from schemas.json_schema import COMPONENTS, Schema, event_components, webhook_name
 from schemas.permissions import Permission
 
-SECURITY_SCHEME = "token"
+SECURITY_SCHEME, CLIENT_SCHEME = "token", "client"
 
 DESCRIPTION = """\
 Ringback delivers what happens in a chat platform to callbacks: signed, retried, recorded.
@@ -30,6 +30,7 @@ empty, given twice or unknown is refused, so that a slip never shows or sends mo
 """
 
 _SECURITY = {"type": "http", "scheme": "bearer", "bearerFormat": "rbk_…", "description": "An API access token."}
+_CLIENT_SECURITY = {"type": "http", "scheme": "basic", "description": "The token as the password, with any name."}
 _FAULT = {
     "type": "object",
     "properties": {"detail": {"type": "string"}, "pointer": {"type": "string", "description": "RFC 6901; empty: the whole."}},
@@ -72,8 +73,11 @@ def words(route: Route) -> tuple[str, str]:
 
 
 def security(route: Route) -> list[dict[str, list[str]]]:
-    """The bearer token, and as its role the permission that it must have."""
-    return [] if route.is_open else [{SECURITY_SCHEME: [route.needs.value] if route.needs else []}]
+    """The bearer token, and as its role the permission that it must have; or the same token in another place."""
+    if route.is_open:
+        return []
+    roles = [route.needs.value] if route.needs else []
+    return [{scheme: roles} for scheme in ((SECURITY_SCHEME, CLIENT_SCHEME) if route.client_credentials else (SECURITY_SCHEME,))]
 
 
 def responses(route: Route) -> ResponseDict:
@@ -109,7 +113,7 @@ def mended(document: dict[str, Any], routes: Mapping[Route, Models], public_url:
     components = _components(routes)
     return document | {
         "servers": [{"url": public_url}],
-        "components": {"schemas": components, "securitySchemes": {SECURITY_SCHEME: _SECURITY}},
+        "components": {"schemas": components, "securitySchemes": {SECURITY_SCHEME: _SECURITY, CLIENT_SCHEME: _CLIENT_SECURITY}},
         "webhooks": {kind.value: _webhook(kind, components[webhook_name(kind)]) for kind in EventType},
     }
 
@@ -138,7 +142,7 @@ def _success(route: Route) -> dict[str, Any]:
 
 def _header(field: HeaderField) -> Schema:
     schema: Schema = {"type": "string"} | ({"enum": list(field.values)} if field.values else {})
-    return {"name": field.name, "in": "header", "required": False, "description": field.description, "schema": schema}
+    return {"name": field.name, "in": "header", "required": field.required, "description": field.description, "schema": schema}
 
 
 def _webhook(kind: EventType, schema: Schema) -> dict[str, Any]:

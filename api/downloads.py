@@ -25,18 +25,23 @@ _one_at_a_time = threading.Lock()
 """A large workbook keeps a core busy for a minute: several at once would slow down every other answer of this process."""
 
 
-def csv_download(name: str, sheet: Sheet) -> Response:
-    """Rows are read while they are sent: what goes wrong then breaks the download off. So the first piece is made at once."""
-    pieces = csv_pieces(sheet)
-    return _download(f"{name}.csv", CSV, _chained(next(pieces), pieces))
+def csv_download(name: str, sheet: Sheet, *, for_excel: bool) -> Response:
+    """Rows are read while they are sent: what goes wrong then breaks the download off. So the first pieces are made at once."""
+    pieces = csv_pieces(sheet, for_excel=for_excel)
+    first = b"".join(next(pieces) for _ in range(1 + for_excel))
+    return _download(f"{name}.csv", CSV, _chained(first, pieces))
 
 
 def xlsx_download(name: str, sheets: Iterable[Sheet]) -> Response:
-    """Written into a file first, which is gone when the answer ends. Raises Unavailable while this process makes another one."""
+    """Written into a file first, which is gone when the answer ends. Raises Unavailable while this process makes another one, and where
+    there is no room for it."""
     if not _one_at_a_time.acquire(blocking=False):
         raise Unavailable("another workbook is just being made: try again when it is done", headers={"Retry-After": "30"})
     try:
         file = _workbook(sheets)
+    except OSError as error:
+        why = f"a workbook is made in the API's temporary folder, which cannot be written to ({error.strerror or error})"
+        raise Unavailable(f"{why}: set TMPDIR to one that has room, or take the CSV", headers={"Retry-After": "60"}) from error
     finally:
         _one_at_a_time.release()
     answer = _download(f"{name}.xlsx", XLSX, _read(file))

@@ -8,7 +8,7 @@ from flask import Response
 from api.answers import DeliveryDetailAnswer, DeliveryPage, PulledEvents, StatsAnswer, TokenAnswer
 from api.delivery_sheets import deliveries_sheet
 from api.downloads import CSV, XLSX, csv_download, few_enough, xlsx_download
-from api.models import ChosenDeliveries, IdPath, OwnDeliveriesQuery, PullQuery, StatsQuery
+from api.models import ChosenDeliveries, DeliveriesCsvQuery, IdPath, OwnDeliveriesQuery, PullQuery, StatsQuery
 from api.parts import ApiParts
 from api.responses import json_response
 from api.routes import Route
@@ -73,9 +73,13 @@ def own_stats(parts: ApiParts, caller: Token, query: StatsQuery) -> Response:
     return json_response(stats_answer(count(parts.database, caller.id, since, until)))
 
 
-def own_deliveries_csv(parts: ApiParts, caller: Token, query: ChosenDeliveries) -> Response:
-    """Download the token's own deliveries as CSV, newest first."""
-    return csv_download("deliveries", deliveries_sheet(parts.database, query.of(caller.id)))
+def own_deliveries_csv(parts: ApiParts, caller: Token, query: DeliveriesCsvQuery) -> Response:
+    """Download the token's own deliveries as CSV, newest first.
+
+    For programs: values are as they are. Only what a spreadsheet would take for a formula has an apostrophe before it. `excel=true` adds
+    the marks that Excel needs: a byte order mark, and `sep=,` as the first line.
+    """
+    return csv_download("deliveries", deliveries_sheet(parts.database, query.of(caller.id)), for_excel=query.excel)
 
 
 def own_deliveries_xlsx(parts: ApiParts, caller: Token, query: ChosenDeliveries) -> Response:

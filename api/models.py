@@ -182,6 +182,16 @@ class ChosenDeliveries(Query):
         return DeliveryFilter(token, self.type, self.state, self.since, self.until, self.status_code, self.error)
 
 
+class ForExcel(BaseModel):
+    """Of a CSV file."""
+
+    excel: bool = Field(False, description="true: with the marks by which Excel opens it as a table, whatever its language.")
+
+
+class DeliveriesCsvQuery(ChosenDeliveries, ForExcel):
+    """Of a file for programs, or for Excel."""
+
+
 class OwnDeliveriesQuery(PageQuery, ChosenDeliveries):
     """A page of them."""
 
@@ -218,6 +228,8 @@ class CheckToken(BaseModel):
 
     token: str = Field(min_length=1, description="The token to check, as it came.")
     token_type_hint: str | None = Field(None, description="Not looked at: there is one type.")
+    client_id: str | None = Field(None, description="Not looked at.")
+    client_secret: str | None = Field(None, description="Your own token, unless an `Authorization` header carries it.")
     permission: Permission | None = Field(None, description="What the request needs: `allowed` says whether the token has it.")
     method: str | None = Field(None, description="Of the request that carried the token.")
     path: str | None = Field(None, description="Its path; a query is cut off.")

@@ -20,7 +20,7 @@ FORM = "application/x-www-form-urlencoded"
 
 _MOST_FIELDS = 100
 _PIECE = 64 * 1024
-_STARTED = "ringback.body_read"
+_STARTED, _FORM_READ = "ringback.body_read", "ringback.form"
 
 Environ = dict[str, Any]
 
@@ -45,8 +45,16 @@ def read_optional_json_body() -> bytes:
 
 
 def read_form() -> dict[str, str]:
-    """The fields of this request's form. Raises UnsupportedMediaType unless it is declared as one, TooLarge, Malformed."""
+    """The fields of this request's form, read once however often they are asked for. Raises UnsupportedMediaType unless it is declared
+    as one, TooLarge, Malformed."""
     environ = request.environ
+    if _FORM_READ not in environ:
+        environ[_FORM_READ] = _form(environ)
+    fields: dict[str, str] = environ[_FORM_READ]
+    return fields
+
+
+def _form(environ: Environ) -> dict[str, str]:
     kind = _declared(environ)
     if kind != FORM:
         raise UnsupportedMediaType(f"send a form, and say so with `Content-Type: {FORM}`; this came as {kind or 'nothing'}")

@@ -36,7 +36,12 @@ def report_requests(parts: ApiParts, body: ReportRequests) -> Response:
     if parts.request_log.is_full():  # a call of our own can only be dropped then; whoever reports can keep it
         raise Unavailable("the request log cannot be written just now: report these again", headers={"Retry-After": "1"})
     for report in body.requests:
-        parts.request_log.add(_completion(report, now) if isinstance(report, CompletedRequest) else _whole(report, now))
+        if isinstance(report, CompletedRequest):
+            parts.request_log.add(_completion(report, now))
+        elif (row := _whole(report, now)).allowed:
+            parts.request_log.add(row)
+        else:
+            parts.request_log.add_refused(row)
     return json_response(ReportedAnswer(len(body.requests)), HTTPStatus.ACCEPTED)
 
 

@@ -8,7 +8,7 @@ from api.answers import RequestPage
 from api.downloads import CSV, XLSX, csv_download, few_enough, xlsx_download
 from api.models import IdPath
 from api.parts import ApiParts
-from api.request_models import RequestsFileQuery, RequestsQuery
+from api.request_models import RequestsCsvQuery, RequestsFileQuery, RequestsQuery
 from api.request_sheets import requests_sheet
 from api.responses import json_response
 from api.routes import Route
@@ -34,9 +34,13 @@ def list_of_requests(parts: ApiParts, path: IdPath, query: RequestsQuery) -> Res
         return json_response(request_page(list_requests(connection, token_id, query.chosen(), query.limit, query.cursor)))
 
 
-def requests_csv(parts: ApiParts, path: IdPath, query: RequestsFileQuery) -> Response:
-    """Download them as CSV, newest first."""
-    return csv_download(_name(path), requests_sheet(_every(parts, path, query)))
+def requests_csv(parts: ApiParts, path: IdPath, query: RequestsCsvQuery) -> Response:
+    """Download them as CSV, newest first.
+
+    For programs: values are as they are. Only what a spreadsheet would take for a formula has an apostrophe before it. `excel=true` adds
+    the marks that Excel needs: a byte order mark, and `sep=,` as the first line.
+    """
+    return csv_download(_name(path), requests_sheet(_every(parts, path, query)), for_excel=query.excel)
 
 
 def requests_xlsx(parts: ApiParts, path: IdPath, query: RequestsFileQuery) -> Response:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Discriminator, Field, Tag
 
-from api.models import COMPLETION, WHOLE, Body, PageQuery, Query, QueryTime, Text, Time
+from api.models import COMPLETION, WHOLE, Body, ForExcel, PageQuery, Query, QueryTime, Text, Time
 from schemas.permissions import Permission
 from schemas.request_log import RequestFilter
 
@@ -24,6 +24,10 @@ class RequestsFileQuery(Query):
 
     def chosen(self) -> RequestFilter:
         return RequestFilter(self.since, self.until, self.status, self.method, self.path, self.allowed)
+
+
+class RequestsCsvQuery(RequestsFileQuery, ForExcel):
+    """Of a file for programs, or for Excel."""
 
 
 class RequestsQuery(RequestsFileQuery, PageQuery):

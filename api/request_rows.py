@@ -1,13 +1,14 @@
 """From a request that was made with a token to its row of the request log. Called once per request, by the application.
 
-It is on the way of every event: a struct and an append, no lock and no system call. Whose request it is was found out by
+It is on the way of every event: a struct and an append, no lock and no system call. Those that are refused again and again share rows. Whose request it is was found out by
 `authentication`; headers' values, queries and bodies are never looked at.
 """
 
+from http import HTTPStatus
 from typing import Any
 
 from api.authentication import ASKED, Asked, bearer
-from api.client import client_address
+from api.client import client_address, text_of
 from api.parts import ApiParts
 from api.routes import LOGGED, ROUTE
 from schemas.ids import new_request_id
@@ -33,16 +34,19 @@ def log_request(parts: ApiParts, environ: dict[str, Any], request_id: str, statu
         asked.at,
         public_id=request_id,
         method=environ["REQUEST_METHOD"],
-        path=_text(environ.get("PATH_INFO", "")),
+        path=text_of(environ.get("PATH_INFO", "")),
         status=status,
         duration_ms=round(duration_s * 1000),
         address=client_address(environ, parts.trusted_proxies),
-        user_agent=_text(agent) if agent else None,
+        user_agent=text_of(agent) if agent else None,
         permission=asked.permission,
         allowed=asked.refused is None,
         reason=asked.refused,
     )
-    parts.request_log.add(row)
+    if status // 100 == HTTPStatus.BAD_REQUEST // 100:
+        parts.request_log.add_refused(row)
+    else:
+        parts.request_log.add(row)
 
 
 def _asked_for_nothing(parts: ApiParts, environ: dict[str, Any]) -> Asked | None:
@@ -56,8 +60,3 @@ def _asked_for_nothing(parts: ApiParts, environ: dict[str, Any]) -> Asked | None
         return None
     state = token.state(now)
     return Asked(now, token.id, None, None if state is TokenState.ACTIVE else state.value)
-
-
-def _text(native: str) -> str:
-    """PEP 3333 hands bytes on as if they were Latin-1; most clients mean UTF-8."""
-    return native if native.isascii() else native.encode("latin-1", "replace").decode(errors="replace")

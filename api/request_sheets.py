@@ -6,7 +6,7 @@ from api.sheets import Cell, Sheet, moment
 from schemas.request_log import LoggedRequest
 
 _COLUMNS = (
-    "Time (UTC)", "Method", "Path", "Status", "Duration (ms)", "Address", "User agent", "Permission", "Allowed", "Reason", "Request ID",
+    "Time (UTC)", "Method", "Path", "Status", "Duration (ms)", "Address", "User agent", "Permission", "Allowed", "Reason", "Request ID", "Count",
 )  # fmt: skip
 
 
@@ -18,4 +18,4 @@ def requests_sheet(requests: Iterable[LoggedRequest]) -> Sheet:
 def _cells(one: LoggedRequest) -> tuple[Cell, ...]:
     allowed = "yes" if one.allowed else "no"
     answered = one.status, one.duration_ms, one.address, one.user_agent
-    return moment(one.at), one.method, one.path, *answered, one.permission, allowed, one.reason, one.request_id
+    return moment(one.at), one.method, one.path, *answered, one.permission, allowed, one.reason, one.request_id, one.count

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from api.authentication import authenticate
 from api.client import client_address
+from api.client_credentials import as_bearer
 from api.models import Query, from_body, from_form, from_path, from_query
 from api.parts import ApiParts
 from api.reading import MAX_BODY_BYTES, read_form, read_json_body, read_optional_json_body
@@ -37,6 +38,7 @@ class HeaderField(NamedTuple):
     name: str
     description: str
     values: tuple[str, ...] = ()
+    required: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Route:
     """One method of one address. Open to everybody, to any active token, or to those with a permission.
 
     `takes` names the component schema of a body that the view reads by itself; `file` is the media type of an answer that is no JSON.
-    `headers` are fields of the request that it reads. A view that `authenticates` does so by itself.
+    `headers` are fields of the request that it reads. A view that `authenticates` does so by itself. One with `client_credentials` takes
+    its caller's token as OAuth 2.0 clients send theirs, too.
     """
 
     method: str
@@ -56,6 +59,7 @@ class Route:
     needs: Permission | None = None
     is_open: bool = False
     authenticates: bool = False
+    client_credentials: bool = False
     headers: tuple["HeaderField", ...] = ()
     takes: str | None = None
     file: str | None = None
@@ -94,6 +98,8 @@ def entry_point(parts: ApiParts, route: Route, models: Models) -> View:
         environ[ROUTE] = route.rule
         arguments = always.copy()
         if asks:
+            if route.client_credentials:
+                as_bearer(environ)
             caller = authenticate(parts, environ, route.needs)
             if "caller" in wanted:
                 arguments["caller"] = caller

@@ -29,14 +29,17 @@ _TEXT_MAX = 32_767
 
 _WIDTHS = range(8, 61)
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n")  # noqa: RUF001 - Excel reads wide ones alike
-_FORMULA_INSIDE = re.compile(r"(?<=;)(?=\s*[=+\-@＝＋－＠])")  # noqa: RUF001
-"""Where Excel separates columns by semicolons, as in half of Europe, what follows one in a CSV file begins a cell."""
+_NUMBER = re.compile(r"[+-](\d+([.,]\d+)*|[.,]\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+
+_EXCEL_MARKS = b"\xef\xbb\xbfsep=,\r\n"
+"""That it is UTF-8, and what separates its columns: where numbers have a comma, as in half of Europe, Excel expects semicolons."""
 
 _ON_OFF = ("off", "on")
 _ON_OFF_XML = tuple(f' t="inlineStr"><is><t>{word}</t></is></c>' for word in _ON_OFF)
 _RESERVED = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _SPECIAL = re.compile("[&<>\\x00-\\x08\\x0b-\\x1f\\ud800-\\udfff\\ufffe\\uffff]|_x[0-9a-fA-F]{4}_")
 _MANY_ROWS = 500
+_A4 = 9
 _DAY_0, _DAY = dt.datetime(1899, 12, 30, tzinfo=dt.UTC), dt.timedelta(days=1)
 _TIME_WIDTH = len("2026-11-22 10:00:00 ")
 _LAST_SECOND = (dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC) - _DAY_0) / _DAY  # a moment later is shown as the year 10000
@@ -58,11 +61,12 @@ def moment(at: UnixMs | None) -> dt.datetime | None:
 
 
 def write_workbook(path: Path, sheets: Iterable[Sheet]) -> None:
-    """Header rows that filter and stay in sight, dates as dates, columns as wide as what is in them. Raises OSError.
+    """Header rows that filter, stay in sight and head each printed page, dates as dates, columns as wide as what is in them, pages
+    across. Raises OSError.
 
     Rows are gathered in files of a temporary folder, which is gone afterwards, however this ends.
     """
-    with tempfile.TemporaryDirectory(prefix="ringback-") as folder:
+    with _temporary_folder() as folder:
         workbook = xlsxwriter.Workbook(path, {"constant_memory": True, "tmpdir": folder})
         try:
             styles = _styles(workbook)
@@ -76,8 +80,17 @@ def write_workbook(path: Path, sheets: Iterable[Sheet]) -> None:
                 page.row_data_fh.close()
 
 
-def csv_pieces(sheet: Sheet) -> Iterator[bytes]:
-    """RFC 4180, in UTF-8; pieces of many lines."""
+def _temporary_folder() -> "tempfile.TemporaryDirectory[str]":
+    try:
+        return tempfile.TemporaryDirectory(prefix="ringback-")
+    except OSError as error:
+        raise OSError(error.errno, f"no temporary folder can be written to ({error.strerror or error}): set TMPDIR to one") from error
+
+
+def csv_pieces(sheet: Sheet, *, for_excel: bool = False) -> Iterator[bytes]:
+    """RFC 4180, in UTF-8; pieces of many lines. Values are as they are, but for those that a spreadsheet would run."""
+    if for_excel:
+        yield _EXCEL_MARKS
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(sheet.columns)
@@ -129,6 +142,10 @@ def _write_page(page: Any, columns: Sequence[str], rows: Iterator[Sequence[Cell]
             break
     page.dim_rowmin, page.dim_rowmax, page.dim_colmin, page.dim_colmax = 0, line - 1, 0, len(columns) - 1
     page.freeze_panes(1, 0)
+    page.repeat_rows(0)
+    page.set_landscape()
+    page.set_paper(_A4)
+    page.fit_to_pages(1, 0)  # as wide as one page, and as many as it takes
     page.autofilter(0, 0, line - 1, len(columns) - 1)
     for at, width in enumerate(widths):
         page.set_column(at, at, min(max(width, _WIDTHS.start), _WIDTHS.stop - 1))
@@ -194,8 +211,7 @@ def _in_csv(cell: Cell) -> str | int | float:
     if isinstance(cell, dt.datetime):
         return _rfc3339(cell)
     if isinstance(cell, str):
-        safe = _FORMULA_INSIDE.sub("'", cell) if ";" in cell else cell
-        return f"'{safe}" if cell.startswith(_FORMULA) else safe
+        return f"'{cell}" if cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell) else cell
     return "" if cell is None else cell
 
 

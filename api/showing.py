@@ -105,6 +105,7 @@ def delivery_answer(delivery: ListedDelivery) -> DeliveryAnswer:
         created_at=to_rfc3339(delivery.created_at),
         status_code=delivery.status_code,
         outcome=delivery.outcome,
+        test=delivery.is_test,
     )
 
 
@@ -193,6 +194,7 @@ def request_answer(request: LoggedRequest) -> RequestAnswer:
         permission=request.permission,
         allowed=request.allowed,
         reason=request.reason,
+        count=request.count,
     )
 
 

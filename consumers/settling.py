@@ -18,6 +18,7 @@ from exchange.port import Source
 from schemas.deliveries import SETTLED, DeliveryState, Settlement
 from schemas.errors import StoreRefused, StoreUnavailable
 from schemas.event_types import EventType
+from schemas.ids import is_test_event
 from schemas.reports import AttemptReport, Observer
 from schemas.times import now_ms
 from store import health, settling
@@ -153,7 +154,7 @@ class Settler:
         if reports:
             self._observer.attempted(reports)
         for one in settlements:
-            if one.state in SETTLED:
+            if one.state in SETTLED and not is_test_event(one.delivery.event_id):
                 self._observer.settled(one.delivery.type, one.state)
 
 
@@ -184,11 +185,12 @@ def _attempt_report(settlement: Settlement, now: int) -> AttemptReport:
     delivery, attempt = settlement.delivery, settlement.attempt
     assert attempt is not None
     prompt = attempt.number == 1 and delivery.lease == 0 and not delivery.asked_for
+    arrived = settlement.state is DeliveryState.DELIVERED and not is_test_event(delivery.event_id)
     return AttemptReport(
         delivery=delivery,
         attempt=attempt,
         state=settlement.state or DeliveryState.PENDING,
         first_attempt_delay_s=(attempt.started_at - delivery.accepted_at) / 1000 if prompt else None,
-        end_to_end_s=(now - delivery.accepted_at) / 1000 if settlement.state is DeliveryState.DELIVERED else None,
+        end_to_end_s=(now - delivery.accepted_at) / 1000 if arrived else None,
         next_attempt_in_s=settlement.due_in_s,
     )

@@ -4,6 +4,7 @@ Lines are made where something happens and written by a thread of their own, so 
 full costs log lines, which are counted, and never a delivery. Called by `ringback.observer` and the processes.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -18,9 +19,12 @@ import structlog
 
 from schemas.ids import delivery_id
 from schemas.reports import AttemptReport
+from schemas.texts import spelled_out
 from schemas.times import now_ms, to_rfc3339
 
 Line = dict[str, Any]
+
+_WARNED = "a library warned"
 
 WAITING_BYTES = 8 * 1024 * 1024
 """What may wait for a slow reader, some seconds at full load. More: memory. Less: lines are lost to shorter hiccups."""
@@ -116,8 +120,24 @@ class Libraries(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[1] if record.exc_info else None
-        self._log.note("a library warned", library=record.name, message=record.getMessage(), error=None if error is None else repr(error))
+        self._log.note(_WARNED, **_warning(record))
+
+
+class AtOnce(logging.Handler):
+    """The same for a process that only watches others and has no log of its own: a line is written where it is made."""
+
+    def __init__(self, fd: int, *, pretty: bool):
+        super().__init__()
+        self._fd, self._render = fd, _console() if pretty else _json
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError):  # a reader that is gone loses the line, not us
+            os.write(self._fd, self._render({"at": to_rfc3339(now_ms()), "what": _WARNED, **_warning(record)}))
+
+
+def _warning(record: logging.LogRecord) -> Line:
+    error = record.exc_info[1] if record.exc_info else None
+    return {"library": record.name, "message": record.getMessage(), "error": None if error is None else repr(error)}
 
 
 def _attempt_line(report: AttemptReport, at: str) -> Line:
@@ -162,5 +182,4 @@ def _console() -> Callable[[Line], bytes]:
 
 def _harmless(value: object) -> object:
     """Without what would move the cursor or start a line of its own."""
-    text = str(value)
-    return text if text.isprintable() else ascii(text)
+    return spelled_out(str(value))

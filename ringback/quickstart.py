@@ -5,7 +5,7 @@ Only `serve --quickstart` (`make run`) comes here. The token is kept beside the 
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -14,11 +14,16 @@ from ringback.settings import Settings
 from schemas.changes import COMMAND_LINE
 from schemas.event_types import EventType
 from schemas.permissions import Permission
-from schemas.times import now_ms
+from schemas.secrets import signing_secret_text, token_hash
+from schemas.times import UnixMs, now_ms
 from schemas.token_fields import CallbackFields, TokenFields
+from schemas.tokens import CallbackState, Token, TokenState
 from store.tokens import Tokens
 
 LISTEN_PORT = 9000
+_URL = f"http://127.0.0.1:{LISTEN_PORT}/"
+_PERMISSIONS = frozenset({Permission.EVENTS_PUBLISH, Permission.PLATFORM_ADMIN})
+_ON = frozenset({CallbackState.HEALTHY, CallbackState.FAILING})
 _LOOPBACK = ip_network("127.0.0.0/8")
 _SAMPLE = (
     '{"type":"message.received","data":{"message":{"id":"msg_1","conversation_id":"cnv_1",'
@@ -28,10 +33,11 @@ _SAMPLE = (
 
 @dataclass(frozen=True)
 class Quickstart:
-    """The secrets that the printed lines need."""
+    """The secrets that the printed lines need. `note`: what else there is to be said of them."""
 
     token: str = field(repr=False)
     signing_secret: str = field(repr=False)
+    note: str | None = None
 
 
 def with_loopback(settings: Settings) -> Settings:
@@ -40,17 +46,49 @@ def with_loopback(settings: Settings) -> Settings:
 
 
 def prepare(parts: Parts) -> Quickstart:
-    """The token kept in `var/quickstart`, or a new one when there is none, or the database does not know it."""
+    """The token kept in `var/quickstart`, or a new one when there is none, or the printed lines would not work with it any more."""
     assert parts.settings.sqlite_path is not None, "the quickstart is for the embedded mode"
     path = parts.settings.sqlite_path.with_name("quickstart")
-    if path.exists():
-        kept = Quickstart(**json.loads(path.read_text()))
-        if parts.directory.holder(kept.token, now_ms()) is not None:
-            return kept
+    why = None
+    if kept := _read(path):
+        now = now_ms()
+        token = parts.directory.holder(kept, now)
+        why = _useless(token, kept, now)
+        if token and not why:
+            return Quickstart(kept, signing_secret_text(token.live_signing_keys(now)[-1]), _changed(token, path))
     made = _create(parts)
     _keep(path, made)
     parts.directory.refresh()
-    return made
+    return replace(made, note=f"The token of the quickstart {why}: this is a new one." if why else None)
+
+
+def _read(path: Path) -> str | None:
+    """The token that is kept there."""
+    try:
+        return str(json.loads(path.read_text())["token"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _useless(token: Token | None, secret: str, now: UnixMs) -> str | None:
+    """Why nothing can be published with it any more, or nothing is sent for it; None: it can."""
+    if token is None:
+        return "is not in this database"
+    if (state := token.state(now)) is not TokenState.ACTIVE:
+        return f"is {state}"
+    if token_hash(secret) != token.hashes[-1].value:
+        return "was regenerated"
+    if lacking := _PERMISSIONS - token.permissions:
+        return f"lacks the permission {min(lacking)}"
+    return None if token.is_readable else "cannot be read with this secret key"
+
+
+def _changed(token: Token, path: Path) -> str | None:
+    """What somebody set, and who then waits in vain at the receiver should know."""
+    own = {kind: token.callbacks.get(kind) for kind in EventType}
+    if token.channels is None and all(one and one.url == _URL and one.state in _ON for one in own.values()):
+        return None
+    return f"Its callbacks or channels were changed: not every event comes to port {LISTEN_PORT}. Without {path} the next start makes a new token."
 
 
 def lines(parts: Parts, quickstart: Quickstart) -> list[str]:
@@ -69,10 +107,9 @@ def _curl(url: str, token: str) -> str:
 
 
 def _create(parts: Parts) -> Quickstart:
-    permissions = frozenset({Permission.EVENTS_PUBLISH, Permission.PLATFORM_ADMIN})
-    callbacks = {kind: CallbackFields(url=f"http://127.0.0.1:{LISTEN_PORT}/") for kind in EventType}
+    callbacks = {kind: CallbackFields(url=_URL) for kind in EventType}
     now = now_ms()
-    fields = TokenFields("quickstart", now, permissions=permissions)
+    fields = TokenFields("quickstart", now, permissions=_PERMISSIONS)
     made = Tokens(parts.database, parts.vault).create(fields, callbacks, now, COMMAND_LINE)
     assert made.signing_secret is not None, "a new token has one"
     return Quickstart(made.secret, made.signing_secret)

@@ -4,6 +4,7 @@ Called by `ringback.settings` alone.
 """
 
 import datetime as dt
+import socket
 from typing import Annotated, NamedTuple
 
 from pydantic import BeforeValidator
@@ -36,12 +37,24 @@ def read_address(value: object) -> object:
     """`host:port`, `[::1]:port`, `:port` for every interface."""
     if not isinstance(value, str):
         return value
+    if "://" in value:
+        raise ValueError(f"{value!r} is a URL: write host:port alone, such as 127.0.0.1:8080")
     host, colon, port = value.strip().rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or not int(port) < 65536:
         raise ValueError(f"{value!r} is not host:port such as 127.0.0.1:8080")
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
         raise ValueError(f"{value!r}: an IPv6 address stands in brackets, such as [::1]:8080")
-    return Address(host.strip("[]") or "::", int(port))
+    return Address(host.strip("[]") or _every_interface(), int(port))
+
+
+def _every_interface() -> str:
+    """That there is: by `::` one is reached by IPv4 too, where the kernel has both. Asking for an address changes nothing."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return "0.0.0.0"  # noqa: S104 - whoever leaves the host out asks for it
+    return "::"
 
 
 def read_duration(value: object) -> object:

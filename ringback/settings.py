@@ -5,7 +5,6 @@ by the subcommands, who hand the parts what they need of it.
 """
 
 import datetime as dt
-import difflib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from exchange.broker_address import without_password
+from ringback.setting_names import PREFIX, refuse_slips
 from ringback.setting_values import (
     Address,
     AddressValue,
@@ -34,13 +34,10 @@ from schemas.errors import UsageError
 from schemas.targets import TargetPolicy
 from store import database_url
 
-PREFIX = "RINGBACK_"
 DEFAULT_ENV_FILE = Path("ringback.env")
 DRAIN_MARGIN = dt.timedelta(seconds=5)
 """What a drain needs on top of the slowest attempt, to settle and to acknowledge."""
 
-_NOT_SETTINGS = frozenset({"TOKEN", "ROOT"})  # `emit` reads the token; the checks of a checkout find it by the root
-_LIKE_ENOUGH = 0.8  # TIMOUT and ALLOW_TARGET are slips; PORT and SERVICE_HOST are Kubernetes' and none of our business
 _WEB_URL = r"^https?://[^/@\s][^@\s]*$"  # without @, which would follow a user and a password: it is handed out
 _DEFAULT_SCHEDULE = tuple(dt.timedelta(seconds=s) for s in (5, 300, 1800, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600))
 
@@ -203,6 +200,8 @@ class Settings(BaseSettings):
             raise _Disagreement("alert_secret", "required with RINGBACK_ALERT_URL: whsec_ and base64 (openssl rand -base64 32)")
         if self.sqlite_path is not None and self.sqlite_path.name in ("", ":memory:"):
             raise _Disagreement("database_url", "a database in memory would forget what it accepted: use sqlite:///PATH")
+        if self.sqlite_path is not None and str(self.sqlite_path).startswith("~"):
+            raise _Disagreement("database_url", f"`~` is not read as your home here: write sqlite:///{_at_home(self.sqlite_path)}")
         return self
 
 
@@ -222,7 +221,7 @@ def load(env_file: Path | None = None) -> Settings:
     if env_file is not None and not env_file.is_file():
         raise UsageError(f"--env-file {env_file}: there is no such file")
     path = env_file or DEFAULT_ENV_FILE
-    _refuse_slips([*os.environ, *dotenv_values(path)])
+    refuse_slips(os.environ, dotenv_values(path), known_names())
     try:
         return Settings(_env_file=path)
     except ValidationError as error:
@@ -230,15 +229,9 @@ def load(env_file: Path | None = None) -> Settings:
         raise UsageError("; ".join(faults)) from None
 
 
-def _refuse_slips(names: list[str]) -> None:
-    """A misspelt setting would silently keep its default."""
-    known = [name.upper() for name in Settings.model_fields]
-    for name in names:
-        rest = name.removeprefix(PREFIX)
-        if rest == name or rest in known or rest in _NOT_SETTINGS:
-            continue
-        if close := difflib.get_close_matches(rest, known, 1, _LIKE_ENOUGH):
-            raise UsageError(f"{name} is not a setting: is {PREFIX}{close[0]} meant?")
+def known_names() -> list[str]:
+    """Of all settings, without their prefix."""
+    return [name.upper() for name in Settings.model_fields]
 
 
 def _fault(error: Any) -> str:
@@ -258,6 +251,13 @@ _EXPECTED = {
     "outbox_max": "a whole number from 1",
     "platform_docs_url": "a URL such as https://chat.example.com/docs, without user and password",
 }
+
+
+def _at_home(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:  # somebody's whom this machine does not know
+        return Path("/home", *path.parts)
 
 
 def _variable(field: str) -> str:

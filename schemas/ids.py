@@ -23,6 +23,7 @@ ChangeId = NewType("ChangeId", str)
 EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CALLBACK_ID = re.compile(r"[0-9a-f]{16}")
 TEST_PREFIX = "evt_test_"
+TEST_EVENT_ID_LENGTH = len(TEST_PREFIX) + 32
 _DELIVERY_PREFIX = "dlv_"
 _CALLBACK_DIGITS = 16
 
@@ -33,8 +34,13 @@ def new_event_id() -> EventId:
 
 
 def new_test_event_id() -> EventId:
-    """Of a sample for one callback: it is nobody else's, and not recovered."""
+    """Of a sample for one callback: it is nobody else's, neither recovered nor counted."""
     return EventId(TEST_PREFIX + uuid_utils.uuid7().hex)
+
+
+def is_test_event(event_id: str) -> bool:
+    """Whether it is the id of a sample."""
+    return event_id.startswith(TEST_PREFIX) and len(event_id) == TEST_EVENT_ID_LENGTH
 
 
 def new_token_id() -> TokenId:

@@ -8,7 +8,7 @@ import msgspec
 
 from schemas.deliveries import Attempt, DeliveryState, Outcome
 from schemas.event_types import EventType
-from schemas.ids import CallbackId, DeliveryId, EventId, TokenId, delivery_id
+from schemas.ids import CallbackId, DeliveryId, EventId, TokenId, delivery_id, is_test_event
 from schemas.times import UnixMs
 
 T = TypeVar("T")
@@ -46,6 +46,11 @@ class ListedDelivery(msgspec.Struct, frozen=True):
     @property
     def id(self) -> DeliveryId:
         return delivery_id(self.event_id, self.callback_id)
+
+    @property
+    def is_test(self) -> bool:
+        """A sample that somebody had sent."""
+        return is_test_event(self.event_id)
 
 
 class DeliveryDetail(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ import msgspec
 
 from schemas.ids import RequestId, TokenId
 from schemas.permissions import Permission
+from schemas.texts import spelled_out
 from schemas.times import UnixMs
 
 MAX_PATH, MAX_USER_AGENT, MAX_METHOD, MAX_ADDRESS, MAX_REASON = 1024, 512, 32, 64, 256
@@ -19,7 +20,7 @@ class LoggedRequest(msgspec.Struct, frozen=True):
     """One row. `id` is ours, `request_id` the `X-Request-Id` of the answer; for a request that was only introspected they are one.
 
     `status` and `duration_ms` are None until they are reported. `permission` is what the request asked for; `reason` says why it
-    was not allowed.
+    was not allowed. `count`: for how many refused requests of the token it stands, itself among them.
     """
 
     id: RequestId
@@ -35,6 +36,7 @@ class LoggedRequest(msgspec.Struct, frozen=True):
     permission: Permission | None
     allowed: bool
     reason: str | None = None
+    count: int = 1
 
 
 def logged_request(
@@ -73,10 +75,9 @@ def logged_request(
 
 
 def _kept(text: str, most: int) -> str:
-    """Cut, and each character that a database refuses (NUL, half of a surrogate pair) or that would do something to a terminal
-    replaced."""
-    text = text[:most]
-    return text if text.isprintable() else "".join(character if character.isprintable() else "\ufffd" for character in text)
+    """Cut, and each character spelled out that a database refuses (NUL, half of a surrogate pair) or that would do something to a
+    terminal."""
+    return spelled_out(text[:most])[:most]
 
 
 class Completion(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from schemas.errors import Fault
 from schemas.permissions import Permission
+from schemas.texts import harmful, is_blank, named
 from schemas.times import UnixMs, to_rfc3339
 from schemas.tokens import OnReturn, Token
 
@@ -37,10 +38,10 @@ class TokenFields:
         return [*self._name_faults(), *self._date_faults(), *self._channel_faults()]
 
     def _name_faults(self) -> Iterator[Fault]:
-        if not self.name.strip() or len(self.name) > MAX_NAME:
+        if is_blank(self.name) or len(self.name) > MAX_NAME:
             yield Fault(f"a name has 1 to {MAX_NAME} characters, not all of them blank", "/name")
-        elif not self.name.isprintable():
-            yield Fault("a name has no control characters", "/name")
+        elif found := harmful(self.name):
+            yield Fault(f"a name cannot hold {named(found)}: leave it out", "/name")
 
     def _date_faults(self) -> Iterator[Fault]:
         if self.expires_at is not None and self.expires_at <= self.activates_at:

@@ -17,6 +17,7 @@ from schemas.times import UnixMs
 from store.database import Connection, Database
 from store.delivery_listings import matching
 from store.holding import is_held
+from store.samples import no_test
 from store.tables import deliveries
 
 SLICE = 20_000
@@ -30,7 +31,7 @@ _state = sa.case((sa.and_(deliveries.c.state == DeliveryState.PENDING.value, is_
 
 
 def count(database: Database, token: TokenId, since: UnixMs, until: UnixMs) -> DeliveryStats:
-    """Of deliveries that were made from `since` to before `until`. One whose first attempt is still under way is not counted yet."""
+    """Of deliveries that were made from `since` to before `until`, but for samples. One whose first attempt is still under way is not counted yet."""
     counts: Counter[tuple[EventType, DeliveryState]] = Counter()
     begin = until
     while begin > since and counts.total() < COUNT_MOST:
@@ -49,6 +50,6 @@ def _slice_begin(connection: Connection, token: TokenId, since: UnixMs, until: U
 
 def _counted(connection: Connection, token: TokenId, since: UnixMs, until: UnixMs) -> Iterator[tuple[tuple[EventType, DeliveryState], int]]:
     made = matching(DeliveryFilter(token=token, since=since, until=until))
-    inner = sa.select(deliveries.c.type, _state.label("state")).where(*made).subquery()
+    inner = sa.select(deliveries.c.type, _state.label("state")).where(*made, no_test(deliveries.c.event_id)).subquery()
     for row in connection.execute(sa.select(inner, sa.func.count().label("n")).group_by(inner.c.type, inner.c.state)):
         yield (EventType(row.type), DeliveryState(row.state)), row.n

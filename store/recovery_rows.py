@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from schemas.deliveries import DeliveryState, Move, next_state
 from schemas.event_data import Facts
 from schemas.event_types import EventType
-from schemas.ids import TEST_PREFIX, CallbackId, EventId, TokenId
+from schemas.ids import CallbackId, EventId, TokenId
 from schemas.listings import DeliveryFilter
 from schemas.recoveries import RecoveryQuery
 from schemas.stored import stored_facts
@@ -26,6 +26,7 @@ from store.database import Connection
 from store.delivery_listings import by_index
 from store.holding import is_held
 from store.paging import Row, bounded
+from store.samples import no_test
 from store.tables import deliveries, events
 
 Key: TypeAlias = tuple[int, str, str]
@@ -48,7 +49,6 @@ _AT_A_TIME = 32
 """Rows that the driver holds at once: each comes with the event's whole body, of which only the facts are kept. More: more memory.
 Fewer: more round trips."""
 
-_TEST_ID_LENGTH = len(TEST_PREFIX) + 32
 
 _DUE = ("due_at", "leased", "lease", "failures", "tried", "takes", "recovering", "turn", "since_at")
 _FACTS = ("conversation_id", "message_id", "status", "waits")
@@ -126,7 +126,7 @@ def stored_events(connection: Connection, query: RecoveryQuery, after: Key | Non
     """At most `limit` events of the time asked for behind `after`, oldest first, whether or not anything of theirs is missing."""
     among = [events.c.accepted_at >= query.since, events.c.accepted_at < query.until, *_behind(_EVENT_KEY, after and after[:2])]
     end = _end(connection, _EVENT_KEY, among, limit * LOOKED_AT)
-    conditions = [*among, *_up_to(_EVENT_KEY, end), _no_test(events.c.id)]
+    conditions = [*among, *_up_to(_EVENT_KEY, end), no_test(events.c.id)]
     if query.type is not None:
         conditions.append(events.c.type == query.type.value)
     statement = sa.select(events).where(*conditions).order_by(*_EVENT_KEY).limit(limit)
@@ -170,7 +170,7 @@ def _wanted(query: RecoveryQuery, state: DeliveryState) -> list[sa.ColumnElement
     only_held = [is_held] if state is DeliveryState.HELD else []
     of_token = [] if query.token is None else [deliveries.c.token_id == query.token]
     of_type = [] if query.type is None else [deliveries.c.type == query.type.value]
-    return [*only_held, *of_token, *of_type, _no_test(deliveries.c.event_id)]
+    return [*only_held, *of_token, *of_type, no_test(deliveries.c.event_id)]
 
 
 def _behind(columns: Columns, after: Sequence[int | str] | None) -> list[sa.ColumnElement[bool]]:
@@ -185,11 +185,6 @@ def _end(connection: Connection, columns: Columns, among: Conditions, most: int)
     """The key of the last of so many rows, read off the index alone; None when there are not so many."""
     row = connection.execute(sa.select(*columns).where(*among).order_by(*columns).offset(most - 1).limit(1)).first()
     return None if row is None else tuple(row)
-
-
-def _no_test(event_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
-    """Samples were for one moment. By its length too: a backend may begin its ids as it likes."""
-    return sa.not_(sa.and_(event_id.startswith(TEST_PREFIX, autoescape=True), sa.func.length(event_id) == _TEST_ID_LENGTH))
 
 
 def _recorded(connection: Connection, event_ids: Sequence[str]) -> dict[str, set[str]]:

@@ -100,4 +100,5 @@ def _request(row: Row) -> LoggedRequest:
         permission=row.permission and Permission(row.permission),
         allowed=row.allowed,
         reason=row.reason,
+        count=row.stands_for,
     )

@@ -13,9 +13,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from schemas.errors import StoreUnavailable
+from schemas.ids import RequestId
 from schemas.request_log import Completion, LoggedRequest
+from schemas.times import now_ms
 from store import bulk
 from store.database import Database
+from store.refusals import Refusals
 from store.tables import requests
 
 FLUSH_S = 0.5
@@ -50,6 +53,7 @@ class RequestLog:
     def __init__(self, database: Database, dropped: Callable[[int], None]):
         self._database, self._dropped = database, dropped
         self._added: deque[_Entry] = deque()
+        self._refusals, self._refusing = Refusals(), threading.Lock()
         self._waiting: deque[_Entry] = deque()  # whoever holds `_flushing` alone
         self._waiting_bytes = 0
         self._stopped = threading.Event()
@@ -73,6 +77,14 @@ class RequestLog:
             self._dropped(1)
         else:
             self._added.append(entry)
+
+    def add_refused(self, entry: LoggedRequest) -> RequestId:
+        """The same of a request that was refused: past so many of one token it is counted on the row before. The id of the row."""
+        with self._refusing:
+            counted_on = self._refusals.row_for(entry)
+        if counted_on == entry.id:
+            self.add(entry)
+        return counted_on
 
     def is_full(self) -> bool:
         """Whether what comes now is dropped."""
@@ -99,9 +111,16 @@ class RequestLog:
 
     def _take_in(self) -> None:
         for _ in range(len(self._added)):
-            entry = self._added.popleft()
-            self._waiting.append(entry)
-            self._waiting_bytes += size_of(entry)
+            self._await(self._added.popleft())
+        if not self.is_full():  # else counts go on growing where they are
+            with self._refusing:
+                grown = self._refusals.grown(now_ms())
+            for entry in grown:
+                self._await(entry)
+
+    def _await(self, entry: _Entry) -> None:
+        self._waiting.append(entry)
+        self._waiting_bytes += size_of(entry)
 
     def _forget(self, entries: list[_Entry]) -> None:
         """The first ones. Until then they are waiting, as `close` counts them."""
@@ -148,6 +167,7 @@ def _row(one: LoggedRequest) -> dict[str, Any]:
         "permission": one.permission and one.permission.value,
         "allowed": one.allowed,
         "reason": one.reason,
+        "stands_for": one.count,
     }
 
 

@@ -249,6 +249,7 @@ requests = Table(
     Column("permission", Text, comment="that was asked for; null: none"),
     Column("allowed", Boolean),
     Column("reason", Text, comment="why not"),
+    Column("stands_for", Integer, nullable=False, server_default=text("1"), comment="how many requests, itself among them"),
     Index(None, "token_id", "at", "id"),
     comment="The request log: every request made with a token, here or as the chat platform reported it.",
 )

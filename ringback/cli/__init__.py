@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 import ringback
-from ringback.cli.invocation import Invocation, refused
+from ringback.cli.invocation import Invocation, refused, replace_what_cannot_be_printed
 from schemas.errors import RingbackError
 
 COMMANDS = {
@@ -46,6 +46,10 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        replace_what_cannot_be_printed()
+        return super().main(*arguments, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

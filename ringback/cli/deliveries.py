@@ -100,7 +100,8 @@ def _row(delivery: ListedDelivery) -> list[str | None]:
     state = f"{delivery.state} ({delivery.reason})" if delivery.reason else delivery.state
     upcoming = None if delivery.next_attempt_at is None else to_rfc3339(delivery.next_attempt_at)
     last = _ended(delivery.outcome, delivery.status_code)
-    return [delivery.id, to_rfc3339(delivery.created_at), delivery.type, state, last, upcoming, delivery.url]
+    kind = f"{delivery.type} (test)" if delivery.is_test else delivery.type
+    return [delivery.id, to_rfc3339(delivery.created_at), kind, state, last, upcoming, delivery.url]
 
 
 def _attempt_row(attempt: Attempt) -> list[str | None]:

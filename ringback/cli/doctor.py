@@ -13,6 +13,7 @@ from ringback.cli.stored import opened, vault
 from ringback.cli.values import as_json
 from ringback.setting_values import Address
 from ringback.settings import Settings
+from ringback.temporary import temporary_folder
 from schemas.errors import RingbackError
 from schemas.times import now_ms
 from store.suitability import require_usable
@@ -99,14 +100,14 @@ def _broker(settings: Settings) -> str:
 
 def _port(name: str, address: Address) -> str:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-        except OSError as error:
-            if _is_ours(address.reachable()):
-                return f"Ringback answers on {address}"
-            raise RingbackError(f"{address} cannot be listened on ({error.strerror}): stop what is there, or set {name}") from error
+    except OSError as error:
+        if _is_ours(address.reachable()):
+            return f"Ringback answers on {address}"
+        raise RingbackError(f"{address} cannot be listened on ({error.strerror}): stop what is there, or set {name}") from error
     return f"{address} is free"
 
 
@@ -119,6 +120,10 @@ def _is_ours(address: Address) -> bool:
         return False
     finally:
         connection.close()
+
+
+def _temporary(_: Settings) -> str:
+    return f"{temporary_folder()} can be written to"
 
 
 def _targets(settings: Settings) -> str:
@@ -136,5 +141,6 @@ _CHECKS: dict[str, Check] = {
     "broker": _broker,
     "port": lambda settings: _port("RINGBACK_LISTEN", settings.listen),
     "metrics port": lambda settings: _port("RINGBACK_METRICS_LISTEN", settings.metrics_listen),
+    "temporary folder": _temporary,
     "targets": _targets,
 }

@@ -1,6 +1,8 @@
 """What every subcommand is given, and how its failure is told. Imports nothing heavy: `listen` needs no settings."""
 
+import io
 import os
+import sys
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -23,10 +25,15 @@ class Invocation:
 
     @cached_property
     def settings(self) -> "Settings":
-        """Read when first asked for. Raises UsageError."""
-        from ringback.settings import load
+        """Read when first asked for. Raises UsageError; tells of what others may mean by it, and so is let pass."""
+        from ringback.setting_names import PREFIX, unread
+        from ringback.settings import known_names, load
 
-        return load(self._env_file)
+        settings = load(self._env_file)
+        for name in unread(os.environ, os.environ, known_names()):
+            if settings.model_fields_set.isdisjoint({name.lower()}):
+                click.echo(f"ringback: {name} is set, and is not read: is {PREFIX}{name} meant?", err=True)
+        return settings
 
     @property
     def token(self) -> str:
@@ -56,6 +63,12 @@ class WrongSettings(Refused):
     """Trying again is useless until somebody changes a setting or an argument."""
 
     exit_code = 2
+
+
+def replace_what_cannot_be_printed() -> None:
+    """Standard output may speak another encoding than UTF-8, by the terminal's locale: a name that does not fit must not end a command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def refused(error: RingbackError) -> Refused:

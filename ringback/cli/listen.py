@@ -15,6 +15,7 @@ import msgspec
 from ringback.cli.receiver import Behaviour, Receiver, Webhook
 from ringback.cli.values import DURATION, SIGNING_KEY
 from schemas.errors import RingbackError
+from schemas.texts import spelled_out
 
 QUICKSTART_PORT = 9000
 """That of `ringback.quickstart`, which is not imported here: the whole server would come with it."""
@@ -64,7 +65,7 @@ def _serve(receiver: Receiver) -> None:
 
 def _print(webhook: Webhook) -> None:
     """In one piece, whatever comes at the same time."""
-    name = webhook.id if webhook.id.isprintable() else ascii(webhook.id)
+    name = spelled_out(webhook.id)
     verdict = (
         click.style(f"verified {name}", fg="green") if webhook.fault is None else click.style(f"REJECTED {name}: {webhook.fault}", fg="red")
     )

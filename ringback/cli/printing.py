@@ -1,5 +1,8 @@
 """How subcommands print: JSON for programs, lines and columns for people."""
 
+import json
+import re
+import sys
 from collections.abc import Mapping, Sequence
 
 import click
@@ -8,15 +11,24 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from schemas.texts import spelled_out
+
 _WIDTH = 240
 """Of a table, whatever the terminal's: narrower ones break its lines, but an id stays in one piece, and can be copied. Smaller:
 delivery ids are folded into columns."""
 
 _NOTHING = "-"
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
 def print_json(value: object) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+    """For programs: what the encoding does not have is escaped, and so not lost."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = _NOT_ASCII.sub(lambda match: json.dumps(match[0])[1:-1], text)
+    click.echo(text)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str | None]]) -> None:
@@ -31,7 +43,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str | None]]) ->
 
 def harmless(text: str, keep: str = "") -> str:
     """With every control character but those to keep spelled out: what others sent must not steer a terminal."""
-    return "".join(one if one.isprintable() or one in keep else one.encode("unicode_escape").decode() for one in text)
+    return spelled_out(text, keep)
 
 
 def print_facts(facts: Mapping[str, str | None]) -> None:

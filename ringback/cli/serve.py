@@ -25,7 +25,10 @@ def command(invocation: Invocation, quickstart: bool) -> None:
 
     def announce(parts: Parts) -> None:
         if quickstart:
-            _show(first_steps.lines(parts, first_steps.prepare(parts)))
+            prepared = first_steps.prepare(parts)
+            if prepared.note:
+                click.echo(f"\n{prepared.note}")
+            _show(first_steps.lines(parts, prepared))
         else:
             click.echo(f"Ringback runs on http://{settings.listen.reachable()}/docs")
 

@@ -1,9 +1,11 @@
 """The API for production: granian with worker processes. The parent only watches; each worker builds its own parts."""
 
 import ctypes
+import logging
 import os
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Callable
 from multiprocessing.util import Finalize
@@ -13,23 +15,32 @@ from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
 
+from ringback.log import AtOnce
 from ringback.metrics import MULTIPROCESS_FOLDER
 from ringback.processes.interpreter import settle
 from ringback.processes.web import CannotListen
 from ringback.setting_values import Address
 from ringback.settings import Settings
+from ringback.temporary import temporary_folder
 
 THREADS_IN_ALL = 16
 """Requests handled at once, over all workers. With 8 or 32 one worker measured no better; each thread waits for the GIL."""
 
 _BACKLOG = 1024
+_GRANIAN = "_granian"
+_LOGGING = {"handlers": {}, "loggers": {_GRANIAN: {"handlers": [], "propagate": True}}}
+"""Its lines go where those of all libraries go, in one format, in the parent and in the workers."""
+
 _PR_SET_PDEATHSIG = 1
 _STOP_MARGIN_S = 5
 
 
 def api(settings: Settings, workers: int) -> None:
-    """Until a signal. A worker that dies is replaced. Raises CannotListen."""
+    """Until a signal. A worker that dies is replaced. Raises CannotListen, and RingbackError without a temporary folder."""
     _require_free(settings.listen)
+    temporary_folder()
+    logging.basicConfig(handlers=[AtOnce(1, pretty=sys.stdout.isatty())], level=logging.WARNING, force=True)
+    logging.getLogger(_GRANIAN).addFilter(_is_news)
     with tempfile.TemporaryDirectory(prefix="ringback-metrics-") as folder:
         os.environ[MULTIPROCESS_FOLDER] = folder  # before the workers are forked: they count into files there
         server = Granian(
@@ -42,12 +53,18 @@ def api(settings: Settings, workers: int) -> None:
             backlog=_BACKLOG,
             websockets=False,
             log_level=LogLevels.warning,
+            log_dictconfig=_LOGGING,
             respawn_failed_workers=True,
             workers_kill_timeout=int(settings.timeout.total_seconds()) + _STOP_MARGIN_S,
         )
         server.serve(target_loader=lambda: worker_application(settings), wrap_loader=False)
         for number in (signal.SIGTERM, signal.SIGINT):  # it has stopped: another signal must not end it in the middle of leaving
             signal.signal(number, signal.SIG_IGN)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """The number of threads is ours, and measured: nobody who reads it can change it."""
+    return "Python threads" not in record.getMessage()
 
 
 def worker_application(settings: Settings) -> Callable[..., Any]:
@@ -70,12 +87,12 @@ def worker_application(settings: Settings) -> Callable[..., Any]:
 def _require_free(address: Address) -> None:
     """granian binds with SO_REUSEPORT, which would share a port with whoever else allows that."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:  # refused too where the kernel has no IPv6
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((address.host, address.port))
-        except OSError as error:
-            raise CannotListen(address, "RINGBACK_LISTEN", error) from error
+    except OSError as error:
+        raise CannotListen(address, "RINGBACK_LISTEN", error) from error
 
 
 def _die_with_parent() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cheroot.makefile import StreamWriter
-from cheroot.server import HTTPConnection, HTTPRequest
+from cheroot.server import HeaderReader, HTTPConnection, HTTPRequest
 from cheroot.wsgi import Server
 
 from ringback.setting_values import Address
@@ -25,6 +25,7 @@ _HELD_BYTES = 64 * 1024
 """How much of an answer is kept to be sent at once. More: more memory for each download."""
 
 _STOP_LIMIT_S = 5
+_ONCE = b"X-Required-Permission"
 
 
 class CannotListen(RingbackError):
@@ -67,7 +68,22 @@ class _Writer(StreamWriter):
             super().write(data)  # type: ignore[no-untyped-call]
 
 
+class _Fields(dict[bytes, bytes]):
+    """Of a field that comes twice the library keeps the last. Whoever asks for a permission must not have it replaced by another."""
+
+    def __setitem__(self, name: bytes, value: bytes) -> None:
+        super().__setitem__(name, b", ".join((self[name], value)) if name == _ONCE and name in self else value)
+
+
+class _HeaderReader(HeaderReader):
+    def __call__(self, rfile: Any, hdict: Any = None) -> Any:
+        hdict.update(super().__call__(rfile, _Fields()))
+        return hdict
+
+
 class _Request(HTTPRequest):
+    header_reader = _HeaderReader()
+
     def respond(self) -> None:
         with self.conn.wfile.one_write():
             super().respond()

@@ -127,13 +127,29 @@ def _is_claimed(house: House, message: bytes, frames: int) -> bool:
     return taken.invalid == []
 
 
-@pytest.mark.parametrize("name", ["a\nb", "a\r\nb", "\x1b[2J", "a\u2028b", "a\0b", "a\u202eb"])
-def test_a_name_cannot_make_lines_or_steer_a_terminal(admin: Caller, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("a\nb", "U+000A (LINE FEED)"),
+        ("a\r\nb", "U+000D (CARRIAGE RETURN)"),
+        ("\x1b[2J", "U+001B (ESCAPE)"),
+        ("a\u2028b", "U+2028 (LINE SEPARATOR)"),
+        ("a\u2029b", "U+2029 (PARAGRAPH SEPARATOR)"),
+        ("a\0b", "U+0000 (NULL)"),
+        ("a\u202eb", "U+202E (RIGHT-TO-LEFT OVERRIDE)"),
+        ("a\u2066b", "U+2066 (LEFT-TO-RIGHT ISOLATE)"),
+        ("a\x9bb", "U+009B (a control character)"),
+        ("a\u0378b", "U+0378 (not assigned)"),
+        ("a\uffffb", "U+FFFF (not assigned)"),
+    ],
+)
+def test_a_name_cannot_make_lines_or_steer_a_terminal(admin: Caller, name: str, told: str) -> None:
     """It stands in logs, lists and spreadsheets."""
     answer = admin.call("POST", "/v1/tokens", {"name": name})
 
     assert answer.status_code == 422
     assert [fault["pointer"] for fault in (answer.json or {})["errors"]] == ["/name"]
+    assert told in (answer.json or {})["errors"][0]["detail"]
 
 
 @pytest.mark.parametrize("given", ["a\tb", "a;b", '"', "%0a", "{}", "é", "x" * 129])

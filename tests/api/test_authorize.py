@@ -56,9 +56,20 @@ def test_a_permission_that_is_missing_is_forbidden_and_logged(house: House) -> N
     assert (row["allowed"], row["reason"], row["permission"]) == (False, "permission-missing", "messages:send")
 
 
-def test_without_a_permission_any_active_token_is_let_through(house: House) -> None:
-    """As with introspection."""
-    assert authorize(house, made(house).secret).status_code == 204
+def test_a_gateway_that_asks_for_none_lets_any_active_token_through(house: House) -> None:
+    """It has to say so."""
+    assert authorize(house, made(house).secret, "none").status_code == 204
+
+
+@pytest.mark.parametrize("permission", [None, "", " ", "stats:read,stats:read", "none, none", "stats:read, none", "None"])
+def test_a_gateway_that_lost_its_question_opens_nothing(house: House, permission: str | None) -> None:
+    """A header that is forgotten, or emptied, or sent by its client too, would let every token through."""
+    answer = authorize(house, made(house, *Permission).secret, permission)
+
+    assert answer.status_code == 422
+    assert answer.json
+    assert [fault["pointer"] for fault in answer.json["errors"]] == ["X-Required-Permission"]
+    assert "X-Ringback-Token-Id" not in answer.headers
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -80,7 +91,7 @@ def test_a_gateway_is_told_401_for_what_is_no_token(house: House, secret: str | 
     assert logged(house) == []
 
 
-@pytest.mark.parametrize("permission", ["", "conversation:read", "conversations:read,stats:read", "ü"])
+@pytest.mark.parametrize("permission", ["conversation:read", "ü", "Conversations:Read"])
 def test_a_permission_that_there_is_not_is_the_gateways_mistake(house: House, permission: str) -> None:
     """403 would look as if the token lacked it, and be looked for in the wrong place."""
     answer = authorize(house, made(house, *Permission).secret, permission)

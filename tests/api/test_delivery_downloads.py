@@ -2,6 +2,7 @@
 
 import csv
 import io
+import tempfile
 import threading
 from typing import Any
 
@@ -28,6 +29,20 @@ def test_deliveries_are_downloaded_as_csv(
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert [row["ID"] for row in rows] == own[::-1]
     assert (rows[0]["URL"], rows[0]["Created (UTC)"], rows[0]["Status code"]) == (URL, "1970-01-01T00:00:00.004Z", "")
+
+
+@pytest.mark.parametrize(("asked", "marked"), [("", False), ("?excel=false", False), ("?excel=true", True)])
+def test_excel_gets_its_marks_when_it_is_asked_for(admin: Caller, me: Caller, mine: dict[str, Any], asked: str, marked: bool) -> None:
+    """Of both files; programs would stumble over them."""
+    for answer in (me.call("GET", f"/v1/me/deliveries.csv{asked}"), admin.call("GET", f"/v1/tokens/{mine['id']}/requests.csv{asked}")):
+        assert answer.status_code == 200
+        assert answer.data.startswith(b"\xef\xbb\xbfsep=,\r\n") is marked
+
+
+@pytest.mark.parametrize("path", ["/v1/me/deliveries", "/v1/me/deliveries.xlsx"])
+def test_only_csv_is_made_for_excel_on_demand(me: Caller, path: str) -> None:
+    """A workbook is for Excel anyway."""
+    assert me.call("GET", f"{path}?excel=true").status_code == 422
 
 
 def test_deliveries_are_downloaded_as_a_workbook(house: House, me: Caller, mine: dict[str, Any]) -> None:
@@ -72,6 +87,26 @@ def test_one_workbook_is_made_at_a_time(admin: Caller, me: Caller, mine: dict[st
 
     assert [(answer.status_code, answer.headers.get("Retry-After")) for answer in refused] == [(503, "30")] * 3
     assert taken == [200] * 3
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "No usable temporary directory found"), OSError(28, "No space left on device")])
+def test_without_a_temporary_folder_there_is_no_workbook_and_the_answer_says_why(
+    me: Caller, mine: dict[str, Any], monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    """In a container whose root is read-only, and on a disk that is full. The next one can be made again."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    for name in ("NamedTemporaryFile", "TemporaryDirectory"):
+        with monkeypatch.context() as absent:
+            absent.setattr(tempfile, name, refuse)
+            answer = me.call("GET", "/v1/me/deliveries.xlsx")
+
+        assert (answer.status_code, answer.content_type) == (503, "application/problem+json")
+        assert "TMPDIR" in (answer.json or {})["detail"]
+        assert str(error.strerror) in (answer.json or {})["detail"]
+    assert me.call("GET", "/v1/me/deliveries.xlsx").status_code == 200
 
 
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])

@@ -1,11 +1,15 @@
 """What a token's holder may ask: its own deliveries, events and figures, and nothing of anybody else's."""
 
+import csv
+import io
 import json
 from typing import Any
 
+import openpyxl
 import pytest
 import sqlalchemy as sa
 
+from schemas.ids import new_test_event_id
 from schemas.permissions import Permission
 from schemas.times import UnixMs, now_ms, to_rfc3339
 from store import claims, delivery_stats
@@ -206,3 +210,26 @@ def test_the_document_says_what_each_permission_is_called(house: House) -> None:
     told = document["components"]["schemas"]["Permission"]["description"]
     for permission in Permission:
         assert f"`{permission.value}`: {permission.label}" in told
+
+
+def test_tests_are_marked_and_counted_nowhere(house: House, admin: Caller, me: Caller, mine: dict[str, Any]) -> None:
+    """Whoever tries a callback out has no traffic of it: a share of success would tell of the trying."""
+    sample, alike = new_test_event_id(), "evt_test_of_mine"
+    for event_id, state in ((sample, "exhausted"), (alike, "delivered"), ("evt_1", "delivered")):
+        deliver(house, mine, event_id, state=state, due_at=None, created_at=now_ms() - 5)
+
+    listed = (me.call("GET", "/v1/me/deliveries").json or {})["data"]
+    of_all = (admin.call("GET", "/v1/deliveries").json or {})["data"]
+    assert [{one["event_id"]: one["test"] for one in rows} for rows in (listed, of_all)] == [
+        {sample: True, alike: False, "evt_1": False}
+    ] * 2
+
+    stats = me.call("GET", "/v1/me/stats").json or {}
+    assert (stats["total"], stats["success_share"], stats["deliveries"]["message.received"]["exhausted"]) == (2, 1.0, 0)
+
+    rows = list(csv.DictReader(io.StringIO(me.call("GET", "/v1/me/deliveries.csv").text)))
+    assert {row["Event ID"]: row["Test"] for row in rows} == {sample: "yes", alike: "no", "evt_1": "no"}
+    page = openpyxl.load_workbook(io.BytesIO(admin.call("GET", "/v1/tokens.xlsx").data))["Details"]
+    header, *tokens = page.iter_rows(values_only=True)
+    details = next(dict(zip(header, row, strict=True)) for row in tokens if row[1] == "mine")
+    assert (details["Deliveries exhausted"], details["Deliveries delivered"]) == (0, 2)

@@ -116,7 +116,7 @@ def test_what_the_caller_tells_of_the_request_is_in_the_log(house: House, platfo
         None,
         "192.0.2.7",
     )
-    assert row["user_agent"].startswith("curl/8\ufffd\ufffd[2J")
+    assert row["user_agent"].startswith("curl/8\\x00\\x1b[2J")
     assert len(row["user_agent"]) == 512
     assert (row["permission"], row["allowed"], row["reason"]) == ("messages:send", False, "permission-missing")
 
@@ -149,6 +149,7 @@ def test_a_check_is_a_use(house: House, platform: Caller) -> None:
         (b"token=", 422, "/token"),
         (b"permission=stats:read", 422, "/token"),
         (b"token=x&permission=stats:write", 422, "/permission"),
+        (b"token=x&permission=", 422, "/permission"),
         (b"token=x&permision=stats:read", 422, "/permision"),
         (b"token=x&status=200&status=500", 400, None),
         (b"token=x&token=y", 400, None),

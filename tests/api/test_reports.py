@@ -49,7 +49,7 @@ def test_a_request_nobody_asked_about_is_reported_whole(made: NewSecrets, platfo
     rows = {row["path"]: row for row in log.rows()}
     of_log = rows["/conversations"]
     assert of_log.pop("id") == of_log.pop("request_id")
-    assert of_log | {"token": made.token.id} == whole | {"path": "/conversations", "allowed": False}
+    assert of_log | {"token": made.token.id} == whole | {"path": "/conversations", "allowed": False, "count": 1}
     assert (rows["/ping"]["allowed"], rows["/ping"]["ip"], rows["/ping"]["reason"]) == (True, None, None)
 
 

@@ -5,6 +5,7 @@ import io
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 import openpyxl
@@ -48,6 +49,7 @@ def test_a_request_is_logged_with_what_was_asked_and_answered(log: Log, supplier
         "permission": None,
         "allowed": True,
         "reason": None,
+        "count": 1,
     }
 
 
@@ -145,7 +147,7 @@ def test_what_a_client_makes_up_is_cut_and_made_harmless(supplier: Caller, log: 
         supplier.call("GET", "/", environ_overrides=environ)
 
     odd, long = sorted(log.rows(status=404), key=lambda row: len(row["path"]))
-    assert (odd["path"], odd["user_agent"]) == ("/v1/café\ufffd\ufffd\ufffd", "a\ufffdé\ufffd[2J\ufffd")
+    assert (odd["path"], odd["user_agent"]) == ("/v1/café\\x00\\xff\\n", "a\\x00é\\x1b[2J\\xff")
     assert (len(long["method"]), len(long["path"]), len(long["user_agent"])) == (MAX_METHOD, MAX_PATH, MAX_USER_AGENT)
 
 
@@ -228,6 +230,7 @@ def test_the_log_is_downloaded_as_csv(admin: Caller, log: Log) -> None:
         "Allowed": "no",
         "Reason": "permission-missing",
         "Request ID": "theirs-1",
+        "Count": "1",
     }
 
 
@@ -254,3 +257,19 @@ def test_a_workbook_too_large_to_be_waited_for_is_refused(admin: Caller, log: Lo
     assert "take the CSV" in (answer.json or {})["detail"]
     monkeypatch.setattr(downloads, "MOST_IN_EXCEL", 2)
     assert admin.call("GET", f"{log.address}.xlsx").status_code == 200
+
+
+def test_a_path_and_a_user_agent_are_kept_as_they_were_sent(house: House, made: NewSecrets, supplier: Caller, log: Log) -> None:
+    """By whichever way they come: as a call, as a gateway's check, as introspection's word."""
+    agent, path = "Müller\u3000👩\u200d🔬/1", "/v1/株式会社\u3000山田"
+    native = {"HTTP_USER_AGENT": agent.encode().decode("latin-1"), "PATH_INFO": path.encode().decode("latin-1")}
+    supplier.call("GET", "/v1/me")
+    supplier.call("GET", "/", environ_overrides=native)
+    house.use(trusted_proxies=[ip_network("127.0.0.0/8")])
+    gateway = {"HTTP_USER_AGENT": native["HTTP_USER_AGENT"], "HTTP_X_REQUIRED_PERMISSION": "none", "HTTP_X_ORIGINAL_URI": quote(path)}
+    supplier.call("GET", "/v1/authorize", environ_overrides=gateway)
+    supplier.call("GET", "/v1/authorize", environ_overrides=gateway | {"HTTP_X_ORIGINAL_URI": "/%ff\xff"})
+
+    rows = log.rows()
+    assert {row["path"] for row in rows} == {"/v1/me", path, "/\\xff\\xff"}
+    assert [row["user_agent"] for row in rows if row["path"] != "/v1/me"] == [agent] * 3

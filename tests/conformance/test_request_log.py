@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from schemas.errors import StoreUnavailable
 from schemas.ids import new_request_id
 from schemas.request_log import Completion
-from schemas.times import UnixMs
+from schemas.times import UnixMs, now_ms
 from store import request_log
 from store.database import Database
 from store.request_log import RequestLog, size_of
@@ -189,6 +189,32 @@ def test_a_row_that_cannot_be_written_does_not_end_the_log(database: Database, l
 
     wait_for("the next row", lambda: [row[0] for row in rows(database)] == [one.id])
     log.close()
+
+
+def test_a_row_that_grew_is_written_over_what_is_there(database: Database, log: RequestLog) -> None:
+    """Refused requests share rows: the first is seen at once, and what it stands for soon after."""
+    first = a_request(status=401, allowed=False, reason="revoked", at=now_ms())
+    log.add_refused(first)
+    log.flush()
+
+    for _ in range(2):
+        log.add_refused(a_request(status=401, allowed=False, reason="revoked", at=first.at))
+    log.flush()
+
+    with database.read() as connection:
+        assert connection.execute(sa.select(requests.c.id, requests.c.stands_for)).all() == [(first.id, 3)]
+
+
+def test_a_stop_loses_no_count(database: Database, log: RequestLog) -> None:
+    """What the last row stands for is written with it."""
+    log.start()
+    for _ in range(5):
+        log.add_refused(a_request(status=401, allowed=False, reason="revoked", at=7))
+
+    log.close()
+
+    with database.read() as connection:
+        assert connection.execute(sa.select(requests.c.stands_for)).scalars().all() == [5]
 
 
 def _unavailable(*_: object) -> None:

@@ -6,9 +6,11 @@ import pathlib
 import re
 import types
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import pytest
+import yaml
 
 from schemas.permissions import Permission
 from tests.docs.pages import code, read
@@ -139,6 +141,23 @@ def test_the_python_function_reports_what_became_of_a_request(monkeypatch: pytes
     (asked,) = service.asked
     assert (asked.method, asked.path, asked.headers["authorization"]) == ("POST", "/v1/requests", "Bearer rbk_x")
     assert json.loads(asked.body) == {"requests": [{"request_id": "req_1", "status": 200, "duration_ms": 12}]}
+
+
+def test_traefik_forgets_every_spelling_of_what_it_tells() -> None:
+    """To a service behind CGI or WSGI a hyphen and an underscore are one; what Ringback is asked is the configuration's own."""
+    middlewares = yaml.safe_load(GUIDE.only("Traefik", "yaml"))["http"]["middlewares"]
+    forgotten, asks = middlewares["forget"]["headers"]["customRequestHeaders"], middlewares["ringback"]["forwardAuth"]
+
+    for name in asks["authResponseHeaders"]:
+        parts = name.split("-")
+        spelled = {
+            parts[0] + "".join(f"{mark}{part}" for mark, part in zip(marks, parts[1:], strict=True))
+            for marks in product("-_", repeat=len(parts) - 1)
+        }
+        assert spelled <= set(forgotten)
+    assert set(forgotten.values()) == {""}
+    assert asks["authRequestHeaders"] == ["Authorization", "User-Agent", "X-Required-Permission"]
+    assert middlewares["conversations-read"]["chain"]["middlewares"] == ["forget", "ask-conversations-read", "ringback"]
 
 
 def test_every_permission_of_the_platform_has_a_place() -> None:

@@ -44,6 +44,17 @@ def test_wrong_settings_are_one_line_and_exit_2(place: Place) -> None:
     assert done.err == "ringback: RINGBACK_TIMEOUT: '5 parsecs' is not a duration such as 500ms, 5s, 30m, 2h or 5d\n"
 
 
+def test_a_setting_without_its_prefix_is_told_of(place: Place) -> None:
+    """Other programs may mean something by it: so it stops nothing, and is no news where the setting is set."""
+    place.env["LISTEN"] = place.env["DATABASE_URL"] = "x"
+    place.set(DATABASE_URL="sqlite:///x.db")
+    place.call("migrate")
+
+    done = place.call("token", "list")
+
+    assert (done.status, done.err) == (0, "ringback: LISTEN is set, and is not read: is RINGBACK_LISTEN meant?\n")
+
+
 def test_an_unknown_subcommand_is_wrong_use(place: Place) -> None:
     """Exit 2 is click's own for that."""
     assert place.call("deliver").status == 2

@@ -229,3 +229,18 @@ def test_a_delivery_that_is_not_there_is_one_line(place: Place, action: str) -> 
     done = place.call("deliveries", action, "dlv_none")
 
     assert (done.status, done.err) == (1, "ringback: there is no delivery dlv_none\n")
+
+
+@pytest.mark.parametrize("encoding", ["iso-8859-1", "ascii", "utf-8"])
+def test_a_terminal_that_lacks_a_letter_gets_another(place: Place, encoding: str) -> None:
+    """By its locale. What programs read is escaped instead, and so is whole."""
+    token_id = place.call("token", "create", "株式会社 ACME 👩\u200d🔬", "--json").json["id"]
+    place.env |= {"PYTHONIOENCODING": encoding, "LC_ALL": "C.UTF-8"}
+
+    listed, shown, data = place.call("token", "list"), place.call("token", "show", token_id), place.call("token", "list", "--json")
+
+    for done in (listed, shown):
+        assert done.status == 0, done.err
+        assert " ACME " in done.out
+        assert ("株式会社" in done.out) >= (encoding == "utf-8")
+    assert data.json[0]["name"] == "株式会社 ACME 👩\u200d🔬"

@@ -1,8 +1,10 @@
 """deploy/nginx before a chat API, with a real nginx and a real Ringback: who gets through, and what the chat API is told."""
 
 import contextlib
+import socket
 import time
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import pytest
@@ -97,6 +99,32 @@ def test_what_a_client_says_in_our_place_does_not_get_through(platform: Platform
     assert asked.headers["x-ringback-token-id"] == token["id"]
     assert "x-ringback-channels" not in asked.headers
     assert asked.headers["x-ringback-request-id"] != "req_1"
+
+
+ASKING = ("X-Required-Permission", "X-Original-Method", "X-Original-URI", "X-Forwarded-Method", "X-Forwarded-Uri")
+TELLING = ("X-Ringback-Channels", "X-Ringback-Token-Id", "X-Ringback-Request-Id")
+
+
+def _spellings(name: str) -> list[str]:
+    """With each hyphen as an underscore, or not: to a service behind CGI or WSGI they are one name."""
+    first, *others = name.split("-")
+    return [first + "".join(map("".join, zip(marks, others, strict=True))) for marks in product("-_", repeat=len(others))]
+
+
+def test_what_a_client_says_is_removed_however_it_is_spelled(ringback: Ringback) -> None:
+    """Even where nginx takes underscores for the sake of another service: those who speak for the gateway are its own."""
+    token = ringback.token("crm", "conversations:read", channels=())
+    said = "".join(f"{spelled}: spoofed\r\n" for name in (*ASKING, *TELLING) for spelled in _spellings(name))
+    with _platform(ringback, ("upstream ringback {", "underscores_in_headers on;\nupstream ringback {")) as platform:
+        with socket.create_connection(("127.0.0.1", platform.port), timeout=30) as connection:
+            head = f"GET /conversations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token['token']}\r\n{said}Connection: close\r\n\r\n"
+            connection.sendall(head.encode())
+            assert connection.makefile("rb").readline().split()[1] == b"200"
+        (asked,) = [one for one in platform.service.asked if one.path == "/conversations"]
+
+    assert "spoofed" not in str(asked.headers)
+    assert asked.headers["x-ringback-token-id"] == token["id"]
+    assert not {name.lower() for name in ASKING} & set(asked.headers)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def introspect(platform: Caller, token: str, **fields: str) -> TestResponse:
     return platform.call("POST", "/v1/introspect", data=urlencode({"token": token} | fields), content_type=FORM)
 
 
-def authorize(house: House, secret: str | None, permission: str | None = None, peer: str = "10.0.0.1", **fields: str) -> TestResponse:
+def authorize(house: House, secret: str | None, permission: str | None = "none", peer: str = "10.0.0.1", **fields: str) -> TestResponse:
     headers = {name.replace("_", "-"): value for name, value in fields.items()}
     if permission is not None:
         headers["X-Required-Permission"] = permission

@@ -31,4 +31,5 @@ def test_control_characters_are_spelled_out(capsys: pytest.CaptureFixture[str]) 
     print_facts({"name": "a\x9b2Jb"})
 
     assert capsys.readouterr().out.split() == ["NAME", "a\\x1b[2Jb\\nc", "name", "a\\x9b2Jb"]
+    assert harmless("株式会社\u3000山田 👩‍🔬") == "株式会社\u3000山田 👩‍🔬"
     assert harmless("caffè\t👋\n\r", keep="\n\t") == "caffè\t👋\n\\r"

@@ -1,6 +1,7 @@
 """Settings: what is read, what is refused, and that no secret shows."""
 
 import datetime as dt
+import errno
 import ipaddress
 import os
 import stat
@@ -12,6 +13,7 @@ from hypothesis import settings as tried
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from ringback import setting_values
 from ringback.secret_key import secret_keys
 from ringback.setting_values import Address, read_address
 from ringback.settings import Settings, load
@@ -80,6 +82,10 @@ def test_the_environment_is_read_in_the_spelling_of_the_documentation(monkeypatc
         ("LISTEN", "8080", "'8080' is not host:port"),
         ("LISTEN", "::1:80", "stands in brackets"),
         ("LISTEN", "localhost:65536", "is not host:port"),
+        ("LISTEN", "http://127.0.0.1:8080", "is a URL: write host:port alone, such as 127.0.0.1:8080"),
+        ("METRICS_LISTEN", "tcp://[::1]:9464/", "is a URL: write host:port alone"),
+        ("DATABASE_URL", "sqlite:///~/x.db", f"`~` is not read as your home here: write sqlite:///{Path.home()}/x.db"),
+        ("DATABASE_URL", "sqlite:///~nobody-known/x.db", "write sqlite:////home/~nobody-known/x.db"),
         ("CALLBACK_CONCURRENCY", "0", "a whole number from 1"),
         ("CALLBACK_CONCURRENCY", "many", "a whole number from 1"),
         ("OUTBOX_MAX", "-1", "a whole number from 1"),
@@ -138,6 +144,27 @@ def test_a_misspelt_setting_stops_the_start(name: str, meant: str, monkeypatch: 
         load()
 
 
+@pytest.mark.parametrize("service", ["", "DATABASE_", "BROKER_", "METRICS_LISTEN_", "LISTEN_", "SECRET_KEY_", "TIMEOUT_", "A_B_"])
+def test_what_kubernetes_tells_of_services_is_nobodys_slip(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one that is called `ringback-database`, say: every container beside it is told."""
+    told = {
+        "SERVICE_HOST": "10.0.0.1", "SERVICE_PORT": "5432", "SERVICE_PORT_PG": "5432", "PORT": "tcp://10.0.0.1:5432",
+        "PORT_5432_TCP": "tcp://10.0.0.1:5432", "PORT_5432_TCP_PROTO": "tcp", "PORT_5432_TCP_PORT": "5432",
+        "PORT_5432_TCP_ADDR": "10.0.0.1", "PORT_53_UDP": "udp://10.0.0.1:53",
+    }  # fmt: skip
+    given_environment(monkeypatch, **{service + name: value for name, value in told.items()})
+
+    assert load().embedded
+
+
+def test_a_port_that_no_kubelet_wrote_is_a_slip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told by the value: a person writes a number."""
+    given_environment(monkeypatch, DATABASE_PORT="5432")
+
+    with pytest.raises(UsageError, match="RINGBACK_DATABASE_PORT is not a setting"):
+        load()
+
+
 @pytest.mark.parametrize("name", ["TOKEN", "ROOT", "PORT", "SERVICE_HOST", "PORT_8080_TCP_ADDR"])
 def test_variables_that_are_no_settings_of_ours_are_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kubernetes sets some for every service that is called ringback."""
@@ -164,6 +191,28 @@ def test_slips_in_the_env_file_are_found_too(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="RINGBACK_TIMOUT"):
         load(file)
+
+
+def test_a_setting_without_its_prefix_in_the_env_file_is_a_slip(tmp_path: Path) -> None:
+    """The file is ours: nobody else means anything by it."""
+    (tmp_path / "ringback.env").write_text("LISTEN=127.0.0.1:9\n")
+    with pytest.raises(UsageError, match="LISTEN in the env file is not read: write RINGBACK_LISTEN"):
+        load()
+
+    (tmp_path / "ringback.env").write_text("DATABASE_URL=postgresql://h/other\nRINGBACK_DATABASE_URL=sqlite:///x.db\nPOSTGRES_USER=u\n")
+    assert load().database_url == "sqlite:///x.db"
+
+
+def test_every_interface_is_what_the_kernel_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without IPv6 listens by IPv4; one that has both, by both."""
+    assert read_address(":8080") in {Address("::", 8080), Address("0.0.0.0", 8080)}
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    monkeypatch.setattr(setting_values.socket, "socket", refused)
+    assert read_address(":8080") == Address("0.0.0.0", 8080)
+    assert read_address("[::]:8080") == Address("::", 8080), "what is written is meant"
 
 
 def test_an_env_file_that_is_asked_for_must_exist(tmp_path: Path) -> None:

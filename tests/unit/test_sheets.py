@@ -16,7 +16,7 @@ from schemas.times import LATEST, UnixMs, from_rfc3339
 
 AT = UnixMs(1_795_341_600_000)  # 2026-11-22T10:00:00Z
 COLUMNS = ("name", "at", "count", "enabled", "note")
-EVIL = ['=HYPERLINK("http://evil","x")', "+1", "-1+2", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1"]  # noqa: RUF001
+EVIL = ['=HYPERLINK("http://evil","x")', "+1+1", "-1+2", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1"]  # noqa: RUF001
 
 
 def test_a_workbook_says_what_it_was_given(tmp_path: Path) -> None:
@@ -32,6 +32,21 @@ def test_a_workbook_says_what_it_was_given(tmp_path: Path) -> None:
     ]
     assert page["B2"].is_date
     assert (page.freeze_panes, page.auto_filter.ref) == ("A2", "A1:E2")
+
+
+def test_a_workbook_can_be_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As wide as a page across, with the header on each; the sheets that follow a full one, too."""
+    monkeypatch.setattr(sheets, "ROWS_MAX", 2)
+    path = tmp_path / "x.xlsx"
+
+    write_workbook(path, [Sheet("Tokens", COLUMNS, [("ACME", None, 1, True, None)] * 3), Sheet("Empty", COLUMNS, [])])
+
+    for page in openpyxl.load_workbook(path):
+        setup = page.page_setup
+        assert (setup.orientation, setup.fitToWidth or 1, setup.fitToHeight) == ("landscape", 1, 0)  # 1 is what need not be said
+        assert page.sheet_properties.pageSetUpPr.fitToPage
+        assert page.print_title_rows == "$1:$1"
+        assert page.auto_filter.ref.startswith("A1:E")
 
 
 def test_columns_are_as_wide_as_what_is_in_them(tmp_path: Path) -> None:
@@ -67,11 +82,36 @@ def test_what_looks_like_a_formula_is_quoted_in_csv(evil: str) -> None:
     assert read == [["name"], [f"'{evil}"]]
 
 
-def test_what_follows_a_semicolon_is_no_formula_either() -> None:
-    """Half of Europe's Excel separates columns by it, and would run the rest of a user agent."""
-    read = b"".join(csv_pieces(Sheet("x", ("name",), [("Mozilla/5.0 (X11; Linux);=1+1; -1",)]))).decode()
+VALUES = [
+    "(compatible; +http://bot)", "Mozilla/5.0 (X11; Linux);=1+1; -1", "a=b", "a-b", "1+1", "'quoted'", "-5", "+5", "-1.5", "-1,5", "+1e3",
+    "-.5", "+39061234567", "-1,234.56", "株式会社\u3000山田", "\\xff", 'say "hi"', "a,b", "line\nline", " ",
+]  # fmt: skip
 
-    assert read.splitlines()[1] == "Mozilla/5.0 (X11; Linux);'=1+1;' -1"
+
+@pytest.mark.parametrize("for_excel", [True, False])
+@pytest.mark.parametrize("value", VALUES)
+def test_csv_has_values_as_they_are(value: str, for_excel: bool) -> None:
+    """Programs read it. What begins no formula is none, and a number is what it looks like."""
+    read = b"".join(csv_pieces(Sheet("x", ("name",), [(value,)]), for_excel=for_excel)).decode("utf-8-sig")
+
+    *marks, header, row = csv.reader(io.StringIO(read, newline=""))
+    assert (marks, header, row) == ([["sep=", ""]] if for_excel else [], ["name"], [value])
+
+
+@pytest.mark.parametrize("evil", ["-1+2", "+1 2", "-", "+", "-1-", "--1", "+1;=2", "-²", "+1e", "-1,", "-2+3+cmd|' /C calc'!A0"])
+def test_what_only_begins_like_a_number_is_none(evil: str) -> None:
+    """It would be reckoned out."""
+    read = b"".join(csv_pieces(Sheet("x", ("name",), [(evil,)]))).decode()
+
+    assert list(csv.reader(io.StringIO(read))) == [["name"], [f"'{evil}"]]
+
+
+def test_csv_for_excel_says_that_it_is_utf_8_and_what_separates_it() -> None:
+    """Else Excel shows other letters, and in half of Europe a single column."""
+    sheet = Sheet("x", ("name", "count"), [("Zoë", 1)])
+
+    assert b"".join(csv_pieces(sheet, for_excel=True)) == "\ufeffsep=,\r\nname,count\r\nZoë,1\r\n".encode()
+    assert b"".join(csv_pieces(sheet)) == "name,count\r\nZoë,1\r\n".encode()
 
 
 @pytest.mark.parametrize("text", ["a & b < c > d", "\x01\x1b\ufffe\uffff", "_x0041_", " spaces ", "line\nline", "\"'", "😀"])

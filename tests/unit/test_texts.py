@@ -1,0 +1,88 @@
+"""Which characters are taken from people, and how others are spelled out."""
+
+import unicodedata
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.ids import RequestId, TokenId
+from schemas.request_log import logged_request
+from schemas.texts import from_bytes, harmful, is_blank, spelled_out
+from schemas.times import UnixMs
+from tests.kit.tokens import token_fields
+
+NAMES = [
+    "株式会社\u3000山田",
+    "Société\u00a0Générale",
+    "10\u202f000 amis",
+    "👩‍🔬 Labs",
+    "👨‍👩‍👧‍👦",
+    "🏴󠁧󠁢󠁥󠁮󠁧󠁿 Rovers",
+    "❤️ & Co",
+    "می‌خواهم",
+    "क्‍ष",
+    "שלום\u200f (עברית)",
+    "\u061cشركة",
+    "Nguyễn Văn A",
+    "Z͑ͫa̍l̀g̅o",
+    "ᓄᓇᕗᑦ",
+    "𠮷野家",
+    "\U00031350",  # an ideograph of Unicode 15
+    "🫩 \U0001fadf",  # emoji of Unicode 16
+    "soft\u00adhyphen",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_taken_in_every_script(name: str) -> None:
+    """With their spaces, joiners, marks of direction and emoji; also what Python's Unicode does not know yet."""
+    assert harmful(name) is None
+    assert replace(token_fields(), name=name).faults() == []
+
+
+@pytest.mark.parametrize("name", ["", " ", "\u3000", "\u00a0\t", "\u200d\u200b", "\ufeff"])
+def test_a_name_of_which_nothing_can_be_seen_is_none(name: str) -> None:
+    """Nobody finds it in a list."""
+    assert is_blank(name)
+    assert [fault.pointer for fault in replace(token_fields(), name=name).faults()] == ["/name"]
+
+
+@given(st.text())
+def test_what_is_spelled_out_holds_nothing_harmful(text: str) -> None:
+    """Of any text; and can be written into any database and file."""
+    spelled = spelled_out(text)
+
+    assert harmful(spelled) is None
+    spelled.encode()
+    assert (spelled == text) == (harmful(text) is None)
+
+
+@given(st.text(st.characters(exclude_categories=["Cc", "Cs", "Cn", "Zl", "Zp"])))
+def test_only_overrides_are_refused_of_what_unicode_knows(text: str) -> None:
+    """Nothing else of it does harm."""
+    found = harmful(text)
+
+    assert found is None or unicodedata.bidirectional(found) in {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+
+
+@given(st.binary())
+def test_bytes_stay_to_be_seen(raw: bytes) -> None:
+    """UTF-8 as such, and nothing is lost of what is none."""
+    try:
+        assert from_bytes(raw) == raw.decode()
+    except UnicodeDecodeError:
+        assert "\\x" in from_bytes(raw)
+        assert "\ufffd" not in from_bytes(raw.replace(b"\xef\xbf\xbd", b""))
+
+
+@pytest.mark.parametrize("text", NAMES)
+def test_the_request_log_keeps_what_was_sent(text: str) -> None:
+    """Spaces and joiners are no control characters."""
+    row = logged_request(
+        RequestId("req_1"), TokenId("tok_1"), UnixMs(1), method="GET", path=f"/{text}", address=None, user_agent=text,
+        permission=None, allowed=True, reason=None,
+    )  # fmt: skip
+
+    assert (row.path, row.user_agent) == (f"/{text}", text)
