@@ -2,7 +2,7 @@
 
 from flask import Response
 
-from api.answers import ChangePage
+from api.list_answers import ChangePage
 from api.models import IdPath, PageQuery
 from api.parts import ApiParts
 from api.responses import json_response

@@ -2,7 +2,7 @@
 
 from flask import Response
 
-from api.answers import ChannelPage
+from api.list_answers import ChannelPage
 from api.models import PageQuery
 from api.parts import ApiParts
 from api.responses import json_response

@@ -5,7 +5,8 @@ from http import HTTPStatus
 
 from flask import Response
 
-from api.answers import DeliveryDetailAnswer, DeliveryPage, RetryAnswer
+from api.answers import DeliveryDetailAnswer, RetryAnswer
+from api.list_answers import DeliveryPage
 from api.models import DeliveriesQuery, IdPath
 from api.parts import ApiParts
 from api.responses import json_response

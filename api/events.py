@@ -6,7 +6,8 @@ from typing import NoReturn
 
 from flask import Response
 
-from api.answers import Accepted, AcceptedBatch, EventAnswer, EventPage
+from api.answers import Accepted, AcceptedBatch, EventAnswer
+from api.list_answers import EventPage
 from api.models import EventsQuery, IdPath
 from api.parts import ApiParts
 from api.reading import MAX_BATCH_BYTES, read_json_body

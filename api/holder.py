@@ -5,9 +5,10 @@ What is another's is not found, whether or not it exists: an answer must not tel
 
 from flask import Response
 
-from api.answers import DeliveryDetailAnswer, DeliveryPage, PulledEvents, StatsAnswer, TokenAnswer
+from api.answers import DeliveryDetailAnswer, PulledEvents, StatsAnswer, TokenAnswer
 from api.delivery_sheets import deliveries_sheet
 from api.downloads import CSV, XLSX, csv_download, few_enough, xlsx_download
+from api.list_answers import DeliveryPage
 from api.models import ChosenDeliveries, DeliveriesCsvQuery, IdPath, OwnDeliveriesQuery, PullQuery, StatsQuery
 from api.parts import ApiParts
 from api.responses import json_response

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from flask import Response
 
-from api.answers import RequestPage
 from api.downloads import CSV, XLSX, csv_download, few_enough, xlsx_download
+from api.list_answers import RequestPage
 from api.models import IdPath
 from api.parts import ApiParts
 from api.request_models import RequestsCsvQuery, RequestsFileQuery, RequestsQuery

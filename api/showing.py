@@ -6,25 +6,20 @@ from api.answers import (
     AttemptAnswer,
     CallbackAnswer,
     ChangeAnswer,
-    ChangePage,
     ChannelAnswer,
-    ChannelPage,
     DeliveryAnswer,
     DeliveryDetailAnswer,
-    DeliveryPage,
     EventAnswer,
-    EventPage,
     IntrospectionAnswer,
     NewTokenAnswer,
     PulledEvents,
     RecoveryAnswer,
     RequestAnswer,
-    RequestPage,
     StatsAnswer,
     TokenAnswer,
-    TokenPage,
     VisibilityAnswer,
 )
+from api.list_answers import ChangePage, ChannelPage, DeliveryPage, EventPage, RequestPage, TokenPage
 from schemas.changes import Change
 from schemas.deliveries import Attempt, DeliveryState
 from schemas.event_types import EventType

@@ -5,8 +5,9 @@ from http import HTTPStatus
 
 from flask import Response
 
-from api.answers import NewTokenAnswer, SigningSecretAnswer, TokenAnswer, TokenPage
+from api.answers import NewTokenAnswer, SigningSecretAnswer, TokenAnswer
 from api.callback_rules import require_callbacks
+from api.list_answers import TokenPage
 from api.models import CreateToken, IdPath, PatchToken, Regenerate, RotateSigningSecret, TokensQuery
 from api.parts import ApiParts
 from api.responses import json_response

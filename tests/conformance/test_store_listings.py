@@ -11,24 +11,24 @@ from schemas.deliveries import DeliveryState, Outcome
 from schemas.errors import Invalid
 from schemas.event_types import EventType
 from schemas.ids import CallbackId, EventId, TokenId, delivery_id
-from schemas.listings import DeliveryFilter, EventFilter, ListedDelivery
+from schemas.listings import DeliveryFilter, ListedDelivery
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
 from store import claims, paging
 from store.callbacks import Callbacks
 from store.database import Database
 from store.delivery_listings import every_delivery, get_delivery, list_deliveries
-from store.event_listings import get_event, list_events
-from store.tables import attempts, deliveries
+from store.event_listings import get_event
+from store.tables import attempts
 from store.tokens import Tokens
 from store.vault import Vault
+from tests.kit.delivery_rows import ABSENT, add_delivery
 from tests.kit.making import a_claim
 from tests.kit.tokens import TESTER, token_fields
 
 RECEIVED = EventType.MESSAGE_RECEIVED
 NOW = UnixMs(1_000_000)
 VAULT = Vault(["a-key-for-tests-" * 2])
-ABSENT = CallbackId("f" * 16)
 
 
 @pytest.fixture
@@ -40,20 +40,6 @@ def tokens(database: Database) -> Tokens:
 def callback_id(tokens: Tokens) -> CallbackId:
     """Of a token that is active."""
     return tokens.create(token_fields(), {RECEIVED: CallbackFields("https://x.example/")}, NOW, TESTER).token.callbacks[RECEIVED].id
-
-
-def add_delivery(database: Database, event_id: str, callback_id: str = ABSENT, **columns: object) -> None:
-    row = {
-        "event_id": event_id,
-        "callback_id": callback_id,
-        "token_id": "tok_1",
-        "type": RECEIVED.value,
-        "state": "pending",
-        "created_at": 1,
-    }
-    rest = {"due_at": None, "leased": False, "lease": 0, "failures": 0, "reason": None, "status_code": None, "outcome": None}
-    with database.write() as connection:
-        connection.execute(sa.insert(deliveries).values(row | rest | columns))
 
 
 def listed(database: Database, chosen: DeliveryFilter | None = None) -> list[ListedDelivery]:
@@ -280,62 +266,6 @@ def test_an_event_shows_what_was_published_and_what_is_under_way(database: Datab
     assert [(d.state, d.url, d.next_attempt_at) for d in event.deliveries] == [(DeliveryState.PENDING, "https://x.example/", None)]
     assert detail
     assert detail.attempts == []
-
-
-@pytest.mark.parametrize("recorded", [0, 150])
-def test_of_very_many_deliveries_an_event_shows_the_first(database: Database, recorded: int) -> None:
-    """An event for five thousand callbacks, on a page of a hundred, would be half a million objects. The list has them all, in pages."""
-    made = [f"{number:016x}" for number in range(150)]
-    with database.write() as connection:
-        claims.claim(connection, [a_claim("evt_1", *made), a_claim("evt_2", *made[:2])], NOW)
-    for callback_id in made[:recorded]:
-        add_delivery(database, "evt_1", callback_id)
-    add_delivery(database, "evt_2", made[0])
-
-    with database.read() as connection:
-        second, first = list_events(connection, EventFilter(), 10).rows
-        alone = get_event(connection, EventId("evt_1"))
-
-    shown = 100 if recorded else 0  # what is under way shows no more than its callback does, and there is none here
-    assert alone == first
-    assert ([one.callback_id for one in first.deliveries], first.deliveries_total) == (made[:shown], 150)
-    assert ([one.callback_id for one in second.deliveries], second.deliveries_total) == (made[:1], 2)
-    assert len(listed(database, DeliveryFilter(event=EventId("evt_1")))) == recorded
-
-
-def test_a_page_of_events_that_finds_little_says_where_to_go_on(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As with deliveries."""
-    monkeypatch.setattr(paging, "LOOK", 4)
-    with database.write() as connection:
-        claims.claim(connection, [a_claim(f"evt_{number}", accepted_at=1000 + number) for number in range(10)], NOW)
-
-    with database.read() as connection:
-        first = list_events(connection, EventFilter(type=EventType.MESSAGE_STATUS), 3)
-        second = list_events(connection, EventFilter(type=EventType.MESSAGE_STATUS), 3, first.next_cursor)
-        third = list_events(connection, EventFilter(type=EventType.MESSAGE_STATUS), 3, second.next_cursor)
-        full = list_events(connection, EventFilter(type=RECEIVED), 3)
-
-    assert [(page.rows, page.looked_until) for page in (first, second, third)] == [([], 1006), ([], 1002), ([], None)]
-    assert (len(full.rows), full.looked_until) == (3, 1007)
-
-
-def test_events_are_paged_and_chosen(database: Database) -> None:
-    """Newest first; by type and by when they were accepted."""
-    with database.write() as connection:
-        claims.claim(connection, [a_claim(f"evt_{number}", accepted_at=1000 + number // 2) for number in range(5)], NOW)
-
-    with database.read() as connection:
-        first = list_events(connection, EventFilter(), 3)
-        second = list_events(connection, EventFilter(), 3, first.next_cursor)
-        since = list_events(connection, EventFilter(since=UnixMs(1002)), 3)
-        until = list_events(connection, EventFilter(until=UnixMs(1001)), 3)
-        other = list_events(connection, EventFilter(type=EventType.MESSAGE_STATUS), 3)
-
-    assert [event.id for event in first.rows + second.rows] == ["evt_4", "evt_3", "evt_2", "evt_1", "evt_0"]
-    assert second.next_cursor is None
-    assert [event.id for event in since.rows] == ["evt_4"]
-    assert [event.id for event in until.rows] == ["evt_1", "evt_0"]
-    assert other.rows == []
 
 
 def tokens_of(database: Database, tokens: Tokens) -> TokenId:
