@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from api.models import PutCallback, pointer
+from api.models import PutCallback
+from api.parsing import pointer
 from schemas.errors import Fault, Invalid
 from schemas.event_types import EventType
 from schemas.targets import TargetPolicy, header_faults

@@ -1,20 +1,18 @@
-"""What requests may carry beside events, as pydantic models, and how their mistakes become problems with pointers.
+"""What requests may carry beside events, as pydantic models. `parsing` reads requests by them.
 
 Unknown fields and parameters are refused: a typo must not be swallowed. Optional fields may be null.
 """
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from schemas.deliveries import DeliveryState, Outcome
-from schemas.errors import Fault, Invalid, Malformed, NotFound
 from schemas.event_types import EventType
 from schemas.ids import TokenId
-from schemas.json_text import BYTE_ORDER_MARK, TWICE, doubled, read
 from schemas.listings import DeliveryFilter
 from schemas.permissions import Permission
 from schemas.recoveries import Recoverable
@@ -24,10 +22,7 @@ from schemas.token_fields import MAX_NAME
 from schemas.tokens import OnReturn, TokenState
 from store.token_listings import TokenSort
 
-M = TypeVar("M", bound=BaseModel)
-
 KINDS = COMPLETION, WHOLE = "[completion]", "[whole]"
-_UNSENT = {"[key]", *KINDS}  # steps of pydantic's paths that tell kinds of things apart, and stand in no body
 _PLUS_NOT_ENCODED = re.compile(r"(.{17,}) (\d\d:?\d\d)")  # what stands before can be no date alone
 
 # What the rules ask that are applied elsewhere, as far as JSON Schema can say it: so that clients can tell before they send.
@@ -246,75 +241,3 @@ class IdPath(BaseModel):
 
 class CallbackPath(IdPath):
     type: EventType
-
-
-def from_body(model: type[M], body: bytes) -> M:
-    """Raises Malformed when it is not JSON, Invalid naming every fault by pointer. A byte order mark is skipped."""
-    body = body.removeprefix(BYTE_ORDER_MARK)
-    try:
-        found = model.model_validate_json(body)
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False, include_input=False)
-        if details[0]["type"] == "json_invalid":
-            raise Malformed(details[0]["msg"]) from None
-        raise Invalid("the body breaks the rules", faults=_faults(error, "field")) from None
-    try:
-        twice = [Fault(TWICE.format(name=name), at) for name, at in doubled(read(body.decode()))]
-    except ValueError as error:  # pydantic takes NaN for a number
-        raise Malformed(str(error)) from None
-    if twice:
-        raise Invalid("the body breaks the rules", faults=twice)
-    return found
-
-
-def from_query(model: type[M], parameters: Iterable[tuple[str, Sequence[str]]]) -> M:
-    """`parameters` with all the values that each came with. One that is empty, as an unset variable leaves it, or that comes twice
-    is refused: it must not answer with more than was meant. Raises Invalid."""
-    given = dict(parameters)
-    unclear = {name: reason for name, values in given.items() if (reason := _unclear(values))}
-    faults = [Fault(reason, pointer((name,))) for name, reason in unclear.items()]
-    try:
-        read = model.model_validate({name: values[0] for name, values in given.items() if name not in unclear})
-    except ValidationError as error:
-        faults += _faults(error, "parameter")
-    else:
-        if not faults:
-            return read
-    raise Invalid("a query parameter breaks the rules", faults=faults)
-
-
-def from_form(model: type[M], fields: Mapping[str, str]) -> M:
-    """Raises Invalid."""
-    try:
-        return model.model_validate(fields)
-    except ValidationError as error:
-        raise Invalid("a field of the form breaks the rules", faults=_faults(error, "field")) from None
-
-
-def from_path(model: type[M], values: Mapping[str, str]) -> M:
-    """Raises NotFound: an address that cannot name anything names nothing."""
-    try:
-        return model.model_validate(values)
-    except ValidationError:
-        raise NotFound("there is nothing at this address") from None
-
-
-def pointer(parts: tuple[int | str, ...]) -> str:
-    """RFC 6901."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts if part not in _UNSENT)
-
-
-def _unclear(values: Sequence[str]) -> str | None:
-    if len(values) > 1:
-        return "this is given more than once: give it once"
-    return None if values[0] else "this is empty: give a value, or leave the parameter out"
-
-
-def _faults(error: ValidationError, kind: str) -> list[Fault]:
-    """`kind` is what we call what has a name there."""
-    return [_fault(detail, kind) for detail in error.errors(include_url=False, include_context=False, include_input=False)]
-
-
-def _fault(detail: Any, kind: str) -> Fault:
-    message = f"there is no such {kind}" if detail["type"] == "extra_forbidden" else detail["msg"].removeprefix("Value error, ")
-    return Fault(message, pointer(detail["loc"]))

@@ -17,7 +17,8 @@ from pydantic import BaseModel
 from api.authentication import authenticate
 from api.client import client_address
 from api.client_credentials import as_bearer
-from api.models import Query, from_body, from_form, from_path, from_query
+from api.models import Query
+from api.parsing import from_body, from_form, from_path, from_query
 from api.parts import ApiParts
 from api.reading import MAX_BODY_BYTES, read_form, read_json_body, read_optional_json_body
 from schemas.changes import Actor
