@@ -22,9 +22,13 @@ def read_address(text: str) -> sa.URL:
         raise UsageError(f"RINGBACK_DATABASE_URL cannot be read: {_USE}") from None
     if backend == "sqlite":
         return url
+    if text.count("@") > 1:  # one in a password: what follows it would be taken for the host
+        raise UsageError(f"RINGBACK_DATABASE_URL cannot be read: more than one @ is in it: {_USE}")
     if backend not in ("postgresql", "postgres"):
         raise UsageError(f"RINGBACK_DATABASE_URL: {backend} is not supported: {_USE}")
-    return (url.update_query_dict(_hosts(several["hosts"])) if several else url).set(drivername="postgresql+psycopg")
+    if backend == "postgres":  # the scheme that libpq knows besides
+        url = url.set(drivername="postgresql")
+    return url.update_query_dict(_hosts(several["hosts"])) if several else url
 
 
 def _hosts(given: str) -> dict[str, str]:

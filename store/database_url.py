@@ -1,7 +1,9 @@
 """`RINGBACK_DATABASE_URL`, judged and shown as SQLAlchemy takes it apart: what another reader takes for the host may be a password."""
 
 import sqlalchemy as sa
-from sqlalchemy import exc
+
+from schemas.errors import UsageError
+from store.address import read_address
 
 _HOW = (
     "use sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST:PORT/NAME, and percent-encode special characters in its parts"
@@ -38,8 +40,7 @@ _NO_SECRETS = frozenset(
 def fault(url: str) -> str | None:
     """What is wrong with it, in words that hold nothing of it."""
     parsed = _parsed(url)
-    is_supported = parsed is not None and parsed.get_backend_name() in ("sqlite", "postgresql")
-    return None if parsed is not None and is_supported and "@" not in (parsed.host or "") else _HOW
+    return _HOW if parsed is None else None
 
 
 def shown(url: str) -> str:
@@ -54,6 +55,6 @@ def shown(url: str) -> str:
 
 def _parsed(url: str) -> sa.URL | None:
     try:
-        return sa.make_url(url)
-    except (exc.ArgumentError, ValueError):
+        return read_address(url)
+    except UsageError:
         return None

@@ -19,6 +19,7 @@ APPLICATION = "ringback"
 _GRACE_S = 1.0
 """How much longer than the server, which says why, our side of a connection waits for an answer."""
 
+_DRIVER = "postgresql+psycopg"
 _READ_ONLY = "25006"  # SQLSTATE
 _REFUSED_BY_A_POOLER = "unsupported startup parameter"
 
@@ -57,7 +58,7 @@ class Pool:
 
     def __init__(self, url: sa.URL, connector: Connector, pool_size: int, timeout_s: float):
         self.engine = sa.create_engine(
-            url,
+            url.set(drivername=_DRIVER),
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=timeout_s,
@@ -89,6 +90,7 @@ def _parameters(url: sa.URL, timeout_s: float) -> dict[str, Any]:
     What the address says goes before what we would say, but for what a text must be.
     """
     ms = int(timeout_s * 1000)
+    url = url.set(drivername=_DRIVER)
     _, given = url.get_dialect()().create_connect_args(url)
     limits = f"-c statement_timeout={ms} -c lock_timeout={ms} -c idle_in_transaction_session_timeout={4 * ms} -c jit=off"
     several = {"target_session_attrs": "read-write"} if "," in str(given.get("host", "")) else {}

@@ -5,6 +5,7 @@ import pytest
 from schemas.errors import UsageError
 from store.address import read_address
 from store.database import Database
+from store.database_url import fault, shown
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,18 @@ def test_what_the_address_says_goes_before_what_we_would_say() -> None:
     assert "statement_timeout" in given["options"]
     assert given["application_name"] == "ringback"
     database.close()
+
+
+@pytest.mark.parametrize(
+    "password", ["one@s3cret", "one@s3cret/two", "one@s3cret,two/three", "one@s3,cret:1,two?three", "s3cret/one,two", "one@s3cret?two"]
+)
+def test_a_password_with_signs_of_an_address_in_it_is_not_shown_as_a_part_of_one(password: str) -> None:
+    """Whoever pastes it unencoded is told so, or it is taken for what it is."""
+    address = f"postgresql://me:{password}@host/db"
+
+    assert "s3" not in shown(address)
+    assert "cret" not in shown(address)
+    assert fault(address) or read_address(address).password == password
 
 
 @pytest.mark.parametrize(
