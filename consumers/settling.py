@@ -20,7 +20,7 @@ from schemas.errors import StoreRefused, StoreUnavailable
 from schemas.event_types import EventType
 from schemas.reports import AttemptReport, Observer
 from schemas.times import now_ms
-from store import health, settling
+from store import health, settling, withdrawing
 from store.database import Database
 
 BATCH = 500
@@ -93,39 +93,41 @@ class Settler:
         finished = _finished(batch)
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._thread, self._write, settlements, finished)
+            written = await loop.run_in_executor(self._thread, self._write, settlements, finished)
         except StoreUnavailable as error:
             self._watch.away(error)
-            await loop.run_in_executor(self._thread, self._retrying, self._write, settlements, finished)
+            written = await loop.run_in_executor(self._thread, self._retrying, self._write, settlements, finished)
             self._watch.back()
         for source, receipts in finished.items():
             source.acknowledge(receipts)
-        self._report(settlements)
+        self._report(written)
 
-    def _write(self, settlements: Sequence[Settlement], finished: _Receipts) -> None:
-        """In the settling thread. A refusal costs attempts their details, never a delivery its outcome."""
+    def _write(self, settlements: Sequence[Settlement], finished: _Receipts) -> Sequence[Settlement]:
+        """In the settling thread. A refusal costs attempts their details, never a delivery its outcome. Returns what was written."""
         try:
-            self._write_all(settlements, finished)
+            return self._write_all(settlements, finished)
         except StoreRefused as error:
             self._observer.note("settlement refused", reason=str(error), settlements=len(settlements))
-            for one in settlements:
-                self._write_one(one)
+            written = [one for settlement in settlements for one in self._write_one(settlement)]
             self._write_all((), finished)
+            return written
 
-    def _write_one(self, settlement: Settlement) -> None:
+    def _write_one(self, settlement: Settlement) -> Sequence[Settlement]:
         try:
-            self._write_all((settlement,), {})
+            return self._write_all((settlement,), {})
         except StoreRefused as error:
             self._observer.note("attempt not recorded", delivery=settlement.delivery.key, reason=str(error))
             bare = Settlement(settlement.delivery, settlement.state, settlement.reason, settlement.due_in_s, failures=settlement.failures)
             self._write_all((bare,), {})
+            return (settlement,)
 
-    def _write_all(self, settlements: Sequence[Settlement], finished: _Receipts) -> None:
+    def _write_all(self, settlements: Sequence[Settlement], finished: _Receipts) -> Sequence[Settlement]:
         found_out = [one.health for one in settlements if one.health is not None]
         with self._database.write() as connection:
             now = self._database.now(connection)
             if found_out:
                 health.record(connection, found_out, now)
+            settlements = withdrawing.judge(connection, settlements, now)
             freed = settling.settle(connection, settlements, now)
             for source, receipts in finished.items():
                 source.forget(connection, receipts)
@@ -133,6 +135,7 @@ class Settler:
                 self._database.ring(connection, "due")
         if freed.overtaken:
             self._observer.settled(EventType.MESSAGE_STATUS, DeliveryState.SUPERSEDED, freed.overtaken)
+        return settlements
 
     def _report(self, settlements: Sequence[Settlement]) -> None:
         now = now_ms()

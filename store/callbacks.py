@@ -12,6 +12,7 @@ from schemas.ids import TokenId, new_callback_id
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
 from schemas.tokens import Callback, CallbackState, Token
+from schemas.withdrawals import CALLBACK_DELETED
 from store import changes
 from store.cancelling import cancel_open, cancel_rest
 from store.database import Connection, Database
@@ -19,8 +20,6 @@ from store.health import back_to_health
 from store.tables import callbacks
 from store.token_rows import lock_token, read_token, readable, seal_headers
 from store.vault import Vault
-
-CALLBACK_DELETED = "the callback was deleted"
 
 _CALLED = frozenset({CallbackState.HEALTHY, CallbackState.FAILING})
 

@@ -16,7 +16,8 @@ from sqlalchemy.engine import Row
 from schemas.deliveries import Delivery, DeliveryState, Move, Trigger, next_state
 from schemas.ids import AttemptId, CallbackId
 from schemas.times import UnixMs
-from store import alerts, places
+from schemas.withdrawals import ended
+from store import alerts, places, withdrawing
 from store.database import Connection, Database
 from store.due_rows import delivery, read
 from store.prepared import Prepared
@@ -241,14 +242,22 @@ def take_requested(connection: Connection, limit: int, now: UnixMs, lease_ms: in
     return taken
 
 
-def cancel(connection: Connection, callback_id: CallbackId, reason: str, now: UnixMs) -> int:
-    """Settle due rows of a callback that will never be called again; at most a slice at a time. Returns how many."""
+def cancel(connection: Connection, callback_id: CallbackId, now: UnixMs) -> int:
+    """Settle due rows of a callback that will never be called again, if the store says so too; at most a slice at a time. Returns
+    how many. What somebody is just settling is left to that: it may have been delivered."""
+    reason = ended(withdrawing.owners(connection, [callback_id]).get(callback_id), now)
+    if reason is None:
+        return 0
     chosen = (
-        sa.select(deliveries.c.event_id).where(deliveries.c.callback_id == callback_id, deliveries.c.due_at <= now).limit(_CANCEL_SLICE)
+        sa.select(deliveries.c.event_id)
+        .where(deliveries.c.callback_id == callback_id, deliveries.c.due_at <= now)
+        .limit(_CANCEL_SLICE)
+        .with_for_update(skip_locked=True)
     )
     statement = (
         sa.update(deliveries)
         .where(deliveries.c.callback_id == callback_id, deliveries.c.event_id.in_(_once(chosen)))
+        .where(deliveries.c.state == DeliveryState.PENDING.value)
         .values(state=DeliveryState.CANCELLED.value, reason=reason, due_at=None, leased=False)
         .returning(deliveries.c.event_id)
     )

@@ -20,6 +20,7 @@ from schemas.secrets import new_signing_secret, new_token, signing_key, signing_
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields, TokenFields
 from schemas.tokens import DatedSecret, Token, TokenState
+from schemas.withdrawals import TOKEN_REVOKED
 from store import changes
 from store.callbacks import bring_back, put_callback
 from store.cancelling import cancel_open, cancel_rest
@@ -34,8 +35,6 @@ MAX_OVERLAP = dt.timedelta(days=7)
 MAX_SIGNING_SECRETS = 5
 """That sign at once, while one after the other is rotated out. More: a longer header, which receivers begin to refuse at some 8 KB,
 and more work for each webhook."""
-
-TOKEN_REVOKED = "the token was revoked"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """Probes of failing callbacks: one over all dispatchers, with the oldest delivery; and what waited for too long."""
 
+from dataclasses import replace
+
 import pytest
 
 from schemas.deliveries import Trigger
@@ -89,6 +91,21 @@ def test_what_may_not_be_sent_now_does_not_probe(patient: Patient, columns: dict
     patient.wait("evt_free", NOW - 1_000)
 
     assert probe(patient) == "evt_free"
+
+
+def test_what_its_token_may_no_longer_see_is_cancelled_on_the_way_to_a_probe(patient: Patient) -> None:
+    """All at the head of the line at once: with a probe for each, those behind would wait for days."""
+    for number in range(60):
+        patient.wait(f"evt_{number:02}", NOW - 9_000 + number, channel="chn_secret")
+    patient.wait("evt_later", NOW - 2_000, channel="chn_secret", due_at=LATER + 1, leased=True)
+    patient.wait("evt_seen", NOW - 1_000)
+    patient.tokens.change(patient.token_id, lambda fields: replace(fields, channels=frozenset({"chn_1"})), TESTER)
+
+    assert probe(patient) == "evt_seen"
+
+    rows = patient.rows("state", "reason", "due_at")
+    assert {rows[f"evt_{number:02}"] for number in range(60)} == {("cancelled", "the token may no longer see this channel", None)}
+    assert rows["evt_later"][0] == "pending", "somebody has it in hand"
 
 
 def test_nothing_probes_a_callback_that_is_not_to_be_called(patient: Patient) -> None:

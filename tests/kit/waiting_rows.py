@@ -54,7 +54,7 @@ class Patient:
         with self.database.write() as connection:
             health.record(connection, [HealthReport(self.id, known, finding, failing_for_s, reason)], UnixMs(now))
 
-    def wait(self, event_id: str, since_at: int, **columns: object) -> None:
+    def wait(self, event_id: str, since_at: int, *, channel: str = "chn_1", **columns: object) -> None:
         """An open delivery, due when its age began to count."""
         row = {
             "event_id": event_id,
@@ -68,7 +68,7 @@ class Patient:
             "conversation_id": "cnv_1",
         }
         with self.database.write() as connection:
-            claims.claim(connection, [a_claim(event_id, self.id)], UnixMs(since_at))
+            claims.claim(connection, [a_claim(event_id, self.id, channel=channel)], UnixMs(since_at))
             connection.execute(sa.insert(deliveries).values(row | {"leased": False, "lease": 0, "failures": 0} | columns))
 
     def rows(self, *columns: str) -> dict[str, Any]:
