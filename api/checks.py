@@ -23,7 +23,7 @@ from schemas.ids import RequestId, new_request_id
 from schemas.permissions import Permission
 from schemas.request_log import logged_request
 from schemas.secrets import is_token, token_hash
-from schemas.times import UnixMs, now_ms
+from schemas.times import UnixMs
 from schemas.tokens import Token, TokenState
 
 _TAG = "Checks"
@@ -50,7 +50,7 @@ def introspect(parts: ApiParts, form: CheckToken) -> Response:
     Whatever is not active, for whatever reason, is answered `{"active":false}` and nothing else. `exp` is left out of a token that
     never ends.
     """
-    now = now_ms()
+    now = parts.directory.now()
     token = parts.directory.known(form.token, now) or _look_up(parts, form.token, now)
     if token is None:
         parts.observer.auth_failed("unknown")
@@ -75,7 +75,7 @@ def authorize(parts: ApiParts) -> Response:
     all, nothing for none, else their ids, percent-encoded and separated by commas. 422 tells a gateway that it asks for a
     permission that there is not.
     """
-    environ, now = request.environ, now_ms()
+    environ, now = request.environ, parts.directory.now()
     token = identify(parts, environ, now)
     asked = _told_by_gateway(parts, environ)
     environ[LOGGED] = True

@@ -14,7 +14,6 @@ from ringback.settings import Settings
 from schemas.changes import COMMAND_LINE
 from schemas.event_types import EventType
 from schemas.permissions import Permission
-from schemas.times import now_ms
 from schemas.token_fields import CallbackFields, TokenFields
 from store.tokens import Tokens
 
@@ -45,7 +44,7 @@ def prepare(parts: Parts) -> Quickstart:
     path = parts.settings.sqlite_path.with_name("quickstart")
     if path.exists():
         kept = Quickstart(**json.loads(path.read_text()))
-        if parts.directory.holder(kept.token, now_ms()) is not None:
+        if parts.directory.holder(kept.token, parts.directory.now()) is not None:
             return kept
     made = _create(parts)
     _keep(path, made)
@@ -71,7 +70,7 @@ def _curl(url: str, token: str) -> str:
 def _create(parts: Parts) -> Quickstart:
     permissions = frozenset({Permission.EVENTS_PUBLISH, Permission.PLATFORM_ADMIN})
     callbacks = {kind: CallbackFields(url=f"http://127.0.0.1:{LISTEN_PORT}/") for kind in EventType}
-    now = now_ms()
+    now = parts.database.time()
     fields = TokenFields("quickstart", now, permissions=permissions)
     made = Tokens(parts.database, parts.vault).create(fields, callbacks, now, COMMAND_LINE)
     assert made.signing_secret is not None, "a new token has one"

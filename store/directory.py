@@ -16,7 +16,7 @@ from schemas.event_types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.reports import Observer
 from schemas.secrets import is_token, token_hash
-from schemas.times import UnixMs, now_ms
+from schemas.times import UnixMs
 from schemas.tokens import Token
 from store.database import Connection, Database
 from store.expiries import Expiries
@@ -50,11 +50,12 @@ class Directory:
         vault: Vault,
         observer: Observer,
         clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], UnixMs] = now_ms,
+        wall: Callable[[], UnixMs] | None = None,
     ):
         self.usage = Usage(database)
-        self._own = Database(database.url.render_as_string(hide_password=False), pool_size=1, timeout_s=database.timeout_s)
-        self._vault, self._observer, self._clock, self._wall = vault, observer, clock, wall
+        url = database.url.render_as_string(hide_password=False)
+        self._own = Database(url, pool_size=1, timeout_s=database.timeout_s, clock=database.clock)
+        self._vault, self._observer, self._clock, self._wall = vault, observer, clock, wall or database.clock.known
         self.snapshot = Snapshot()
         self._expiries = Expiries()
         self._version = -1
@@ -84,6 +85,10 @@ class Directory:
         """Whether an attempt may start, and events be matched, by what we know: false until everything was loaded once, and
         again when the last good poll began too long ago. Cheap."""
         return self._clock() - self._began_at_s <= FRESH_S
+
+    def now(self) -> UnixMs:
+        """The store's clock, as each poll finds it: by it the states of tokens are judged, in every process alike. Cheap."""
+        return self._wall()
 
     def match(self, kind: EventType, channel_id: str) -> list[Match]:
         return self.snapshot.match(kind, channel_id)
@@ -171,6 +176,7 @@ class Directory:
     def _read(self) -> None:
         with self._own.read() as connection:
             version = _VERSION.run(connection, {}).scalar() or 0
+            self._own.now(connection)
             if version != self._version:
                 self._load(connection, version)
         self._leave_out_expired(self._wall())

@@ -3,6 +3,9 @@ directory's version, so every process knows of it within a second, and that writ
 
 Secrets leave here once, as text, when they are made; the signing secret can be shown again. Called by the API and the
 command line.
+
+`now` is the store's everywhere (`Database.time`): events are matched by that clock, so a token that is to be active from now on is
+so for them too.
 """
 
 import datetime as dt
