@@ -17,6 +17,7 @@ RingbackError
 │       └── NoDispatcher     503
 ├── InvalidEvent             a message that is no event: its faults by JSON pointer
 ├── StoreUnavailable         the database does not answer: try again
+│   └── StatementTimedOut    it answers others, but this took it too long
 ├── StoreRefused             the database refuses this data: trying again is useless
 ├── SecretUnreadable         what was encrypted cannot be opened with the keys that are set
 ├── ExchangeUnavailable      neither broker nor outbox took the message
@@ -49,6 +50,10 @@ class InvalidEvent(RingbackError):
 
 class StoreUnavailable(RingbackError):
     """The database did not answer in time, or said that it cannot now."""
+
+
+class StatementTimedOut(StoreUnavailable):
+    """The database ended a statement because it took too long (SQLSTATE 57014). It is there: smaller ones may well be answered."""
 
 
 class StoreRefused(RingbackError):

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 
 from sqlalchemy import exc
 
-from schemas.errors import StoreRefused, StoreUnavailable
+from schemas.errors import StatementTimedOut, StoreRefused, StoreUnavailable
 
 _DATA_CLASSES = ("22", "23")
 """SQLSTATE: data exception, integrity constraint violation. Only these are the data's own fault. Whatever else a database says
 (read-only after a fail-over, a table that a migration has not made yet, no right to it) ends without the data being changed."""
+
+_TIMED_OUT = "57014"
+"""SQLSTATE of a statement that was ended by `statement_timeout`, or by an administrator."""
 
 _LOST_CLASSES = ("08", "53", "55", "57", "40")  # connection, resources, lock not available, operator intervention, rollback
 
@@ -33,6 +36,8 @@ def _meaning(error: exc.DBAPIError) -> Exception:
     text = first_line(error.orig)
     if state[:2] in _DATA_CLASSES or (not state and isinstance(error, (exc.DataError, exc.IntegrityError))):
         return StoreRefused(f"the database refuses this: {text}")
+    if state == _TIMED_OUT:
+        return StatementTimedOut(f"the database took too long for this: {text}")
     if error.connection_invalidated or not state or state[:2] in _LOST_CLASSES:
         return StoreUnavailable(f"the database does not answer: {text}")
     return StoreUnavailable(f"the database cannot do this now: {text} (SQLSTATE {state})")
