@@ -8,7 +8,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from schemas.errors import StoreRefused, StoreUnavailable
+from schemas.errors import StatementTimedOut, StoreRefused, StoreUnavailable
 from store.database import Database
 from tests.kit.postgres import Postgres
 
@@ -90,7 +90,7 @@ def test_a_file_that_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:
 def test_a_slow_statement_ends_by_the_servers_limit(impatient: Database) -> None:
     """It says why, and the connection is as good as before."""
     run(impatient, "SELECT 1")
-    with pytest.raises(StoreUnavailable, match="statement timeout"):
+    with pytest.raises(StatementTimedOut, match="statement timeout"):
         run(impatient, "SELECT pg_sleep(60)")
 
     run(impatient, "SELECT 1")

@@ -3,12 +3,15 @@
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
 
 from schemas.deliveries import Trigger
 from schemas.health import Finding
-from schemas.times import UnixMs
+from schemas.times import LATEST, UnixMs
 from store import probing
-from store.database import Database
+from store.database import Connection, Database
+from store.tables import callbacks
+from tests.kit.plans import plans
 from tests.kit.tokens import TESTER
 from tests.kit.waiting_rows import Patient
 
@@ -18,6 +21,8 @@ LATER = NOW + 6_000
 
 LEASE_MS = 25_000
 HORIZON_MS = 3_600_000
+
+EXPLAIN = {"postgresql": "EXPLAIN (ANALYZE, TIMING OFF)"}
 
 
 @pytest.fixture
@@ -128,6 +133,23 @@ def test_what_is_kept_back_does_not_probe(patient: Patient) -> None:
     patient.found(Finding.FAILING, NOW)
 
     assert probe(patient) is None
+
+
+def test_what_is_kept_is_passed_over_by_an_index(patient: Patient) -> None:
+    """A million of them, from a week off, stand before all that is newer: both looks must not read them, twice a second."""
+    for number in range(300):
+        patient.wait(f"evt_{number}", NOW - 9_000 + number, due_at=LATEST)
+    with patient.database.write() as connection:
+        connection.execute(sa.update(callbacks).values(held_before=NOW - 1_000, on_return="keep"))
+        connection.execute(sa.text("ANALYZE"))
+
+    def look(connection: Connection) -> None:
+        assert probing.due_probes(connection, UnixMs(LATER), 10) == []
+        assert probing.with_aged(connection, 1, UnixMs(LATER)) == []
+
+    for plan in plans(patient.database, look, EXPLAIN.get(patient.database.dialect)):
+        (line,) = [line for line in plan.splitlines() if "ix_deliveries_since" in line]
+        assert "since_at>" in line if patient.database.dialect == "sqlite" else "actual rows=0" in line, plan
 
 
 def test_what_waited_as_long_as_its_schedule_is_given_up(patient: Patient) -> None:
