@@ -15,7 +15,7 @@ from consumers.hand import Hand
 from consumers.matching import Directory
 from consumers.store_watch import StoreWatch
 from schemas.deliveries import DeliveryState
-from schemas.errors import StoreRefused, StoreUnavailable
+from schemas.errors import StatementTimedOut, StoreRefused, StoreUnavailable
 from schemas.event_types import EventType
 from schemas.ids import CallbackId
 from schemas.reports import Observer
@@ -98,6 +98,9 @@ class DueTaker:
     async def _take_quietly(self) -> bool:
         try:
             return await self._take_some()
+        except StatementTimedOut as error:
+            self._watch.slow(error)
+            return False
         except (StoreUnavailable, StoreRefused) as error:
             self._watch.away(error)
             return False
@@ -116,9 +119,16 @@ class DueTaker:
             return False  # no transaction for nothing: on SQLite it would keep the writers waiting
         taken, cancelled = await loop.run_in_executor(self._thread, self._take, work, self._watch.has_caught_up)
         self._hand.pick_up(taken.deliveries)
-        for one in taken.poisoned:
-            self._observer.settled(one.type, DeliveryState.EXHAUSTED)
+        if taken.poisoned:
+            await loop.run_in_executor(self._thread, self._give_up, taken.poisoned)
         return bool(taken.deliveries or taken.poisoned or cancelled)
+
+    def _give_up(self, poisoned: dict[CallbackId, list[str]]) -> None:
+        for callback_id, event_ids in poisoned.items():
+            with self._database.write() as connection:
+                given_up = due.give_up(connection, callback_id, event_ids, self._database.now(connection))
+            for kind, count in given_up.items():
+                self._observer.settled(kind, DeliveryState.EXHAUSTED, count)
 
     def _find(self) -> tuple[list[Share], bool, UnixMs]:
         """What is due, whether attempts were asked for, and when that was, by the store's clock."""

@@ -42,12 +42,15 @@ def record(connection: Connection, reports: Sequence[HealthReport], now: UnixMs)
     """Write what changes a callback; most reports say what is known. Call it before any delivery is written: whoever changes
     a callback locks the directory's version first, and deliveries last."""
     if any(_change(connection, _read(connection, report.callback_id), report, now) for report in reports):
-        version = raise_version(connection)
+        version, changed = raise_version(connection), set[str]()
         for report in reports:  # read again under the lock: the first of several settles it
             row = _read(connection, report.callback_id)
             if row is not None and (change := _change(connection, row, report, now)):
-                _write(connection, row, change, version)
+                connection.execute(sa.update(callbacks).where(callbacks.c.id == row.id).values(change))
+                changed.add(row.token_id)
                 _tell(connection, row, change, now)
+        for token_id in sorted(changed):  # as `store.usage` does, which has not locked the version
+            connection.execute(sa.update(tokens).where(tokens.c.id == token_id).values(version=version))
 
 
 def back_to_health(generation: int) -> dict[str, Any]:
@@ -136,11 +139,6 @@ def _last_success(connection: Connection, row: Any) -> UnixMs:
 
 def _probe_at(probes: int, report: HealthReport, now: UnixMs) -> UnixMs:
     return UnixMs(now + round(probe_delay_s(probes, report.jitter) * 1000))
-
-
-def _write(connection: Connection, row: Any, change: _Columns, version: int) -> None:
-    connection.execute(sa.update(callbacks).where(callbacks.c.id == row.id).values(change))
-    connection.execute(sa.update(tokens).where(tokens.c.id == row.token_id).values(version=version))
 
 
 def _tell(connection: Connection, row: Any, change: _Columns, now: UnixMs) -> None:

@@ -115,6 +115,7 @@ def with_aged(connection: Connection, horizon_ms: int, now: UnixMs) -> list[Call
 
 def exhaust_aged(connection: Connection, callback_id: CallbackId, horizon_ms: int, reason: str, now: UnixMs) -> Counter[EventType]:
     """Give that up, at most a slice of it. Returns how many, by type."""
+    untold = alerts.lock_untold(connection, [callback_id], now)
     chosen = (
         sa.select(_row.event_id)
         .join_from(deliveries, callbacks, _owner.id == _row.callback_id)
@@ -131,7 +132,7 @@ def exhaust_aged(connection: Connection, callback_id: CallbackId, horizon_ms: in
         .returning(_row.event_id, _row.type)
     )
     rows = connection.execute(statement).all()
-    alerts.tell_exhausted(connection, [alerts.Exhausted(EventId(row.event_id), callback_id, reason) for row in rows[:1]], now)
+    alerts.tell_exhausted(connection, [alerts.Exhausted(EventId(row.event_id), callback_id, reason) for row in rows[:1]], untold, now)
     return Counter(EventType(row.type) for row in rows)
 
 

@@ -100,9 +100,9 @@ def withdraw_test(database: Database, event_id: EventId, callback_id: CallbackId
     this = sa.and_(deliveries.c.event_id == event_id, deliveries.c.callback_id == callback_id)
     still_open = deliveries.c.state == DeliveryState.PENDING.value
     with database.write() as connection:
-        connection.execute(sa.delete(requested_attempts).where(requested_attempts.c.id == attempt_id))
         withdrawn = sa.update(deliveries).where(this, still_open).values(state=DeliveryState.CANCELLED.value, reason=NO_DISPATCHER)
         connection.execute(withdrawn)
+        connection.execute(sa.delete(requested_attempts).where(requested_attempts.c.id == attempt_id))
 
 
 def _event_row(event: Event, callback: Callback, now: UnixMs) -> dict[str, object]:
