@@ -11,7 +11,7 @@ from api.parts import ApiParts
 from schemas.errors import Forbidden, TooManyRequests, Unauthenticated
 from schemas.ids import TokenId
 from schemas.permissions import Permission
-from schemas.times import UnixMs, now_ms
+from schemas.times import UnixMs
 from schemas.tokens import Token, TokenState
 
 ASKED = "ringback.asked"
@@ -35,7 +35,7 @@ class Asked(msgspec.Struct, frozen=True):
 
 def authenticate(parts: ApiParts, environ: dict[str, Any], needs: Permission | None) -> Token:
     """The active token that the request carries, within its limit and with what it needs. Raises what `identify` and `admit` raise."""
-    now = now_ms()
+    now = parts.directory.now()
     token = identify(parts, environ, now)
     admit(parts, environ, token, needs, now)
     return token

@@ -20,7 +20,6 @@ from schemas.events import Event, parse_event
 from schemas.ids import AttemptId, TokenId, new_test_event_id
 from schemas.permissions import Permission
 from schemas.samples import sample_body
-from schemas.times import now_ms
 from schemas.tokens import Callback, TokenState
 from store.requests import request_test, result_of_test, withdraw_test
 
@@ -51,11 +50,12 @@ def try_callback(parts: ApiParts, path: CallbackPath) -> Response:
     The event's id starts with `evt_test_`. 503 `no-dispatcher` when none took it in time.
     """
     token, callback = parts.callbacks.get(TokenId(path.id), path.type)
-    state = token.state(now_ms())
+    now = parts.database.time()
+    state = token.state(now)
     if state is not TokenState.ACTIVE:
         raise Conflict(f"the token is {state.value}: only an active one is called")
     event = _sample(callback)
-    attempt_id = request_test(parts.database, event, callback, now_ms())
+    attempt_id = request_test(parts.database, event, callback, now)
     return json_response(attempt_answer(_wait(parts, event, callback, attempt_id)))
 
 

@@ -25,7 +25,7 @@ from schemas.permissions import Permission
 from schemas.request_log import logged_request
 from schemas.secrets import is_token, token_hash
 from schemas.texts import from_bytes
-from schemas.times import UnixMs, now_ms
+from schemas.times import UnixMs
 from schemas.tokens import Token, TokenState
 
 _TAG = "Checks"
@@ -58,7 +58,7 @@ def introspect(parts: ApiParts, form: CheckToken) -> Response:
     if read_form().get("permission") == "":  # a variable that was not set: it would be allowed, whatever the token may
         fault = Fault("it is empty: name a permission, or leave it out where none is needed", "/permission")
         raise Invalid("a field of the form breaks the rules", faults=[fault])
-    now = now_ms()
+    now = parts.directory.now()
     token = parts.directory.known(form.token, now) or _look_up(parts, form.token, now)
     if token is None:
         parts.observer.auth_failed("unknown")
@@ -83,7 +83,7 @@ def authorize(parts: ApiParts) -> Response:
     all, nothing for none, else their ids, percent-encoded and separated by commas. 422 tells a gateway that it does not say what
     the request needs, or asks for a permission that there is not: it is to let nobody through then.
     """
-    environ, now = request.environ, now_ms()
+    environ, now = request.environ, parts.directory.now()
     token = identify(parts, environ, now)
     asked = _told_by_gateway(parts, environ)
     environ[LOGGED] = True

@@ -16,7 +16,6 @@ from schemas.errors import NotFound
 from schemas.ids import DeliveryId, EventId, TokenId
 from schemas.listings import DeliveryDetail
 from schemas.permissions import Permission
-from schemas.times import now_ms
 from store.database import Connection
 from store.delivery_listings import get_delivery, list_deliveries
 from store.requests import request_retry
@@ -48,7 +47,7 @@ def retry_delivery(parts: ApiParts, path: IdPath) -> Response:
     A callback that is off may be retried. 409 when the token is not active, the callback was deleted, the first attempt is
     still under way, or a newer status of the same message was sent.
     """
-    attempt_id = request_retry(parts.database, parts.tokens, DeliveryId(path.id), now_ms())
+    attempt_id = request_retry(parts.database, parts.tokens, DeliveryId(path.id))
     return json_response(RetryAnswer(attempt_id), HTTPStatus.ACCEPTED)
 
 

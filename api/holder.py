@@ -28,9 +28,9 @@ _TAG = "Own token"
 _DAY_MS = 24 * 60 * 60 * 1000
 
 
-def show_me(caller: Token) -> Response:
+def show_me(parts: ApiParts, caller: Token) -> Response:
     """Show the token that this request carries."""
-    return json_response(token_answer(caller, now_ms()))
+    return json_response(token_answer(caller, parts.directory.now()))
 
 
 def list_of_own_deliveries(parts: ApiParts, caller: Token, query: OwnDeliveriesQuery) -> Response:

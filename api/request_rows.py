@@ -14,7 +14,6 @@ from api.routes import LOGGED, ROUTE
 from schemas.ids import new_request_id
 from schemas.request_log import logged_request
 from schemas.secrets import token_hash
-from schemas.times import now_ms
 from schemas.tokens import TokenState
 
 _API = "/v1/"
@@ -54,7 +53,7 @@ def _asked_for_nothing(parts: ApiParts, environ: dict[str, Any]) -> Asked | None
     cost more here than where it is asked for."""
     if ROUTE in environ or not environ.get("PATH_INFO", "").startswith(_API):
         return None
-    secret, now = bearer(environ), now_ms()
+    secret, now = bearer(environ), parts.directory.now()
     token = parts.directory.snapshot.by_hash(token_hash(secret), now) if secret else None
     if token is None:
         return None

@@ -17,7 +17,7 @@ from schemas.changes import Actor
 from schemas.deliveries import DeliveryState
 from schemas.ids import TokenId
 from schemas.permissions import Permission
-from schemas.times import UnixMs, now_ms
+from schemas.times import UnixMs
 from schemas.token_fields import TokenFields
 from store.token_listings import TokenFilter, list_tokens
 
@@ -26,7 +26,7 @@ _TAG = "Tokens"
 
 def list_of_tokens(parts: ApiParts, query: TokensQuery) -> Response:
     """List tokens; revoked ones only with `state=revoked`."""
-    now = now_ms()
+    now = parts.directory.now()
     chosen = TokenFilter(query.search, query.state, query.sort)
     with parts.database.read() as connection:
         return json_response(token_page(list_tokens(connection, parts.vault, chosen, now, query.limit, query.cursor), now))
@@ -37,7 +37,7 @@ def create_token(parts: ApiParts, actor: Actor, body: CreateToken) -> Response:
 
     The answer holds the token and its signing secret: the token is never shown again.
     """
-    now = now_ms()
+    now = parts.database.time()
     callbacks = require_callbacks(parts.policy, body.callbacks or {})
     made = parts.tokens.create(_new_fields(body, now), callbacks, now, actor)
     return json_response(new_token_answer(made, now), HTTPStatus.CREATED)
@@ -45,13 +45,13 @@ def create_token(parts: ApiParts, actor: Actor, body: CreateToken) -> Response:
 
 def show_token(parts: ApiParts, path: IdPath) -> Response:
     """Show a token."""
-    return json_response(token_answer(parts.tokens.get(TokenId(path.id)), now_ms()))
+    return json_response(token_answer(parts.tokens.get(TokenId(path.id)), parts.directory.now()))
 
 
 def patch_token(parts: ApiParts, actor: Actor, path: IdPath, body: PatchToken) -> Response:
     """Change a token; `enabled: false` suspends it, and back. In force everywhere within a second."""
     token = parts.tokens.change(TokenId(path.id), lambda fields: _edited(fields, body), actor)
-    return json_response(token_answer(token, now_ms()))
+    return json_response(token_answer(token, parts.directory.now()))
 
 
 def revoke_token(parts: ApiParts, actor: Actor, path: IdPath) -> Response:
@@ -59,20 +59,20 @@ def revoke_token(parts: ApiParts, actor: Actor, path: IdPath) -> Response:
 
     Within a second it authenticates nothing and calls nobody; its open deliveries are cancelled.
     """
-    for kind, count in parts.tokens.revoke(TokenId(path.id), now_ms(), actor).items():
+    for kind, count in parts.tokens.revoke(TokenId(path.id), parts.database.time(), actor).items():
         parts.observer.settled(kind, DeliveryState.CANCELLED, count)
     return Response(status=HTTPStatus.NO_CONTENT)
 
 
 def regenerate_token(parts: ApiParts, actor: Actor, path: IdPath, body: Regenerate) -> Response:
     """Replace the token's secret; the one before goes on being valid for `overlap`."""
-    now = now_ms()
+    now = parts.database.time()
     return json_response(new_token_answer(parts.tokens.regenerate(TokenId(path.id), body.overlap, now, actor), now))
 
 
 def rotate_signing_secret(parts: ApiParts, actor: Actor, path: IdPath, body: RotateSigningSecret) -> Response:
     """Replace the signing secret; for `overlap` the one before signs too. At most five sign at once."""
-    made = parts.tokens.rotate_signing_secret(TokenId(path.id), body.overlap, now_ms(), actor)
+    made = parts.tokens.rotate_signing_secret(TokenId(path.id), body.overlap, parts.database.time(), actor)
     return json_response(SigningSecretAnswer(made))
 
 

@@ -122,7 +122,7 @@ def _event(event_id: str, kind: str, data: object) -> Event:
 def _delivery(event: Event, lease: int = 0) -> Delivery:
     facts = event.facts
     return Delivery(
-        event.id, _CALLBACK, _TOKEN, event.type, facts.conversation_id, b"", _NOW, _NOW, _NOW,
+        event.id, _CALLBACK, _TOKEN, event.type, facts.conversation_id, facts.channel_id, b"", _NOW, _NOW, _NOW,
         message_id=facts.message_id if facts.status else None, status=facts.status, lease=lease,
     )  # fmt: skip
 

@@ -133,6 +133,7 @@ def _deliveries(one: _Opened, created_at: UnixMs, start_by_s: float) -> Iterator
             token_id=token_id,
             type=event.type,
             conversation_id=event.facts.conversation_id,
+            channel_id=event.facts.channel_id,
             body=one.claim.body,
             accepted_at=one.claim.accepted_at,
             created_at=created_at,

@@ -15,12 +15,13 @@ from consumers.hand import Hand
 from consumers.matching import Directory
 from consumers.store_watch import StoreWatch
 from schemas.deliveries import DeliveryState
-from schemas.errors import StoreRefused, StoreUnavailable
+from schemas.errors import StatementTimedOut, StoreRefused, StoreUnavailable
 from schemas.event_types import EventType
 from schemas.ids import CallbackId
 from schemas.reports import Observer
-from schemas.times import UnixMs, now_ms
+from schemas.times import UnixMs
 from schemas.tokens import Callback, CallbackState, Token, TokenState
+from schemas.withdrawals import ended
 from store import due
 from store.admitting import admit
 from store.database import Database
@@ -43,10 +44,10 @@ _REQUESTED_LIMIT = 20
 
 
 class _Work(msgspec.Struct, frozen=True):
-    """What of the due shares may be taken, how much in all, and what will never be sent."""
+    """What of the due shares may be taken, how much in all, and whose rows will never be sent, for all that is known here."""
 
     wishes: dict[Share, Wish]
-    dead: dict[CallbackId, str]
+    dead: list[CallbackId]
     most: int
 
 
@@ -97,6 +98,9 @@ class DueTaker:
     async def _take_quietly(self) -> bool:
         try:
             return await self._take_some()
+        except StatementTimedOut as error:
+            self._watch.slow(error)
+            return False
         except (StoreUnavailable, StoreRefused) as error:
             self._watch.away(error)
             return False
@@ -107,41 +111,44 @@ class DueTaker:
             return False
         loop = asyncio.get_running_loop()
         look = self._hand.look()
-        found, requested = await loop.run_in_executor(self._thread, self._find)
+        found, requested, now = await loop.run_in_executor(self._thread, self._find)
         self._watch.back()
-        self._hand.saw(look, self._spilled(found))
-        work = self._sort(found)
-        if work.dead:  # before anything is cancelled for good: the newest that the store knows
-            await loop.run_in_executor(self._thread, self._directory.refresh)
-            work = self._sort(found)
+        self._hand.saw(look, self._spilled(found, now))
+        work = self._sort(found, now)
         if not (requested or work.wishes or work.dead):
             return False  # no transaction for nothing: on SQLite it would keep the writers waiting
         taken, cancelled = await loop.run_in_executor(self._thread, self._take, work, self._watch.has_caught_up)
         self._hand.pick_up(taken.deliveries)
-        for one in taken.poisoned:
-            self._observer.settled(one.type, DeliveryState.EXHAUSTED)
+        if taken.poisoned:
+            await loop.run_in_executor(self._thread, self._give_up, taken.poisoned)
         return bool(taken.deliveries or taken.poisoned or cancelled)
 
-    def _find(self) -> tuple[list[Share], bool]:
-        """What is due, and whether attempts were asked for."""
+    def _give_up(self, poisoned: dict[CallbackId, list[str]]) -> None:
+        for callback_id, event_ids in poisoned.items():
+            with self._database.write() as connection:
+                given_up = due.give_up(connection, callback_id, event_ids, self._database.now(connection))
+            for kind, count in given_up.items():
+                self._observer.settled(kind, DeliveryState.EXHAUSTED, count)
+
+    def _find(self) -> tuple[list[Share], bool, UnixMs]:
+        """What is due, whether attempts were asked for, and when that was, by the store's clock."""
         with self._database.read() as connection:
             now = self._database.now(connection)
-            return due.shares_with_due(connection, now), due.has_requested(connection, now)
+            return due.shares_with_due(connection, now), due.has_requested(connection, now), now
 
-    def _sort(self, shares: list[Share]) -> _Work:
+    def _sort(self, shares: list[Share], now: UnixMs) -> _Work:
         """On the event loop: of which rows can be taken now, and how many. All others are simply left."""
-        work, now, hand = _Work({}, {}, self._hand.places), now_ms(), self._hand
+        work, hand = _Work({}, [], self._hand.places), self._hand
         for share in shares:
             found = self._directory.callback(share.callback_id)
-            if reason := _never(found, now):
-                work.dead[share.callback_id] = reason
+            if ended(found and found[0], now):
+                work.dead.append(share.callback_id)
             elif found and _sendable(*found, now) and (free := hand.free_slots(*share)) > 0:
                 work.wishes[share] = Wish(free, hand.dispatcher.conversations(share.callback_id), found[1].held_before)
         return work
 
-    def _spilled(self, shares: list[Share]) -> set[CallbackId]:
+    def _spilled(self, shares: list[Share], now: UnixMs) -> set[CallbackId]:
         """Whose new deliveries have to wait: of the others nothing is sent that could overtake."""
-        now = now_ms()
         firsts = {share.callback_id for share in shares if not share.tried}
         return {one for one in firsts if (found := self._directory.callback(one)) and _sendable(*found, now)}
 
@@ -150,7 +157,7 @@ class DueTaker:
         start_by_s = time.monotonic() + START_WITHIN_S  # before the store's clock is read: what comes between only makes it earlier
         with self._database.write() as connection:
             now = self._database.now(connection)
-            cancelled = sum(due.cancel(connection, callback_id, reason, now) for callback_id, reason in work.dead.items())
+            cancelled = sum(due.cancel(connection, callback_id, now) for callback_id in dict.fromkeys(work.dead))
             requested = due.take_requested(connection, _REQUESTED_LIMIT, now, self._lease_ms)
             taken = due.take(connection, work.wishes, now, self._lease_ms, lapsed=lapsed, most=work.most)
             admitted = admit(connection, [*requested, *taken.deliveries], now, self._lease_ms)
@@ -161,13 +168,6 @@ class DueTaker:
             self._observer.settled(EventType.MESSAGE_STATUS, DeliveryState.SUPERSEDED, admitted.overtaken)
         deliveries = [msgspec.structs.replace(one, start_by_s=start_by_s) for one in admitted.go]
         return Taken(deliveries, taken.poisoned), cancelled
-
-
-def _never(found: tuple[Token, Callback] | None, now: UnixMs) -> str | None:
-    """Why this callback will never be called again."""
-    if found is None:
-        return "the callback was deleted"
-    return {TokenState.REVOKED: "the token was revoked", TokenState.EXPIRED: "the token has expired"}.get(found[0].state(now))
 
 
 def _sendable(token: Token, callback: Callback, now: UnixMs) -> bool:

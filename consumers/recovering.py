@@ -168,12 +168,13 @@ class Recoverer:
         return [one for one in wanted if one.event_id in stored]
 
     def _can_be_sent(self, lost: Lost, now: UnixMs) -> bool:
-        """Whether there is something to send, to somebody who is called at present, and nobody is sending it."""
+        """Whether there is something to send, to somebody who is called at present and may see it, and nobody is sending it."""
         found = self._directory.callback(lost.callback_id)
         if found is None or lost.facts is None or lost.in_flight:
             return False
         token, callback = found
-        return token.state(now) is TokenState.ACTIVE and callback.state in _CALLED
+        may_see = token.sees(lost.facts.channel_id)
+        return may_see and token.state(now) is TokenState.ACTIVE and callback.state in _CALLED
 
 
 def _following(job: Job, after: Key | None) -> Position | None:

@@ -5,8 +5,10 @@ One loop in each dispatcher; they do not know of each other, and every step may 
 """
 
 import asyncio
+import contextlib
 import datetime as dt
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -15,12 +17,13 @@ from consumers.due import START_WITHIN_S
 from consumers.hand import Hand
 from consumers.store_watch import StoreWatch
 from schemas.deliveries import Delivery, DeliveryState
-from schemas.errors import StoreRefused, StoreUnavailable
+from schemas.errors import StatementTimedOut, StoreRefused, StoreUnavailable
 from schemas.event_types import EventType
 from schemas.ids import CallbackId
 from schemas.reports import Observer
 from schemas.times import format_duration
 from store import probing, reviving
+from store.admitting import Admitted
 from store.database import Database
 from store.reviving import Walk
 
@@ -37,7 +40,7 @@ class Reviver:
     def __init__(self, database: Database, hand: Hand, observer: Observer, watch: StoreWatch, lease_s: float, horizon: dt.timedelta):
         self._database, self._hand, self._observer, self._watch = database, hand, observer, watch
         self._lease_ms = int(lease_s * 1000)
-        self._horizon = horizon
+        self._horizon, self._horizon_ms = horizon, horizon // dt.timedelta(milliseconds=1)
         self._thread = ThreadPoolExecutor(1, "revive")
         self._walks: dict[CallbackId, Walk] = {}
         self._stopping = asyncio.Event()
@@ -90,55 +93,78 @@ class Reviver:
         with self._database.read() as connection:
             return probing.any_to_see_to(connection)
 
+    @contextlib.contextmanager
+    def _unless_slow(self) -> Iterator[None]:
+        """Goes on behind the block when a statement in it took too long: one callback must not keep the others from being seen to."""
+        try:
+            yield
+        except StatementTimedOut as error:
+            self._watch.slow(error)
+
     def _take_probes(self, limit: int) -> list[Delivery]:
         if limit <= 0:
             return []
         start_by_s = time.monotonic() + START_WITHIN_S
-        with self._database.read() as connection:
+        callback_ids: list[CallbackId] = []
+        with self._unless_slow(), self._database.read() as connection:
             callback_ids = probing.due_probes(connection, self._database.now(connection), limit)
-        taken = []
+        taken: list[Admitted] = []
         for callback_id in callback_ids:
-            with self._database.write() as connection:  # each its own: a callback's lock is not waited for with a place in hand
-                taken.append(probing.take_probe(connection, callback_id, self._database.now(connection), self._lease_ms))
+            with self._unless_slow():
+                taken.append(self._take_probe(callback_id))
         if overtaken := sum(one.overtaken for one in taken):
             self._observer.settled(EventType.MESSAGE_STATUS, DeliveryState.SUPERSEDED, overtaken)
         return [msgspec.structs.replace(delivery, start_by_s=start_by_s) for one in taken for delivery in one.go]
 
+    def _take_probe(self, callback_id: CallbackId) -> Admitted:
+        """In a transaction of its own: a callback's lock is not waited for with a place in hand."""
+        with self._database.write() as connection:
+            return probing.take_probe(connection, callback_id, self._database.now(connection), self._lease_ms)
+
     def _give_up_aged(self) -> bool:
-        horizon_ms = self._horizon // dt.timedelta(milliseconds=1)
-        reason = f"the callback kept failing for {format_duration(self._horizon)}"
-        with self._database.read() as connection:
-            callback_ids = probing.with_aged(connection, horizon_ms, self._database.now(connection))
-        in_all = 0
+        callback_ids: list[CallbackId] = []
+        with self._unless_slow(), self._database.read() as connection:
+            callback_ids = probing.with_aged(connection, self._horizon_ms, self._database.now(connection))
+        more = False
         for callback_id in callback_ids:
-            with self._database.write() as connection:
-                given_up = probing.exhaust_aged(connection, callback_id, horizon_ms, reason, self._database.now(connection))
-            for kind, count in given_up.items():
-                self._observer.settled(kind, DeliveryState.EXHAUSTED, count)
-            in_all += given_up.total()
-        return in_all > 0
+            with self._unless_slow():
+                more |= self._give_up_slice(callback_id)
+        return more
+
+    def _give_up_slice(self, callback_id: CallbackId) -> bool:
+        reason = f"the callback kept failing for {format_duration(self._horizon)}"
+        with self._database.write() as connection:
+            given_up = probing.exhaust_aged(connection, callback_id, self._horizon_ms, reason, self._database.now(connection))
+        for kind, count in given_up.items():
+            self._observer.settled(kind, DeliveryState.EXHAUSTED, count)
+        return given_up.total() > 0
 
     def _revive(self) -> bool:
-        """One slice of each."""
+        """One slice of each. Of one that took too long, the next look is soon enough."""
         with self._database.read() as connection:
             callback_ids = reviving.to_revive(connection)
+        more = False
         for callback_id in callback_ids:
-            self._walk_on(callback_id)
+            with self._unless_slow():
+                more |= self._walk_on(callback_id)
         self._walks = {callback_id: walk for callback_id, walk in self._walks.items() if callback_id in callback_ids}
-        return bool(self._walks)
+        return more
 
-    def _walk_on(self, callback_id: CallbackId) -> None:
+    def _walk_on(self, callback_id: CallbackId) -> bool:
+        """Whether there is more of it."""
         with self._database.write() as connection:
             now = self._database.now(connection)
             step = reviving.step(connection, callback_id, self._walks.get(callback_id), now)
-            self._database.ring(connection, "due")
+            if step is not None and step.changed:
+                self._database.ring(connection, "due")
         if step is None:
-            return
+            return False
         if step.discarded:
             self._observer.settled(step.kind, DeliveryState.CANCELLED, step.discarded)
         if step.walk is not None:
             self._walks[callback_id] = step.walk
-            return
+            return True
         self._walks.pop(callback_id, None)
         with self._database.write() as connection:
             reviving.finish(connection, callback_id, step.generation)
+        return False

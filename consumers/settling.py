@@ -9,6 +9,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 from tenacity import Retrying, retry_if_exception_type, sleep_using_event, stop_when_event_set, wait_random_exponential
 
@@ -21,8 +22,16 @@ from schemas.event_types import EventType
 from schemas.ids import is_test_event
 from schemas.reports import AttemptReport, Observer
 from schemas.times import now_ms
-from store import health, settling
+from store import health, settling, withdrawing
 from store.database import Database
+
+
+class _Written(NamedTuple):
+    """What was written of a batch, and the messages that are done with by it."""
+
+    settlements: Sequence[Settlement]
+    finished: Sequence[Parcel]
+
 
 BATCH = 500
 """Settlements per transaction. PostgreSQL gains little beyond; larger ones keep callers waiting longer for one commit."""
@@ -100,46 +109,48 @@ class Settler:
             self._watch.away(error)
             written = await loop.run_in_executor(self._thread, self._retrying, self._write, batch, finished)
             self._watch.back()
-        for source, receipts in _receipts(written).items():
+        for source, receipts in _receipts(written.finished).items():
             source.acknowledge(receipts)
-        self._report([settlement for settlement, _ in batch])
+        self._report(written.settlements)
 
-    def _write(self, batch: Sequence[tuple[Settlement, Parcel | None]], finished: Sequence[Parcel]) -> Sequence[Parcel]:
-        """In the settling thread; which messages are done with. What goes wrong costs attempts their details, never a delivery its outcome,
-        and never the other deliveries of the batch."""
+    def _write(self, batch: Sequence[tuple[Settlement, Parcel | None]], finished: Sequence[Parcel]) -> _Written:
+        """In the settling thread. What goes wrong costs attempts their details, never a delivery its outcome, and never the other
+        deliveries of the batch."""
         try:
-            self._write_all([settlement for settlement, _ in batch], finished)
+            return _Written(self._write_all([settlement for settlement, _ in batch], finished), finished)
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - a refusal, or a mistake of ours
             self._observer.note("settlement refused", reason=_told(error), settlements=len(batch))
-            lost = [parcel for settlement, parcel in batch if not self._write_one(settlement)]
-            for parcel in filter(None, lost):
+        settlements: list[Settlement] = []
+        for settlement, parcel in batch:
+            written = self._write_one(settlement)
+            settlements += written
+            if parcel is not None and not written:
                 parcel.open += 1  # it is not given up, by whatever is recorded later either
-            finished = [parcel for parcel in finished if not parcel.open]
-            self._write_all((), finished)
-        return finished
+        finished = [parcel for parcel in finished if not parcel.open]
+        self._write_all((), finished)
+        return _Written(settlements, finished)
 
-    def _write_one(self, settlement: Settlement) -> bool:
-        """False: nothing of it can be recorded. Its row, or its message, comes again, until it has been taken too often."""
+    def _write_one(self, settlement: Settlement) -> Sequence[Settlement]:
+        """As it was written; none: nothing of it can be recorded. Its row, or its message, comes again, until it was taken too often."""
         bare = Settlement(settlement.delivery, settlement.state, settlement.reason, settlement.due_in_s, failures=settlement.failures)
         for one, what in ((settlement, "attempt not recorded"), (bare, "outcome not recorded")):
             try:
-                self._write_all((one,), ())
+                return self._write_all((one,), ())
             except StoreUnavailable:
                 raise
             except Exception as error:  # noqa: BLE001 - as above
                 self._observer.note(what, delivery=settlement.delivery.key, reason=_told(error))
-            else:
-                return True
-        return False
+        return ()
 
-    def _write_all(self, settlements: Sequence[Settlement], finished: Sequence[Parcel]) -> None:
+    def _write_all(self, settlements: Sequence[Settlement], finished: Sequence[Parcel]) -> Sequence[Settlement]:
         found_out = [one.health for one in settlements if one.health is not None]
         with self._database.write() as connection:
             now = self._database.now(connection)
             if found_out:
                 health.record(connection, found_out, now)
+            settlements = withdrawing.judge(connection, settlements, now)
             freed = settling.settle(connection, settlements, now)
             for source, receipts in _receipts(finished).items():
                 source.forget(connection, receipts)
@@ -147,6 +158,7 @@ class Settler:
                 self._database.ring(connection, "due")
         if freed.overtaken:
             self._observer.settled(EventType.MESSAGE_STATUS, DeliveryState.SUPERSEDED, freed.overtaken)
+        return settlements
 
     def _report(self, settlements: Sequence[Settlement]) -> None:
         now = now_ms()

@@ -3,25 +3,36 @@
 import time
 from collections.abc import Callable
 
+from schemas.errors import StatementTimedOut
 from schemas.reports import Observer
 
 CATCH_UP_S = 3.0
 """After the store was away: how long whoever kept outcomes in memory has to write them before lapsed leases are taken."""
 
 
+SLOW_SAID_EVERY_S = 60.0
+"""How often the operator is told that looks take too long. More often: the same line again and again."""
+
+
 class StoreWatch:
-    """On the event loop's thread only."""
+    """On the event loop's thread only, but for `slow`."""
 
     def __init__(self, observer: Observer, clock: Callable[[], float] = time.monotonic):
         self._observer, self._clock = observer, clock
         self._away_since_s: float | None = None
-        self._back_since_s = float("-inf")
+        self._back_since_s = self._slow_said_s = float("-inf")
 
     def away(self, error: Exception) -> None:
         """A call failed."""
         if self._away_since_s is None:
             self._away_since_s = self._clock()
             self._observer.note("waiting for the store", reason=str(error))
+
+    def slow(self, error: StatementTimedOut) -> None:
+        """A look took too long, while others are answered: no reason to wait with these, or with what they would do. From any thread."""
+        if self._clock() - self._slow_said_s >= SLOW_SAID_EVERY_S:
+            self._slow_said_s = self._clock()
+            self._observer.note("a look into the store took too long", reason=str(error))
 
     def back(self) -> None:
         """A call succeeded."""

@@ -27,6 +27,7 @@ MOST_RUNS = 10_000
 GONE = "its receiver answered 410 Gone"
 
 _ASKED_FOR = frozenset({Trigger.MANUAL, Trigger.TEST})
+_OPENS = frozenset({Finding.FAILING, Finding.USELESS})
 
 
 class _Run:
@@ -41,7 +42,8 @@ class _Run:
 
 
 class Breakers:
-    """Of one dispatcher. `disable_after`: after so long without a success a callback is disabled. `now_s` is monotonic."""
+    """Of one dispatcher. `disable_after`: after so long without a success a callback is disabled. `now_s` is monotonic: no time of day
+    is looked at here."""
 
     def __init__(self, disable_after: dt.timedelta):
         self._disable_after = disable_after
@@ -65,13 +67,16 @@ class Breakers:
             return self._succeeded(callback)
         if delivery.trigger in _ASKED_FOR:
             return None  # a person looked whether it works: that is only recorded
-        failing_for_s = self._failing_for_s(callback, attempt, now_s)
-        finding, reason = self._finding(callback, delivery, attempt, failing_for_s, now_s)
+        run = self._run(callback, now_s - attempt.duration_ms / 1000)
+        run.failures += 1
+        finding = self._finding(callback, delivery, attempt, run, now_s)
         if finding is None:
             return None
-        if finding is not Finding.PROBE_FAILED:
-            self._runs[callback.id].open_until_s = now_s + KNOWN_WITHIN_S
-        return HealthReport(callback.id, callback.health.generation, finding, failing_for_s, reason, jitter)
+        if finding in _OPENS:
+            run.open_until_s = now_s + KNOWN_WITHIN_S
+        reason = GONE if finding is Finding.USELESS else f"nothing succeeded for {format_duration(self._disable_after)}"
+        limit_s = self._disable_after.total_seconds()
+        return HealthReport(callback.id, callback.health.generation, finding, now_s - run.since_s, reason, jitter, limit_s)
 
     def _succeeded(self, callback: Callback) -> HealthReport | None:
         run = self._runs.pop(callback.id, None)
@@ -80,26 +85,17 @@ class Breakers:
             return HealthReport(callback.id, callback.health.generation, Finding.WORKS)
         return None
 
-    def _failing_for_s(self, callback: Callback, attempt: Attempt, now_s: float) -> float:
-        """Since the start of the first attempt of the run; as stored, where another dispatcher's or an earlier run began before."""
-        run = self._run(callback, now_s - attempt.duration_ms / 1000)
-        run.failures += 1
-        here_s = now_s - run.since_s
-        stored = callback.health.failing_since
-        return here_s if stored is None else max(here_s, (attempt.started_at + attempt.duration_ms - stored) / 1000)
-
-    def _finding(
-        self, callback: Callback, delivery: Delivery, attempt: Attempt, failing_for_s: float, now_s: float
-    ) -> tuple[Finding | None, str | None]:
+    def _finding(self, callback: Callback, delivery: Delivery, attempt: Attempt, run: _Run, now_s: float) -> Finding | None:
+        """Whether a failing one is to be disabled is not judged here: of other dispatchers' successes the store alone knows."""
         if attempt.outcome is Outcome.GONE:
-            return Finding.USELESS, GONE
-        if failing_for_s >= self._disable_after.total_seconds():
-            return Finding.USELESS, f"nothing succeeded for {format_duration(self._disable_after)}"
+            return Finding.USELESS
         if delivery.trigger is Trigger.PROBE:
-            return Finding.PROBE_FAILED, None
-        if self._runs[callback.id].failures < OPEN_AFTER or self.is_open(callback, now_s):
-            return None, None
-        return Finding.FAILING, None
+            return Finding.PROBE_FAILED
+        if now_s - run.since_s >= self._disable_after.total_seconds():
+            return Finding.LASTING
+        if run.failures < OPEN_AFTER or self.is_open(callback, now_s):
+            return None
+        return Finding.FAILING
 
     def _run(self, callback: Callback, since_s: float) -> _Run:
         run = self._runs.get(callback.id)

@@ -4,25 +4,22 @@ from dispatcher.backoff import RetrySchedule
 from schemas.deliveries import Attempt, Delivery, DeliveryState, Move, Outcome, Settlement, Trigger, given_back, next_state
 from schemas.times import UnixMs
 from schemas.tokens import Callback, CallbackState, Token, TokenState
+from schemas.withdrawals import CALLBACK_DELETED, withdrawal
 
-_WITHDRAWN = {
-    TokenState.REVOKED: "the token was revoked",
-    TokenState.EXPIRED: "the token has expired",
-}
 _DESPITE_A_SWITCH = frozenset({Trigger.MANUAL, Trigger.TEST})
 _DESPITE_A_BREAKER = _DESPITE_A_SWITCH | {Trigger.PROBE}
 _ON = frozenset({CallbackState.HEALTHY, CallbackState.FAILING})
 
 
 def refusal(delivery: Delivery, found: tuple[Token, Callback] | None, now: UnixMs, *, breaker_open: bool) -> Settlement | None:
-    """Why no attempt may start now, as what is to be written instead; None when it may."""
+    """Why no attempt may start now, as what is to be written instead; None when it may. That it is never to be sent is for the store
+    to say too, before it is written (`store.withdrawing`)."""
     if found is None:
-        return withdrawn(delivery, "the callback was deleted")
+        return withdrawn(delivery, CALLBACK_DELETED)
     token, callback = found
-    state = token.state(now)
-    if reason := _WITHDRAWN.get(state):
+    if reason := withdrawal(token, delivery, now):
         return withdrawn(delivery, reason)
-    if state is not TokenState.ACTIVE or not (callback.state in _ON or delivery.trigger in _DESPITE_A_SWITCH):
+    if token.state(now) is not TokenState.ACTIVE or not (callback.state in _ON or delivery.trigger in _DESPITE_A_SWITCH):
         return given_back(delivery)  # held: due rows of such a callback are not taken until it is back
     if breaker_open and delivery.trigger not in _DESPITE_A_BREAKER:
         return given_back(delivery)  # its row waits, and its schedule with it

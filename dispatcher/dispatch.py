@@ -36,6 +36,9 @@ class Directory(Protocol):
     def fresh(self) -> bool:
         """Whether what it knows is recent enough to call somebody (rule 9)."""
 
+    def now(self) -> UnixMs:
+        """The store's clock."""
+
 
 class Sending(Protocol):
     """One HTTP request; `dispatcher.sender` for real."""
@@ -146,7 +149,7 @@ class Dispatcher:
             self._start(lane, delivery)
 
     def _start(self, lane: Lane, delivery: Delivery) -> None:
-        started_at = now_ms()
+        started_at = self._directory.now()
         try:
             settlement = self._post(lane, delivery, started_at)
         except Exception as error:  # noqa: BLE001 - a mistake of ours costs this delivery an attempt, and nobody else anything
@@ -200,7 +203,7 @@ class Dispatcher:
         """A failed attempt like any other: it is tried again, later and later, and finally given up. Of its callback it says nothing."""
         self._report(delivery, error)
         verdict = Verdict(Outcome.PROTOCOL, mistake_words(error))
-        nothing = Answer(None, None, b"", verdict.outcome, verdict.error, (now_ms() - started_at) / 1000)
+        nothing = Answer(None, None, b"", verdict.outcome, verdict.error, (self._directory.now() - started_at) / 1000)
         try:
             attempt = _attempt(delivery, started_at, {}, nothing, verdict)
             return after(delivery, attempt, self._schedule, self._jitter.uniform(-1, 1))

@@ -15,7 +15,7 @@ from schemas.changes import COMMAND_LINE
 from schemas.event_types import EventType
 from schemas.permissions import Permission
 from schemas.secrets import signing_secret_text, token_hash
-from schemas.times import UnixMs, now_ms
+from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields, TokenFields
 from schemas.tokens import CallbackState, Token, TokenState
 from store.tokens import Tokens
@@ -51,7 +51,7 @@ def prepare(parts: Parts) -> Quickstart:
     path = parts.settings.sqlite_path.with_name("quickstart")
     why = None
     if kept := _read(path):
-        now = now_ms()
+        now = parts.directory.now()
         token = parts.directory.holder(kept, now)
         why = _useless(token, kept, now)
         if token and not why:
@@ -108,7 +108,7 @@ def _curl(url: str, token: str) -> str:
 
 def _create(parts: Parts) -> Quickstart:
     callbacks = {kind: CallbackFields(url=_URL) for kind in EventType}
-    now = now_ms()
+    now = parts.database.time()
     fields = TokenFields("quickstart", now, permissions=_PERMISSIONS)
     made = Tokens(parts.database, parts.vault).create(fields, callbacks, now, COMMAND_LINE)
     assert made.signing_secret is not None, "a new token has one"

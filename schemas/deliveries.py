@@ -65,7 +65,7 @@ class Move(StrEnum):
     FAILED = "failed"  # any other outcome, with attempts left
     GAVE_UP = "gave_up"  # any other outcome, with none left
     OVERTAKEN = "overtaken"  # a newer status of the same message took its place
-    WITHDRAWN = "withdrawn"  # token revoked or expired, callback deleted, or discarded by hand
+    WITHDRAWN = "withdrawn"  # token revoked or expired, or sees the channel no longer; callback deleted; or discarded by hand
     REOPENED = "reopened"  # a recovery gives it the whole schedule once more
 
 
@@ -115,6 +115,7 @@ class Delivery(msgspec.Struct, frozen=True, eq=False):
     token_id: TokenId
     type: EventType
     conversation_id: str
+    channel_id: str
     body: bytes
     accepted_at: UnixMs
     created_at: UnixMs

@@ -5,6 +5,7 @@ Pure.
 """
 
 from enum import StrEnum
+from math import inf
 
 import msgspec
 
@@ -26,6 +27,7 @@ class Finding(StrEnum):
 
     FAILING = "failing"  # nothing succeeded for a while: no attempts but probes
     PROBE_FAILED = "probe_failed"
+    LASTING = "lasting"  # nothing succeeded here for so long that it is to be disabled, if the store knows no better
     WORKS = "works"
     USELESS = "useless"  # to be disabled, until a person enables it
 
@@ -33,8 +35,8 @@ class Finding(StrEnum):
 class HealthReport(msgspec.Struct, frozen=True):
     """A finding about the callback as it was in `generation`; it says nothing about a later one.
 
-    `failing_for_s`: how long it had been failing when this was found out. `reason`: why it is to be disabled, in words.
-    `jitter`, between -1 and 1, moves the next probe.
+    `failing_for_s`: how long it had been failing here when this was found out; after `disable_after_s` without a success, by the
+    store's clock, it is to be disabled. `reason`: why, in words. `jitter`, between -1 and 1, moves the next probe.
     """
 
     callback_id: CallbackId
@@ -43,6 +45,7 @@ class HealthReport(msgspec.Struct, frozen=True):
     failing_for_s: float = 0.0
     reason: str | None = None
     jitter: float = 0.0
+    disable_after_s: float = inf
 
 
 def probe_delay_s(probes: int, jitter: float) -> float:

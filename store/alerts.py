@@ -15,6 +15,7 @@ from schemas.ids import AlertId, CallbackId, EventId, delivery_id, new_alert_id
 from schemas.times import UnixMs
 from store.database import Connection
 from store.tables import alerts, callbacks, deliveries, tokens
+from store.token_rows import lock_directory
 
 EXHAUSTED_EVERY_MS = 3_600_000
 """Of `delivery.exhausted`, per callback. Shorter: a receiver that is gone fills the operator's inbox, one delivery at a time."""
@@ -44,12 +45,25 @@ def add_of_callback(connection: Connection, kind: AlertKind, callback_id: Callba
         add(connection, kind, whose | dict(data), now)
 
 
-def tell_exhausted(connection: Connection, exhausted: Iterable[Exhausted], now: UnixMs) -> None:
-    """One `delivery.exhausted` for each callback of which none was told for an hour. Call it after the rows were written: a
-    delivery whose row did not become `exhausted`, as somebody else had it by then, is not told of."""
-    given_up = sorted(exhausted, key=lambda one: one.callback_id)  # in one order everywhere: no deadlocks
-    untold = _untold(connection, {one.callback_id for one in given_up}, now)
-    for one in given_up:
+def lock_untold(connection: Connection, callback_ids: Collection[CallbackId], now: UnixMs) -> set[CallbackId]:
+    """Those of which nobody was told lately that a delivery was exhausted: hardly ever any, so that exhausting many costs one query.
+
+    Call it before any delivery is written or locked: callbacks are locked before deliveries everywhere (`store.bulk`).
+    """
+    if not callback_ids:
+        return set()
+    untold = sa.select(callbacks.c.id).where(callbacks.c.id.in_(callback_ids), _not_told_since(now - EXHAUSTED_EVERY_MS))
+    if not connection.scalar(untold.limit(1)):
+        return set()
+    lock_directory(connection)  # as does whoever else locks several callbacks
+    return set(map(CallbackId, connection.scalars(untold.with_for_update(key_share=True))))
+
+
+def tell_exhausted(connection: Connection, exhausted: Iterable[Exhausted], untold: set[CallbackId], now: UnixMs) -> None:
+    """One `delivery.exhausted` for each of those that `lock_untold` gave. Call it after the rows were written: a delivery whose row did
+    not become `exhausted`, as somebody else had it by then, is not told of."""
+    untold = set(untold)
+    for one in exhausted:
         if one.callback_id in untold and _claim_hour(connection, one, now):
             untold.discard(one.callback_id)
             data = {"delivery_id": delivery_id(one.event_id, one.callback_id), "event_id": one.event_id, "reason": one.reason}
@@ -77,14 +91,6 @@ def put_off(connection: Connection, alert: Alert, due_at: UnixMs) -> None:
     """An attempt failed; the next one is due then. Nothing happens when the lease has passed to somebody else."""
     ours = sa.and_(alerts.c.id == alert.id, alerts.c.due_at == alert.leased_until)
     connection.execute(sa.update(alerts).where(ours).values(failures=alert.failures + 1, due_at=due_at))
-
-
-def _untold(connection: Connection, callback_ids: Collection[CallbackId], now: UnixMs) -> set[CallbackId]:
-    """Those of which nobody was told lately: hardly ever any, so that exhausting many costs one query."""
-    if not callback_ids:
-        return set()
-    chosen = sa.select(callbacks.c.id).where(callbacks.c.id.in_(callback_ids), _not_told_since(now - EXHAUSTED_EVERY_MS))
-    return {CallbackId(found) for found in connection.execute(chosen).scalars()}
 
 
 def _claim_hour(connection: Connection, one: Exhausted, now: UnixMs) -> bool:

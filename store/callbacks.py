@@ -12,15 +12,14 @@ from schemas.ids import TokenId, new_callback_id
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
 from schemas.tokens import Callback, CallbackState, Token
+from schemas.withdrawals import CALLBACK_DELETED
 from store import changes
-from store.cancelling import cancel_open, cancel_rest
+from store.cancelling import cancel_open, drop_requested
 from store.database import Connection, Database
 from store.health import back_to_health
 from store.tables import callbacks
 from store.token_rows import lock_token, read_token, readable, seal_headers
 from store.vault import Vault
-
-CALLBACK_DELETED = "the callback was deleted"
 
 _CALLED = frozenset({CallbackState.HEALTHY, CallbackState.FAILING})
 
@@ -43,14 +42,14 @@ class Callbacks:
             return put_callback(connection, self._vault, token, kind, fields, self._database.now(connection), actor)
 
     def delete(self, token_id: TokenId, kind: EventType, actor: Actor) -> int:
-        """Cancels its open deliveries. Returns how many."""
+        """Cancels its open deliveries, once it is gone. Returns how many."""
         with self._database.write() as connection:
             callback = _owned(lock_token(connection, self._vault, token_id), kind)
             connection.execute(sa.delete(callbacks).where(callbacks.c.id == callback.id))
             details, now = differences(of_callback(callback), {}), self._database.now(connection)
             changes.record(connection, token_id, Action.CALLBACK_DELETED, details, actor, now, kind)
-            cancelled = cancel_open(connection, [callback.id], CALLBACK_DELETED)
-        return cancel_rest(self._database, cancelled, CALLBACK_DELETED)[callback.id]
+            drop_requested(connection, [callback.id])
+        return cancel_open(self._database, [callback.id], CALLBACK_DELETED)[callback.id]
 
 
 def put_callback(

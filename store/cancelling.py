@@ -13,20 +13,23 @@ SLICE = 10_000
 """Rows a transaction. More: whoever settles one of them waits longer. Fewer: cancelling a great backlog takes longer."""
 
 
-def cancel_open(connection: Connection, callback_ids: Sequence[CallbackId], reason: str) -> dict[CallbackId, int]:
-    """Cancel at most a slice per callback, and every attempt that was asked for. Returns how many were cancelled."""
-    connection.execute(sa.delete(requested_attempts).where(requested_attempts.c.callback_id.in_(callback_ids)))
-    return {callback_id: _cancel_slice(connection, callback_id, reason) for callback_id in callback_ids}
+def drop_requested(connection: Connection, callback_ids: Sequence[CallbackId]) -> None:
+    """Every attempt that was asked for of these. One that somebody just takes or settles is left to that: it is refused."""
+    c = requested_attempts.c
+    free = sa.select(c.id).where(c.callback_id.in_(callback_ids)).with_for_update(skip_locked=True)
+    connection.execute(sa.delete(requested_attempts).where(c.id.in_(sa.select(free.cte()))))
 
 
-def cancel_rest(database: Database, cancelled: dict[CallbackId, int], reason: str) -> dict[CallbackId, int]:
-    """What a first slice left, in transactions of its own: one alone could outlast the statement timeout.
+def cancel_open(database: Database, callback_ids: Sequence[CallbackId], reason: str) -> dict[CallbackId, int]:
+    """Cancel all that is open for these, when the reason is committed, in transactions of their own: one alone could outlast the
+    statement timeout, and would lock deliveries in another order than settling does (`store.bulk`).
 
     Not needed for the promise: the directory already forbids these attempts, and due rows of such callbacks are cancelled
-    by whoever takes them. Returns the totals.
+    by whoever takes them. Returns how many were cancelled.
     """
-    totals = dict(cancelled)
-    for callback_id, last in cancelled.items():
+    totals = dict.fromkeys(callback_ids, 0)
+    for callback_id in callback_ids:
+        last = SLICE
         while last == SLICE:
             with database.write() as connection:
                 last = _cancel_slice(connection, callback_id, reason)
@@ -35,16 +38,19 @@ def cancel_rest(database: Database, cancelled: dict[CallbackId, int], reason: st
 
 
 def _cancel_slice(connection: Connection, callback_id: CallbackId, reason: str) -> int:
-    chosen = (
+    """Locked in the order of their keys, as settling does; what is settled meanwhile stays as it is."""
+    ours = sa.and_(deliveries.c.callback_id == callback_id, deliveries.c.due_at.is_not(None))
+    oldest = sa.select(deliveries.c.event_id).where(ours).order_by(deliveries.c.due_at).limit(SLICE).cte()
+    locked = (
         sa.select(deliveries.c.event_id)
-        .where(deliveries.c.callback_id == callback_id, deliveries.c.due_at.is_not(None))
-        .order_by(deliveries.c.due_at)
-        .limit(SLICE)
+        .where(ours, deliveries.c.event_id.in_(sa.select(oldest)))
+        .order_by(deliveries.c.event_id)
         .with_for_update()
     )
     statement = (
         sa.update(deliveries)
-        .where(deliveries.c.callback_id == callback_id, deliveries.c.event_id.in_(sa.select(chosen.cte())))
+        .where(deliveries.c.callback_id == callback_id, deliveries.c.event_id.in_(sa.select(locked.cte())))
+        .where(deliveries.c.state == DeliveryState.PENDING.value)
         .values(state=DeliveryState.CANCELLED.value, reason=reason, due_at=None, leased=False)
         .returning(deliveries.c.event_id)
     )

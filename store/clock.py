@@ -63,11 +63,14 @@ class StoreClock:
     def now(self, connection: Connection) -> UnixMs:
         if connection.dialect.name == "sqlite":
             return UnixMs(self._local.now_ms())
-        at_s, answered_ms = self._asked or (float("-inf"), 0)
-        now_s = self._monotonic()
-        if now_s - at_s >= ASK_EVERY_S:
+        if self._asked is None or self._monotonic() - self._asked[0] >= ASK_EVERY_S:
             answered_ms = connection.scalar(_NOW) or 0
-            at_s = self._monotonic()
-            self._asked = (at_s, answered_ms)
-            now_s = at_s
-        return UnixMs(answered_ms + int((now_s - at_s) * 1000))
+            self._asked = (self._monotonic(), answered_ms)
+        return self.known()
+
+    def known(self) -> UnixMs:
+        """By the last answer, without asking; this machine's clock before the first, and where that is the store's."""
+        if self._asked is None:
+            return UnixMs(self._local.now_ms())
+        at_s, answered_ms = self._asked
+        return UnixMs(answered_ms + int((self._monotonic() - at_s) * 1000))

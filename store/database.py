@@ -33,7 +33,7 @@ _STATEMENTS_KEPT = 512
 class Database:
     """One database, by its address, or by one that was taken apart already. Thread-safe; connects when first used."""
 
-    def __init__(self, url: str | sa.URL, *, pool_size: int = 8, timeout_s: float = STORE_TIMEOUT_S):
+    def __init__(self, url: str | sa.URL, *, pool_size: int = 8, timeout_s: float = STORE_TIMEOUT_S, clock: StoreClock | None = None):
         self.url = read_address(url) if isinstance(url, str) else url
         self.timeout_s = timeout_s
         self.dialect = self.url.get_backend_name()
@@ -44,7 +44,7 @@ class Database:
         self._transaction = self._group_commit.transaction if self._group_commit else self.engine.begin
         self._listeners: dict[str, list[Callable[[], None]]] = {}
         self._rung = threading.local()
-        self._clock = StoreClock()
+        self.clock = clock or StoreClock()
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
@@ -63,7 +63,12 @@ class Database:
 
     def now(self, connection: Connection) -> UnixMs:
         """The store's clock: leases of all processes run by it."""
-        return self._clock.now(connection)
+        return self.clock.now(connection)
+
+    def time(self) -> UnixMs:
+        """The same, in a transaction of its own. Raises StoreUnavailable."""
+        with self.read() as connection:
+            return self.now(connection)
 
     def ring(self, connection: Connection, name: str) -> None:
         """When this transaction commits, wake whoever listens for `name`: in this process, and on PostgreSQL in others."""

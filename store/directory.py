@@ -18,7 +18,7 @@ from schemas.event_types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.reports import Observer
 from schemas.secrets import is_token, token_hash
-from schemas.times import UnixMs, now_ms
+from schemas.times import UnixMs
 from schemas.tokens import Token
 from store import history
 from store.database import Connection, Database
@@ -58,12 +58,12 @@ class Directory:
         vault: Vault,
         observer: Observer,
         clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], UnixMs] = now_ms,
+        wall: Callable[[], UnixMs] | None = None,
     ):
         self.usage = Usage(database)
-        self._own = Database(database.url, pool_size=1, timeout_s=database.timeout_s)
+        self._own = Database(database.url, pool_size=1, timeout_s=database.timeout_s, clock=database.clock)
         self._database = database
-        self._vault, self._observer, self._clock, self._wall = vault, observer, clock, wall
+        self._vault, self._observer, self._clock, self._wall = vault, observer, clock, wall or database.clock.known
         self._known = Known()
         self._polling = threading.Lock()
         self._began_at_s = float("-inf")  # of the last good poll, by our clock
@@ -98,6 +98,10 @@ class Directory:
         """Whether an attempt may start, and events be matched, by what we know: false until everything was loaded once, and
         again when the last good poll, of a server that takes writes, began too long ago. Cheap."""
         return self._clock() - self._began_at_s <= FRESH_S
+
+    def now(self) -> UnixMs:
+        """The store's clock, as each poll finds it: by it the states of tokens are judged, in every process alike. Cheap."""
+        return self._wall()
 
     def match(self, kind: EventType, channel_id: str) -> list[Match]:
         return self.snapshot.match(kind, channel_id)
@@ -185,6 +189,7 @@ class Directory:
         and what is done there cannot be written down."""
         with self._own.read() as connection:
             read = history.read(connection, self._known.position)
+            self._own.now(connection)
             if read.continues or self._known.position is None:
                 self._go_on(connection, self._known, read.position)
             elif read.writable:

@@ -14,9 +14,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from schemas.deliveries import Delivery, DeliveryState, Move, Trigger, next_state
-from schemas.ids import AttemptId, CallbackId
+from schemas.event_types import EventType
+from schemas.ids import AttemptId, CallbackId, EventId
 from schemas.times import UnixMs
-from store import alerts, places
+from schemas.withdrawals import ended
+from store import alerts, places, withdrawing
 from store.database import Connection, Database
 from store.due_rows import delivery, read
 from store.prepared import Prepared
@@ -61,10 +63,10 @@ class Wish(msgspec.Struct, frozen=True):
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """`deliveries` are leased by the caller; the poisoned have just been given up."""
+    """`deliveries` are leased by the caller; the poisoned, by callback, are to be given up."""
 
     deliveries: list[Delivery]
-    poisoned: list[Delivery]
+    poisoned: dict[CallbackId, list[str]]
 
 
 def _once(chosen: sa.Select[tuple[str]]) -> sa.Select[tuple[str]]:
@@ -112,7 +114,7 @@ def take(
     Where `most` ends it, chance has chosen whose turn it was, so that nobody is always the last.
     With `lapsed` false, rows whose lease ran out are left alone: their holder may be about to write what it found out.
     """
-    taken = Taken([], [])
+    taken = Taken([], {})
     order = list(wishes)
     shuffle(order)
     for share in order:
@@ -134,7 +136,7 @@ def _take_of(connection: Connection, share: Share, wish: Wish, limit: int, lease
         if len(wanted) >= limit or len(rows) < look:
             break
     if poisoned:
-        taken.poisoned.extend(_give_up(connection, share, poisoned, now))
+        taken.poisoned.setdefault(share.callback_id, []).extend(poisoned)
     if wanted:
         taken.deliveries.extend(_lease(connection, share, wanted[: _CONTENDED * limit], limit, now, lease_ms))
 
@@ -164,7 +166,7 @@ def _lease(connection: Connection, share: Share, event_ids: Sequence[str], limit
     row = deliveries.c
     chosen = (
         sa.select(row.event_id)
-        .where(_still_due(share, event_ids, now))
+        .where(_still_due(share.callback_id, event_ids, now))
         .order_by(row.due_at, row.turn)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -180,28 +182,33 @@ def _lease(connection: Connection, share: Share, event_ids: Sequence[str], limit
     return [delivery(one) for one in sorted(found, key=lambda one: place[one.event_id])]
 
 
-def _give_up(connection: Connection, share: Share, event_ids: Sequence[str], now: UnixMs) -> list[Delivery]:
-    chosen = sa.select(deliveries.c.event_id).where(_still_due(share, event_ids, now))
+def give_up(connection: Connection, callback_id: CallbackId, poisoned: Sequence[str], now: UnixMs) -> Counter[EventType]:
+    """Those of a callback that a take named, unless somebody found something out meanwhile. Returns how many, by type. Not to be called
+    in the transaction of the take: it locks the callback, and callbacks are locked before deliveries (`store.bulk`)."""
+    untold = alerts.lock_untold(connection, [callback_id], now)
+    row = deliveries.c
+    chosen = sa.select(row.event_id).where(_still_due(callback_id, poisoned, now), row.takes >= MOST_TAKES)
     exhausted = next_state(DeliveryState.PENDING, Move.GAVE_UP)
     statement = (
         sa.update(deliveries)
-        .where(deliveries.c.callback_id == share.callback_id, deliveries.c.event_id.in_(_once(chosen.with_for_update(skip_locked=True))))
+        .where(row.callback_id == callback_id, row.event_id.in_(_once(chosen.with_for_update(skip_locked=True))))
         .values(state=exhausted.value, reason=POISON, due_at=None, leased=False)
-        .returning(deliveries.c.event_id)
+        .returning(row.event_id, row.type)
     )
-    given_up = [delivery(row) for row in read(connection, share.callback_id, list(connection.scalars(statement)))]
-    alerts.tell_exhausted(connection, [alerts.Exhausted(*one.key, POISON) for one in given_up], now)
-    return given_up
+    given_up = connection.execute(statement).all()
+    told = [alerts.Exhausted(EventId(one.event_id), callback_id, POISON) for one in given_up]
+    alerts.tell_exhausted(connection, told, untold, now)
+    return Counter(EventType(one.type) for one in given_up)
 
 
 def _due_in(share: Share, now: UnixMs) -> sa.ColumnElement[bool]:
     return sa.and_(deliveries.c.callback_id == share.callback_id, _is_tried(share.tried), deliveries.c.due_at <= now)
 
 
-def _still_due(share: Share, event_ids: Sequence[str], now: UnixMs) -> sa.ColumnElement[bool]:
+def _still_due(callback_id: CallbackId, event_ids: Sequence[str], now: UnixMs) -> sa.ColumnElement[bool]:
     """The sum keeps the databases from the index of due rows, along which they might look at a million for those named here."""
     row = deliveries.c
-    return sa.and_(row.callback_id == share.callback_id, row.event_id.in_(event_ids), row.due_at + 0 <= now)
+    return sa.and_(row.callback_id == callback_id, row.event_id.in_(event_ids), row.due_at + 0 <= now)
 
 
 def _is_tried(tried: bool) -> sa.ColumnElement[bool]:
@@ -241,14 +248,22 @@ def take_requested(connection: Connection, limit: int, now: UnixMs, lease_ms: in
     return taken
 
 
-def cancel(connection: Connection, callback_id: CallbackId, reason: str, now: UnixMs) -> int:
-    """Settle due rows of a callback that will never be called again; at most a slice at a time. Returns how many."""
+def cancel(connection: Connection, callback_id: CallbackId, now: UnixMs) -> int:
+    """Settle due rows of a callback that will never be called again, if the store says so too; at most a slice at a time. Returns
+    how many. What somebody is just settling is left to that: it may have been delivered."""
+    reason = ended(withdrawing.owners(connection, [callback_id]).get(callback_id), now)
+    if reason is None:
+        return 0
     chosen = (
-        sa.select(deliveries.c.event_id).where(deliveries.c.callback_id == callback_id, deliveries.c.due_at <= now).limit(_CANCEL_SLICE)
+        sa.select(deliveries.c.event_id)
+        .where(deliveries.c.callback_id == callback_id, deliveries.c.due_at <= now)
+        .limit(_CANCEL_SLICE)
+        .with_for_update(skip_locked=True)
     )
     statement = (
         sa.update(deliveries)
         .where(deliveries.c.callback_id == callback_id, deliveries.c.event_id.in_(_once(chosen)))
+        .where(deliveries.c.state == DeliveryState.PENDING.value)
         .values(state=DeliveryState.CANCELLED.value, reason=reason, due_at=None, leased=False)
         .returning(deliveries.c.event_id)
     )

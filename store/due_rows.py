@@ -25,7 +25,8 @@ def read(connection: Connection, callback_id: CallbackId, event_ids: Sequence[st
     """The rows of these deliveries with all that `delivery` wants, in no order."""
     joined = deliveries.join(events, events.c.id == deliveries.c.event_id)
     known = [column for column in deliveries.c if column.name != "conversation_id"]  # rows that were never open have none
-    columns: sa.Select[Any] = sa.select(*known, events.c.conversation_id, events.c.body, events.c.accepted_at, _number.label("number"))
+    of_event = (events.c.conversation_id, events.c.channel_id, events.c.body, events.c.accepted_at)
+    columns: sa.Select[Any] = sa.select(*known, *of_event, _number.label("number"))
     return connection.execute(
         columns.select_from(joined).where(deliveries.c.callback_id == callback_id, deliveries.c.event_id.in_(event_ids))
     ).all()
@@ -55,6 +56,7 @@ def delivery(row: Row[Any], trigger: Trigger | None = None, attempt_id: AttemptI
         token_id=TokenId(row.token_id),
         type=EventType(row.type),
         conversation_id=row.conversation_id,
+        channel_id=row.channel_id,
         body=bytes(row.body),
         accepted_at=UnixMs(row.accepted_at),
         created_at=UnixMs(row.created_at),

@@ -9,18 +9,20 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from schemas.deliveries import Delivery, DeliveryState, Move, Outcome, Trigger, next_state
+from schemas.deliveries import Delivery, DeliveryState, Move, Outcome, Settlement, Trigger, next_state
 from schemas.event_types import EventType
 from schemas.ids import CallbackId, EventId
 from schemas.times import UnixMs
-from store import alerts
+from schemas.withdrawals import CHANNEL_TAKEN, withdrawal
+from store import alerts, bulk, withdrawing
 from store.admitting import Admitted, admit
 from store.database import Connection
 from store.due import MOST_TAKES
 from store.due_rows import delivery, read
 from store.holding import is_not_kept
 from store.prepared import Prepared
-from store.tables import callbacks, deliveries, tokens
+from store.settling import settle
+from store.tables import callbacks, deliveries, events, tokens
 
 SLICE = 1000
 """Deliveries given up in a transaction. More: whoever settles one of them waits longer. Fewer: a great backlog takes longer."""
@@ -47,13 +49,16 @@ def due_probes(connection: Connection, now: UnixMs, limit: int) -> list[Callback
 
 def take_probe(connection: Connection, callback_id: CallbackId, now: UnixMs, lease_ms: int) -> Admitted:
     """Its oldest open delivery that may be sent, under a lease, whatever its schedule says; none when another dispatcher was first.
-    Should nothing come of it, the next probe may be made when the lease ends."""
+    Should nothing come of it, the next probe may be made when the lease ends. What its token may no longer see is cancelled on the
+    way: a probe each would take weeks for those of a channel that was taken away."""
     ours = sa.and_(_owner.id == callback_id, _owner.failing_since.is_not(None), _owner.probe_at <= now)
     if not connection.execute(sa.update(callbacks).where(ours).values(probe_at=now + lease_ms).returning(_owner.id)).all():
         return Admitted([])
     waiting = overtaken = 0
     for _ in range(TRIES):
         found = _lease_oldest(connection, callback_id, now, lease_ms)
+        if found and _withdraw(connection, found[0], now):
+            continue
         admitted = admit(connection, found, now, lease_ms)
         waiting, overtaken = waiting + admitted.waiting, overtaken + admitted.overtaken
         if admitted.go or not found:
@@ -61,15 +66,38 @@ def take_probe(connection: Connection, callback_id: CallbackId, now: UnixMs, lea
     return Admitted([], waiting, overtaken)
 
 
+def _withdraw(connection: Connection, first: Delivery, now: UnixMs) -> bool:
+    """Whether this delivery, which is ours, may not be sent any more. Then it is cancelled, with all at the head of its callback's
+    line that the token may not see either."""
+    token = withdrawing.owners(connection, [first.callback_id]).get(first.callback_id)
+    reason = withdrawal(token, first, now)
+    if reason is None:
+        return False
+    cancelled = next_state(DeliveryState.PENDING, Move.WITHDRAWN)
+    settle(connection, [Settlement(first, cancelled, reason=reason, failures=first.failures)], now)
+    if token is not None and token.channels is not None:
+        unseen = sa.not_(bulk.among(connection, events.c.channel_id, sorted(token.channels)))
+        head = _oldest(first.callback_id, now).limit(SLICE).cte()
+        chosen = (
+            sa.select(_row.event_id)
+            .join_from(deliveries, events, events.c.id == _row.event_id)
+            .where(_row.callback_id == first.callback_id, _row.event_id.in_(sa.select(head)), unseen)
+            .with_for_update(skip_locked=True, of=deliveries)
+        )
+        these = sa.and_(_row.callback_id == first.callback_id, _row.event_id.in_(sa.select(chosen.cte())))
+        settled = {"state": cancelled.value, "reason": CHANNEL_TAKEN, "due_at": None, "leased": False}
+        connection.execute(sa.update(deliveries).where(these, _row.state == DeliveryState.PENDING.value).values(settled))
+    return True
+
+
+def _oldest(callback_id: CallbackId, now: UnixMs) -> sa.Select[tuple[str]]:
+    """Of its open deliveries, those that it may be probed with."""
+    ours = sa.select(_row.event_id).join_from(deliveries, callbacks, _owner.id == _row.callback_id)
+    return ours.where(_row.callback_id == callback_id, _may_probe(now)).order_by(_row.since_at, _row.turn)
+
+
 def _lease_oldest(connection: Connection, callback_id: CallbackId, now: UnixMs, lease_ms: int) -> list[Delivery]:
-    oldest = (
-        sa.select(_row.event_id)
-        .join_from(deliveries, callbacks, _owner.id == _row.callback_id)
-        .where(_row.callback_id == callback_id, _may_probe(now))
-        .order_by(_row.since_at, _row.turn)
-        .limit(1)
-        .with_for_update(skip_locked=True, of=deliveries)
-    )
+    oldest = _oldest(callback_id, now).limit(1).with_for_update(skip_locked=True, of=deliveries)
     taken = (
         sa.update(deliveries)
         .where(_row.callback_id == callback_id, _row.event_id.in_(sa.select(oldest.cte())))
@@ -87,6 +115,7 @@ def with_aged(connection: Connection, horizon_ms: int, now: UnixMs) -> list[Call
 
 def exhaust_aged(connection: Connection, callback_id: CallbackId, horizon_ms: int, reason: str, now: UnixMs) -> Counter[EventType]:
     """Give that up, at most a slice of it. Returns how many, by type."""
+    untold = alerts.lock_untold(connection, [callback_id], now)
     chosen = (
         sa.select(_row.event_id)
         .join_from(deliveries, callbacks, _owner.id == _row.callback_id)
@@ -103,7 +132,7 @@ def exhaust_aged(connection: Connection, callback_id: CallbackId, horizon_ms: in
         .returning(_row.event_id, _row.type)
     )
     rows = connection.execute(statement).all()
-    alerts.tell_exhausted(connection, [alerts.Exhausted(EventId(row.event_id), callback_id, reason) for row in rows[:1]], now)
+    alerts.tell_exhausted(connection, [alerts.Exhausted(EventId(row.event_id), callback_id, reason) for row in rows[:1]], untold, now)
     return Counter(EventType(row.type) for row in rows)
 
 

@@ -2,6 +2,8 @@
 takes it; it changes nothing about the automatic attempts. Called by the API and the command line.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from schemas.deliveries import Attempt, DeliveryState, Trigger
@@ -12,9 +14,11 @@ from schemas.ids import AttemptId, CallbackId, DeliveryId, EventId, new_attempt_
 from schemas.stored import stored_facts
 from schemas.times import UnixMs
 from schemas.tokens import Callback, TokenState
+from schemas.withdrawals import CHANNEL_TAKEN
 from store import places
 from store.database import Connection, Database
 from store.delivery_listings import get_attempt, get_delivery
+from store.paging import Row
 from store.tables import deliveries, events, requested_attempts
 from store.token_rows import readable
 from store.tokens import Tokens
@@ -37,7 +41,7 @@ def is_recorded(connection: Connection, event_id: EventId, callback_id: Callback
     return connection.scalar(sa.select(sa.exists().where(this))) is True
 
 
-def request_retry(database: Database, tokens: Tokens, delivery_id: DeliveryId, now: UnixMs) -> AttemptId:
+def request_retry(database: Database, tokens: Tokens, delivery_id: DeliveryId) -> AttemptId:
     """Ask for an attempt by hand. Raises NotFound; Conflict when nothing can be sent for this delivery just now."""
     with database.write() as connection:
         detail = get_delivery(connection, delivery_id)
@@ -48,23 +52,31 @@ def request_retry(database: Database, tokens: Tokens, delivery_id: DeliveryId, n
             raise Conflict("the callback was deleted: there is nowhere to send this to")
         if not is_recorded(connection, delivery.event_id, delivery.callback_id):
             raise Conflict("the first attempt is still under way")
-        state = readable(tokens.get_in(connection, delivery.token_id)).state(now)
+        token = readable(tokens.get_in(connection, delivery.token_id))
+        state = token.state(database.now(connection))
         if state is not TokenState.ACTIVE:
             raise Conflict(f"the token is {state.value}: only an active one is called")
-        if _is_overtaken(connection, delivery.event_id, delivery.callback_id):
+        event = _kept_event(connection, delivery.event_id)
+        if not token.sees(event.channel_id):
+            raise Conflict(f"{CHANNEL_TAKEN}: let it see {event.channel_id} again before you send this")
+        if _is_overtaken(connection, event, delivery.callback_id):
             raise Conflict("a newer status of this message was sent: an older one is never sent after it")
         return request_attempt(database, connection, delivery.event_id, delivery.callback_id, Trigger.MANUAL)
 
 
-def _is_overtaken(connection: Connection, event_id: EventId, callback_id: CallbackId) -> bool:
+def _kept_event(connection: Connection, event_id: EventId) -> Row:
     """Raises NotFound. Until the commit the event stays: an attempt of one that is gone would be asked for in vain, for ever."""
-    kept = sa.select(events.c.type, events.c.body).where(events.c.id == event_id).with_for_update(read=True, key_share=True)
-    row = connection.execute(kept).one_or_none()
+    chosen: sa.Select[Any] = sa.select(events.c.type, events.c.channel_id, events.c.body).where(events.c.id == event_id)
+    row = connection.execute(chosen.with_for_update(read=True, key_share=True)).one_or_none()
     if row is None:
         raise NotFound(f"the event {event_id} is gone: it was older than RINGBACK_RETENTION")
-    if row.type != EventType.MESSAGE_STATUS:
+    return row
+
+
+def _is_overtaken(connection: Connection, event: Row, callback_id: CallbackId) -> bool:
+    if event.type != EventType.MESSAGE_STATUS:
         return False
-    facts = stored_facts(row.type, bytes(row.body))
+    facts = stored_facts(event.type, bytes(event.body))
     if facts is None or facts.message_id is None or facts.status is None:  # it has no rank: nothing is newer than it
         return False
     return bool(places.overtaken_among(connection, {(callback_id, facts.message_id, facts.status)}))
@@ -89,9 +101,9 @@ def withdraw_test(database: Database, event_id: EventId, callback_id: CallbackId
     this = sa.and_(deliveries.c.event_id == event_id, deliveries.c.callback_id == callback_id)
     still_open = deliveries.c.state == DeliveryState.PENDING.value
     with database.write() as connection:
-        connection.execute(sa.delete(requested_attempts).where(requested_attempts.c.id == attempt_id))
         withdrawn = sa.update(deliveries).where(this, still_open).values(state=DeliveryState.CANCELLED.value, reason=NO_DISPATCHER)
         connection.execute(withdrawn)
+        connection.execute(sa.delete(requested_attempts).where(requested_attempts.c.id == attempt_id))
 
 
 def _event_row(event: Event, callback: Callback, now: UnixMs) -> dict[str, object]:

@@ -15,6 +15,7 @@ from schemas.event_types import EventType
 from schemas.ids import CallbackId
 from schemas.times import LATEST, UnixMs
 from schemas.tokens import OnReturn
+from store import bulk
 from store.database import Connection
 from store.tables import callbacks, deliveries, tokens
 from store.token_rows import raise_version
@@ -38,12 +39,14 @@ class Walk(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """`walk` is None when all have been seen to, as the callback was in `generation`; `discarded` of this step."""
+    """`walk` is None when all have been seen to, as the callback was in `generation`; `discarded` of this step, in which some
+    deliveries were `changed`."""
 
     walk: Walk | None
     kind: EventType
     generation: int
-    discarded: int = 0
+    discarded: int
+    changed: bool
 
 
 def to_revive(connection: Connection) -> list[CallbackId]:
@@ -60,15 +63,18 @@ def step(connection: Connection, callback_id: CallbackId, walk: Walk | None, now
         walk = Walk(now, owner.generation)
     further = sa.or_(_row.since_at > walk.since_at, _row.event_id > walk.event_id)
     ahead = sa.and_(_row.since_at >= walk.since_at, further, _row.since_at < walk.until)
-    chosen = sa.select(_row.event_id, _row.since_at).where(_row.callback_id == callback_id, _row.due_at.is_not(None), ahead)
+    chosen = sa.select(_row.event_id, _row.since_at, _row.due_at).where(_row.callback_id == callback_id, _row.due_at.is_not(None), ahead)
     seen = connection.execute(chosen.order_by(_row.since_at, _row.event_id).limit(SLICE)).all()
-    held = [row.event_id for row in seen if owner.held_before is not None and row.since_at < owner.held_before]
-    waiting = [row.event_id for row in seen[len(held) :]]
-    discarded = _see_to_held(connection, callback_id, OnReturn(owner.on_return), held, now) if held else 0
+    on_return, held_before = OnReturn(owner.on_return), owner.held_before or 0
+    moving = seen if on_return is not OnReturn.KEEP else [row for row in seen if row.due_at < LATEST]  # the others are parked already
+    _lock(connection, callback_id, [row.event_id for row in moving])
+    held = [row.event_id for row in moving if row.since_at < held_before]
+    waiting = [row.event_id for row in moving if row.since_at >= held_before]
+    discarded = _see_to_held(connection, callback_id, on_return, held, now) if held else 0
     if waiting:
         _hasten(connection, callback_id, waiting, now)
     following = Walk(walk.until, walk.generation, seen[-1].since_at, seen[-1].event_id) if len(seen) == SLICE else None
-    return Step(following, EventType(owner.type), owner.generation, discarded)
+    return Step(following, EventType(owner.type), owner.generation, discarded, bool(moving))
 
 
 def finish(connection: Connection, callback_id: CallbackId, generation: int) -> None:
@@ -114,10 +120,13 @@ def _is_idle(now: UnixMs) -> sa.ColumnElement[bool]:
 def _change(
     connection: Connection, callback_id: CallbackId, event_ids: Sequence[str], condition: sa.ColumnElement[bool], values: dict[str, Any]
 ) -> int:
-    """Locks in the order in which settling does."""
-    chosen = sa.select(_row.event_id).where(
-        _row.callback_id == callback_id, _row.event_id.in_(event_ids), _row.due_at.is_not(None), condition
-    )
-    ours = sa.select(chosen.order_by(_row.event_id).with_for_update().cte())
-    statement = sa.update(deliveries).where(_row.callback_id == callback_id, _row.event_id.in_(ours)).values(values)
-    return len(connection.execute(statement.returning(_row.event_id)).all())  # SQLite counts no rows of a statement that begins WITH
+    """Of rows that are locked."""
+    ours = sa.and_(_row.callback_id == callback_id, bulk.among(connection, _row.event_id, event_ids), _row.due_at.is_not(None))
+    return connection.execute(sa.update(deliveries).where(ours, condition).values(values)).rowcount
+
+
+def _lock(connection: Connection, callback_id: CallbackId, event_ids: Sequence[str]) -> None:
+    """All of a slice at once, in the order in which settling does (`store.bulk`)."""
+    if event_ids and connection.dialect.name == "postgresql":
+        these = sa.and_(_row.callback_id == callback_id, bulk.among(connection, _row.event_id, event_ids))
+        connection.execute(sa.select(_row.event_id).where(these).order_by(_row.event_id).with_for_update()).all()

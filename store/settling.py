@@ -32,6 +32,8 @@ def settle(connection: Connection, settlements: Sequence[Settlement], now: UnixM
         if one.state is not None and _outweighs(one, final.get(one.delivery.key)):
             final[one.delivery.key] = one
     ordered = [final[key] for key in sorted(final)]
+    exhausted = [_exhausted(one) for one in ordered if _was_given_up(one)]
+    untold = alerts.lock_untold(connection, {one.callback_id for one in exhausted}, now)
     bulk.insert(connection, deliveries, [_delivery_row(one, now) for one in ordered if one.due_in_s is None], _SETTLED)
     bulk.insert(connection, deliveries, [_open_row(one, now) for one in ordered if one.due_in_s is not None], _OPEN)
     made = sorted((s for s in settlements if s.attempt), key=lambda s: (s.delivery.key, s.attempt.id if s.attempt else ""))
@@ -39,7 +41,7 @@ def settle(connection: Connection, settlements: Sequence[Settlement], now: UnixM
     requested = [s.delivery.attempt_id for s in settlements if s.delivery.attempt_id and (s.attempt or s.state is not None)]
     if requested:
         connection.execute(sa.delete(requested_attempts).where(requested_attempts.c.id.in_(requested)))
-    alerts.tell_exhausted(connection, [_exhausted(one) for one in ordered if _was_given_up(one)], now)
+    alerts.tell_exhausted(connection, exhausted, untold, now)
     return places.release(connection, settlements, now)
 
 

@@ -3,6 +3,9 @@ directory's version, so every process knows of it within a second, and that writ
 
 Secrets leave here once, as text, when they are made; the signing secret can be shown again. Called by the API and the
 command line.
+
+`now` is the store's everywhere (`Database.time`): events are matched by that clock, so a token that is to be active from now on is
+so for them too.
 """
 
 import datetime as dt
@@ -21,9 +24,10 @@ from schemas.secrets import new_signing_secret, new_token, signing_key, signing_
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields, TokenFields
 from schemas.tokens import DatedSecret, Token, TokenState
+from schemas.withdrawals import TOKEN_REVOKED
 from store import changes
 from store.callbacks import bring_back, put_callback
-from store.cancelling import cancel_open, cancel_rest
+from store.cancelling import cancel_open, drop_requested
 from store.database import Connection, Database
 from store.tables import tokens
 from store.token_rows import lock_token, raise_version, read_token, readable, seal_signing_keys, texts
@@ -35,8 +39,6 @@ MAX_OVERLAP = dt.timedelta(days=7)
 MAX_SIGNING_SECRETS = 5
 """That sign at once, while one after the other is rotated out. More: a longer header, which receivers begin to refuse at some 8 KB,
 and more work for each webhook."""
-
-TOKEN_REVOKED = "the token was revoked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +97,18 @@ class Tokens:
             return self._update(connection, token_id, _columns(fields))
 
     def revoke(self, token_id: TokenId, now: UnixMs, actor: Actor) -> dict[EventType, int]:
-        """For good: cancels every open delivery. Returns how many by type; revoking again does nothing."""
+        """For good: cancels every open delivery. Returns how many by type. Revoking again cancels what is still open: whoever did so
+        before may have died in the middle."""
         with self._database.write() as connection:
             version = raise_version(connection)
             token = read_token(connection, self._vault, token_id)
-            if token.revoked_at is not None:
-                return {}
-            connection.execute(sa.update(tokens).where(tokens.c.id == token_id).values(revoked_at=now, version=version))
-            changes.record(connection, token_id, Action.REVOKED, {"state": (token.state(now), TokenState.REVOKED)}, actor, now)
-            cancelled = cancel_open(connection, [callback.id for callback in token.callbacks.values()], TOKEN_REVOKED)
-        totals = cancel_rest(self._database, cancelled, TOKEN_REVOKED)
-        return {kind: totals[callback.id] for kind, callback in token.callbacks.items()}
+            callback_ids = [callback.id for callback in token.callbacks.values()]
+            if token.revoked_at is None:
+                connection.execute(sa.update(tokens).where(tokens.c.id == token_id).values(revoked_at=now, version=version))
+                changes.record(connection, token_id, Action.REVOKED, {"state": (token.state(now), TokenState.REVOKED)}, actor, now)
+                drop_requested(connection, callback_ids)
+        totals = cancel_open(self._database, callback_ids, TOKEN_REVOKED)
+        return {kind: totals[callback.id] for kind, callback in token.callbacks.items() if totals[callback.id]}
 
     def regenerate(self, token_id: TokenId, overlap: dt.timedelta, now: UnixMs, actor: Actor) -> NewSecrets:
         """A new secret; the one before goes on for `overlap`, any older one ends now."""

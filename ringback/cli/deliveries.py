@@ -15,7 +15,7 @@ from schemas.errors import NotFound
 from schemas.event_types import EventType
 from schemas.ids import DeliveryId, TokenId
 from schemas.listings import DeliveryFilter, ListedDelivery
-from schemas.times import UnixMs, now_ms, to_rfc3339
+from schemas.times import UnixMs, to_rfc3339
 from store.delivery_listings import every_delivery, get_delivery
 from store.requests import request_retry
 from store.tokens import Tokens
@@ -89,7 +89,7 @@ def retry(invocation: Invocation, delivery_id: str, as_json: bool) -> None:
     A dispatcher makes it; `ringback deliveries show` tells how it ended.
     """
     with opened(invocation.settings) as database:
-        attempt_id = request_retry(database, Tokens(database, vault(invocation.settings)), DeliveryId(delivery_id), now_ms())
+        attempt_id = request_retry(database, Tokens(database, vault(invocation.settings)), DeliveryId(delivery_id))
     if as_json:
         print_json({"attempt_id": attempt_id})
     else:

@@ -61,12 +61,11 @@ def create(
     as_json: bool,
 ) -> None:
     """Make a token. It is shown now and never again."""
-    now = now_ms()
     visible = frozenset(channels) if channels else None
-    fields = TokenFields(name, now if activates_at is None else activates_at, expires_at, True, frozenset(permissions), visible)
     targets = {callback.type: _checked(invocation, callback) for callback in callbacks}
-    with _tokens(invocation) as tokens:
-        _show_secrets(tokens.create(fields, targets, now, COMMAND_LINE), as_json)
+    with _tokens(invocation) as (tokens, now):
+        fields = TokenFields(name, now if activates_at is None else activates_at, expires_at, True, frozenset(permissions), visible)
+        _show_secrets(tokens.create(fields, targets, now, COMMAND_LINE), now, as_json)
 
 
 @command.command("list")
@@ -89,8 +88,8 @@ def list_(invocation: Invocation, state: TokenState | None, as_json: bool) -> No
 @click.pass_obj
 def show(invocation: Invocation, token_id: str, as_json: bool) -> None:
     """Show a token, without its secrets."""
-    with _tokens(invocation) as tokens:
-        _show(tokens.get(TokenId(token_id)), as_json)
+    with _tokens(invocation) as (tokens, now):
+        _show(tokens.get(TokenId(token_id)), now, as_json)
 
 
 @command.command()
@@ -98,8 +97,8 @@ def show(invocation: Invocation, token_id: str, as_json: bool) -> None:
 @click.pass_obj
 def revoke(invocation: Invocation, token_id: str) -> None:
     """End a token for good: it authenticates nothing, calls nobody, and its open deliveries are cancelled."""
-    with _tokens(invocation) as tokens:
-        cancelled = tokens.revoke(TokenId(token_id), now_ms(), COMMAND_LINE)
+    with _tokens(invocation) as (tokens, now):
+        cancelled = tokens.revoke(TokenId(token_id), now, COMMAND_LINE)
     click.echo(f"{token_id} is revoked; {sum(cancelled.values())} open deliveries are cancelled")
 
 
@@ -126,8 +125,8 @@ def resume(invocation: Invocation, token_id: str) -> None:
 @click.pass_obj
 def rotate_signing_secret(invocation: Invocation, token_id: str, overlap: dt.timedelta, as_json: bool) -> None:
     """Replace the signing secret."""
-    with _tokens(invocation) as tokens:
-        made = tokens.rotate_signing_secret(TokenId(token_id), overlap, now_ms(), COMMAND_LINE)
+    with _tokens(invocation) as (tokens, now):
+        made = tokens.rotate_signing_secret(TokenId(token_id), overlap, now, COMMAND_LINE)
     if as_json:
         print_json({"id": token_id, "signing_secret": made})
     else:
@@ -141,14 +140,15 @@ def rotate_signing_secret(invocation: Invocation, token_id: str, overlap: dt.tim
 @click.pass_obj
 def regenerate(invocation: Invocation, token_id: str, overlap: dt.timedelta, as_json: bool) -> None:
     """Replace the token itself. The new one is shown now and never again."""
-    with _tokens(invocation) as tokens:
-        _show_secrets(tokens.regenerate(TokenId(token_id), overlap, now_ms(), COMMAND_LINE), as_json)
+    with _tokens(invocation) as (tokens, now):
+        _show_secrets(tokens.regenerate(TokenId(token_id), overlap, now, COMMAND_LINE), now, as_json)
 
 
 @contextmanager
-def _tokens(invocation: Invocation) -> Iterator[Tokens]:
+def _tokens(invocation: Invocation) -> Iterator[tuple[Tokens, UnixMs]]:
+    """With the time by the store's clock: by it what is made now begins, and states are judged."""
     with opened(invocation.settings) as database:
-        yield Tokens(database, vault(invocation.settings))
+        yield Tokens(database, vault(invocation.settings)), database.time()
 
 
 def _all(invocation: Invocation, chosen: TokenFilter, now: UnixMs) -> Iterator[Token]:
@@ -178,22 +178,21 @@ def _remedy(policy: TargetPolicy, url: str) -> str:
 
 
 def _switch(invocation: Invocation, token_id: str, *, enabled: bool) -> None:
-    with _tokens(invocation) as tokens:
+    with _tokens(invocation) as (tokens, now):
         token = tokens.change(TokenId(token_id), lambda fields: replace(fields, enabled=enabled), COMMAND_LINE)
-    click.echo(f"{token_id} is {token.state(now_ms())}")
+    click.echo(f"{token_id} is {token.state(now)}")
 
 
-def _show_secrets(made: NewSecrets, as_json: bool) -> None:
+def _show_secrets(made: NewSecrets, now: UnixMs, as_json: bool) -> None:
     if as_json:
-        print_json(new_token_answer(made, now_ms()))
+        print_json(new_token_answer(made, now))
         return
     click.echo("Keep the token now: it is not shown again.")
     facts: dict[str, str | None] = {"id": made.token.id, "token": made.secret}
     print_facts(facts | ({"signing secret": made.signing_secret} if made.signing_secret else {}))
 
 
-def _show(token: Token, as_json: bool) -> None:
-    now = now_ms()
+def _show(token: Token, now: UnixMs, as_json: bool) -> None:
     if as_json:
         print_json(token_answer(token, now))
         return

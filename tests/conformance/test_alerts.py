@@ -54,9 +54,10 @@ def told(database: Database) -> list[dict[str, Any]]:
 def exhaust(database: Database, callback_id: CallbackId, *event_ids: str, now: UnixMs = NOW, state: str = "exhausted") -> None:
     """Rows in this state, written by whoever says that they are exhausted."""
     with database.write() as connection:
+        untold = alerts.lock_untold(connection, [callback_id], now)
         for event_id in event_ids:
             connection.execute(sa.insert(deliveries).values(a_row(event_id, callback_id, state)))
-        alerts.tell_exhausted(connection, [Exhausted(EventId(e), callback_id, "10 attempts failed") for e in event_ids], now)
+        alerts.tell_exhausted(connection, [Exhausted(EventId(e), callback_id, "10 attempts failed") for e in event_ids], untold, now)
 
 
 def a_row(event_id: str, callback_id: CallbackId, state: str) -> dict[str, object]:
@@ -215,7 +216,9 @@ def test_poison_is_told_too(database: Database, callback_id: CallbackId) -> None
 
         taken = due.take(connection, {due.Share(callback_id, False): due.Wish(1)}, NOW, LEASE_MS, lapsed=True, most=1)
 
-    assert [one.event_id for one in taken.poisoned] == ["evt_1"]
+    assert taken.poisoned == {callback_id: ["evt_1"]}
+    with database.write() as connection:
+        due.give_up(connection, callback_id, ["evt_1"], NOW)
     assert [body["data"]["reason"] for body in told(database)] == [due.POISON]
 
 
@@ -239,8 +242,9 @@ def test_two_dispatchers_that_exhaust_at_once_tell_it_once(shared: Database) -> 
 
     with ThreadPoolExecutor(1) as thread:
         with shared.write() as connection:
+            untold = alerts.lock_untold(connection, [callback_id], NOW)
             connection.execute(sa.insert(deliveries).values(a_row("evt_1", callback_id, "exhausted")))
-            alerts.tell_exhausted(connection, [Exhausted(EventId("evt_1"), callback_id, None)], NOW)
+            alerts.tell_exhausted(connection, [Exhausted(EventId("evt_1"), callback_id, None)], untold, NOW)
             second = thread.submit(exhaust, shared, callback_id, "evt_2")
             wait_for("the second to wait", lambda: somebody_waits(shared))
         second.result()

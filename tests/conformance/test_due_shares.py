@@ -120,7 +120,10 @@ def test_a_row_that_was_taken_twenty_times_without_an_outcome_is_given_up(databa
 
     last = take(database, {FIRSTS: Wish(1)}, now=NOW + MOST_TAKES * LEASE_MS)
 
-    assert ([one.event_id for one in last.poisoned], ids(last)) == (["evt_1"], ["evt_2"])
+    assert (last.poisoned, ids(last)) == ({FIRSTS.callback_id: ["evt_1"]}, ["evt_2"])
+    with database.write() as connection:
+        given_up = due.give_up(connection, FIRSTS.callback_id, ["evt_1", "evt_2"], UnixMs(NOW + (MOST_TAKES + 9) * LEASE_MS))
+        assert given_up.total() == 1, "what was not taken so often is none, whatever it is called"
     with database.read() as connection:
         stored = connection.execute(sa.select(deliveries.c.state, deliveries.c.reason).where(deliveries.c.due_at.is_(None))).all()
         assert stored == [("exhausted", POISON)]

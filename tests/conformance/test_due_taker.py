@@ -23,6 +23,7 @@ from store.due import MOST_TAKES
 from store.tables import deliveries
 from tests.kit.making import a_callback, a_claim, a_delivery, a_token
 from tests.kit.waiting import eventually
+from tests.kit.waiting_rows import Patient
 
 GOOD, OTHER = CallbackId("a" * 16), CallbackId("b" * 16)
 
@@ -39,8 +40,6 @@ class Known:
     def callback(self, callback_id: CallbackId) -> tuple[Token, Callback] | None:
         found = self.callbacks.get(callback_id)
         return None if found is None else (a_token(), found)
-
-    def refresh(self) -> None: ...
 
 
 class Lanes:
@@ -139,6 +138,35 @@ async def test_only_healthy_callbacks_are_taken_from(database: Database) -> None
         await eventually("another look was taken", lambda: "evt_later" in scene.lanes.ids)
 
     assert scene.lanes.ids == ["evt_good", "evt_later"]
+
+
+async def test_what_the_directory_lost_is_left_until_it_is_found_again(database: Database) -> None:
+    """The store knows the callback: whatever memory says, nothing of it is cancelled for good."""
+    scene, patient = Scene(database), Patient(database)
+    patient.wait("evt_1", 2_000)
+    scene.directory.add(GOOD)
+    async with scene.running():
+        for number in range(3):  # looks, each after the one before
+            scene.lay(f"evt_look_{number}")
+            await eventually("there was a look", lambda number=number: f"evt_look_{number}" in scene.lanes.ids)  # type: ignore[misc]  # its default
+        assert patient.rows("state") == {"evt_1": "pending"}
+
+        scene.directory.add(patient.id)
+        await eventually("it is taken", lambda: "evt_1" in scene.lanes.ids)
+
+
+async def test_what_neither_the_directory_nor_the_store_knows_is_cancelled(database: Database) -> None:
+    """Its callback was deleted, by somebody who died before its rows were cancelled."""
+    scene = Scene(database)
+    scene.lay("evt_1", OTHER)
+    async with scene.running():
+        await eventually("it is cancelled", lambda: state_of(database, "evt_1") == ("cancelled", "the callback was deleted"))
+
+
+def state_of(database: Database, event_id: str) -> tuple[str, str | None]:
+    with database.read() as connection:
+        row = connection.execute(sa.select(deliveries).where(deliveries.c.event_id == event_id)).one()
+    return row.state, row.reason
 
 
 async def test_what_was_claimed_before_a_callback_came_back_is_left(database: Database) -> None:

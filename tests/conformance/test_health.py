@@ -2,9 +2,11 @@
 
 import json
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
+from schemas.deliveries import DeliveryState, Settlement
 from schemas.health import Finding, HealthReport
 from schemas.reports import Silent
 from schemas.times import UnixMs
@@ -12,11 +14,14 @@ from schemas.tokens import CallbackState, Health
 from store import figures, health
 from store.database import Database
 from store.directory import Directory
+from store.settling import settle
 from store.tables import alerts, directory_version
+from tests.kit.making import a_delivery, an_attempt
 from tests.kit.tokens import TESTER
 from tests.kit.waiting_rows import RECEIVED, VAULT, Patient
 
-NOW = 10_000_000
+NOW = 100_000_000
+HOUR_S, HOUR_MS = 3600, 3_600_000
 
 
 @pytest.fixture
@@ -87,7 +92,7 @@ def test_a_success_closes_it_and_has_what_waits_seen_to(patient: Patient, databa
     patient.found(Finding.FAILING, NOW + 61_000, generation=0)
     assert patient.callback.state is CallbackState.HEALTHY
     assert [kind for kind, _ in told(database)] == ["callback.failing", "callback.recovered"]
-    assert told(database)[1][1]["failing_since"] == "1970-01-01T02:46:10.000Z"
+    assert told(database)[1][1]["failing_since"] == "1970-01-02T03:46:10.000Z"
 
 
 def test_what_does_not_help_any_more_is_disabled_with_the_reason(patient: Patient, database: Database) -> None:
@@ -100,6 +105,68 @@ def test_what_does_not_help_any_more_is_disabled_with_the_reason(patient: Patien
     assert patient.callback.state is CallbackState.DISABLED, "an attempt by hand that succeeds enables nothing"
     ((kind, data),) = told(database)
     assert (kind, data["reason"], data["token"]) == ("callback.disabled", "gone", {"id": patient.token_id, "name": "x"})
+
+
+def test_who_keeps_failing_is_disabled_by_the_stores_clock_and_memory(patient: Patient) -> None:
+    """At the first probe that fails so long after the opening that is stored; the dispatcher that makes it may be new."""
+    patient.found(Finding.FAILING, NOW, failing_for_s=30)
+
+    patient.found(Finding.PROBE_FAILED, NOW + HOUR_MS - 30_001, failing_for_s=10 * HOUR_S, reason="long", disable_after_s=HOUR_S)
+    assert patient.callback.state is CallbackState.FAILING
+    patient.found(Finding.PROBE_FAILED, NOW + HOUR_MS - 30_000, reason="long", disable_after_s=HOUR_S)
+
+    assert patient.callback.state is CallbackState.DISABLED
+    assert patient.callback.health == Health(1, UnixMs(NOW - 30_000), None, 0, UnixMs(NOW + HOUR_MS - 30_000), "long")
+
+
+def test_few_failures_over_a_long_time_disable_where_nothing_succeeded_meanwhile(patient: Patient) -> None:
+    """A callback with little to do: the store is asked whether anybody reached it."""
+    patient.wait("evt_1", NOW - HOUR_MS)
+
+    patient.found(Finding.LASTING, NOW, failing_for_s=HOUR_S, reason="long", disable_after_s=HOUR_S)
+
+    assert patient.callback.state is CallbackState.DISABLED
+
+
+@pytest.mark.parametrize(("ended_before_ms", "state"), [(HOUR_MS, "disabled"), (HOUR_MS - 1, "healthy")])
+def test_another_dispatchers_success_keeps_it_from_being_disabled(patient: Patient, ended_before_ms: int, state: str) -> None:
+    """One whose way to it is closed must not speak for all. When it succeeded counts, not when that delivery was made."""
+    succeed(patient, "evt_old", made_at=NOW - 9 * HOUR_MS, ended_at=NOW - ended_before_ms)
+    patient.wait("evt_1", NOW - 100)
+
+    patient.found(Finding.LASTING, NOW, failing_for_s=HOUR_S, reason="long", disable_after_s=HOUR_S)
+
+    assert patient.callback.state == state
+
+
+def test_it_is_failing_since_the_last_success_of_anybody(patient: Patient) -> None:
+    """Else it would be disabled too early, by what one dispatcher saw before."""
+    succeed(patient, "evt_old", made_at=NOW - HOUR_MS, ended_at=NOW - HOUR_MS // 2)
+
+    patient.found(Finding.FAILING, NOW, failing_for_s=HOUR_S)
+
+    assert patient.callback.health.failing_since == NOW - HOUR_MS // 2
+
+
+def test_a_busy_tokens_past_is_looked_at_only_so_far(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond that nothing is known, and so nothing is disabled; since then it may be said to fail."""
+    monkeypatch.setattr(health, "LOOK", 3)
+    for number in range(3):
+        patient.wait(f"evt_{number}", NOW - 1000 + number)
+
+    patient.found(Finding.LASTING, NOW, failing_for_s=HOUR_S, reason="long", disable_after_s=HOUR_S)
+    assert patient.callback.state is CallbackState.HEALTHY
+    patient.found(Finding.FAILING, NOW, failing_for_s=HOUR_S)
+
+    assert patient.callback.health.failing_since == NOW - 1000
+
+
+def succeed(patient: Patient, event_id: str, *, made_at: int, ended_at: int) -> None:
+    """Another dispatcher delivered this."""
+    attempt = msgspec.structs.replace(an_attempt(), started_at=UnixMs(ended_at - 3))
+    delivery = msgspec.structs.replace(a_delivery(event_id, patient.id), token_id=patient.token_id, created_at=UnixMs(made_at))
+    with patient.database.write() as connection:
+        settle(connection, [Settlement(delivery, DeliveryState.DELIVERED, attempt=attempt)], UnixMs(ended_at))
 
 
 @pytest.mark.parametrize("finding", list(Finding))

@@ -1,12 +1,17 @@
 """Probes of failing callbacks: one over all dispatchers, with the oldest delivery; and what waited for too long."""
 
+from dataclasses import replace
+
 import pytest
+import sqlalchemy as sa
 
 from schemas.deliveries import Trigger
 from schemas.health import Finding
-from schemas.times import UnixMs
+from schemas.times import LATEST, UnixMs
 from store import probing
-from store.database import Database
+from store.database import Connection, Database
+from store.tables import callbacks
+from tests.kit.plans import plans
 from tests.kit.tokens import TESTER
 from tests.kit.waiting_rows import Patient
 
@@ -16,6 +21,8 @@ LATER = NOW + 6_000
 
 LEASE_MS = 25_000
 HORIZON_MS = 3_600_000
+
+EXPLAIN = {"postgresql": "EXPLAIN (ANALYZE, TIMING OFF)"}
 
 
 @pytest.fixture
@@ -91,6 +98,21 @@ def test_what_may_not_be_sent_now_does_not_probe(patient: Patient, columns: dict
     assert probe(patient) == "evt_free"
 
 
+def test_what_its_token_may_no_longer_see_is_cancelled_on_the_way_to_a_probe(patient: Patient) -> None:
+    """All at the head of the line at once: with a probe for each, those behind would wait for days."""
+    for number in range(60):
+        patient.wait(f"evt_{number:02}", NOW - 9_000 + number, channel="chn_secret")
+    patient.wait("evt_later", NOW - 2_000, channel="chn_secret", due_at=LATER + 1, leased=True)
+    patient.wait("evt_seen", NOW - 1_000)
+    patient.tokens.change(patient.token_id, lambda fields: replace(fields, channels=frozenset({"chn_1"})), TESTER)
+
+    assert probe(patient) == "evt_seen"
+
+    rows = patient.rows("state", "reason", "due_at")
+    assert {rows[f"evt_{number:02}"] for number in range(60)} == {("cancelled", "the token may no longer see this channel", None)}
+    assert rows["evt_later"][0] == "pending", "somebody has it in hand"
+
+
 def test_nothing_probes_a_callback_that_is_not_to_be_called(patient: Patient) -> None:
     """Its token is suspended, or it was switched off or disabled."""
     patient.wait("evt_1", NOW)
@@ -111,6 +133,23 @@ def test_what_is_kept_back_does_not_probe(patient: Patient) -> None:
     patient.found(Finding.FAILING, NOW)
 
     assert probe(patient) is None
+
+
+def test_what_is_kept_is_passed_over_by_an_index(patient: Patient) -> None:
+    """A million of them, from a week off, stand before all that is newer: both looks must not read them, twice a second."""
+    for number in range(300):
+        patient.wait(f"evt_{number}", NOW - 9_000 + number, due_at=LATEST)
+    with patient.database.write() as connection:
+        connection.execute(sa.update(callbacks).values(held_before=NOW - 1_000, on_return="keep"))
+        connection.execute(sa.text("ANALYZE"))
+
+    def look(connection: Connection) -> None:
+        assert probing.due_probes(connection, UnixMs(LATER), 10) == []
+        assert probing.with_aged(connection, 1, UnixMs(LATER)) == []
+
+    for plan in plans(patient.database, look, EXPLAIN.get(patient.database.dialect)):
+        (line,) = [line for line in plan.splitlines() if "ix_deliveries_since" in line]
+        assert "since_at>" in line if patient.database.dialect == "sqlite" else "actual rows=0" in line, plan
 
 
 def test_what_waited_as_long_as_its_schedule_is_given_up(patient: Patient) -> None:

@@ -67,6 +67,17 @@ async def test_nothing_is_recovered_that_nobody_is_called_for(house: House) -> N
     assert house.due() == set()
 
 
+async def test_what_a_token_may_no_longer_see_is_not_recovered(house: House) -> None:
+    """Skipped and counted: what was taken away from it must not come by a repair."""
+    seen, unseen = house.token("seen", channels=["chn_1"]), house.token("unseen", channels=["chn_2"])
+    for token in (seen, unseen):
+        house.lay(f"evt_{token.name}", callback_of(token))
+
+    assert house.recover(EXHAUSTED) == (2, 1, 1)
+
+    assert house.due() == {"evt_seen"}
+
+
 async def test_what_is_recovered_is_due_in_the_order_in_which_it_was_made(house: House) -> None:
     """A backlog arrives oldest first, whatever its events are called; and whoever takes due rows is woken."""
     callback_id = callback_of(house.token())

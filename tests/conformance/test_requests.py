@@ -1,5 +1,7 @@
 """Attempts that somebody asks for, the same on SQLite and PostgreSQL."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 import sqlalchemy as sa
@@ -19,7 +21,7 @@ from store.settling import settle
 from store.tables import requested_attempts
 from store.tokens import Tokens
 from store.vault import Vault
-from tests.kit.making import an_event
+from tests.kit.making import a_claim, a_delivery, an_event
 from tests.kit.statuses import a_status, a_status_claim
 from tests.kit.tokens import TESTER, token_fields
 
@@ -97,9 +99,25 @@ def test_a_status_that_was_overtaken_is_not_retried(database: Database, tokens: 
 
     if refused:
         with pytest.raises(Conflict, match="a newer status"):
-            request_retry(database, tokens, delivery_id(*older.key), NOW)
+            request_retry(database, tokens, delivery_id(*older.key))
     else:
-        assert request_retry(database, tokens, delivery_id(*older.key), NOW)
+        assert request_retry(database, tokens, delivery_id(*older.key))
+
+
+def test_what_the_token_may_no_longer_see_is_not_retried(database: Database, tokens: Tokens, callback_id: CallbackId) -> None:
+    """Whoever asks is told why, and how it could be."""
+    token_id = tokens_of(database, tokens)
+    delivery = msgspec.structs.replace(a_delivery("evt_1", callback_id), token_id=token_id)
+    with database.write() as connection:
+        claims.claim(connection, [a_claim("evt_1", callback_id)], NOW)
+        settle(connection, [Settlement(delivery, DeliveryState.EXHAUSTED, reason="x")], NOW)
+    tokens.change(token_id, lambda fields: replace(fields, channels=frozenset()), TESTER)
+
+    with pytest.raises(Conflict, match="the token may no longer see this channel: let it see chn_1 again"):
+        request_retry(database, tokens, delivery_id(*delivery.key))
+
+    tokens.change(token_id, lambda fields: replace(fields, channels=frozenset({"chn_1"})), TESTER)
+    assert request_retry(database, tokens, delivery_id(*delivery.key))
 
 
 def tokens_of(database: Database, tokens: Tokens) -> TokenId:

@@ -116,6 +116,6 @@ def test_an_attempt_is_not_asked_for_of_what_is_gone(attic: Attic) -> None:
     attic.add_delivery("evt_gone", callback_of(token), token_id=token.id)
 
     with pytest.raises(NotFound, match="RETENTION"):
-        request_retry(attic.database, attic.tokens, delivery_id(EventId("evt_gone"), callback_of(token)), NOW)
+        request_retry(attic.database, attic.tokens, delivery_id(EventId("evt_gone"), callback_of(token)))
 
     assert attic.ids(tables.requested_attempts) == []

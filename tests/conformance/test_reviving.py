@@ -210,6 +210,24 @@ def test_many_are_seen_to_slice_by_slice(patient: Patient, monkeypatch: pytest.M
     assert patient.rows("due_at") == {f"evt_{number}": LONG_AGO + number // 5 for number in range(11)}
 
 
+def test_what_is_kept_is_parked_once(patient: Patient) -> None:
+    """A callback that fails and works again by turns must not rewrite a week's backlog each time. One that somebody had in hand is
+    parked the next time."""
+    switch_off_and_on(patient, OnReturn.KEEP)
+    revive(patient)
+    patient.found(Finding.FAILING, now_ms())
+    patient.found(Finding.WORKS, now_ms())
+
+    with patient.database.write() as connection:
+        step = reviving.step(connection, patient.id, None, now_ms())
+    assert step is not None
+    assert not step.changed
+
+    patient.wait("evt_was_in_hand", LONG_AGO + 1)
+    revive(patient)
+    assert patient.rows("due_at") == {"evt_held": LATEST, "evt_was_in_hand": LATEST}
+
+
 def test_a_return_during_the_last_slice_is_not_lost(patient: Patient) -> None:
     """Whoever ends the walk of the return before leaves the callback marked."""
     switch_off_and_on(patient)

@@ -150,8 +150,8 @@ class World:
         row = connection.execute(sa.update(deliveries).where(deliveries.c.event_id == event_id).values(values).returning(deliveries)).one()
         made = connection.scalar(sa.select(sa.func.count()).where(attempts.c.event_id == event_id))
         return Delivery(
-            event_id, CallbackId(row.callback_id), TOKEN, EventType.MESSAGE_STATUS, row.conversation_id, b"", UnixMs(0), UnixMs(row.created_at),
-            UnixMs(row.since_at), message_id=row.message_id, status=row.status, lease=row.lease, failures=row.failures, number=made + 1,
+            event_id, CallbackId(row.callback_id), TOKEN, EventType.MESSAGE_STATUS, row.conversation_id, "chn_1", b"", UnixMs(0),
+            UnixMs(row.created_at), UnixMs(row.since_at), message_id=row.message_id, status=row.status, lease=row.lease, failures=row.failures, number=made + 1,
         )  # fmt: skip
 
 

@@ -75,4 +75,4 @@ def test_nobody_asks_for_an_attempt_that_cannot_be_signed(database: Database, to
         settling.settle(connection, [Settlement(delivery, DeliveryState.EXHAUSTED)], NOW)
 
     with pytest.raises(Conflict, match="RINGBACK_SECRET_KEY lacks the key"):
-        request_retry(database, Tokens(database, OTHER), delivery_id(EventId("evt_1"), callback_id), NOW)
+        request_retry(database, Tokens(database, OTHER), delivery_id(EventId("evt_1"), callback_id))

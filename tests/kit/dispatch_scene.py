@@ -9,6 +9,7 @@ from dispatcher.post import Answer, Request
 from schemas.deliveries import Delivery, Settlement
 from schemas.ids import CallbackId
 from schemas.reports import Silent
+from schemas.times import UnixMs, now_ms
 from schemas.tokens import Callback, Token
 from tests.kit.making import CALLBACK, a_callback, a_delivery, a_token
 
@@ -49,6 +50,9 @@ class Scene:
 
     def fresh(self) -> bool:
         return self.is_fresh
+
+    def now(self) -> UnixMs:
+        return now_ms()
 
     def post(self, request: Request, on_answer: Callable[[Answer], None]) -> None:
         self.raise_if_broken("sender")

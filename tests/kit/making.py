@@ -1,6 +1,7 @@
 """Values for tests: a valid event, a claim, a delivery, each with the fields that the test does not care about filled in."""
 
 import json
+from collections.abc import Iterable
 
 from schemas.deliveries import Attempt, Delivery, Outcome, Trigger
 from schemas.event_types import EventType
@@ -26,12 +27,12 @@ def message_body(
     return json.dumps({"id": event_id, "type": "message.received", "data": data} | envelope).encode()
 
 
-def an_event(event_id: str = "evt_1", text: str = "hello", **envelope: object) -> Event:
-    return parse_event(message_body(event_id, text, **envelope))
+def an_event(event_id: str = "evt_1", text: str = "hello", channel: str = "chn_1", **envelope: object) -> Event:
+    return parse_event(message_body(event_id, text, channel=channel, **envelope))
 
 
-def a_claim(event_id: str = "evt_1", *callbacks: str, text: str = "hello", accepted_at: int = 1_000) -> Claim:
-    event = an_event(event_id, text)
+def a_claim(event_id: str = "evt_1", *callbacks: str, text: str = "hello", channel: str = "chn_1", accepted_at: int = 1_000) -> Claim:
+    event = an_event(event_id, text, channel)
     return Claim(event, UnixMs(accepted_at), False, tuple(CallbackId(c) for c in callbacks), event.webhook_body(UnixMs(accepted_at)))
 
 
@@ -40,6 +41,7 @@ def a_delivery(
     callback_id: str = CALLBACK,
     *,
     conversation: str = "cnv_1",
+    channel: str = "chn_1",
     lease: int = 0,
     failures: int = 0,
     number: int = 1,
@@ -56,6 +58,7 @@ def a_delivery(
         token_id=TOKEN,
         type=EventType.MESSAGE_RECEIVED,
         conversation_id=conversation,
+        channel_id=channel,
         body=body,
         accepted_at=UnixMs(1_000),
         created_at=UnixMs(2_000),
@@ -90,7 +93,13 @@ def a_callback(*, url: str = "https://receiver.test/hook", enabled: bool = True,
 
 
 def a_token(
-    *, enabled: bool = True, activates_at: int = 0, expires_at: int | None = None, revoked_at: int | None = None, key: bytes = b"k" * 24
+    *,
+    enabled: bool = True,
+    activates_at: int = 0,
+    expires_at: int | None = None,
+    revoked_at: int | None = None,
+    channels: Iterable[str] | None = None,
+    key: bytes = b"k" * 24,
 ) -> Token:
     """Active from the beginning of time, with no callbacks in it."""
     return Token(
@@ -103,7 +112,7 @@ def a_token(
         revoked_at=None if revoked_at is None else UnixMs(revoked_at),
         enabled=enabled,
         permissions=frozenset(),
-        channels=None,
+        channels=None if channels is None else frozenset(channels),
         callbacks={},
         last_used_at=None,
         hashes=(),

@@ -48,6 +48,7 @@ def a_status(event_id: str, status: str, message_id: str = "msg_1", callback_id:
         token_id=TOKEN,
         type=EventType.MESSAGE_STATUS,
         conversation_id="cnv_1",
+        channel_id="chn_1",
         body=claim.body,
         accepted_at=UnixMs(at),
         created_at=UnixMs(at),

@@ -1,5 +1,6 @@
 """A token with one callback in a database, and open deliveries that wait for it, each as the test wants it."""
 
+from math import inf
 from typing import Any
 
 import sqlalchemy as sa
@@ -47,14 +48,22 @@ class Patient:
         )
 
     def found(
-        self, finding: Finding, now: int, *, failing_for_s: float = 0, generation: int | None = None, reason: str | None = None
+        self,
+        finding: Finding,
+        now: int,
+        *,
+        failing_for_s: float = 0,
+        generation: int | None = None,
+        reason: str | None = None,
+        disable_after_s: float = inf,
     ) -> None:
         """An attempt found this out about the callback as it is now, or was in `generation`."""
         known = self.callback.health.generation if generation is None else generation
+        report = HealthReport(self.id, known, finding, failing_for_s, reason, disable_after_s=disable_after_s)
         with self.database.write() as connection:
-            health.record(connection, [HealthReport(self.id, known, finding, failing_for_s, reason)], UnixMs(now))
+            health.record(connection, [report], UnixMs(now))
 
-    def wait(self, event_id: str, since_at: int, **columns: object) -> None:
+    def wait(self, event_id: str, since_at: int, *, channel: str = "chn_1", **columns: object) -> None:
         """An open delivery, due when its age began to count."""
         row = {
             "event_id": event_id,
@@ -68,7 +77,7 @@ class Patient:
             "conversation_id": "cnv_1",
         }
         with self.database.write() as connection:
-            claims.claim(connection, [a_claim(event_id, self.id)], UnixMs(since_at))
+            claims.claim(connection, [a_claim(event_id, self.id, channel=channel)], UnixMs(since_at))
             connection.execute(sa.insert(deliveries).values(row | {"leased": False, "lease": 0, "failures": 0} | columns))
 
     def rows(self, *columns: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import datetime as dt
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -159,8 +160,9 @@ def test_gone_is_gone_at_the_first_word(scene: Scene) -> None:
     assert scene.is_open, "at once, although the directory does not know yet"
 
 
-def test_a_run_of_few_failures_that_lasts_too_long_disables(scene: Scene) -> None:
-    """A callback with little to do would never get to so many failures."""
+def test_a_run_of_few_failures_that_lasts_too_long_is_reported(scene: Scene) -> None:
+    """A callback with little to do would never get to so many failures. Whether it is disabled is for the store to say: another
+    dispatcher may have had a success."""
     scene.fail()
     scene.now_s += FIVE_DAYS.total_seconds() - 1
     assert scene.fail() == [None]
@@ -169,17 +171,22 @@ def test_a_run_of_few_failures_that_lasts_too_long_disables(scene: Scene) -> Non
     (report,) = scene.fail()
 
     assert report is not None
-    assert (report.finding, report.reason) == (Finding.USELESS, "nothing succeeded for 5d")
+    assert (report.finding, report.reason) == (Finding.LASTING, "nothing succeeded for 5d")
+    assert report.failing_for_s == pytest.approx(FIVE_DAYS.total_seconds() + 0.003)
+    assert report.disable_after_s == FIVE_DAYS.total_seconds()
+    assert not scene.is_open, "the store decides, and at once"
 
 
-def test_a_failing_one_is_disabled_by_what_the_store_remembers(scene: Scene) -> None:
-    """This dispatcher has just been started."""
-    scene.store_says(failing_since=UnixMs(now_ms() - int(FIVE_DAYS.total_seconds() * 1000)))
+@pytest.mark.parametrize("days", [-6, 6])
+def test_a_host_whose_clock_leapt_finds_out_the_same(scene: Scene, days: int) -> None:
+    """No time of day is compared with the store's: a machine that is resumed must not disable every failing callback."""
+    scene.store_says(failing_since=UnixMs(now_ms() - 60_000))
+    leapt = msgspec.structs.replace(an_attempt(Outcome.HTTP_5XX, 500), started_at=UnixMs(now_ms() + days * 86_400_000))
 
-    (report,) = scene.fail(1, Trigger.PROBE)
+    report = scene.breakers.conclude(scene.callback, a_delivery(trigger=Trigger.PROBE), leapt, scene.now_s, 0.0)
 
     assert report is not None
-    assert report.finding is Finding.USELESS
+    assert (report.finding, report.failing_for_s) == (Finding.PROBE_FAILED, pytest.approx(0.003))
 
 
 def test_runs_in_memory_are_bounded(scene: Scene) -> None:

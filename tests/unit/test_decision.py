@@ -40,6 +40,21 @@ def test_what_will_never_be_sent_is_cancelled_with_the_reason(found: object, rea
     assert (refused.state, refused.reason, refused.due_in_s, refused.failures) == (DeliveryState.CANCELLED, reason, None, 2)
 
 
+@pytest.mark.parametrize("trigger", list(Trigger))
+def test_what_a_token_may_no_longer_see_is_not_sent(trigger: Trigger) -> None:
+    """Judged at each attempt, whatever for. Only a test shows a sample, which is of no channel that there is."""
+    delivery = a_delivery(trigger=trigger, channel="chn_1")
+
+    refused = refusal(delivery, (a_token(channels=["chn_2"]), a_callback()), NOW, breaker_open=False)
+
+    if trigger is Trigger.TEST:
+        assert refused is None
+    else:
+        assert refused is not None
+        assert (refused.state, refused.reason) == (DeliveryState.CANCELLED, "the token may no longer see this channel")
+    assert refusal(delivery, (a_token(channels=["chn_1"]), a_callback()), NOW, breaker_open=False) is None
+
+
 @pytest.mark.parametrize(
     "found",
     [

@@ -1,0 +1,97 @@
+"""Rows are locked in one order (`store.bulk`), so that nobody waits in a circle: on PostgreSQL, where rows have locks.
+
+In each, a settlement that is half done holds the first of two deliveries by key and then wants the second. Whoever else is at
+work on both has to wait for it, holding neither.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+
+from schemas.deliveries import Delivery, DeliveryState, Settlement
+from schemas.times import UnixMs, now_ms
+from store import cancelling, reviving, settling
+from store.database import Connection, Database
+from store.tables import callbacks
+from tests.kit.locks import somebody_waits
+from tests.kit.making import a_delivery
+from tests.kit.tokens import TESTER
+from tests.kit.waiting import wait_for
+from tests.kit.waiting_rows import RECEIVED, Patient
+
+NOW = UnixMs(10_000_000)
+
+
+@pytest.fixture
+def patient(shared: Database) -> Patient:
+    """Two deliveries wait for it: the first by key is the second by age and by when it is due."""
+    made = Patient(shared)
+    made.put(enabled=False)
+    made.wait("evt_1", NOW, due_at=NOW + 1)
+    made.wait("evt_2", NOW - 1, due_at=NOW)
+    return made
+
+
+def answered(patient: Patient, event_id: str) -> Settlement:
+    delivery: Delivery = msgspec.structs.replace(a_delivery(event_id, patient.id), token_id=patient.token_id)
+    return Settlement(delivery, DeliveryState.DELIVERED)
+
+
+def settle(connection: Connection, patient: Patient, event_id: str) -> None:
+    settling.settle(connection, [answered(patient, event_id)], NOW)
+
+
+def revive(patient: Patient) -> None:
+    """The older one was held and the younger was not: they are two groups, and the older is seen to first."""
+    with patient.database.write() as connection:
+        connection.execute(sa.update(callbacks).values(held_before=NOW, reviving=True, enabled=True))
+    with patient.database.write() as connection:
+        reviving.step(connection, patient.id, None, now_ms())
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        lambda patient: cancelling.cancel_open(patient.database, [patient.id], "x"),
+        lambda patient: patient.tokens.revoke(patient.token_id, NOW, TESTER),
+        revive,
+    ],
+    ids=["cancelling", "revoking", "reviving"],
+)
+def test_whoever_works_on_many_deliveries_of_a_callback_waits_for_their_settlement(
+    patient: Patient, job: Callable[[Patient], object]
+) -> None:
+    """Not half of it: a deadlock would cost one of both its transaction, and who revokes a 503."""
+    with ThreadPoolExecutor(1) as thread:
+        with patient.database.write() as connection:
+            settle(connection, patient, "evt_1")
+            working = thread.submit(job, patient)
+            wait_for("it to wait", lambda: working.done() or somebody_waits(patient.database))
+            assert not working.done()
+            settle(connection, patient, "evt_2")
+        working.result()
+
+    assert patient.rows("state") == dict.fromkeys(("evt_1", "evt_2"), "delivered"), "delivered always wins"
+
+
+def test_deleting_a_callback_holds_it_no_longer_than_it_takes(patient: Patient) -> None:
+    """While its deliveries are waited for, whoever settles them may want to tell of the callback that one was exhausted."""
+    with ThreadPoolExecutor(1) as thread:
+        with patient.database.write() as connection:
+            settle(connection, patient, "evt_1")
+            deleting = thread.submit(patient.callbacks.delete, patient.token_id, RECEIVED, TESTER)
+            wait_for("the callback to be gone", lambda: not is_there(patient))
+            assert not deleting.done()
+            exhausted = msgspec.structs.replace(answered(patient, "evt_2"), state=DeliveryState.EXHAUSTED, reason="x")
+            settling.settle(connection, [exhausted], NOW)
+        assert deleting.result() == 0
+
+    assert patient.rows("state") == {"evt_1": "delivered", "evt_2": "exhausted"}
+
+
+def is_there(patient: Patient) -> bool:
+    with patient.database.read() as connection:
+        return connection.scalar(sa.select(sa.exists().where(callbacks.c.id == patient.id))) is True

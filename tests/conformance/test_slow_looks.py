@@ -1,0 +1,139 @@
+"""The reviver, while what it asks takes the store too long: of everybody else it sees to all; on both databases."""
+
+import asyncio
+import contextlib
+import datetime as dt
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from consumers.hand import Hand
+from consumers.reviving import Reviver
+from consumers.settling import Settler
+from consumers.store_watch import StoreWatch
+from schemas.deliveries import Delivery
+from schemas.errors import StatementTimedOut
+from schemas.health import Finding
+from schemas.times import now_ms
+from store.database import Connection, Database
+from tests.kit.dispatch_scene import Notes
+from tests.kit.waiting import eventually
+from tests.kit.waiting_rows import Patient
+
+FAR = 80_000_000
+
+
+class Sluggish:
+    """A database for which every statement that names one of `words` takes too long."""
+
+    def __init__(self, database: Database):
+        self._database, self.words, self.refused = database, set[str](), 0
+        self.now, self.ring = database.now, database.ring
+        self.read, self.write = self._slow(database.read), self._slow(database.write)
+        sa.event.listen(database.engine, "before_cursor_execute", self._look_at)
+
+    def _look_at(self, _connection: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+        if any(word in statement or word in str(parameters) for word in self.words):
+            self.refused += 1
+            raise _TookTooLong
+
+    def _slow(self, begin: object) -> object:
+        @contextlib.contextmanager
+        def begun() -> Iterator[Connection]:
+            try:
+                with begin() as connection:  # type: ignore[operator]  # either of two methods
+                    yield connection
+            except _TookTooLong:
+                raise StatementTimedOut("the database took too long for this: x") from None
+
+        return begun
+
+
+class _TookTooLong(Exception):
+    """In the place of the driver's error."""
+
+
+class Lanes:
+    """A dispatcher that keeps what it is given."""
+
+    in_flight = 0
+
+    def __init__(self) -> None:
+        self.given: list[Delivery] = []
+
+    def submit(self, delivery: Delivery) -> None:
+        self.given.append(delivery)
+
+
+class Scene:
+    """A reviver with a real hand, on a real database that is slow when the test says so."""
+
+    def __init__(self, database: Database):
+        self.database, self.lanes, self.observer = Sluggish(database), Lanes(), Notes()
+        self.watch = StoreWatch(self.observer)
+        self.hand = Hand(Settler(database, self.observer, self.watch), self.observer, 25.0)
+        self.hand.connect(self.lanes)  # type: ignore[arg-type]  # as much of it as is needed
+        self.reviver = Reviver(self.database, self.hand, self.observer, self.watch, 25.0, dt.timedelta(days=3))  # type: ignore[arg-type]  # the same
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        loop = asyncio.create_task(self.reviver.run())
+        yield
+        await self.reviver.stop()
+        await loop
+
+
+@pytest.fixture
+def scene(database: Database) -> Scene:
+    return Scene(database)
+
+
+def failing(database: Database, name: str) -> Patient:
+    """To be probed now, with a delivery that waits."""
+    made = Patient(database, name)
+    made.found(Finding.FAILING, now_ms() - 60_000)
+    made.wait(f"evt_{name}", now_ms() - 60_000, due_at=now_ms() + FAR)
+    return made
+
+
+def back(database: Database, name: str) -> Patient:
+    """It works again, and a delivery waits to be hastened."""
+    made = failing(database, name)
+    made.found(Finding.WORKS, now_ms() - 1000)
+    return made
+
+
+def is_hastened(patient: Patient) -> bool:
+    (due_at,) = patient.rows("due_at").values()
+    return bool(due_at < now_ms())
+
+
+@pytest.mark.parametrize("words", [("callbacks.probe_at <=",), ("deliveries.since_at <=",)], ids=["for probes", "for what is too old"])
+async def test_a_slow_look_does_not_keep_callbacks_from_coming_back(scene: Scene, database: Database, words: tuple[str, ...]) -> None:
+    """Nor is the store taken for absent: lapsed leases are taken as ever."""
+    failing(database, "probed")
+    patient = back(database, "back")
+    scene.database.words |= set(words)
+
+    async with scene.running():
+        await eventually("it is brought back", lambda: is_hastened(patient))
+
+    assert scene.database.refused > 0
+    assert scene.watch.has_caught_up
+    assert [note["what"] for note in scene.observer.notes] == ["a look into the store took too long"]
+
+
+async def test_one_callback_that_takes_too_long_does_not_keep_the_others_waiting(scene: Scene, database: Database) -> None:
+    """Of those that come back, as of those that are probed."""
+    slow, quick = [(failing(database, f"{name}_probed"), back(database, f"{name}_back")) for name in ("slow", "quick")]
+    probed, revived = slow
+    scene.database.words |= {f"({one.id!r}" for one in slow} | {f"'{one.id}'" for one in slow}
+
+    async with scene.running():
+        await eventually("the other one is brought back", lambda: is_hastened(quick[1]))
+        await eventually("the other one is probed", lambda: scene.lanes.given)
+        assert scene.database.refused > 0
+        scene.database.words.clear()
+        await eventually("the slow one is brought back when it can be", lambda: is_hastened(revived))
+        await eventually("and probed", lambda: {one.callback_id for one in scene.lanes.given} == {probed.id, quick[0].id})

@@ -1,0 +1,56 @@
+"""Whether the store answers, as the loops of a process find out. The clock is the test's."""
+
+import pytest
+
+from consumers.store_watch import CATCH_UP_S, SLOW_SAID_EVERY_S, StoreWatch
+from schemas.errors import StatementTimedOut, StoreUnavailable
+from tests.kit.dispatch_scene import Notes
+
+SLOW = StatementTimedOut("the database took too long for this: x")
+
+
+class Scene:
+    """A watch, what it told, and a clock."""
+
+    def __init__(self) -> None:
+        self.now_s, self.observer = 1000.0, Notes()
+        self.watch = StoreWatch(self.observer, lambda: self.now_s)
+
+    @property
+    def told(self) -> list[object]:
+        return [note["what"] for note in self.observer.notes]
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_what_was_kept_in_memory_is_given_time_after_an_absence(scene: Scene) -> None:
+    """Told once, and once when it is over; lapsed leases are left alone until the others have written what they know."""
+    for _ in range(2):
+        scene.watch.away(StoreUnavailable("no answer"))
+    scene.now_s += 7
+    assert (scene.watch.away_for_s, scene.watch.has_caught_up) == (7, False)
+
+    scene.watch.back()
+
+    assert scene.told == ["waiting for the store", "the store is back"]
+    scene.now_s += CATCH_UP_S - 0.1
+    assert not scene.watch.has_caught_up
+    scene.now_s += 0.1
+    assert scene.watch.has_caught_up
+
+
+def test_a_look_that_takes_too_long_is_no_absence(scene: Scene) -> None:
+    """Others are answered: probes are made and lapsed leases taken. The operator is told, and not at every look."""
+    scene.watch.slow(SLOW)
+    scene.now_s += SLOW_SAID_EVERY_S - 1
+    scene.watch.slow(SLOW)
+    assert (scene.watch.away_for_s, scene.watch.has_caught_up) == (0, True)
+    assert scene.told == ["a look into the store took too long"]
+
+    scene.now_s += 1
+    scene.watch.slow(SLOW)
+
+    assert len(scene.told) == 2
