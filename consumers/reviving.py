@@ -17,12 +17,15 @@ from consumers.store_watch import StoreWatch
 from schemas.deliveries import Delivery, DeliveryState
 from schemas.errors import StoreRefused, StoreUnavailable
 from schemas.event_types import EventType
+from schemas.health import patience
 from schemas.ids import CallbackId
 from schemas.reports import Observer
 from schemas.times import format_duration
-from store import probing, reviving
+from store import probing, reviving, throttling
 from store.database import Database
 from store.reviving import Walk
+
+_MS = dt.timedelta(milliseconds=1)
 
 LOOK_EVERY_S = 0.5
 """A probe may come this much late. Shorter: more queries of an idle database."""
@@ -32,12 +35,13 @@ PROBES = 50
 
 
 class Reviver:
-    """One loop. `horizon` is the schedule's total: how long a delivery may wait for a failing callback."""
+    """One loop. `horizon` is the schedule's total: how long a delivery may wait for a failing callback. For one that throttles and takes
+    nothing it is as long, but for two days at least."""
 
     def __init__(self, database: Database, hand: Hand, observer: Observer, watch: StoreWatch, lease_s: float, horizon: dt.timedelta):
         self._database, self._hand, self._observer, self._watch = database, hand, observer, watch
         self._lease_ms = int(lease_s * 1000)
-        self._horizon = horizon
+        self._horizon, self._patience = horizon, patience(horizon)
         self._thread = ThreadPoolExecutor(1, "revive")
         self._walks: dict[CallbackId, Walk] = {}
         self._stopping = asyncio.Event()
@@ -88,7 +92,8 @@ class Reviver:
 
     def _any_to_see_to(self) -> bool:
         with self._database.read() as connection:
-            return probing.any_to_see_to(connection)
+            now = self._database.now(connection)
+            return probing.any_to_see_to(connection) or throttling.any_aged(connection, self._patience // _MS, now)
 
     def _take_probes(self, limit: int) -> list[Delivery]:
         if limit <= 0:
@@ -105,12 +110,15 @@ class Reviver:
         return [msgspec.structs.replace(delivery, start_by_s=start_by_s) for one in taken for delivery in one.go]
 
     def _give_up_aged(self) -> bool:
-        horizon_ms = self._horizon // dt.timedelta(milliseconds=1)
-        reason = f"the callback kept failing for {format_duration(self._horizon)}"
+        failed = f"the callback kept failing for {format_duration(self._horizon)}"
+        refused = f"its receiver took nothing for {format_duration(self._patience)}, and asked to wait each time"
+        horizon_ms, patience_ms = self._horizon // _MS, self._patience // _MS
         with self._database.read() as connection:
-            callback_ids = probing.with_aged(connection, horizon_ms, self._database.now(connection))
+            now = self._database.now(connection)
+            aged = [(found, horizon_ms, failed) for found in probing.with_aged(connection, horizon_ms, now)]
+            aged += [(found, patience_ms, refused) for found in throttling.with_aged(connection, patience_ms, now)]
         in_all = 0
-        for callback_id in callback_ids:
+        for callback_id, horizon_ms, reason in aged:
             with self._database.write() as connection:
                 given_up = probing.exhaust_aged(connection, callback_id, horizon_ms, reason, self._database.now(connection))
             for kind, count in given_up.items():

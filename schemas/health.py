@@ -4,6 +4,7 @@ The dispatcher finds it out, settling writes it beside the attempt's outcome, `s
 Pure.
 """
 
+import datetime as dt
 from enum import StrEnum
 
 import msgspec
@@ -17,6 +18,10 @@ LONGEST_PROBE_S = 300.0
 """The longest interval between probes. Longer: one that comes back after hours waits longer for its backlog. Shorter: a dead one is
 called more often in vain."""
 
+LEAST_PATIENCE = dt.timedelta(days=2)
+"""How long what waits for a receiver that throttles everything is kept at least, however short the schedule: a receiver may ask for a day, and
+is not charged for it. Shorter: what waits as it asked is given up. Longer: what nobody takes comes later than receivers remember ids for."""
+
 JITTER_SHARE = 0.1
 """How far an interval may move, so that what failed together is not probed together for ever."""
 
@@ -27,6 +32,8 @@ class Finding(StrEnum):
     FAILING = "failing"  # nothing succeeded for a while: no attempts but probes
     PROBE_FAILED = "probe_failed"
     WORKS = "works"
+    THROTTLED = "throttled"  # its receiver takes no more for a while: nothing automatic is sent until then
+    TAKES = "takes"  # and now it takes something again
     USELESS = "useless"  # to be disabled, until a person enables it
 
 
@@ -34,7 +41,7 @@ class HealthReport(msgspec.Struct, frozen=True):
     """A finding about the callback as it was in `generation`; it says nothing about a later one.
 
     `failing_for_s`: how long it had been failing when this was found out. `reason`: why it is to be disabled, in words.
-    `jitter`, between -1 and 1, moves the next probe.
+    `jitter`, between -1 and 1, moves the next probe. `pause_s`: for how long it is to be left alone.
     """
 
     callback_id: CallbackId
@@ -43,6 +50,12 @@ class HealthReport(msgspec.Struct, frozen=True):
     failing_for_s: float = 0.0
     reason: str | None = None
     jitter: float = 0.0
+    pause_s: float = 0.0
+
+
+def patience(horizon: dt.timedelta) -> dt.timedelta:
+    """How long a delivery waits for a receiver that throttles and takes nothing; `horizon` is the schedule's total."""
+    return max(horizon, LEAST_PATIENCE)
 
 
 def probe_delay_s(probes: int, jitter: float) -> float:

@@ -16,7 +16,7 @@ from schemas.health import Finding, HealthReport, probe_delay_s
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs, to_rfc3339
 from schemas.tokens import CallbackState
-from store import alerts, changes
+from store import alerts, changes, throttling
 from store.database import Connection
 from store.tables import callbacks, tokens
 from store.token_rows import raise_version
@@ -56,17 +56,17 @@ def _change(row: Any, report: HealthReport, now: UnixMs) -> _Columns | None:
 def _failing(row: Any, report: HealthReport, now: UnixMs) -> _Columns | None:
     if row.failing_since is not None:
         return None
-    return {"failing_since": _since(row, report, now), "probe_at": _probe_at(0, report, now), "probes": 0}
+    return {"failing_since": _since(row, report, now), "probe_at": _probe_at(row, 0, report, now), "probes": 0}
 
 
 def _probe_failed(row: Any, report: HealthReport, now: UnixMs) -> _Columns | None:
     if row.failing_since is None:
         return None
-    return {"probe_at": _probe_at(row.probes + 1, report, now), "probes": row.probes + 1}
+    return {"probe_at": _probe_at(row, row.probes + 1, report, now), "probes": row.probes + 1}
 
 
 def _works(row: Any, _report: HealthReport, _now: UnixMs) -> _Columns | None:
-    return None if row.failing_since is None else back_to_health(row.generation)
+    return None if row.failing_since is None else back_to_health(row.generation) | {"throttled_since": None}
 
 
 def _useless(row: Any, report: HealthReport, now: UnixMs) -> _Columns:
@@ -79,6 +79,8 @@ _CHANGES: Mapping[Finding, Callable[[Any, HealthReport, UnixMs], _Columns | None
     Finding.PROBE_FAILED: _probe_failed,
     Finding.WORKS: _works,
     Finding.USELESS: _useless,
+    Finding.THROTTLED: throttling.throttled,
+    Finding.TAKES: throttling.takes,
 }
 
 
@@ -86,8 +88,8 @@ def _since(row: Any, report: HealthReport, now: UnixMs) -> UnixMs:
     return row.failing_since or UnixMs(now - round(report.failing_for_s * 1000))
 
 
-def _probe_at(probes: int, report: HealthReport, now: UnixMs) -> UnixMs:
-    return UnixMs(now + round(probe_delay_s(probes, report.jitter) * 1000))
+def _probe_at(row: Any, probes: int, report: HealthReport, now: UnixMs) -> UnixMs:
+    return max(row.throttled_until or now, UnixMs(now + round(probe_delay_s(probes, report.jitter) * 1000)))
 
 
 def _write(connection: Connection, row: Any, change: _Columns, version: int) -> None:
