@@ -60,6 +60,13 @@ class StoreClock:
         self._local = SteadyClock(time.time_ns, since_boot_s)
         self._asked: tuple[float, int] | None = None  # when, and what was answered
 
+    def last_known(self, dialect: str) -> UnixMs:
+        """Counted on from the last answer; nobody is asked. By our own clock when there was none yet."""
+        if dialect == "sqlite" or self._asked is None:
+            return UnixMs(self._local.now_ms())
+        at_s, answered_ms = self._asked
+        return UnixMs(answered_ms + int((self._monotonic() - at_s) * 1000))
+
     def now(self, connection: Connection) -> UnixMs:
         if connection.dialect.name == "sqlite":
             return UnixMs(self._local.now_ms())

@@ -65,6 +65,10 @@ class Database:
         """The store's clock: leases of all processes run by it."""
         return self._clock.now(connection)
 
+    def last_known_now(self) -> UnixMs:
+        """The same without a question, for who may not wait for an answer: a jump of it is noticed when a transaction next asks."""
+        return self._clock.last_known(self.dialect)
+
     def ring(self, connection: Connection, name: str) -> None:
         """When this transaction commits, wake whoever listens for `name`: in this process, and on PostgreSQL in others."""
         if self.dialect == "postgresql":
