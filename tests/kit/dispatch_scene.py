@@ -9,6 +9,7 @@ from dispatcher.post import Answer, Request
 from schemas.deliveries import Delivery, Settlement
 from schemas.ids import CallbackId
 from schemas.reports import Silent
+from schemas.times import now_ms
 from schemas.tokens import Callback, Token
 from tests.kit.making import CALLBACK, a_callback, a_delivery, a_token
 
@@ -40,7 +41,12 @@ class Scene:
         self.is_fresh = True
         self.broken: dict[str, Exception] = {}
         schedule, disable_after = RetrySchedule.parse("10s"), dt.timedelta(days=5)
-        self.dispatcher = Dispatcher(self, self, schedule, disable_after, 2, "Ringback/9", self.settle, self.observer)
+        self.store_now = now_ms()
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+        later = lambda delay_s, then: self.timers.append((delay_s, then))  # noqa: E731
+        self.dispatcher = Dispatcher(
+            self, self, schedule, disable_after, 2, "Ringback/9", self.settle, self.observer, later, lambda: self.store_now
+        )
 
     def callback(self, callback_id: CallbackId) -> tuple[Token, Callback] | None:
         assert callback_id == CALLBACK
