@@ -39,6 +39,7 @@ class CallbackAnswer(msgspec.Struct):
     """A callback. The values of its headers are never shown, only their names.
 
     `failing_since`: since when nothing succeeds; only a delivery at a time is sent then, to see whether it works again.
+    `throttled_until`: nothing automatic is sent before, as its receiver asked; null when it may be called.
     `held`: what becomes of its held deliveries when it comes back.
     """
 
@@ -46,6 +47,7 @@ class CallbackAnswer(msgspec.Struct):
     enabled: bool
     state: CallbackState
     failing_since: str | None
+    throttled_until: str | None
     disabled_at: str | None
     disabled_reason: str | None
     held: OnReturn

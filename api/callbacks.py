@@ -34,7 +34,7 @@ _GRACE_S = 2.0  # beyond the attempt's own timeout: for a dispatcher to take it,
 def put_callback(parts: ApiParts, actor: Actor, path: CallbackPath, body: PutCallback) -> Response:
     """Set the URL for an event type, its headers, and whether it is on. Its deliveries stay its own."""
     callback = parts.callbacks.put(TokenId(path.id), path.type, require_callback(parts.policy, body), actor)
-    return json_response(callback_answer(callback))
+    return json_response(callback_answer(callback, parts.directory.now()))
 
 
 def delete_callback(parts: ApiParts, actor: Actor, path: CallbackPath) -> Response:

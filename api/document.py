@@ -60,8 +60,9 @@ _WEBHOOK_HEADERS = {
 _WEBHOOK_ANSWERS = {
     "2XX": "Delivered.",
     "410": "The callback is disabled, its open deliveries are held.",
-    "429": "A failure; with `Retry-After` the next attempt is not made before that. So is any other failure with that header.",
-    "default": "A failure: tried again by the schedule. Redirects are never followed.",
+    "429": "The receiver takes no more at present: nothing automatic is sent to it before `Retry-After`. No attempt is used up.",
+    "503": "With `Retry-After` as 429; else a failure.",
+    "default": "A failure: tried again by the schedule, and not before `Retry-After`. Redirects are never followed.",
 }
 
 

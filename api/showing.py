@@ -44,7 +44,7 @@ def token_answer(token: Token, now: UnixMs) -> TokenAnswer:
         enabled=token.enabled,
         permissions=sorted(token.permissions),
         visibility=VisibilityAnswer(None if token.channels is None else sorted(token.channels)),
-        callbacks={kind: callback_answer(token.callbacks[kind]) if kind in token.callbacks else None for kind in EventType},
+        callbacks={kind: callback_answer(token.callbacks[kind], now) if kind in token.callbacks else None for kind in EventType},
         created_at=to_rfc3339(token.created_at),
         last_used_at=_time(token.last_used_at),
     )
@@ -73,13 +73,14 @@ def introspection_answer(token: Token, ends_at: UnixMs | None, request_id: Reque
     )
 
 
-def callback_answer(callback: Callback) -> CallbackAnswer:
+def callback_answer(callback: Callback, now: UnixMs) -> CallbackAnswer:
     health = callback.health
     return CallbackAnswer(
         url=callback.url,
         enabled=callback.enabled,
         state=callback.state,
         failing_since=_time(health.failing_since),
+        throttled_until=_time(health.waits_until(now)),
         disabled_at=_time(health.disabled_at),
         disabled_reason=health.disabled_reason,
         held=callback.on_return,

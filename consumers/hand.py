@@ -47,6 +47,7 @@ class Dispatching(Protocol):
     def withdraw(self, delivery: Delivery) -> bool: ...
     def withdraw_firsts(self, callback_id: CallbackId) -> list[Delivery]: ...
     def is_overfull(self, callback_id: CallbackId) -> bool: ...
+    def is_throttled(self, callback_id: CallbackId) -> bool: ...
     def has_started(self, delivery: Delivery) -> bool: ...
     def is_stuck(self, delivery: Delivery) -> bool: ...
     def free_slots(self, callback_id: CallbackId, tried: bool) -> int: ...
@@ -116,6 +117,8 @@ class Hand:
             self._count_slow(delivery, -1)
         self._pace.step(self._clock(), delivery.places)
         self._settler.add(settlement, holding.parcel)
+        if settlement.throttled:
+            self._keep_order(settlement.delivery)
 
     def put_off(self, callback_ids: Iterable[CallbackId]) -> None:
         """New deliveries of these callbacks were claimed as rows."""
@@ -205,10 +208,16 @@ class Hand:
             self._places -= delivery.places
             self._spill(self._held.pop(delivery))
 
+    def _keep_order(self, throttled: Delivery) -> None:
+        """Its callback is left alone for a while: what was behind it would overtake it otherwise, and pin messages."""
+        self._spill_line(throttled.callback_id)
+        if throttled.trigger is Trigger.FIRST:
+            self._spilled.add(throttled.callback_id, self._settler.handed_in)
+
     def _spill(self, holding: _Holding) -> None:
         delivery = holding.delivery
         if delivery.lease == 0:
-            self._observer.deferred("spilled")
+            self._observer.deferred("throttled" if self.dispatcher.is_throttled(delivery.callback_id) else "spilled")
         self._settler.add(given_back(delivery), holding.parcel)
         self._spilled.add(delivery.callback_id, self._settler.handed_in)
 

@@ -19,13 +19,16 @@ from consumers.store_watch import StoreWatch
 from schemas.deliveries import Delivery, DeliveryState
 from schemas.errors import StatementTimedOut, StoreRefused, StoreUnavailable
 from schemas.event_types import EventType
+from schemas.health import patience
 from schemas.ids import CallbackId
 from schemas.reports import Observer
 from schemas.times import format_duration
-from store import probing, reviving
+from store import probing, reviving, throttling
 from store.admitting import Admitted
 from store.database import Database
 from store.reviving import Walk
+
+_MS = dt.timedelta(milliseconds=1)
 
 LOOK_EVERY_S = 0.5
 """A probe may come this much late. Shorter: more queries of an idle database."""
@@ -35,12 +38,13 @@ PROBES = 50
 
 
 class Reviver:
-    """One loop. `horizon` is the schedule's total: how long a delivery may wait for a failing callback."""
+    """One loop. `horizon` is the schedule's total: how long a delivery may wait for a failing callback. For one that throttles and takes
+    nothing it is as long, but for two days at least."""
 
     def __init__(self, database: Database, hand: Hand, observer: Observer, watch: StoreWatch, lease_s: float, horizon: dt.timedelta):
         self._database, self._hand, self._observer, self._watch = database, hand, observer, watch
         self._lease_ms = int(lease_s * 1000)
-        self._horizon, self._horizon_ms = horizon, horizon // dt.timedelta(milliseconds=1)
+        self._horizon, self._patience = horizon, patience(horizon)
         self._thread = ThreadPoolExecutor(1, "revive")
         self._walks: dict[CallbackId, Walk] = {}
         self._stopping = asyncio.Event()
@@ -91,7 +95,8 @@ class Reviver:
 
     def _any_to_see_to(self) -> bool:
         with self._database.read() as connection:
-            return probing.any_to_see_to(connection)
+            now = self._database.now(connection)
+            return probing.any_to_see_to(connection) or throttling.any_aged(connection, self._patience // _MS, now)
 
     @contextlib.contextmanager
     def _unless_slow(self) -> Iterator[None]:
@@ -122,19 +127,24 @@ class Reviver:
             return probing.take_probe(connection, callback_id, self._database.now(connection), self._lease_ms)
 
     def _give_up_aged(self) -> bool:
-        callback_ids: list[CallbackId] = []
+        """What waits for a callback that fails, or that throttles all it gets, for as long as its schedule lasts."""
+        failed = f"the callback kept failing for {format_duration(self._horizon)}"
+        refused = f"its receiver took nothing for {format_duration(self._patience)}, and asked to wait each time"
+        horizon_ms, patience_ms = self._horizon // _MS, self._patience // _MS
+        aged: list[tuple[CallbackId, int, str]] = []
         with self._unless_slow(), self._database.read() as connection:
-            callback_ids = probing.with_aged(connection, self._horizon_ms, self._database.now(connection))
+            aged += [(one, horizon_ms, failed) for one in probing.with_aged(connection, horizon_ms, self._database.now(connection))]
+        with self._unless_slow(), self._database.read() as connection:
+            aged += [(one, patience_ms, refused) for one in throttling.with_aged(connection, patience_ms, self._database.now(connection))]
         more = False
-        for callback_id in callback_ids:
+        for callback_id, age_ms, reason in aged:
             with self._unless_slow():
-                more |= self._give_up_slice(callback_id)
+                more |= self._give_up_slice(callback_id, age_ms, reason)
         return more
 
-    def _give_up_slice(self, callback_id: CallbackId) -> bool:
-        reason = f"the callback kept failing for {format_duration(self._horizon)}"
+    def _give_up_slice(self, callback_id: CallbackId, age_ms: int, reason: str) -> bool:
         with self._database.write() as connection:
-            given_up = probing.exhaust_aged(connection, callback_id, self._horizon_ms, reason, self._database.now(connection))
+            given_up = probing.exhaust_aged(connection, callback_id, age_ms, reason, self._database.now(connection))
         for kind, count in given_up.items():
             self._observer.settled(kind, DeliveryState.EXHAUSTED, count)
         return given_up.total() > 0

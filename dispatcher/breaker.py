@@ -65,6 +65,8 @@ class Breakers:
             return None  # it started before the callback was changed or came back
         if attempt.outcome is Outcome.DELIVERED:
             return self._succeeded(callback)
+        if attempt.throttled:
+            return None  # neither a failure nor a success: the receiver is there, and takes nothing
         if delivery.trigger in _ASKED_FOR:
             return None  # a person looked whether it works: that is only recorded
         run = self._run(callback, now_s - attempt.duration_ms / 1000)

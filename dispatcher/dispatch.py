@@ -18,8 +18,9 @@ from dispatcher.decision import after, deferral, refusal
 from dispatcher.lanes import Lane
 from dispatcher.post import Answer, Request
 from dispatcher.request import Route
+from dispatcher.throttling import due_in_s, heed, told
 from dispatcher.verdict import Verdict, judge, mistake_words
-from schemas.deliveries import Attempt, Delivery, Outcome, Settlement, given_back
+from schemas.deliveries import Attempt, Delivery, Outcome, Settlement, Trigger, given_back
 from schemas.ids import CallbackId, delivery_id, new_attempt_id
 from schemas.reports import Observer
 from schemas.times import UnixMs, now_ms
@@ -57,7 +58,8 @@ class _Flight(msgspec.Struct, frozen=True, eq=False):
 
 
 class Dispatcher:
-    """Lanes, breakers and the attempts in flight. `on_settlement` is called once for every delivery handed in and not withdrawn."""
+    """Lanes, breakers and the attempts in flight. `on_settlement` is called once for every delivery handed in and not withdrawn; `later` calls
+    back after so many seconds."""
 
     def __init__(
         self,
@@ -69,10 +71,11 @@ class Dispatcher:
         user_agent: str,
         on_settlement: Callable[[Settlement], None],
         observer: Observer,
+        later: Callable[[float, Callable[[], None]], object],
     ):
         self._sender, self._directory, self._schedule = sender, directory, schedule
         self._concurrency, self._user_agent, self._on_settlement = concurrency, user_agent, on_settlement
-        self._observer = observer
+        self._observer, self._later = observer, later
         self._lanes: dict[CallbackId, Lane] = {}
         self._routes: dict[CallbackId, Route] = {}
         self._breakers = Breakers(disable_after)
@@ -122,7 +125,16 @@ class Dispatcher:
         if found is not None and self._breakers.is_open(found[1], time.monotonic()):
             return 0
         lane = self._lanes.get(callback_id) or Lane(self._concurrency)
+        if found is not None:
+            heed(lane, found[1].health, time.monotonic(), self._directory.now)
+        if lane.throttle is not None:
+            self._lanes[callback_id] = lane
         return lane.free_slots(time.monotonic(), tried)
+
+    def is_throttled(self, callback_id: CallbackId) -> bool:
+        """Whether no more is sent to it than it takes."""
+        lane = self._lanes.get(callback_id)
+        return lane is not None and lane.throttle is not None
 
     def conversations(self, callback_id: CallbackId) -> frozenset[str]:
         """Of which a delivery to this callback is on its way, or waits: the next of them would only wait behind it."""
@@ -133,7 +145,9 @@ class Dispatcher:
         """Start what had to wait: called often, it also forgets lanes that nobody uses."""
         for callback_id, lane in list(self._lanes.items()):
             self._pump(lane)
-            if lane.is_empty:
+            if lane.throttle is not None and lane.throttle.is_over(time.monotonic()):
+                lane.throttle = None
+            if lane.is_empty and lane.throttle is None:
                 del self._lanes[callback_id]
                 self._routes.pop(callback_id, None)
 
@@ -145,8 +159,21 @@ class Dispatcher:
         while not self._stopping and self._directory.fresh():
             delivery = lane.next(time.monotonic())
             if delivery is None:
-                return
+                break
             self._start(lane, delivery)
+        if lane.throttle is not None:
+            self._come_back(lane)
+
+    def _come_back(self, lane: Lane) -> None:
+        """A throttle's starts are apart by less than what `resume` can tell."""
+        delay_s = due_in_s(lane, time.monotonic())
+        if delay_s is not None and not (lane.has_timer or self._stopping):
+            lane.has_timer = True
+            self._later(delay_s, lambda: self._pump_on_time(lane))
+
+    def _pump_on_time(self, lane: Lane) -> None:
+        lane.has_timer = False
+        self._pump(lane)
 
     def _start(self, lane: Lane, delivery: Delivery) -> None:
         started_at = self._directory.now()
@@ -162,7 +189,7 @@ class Dispatcher:
         if time.monotonic() >= delivery.start_by_s:
             return given_back(delivery)
         found = self._directory.callback(delivery.callback_id)
-        refused = self._refused(delivery, found, started_at)
+        refused = self._refused(lane, delivery, found, started_at)
         if refused or found is None:
             return refused or given_back(delivery)
         request, recorded = self._route(*found).request(delivery)
@@ -171,10 +198,12 @@ class Dispatcher:
         self._flying.add(delivery)
         return None
 
-    def _refused(self, delivery: Delivery, found: tuple[Token, Callback] | None, now: UnixMs) -> Settlement | None:
-        is_open = found is not None and self._breakers.is_open(found[1], time.monotonic())
-        refused = refusal(delivery, found, now, breaker_open=is_open)
-        if refused is not None and (reason := deferral(refused, breaker_open=is_open)):
+    def _refused(self, lane: Lane, delivery: Delivery, found: tuple[Token, Callback] | None, now: UnixMs) -> Settlement | None:
+        now_s = time.monotonic()
+        is_open = found is not None and self._breakers.is_open(found[1], now_s)
+        throttled = found is not None and heed(lane, found[1].health, now_s, self._directory.now)
+        refused = refusal(delivery, found, now, breaker_open=is_open, throttled=throttled)
+        if refused is not None and (reason := deferral(refused, breaker_open=is_open, throttled=throttled)):
             self._observer.deferred(reason)
         return refused
 
@@ -196,7 +225,10 @@ class Dispatcher:
 
     def _concluded(self, flight: _Flight, attempt: Attempt) -> Settlement:
         settlement = after(flight.delivery, attempt, self._schedule, self._jitter.uniform(-1, 1))
-        report = self._breakers.conclude(flight.callback, flight.delivery, attempt, time.monotonic(), self._jitter.uniform(-1, 1))
+        now_s = time.monotonic()
+        report = self._breakers.conclude(flight.callback, flight.delivery, attempt, now_s, self._jitter.uniform(-1, 1))
+        learnt = told(flight.lane, flight.callback, attempt, now_s, self._directory.now)
+        report = report or learnt
         return settlement if report is None else msgspec.structs.replace(settlement, health=report)
 
     def _mistaken(self, delivery: Delivery, started_at: UnixMs, error: Exception) -> Settlement:
@@ -234,7 +266,7 @@ def _attempt(delivery: Delivery, started_at: UnixMs, recorded: dict[str, str], a
     return Attempt(
         id=delivery.attempt_id or new_attempt_id(),
         number=delivery.number,
-        trigger=delivery.trigger,
+        trigger=Trigger.RETRY if delivery.trigger is Trigger.FIRST and delivery.number > 1 else delivery.trigger,
         started_at=started_at,
         duration_ms=round(answer.duration_s * 1000),
         outcome=verdict.outcome,
@@ -244,4 +276,5 @@ def _attempt(delivery: Delivery, started_at: UnixMs, recorded: dict[str, str], a
         request_headers=recorded,
         response_body=answer.body,
         retry_after_s=verdict.retry_after_s,
+        throttled=verdict.throttled,
     )

@@ -7,6 +7,7 @@ conversation, one delivery at a time is on its way, so that its events arrive in
 from collections import OrderedDict, deque
 from math import inf
 
+from dispatcher.throttle import Throttle
 from schemas.deliveries import Delivery, Trigger
 from schemas.pace import Pace
 
@@ -24,6 +25,10 @@ PATIENCE_S = 1.0
 JUDGED_AFTER_S = 0.3
 """A lane that has been full for less is not judged: its pace is not known yet. Longer: one that hangs keeps more of the hand."""
 
+THROTTLED_AHEAD_S = 0.5
+"""The same of a lane that is throttled, whose next start is known. Shorter than the patience, or rows are given back; longer than the interval
+of looks at the store, or starts are missed."""
+
 TAKE_AHEAD_S = 0.2
 """So much of a lane's work is taken from the store ahead of time. Shorter: a quick callback's backlog drains at the pace of takes.
 Longer: more rows are leased to wait here, out of reach of other dispatchers."""
@@ -39,7 +44,7 @@ class Lane:
 
     __slots__ = (
         "_behind", "_concurrency", "_first", "_firsts_in_a_row", "_flying", "_flying_repeats", "_full_since_s", "_last_start_s",
-        "_pace", "_repeat_slots", "_repeats", "_waiting_firsts", "_waiting_repeats",
+        "_pace", "_repeat_slots", "_repeats", "_waiting_firsts", "_waiting_repeats", "has_timer", "throttle",
     )  # fmt: skip
 
     def __init__(self, concurrency: int):
@@ -56,6 +61,9 @@ class Lane:
         self._pace = Pace()
         self._last_start_s = -inf
         self._full_since_s: float | None = None
+        self.throttle: Throttle | None = None
+        self.has_timer = False
+        """Whether somebody comes back when the throttle lets the next one start."""
 
     def add(self, delivery: Delivery) -> None:
         """Queue it, or let it wait behind the one of its conversation that is here already."""
@@ -73,7 +81,9 @@ class Lane:
             if self._full_since_s is None and self._first:
                 self._full_since_s = now_s
             return None
-        repeat = self._repeats and self._flying_repeats < self._repeat_slots
+        repeat = bool(self._repeats) and self._flying_repeats < self._repeat_slots
+        if self.throttle is not None and (repeat or self._first) and not self.throttle.start(now_s):
+            return self._next_despite_throttle(now_s) if repeat else None
         if repeat and (not self._first or self._firsts_in_a_row >= REPEAT_SHARE - 1):
             delivery, _ = self._repeats.popitem(last=False)
             self._firsts_in_a_row = 0
@@ -83,6 +93,14 @@ class Lane:
         else:
             return None
         self._take_off(delivery, now_s)
+        return delivery
+
+    def _next_despite_throttle(self, now_s: float) -> Delivery | None:
+        """What somebody asked for is not automatic, and probes have a pace of their own."""
+        delivery = next((one for one in self._repeats if one.asked_for or one.trigger is Trigger.PROBE), None)
+        if delivery is not None:
+            del self._repeats[delivery]
+            self._take_off(delivery, now_s)
         return delivery
 
     def done(self, delivery: Delivery, now_s: float) -> None:
@@ -120,12 +138,14 @@ class Lane:
 
         As many as there are slots may always wait: one round of answers serves them.
         """
+        if self.throttle is not None:
+            return self._waiting_firsts >= self.throttle.startable(now_s, PATIENCE_S)
         return self._waiting_firsts >= self._concurrency and self.stuck_for_s(now_s) >= JUDGED_AFTER_S and self._is_slow(now_s)
 
     def is_stuck(self, now_s: float) -> bool:
         """Whether those that wait here wait for the callback. All slots taken for long is not enough: of a quick one they are,
         too, while this process has more to do than it can."""
-        return self.stuck_for_s(now_s) >= PATIENCE_S and self._is_slow(now_s)
+        return self.throttle is not None or (self.stuck_for_s(now_s) >= PATIENCE_S and self._is_slow(now_s))
 
     def stuck_for_s(self, now_s: float) -> float:
         """How long all slots have been taken while first attempts wait."""
@@ -138,11 +158,22 @@ class Lane:
         A full lane has one row at hand while it moves: the rows of a busy callback would never get their turn otherwise.
         """
         free = self._concurrency - self._flying
+        if self.throttle is not None:
+            return self._free_of_throttled(min(free, self.throttle.startable(now_s, THROTTLED_AHEAD_S)), tried)
         if free == 0 and now_s - self._last_start_s < MOVES_S:
             free = 1
         if tried:
             return max(0, min(free, self._repeat_slots - self._flying_repeats) - self._waiting_repeats)
         return max(0, free + int(TAKE_AHEAD_S * self._pace.per_second(now_s)) - self._waiting_firsts)
+
+    def _free_of_throttled(self, startable: int, tried: bool) -> int:
+        """Both shares wait for the same starts."""
+        most = min(startable, self._repeat_slots - self._flying_repeats) if tried else startable
+        return max(0, most - self._waiting_firsts - self._waiting_repeats)
+
+    @property
+    def has_waiting(self) -> bool:
+        return bool(self._first or self._repeats)
 
     @property
     def conversations(self) -> frozenset[str]:

@@ -26,20 +26,23 @@ _HINTS = {
     410: "the receiver wants no more",
     413: "the receiver takes no events of this size. Raise its limit to 300 KB",
     415: "the receiver takes no application/json there. Check the callback's URL",
+    429: "the receiver takes no more at present",
 }
 _HOST = re.compile(r"[a-z0-9._:-]{1,253}")
 _CLASSES = {3: Outcome.HTTP_3XX, 4: Outcome.HTTP_4XX, 5: Outcome.HTTP_5XX}
-_GONE, _TOO_MANY_REQUESTS = 410, 429
+_GONE, _TOO_MANY_REQUESTS, _UNAVAILABLE = 410, 429, 503
 
 
 class Verdict(msgspec.Struct, frozen=True):
     """`error` says in words of ours what went wrong; beside `DELIVERED`, what was wrong with the rest of the answer. `behind` is what a
-    library or the receiver said about it, for the record alone. `retry_after_s` counts from the answer, at most a day."""
+    library or the receiver said about it, for the record alone. `retry_after_s` counts from the answer, at most a day. `throttled`: the
+    receiver speaks of itself and not of the delivery: it takes no more at present."""
 
     outcome: Outcome
     error: str | None = None
     retry_after_s: float | None = None
     behind: str | None = None
+    throttled: bool = False
 
 
 _DELIVERED = Verdict(Outcome.DELIVERED)
@@ -60,7 +63,8 @@ def judge(answer: Answer, now: UnixMs) -> Verdict:
     retry_after_s = _seconds(answer.retry_after, now)
     if status // 100 == 3:
         behind = quoted(answer.location)
-    return Verdict(_outcome(status, retry_after_s), _words(status, answer, retry_after_s), retry_after_s, behind)
+    throttled = status == _TOO_MANY_REQUESTS or (status == _UNAVAILABLE and retry_after_s is not None)
+    return Verdict(_outcome(status, retry_after_s), _words(status, answer, retry_after_s), retry_after_s, behind, throttled)
 
 
 def mistake_words(error: Exception) -> str:

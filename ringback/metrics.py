@@ -184,7 +184,7 @@ class Metrics:
             "deliveries_deferred",
             "Deliveries whose first attempt was put off, and why.",
             ["reason"],
-            [("spilled",), ("breaker",), ("held",), ("status",)],
+            [("spilled",), ("breaker",), ("throttled",), ("held",), ("status",)],
         )
         self.expired = self._counter(
             "rows_expired", "Rows that were deleted as older than the retention.", ["table"], [(table,) for table in EXPIRING]

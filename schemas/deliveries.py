@@ -150,7 +150,8 @@ class Attempt(msgspec.Struct, frozen=True):
 
     `status_code` is None when there was no HTTP answer. `error` says in words of ours what went wrong; of an attempt that delivered,
     what was wrong with the rest of the answer. `behind` are the words of a library or of the receiver that stand behind it: they may
-    hold anything, so they are recorded and never logged.
+    hold anything, so they are recorded and never logged. `throttled`: its receiver spoke of itself: it takes no more at
+    present, whatever it is sent.
     """
 
     id: AttemptId
@@ -165,6 +166,7 @@ class Attempt(msgspec.Struct, frozen=True):
     response_body: bytes
     retry_after_s: float | None = None
     behind: str | None = None
+    throttled: bool = False
 
     @property
     def told(self) -> str | None:
@@ -177,7 +179,7 @@ class Settlement(msgspec.Struct, frozen=True):
 
     `state` None leaves the row as it is (an attempt that was asked for and failed). `due_in_s` counts from the writing, by the
     store's clock; None when the delivery is settled. `leased`: `due_in_s` is the end of the lease of who writes this. `health`:
-    what its attempt found out about the callback.
+    what its attempt found out about the callback. `throttled`: its callback is left alone for a while, and what is behind it waits too.
     """
 
     delivery: Delivery
@@ -189,6 +191,7 @@ class Settlement(msgspec.Struct, frozen=True):
     attempt: Attempt | None = None
     waits: bool = False
     health: HealthReport | None = None
+    throttled: bool = False
 
 
 def given_back(delivery: Delivery, due_in_s: float = 0.0) -> Settlement:

@@ -4,6 +4,7 @@ The dispatcher finds it out, settling writes it beside the attempt's outcome, `s
 Pure.
 """
 
+import datetime as dt
 from enum import StrEnum
 from math import inf
 
@@ -18,6 +19,10 @@ LONGEST_PROBE_S = 300.0
 """The longest interval between probes. Longer: one that comes back after hours waits longer for its backlog. Shorter: a dead one is
 called more often in vain."""
 
+LEAST_PATIENCE = dt.timedelta(days=2)
+"""How long what waits for a receiver that throttles everything is kept at least, however short the schedule: a receiver may ask for a day, and
+is not charged for it. Shorter: what waits as it asked is given up. Longer: what nobody takes comes later than receivers remember ids for."""
+
 JITTER_SHARE = 0.1
 """How far an interval may move, so that what failed together is not probed together for ever."""
 
@@ -29,6 +34,8 @@ class Finding(StrEnum):
     PROBE_FAILED = "probe_failed"
     LASTING = "lasting"  # nothing succeeded here for so long that it is to be disabled, if the store knows no better
     WORKS = "works"
+    THROTTLED = "throttled"  # its receiver takes no more for a while: nothing automatic is sent until then
+    TAKES = "takes"  # and now it takes something again
     USELESS = "useless"  # to be disabled, until a person enables it
 
 
@@ -36,7 +43,8 @@ class HealthReport(msgspec.Struct, frozen=True):
     """A finding about the callback as it was in `generation`; it says nothing about a later one.
 
     `failing_for_s`: how long it had been failing here when this was found out; after `disable_after_s` without a success, by the
-    store's clock, it is to be disabled. `reason`: why, in words. `jitter`, between -1 and 1, moves the next probe.
+    store's clock, it is to be disabled. `reason`: why, in words. `jitter`, between -1 and 1, moves the next probe. `pause_s`: for how
+    long it is to be left alone.
     """
 
     callback_id: CallbackId
@@ -46,6 +54,12 @@ class HealthReport(msgspec.Struct, frozen=True):
     reason: str | None = None
     jitter: float = 0.0
     disable_after_s: float = inf
+    pause_s: float = 0.0
+
+
+def patience(horizon: dt.timedelta) -> dt.timedelta:
+    """How long a delivery waits for a receiver that throttles and takes nothing; `horizon` is the schedule's total."""
+    return max(horizon, LEAST_PATIENCE)
 
 
 def probe_delay_s(probes: int, jitter: float) -> float:

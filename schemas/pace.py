@@ -7,9 +7,10 @@ MOMENT_S = 0.5
 class Pace:
     """Steps of the last full moment or of the present one, whichever are more."""
 
-    __slots__ = ("_before", "_began_s", "_now")
+    __slots__ = ("_before", "_began_s", "_moment_s", "_now")
 
-    def __init__(self) -> None:
+    def __init__(self, moment_s: float = MOMENT_S) -> None:
+        self._moment_s = moment_s
         self._began_s, self._now, self._before = 0.0, 0, 0
 
     def step(self, now_s: float, steps: int = 1) -> None:
@@ -18,11 +19,11 @@ class Pace:
 
     def per_second(self, now_s: float) -> float:
         self._turn(now_s)
-        return max(self._before, self._now) / MOMENT_S
+        return max(self._before, self._now) / self._moment_s
 
     def _turn(self, now_s: float) -> None:
-        moments = int((now_s - self._began_s) / MOMENT_S)
+        moments = int((now_s - self._began_s) / self._moment_s)
         if moments > 0:
             self._before = self._now if moments == 1 else 0
             self._now = 0
-            self._began_s += moments * MOMENT_S
+            self._began_s += moments * self._moment_s

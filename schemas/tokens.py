@@ -40,10 +40,12 @@ class OnReturn(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What is stored of how a callback fares; all None while it is healthy.
+    """What is stored of how a callback fares; all but the last two None while it is healthy.
 
     `failing_since`: since when nothing succeeds; `probe_at`: when its next probe may be made, after `probes` that failed.
     `generation` counts changes and returns: what an attempt of an older one found out says nothing about this one.
+    `throttled_until`: nothing automatic is sent before, as its receiver asked; `throttled_since`: since when it has taken nothing but asked
+    for that. Times that have passed may stand there for ever.
     """
 
     generation: int = 0
@@ -52,6 +54,12 @@ class Health:
     probes: int = 0
     disabled_at: UnixMs | None = None
     disabled_reason: str | None = None
+    throttled_until: UnixMs | None = None
+    throttled_since: UnixMs | None = None
+
+    def waits_until(self, now: UnixMs) -> UnixMs | None:
+        """Until when it is left alone, as its receiver asked; None when it is not."""
+        return self.throttled_until if self.throttled_until is not None and self.throttled_until > now else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from store.cancelling import cancel_open, drop_requested
 from store.database import Connection, Database
 from store.health import back_to_health
 from store.tables import callbacks
+from store.throttling import NOT_THROTTLED
 from store.token_rows import lock_token, read_token, readable, seal_headers
 from store.vault import Vault
 
@@ -96,7 +97,7 @@ def _return(known: Callback, fields: CallbackFields, now: UnixMs) -> dict[str, o
         says_of_kept = fields.held is not None and known.held_before is not None
         return {"reviving": True, "generation": known.health.generation + 1} if says_of_kept else {}
     was_held = known.state not in _CALLED
-    return back_to_health(known.health.generation) | ({"held_before": now} if was_held else {})
+    return back_to_health(known.health.generation) | NOT_THROTTLED | ({"held_before": now} if was_held else {})
 
 
 def _details(token: Token, callback: Callback, fields: CallbackFields) -> Details:

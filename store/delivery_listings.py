@@ -16,7 +16,7 @@ from schemas.deliveries import Attempt, DeliveryState, Outcome, Trigger
 from schemas.event_types import EventType
 from schemas.ids import AttemptId, CallbackId, DeliveryId, EventId, TokenId, split_delivery_id
 from schemas.listings import DeliveryDetail, DeliveryFilter, ListedDelivery, Page
-from schemas.times import UnixMs
+from schemas.times import UnixMs, now_ms, to_rfc3339
 from store.database import Connection, Database
 from store.holding import is_held, is_not_held
 from store.paging import Key, Row, after, bounded, end_of_look, page_by_time
@@ -32,13 +32,15 @@ _decode_headers = msgspec.json.Decoder(dict[str, str]).decode
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """What a delivery shows of its callback; `held` says why it holds its open deliveries back, None when it does not."""
+    """What a delivery shows of its callback; `held` says why it holds its open deliveries back, None when it does not. `throttled_until`:
+    when they come, as its receiver asked; None when it did not, or that has passed."""
 
     token_id: TokenId
     type: EventType
     url: str
     held: str | None
     held_before: UnixMs | None = None
+    throttled_until: UnixMs | None = None
 
     def holds(self, since_at: int | None) -> str | None:
         """Why it holds an open delivery whose age counts from then; None when it does not."""
@@ -171,7 +173,13 @@ def _owners(connection: Connection, callback_ids: Iterable[str]) -> dict[str, Ow
         .join(tokens, tokens.c.id == callbacks.c.token_id)
         .where(callbacks.c.id.in_(sorted(callback_ids)))
     )
-    return {row.id: Owner(row.token_id, EventType(row.type), row.url, _held(row), row.held_before) for row in connection.execute(statement)}
+    now = now_ms()
+    return {row.id: _owner(row, now) for row in connection.execute(statement)}
+
+
+def _owner(row: Row, now: UnixMs) -> Owner:
+    until = row.throttled_until if row.throttled_until is not None and row.throttled_until > now else None
+    return Owner(row.token_id, EventType(row.type), row.url, _held(row), row.held_before, until)
 
 
 def _held(row: Row) -> str | None:
@@ -184,6 +192,7 @@ def _held(row: Row) -> str | None:
 
 def _delivery(row: Row, owner: Owner | None) -> ListedDelivery:
     held = owner.holds(row.since_at) if owner and row.due_at is not None else None
+    put_off = owner.throttled_until if owner and row.due_at is not None and not (held or row.leased) else None
     return ListedDelivery(
         event_id=EventId(row.event_id),
         callback_id=CallbackId(row.callback_id),
@@ -191,8 +200,8 @@ def _delivery(row: Row, owner: Owner | None) -> ListedDelivery:
         url=owner.url if owner else None,
         type=EventType(row.type),
         state=DeliveryState.HELD if held else DeliveryState(row.state),
-        reason=held or row.reason,
-        next_attempt_at=None if held or row.leased else row.due_at,
+        reason=held or row.reason or (f"its receiver asked to wait until {to_rfc3339(put_off)}" if put_off else None),
+        next_attempt_at=None if held or row.leased else max(row.due_at, put_off) if put_off else row.due_at,
         created_at=UnixMs(row.created_at),
         status_code=row.status_code,
         outcome=Outcome(row.outcome) if row.outcome else None,

@@ -20,7 +20,7 @@ from schemas.health import Finding, HealthReport, probe_delay_s
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs, to_rfc3339
 from schemas.tokens import CallbackState
-from store import alerts, bulk, changes
+from store import alerts, bulk, changes, throttling
 from store.database import Connection
 from store.tables import attempts, callbacks, deliveries, tokens
 from store.token_rows import raise_version
@@ -75,7 +75,7 @@ def _failing(connection: Connection, row: Any, report: HealthReport, now: UnixMs
     since = _said_since(report, now)
     if now - since > AT_ITS_WORD_MS:
         since = max(since, _last_success(connection, row))
-    return {"failing_since": since, "probe_at": _probe_at(0, report, now), "probes": 0}
+    return {"failing_since": since, "probe_at": _probe_at(row, 0, report, now), "probes": 0}
 
 
 def _probe_failed(_connection: Connection, row: Any, report: HealthReport, now: UnixMs) -> _Columns | None:
@@ -83,7 +83,7 @@ def _probe_failed(_connection: Connection, row: Any, report: HealthReport, now: 
         return None
     if _is_too_long(row.failing_since, report, now):
         return _disabled(row, row.failing_since, report, now)
-    return {"probe_at": _probe_at(row.probes + 1, report, now), "probes": row.probes + 1}
+    return {"probe_at": _probe_at(row, row.probes + 1, report, now), "probes": row.probes + 1}
 
 
 def _lasting(connection: Connection, row: Any, report: HealthReport, now: UnixMs) -> _Columns | None:
@@ -92,7 +92,15 @@ def _lasting(connection: Connection, row: Any, report: HealthReport, now: UnixMs
 
 
 def _works(_connection: Connection, row: Any, _report: HealthReport, _now: UnixMs) -> _Columns | None:
-    return None if row.failing_since is None else back_to_health(row.generation)
+    return None if row.failing_since is None else back_to_health(row.generation) | {"throttled_since": None}
+
+
+def _throttled(_connection: Connection, row: Any, report: HealthReport, now: UnixMs) -> _Columns | None:
+    return throttling.throttled(row, report, now)
+
+
+def _takes(_connection: Connection, row: Any, report: HealthReport, now: UnixMs) -> _Columns | None:
+    return throttling.takes(row, report, now)
 
 
 def _useless(_connection: Connection, row: Any, report: HealthReport, now: UnixMs) -> _Columns:
@@ -105,6 +113,8 @@ _CHANGES: Mapping[Finding, Callable[[Connection, Any, HealthReport, UnixMs], _Co
     Finding.LASTING: _lasting,
     Finding.WORKS: _works,
     Finding.USELESS: _useless,
+    Finding.THROTTLED: _throttled,
+    Finding.TAKES: _takes,
 }
 
 
@@ -137,8 +147,8 @@ def _last_success(connection: Connection, row: Any) -> UnixMs:
     return UnixMs(max(last or 0, seen[-1].created_at if len(seen) == LOOK else 0))
 
 
-def _probe_at(probes: int, report: HealthReport, now: UnixMs) -> UnixMs:
-    return UnixMs(now + round(probe_delay_s(probes, report.jitter) * 1000))
+def _probe_at(row: Any, probes: int, report: HealthReport, now: UnixMs) -> UnixMs:
+    return max(row.throttled_until or now, UnixMs(now + round(probe_delay_s(probes, report.jitter) * 1000)))
 
 
 def _tell(connection: Connection, row: Any, change: _Columns, now: UnixMs) -> None:

@@ -104,9 +104,14 @@ callbacks = Table(
         server_default=text("false"),
         comment="it works again, or came back: its open deliveries are still being hastened, released, parked or discarded",
     ),
+    Column(
+        "throttled_until", BigInteger, comment="nothing automatic is sent before this, as its receiver asked; it may have passed long ago"
+    ),
+    Column("throttled_since", BigInteger, comment="since when it takes nothing and asks for that; null: it took something since"),
     Column("exhausted_told_at", BigInteger, comment="when its owner was last told of an exhausted delivery"),
     Index(None, "token_id", "type", unique=True),
     Index("ix_callbacks_probe_at", "probe_at", **_where("probe_at IS NOT NULL")),
+    Index("ix_callbacks_throttled_since", "throttled_since", **_where("throttled_since IS NOT NULL")),
     Index("ix_callbacks_reviving", "id", **_where("reviving")),
 )
 

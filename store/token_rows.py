@@ -179,4 +179,13 @@ def _signing_keys(row: TokenRow, vault: Vault | None) -> tuple[DatedSecret, ...]
 
 
 def _health(row: TokenRow) -> Health:
-    return Health(row.generation, row.failing_since, row.probe_at, row.probes, row.disabled_at, row.disabled_reason)
+    return Health(
+        row.generation,
+        row.failing_since,
+        row.probe_at,
+        row.probes,
+        row.disabled_at,
+        row.disabled_reason,
+        row.throttled_until,
+        row.throttled_since,
+    )

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -18,6 +19,8 @@ CONNECTIONS = 8
 """More: a higher rate, until the server's threads are all busy. Fewer: less load on a machine that others use."""
 
 _TIMEOUT_S = 30.0
+_NOT_NOW = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+_LONGEST_WAIT_S = 60.0  # that is waited as an answer asks: a proxy may ask for an hour
 _PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # before each repetition; together about as long as a broker takes to come back
 
 
@@ -54,11 +57,11 @@ class Pace:
 
 
 class _NotNow(Exception):
-    """It may be taken later; without any answer so far there is probably nobody."""
+    """It may be taken later, after `wait_s` if the answer says so; without any answer so far there is probably nobody."""
 
-    def __init__(self, why: str, *, answered: bool = False):
+    def __init__(self, why: str, *, status: int | None = None, wait_s: float = 0.0):
         super().__init__(why)
-        self.answered = answered
+        self.status, self.wait_s = status, wait_s
 
 
 class Publishing:
@@ -93,13 +96,16 @@ class Publishing:
             return None if self._ended.is_set() else next(events, None)
 
     def _until_accepted(self, event: dict[str, Any]) -> None:
-        for pause_s in (*_PAUSES_S, None):
+        pauses_s = iter(_PAUSES_S)
+        while True:
             try:
                 self._post(event)
             except _NotNow as error:
-                if pause_s is None or not (error.answered or self._was_answered):
+                # 429 is no trouble that has to end: it says how fast we may be, and goes on for as long as there are events
+                pause_s = _PAUSES_S[0] if error.status == HTTPStatus.TOO_MANY_REQUESTS else next(pauses_s, None)
+                if pause_s is None or not (error.status or self._was_answered):
                     raise RingbackError(str(error)) from error
-                time.sleep(pause_s)
+                time.sleep(max(pause_s, error.wait_s))
             else:
                 self._accepted(event["id"])
                 return
@@ -118,8 +124,8 @@ class Publishing:
             where = f"{self._address.host}:{connection.port}"
             raise _NotNow(f"no answer from {where} ({error or type(error).__name__}): is `ringback serve` running there?") from error
         self._was_answered = True
-        if response.status == 503:
-            raise _NotNow(_why(503, answer), answered=True)
+        if response.status in _NOT_NOW or response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise _NotNow(_why(response.status, answer), status=response.status, wait_s=_wait_s(response))
         if response.status != 202:
             raise RingbackError(_why(response.status, answer))
 
@@ -136,6 +142,12 @@ def _read(response: http.client.HTTPResponse) -> Any:
         return json.loads(response.read())
     except ValueError:
         return {}
+
+
+def _wait_s(response: http.client.HTTPResponse) -> float:
+    """Ringback says it in seconds. What a proxy says otherwise counts as nothing."""
+    said = response.headers.get("Retry-After", "")
+    return min(float(said), _LONGEST_WAIT_S) if said.isascii() and said.isdigit() else 0.0
 
 
 def _why(status: int, answer: Any) -> str:

@@ -219,6 +219,8 @@ def _fares(callback: Callback) -> str:
             return f"failing since {_time(health.failing_since)}"
         case CallbackState.DISABLED:
             return f"disabled at {_time(health.disabled_at)}: {health.disabled_reason}"
+        case CallbackState.HEALTHY if until := health.waits_until(now_ms()):
+            return f"healthy, left alone until {_time(until)} as its receiver asked"
         case state:
             return state
 

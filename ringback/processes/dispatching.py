@@ -54,6 +54,7 @@ class Dispatching:
             _USER_AGENT,
             self._worker.hand.put_down,
             parts.observer,
+            asyncio.get_running_loop().call_later,
         )
         self._sweeper = Sweeper(parts.database, settings.retention, parts.observer)
         self._alerting = Alerting(parts.database, self._alert_sender(), parts.observer, timeout_s + LEASE_MARGIN_S)

@@ -7,7 +7,7 @@ import pytest
 from schemas.secrets import is_token, signing_key
 from tests.kit.api import RECEIVED, URL, Caller, House, callback_path, deliver
 
-WELL = {"failing_since": None, "disabled_at": None, "disabled_reason": None}
+WELL = {"failing_since": None, "throttled_until": None, "disabled_at": None, "disabled_reason": None}
 
 
 def test_a_new_token_is_shown_with_its_secrets_once(admin: Caller, house: House, token: dict[str, Any]) -> None:

@@ -7,6 +7,9 @@ The first part of a POST's path says how it is answered, the second is the behav
     /ok            200                          /hang          never
     /flaky/P       500 for P percent, by        /slow/MS       200 after MS milliseconds
                    chance, else 200             /switch/NAME   200, or what /.switch/NAME/CODE last said; 0: never
+    /window/N      200 for N in each second,    /bucket/N      200 for a burst of N, then for N a second, evenly; else 429 with
+                   else 429 with                               Retry-After: 1
+                   Retry-After: 1
 
 GET /.log/N: all arrivals from the N-th on, as JSON. Used through `Receiver`, which starts it and keeps what it tells.
 """
@@ -81,6 +84,7 @@ class _Connection(asyncio.Protocol):
 
     log: ClassVar[list[Arrival]] = []
     switches: ClassVar[dict[str, int]] = {}
+    room: ClassVar[dict[str, tuple[float, float]]] = {}
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -113,7 +117,8 @@ class _Connection(asyncio.Protocol):
             self._answer(status, b"ok")
 
     def _answer(self, status: int, body: bytes) -> None:
-        self._transport.write(b"HTTP/1.1 %d x\r\ncontent-length: %d\r\n\r\n%s" % (status, len(body), body))
+        more = b"retry-after: 1\r\n" if status == 429 else b""
+        self._transport.write(b"HTTP/1.1 %d x\r\n%bcontent-length: %d\r\n\r\n%s" % (status, more, len(body), body))
 
 
 def _behaviour(path: str) -> tuple[int, float]:
@@ -128,8 +133,22 @@ def _behaviour(path: str) -> tuple[int, float]:
             return (500 if random.random() * 100 < int(argument) else 200), 0.0
         case "switch":
             return _Connection.switches.get(argument, 200), 0.0
+        case "window" | "bucket":
+            return (200 if _has_room(path, kind, int(argument)) else 429), 0.0
         case _:
             return 200, 0.0
+
+
+def _has_room(path: str, kind: str, most: int) -> bool:
+    """One taken more, if there is room for it."""
+    now_s = time.monotonic()
+    room, at_s = _Connection.room.get(path, (float(most), now_s))
+    if kind == "bucket":
+        room = min(most, room + most * (now_s - at_s))
+    elif int(now_s) > int(at_s):
+        room = most
+    _Connection.room[path] = (room - (room >= 1), now_s)
+    return room >= 1
 
 
 def _control(path: str) -> list[Arrival]:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple, Protocol
 
-from tests.chaos import callbacks, crashes, exchanges, limits, odd_times, outages, sizes
+from tests.chaos import callbacks, crashes, exchanges, limits, odd_times, outages, sizes, throttling
 from tests.chaos.reports import Report
 from tests.chaos.world import Nodes
 
@@ -105,6 +105,14 @@ SCENARIOS: dict[str, Scenario] = {
         "endless bodies, a byte now and then, 20 MB of headers, compressed bodies, no HTTP, half answers, silence, connections never taken up",
         "memory bounded; other callbacks unaffected",
         callbacks.misbehaving,
+    ),
+    "throttling": Scenario(
+        "two receivers take 5 a second and answer 429 with `Retry-After` to the rest, 600 events for each at once, on a schedule of 65 s",
+        "at least 4 a second get through to each; nothing is exhausted",
+        throttling.throttling,
+    ),
+    "throttling-embedded": Scenario(
+        "the same, in embedded mode", "at least 4 a second get through to each; nothing is exhausted", throttling.throttling_embedded
     ),
     "backlog": Scenario(
         "500,000 events in the broker when a dispatcher comes back", "a dispatcher stays below 300 MB; no duplicates", sizes.backlog

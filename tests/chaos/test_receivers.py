@@ -22,6 +22,11 @@ def test_a_callback_that_comes_back_gets_all_of_it_in_order(kept_briefly: KeptBr
     kept_briefly("comeback")
 
 
+def test_receivers_that_take_only_so_many_a_second_get_all_of_it(kept_briefly: KeptBriefly) -> None:
+    """Nothing is given up for what they do not take at once, nor counted as a failure."""
+    kept_briefly("throttling")
+
+
 def test_answers_that_nobody_should_have_to_read_are_not_read(kept_briefly: KeptBriefly) -> None:
     """One receiver must not be able to fill the memory of all."""
     kept_briefly("misbehaving")

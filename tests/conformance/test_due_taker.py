@@ -60,6 +60,9 @@ class Lanes:
     def conversations(self, callback_id: CallbackId) -> set[str]:
         return {one.conversation_id for one in self.given if one.callback_id == callback_id}
 
+    def is_throttled(self, _callback_id: str) -> bool:
+        return False
+
     def is_overfull(self, callback_id: CallbackId) -> bool:
         return False
 

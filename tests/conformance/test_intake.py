@@ -84,6 +84,9 @@ class Unsent:
     def submit(self, delivery: Delivery) -> None:
         self.given.append(delivery)
 
+    def is_throttled(self, _callback_id: str) -> bool:
+        return False
+
     def is_overfull(self, _callback_id: str) -> bool:
         return False
 

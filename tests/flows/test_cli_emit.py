@@ -1,61 +1,17 @@
 """`ringback emit`, against a stand-in for the API that answers as a test wants."""
 
-import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from schemas.events import parse_event
 from tests.kit.command import Place
+from tests.kit.stand_in import StandIn
 
 TOKEN = "rbk_0123456789ABCDEFGHIJabcdefghij0BQj2z"
-
-
-class StandIn(ThreadingHTTPServer):
-    """Remembers what is posted; `answer` is given how many came before and says the status."""
-
-    daemon_threads = True
-    request_queue_size = 64
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.bodies: list[bytes] = []
-        self.tokens: set[str | None] = set()
-        self.lock = threading.Lock()
-        self.answer: Callable[[int], int] = lambda _before: 202
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        return [json.loads(body) for body in self.bodies]
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: StandIn
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        with self.server.lock:
-            status = self.server.answer(len(self.server.bodies))
-            self.server.bodies.append(body)
-            self.server.tokens.add(self.headers["authorization"])
-        text = json.dumps({"detail": "because of the test"}).encode()
-        self.send_response(status)
-        self.send_header("content-length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, *_words: object) -> None:
-        """Not into the test's output."""
 
 
 @pytest.fixture
@@ -114,6 +70,25 @@ def test_what_cannot_be_taken_now_is_sent_again_under_the_same_id(place: Place, 
 
     assert done.status == 0, done.err
     assert [event["id"] for event in api.events] == [api.events[0]["id"]] * 2
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_whatever_may_pass_is_waited_for(place: Place, api: StandIn, status: int) -> None:
+    """Of the API, or of a proxy before it."""
+    api.answer = lambda before: status if before == 0 else 202
+
+    done = place.call("emit", "message.received")
+
+    assert (done.status, len(api.bodies)) == (0, 2), done.err
+
+
+def test_a_limit_is_kept_to_however_often_it_is_met(place: Place, api: StandIn) -> None:
+    """Other answers are trouble that has to end; a 429 says how fast we may be."""
+    api.answer = lambda before: 202 if before == 8 else 429
+
+    done = place.call("emit", "message.received")
+
+    assert (done.status, len(api.bodies)) == (0, 9), done.err
 
 
 def test_a_refusal_ends_it_and_says_how_far_it_came(place: Place, api: StandIn) -> None:

@@ -41,7 +41,10 @@ class Scene:
         self.is_fresh = True
         self.broken: dict[str, Exception] = {}
         schedule, disable_after = RetrySchedule.parse("10s"), dt.timedelta(days=5)
-        self.dispatcher = Dispatcher(self, self, schedule, disable_after, 2, "Ringback/9", self.settle, self.observer)
+        self.store_now: UnixMs | None = None
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+        later = lambda delay_s, then: self.timers.append((delay_s, then))  # noqa: E731
+        self.dispatcher = Dispatcher(self, self, schedule, disable_after, 2, "Ringback/9", self.settle, self.observer, later)
 
     def callback(self, callback_id: CallbackId) -> tuple[Token, Callback] | None:
         assert callback_id == CALLBACK
@@ -52,7 +55,7 @@ class Scene:
         return self.is_fresh
 
     def now(self) -> UnixMs:
-        return now_ms()
+        return self.store_now or now_ms()
 
     def post(self, request: Request, on_answer: Callable[[Answer], None]) -> None:
         self.raise_if_broken("sender")

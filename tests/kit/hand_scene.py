@@ -27,7 +27,7 @@ class Dispatching:
     def __init__(self) -> None:
         self.waiting: list[Delivery] = []
         self.flying: list[Delivery] = []
-        self.stuck, self.overfull = False, False
+        self.stuck, self.overfull, self.throttled = False, False, False
 
     @property
     def in_flight(self) -> int:
@@ -53,6 +53,9 @@ class Dispatching:
 
     def is_overfull(self, callback_id: str) -> bool:
         return self.overfull
+
+    def is_throttled(self, callback_id: str) -> bool:
+        return self.throttled
 
     def has_started(self, delivery: Delivery) -> bool:
         return delivery in self.flying

@@ -12,6 +12,7 @@ The first part of a POST's path says how it is answered, the second is the behav
     /hang          reads, never answers                /interim       103 before the 200
     /redirect      302 to /ok/redirected               /gzip          200 whose body is compressed
     /switch/NAME   200, or what `switch` last said     /leave         200, then closes the connection, unannounced
+    /busy/NAME/S   the same, with `retry-after: S`
                                                        /once          200; a second request there is closed on, unanswered
 """
 
@@ -19,6 +20,7 @@ import asyncio
 import gzip
 import ssl
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Future
@@ -33,12 +35,14 @@ _DRIP_EVERY_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request. `connection` numbers the connections from 1, in the order they came; header names are in lower case."""
+    """One request. `connection` numbers the connections from 1, in the order they came; header names are in lower case. `at_s`: when
+    its head had come, in unix seconds."""
 
     path: str
     headers: dict[str, str]
     body: bytes
     connection: int
+    at_s: float = 0.0
 
 
 class Receiver:
@@ -139,6 +143,8 @@ class Receiver:
                 return 302, "Location: /ok/redirected\r\n"
             case "switch":
                 return self._switches.get(argument, 200), ""
+            case "busy":
+                return self._switches.get(argument, 200), f"Retry-After: {request.path.split('/')[3]}\r\n"
             case _:
                 return 200, ""
 
@@ -148,11 +154,12 @@ async def _read(reader: asyncio.StreamReader, connection: int) -> AsyncIterator[
     while True:
         try:
             lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            at_s = time.time()
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)}
             body = await reader.readexactly(int(headers.get("content-length", "0")))
         except asyncio.IncompleteReadError:
             return
-        yield Received(lines[0].split(" ")[1], headers, body, connection)
+        yield Received(lines[0].split(" ")[1], headers, body, connection, at_s)
 
 
 def _answer(status: int, body: bytes, more: str = "") -> bytes:

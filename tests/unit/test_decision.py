@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from dispatcher.backoff import RetrySchedule
-from dispatcher.decision import after, deferral, refusal
-from schemas.deliveries import Delivery, DeliveryState, Outcome, Trigger, given_back
+from dispatcher.decision import KEEPS_PLACE, MOST_THROTTLED, after, deferral, refusal
+from schemas.deliveries import Attempt, Delivery, DeliveryState, Outcome, Trigger, given_back
 from schemas.times import UnixMs
 from schemas.tokens import Health
 from tests.kit.making import a_callback, a_delivery, a_token, an_attempt
@@ -206,3 +206,57 @@ def test_what_was_gone_stays_open_whatever_its_schedule_says(failures: int) -> N
 
     assert settled.state is DeliveryState.PENDING
     assert settled.due_in_s is not None
+
+
+def throttled(retry_after_s: float | None = None, age_days: float = 0.0) -> Attempt:
+    """Of a delivery that counts its age from 2,000."""
+    attempt = an_attempt(Outcome.THROTTLED, 429)
+    started_at = UnixMs(2_000 + round(age_days * 86_400_000))
+    return msgspec.structs.replace(attempt, throttled=True, retry_after_s=retry_after_s, started_at=started_at)
+
+
+@pytest.mark.parametrize(("number", "due_in_s"), [(KEEPS_PLACE, 0.0), (KEEPS_PLACE + 1, 90.0)])
+def test_what_is_throttled_again_and_again_goes_to_the_end_of_the_line(number: int, due_in_s: float) -> None:
+    """One that is refused for itself would keep all others back: it would be the first after each pause."""
+    settled = after(a_delivery(number=number), throttled(90.0), SCHEDULE, 0.0)
+
+    assert (settled.state, settled.due_in_s, settled.failures) == (DeliveryState.PENDING, due_in_s, 0)
+
+
+@pytest.mark.parametrize(
+    ("times", "age_days", "state"),
+    [
+        (MOST_THROTTLED, 9.0, DeliveryState.PENDING), (MOST_THROTTLED + 1, 1.9, DeliveryState.PENDING),
+        (MOST_THROTTLED + 1, 2.0, DeliveryState.EXHAUSTED),
+    ],
+    ids=["seldom", "young", "both"],
+)  # fmt: skip
+def test_what_is_refused_for_itself_ends_too(times: int, age_days: float, state: DeliveryState) -> None:
+    """Its callback takes others, so that nothing else ends it."""
+    settled = after(a_delivery(number=times), throttled(age_days=age_days), SCHEDULE, 0.0)
+
+    assert settled.state is state
+    assert settled.reason == ("its receiver put it off 21 times in 2 days" if state is DeliveryState.EXHAUSTED else None)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "state", "reason"), [(Trigger.TEST, DeliveryState.EXHAUSTED, "the test failed"), (Trigger.MANUAL, None, None)]
+)
+def test_who_asked_for_an_attempt_that_is_throttled_asks_again(trigger: Trigger, state: DeliveryState | None, reason: str | None) -> None:
+    """It is recorded, and that is all."""
+    settled = after(a_delivery(trigger=trigger, attempt_id="att_1"), throttled(1.0), SCHEDULE, 0.0)
+
+    assert (settled.state, settled.reason, settled.throttled) == (state, reason, False)
+
+
+@pytest.mark.parametrize("trigger", list(Trigger))
+def test_nothing_automatic_starts_while_a_callback_is_left_alone(trigger: Trigger) -> None:
+    """Probes of a failing one have their own time."""
+    delivery = a_delivery(trigger=trigger, attempt_id="att_1" if trigger in {Trigger.MANUAL, Trigger.TEST} else None)
+    refused = refusal(delivery, (a_token(), a_callback()), NOW, breaker_open=False, throttled=True)
+
+    if trigger in {Trigger.PROBE, Trigger.MANUAL, Trigger.TEST}:
+        assert refused is None
+    else:
+        assert refused == msgspec.structs.replace(given_back(delivery), throttled=True)
+        assert deferral(refused, breaker_open=False, throttled=True) == "throttled"

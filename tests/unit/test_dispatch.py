@@ -46,10 +46,10 @@ def test_a_delivery_is_sent_signed_and_its_answer_recorded(scene: Scene) -> None
     [
         (status(500), Outcome.HTTP_5XX, 9, 11),
         (status(410), Outcome.GONE, 9, 11),
-        (status(429, "60"), Outcome.THROTTLED, 60, 60),
+        (status(500, "60"), Outcome.THROTTLED, 60, 60),
         (Answer(None, None, b"", Outcome.DNS, "no such name", 0.1), Outcome.DNS, 9, 11),
     ],
-    ids=["500", "410", "429", "dns"],
+    ids=["500", "410", "500-later", "dns"],
 )
 def test_what_failed_is_due_again_as_scheduled_or_as_the_receiver_asks(
     scene: Scene, answer: Answer, outcome: Outcome, shortest_s: float, longest_s: float

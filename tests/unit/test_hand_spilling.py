@@ -1,7 +1,11 @@
 """The hand: what spills, and for how long what is new of the same callback has to spill too."""
 
+import msgspec
 import pytest
 
+from consumers.hand import Hand
+from schemas.deliveries import given_back
+from tests.kit.dispatch_scene import Notes
 from tests.kit.hand_scene import Scene
 from tests.kit.making import CALLBACK, a_delivery
 
@@ -90,3 +94,29 @@ def test_what_would_wait_in_vain_spills_at_once(scene: Scene) -> None:
 
     ((row, released),) = scene.settling.added
     assert (row.due_in_s, released) == (0.0, scene.parcel)
+
+
+def test_what_is_behind_a_throttled_delivery_waits_as_rows_with_it(scene: Scene) -> None:
+    """Once its callback may be called, the younger would overtake the older, which is a row; and nothing pins a message meanwhile."""
+    throttled, behind, new = a_delivery("evt_1"), a_delivery("evt_2"), a_delivery("evt_3")
+    scene.hand.pick_up([throttled, behind], scene.parcel)
+    scene.dispatching.fly(throttled)
+    scene.hand.put_down(msgspec.structs.replace(given_back(throttled), throttled=True))
+
+    scene.hand.pick_up([new], scene.parcel)
+
+    assert [(row.delivery, row.due_in_s, released) for row, released in scene.after(0.0)] == [
+        (throttled, 0.0, scene.parcel), (behind, 0.0, scene.parcel), (new, 0.0, scene.parcel),
+    ]  # fmt: skip
+
+
+def test_what_is_put_off_for_a_throttled_callback_is_counted_so(scene: Scene) -> None:
+    """Whoever looks for why first attempts are late should not look for a slow receiver."""
+    notes = Notes()
+    hand = Hand(scene.settling, notes, 25.0)  # type: ignore[arg-type]  # a fake in its place
+    hand.connect(scene.dispatching)
+    scene.dispatching.overfull = scene.dispatching.throttled = True
+
+    hand.pick_up([a_delivery("evt_1")], scene.parcel)
+
+    assert notes.put_off == ["throttled"]

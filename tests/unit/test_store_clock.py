@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.clock import MOST_DRIFT, SteadyClock
+from schemas.times import now_ms
+from store.clock import MOST_DRIFT, SteadyClock, StoreClock
 
 HOUR_MS = 3_600_000
 
@@ -52,3 +53,26 @@ def test_whatever_is_set_time_runs_on_at_nearly_its_own_pace(steps: list[tuple[f
 
         assert (1 - MOST_DRIFT) * seconds * 1000 - 2 <= now_ms - before_ms <= (1 + MOST_DRIFT) * seconds * 1000 + 2
         before_ms = now_ms
+
+
+class PostgreSQL:
+    """A connection to a database whose clock is an hour ahead of ours."""
+
+    class dialect:  # noqa: N801 - as SQLAlchemy calls it
+        name = "postgresql"
+
+    def scalar(self, _statement: object) -> int:
+        return now_ms() + HOUR_MS
+
+
+def test_without_a_question_it_counts_on_from_the_last_answer() -> None:
+    """Attempts are started by it, on the event loop, which waits for no answer."""
+    at_s = 100.0
+    clock = StoreClock(lambda: at_s)
+    assert abs(clock.known() - now_ms()) < 1_000, "nothing was heard yet"
+    answered = clock.now(PostgreSQL())  # type: ignore[arg-type]  # a fake in its place
+
+    at_s += 7
+
+    assert answered - now_ms() > HOUR_MS - 1_000
+    assert clock.known() == answered + 7_000

@@ -91,6 +91,18 @@ def test_any_failure_with_a_retry_after_is_throttled(status: int) -> None:
     assert "30 s" in (verdict.error or "")
 
 
+@pytest.mark.parametrize(
+    ("status", "retry_after", "speaks_of_itself"),
+    [
+        (429, "30", True), (429, None, True), (429, "nonsense", True), (503, "30", True), (503, "0", True), (503, None, False),
+        (503, "nonsense", False), (500, "30", False), (502, "30", False), (404, "30", False), (302, "30", False), (410, "30", False),
+    ],
+)  # fmt: skip
+def test_who_takes_no_more_at_present_speaks_of_itself(status: int, retry_after: str | None, speaks_of_itself: bool) -> None:
+    """429 says so by itself, 503 when it says until when; all else is about the delivery."""
+    assert judge(answer(status, retry_after), NOW).throttled is speaks_of_itself
+
+
 @pytest.mark.parametrize("status", [200, 410])
 def test_a_settled_answer_is_not_throttled(status: int) -> None:
     """Delivered is delivered, and gone is gone."""
