@@ -23,6 +23,10 @@ READ_BODY_BYTES = 65_536
 """Where an answer's body is cut off, and its connection closed. Larger: an endless body costs more; smaller: chatty receivers
 lose their kept connection. Headers need no limit of ours: libcurl gives up at 300 KiB."""
 
+READ_BODY_S = 1.0
+"""The same in time. The answer has been judged by its head: longer, and a body that drips keeps a slot of its lane for nothing. Shorter:
+receivers far away lose their kept connection."""
+
 CONNECTION_LIFETIME_S = 600
 """After which a busy connection is not used again. Larger: a receiver that moved is found later; smaller: more handshakes."""
 
@@ -33,7 +37,7 @@ class Transfer:
     """One libcurl handle and what it hears, used again and again: making one costs more than a request."""
 
     __slots__ = (
-        "_body", "_head", "_idle", "_is_short", "_led", "_limits", "_obstacles", "_on_answer", "_policy", "_reached", "_read",
+        "_body", "_body_since_s", "_head", "_idle", "_is_short", "_led", "_limits", "_obstacles", "_on_answer", "_policy", "_reached", "_read",
         "_started_s", "curl",
     )  # fmt: skip
 
@@ -133,7 +137,11 @@ class Transfer:
         return trouble(number, message, int(info(pycurl.OS_ERRNO)), int(info(pycurl.SSL_VERIFYRESULT)))
 
     def _hear(self, chunk: bytes) -> int:
-        """Keep the beginning, read on to the limit; there, refusing a chunk makes libcurl end the transfer."""
+        """Keep the beginning, read on to the limits; there, refusing a chunk makes libcurl end the transfer."""
+        if self._read == 0:
+            self._body_since_s = time.monotonic()
+        elif time.monotonic() - self._body_since_s > READ_BODY_S:
+            return -1
         if len(self._body) < KEPT_BODY_BYTES:
             self._body += chunk[: KEPT_BODY_BYTES - len(self._body)]
         self._read += len(chunk)

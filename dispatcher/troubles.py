@@ -157,6 +157,8 @@ def flaw(number: int, message: str, timeout_s: float) -> Trouble:
     """What was wrong with the rest of an answer whose head came whole. Its status counts all the same."""
     if number == pycurl.E_OPERATION_TIMEDOUT:
         words = f"its body did not end within {timeout_s:g} s"
+    elif number == pycurl.E_WRITE_ERROR:
+        words = "its body came too slowly, and was not waited for"
     elif number == pycurl.E_PARTIAL_FILE:
         words = "its body ended too early"
     elif is_of_the_body(number, message):
