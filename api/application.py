@@ -7,7 +7,7 @@ of Flask's costs more than the code in it.
 import re
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from http import HTTPMethod
 from typing import Any
 
@@ -78,7 +78,7 @@ def create_app(parts: ApiParts) -> "Application":
 
 def openapi_document(version: str, public_url: str) -> dict[str, Any]:
     """The document alone, for who has no parts."""
-    described = Described(version, public_url)
+    described = Described(version, [{"url": public_url}])
     for route in ROUTES:
         described.describe(route)
     shown: dict[str, Any] = described.api_doc
@@ -88,10 +88,10 @@ def openapi_document(version: str, public_url: str) -> dict[str, Any]:
 class Described(OpenAPI):
     """The routes as a document. Answers nothing."""
 
-    def __init__(self, version: str, public_url: str):
+    def __init__(self, version: str, servers: Sequence[dict[str, str]]):
         info = Info(title="Ringback", version=version, description=document.DESCRIPTION)
         super().__init__("ringback", info=info, doc_ui=False, static_folder=None)
-        self._public_url = public_url
+        self._servers = servers
         self._routes: dict[Route, Models] = {}
 
     def describe(self, route: Route) -> Models:
@@ -114,14 +114,14 @@ class Described(OpenAPI):
 
     def generate_spec_json(self) -> None:
         super().generate_spec_json()  # type: ignore[no-untyped-call]  # the library's
-        self.spec_json = document.mended(self.spec_json, self._routes, self._public_url)
+        self.spec_json = document.mended(self.spec_json, self._routes, self._servers)
 
 
 class Application(Described):
     """A WSGI callable. Its answers, but for downloads, are lists of one piece: granian streams iterators through more hops."""
 
     def __init__(self, parts: ApiParts):
-        super().__init__(parts.version, parts.public_url)
+        super().__init__(parts.version, [document.BESIDE_THE_DOCUMENT, {"url": parts.public_url}])
         self._parts = parts
 
     def serve(self, route: Route) -> None:

@@ -4,7 +4,7 @@ Mended of the library: components without `securitySchemes: null`, and problems 
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -28,6 +28,9 @@ Every call under `/v1` carries an API access token: `Authorization: Bearer rbk_�
 Errors are problems of RFC 9457; lists are paged with `limit` and `cursor`. A parameter that is left out filters nothing; one that is
 empty, given twice or unknown is refused, so that a slip never shows or sends more than was meant. Webhooks are signed as Standard Webhooks 1.0 says.
 """
+
+BESIDE_THE_DOCUMENT: Schema = {"url": "..", "description": "Where this document was loaded from."}
+"""Relative to `…/docs/openapi.json`: whoever opens the pages by another name, or below a path, calls what he opened."""
 
 _SECURITY = {"type": "http", "scheme": "bearer", "bearerFormat": "rbk_…", "description": "An API access token."}
 _CLIENT_SECURITY = {"type": "http", "scheme": "basic", "description": "The token as the password, with any name."}
@@ -98,7 +101,7 @@ def extensions(route: Route) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {JSON: {"schema": _ref(route.takes)}}}}
 
 
-def mended(document: dict[str, Any], routes: Mapping[Route, Models], public_url: str) -> dict[str, Any]:
+def mended(document: dict[str, Any], routes: Mapping[Route, Models], servers: Sequence[Schema]) -> dict[str, Any]:
     """The library's document, completed."""
     operations = {operation["operationId"]: operation for path in document["paths"].values() for operation in path.values()}
     for route, models in routes.items():
@@ -113,7 +116,7 @@ def mended(document: dict[str, Any], routes: Mapping[Route, Models], public_url:
             operation.setdefault("parameters", []).extend(_header(field) for field in route.headers)
     components = _components(routes)
     return document | {
-        "servers": [{"url": public_url}],
+        "servers": list(servers),
         "components": {"schemas": components, "securitySchemes": {SECURITY_SCHEME: _SECURITY, CLIENT_SCHEME: _CLIENT_SECURITY}},
         "webhooks": {kind.value: _webhook(kind, components[webhook_name(kind)]) for kind in EventType},
     }

@@ -5,12 +5,13 @@ import re
 from dataclasses import replace
 from html import escape, unescape
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from api.application import ROUTES, create_app
+from api.application import ROUTES, create_app, openapi_document
 from api.problems import described, problems
 from schemas.errors import Problem
 from schemas.event_types import EventType
@@ -155,9 +156,28 @@ def test_the_documentation_needs_no_network(anybody: Caller) -> None:
     loaded = re.findall(r'(?:src|href)="([^"]+)"', page)
     assert loaded
     for address in loaded:
-        assert address.startswith("/docs/")
-        assert anybody.call("GET", address).status_code == 200
+        assert address.startswith("docs/")
+        assert anybody.call("GET", f"/{address}").status_code == 200
     assert "//" not in re.sub(r"<!DOCTYPE.*?>", "", page)
+
+
+@pytest.mark.parametrize("base", ["https://ringback.example/", "http://10.0.0.7:8080/", "https://gateway.example/chat/ringback/"])
+def test_the_documentation_works_wherever_it_is_opened(anybody: Caller, document: dict[str, Any], base: str) -> None:
+    """By another name than PUBLIC_URL, or below a path that a proxy takes away: what it loads and calls is beside it."""
+    for page in ("docs", "docs/problems/not-found"):
+        for address in re.findall(r'(?:src|href)="([^"]+)"', anybody.call("GET", f"/{page}").text):
+            loaded = urljoin(base + page, address)
+            assert loaded.startswith(base)
+            assert anybody.call("GET", "/" + loaded.removeprefix(base)).status_code == 200
+
+    beside, public = (server["url"] for server in document["servers"])
+    assert urljoin(f"{base}docs/openapi.json", beside) == base
+    assert public == "https://ringback.example"
+
+
+def test_a_document_in_a_file_names_an_address() -> None:
+    """Nothing is beside a file: what builds make of it goes to PUBLIC_URL."""
+    assert openapi_document("9.9.9", "https://ringback.example")["servers"] == [{"url": "https://ringback.example"}]
 
 
 def test_the_documentation_leads_on(house: House, anybody: Caller) -> None:
@@ -167,8 +187,8 @@ def test_the_documentation_leads_on(house: House, anybody: Caller) -> None:
 
     page, with_platform = anybody.call("GET", "/docs").text, elsewhere.get("/docs").text
 
-    assert '<a href="/docs/ringback-api.html" download>' in page
-    assert '<a href="/docs/openapi.json">' in page
+    assert '<a href="docs/ringback-api.html" download>' in page
+    assert '<a href="docs/openapi.json">' in page
     assert escape(platform) not in page
     assert f'<a href="{escape(platform)}">' in with_platform
 
