@@ -7,7 +7,7 @@ doctor` and `broker_watch`.
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,7 +27,8 @@ _ROOM = 100
 _MOST = 20_000
 """Tiny messages that one look at a limit publishes at most: two seconds. More: it takes longer. Fewer: a larger limit is not found."""
 
-REMEDY = (
+_POLICY = "a policy "
+_REMEDY = (
     "give Ringback's queues a policy of their own, of a higher priority and without it: rabbitmqctl set_policy ringback"
     " '^ringback\\.' '{\"delivery-limit\": 1000000}' --apply-to queues --priority 100. See rabbitmqctl list_policies,"
     " list_operator_policies"
@@ -49,6 +50,11 @@ def harms(url: str) -> Iterator[str]:
         if _drops_heads(channel):
             yield DROPS_HEADS
         yield from _spans(channel)
+
+
+def advice(found: Sequence[str]) -> str:
+    """What was found, and what helps against policies."""
+    return "; ".join(found) + (f": {_REMEDY}" if any(one.startswith(_POLICY) for one in found) else "")
 
 
 def may_look(url: str) -> bool:

@@ -23,7 +23,7 @@ from schemas.times import now_ms
 from store import outbox
 from store.database import Database
 
-PREFETCH = 500
+PREFETCH = 200
 """Messages of one transaction at most. More: more memory, 256 KiB each at worst. Fewer: more commits."""
 
 _AGAIN_S = 0.5

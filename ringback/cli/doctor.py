@@ -105,7 +105,7 @@ def _broker(settings: Settings) -> str:
 
 
 def _require_harmless_policies(url: str, waiting: int) -> None:
-    from exchange.rabbit_policies import REMEDY, harms, room
+    from exchange.rabbit_policies import advice, harms, room
 
     policies = list(harms(url))
     if (most := room(url, waiting)) is not None:
@@ -114,7 +114,7 @@ def _require_harmless_policies(url: str, waiting: int) -> None:
             " them goes through the outbox, and the API answers 503 when that is full"
         )
     if policies:
-        raise RingbackError(f"{'; '.join(policies)}: {REMEDY}")
+        raise RingbackError(advice(policies))
 
 
 def _port(name: str, address: Address) -> str:

@@ -31,9 +31,9 @@ def command(invocation: Invocation) -> None:
 
 def _declare(broker_url: str) -> None:
     from exchange.rabbit_admin import declare
-    from exchange.rabbit_policies import REMEDY, harms
+    from exchange.rabbit_policies import advice, harms
 
     declare(broker_url)
     click.echo("broker: exchanges and queues are there")
     if found := list(harms(broker_url)):
-        raise ExchangeUnavailable(f"{'; '.join(found)}: {REMEDY}")
+        raise ExchangeUnavailable(advice(found))
