@@ -12,25 +12,31 @@ from schemas.times import UnixMs
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """A message as it came, and why it was no event. `accepted_at` is None for one that a backend published by AMQP itself."""
+    """A message as it came, and why it was no event. `accepted_at` is None for one that a backend published by AMQP itself.
+
+    `mark` is 64 hexadecimal digits that say which letter it is, wherever it stands among the others. Letters with one mark are alike.
+    """
 
     body: bytes
     reason: str
     message_id: str | None
     accepted_at: UnixMs | None
+    mark: str
 
 
 class DeadLetters(Protocol):
-    """Letters are numbered from 1, the oldest by acceptance; those without are the last. All raise ExchangeUnavailable or
-    StoreUnavailable, and what was done until then is done: `told` is called after each.
+    """Letters are in the order in which they died, so that one more comes last. All raise ExchangeUnavailable or StoreUnavailable, and
+    what was done until then is done: `told` is called after each.
+
+    `marks` names letters, a mark of several as often as is wanted; None: all that are there now.
     """
 
     def count(self) -> int: ...
     def look(self, most: int) -> list[DeadLetter]:
-        """The oldest. They stay where they are."""
+        """The first. They stay where they are."""
 
-    def replay(self, numbers: Collection[int], told: Callable[[], None]) -> None:
+    def replay(self, marks: Collection[str] | None, told: Callable[[], None]) -> None:
         """Put these back to where events come from, durably, and only then away from here; twice rather than not at all."""
 
-    def drop(self, numbers: Collection[int], told: Callable[[], None]) -> None:
+    def drop(self, marks: Collection[str] | None, told: Callable[[], None]) -> None:
         """Throw these away."""

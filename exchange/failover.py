@@ -11,7 +11,7 @@ from exchange.outbox import OutboxPublisher
 from exchange.port import Outgoing
 from exchange.promise import Promise
 from exchange.rabbit_publisher import RabbitPublisher
-from exchange.trust import Trust, Way
+from exchange.trust import LONGEST_PAUSE_S, Trust, Way
 from schemas.errors import ExchangeUnavailable
 from schemas.reports import Observer
 
@@ -36,6 +36,8 @@ class FailoverPublisher:
     def __init__(self, primary: RabbitPublisher, fallback: OutboxPublisher, observer: Observer):
         self._primary, self._fallback, self._observer = primary, fallback, observer
         self._trust = Trust()
+        self._failed: tuple[str, float] | None = None
+        """Why the broker was not trusted any more, and when."""
 
     def start(self) -> None:
         self._primary.start()
@@ -43,6 +45,14 @@ class FailoverPublisher:
 
     def connected(self) -> bool:
         return self._primary.connected()
+
+    def trouble(self) -> str | None:
+        if self._primary.harm is not None:
+            return self._primary.harm
+        if not self._primary.connected():
+            return "no broker answers"
+        failed = self._failed
+        return failed[0] if failed is not None and time.monotonic() - failed[1] < LONGEST_PAUSE_S else None
 
     def publish(self, outgoing: Sequence[Outgoing]) -> None:
         generation = self._primary.generation
@@ -87,6 +97,7 @@ class FailoverPublisher:
         if left:
             self._judge(generation, next((promise.broken for promise in promises if promise.broken), None))
         elif self._trust.confirmed(generation):
+            self._failed = None
             self._observer.note("publishing by the broker")
         return left
 
@@ -97,5 +108,6 @@ class FailoverPublisher:
             return
         reason = broken or f"it has confirmed nothing for {PATIENCE_S:g} s"
         if self._trust.failed(generation, time.monotonic()):
+            self._failed = (reason, time.monotonic())
             self._primary.abandon(generation, reason)
             self._observer.note("going around the broker", reason=reason)

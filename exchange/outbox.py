@@ -78,6 +78,10 @@ class OutboxPublisher:
         """A table needs no connection of its own: whether the database answers is the database's to say."""
         return not self._closed
 
+    def trouble(self) -> str | None:
+        """There is no other way."""
+        return None
+
     def publish(self, outgoing: Sequence[Outgoing], silence_s: float = _ANSWER_LIMIT_S) -> None:
         """`silence_s`: a write that takes longer is taken for silence. Who waits for it is refused then, who comes after it at once:
         they would otherwise keep every thread of the process. While writes end, everybody waits for their turn.

@@ -1,6 +1,7 @@
 """Dead letters among the rows of the outbox: what embedded mode has of them, and what came while no broker answered."""
 
 from collections.abc import Callable, Collection
+from hashlib import sha256
 
 from exchange.dead import DeadLetter
 from store import dead_rows, outbox
@@ -20,21 +21,26 @@ class OutboxDeadLetters:
     def look(self, most: int) -> list[DeadLetter]:
         with self._database.read() as connection:
             rows = dead_rows.oldest(connection, most)
-        return [DeadLetter(row.body, row.reason, None, row.accepted_at) for row in rows]
+        return [DeadLetter(row.body, row.reason, None, row.accepted_at, _mark(row.id)) for row in rows]
 
-    def replay(self, numbers: Collection[int], told: Callable[[], None]) -> None:
-        for row_id in self._named(numbers):
+    def replay(self, marks: Collection[str] | None, told: Callable[[], None]) -> None:
+        for row_id in self._named(marks):
             with self._database.write() as connection:
                 dead_rows.revive(self._database, connection, row_id)
             told()
 
-    def drop(self, numbers: Collection[int], told: Callable[[], None]) -> None:
-        for row_id in self._named(numbers):
+    def drop(self, marks: Collection[str] | None, told: Callable[[], None]) -> None:
+        for row_id in self._named(marks):
             with self._database.write() as connection:
                 dead_rows.drop(connection, row_id)
             told()
 
-    def _named(self, numbers: Collection[int]) -> list[int]:
+    def _named(self, marks: Collection[str] | None) -> list[int]:
         with self._database.read() as connection:
-            ids = dead_rows.oldest_ids(connection, max(numbers, default=0))
-        return [row_id for number, row_id in enumerate(ids, 1) if number in numbers]
+            ids = dead_rows.ids(connection)
+        return [row_id for row_id in ids if marks is None or _mark(row_id) in marks]
+
+
+def _mark(row_id: int) -> str:
+    """A row's id is never used again."""
+    return sha256(b"outbox %d" % row_id).hexdigest()

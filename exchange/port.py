@@ -47,6 +47,9 @@ class Publisher(Protocol):
     def connected(self) -> bool:
         """Whether the first choice of this publisher takes messages now: for readiness and `broker_connected`."""
 
+    def trouble(self) -> str | None:
+        """Why events go another way than by the first choice, in words; None: they do not."""
+
     def close(self) -> None:
         """Finish what was handed in, then let go of every connection."""
 

@@ -1,11 +1,11 @@
 """Low-rate work on the broker, each on a short connection of its own: declaring the topology, looking at the queues.
 
-Called by `ringback migrate`, by whoever gathers metrics, and by `rabbit_dead`; never on the way of an event. The only place
+Called by `ringback migrate`, by whoever gathers metrics, by `rabbit_dead` and `rabbit_policies`; never on the way of an event. The only place
 that knows kombu.
 """
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,6 +23,9 @@ CONNECT_LIMIT_S = 5.0
 ANSWER_LIMIT_S = 15.0
 """For whatever is asked of the broker. Longer: a silent one, or one that takes no messages just now, holds up a person longer."""
 
+DENIED, DIFFERENT = 403, 406
+"""How AMQP calls it: access refused, precondition failed."""
+
 _OPTIONS = {"confirm_publish": True, "read_timeout": ANSWER_LIMIT_S, "write_timeout": ANSWER_LIMIT_S}
 
 
@@ -34,18 +37,67 @@ class Depths(msgspec.Struct, frozen=True):
 
 
 def declare(url: str) -> None:
-    """Make exchanges and queues; nothing happens to those that are there. Raises ExchangeUnavailable."""
+    """Make exchanges and queues; nothing happens to those that are there. Raises ExchangeUnavailable, also for one that stands with
+    other arguments. A user without the right to declare is content with finding them."""
     with opened_channel(url) as channel:
-        declare_on(channel)
+        ensure_on(channel)
+        if different := standing_otherwise(channel):
+            raise ExchangeUnavailable(different)
 
 
-def declare_on(channel: Any) -> None:
-    """The same, on a channel that is open already."""
-    for exchange in topology.EXCHANGES:
-        channel.exchange_declare(exchange.name, exchange.kind, durable=True, auto_delete=False)
-    for queue in topology.QUEUES:
-        channel.queue_declare(queue.name, durable=True, auto_delete=False, arguments=dict(queue.arguments))
-        channel.queue_bind(queue.name, queue.exchange, queue.routing_key)
+def ensure_on(channel: Any) -> None:
+    """Make what is missing, on a channel that is open already. What is there is only looked at, which takes no rights."""
+    for part in topology.PARTS:
+        if refusal(channel, _look_at, part) is not None:
+            refused = refusal(channel, _declare, part)
+            if refused is not None:
+                raise ExchangeUnavailable(_told(refused))
+
+
+def standing_otherwise(channel: Any) -> str | None:
+    """Which exchanges and queues were declared with other arguments than they should have, and what to do. None: none, or this user
+    may not ask that. Binds anew, where a binding is gone."""
+    refused = {part.name: refusal(channel, _declare, part) for part in topology.PARTS}
+    names = [name for name, error in refused.items() if error is not None and error.reply_code == DIFFERENT]
+    if not names:
+        return None
+    return (
+        f"{', '.join(names)}: on the broker with other arguments than this version needs, which RabbitMQ cannot change, so that policies may"
+        " lose what is in it. The API goes around the broker meanwhile: once it is empty, delete it (rabbitmqctl delete_queue NAME), and"
+        " then run `ringback migrate`"
+    )
+
+
+def refusal(channel: Any, ask: Callable[..., object], *arguments: object) -> Any:
+    """What the broker says when it refuses what is asked on a channel of its own, which it closes then; None: it does not."""
+    try:
+        with channel.connection.channel() as own:
+            ask(own, *arguments)
+    except channel.connection.channel_errors as error:
+        return error
+    return None
+
+
+def _told(refused: Any) -> str:
+    """A refusal in words that say what to do."""
+    if refused.reply_code == DENIED:
+        return f"the broker's user lacks a right ({refused.reply_text}): docs/operations.md, RabbitMQ, says which it needs"
+    return f"the broker refuses: {refused.reply_text}"
+
+
+def _declare(channel: Any, part: topology.Declaration) -> None:
+    if isinstance(part, topology.ExchangeDeclaration):
+        channel.exchange_declare(part.name, part.kind, durable=True, auto_delete=False)
+    else:
+        channel.queue_declare(part.name, durable=True, auto_delete=False, arguments=dict(part.arguments))
+        channel.queue_bind(part.name, part.exchange, part.routing_key)
+
+
+def _look_at(channel: Any, part: topology.Declaration) -> None:
+    if isinstance(part, topology.ExchangeDeclaration):
+        channel.exchange_declare(part.name, part.kind, passive=True)
+    else:
+        channel.queue_declare(part.name, passive=True)
 
 
 def depths(url: str) -> Depths:

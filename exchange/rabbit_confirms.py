@@ -77,23 +77,23 @@ class Confirms:
         except Exception as error:  # noqa: BLE001  # whatever it was: from the one that was not sent on, each confirm would be another's
             self.give_up(f"a message could not be sent: {reason_of(error)}")
 
-    def give_up(self, reason: str) -> None:
+    def give_up(self, reason: str, *, anew: bool = False) -> None:
         """Settle all that waits, at once: an ack that comes after a return, in the same breath, must not count."""
         self._lost(reason)
-        self.link.drop(reason)
+        self.link.drop(reason, anew=anew)
 
     def _opened(self, channel: Channel) -> None:
         self._tag, self._lowest = 0, 1
-        channel.add_on_return_callback(lambda _channel, method, *_: self.give_up(f"a message came back: {method.reply_text}"))
+        channel.add_on_return_callback(lambda _channel, method, *_: self.give_up(f"a message came back: {method.reply_text}", anew=True))
         channel.confirm_delivery(self._answered, callback=lambda _frame: self._confirming(channel))
 
     def _confirming(self, channel: Channel) -> None:
         self.ready = channel is self.link.channel
 
     def _answered(self, frame: MethodFrame) -> None:
-        """An ack, or a nack, which the broker sends when it could not store a message."""
+        """An ack, or a nack, which the broker sends when a queue is full or it could not store a message."""
         if frame.method.NAME == "Basic.Nack":
-            self.give_up("the broker could not store a message")
+            self.give_up("the broker refused a message: a policy limits its queue (max-length, max-length-bytes), or it could not store it")
             return
         self.answered_s = time.monotonic()
         tag = frame.method.delivery_tag

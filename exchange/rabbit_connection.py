@@ -6,13 +6,13 @@ Everything lives on an event loop and knows nothing of healing; `rabbit_link` ma
 import asyncio
 import contextlib
 import struct
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import pika
 from pika import spec
 from pika.adapters.asyncio_connection import AsyncioConnection, _AsyncioIOServicesAdapter
-from pika.exceptions import InvalidFrameError, StreamLostError
+from pika.exceptions import ChannelClosedByBroker, InvalidFrameError, StreamLostError
 from pika.frame import Header
 
 from exchange import topology
@@ -23,6 +23,7 @@ Channel: TypeAlias = Any  # pika ships no types
 MethodFrame: TypeAlias = Any
 Properties = pika.BasicProperties
 Parameters: TypeAlias = pika.ConnectionParameters
+_Done: TypeAlias = Callable[[object], None]
 
 OPEN_LIMIT_S = 5.0
 """For one address: connect, log in, declare. Longer: a frozen node keeps us from the next address."""
@@ -166,23 +167,60 @@ async def _part(connection: OneWrite, gone: "asyncio.Future[Exception | None]") 
         await asyncio.wait([gone], timeout=CLOSE_LIMIT_S)
 
 
-async def declared_channel(connection: OneWrite) -> Channel:
-    """A channel on which the topology was declared: whatever is published now has a queue to go to. Raises pika's AMQPError.
+async def declared_channel(connection: OneWrite, *, anew: bool = False) -> Channel:
+    """A channel, and the topology stands: whatever is published now has a queue to go to. Raises pika's AMQPError.
 
-    The broker takes up the steps in order and closes the channel at one that it refuses, so only the last is answered.
+    It is looked at, which takes no rights; what is missing is declared. Bound is what was declared, and `anew` everything: a binding
+    that is gone cannot be seen.
     """
+    if not anew:
+        with contextlib.suppress(ChannelClosedByBroker):
+            return await _channel(connection, lambda channel, done: _look_at(channel, topology.PARTS, done))
+    for part in topology.PARTS:
+        await _ensure(connection, part, anew)
+    return await _channel(connection, lambda channel, done: _look_at(channel, topology.PARTS, done))
+
+
+async def _ensure(connection: OneWrite, part: topology.Declaration, anew: bool) -> None:
+    """Each by itself: that another stands with other arguments, from an earlier version, is no hindrance."""
+    try:
+        channel = await _channel(connection, lambda channel, done: _look_at(channel, (part,), done))
+        missing = False
+    except ChannelClosedByBroker:
+        channel = await _channel(connection, lambda channel, done: _declare(channel, part, done))
+        missing = True
+    channel.close()
+    if isinstance(part, topology.QueueDeclaration) and (missing or anew):
+        bound = await _channel(connection, lambda channel, done: _bind(channel, part, done))
+        bound.close()
+
+
+def _look_at(channel: Channel, parts: Sequence[topology.Declaration], done: _Done) -> None:
+    for part in parts:
+        ask = channel.exchange_declare if isinstance(part, topology.ExchangeDeclaration) else channel.queue_declare
+        ask(part.name, passive=True, callback=done if part is parts[-1] else None)
+
+
+def _declare(channel: Channel, part: topology.Declaration, done: _Done) -> None:
+    if isinstance(part, topology.ExchangeDeclaration):
+        channel.exchange_declare(part.name, part.kind, durable=True, callback=done)
+    else:
+        channel.queue_declare(part.name, durable=True, arguments=dict(part.arguments), callback=done)
+
+
+def _bind(channel: Channel, queue: topology.QueueDeclaration, done: _Done) -> None:
+    channel.queue_bind(queue.name, queue.exchange, queue.routing_key, callback=done)
+
+
+async def _channel(connection: OneWrite, prepare: Callable[[Channel, _Done], None]) -> Channel:
+    """The broker takes up the steps in order and closes the channel at one that it refuses, so only the last is answered."""
     loop = asyncio.get_running_loop()
     opened: asyncio.Future[Channel] = loop.create_future()
     connection.channel(on_open_callback=lambda channel: _resolve(opened, channel))
     channel = await opened
     declared: asyncio.Future[Exception | None] = loop.create_future()
     channel.add_on_close_callback(lambda _channel, why: _resolve(declared, why))
-    for exchange in topology.EXCHANGES:
-        channel.exchange_declare(exchange.name, exchange.kind, durable=True)
-    for queue in topology.QUEUES:
-        channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments))
-        done = (lambda _frame: _resolve(declared, None)) if queue is topology.QUEUES[-1] else None
-        channel.queue_bind(queue.name, queue.exchange, queue.routing_key, callback=done)
+    prepare(channel, lambda _frame: _resolve(declared, None))
     _raise(await declared)
     return channel
 

@@ -3,6 +3,7 @@
 For people, at a few hundred a second; kombu does it, on one short connection for each call.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from hashlib import sha256
 from heapq import nsmallest
@@ -10,7 +11,7 @@ from typing import Any, TypeAlias
 
 from exchange import topology
 from exchange.dead import DeadLetter
-from exchange.rabbit_admin import declare_on, opened_channel
+from exchange.rabbit_admin import ensure_on, opened_channel
 from schemas.times import LATEST, UnixMs
 
 _Channel: TypeAlias = Any  # kombu has types in part
@@ -26,29 +27,28 @@ class RabbitDeadLetters:
 
     def count(self) -> int:
         with opened_channel(self._url) as channel:
-            declare_on(channel)
+            ensure_on(channel)
             return _count(channel)
 
     def look(self, most: int) -> list[DeadLetter]:
         with opened_channel(self._url) as channel:
-            declare_on(channel)
+            ensure_on(channel)
             return [_letter(raw) for raw in _first(channel, most)]
 
-    def replay(self, numbers: Collection[int], told: Callable[[], None]) -> None:
-        self._each(numbers, _put_back, told)
+    def replay(self, marks: Collection[str] | None, told: Callable[[], None]) -> None:
+        self._each(marks, _put_back, told)
 
-    def drop(self, numbers: Collection[int], told: Callable[[], None]) -> None:
-        self._each(numbers, lambda _channel, _raw: None, told)
+    def drop(self, marks: Collection[str] | None, told: Callable[[], None]) -> None:
+        self._each(marks, lambda _channel, _raw: None, told)
 
-    def _each(self, numbers: Collection[int], act: Callable[[_Channel, _Raw], None], told: Callable[[], None]) -> None:
+    def _each(self, marks: Collection[str] | None, act: Callable[[_Channel, _Raw], None], told: Callable[[], None]) -> None:
         """Those that were not chosen go back when the channel is closed."""
         with opened_channel(self._url) as channel:
-            declare_on(channel)
-            for number, raw in enumerate(_first(channel, max(numbers, default=0)), 1):
-                if number in numbers:
-                    act(channel, raw)
-                    channel.basic_ack(raw.delivery_tag)
-                    told()
+            ensure_on(channel)
+            for raw in sorted(_chosen(channel, marks), key=_place):
+                act(channel, raw)
+                channel.basic_ack(raw.delivery_tag)
+                told()
 
 
 def _count(channel: _Channel) -> int:
@@ -62,6 +62,16 @@ def _first(channel: _Channel, most: int) -> list[_Raw]:
     return nsmallest(most, _taken(channel), key=_place)
 
 
+def _chosen(channel: _Channel, marks: Collection[str] | None) -> Iterator[_Raw]:
+    """Of several that are alike no more than are named."""
+    wanted = Counter(marks)
+    for raw in _taken(channel):
+        mark = _mark(raw)
+        if marks is None or wanted[mark] > 0:
+            wanted[mark] -= 1
+            yield raw
+
+
 def _taken(channel: _Channel) -> Iterator[_Raw]:
     """All that are there now, not acknowledged. What is put back and dies again is none of them."""
     channel.auto_decode = False  # bodies are bytes, whatever encoding somebody declared
@@ -72,9 +82,18 @@ def _taken(channel: _Channel) -> Iterator[_Raw]:
         yield raw
 
 
-def _place(raw: _Raw) -> tuple[int, str, bytes]:
-    """By acceptance; those without are the last, and told apart by what they are."""
-    return _letter(raw).accepted_at or LATEST, str(raw.properties.get("message_id", "")), sha256(raw.body).digest()
+def _place(raw: _Raw) -> tuple[int, int, str, str]:
+    """By burial, so that whatever dies meanwhile comes last. Those that a version before buried are first, by acceptance; what is left
+    is told apart by what it is."""
+    buried_at = _headers(raw).get(topology.BURIED_AT_HEADER)
+    letter = _letter(raw)
+    return buried_at if isinstance(buried_at, int) else 0, letter.accepted_at or LATEST, str(letter.message_id), letter.mark
+
+
+def _mark(raw: _Raw) -> str:
+    headers = _headers(raw)
+    said = [headers.get(name) for name in (topology.REASON_HEADER, topology.ACCEPTED_AT_HEADER, topology.BURIED_AT_HEADER)]
+    return sha256(repr([raw.properties.get("message_id"), *said]).encode(errors="replace") + bytes(raw.body)).hexdigest()
 
 
 def _put_back(channel: _Channel, raw: _Raw) -> None:
@@ -94,6 +113,7 @@ def _letter(raw: _Raw) -> DeadLetter:
         reason=str(headers.get(topology.REASON_HEADER, _UNKNOWN)),
         message_id=raw.properties.get("message_id"),
         accepted_at=UnixMs(accepted_at) if isinstance(accepted_at, int) else None,
+        mark=_mark(raw),
     )
 
 

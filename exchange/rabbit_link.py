@@ -42,6 +42,7 @@ class Link:
         self._ended: asyncio.Future[None] | None = None
         self._failures = 0
         self._since_s = math.inf
+        self._anew = False
         self.channel: Channel | None = None
         self.generation = 0
 
@@ -49,8 +50,9 @@ class Link:
         """On the running event loop. Returns at once, whether or not a broker answers."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
-    def drop(self, reason: str) -> None:
-        """Give this connection up, without a goodbye, and make another."""
+    def drop(self, reason: str, *, anew: bool = False) -> None:
+        """Give this connection up, without a goodbye, and make another; `anew`: one that declares the topology, whatever it finds."""
+        self._anew = anew
         self._end(GivenUp(reason))
 
     def renew(self) -> None:
@@ -79,7 +81,8 @@ class Link:
         connection.add_on_connection_blocked_callback(lambda _connection, _frame: self.drop("blocked: short of memory or disk"))
         while True:
             async with asyncio.timeout(OPEN_LIMIT_S):
-                channel = await declared_channel(connection)
+                channel = await declared_channel(connection, anew=self._anew)
+            self._anew = False
             self._note("broker connected", connection.params)
             await self._until_ended(channel)
             channel.close()

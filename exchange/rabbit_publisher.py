@@ -12,9 +12,11 @@ from collections.abc import Callable, Sequence
 
 import uvloop
 
+from exchange.broker_watch import BrokerWatch
 from exchange.port import Outgoing
 from exchange.promise import Promise
 from exchange.rabbit_confirms import Confirms, Letter
+from exchange.rabbit_returned import RabbitReturned
 from exchange.topology import ACCEPTED_AT_HEADER, EVENTS_EXCHANGE
 from schemas.errors import ExchangeUnavailable
 from schemas.reports import Observer
@@ -29,8 +31,9 @@ _CLOSE_LIMIT_S = 5.0
 class RabbitPublisher:
     """Thread-safe. `start` returns at once, whether or not a broker answers."""
 
-    def __init__(self, url: str, observer: Observer):
+    def __init__(self, url: str, observer: Observer, watch: BrokerWatch | None = None, returned: RabbitReturned | None = None):
         self._confirms = Confirms(url, "publisher", observer)
+        self._watch, self._returned = watch, returned
         self._handed: collections.deque[Letter] = collections.deque()
         self._woken = False
         self._counting = threading.Lock()
@@ -46,7 +49,7 @@ class RabbitPublisher:
     @property
     def generation(self) -> int | None:
         """Which connection takes messages now, counted from 1; None: none does."""
-        return self._confirms.link.generation if self._confirms.ready else None
+        return self._confirms.link.generation if self.connected() and self.harm is None else None
 
     @property
     def silent_for_s(self) -> float:
@@ -55,6 +58,11 @@ class RabbitPublisher:
 
     def connected(self) -> bool:
         return self._confirms.ready
+
+    @property
+    def harm(self) -> str | None:
+        """Why the broker must not be used although it answers; None: it may."""
+        return None if self._watch is None else self._watch.harm
 
     def publish(self, outgoing: Sequence[Outgoing]) -> None:
         end_s = time.monotonic() + _CONFIRM_LIMIT_S
@@ -108,10 +116,14 @@ class RabbitPublisher:
 
     async def _serve(self) -> None:
         self._confirms.link.start()
+        if self._returned is not None:
+            self._returned.start()
         await self._stop.wait()
         self._flush()
         await self._confirms.all_settled(_CLOSE_LIMIT_S)
         await self._confirms.link.close()
+        if self._returned is not None:
+            await self._returned.close()
 
 
 def _letter(one: Outgoing, promise: Promise) -> Letter:

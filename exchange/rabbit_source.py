@@ -14,10 +14,10 @@ from exchange.port import Message
 from exchange.rabbit_confirms import Confirms, Letter
 from exchange.rabbit_connection import Channel, Properties
 from exchange.rabbit_link import Link
-from exchange.topology import ACCEPTED_AT_HEADER, DEAD_EXCHANGE, DISPATCH_QUEUE, REASON_HEADER
+from exchange.topology import ACCEPTED_AT_HEADER, BURIED_AT_HEADER, DEAD_EXCHANGE, DISPATCH_QUEUE, REASON_HEADER
 from exchange.window import MOST_MESSAGES, Window
 from schemas.reports import Observer
-from schemas.times import EARLIEST, LATEST, UnixMs
+from schemas.times import EARLIEST, LATEST, UnixMs, now_ms
 from store.database import Connection
 
 _PAUSED_S = 1.0
@@ -139,7 +139,7 @@ class RabbitSource:
 
     def _on_message(self, channel: Channel, method: Channel, properties: Properties, body: bytes) -> None:
         receipt = _Receipt(self._link.generation, method.delivery_tag, len(body))
-        self._arrived.append(_message(body, properties, receipt))
+        self._arrived.append(message_from(body, properties, receipt))
         self._some.set()
         self._window.add(method.delivery_tag, len(body))
         if self._window.is_too_heavy:
@@ -155,7 +155,7 @@ class RabbitSource:
 
     def _published(self, message: Message, reason: str) -> "asyncio.Future[bool]":
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        headers: dict[str, object] = {REASON_HEADER: reason[:_REASON_LENGTH]}
+        headers: dict[str, object] = {REASON_HEADER: reason[:_REASON_LENGTH], BURIED_AT_HEADER: now_ms()}
         if message.accepted_at is not None:
             headers[ACCEPTED_AT_HEADER] = message.accepted_at
         settle = lambda broken: None if done.done() else done.set_result(broken is None)  # noqa: E731
@@ -163,7 +163,7 @@ class RabbitSource:
         return done
 
 
-def _message(body: bytes, properties: Properties, receipt: _Receipt) -> Message:
+def message_from(body: bytes, properties: Properties, receipt: object) -> Message:
     """Whatever a backend put beside the body. What makes no sense there counts as absent: it must not bring a dispatcher down."""
     headers = properties.headers or {}
     accepted_at, deliveries = headers.get(ACCEPTED_AT_HEADER), headers.get("x-delivery-count")

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import ringback
 from api.parts import ApiParts, CallTerms
+from exchange.broker_watch import BrokerWatch
 from exchange.failover import FailoverPublisher
 from exchange.outbox import OutboxPublisher, OutboxSource
 from exchange.port import Claimer, Publisher, Source
 from exchange.rabbit_admin import depths
 from exchange.rabbit_publisher import RabbitPublisher
+from exchange.rabbit_returned import RabbitReturned
 from exchange.rabbit_source import RabbitSource
 from ringback.figures import Figures, Gatherer
 from ringback.log import Log, standard_output
@@ -49,6 +51,8 @@ class Parts:
     observer: Observing
     stopping: threading.Event
     """Set once this process was told to end."""
+    watch: BrokerWatch | None
+    """None without a broker. It looks only where there is a publisher."""
 
     def publisher(self, claimer: Claimer | None = None) -> Publisher:
         """By settings: the broker with the outbox behind it, or the outbox alone, with the intake of the same process. Started."""
@@ -57,7 +61,10 @@ class Parts:
             outbox.claimer = claimer
             outbox.start()
             return outbox
-        publisher = FailoverPublisher(RabbitPublisher(self.broker_url, self.observer), outbox, self.observer)
+        assert self.watch is not None
+        self.watch.start()
+        broker = RabbitPublisher(self.broker_url, self.observer, self.watch, self.returned())
+        publisher = FailoverPublisher(broker, outbox, self.observer)
         publisher.start()
         return publisher
 
@@ -70,6 +77,12 @@ class Parts:
         broker = RabbitSource(self.broker_url, self.observer)
         broker.start()
         return [broker, outbox]
+
+    def returned(self) -> RabbitReturned | None:
+        """What takes in again what the broker gave up. To be started on a running event loop; None without a broker."""
+        if self.watch is None:
+            return None
+        return RabbitReturned(self.broker_url, self.database, self.observer, self.watch.gave_up)
 
     def doorbell(self) -> Doorbell:
         return Doorbell(self.database, self.observer)
@@ -94,28 +107,30 @@ class Parts:
             rate_limit=self.settings.rate_limit,
             platform_docs_url=self.settings.platform_docs_url,
             metrics=self.metrics.render,
-            readiness=lambda: self.readiness(publisher.connected()),
+            readiness=lambda: self.readiness(publisher.trouble()),
             version=ringback.__version__,
         )
 
-    def readiness(self, broker_connected: bool) -> Readiness:
+    def readiness(self, broker_trouble: str | None) -> Readiness:
         """Of what takes events: one of broker and database is enough to make them durable."""
-        lacking = self.missing(broker_connected)
+        lacking = self.missing(broker_trouble)
         durable = "database" not in lacking or (self.settings.broker_url and "broker" not in lacking)
         return Readiness(bool(durable) and _PROCESS not in lacking, lacking)
 
-    def missing(self, broker_connected: bool) -> dict[str, str]:
+    def missing(self, broker_trouble: str | None) -> dict[str, str]:
         """What this process would need to do all of its work, by part, in words. Empty: nothing."""
         found = {}
         if self.stopping.is_set():
             found[_PROCESS] = "it is stopping"
         if not self.directory.fresh():
             found["database"] = f"{self.directory.trouble}: what was known of the tokens is in use"
-        if self.settings.broker_url and not broker_connected:
-            found["broker"] = "no broker answers: events are taken through the outbox"
+        if broker_trouble:
+            found["broker"] = f"{broker_trouble}: events are taken through the outbox"
         return found
 
     def close(self) -> None:
+        if self.watch is not None:
+            self.watch.close()
         self.request_log.close()
         self.directory.close()
         self.database.close()
@@ -142,7 +157,8 @@ def gather(settings: Settings) -> Parts:
     if settings.broker_url:
         gatherer.add_costly(lambda: _broker_figures(";".join(settings.broker_url)))
     policy = TargetPolicy(settings.allow_targets, settings.allow_http)
-    return Parts(settings, database, vault, directory, request_log, policy, gatherer, metrics, log, observer, threading.Event())
+    watch = BrokerWatch(";".join(settings.broker_url), observer) if settings.broker_url else None
+    return Parts(settings, database, vault, directory, request_log, policy, gatherer, metrics, log, observer, threading.Event(), watch)
 
 
 def _call_terms(settings: Settings) -> CallTerms:

@@ -12,18 +12,21 @@ _dead = outbox.c.reason.is_not(None)
 
 
 class DeadRow(msgspec.Struct, frozen=True):
+    id: int
     body: bytes
     accepted_at: UnixMs
     reason: str
 
 
 def oldest(connection: Connection, most: int) -> list[DeadRow]:
+    """In the order in which they died: `outbox.bury` gives each a new id."""
     rows = connection.execute(sa.select(outbox).where(_dead).order_by(outbox.c.id).limit(most))
-    return [DeadRow(bytes(row.body), UnixMs(row.accepted_at), row.reason) for row in rows]
+    return [DeadRow(row.id, bytes(row.body), UnixMs(row.accepted_at), row.reason) for row in rows]
 
 
-def oldest_ids(connection: Connection, most: int) -> list[int]:
-    return list(connection.scalars(sa.select(outbox.c.id).where(_dead).order_by(outbox.c.id).limit(most)))
+def ids(connection: Connection) -> list[int]:
+    """Of all, oldest first."""
+    return list(connection.scalars(sa.select(outbox.c.id).where(_dead).order_by(outbox.c.id)))
 
 
 def revive(database: Database, connection: Connection, row_id: int) -> None:

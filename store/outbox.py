@@ -83,8 +83,10 @@ def forget(connection: Connection, ids: Sequence[int]) -> None:
 
 
 def bury(connection: Connection, row_id: int, reason: str) -> None:
-    """Keep the row as a dead letter: it is no event."""
-    connection.execute(sa.update(outbox).where(outbox.c.id == row_id).values(reason=reason))
+    """Keep the message as a dead letter: it is no event. As a row of a new id, the last of all: the numbers of the others stay."""
+    gone = sa.delete(outbox).where(outbox.c.id == row_id).returning(outbox.c.body, outbox.c.accepted_at)
+    for row in connection.execute(gone).all():
+        connection.execute(sa.insert(outbox).values(body=row.body, accepted_at=row.accepted_at, reason=reason))
 
 
 def depth(connection: Connection) -> int:

@@ -1,32 +1,64 @@
 """`ringback dead …`: messages that were no events. On the broker, and in the outbox: embedded, or from while no broker answered."""
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import click
 
 from exchange.dead import DeadLetter, DeadLetters
 from ringback.cli.invocation import Invocation
 from ringback.cli.printing import harmless, print_facts, print_json, print_table
-from ringback.cli.progress import Bar, progress
+from ringback.cli.progress import progress
 from ringback.cli.stored import NotMigrated, opened
 from ringback.cli.values import as_json
 from ringback.settings import Settings
-from schemas.errors import NotFound, StoreUnavailable
+from schemas.errors import Conflict, NotFound, StoreUnavailable
 from schemas.times import to_rfc3339
 
 _BEGINNING = 60
 """Characters of a message on a list. More: lines that break."""
 
-_numbers = click.argument("numbers", metavar="[N]...", nargs=-1, type=click.IntRange(1))
+_NUMBER = re.compile("[1-9][0-9]{0,8}")
+_MARK = re.compile("(?:([1-9][0-9]{0,8})?:)?([0-9a-f]{4,64})")
+_SHOWN_MARK = 4
+"""Digits of a mark on a list. More: longer to type. Fewer: another letter at that number is more often taken for the one that was seen."""
+
+
+class Named(NamedTuple):
+    """One letter as a person names it: by its number, by the beginning of its mark, or by both, which must agree then."""
+
+    number: int | None
+    mark: str
+
+    def __str__(self) -> str:
+        return ":".join(str(part) for part in self if part)
+
+
+class _Name(click.ParamType[Named]):
+    name = "letter"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Named:
+        text = str(value)
+        if _NUMBER.fullmatch(text):
+            return Named(int(text), "")
+        if found := _MARK.fullmatch(text):
+            return Named(int(found[1]) if found[1] else None, found[2])
+        return self.fail(f"{text!r} is no letter: name one as `dead list` does, 2:9f3c, or by 2 or 9f3c alone", param, ctx)
+
+
+_names = click.argument("names", metavar="[N[:MARK]]...", nargs=-1, type=_Name())
 
 
 @click.group()
 def command() -> None:
     """Look at messages that were no events, put them back, throw them away.
 
-    They are numbered from 1, the oldest. What is put back and still is no event comes back here.
+    They are numbered from 1, in the order in which they came here. Beside the number stands a mark that belongs to the letter itself: with
+    it (2:9f3c), or with it alone (9f3c), no other letter is meant, whatever came or went since. What is put back and still is no event
+    comes back here, as the last.
     """
 
 
@@ -35,7 +67,7 @@ def command() -> None:
 @as_json
 @click.pass_obj
 def list_(invocation: Invocation, limit: int, as_json: bool) -> None:
-    """List them, oldest first, with why each was no event."""
+    """List them, those that came first, with why each was no event."""
     with _places(invocation.settings) as places:
         found = places.look(limit)
         count = max(places.count(), len(found))
@@ -48,46 +80,43 @@ def list_(invocation: Invocation, limit: int, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("number", metavar="N", type=click.IntRange(1))
+@click.argument("name", metavar="N[:MARK]", type=_Name())
 @as_json
 @click.pass_obj
-def show(invocation: Invocation, number: int, as_json: bool) -> None:
+def show(invocation: Invocation, name: Named, as_json: bool) -> None:
     """Show one, whole."""
     with _places(invocation.settings) as places:
-        found = places.look(number)
-    if len(found) < number:
-        raise _no_such(number, len(found))
-    letter = found[-1]
+        number, letter = places.find(name)
     if as_json:
         print_json(_shown(number, letter) | {"body": letter.body.decode(errors="replace")})
         return
-    print_facts({"number": str(number), "accepted": _accepted(letter), "id": letter.message_id, "reason": letter.reason})
+    print_facts({"number": _name(number, letter), "accepted": _accepted(letter), "id": letter.message_id, "reason": letter.reason})
     click.echo()
     click.echo(harmless(letter.body.decode(errors="replace"), keep="\n\t"))
 
 
 @command.command()
-@_numbers
+@_names
 @as_json
 @click.pass_obj
-def replay(invocation: Invocation, numbers: tuple[int, ...], as_json: bool) -> None:
+def replay(invocation: Invocation, names: tuple[Named, ...], as_json: bool) -> None:
     """Put them back to where events come from: all, or those named.
 
     Worth it when what was wrong is mended: an upgrade, a database that refused. A message that arrived after all is not sent twice.
     """
     with _places(invocation.settings) as places:
-        done = places.act(numbers, "putting back", replays=True)
+        done = places.act(names, "putting back", replays=True)
     _tell(done, "replayed", "put back", as_json)
 
 
 @command.command()
-@_numbers
+@_names
 @as_json
 @click.pass_obj
-def drop(invocation: Invocation, numbers: tuple[int, ...], as_json: bool) -> None:
+def drop(invocation: Invocation, names: tuple[Named, ...], as_json: bool) -> None:
     """Throw them away, for good: all, or those named."""
     with _places(invocation.settings) as places:
-        done = places.act(numbers, "throwing away", replays=False)
+        done = places.act(names, "throwing away", replays=False)
     _tell(done, "dropped", "thrown away", as_json)
 
 
@@ -106,25 +135,60 @@ class _Places:
             found += place.look(most - len(found))
         return found
 
-    def act(self, numbers: Collection[int], doing: str, *, replays: bool) -> int:
-        """How many. Without numbers all that are there now. Raises NotFound, before anything is done."""
-        counts = [place.count() for place in self.places]
-        chosen = frozenset(numbers or range(1, sum(counts) + 1))
-        if (highest := max(chosen, default=0)) > sum(counts):
-            raise _no_such(highest, sum(counts))
-        with progress(doing, len(chosen)) as bar:
-            before = 0
-            for place, count in zip(self.places, counts, strict=True):
-                _act(place, {number - before for number in chosen if before < number <= before + count}, bar, replays)
-                before += count
-        return len(chosen)
+    def find(self, name: Named) -> tuple[int, DeadLetter]:
+        """Its number, and the letter. Raises NotFound, and Conflict when number and mark do not agree."""
+        found = self.look(name.number or self.count())
+        (number,) = _numbers([name], found)
+        return number, found[number - 1]
+
+    def act(self, names: Collection[Named], doing: str, *, replays: bool) -> int:
+        """How many. Without names all that are there now. Raises NotFound and Conflict, before anything is done."""
+        marks = self._marks(names) if names else dict.fromkeys(range(len(self.places)))
+        done = 0
+        with progress(doing, len(names) or self.count()) as bar:
+
+            def told() -> None:
+                nonlocal done
+                done += 1
+                bar.advance()
+
+            for at, wanted in marks.items():
+                place = self.places[at]
+                (place.replay if replays else place.drop)(wanted, told)
+        if done < sum(len(wanted or ()) for wanted in marks.values()):
+            raise NotFound(f"{done} done; the rest is there no more, or somebody else looks at it just now: see `ringback dead list`")
+        return done
+
+    def _marks(self, names: Collection[Named]) -> dict[int, Collection[str] | None]:
+        """By place: from here on the letters that were looked at are meant, wherever they stand by then."""
+        most = max((name.number or self.count() for name in names), default=0)
+        found: list[DeadLetter] = []
+        home: list[int] = []
+        for at, place in enumerate(self.places):
+            found += place.look(most - len(found))
+            home += [at] * (len(found) - len(home))
+        chosen = _numbers(names, found)
+        return {at: [found[number - 1].mark for number in sorted(chosen) if home[number - 1] == at] for at in sorted(set(home))}
 
 
-def _act(place: DeadLetters, numbers: Collection[int], bar: Bar, replays: bool) -> None:
-    if replays:
-        place.replay(numbers, bar.advance)
-    else:
-        place.drop(numbers, bar.advance)
+def _numbers(names: Collection[Named], found: Sequence[DeadLetter]) -> set[int]:
+    """Which letters are meant, counted from 1."""
+    return {_number(name, found) for name in names}
+
+
+def _number(name: Named, found: Sequence[DeadLetter]) -> int:
+    if name.number is None:
+        fitting = [number for number, letter in enumerate(found, 1) if letter.mark.startswith(name.mark)]
+        if not fitting:
+            raise NotFound(f"there is no dead letter {name}: see `ringback dead list`")
+        if len({found[number - 1].mark for number in fitting}) > 1:
+            raise Conflict(f"{len(fitting)} dead letters are {name}: name one with its number, {fitting[0]}:{name.mark}")
+        return fitting[0]
+    if name.number > len(found):
+        raise _no_such(name.number, len(found))
+    if not found[name.number - 1].mark.startswith(name.mark):
+        raise Conflict(f"dead letter {name.number} is not the one that was {name}: letters came or went since. See `ringback dead list`")
+    return name.number
 
 
 @contextmanager
@@ -160,6 +224,7 @@ def _no_such(number: int, count: int) -> NotFound:
 def _shown(number: int, letter: DeadLetter) -> dict[str, object]:
     return {
         "number": number,
+        "mark": letter.mark,
         "reason": letter.reason,
         "message_id": letter.message_id,
         "accepted_at": None if letter.accepted_at is None else to_rfc3339(letter.accepted_at),
@@ -169,7 +234,11 @@ def _shown(number: int, letter: DeadLetter) -> dict[str, object]:
 
 def _row(number: int, letter: DeadLetter) -> list[str | None]:
     beginning = letter.body[: 4 * _BEGINNING].decode(errors="replace")[:_BEGINNING]
-    return [str(number), _accepted(letter), letter.message_id, str(len(letter.body)), letter.reason, beginning]
+    return [_name(number, letter), _accepted(letter), letter.message_id, str(len(letter.body)), letter.reason, beginning]
+
+
+def _name(number: int, letter: DeadLetter) -> str:
+    return f"{number}:{letter.mark[:_SHOWN_MARK]}"
 
 
 def _accepted(letter: DeadLetter) -> str:

@@ -93,9 +93,28 @@ def _broker(settings: Settings) -> str:
     if not settings.broker_url:
         return "none is configured: events go through the outbox"
     from exchange.rabbit_admin import depths
+    from exchange.rabbit_policies import may_look
 
-    found = depths(";".join(settings.broker_url))
-    return f"{found.dispatch} messages wait, {found.dead} are dead letters"
+    url = ";".join(settings.broker_url)
+    found = depths(url)
+    told = f"{found.dispatch} messages wait, {found.dead} are dead letters"
+    if not may_look(url):
+        return f"{told}; its policies are not checked: this user may not configure queues ringback.*"
+    _require_harmless_policies(url, found.dispatch)
+    return told
+
+
+def _require_harmless_policies(url: str, waiting: int) -> None:
+    from exchange.rabbit_policies import advice, harms, room
+
+    policies = list(harms(url))
+    if (most := room(url, waiting)) is not None:
+        policies.append(
+            f"a policy lets a queue hold {most} messages or fewer (max-length, max-length-bytes), and {waiting} wait: what comes beside"
+            " them goes through the outbox, and the API answers 503 when that is full"
+        )
+    if policies:
+        raise RingbackError(advice(policies))
 
 
 def _port(name: str, address: Address) -> str:

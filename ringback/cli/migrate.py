@@ -4,6 +4,7 @@ import click
 
 from ringback.cli.invocation import Invocation
 from ringback.private_files import make_database_file
+from schemas.errors import ExchangeUnavailable
 from store import migrate
 from store.database import Database
 
@@ -13,6 +14,7 @@ from store.database import Database
 def command(invocation: Invocation) -> None:
     """Bring the database, and the broker's queues, up to date.
 
+    Exit status 1 when a policy of the broker loses events.
     Safe to run at any time, and by several at once. `serve` does it by itself on SQLite.
     """
     settings = invocation.settings
@@ -29,6 +31,9 @@ def command(invocation: Invocation) -> None:
 
 def _declare(broker_url: str) -> None:
     from exchange.rabbit_admin import declare
+    from exchange.rabbit_policies import advice, harms
 
     declare(broker_url)
     click.echo("broker: exchanges and queues are there")
+    if found := list(harms(broker_url)):
+        raise ExchangeUnavailable(advice(found))

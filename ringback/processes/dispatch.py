@@ -26,7 +26,7 @@ def dispatch(settings: Settings) -> None:
 async def _dispatch(parts: Parts) -> None:
     stop = stop_on_signals()
     dispatching = Dispatching(parts)
-    health = Health(lambda: parts.missing(dispatching.connected), parts.metrics.render)
+    health = Health(lambda: parts.missing(None if dispatching.connected else "no broker answers"), parts.metrics.render)
     web = WebServer(health, parts.settings.metrics_listen, "RINGBACK_METRICS_LISTEN", threads=_HEALTH_THREADS)
     parts.gatherer.add(lambda: {"in_flight": dispatching.in_flight, "broker_connected": float(dispatching.connected)})
     settle()

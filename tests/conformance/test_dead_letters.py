@@ -29,7 +29,8 @@ async def dead(pipe: Pipe) -> DeadLetters:
     return await buried(pipe, *IDS)
 
 
-async def buried(pipe: Pipe, *event_ids: str) -> DeadLetters:
+async def buried(pipe: Pipe, *event_ids: str, there: int = 0) -> DeadLetters:
+    """Beside those that are there already."""
     publisher, source = pipe.publisher(), pipe.source()
     await asyncio.to_thread(publisher.publish, outgoing(*event_ids))
     for number, message in enumerate(await take(pipe, source, len(event_ids)), 1):
@@ -37,12 +38,18 @@ async def buried(pipe: Pipe, *event_ids: str) -> DeadLetters:
     await source.close()
     publisher.close()
     letters = letters_of(pipe)
-    await eventually("the dead letters", lambda: letters.count() == len(event_ids))  # the broker counts them a moment later
+    await eventually("the dead letters", lambda: letters.count() == there + len(event_ids))  # the broker counts them a moment later
     return letters
 
 
 def letters_of(pipe: Pipe) -> DeadLetters:
     return RabbitDeadLetters(pipe.rabbit.url) if isinstance(pipe, RabbitPipe) else OutboxDeadLetters(pipe.database)
+
+
+def marks(dead: DeadLetters, *numbers: int) -> list[str]:
+    """Those of the letters that stand there now."""
+    found = dead.look(max(numbers))
+    return [found[number - 1].mark for number in numbers]
 
 
 def bodies(dead: DeadLetters) -> list[bytes]:
@@ -67,7 +74,7 @@ async def test_a_number_means_the_same_letter_however_often_some_were_looked_at(
 
     for most in (40, 3, 20, 60):
         assert [parse_event(letter.body).id for letter in dead.look(most)] == ids[:most]
-    dead.drop({2, 50}, lambda: None)
+    dead.drop(marks(dead, 2, 50), lambda: None)
     dead.look(7)
 
     del ids[49], ids[1]
@@ -79,7 +86,7 @@ async def test_what_is_put_back_is_taken_like_any_event(pipe: Pipe, dead: DeadLe
     told: list[int] = []
     dead.look(4)
 
-    dead.replay({1, 3}, lambda: told.append(1))
+    dead.replay(marks(dead, 1, 3), lambda: told.append(1))
 
     assert bodies(dead) == [BODIES[1], BODIES[3]]
     assert len(told) == 2
@@ -95,25 +102,59 @@ async def test_what_is_thrown_away_is_gone(pipe: Pipe, dead: DeadLetters) -> Non
     """And nothing else is."""
     told: list[int] = []
 
-    dead.drop({2}, lambda: told.append(1))
+    dead.drop(marks(dead, 2), lambda: told.append(1))
 
     assert bodies(dead) == [BODIES[0], BODIES[2], BODIES[3]]
-    dead.drop({1, 2, 3}, lambda: told.append(1))
+    dead.drop(marks(dead, 1, 2, 3), lambda: told.append(1))
     assert bodies(dead) == []
     assert len(told) == 4
 
 
 async def test_one_that_dies_again_is_there_again(pipe: Pipe, dead: DeadLetters) -> None:
     """With what is wrong with it now."""
-    dead.replay({1}, lambda: None)
+    dead.replay(marks(dead, 1), lambda: None)
     source = pipe.source()
     (again,) = await take(pipe, source, 1)
     await source.bury(again, "still none")
     await source.close()
 
     await eventually("it to be back", lambda: len(bodies(dead)) == 4)
-    assert bodies(dead) == BODIES
-    assert dead.look(1)[0].reason == "still none"
+    assert bodies(dead) == [*BODIES[1:], BODIES[0]]
+    assert dead.look(4)[3].reason == "still none"
+
+
+async def test_a_mark_means_its_letter_whatever_came_and_went_since(pipe: Pipe) -> None:
+    """Between a look and a drop others die, also such as were accepted before."""
+    dead = await buried(pipe, "evt_5", "evt_9")
+    seen = dead.look(2)
+
+    await buried(pipe, "evt_1", there=2)
+    dead.drop(marks(dead, 1), lambda: None)
+    dead.drop([seen[1].mark], lambda: None)
+
+    assert [parse_event(letter.body).id for letter in seen] == ["evt_5", "evt_9"]
+    assert [parse_event(letter.body).id for letter in dead.look(9)] == ["evt_1"]
+
+
+async def test_the_last_that_died_is_the_last(pipe: Pipe) -> None:
+    """So that what a person read as number 2 is number 2 while more come."""
+    dead = await buried(pipe, "evt_5", "evt_9")
+
+    await buried(pipe, "evt_1", there=2)
+
+    assert [parse_event(letter.body).id for letter in dead.look(9)] == ["evt_5", "evt_9", "evt_1"]
+
+
+def test_of_letters_that_are_alike_as_many_go_as_are_named(rabbit: Rabbit) -> None:
+    """Two that say the same in everything have one mark."""
+    declare(rabbit.url)
+    for _ in range(3):
+        publish(rabbit, DEAD_EXCHANGE, b"{}")
+    dead = RabbitDeadLetters(rabbit.url)
+
+    dead.drop([dead.look(1)[0].mark] * 2, lambda: None)
+
+    assert len(dead.look(9)) == 1
 
 
 def test_a_letter_is_kept_when_it_cannot_be_stored_elsewhere(rabbit: Rabbit) -> None:
@@ -124,7 +165,7 @@ def test_a_letter_is_kept_when_it_cannot_be_stored_elsewhere(rabbit: Rabbit) -> 
     try:
         fill(rabbit)
         with pytest.raises(ExchangeUnavailable, match="MessageNacked"):
-            RabbitDeadLetters(rabbit.url).replay({1}, lambda: None)
+            RabbitDeadLetters(rabbit.url).replay(None, lambda: None)
     finally:
         rabbit.ctl("clear_policy", "full")
 

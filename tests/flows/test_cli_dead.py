@@ -38,7 +38,7 @@ def test_what_the_database_refused_is_put_back_when_it_does_no_longer(start: Sta
 def test_one_of_several_is_thrown_away(start_on_services: Starting) -> None:
     """By its number; those that came around the absent broker are numbered on."""
     ringback = start_on_services(dispatchers=0)
-    lay_dead(ringback, "first", "second")
+    lay_dead(ringback.database_url, "first", "second")
 
     listed = ringback.run("dead", "list", "--limit", "10")
     dropped = json.loads(ringback.run("dead", "drop", "1", "--json"))
@@ -51,10 +51,38 @@ def test_one_of_several_is_thrown_away(start_on_services: Starting) -> None:
     assert ringback.run("dead", "drop") == "1 thrown away\n"
 
 
+def test_a_letter_is_named_by_its_mark_and_another_at_its_number_is_refused(tmp_path: Path) -> None:
+    """Between a look and a `drop` letters come and go: what is thrown away for good is what was looked at."""
+    place = Place(tmp_path, SECRET_KEY="0123456789abcdef", DATABASE_URL=f"sqlite:///{tmp_path}/ringback.db")
+    place.call("migrate")
+    lay_dead(f"sqlite:///{tmp_path}/ringback.db", "first", "second", "third")
+    marks = [one["mark"] for one in place.call("dead", "list", "--json").json]
+    names = [f"{number}:{mark[:4]}" for number, mark in enumerate(marks, 1)]
+    listed = place.call("dead", "list").out
+
+    place.call("dead", "drop", names[0])
+    moved = place.call("dead", "drop", names[1])
+    shown = place.call("dead", "show", marks[2])
+    dropped = place.call("dead", "drop", marks[1][:8])
+    unknown = place.call("dead", "replay", "0" * 64)
+    nonsense = place.call("dead", "drop", "second")
+
+    assert all(name in listed for name in names)
+    assert (moved.status, moved.err) == (
+        1,
+        f"ringback: dead letter 2 is not the one that was {names[1]}: letters came or went since. See `ringback dead list`\n",
+    )
+    assert "third" in shown.out
+    assert f"2:{marks[2][:4]}" in shown.out
+    assert dropped.out == "1 thrown away\n"
+    assert (unknown.status, nonsense.status) == (1, 2)
+    assert [one["reason"] for one in place.call("dead", "list", "--json").json] == ["third"]
+
+
 def test_what_others_sent_does_not_steer_the_terminal(start_embedded: Starting) -> None:
     """A dead letter is whatever somebody sent."""
     ringback = start_embedded()
-    lay_dead(ringback, "\x1b[2Jgone")
+    lay_dead(ringback.database_url, "\x1b[2Jgone")
 
     assert "\x1b" not in ringback.run("dead", "list")
     assert "\\x1b]0;x\\x07" in ringback.run("dead", "show", "1")
@@ -75,9 +103,9 @@ def test_a_broker_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
     assert "hidden" not in away.err
 
 
-def lay_dead(ringback: Ringback, *reasons: str) -> None:
+def lay_dead(database_url: str, *reasons: str) -> None:
     """Rows of the outbox that are no events."""
-    database = Database(ringback.database_url)
+    database = Database(database_url)
     statement = sa.text("INSERT INTO outbox (body, accepted_at, reason) VALUES (:body, 1000, :reason)")
     with database.write() as connection:
         connection.execute(statement, [{"body": b"\x1b]0;x\x07", "reason": reason} for reason in reasons])

@@ -72,9 +72,9 @@ class Rabbit:
         """Delete all that Ringback declares, so that the next test starts from nothing."""
         with pika.BlockingConnection(pika.URLParameters(self.url)) as connection:
             channel = connection.channel()
-            for queue in ("ringback.dispatch", "ringback.dead"):
+            for queue in ("ringback.dispatch", "ringback.returned", "ringback.dead"):
                 channel.queue_delete(queue)
-            for exchange in ("ringback.events", "ringback.dead"):
+            for exchange in ("ringback.events", "ringback.returned", "ringback.dead"):
                 channel.exchange_delete(exchange)
 
     def ctl(self, *args: str) -> str:

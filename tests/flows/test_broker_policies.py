@@ -1,0 +1,64 @@
+"""A policy for all queues of the broker: nothing that was answered 202 is lost, and everybody says why events go another way."""
+
+import json
+import signal
+import subprocess
+
+import pytest
+
+from tests.flows.conftest import Starting
+from tests.kit.platform import MESSAGE, ids_at, message
+from tests.kit.rabbit import Rabbit
+from tests.kit.receiver import Receiver
+from tests.kit.ringback import PROGRAM, Ringback
+from tests.kit.waiting import wait_for
+
+COUNT = 300
+
+
+@pytest.mark.parametrize(
+    ("policy", "word"),
+    [({"max-length": 50}, "max-length"), ({"message-ttl": 1000}, "message-ttl")],
+    ids=["max-length", "message-ttl"],
+)
+def test_behind_a_policy_for_all_queues_everything_accepted_is_delivered(
+    start_on_services: Starting, rabbit: Rabbit, receiver: Receiver, policy: dict[str, int], word: str
+) -> None:
+    """While the dispatchers are away, the only one killed: the queue fills, and what is in it gets old."""
+    ringback = start_on_services()
+    ringback.token("crm", callbacks={MESSAGE: receiver.url("/ok/crm")})
+    ringback.stop("dispatch-0", signal.SIGKILL)
+    rabbit.ctl("set_policy", "for-all", ".*", json.dumps(policy), "--apply-to", "queues")
+    try:
+        ids = ringback.publisher.publish_many([message(number) for number in range(COUNT)]).ids
+        wait_for("readiness to say why", lambda: word in ringback.ready("api").get("broker", ""), 30)
+        found = doctor_on_the_broker(ringback)
+        ringback.spawn("dispatch-0")
+        wait_for("all to arrive", lambda: set(ids) <= set(ids_at(receiver, "/ok/crm")), 60)
+    finally:
+        rabbit.ctl("clear_policy", "for-all")
+
+    assert len(ids) == COUNT
+    assert word in found
+
+
+def test_migrate_and_doctor_name_a_policy_that_loses_events(start_on_services: Starting, rabbit: Rabbit) -> None:
+    """With what to do about it, in a line."""
+    ringback = start_on_services(dispatchers=0)
+    rabbit.ctl("set_policy", "for-all", ".*", '{"max-length": 1000, "overflow": "drop-head"}', "--apply-to", "queues")
+    try:
+        refused = ringback.run("migrate", status=1)
+        found = doctor_on_the_broker(ringback)
+    finally:
+        rabbit.ctl("clear_policy", "for-all")
+
+    for told in (refused, found):
+        assert "drop-head" in told
+        assert "rabbitmqctl set_policy" in told
+    assert refused.count("\n") == 1
+
+
+def doctor_on_the_broker(ringback: Ringback) -> str:
+    done = subprocess.run([PROGRAM, "doctor", "--json"], env=ringback.env, cwd=ringback.dir, capture_output=True, timeout=60, check=False)
+    told: str = next(check["told"] for check in json.loads(done.stdout)["checks"] if check["what"] == "broker")
+    return told
