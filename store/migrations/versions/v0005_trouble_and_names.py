@@ -2,7 +2,7 @@
 
 What a process of the version before writes beside this one has no folded name: such a token is not found by its name until it is changed.
 
-Revision: v10_lists
+Revision: 0005
 """
 
 import sqlalchemy as sa
@@ -10,8 +10,8 @@ from alembic import op
 
 from schemas.folding import folded
 
-revision = "v10_lists"
-down_revision = "directory"
+revision = "0005"
+down_revision = "0004"
 
 
 _SLICE = 1_000  # names that are in memory at once

@@ -1,13 +1,13 @@
 """For how many requests a row of the request log stands.
 
-Revision: v10_apiodds
+Revision: 0006
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "v10_apiodds"
-down_revision = "v10_lists"
+revision = "0006"
+down_revision = "0005"
 
 
 def upgrade() -> None:

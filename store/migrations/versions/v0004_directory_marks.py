@@ -1,6 +1,6 @@
 """Marks of the directory's last versions, by which processes notice that the database was restored, and pages of tokens by version and id.
 
-Revision: directory
+Revision: 0004
 """
 
 from secrets import token_hex
@@ -8,7 +8,7 @@ from secrets import token_hex
 import sqlalchemy as sa
 from alembic import op
 
-revision = "directory"
+revision = "0004"
 down_revision = "0003"
 
 

@@ -1,13 +1,13 @@
 """Until when a callback is left alone, as its receiver asked, and since when it takes nothing.
 
-Revision: v10_pace
+Revision: 0007
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "v10_pace"
-down_revision = "v10_apiodds"
+revision = "0007"
+down_revision = "0006"
 
 
 def upgrade() -> None:
