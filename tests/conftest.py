@@ -9,11 +9,15 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import settings
 
 from store import tables
 from store.database import Database
 from tests.kit.postgres import Postgres
 from tests.kit.rabbit import Rabbit
+
+settings.register_profile("ringback", deadline=None)  # no test depends on speed
+settings.load_profile("ringback")
 
 
 @pytest.fixture(scope="session")

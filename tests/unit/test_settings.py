@@ -270,7 +270,7 @@ def test_no_secret_is_in_the_repr_or_in_what_is_shown() -> None:
     assert settings.shown()["RINGBACK_SECRET_KEY"] == "***"
 
 
-@tried(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@tried(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=8, max_size=20))
 def test_a_password_is_nowhere_however_it_was_written(password: str) -> None:
     """Somebody pastes one with a slash in it, unencoded, and then asks for help with what `doctor` printed."""
