@@ -42,7 +42,7 @@ def any_to_see_to(connection: Connection) -> bool:
 
 def due_probes(connection: Connection, now: UnixMs, limit: int) -> list[CallbackId]:
     """Failing callbacks that may be probed now and have something to be probed with, those that wait longest first."""
-    probable = sa.exists().where(_row.callback_id == _owner.id, _may_probe(now))
+    probable = sa.exists().where(_row.callback_id == _owner.id, _may_probe(now, _owner.held_before))
     chosen = _failing(now).where(_owner.probe_at <= now, probable).order_by(_owner.probe_at).limit(limit)
     return [CallbackId(found) for found in connection.scalars(chosen)]
 
@@ -52,12 +52,15 @@ def take_probe(connection: Connection, callback_id: CallbackId, now: UnixMs, lea
     Should nothing come of it, the next probe may be made when the lease ends. What its token may no longer see is cancelled on the
     way: a probe each would take weeks for those of a channel that was taken away."""
     ours = sa.and_(_owner.id == callback_id, _owner.failing_since.is_not(None), _owner.probe_at <= now)
-    if not connection.execute(sa.update(callbacks).where(ours).values(probe_at=now + lease_ms).returning(_owner.id)).all():
+    owner = connection.execute(sa.update(callbacks).where(ours).values(probe_at=now + lease_ms).returning(_owner.held_before)).one_or_none()
+    if owner is None:
         return Admitted([])
+    oldest = sa.select(_row.event_id).where(_row.callback_id == callback_id, _may_probe(now, owner.held_before))
+    oldest = oldest.order_by(_row.since_at, _row.turn)
     waiting = overtaken = 0
     for _ in range(TRIES):
-        found = _lease_oldest(connection, callback_id, now, lease_ms)
-        if found and _withdraw(connection, found[0], now):
+        found = _lease_first(connection, callback_id, oldest, now, lease_ms)
+        if found and _withdraw(connection, found[0], oldest, now):
             continue
         admitted = admit(connection, found, now, lease_ms)
         waiting, overtaken = waiting + admitted.waiting, overtaken + admitted.overtaken
@@ -66,9 +69,9 @@ def take_probe(connection: Connection, callback_id: CallbackId, now: UnixMs, lea
     return Admitted([], waiting, overtaken)
 
 
-def _withdraw(connection: Connection, first: Delivery, now: UnixMs) -> bool:
-    """Whether this delivery, which is ours, may not be sent any more. Then it is cancelled, with all at the head of its callback's
-    line that the token may not see either."""
+def _withdraw(connection: Connection, first: Delivery, line: sa.Select[tuple[str]], now: UnixMs) -> bool:
+    """Whether this delivery, which is ours, may not be sent any more. Then it is cancelled, with all at the head of the line behind it
+    that the token may not see either."""
     token = withdrawing.owners(connection, [first.callback_id]).get(first.callback_id)
     reason = withdrawal(token, first, now)
     if reason is None:
@@ -77,7 +80,7 @@ def _withdraw(connection: Connection, first: Delivery, now: UnixMs) -> bool:
     settle(connection, [Settlement(first, cancelled, reason=reason, failures=first.failures)], now)
     if token is not None and token.channels is not None:
         unseen = sa.not_(bulk.among(connection, events.c.channel_id, sorted(token.channels)))
-        head = _oldest(first.callback_id, now).limit(SLICE).cte()
+        head = line.limit(SLICE).cte()
         chosen = (
             sa.select(_row.event_id)
             .join_from(deliveries, events, events.c.id == _row.event_id)
@@ -90,17 +93,13 @@ def _withdraw(connection: Connection, first: Delivery, now: UnixMs) -> bool:
     return True
 
 
-def _oldest(callback_id: CallbackId, now: UnixMs) -> sa.Select[tuple[str]]:
-    """Of its open deliveries, those that it may be probed with."""
-    ours = sa.select(_row.event_id).join_from(deliveries, callbacks, _owner.id == _row.callback_id)
-    return ours.where(_row.callback_id == callback_id, _may_probe(now)).order_by(_row.since_at, _row.turn)
-
-
-def _lease_oldest(connection: Connection, callback_id: CallbackId, now: UnixMs, lease_ms: int) -> list[Delivery]:
-    oldest = _oldest(callback_id, now).limit(1).with_for_update(skip_locked=True, of=deliveries)
+def _lease_first(
+    connection: Connection, callback_id: CallbackId, line: sa.Select[tuple[str]], now: UnixMs, lease_ms: int
+) -> list[Delivery]:
+    first = line.limit(1).with_for_update(skip_locked=True)
     taken = (
         sa.update(deliveries)
-        .where(_row.callback_id == callback_id, _row.event_id.in_(sa.select(oldest.cte())))
+        .where(_row.callback_id == callback_id, _row.event_id.in_(sa.select(first.cte())))
         .values(due_at=now + lease_ms, leased=True, lease=_row.lease + 1, takes=_row.takes + 1)
         .returning(_row.event_id)
     )
@@ -109,20 +108,22 @@ def _lease_oldest(connection: Connection, callback_id: CallbackId, now: UnixMs, 
 
 def with_aged(connection: Connection, horizon_ms: int, now: UnixMs) -> list[CallbackId]:
     """Failing callbacks for which something has waited as long as its schedule would have lasted."""
-    found = _failing(now).where(sa.exists().where(_row.callback_id == _owner.id, _is_aged(horizon_ms, now)))
+    found = _failing(now).where(sa.exists().where(_row.callback_id == _owner.id, _is_aged(horizon_ms, now, _owner.held_before)))
     return [CallbackId(callback_id) for callback_id in connection.scalars(found)]
 
 
 def exhaust_aged(connection: Connection, callback_id: CallbackId, horizon_ms: int, reason: str, now: UnixMs) -> Counter[EventType]:
-    """Give that up, at most a slice of it. Returns how many, by type."""
+    """Give that up, at most a slice of it, if the callback is failing still. Returns how many, by type."""
     untold = alerts.lock_untold(connection, [callback_id], now)
+    owner = connection.execute(_failing(now).add_columns(_owner.held_before).where(_owner.id == callback_id)).one_or_none()
+    if owner is None:
+        return Counter()
     chosen = (
         sa.select(_row.event_id)
-        .join_from(deliveries, callbacks, _owner.id == _row.callback_id)
-        .where(_row.callback_id == callback_id, _is_aged(horizon_ms, now))
+        .where(_row.callback_id == callback_id, _is_aged(horizon_ms, now, owner.held_before))
         .order_by(_row.since_at)
         .limit(SLICE)
-        .with_for_update(skip_locked=True, of=deliveries)
+        .with_for_update(skip_locked=True)
     )
     settled = {"state": next_state(DeliveryState.PENDING, Move.GAVE_UP).value, "reason": reason, "due_at": None, "leased": False}
     statement = (
@@ -144,13 +145,13 @@ def _failing(now: UnixMs) -> sa.Select[Any]:
     return sa.select(_owner.id).join_from(callbacks, tokens, tokens.c.id == _owner.token_id).where(failing, whose, unexpired)
 
 
-def _may_probe(now: UnixMs) -> sa.ColumnElement[bool]:
+def _may_probe(now: UnixMs, held_before: sa.ColumnElement[Any] | int | None) -> sa.ColumnElement[bool]:
     """Poison does not: it would bring down one dispatcher after the other. The next ordinary take gives it up, or its age does."""
-    return sa.and_(_is_free(now), is_not_kept(_row, _owner), _row.takes < MOST_TAKES)
+    return sa.and_(_is_free(now), is_not_kept(_row, held_before), _row.takes < MOST_TAKES)
 
 
-def _is_aged(horizon_ms: int, now: UnixMs) -> sa.ColumnElement[bool]:
-    return sa.and_(_row.since_at <= now - horizon_ms, _is_free(now, or_put_off=True), is_not_kept(_row, _owner))
+def _is_aged(horizon_ms: int, now: UnixMs, held_before: sa.ColumnElement[Any] | int | None) -> sa.ColumnElement[bool]:
+    return sa.and_(_row.since_at <= now - horizon_ms, _is_free(now, or_put_off=True), is_not_kept(_row, held_before))
 
 
 def _is_free(now: UnixMs, *, or_put_off: bool = False) -> sa.ColumnElement[bool]:

@@ -98,7 +98,9 @@ def _keeps(age: Age) -> sa.ColumnElement[bool]:
 def _is_called() -> sa.ColumnElement[bool]:
     """Whether a delivery's callback is there and does not hold it back (`store.holding`)."""
     on = sa.and_(callbacks.c.enabled, callbacks.c.disabled_at.is_(None), tokens.c.enabled, tokens.c.revoked_at.is_(None))
-    return _any(callbacks.c.id == _delivery.callback_id, tokens.c.id == callbacks.c.token_id, on, is_not_kept(_delivery, callbacks.c))
+    return _any(
+        callbacks.c.id == _delivery.callback_id, tokens.c.id == callbacks.c.token_id, on, is_not_kept(_delivery, callbacks.c.held_before)
+    )
 
 
 def _look_at_leftovers(connection: Connection, age: Age, after: Key | None, limit: int) -> Look:
