@@ -60,5 +60,7 @@ def with_aged(connection: Connection, patience_ms: int, now: UnixMs) -> list[Cal
     """Callbacks that have taken nothing for so long, and for which something has waited as long."""
     refuses = sa.and_(_owner.throttled_since <= now - patience_ms, _owner.throttled_until > now - GOES_ON_MS)
     is_called = sa.and_(_owner.enabled, _owner.disabled_at.is_(None), _owner.failing_since.is_(None))
-    waits = sa.and_(_row.callback_id == _owner.id, _row.due_at.is_not(None), _row.since_at <= now - patience_ms, is_not_kept(_row, _owner))
+    waits = sa.and_(
+        _row.callback_id == _owner.id, _row.due_at.is_not(None), _row.since_at <= now - patience_ms, is_not_kept(_row, _owner.held_before)
+    )
     return [CallbackId(found) for found in connection.scalars(sa.select(_owner.id).where(refuses, is_called, sa.exists().where(waits)))]
