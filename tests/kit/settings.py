@@ -1,0 +1,19 @@
+"""A place without settings, and settings given to it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def without_settings(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
+    """Neither settings of the shell that runs the tests nor an env file of the checkout."""
+    for name in list(os.environ):
+        if name.startswith("RINGBACK_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(place)
+
+
+def given_environment(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(f"RINGBACK_{name}", value)
