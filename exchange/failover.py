@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from exchange.outbox import OutboxPublisher
 from exchange.port import Outgoing
 from exchange.promise import Promise
+from exchange.rabbit_confirms import REFUSED
 from exchange.rabbit_publisher import RabbitPublisher
 from exchange.trust import LONGEST_PAUSE_S, Trust, Way
 from schemas.errors import ExchangeUnavailable
@@ -49,10 +50,10 @@ class FailoverPublisher:
     def trouble(self) -> str | None:
         if self._primary.harm is not None:
             return self._primary.harm
-        if not self._primary.connected():
-            return "no broker answers"
         failed = self._failed
-        return failed[0] if failed is not None and time.monotonic() - failed[1] < LONGEST_PAUSE_S else None
+        if failed is not None and failed[0] == REFUSED and time.monotonic() - failed[1] < LONGEST_PAUSE_S:
+            return REFUSED
+        return None if self._primary.connected() else "no broker answers"
 
     def publish(self, outgoing: Sequence[Outgoing]) -> None:
         generation = self._primary.generation

@@ -15,6 +15,8 @@ from exchange.rabbit_connection import Channel, MethodFrame, Properties
 from exchange.rabbit_link import Link
 from schemas.reports import Observer
 
+REFUSED = "the broker refused a message: a policy limits its queue (max-length, max-length-bytes), or it could not store it"
+
 _PERSISTENT = 2
 _OVERHEAD_BYTES = 1024
 """What a waiting message takes beside its body, roughly."""
@@ -93,7 +95,7 @@ class Confirms:
     def _answered(self, frame: MethodFrame) -> None:
         """An ack, or a nack, which the broker sends when a queue is full or it could not store a message."""
         if frame.method.NAME == "Basic.Nack":
-            self.give_up("the broker refused a message: a policy limits its queue (max-length, max-length-bytes), or it could not store it")
+            self.give_up(REFUSED)
             return
         self.answered_s = time.monotonic()
         tag = frame.method.delivery_tag

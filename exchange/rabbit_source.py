@@ -6,7 +6,7 @@ On the dispatcher's event loop, with a connection of its own that only consumes;
 import asyncio
 import collections
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -34,11 +34,21 @@ class _Receipt(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Which queue a source takes from, what its connection is called, and how a message there is read."""
+
+    part: str
+    queue: str
+    read: Callable[[bytes, Properties, object], Message]
+    buries: bool
+
+
 class RabbitSource:
     """Give it a running event loop with `start`. What was given back comes again, from the broker, with a higher count."""
 
-    def __init__(self, url: str, observer: Observer, *, most_messages: int = MOST_MESSAGES):
-        self._link = Link(url, "consumer", observer, self._opened, self._lost)
+    def __init__(self, url: str, observer: Observer, *, most_messages: int = MOST_MESSAGES, of: "Place | None" = None):
+        self._of = of or Place("consumer", DISPATCH_QUEUE, message_from, buries=True)
+        self._link = Link(url, self._of.part, observer, self._opened, self._lost)
         self._burials = Confirms(url, "dead letters", observer)
         self._window = Window(most_messages)
         self._consumer: str | None = None
@@ -49,7 +59,8 @@ class RabbitSource:
 
     def start(self) -> None:
         self._link.start()
-        self._burials.link.start()
+        if self._of.buries:
+            self._burials.link.start()
 
     def connected(self) -> bool:
         return self._link.channel is not None
@@ -124,7 +135,7 @@ class RabbitSource:
         """A prefetch is a consumer's: another one takes another consumer (for all of a channel, quorum queues know none)."""
         self._window.begin()
         channel.basic_qos(prefetch_count=self._window.size)
-        self._consumer = channel.basic_consume(DISPATCH_QUEUE, self._on_message)
+        self._consumer = channel.basic_consume(self._of.queue, self._on_message)
 
     def _cancel(self, channel: Channel) -> None:
         """What is on its way all the same goes back to the queue."""
@@ -139,7 +150,7 @@ class RabbitSource:
 
     def _on_message(self, channel: Channel, method: Channel, properties: Properties, body: bytes) -> None:
         receipt = _Receipt(self._link.generation, method.delivery_tag, len(body))
-        self._arrived.append(message_from(body, properties, receipt))
+        self._arrived.append(self._of.read(body, properties, receipt))
         self._some.set()
         self._window.add(method.delivery_tag, len(body))
         if self._window.is_too_heavy:
