@@ -8,8 +8,10 @@ import asyncio
 import contextlib
 import datetime as dt
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
 
 import msgspec
 
@@ -22,13 +24,16 @@ from schemas.event_types import EventType
 from schemas.health import patience
 from schemas.ids import CallbackId
 from schemas.reports import Observer
-from schemas.times import format_duration
+from schemas.times import UnixMs, format_duration
 from store import probing, reviving, throttling
 from store.admitting import Admitted
-from store.database import Database
+from store.database import Connection, Database
 from store.reviving import Walk
 
 _MS = dt.timedelta(milliseconds=1)
+
+_Find: TypeAlias = Callable[[Connection, int, UnixMs], list[CallbackId]]
+_Exhaust: TypeAlias = Callable[[Connection, CallbackId, int, str, UnixMs], Counter[EventType]]
 
 LOOK_EVERY_S = 0.5
 """A probe may come this much late. Shorter: more queries of an idle database."""
@@ -131,20 +136,22 @@ class Reviver:
         failed = f"the callback kept failing for {format_duration(self._horizon)}"
         refused = f"its receiver took nothing for {format_duration(self._patience)}, and asked to wait each time"
         horizon_ms, patience_ms = self._horizon // _MS, self._patience // _MS
-        aged: list[tuple[CallbackId, int, str]] = []
+        more = self._give_up_of(probing.with_aged, probing.exhaust_aged, horizon_ms, failed)
+        return self._give_up_of(throttling.with_aged, throttling.exhaust_aged, patience_ms, refused) or more
+
+    def _give_up_of(self, find: _Find, exhaust: _Exhaust, age_ms: int, reason: str) -> bool:
+        callback_ids: list[CallbackId] = []
         with self._unless_slow(), self._database.read() as connection:
-            aged += [(one, horizon_ms, failed) for one in probing.with_aged(connection, horizon_ms, self._database.now(connection))]
-        with self._unless_slow(), self._database.read() as connection:
-            aged += [(one, patience_ms, refused) for one in throttling.with_aged(connection, patience_ms, self._database.now(connection))]
+            callback_ids = find(connection, age_ms, self._database.now(connection))
         more = False
-        for callback_id, age_ms, reason in aged:
+        for callback_id in callback_ids:
             with self._unless_slow():
-                more |= self._give_up_slice(callback_id, age_ms, reason)
+                more |= self._give_up_slice(exhaust, callback_id, age_ms, reason)
         return more
 
-    def _give_up_slice(self, callback_id: CallbackId, age_ms: int, reason: str) -> bool:
+    def _give_up_slice(self, exhaust: _Exhaust, callback_id: CallbackId, age_ms: int, reason: str) -> bool:
         with self._database.write() as connection:
-            given_up = probing.exhaust_aged(connection, callback_id, age_ms, reason, self._database.now(connection))
+            given_up = exhaust(connection, callback_id, age_ms, reason, self._database.now(connection))
         for kind, count in given_up.items():
             self._observer.settled(kind, DeliveryState.EXHAUSTED, count)
         return given_up.total() > 0

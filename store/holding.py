@@ -12,6 +12,13 @@ callback_holds = sa.or_(callbacks.c.enabled.is_(False), callbacks.c.disabled_at.
 """Whether a callback, joined with its token, holds all that is open for it."""
 
 
+def is_called(now: int) -> sa.ColumnElement[bool]:
+    """Whether a callback, joined with its token, may be called at all: what is open for it is not held, but for what is kept."""
+    begun = sa.and_(tokens.c.enabled, tokens.c.revoked_at.is_(None), tokens.c.activates_at <= now)
+    unexpired = sa.or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now)
+    return sa.and_(callbacks.c.enabled, callbacks.c.disabled_at.is_(None), begun, unexpired)
+
+
 def is_kept(delivery: Any, callback: Any) -> sa.ColumnElement[bool]:
     """Whether an open delivery dates from before its callback came back. NULL where nothing is kept: not to be negated."""
     return delivery.since_at < callback.held_before  # type: ignore[no-any-return]

@@ -9,23 +9,23 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from schemas.deliveries import Delivery, DeliveryState, Move, Outcome, Settlement, Trigger, next_state
+from schemas.deliveries import Delivery, DeliveryState, Move, Settlement, Trigger, next_state
 from schemas.event_types import EventType
-from schemas.ids import CallbackId, EventId
+from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from schemas.withdrawals import CHANNEL_TAKEN, withdrawal
-from store import alerts, bulk, withdrawing
+from store import aging, bulk, withdrawing
 from store.admitting import Admitted, admit
 from store.database import Connection
 from store.due import MOST_TAKES
 from store.due_rows import delivery, read
-from store.holding import is_not_kept
+from store.holding import is_called, is_not_kept
 from store.prepared import Prepared
 from store.settling import settle
 from store.tables import callbacks, deliveries, events, tokens
 
-SLICE = 1000
-"""Deliveries given up in a transaction. More: whoever settles one of them waits longer. Fewer: a great backlog takes longer."""
+HEAD = 1000
+"""Deliveries cancelled at once of those that a token may no longer see. More: a longer transaction. Fewer: the next probe is late."""
 
 TRIES = 50
 """Deliveries looked at for a probe: statuses whose turn it is not are put aside on the way (rule 13). More: a longer transaction.
@@ -43,7 +43,7 @@ def any_to_see_to(connection: Connection) -> bool:
 def due_probes(connection: Connection, now: UnixMs, limit: int) -> list[CallbackId]:
     """Failing callbacks that may be probed now and have something to be probed with, those that wait longest first."""
     probable = sa.exists().where(_row.callback_id == _owner.id, _may_probe(now, _owner.held_before))
-    chosen = _failing(now).where(_owner.probe_at <= now, probable).order_by(_owner.probe_at).limit(limit)
+    chosen = failing(now).where(_owner.probe_at <= now, probable).order_by(_owner.probe_at).limit(limit)
     return [CallbackId(found) for found in connection.scalars(chosen)]
 
 
@@ -80,7 +80,7 @@ def _withdraw(connection: Connection, first: Delivery, line: sa.Select[tuple[str
     settle(connection, [Settlement(first, cancelled, reason=reason, failures=first.failures)], now)
     if token is not None and token.channels is not None:
         unseen = sa.not_(bulk.among(connection, events.c.channel_id, sorted(token.channels)))
-        head = line.limit(SLICE).cte()
+        head = line.limit(HEAD).cte()
         chosen = (
             sa.select(_row.event_id)
             .join_from(deliveries, events, events.c.id == _row.event_id)
@@ -108,55 +108,21 @@ def _lease_first(
 
 def with_aged(connection: Connection, horizon_ms: int, now: UnixMs) -> list[CallbackId]:
     """Failing callbacks for which something has waited as long as its schedule would have lasted."""
-    found = _failing(now).where(sa.exists().where(_row.callback_id == _owner.id, _is_aged(horizon_ms, now, _owner.held_before)))
+    found = failing(now).where(sa.exists().where(_row.callback_id == _owner.id, aging.is_aged(horizon_ms, now, _owner.held_before)))
     return [CallbackId(callback_id) for callback_id in connection.scalars(found)]
 
 
 def exhaust_aged(connection: Connection, callback_id: CallbackId, horizon_ms: int, reason: str, now: UnixMs) -> Counter[EventType]:
     """Give that up, at most a slice of it, if the callback is failing still. Returns how many, by type."""
-    untold = alerts.lock_untold(connection, [callback_id], now)
-    owner = connection.execute(_failing(now).add_columns(_owner.held_before).where(_owner.id == callback_id)).one_or_none()
-    if owner is None:
-        return Counter()
-    chosen = (
-        sa.select(_row.event_id)
-        .where(_row.callback_id == callback_id, _is_aged(horizon_ms, now, owner.held_before))
-        .order_by(_row.since_at)
-        .limit(SLICE)
-        .with_for_update(skip_locked=True)
-    )
-    settled = {"state": next_state(DeliveryState.PENDING, Move.GAVE_UP).value, "reason": reason, "due_at": None, "leased": False}
-    statement = (
-        sa.update(deliveries)
-        .where(_row.callback_id == callback_id, _row.event_id.in_(sa.select(chosen.cte())))
-        .values(settled)
-        .returning(_row.event_id, _row.type)
-    )
-    rows = connection.execute(statement).all()
-    alerts.tell_exhausted(connection, [alerts.Exhausted(EventId(row.event_id), callback_id, reason) for row in rows[:1]], untold, now)
-    return Counter(EventType(row.type) for row in rows)
+    return aging.exhaust(connection, failing(now), callback_id, horizon_ms, reason, now)
 
 
-def _failing(now: UnixMs) -> sa.Select[Any]:
+def failing(now: UnixMs) -> sa.Select[Any]:
     """Callbacks that only probes are sent to, and that may be called at all."""
-    whose = sa.and_(tokens.c.enabled, tokens.c.revoked_at.is_(None), tokens.c.activates_at <= now)
-    unexpired = sa.or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now)
-    failing = sa.and_(_owner.probe_at.is_not(None), _owner.failing_since.is_not(None), _owner.enabled, _owner.disabled_at.is_(None))
-    return sa.select(_owner.id).join_from(callbacks, tokens, tokens.c.id == _owner.token_id).where(failing, whose, unexpired)
+    fail = sa.and_(_owner.probe_at.is_not(None), _owner.failing_since.is_not(None))
+    return sa.select(_owner.id).join_from(callbacks, tokens, tokens.c.id == _owner.token_id).where(fail, is_called(now))
 
 
 def _may_probe(now: UnixMs, held_before: sa.ColumnElement[Any] | int | None) -> sa.ColumnElement[bool]:
     """Poison does not: it would bring down one dispatcher after the other. The next ordinary take gives it up, or its age does."""
-    return sa.and_(_is_free(now), is_not_kept(_row, held_before), _row.takes < MOST_TAKES)
-
-
-def _is_aged(horizon_ms: int, now: UnixMs, held_before: sa.ColumnElement[Any] | int | None) -> sa.ColumnElement[bool]:
-    return sa.and_(_row.since_at <= now - horizon_ms, _is_free(now, or_put_off=True), is_not_kept(_row, held_before))
-
-
-def _is_free(now: UnixMs, *, or_put_off: bool = False) -> sa.ColumnElement[bool]:
-    """Whether nobody has it in hand, it does not wait for another status, and its receiver did not put it off."""
-    due = _row.due_at <= now
-    throttled = sa.func.coalesce(_row.outcome, "") == Outcome.THROTTLED.value
-    put_off = sa.false() if or_put_off else throttled
-    return sa.and_(_row.due_at.is_not(None), sa.or_(due, sa.not_(sa.or_(_row.leased, _row.waits, put_off))))
+    return sa.and_(aging.is_free(now), is_not_kept(_row, held_before), _row.takes < MOST_TAKES)

@@ -44,6 +44,7 @@ COUNTED = 100_000
 T = TypeVar("T")
 
 _DELIVERY_KEY = (deliveries.c.created_at, deliveries.c.event_id, deliveries.c.callback_id)
+_PRIMARY_KEY = (deliveries.c.event_id, deliveries.c.callback_id)
 _EVENT_KEY = (events.c.accepted_at, events.c.id)
 _AT_A_TIME = 32
 """Rows that the driver holds at once: each comes with the event's whole body, of which only the facts are kept. More: more memory.
@@ -110,16 +111,16 @@ def undelivered(
     """At most `limit` deliveries of this state behind `after`, oldest first; nobody else changes them before the commit."""
     among = [*_among(query, state), *_behind(_DELIVERY_KEY, after)]
     end = _end(connection, _DELIVERY_KEY, among, limit * LOOKED_AT)
-    statement = (
-        sa.select(deliveries, events.c.body)
-        .outerjoin(events, events.c.id == deliveries.c.event_id)
-        .where(*among, *_up_to(_DELIVERY_KEY, end), *_wanted(query, state))
-        .order_by(*_DELIVERY_KEY)
-        .limit(limit)
-        .with_for_update(of=deliveries)
-    )
-    found = [_lost(row, now) for row in connection.execute(statement.execution_options(yield_per=_AT_A_TIME))]
-    return Look(found, found[-1].key if len(found) == limit else end)
+    keys = sa.select(*_DELIVERY_KEY).where(*among, *_up_to(_DELIVERY_KEY, end), *_wanted(query, state))
+    seen = connection.execute(keys.order_by(*_DELIVERY_KEY).limit(limit)).all()
+    these = sa.tuple_(*_PRIMARY_KEY).in_([(row.event_id, row.callback_id) for row in seen])
+    connection.execute(sa.select(*_PRIMARY_KEY).where(these).order_by(*_PRIMARY_KEY).with_for_update()).all()  # as `store.bulk` says
+    statement = sa.select(deliveries, events.c.body).outerjoin(events, events.c.id == deliveries.c.event_id)
+    still = statement.where(these, *_among(query, state), *_wanted(query, state)).order_by(
+        *_DELIVERY_KEY
+    )  # while they were waited for, some may have come
+    found = [_lost(row, now) for row in connection.execute(still.execution_options(yield_per=_AT_A_TIME))]
+    return Look(found, (seen[-1].created_at, seen[-1].event_id, seen[-1].callback_id) if len(seen) == limit else end)
 
 
 def stored_events(connection: Connection, query: RecoveryQuery, after: Key | None, limit: int) -> Look[StoredEvent]:

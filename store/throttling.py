@@ -4,17 +4,20 @@ The columns are written with the attempt that was told so, by `store.health`; a 
 `store.callbacks` and by `consumers.reviving`.
 """
 
+from collections import Counter
 from typing import Any
 
 import sqlalchemy as sa
 
+from schemas.event_types import EventType
 from schemas.health import HealthReport, probe_delay_s
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
+from store import aging
 from store.database import Connection
-from store.holding import is_not_kept
+from store.holding import is_called
 from store.prepared import Prepared
-from store.tables import callbacks, deliveries
+from store.tables import callbacks, deliveries, tokens
 
 SAME_MS = 250
 """A pause that ends later by less than this is the same. More: it is kept less exactly. Less: more writes, each of which all processes read, when
@@ -56,11 +59,20 @@ def any_aged(connection: Connection, patience_ms: int, now: UnixMs) -> bool:
     return bool(_any.run(connection, {"before": now - patience_ms, "recently": now - GOES_ON_MS}).scalar())
 
 
-def with_aged(connection: Connection, patience_ms: int, now: UnixMs) -> list[CallbackId]:
-    """Callbacks that have taken nothing for so long, and for which something has waited as long."""
-    refuses = sa.and_(_owner.throttled_since <= now - patience_ms, _owner.throttled_until > now - GOES_ON_MS)
-    is_called = sa.and_(_owner.enabled, _owner.disabled_at.is_(None), _owner.failing_since.is_(None))
-    waits = sa.and_(
-        _row.callback_id == _owner.id, _row.due_at.is_not(None), _row.since_at <= now - patience_ms, is_not_kept(_row, _owner.held_before)
+def refusing(patience_ms: int, now: UnixMs) -> sa.Select[Any]:
+    """Callbacks that have taken nothing for so long, and that may be called at all."""
+    refuses = sa.and_(
+        _owner.throttled_since <= now - patience_ms, _owner.throttled_until > now - GOES_ON_MS, _owner.failing_since.is_(None)
     )
-    return [CallbackId(found) for found in connection.scalars(sa.select(_owner.id).where(refuses, is_called, sa.exists().where(waits)))]
+    return sa.select(_owner.id).join_from(callbacks, tokens, tokens.c.id == _owner.token_id).where(refuses, is_called(now))
+
+
+def with_aged(connection: Connection, patience_ms: int, now: UnixMs) -> list[CallbackId]:
+    """Those of them for which something has waited as long."""
+    waits = sa.exists().where(_row.callback_id == _owner.id, aging.is_aged(patience_ms, now, _owner.held_before))
+    return [CallbackId(found) for found in connection.scalars(refusing(patience_ms, now).where(waits))]
+
+
+def exhaust_aged(connection: Connection, callback_id: CallbackId, patience_ms: int, reason: str, now: UnixMs) -> Counter[EventType]:
+    """Give that up, at most a slice of it, if the callback still takes nothing. Returns how many, by type."""
+    return aging.exhaust(connection, refusing(patience_ms, now), callback_id, patience_ms, reason, now)

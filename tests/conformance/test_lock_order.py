@@ -12,10 +12,11 @@ import pytest
 import sqlalchemy as sa
 
 from schemas.deliveries import Delivery, DeliveryState, Settlement
+from schemas.recoveries import Recoverable, RecoveryQuery
 from schemas.times import UnixMs, now_ms
-from store import cancelling, reviving, settling
+from store import cancelling, recovery_rows, reviving, settling
 from store.database import Connection, Database
-from store.tables import callbacks
+from store.tables import callbacks, deliveries
 from tests.kit.locks import somebody_waits
 from tests.kit.making import a_delivery
 from tests.kit.tokens import TESTER
@@ -75,6 +76,28 @@ def test_whoever_works_on_many_deliveries_of_a_callback_waits_for_their_settleme
         working.result()
 
     assert patient.rows("state") == dict.fromkeys(("evt_1", "evt_2"), "delivered"), "delivered always wins"
+
+
+def test_a_recovery_waits_for_an_answer_that_comes_late(patient: Patient) -> None:
+    """What came meanwhile is not recovered, and the recovery goes on behind it."""
+    with patient.database.write() as connection:
+        connection.execute(sa.update(deliveries).values(state="exhausted", due_at=None, created_at=deliveries.c.since_at))
+    query = RecoveryQuery(states=(Recoverable.EXHAUSTED,), since=UnixMs(0), until=UnixMs(NOW * 2))
+
+    def look() -> recovery_rows.Look[recovery_rows.Lost]:
+        with patient.database.write() as connection:
+            return recovery_rows.undelivered(connection, query, DeliveryState.EXHAUSTED, None, 2, NOW)
+
+    with ThreadPoolExecutor(1) as thread:
+        with patient.database.write() as connection:
+            settle(connection, patient, "evt_1")
+            looking = thread.submit(look)
+            wait_for("it to wait", lambda: looking.done() or somebody_waits(patient.database))
+            settle(connection, patient, "evt_2")
+        found = looking.result()
+
+    assert found.found == []
+    assert found.following == (NOW, "evt_1", patient.id)
 
 
 def test_deleting_a_callback_holds_it_no_longer_than_it_takes(patient: Patient) -> None:

@@ -122,7 +122,7 @@ def given_up(patient: Patient, now: int) -> int:
     with patient.database.write() as connection:
         assert throttling.any_aged(connection, PATIENCE_MS, UnixMs(now)) or not throttling.with_aged(connection, PATIENCE_MS, UnixMs(now))
         found = throttling.with_aged(connection, PATIENCE_MS, UnixMs(now))
-        return sum(probing.exhaust_aged(connection, one, PATIENCE_MS, "nothing taken", UnixMs(now)).total() for one in found)
+        return sum(throttling.exhaust_aged(connection, one, PATIENCE_MS, "nothing taken", UnixMs(now)).total() for one in found)
 
 
 def refuse_for(patient: Patient, days: int) -> int:
