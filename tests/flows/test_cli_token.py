@@ -87,7 +87,7 @@ def test_people_get_columns_and_the_secrets_too(place: Place) -> None:
         ("--callback", "cat.meowed=http://127.0.0.1/", "is not TYPE=URL"),
         ("--callback", "message.received=http://10.0.0.1/", "not a public address"),
         ("--permission", "everything", "none of conversations:read"),
-        ("--expires-at", "tomorrow", "write it as 2026-11-22T10:00:00.000Z"),
+        ("--expires-at", "tomorrow", "like 2026-11-22T10:00:00.000Z"),
     ],
 )
 def test_arguments_that_cannot_be_are_wrong_use(place: Place, option: str, value: str, said: str) -> None:
