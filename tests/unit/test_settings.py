@@ -3,7 +3,6 @@
 import datetime as dt
 import errno
 import ipaddress
-import os
 import stat
 from pathlib import Path
 
@@ -19,22 +18,14 @@ from ringback.setting_values import Address, read_address
 from ringback.settings import Settings, load
 from schemas.errors import UsageError
 from schemas.secrets import signing_secret_text
+from tests.kit.environment import given_environment, leave_nothing
 
 _KEY = "k" * 40
 
 
 @pytest.fixture(autouse=True)
 def a_bare_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither settings of the shell that runs the tests nor an env file of the checkout."""
-    for name in list(os.environ):
-        if name.startswith("RINGBACK_"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-
-
-def given_environment(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
-    for name, value in values.items():
-        monkeypatch.setenv(f"RINGBACK_{name}", value)
+    leave_nothing(tmp_path, monkeypatch)
 
 
 def test_without_any_setting_ringback_runs_embedded_on_loopback() -> None:
@@ -135,44 +126,6 @@ def test_two_wrong_values_are_both_named(monkeypatch: pytest.MonkeyPatch) -> Non
         load()
 
 
-@pytest.mark.parametrize(("name", "meant"), [("TIMOUT", "TIMEOUT"), ("ALLOW_TARGET", "ALLOW_TARGETS"), ("BROKER_URLS", "BROKER_URL")])
-def test_a_misspelt_setting_stops_the_start(name: str, meant: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ignored, it would leave the default in force without a word."""
-    given_environment(monkeypatch, **{name: "5s"})
-
-    with pytest.raises(UsageError, match=f"RINGBACK_{name} is not a setting: is RINGBACK_{meant} meant"):
-        load()
-
-
-@pytest.mark.parametrize("service", ["", "DATABASE_", "BROKER_", "METRICS_LISTEN_", "LISTEN_", "SECRET_KEY_", "TIMEOUT_", "A_B_"])
-def test_what_kubernetes_tells_of_services_is_nobodys_slip(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of one that is called `ringback-database`, say: every container beside it is told."""
-    told = {
-        "SERVICE_HOST": "10.0.0.1", "SERVICE_PORT": "5432", "SERVICE_PORT_PG": "5432", "PORT": "tcp://10.0.0.1:5432",
-        "PORT_5432_TCP": "tcp://10.0.0.1:5432", "PORT_5432_TCP_PROTO": "tcp", "PORT_5432_TCP_PORT": "5432",
-        "PORT_5432_TCP_ADDR": "10.0.0.1", "PORT_53_UDP": "udp://10.0.0.1:53",
-    }  # fmt: skip
-    given_environment(monkeypatch, **{service + name: value for name, value in told.items()})
-
-    assert load().embedded
-
-
-def test_a_port_that_no_kubelet_wrote_is_a_slip(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is told by the value: a person writes a number."""
-    given_environment(monkeypatch, DATABASE_PORT="5432")
-
-    with pytest.raises(UsageError, match="RINGBACK_DATABASE_PORT is not a setting"):
-        load()
-
-
-@pytest.mark.parametrize("name", ["TOKEN", "ROOT", "PORT", "SERVICE_HOST", "PORT_8080_TCP_ADDR"])
-def test_variables_that_are_no_settings_of_ours_are_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kubernetes sets some for every service that is called ringback."""
-    given_environment(monkeypatch, **{name: "tcp://10.0.0.1:8080"})
-
-    assert load().embedded
-
-
 def test_the_env_file_is_read_and_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a file can be overruled for one start."""
     (tmp_path / "ringback.env").write_text("RINGBACK_TIMEOUT=7s\nRINGBACK_OUTBOX_MAX=5\n")
@@ -182,25 +135,6 @@ def test_the_env_file_is_read_and_the_environment_wins(tmp_path: Path, monkeypat
 
     assert settings.timeout == dt.timedelta(seconds=8)
     assert settings.outbox_max == 5
-
-
-def test_slips_in_the_env_file_are_found_too(tmp_path: Path) -> None:
-    """Most settings of a production machine stand there."""
-    file = tmp_path / "production.env"
-    file.write_text("RINGBACK_TIMOUT=7s\n")
-
-    with pytest.raises(UsageError, match="RINGBACK_TIMOUT"):
-        load(file)
-
-
-def test_a_setting_without_its_prefix_in_the_env_file_is_a_slip(tmp_path: Path) -> None:
-    """The file is ours: nobody else means anything by it."""
-    (tmp_path / "ringback.env").write_text("LISTEN=127.0.0.1:9\n")
-    with pytest.raises(UsageError, match="LISTEN in the env file is not read: write RINGBACK_LISTEN"):
-        load()
-
-    (tmp_path / "ringback.env").write_text("DATABASE_URL=postgresql://h/other\nRINGBACK_DATABASE_URL=sqlite:///x.db\nPOSTGRES_USER=u\n")
-    assert load().database_url == "sqlite:///x.db"
 
 
 def test_every_interface_is_what_the_kernel_has(monkeypatch: pytest.MonkeyPatch) -> None:

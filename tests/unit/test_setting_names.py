@@ -1,0 +1,71 @@
+"""Names of settings: slips stop the start, and what others set for themselves is left alone."""
+
+from pathlib import Path
+
+import pytest
+
+from ringback.settings import load
+from schemas.errors import UsageError
+from tests.kit.environment import given_environment, leave_nothing
+
+
+@pytest.fixture(autouse=True)
+def a_bare_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_nothing(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(("name", "meant"), [("TIMOUT", "TIMEOUT"), ("ALLOW_TARGET", "ALLOW_TARGETS"), ("BROKER_URLS", "BROKER_URL")])
+def test_a_misspelt_setting_stops_the_start(name: str, meant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ignored, it would leave the default in force without a word."""
+    given_environment(monkeypatch, **{name: "5s"})
+
+    with pytest.raises(UsageError, match=f"RINGBACK_{name} is not a setting: is RINGBACK_{meant} meant"):
+        load()
+
+
+@pytest.mark.parametrize("service", ["", "DATABASE_", "BROKER_", "METRICS_LISTEN_", "LISTEN_", "SECRET_KEY_", "TIMEOUT_", "A_B_"])
+def test_what_kubernetes_tells_of_services_is_nobodys_slip(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one that is called `ringback-database`, say: every container beside it is told."""
+    told = {
+        "SERVICE_HOST": "10.0.0.1", "SERVICE_PORT": "5432", "SERVICE_PORT_PG": "5432", "PORT": "tcp://10.0.0.1:5432",
+        "PORT_5432_TCP": "tcp://10.0.0.1:5432", "PORT_5432_TCP_PROTO": "tcp", "PORT_5432_TCP_PORT": "5432",
+        "PORT_5432_TCP_ADDR": "10.0.0.1", "PORT_53_UDP": "udp://10.0.0.1:53",
+    }  # fmt: skip
+    given_environment(monkeypatch, **{service + name: value for name, value in told.items()})
+
+    assert load().embedded
+
+
+def test_a_port_that_no_kubelet_wrote_is_a_slip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told by the value: a person writes a number."""
+    given_environment(monkeypatch, DATABASE_PORT="5432")
+
+    with pytest.raises(UsageError, match="RINGBACK_DATABASE_PORT is not a setting"):
+        load()
+
+
+@pytest.mark.parametrize("name", ["TOKEN", "ROOT", "PORT", "SERVICE_HOST", "PORT_8080_TCP_ADDR"])
+def test_variables_that_are_no_settings_of_ours_are_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kubernetes sets some for every service that is called ringback."""
+    given_environment(monkeypatch, **{name: "tcp://10.0.0.1:8080"})
+
+    assert load().embedded
+
+
+def test_slips_in_the_env_file_are_found_too(tmp_path: Path) -> None:
+    """Most settings of a production machine stand there."""
+    file = tmp_path / "production.env"
+    file.write_text("RINGBACK_TIMOUT=7s\n")
+
+    with pytest.raises(UsageError, match="RINGBACK_TIMOUT"):
+        load(file)
+
+
+def test_a_setting_without_its_prefix_in_the_env_file_is_a_slip(tmp_path: Path) -> None:
+    """The file is ours: nobody else means anything by it."""
+    (tmp_path / "ringback.env").write_text("LISTEN=127.0.0.1:9\n")
+    with pytest.raises(UsageError, match="LISTEN in the env file is not read: write RINGBACK_LISTEN"):
+        load()
+
+    (tmp_path / "ringback.env").write_text("DATABASE_URL=postgresql://h/other\nRINGBACK_DATABASE_URL=sqlite:///x.db\nPOSTGRES_USER=u\n")
+    assert load().database_url == "sqlite:///x.db"
