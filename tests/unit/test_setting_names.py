@@ -1,4 +1,4 @@
-"""Names in the environment and the env file: slips are found, and what others set is left alone."""
+"""Names of settings: slips stop the start, and what others set for themselves is left alone."""
 
 from pathlib import Path
 
@@ -6,13 +6,12 @@ import pytest
 
 from ringback.settings import load
 from schemas.errors import UsageError
-from tests.kit.settings import given_environment, without_settings
+from tests.kit.environment import given_environment, leave_nothing
 
 
 @pytest.fixture(autouse=True)
 def a_bare_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the shell that runs the tests, nor of the checkout."""
-    without_settings(monkeypatch, tmp_path)
+    leave_nothing(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(("name", "meant"), [("TIMOUT", "TIMEOUT"), ("ALLOW_TARGET", "ALLOW_TARGETS"), ("BROKER_URLS", "BROKER_URL")])

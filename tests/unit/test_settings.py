@@ -18,15 +18,14 @@ from ringback.setting_values import Address, read_address
 from ringback.settings import Settings, load
 from schemas.errors import UsageError
 from schemas.secrets import signing_secret_text
-from tests.kit.settings import given_environment, without_settings
+from tests.kit.environment import given_environment, leave_nothing
 
 _KEY = "k" * 40
 
 
 @pytest.fixture(autouse=True)
 def a_bare_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the shell that runs the tests, nor of the checkout."""
-    without_settings(monkeypatch, tmp_path)
+    leave_nothing(tmp_path, monkeypatch)
 
 
 def test_without_any_setting_ringback_runs_embedded_on_loopback() -> None:
@@ -205,7 +204,7 @@ def test_no_secret_is_in_the_repr_or_in_what_is_shown() -> None:
     assert settings.shown()["RINGBACK_SECRET_KEY"] == "***"
 
 
-@tried(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@tried(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=8, max_size=20))
 def test_a_password_is_nowhere_however_it_was_written(password: str) -> None:
     """Somebody pastes one with a slash in it, unencoded, and then asks for help with what `doctor` printed."""
