@@ -93,6 +93,10 @@ class FaultProxy:
         """End every connection and refuse new ones: the process behind the port is gone."""
         self._do(self._refuse())
 
+    def lead_to(self, target_port: int) -> None:
+        """New connections go there. Those of now are not cut: they stay with whom they have."""
+        self._do(self._set(lambda: setattr(self, "_target_port", target_port)))
+
     def heal(self) -> None:
         """Pass everything on again, without delay. What was silent goes on where it stopped, what was stranded does not."""
         self._do(self._heal())

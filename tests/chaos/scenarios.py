@@ -2,7 +2,7 @@
 
 from typing import NamedTuple, Protocol
 
-from tests.chaos import callbacks, crashes, exchanges, limits, odd_times, outages, sizes, throttling
+from tests.chaos import callbacks, crashes, exchanges, histories, limits, odd_times, outages, sizes, throttling
 from tests.chaos.reports import Report
 from tests.chaos.world import Nodes
 
@@ -63,6 +63,21 @@ SCENARIOS: dict[str, Scenario] = {
         "every connection to broker and database is reset, each second, for 60 s",
         "every event accepted, every answer within 1 s",
         outages.cuts,
+    ),
+    "fail-over": Scenario(
+        "the primary becomes read-only, the address leads to a standby that is promoted a while later, and once more back; no session is cut",
+        "every event accepted, every answer within 1 s; `/readyz` says so; writes go on within 10 s without a restart",
+        histories.fail_over,
+    ),
+    "restore": Scenario(
+        "a back-up of five minutes ago is restored under running processes",
+        "within 2 s tokens and events are as the database has them: what was revoked since lives, what was made since is gone",
+        histories.restore,
+    ),
+    "crowd": Scenario(
+        "a receiver that 1,200 tokens share dies and comes back, every process is restarted meanwhile and afterwards",
+        "all tokens authenticate, all are matched, nothing is cancelled",
+        histories.crowd,
     ),
     "waiting": Scenario("broker and database away, nothing to do", "under 5 % of a core; no process ends", outages.waiting),
     "names-away": Scenario(

@@ -89,6 +89,22 @@ class Postgres:
         """The address of a new, empty database in this encoding, without a locale: what a server made without one has."""
         return self.fresh_database(f"ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
 
+    def ask(self, query: str, url: str | None = None) -> Any:
+        """The first value of the answer, by the superuser."""
+        with psycopg.connect((url or self._url("postgres")).replace("+psycopg", ""), autocommit=True) as connection:
+            row = connection.execute(sql.SQL(query)).fetchone()  # type: ignore[arg-type]  # a test's own text
+        return row[0] if row else None
+
+    def dump(self, url: str) -> pathlib.Path:
+        """A back-up of this database, as docs/operations.md makes it. It is gone with the node."""
+        backup = self.dir / f"backup-{next(_numbers)}"
+        self._run("pg_dump", "--format=custom", f"--file={backup}", url.replace("+psycopg", ""))
+        return backup
+
+    def restore(self, url: str, backup: pathlib.Path) -> None:
+        """Back to it, under whoever works there, as docs/operations.md does it."""
+        self._run("pg_restore", "--clean", "--if-exists", "--single-transaction", f"--dbname={url.replace('+psycopg', '')}", str(backup))
+
     def close(self) -> None:
         if not self.dir.exists():
             return
