@@ -1,6 +1,5 @@
 """Who is calling, and may they? From the bearer token to a Token of the directory, by one look into memory."""
 
-import time
 from typing import Any, NoReturn
 
 import msgspec
@@ -65,7 +64,7 @@ def admit(parts: ApiParts, environ: dict[str, Any], token: Token, needs: Permiss
         parts.directory.usage.used(token.id, now)
     if parts.limits and not (is_active and needs is _CHECKS and held):  # whoever checks the tokens of others speaks for all of them
         environ[ASKED] = Asked(now, token.id, needs, TooManyRequests.slug)
-        _limit(parts.limits, environ, token)
+        _limit(parts.limits, environ, token, parts.clock_ns())
     if not is_active:
         environ[ASKED] = Asked(now, token.id, needs, state.value)
         _refuse(parts, state.value, f"the token is {state.value}")
@@ -77,7 +76,7 @@ def admit(parts: ApiParts, environ: dict[str, Any], token: Token, needs: Permiss
 
 def _look_up(parts: ApiParts, environ: dict[str, Any], secret: str, now: UnixMs) -> Token:
     """It may be new. Not for an address that tries one after the other: nobody's token must cost the store a query each."""
-    caller, now_ns = one_caller(client_address(environ, parts.trusted_proxies)), time.monotonic_ns()
+    caller, now_ns = one_caller(client_address(environ, parts.trusted_proxies)), parts.clock_ns()
     if wait_ns := parts.damping.wait_ns(caller, now_ns):
         parts.observer.auth_failed("damped")
         detail = "too many tokens that are none of ours came from this address: check the token, and wait"
@@ -89,8 +88,8 @@ def _look_up(parts: ApiParts, environ: dict[str, Any], secret: str, now: UnixMs)
     return token
 
 
-def _limit(limits: RateLimit, environ: dict[str, Any], token: Token) -> None:
-    level, environ[LIMIT_FIELDS] = limits.take(token.id, time.monotonic_ns())
+def _limit(limits: RateLimit, environ: dict[str, Any], token: Token, now_ns: int) -> None:
+    level, environ[LIMIT_FIELDS] = limits.take(token.id, now_ns)
     if level.wait_ns:
         detail = f"this token may make {limits.per_second:g} requests a second: wait, and spread them"
         raise TooManyRequests(detail, headers={"Retry-After": str(in_seconds(level.wait_ns))})

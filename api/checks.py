@@ -3,7 +3,6 @@
 Each check of a token that we know becomes a row of its request log. What became of the request is reported later, by the row's id.
 """
 
-import time
 from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
@@ -102,7 +101,7 @@ def authorize(parts: ApiParts) -> Response:
 def _look_up(parts: ApiParts, secret: str, now: UnixMs) -> Token | None:
     """It may be new. Guesses of strangers are handed on to us too: past some hundred a minute the store is not asked any more, and a
     new token is known by the directory's own poll, a quarter of a second later."""
-    if is_token(secret) and parts.directory.fresh() and parts.damping.take(_HANDED_ON, time.monotonic_ns()).wait_ns:
+    if is_token(secret) and parts.directory.fresh() and parts.damping.take(_HANDED_ON, parts.clock_ns()).wait_ns:
         return None
     return parts.directory.holder(secret, now)
 

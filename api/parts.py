@@ -1,5 +1,6 @@
 """What the application is built from. Put together by `ringback`; nothing here connects, reads the environment or starts a thread."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -36,7 +37,7 @@ class ApiParts:
     """`timeout_s` is that of one attempt, `rate_limit` requests a second of each token (None: no limit), `trusted_proxies` those who
     are believed whom they speak for. `readiness` says whether events can be accepted, and what is missing.
 
-    `metrics` gives the body and the content type of `/metrics`.
+    `metrics` gives the body and the content type of `/metrics`. `clock_ns` is what limits count by.
     """
 
     database: Database
@@ -55,6 +56,7 @@ class ApiParts:
     metrics: Callable[[], tuple[bytes, str]]
     readiness: Callable[[], Readiness]
     version: str
+    clock_ns: Callable[[], int] = time.monotonic_ns
 
     @property
     def tokens(self) -> Tokens:
