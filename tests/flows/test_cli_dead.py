@@ -27,7 +27,7 @@ def test_what_the_database_refused_is_put_back_when_it_does_no_longer(start: Sta
 
     said = ringback.run("dead", "replay")
 
-    assert [(one["number"], one["reason"][:23]) for one in listed] == [(1, "the database refuses it")]
+    assert [(one["number"], one["reason"][:25]) for one in listed] == [(1, "the database refuses this")]
     assert '"ciao refused 👋"' in shown
     assert said == "1 put back\n"
     wait_for_all(receiver, "/ok/crm", ["evt_refused"])
