@@ -7,12 +7,11 @@ database is noticed, and raises `StoreUnavailable`. On SQLite one writer at a ti
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.engine import Connection
 
+from schemas.errors import StoreUnavailable
 from schemas.times import UnixMs
 from store.address import read_address
 from store.clock import StoreClock
@@ -20,14 +19,12 @@ from store.driver_errors import translated
 from store.group_commit import GroupCommit
 from store.limited_connection import LimitedConnection
 from store.postgres import Connector, Pool
+from store.sqlite import SqliteFile
 
 __all__ = ["Connection", "Database"]
 
 STORE_TIMEOUT_S = 5.0
 """Longer: a silent database is noticed later, and more stands still with it. Shorter: a busy one is taken for a dead one."""
-
-_STATEMENTS_KEPT = 512
-"""Prepared statements of a SQLite connection: writing many rows has one for each number of rows."""
 
 
 class Database:
@@ -39,8 +36,9 @@ class Database:
         self.dialect = self.url.get_backend_name()
         self._postgres = Connector(self.url, timeout_s) if self.dialect == "postgresql" else None
         self._pool = Pool(self.url, self._postgres, pool_size, timeout_s) if self._postgres else None
-        self.engine = self._pool.engine if self._pool else _sqlite_engine(self.url, timeout_s)
-        self._group_commit = None if self._pool else GroupCommit(self.engine, timeout_s)
+        self._file = None if self._pool else SqliteFile(self.url, timeout_s)
+        self.engine = (self._pool or self._file).engine  # type: ignore[union-attr]  # it is one of the two
+        self._group_commit = GroupCommit(self.engine, timeout_s) if self._file else None
         self._transaction = self._group_commit.transaction if self._group_commit else self.engine.begin
         self._listeners: dict[str, list[Callable[[], None]]] = {}
         self._rung = threading.local()
@@ -49,12 +47,16 @@ class Database:
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads. Raises StoreUnavailable, StoreRefused."""
+        if self._file and self._file.lost:
+            raise StoreUnavailable(self._file.lost)
         with translated(), self.engine.connect() as connection:
             yield connection
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction, committed at the end of the block. Raises StoreUnavailable, StoreRefused."""
+        if self._file and self._file.lost:
+            raise StoreUnavailable(self._file.lost)
         with translated(), self._transaction() as connection:
             self._rung.names = []
             yield connection
@@ -102,6 +104,11 @@ class Database:
         if self._pool:
             self._pool.renew()
 
+    def look_at_file(self) -> None:
+        """Notice when another file was put in the place of SQLite's: from then on nothing is read or written. To be called now and then."""
+        if self._file:
+            self._file.look()
+
     def close(self) -> None:
         if self._group_commit:
             self._group_commit.close()
@@ -111,16 +118,3 @@ class Database:
 def channel(name: str) -> str:
     """PostgreSQL's name of a ring."""
     return f"ringback_{name}"
-
-
-def _sqlite_engine(url: sa.URL, timeout_s: float) -> sa.Engine:
-    engine = sa.create_engine(url, connect_args={"timeout": timeout_s, "check_same_thread": False, "cached_statements": _STATEMENTS_KEPT})
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # transactions are ours: pysqlite would begin late and deferred
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")  # 202 means durable: a commit is on disk
-        connection.execute("PRAGMA foreign_keys=ON")
-
-    return engine

@@ -187,6 +187,8 @@ class Directory:
     def _read(self) -> None:
         """Raises StoreUnavailable from a server that can only be read, though what it knows more than we is learned: it may be behind,
         and what is done there cannot be written down."""
+        for database in (self._own, self._database):
+            database.look_at_file()
         with self._own.read() as connection:
             read = history.read(connection, self._known.position)
             self._own.now(connection)

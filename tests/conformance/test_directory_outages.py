@@ -126,6 +126,27 @@ def test_a_server_that_can_only_be_read_is_left_as_soon_as_there_is_another(post
     assert "can only be read" in str(notes.notes[0][1]["reason"])
 
 
+@pytest.mark.parametrize("becomes", ["replaced", "deleted"])
+def test_a_file_that_is_not_the_one_in_its_place_takes_nothing(tmp_path: Path, becomes: str) -> None:
+    """Somebody puts a back-up there under a running `serve`: what is written to the old file would be gone at its end."""
+    path, other = tmp_path / "ringback.db", tmp_path / "backup.db"
+    database = Database(f"sqlite:///{path}")
+    lay_tables(database)
+    directory = Directory(database, VAULT, Notes())
+    directory.start()
+    if becomes == "replaced":
+        other.write_bytes(path.read_bytes())
+        other.replace(path)
+    else:
+        path.unlink()
+
+    wait_for("it to be stale", lambda: not directory.fresh() and "was replaced or deleted" in directory.trouble)
+    with pytest.raises(StoreUnavailable, match="was replaced or deleted"):
+        Tokens(database, VAULT).create(token_fields(), CALLBACK, NOW, TESTER)
+    directory.close()
+    database.close()
+
+
 def test_a_standby_that_knows_less_is_not_believed(postgres: Postgres) -> None:
     """It is behind: what was revoked a moment ago lives there still."""
     database = Database(postgres.fresh_database())
