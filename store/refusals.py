@@ -1,7 +1,7 @@
 """Refused requests of one token: few rows of the request log, each of which says for how many it stands.
 
 Who goes on calling with a revoked token, or with a mistyped address, by malice or by a job that nobody stops, must not fill the
-log: past the bound a request is counted on the row before it. Pure; called by `request_log`, under its lock.
+log: past the bound a request is counted on the row before it. Pure: the clock is passed in. Called by `request_log`, under its lock.
 """
 
 from dataclasses import dataclass
@@ -28,9 +28,11 @@ _Key = tuple[TokenId, bool]
 
 @dataclass
 class _Window:
-    """Since its first row. `unwritten`: the last row has grown since it was handed out."""
+    """Since its first row: `began_at` by when that request came, `opened_s` by the monotonic clock, which goes on when nothing comes.
+    `unwritten`: the last row has grown since it was handed out."""
 
     began_at: UnixMs
+    opened_s: float
     rows: int
     last: LoggedRequest
     unwritten: bool = False
@@ -43,7 +45,7 @@ class Refusals:
         self._windows: dict[_Key, _Window] = {}
         self._left: list[LoggedRequest] = []  # of windows that are over, grown and not yet written
 
-    def row_for(self, entry: LoggedRequest) -> RequestId:
+    def row_for(self, entry: LoggedRequest, now_s: float) -> RequestId:
         """The id of the row on which it counts: its own, which is to be written then, or that of the row before."""
         strict = entry.reason in _STRICT
         length_ms, most = (STRICT_MS, STRICT_ROWS) if strict else (WINDOW_MS, WINDOW_ROWS)
@@ -51,7 +53,7 @@ class Refusals:
         window = self._windows.get(key)
         if window is None or abs(entry.at - window.began_at) >= length_ms:  # before it: the clock was set back
             self._end(key)
-            self._windows[key] = _Window(entry.at, 1, entry)
+            self._windows[key] = _Window(entry.at, now_s, 1, entry)
         elif window.rows < most:
             self._keep(window)
             window.rows, window.last, window.unwritten = window.rows + 1, entry, False
@@ -61,10 +63,10 @@ class Refusals:
             return window.last.id
         return entry.id
 
-    def grown(self, now: UnixMs) -> list[LoggedRequest]:
+    def grown(self, now_s: float) -> list[LoggedRequest]:
         """The rows whose count has grown since the last time, to be written over what is there. Forgets windows that are over."""
         for key, window in list(self._windows.items()):
-            if abs(now - window.began_at) >= (STRICT_MS if key[1] else WINDOW_MS):
+            if (now_s - window.opened_s) * 1000 >= (STRICT_MS if key[1] else WINDOW_MS):
                 self._end(key)
             else:
                 self._keep(window)

@@ -6,6 +6,7 @@ dropped, and counted. Called by the API's threads; lists of what was written are
 
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,6 @@ import sqlalchemy as sa
 from schemas.errors import StoreUnavailable
 from schemas.ids import RequestId
 from schemas.request_log import Completion, LoggedRequest
-from schemas.times import now_ms
 from store import bulk
 from store.database import Database
 from store.refusals import Refusals
@@ -81,7 +81,7 @@ class RequestLog:
     def add_refused(self, entry: LoggedRequest) -> RequestId:
         """The same of a request that was refused: past so many of one token it is counted on the row before. The id of the row."""
         with self._refusing:
-            counted_on = self._refusals.row_for(entry)
+            counted_on = self._refusals.row_for(entry, time.monotonic())
         if counted_on == entry.id:
             self.add(entry)
         return counted_on
@@ -114,7 +114,7 @@ class RequestLog:
             self._await(self._added.popleft())
         if not self.is_full():  # else counts go on growing where they are
             with self._refusing:
-                grown = self._refusals.grown(now_ms())
+                grown = self._refusals.grown(time.monotonic())
             for entry in grown:
                 self._await(entry)
 

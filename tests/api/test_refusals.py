@@ -16,11 +16,11 @@ CALLS = 40
 
 
 @pytest.fixture(autouse=True)
-def _one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _one_moment(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the machine: all calls of a test come in one second."""
     now = UnixMs(now_ms() + 10_000)
-    for module in ("api.authentication", "api.request_rows", "api.checks", "api.reports"):
-        monkeypatch.setattr(f"{module}.now_ms", lambda: now)
+    monkeypatch.setattr(house.directory, "now", lambda: now)
+    monkeypatch.setattr("api.reports.now_ms", lambda: now)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from schemas.ids import RequestId
 from schemas.request_log import LoggedRequest
-from schemas.times import UnixMs
 from store.refusals import STRICT_MS, WINDOW_MS, WINDOW_ROWS, Refusals
 from tests.kit.requests import a_request
 
@@ -25,13 +24,13 @@ class Written:
         self.refusals, self.rows = Refusals(), dict[RequestId, LoggedRequest]()
 
     def add(self, entry: LoggedRequest) -> RequestId:
-        counted_on = self.refusals.row_for(entry)
+        counted_on = self.refusals.row_for(entry, entry.at / 1000)
         if counted_on == entry.id:
             self.rows[entry.id] = entry
         return counted_on
 
     def flush(self, now: int) -> None:
-        self.rows |= {row.id: row for row in self.refusals.grown(UnixMs(now))}
+        self.rows |= {row.id: row for row in self.refusals.grown(now / 1000)}
 
 
 @given(st.lists(st.tuples(st.integers(0, 3_000), st.booleans()), max_size=80))
@@ -107,6 +106,16 @@ def test_a_clock_that_is_set_starts_a_new_row(leap_ms: int) -> None:
     log.add(refused(start + leap_ms, "revoked"))
 
     assert len(log.rows) == 2
+
+
+def test_the_clock_of_the_requests_may_be_another_than_that_of_the_log() -> None:
+    """They go by the store's, and are written by this machine's: a difference must not make more rows."""
+    refusals, rows = Refusals(), set[RequestId]()
+    for number in range(20):
+        rows.add(refusals.row_for(refused(10**12 + number, "revoked"), number / 1000))
+        refusals.grown(number / 1000)
+
+    assert len(rows) == 1
 
 
 def test_nothing_is_remembered_of_a_token_that_is_quiet() -> None:
