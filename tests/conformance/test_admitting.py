@@ -18,7 +18,7 @@ from schemas.reports import Silent
 from store import due, places, probing
 from store.admitting import Admitted
 from store.database import Database
-from store.tables import callbacks, deliveries, requested_attempts, status_places
+from store.tables import callbacks, deliveries, requested_attempts, status_places, tokens
 from tests.kit.making import CALLBACK, TOKEN, a_delivery, an_attempt
 from tests.kit.statuses import LEASE_MS, START, Line, a_status, delivered, events, failed
 
@@ -143,7 +143,9 @@ def test_a_probe_is_made_with_the_oldest_whose_turn_it_is(line: Line) -> None:
         line.claim(one)
         line.settle(end)
     owner = dict(id=CALLBACK, token_id=TOKEN, type="message.status", url="", enabled=True, headers=b"", created_at=0)  # noqa: C408
+    holder = dict(id=TOKEN, version=1, name="", folded="", hint="", secret_hash=b"1", signing_secrets=b"", permissions="[]", enabled=True)  # noqa: C408
     with line.database.write() as connection:
+        connection.execute(sa.insert(tokens).values(**holder, created_at=0, activates_at=0))
         connection.execute(sa.insert(callbacks).values(**owner, failing_since=1, probe_at=1))
 
         probe = probing.take_probe(connection, CALLBACK, line.now, LEASE_MS)

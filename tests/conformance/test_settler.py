@@ -1,6 +1,7 @@
 """The settler against both databases: what goes wrong with one settlement costs that one, and loses nothing."""
 
 import asyncio
+from collections.abc import Sequence
 
 import msgspec
 import pytest
@@ -87,10 +88,10 @@ async def test_a_mistake_of_ours_costs_a_settlement_and_not_the_process(database
     source, notes = Memory(), Notes()
     write_all = Settler._write_all
 
-    def mistaken(self: Settler, settlements: list[Settlement], finished: list[Parcel]) -> None:
+    def mistaken(self: Settler, settlements: list[Settlement], finished: list[Parcel]) -> Sequence[Settlement]:
         if any(one.delivery.event_id == "evt_2" for one in settlements):
             raise ZeroDivisionError
-        write_all(self, settlements, finished)
+        return write_all(self, settlements, finished)
 
     monkeypatch.setattr(Settler, "_write_all", mistaken)
 

@@ -230,14 +230,14 @@ def test_an_attempt_asked_for_is_taken_once_and_forgotten_when_recorded(database
 
 
 def test_the_rows_of_a_dead_callback_are_cancelled_with_the_reason(database: Database) -> None:
-    """A revoked token's deliveries do not stay pending for ever."""
+    """What was for a deleted callback does not stay pending for ever."""
     settled(database, failed(a_delivery("evt_1"), due_in_s=0), failed(a_delivery("evt_2"), due_in_s=99), now=20_000)
 
     with database.write() as connection:
-        count = due.cancel(connection, CALLBACK, "the token was revoked", UnixMs(20_000))
+        count = due.cancel(connection, CALLBACK, UnixMs(20_000))
 
     assert count == 1
-    assert [(r["state"], r["reason"]) for r in rows(database, deliveries)] == [("cancelled", "the token was revoked"), ("pending", None)]
+    assert [(r["state"], r["reason"]) for r in rows(database, deliveries)] == [("cancelled", "the callback was deleted"), ("pending", None)]
 
 
 def test_voided_leases_are_due_at_once(database: Database) -> None:
