@@ -222,7 +222,7 @@ def test_an_event_that_the_database_refuses_costs_only_itself(start: Starting, r
     assert twice(counts) == 0
     name = ringback.dispatchers[0]
     wait_for("it to be a dead letter", lambda: ringback.metrics(name)["ringback_dead_letters"] == 1)
-    assert "the database refuses it" in ringback.log(name)
+    assert "the database refuses this" in ringback.log(name)
     assert deliveries_of(ringback.admin, "evt_refused") == []
 
 
