@@ -22,9 +22,9 @@ from schemas.reports import Observer
 from schemas.times import UnixMs
 from schemas.tokens import Callback, CallbackState, Token, TokenState
 from schemas.withdrawals import ended
-from store import due
+from store import due, throttling
 from store.admitting import admit
-from store.database import Database
+from store.database import Connection, Database
 from store.due import Share, Taken, Wish
 
 POLL_S = 0.25
@@ -159,7 +159,8 @@ class DueTaker:
             now = self._database.now(connection)
             cancelled = sum(due.cancel(connection, callback_id, now) for callback_id in dict.fromkeys(work.dead))
             requested = due.take_requested(connection, _REQUESTED_LIMIT, now, self._lease_ms)
-            taken = due.take(connection, work.wishes, now, self._lease_ms, lapsed=lapsed, most=work.most)
+            wishes = self._heeded(connection, work.wishes, now)
+            taken = due.take(connection, wishes, now, self._lease_ms, lapsed=lapsed, most=work.most)
             admitted = admit(connection, [*requested, *taken.deliveries], now, self._lease_ms)
         if any(self._directory.callback(delivery.callback_id) is None for delivery in requested):
             with contextlib.suppress(StoreUnavailable):  # a callback may be tested the moment it is made
@@ -168,6 +169,19 @@ class DueTaker:
             self._observer.settled(EventType.MESSAGE_STATUS, DeliveryState.SUPERSEDED, admitted.overtaken)
         deliveries = [msgspec.structs.replace(one, start_by_s=start_by_s) for one in admitted.go]
         return Taken(deliveries, taken.poisoned), cancelled
+
+    def _heeded(self, connection: Connection, wishes: dict[Share, Wish], now: UnixMs) -> dict[Share, Wish]:
+        """Without those whose receiver asked another dispatcher for a pause of which the directory has not heard yet: what was refused
+        is due again at once, and would be sent into that pause."""
+        left_alone = throttling.left_alone(connection, {share.callback_id for share in wishes}, now)
+        return {
+            share: wish for share, wish in wishes.items() if left_alone.get(share.callback_id, 0) <= self._known_pause(share.callback_id)
+        }
+
+    def _known_pause(self, callback_id: CallbackId) -> int:
+        """Until when it is left alone, for all that the directory knows."""
+        found = self._directory.callback(callback_id)
+        return (found and found[1].health.throttled_until) or 0
 
 
 def _sendable(token: Token, callback: Callback, now: UnixMs) -> bool:

@@ -1,10 +1,11 @@
 """Callbacks whose receivers ask to be left alone, as it is stored: until when, and what of it is given up in the end.
 
 The columns are written with the attempt that was told so, by `store.health`; a time that hardly moves is not written again. Called by that, by
-`store.callbacks` and by `consumers.reviving`.
+`store.callbacks`, by `consumers.due` and by `consumers.reviving`.
 """
 
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -47,6 +48,12 @@ def throttled(row: Any, report: HealthReport, now: UnixMs) -> dict[str, Any] | N
 
 def takes(row: Any, _report: HealthReport, _now: UnixMs) -> dict[str, Any] | None:
     return None if row.throttled_since is None else {"throttled_since": None}
+
+
+def left_alone(connection: Connection, callback_ids: Collection[CallbackId], now: UnixMs) -> dict[CallbackId, UnixMs]:
+    """Until when, of those that are left alone now."""
+    chosen = sa.select(_owner.id, _owner.throttled_until).where(_owner.id.in_(callback_ids), _owner.throttled_until > now)
+    return {CallbackId(row.id): UnixMs(row.throttled_until) for row in connection.execute(chosen)}
 
 
 _any = Prepared(

@@ -118,10 +118,12 @@ def _paths(value: dict[str, object], start: str = "") -> list[str]:
 
 def test_it_tells_the_allowed_values(page: str) -> None:
     """A receiver writes a `match` over them."""
-    row = page.partition("<code>previous_status</code>")[2].partition("</tr>")[0]
+    origin, status = (page.partition(f"<code>{name}</code>")[2].partition("</tr>")[0] for name in ("origin", "status"))
 
-    assert set(re.findall(r"<code>(\w+)</code>", row)) == {"queued", "sent", "failed", "delivered", "read"}
-    assert "or null" in row
+    assert set(re.findall(r"<code>(\w+)</code>", origin)) == {"customer", "agent", "campaign", "api", "bot"}
+    assert "or null" in origin
+    assert set(re.findall(r"<code>(\w+)</code>", status)) == {"queued", "sent", "failed", "delivered", "read"}
+    assert "such as" in status
 
 
 def test_it_tells_how_this_installation_calls(house: House, page: str) -> None:

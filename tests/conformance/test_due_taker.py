@@ -13,11 +13,12 @@ from consumers.parcel import Parcel
 from consumers.settling import Settler
 from consumers.store_watch import StoreWatch
 from schemas.deliveries import Delivery, DeliveryState, Settlement, given_back
+from schemas.health import Finding, HealthReport
 from schemas.ids import CallbackId
 from schemas.reports import Silent
-from schemas.times import UnixMs
+from schemas.times import UnixMs, now_ms
 from schemas.tokens import Callback, Health, Token
-from store import claims, settling
+from store import claims, health, settling
 from store.database import Database
 from store.due import MOST_TAKES
 from store.tables import deliveries
@@ -170,6 +171,24 @@ def state_of(database: Database, event_id: str) -> tuple[str, str | None]:
     with database.read() as connection:
         row = connection.execute(sa.select(deliveries).where(deliveries.c.event_id == event_id)).one()
     return row.state, row.reason
+
+
+async def test_nothing_is_taken_into_a_pause_that_another_dispatcher_was_asked_for(database: Database) -> None:
+    """What was refused is due again at once: it would be sent before the directory has heard of the pause."""
+    scene, patient, now = Scene(database), Patient(database), now_ms()
+    scene.directory.add(GOOD)
+    scene.directory.add(patient.id)
+    patient.wait("evt_refused", UnixMs(now - 1_000), outcome="throttled")
+    with database.write() as connection:
+        health.record(connection, [HealthReport(patient.id, patient.callback.health.generation, Finding.THROTTLED, pause_s=600.0)], now)
+    async with scene.running():
+        scene.lay("evt_good")
+        await eventually("that of another callback is taken", lambda: scene.lanes.ids)
+        assert scene.lanes.ids == ["evt_good"]
+
+        scene.directory.add(patient.id, health=patient.callback.health)
+
+        await eventually("it is taken by who knows of the pause", lambda: len(scene.lanes.ids) == 2)
 
 
 async def test_what_was_claimed_before_a_callback_came_back_is_left(database: Database) -> None:
