@@ -15,7 +15,7 @@ from consumers.hand import Hand
 from consumers.matching import Directory
 from consumers.store_watch import StoreWatch
 from schemas.deliveries import DeliveryState
-from schemas.errors import StatementTimedOut, StoreRefused, StoreUnavailable
+from schemas.errors import StatementTimedOut, StoreUnavailable
 from schemas.event_types import EventType
 from schemas.ids import CallbackId
 from schemas.reports import Observer
@@ -33,6 +33,10 @@ POLL_S = 0.25
 START_WITHIN_S = 5.0
 """How long after its take an attempt may still start, so that it ends within the lease and leaves time to write its outcome."""
 
+TAKE_WITHIN_S = 1.0
+"""A take looks at no further share after this: with many callbacks, or a slow store, the next take goes on. Longer: what was taken first
+cannot start in time, and a process that is told to stop waits for it. Shorter: more transactions for the same rows."""
+
 LOOKS_APART_S = 0.02
 """Between two looks of which the first found nothing that could be taken: settlements wake the taker while rows are spilled.
 Shorter: more queries while a callback hangs. Longer: spilled rows wait longer for a slot that is free."""
@@ -44,11 +48,20 @@ _REQUESTED_LIMIT = 20
 
 
 class _Work(msgspec.Struct, frozen=True):
-    """What of the due shares may be taken, how much in all, and whose rows will never be sent, for all that is known here."""
+    """What of the due shares may be taken, how much in all, whose rows will never be sent, for all that is known here, and whether
+    attempts were asked for."""
 
     wishes: dict[Share, Wish]
     dead: list[CallbackId]
+    requested: bool
     most: int
+
+    @property
+    def parts(self) -> "list[_Work]":
+        """The same, each thing by itself."""
+        wishes = [_Work({share: wish}, [], False, self.most) for share, wish in self.wishes.items()]
+        dead = [_Work({}, [callback_id], False, self.most) for callback_id in dict.fromkeys(self.dead)]
+        return [*wishes, *dead, *([_Work({}, [], True, self.most)] if self.requested else [])]
 
 
 class DueTaker:
@@ -60,6 +73,7 @@ class DueTaker:
         self._thread = ThreadPoolExecutor(1, "due")
         self._woken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self._careful = False
         self._stopping = False
         self._stopped = asyncio.Event()
         hand.on_spilled = self._woken.set
@@ -100,10 +114,11 @@ class DueTaker:
             return await self._take_some()
         except StatementTimedOut as error:
             self._watch.slow(error)
-            return False
-        except (StoreUnavailable, StoreRefused) as error:
+        except StoreUnavailable as error:
             self._watch.away(error)
-            return False
+        except Exception as error:  # noqa: BLE001 - a mistake of ours, or a row that is refused: the process would end of it at each start
+            self._mistaken(error)
+        return False
 
     async def _take_some(self) -> bool:
         """Whether there was something, so that there may be more."""
@@ -114,9 +129,33 @@ class DueTaker:
         found, requested, now = await loop.run_in_executor(self._thread, self._find)
         self._watch.back()
         self._hand.saw(look, self._spilled(found, now))
-        work = self._sort(found, now)
+        work = self._sort(found, requested, now)
         if not (requested or work.wishes or work.dead):
             return False  # no transaction for nothing: on SQLite it would keep the writers waiting
+        return await (self._take_carefully(work) if self._careful else self._take_part(work))
+
+    async def _take_carefully(self, work: _Work) -> bool:
+        """Each callback in a transaction of its own, so that what goes wrong with one costs that one; until nothing does."""
+        taken = mistaken = False
+        for part in work.parts:
+            if self._stopping or self._hand.places <= 0:
+                break
+            try:
+                taken |= await self._take_part(part)
+            except StoreUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - as above
+                mistaken = True
+                self._mistaken(error)
+        self._careful = mistaken
+        return taken
+
+    def _mistaken(self, error: Exception) -> None:
+        self._careful = True
+        self._watch.mistaken("due", error)
+
+    async def _take_part(self, work: _Work) -> bool:
+        loop = asyncio.get_running_loop()
         taken, cancelled = await loop.run_in_executor(self._thread, self._take, work, self._watch.has_caught_up)
         self._hand.pick_up(taken.deliveries)
         if taken.poisoned:
@@ -136,9 +175,9 @@ class DueTaker:
             now = self._database.now(connection)
             return due.shares_with_due(connection, now), due.has_requested(connection, now), now
 
-    def _sort(self, shares: list[Share], now: UnixMs) -> _Work:
+    def _sort(self, shares: list[Share], requested: bool, now: UnixMs) -> _Work:
         """On the event loop: of which rows can be taken now, and how many. All others are simply left."""
-        work, hand = _Work({}, [], self._hand.places), self._hand
+        work, hand = _Work({}, [], requested, self._hand.places), self._hand
         for share in shares:
             found = self._directory.callback(share.callback_id)
             if ended(found and found[0], now):
@@ -158,9 +197,10 @@ class DueTaker:
         with self._database.write() as connection:
             now = self._database.now(connection)
             cancelled = sum(due.cancel(connection, callback_id, now) for callback_id in dict.fromkeys(work.dead))
-            requested = due.take_requested(connection, _REQUESTED_LIMIT, now, self._lease_ms)
+            requested = due.take_requested(connection, _REQUESTED_LIMIT, now, self._lease_ms) if work.requested else []
             wishes = self._heeded(connection, work.wishes, now)
-            taken = due.take(connection, wishes, now, self._lease_ms, lapsed=lapsed, most=work.most)
+            until_s = time.monotonic() + TAKE_WITHIN_S
+            taken = due.take(connection, wishes, now, self._lease_ms, lapsed=lapsed, most=work.most, until_s=until_s)
             admitted = admit(connection, [*requested, *taken.deliveries], now, self._lease_ms)
         if any(self._directory.callback(delivery.callback_id) is None for delivery in requested):
             with contextlib.suppress(StoreUnavailable):  # a callback may be tested the moment it is made

@@ -19,7 +19,7 @@ from consumers.due import START_WITHIN_S
 from consumers.hand import Hand
 from consumers.store_watch import StoreWatch
 from schemas.deliveries import Delivery, DeliveryState
-from schemas.errors import StatementTimedOut, StoreRefused, StoreUnavailable
+from schemas.errors import StatementTimedOut, StoreUnavailable
 from schemas.event_types import EventType
 from schemas.health import patience
 from schemas.ids import CallbackId
@@ -79,9 +79,11 @@ class Reviver:
     async def _look_quietly(self) -> bool:
         try:
             return await self._look()
-        except (StoreUnavailable, StoreRefused) as error:
+        except StoreUnavailable as error:
             self._watch.away(error)
-            return False
+        except Exception as error:  # noqa: BLE001 - the process would end of it at each start
+            self._watch.mistaken("revive", error)
+        return False
 
     async def _look(self) -> bool:
         """Whether there is more to do at once."""
@@ -104,23 +106,28 @@ class Reviver:
             return probing.any_to_see_to(connection) or throttling.any_aged(connection, self._patience // _MS, now)
 
     @contextlib.contextmanager
-    def _unless_slow(self) -> Iterator[None]:
-        """Goes on behind the block when a statement in it took too long: one callback must not keep the others from being seen to."""
+    def _by_itself(self) -> Iterator[None]:
+        """Goes on behind the block when a statement in it took too long, or went wrong in a way that nobody foresaw: one callback must not
+        keep the others from being seen to."""
         try:
             yield
         except StatementTimedOut as error:
             self._watch.slow(error)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            self._watch.mistaken("revive", error)
 
     def _take_probes(self, limit: int) -> list[Delivery]:
         if limit <= 0:
             return []
         start_by_s = time.monotonic() + START_WITHIN_S
         callback_ids: list[CallbackId] = []
-        with self._unless_slow(), self._database.read() as connection:
+        with self._by_itself(), self._database.read() as connection:
             callback_ids = probing.due_probes(connection, self._database.now(connection), limit)
         taken: list[Admitted] = []
         for callback_id in callback_ids:
-            with self._unless_slow():
+            with self._by_itself():
                 taken.append(self._take_probe(callback_id))
         if overtaken := sum(one.overtaken for one in taken):
             self._observer.settled(EventType.MESSAGE_STATUS, DeliveryState.SUPERSEDED, overtaken)
@@ -141,11 +148,11 @@ class Reviver:
 
     def _give_up_of(self, find: _Find, exhaust: _Exhaust, age_ms: int, reason: str) -> bool:
         callback_ids: list[CallbackId] = []
-        with self._unless_slow(), self._database.read() as connection:
+        with self._by_itself(), self._database.read() as connection:
             callback_ids = find(connection, age_ms, self._database.now(connection))
         more = False
         for callback_id in callback_ids:
-            with self._unless_slow():
+            with self._by_itself():
                 more |= self._give_up_slice(exhaust, callback_id, age_ms, reason)
         return more
 
@@ -162,7 +169,7 @@ class Reviver:
             callback_ids = reviving.to_revive(connection)
         more = False
         for callback_id in callback_ids:
-            with self._unless_slow():
+            with self._by_itself():
                 more |= self._walk_on(callback_id)
         self._walks = {callback_id: walk for callback_id, walk in self._walks.items() if callback_id in callback_ids}
         return more

@@ -3,24 +3,26 @@
 import time
 from collections.abc import Callable
 
-from schemas.errors import StatementTimedOut
+from schemas.errors import StatementTimedOut, StoreRefused
 from schemas.reports import Observer
 
 CATCH_UP_S = 3.0
 """After the store was away: how long whoever kept outcomes in memory has to write them before lapsed leases are taken."""
 
+MISTAKE_SAID_EVERY_S = 10.0
+"""How often the operator is told of mistakes of ours that come at every look. More often: the same line again and again."""
 
 SLOW_SAID_EVERY_S = 60.0
 """How often the operator is told that looks take too long. More often: the same line again and again."""
 
 
 class StoreWatch:
-    """On the event loop's thread only, but for `slow`."""
+    """On the event loop's thread only, but for `slow` and `mistaken`."""
 
     def __init__(self, observer: Observer, clock: Callable[[], float] = time.monotonic):
         self._observer, self._clock = observer, clock
         self._away_since_s: float | None = None
-        self._back_since_s = self._slow_said_s = float("-inf")
+        self._back_since_s = self._slow_said_s = self._mistake_said_s = float("-inf")
 
     def away(self, error: Exception) -> None:
         """A call failed."""
@@ -33,6 +35,14 @@ class StoreWatch:
         if self._clock() - self._slow_said_s >= SLOW_SAID_EVERY_S:
             self._slow_said_s = self._clock()
             self._observer.note("a look into the store took too long", reason=str(error))
+
+    def mistaken(self, loop: str, error: Exception) -> None:
+        """A loop goes on although it met what nobody foresaw, or what the store refuses: it would meet it again after a restart. From any
+        thread."""
+        if self._clock() - self._mistake_said_s >= MISTAKE_SAID_EVERY_S:
+            self._mistake_said_s = self._clock()
+            told = str(error) if isinstance(error, StoreRefused) else repr(error)
+            self._observer.note("a mistake of ours", loop=loop, error=told)
 
     def back(self) -> None:
         """A call succeeded."""

@@ -4,7 +4,9 @@ They are found and taken by share, a callback's first attempts or its repeats, a
 with a million due rows delays nobody else's one. Called by the due taker; who may be called at all is not known here.
 """
 
+import math
 import random
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -107,11 +109,13 @@ def take(
     *,
     lapsed: bool,
     most: int,
+    until_s: float = math.inf,
     shuffle: Callable[[list[Share]], None] = random.shuffle,
 ) -> Taken:
-    """What is wished of each share, oldest first, and no more in all than fill `most` places; leased until `now + lease_ms`.
+    """What is wished of each share, oldest first, and no more in all than fill `most` places; leased until `now + lease_ms`. At
+    `until_s`, monotonic, it looks at no further share.
 
-    Where `most` ends it, chance has chosen whose turn it was, so that nobody is always the last.
+    Where that or `most` ends it, chance has chosen whose turn it was, so that nobody is always the last.
     With `lapsed` false, rows whose lease ran out are left alone: their holder may be about to write what it found out.
     """
     taken = Taken([], {})
@@ -123,6 +127,8 @@ def take(
             break
         wish = wishes[share]
         _take_of(connection, share, wish, min(wish.limit, left), (now, lease_ms, lapsed), taken)
+        if time.monotonic() >= until_s:
+            break
     return taken
 
 

@@ -1,5 +1,6 @@
 """Taking due rows is fair: bounded in sum, and no callback takes what is everybody's."""
 
+import math
 from collections import Counter
 
 import pytest
@@ -45,18 +46,26 @@ def ask(database: Database, callback_id: str, count: int, since: int) -> None:
         connection.execute(sa.insert(requested_attempts), rows)
 
 
-def take(database: Database, limits: dict[str, int], most: int, last: str = "") -> Counter[str]:
+def take(database: Database, limits: dict[str, int], most: int, last: str = "", until_s: float = math.inf) -> Counter[str]:
     """How many were taken of each. Chance is a fixed order: `last` comes last."""
     with database.write() as connection:
         wishes = {Share(CallbackId(c), tried=True): Wish(limit) for c, limit in limits.items()}
         in_order = lambda order: order.sort(key=lambda share: (share.callback_id == last, share))  # noqa: E731
-        found = due.take(connection, wishes, NOW, LEASE_MS, lapsed=True, most=most, shuffle=in_order)
+        found = due.take(connection, wishes, NOW, LEASE_MS, lapsed=True, most=most, until_s=until_s, shuffle=in_order)
     return Counter(delivery.callback_id for delivery in found.deliveries)
 
 
 def take_requested(database: Database, limit: int = 20, now: int = NOW, share: int = 4) -> list[Delivery]:
     with database.write() as connection:
         return due.take_requested(connection, limit, UnixMs(now), LEASE_MS, share)
+
+
+def test_a_take_whose_time_is_over_looks_at_no_further_callback(database: Database) -> None:
+    """What it took first could not start in time otherwise, and a process that is to stop would wait for it. It always takes something."""
+    lay_due(database, "a", 3)
+    lay_due(database, "b", 3)
+
+    assert take(database, {"a": 5, "b": 5}, 100, until_s=0.0) == {"a": 3}
 
 
 def test_what_is_taken_is_bounded_in_sum(database: Database) -> None:

@@ -73,10 +73,14 @@ class Lanes:
 
 
 class Counting(Silent):
-    """An observer of settlements."""
+    """An observer of settlements and notes."""
 
     def __init__(self) -> None:
         self.exhausted = 0
+        self.notes: list[dict[str, object]] = []
+
+    def note(self, what: str, **fields: object) -> None:
+        self.notes.append({"what": what, **fields})
 
     def settled(self, kind: object, state: DeliveryState, count: int = 1) -> None:
         self.exhausted += count * (state is DeliveryState.EXHAUSTED)
@@ -94,7 +98,7 @@ class Scene:
 
     def __init__(self, database: Database):
         self.database, self.directory, self.lanes, self.observer = database, Known(), Lanes(), Counting()
-        watch = StoreWatch(Silent())
+        watch = StoreWatch(self.observer)
         self.settler = Settler(database, self.observer, watch)
         self.hand = Hand(self.settler, self.observer, 25.0)
         self.hand.connect(self.lanes)  # type: ignore[arg-type]  # as much of it as is needed
@@ -106,6 +110,7 @@ class Scene:
         yield
         await self.taker.stop()
         await take
+        await self.settler.flushed()
         settle.cancel()
 
     def lay(self, event_id: str, callback_id: CallbackId = GOOD, **fields: int) -> None:
@@ -171,6 +176,26 @@ def state_of(database: Database, event_id: str) -> tuple[str, str | None]:
     with database.read() as connection:
         row = connection.execute(sa.select(deliveries).where(deliveries.c.event_id == event_id)).one()
     return row.state, row.reason
+
+
+async def test_a_row_that_cannot_be_read_costs_its_callback_and_neither_the_others_nor_the_loop(database: Database) -> None:
+    """A type of a later version, say: the process would end of it at each start."""
+    scene = Scene(database)
+    scene.directory.add(GOOD)
+    scene.directory.add(OTHER)
+    scene.lay("evt_unreadable", OTHER)
+    with database.write() as connection:
+        connection.execute(sa.update(deliveries).values(type="conversation.archived"))
+    async with scene.running():
+        await eventually("it is said", lambda: scene.observer.notes)
+        scene.lay("evt_good")
+        await eventually("that of another callback is taken", lambda: scene.lanes.ids == ["evt_good"])
+
+        with database.write() as connection:
+            connection.execute(sa.update(deliveries).values(type="message.received"))
+
+        await eventually("it is taken as soon as it can be read", lambda: set(scene.lanes.ids) == {"evt_good", "evt_unreadable"})
+    assert {note["loop"] for note in scene.observer.notes} == {"due"}
 
 
 async def test_nothing_is_taken_into_a_pause_that_another_dispatcher_was_asked_for(database: Database) -> None:

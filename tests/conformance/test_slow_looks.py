@@ -1,4 +1,4 @@
-"""The reviver, while what it asks takes the store too long: of everybody else it sees to all; on both databases."""
+"""The reviver, while what it asks takes the store too long, or goes wrong: of everybody else it sees to all; on both databases."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from consumers.reviving import Reviver
 from consumers.settling import Settler
 from consumers.store_watch import StoreWatch
 from schemas.deliveries import Delivery
-from schemas.errors import StatementTimedOut
+from schemas.errors import StatementTimedOut, StoreRefused
 from schemas.health import Finding
 from schemas.times import now_ms
 from store.database import Connection, Database
@@ -22,13 +22,15 @@ from tests.kit.waiting import eventually
 from tests.kit.waiting_rows import Patient
 
 FAR = 80_000_000
+SLOW = StatementTimedOut("the database took too long for this: x")
 
 
 class Sluggish:
-    """A database for which every statement that names one of `words` takes too long."""
+    """A database for which every statement that names one of `words` takes too long, or ends in another `error`."""
 
     def __init__(self, database: Database):
         self._database, self.words, self.refused = database, set[str](), 0
+        self.error: Exception = SLOW
         self.now, self.ring = database.now, database.ring
         self.read, self.write = self._slow(database.read), self._slow(database.write)
         sa.event.listen(database.engine, "before_cursor_execute", self._look_at)
@@ -45,7 +47,7 @@ class Sluggish:
                 with begin() as connection:  # type: ignore[operator]  # either of two methods
                     yield connection
             except _TookTooLong:
-                raise StatementTimedOut("the database took too long for this: x") from None
+                raise self.error from None
 
         return begun
 
@@ -124,8 +126,12 @@ async def test_a_slow_look_does_not_keep_callbacks_from_coming_back(scene: Scene
     assert [note["what"] for note in scene.observer.notes] == ["a look into the store took too long"]
 
 
-async def test_one_callback_that_takes_too_long_does_not_keep_the_others_waiting(scene: Scene, database: Database) -> None:
-    """Of those that come back, as of those that are probed."""
+@pytest.mark.parametrize("error", [SLOW, ZeroDivisionError("of ours"), StoreRefused("no such value")], ids=["slow", "mistaken", "refused"])
+async def test_one_callback_that_cannot_be_seen_to_does_not_keep_the_others_waiting(
+    scene: Scene, database: Database, error: Exception
+) -> None:
+    """Of those that come back, as of those that are probed; and the process does not end of it, at each start."""
+    scene.database.error = error
     slow, quick = [(failing(database, f"{name}_probed"), back(database, f"{name}_back")) for name in ("slow", "quick")]
     probed, revived = slow
     scene.database.words |= {f"({one.id!r}" for one in slow} | {f"'{one.id}'" for one in slow}

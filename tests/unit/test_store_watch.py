@@ -2,7 +2,7 @@
 
 import pytest
 
-from consumers.store_watch import CATCH_UP_S, SLOW_SAID_EVERY_S, StoreWatch
+from consumers.store_watch import CATCH_UP_S, MISTAKE_SAID_EVERY_S, SLOW_SAID_EVERY_S, StoreWatch
 from schemas.errors import StatementTimedOut, StoreUnavailable
 from tests.kit.dispatch_scene import Notes
 
@@ -54,3 +54,12 @@ def test_a_look_that_takes_too_long_is_no_absence(scene: Scene) -> None:
     scene.watch.slow(SLOW)
 
     assert len(scene.told) == 2
+
+
+def test_a_mistake_that_comes_at_every_look_is_told_now_and_then(scene: Scene) -> None:
+    """The loops go on, and the log stays readable."""
+    for wait_s in (0.0, MISTAKE_SAID_EVERY_S - 1, 1.0):
+        scene.now_s += wait_s
+        scene.watch.mistaken("due", ZeroDivisionError("x"))
+
+    assert scene.observer.notes == 2 * [{"what": "a mistake of ours", "loop": "due", "error": "ZeroDivisionError('x')"}]
