@@ -15,7 +15,7 @@ from schemas.errors import Fault, Invalid, Unavailable
 from schemas.ids import RequestId, TokenId, first_request_id, new_request_id
 from schemas.permissions import Permission
 from schemas.request_log import Completion, LoggedRequest, logged_request
-from schemas.times import UnixMs, now_ms
+from schemas.times import UnixMs
 from store.request_listings import known_tokens
 
 _AHEAD_MS = 5 * 60_000
@@ -30,7 +30,7 @@ def report_requests(parts: ApiParts, body: ReportRequests) -> Response:
     Up to 1000 at once, each either the `request_id` that introspection answered with what became of the request, or a whole request
     that was not introspected. 422 names every bad one by pointer, and none is taken.
     """
-    now = now_ms()
+    now = parts.directory.now()
     if faults := [*_unknown_tokens(parts, body.requests), *_in_the_future(body.requests, now)]:
         raise Invalid("a report breaks the rules", faults=faults)
     if parts.request_log.is_full():  # a call of our own can only be dropped then; whoever reports can keep it

@@ -40,8 +40,8 @@ class Letter(msgspec.Struct, frozen=True):
 class Confirms:
     """Every letter is settled: by its confirm, or at once when its channel is lost.
 
-    A return, a nack and a block end the connection, so that the next one declares the topology anew; what was on its way then
-    counts as not stored. Its copies do no harm (rule 3 of the architecture).
+    A return, a nack and a block end the connection; what was on its way then counts as not stored. After a return the next one declares
+    the topology again, as a queue is missing. Its copies do no harm (rule 3 of the architecture).
     """
 
     def __init__(self, url: str, part: str, observer: Observer):

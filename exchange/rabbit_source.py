@@ -15,7 +15,7 @@ from exchange.rabbit_confirms import Confirms, Letter
 from exchange.rabbit_connection import Channel, Properties
 from exchange.rabbit_link import Link
 from exchange.topology import ACCEPTED_AT_HEADER, BURIED_AT_HEADER, DEAD_EXCHANGE, DISPATCH_QUEUE, REASON_HEADER
-from exchange.window import MOST_MESSAGES, Window
+from exchange.window import Window
 from schemas.reports import Observer
 from schemas.times import EARLIEST, LATEST, UnixMs, now_ms
 from store.database import Connection
@@ -46,11 +46,11 @@ class Place(msgspec.Struct, frozen=True):
 class RabbitSource:
     """Give it a running event loop with `start`. What was given back comes again, from the broker, with a higher count."""
 
-    def __init__(self, url: str, observer: Observer, *, most_messages: int = MOST_MESSAGES, of: "Place | None" = None):
+    def __init__(self, url: str, observer: Observer, *, of: "Place | None" = None):
         self._of = of or Place("consumer", DISPATCH_QUEUE, message_from, buries=True)
         self._link = Link(url, self._of.part, observer, self._opened, self._lost)
         self._burials = Confirms(url, "dead letters", observer)
-        self._window = Window(most_messages)
+        self._window = Window()
         self._consumer: str | None = None
         """Its tag. None while nothing more may come."""
         self._arrived: collections.deque[Message] = collections.deque()

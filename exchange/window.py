@@ -22,13 +22,12 @@ FIRST = AIM_BYTES // MAX_EVENT_BYTES
 class Window:
     """Of one channel, whose delivery tags count up. `size` is the prefetch of its consumer."""
 
-    def __init__(self, most_messages: int = MOST_MESSAGES):
-        self._most = most_messages
+    def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
         """A new channel: it holds nothing."""
-        self.size = min(FIRST, self._most)
+        self.size = min(FIRST, MOST_MESSAGES)
         self._messages = self._bytes = 0
         self._last_tag = 0
         self.begin()
@@ -67,7 +66,7 @@ class Window:
 
     @property
     def _fitting(self) -> int:
-        return min(self._most, max(1, AIM_BYTES * self._messages // max(1, self._bytes)))
+        return min(MOST_MESSAGES, max(1, AIM_BYTES * self._messages // max(1, self._bytes)))
 
     def _count(self, tag: int, messages: int, size_bytes: int) -> None:
         self._messages += messages

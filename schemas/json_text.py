@@ -1,7 +1,7 @@
 r"""JSON read in full, slowly: what the fast decoders refuse although it is JSON, and what they do not tell.
 
 They take no half of a surrogate pair (`"\ud83d"`), and say nothing of a name that comes twice in an object. Nothing is decided
-here. Called by `schemas.second_look` and `schemas.stored`, never for an ordinary event, and for what administrators send.
+here. Called by `schemas.second_look` and `schemas.stored`, never for an ordinary event but for its depth, and by `api.parsing`.
 """
 
 import json

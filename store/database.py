@@ -13,8 +13,8 @@ from sqlalchemy.engine import Connection
 
 from schemas.errors import StoreUnavailable
 from schemas.times import UnixMs
-from store.address import read_address
 from store.clock import StoreClock
+from store.database_url import read_address
 from store.driver_errors import translated
 from store.group_commit import GroupCommit
 from store.limited_connection import LimitedConnection

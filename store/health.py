@@ -95,14 +95,6 @@ def _works(_connection: Connection, row: Any, _report: HealthReport, _now: UnixM
     return None if row.failing_since is None else back_to_health(row.generation) | {"throttled_since": None}
 
 
-def _throttled(_connection: Connection, row: Any, report: HealthReport, now: UnixMs) -> _Columns | None:
-    return throttling.throttled(row, report, now)
-
-
-def _takes(_connection: Connection, row: Any, report: HealthReport, now: UnixMs) -> _Columns | None:
-    return throttling.takes(row, report, now)
-
-
 def _useless(_connection: Connection, row: Any, report: HealthReport, now: UnixMs) -> _Columns:
     return _disabled(row, row.failing_since or _said_since(report, now), report, now)
 
@@ -113,8 +105,8 @@ _CHANGES: Mapping[Finding, Callable[[Connection, Any, HealthReport, UnixMs], _Co
     Finding.LASTING: _lasting,
     Finding.WORKS: _works,
     Finding.USELESS: _useless,
-    Finding.THROTTLED: _throttled,
-    Finding.TAKES: _takes,
+    Finding.THROTTLED: throttling.throttled,
+    Finding.TAKES: throttling.takes,
 }
 
 

@@ -34,7 +34,7 @@ NOT_THROTTLED: dict[str, Any] = {"throttled_until": None, "throttled_since": Non
 _owner, _row = callbacks.c, deliveries.c
 
 
-def throttled(row: Any, report: HealthReport, now: UnixMs) -> dict[str, Any] | None:
+def throttled(_connection: Connection, row: Any, report: HealthReport, now: UnixMs) -> dict[str, Any] | None:
     """The columns of a callback that is to be left alone; None when that is known. A failing one is not probed before, nor sooner than it was."""
     until = UnixMs(now + round(report.pause_s * 1000))
     if row.throttled_until is not None and until <= row.throttled_until + SAME_MS:
@@ -46,7 +46,7 @@ def throttled(row: Any, report: HealthReport, now: UnixMs) -> dict[str, Any] | N
     return {**columns, "probe_at": max(until, now + round(probe_delay_s(row.probes, report.jitter) * 1000))}
 
 
-def takes(row: Any, _report: HealthReport, _now: UnixMs) -> dict[str, Any] | None:
+def takes(_connection: Connection, row: Any, _report: HealthReport, _now: UnixMs) -> dict[str, Any] | None:
     return None if row.throttled_since is None else {"throttled_since": None}
 
 

@@ -10,12 +10,13 @@ import click
 
 from exchange.dead import DeadLetter, DeadLetters
 from ringback.cli.invocation import Invocation
-from ringback.cli.printing import harmless, print_facts, print_json, print_table
+from ringback.cli.printing import print_facts, print_json, print_table
 from ringback.cli.progress import progress
 from ringback.cli.stored import NotMigrated, opened
 from ringback.cli.values import as_json
 from ringback.settings import Settings
 from schemas.errors import Conflict, NotFound, StoreUnavailable
+from schemas.texts import spelled_out
 from schemas.times import to_rfc3339
 
 _BEGINNING = 60
@@ -92,7 +93,7 @@ def show(invocation: Invocation, name: Named, as_json: bool) -> None:
         return
     print_facts({"number": _name(number, letter), "accepted": _accepted(letter), "id": letter.message_id, "reason": letter.reason})
     click.echo()
-    click.echo(harmless(letter.body.decode(errors="replace"), keep="\n\t"))
+    click.echo(spelled_out(letter.body.decode(errors="replace"), keep="\n\t"))
 
 
 @command.command()

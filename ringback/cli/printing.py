@@ -32,22 +32,17 @@ def print_json(value: object) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str | None]]) -> None:
-    """Texts are printed as they are: whatever looks like markup is none, and control characters are spelled out."""
+    """Texts are printed as they are: whatever looks like markup is none, and what would steer a terminal is spelled out."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(harmless(cell or _NOTHING)) for cell in row))
+        table.add_row(*(Text(spelled_out(cell or _NOTHING)) for cell in row))
     Console(width=_WIDTH).print(table)
-
-
-def harmless(text: str, keep: str = "") -> str:
-    """With every control character but those to keep spelled out: what others sent must not steer a terminal."""
-    return spelled_out(text, keep)
 
 
 def print_facts(facts: Mapping[str, str | None]) -> None:
     """One a line, names in front."""
     width = max(map(len, facts))
     for name, value in facts.items():
-        click.echo(f"{name:{width}}  {harmless(value or _NOTHING)}")
+        click.echo(f"{name:{width}}  {spelled_out(value or _NOTHING)}")

@@ -25,17 +25,21 @@ def dispatch(settings: Settings) -> None:
 
 async def _dispatch(parts: Parts) -> None:
     stop = stop_on_signals()
-    dispatching = Dispatching(parts)
+    dispatching, returned = Dispatching(parts), parts.returned()
     health = Health(lambda: parts.missing(None if dispatching.connected else "no broker answers"), parts.metrics.render)
     web = WebServer(health, parts.settings.metrics_listen, "RINGBACK_METRICS_LISTEN", threads=_HEALTH_THREADS)
     parts.gatherer.add(lambda: {"in_flight": dispatching.in_flight, "broker_connected": float(dispatching.connected)})
     settle()
     dispatching.start()
+    if returned is not None:
+        returned.start()
     web.start()
     try:
         await dispatching.watch(stop)
     finally:
         try:
+            if returned is not None:
+                await returned.close()
             await dispatching.drain()
         finally:
             await asyncio.to_thread(web.stop)

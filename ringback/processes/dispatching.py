@@ -43,7 +43,6 @@ class Dispatching:
             connect_timeout_s=settings.connect_timeout.total_seconds(),
         )
         self._sources = parts.sources()
-        self._returned = parts.returned()
         schedule = RetrySchedule(settings.retry_schedule)
         self._worker = Worker(parts.database, parts.directory, self._sources, parts.observer, timeout_s, schedule.total)
         self._dispatcher = Dispatcher(
@@ -76,8 +75,6 @@ class Dispatching:
     def start(self) -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: self._mistake(context))
         self._doorbell.start()
-        if self._returned is not None:
-            self._returned.start()
         self._worker.start(self._dispatcher)
         self._alerting.start()
         self._sweeper.start()
@@ -90,8 +87,6 @@ class Dispatching:
         self._parts.observer.note("stopping: finishing what is in flight", limit_s=self._limit_s)
 
     async def drain(self) -> None:
-        if self._returned is not None:
-            await self._returned.close()
         await asyncio.gather(*(part(self._limit_s) for part in (self._worker.drain, self._alerting.stop, self._sweeper.stop)))
         self._sender.close()
         await asyncio.to_thread(self._doorbell.close)

@@ -20,7 +20,6 @@ def _one_moment(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the machine: all calls of a test come in one second."""
     now = UnixMs(now_ms() + 10_000)
     monkeypatch.setattr(house.directory, "now", lambda: now)
-    monkeypatch.setattr("api.reports.now_ms", lambda: now)
 
 
 @pytest.fixture

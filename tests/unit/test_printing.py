@@ -4,7 +4,8 @@ import io
 
 import pytest
 
-from ringback.cli.printing import harmless, print_facts, print_table
+from ringback.cli.printing import print_facts, print_table
+from schemas.texts import spelled_out
 
 DELIVERY = "dlv_28e7bd7caaddb7b8_evt_01a20881b9c0758faf6209a4d60e9b0c"
 
@@ -31,5 +32,5 @@ def test_control_characters_are_spelled_out(capsys: pytest.CaptureFixture[str]) 
     print_facts({"name": "a\x9b2Jb"})
 
     assert capsys.readouterr().out.split() == ["NAME", "a\\x1b[2Jb\\nc", "name", "a\\x9b2Jb"]
-    assert harmless("株式会社\u3000山田 👩‍🔬") == "株式会社\u3000山田 👩‍🔬"
-    assert harmless("caffè\t👋\n\r", keep="\n\t") == "caffè\t👋\n\\r"
+    assert spelled_out("株式会社\u3000山田 👩‍🔬") == "株式会社\u3000山田 👩‍🔬"
+    assert spelled_out("caffè\t👋\n\r", keep="\n\t") == "caffè\t👋\n\\r"
