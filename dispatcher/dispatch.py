@@ -159,15 +159,15 @@ class Dispatcher:
         while not self._stopping and self._directory.fresh():
             delivery = lane.next(time.monotonic())
             if delivery is None:
+                if lane.throttle is not None:
+                    self._come_back(lane)
                 break
             self._start(lane, delivery)
-        if lane.throttle is not None:
-            self._come_back(lane)
 
     def _come_back(self, lane: Lane) -> None:
         """A throttle's starts are apart by less than what `resume` can tell."""
         delay_s = due_in_s(lane, time.monotonic())
-        if delay_s is not None and not (lane.has_timer or self._stopping):
+        if delay_s is not None and not lane.has_timer:
             lane.has_timer = True
             self._later(delay_s, lambda: self._pump_on_time(lane))
 

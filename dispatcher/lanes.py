@@ -172,8 +172,10 @@ class Lane:
         return max(0, most - self._waiting_firsts - self._waiting_repeats)
 
     @property
-    def has_waiting(self) -> bool:
-        return bool(self._first or self._repeats)
+    def could_start(self) -> bool:
+        """Whether something waits for which a slot is free: a throttle alone keeps it."""
+        repeat = bool(self._repeats) and self._flying_repeats < self._repeat_slots
+        return self._flying < self._concurrency and (repeat or bool(self._first))
 
     @property
     def conversations(self) -> frozenset[str]:

@@ -59,8 +59,8 @@ def told(lane: Lane, callback: Callback, attempt: Attempt, now_s: float, store_n
 
 
 def due_in_s(lane: Lane, now_s: float) -> float | None:
-    """How soon the next of a throttled lane may start; None when there is none, or a tick comes before."""
-    if lane.throttle is None or not lane.has_waiting:
+    """How soon the next of a throttled lane may start; None when there is none, when it waits for a slot, or when a tick comes before."""
+    if lane.throttle is None or not lane.could_start:
         return None
     delay_s = lane.throttle.next_start_s(now_s)
     return delay_s if delay_s < TIMERS_WITHIN_S else None

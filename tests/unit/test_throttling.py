@@ -171,6 +171,23 @@ def test_starts_that_are_close_come_on_time(scene: Scene) -> None:
     assert len(scene.posted) == 1
 
 
+@pytest.mark.parametrize("why", ["its slots are taken", "nobody knows whether it may be called"])
+def test_no_timer_is_set_for_what_waits_for_something_else_than_its_pace(scene: Scene, why: str) -> None:
+    """It would be over at once, again and again: a dispatcher that does nothing else."""
+    scene.submit(a_delivery())
+    scene.answer(busy(429, None))
+    (lane,) = scene.dispatcher._lanes.values()
+    assert lane.throttle is not None
+    lane.throttle._until_s, lane.throttle._credit = time.monotonic() - 1, 10.0
+    lane.throttle.taken(time.monotonic(), time.monotonic() - 100)  # its pace has grown far beyond what is here
+    scene.is_fresh = why == "its slots are taken"
+
+    scene.submit(*firsts(4))
+
+    assert len(scene.posted) == (2 if scene.is_fresh else 0)
+    assert scene.timers == []
+
+
 @pytest.mark.parametrize(("for_ms", "told"), [(TAKES_AFTER_MS - 5_000, False), (TAKES_AFTER_MS + 5_000, True)])
 def test_that_it_takes_something_is_told_when_it_was_throttled_for_a_while(scene: Scene, for_ms: int, told: bool) -> None:
     """Else each of a receiver that refuses now and then would be a write."""
