@@ -6,6 +6,7 @@ by a doorbell, and by a poll as safety net.
 
 import asyncio
 import contextlib
+import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -112,12 +113,8 @@ class DueTaker:
     async def _take_quietly(self) -> bool:
         try:
             return await self._take_some()
-        except StatementTimedOut as error:
-            self._watch.slow(error)
-        except StoreUnavailable as error:
-            self._watch.away(error)
-        except Exception as error:  # noqa: BLE001 - a mistake of ours, or a row that is refused: the process would end of it at each start
-            self._mistaken(error)
+        except Exception as error:  # noqa: BLE001 - also a mistake of ours, or a row that is refused: the process would end of it at each start
+            self._failed(error)
         return False
 
     async def _take_some(self) -> bool:
@@ -135,24 +132,29 @@ class DueTaker:
         return await (self._take_carefully(work) if self._careful else self._take_part(work))
 
     async def _take_carefully(self, work: _Work) -> bool:
-        """Each callback in a transaction of its own, so that what goes wrong with one costs that one; until nothing does."""
-        taken = mistaken = False
-        for part in work.parts:
+        """Each callback in a transaction of its own, so that what goes wrong with one, or takes too long, costs that one; until nothing
+        does. The order is chance, as one of them may end it: the store is away, it seems."""
+        taken = self._careful = False
+        for part in random.sample(parts := work.parts, len(parts)):
             if self._stopping or self._hand.places <= 0:
                 break
             try:
                 taken |= await self._take_part(part)
-            except StoreUnavailable:
-                raise
             except Exception as error:  # noqa: BLE001 - as above
-                mistaken = True
-                self._mistaken(error)
-        self._careful = mistaken
+                self._failed(error)
+                if self._watch.away_for_s:
+                    break
         return taken
 
-    def _mistaken(self, error: Exception) -> None:
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, StoreUnavailable) and not isinstance(error, StatementTimedOut):
+            self._watch.away(error)
+            return
         self._careful = True
-        self._watch.mistaken("due", error)
+        if isinstance(error, StatementTimedOut):
+            self._watch.slow(error)
+        else:
+            self._watch.mistaken("due", error)
 
     async def _take_part(self, work: _Work) -> bool:
         loop = asyncio.get_running_loop()
@@ -196,12 +198,12 @@ class DueTaker:
         start_by_s = time.monotonic() + START_WITHIN_S  # before the store's clock is read: what comes between only makes it earlier
         with self._database.write() as connection:
             now = self._database.now(connection)
-            cancelled = sum(due.cancel(connection, callback_id, now) for callback_id in dict.fromkeys(work.dead))
+            until_s = time.monotonic() + TAKE_WITHIN_S
             requested = due.take_requested(connection, _REQUESTED_LIMIT, now, self._lease_ms) if work.requested else []
             wishes = self._heeded(connection, work.wishes, now)
-            until_s = time.monotonic() + TAKE_WITHIN_S
             taken = due.take(connection, wishes, now, self._lease_ms, lapsed=lapsed, most=work.most, until_s=until_s)
             admitted = admit(connection, [*requested, *taken.deliveries], now, self._lease_ms)
+            cancelled = self._cancel(connection, work.dead, now, until_s)
         if any(self._directory.callback(delivery.callback_id) is None for delivery in requested):
             with contextlib.suppress(StoreUnavailable):  # a callback may be tested the moment it is made
                 self._directory.refresh()
@@ -209,6 +211,15 @@ class DueTaker:
             self._observer.settled(EventType.MESSAGE_STATUS, DeliveryState.SUPERSEDED, admitted.overtaken)
         deliveries = [msgspec.structs.replace(one, start_by_s=start_by_s) for one in admitted.go]
         return Taken(deliveries, taken.poisoned), cancelled
+
+    def _cancel(self, connection: Connection, dead: list[CallbackId], now: UnixMs, until_s: float) -> int:
+        """A slice of each, as long as there is time; behind what is sent, which has to start soon."""
+        cancelled = 0
+        for callback_id in dict.fromkeys(dead):
+            cancelled += due.cancel(connection, callback_id, now)
+            if time.monotonic() >= until_s:
+                break
+        return cancelled
 
     def _heeded(self, connection: Connection, wishes: dict[Share, Wish], now: UnixMs) -> dict[Share, Wish]:
         """Without those whose receiver asked another dispatcher for a pause of which the directory has not heard yet: what was refused

@@ -7,9 +7,10 @@ One loop in each dispatcher; they do not know of each other, and every step may 
 import asyncio
 import contextlib
 import datetime as dt
+import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
@@ -37,6 +38,10 @@ _Exhaust: TypeAlias = Callable[[Connection, CallbackId, int, str, UnixMs], Count
 
 LOOK_EVERY_S = 0.5
 """A probe may come this much late. Shorter: more queries of an idle database."""
+
+LOOK_WITHIN_S = 1.0
+"""Of each of its parts: callbacks that are not come to within this are seen to in the next look. Longer: one part keeps the others waiting
+while the store is slow, and a process that is told to stop waits for it. Shorter: more looks."""
 
 PROBES = 50
 """Probes begun at a time. More: after an outage of everybody, the store and the hand are busy with them for longer."""
@@ -118,6 +123,14 @@ class Reviver:
         except Exception as error:  # noqa: BLE001 - as above
             self._watch.mistaken("revive", error)
 
+    def _in_time(self, callback_ids: Sequence[CallbackId]) -> Iterator[CallbackId]:
+        """Those that are come to in time, by chance, so that nobody is always the last."""
+        end_s = time.monotonic() + LOOK_WITHIN_S
+        for callback_id in random.sample(callback_ids, len(callback_ids)):
+            yield callback_id
+            if self._stopping.is_set() or time.monotonic() >= end_s:
+                return
+
     def _take_probes(self, limit: int) -> list[Delivery]:
         if limit <= 0:
             return []
@@ -126,9 +139,12 @@ class Reviver:
         with self._by_itself(), self._database.read() as connection:
             callback_ids = probing.due_probes(connection, self._database.now(connection), limit)
         taken: list[Admitted] = []
-        for callback_id in callback_ids:
-            with self._by_itself():
-                taken.append(self._take_probe(callback_id))
+        for callback_id in self._in_time(callback_ids):
+            try:
+                with self._by_itself():
+                    taken.append(self._take_probe(callback_id))
+            except StoreUnavailable:
+                break  # what was taken is under lease; that the store is away is found out by what comes next
         if overtaken := sum(one.overtaken for one in taken):
             self._observer.settled(EventType.MESSAGE_STATUS, DeliveryState.SUPERSEDED, overtaken)
         return [msgspec.structs.replace(delivery, start_by_s=start_by_s) for one in taken for delivery in one.go]
@@ -151,7 +167,7 @@ class Reviver:
         with self._by_itself(), self._database.read() as connection:
             callback_ids = find(connection, age_ms, self._database.now(connection))
         more = False
-        for callback_id in callback_ids:
+        for callback_id in self._in_time(callback_ids):
             with self._by_itself():
                 more |= self._give_up_slice(exhaust, callback_id, age_ms, reason)
         return more
@@ -168,7 +184,7 @@ class Reviver:
         with self._database.read() as connection:
             callback_ids = reviving.to_revive(connection)
         more = False
-        for callback_id in callback_ids:
+        for callback_id in self._in_time(callback_ids):
             with self._by_itself():
                 more |= self._walk_on(callback_id)
         self._walks = {callback_id: walk for callback_id, walk in self._walks.items() if callback_id in callback_ids}

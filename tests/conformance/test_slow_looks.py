@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime as dt
+import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -31,6 +32,7 @@ class Sluggish:
     def __init__(self, database: Database):
         self._database, self.words, self.refused = database, set[str](), 0
         self.error: Exception = SLOW
+        self.takes_s = 0.0
         self.now, self.ring = database.now, database.ring
         self.read, self.write = self._slow(database.read), self._slow(database.write)
         sa.event.listen(database.engine, "before_cursor_execute", self._look_at)
@@ -38,6 +40,7 @@ class Sluggish:
     def _look_at(self, _connection: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
         if any(word in statement or word in str(parameters) for word in self.words):
             self.refused += 1
+            time.sleep(self.takes_s)
             raise _TookTooLong
 
     def _slow(self, begin: object) -> object:
@@ -143,3 +146,15 @@ async def test_one_callback_that_cannot_be_seen_to_does_not_keep_the_others_wait
         scene.database.words.clear()
         await eventually("the slow one is brought back when it can be", lambda: is_hastened(revived))
         await eventually("and probed", lambda: {one.callback_id for one in scene.lanes.given} == {probed.id, quick[0].id})
+
+
+async def test_a_process_that_is_to_stop_does_not_wait_for_every_callback_that_takes_long(scene: Scene, database: Database) -> None:
+    """Each may take seconds, and there is no end to how many there are."""
+    slow = [back(database, f"slow_{n}") for n in range(10)]
+    scene.database.words |= {f"'{one.id}'" for one in slow} | {f"({one.id!r}" for one in slow}
+    scene.database.takes_s = 0.3
+
+    async with scene.running():
+        await eventually("the first takes long", lambda: scene.database.refused)
+
+    assert scene.database.refused < len(slow)
