@@ -19,7 +19,7 @@ from importlib.metadata import version
 from rich.console import Console
 from rich.table import Column, Table
 
-from benchmarks import checking, draining, exporting, listings, matching, ordering, posting, request_log, taking
+from benchmarks import checking, draining, exporting, listings, matching, ordering, posting, refusing, request_log, taking
 from benchmarks.comparison import Row
 from benchmarks.stage import Stage
 
@@ -28,7 +28,7 @@ BENCHMARKS: dict[str, Callable[[Stage], list[Row]]] = {
     for benchmark in (
         draining.drain, posting.api, posting.end_to_end, posting.fan_out, posting.embedded, posting.latency, draining.memory, taking.taking,
         ordering.statuses, request_log.request_log, checking.checking, exporting.exporting, matching.matching,
-        listings.listings,
+        listings.listings, refusing.refusing,
     )
 }  # fmt: skip
 _OUT = pathlib.Path(__file__).parent / "out"

@@ -66,20 +66,29 @@ class Ringback:
         """A new database with its tokens; all of them are called, and the first also publishes."""
         usual = {"RINGBACK_ALLOW_TARGETS": "127.0.0.0/8", "RINGBACK_SECRET_KEY": "benchmark-" + "k" * 40}
         self._settings = usual | places | self._extra
-        self._command("migrate")
+        self.command("migrate")
         tokens = [self._create_token(number) for number in range(self._callbacks)]
         self._token = tokens[0]
 
+    @property
+    def database_url(self) -> str:
+        return self._settings["RINGBACK_DATABASE_URL"]
+
+    def make_token(self, name: str) -> dict[str, str]:
+        """One that may nothing and is called by nobody. Its `id` and `token` are among what it says."""
+        made: dict[str, str] = json.loads(self.command("token", "create", name, "--json"))
+        return made
+
     def _create_token(self, number: int) -> str:
         callback = f"message.received={self._stage.receiver.url}/hook/{number}"
-        made = self._command("token", "create", f"bench-{number}", "--json", "--callback", callback, *self._may())
+        made = self.command("token", "create", f"bench-{number}", "--json", "--callback", callback, *self._may())
         return str(json.loads(made)["token"])
 
     def _may(self) -> Iterator[str]:
         for permission in self._permissions:
             yield from ("--permission", permission)
 
-    def _command(self, *words: str) -> str:
+    def command(self, *words: str) -> str:
         """What it printed. Raises RuntimeError with what it complained about."""
         done = subprocess.run(
             [_PROGRAM, *words], cwd=self._stage.folder, env=environment(self._settings), capture_output=True, text=True, check=False

@@ -87,7 +87,9 @@ class Worker:
                 self.hand.give_back_unstarted()
                 await _until(lambda: not self.hand.holds_messages)
                 await self._settler.flushed()
-        await asyncio.gather(*(source.close() for source in self._sources))
+        with contextlib.suppress(TimeoutError):  # of a broker that does not answer the end of the process takes leave
+            async with asyncio.timeout(max(1.0, end_s - time.monotonic())):
+                await asyncio.gather(*(source.close() for source in self._sources))
         with contextlib.suppress(TimeoutError):  # of what is still in flight or unwritten then, leases and messages speak
             async with asyncio.timeout(max(1.0, end_s - time.monotonic())):
                 await _until(lambda: not self.hand.dispatcher.in_flight)

@@ -38,9 +38,7 @@ async def _dispatch(parts: Parts) -> None:
         await dispatching.watch(stop)
     finally:
         try:
-            if returned is not None:
-                await returned.close()
-            await dispatching.drain()
+            await asyncio.gather(dispatching.drain(), *([] if returned is None else [returned.close()]))
         finally:
             await asyncio.to_thread(web.stop)
             ignore_signals()
