@@ -17,7 +17,7 @@ from granian.log import LogLevels
 
 from ringback.log import AtOnce
 from ringback.metrics import MULTIPROCESS_FOLDER
-from ringback.processes.interpreter import settle
+from ringback.processes.interpreter import settle, share_memory
 from ringback.processes.web import CannotListen
 from ringback.setting_values import Address
 from ringback.settings import Settings
@@ -70,6 +70,7 @@ def _is_news(record: logging.LogRecord) -> bool:
 def worker_application(settings: Settings) -> Callable[..., Any]:
     """In a worker: build the application. What it started is ended when the worker exits."""
     _die_with_parent()
+    share_memory()
     from api.application import create_app  # here: the parent needs none of it
     from ringback.parts import gather
 

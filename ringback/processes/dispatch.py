@@ -7,7 +7,7 @@ import uvloop
 from ringback.health import Health
 from ringback.parts import Parts, gather
 from ringback.processes.dispatching import Dispatching, ignore_signals, stop_on_signals
-from ringback.processes.interpreter import settle
+from ringback.processes.interpreter import settle, share_memory
 from ringback.processes.web import WebServer
 from ringback.settings import Settings
 
@@ -16,6 +16,7 @@ _HEALTH_THREADS = 2
 
 def dispatch(settings: Settings) -> None:
     """Until a signal. Raises CannotListen when the metrics' address is not free."""
+    share_memory()
     parts = gather(settings)
     try:
         uvloop.run(_dispatch(parts))

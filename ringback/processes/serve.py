@@ -11,7 +11,7 @@ from ringback.parts import Parts, gather
 from ringback.private_files import make_database_file
 from ringback.processes import lock
 from ringback.processes.dispatching import Dispatching, ignore_signals, stop_on_signals
-from ringback.processes.interpreter import settle
+from ringback.processes.interpreter import settle, share_memory
 from ringback.processes.web import WebServer
 from ringback.settings import Settings
 from store.database import Database
@@ -34,6 +34,7 @@ def serve(settings: Settings, announce: Callable[[Parts], None]) -> None:
 
 
 def _run(settings: Settings, announce: Callable[[Parts], None]) -> None:
+    share_memory()
     parts = gather(settings)
     try:
         uvloop.run(_serve(parts, announce))
