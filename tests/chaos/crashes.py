@@ -79,11 +79,11 @@ class _Killer:
         """Start what has ended, as a service manager would."""
         for name, process in self._world.ringback.processes.items():
             if process.poll() is not None:
-                said = self._world.ringback.log(name).splitlines()[-5:]
-                if name == "api" and any(_CRASH_LOOP in line for line in said):
-                    self.crash_loops += 1
+                log = self._world.ringback.log(name)
+                if name == "api" and log.count(_CRASH_LOOP) > self.crash_loops:  # its last lines may be those of another worker's end
+                    self.crash_loops = log.count(_CRASH_LOOP)
                 else:
-                    self.ended.append(f"{name} with {process.returncode}: {said}")
+                    self.ended.append(f"{name} with {process.returncode}: {log.splitlines()[-5:]}")
                 self._world.ringback.spawn(name)
 
     def _dispatcher(self) -> None:
