@@ -1,6 +1,5 @@
 """Recoveries slice by slice, on both databases: what of the exhausted is made due, and what a crash or a second worker changes."""
 
-import contextlib
 from typing import Any
 
 import msgspec
@@ -16,8 +15,6 @@ from schemas.reports import Silent
 from schemas.statuses import rank
 from schemas.times import UnixMs
 from store import recoveries, recovery_rows
-from store.database import Connection
-from store.recoveries import Job, Slice
 from store.tables import deliveries, events
 from tests.kit.recovering import FOR_EVER, NOW, RECEIVED, STATUS, House, callback_of
 from tests.kit.tokens import TESTER
@@ -190,29 +187,6 @@ async def test_a_slice_that_fails_leaves_nothing_of_it(house: House) -> None:
     assert house.recovery(asked).done == 0
     house.work()
     assert house.recovery(asked).done == 3
-
-
-async def test_a_recovery_that_cannot_be_worked_on_holds_up_no_other(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two the one that waited longest has its turn: it would be the same one for ever."""
-    callback = callback_of(house.token("crm"))
-    house.lay("evt_1", callback)
-    bad = house.ask(EXHAUSTED, until=UnixMs(1))
-    good = house.ask(EXHAUSTED)
-    recoverer = house.recoverer()
-    reopen = recoverer._slice
-
-    def mistaken(connection: Connection, job: Job, now: UnixMs) -> Slice:
-        if job.recovery.id == bad:
-            raise ZeroDivisionError
-        return reopen(connection, job, now)
-
-    monkeypatch.setattr(recoverer, "_slice", mistaken)
-    for _ in range(4):
-        with contextlib.suppress(ZeroDivisionError):
-            recoverer.work()
-
-    assert house.recovery(good).state is RecoveryState.DONE
-    assert house.recovery(bad).state is RecoveryState.RUNNING
 
 
 async def test_a_recovery_can_be_stopped(house: House) -> None:

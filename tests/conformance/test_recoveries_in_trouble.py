@@ -18,34 +18,36 @@ from tests.kit.recovering import House, callback_of
 
 EXHAUSTED, HELD, MISSING = Recoverable.EXHAUSTED, Recoverable.HELD, Recoverable.MISSING
 REASON = "the database does not answer: canceling statement due to statement timeout"
+TIMEOUT = StoreUnavailable(REASON)
 
 
 class Stuck(Recoverer):
     """Of one recovery no slice of `at_least` rows or more can be done."""
 
-    def __init__(self, house: House, stuck: RecoveryId, at_least: int, slice_rows: int = 16):
+    def __init__(self, house: House, stuck: RecoveryId, at_least: int, slice_rows: int = 16, error: Exception = TIMEOUT):
         self.observer = Listening()
         super().__init__(house.database, house.directory, self.observer, slice_rows)
-        self.stuck, self.at_least, self.tried = stuck, at_least, []
+        self.stuck, self.at_least, self.error, self.tried = stuck, at_least, error, []
 
     def _slice(self, connection: Any, job: Job, now: Any) -> Slice:
         if job.recovery.id == self.stuck:
             self.tried.append(self._rows(job))
             if self._rows(job) >= self.at_least:
-                raise StoreUnavailable(REASON)
+                raise self.error
         return super()._slice(connection, job, now)
 
     tried: list[int]
 
 
-async def test_a_recovery_that_can_never_get_on_does_not_stop_the_others(house: House) -> None:
-    """Its slice fails each time. Whoever looks at it reads why."""
+@pytest.mark.parametrize(("error", "reason"), [(TIMEOUT, REASON), (ZeroDivisionError(), "ZeroDivisionError()")])
+async def test_a_recovery_that_can_never_get_on_does_not_stop_the_others(house: House, error: Exception, reason: str) -> None:
+    """Its slice fails each time, by the database or by a mistake of ours. Whoever looks at it reads why."""
     callback_id = callback_of(house.token())
     for number in range(40):
         house.lay(f"evt_{number}", callback_id)
     stuck = house.ask(MISSING)
     others = [house.ask(EXHAUSTED) for _ in range(3)]
-    recoverer = Stuck(house, stuck, at_least=1)
+    recoverer = Stuck(house, stuck, at_least=1, error=error)
 
     for _ in range(20):
         recoverer.work()
@@ -53,9 +55,9 @@ async def test_a_recovery_that_can_never_get_on_does_not_stop_the_others(house: 
     assert [house.recovery(other).state for other in others] == [RecoveryState.DONE] * 3
     assert sum(house.recovery(other).done for other in others) == 40
     found = house.recovery(stuck)
-    assert (found.state, found.done, found.trouble) == (RecoveryState.RUNNING, 0, REASON)
+    assert (found.state, found.done, found.trouble) == (RecoveryState.RUNNING, 0, reason)
     notes = [fields for what, fields in recoverer.observer.notes if what == "recovery put off"]
-    assert notes == [{"recovery": stuck, "reason": REASON}], "told once, not at every try"
+    assert notes == [{"recovery": stuck, "reason": reason}], "told once, not at every try"
 
 
 async def test_what_fails_goes_last_while_others_have_something_to_do(house: House) -> None:
