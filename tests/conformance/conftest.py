@@ -12,6 +12,7 @@ from store.database import Database
 from tests.conftest import lay_tables
 from tests.kit.pipes import OutboxPipe, Pipe, RabbitPipe
 from tests.kit.postgres import Postgres
+from tests.kit.rabbit import Rabbit
 from tests.kit.recovering import House
 
 
@@ -45,5 +46,15 @@ def pipe(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pipe]:
     database = Database(request.getfixturevalue("postgres").fresh_database() if on_postgres else f"sqlite:///{tmp_path}/ringback.db")
     lay_tables(database)
     made = RabbitPipe(request.getfixturevalue("rabbit"), database) if request.param == "rabbitmq" else OutboxPipe(database)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def rabbit_pipe(rabbit: Rabbit, tmp_path: Path) -> Iterator[RabbitPipe]:
+    """The broker alone, and a database for the port's transactions."""
+    database = Database(f"sqlite:///{tmp_path}/ringback.db")
+    lay_tables(database)
+    made = RabbitPipe(rabbit, database)
     yield made
     made.close()

@@ -3,7 +3,6 @@
 import asyncio
 from contextlib import suppress
 
-import pika
 import pytest
 from pika.exceptions import NackError
 
@@ -149,7 +148,7 @@ def test_of_letters_that_are_alike_as_many_go_as_are_named(rabbit: Rabbit) -> No
     """Two that say the same in everything have one mark."""
     declare(rabbit.url)
     for _ in range(3):
-        publish(rabbit, DEAD_EXCHANGE, b"{}")
+        rabbit.publish(DEAD_EXCHANGE, b"{}")
     dead = RabbitDeadLetters(rabbit.url)
 
     dead.drop([dead.look(1)[0].mark] * 2, lambda: None)
@@ -160,7 +159,7 @@ def test_of_letters_that_are_alike_as_many_go_as_are_named(rabbit: Rabbit) -> No
 def test_a_letter_is_kept_when_it_cannot_be_stored_elsewhere(rabbit: Rabbit) -> None:
     """Put back first, taken away then: with a queue that takes no more, it stays where it is."""
     declare(rabbit.url)
-    publish(rabbit, DEAD_EXCHANGE, b"{}")
+    rabbit.publish(DEAD_EXCHANGE, b"{}")
     rabbit.ctl("set_policy", "full", "^ringback\\.dispatch$", '{"max-length": 1, "overflow": "reject-publish"}', "--apply-to", "queues")
     try:
         fill(rabbit)
@@ -190,12 +189,5 @@ def fill(rabbit: Rabbit) -> None:
     """Until the queue takes no more, which a new policy makes it say a moment later."""
     with suppress(NackError):
         for _ in range(1000):
-            publish(rabbit, EVENTS_EXCHANGE, b"{}")
+            rabbit.publish(EVENTS_EXCHANGE, b"{}")
         raise AssertionError("it takes everything")
-
-
-def publish(rabbit: Rabbit, exchange: str, body: bytes) -> None:
-    with pika.BlockingConnection(pika.URLParameters(rabbit.url)) as connection:
-        channel = connection.channel()
-        channel.confirm_delivery()
-        channel.basic_publish(exchange, "", body)

@@ -1,12 +1,9 @@
 """RabbitMQ as it is run: policies for all queues, users with few rights, and queues of an earlier version."""
 
 import asyncio
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
-import pika
 import pytest
 import sqlalchemy as sa
 from pika.exceptions import NackError
@@ -23,9 +20,7 @@ from exchange.rabbit_source import RabbitSource
 from exchange.topology import DEAD_EXCHANGE, DISPATCH_QUEUE, EVENTS_EXCHANGE, REASON_HEADER
 from schemas.errors import ExchangeUnavailable
 from schemas.events import parse_event
-from store import outbox, tables
-from store.database import Database
-from tests.conftest import lay_tables
+from store import outbox
 from tests.kit.making import an_event
 from tests.kit.notes import Notes
 from tests.kit.pipes import RabbitPipe, connected, outgoing, take
@@ -33,46 +28,15 @@ from tests.kit.rabbit import Rabbit
 from tests.kit.waiting import eventually, wait_for
 
 
-@pytest.fixture
-def pipe(rabbit: Rabbit, tmp_path: Path) -> Iterator[RabbitPipe]:
-    database = Database(f"sqlite:///{tmp_path}/ringback.db")
-    lay_tables(database)
-    made = RabbitPipe(rabbit, database)
-    declare(rabbit.url)
-    yield made
-    made.close()
-
-
 @contextmanager
-def policy(rabbit: Rabbit, **definition: object) -> Iterator[None]:
-    """For all queues, those of tests that come later too if it stayed."""
-    stated = json.dumps({name.replace("_", "-"): value for name, value in definition.items()})
-    rabbit.ctl("set_policy", "for-all", ".*", stated, "--apply-to", "queues")
-    try:
-        yield
-    finally:
-        rabbit.ctl("clear_policy", "for-all")
-
-
-def publish(rabbit: Rabbit, exchange: str, body: bytes, **properties: object) -> None:
-    """As a backend does: confirmed."""
-    with pika.BlockingConnection(pika.URLParameters(rabbit.url)) as connection:
-        channel = connection.channel()
-        channel.confirm_delivery()
-        channel.basic_publish(exchange, "", body, pika.BasicProperties(delivery_mode=2, **properties), mandatory=True)
-
-
-def kept(pipe: RabbitPipe) -> list[tuple[str, str | None]]:
-    """Ids of what stands in the outbox, and why it is dead."""
-    with pipe.database.read() as connection:
-        rows = connection.execute(sa.select(tables.outbox.c.body, tables.outbox.c.reason).order_by(tables.outbox.c.id)).all()
-    return [(parse_event(bytes(row.body)).id, row.reason) for row in rows]
-
-
-@contextmanager
-def taking_in(pipe: RabbitPipe, told: Callable[[str], None] = lambda _reason: None) -> Iterator[RabbitPublisher]:
+def taking_in(rabbit_pipe: RabbitPipe, told: Callable[[str], None] = lambda _reason: None) -> Iterator[RabbitPublisher]:
     """As in a worker of the API: a publisher with what takes in again beside it."""
-    made = RabbitPublisher(pipe.rabbit.url, pipe.notes, None, RabbitReturned(pipe.rabbit.url, pipe.database, pipe.notes, told))
+    made = RabbitPublisher(
+        rabbit_pipe.rabbit.url,
+        rabbit_pipe.notes,
+        None,
+        RabbitReturned(rabbit_pipe.rabbit.url, rabbit_pipe.database, rabbit_pipe.notes, told),
+    )
     made.start()
     wait_for("the publisher is connected", made.connected)
     try:
@@ -81,100 +45,103 @@ def taking_in(pipe: RabbitPipe, told: Callable[[str], None] = lambda _reason: No
         made.close()
 
 
-def test_what_expires_is_taken_in_again_by_the_outbox(pipe: RabbitPipe) -> None:
+def test_what_expires_is_taken_in_again_by_the_outbox(rabbit_pipe: RabbitPipe) -> None:
     """With no dispatcher there. Each once, and the reason is told."""
     told: list[str] = []
     ids = {f"evt_{number}" for number in range(100)}
-    with policy(pipe.rabbit, message_ttl=300), taking_in(pipe, told.append) as publisher:
+    with rabbit_pipe.rabbit.policy(message_ttl=300), taking_in(rabbit_pipe, told.append) as publisher:
         publisher.publish(outgoing(*ids))
-        wait_for("all to be in the outbox", lambda: len(kept(pipe)) >= len(ids), 40)
+        wait_for("all to be in the outbox", lambda: len(rabbit_pipe.kept()) >= len(ids), 40)
 
-    assert sorted(kept(pipe)) == sorted((event_id, None) for event_id in ids)
+    assert sorted(rabbit_pipe.kept()) == sorted((event_id, None) for event_id in ids)
     assert set(told) == {"expired"}
-    with pipe.database.read() as connection:
+    with rabbit_pipe.database.read() as connection:
         assert outbox.oldest_accepted_at(connection) == 1_000
 
 
-def test_an_id_beside_the_body_is_kept(pipe: RabbitPipe) -> None:
+def test_an_id_beside_the_body_is_kept(rabbit_pipe: RabbitPipe) -> None:
     """A row has no place for it: without it the event would be none."""
     body = an_event("evt_x").message().replace(b'"id":"evt_x",', b"")
     assert b"evt_x" not in body
-    with policy(pipe.rabbit, message_ttl=300), taking_in(pipe):
-        publish(pipe.rabbit, EVENTS_EXCHANGE, body, message_id="evt_beside")
-        wait_for("it to be in the outbox", lambda: kept(pipe), 40)
+    with rabbit_pipe.rabbit.policy(message_ttl=300), taking_in(rabbit_pipe):
+        rabbit_pipe.rabbit.publish(EVENTS_EXCHANGE, body, message_id="evt_beside")
+        wait_for("it to be in the outbox", rabbit_pipe.kept, 40)
 
-    assert kept(pipe) == [("evt_beside", None)]
+    assert rabbit_pipe.kept() == [("evt_beside", None)]
 
 
-def test_a_dead_letter_that_expires_is_one_in_the_outbox(pipe: RabbitPipe) -> None:
+def test_a_dead_letter_that_expires_is_one_in_the_outbox(rabbit_pipe: RabbitPipe) -> None:
     """With its reason: it is not judged again."""
-    with policy(pipe.rabbit, message_ttl=300), taking_in(pipe):
-        publish(pipe.rabbit, DEAD_EXCHANGE, an_event("evt_dead").message(), headers={REASON_HEADER: "the database refuses it"})
-        wait_for("it to be in the outbox", lambda: kept(pipe), 40)
+    with rabbit_pipe.rabbit.policy(message_ttl=300), taking_in(rabbit_pipe):
+        rabbit_pipe.rabbit.publish(DEAD_EXCHANGE, an_event("evt_dead").message(), headers={REASON_HEADER: "the database refuses it"})
+        wait_for("it to be in the outbox", rabbit_pipe.kept, 40)
 
-    assert kept(pipe) == [("evt_dead", "the database refuses it")]
+    assert rabbit_pipe.kept() == [("evt_dead", "the database refuses it")]
 
 
-async def test_what_came_back_too_often_is_taken_in_again(pipe: RabbitPipe) -> None:
+async def test_what_came_back_too_often_is_taken_in_again(rabbit_pipe: RabbitPipe) -> None:
     """A small delivery limit by policy: a few restarts of dispatchers are enough."""
-    with policy(pipe.rabbit, delivery_limit=1), taking_in(pipe) as publisher:
+    with rabbit_pipe.rabbit.policy(delivery_limit=1), taking_in(rabbit_pipe) as publisher:
         await asyncio.to_thread(publisher.publish, outgoing("evt_often"))
         for _ in range(2):
-            source = RabbitSource(pipe.rabbit.url, pipe.notes)
+            source = RabbitSource(rabbit_pipe.rabbit.url, rabbit_pipe.notes)
             source.start()
-            await take(pipe, source, 1)
+            await take(rabbit_pipe, source, 1)
             await source.close()
-        await eventually("it to be in the outbox", lambda: kept(pipe) == [("evt_often", None)], 40)
+        await eventually("it to be in the outbox", lambda: rabbit_pipe.kept() == [("evt_often", None)], 40)
 
 
-async def test_what_a_database_that_is_away_cannot_take_waits_at_the_broker(pipe: RabbitPipe) -> None:
+async def test_what_a_database_that_is_away_cannot_take_waits_at_the_broker(rabbit_pipe: RabbitPipe) -> None:
     """Nothing is acknowledged before it is committed."""
-    with pipe.database.write() as connection:
+    with rabbit_pipe.database.write() as connection:
         connection.execute(sa.text("ALTER TABLE outbox RENAME TO away"))
-    with policy(pipe.rabbit, message_ttl=300), taking_in(pipe) as publisher:
+    with rabbit_pipe.rabbit.policy(message_ttl=300), taking_in(rabbit_pipe) as publisher:
         await asyncio.to_thread(publisher.publish, outgoing("evt_1"))
-        await eventually("a write to fail", lambda: pipe.notes.of("returned messages not stored"), 40)
-        with pipe.database.write() as connection:
+        await eventually("a write to fail", lambda: rabbit_pipe.notes.of("returned messages not stored"), 40)
+        with rabbit_pipe.database.write() as connection:
             connection.execute(sa.text("ALTER TABLE away RENAME TO outbox"))
-        await eventually("it to be in the outbox", lambda: kept(pipe) == [("evt_1", None)], 40)
+        await eventually("it to be in the outbox", lambda: rabbit_pipe.kept() == [("evt_1", None)], 40)
 
 
-async def test_a_full_queue_refuses_what_comes_and_keeps_what_it_has(pipe: RabbitPipe) -> None:
+async def test_a_full_queue_refuses_what_comes_and_keeps_what_it_has(rabbit_pipe: RabbitPipe) -> None:
     """By default it would confirm what comes, and throw away what came first."""
     taken: list[bytes] = []
-    with policy(pipe.rabbit, max_length=3):
+    declare(rabbit_pipe.rabbit.url)
+    with rabbit_pipe.rabbit.policy(max_length=3):
         with suppress(NackError):
             for number in range(100):
-                publish(pipe.rabbit, EVENTS_EXCHANGE, b"%d" % number)
+                rabbit_pipe.rabbit.publish(EVENTS_EXCHANGE, b"%d" % number)
                 taken.append(b"%d" % number)
-        source = pipe.source()
+        source = rabbit_pipe.source()
         await connected(source)
-        got = [message.body for message in await take(pipe, source, len(taken))]
+        got = [message.body for message in await take(rabbit_pipe, source, len(taken))]
         await source.close()
 
     assert 3 <= len(taken) < 100
     assert got == taken
 
 
-def test_behind_a_full_queue_events_go_to_the_outbox_and_readiness_says_why(pipe: RabbitPipe) -> None:
+def test_behind_a_full_queue_events_go_to_the_outbox_and_readiness_says_why(rabbit_pipe: RabbitPipe) -> None:
     """202 is durable, whatever it took."""
     publisher = FailoverPublisher(
-        RabbitPublisher(pipe.rabbit.url, pipe.notes), OutboxPublisher(pipe.database, 10_000, pipe.notes), pipe.notes
+        RabbitPublisher(rabbit_pipe.rabbit.url, rabbit_pipe.notes),
+        OutboxPublisher(rabbit_pipe.database, 10_000, rabbit_pipe.notes),
+        rabbit_pipe.notes,
     )
     publisher.start()
     wait_for("the broker", publisher.connected)
     assert publisher.trouble() is None
-    with policy(pipe.rabbit, max_length=3):
+    with rabbit_pipe.rabbit.policy(max_length=3):
         for number in range(30):
             publisher.publish(outgoing(f"evt_{number}"))
         why = publisher.trouble()
     publisher.close()
 
-    with opened_channel(pipe.rabbit.url) as channel:
+    with opened_channel(rabbit_pipe.rabbit.url) as channel:
         at_the_broker = set()
         while raw := channel.basic_get(DISPATCH_QUEUE, no_ack=True):
             at_the_broker.add(parse_event(bytes(raw.body)).id)
-    assert at_the_broker | {event_id for event_id, _ in kept(pipe)} == {f"evt_{number}" for number in range(30)}
+    assert at_the_broker | {event_id for event_id, _ in rabbit_pipe.kept()} == {f"evt_{number}" for number in range(30)}
     assert why is not None
     assert "max-length" in why
 
@@ -190,44 +157,44 @@ def test_without_policies_nothing_is_found_and_nothing_is_left(rabbit: Rabbit) -
 
 def test_a_policy_that_drops_what_came_first_is_found(rabbit: Rabbit) -> None:
     """It wins over the queues' own argument: only refusing the broker helps."""
-    with policy(rabbit, max_length=1000, overflow="drop-head"):
+    with rabbit.policy(max_length=1000, overflow="drop-head"):
         assert next(harms(rabbit.url)) == DROPS_HEADS
 
 
 @pytest.mark.parametrize(("definition", "harm"), [({"message_ttl": 2000}, TTL), ({"expires": 600_000}, EXPIRES)])
 def test_a_policy_that_has_events_or_queues_expire_is_found(rabbit: Rabbit, definition: dict[str, int], harm: str) -> None:
     """Nothing tells a queue's policy over AMQP: what a queue does, does."""
-    with policy(rabbit, **definition):
+    with rabbit.policy(**definition):
         assert list(harms(rabbit.url)) == [harm]
 
 
 def test_a_limit_that_is_reached_is_found(rabbit: Rabbit) -> None:
     """A larger one does nothing yet."""
-    with policy(rabbit, max_length=50):
+    with rabbit.policy(max_length=50):
         found = room(rabbit.url, 2000)
     assert found is not None
     assert found < 2100
 
 
-def test_while_the_broker_loses_events_none_is_given_to_it(pipe: RabbitPipe) -> None:
+def test_while_the_broker_loses_events_none_is_given_to_it(rabbit_pipe: RabbitPipe) -> None:
     """And when the policy is gone they go by it again, without a restart."""
     found = [DROPS_HEADS]
-    watch = BrokerWatch(pipe.rabbit.url, pipe.notes, look=lambda _url: list(found))
-    publisher = RabbitPublisher(pipe.rabbit.url, pipe.notes, watch)
-    failover = FailoverPublisher(publisher, OutboxPublisher(pipe.database, 10_000, pipe.notes), pipe.notes)
+    watch = BrokerWatch(rabbit_pipe.rabbit.url, rabbit_pipe.notes, look=lambda _url: list(found))
+    publisher = RabbitPublisher(rabbit_pipe.rabbit.url, rabbit_pipe.notes, watch)
+    failover = FailoverPublisher(publisher, OutboxPublisher(rabbit_pipe.database, 10_000, rabbit_pipe.notes), rabbit_pipe.notes)
     failover.start()
     wait_for("the broker", publisher.connected)
 
     watch.look()
     failover.publish(outgoing("evt_1", "evt_2"))
-    refused, why = kept(pipe), failover.trouble()
+    refused, why = rabbit_pipe.kept(), failover.trouble()
     found.clear()
     watch.look()
     failover.publish(outgoing("evt_3"))
 
     assert refused == [("evt_1", None), ("evt_2", None)]
     assert why == DROPS_HEADS
-    assert kept(pipe) == refused
+    assert rabbit_pipe.kept() == refused
     assert failover.trouble() is None
     failover.close()
 
@@ -268,21 +235,20 @@ def test_a_queue_of_an_earlier_version_is_told_with_what_to_do(rabbit: Rabbit) -
     assert RabbitDeadLetters(rabbit.url).count() == 0
 
 
-async def test_beside_a_queue_of_an_earlier_version_a_process_makes_what_is_missing(pipe: RabbitPipe) -> None:
+async def test_beside_a_queue_of_an_earlier_version_a_process_makes_what_is_missing(rabbit_pipe: RabbitPipe) -> None:
     """Else the dispatchers could not empty it."""
-    pipe.rabbit.clear()
-    with opened_channel(pipe.rabbit.url) as channel:
+    with opened_channel(rabbit_pipe.rabbit.url) as channel:
         channel.exchange_declare(EVENTS_EXCHANGE, "topic", durable=True, auto_delete=False)
         channel.queue_declare(DISPATCH_QUEUE, durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"})
         channel.queue_bind(DISPATCH_QUEUE, EVENTS_EXCHANGE, "#")
-    publish(pipe.rabbit, EVENTS_EXCHANGE, b"old")
+    rabbit_pipe.rabbit.publish(EVENTS_EXCHANGE, b"old")
 
-    source = pipe.source()
-    [message] = await take(pipe, source, 1)
+    source = rabbit_pipe.source()
+    [message] = await take(rabbit_pipe, source, 1)
     await source.close()
 
     assert message.body == b"old"
-    assert pipe.notes.of("broker lost") == []
+    assert rabbit_pipe.notes.of("broker lost") == []
 
 
 @pytest.fixture

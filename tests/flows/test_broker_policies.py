@@ -18,7 +18,7 @@ COUNT = 300
 
 @pytest.mark.parametrize(
     ("policy", "word"),
-    [({"max-length": 50}, "max-length"), ({"message-ttl": 1000}, "message-ttl")],
+    [({"max_length": 50}, "max-length"), ({"message_ttl": 1000}, "message-ttl")],
     ids=["max-length", "message-ttl"],
 )
 def test_behind_a_policy_for_all_queues_everything_accepted_is_delivered(
@@ -28,15 +28,12 @@ def test_behind_a_policy_for_all_queues_everything_accepted_is_delivered(
     ringback = start_on_services()
     ringback.token("crm", callbacks={MESSAGE: receiver.url("/ok/crm")})
     ringback.stop("dispatch-0", signal.SIGKILL)
-    rabbit.ctl("set_policy", "for-all", ".*", json.dumps(policy), "--apply-to", "queues")
-    try:
+    with rabbit.policy(**policy):
         ids = ringback.publisher.publish_many([message(number) for number in range(COUNT)]).ids
         wait_for("readiness to say why", lambda: word in ringback.ready("api").get("broker", ""), 30)
         found = doctor_on_the_broker(ringback)
         ringback.spawn("dispatch-0")
         wait_for("all to arrive", lambda: set(ids) <= set(ids_at(receiver, "/ok/crm")), 60)
-    finally:
-        rabbit.ctl("clear_policy", "for-all")
 
     assert len(ids) == COUNT
     assert word in found
@@ -45,12 +42,9 @@ def test_behind_a_policy_for_all_queues_everything_accepted_is_delivered(
 def test_migrate_and_doctor_name_a_policy_that_loses_events(start_on_services: Starting, rabbit: Rabbit) -> None:
     """With what to do about it, in a line."""
     ringback = start_on_services(dispatchers=0)
-    rabbit.ctl("set_policy", "for-all", ".*", '{"max-length": 1000, "overflow": "drop-head"}', "--apply-to", "queues")
-    try:
+    with rabbit.policy(max_length=1000, overflow="drop-head"):
         refused = ringback.run("migrate", status=1)
         found = doctor_on_the_broker(ringback)
-    finally:
-        rabbit.ctl("clear_policy", "for-all")
 
     for told in (refused, found):
         assert "drop-head" in told

@@ -14,6 +14,7 @@ from exchange.port import Message, Outgoing, Publisher, Source
 from exchange.rabbit_publisher import RabbitPublisher
 from exchange.rabbit_source import RabbitSource
 from exchange.topology import DEAD_QUEUE, REASON_HEADER
+from schemas.events import parse_event
 from schemas.reports import Silent
 from schemas.times import UnixMs
 from store import tables
@@ -72,6 +73,12 @@ class RabbitPipe:
 
     def forget_holders(self) -> None:
         """Its channel was closed: the broker knows."""
+
+    def kept(self) -> list[tuple[str, str | None]]:
+        """Ids of what stands in the outbox meanwhile, and why it is dead."""
+        with self.database.read() as connection:
+            rows = connection.execute(sa.select(tables.outbox.c.body, tables.outbox.c.reason).order_by(tables.outbox.c.id)).all()
+        return [(parse_event(bytes(row.body)).id, row.reason) for row in rows]
 
     def dead_letters(self) -> list[tuple[bytes, str]]:
         with pika.BlockingConnection(pika.URLParameters(self.rabbit.url)) as connection:

@@ -4,6 +4,8 @@ The system's own node, if one runs, is never touched. A missing package is an er
 """
 
 import atexit
+import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -11,6 +13,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterator
 
 import pika
 
@@ -83,6 +86,23 @@ class Rabbit:
         done = subprocess.run(command, env=self._env, cwd=self.dir, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, f"rabbitmqctl {' '.join(args)}: {done.stdout} {done.stderr}"
         return done.stdout
+
+    @contextlib.contextmanager
+    def policy(self, **definition: object) -> Iterator[None]:
+        """For all queues; those of tests that come later would have it too if it stayed."""
+        stated = json.dumps({name.replace("_", "-"): value for name, value in definition.items()})
+        self.ctl("set_policy", "for-all", ".*", stated, "--apply-to", "queues")
+        try:
+            yield
+        finally:
+            self.ctl("clear_policy", "for-all")
+
+    def publish(self, exchange: str, body: bytes, **properties: object) -> None:
+        """As a backend does: confirmed."""
+        with pika.BlockingConnection(pika.URLParameters(self.url)) as connection:
+            channel = connection.channel()
+            channel.confirm_delivery()
+            channel.basic_publish(exchange, "", body, pika.BasicProperties(delivery_mode=2, **properties), mandatory=True)
 
     def close(self) -> None:
         if not self.dir.exists():
