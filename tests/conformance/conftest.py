@@ -1,5 +1,5 @@
-"""Stores of the conformance tests that are more than a database: shared by several dispatchers, with recoveries in it, or
-behind an adapter of the exchange.
+"""Stores of the conformance tests that are more than a database: shared by several dispatchers, with recoveries in it, with
+backups, followed by a directory, or behind an adapter of the exchange.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -9,7 +9,10 @@ import pytest
 
 from store import pulling
 from store.database import Database
+from store.directory import Directory
 from tests.conftest import lay_tables
+from tests.kit.histories import VAULT, RestorableStore
+from tests.kit.notes import Notes
 from tests.kit.pipes import OutboxPipe, Pipe, RabbitPipe
 from tests.kit.postgres import Postgres
 from tests.kit.rabbit import Rabbit
@@ -37,6 +40,24 @@ async def house(database: Database) -> AsyncIterator[House]:
     made = House(database)
     yield made
     made.directory.close()
+
+
+@pytest.fixture
+def notes() -> Notes:
+    return Notes()
+
+
+@pytest.fixture
+def directory(database: Database, notes: Notes) -> Iterator[Directory]:
+    """Not started: it reads the store when the test says so."""
+    made = Directory(database, VAULT, notes)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def restorable(database: Database) -> RestorableStore:
+    return RestorableStore(database)
 
 
 @pytest.fixture(params=["rabbitmq", "outbox-sqlite", "outbox-postgresql"])

@@ -1,7 +1,6 @@
 """The directory follows the store, keeps what it knows while the store is away, and says which it is."""
 
 import contextlib
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeVar
 
@@ -48,14 +47,6 @@ class HandClock:
 @pytest.fixture
 def tokens(database: Database) -> Tokens:
     return Tokens(database, VAULT)
-
-
-@pytest.fixture
-def directory(database: Database) -> Iterator[Directory]:
-    """Not started: it reads the store when the test says so."""
-    made = Directory(database, VAULT, Notes())
-    yield made
-    made.close()
 
 
 def test_a_started_directory_learns_of_changes_by_itself(directory: Directory, tokens: Tokens, database: Database) -> None:

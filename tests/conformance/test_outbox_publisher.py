@@ -31,11 +31,6 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
-def notes() -> Notes:
-    return Notes()
-
-
-@pytest.fixture
 def publisher(database: Database, notes: Notes) -> Iterator[OutboxPublisher]:
     made = OutboxPublisher(database, 1000, notes)
     made.start()
