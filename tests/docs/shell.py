@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from typing import Self
 
+from tests.kit.ringback import Ringback
 from tests.kit.waiting import wait_for
 
 LIMIT_S = 60
@@ -124,3 +125,8 @@ def node() -> str:
     found = shutil.which("node")
     assert found, "no Node.js here, and the examples for it must be run: apt-get install nodejs"
     return found
+
+
+def swaps(ringback: Ringback) -> dict[str, str]:
+    """The address that the pages print, and where this one listens."""
+    return {"127.0.0.1:8080": f"127.0.0.1:{ringback.port}"}
