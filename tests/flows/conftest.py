@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
+import trustme
 import uvloop
 
 from tests.kit.receiver import Receiver
@@ -61,3 +63,15 @@ def start_on_services(request: pytest.FixtureRequest) -> Iterator[Starting]:
 def receiver() -> Iterator[Receiver]:
     with Receiver() as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """One that no system knows: whoever is to trust it needs `ca_file`."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca_file(authority: trustme.CA, tmp_path: Path) -> str:
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    return str(tmp_path / "ca.pem")

@@ -1,7 +1,6 @@
 """Answers that are not as they should be: what counts is a whole head, whatever becomes of the rest (section 4 of the contract)."""
 
 import ssl
-from pathlib import Path
 
 import pytest
 import trustme
@@ -17,21 +16,10 @@ CHUNKED = b"transfer-encoding: chunked\r\n"
 
 
 @pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
 def tls(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
     return context
-
-
-@pytest.fixture
-def ca_file(authority: trustme.CA, tmp_path: Path) -> str:
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    return str(tmp_path / "ca.pem")
 
 
 def head(status: int, lines: bytes = b"", version: bytes = b"1.1") -> bytes:

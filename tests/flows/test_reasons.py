@@ -69,10 +69,12 @@ def serving(talk: Callable[[socket.socket], None]) -> Iterator[int]:
     thread.join(10)
 
 
-def over(context: ssl.SSLContext) -> Callable[[socket.socket], None]:
+def over(context: ssl.SSLContext, hear: Callable[[bytes], object] = bool) -> Callable[[socket.socket], None]:
+    """A receiver that answers 200; what it was sent is for `hear`."""
+
     def talk(connection: socket.socket) -> None:
         with context.wrap_socket(connection, server_side=True) as secured:
-            secured.recv(65_536)
+            hear(secured.recv(65_536))
             secured.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
 
     return talk
@@ -93,13 +95,15 @@ CERTIFICATES: dict[str, Callable[[Authorities], ssl.SSLContext]] = {
 
 @pytest.mark.parametrize("words", CERTIFICATES)
 async def test_a_certificate_that_cannot_be_trusted_is_told_with_what_to_do(words: str, authorities: Authorities) -> None:
-    """Each has a remedy of its own."""
-    answer = await told_by(over(CERTIFICATES[words](authorities)), authorities)
+    """Each has a remedy of its own. Nothing is sent to who cannot prove who they are."""
+    received = bytearray()
+    answer = await told_by(over(CERTIFICATES[words](authorities), received.extend), authorities)
 
     assert answer.failure is Outcome.TLS
     assert (answer.error or "").startswith("the receiver's certificate ")
     assert words in (answer.error or "")
     assert "SSL" in (answer.behind or "")
+    assert not received
 
 
 def old(context: ssl.SSLContext) -> ssl.SSLContext:
@@ -186,8 +190,9 @@ async def test_without_a_connection_it_is_told_what_to_check() -> None:
     refused = await answer_of(f"http://127.0.0.1:{free_port()}/")
     nowhere = await answer_of("http://255.255.255.255/", everywhere)
 
-    assert (refused.failure, nowhere.failure) == (Outcome.CONNECT, Outcome.CONNECT)
+    assert [(one.failure, one.status_code) for one in (refused, nowhere)] == [(Outcome.CONNECT, None)] * 2
     assert (refused.error or "").startswith("the receiver refuses connections: nothing listens at this address and port. ")
+    assert "Could not connect" in (refused.behind or "")
     assert "Check" in (nowhere.error or "")
 
 

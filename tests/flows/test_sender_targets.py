@@ -1,4 +1,7 @@
-"""Where the sender connects to: names, addresses, certificates. Real sockets, real TLS, and a name server of the test's own."""
+"""Where the sender connects to: names, addresses, certificates. Real sockets, real TLS, and a name server of the test's own.
+
+What it says when it does not get there: `test_reasons`.
+"""
 
 import asyncio
 import errno
@@ -6,7 +9,6 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import trustme
@@ -19,11 +21,6 @@ from tests.kit.receiver import Receiver
 from tests.kit.waiting import eventually, free_port
 
 
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
 @pytest.fixture
 def tls_receiver(authority: trustme.CA) -> Iterator[Receiver]:
     """Its certificate is for `localhost`, signed by an authority that no system knows."""
@@ -31,21 +28,6 @@ def tls_receiver(authority: trustme.CA) -> Iterator[Receiver]:
     authority.issue_cert("localhost").configure_cert(context)
     with Receiver(context) as up:
         yield up
-
-
-@pytest.fixture
-def ca_file(authority: trustme.CA, tmp_path: Path) -> str:
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    return str(tmp_path / "ca.pem")
-
-
-async def test_a_closed_port_is_no_connection() -> None:
-    """Told apart from a name that does not resolve and from a refused address."""
-    answer = await answer_of(f"http://127.0.0.1:{free_port()}/")
-
-    assert (answer.failure, answer.status_code) == (Outcome.CONNECT, None)
-    assert "refuses connections" in (answer.error or "")
-    assert "Could not connect" in (answer.behind or "")
 
 
 async def test_a_connection_that_is_never_made_is_a_failure_to_connect() -> None:
@@ -131,14 +113,6 @@ async def test_a_proxy_in_the_environment_is_ignored(receiver: Receiver, monkeyp
     answer = await answer_of(receiver.url("/ok"))
 
     assert answer.status_code == 200
-
-
-async def test_an_unknown_name_is_a_failure_of_dns() -> None:
-    """`.invalid` never resolves (RFC 6761)."""
-    answer = await answer_of("http://no-such-host.invalid/")
-
-    assert answer.failure is Outcome.DNS
-    assert "no-such-host.invalid" in (answer.error or "")
 
 
 class Names:
@@ -248,23 +222,6 @@ async def test_the_time_for_a_name_is_part_of_the_time_for_the_answer(receiver: 
     assert answers[0].failure is Outcome.TIMEOUT
     assert answers[0].duration_s < 3.4, "1.5 s for the name and 2 for the answer"
     assert again.status_code == 200
-
-
-async def test_a_certificate_of_an_unknown_authority_is_refused(tls_receiver: Receiver) -> None:
-    """Nothing is sent to who cannot prove who they are."""
-    answer = await answer_of(tls_receiver.url("/ok", host="localhost"))
-
-    assert answer.failure is Outcome.TLS
-    assert "certificate" in (answer.error or "")
-    assert not tls_receiver.requests()
-
-
-async def test_a_certificate_for_another_host_is_refused(tls_receiver: Receiver, ca_file: str) -> None:
-    """The authority is trusted, but what it signed is not about this host."""
-    answer = await answer_of(tls_receiver.url("/ok", host="127.0.0.1"), ca_file=ca_file)
-
-    assert answer.failure is Outcome.TLS
-    assert not tls_receiver.requests()
 
 
 async def test_a_certificate_of_a_trusted_authority_is_accepted(tls_receiver: Receiver, ca_file: str) -> None:
