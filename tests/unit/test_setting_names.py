@@ -6,12 +6,9 @@ import pytest
 
 from ringback.settings import load
 from schemas.errors import UsageError
-from tests.kit.environment import given_environment, leave_nothing
+from tests.kit.environment import given_environment
 
-
-@pytest.fixture(autouse=True)
-def a_bare_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    leave_nothing(tmp_path, monkeypatch)
+pytestmark = pytest.mark.usefixtures("bare_place")
 
 
 @pytest.mark.parametrize(("name", "meant"), [("TIMOUT", "TIMEOUT"), ("ALLOW_TARGET", "ALLOW_TARGETS"), ("BROKER_URLS", "BROKER_URL")])

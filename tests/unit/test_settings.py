@@ -18,14 +18,10 @@ from ringback.setting_values import Address, read_address
 from ringback.settings import Settings, load
 from schemas.errors import UsageError
 from schemas.secrets import signing_secret_text
-from tests.kit.environment import given_environment, leave_nothing
+from tests.kit.environment import given_environment
 
+pytestmark = pytest.mark.usefixtures("bare_place")
 _KEY = "k" * 40
-
-
-@pytest.fixture(autouse=True)
-def a_bare_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    leave_nothing(tmp_path, monkeypatch)
 
 
 def test_without_any_setting_ringback_runs_embedded_on_loopback() -> None:
