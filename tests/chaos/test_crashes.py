@@ -1,4 +1,4 @@
-"""The short set, first part: processes that end, or stop being there."""
+"""The short set, on processes that end, or stop being there."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The short set, third part: the database becomes another one under running processes."""
+"""The short set, on databases that become another one under running processes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The short set, second part: services that are away, silent or unwell. Those that refuse connections are in tests/flows."""
+"""The short set, on services that are away, silent or unwell. Those that refuse connections are in tests/flows."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The short set, third part: receivers that misbehave, and loads that are odd. What they cost the others is measured at full size."""
+"""The short set, on receivers that misbehave, and loads that are odd. What they cost the others is measured at full size."""
 
 import pytest
 

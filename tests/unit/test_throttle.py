@@ -71,7 +71,6 @@ class World:
     taken: int = 0
     refused: int = 0
     early: int = 0
-    left_alone_until_s: float = 0.0
     _events: list[tuple[float, int, Callable[[float], None]]] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
