@@ -22,7 +22,8 @@ from store import claims
 from store.admitting import admit
 from store.database import Database
 from store.settling import settle
-from store.tables import attempts, callbacks, deliveries, events, requested_attempts, status_places
+from store.tables import attempts, deliveries, events, requested_attempts, status_places
+from tests.kit.delivery_rows import add_callback
 from tests.kit.making import CALLBACK, TOKEN, an_attempt
 from tests.kit.statuses import ORDER, a_status, a_status_claim
 
@@ -172,17 +173,7 @@ def store(database: Database) -> Database:
     if database.dialect == "sqlite":
         sa.event.listen(database.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
         database.engine.dispose()
-    row = {
-        "id": CALLBACK,
-        "token_id": TOKEN,
-        "type": "message.status",
-        "url": "https://x",
-        "enabled": True,
-        "headers": b"",
-        "created_at": 0,
-    }
-    with database.write() as connection:
-        connection.execute(sa.insert(callbacks).values(row))
+    add_callback(database, kind="message.status")
     return database
 
 

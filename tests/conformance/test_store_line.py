@@ -6,16 +6,11 @@ from schemas.deliveries import Delivery, DeliveryState, Outcome, Settlement, Tri
 from schemas.times import UnixMs
 from store import claims, due, settling
 from store.database import Database
-from store.tables import attempts, callbacks, deliveries, events, requested_attempts
-from tests.kit.making import CALLBACK, TOKEN, a_claim, a_delivery, an_attempt
+from store.tables import attempts, deliveries, events, requested_attempts
+from tests.kit.delivery_rows import add_callback
+from tests.kit.making import CALLBACK, a_claim, a_delivery, an_attempt
 
 LEASE_MS = 25_000
-
-
-def lay_callback(database: Database, callback_id: str = CALLBACK, kind: str = "message.received") -> None:
-    with database.write() as connection:
-        row = {"id": callback_id, "token_id": TOKEN, "type": kind, "url": "https://x", "enabled": True, "headers": b"", "created_at": 0}
-        connection.execute(sa.insert(callbacks).values(row))
 
 
 def claimed(database: Database, *batch: claims.Claim, now: int = 10_000) -> claims.Claimed:
@@ -78,7 +73,7 @@ def test_other_content_under_a_known_id_is_counted_and_changes_nothing(database:
 
 def test_a_copy_secures_the_deliveries_that_its_first_did_not_record(database: Database) -> None:
     """A redelivery after a crash: what the dead process had in memory comes due, three seconds later (rule 3)."""
-    lay_callback(database)
+    add_callback(database)
     claimed(database, a_claim("evt_1", CALLBACK), now=10_000)
 
     claimed(database, a_claim("evt_1", CALLBACK), now=11_000)
@@ -89,7 +84,7 @@ def test_a_copy_secures_the_deliveries_that_its_first_did_not_record(database: D
 
 def test_a_copy_neither_repeats_nor_loses_what_was_recorded(database: Database) -> None:
     """Rows that are there stay as they are."""
-    lay_callback(database)
+    add_callback(database)
     claimed(database, a_claim("evt_1", CALLBACK))
     settled(database, Settlement(a_delivery("evt_1"), DeliveryState.DELIVERED, attempt=an_attempt()))
 

@@ -1,11 +1,12 @@
-"""Rows of deliveries, straight into the table: for the tests of lists, which only read."""
+"""Rows of deliveries, for the tests of lists, which only read, and of callbacks, which need be there only. Straight into their tables."""
 
 import sqlalchemy as sa
 
 from schemas.event_types import EventType
 from schemas.ids import CallbackId
 from store.database import Database
-from store.tables import deliveries
+from store.tables import callbacks, deliveries
+from tests.kit.making import CALLBACK, TOKEN
 
 ABSENT = CallbackId("f" * 16)
 """A callback that is not there."""
@@ -24,3 +25,14 @@ def add_delivery(database: Database, event_id: str, callback_id: str = ABSENT, *
     rest = {"due_at": None, "leased": False, "lease": 0, "failures": 0, "reason": None, "status_code": None, "outcome": None}
     with database.write() as connection:
         connection.execute(sa.insert(deliveries).values(row | rest | columns))
+
+
+def add_callback(database: Database, callback_id: str = CALLBACK, kind: str = EventType.MESSAGE_RECEIVED) -> None:
+    with database.write() as connection:
+        connection.execute(sa.insert(callbacks).values(callback_row(callback_id, TOKEN, kind)))
+
+
+def callback_row(callback_id: str, token_id: str, kind: str = EventType.MESSAGE_RECEIVED) -> dict[str, object]:
+    """A token has one of a type."""
+    row = {"id": callback_id, "token_id": token_id, "type": str(kind)}
+    return row | {"url": "https://x", "enabled": True, "headers": b"", "created_at": 0}

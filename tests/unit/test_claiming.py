@@ -17,6 +17,7 @@ from store.database import Database
 from store.settling import settle
 from store.tables import callbacks, deliveries
 from tests.conftest import lay_tables
+from tests.kit.delivery_rows import callback_row
 from tests.kit.making import CALLBACK, TOKEN, an_attempt, message_body
 from tests.kit.statuses import status_body
 
@@ -178,20 +179,12 @@ def test_what_comes_after_an_event_that_found_no_room_does_not_overtake_it(store
 def test_a_copy_of_an_event_for_very_many_callbacks_lacks_none(store: Database) -> None:
     """Its first claim may have died with all of them in hand; and a database takes only so many values at once."""
     with store.write() as connection:
-        connection.execute(sa.insert(callbacks), [callback_row(f"{n:016x}") for n in range(1_234)])
+        connection.execute(sa.insert(callbacks), [callback_row(f"{n:016x}", f"tok_{n}") for n in range(1_234)])
     claimed(store, Crowd(1_234), message_body("evt_1", channel="chn_wide"), room=2_000)
 
     claimed(store, Crowd(1_234), message_body("evt_1", channel="chn_wide"))
 
     assert len(stored(store)) == 1_234
-
-
-def callback_row(callback_id: str) -> dict[str, object]:
-    """One for each token: a token has one callback a type."""
-    return {
-        "id": callback_id, "token_id": f"tok_{callback_id}", "type": "message.received", "url": "https://x", "enabled": True,
-        "headers": b"", "created_at": 0,
-    }  # fmt: skip
 
 
 def test_a_batch_says_how_many_deliveries_a_message_makes(store: Database) -> None:

@@ -11,8 +11,9 @@ from exchange.port import Message
 from schemas.events import MAX_EVENT_BYTES
 from schemas.times import UnixMs
 from store.database import Database
-from store.tables import callbacks, deliveries, events
-from tests.kit.making import CALLBACK, TOKEN, message_body
+from store.tables import deliveries, events
+from tests.kit.delivery_rows import add_callback
+from tests.kit.making import message_body
 from tests.kit.statuses import status_body
 from tests.unit.test_claiming import NOW, Channels, store
 
@@ -52,17 +53,7 @@ def test_a_message_of_any_size_around_the_limit_may_come_twice(store: Database, 
 
 def test_a_copy_of_odd_json_finds_the_order_of_its_first(store: Database) -> None:
     """It is read off what was stored: half of a surrogate pair, a number beyond all bounds."""
-    with store.write() as connection:
-        row = {
-            "id": CALLBACK,
-            "token_id": TOKEN,
-            "type": "message.status",
-            "url": "https://x",
-            "enabled": True,
-            "headers": b"",
-            "created_at": 0,
-        }
-        connection.execute(sa.insert(callbacks).values(row))
+    add_callback(store, kind="message.status")
     message = Message(status_body("evt_1", "sent").replace(b'"data": {', rb'"data": {"x":"\ud83d","y":1e400,'), NOW, None, 0, 1)
 
     claimed(store, message)
