@@ -12,7 +12,7 @@ from consumers.hand import Hand
 from consumers.parcel import Parcel
 from consumers.settling import Settler
 from consumers.store_watch import StoreWatch
-from schemas.deliveries import Delivery, DeliveryState, Settlement, given_back
+from schemas.deliveries import DeliveryState, Settlement, given_back
 from schemas.health import Finding, HealthReport
 from schemas.ids import CallbackId
 from schemas.reports import Silent
@@ -22,6 +22,7 @@ from store import claims, health, settling
 from store.database import Database
 from store.due import MOST_TAKES
 from store.tables import deliveries
+from tests.kit.hand_scene import Unsent
 from tests.kit.making import a_callback, a_claim, a_delivery, a_token
 from tests.kit.waiting import eventually
 from tests.kit.waiting_rows import Patient
@@ -41,35 +42,6 @@ class Known:
     def callback(self, callback_id: CallbackId) -> tuple[Token, Callback] | None:
         found = self.callbacks.get(callback_id)
         return None if found is None else (a_token(), found)
-
-
-class Lanes:
-    """A dispatcher that keeps what it is given, and has a fixed number of slots for each share."""
-
-    in_flight = 0
-
-    def __init__(self) -> None:
-        self.given: list[Delivery] = []
-        self.slots = 10
-
-    def submit(self, delivery: Delivery) -> None:
-        self.given.append(delivery)
-
-    def free_slots(self, callback_id: CallbackId, tried: bool) -> int:
-        return self.slots
-
-    def conversations(self, callback_id: CallbackId) -> set[str]:
-        return {one.conversation_id for one in self.given if one.callback_id == callback_id}
-
-    def is_throttled(self, _callback_id: str) -> bool:
-        return False
-
-    def is_overfull(self, callback_id: CallbackId) -> bool:
-        return False
-
-    @property
-    def ids(self) -> list[str]:
-        return [delivery.event_id for delivery in self.given]
 
 
 class Counting(Silent):
@@ -97,7 +69,7 @@ class Scene:
     """A taker with a real hand and settler, on a real database; only what sends is not there."""
 
     def __init__(self, database: Database):
-        self.database, self.directory, self.lanes, self.observer = database, Known(), Lanes(), Counting()
+        self.database, self.directory, self.lanes, self.observer = database, Known(), Unsent(), Counting()
         watch = StoreWatch(self.observer)
         self.settler = Settler(database, self.observer, watch)
         self.hand = Hand(self.settler, self.observer, 25.0)

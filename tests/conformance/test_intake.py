@@ -15,7 +15,6 @@ from consumers.intake import BATCH_BYTES, SUSPECT_FROM, Intake
 from consumers.settling import Settler
 from consumers.store_watch import StoreWatch
 from exchange.port import Message
-from schemas.deliveries import Delivery
 from schemas.errors import StoreUnavailable
 from schemas.reports import Silent
 from schemas.times import UnixMs
@@ -23,6 +22,7 @@ from store import claims
 from store.claims import Claim, Claimed
 from store.database import Connection, Database
 from store.tables import deliveries, events
+from tests.kit.hand_scene import Unsent
 from tests.kit.making import message_body
 from tests.kit.waiting import eventually
 from tests.unit.test_claiming import Channels, Crowd
@@ -71,28 +71,6 @@ class Memory:
         return True
 
     async def close(self) -> None: ...
-
-
-class Unsent:
-    """A dispatcher that keeps what it is given."""
-
-    in_flight = 0
-
-    def __init__(self) -> None:
-        self.given: list[Delivery] = []
-
-    def submit(self, delivery: Delivery) -> None:
-        self.given.append(delivery)
-
-    def is_throttled(self, _callback_id: str) -> bool:
-        return False
-
-    def is_overfull(self, _callback_id: str) -> bool:
-        return False
-
-    @property
-    def ids(self) -> list[str]:
-        return [delivery.event_id for delivery in self.given]
 
 
 class Absent:

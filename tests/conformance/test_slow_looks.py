@@ -13,12 +13,12 @@ from consumers.hand import Hand
 from consumers.reviving import Reviver
 from consumers.settling import Settler
 from consumers.store_watch import StoreWatch
-from schemas.deliveries import Delivery
 from schemas.errors import StatementTimedOut, StoreRefused
 from schemas.health import Finding
 from schemas.times import now_ms
 from store.database import Connection, Database
 from tests.kit.dispatch_scene import Notes
+from tests.kit.hand_scene import Unsent
 from tests.kit.waiting import eventually
 from tests.kit.waiting_rows import Patient
 
@@ -59,23 +59,11 @@ class _TookTooLong(Exception):
     """In the place of the driver's error."""
 
 
-class Lanes:
-    """A dispatcher that keeps what it is given."""
-
-    in_flight = 0
-
-    def __init__(self) -> None:
-        self.given: list[Delivery] = []
-
-    def submit(self, delivery: Delivery) -> None:
-        self.given.append(delivery)
-
-
 class Scene:
     """A reviver with a real hand, on a real database that is slow when the test says so."""
 
     def __init__(self, database: Database):
-        self.database, self.lanes, self.observer = Sluggish(database), Lanes(), Notes()
+        self.database, self.lanes, self.observer = Sluggish(database), Unsent(), Notes()
         self.watch = StoreWatch(self.observer)
         self.hand = Hand(Settler(database, self.observer, self.watch), self.observer, 25.0)
         self.hand.connect(self.lanes)  # type: ignore[arg-type]  # as much of it as is needed

@@ -1,4 +1,4 @@
-"""A hand between a settler and a dispatcher that do as the test says."""
+"""A hand between a settler and a dispatcher that do as the test says; and a dispatcher that only keeps, for whoever feeds a hand."""
 
 from consumers.hand import Hand
 from consumers.parcel import Parcel
@@ -71,6 +71,35 @@ class Dispatching:
 
     def resume(self) -> None: ...
     def stop_starting(self) -> None: ...
+
+
+class Unsent:
+    """A dispatcher that keeps what it is given, and has a fixed number of slots for each share."""
+
+    in_flight = 0
+
+    def __init__(self) -> None:
+        self.given: list[Delivery] = []
+        self.slots = 10
+
+    @property
+    def ids(self) -> list[str]:
+        return [delivery.event_id for delivery in self.given]
+
+    def submit(self, delivery: Delivery) -> None:
+        self.given.append(delivery)
+
+    def free_slots(self, callback_id: str, tried: bool) -> int:
+        return self.slots
+
+    def conversations(self, callback_id: str) -> set[str]:
+        return {one.conversation_id for one in self.given if one.callback_id == callback_id}
+
+    def is_throttled(self, callback_id: str) -> bool:
+        return False
+
+    def is_overfull(self, callback_id: str) -> bool:
+        return False
 
 
 class Scene:
