@@ -1,7 +1,6 @@
 """The programs of the pages that ask Ringback for something, when it, or a proxy before it, asks them to come again."""
 
 import pathlib
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -14,11 +13,7 @@ from tests.kit.stand_in import StandIn
 @pytest.fixture
 def api() -> Iterator[StandIn]:
     with StandIn() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.mark.parametrize("status", [408, 429, 502, 503, 504])

@@ -1,6 +1,5 @@
 """`ringback emit`, against a stand-in for the API that answers as a test wants."""
 
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +15,8 @@ TOKEN = "rbk_0123456789ABCDEFGHIJabcdefghij0BQj2z"
 
 @pytest.fixture
 def api() -> Iterator[StandIn]:
-    server = StandIn()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with StandIn() as server:
+        yield server
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import json
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 
 
 class StandIn(ThreadingHTTPServer):
-    """Remembers what is posted; `answer` is given how many came before and says the status."""
+    """A context manager, on a thread of its own. Remembers what is posted; `answer` is given how many came before and says the status."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -20,6 +20,16 @@ class StandIn(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.answer: Callable[[int], int] = lambda _before: 202
         self.said: dict[str, Any] = {"detail": "because of the test"}
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self.serve_forever)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
 
     @property
     def url(self) -> str:
