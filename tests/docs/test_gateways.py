@@ -55,7 +55,7 @@ def _swap_ports(newcomer: Newcomer, listen: int) -> None:
 def _programs(folder: pathlib.Path, nginx: Nginx) -> pathlib.Path:
     """`sudo`, `apt-get` and `nginx` that leave the machine as it is."""
     folder.mkdir()
-    programs = {"sudo": 'exec "$@"', "apt-get": "exit 0", "service": "exit 0", "nginx": f'exec {" ".join(nginx.command)} "$@"'}
+    programs = {"sudo": 'exec "$@"', "apt-get": "exit 0", "service": "exit 0", "nginx": f'exec {" ".join(nginx.beside)} "$@"'}
     for name, script in programs.items():
         (folder / name).write_text(f"#!/bin/sh\n{script}\n")
         (folder / name).chmod(0o755)
