@@ -24,6 +24,7 @@ from store.token_listings import TokenSort
 
 KINDS = COMPLETION, WHOLE = "[completion]", "[whole]"
 _PLUS_NOT_ENCODED = re.compile(r"(.{17,}) (\d\d:?\d\d)")  # what stands before can be no date alone
+_STATUS = re.compile("[1-5][0-9]{2}")
 
 # What the rules ask that are applied elsewhere, as far as JSON Schema can say it: so that clients can tell before they send.
 _DURATION = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$", "examples": ["0s", "24h", "7d"]}
@@ -63,6 +64,12 @@ def _some_text(text: str) -> str:
     return text
 
 
+def _told_status(text: object) -> int | None:
+    """Of an answer; None where this is no status: programs that know of none send 0, or a word."""
+    status = int(text) if isinstance(text, str) and _STATUS.fullmatch(text) else 0
+    return status or None
+
+
 _DATE_TIME = WithJsonSchema({"type": "string", "format": "date-time"})
 Time = Annotated[UnixMs, BeforeValidator(_time), _DATE_TIME]
 QueryTime = Annotated[UnixMs, BeforeValidator(_query_time), _DATE_TIME]
@@ -71,6 +78,8 @@ Name = Annotated[str, WithJsonSchema({"type": "string", "minLength": 1, "maxLeng
 Url = Annotated[str, WithJsonSchema(_URL)]
 Headers = Annotated[dict[str, str], WithJsonSchema(_HEADERS)]
 Text = Annotated[str, AfterValidator(_some_text), WithJsonSchema({"type": "string", "minLength": 1})]
+
+ToldStatus = Annotated[int | None, BeforeValidator(_told_status), WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "null"}], "examples": [200]})]
 
 
 def _overlap(default: str, description: str) -> Any:
@@ -228,7 +237,7 @@ class CheckToken(BaseModel):
     permission: Permission | None = Field(None, description="What the request needs: `allowed` says whether the token has it.")
     method: str | None = Field(None, description="Of the request that carried the token.")
     path: str | None = Field(None, description="Its path; a query is cut off.")
-    status: int | None = Field(None, ge=100, le=599, description="What it is answered, if that is known.")
+    status: ToldStatus = Field(None, description="What it is answered, 100 to 599; anything else counts as not known.")
     ip: str | None = Field(None, description="Where it came from.")
     user_agent: str | None = None
 

@@ -4,7 +4,7 @@ chunked body off at its limit without a word. Called by the routes and the appli
 
 import contextlib
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote_from_bytes
 
 from flask import request
 
@@ -19,6 +19,7 @@ _READ_ON_BYTES = 16 * 1024 * 1024
 FORM = "application/x-www-form-urlencoded"
 
 _MOST_FIELDS = 100
+_ASCII = bytes(range(128))
 _PIECE = 64 * 1024
 _STARTED, _FORM_READ = "ringback.body_read", "ringback.form"
 
@@ -45,8 +46,9 @@ def read_optional_json_body() -> bytes:
 
 
 def read_form() -> dict[str, str]:
-    """The fields of this request's form, read once however often they are asked for. Raises UnsupportedMediaType unless it is declared
-    as one, TooLarge, Malformed."""
+    r"""The fields of this request's form, read once however often they are asked for. Bytes that are not UTF-8 stay to be seen, as
+    `\xff`: what somebody's client wrote is handed on in them as it came, and must not make a check fail. Raises UnsupportedMediaType
+    unless it is declared as a form, TooLarge, Malformed."""
     environ = request.environ
     if _FORM_READ not in environ:
         environ[_FORM_READ] = _form(environ)
@@ -58,11 +60,11 @@ def _form(environ: Environ) -> dict[str, str]:
     kind = _declared(environ)
     if kind != FORM:
         raise UnsupportedMediaType(f"send a form, and say so with `Content-Type: {FORM}`; this came as {kind or 'nothing'}")
-    body = read_body(environ, MAX_BODY_BYTES)
+    body = quote_from_bytes(read_body(environ, MAX_BODY_BYTES), safe=_ASCII)  # else `parse_qsl` takes no bytes beyond ASCII
     try:
-        pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
+        pairs = parse_qsl(body, keep_blank_values=True, errors="backslashreplace", max_num_fields=_MOST_FIELDS)
     except ValueError:
-        raise Malformed(f"the form cannot be read: UTF-8 is expected, and at most {_MOST_FIELDS} fields") from None
+        raise Malformed(f"the form has more than {_MOST_FIELDS} fields") from None
     fields = dict(pairs)
     if len(fields) < len(pairs):  # RFC 6749, section 3.1; whoever looks at the first would read another form than we do
         raise Malformed("a field comes twice")
