@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Iterable, Sequence
 from http import HTTPMethod
-from typing import Any
+from typing import Any, cast
 
 from flask import Response, request
 from flask_openapi3.models.info import Info
@@ -35,6 +35,7 @@ from api import (
 )
 from api.authentication import LIMIT_FIELDS
 from api.downloads import STREAMS
+from api.models import Body
 from api.pages import add_pages
 from api.parts import ApiParts
 from api.reading import read_on
@@ -109,7 +110,7 @@ class Described(OpenAPI):
             openapi_extensions=document.extensions(route),
             method=route.method,
         )
-        models = self._routes[route] = Models(path, query, body, form)
+        models = self._routes[route] = Models(path, query, cast("type[Body] | None", body), form)
         return models
 
     def generate_spec_json(self) -> None:

@@ -6,7 +6,7 @@ Unknown fields and parameters are refused: a typo must not be swallowed. Optiona
 import datetime as dt
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
@@ -88,9 +88,11 @@ def _overlap(default: str, description: str) -> Any:
 
 
 class Body(BaseModel):
-    """Strict: `"yes"` is no boolean and 1 no string."""
+    """Strict: `"yes"` is no boolean and 1 no string. `log_texts` are names of fields that others wrote and only a log shows: what is no
+    character there is spelled out, and nothing is refused for it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    log_texts: ClassVar[frozenset[str]] = frozenset()
 
 
 class Visibility(Body):

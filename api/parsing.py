@@ -1,36 +1,63 @@
 """From what a request holds to the model that describes it, with every fault in words. Called by `routes`."""
 
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from api.models import KINDS
+from api.models import KINDS, Body
 from schemas.errors import Fault, Invalid, Malformed, NotFound
-from schemas.json_text import BYTE_ORDER_MARK, TWICE, doubled, read
+from schemas.json_text import BYTE_ORDER_MARK, TWICE, decoded, doubled, read, without_halves
+from schemas.texts import shortened
 
 M = TypeVar("M", bound=BaseModel)
+B = TypeVar("B", bound=Body)
+
+_BODY = "the body breaks the rules"
+_MAY_BE_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+_HALF_FAULT = "this holds half of a surrogate pair, as is left where a text was cut inside of a character: send the whole, or leave it out"
 
 _UNSENT = {"[key]", *KINDS}  # steps of pydantic's paths that tell kinds of things apart, and stand in no body
 
 
-def from_body(model: type[M], body: bytes) -> M:
+def from_body(model: type[B], body: bytes) -> B:
     """Raises Malformed when it is not JSON, Invalid naming every fault by pointer. A byte order mark is skipped."""
-    body = body.removeprefix(BYTE_ORDER_MARK)
     try:
-        found = model.model_validate_json(body)
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False, include_input=False)
-        if details[0]["type"] == "json_invalid":
-            raise Malformed(details[0]["msg"]) from None
-        raise Invalid("the body breaks the rules", faults=_faults(error, "field")) from None
-    try:
-        twice = [Fault(TWICE.format(name=name), at) for name, at in doubled(read(body.decode()))]
-    except ValueError as error:  # pydantic takes NaN for a number
+        tree = read(decoded(body))
+    except ValueError as error:
         raise Malformed(str(error)) from None
-    if twice:
-        raise Invalid("the body breaks the rules", faults=twice)
+    except RecursionError:
+        raise _too_deep() from None
+    halves: list[str] = []
+    tree = without_halves(tree, halves) if _MAY_BE_HALF.search(body) else tree
+    faults = [Fault(TWICE.format(name=shortened(name)), at) for name, at in doubled(tree)]
+    faults += [Fault(_HALF_FAULT, at) for at in halves if at.rpartition("/")[2] not in model.log_texts]
+    try:
+        found = _model(model, body.removeprefix(BYTE_ORDER_MARK), tree)
+    except ValidationError as error:
+        places = {fault.pointer for fault in faults}
+        raise Invalid(_BODY, faults=[*faults, *(one for one in _faults(error, "field") if one.pointer not in places)]) from None
+    if faults:
+        raise Invalid(_BODY, faults=faults)
     return found
+
+
+def _model(model: type[B], body: bytes, tree: object) -> B:
+    """Of what was sent, or of `tree` spelled anew: pydantic reads neither halves of surrogate pairs nor very long numbers. Raises
+    ValidationError, Malformed."""
+    for sent in (body, None):
+        try:
+            return model.model_validate_json(json.dumps(tree) if sent is None else sent)
+        except ValidationError as error:
+            if error.errors(include_url=False, include_context=False, include_input=False)[0]["type"] != "json_invalid":
+                raise
+    raise _too_deep()  # it counts to 200
+
+
+def _too_deep() -> Malformed:
+    return Malformed("JSON is malformed: it is nested too deeply")
 
 
 def from_query(model: type[M], parameters: Iterable[tuple[str, Sequence[str]]]) -> M:

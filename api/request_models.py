@@ -1,6 +1,6 @@
 """What calls about the request log may carry: the filters of its lists and files, and what the chat platform reports to it."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Discriminator, Field, Tag
 
@@ -66,4 +66,6 @@ Report = Annotated[Annotated[CompletedRequest, Tag(COMPLETION)] | Annotated[Whol
 
 
 class ReportRequests(Body):
+    log_texts: ClassVar[frozenset[str]] = frozenset({"method", "path", "ip", "user_agent", "reason"})
+
     requests: list[Report] = Field(min_length=1, max_length=MAX_REPORTS)

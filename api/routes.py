@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from api.authentication import authenticate
 from api.client import client_address
 from api.client_credentials import as_bearer
-from api.models import Query
+from api.models import Body, Query
 from api.parsing import from_body, from_form, from_path, from_query
 from api.parts import ApiParts
 from api.reading import MAX_BODY_BYTES, read_form, read_json_body, read_optional_json_body
@@ -78,7 +78,7 @@ class Models(NamedTuple):
 
     path: type[BaseModel] | None
     query: type[BaseModel] | None
-    body: type[BaseModel] | None
+    body: type[Body] | None
     form: type[BaseModel] | None
 
     @property

@@ -6,7 +6,6 @@ twenty-digit integers survive. Called by the API on what is posted and by the co
 
 import contextlib
 import re
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Sequence
 from hashlib import sha256
 
@@ -23,7 +22,7 @@ from schemas.event_data import (
 )
 from schemas.event_types import EventType
 from schemas.ids import EVENT_ID, EventId, new_event_id
-from schemas.json_text import depth
+from schemas.json_text import decoded, depth
 from schemas.second_look import ENVELOPE, MAX_DEPTH, comes_twice, events_of, look
 from schemas.times import UnixMs, from_rfc3339, to_rfc3339
 
@@ -199,7 +198,6 @@ def _may_come_twice(body: bytes, envelope: _Envelope, kind: EventType, data: byt
 
 def _require_utf8(body: bytes) -> None:
     try:
-        body.decode()
-    except UnicodeDecodeError as error:
-        hint = ", but UTF-16" if body[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else ""
-        raise InvalidEvent([Fault(f"the body is not UTF-8{hint} (byte {error.start})", "")], malformed=True) from None
+        decoded(body)
+    except ValueError as error:
+        raise InvalidEvent([Fault(str(error), "")], malformed=True) from None

@@ -1,11 +1,12 @@
 r"""JSON read in full, slowly: what the fast decoders refuse although it is JSON, and what they do not tell.
 
 They take no half of a surrogate pair (`"\ud83d"`), and say nothing of a name that comes twice in an object. Nothing is decided
-here. Called by `schemas.second_look` and `schemas.stored`, never for an ordinary event but for its depth, and by `api.parsing`.
+here. Called by `schemas.events` and its second look, never for an ordinary event but for its depth, by `schemas.stored` and `api.parsing`.
 """
 
 import json
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
 from collections.abc import Iterator
 from itertools import accumulate
@@ -15,8 +16,9 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 TWICE = "the name {name} comes twice in this object: which of the two is meant cannot be told"
 
 _MOST_DIGITS = 4300
-"""Of a whole number that Python makes (`sys.int_info`). A longer one counts as infinite here; what is passed on is its spelling."""
+"""Of a whole number that Python makes (`sys.int_info`). A longer one counts as the largest of these; what is passed on is its spelling."""
 
+_HALF = re.compile("[\ud800-\udfff]")
 _SPACE = re.compile(r"[ \t\n\r]*")
 _BRACKETS_ONLY = bytes.maketrans(b"{}", b"[]"), bytes(set(range(256)) - set(b"[]{}"))
 _RUN = re.compile(rb"\[+|\]+")
@@ -37,6 +39,15 @@ class Member(NamedTuple):
     spelled: bytes
 
 
+def decoded(body: bytes) -> str:
+    """A byte order mark is skipped. Raises ValueError, in words, for what is not UTF-8."""
+    try:
+        return body.removeprefix(BYTE_ORDER_MARK).decode()
+    except UnicodeDecodeError as error:
+        hint = ", but UTF-16" if body[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else ""
+        raise ValueError(f"the body is not UTF-8{hint} (byte {error.start})") from None
+
+
 def read(text: str) -> object:
     """Objects are `Members`. Raises ValueError, in words, for what is no JSON; RecursionError for what is nested too deeply."""
     try:
@@ -50,13 +61,29 @@ def doubled(tree: object, at: str = "") -> Iterator[tuple[str, str]]:
     """Every name in it that comes twice in its object, with its RFC 6901 pointer."""
     if isinstance(tree, Members):
         for name, value in tree.items():
-            pointer = f"{at}/{name.replace('~', '~0').replace('/', '~1')}"
+            pointer = f"{at}/{_step(name)}"
             if name in tree.doubled:
                 yield name, pointer
             yield from doubled(value, pointer)
     elif isinstance(tree, list):
         for number, value in enumerate(tree):
             yield from doubled(value, f"{at}/{number}")
+
+
+def without_halves(tree: object, halves: list[str], at: str = "") -> object:
+    r"""The same with each half of a surrogate pair spelled out, as `\ud83d`; `halves` gets the pointers of such texts and names."""
+    if isinstance(tree, str):
+        return _whole_text(tree, halves, at)
+    if isinstance(tree, list):
+        return [without_halves(value, halves, f"{at}/{number}") for number, value in enumerate(tree)]
+    if not isinstance(tree, Members):
+        return tree
+    found = Members()
+    for name, value in tree.items():
+        whole = _whole_text(name, halves, f"{at}/{_step(_spelled(name))}")
+        found[whole] = without_halves(value, halves, f"{at}/{_step(whole)}")
+    found.doubled = tuple(_spelled(name) for name in tree.doubled)
+    return found
 
 
 def members(text: str) -> Iterator[Member]:
@@ -91,6 +118,22 @@ def depth(text: bytes) -> int:
     return levels + max(accumulate(steps), default=0)
 
 
+def _step(name: str) -> str:
+    """Of a pointer."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _spelled(text: str) -> str:
+    return _HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
+
+
+def _whole_text(text: str, halves: list[str], at: str) -> str:
+    if text.isascii() or not _HALF.search(text):
+        return text
+    halves.append(at)
+    return _spelled(text)
+
+
 def _space(text: str, at: int) -> int:
     found = _SPACE.match(text, at)
     assert found is not None, "the empty text matches"
@@ -114,8 +157,8 @@ def _object(pairs: list[tuple[str, object]]) -> Members:
     return found
 
 
-def _whole(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
+def _whole(digits: str) -> int:
+    return int(digits if len(digits) <= _MOST_DIGITS else digits[:_MOST_DIGITS])
 
 
 def _constant(name: str) -> NoReturn:

@@ -9,6 +9,9 @@ import unicodedata
 _OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """They show other text than there is. The marks U+200E, U+200F and U+061C only say how a neighbour is written: names have them."""
 
+_MOST_REPEATED = 200
+"""Characters of what was sent, where a fault repeats it. More: an answer, and a dead letter's reason, grows with what was wrong."""
+
 _REFUSED = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _UNASSIGNED = "Cn"
 _TO_COME = (range(0x1F000, 0x1FB00), range(0x1FC00, 0x1FFFE), range(0x20000, 0x2FFFE), range(0x30000, 0x3FFFE))
@@ -42,6 +45,11 @@ def spelled_out(text: str, keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(one.encode("unicode_escape").decode() if _is_harmful(one) and one not in keep else one for one in text)
+
+
+def shortened(text: str, most: int = _MOST_REPEATED) -> str:
+    """What somebody sent, to be repeated to him."""
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def from_bytes(raw: bytes) -> str:
