@@ -36,7 +36,10 @@ _SECURITY = {"type": "http", "scheme": "bearer", "bearerFormat": "rbk_…", "des
 _CLIENT_SECURITY = {"type": "http", "scheme": "basic", "description": "The token as the password, with any name."}
 _FAULT = {
     "type": "object",
-    "properties": {"detail": {"type": "string"}, "pointer": {"type": "string", "description": "RFC 6901; empty: the whole."}},
+    "properties": {
+        "detail": {"type": "string"},
+        "pointer": {"type": "string", "description": "RFC 6901; empty: the whole. A very long one is cut, and ends with `…`."},
+    },
     "required": ["detail", "pointer"],
 }
 _PROBLEM: Schema = {

@@ -6,6 +6,11 @@ import msgspec
 from flask import Response
 
 from schemas.errors import MOST_TOLD, Problem, left_out
+from schemas.texts import shortened
+
+_MOST_DETAIL, _MOST_POINTER = 1000, 200
+"""Characters. What repeats something that was sent does so in few of them anyway: this holds whatever repeats it. More: a body of
+megabytes with one slip in it is answered with as many. Fewer: our own words, such as every permission's name, are cut off."""
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
@@ -23,10 +28,13 @@ def problem_response(problem: Problem) -> Response:
         "type": PROBLEM_PAGES + problem.slug,
         "title": problem.title,
         "status": problem.status,
-        "detail": problem.detail,
+        "detail": shortened(problem.detail, _MOST_DETAIL),
     }
     if problem.faults:
-        body["errors"] = [{"detail": fault.detail, "pointer": fault.pointer} for fault in problem.faults[:MOST_TOLD]]
+        body["errors"] = [
+            {"detail": shortened(fault.detail, _MOST_DETAIL), "pointer": shortened(fault.pointer, _MOST_POINTER)}
+            for fault in problem.faults[:MOST_TOLD]
+        ]
     if len(problem.faults) > MOST_TOLD:
         body["detail"] = f"{problem.detail}: the first {MOST_TOLD} faults are in errors, {left_out(problem.faults)}"
         body["more_errors"] = len(problem.faults) - MOST_TOLD

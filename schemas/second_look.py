@@ -20,6 +20,7 @@ from schemas.event_types import EventType
 from schemas.ids import EVENT_ID, EventId, new_event_id
 from schemas.json_text import BYTE_ORDER_MARK, TWICE, Members, depth, items, members, read
 from schemas.stored import facts_in
+from schemas.texts import shortened
 from schemas.times import UnixMs, from_rfc3339
 
 MAX_DEPTH = 100
@@ -41,8 +42,6 @@ thing here and another to the receiver."""
 
 _NOT_IN_IDS = re.compile("[\0\ud800-\udfff]")
 _PATH = re.compile(r" - at `\$(.*)`$")
-_MOST_WORDS = 200
-"""Characters of a fault. More: an answer, and a dead letter's reason, repeats more of what was sent."""
 
 _TYPES = ", ".join(EventType)
 
@@ -200,17 +199,12 @@ def _simple(value: object, wanted: Any, at: str) -> Iterator[Fault]:
     try:
         msgspec.convert(value, wanted)
     except msgspec.ValidationError as error:
-        yield Fault(_shortened(_PATH.sub("", str(error)).replace("`", "")), at)
+        yield Fault(shortened(_PATH.sub("", str(error)).replace("`", "")), at)
     except UnicodeError:  # it looks among the words of a closed set, and half of a surrogate pair is spelled in no encoding
         yield Fault("half of a surrogate pair stands in none of the words that are possible here", at)
     else:
         if wanted == Id and _NOT_IN_IDS.search(str(value)):
             yield Fault("an id must not hold the character U+0000, or half of a surrogate pair", at)
-
-
-def _shortened(told: str) -> str:
-    """It repeats what stood there, which may be all of an event."""
-    return told if len(told) <= _MOST_WORDS else f"{told[:_MOST_WORDS]}…"
 
 
 def _doubled(tree: Members, deciding: tuple[str, ...], at: str) -> Iterator[Fault]:

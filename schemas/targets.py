@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from schemas.errors import Fault
+from schemas.texts import shortened
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -31,7 +32,7 @@ def _parse_network(text: str) -> Network:
     try:
         return ipaddress.ip_network(text)
     except ValueError as error:
-        raise ValueError(f"{text!r} is not a network such as 10.1.0.0/16 or fd00::/8 ({error})") from None
+        raise ValueError(f"{shortened(text)!r} is not a network such as 10.1.0.0/16 or fd00::/8 ({error})") from None
 
 
 # `ipaddress.is_global` lets too much through (multicast, 6to4, NAT64, a cloud's metadata service), hence lists of our own.
@@ -148,7 +149,7 @@ def _addresses(host: str, *, is_bracketed: bool) -> tuple[Address, ...]:
     if _NUMBER.fullmatch(host.rpartition(".")[2]):
         return (_numeric(host),)
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in host.split(".")):
-        raise ValueError(f"{host!r} is not a host name")
+        raise ValueError(f"{shortened(host)!r} is not a host name")
     return ()
 
 
@@ -163,7 +164,7 @@ def _numeric(host: str) -> Address:
     try:
         return ipaddress.IPv4Address(socket.inet_aton(host))
     except OSError:
-        raise ValueError(f"{host!r} is neither an address nor a name") from None
+        raise ValueError(f"{shortened(host)!r} is neither an address nor a name") from None
 
 
 HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2

@@ -8,6 +8,8 @@ import re
 import time
 from typing import NewType
 
+from schemas.texts import shortened
+
 UnixMs = NewType("UnixMs", int)
 
 _UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -68,7 +70,7 @@ def parse_duration(text: str) -> dt.timedelta:
     """`5s`, `1.5h`, `24h`, `5d`, `0s`; raises ValueError."""
     match = _DURATION.fullmatch(text.strip())
     if not match:
-        raise ValueError(f"{text!r} is not a duration such as 500ms, 5s, 30m, 2h or 5d")
+        raise ValueError(f"{shortened(text)!r} is not a duration such as 500ms, 5s, 30m, 2h or 5d")
     try:
         return dt.timedelta(seconds=float(match[1]) * _UNITS_S[match[2]])
     except OverflowError:
