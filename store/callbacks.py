@@ -70,12 +70,12 @@ def _store(connection: Connection, vault: Vault, token: Token, kind: EventType, 
     columns: dict[str, object] = {"url": fields.url}
     if fields.enabled is not None or not known:
         columns["enabled"] = fields.enabled is not False
-    if fields.headers is not None or not known:
+    if not known or not _keeps_headers(token, known, fields):
         columns["headers"] = seal_headers(vault, callback_id, fields.headers or {})
     if fields.held is not None:
         columns["on_return"] = fields.held.value
     if known:
-        columns |= _return(known, fields, now)
+        columns |= _return(token, known, fields, now)
         connection.execute(sa.update(callbacks).where(callbacks.c.id == callback_id).values(columns))
         return
     identity = {"id": callback_id, "token_id": token.id, "type": kind.value, "created_at": now}
@@ -90,22 +90,27 @@ def bring_back(connection: Connection, token: Token, now: UnixMs) -> None:
             connection.execute(sa.update(callbacks).where(callbacks.c.id == callback.id).values(columns))
 
 
-def _return(known: Callback, fields: CallbackFields, now: UnixMs) -> dict[str, object]:
-    """A callback that is enabled, or on and changed, starts afresh: what was found out about it does not count any more."""
-    stays_on = fields.enabled is None and known.enabled
-    if not fields.enabled and not (stays_on and (fields.url != known.url or fields.headers is not None)):
-        says_of_kept = fields.held is not None and known.held_before is not None
+def _return(token: Token, known: Callback, fields: CallbackFields, now: UnixMs) -> dict[str, object]:
+    """A callback that is enabled, or on and changed, starts afresh: what was found out about it does not count any more. What only says
+    again how it is changes nothing: programs that keep a state say so over and over."""
+    is_changed = fields.url != known.url or not _keeps_headers(token, known, fields)
+    if not fields.enabled and not (fields.enabled is None and known.enabled and is_changed):
+        says_of_kept = fields.held not in (None, known.on_return) and known.held_before is not None
         return {"reviving": True, "generation": known.health.generation + 1} if says_of_kept else {}
     was_held = known.state not in _CALLED
     return back_to_health(known.health.generation) | NOT_THROTTLED | ({"held_before": now} if was_held else {})
+
+
+def _keeps_headers(token: Token, known: Callback, fields: CallbackFields) -> bool:
+    """Of a token that cannot be read nobody knows what they were."""
+    return fields.headers is None or (token.is_readable and fields.headers == known.headers)
 
 
 def _details(token: Token, callback: Callback, fields: CallbackFields) -> Details:
     """Of headers whose values alone changed, the same names twice: that is all that can be shown of it."""
     known = token.callbacks.get(callback.type)
     details = differences(of_callback(known), of_callback(callback))
-    same_headers = fields.headers is None or (token.is_readable and known is not None and fields.headers == known.headers)
-    if known is None or same_headers:
+    if known is None or _keeps_headers(token, known, fields):
         return details
     return {**details, "header_names": (sorted(known.headers) if token.is_readable else None, sorted(fields.headers or {}))}
 

@@ -161,6 +161,33 @@ def test_a_change_that_says_nothing_new_leaves_a_failing_callback_failing(patien
     assert is_revived(patient)
 
 
+@pytest.mark.parametrize("headers", [{}, {"X-Key": "same"}])
+@pytest.mark.parametrize("finding", [Finding.USELESS, Finding.FAILING])
+def test_saying_again_what_is_so_already_brings_nothing_back(patient: Patient, finding: Finding, headers: dict[str, str]) -> None:
+    """A program that keeps a state repeats all of it on each run: what a receiver refused for good must not go out once more for that."""
+    patient.put(headers=headers, held=OnReturn.KEEP)
+    revive(patient)
+    patient.wait("evt_held", LONG_AGO, due_at=FAR)
+    patient.found(finding, LONG_AGO, reason="gone")
+    before = patient.callback
+
+    after = patient.put(headers=headers, held=OnReturn.KEEP)
+    revive(patient)
+
+    assert (after, is_revived(patient)) == (before, True)
+    assert patient.rows("due_at") == {"evt_held": FAR}
+
+
+def test_saying_again_what_becomes_of_what_was_kept_changes_nothing(patient: Patient) -> None:
+    """It is kept, and what is in hand meanwhile still counts."""
+    switch_off_and_on(patient, OnReturn.KEEP)
+    revive(patient)
+    before = patient.callback
+
+    assert patient.put(held=OnReturn.KEEP) == before
+    assert is_revived(patient)
+
+
 def test_what_becomes_of_held_deliveries_can_be_said_before(patient: Patient) -> None:
     """Saying it enables nothing."""
     patient.found(Finding.USELESS, LONG_AGO, reason="gone")
