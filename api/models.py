@@ -73,13 +73,18 @@ def _told_status(text: object) -> int | None:
 _DATE_TIME = WithJsonSchema({"type": "string", "format": "date-time"})
 Time = Annotated[UnixMs, BeforeValidator(_time), _DATE_TIME]
 QueryTime = Annotated[UnixMs, BeforeValidator(_query_time), _DATE_TIME]
-Duration = Annotated[dt.timedelta, BeforeValidator(_duration), WithJsonSchema(_DURATION)]
+Overlap = Annotated[dt.timedelta, BeforeValidator(_duration), WithJsonSchema({"anyOf": [_DURATION, {"type": "null"}]})]
 Name = Annotated[str, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_NAME})]
 Url = Annotated[str, WithJsonSchema(_URL)]
 Headers = Annotated[dict[str, str], WithJsonSchema(_HEADERS)]
 Text = Annotated[str, AfterValidator(_some_text), WithJsonSchema({"type": "string", "minLength": 1})]
 
 ToldStatus = Annotated[int | None, BeforeValidator(_told_status), WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "null"}], "examples": [200]})]
+
+
+def _unless_null(default: str) -> BeforeValidator:
+    """null is as good as left out."""
+    return BeforeValidator(lambda value: default if value is None else value)
 
 
 def _overlap(default: str, description: str) -> Any:
@@ -136,11 +141,11 @@ class PatchToken(Body):
 
 
 class Regenerate(Body):
-    overlap: Duration = _overlap("0s", "How long the token before goes on being valid, at most 7d.")
+    overlap: Annotated[Overlap, _unless_null("0s")] = _overlap("0s", "How long the token before goes on being valid, at most 7d.")
 
 
 class RotateSigningSecret(Body):
-    overlap: Duration = _overlap("24h", "How long the secret before signs too, at most 7d.")
+    overlap: Annotated[Overlap, _unless_null("24h")] = _overlap("24h", "How long the secret before signs too, at most 7d.")
 
 
 class CreateRecovery(Body):

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from schemas.ids import TokenId
 from schemas.secrets import is_token, signing_key
 from tests.kit.api import RECEIVED, URL, Caller, House, callback_path, deliver
 
@@ -151,6 +152,18 @@ def test_a_regenerated_token_takes_over_from_the_old_one(admin: Caller, house: H
     assert Caller(house, token["token"]).call("GET", "/v1/me").status_code == 401
     assert Caller(house, overlapping["token"]).call("GET", "/v1/me").status_code == 401
     assert Caller(house, alone["token"]).call("GET", "/v1/me").status_code == 200
+
+
+def test_an_overlap_that_is_null_is_as_good_as_left_out(admin: Caller, house: House, token: dict[str, Any]) -> None:
+    """As every optional field may be."""
+    path = f"/v1/tokens/{token['id']}"
+
+    made = admin.call("POST", path + "/regenerate", {"overlap": None})
+    rotated = admin.call("POST", path + "/rotate-signing-secret", {"overlap": None})
+
+    assert (made.status_code, rotated.status_code) == (200, 200)
+    stored = house.parts.tokens.get(TokenId(token["id"]))
+    assert (len(stored.hashes), len(stored.signing_keys)) == (1, 2)
 
 
 @pytest.mark.parametrize("overlap", ["8d", "-1s", "soon", 5, "999999999d", "9" * 400 + "d"])
