@@ -8,7 +8,7 @@ from flask import Response
 
 from api.answers import AttemptAnswer, CallbackAnswer
 from api.callback_rules import require_callback
-from api.models import CallbackPath, PutCallback
+from api.models import CallbackPath, Nothing, PutCallback
 from api.parts import ApiParts
 from api.responses import json_response
 from api.routes import Route
@@ -44,7 +44,7 @@ def delete_callback(parts: ApiParts, actor: Actor, path: CallbackPath) -> Respon
     return Response(status=HTTPStatus.NO_CONTENT)
 
 
-def try_callback(parts: ApiParts, path: CallbackPath) -> Response:
+def try_callback(parts: ApiParts, path: CallbackPath, body: Nothing) -> Response:  # noqa: ARG001 - what it would hold is refused
     """Have a dispatcher send a signed sample now, and answer what came of it.
 
     The event's id starts with `evt_test_`. 503 `no-dispatcher` when none took it in time.
@@ -77,9 +77,10 @@ def _wait(parts: ApiParts, event: Event, callback: Callback, attempt_id: Attempt
 _ADMIN = Permission.PLATFORM_ADMIN
 _ONE = "/v1/tokens/<id>/callbacks/<type>"
 _CHANGED = frozenset({400, 404, 409, 413, 415, 422})
+_TRIED = _CHANGED | {503}
 
 ROUTES = (
     Route("PUT", _ONE, put_callback, _TAG, answer=CallbackAnswer, needs=_ADMIN, problems=_CHANGED),
     Route("DELETE", _ONE, delete_callback, _TAG, HTTPStatus.NO_CONTENT, needs=_ADMIN, problems=frozenset({404, 409})),
-    Route("POST", _ONE + "/test", try_callback, _TAG, answer=AttemptAnswer, needs=_ADMIN, problems=frozenset({404, 409, 503})),
+    Route("POST", _ONE + "/test", try_callback, _TAG, answer=AttemptAnswer, needs=_ADMIN, problems=_TRIED),
 )

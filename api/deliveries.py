@@ -7,7 +7,7 @@ from flask import Response
 
 from api.answers import DeliveryDetailAnswer, RetryAnswer
 from api.list_answers import DeliveryPage
-from api.models import DeliveriesQuery, IdPath
+from api.models import DeliveriesQuery, IdPath, Nothing
 from api.parts import ApiParts
 from api.responses import json_response
 from api.routes import Route
@@ -41,7 +41,7 @@ def show_delivery(parts: ApiParts, path: IdPath) -> Response:
         return json_response(delivery_detail_answer(_find(connection, path)))
 
 
-def retry_delivery(parts: ApiParts, path: IdPath) -> Response:
+def retry_delivery(parts: ApiParts, path: IdPath, body: Nothing) -> Response:  # noqa: ARG001 - what it would hold is refused
     """Make one attempt now, beside the automatic ones.
 
     A callback that is off may be retried. 409 when the token is not active, the callback was deleted, the first attempt is
@@ -60,9 +60,10 @@ def _find(connection: Connection, path: IdPath) -> DeliveryDetail:
 
 _ADMIN = Permission.PLATFORM_ADMIN
 _RETRY = "/v1/deliveries/<id>/retry"
+_RETRIED = frozenset({400, 404, 409, 413, 415, 422})
 
 ROUTES = (
     Route("GET", "/v1/deliveries", list_of_deliveries, _TAG, answer=DeliveryPage, needs=_ADMIN, problems=frozenset({422})),
     Route("GET", "/v1/deliveries/<id>", show_delivery, _TAG, answer=DeliveryDetailAnswer, needs=_ADMIN, problems=frozenset({404})),
-    Route("POST", _RETRY, retry_delivery, _TAG, HTTPStatus.ACCEPTED, RetryAnswer, _ADMIN, problems=frozenset({404, 409})),
+    Route("POST", _RETRY, retry_delivery, _TAG, HTTPStatus.ACCEPTED, RetryAnswer, _ADMIN, problems=_RETRIED),
 )

@@ -148,6 +148,10 @@ class RotateSigningSecret(Body):
     overlap: Annotated[Overlap, _unless_null("24h")] = _overlap("24h", "How long the secret before signs too, at most 7d.")
 
 
+class Nothing(Body):
+    """There is nothing to say."""
+
+
 class CreateRecovery(Body):
     token: Text | None = Field(None, description="Of this token only, by id. null or left out: of every token.")
     type: EventType | None = Field(None, description="null or left out: every type.")

@@ -113,12 +113,38 @@ def test_a_field_that_is_empty_is_refused(anybody: Caller, asked: Asked) -> None
         assert f"/{asked.name}" in pointers(answer.json)
 
 
+def without_fields() -> list[tuple[str, str]]:
+    """Routes with a method that takes a body, whose body has nothing in it that is taken."""
+    return [
+        (method, path)
+        for method, path, operation in operations()
+        if method in {"POST", "PUT", "PATCH"}
+        and not any(
+            "$ref" not in schema or SCHEMAS[schema["$ref"].rpartition("/")[2]].get("properties", True) for schema in sent(operation)
+        )
+    ]
+
+
+def sent(operation: dict[str, Any]) -> list[dict[str, Any]]:
+    return [one["schema"] for one in operation.get("requestBody", {}).get("content", {}).values()]
+
+
+@pytest.mark.parametrize(("method", "path"), without_fields(), ids=" ".join)
+@pytest.mark.parametrize(("body", "status"), [(b'{"url":"x"}', 422), (b'{"data":{}}', 422), (b"garbage", 400), (b"[]", 422)])
+def test_a_body_where_none_is_taken_is_refused(anybody: Caller, method: str, path: str, body: bytes, status: int) -> None:
+    """Whoever sends one means something by it, and would take the answer for an answer to that."""
+    assert anybody.call(method, path, data=body, content_type="application/json").status_code == status
+    for nothing in (b"", b"{}"):
+        assert anybody.call(method, path, data=nothing, content_type="application/json").status_code == 404
+
+
 def test_all_of_these_are_found() -> None:
     """A change of the document's form must not leave the tests above without cases."""
     assert Asked("GET", "/v1/deliveries", "state") in parameters()
     assert Asked("GET", "/v1/me/deliveries.csv", "error") in parameters()
     assert {Asked("POST", "/v1/recoveries", name) for name in ("token", "type", "since", "until")} <= set(fields_of_text())
     assert ("GET", "/v1/tokens.xlsx") in without_parameters()
+    assert without_fields() == [("POST", "/v1/tokens/tok_1/callbacks/message.received/test"), ("POST", "/v1/deliveries/tok_1/retry")]
 
 
 @pytest.mark.parametrize("body", [{"token": ""}, {"states": []}, {"states": [""]}, {"type": ""}, {"until": ""}, {"tokens": "tok_1"}])
