@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, model_validator
 
 from schemas.deliveries import DeliveryState, Outcome
 from schemas.event_types import EventType
@@ -23,7 +23,7 @@ from schemas.tokens import OnReturn, TokenState
 from store.token_listings import TokenSort
 
 KINDS = COMPLETION, WHOLE = "[completion]", "[whole]"
-_PLUS_NOT_ENCODED = re.compile(r"(.{17,}) (\d\d:?\d\d)")  # what stands before can be no date alone
+_PLUS_NOT_ENCODED = re.compile(r"(.{17,}) ([0-9]{2}:[0-9]{2})")  # what stands before can be no date alone
 _STATUS = re.compile("[1-5][0-9]{2}")
 
 # What the rules ask that are applied elsewhere, as far as JSON Schema can say it: so that clients can tell before they send.
@@ -50,6 +50,13 @@ def _query_time(value: object) -> UnixMs:
     return _time(f"{plus[1]}+{plus[2]}" if plus else value)
 
 
+def _not_before_since(until: UnixMs, info: ValidationInfo) -> UnixMs:
+    since = info.data.get("since")
+    if since is not None and since > until:
+        raise ValueError("this is before `since`: nothing can lie between them")
+    return until
+
+
 def _duration(value: object) -> dt.timedelta:
     if not isinstance(value, str):
         raise ValueError("a duration is a string such as 0s, 30m, 24h or 7d")  # noqa: TRY004
@@ -73,13 +80,17 @@ def _told_status(text: object) -> int | None:
 _DATE_TIME = WithJsonSchema({"type": "string", "format": "date-time"})
 Time = Annotated[UnixMs, BeforeValidator(_time), _DATE_TIME]
 QueryTime = Annotated[UnixMs, BeforeValidator(_query_time), _DATE_TIME]
+QueryUntil = Annotated[UnixMs, BeforeValidator(_query_time), AfterValidator(_not_before_since), _DATE_TIME]
+"""Of a model with `since` before it."""
 Overlap = Annotated[dt.timedelta, BeforeValidator(_duration), WithJsonSchema({"anyOf": [_DURATION, {"type": "null"}]})]
 Name = Annotated[str, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_NAME})]
 Url = Annotated[str, WithJsonSchema(_URL)]
 Headers = Annotated[dict[str, str], WithJsonSchema(_HEADERS)]
 Text = Annotated[str, AfterValidator(_some_text), WithJsonSchema({"type": "string", "minLength": 1})]
 
-ToldStatus = Annotated[int | None, BeforeValidator(_told_status), WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "null"}], "examples": [200]})]
+ToldStatus = Annotated[
+    int | None, BeforeValidator(_told_status), WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "null"}], "examples": [200]})
+]
 
 
 def _unless_null(default: str) -> BeforeValidator:
@@ -180,7 +191,7 @@ class TokensQuery(PageQuery):
 class EventsQuery(PageQuery):
     type: EventType | None = None
     since: QueryTime | None = Field(None, description="Accepted then or later.")
-    until: QueryTime | None = Field(None, description="Accepted before.")
+    until: QueryUntil | None = Field(None, description="Accepted before.")
 
 
 class ChosenDeliveries(Query):
@@ -189,7 +200,7 @@ class ChosenDeliveries(Query):
     type: EventType | None = None
     state: DeliveryState | None = None
     since: QueryTime | None = Field(None, description="Made then or later.")
-    until: QueryTime | None = Field(None, description="Made before.")
+    until: QueryUntil | None = Field(None, description="Made before.")
     status_code: int | None = Field(None, ge=100, le=599, description="Of the last attempt's answer.")
     error: Outcome | None = Field(None, description="How the last attempt ended.")
 
@@ -221,7 +232,7 @@ class PullQuery(PageQuery):
     since: QueryTime | None = Field(
         None, description="Taken in hand then or later: at once when it was accepted, or after the backlog before it."
     )
-    until: QueryTime | None = Field(None, description="Taken in hand before.")
+    until: QueryUntil | None = Field(None, description="Taken in hand before.")
     cursor: Text | None = Field(None, description="The `next_cursor` of the answer before, however long ago. null: from the oldest on.")
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Discriminator, Field, Tag
 
-from api.models import COMPLETION, WHOLE, Body, ForExcel, PageQuery, Query, QueryTime, Text, Time
+from api.models import COMPLETION, WHOLE, Body, ForExcel, PageQuery, Query, QueryTime, QueryUntil, Text, Time
 from schemas.permissions import Permission
 from schemas.request_log import RequestFilter
 
@@ -16,7 +16,7 @@ DurationMs = Annotated[int, Field(ge=0, lt=2**31)]
 
 class RequestsFileQuery(Query):
     since: QueryTime | None = Field(None, description="Made then or later.")
-    until: QueryTime | None = Field(None, description="Made before.")
+    until: QueryUntil | None = Field(None, description="Made before.")
     status: Status | None = Field(None, description="Of the answer.")
     method: Text | None = Field(None, description="Whatever its case.")
     path: Text | None = Field(None, description="How the path begins.")

@@ -13,12 +13,16 @@ from schemas.texts import shortened
 UnixMs = NewType("UnixMs", int)
 
 _UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 EXAMPLE = "2026-11-22T10:00:00.000Z"
 _NO_TIME = f"a time is written as in RFC 3339, with an offset, like {EXAMPLE} or 2026-11-22T11:00:00+01:00; this one cannot be read"
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_SHORTEST = len("2026-11-22T10:00:00Z")
 _read_iso = dt.datetime.fromisoformat
+_RFC3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ](?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-5][0-9])?"
+).fullmatch
+_MARKS = "--T::."
+"""Of a time as nearly all are spelled, `EXAMPLE`: every third character from the first mark on. A look at these costs a tenth of a match."""
 _MILLISECOND = dt.timedelta(milliseconds=1)
 
 EARLIEST = UnixMs((dt.datetime(1000, 1, 1, tzinfo=dt.UTC) - _EPOCH) // _MILLISECOND)
@@ -39,11 +43,12 @@ def to_rfc3339(at: UnixMs) -> str:
 def from_rfc3339(text: str) -> UnixMs:
     """Raises ValueError, in words for whoever wrote it, when `text` is no RFC 3339 time with an offset, or outside of the years 1000
     to 9999 in UTC. A leap second (`23:59:60`) is the first second of the next day: unix time has no number of its own for it."""
-    if len(text) < _SHORTEST or text[10] not in "Tt ":
-        raise ValueError(_NO_TIME)
+    # `fromisoformat` reads much that is none, such as weeks and decimal commas; of what has these marks it reads no more than RFC 3339.
+    if not (text[4:20:3] == _MARKS and text[20:-1].isdigit() and text[-1] == "Z" and text[11:13] < "24"):
+        _require_rfc3339(text)
     try:
         since = _read_iso(text) - _EPOCH
-    except (ValueError, TypeError):  # TypeError: it has no offset
+    except ValueError:
         since = _since_epoch(text.upper())
     at: UnixMs = since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000  # type: ignore[assignment]  # a call is slow
     if not EARLIEST <= at <= LATEST:
@@ -51,15 +56,22 @@ def from_rfc3339(text: str) -> UnixMs:
     return at
 
 
+def _require_rfc3339(text: str) -> None:
+    """As section 5.6 has it, with the offset that it must have. Raises ValueError."""
+    spelled = _RFC3339(text)
+    if spelled is None:
+        raise ValueError(_NO_TIME)
+    if spelled[1] is None:
+        raise ValueError(f"a time needs an offset, such as Z or +01:00: write it like {EXAMPLE}")
+
+
 def _since_epoch(text: str) -> dt.timedelta:
-    """Of a time that is spelled in a rarer way. Raises ValueError."""
+    """Of a time with a leap second. Raises ValueError."""
     leap_s = text[16:19] == ":60"
     try:
         moment = _read_iso(f"{text[:17]}59{text[19:]}" if leap_s else text)
     except ValueError:
         raise ValueError(_NO_TIME) from None
-    if moment.tzinfo is None:
-        raise ValueError(f"a time needs an offset, such as Z or +01:00: write it like {EXAMPLE}")
     since = moment - _EPOCH + dt.timedelta(seconds=leap_s)
     if leap_s and since.seconds:
         raise ValueError(f"a minute has a second 60 only at 23:59:60 UTC: write other times like {EXAMPLE}")

@@ -194,9 +194,29 @@ def test_a_check_whose_permission_got_lost_is_refused(platform: Caller, supplier
 @pytest.mark.parametrize("path", ["/v1/deliveries", "/v1/events", "/v1/me/stats", "/v1/me/events", "/v1/tokens/tok_1/requests"])
 def test_a_plus_that_was_not_encoded_is_read(anybody: Caller, path: str) -> None:
     """In a query it is a blank; there it can be nothing else."""
-    told = {anybody.call("GET", f"{path}?since=2026-11-22T10:00:00{zone}").status_code for zone in ("+01:00", "%2B01:00", ".5+0100")}
+    told = {anybody.call("GET", f"{path}?since=2026-11-22T10:00:00{zone}").status_code for zone in ("+01:00", "%2B01:00", ".5+01:00")}
 
     assert told <= {200, 404}
+
+
+PERIODS = sorted({(asked.method, asked.path) for asked in parameters() if asked.name == "until"})
+
+
+@pytest.mark.parametrize(("method", "path"), PERIODS, ids=" ".join)
+def test_a_period_that_ends_before_it_begins_is_refused(anybody: Caller, method: str, path: str) -> None:
+    """An empty list would say that there is nothing. The two may be the same."""
+    wrong = anybody.call(method, f"{path}?since=2026-11-22T10:00:00.001Z&until=2026-11-22T11:00:00%2B01:00")
+    right = anybody.call(method, f"{path}?since=2026-11-22T10:00:00Z&until=2026-11-22T10:00:00Z")
+
+    assert wrong.status_code == 422
+    assert set(pointers(wrong.json)) <= {"/since", "/until"}
+    assert right.status_code in {200, 404}, right.json
+
+
+@pytest.mark.parametrize("zone", ["+01", "%2B01", "%2B0100", "+Z", "%20Z", ",5Z"])
+def test_a_time_that_is_none_of_rfc3339_is_refused_however_it_is_encoded(anybody: Caller, zone: str) -> None:
+    """Elsewhere it means something else, or nothing."""
+    assert anybody.call("GET", f"/v1/deliveries?since=2026-11-22T10:00:00{zone}").status_code == 422
 
 
 @pytest.mark.parametrize(
