@@ -24,6 +24,7 @@ from store.token_listings import TokenSort
 
 KINDS = COMPLETION, WHOLE = "[completion]", "[whole]"
 _PLUS_NOT_ENCODED = re.compile(r"(.{17,}) ([0-9]{2}:[0-9]{2})")  # what stands before can be no date alone
+_WHOLE = re.compile("-?[0-9]{1,18}")
 _STATUS = re.compile("[1-5][0-9]{2}")
 
 # What the rules ask that are applied elsewhere, as far as JSON Schema can say it: so that clients can tell before they send.
@@ -63,6 +64,18 @@ def _duration(value: object) -> dt.timedelta:
     return parse_duration(value)
 
 
+def _spelled_whole(value: object) -> object:
+    """Of a query. Python reads `2_0` and `20.0` too, and no other program does."""
+    if isinstance(value, str) and not _WHOLE.fullmatch(value):
+        raise ValueError("this is a whole number, such as 50")
+    return value
+
+
+def _whole(value: object) -> object:
+    """JSON Schema calls 200.0 an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _some_text(text: str) -> str:
     if not text:
         raise ValueError("this is empty: give a value, or leave it out")
@@ -82,6 +95,8 @@ Time = Annotated[UnixMs, BeforeValidator(_time), _DATE_TIME]
 QueryTime = Annotated[UnixMs, BeforeValidator(_query_time), _DATE_TIME]
 QueryUntil = Annotated[UnixMs, BeforeValidator(_query_time), AfterValidator(_not_before_since), _DATE_TIME]
 """Of a model with `since` before it."""
+QueryWhole = Annotated[int, BeforeValidator(_spelled_whole)]
+Whole = Annotated[int, BeforeValidator(_whole)]
 Overlap = Annotated[dt.timedelta, BeforeValidator(_duration), WithJsonSchema({"anyOf": [_DURATION, {"type": "null"}]})]
 Name = Annotated[str, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_NAME})]
 Url = Annotated[str, WithJsonSchema(_URL)]
@@ -178,7 +193,7 @@ class Query(BaseModel):
 
 
 class PageQuery(Query):
-    limit: int = Field(50, ge=10, le=100, description="Rows a page.")
+    limit: QueryWhole = Field(50, ge=10, le=100, description="Rows a page.")
     cursor: Text | None = Field(None, description="The `next_cursor` of the page before.")
 
 
@@ -201,7 +216,7 @@ class ChosenDeliveries(Query):
     state: DeliveryState | None = None
     since: QueryTime | None = Field(None, description="Made then or later.")
     until: QueryUntil | None = Field(None, description="Made before.")
-    status_code: int | None = Field(None, ge=100, le=599, description="Of the last attempt's answer.")
+    status_code: Annotated[QueryWhole, Field(ge=100, le=599)] | None = Field(None, description="Of the last attempt's answer.")
     error: Outcome | None = Field(None, description="How the last attempt ended.")
 
     def of(self, token: TokenId | None) -> DeliveryFilter:

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, quote_from_bytes
 from flask import request
 
 from schemas.errors import Malformed, TooLarge, UnsupportedMediaType
+from schemas.texts import shortened
 
 MAX_BODY_BYTES = 256 * 1024
 MAX_BATCH_BYTES = 8 * 1024 * 1024
@@ -65,9 +66,11 @@ def _form(environ: Environ) -> dict[str, str]:
         pairs = parse_qsl(body, keep_blank_values=True, errors="backslashreplace", max_num_fields=_MOST_FIELDS)
     except ValueError:
         raise Malformed(f"the form has more than {_MOST_FIELDS} fields") from None
-    fields = dict(pairs)
-    if len(fields) < len(pairs):  # RFC 6749, section 3.1; whoever looks at the first would read another form than we do
-        raise Malformed("a field comes twice")
+    fields: dict[str, str] = {}
+    for name, value in pairs:
+        if name in fields:  # RFC 6749, section 3.1; whoever looks at the first would read another form than we do
+            raise Malformed(f"the field {shortened(name)} comes twice: which of the two is meant cannot be told")
+        fields[name] = value
     return fields
 
 

@@ -4,20 +4,20 @@ from typing import Annotated, ClassVar
 
 from pydantic import Discriminator, Field, Tag
 
-from api.models import COMPLETION, WHOLE, Body, ForExcel, PageQuery, Query, QueryTime, QueryUntil, Text, Time
+from api.models import COMPLETION, WHOLE, Body, ForExcel, PageQuery, Query, QueryTime, QueryUntil, QueryWhole, Text, Time, Whole
 from schemas.permissions import Permission
 from schemas.request_log import RequestFilter
 
 MAX_REPORTS = 1000
 
-Status = Annotated[int, Field(ge=100, le=599)]
-DurationMs = Annotated[int, Field(ge=0, lt=2**31)]
+Status = Annotated[Whole, Field(ge=100, le=599)]
+DurationMs = Annotated[Whole, Field(ge=0, lt=2**31)]
 
 
 class RequestsFileQuery(Query):
     since: QueryTime | None = Field(None, description="Made then or later.")
     until: QueryUntil | None = Field(None, description="Made before.")
-    status: Status | None = Field(None, description="Of the answer.")
+    status: Annotated[QueryWhole, Field(ge=100, le=599)] | None = Field(None, description="Of the answer.")
     method: Text | None = Field(None, description="Whatever its case.")
     path: Text | None = Field(None, description="How the path begins.")
     allowed: bool | None = Field(None, description="false: only what was refused.")

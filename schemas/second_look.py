@@ -195,7 +195,9 @@ def _content_model(value: object) -> type[Content]:
 
 
 def _simple(value: object, wanted: Any, at: str) -> Iterator[Fault]:
-    """In msgspec's words: `Expected str, got int`."""
+    """In msgspec's words: `Expected str, got int`. JSON Schema calls 1.0 an integer."""
+    if isinstance(value, float) and value.is_integer() and _is_of(0, wanted) and not _is_of(0.5, wanted):
+        value = int(value)
     try:
         msgspec.convert(value, wanted)
     except msgspec.ValidationError as error:
@@ -205,6 +207,14 @@ def _simple(value: object, wanted: Any, at: str) -> Iterator[Fault]:
     else:
         if wanted == Id and _NOT_IN_IDS.search(str(value)):
             yield Fault("an id must not hold the character U+0000, or half of a surrogate pair", at)
+
+
+def _is_of(value: object, wanted: Any) -> bool:
+    try:
+        msgspec.convert(value, wanted)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _doubled(tree: Members, deciding: tuple[str, ...], at: str) -> Iterator[Fault]:

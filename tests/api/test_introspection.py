@@ -205,6 +205,13 @@ def test_a_form_that_breaks_the_rules_is_a_problem(platform: Caller, body: bytes
     assert [fault["pointer"] for fault in answer.json.get("errors", [])] == ([pointer] if pointer else [])
 
 
+def test_a_field_that_comes_twice_is_named(platform: Caller) -> None:
+    """Nothing else in the form tells which."""
+    answer = platform.call("POST", "/v1/introspect", data=b"token=x&path=/a&path=/b", content_type=FORM)
+
+    assert (answer.status_code, "the field path comes twice" in (answer.json or {})["detail"]) == (400, True)
+
+
 def test_only_forms_are_taken(house: House, platform: Caller) -> None:
     """RFC 7662, section 2.1; with parameters of the media type, whatever its case."""
     secret = made(house).secret

@@ -104,6 +104,15 @@ def test_an_id_may_be_as_far_ahead_as_a_clock(platform: Caller) -> None:
     assert (status(240), status(360)) == (202, 422)
 
 
+def test_a_whole_number_is_one_however_it_is_written(made: NewSecrets, platform: Caller, log: Log) -> None:
+    """JSON Schema calls 200.0 an integer."""
+    report = {"token": made.token.id, "method": "GET", "path": "/", "status": 200.0, "duration_ms": 5.0}
+
+    assert platform.call("POST", "/v1/requests", {"requests": [report]}).status_code == 202
+    assert (log.row()["status"], log.row()["duration_ms"]) == (200, 5)
+    assert platform.call("POST", "/v1/requests", {"requests": [report | {"status": 200.5}]}).status_code == 422
+
+
 @pytest.mark.parametrize("count", [0, 1001])
 def test_a_batch_of_reports_is_bounded(platform: Caller, count: int) -> None:
     """And has something in it."""

@@ -213,6 +213,15 @@ def test_a_period_that_ends_before_it_begins_is_refused(anybody: Caller, method:
     assert right.status_code in {200, 404}, right.json
 
 
+@pytest.mark.parametrize("text", ["2_0", "20.0", "%2020", "%2B20", "٢٠", "2e1", "0x14", "twenty", "9" * 5000])
+@pytest.mark.parametrize("name", ["limit", "status_code"])
+def test_a_number_that_no_other_program_reads_is_refused(anybody: Caller, name: str, text: str) -> None:
+    """Python's spellings are Python's own."""
+    answer = anybody.call("GET", f"/v1/deliveries?{name}={text}")
+
+    assert (answer.status_code, pointers(answer.json)) == (422, [f"/{name}"])
+
+
 @pytest.mark.parametrize("zone", ["+01", "%2B01", "%2B0100", "+Z", "%20Z", ",5Z"])
 def test_a_time_that_is_none_of_rfc3339_is_refused_however_it_is_encoded(anybody: Caller, zone: str) -> None:
     """Elsewhere it means something else, or nothing."""

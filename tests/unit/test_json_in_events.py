@@ -143,6 +143,28 @@ def test_numbers_beyond_all_bounds_pass_as_they_came(number: str, place: str) ->
     assert parse_event(b'{"type":"conversation.created","data":%s}' % data).data == data
 
 
+def sized(number: str) -> bytes:
+    """An event with a picture of so many bytes."""
+    event = received()
+    event["data"]["message"]["content"] = {"type": "image", "media": {"url": "https://x.example/1", "size_bytes": "HERE"}}
+    return spelled(event).replace(b'"HERE"', number.encode())
+
+
+@pytest.mark.parametrize("number", ["1.0", "1e3", "-0.0", "9" * 5000])
+def test_a_whole_number_is_one_however_it_is_written(number: str) -> None:
+    """JSON Schema calls 1.0 an integer, and knows no most digits."""
+    assert number.encode() in parse_event(sized(number)).data
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [("-1.0", "Expected int >= 0"), ("1.5", "Expected int, got float"), ("-" + "9" * 5000, "Expected int >= 0")]
+)
+def test_what_is_wrong_with_a_number_is_told(number: str, words: str) -> None:
+    """Of one that is whole, not that it is none."""
+    with pytest.raises(InvalidEvent, match=words):
+        parse_event(sized(number))
+
+
 @pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
 def test_what_is_no_number_in_json_is_named(word: str) -> None:
     """Python writes these, and most receivers cannot read them."""
