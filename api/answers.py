@@ -142,8 +142,9 @@ class DeliveryDetailAnswer(DeliveryAnswer):
 
 
 class EventAnswer(msgspec.Struct):
-    """An event as it was published, and what became of it. `conflicts` counts how often other content came under its id. Of very many
-    deliveries 100 are shown: `deliveries_total` says how many there are at least, and `GET /v1/deliveries?event=` lists them all."""
+    """An event as it was published, and what became of it. `conflicts` counts how often other content came under its id. `test`: a sample
+    that somebody had sent, which no figure counts. Of very many deliveries 100 are shown: `deliveries_total` says how many there are at
+    least, and `GET /v1/deliveries?event=` lists them all."""
 
     id: EventId
     type: EventType
@@ -152,6 +153,7 @@ class EventAnswer(msgspec.Struct):
     accepted_at: str
     directly: bool
     conflicts: int
+    test: bool
     deliveries: list[DeliveryAnswer]
     deliveries_total: int
 

@@ -23,7 +23,7 @@ from api.list_answers import ChangePage, ChannelPage, DeliveryPage, EventPage, R
 from schemas.changes import Change
 from schemas.deliveries import Attempt, DeliveryState
 from schemas.event_types import EventType
-from schemas.ids import RequestId
+from schemas.ids import RequestId, is_test_event
 from schemas.listings import DeliveryDetail, DeliveryStats, ListedChannel, ListedDelivery, ListedEvent, Page, Pulled
 from schemas.recoveries import Recovery
 from schemas.request_log import LoggedRequest
@@ -134,6 +134,7 @@ def event_answer(event: ListedEvent) -> EventAnswer:
         accepted_at=to_rfc3339(event.accepted_at),
         directly=event.directly,
         conflicts=event.conflicts,
+        test=is_test_event(event.id),
         deliveries=[delivery_answer(delivery) for delivery in event.deliveries],
         deliveries_total=event.deliveries_total,
     )

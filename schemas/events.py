@@ -21,7 +21,7 @@ from schemas.event_data import (
     known_content,
 )
 from schemas.event_types import EventType
-from schemas.ids import EVENT_ID, EventId, new_event_id
+from schemas.ids import EVENT_ID, FREE_EVENT_ID, EventId, new_event_id
 from schemas.json_text import decoded, depth
 from schemas.second_look import ENVELOPE, MAX_DEPTH, comes_twice, events_of, look
 from schemas.times import UnixMs, from_rfc3339, to_rfc3339
@@ -102,11 +102,11 @@ def parse_event(body: bytes, *, message_id: str | None = None, id_required: bool
     """Read and check one event as section 3 of the contract has it.
 
     `message_id` stands in for an absent `id` (AMQP); with neither, an id is made, or refused when `id_required`: off the exchange.
-    `accepted`: the API took it, and added to it. Raises InvalidEvent.
+    `accepted`: the API took it, and added to it; maybe by the rules of an earlier version. Raises InvalidEvent.
     """
     if not body.isascii():
         _require_utf8(body)
-    return _parse(body, "", message_id, id_required, MAX_EVENT_BYTES + (_ADDED_BYTES if accepted else 0))
+    return _parse(body, "", message_id, id_required, accepted=accepted)
 
 
 def parse_batch(body: bytes) -> list[Event]:
@@ -119,7 +119,7 @@ def parse_batch(body: bytes) -> list[Event]:
     faults: list[Fault] = []
     for index, raw in enumerate(raw_events):
         try:
-            events.append(_parse(bytes(raw), f"/events/{index}", None, False, MAX_EVENT_BYTES))
+            events.append(_parse(bytes(raw), f"/events/{index}", None, False))
         except InvalidEvent as error:
             faults.extend(error.faults)
             if len(faults) >= MOST_COUNTED:
@@ -136,13 +136,14 @@ def _raw_events(body: bytes) -> Sequence[msgspec.Raw | bytes]:
     return events_of(body)
 
 
-def _parse(body: bytes, at: str, message_id: str | None, id_required: bool, limit: int) -> Event:
-    if len(body) > limit:
+def _parse(body: bytes, at: str, message_id: str | None, id_required: bool, *, accepted: bool = False) -> Event:
+    if len(body) > MAX_EVENT_BYTES + (_ADDED_BYTES if accepted else 0):
         raise InvalidEvent([Fault(f"an event is at most {MAX_EVENT_BYTES} bytes, this one is {len(body)}", at)])
-    return _first_look(body, message_id, id_required) or Event(*look(body, at, message_id, id_required=id_required))
+    ids = EVENT_ID if accepted else FREE_EVENT_ID
+    return _first_look(body, message_id, id_required, ids) or Event(*look(body, at, message_id, id_required=id_required, ids=ids))
 
 
-def _first_look(body: bytes, message_id: str | None, id_required: bool) -> Event | None:
+def _first_look(body: bytes, message_id: str | None, id_required: bool, ids: re.Pattern[str] = FREE_EVENT_ID) -> Event | None:
     """The way of nearly all events. None: it is refused, or is out of the ordinary; `look` finds out which."""
     try:
         envelope = _decode_envelope(body)
@@ -157,7 +158,7 @@ def _first_look(body: bytes, message_id: str | None, id_required: bool) -> Event
     event_id = envelope.id
     if event_id is None and (message_id is not None or not id_required):
         event_id = new_event_id() if message_id is None else EventId(message_id)
-    if event_id is None or not EVENT_ID.fullmatch(event_id) or _is_odd(body, data):
+    if event_id is None or not ids.fullmatch(event_id) or _is_odd(body, data):
         return None
     if _may_come_twice(body, envelope, kind, data) and comes_twice(body, kind):
         return None

@@ -24,6 +24,10 @@ EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CALLBACK_ID = re.compile(r"[0-9a-f]{16}")
 TEST_PREFIX = "evt_test_"
 TEST_EVENT_ID_LENGTH = len(TEST_PREFIX) + 32
+TEST_EVENT_ID = re.compile(f"{TEST_PREFIX}.{{32}}")
+FREE_EVENT_ID = re.compile(f"(?!{TEST_EVENT_ID.pattern}$){EVENT_ID.pattern}")
+"""What a backend may call its events: one that has a sample's id is neither counted nor recovered."""
+
 _DELIVERY_PREFIX = "dlv_"
 _CALLBACK_DIGITS = 16
 

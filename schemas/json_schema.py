@@ -10,7 +10,7 @@ import msgspec
 from schemas.event_data import CONTENT_MODELS, DATA_MODELS, Content
 from schemas.event_types import EventType
 from schemas.events import MAX_BATCH, SCHEMA_VERSION
-from schemas.ids import EVENT_ID
+from schemas.ids import EVENT_ID, TEST_EVENT_ID
 from schemas.samples import sample_event
 
 Schema = dict[str, Any]
@@ -57,7 +57,11 @@ def event_schema(kind: EventType) -> Schema:
 def _event(kind: EventType) -> Schema:
     properties = {
         "id": _id()
-        | {"type": ["string", "null"], "description": "The idempotency key; made when absent. Unique over all backends: prefix yours."},
+        | {"not": {"type": "string", "pattern": f"^{TEST_EVENT_ID.pattern}$"}}
+        | {
+            "type": ["string", "null"],
+            "description": "The idempotency key; made when absent. Unique over all backends: prefix yours. A sample's, `evt_test_` and 32 characters, is refused.",
+        },
         "type": {"const": kind.value},
         "timestamp": {
             "type": ["string", "null"],

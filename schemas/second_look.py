@@ -17,7 +17,7 @@ from schemas import event_data
 from schemas.errors import MOST_COUNTED, Fault, InvalidEvent
 from schemas.event_data import CONTENT_MODELS, DATA_MODELS, Content, Facts, Id
 from schemas.event_types import EventType
-from schemas.ids import EVENT_ID, EventId, new_event_id
+from schemas.ids import EVENT_ID, FREE_EVENT_ID, EventId, new_event_id
 from schemas.json_text import BYTE_ORDER_MARK, TWICE, Members, depth, items, members, read
 from schemas.stored import facts_in
 from schemas.texts import shortened
@@ -56,10 +56,11 @@ class Look(NamedTuple):
     facts: Facts
 
 
-def look(body: bytes, at: str, message_id: str | None, *, id_required: bool) -> Look:
-    """`body` is UTF-8. Raises InvalidEvent with every fault, `MOST_COUNTED` at most; `at` is where the event stands."""
+def look(body: bytes, at: str, message_id: str | None, *, id_required: bool, ids: re.Pattern[str] = FREE_EVENT_ID) -> Look:
+    """`body` is UTF-8. Raises InvalidEvent with every fault, `MOST_COUNTED` at most; `at` is where the event stands, `ids` are those that
+    it may have."""
     try:
-        return _look(body, at, message_id, id_required=id_required)
+        return _look(body, at, message_id, id_required=id_required, ids=ids)
     except RecursionError:
         raise _too_deep(at) from None
 
@@ -86,12 +87,12 @@ def comes_twice(body: bytes, kind: EventType) -> bool:
     return any(any(_doubled(data[field.name], DECIDING[field.type], "")) for field in inner)
 
 
-def _look(body: bytes, at: str, message_id: str | None, *, id_required: bool) -> Look:
+def _look(body: bytes, at: str, message_id: str | None, *, id_required: bool, ids: re.Pattern[str]) -> Look:
     tree, spelled = _object(body, at)
     if "data" in spelled and depth(spelled["data"]) > MAX_DEPTH:
         raise InvalidEvent([Fault(f"the data is nested deeper than {MAX_DEPTH} levels", f"{at}/data")])
     given = message_id if tree.get("id") is None else tree["id"]
-    faults = list(islice(_faults_of(tree, given, at, id_required=id_required), MOST_COUNTED))
+    faults = list(islice(_faults_of(tree, given, at, id_required=id_required, ids=ids), MOST_COUNTED))
     if faults:
         raise InvalidEvent(faults)
     timestamp = tree.get("timestamp")
@@ -120,10 +121,10 @@ def _too_deep(at: str) -> InvalidEvent:
     return InvalidEvent([Fault("the JSON is nested too deeply", at)], malformed=True)
 
 
-def _faults_of(tree: Members, given_id: object, at: str, *, id_required: bool) -> Iterator[Fault]:
+def _faults_of(tree: Members, given_id: object, at: str, *, id_required: bool, ids: re.Pattern[str]) -> Iterator[Fault]:
     yield from _doubled(tree, ENVELOPE, at)
     if given_id is not None or id_required:
-        yield from _id_faults(given_id, f"{at}/id")
+        yield from _id_faults(given_id, f"{at}/id", ids)
     if (timestamp := tree.get("timestamp")) is not None:
         yield from _timestamp_faults(timestamp, f"{at}/timestamp")
     kind, model = tree.get("type"), cast("Any", dict[str, Any])
@@ -136,13 +137,15 @@ def _faults_of(tree: Members, given_id: object, at: str, *, id_required: bool) -
     yield from _field(tree, "data", model, at)
 
 
-def _id_faults(given: object, at: str) -> Iterator[Fault]:
+def _id_faults(given: object, at: str, ids: re.Pattern[str]) -> Iterator[Fault]:
     if given is None:
         yield Fault("an id is required here, in the JSON or as the property message_id", at)
     elif not isinstance(given, str):
         yield from _simple(given, str, at)
     elif not EVENT_ID.fullmatch(given):
         yield Fault("an id is 1 to 64 of A-Z a-z 0-9 _ -", at)
+    elif not ids.fullmatch(given):
+        yield Fault("evt_test_ with 32 characters behind it is the id of a sample, which is not counted: choose another", at)
 
 
 def _timestamp_faults(given: object, at: str) -> Iterator[Fault]:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from schemas.ids import new_test_event_id
 from schemas.times import now_ms
 from store import paging
 from store.tables import attempts, deliveries, requested_attempts
@@ -70,6 +71,18 @@ def test_the_deliveries_of_one_event_are_a_list(admin: Caller, house: House, tok
 
     assert [delivery["id"] for delivery in listed["data"]] == [one]
     assert (len(event["deliveries"]), event["deliveries_total"]) == (1, 1)
+
+
+def test_a_sample_is_marked_as_such(admin: Caller, house: House, token: dict[str, Any]) -> None:
+    """Among events as among deliveries: nobody is to look for what no backend has published."""
+    sample = new_test_event_id()
+    deliver(house, token, sample)
+    deliver(house, token, "evt_1")
+
+    listed = admin.call("GET", "/v1/events").json or {}
+
+    assert {one["id"]: one["test"] for one in listed["data"]} == {sample: True, "evt_1": False}
+    assert (admin.call("GET", f"/v1/events/{sample}").json or {})["test"] is True
 
 
 def test_an_event_is_shown_as_it_was_published(admin: Caller, house: House, token: dict[str, Any]) -> None:

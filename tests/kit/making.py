@@ -28,7 +28,7 @@ def message_body(
 
 
 def an_event(event_id: str = "evt_1", text: str = "hello", channel: str = "chn_1", **envelope: object) -> Event:
-    return parse_event(message_body(event_id, text, channel=channel, **envelope))
+    return parse_event(message_body(event_id, text, channel=channel, **envelope), accepted=True)  # a sample has an id of its own
 
 
 def a_claim(event_id: str = "evt_1", *callbacks: str, text: str = "hello", channel: str = "chn_1", accepted_at: int = 1_000) -> Claim:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from schemas.errors import InvalidEvent
 from schemas.event_types import EventType
 from schemas.events import MAX_BATCH, MAX_DEPTH, MAX_EVENT_BYTES, parse_batch, parse_event
+from schemas.ids import new_test_event_id
 from schemas.samples import sample_event
 from schemas.times import UnixMs
 
@@ -77,6 +78,35 @@ def test_a_given_id_is_the_events_id(event_id: str) -> None:
 def test_an_id_of_anything_else_is_refused(event_id: str) -> None:
     """Ids go into headers and URLs as they are."""
     assert pointers(spelled(received(id=event_id))) == ["/id"]
+
+
+SAMPLES = str(new_test_event_id())
+
+
+def test_the_id_of_a_sample_is_refused_in_each_place() -> None:
+    """An event under it would be left out of every figure and recovery. By AMQP it becomes a dead letter."""
+    by_amqp = spelled(received())
+
+    assert pointers(spelled(received(id=SAMPLES))) == ["/id"]
+    assert pointers(spelled(received(id="evt_test_" + "-" * 32))) == ["/id"]
+    assert "a sample" in (refusal(spelled(received(id=SAMPLES))) or "")
+    with pytest.raises(InvalidEvent, match="a sample"):
+        parse_event(by_amqp, message_id=SAMPLES, id_required=True)
+    with pytest.raises(InvalidEvent, match="a sample"):
+        parse_batch(spelled({"events": [received(id="evt_1"), received(id=SAMPLES)]}))
+
+
+@pytest.mark.parametrize("event_id", [SAMPLES[:-1], SAMPLES + "0", "evt_test_1", "my_" + SAMPLES])
+def test_an_id_that_only_begins_like_a_samples_is_free(event_id: str) -> None:
+    """Backends may call their events as they like."""
+    assert parse_event(spelled(received(id=event_id))).id == event_id
+
+
+def test_what_was_accepted_under_the_id_of_a_sample_is_still_read() -> None:
+    """By a version before: its 202 was a promise."""
+    assert parse_event(spelled(received(id=SAMPLES)), id_required=True, accepted=True).id == SAMPLES
+    odd = spelled(received(id=SAMPLES)).replace(b'"message"', b'"\\u006dessage"')
+    assert parse_event(odd, id_required=True, accepted=True).id == SAMPLES
 
 
 def test_an_event_by_amqp_needs_an_id_in_the_json_or_beside_it() -> None:
