@@ -39,7 +39,7 @@ class TokenFields:
 
     def _name_faults(self) -> Iterator[Fault]:
         if is_blank(self.name) or len(self.name) > MAX_NAME:
-            yield Fault(f"a name has 1 to {MAX_NAME} characters, not all of them blank", "/name")
+            yield Fault(f"a name has 1 to {MAX_NAME} characters, and not only such as cannot be seen", "/name")
         elif found := harmful(self.name):
             yield Fault(f"a name cannot hold {named(found)}: leave it out", "/name")
 
