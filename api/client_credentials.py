@@ -10,6 +10,9 @@ from urllib.parse import unquote_plus
 from api.reading import read_form
 from schemas.errors import Problem
 
+CHALLENGE = 'Basic realm="Ringback", charset="UTF-8"'
+"""What 401 offers beside `Bearer` where this is read: standard clients try what is offered (RFC 6749, section 5.2)."""
+
 _BASIC = "basic "
 _FIELD = "client_secret"
 
@@ -23,9 +26,9 @@ def as_bearer(environ: dict[str, Any]) -> None:
 
 
 def _password(encoded: str) -> str | None:
-    """Both halves are spelled as in a form, by that section."""
+    """Both halves are spelled as in a form, by that section. The name may be of any encoding, as nobody looks at it."""
     try:
-        pair = base64.b64decode(encoded.strip(), validate=True).decode()
+        pair = base64.b64decode(encoded.strip(), validate=True).decode("latin-1")
     except ValueError:
         return None
     return unquote_plus(pair.partition(":")[2])

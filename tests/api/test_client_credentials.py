@@ -36,6 +36,14 @@ def test_a_client_shows_its_token_as_the_password_of_http_basic(house: House, se
     assert (answer.status_code, (answer.json or {})["active"]) == (200, True)
 
 
+@pytest.mark.parametrize("name", ["ü".encode("latin-1"), b"\xff\xfe", b""])
+def test_a_name_of_any_encoding_is_not_looked_at(house: House, secret: str, name: bytes) -> None:
+    """Older clients write Latin-1."""
+    shown = base64.b64encode(name + b":" + secret.encode()).decode()
+
+    assert ask(house, {"Authorization": f"Basic {shown}"}).status_code == 200
+
+
 def test_a_password_is_decoded_as_the_standard_spells_it(house: House, secret: str) -> None:
     """RFC 6749, section 2.3.1: as in a form. Some libraries escape the underscore."""
     assert ask(house, basic("chat-api", secret.replace("_", "%5F"))).status_code == 200
@@ -73,6 +81,7 @@ def test_a_client_without_a_good_token_is_refused(house: House, headers: dict[st
 
     assert (answer.status_code, answer.content_type) == (401, "application/problem+json")
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    assert 'Basic realm="Ringback"' in answer.headers["WWW-Authenticate"]
 
 
 def test_a_token_that_may_not_check_is_forbidden_in_each_place(house: House) -> None:
@@ -86,7 +95,10 @@ def test_a_token_that_may_not_check_is_forbidden_in_each_place(house: House) -> 
 @pytest.mark.parametrize("path", ["/v1/me", "/v1/authorize", "/v1/events"])
 def test_elsewhere_a_bearer_token_is_asked_for(house: House, secret: str, path: str) -> None:
     """A gateway's client that shows Basic shows it to the service behind it."""
-    assert Caller(house, None).call("GET", path, headers=basic("x", secret)).status_code in {401, 405}
+    answer = Caller(house, None).call("GET", path, headers=basic("x", secret))
+
+    assert answer.status_code in {401, 405}
+    assert "Basic" not in answer.headers.get("WWW-Authenticate", "")
 
 
 def test_a_form_that_is_too_large_is_refused_before_its_caller_is_known(house: House) -> None:
