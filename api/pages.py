@@ -3,6 +3,7 @@ download, and one page per problem."""
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ def add_pages(app: Flask, parts: ApiParts, document: Callable[[], Mapping[str, A
     """`/docs`, `/docs/openapi.json`, `/docs/ringback-api.html`, `/docs/assets/…`, `/docs/problems/…`."""
     made = cache(lambda: guide(parts, document()))  # the same as long as the process runs; made when it is first asked for
     app.add_url_rule("/docs", "docs", _labelled(lambda: _html(render("swagger.html", platform_docs_url=parts.platform_docs_url))))
+    app.add_url_rule("/docs/", "docs_below", _labelled(_to_docs))
     app.add_url_rule("/docs/openapi.json", "document", _labelled(lambda: jsonify(document())))
     app.add_url_rule(f"/docs/{_DOWNLOAD}", "guide", _labelled(lambda: _download(made())))
     app.add_url_rule("/docs/assets/<path:name>", "assets", _labelled(lambda name: send_from_directory(_ASSETS, name)))
@@ -37,6 +39,14 @@ def _labelled(view: Callable[..., Response]) -> Callable[..., Response]:
         return view(**values)
 
     return enter
+
+
+def _to_docs() -> Response:
+    """The page names what is beside it. So does this: a proxy may have put us below a path."""
+    answer = Response(status=HTTPStatus.PERMANENT_REDIRECT)
+    answer.autocorrect_location_header = False
+    answer.headers["Location"] = "../docs"
+    return answer
 
 
 def _problem_page(slug: str) -> Response:

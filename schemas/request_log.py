@@ -3,6 +3,7 @@
 Never a header's value, a query or a body: those can hold secrets and other people's data.
 """
 
+import re
 from dataclasses import dataclass
 
 import msgspec
@@ -14,6 +15,8 @@ from schemas.times import UnixMs
 
 MAX_PATH, MAX_USER_AGENT, MAX_METHOD, MAX_ADDRESS, MAX_REASON = 1024, 512, 32, 64, 256
 """Characters that are kept. More: a client that sends long ones fills the log."""
+
+_QUERY = re.compile(r"\?|%(?:25)*3[fF]")
 
 
 class LoggedRequest(msgspec.Struct, frozen=True):
@@ -63,7 +66,7 @@ def logged_request(
         token_id=token_id,
         request_id=public_id or request_id,
         method=method and _kept(method, MAX_METHOD),
-        path=path and _kept(path.partition("?")[0], MAX_PATH),
+        path=path and _kept(_QUERY.split(path, maxsplit=1)[0], MAX_PATH),
         status=status,
         duration_ms=duration_ms,
         address=(address and _kept(address, MAX_ADDRESS)) or None,

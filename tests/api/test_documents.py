@@ -261,3 +261,10 @@ def test_a_token_sees_itself(house: House) -> None:
     assert answer.status_code == 200
     assert answer.json
     assert (answer.json["permissions"], answer.json["state"]) == (["stats:read"], "active")
+
+
+def test_the_address_with_a_slash_behind_it_leads_to_the_page(house: House) -> None:
+    """People write it so. The way there is relative: Ringback may be below a path."""
+    answer = Caller(house, None).call("GET", "/docs/")
+
+    assert (answer.status_code, answer.headers["Location"]) == (308, "../docs")

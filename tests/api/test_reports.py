@@ -113,6 +113,15 @@ def test_a_whole_number_is_one_however_it_is_written(made: NewSecrets, platform:
     assert platform.call("POST", "/v1/requests", {"requests": [report | {"status": 200.5}]}).status_code == 422
 
 
+@pytest.mark.parametrize("path", ["/a?key=secret", "/a%3Fkey=secret", "/a%3fkey=secret", "/a%253Fkey=secret", "/a%25253fkey=secret"])
+def test_no_query_is_kept_however_it_was_escaped(made: NewSecrets, platform: Caller, log: Log, path: str) -> None:
+    """Secrets may be in it."""
+    report = {"token": made.token.id, "method": "GET", "path": path, "status": 200}
+
+    assert platform.call("POST", "/v1/requests", {"requests": [report]}).status_code == 202
+    assert log.row()["path"] == "/a"
+
+
 @pytest.mark.parametrize("count", [0, 1001])
 def test_a_batch_of_reports_is_bounded(platform: Caller, count: int) -> None:
     """And has something in it."""
