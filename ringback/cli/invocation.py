@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import sys
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:  # reading them takes pydantic, a quarter of a second
     from ringback.settings import Settings
 
 _TOKEN = "RINGBACK_TOKEN"
+_VISIBLE = re.compile("[!-~]+")  # ASCII: what a header of HTTP may hold, which is where a token goes
 
 
 class Invocation:
@@ -37,16 +39,21 @@ class Invocation:
 
     @property
     def token(self) -> str:
-        """What `emit` shows to the API: from where settings come, though it is none. Raises UsageError."""
+        """What `emit` shows to the API: from where settings come, though it is none. Raises UsageError, which shows nothing of it."""
         from dotenv import dotenv_values
 
         from ringback.settings import DEFAULT_ENV_FILE
 
         found = os.environ[_TOKEN] if _TOKEN in os.environ else dotenv_values(self._env_file or DEFAULT_ENV_FILE).get(_TOKEN)
-        if not found:
+        token = (found or "").strip()  # `echo … | base64` puts a line's end into a Secret
+        if not token:
             wrong = "not set" if found is None else "empty"
             raise UsageError(f"{_TOKEN} is {wrong}: put a token there, or into ringback.env, that has the permission events:publish")
-        return found
+        if not _VISIBLE.fullmatch(token):
+            raise UsageError(
+                f"{_TOKEN} holds a blank, or a character that is not ASCII, as no token does: put it there as it was shown, rbk_…"
+            )
+        return token
 
 
 class Refused(click.ClickException):

@@ -164,7 +164,7 @@ def _all(invocation: Invocation, chosen: TokenFilter, now: UnixMs) -> Iterator[T
 def _checked(invocation: Invocation, callback: CallbackArgument) -> CallbackFields:
     policy = TargetPolicy(invocation.settings.allow_targets, invocation.settings.allow_http)
     if fault := policy.url_fault(callback.url):
-        raise click.BadParameter(f"{callback.url}: {fault}{_remedy(policy, callback.url)}", param_hint="--callback")
+        raise click.BadParameter(f"{callback.type}: {fault}{_remedy(policy, callback.url)}", param_hint="--callback")
     return CallbackFields(callback.url)
 
 

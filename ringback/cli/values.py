@@ -57,9 +57,10 @@ class CallbackArgument(NamedTuple):
 
 
 def _read_callback(text: str) -> CallbackArgument:
+    """Shows nothing of what it refuses: a callback's URL may hold a key."""
     kind, _, url = text.partition("=")
     if not url or kind not in list(EventType):
-        raise ValueError(f"{text!r} is not TYPE=URL with one of {', '.join(EventType)}")
+        raise ValueError(f"this is not TYPE=URL with one of {', '.join(EventType)}")
     return CallbackArgument(EventType(kind), url)
 
 
