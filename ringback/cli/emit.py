@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ringback.cli.commands import Command
 from ringback.cli.invocation import Invocation
 from ringback.cli.printing import print_json
 from ringback.cli.progress import progress
@@ -18,7 +19,7 @@ from schemas.samples import sample_event
 from schemas.times import now_ms, to_rfc3339
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("kind", metavar="TYPE", type=EVENT_TYPE)
 @click.option("--count", type=click.IntRange(1), default=1, show_default=True, help="How many.")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="How many a second. Default: as fast as they are taken.")

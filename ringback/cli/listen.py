@@ -12,6 +12,7 @@ import threading
 import click
 import msgspec
 
+from ringback.cli.commands import Command
 from ringback.cli.receiver import Behaviour, Receiver, Webhook
 from ringback.cli.values import DURATION, SIGNING_KEY
 from schemas.errors import RingbackError
@@ -25,7 +26,7 @@ _MOVES_THE_CURSOR = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # raw i
 _printing = threading.Lock()
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--port", type=click.IntRange(0, 65535), default=QUICKSTART_PORT, show_default=True, help="Where to listen, on 127.0.0.1.")
 @click.option("--secret", "keys", multiple=True, type=SIGNING_KEY, help="The signing secret, whsec_…; repeatable.")
 @click.option("--status", type=click.IntRange(200, 599), default=204, show_default=True, help="What to answer.")

@@ -1,4 +1,4 @@
-"""Arguments that a slip leaves empty. Every option and argument is tried, by click's own list of them: one that is added is covered."""
+"""Arguments that a slip leaves empty, or doubles. Every option and argument is tried, by click's own list of them: one that is added is covered."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,6 +66,42 @@ def test_all_of_these_are_found() -> None:
 
     assert "deliveries recover --since 2026-12-01T00:00:00Z --token " in found
     assert {"token revoke ", "token create x --channel ", "emit message.received --url ", "--env-file  token list"} <= set(found)
+
+
+def doubled() -> Iterator[Case]:
+    for path, command in commands(main):
+        once = [one for one in command.params if isinstance(one, click.Option) and not one.multiple and one.expose_value]
+        for option in once:
+            name = option.opts[0]
+            given = [name] if option.is_flag else [name, "1"]
+            yield Case([*path, *given, *given, *(() if path else ("token", "list"))], name)
+
+
+@pytest.mark.parametrize("case", list(doubled()), ids=lambda case: " ".join(case.arguments))
+def test_an_option_that_is_given_twice_is_wrong_use(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--token A --token B` would send again to B alone, and `--count 1 --count 3` send three: the last counted, without a word."""
+    monkeypatch.chdir(tmp_path)
+
+    done = CliRunner().invoke(main, case.arguments)
+
+    assert done.exit_code == 2, done.output
+    assert f"'{case.told}'" in done.output
+    assert "given more than once" in done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_doubles_are_found() -> None:
+    """A change of click's lists must not leave the test above without cases."""
+    found = [" ".join(case.arguments) for case in doubled()]
+
+    assert {"deliveries list --state 1 --state 1", "token list --json --json", "--env-file 1 --env-file 1 token list"} <= set(found)
+    assert len(found) > 30
+
+
+@pytest.mark.parametrize("arguments", [["--help", "--help"], ["--version", "--version"], ["token", "list", "--json", "--json", "--help"]])
+def test_who_asks_for_help_is_given_it(arguments: list[str]) -> None:
+    """However often."""
+    assert CliRunner().invoke(main, arguments).exit_code == 0
 
 
 @pytest.mark.parametrize(("environment", "told"), [({"RINGBACK_TOKEN": ""}, "RINGBACK_TOKEN is empty"), ({}, "RINGBACK_TOKEN is not set")])

@@ -24,3 +24,13 @@ def test_a_callback_that_is_refused_is_not_repeated(callback: str) -> None:
 
     assert (done.exit_code, "--callback" in done.output) == (2, True), done.output
     assert "s3cret" not in done.output
+
+
+def test_two_urls_for_one_type_are_wrong_use() -> None:
+    """The last counted, and the other system was called by nobody."""
+    callbacks = ["--callback", "message.received=https://one.example.com/", "--callback", "message.received=https://two.example.com/"]
+
+    done = CliRunner().invoke(main, ["token", "create", "x", *callbacks])
+
+    assert (done.exit_code, "--callback" in done.output) == (2, True), done.output
+    assert "message.received is given more than once" in done.output
