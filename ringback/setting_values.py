@@ -80,9 +80,11 @@ def read_broker_urls(value: object) -> object:
 
 
 def read_database_url(value: object) -> object:
-    if isinstance(value, str) and (fault := database_url.fault(value)):
+    if not isinstance(value, str):
+        return value
+    if fault := database_url.fault(value):
         raise ValueError(fault)
-    return value
+    return value.strip()
 
 
 def read_secret_keys(value: object) -> object:

@@ -50,7 +50,8 @@ class Settings(BaseSettings):
     database_url: DatabaseUrl = Field(
         "sqlite:///var/ringback.db",
         description="Where everything is remembered. `sqlite:///PATH` for one process (`serve`); "
-        "`postgresql+psycopg://USER:PASSWORD@HOST:PORT/NAME` for several.",
+        "`postgresql+psycopg://USER:PASSWORD@HOST:PORT/NAME` for several. Percent-encode special characters in its parts. After `?` it takes "
+        "the parameters of PostgreSQL's libpq, such as `sslmode=verify-full&sslrootcert=/etc/ssl/db.pem`, each once.",
     )
     broker_url: BrokerUrls = Field(
         (),
@@ -172,8 +173,7 @@ class Settings(BaseSettings):
     @property
     def sqlite_path(self) -> Path | None:
         """The database file; None when the database is not SQLite."""
-        scheme, _, rest = self.database_url.partition(":///")
-        return Path(rest.partition("?")[0]) if scheme.startswith("sqlite") else None
+        return database_url.sqlite_path(self.database_url)
 
     def shown(self) -> dict[str, str]:
         """By environment variable, as it would be written there, secrets masked."""
