@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from exchange.broker_address import without_password
+from ringback.env_file import env_file as located
+from ringback.env_file import env_file_values
 from ringback.setting_names import PREFIX, refuse_slips
 from ringback.setting_values import (
     Address,
@@ -34,7 +35,6 @@ from schemas.errors import UsageError
 from schemas.targets import TargetPolicy
 from store import database_url
 
-DEFAULT_ENV_FILE = Path("ringback.env")
 DRAIN_MARGIN = dt.timedelta(seconds=5)
 """What a drain needs on top of the slowest attempt, to settle and to acknowledge."""
 
@@ -218,10 +218,8 @@ def load(env_file: Path | None = None) -> Settings:
 
     Raises UsageError: one line that names each wrong setting.
     """
-    if env_file is not None and not env_file.is_file():
-        raise UsageError(f"--env-file {env_file}: there is no such file")
-    path = env_file or DEFAULT_ENV_FILE
-    refuse_slips(os.environ, dotenv_values(path), known_names())
+    path = located(env_file)
+    refuse_slips(os.environ, env_file_values(path), known_names())
     try:
         return Settings(_env_file=path)
     except ValidationError as error:

@@ -40,11 +40,9 @@ class Invocation:
     @property
     def token(self) -> str:
         """What `emit` shows to the API: from where settings come, though it is none. Raises UsageError, which shows nothing of it."""
-        from dotenv import dotenv_values
+        from ringback.env_file import env_file, env_file_values
 
-        from ringback.settings import DEFAULT_ENV_FILE
-
-        found = os.environ[_TOKEN] if _TOKEN in os.environ else dotenv_values(self._env_file or DEFAULT_ENV_FILE).get(_TOKEN)
+        found = os.environ[_TOKEN] if _TOKEN in os.environ else env_file_values(env_file(self._env_file)).get(_TOKEN)
         token = (found or "").strip()  # `echo … | base64` puts a line's end into a Secret
         if not token:
             wrong = "not set" if found is None else "empty"
