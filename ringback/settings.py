@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from exchange.broker_address import without_password
 from ringback.env_file import env_file as located
 from ringback.env_file import env_file_values
-from ringback.setting_names import PREFIX, refuse_slips
+from ringback.setting_names import PREFIX, refuse_doubles, refuse_empty, refuse_slips, told
 from ringback.setting_values import (
     Address,
     AddressValue,
@@ -219,12 +219,20 @@ def load(env_file: Path | None = None) -> Settings:
     Raises UsageError: one line that names each wrong setting.
     """
     path = located(env_file)
-    refuse_slips(os.environ, env_file_values(path), known_names())
+    file = env_file_values(path)
+    refuse_slips(os.environ, file, known_names())
+    refuse_doubles(os.environ, known_names())
+    refuse_empty(os.environ, file)
     try:
         return Settings(_env_file=path)
     except ValidationError as error:
         faults = [_fault(each) for each in error.errors(include_url=False) if each["type"] != "default_factory_not_called"]
         raise UsageError("; ".join(faults)) from None
+
+
+def not_read(env_file: Path | None = None) -> list[str]:
+    """What looks like a setting and is none, in words. Raises UsageError."""
+    return told(os.environ, env_file_values(located(env_file)), known_names())
 
 
 def known_names() -> list[str]:

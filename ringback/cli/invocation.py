@@ -28,13 +28,11 @@ class Invocation:
     @cached_property
     def settings(self) -> "Settings":
         """Read when first asked for. Raises UsageError; tells of what others may mean by it, and so is let pass."""
-        from ringback.setting_names import PREFIX, unread
-        from ringback.settings import known_names, load
+        from ringback.settings import load, not_read
 
         settings = load(self._env_file)
-        for name in unread(os.environ, os.environ, known_names()):
-            if settings.model_fields_set.isdisjoint({name.lower()}):
-                click.echo(f"ringback: {name} is set, and is not read: is {PREFIX}{name} meant?", err=True)
+        for line in not_read(self._env_file):
+            click.echo(f"ringback: {line}", err=True)
         return settings
 
     @property

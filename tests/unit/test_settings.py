@@ -228,7 +228,7 @@ def test_what_is_shown_can_be_set_again(monkeypatch: pytest.MonkeyPatch) -> None
     given_environment(monkeypatch, RETRY_SCHEDULE="90s,1.5h", ALLOW_TARGETS="::1,10.0.0.0/8", LISTEN=":99")
     first = load()
 
-    given_environment(monkeypatch, **{name.removeprefix("RINGBACK_"): value for name, value in first.shown().items()})
+    given_environment(monkeypatch, **{name.removeprefix("RINGBACK_"): value for name, value in first.shown().items() if value})
 
     assert load() == first
 
