@@ -90,6 +90,8 @@ def read_database_url(value: object) -> object:
 def read_secret_keys(value: object) -> object:
     """Separated by commas, oldest first: the last encrypts."""
     keys = tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+    if isinstance(keys, tuple) and any("\ud800" <= one <= "\udfff" for key in keys for one in key):
+        raise ValueError("it is not UTF-8: write keys in ASCII (make one: openssl rand -hex 32)")
     if isinstance(keys, tuple) and any(len(key) < SECRET_KEY_CHARACTERS for key in keys):
         raise ValueError(f"each key, separated by commas, has at least {SECRET_KEY_CHARACTERS} characters (make one: openssl rand -hex 32)")
     return keys

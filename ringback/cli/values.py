@@ -43,9 +43,16 @@ def one_of(closed_set: type[E]) -> Parsed[E]:
 
 
 def _read_text(text: str) -> str:
-    """An unset shell variable leaves nothing between its quotes: that must not be taken for "any"."""
+    """An unset shell variable leaves nothing between its quotes: that must not be taken for "any". Bytes that are no UTF-8 come from
+    the system as halves of surrogate pairs, which no database takes."""
     if not text:
         raise ValueError("this is empty: give a value, or leave it out")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            "this is not UTF-8, as every name and id is: has it come from a file, or a terminal, in another encoding?"
+        ) from None
     return text
 
 

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from ringback.cli import main
+from ringback.cli.values import TEXT
 
 SAMPLES = {
     "kind": "message.received",
@@ -34,18 +35,21 @@ def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tup
                 yield from commands(found, (*path, name))
 
 
-def cases() -> Iterator[Case]:
+def cases(slip: str = "", kind: click.ParamType | None = None) -> Iterator[Case]:
+    """One for each option and argument, of that kind if one is given, with the slip as its value."""
     for path, command in commands(main):
         takers = [one for one in command.params if not (isinstance(one, click.Option) and (one.is_flag or not one.expose_value))]
-        for empty in takers:
+        for wrong in takers:
+            if kind is not None and wrong.type is not kind:
+                continue
             arguments = [*path]
             for one in takers:
-                if one is empty or one.required:
-                    value = "" if one is empty else SAMPLES.get(one.name or "", "x")
+                if one is wrong or one.required:
+                    value = slip if one is wrong else SAMPLES.get(one.name or "", "x")
                     arguments += [one.opts[0], value] if isinstance(one, click.Option) else [value]
             if not path:  # options of the program itself stand before a subcommand
                 arguments += ["token", "list"]
-            yield Case(arguments, empty.opts[0] if isinstance(empty, click.Option) else empty.make_metavar(click.Context(command)))
+            yield Case(arguments, wrong.opts[0] if isinstance(wrong, click.Option) else wrong.make_metavar(click.Context(command)))
 
 
 @pytest.mark.parametrize("case", list(cases()), ids=lambda case: " ".join(case.arguments))
@@ -65,7 +69,27 @@ def test_all_of_these_are_found() -> None:
     found = [" ".join(case.arguments) for case in cases()]
 
     assert "deliveries recover --since 2026-12-01T00:00:00Z --token " in found
+    assert len(list(cases("x", TEXT))) > 10
     assert {"token revoke ", "token create x --channel ", "emit message.received --url ", "--env-file  token list"} <= set(found)
+
+
+@pytest.mark.parametrize("case", list(cases("x\udcff", TEXT)), ids=lambda case: ascii(" ".join(case.arguments)))
+def test_bytes_that_are_no_text_are_wrong_use(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They reached the database's driver, and what it said of codecs and surrogates was no help."""
+    monkeypatch.chdir(tmp_path)
+
+    done = CliRunner().invoke(main, case.arguments, env={"RINGBACK_TOKEN": "rbk_x"})
+
+    assert done.exit_code == 2, done.output
+    assert case.told.strip("[].") in done.output
+    assert "this is not UTF-8" in done.output
+
+
+def test_a_signing_secret_of_other_characters_is_told_as_any_other_that_is_none() -> None:
+    """What was said were Python's words."""
+    done = CliRunner().invoke(main, ["listen", "--secret", "whsec_é"])
+
+    assert (done.exit_code, "a signing secret is whsec_ followed by base64" in done.output) == (2, True), done.output
 
 
 def doubled() -> Iterator[Case]:

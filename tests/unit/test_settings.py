@@ -93,6 +93,7 @@ def test_the_environment_is_read_in_the_spelling_of_the_documentation(monkeypatc
         ("DATABASE_URL", "postgresql://u:p@h:hidden/d", "percent-encode"),
         ("ALERT_URL", "https://u:hidden/x@ops.example.com/", "the URL cannot be read: check its host and its port"),
         ("PUBLIC_URL", "https://u:hidden@ringback.example.com", "without user and password"),
+        ("SECRET_KEY", "hidden-0123456789\udcff", "it is not UTF-8"),
         ("SECRET_KEY", "hidden", "has at least 16 characters"),
         ("ALERT_SECRET", "whsec_hidden!", "a signing secret is whsec_ followed by base64"),
         ("ALERT_URL", "http://127.0.0.1:9000/", "is not a public address: callbacks reach it only if RINGBACK_ALLOW_TARGETS lists it"),
