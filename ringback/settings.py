@@ -26,6 +26,8 @@ from ringback.setting_values import (
     Duration,
     Durations,
     Networks,
+    PageUrl,
+    PublicUrl,
     RateLimit,
     SecretKeys,
     SigningSecrets,
@@ -38,7 +40,6 @@ from store import database_url
 DRAIN_MARGIN = dt.timedelta(seconds=5)
 """What a drain needs on top of the slowest attempt, to settle and to acknowledge."""
 
-_WEB_URL = r"^https?://[^/@\s][^@\s]*$"  # without @, which would follow a user and a password: it is handed out
 _DEFAULT_SCHEDULE = tuple(dt.timedelta(seconds=s) for s in (5, 300, 1800, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600))
 
 
@@ -75,9 +76,8 @@ class Settings(BaseSettings):
         "(`openssl rand -hex 32`). Several, oldest first, separated by commas: all decrypt, the last encrypts ([how to replace it]"
         "(operations.md#replacing-the-secret-key)). Unset in embedded mode: one is made and kept in `var/secret-key`. Lost: signing secrets cannot be read again.",
     )
-    public_url: str = Field(
+    public_url: PublicUrl = Field(
         default_factory=lambda known: f"http://{known['listen'].reachable()}",
-        pattern=_WEB_URL,
         description="How others reach the API, for the OpenAPI document and the one that suppliers download: set it before you hand that "
         "out. Unset: from `RINGBACK_LISTEN`.",
     )
@@ -159,9 +159,8 @@ class Settings(BaseSettings):
         description="Signs them, like webhooks: `whsec_` followed by what `openssl rand -base64 32` prints. Required with "
         "`RINGBACK_ALERT_URL`. Several, oldest first, separated by commas: each signs.",
     )
-    platform_docs_url: str | None = Field(
+    platform_docs_url: PageUrl | None = Field(
         None,
-        pattern=_WEB_URL,
         description="Where the chat platform's own API is documented: offered beside ours in `/docs` and in the document to download.",
     )
 
@@ -248,14 +247,12 @@ def _fault(error: Any) -> str:
 
 
 _EXPECTED = {
-    "public_url": "a URL such as https://ringback.example.com, without user and password",
     "allow_http": "true or false",
     "timeout": "longer than 0s",
     "connect_timeout": "longer than 0s",
     "callback_concurrency": "a whole number from 1 to 10000",
     "disable_after": "longer than 0s",
     "outbox_max": "a whole number from 1",
-    "platform_docs_url": "a URL such as https://chat.example.com/docs, without user and password",
 }
 
 

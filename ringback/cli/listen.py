@@ -14,7 +14,7 @@ import msgspec
 
 from ringback.cli.commands import Command
 from ringback.cli.receiver import Behaviour, Receiver, Webhook
-from ringback.cli.values import DURATION, SIGNING_KEY
+from ringback.cli.values import DURATION, SIGNING_KEY, FiniteRange
 from schemas.errors import RingbackError
 from schemas.texts import spelled_out
 
@@ -31,7 +31,7 @@ _printing = threading.Lock()
 @click.option("--secret", "keys", multiple=True, type=SIGNING_KEY, help="The signing secret, whsec_…; repeatable.")
 @click.option("--status", type=click.IntRange(200, 599), default=204, show_default=True, help="What to answer.")
 @click.option("--delay", type=DURATION, default=dt.timedelta(0), show_default="0s", help="How long to wait before each answer.")
-@click.option("--fail-ratio", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Of all, how many to answer with 500.")
+@click.option("--fail-ratio", type=FiniteRange(0, 1), default=0.0, show_default=True, help="Of all, how many to answer with 500.")
 def command(port: int, keys: tuple[bytes, ...], status: int, delay: dt.timedelta, fail_ratio: float) -> None:
     """Receive webhooks here, verify and print them.
 

@@ -1,5 +1,6 @@
 """How arguments are written: times, durations, callbacks. What is wrong with one is told as click tells it, exit 2."""
 
+import math
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeVar
@@ -54,6 +55,16 @@ def _read_text(text: str) -> str:
             "this is not UTF-8, as every name and id is: has it come from a file, or a terminal, in another encoding?"
         ) from None
     return text
+
+
+class FiniteRange(click.FloatRange):
+    """A number between bounds. Click takes `nan` for one, as it is below and above nothing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a number that can be reached", param, ctx)
+        return number
 
 
 class CallbackArgument(NamedTuple):

@@ -92,6 +92,15 @@ def test_a_signing_secret_of_other_characters_is_told_as_any_other_that_is_none(
     assert (done.exit_code, "a signing secret is whsec_ followed by base64" in done.output) == (2, True), done.output
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("arguments", [["emit", "message.received", "--rate"], ["listen", "--fail-ratio"]])
+def test_what_is_no_number_is_within_no_bounds(arguments: list[str], number: str) -> None:
+    """`nan` is neither below nor above anything, and was taken."""
+    done = CliRunner().invoke(main, [*arguments, number])
+
+    assert (done.exit_code, arguments[-1] in done.output) == (2, True), done.output
+
+
 def doubled() -> Iterator[Case]:
     for path, command in commands(main):
         once = [one for one in command.params if isinstance(one, click.Option) and not one.multiple and one.expose_value]
