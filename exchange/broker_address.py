@@ -22,6 +22,8 @@ _HOW = (
     "each address reads amqp://USER:PASSWORD@HOST:PORT/VHOST, and special characters in its parts are percent-encoded"
     " (/ is %2F, @ is %40, : is %3A, ; is %3B, % is %25)"
 )
+_SEVERAL = "several addresses are separated by ;, and each is written whole, as amqp://USER:PASSWORD@ONE/;amqp://USER:PASSWORD@TWO/"
+_HOST = re.compile(r"[\w.-]+|[0-9a-fA-F:.]+(?:%\w+)?")  # a name or an address: what else stands there, no client finds
 _LONE_PERCENT = re.compile(r"%(?![0-9a-fA-F]{2})")
 
 
@@ -99,9 +101,17 @@ def _split(url: str) -> tuple[SplitResult, str, int | None]:
     with contextlib.suppress(ValueError):
         parts = urlsplit(url)
         is_certain = "#" not in url and "@" not in parts.path + parts.query and url.isprintable() and " " not in url
-        if is_certain and parts.hostname and parts.port != 0:
-            return parts, unquote(parts.hostname), parts.port
-    raise ValueError(_HOW)
+        if is_certain and (host := _host(parts)) and parts.port != 0:
+            return parts, host, parts.port
+    raise ValueError(_SEVERAL if "," in url.rpartition("@")[2].partition("/")[0] else _HOW)
+
+
+def _host(parts: SplitResult) -> str | None:
+    host = unquote(parts.hostname or "")
+    with contextlib.suppress(UnicodeError):
+        host.encode("idna")  # as connecting does: a label has 1 to 63 characters
+        return host if _HOST.fullmatch(host) else None
+    return None
 
 
 def _password(parts: SplitResult) -> str:
@@ -125,9 +135,14 @@ def _decoded(text: str) -> str:
 
 def _query(text: str) -> Mapping[str, str]:
     found = parse_qsl(text, keep_blank_values=True)
-    if len(dict(found)) < len(found) or not all(name in _PARAMETERS and _PARAMETERS[name][1](value) for name, value in found):
+    if len(dict(found)) < len(found) or not all(name in _PARAMETERS for name, _ in found):
         known = ", ".join(f"{name} ({meaning})" for name, (meaning, _) in _PARAMETERS.items())
         raise ValueError(f"an address takes after ?, each at most once: {known}")
+    for name, value in found:
+        meaning, is_right = _PARAMETERS[name]
+        if not is_right(value):
+            wrong = "there is no such file" if is_right is _is_file else "its value cannot be"
+            raise ValueError(f"{name} in the address: {wrong}. It is {meaning}")
     return dict(found)
 
 
@@ -143,14 +158,20 @@ def _tls(host: str, query: Mapping[str, str]) -> Tls:
     return tls
 
 
+def _is_file(path: str) -> bool:
+    with contextlib.suppress(OSError, ValueError):  # in a folder that may not be looked into; with a NUL in it
+        return Path(path).is_file()
+    return False
+
+
 def _is_heartbeat(text: str) -> bool:
     return text.isascii() and text.isdigit() and 0 < int(text) <= 3600
 
 
 _PARAMETERS: dict[str, tuple[str, Callable[[str], bool]]] = {
-    "cacertfile": ("a file of certificate authorities, else the system's count", lambda path: Path(path).is_file()),
-    "certfile": ("a file with our certificate", lambda path: Path(path).is_file()),
-    "keyfile": ("a file with its key", lambda path: Path(path).is_file()),
+    "cacertfile": ("a file of certificate authorities, else the system's count", _is_file),
+    "certfile": ("a file with our certificate", _is_file),
+    "keyfile": ("a file with its key", _is_file),
     "server_name_indication": ("the name in the broker's certificate, when it is not the host's", bool),
     "verify": ("verify_peer: certificates are always verified", lambda value: value == "verify_peer"),
     "heartbeat": ("seconds, 1 to 3600", _is_heartbeat),

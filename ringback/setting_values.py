@@ -4,8 +4,11 @@ Called by `ringback.settings` alone.
 """
 
 import datetime as dt
+import ipaddress
+import re
 import socket
 from typing import Annotated, NamedTuple
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator
 from pydantic_settings import NoDecode
@@ -17,6 +20,10 @@ from schemas.times import format_duration, parse_duration
 from store import database_url
 
 _ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
+
+
+_HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.|$))+", re.IGNORECASE)  # a name, or an IPv4 address
+_WEB_URL = re.compile(r"https?://[A-Za-z0-9\-._~:/?#\[\]!$&'()*+,;=%]+")  # RFC 3986, section 2, without the @ after user and password
 
 
 class Address(NamedTuple):
@@ -42,9 +49,20 @@ def read_address(value: object) -> object:
     host, colon, port = value.strip().rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or not int(port) < 65536:
         raise ValueError(f"{value!r} is not host:port such as 127.0.0.1:8080")
-    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+    if host == "*":
+        raise ValueError(f"{value!r}: for every interface leave the host out, :{port}")
+    if ":" in host and not _is_bracketed(host):
         raise ValueError(f"{value!r}: an IPv6 address stands in brackets, such as [::1]:8080")
+    if host and not _is_bracketed(host) and not _HOST.fullmatch(host):
+        raise ValueError(f"{value!r}: the host is an address, or a name of letters, digits, - and dots")
     return Address(host.strip("[]") or _every_interface(), int(port))
+
+
+def _is_bracketed(host: str) -> bool:
+    try:
+        return bool(host.startswith("[") and host.endswith("]") and ipaddress.IPv6Address(host[1:-1]))
+    except ValueError:
+        return False
 
 
 def _every_interface() -> str:
@@ -55,6 +73,31 @@ def _every_interface() -> str:
     except OSError:
         return "0.0.0.0"  # noqa: S104 - whoever leaves the host out asks for it
     return "::"
+
+
+def read_public_url(value: object) -> object:
+    """How the API is reached: paths are added to it. Never repeats what it was given."""
+    return _web_url(value, "a URL such as https://ringback.example.com, without user and password, ? and #", may_go_on=False)
+
+
+def read_page_url(value: object) -> object:
+    """A page to go to, or a place on it. Never repeats what it was given."""
+    return _web_url(value, "a URL such as https://chat.example.com/docs, without user and password", may_go_on=True)
+
+
+def _web_url(value: object, expected: str, *, may_go_on: bool) -> object:
+    if not isinstance(value, str):
+        return value
+    scheme, _, rest = value.strip().partition("://")
+    url = f"{scheme.lower()}://{rest}"
+    try:
+        is_good = bool(_WEB_URL.fullmatch(url)) and bool(_HOST.fullmatch(host := urlsplit(url).hostname or "") or ":" in host)
+        is_good = is_good and urlsplit(url).port != 0 and (may_go_on or not {"?", "#"} & {*url})
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise ValueError(expected)
+    return url
 
 
 def read_duration(value: object) -> object:
@@ -80,14 +123,18 @@ def read_broker_urls(value: object) -> object:
 
 
 def read_database_url(value: object) -> object:
-    if isinstance(value, str) and (fault := database_url.fault(value)):
+    if not isinstance(value, str):
+        return value
+    if fault := database_url.fault(value):
         raise ValueError(fault)
-    return value
+    return value.strip()
 
 
 def read_secret_keys(value: object) -> object:
     """Separated by commas, oldest first: the last encrypts."""
     keys = tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+    if isinstance(keys, tuple) and any("\ud800" <= one <= "\udfff" for key in keys for one in key):
+        raise ValueError("it is not UTF-8: write keys in ASCII (make one: openssl rand -hex 32)")
     if isinstance(keys, tuple) and any(len(key) < SECRET_KEY_CHARACTERS for key in keys):
         raise ValueError(f"each key, separated by commas, has at least {SECRET_KEY_CHARACTERS} characters (make one: openssl rand -hex 32)")
     return keys
@@ -134,6 +181,8 @@ SECRET_KEY_CHARACTERS = 16
 """Fewer could be guessed by whoever got hold of the database. What is advised makes 64."""
 
 AddressValue = Annotated[Address, NoDecode, BeforeValidator(read_address)]
+PublicUrl = Annotated[str, BeforeValidator(read_public_url)]
+PageUrl = Annotated[str, BeforeValidator(read_page_url)]
 Duration = Annotated[dt.timedelta, BeforeValidator(read_duration)]
 Durations = Annotated[tuple[dt.timedelta, ...], NoDecode, BeforeValidator(read_durations)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(read_networks)]

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from exchange.broker_address import without_password
-from ringback.setting_names import PREFIX, refuse_slips
+from ringback.env_file import env_file as located
+from ringback.env_file import env_file_values
+from ringback.setting_names import PREFIX, refuse_doubles, refuse_empty, refuse_slips, told
 from ringback.setting_values import (
     Address,
     AddressValue,
@@ -25,6 +26,8 @@ from ringback.setting_values import (
     Duration,
     Durations,
     Networks,
+    PageUrl,
+    PublicUrl,
     RateLimit,
     SecretKeys,
     SigningSecrets,
@@ -34,11 +37,9 @@ from schemas.errors import UsageError
 from schemas.targets import TargetPolicy
 from store import database_url
 
-DEFAULT_ENV_FILE = Path("ringback.env")
 DRAIN_MARGIN = dt.timedelta(seconds=5)
 """What a drain needs on top of the slowest attempt, to settle and to acknowledge."""
 
-_WEB_URL = r"^https?://[^/@\s][^@\s]*$"  # without @, which would follow a user and a password: it is handed out
 _DEFAULT_SCHEDULE = tuple(dt.timedelta(seconds=s) for s in (5, 300, 1800, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600))
 
 
@@ -50,7 +51,8 @@ class Settings(BaseSettings):
     database_url: DatabaseUrl = Field(
         "sqlite:///var/ringback.db",
         description="Where everything is remembered. `sqlite:///PATH` for one process (`serve`); "
-        "`postgresql+psycopg://USER:PASSWORD@HOST:PORT/NAME` for several.",
+        "`postgresql+psycopg://USER:PASSWORD@HOST:PORT/NAME` for several. Percent-encode special characters in its parts. After `?` it takes "
+        "the parameters of PostgreSQL's libpq, such as `sslmode=verify-full&sslrootcert=/etc/ssl/db.pem`, each once.",
     )
     broker_url: BrokerUrls = Field(
         (),
@@ -74,9 +76,8 @@ class Settings(BaseSettings):
         "(`openssl rand -hex 32`). Several, oldest first, separated by commas: all decrypt, the last encrypts ([how to replace it]"
         "(operations.md#replacing-the-secret-key)). Unset in embedded mode: one is made and kept in `var/secret-key`. Lost: signing secrets cannot be read again.",
     )
-    public_url: str = Field(
+    public_url: PublicUrl = Field(
         default_factory=lambda known: f"http://{known['listen'].reachable()}",
-        pattern=_WEB_URL,
         description="How others reach the API, for the OpenAPI document and the one that suppliers download: set it before you hand that "
         "out. Unset: from `RINGBACK_LISTEN`.",
     )
@@ -158,9 +159,8 @@ class Settings(BaseSettings):
         description="Signs them, like webhooks: `whsec_` followed by what `openssl rand -base64 32` prints. Required with "
         "`RINGBACK_ALERT_URL`. Several, oldest first, separated by commas: each signs.",
     )
-    platform_docs_url: str | None = Field(
+    platform_docs_url: PageUrl | None = Field(
         None,
-        pattern=_WEB_URL,
         description="Where the chat platform's own API is documented: offered beside ours in `/docs` and in the document to download.",
     )
 
@@ -172,8 +172,7 @@ class Settings(BaseSettings):
     @property
     def sqlite_path(self) -> Path | None:
         """The database file; None when the database is not SQLite."""
-        scheme, _, rest = self.database_url.partition(":///")
-        return Path(rest.partition("?")[0]) if scheme.startswith("sqlite") else None
+        return database_url.sqlite_path(self.database_url)
 
     def shown(self) -> dict[str, str]:
         """By environment variable, as it would be written there, secrets masked."""
@@ -218,15 +217,21 @@ def load(env_file: Path | None = None) -> Settings:
 
     Raises UsageError: one line that names each wrong setting.
     """
-    if env_file is not None and not env_file.is_file():
-        raise UsageError(f"--env-file {env_file}: there is no such file")
-    path = env_file or DEFAULT_ENV_FILE
-    refuse_slips(os.environ, dotenv_values(path), known_names())
+    path = located(env_file)
+    file = env_file_values(path)
+    refuse_slips(os.environ, file, known_names())
+    refuse_doubles(os.environ, known_names())
+    refuse_empty(os.environ, file)
     try:
         return Settings(_env_file=path)
     except ValidationError as error:
         faults = [_fault(each) for each in error.errors(include_url=False) if each["type"] != "default_factory_not_called"]
         raise UsageError("; ".join(faults)) from None
+
+
+def not_read(env_file: Path | None = None) -> list[str]:
+    """What looks like a setting and is none, in words. Raises UsageError."""
+    return told(os.environ, env_file_values(located(env_file)), known_names())
 
 
 def known_names() -> list[str]:
@@ -242,14 +247,12 @@ def _fault(error: Any) -> str:
 
 
 _EXPECTED = {
-    "public_url": "a URL such as https://ringback.example.com, without user and password",
     "allow_http": "true or false",
     "timeout": "longer than 0s",
     "connect_timeout": "longer than 0s",
     "callback_concurrency": "a whole number from 1 to 10000",
     "disable_after": "longer than 0s",
     "outbox_max": "a whole number from 1",
-    "platform_docs_url": "a URL such as https://chat.example.com/docs, without user and password",
 }
 
 

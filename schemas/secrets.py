@@ -1,7 +1,6 @@
 """Secrets as text: API access tokens (`rbk_…`) and signing secrets (`whsec_…`)."""
 
 import base64
-import binascii
 import hashlib
 import secrets
 import string
@@ -53,7 +52,7 @@ def signing_key(secret: str) -> bytes:
     """The HMAC key in a `whsec_…` secret; raises ValueError naming what is wrong, never the secret."""
     try:
         key = base64.b64decode(secret.removeprefix(_SIGNING_PREFIX), validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one, and what is not ASCII another
         raise ValueError("a signing secret is whsec_ followed by base64") from None
     if len(key) not in _SIGNING_BYTES:
         raise ValueError(f"a signing secret holds 24 to 64 bytes, this one {len(key)}")

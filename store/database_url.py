@@ -1,6 +1,13 @@
-"""The database's address, taken apart in one place: every connection is made from these parts, and only of these anything is shown."""
+"""The database's address, taken apart in one place: every connection is made from these parts, and only of these anything is shown.
+
+Nothing of an address is repeated when it is refused: a password with special characters in it may end up in any part.
+"""
 
 import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 import sqlalchemy as sa
 from sqlalchemy import exc
@@ -13,6 +20,12 @@ _HOW = (
     "use sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST:PORT/NAME, and percent-encode special characters in its parts"
     " (/ is %2F, @ is %40, : is %3A, % is %25)"
 )
+
+DRIVER = "postgresql+psycopg"
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_NUMBER = re.compile(r"-?[0-9]{1,9}")
+_PORT = re.compile(r"[0-9]{0,5}")  # empty: libpq's own
 
 _NO_SECRETS = frozenset(
     [
@@ -41,8 +54,24 @@ _NO_SECRETS = frozenset(
 `&`, what follows reads as a name."""
 
 
+_CLOSED = {
+    "channel_binding": ("disable", "prefer", "require"),
+    "gssencmode": ("disable", "prefer", "require"),
+    "load_balance_hosts": ("disable", "random"),
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "sslnegotiation": ("postgres", "direct"),
+    "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
+}
+"""All that libpq takes for these. What it does not know it repeats, and these are shown: so they are looked at before."""
+
+_NUMBERS = ("connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
+
+
 def read_address(text: str) -> sa.URL:
     """Several hosts as libpq writes them, `@one:5432,two:5432/`, are taken too. Raises UsageError, which shows nothing of the text."""
+    text = text.strip()  # `echo … | base64` puts a line's end into a Secret
+    if _CONTROL.search(text) or "\0" in unquote(text):
+        raise UsageError(f"the address cannot be read, as a control character is in it: {_HOW}")
     several = _SEVERAL.match(text)
     try:
         url = sa.make_url(several["before"] + (several["after"] or "") if several else text)
@@ -50,14 +79,62 @@ def read_address(text: str) -> sa.URL:
     except (exc.ArgumentError, ValueError):
         raise UsageError(f"the address cannot be read: {_HOW}") from None
     if backend == "sqlite":
-        return url
+        return _of_a_file(url)
     if text.count("@") > 1:  # one in a password: what follows it would be taken for the host
         raise UsageError(f"the address cannot be read, as more than one @ is in it: {_HOW}")
     if backend not in ("postgresql", "postgres"):
         raise UsageError(f"{backend} is not supported: {_HOW}")
     if backend == "postgres":  # the scheme that libpq knows besides
         url = url.set(drivername="postgresql")
-    return url.update_query_dict(_hosts(several["hosts"])) if several else url
+    url = url.update_query_dict(_hosts(several["hosts"])) if several else url
+    _require_known({"port": url.port, **parameters(url)})  # SQLAlchemy passes over a port of 0
+    return url
+
+
+def parameters(url: sa.URL) -> dict[str, Any]:
+    """What PostgreSQL's libpq is given. Raises UsageError."""
+    url = url.set(drivername=DRIVER)
+    try:
+        _, given = url.get_dialect()().create_connect_args(url)
+    except (exc.ArgumentError, ValueError):  # whose words repeat what may be a part of a password
+        raise UsageError(f"hosts and ports do not fit together, or a port is no number: {_HOW}") from None
+    return dict(given)
+
+
+def sqlite_path(text: str) -> Path | None:
+    """The file that an address leads to, `%20` and the like decoded as for every connection; None when it is not SQLite's."""
+    url = read_address(text)
+    return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+
+
+def _of_a_file(url: sa.URL) -> sa.URL:
+    if url.drivername not in ("sqlite", "sqlite+pysqlite") or url.host or url.port or url.username or url.password or url.query:
+        raise UsageError(f"an address of SQLite is sqlite:/// and a path, with nothing after ?: {_HOW}")
+    return url
+
+
+def _require_known(given: Mapping[str, Any]) -> None:
+    """Libpq repeats the names that it does not know, and the values that it cannot read."""
+    from psycopg import pq  # takes long, and SQLite needs none of it
+
+    known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
+    if not given.keys() <= known or any(isinstance(value, tuple) for value in given.values()):
+        raise UsageError(
+            f"after ? stand parameters of PostgreSQL's libpq, such as sslmode=require, each once; & in a password is %26: {_HOW}"
+        )
+    ports = str("" if given["port"] is None else given["port"]).split(",")
+    if not all(_PORT.fullmatch(port) and 0 < int(port or 1) < 65536 for port in ports):
+        raise UsageError(f"a port is a number from 1 to 65535: {_HOW}")
+    for name, values in _CLOSED.items():
+        if given.get(name, values[0]) not in values:
+            raise UsageError(f"{name} is one of {', '.join(values)}: {_HOW}")
+    for name in _NUMBERS:
+        if not _NUMBER.fullmatch(given.get(name, "0")):
+            raise UsageError(f"{name} is a whole number: {_HOW}")
+    try:
+        "".join(map(str, given.values())).encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"the address cannot be read, as it is not UTF-8: {_HOW}") from None
 
 
 def _hosts(given: str) -> dict[str, str]:
@@ -88,3 +165,12 @@ def shown(text: str) -> str:
     known = {name: value for name, value in parsed.query.items() if name in _NO_SECRETS}
     found = parsed.set(query=known).render_as_string()
     return found if len(known) == len(parsed.query) else f"{found}{'&' if known else '?'}***"
+
+
+def without_hidden(words: str, given: Mapping[str, Any]) -> str:
+    """Libpq's words, or a server's, which quote the values of parameters: those that `shown` does not show are no part of them."""
+    seen = {str(value) for name, value in given.items() if name in _NO_SECRETS or name in ("user", "dbname")}
+    hidden = {part for name, value in given.items() if name not in _NO_SECRETS for part in (str(value), *str(value).split(","))}
+    for one in sorted(hidden - seen - {""}, key=len, reverse=True):
+        words = words.replace(f'"{one}"', '"***"')
+    return words

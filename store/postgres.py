@@ -11,6 +11,7 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
+from store.database_url import DRIVER, parameters, without_hidden
 from store.limited_connection import LimitedConnection
 
 APPLICATION = "ringback"
@@ -19,7 +20,6 @@ APPLICATION = "ringback"
 _GRACE_S = 1.0
 """How much longer than the server, which says why, our side of a connection waits for an answer."""
 
-_DRIVER = "postgresql+psycopg"
 _READ_ONLY = "25006"  # SQLSTATE
 _REFUSED_BY_A_POOLER = "unsupported startup parameter"
 
@@ -34,8 +34,13 @@ class Connector:
         """Whether a pooler stood between us and the server, the last time that somebody connected."""
 
     def connect(self, *, autocommit: bool = False) -> LimitedConnection:
-        """Raises psycopg.Error."""
-        made = self._opened()
+        """Raises psycopg.Error, whose words hold nothing of the address that must not be shown."""
+        try:
+            made = self._opened()
+        except psycopg.Error as error:
+            if (words := without_hidden(str(error), self._parameters)) == str(error):
+                raise
+            raise type(error)(words) from None
         made.limit_s = self._limit_s
         (process,) = made.execute("SELECT pg_backend_pid()").fetchone() or (None,)
         self.by_pooler = process != made.info.backend_pid  # a pooler answers for the server, under a number of its own
@@ -58,7 +63,7 @@ class Pool:
 
     def __init__(self, url: sa.URL, connector: Connector, pool_size: int, timeout_s: float):
         self.engine = sa.create_engine(
-            url.set(drivername=_DRIVER),
+            url.set(drivername=DRIVER),
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=timeout_s,
@@ -90,8 +95,7 @@ def _parameters(url: sa.URL, timeout_s: float) -> dict[str, Any]:
     What the address says goes before what we would say, but for what a text must be.
     """
     ms = int(timeout_s * 1000)
-    url = url.set(drivername=_DRIVER)
-    _, given = url.get_dialect()().create_connect_args(url)
+    given = parameters(url)
     limits = f"-c statement_timeout={ms} -c lock_timeout={ms} -c idle_in_transaction_session_timeout={4 * ms} -c jit=off"
     several = {"target_session_attrs": "read-write"} if "," in str(given.get("host", "")) else {}
     return {

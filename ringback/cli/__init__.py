@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 import ringback
+from ringback.cli.commands import Group
 from ringback.cli.invocation import Invocation, refused, replace_what_cannot_be_printed
 from schemas.errors import RingbackError
 
@@ -31,7 +32,7 @@ COMMANDS = {
 """Each is the attribute `command` of the module of its name."""
 
 
-class Commands(click.Group):
+class Commands(Group):
     """Knows every subcommand by name and imports only the one that is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature

@@ -2,12 +2,13 @@
 
 import click
 
+from ringback.cli.commands import Command
 from ringback.cli.invocation import Invocation
 from ringback.cli.starting import leave_on_signals
 from ringback.cli.stored import require_services
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that answer: at most one per core.")
 @click.pass_obj
 def command(invocation: Invocation, workers: int) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import click
 
 from exchange.dead import DeadLetter, DeadLetters
+from ringback.cli.commands import Group
 from ringback.cli.invocation import Invocation
 from ringback.cli.printing import print_facts, print_json, print_table
 from ringback.cli.progress import progress
@@ -53,7 +54,7 @@ class _Name(click.ParamType[Named]):
 _names = click.argument("names", metavar="[N[:MARK]]...", nargs=-1, type=_Name())
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Look at messages that were no events, put them back, throw them away.
 

@@ -5,6 +5,7 @@ from itertools import islice
 import click
 
 from api.showing import delivery_answer, delivery_detail_answer
+from ringback.cli.commands import Group
 from ringback.cli.invocation import Invocation
 from ringback.cli.printing import print_facts, print_json, print_table
 from ringback.cli.recovering import recover
@@ -24,7 +25,7 @@ _COLUMNS = ("id", "made", "type", "state", "last attempt", "next attempt", "call
 _id = click.argument("delivery_id", metavar="ID", type=TEXT)
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Look at deliveries and try them again."""
 

@@ -2,12 +2,13 @@
 
 import click
 
+from ringback.cli.commands import Command
 from ringback.cli.invocation import Invocation
 from ringback.cli.starting import leave_on_signals
 from ringback.cli.stored import require_services
 
 
-@click.command()
+@click.command(cls=Command)
 @click.pass_obj
 def command(invocation: Invocation) -> None:
     """Start a dispatcher alone, for production.

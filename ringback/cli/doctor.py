@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 import click
 
+from ringback.cli.commands import Command
 from ringback.cli.invocation import Invocation
 from ringback.cli.printing import print_facts, print_json
 from ringback.cli.stored import opened, vault
@@ -34,7 +35,7 @@ class Finding:
     told: str
 
 
-@click.command()
+@click.command(cls=Command)
 @as_json
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:

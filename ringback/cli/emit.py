@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
+from ringback.cli.commands import Command
 from ringback.cli.invocation import Invocation
 from ringback.cli.printing import print_json
 from ringback.cli.progress import progress
 from ringback.cli.publishing import Address, Pace, Publishing, read_url
-from ringback.cli.values import EVENT_TYPE, TEXT, Parsed, as_json
+from ringback.cli.values import EVENT_TYPE, TEXT, FiniteRange, Parsed, as_json
 from schemas.errors import RingbackError
 from schemas.event_types import EventType
 from schemas.ids import new_event_id
@@ -18,10 +19,10 @@ from schemas.samples import sample_event
 from schemas.times import now_ms, to_rfc3339
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("kind", metavar="TYPE", type=EVENT_TYPE)
 @click.option("--count", type=click.IntRange(1), default=1, show_default=True, help="How many.")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="How many a second. Default: as fast as they are taken.")
+@click.option("--rate", type=FiniteRange(0.001), help="How many a second, 0.001 or more. Default: as fast as they are taken.")
 @click.option("--channel", type=TEXT, help="The channel that they come from. Default: the sample's.")
 @click.option("--url", "address", type=Parsed("url", read_url), help="Where the API is. Default: this machine's, by RINGBACK_LISTEN.")
 @as_json

@@ -10,6 +10,7 @@ import click
 
 from api.sheets import Cell, Sheet, write_workbook
 from api.token_sheets import token_sheets
+from ringback.cli.commands import Command
 from ringback.cli.invocation import Invocation
 from ringback.cli.progress import Bar, progress
 from ringback.cli.stored import opened, vault
@@ -22,7 +23,7 @@ _STRIDE = 1_000
 """Rows between two movements of the bar. Fewer: moving it takes longer than writing them."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", metavar="FILE.xlsx", type=click.Path(dir_okay=False, path_type=Path))
 @click.pass_obj
 def command(invocation: Invocation, file: Path) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import sys
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:  # reading them takes pydantic, a quarter of a second
     from ringback.settings import Settings
 
 _TOKEN = "RINGBACK_TOKEN"
+_VISIBLE = re.compile("[!-~]+")  # ASCII: what a header of HTTP may hold, which is where a token goes
 
 
 class Invocation:
@@ -26,27 +28,28 @@ class Invocation:
     @cached_property
     def settings(self) -> "Settings":
         """Read when first asked for. Raises UsageError; tells of what others may mean by it, and so is let pass."""
-        from ringback.setting_names import PREFIX, unread
-        from ringback.settings import known_names, load
+        from ringback.settings import load, not_read
 
         settings = load(self._env_file)
-        for name in unread(os.environ, os.environ, known_names()):
-            if settings.model_fields_set.isdisjoint({name.lower()}):
-                click.echo(f"ringback: {name} is set, and is not read: is {PREFIX}{name} meant?", err=True)
+        for line in not_read(self._env_file):
+            click.echo(f"ringback: {line}", err=True)
         return settings
 
     @property
     def token(self) -> str:
-        """What `emit` shows to the API: from where settings come, though it is none. Raises UsageError."""
-        from dotenv import dotenv_values
+        """What `emit` shows to the API: from where settings come, though it is none. Raises UsageError, which shows nothing of it."""
+        from ringback.env_file import env_file, env_file_values
 
-        from ringback.settings import DEFAULT_ENV_FILE
-
-        found = os.environ[_TOKEN] if _TOKEN in os.environ else dotenv_values(self._env_file or DEFAULT_ENV_FILE).get(_TOKEN)
-        if not found:
+        found = os.environ[_TOKEN] if _TOKEN in os.environ else env_file_values(env_file(self._env_file)).get(_TOKEN)
+        token = (found or "").strip()  # `echo … | base64` puts a line's end into a Secret
+        if not token:
             wrong = "not set" if found is None else "empty"
             raise UsageError(f"{_TOKEN} is {wrong}: put a token there, or into ringback.env, that has the permission events:publish")
-        return found
+        if not _VISIBLE.fullmatch(token):
+            raise UsageError(
+                f"{_TOKEN} holds a blank, or a character that is not ASCII, as no token does: put it there as it was shown, rbk_…"
+            )
+        return token
 
 
 class Refused(click.ClickException):

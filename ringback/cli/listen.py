@@ -12,8 +12,9 @@ import threading
 import click
 import msgspec
 
+from ringback.cli.commands import Command
 from ringback.cli.receiver import Behaviour, Receiver, Webhook
-from ringback.cli.values import DURATION, SIGNING_KEY
+from ringback.cli.values import DURATION, SIGNING_KEY, FiniteRange
 from schemas.errors import RingbackError
 from schemas.texts import spelled_out
 
@@ -25,12 +26,12 @@ _MOVES_THE_CURSOR = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # raw i
 _printing = threading.Lock()
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--port", type=click.IntRange(0, 65535), default=QUICKSTART_PORT, show_default=True, help="Where to listen, on 127.0.0.1.")
 @click.option("--secret", "keys", multiple=True, type=SIGNING_KEY, help="The signing secret, whsec_…; repeatable.")
 @click.option("--status", type=click.IntRange(200, 599), default=204, show_default=True, help="What to answer.")
 @click.option("--delay", type=DURATION, default=dt.timedelta(0), show_default="0s", help="How long to wait before each answer.")
-@click.option("--fail-ratio", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Of all, how many to answer with 500.")
+@click.option("--fail-ratio", type=FiniteRange(0, 1), default=0.0, show_default=True, help="Of all, how many to answer with 500.")
 def command(port: int, keys: tuple[bytes, ...], status: int, delay: dt.timedelta, fail_ratio: float) -> None:
     """Receive webhooks here, verify and print them.
 

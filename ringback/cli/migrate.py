@@ -2,6 +2,7 @@
 
 import click
 
+from ringback.cli.commands import Command
 from ringback.cli.invocation import Invocation
 from ringback.private_files import make_database_file
 from schemas.errors import ExchangeUnavailable
@@ -9,7 +10,7 @@ from store import migrate
 from store.database import Database
 
 
-@click.command()
+@click.command(cls=Command)
 @click.pass_obj
 def command(invocation: Invocation) -> None:
     """Bring the database, and the broker's queues, up to date.

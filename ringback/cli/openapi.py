@@ -4,11 +4,12 @@ import click
 
 import ringback
 from api.application import openapi_document
+from ringback.cli.commands import Command
 from ringback.cli.invocation import Invocation
 from ringback.cli.printing import print_json
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--json", is_flag=True, expose_value=False, help="Print JSON, as it does anyway.")
 @click.pass_obj
 def command(invocation: Invocation) -> None:

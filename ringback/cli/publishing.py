@@ -5,6 +5,7 @@ An event that could not be taken just now is sent again under the same id: twice
 
 import http.client
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from schemas.errors import RingbackError
 CONNECTIONS = 8
 """More: a higher rate, until the server's threads are all busy. Fewer: less load on a machine that others use."""
 
+_VISIBLE = re.compile("[!-~]+")  # ASCII: what the first line of a request, and the name of a host, may hold
 _TIMEOUT_S = 30.0
 _NOT_NOW = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 _LONGEST_WAIT_S = 60.0  # that is waited as an answer asks: a proxy may ask for an hour
@@ -34,11 +36,23 @@ class Address(NamedTuple):
 
 
 def read_url(url: str) -> Address:
-    """Raises ValueError."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{url!r} is not a URL such as http://127.0.0.1:8080")
-    return Address(parts.scheme == "https", parts.hostname, parts.port, parts.path.rstrip("/"))
+    """Raises ValueError, which shows nothing of it: people paste URLs with a password in them."""
+    url = url.strip()
+    if not _VISIBLE.fullmatch(url):
+        raise ValueError("the URL holds a blank, or a character that is not ASCII: write a host as xn--…, anything else percent-encoded")
+    if "@" in url:
+        raise ValueError("the URL holds a user or an @: write it without, as the API is shown the token in RINGBACK_TOKEN alone")
+    if "?" in url or "#" in url:
+        raise ValueError("the URL holds ? or #: end it before, as /v1/events comes after it")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        host.encode("idna")  # as connecting does, for ASCII too: each label has 1 to 63 characters
+    except ValueError:  # UnicodeError is one
+        raise ValueError("the URL cannot be read: check its host and its port, a number up to 65535") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ValueError("it is not a URL such as http://127.0.0.1:8080")
+    return Address(parts.scheme == "https", host, port, parts.path.rstrip("/"))
 
 
 class Pace:

@@ -5,6 +5,7 @@ import time
 import click
 
 from api.showing import recovery_answer
+from ringback.cli.commands import Command
 from ringback.cli.invocation import Invocation
 from ringback.cli.printing import print_json
 from ringback.cli.progress import Bar, progress
@@ -23,7 +24,7 @@ _PATIENCE_S = 5.0
 """Without a step forward, before somebody is told that nobody may be working."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--since", type=TIME, required=True, help="Made then or later, such as 2026-12-01T00:00:00Z.")
 @click.option("--until", type=TIME, help="Made before. Default: now.")
 @click.option("--token", metavar="ID", type=TEXT, help="Only of this token. Default: of every token.")

@@ -2,6 +2,7 @@
 
 import click
 
+from ringback.cli.commands import Command
 from ringback.cli.invocation import Invocation
 from ringback.cli.printing import print_facts, print_json
 from ringback.cli.progress import progress
@@ -15,7 +16,7 @@ _NAMED = 20
 """Tokens that an error names. More: a line that nobody reads; --json has them all."""
 
 
-@click.command()
+@click.command(cls=Command)
 @as_json
 @click.pass_obj
 def command(invocation: Invocation, as_json: bool) -> None:

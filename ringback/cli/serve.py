@@ -2,11 +2,12 @@
 
 import click
 
+from ringback.cli.commands import Command
 from ringback.cli.invocation import Invocation
 from ringback.cli.starting import leave_on_signals
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--quickstart", is_flag=True, help="Also make a token for trying out, and print what to paste. Callbacks may go to 127.0.0.1."
 )

@@ -1,19 +1,21 @@
 """`ringback token …`: API access tokens, worked on in the database. In force in every process within a second."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 import click
 
 from api.showing import new_token_answer, token_answer
+from ringback.cli.commands import Group
 from ringback.cli.invocation import Invocation
 from ringback.cli.printing import print_facts, print_json, print_table
 from ringback.cli.stored import opened, vault
 from ringback.cli.token_changes import changes
 from ringback.cli.values import CALLBACK, DURATION, TEXT, TIME, CallbackArgument, as_json, one_of
 from schemas.changes import COMMAND_LINE
+from schemas.event_types import EventType
 from schemas.ids import TokenId
 from schemas.listings import Page
 from schemas.permissions import Permission
@@ -33,7 +35,7 @@ _PERMISSIONS = "\b\nPermissions:\n" + "\n".join(f"  {one.value:21} {one.label}" 
 _id = click.argument("token_id", metavar="ID", type=TEXT)
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Make, show and change API access tokens."""
 
@@ -62,7 +64,7 @@ def create(
 ) -> None:
     """Make a token. It is shown now and never again."""
     visible = frozenset(channels) if channels else None
-    targets = {callback.type: _checked(invocation, callback) for callback in callbacks}
+    targets = _targets(invocation, callbacks)
     with _tokens(invocation) as (tokens, now):
         fields = TokenFields(name, now if activates_at is None else activates_at, expires_at, True, frozenset(permissions), visible)
         _show_secrets(tokens.create(fields, targets, now, COMMAND_LINE), now, as_json)
@@ -161,10 +163,18 @@ def _all(invocation: Invocation, chosen: TokenFilter, now: UnixMs) -> Iterator[T
             yield from page.rows
 
 
+def _targets(invocation: Invocation, callbacks: Sequence[CallbackArgument]) -> dict[EventType, CallbackFields]:
+    """By type. Of two URLs for one, either could be meant. Raises click.UsageError."""
+    types = [callback.type for callback in callbacks]
+    if twice := next((one for one in types if types.count(one) > 1), None):
+        raise click.BadParameter(f"{twice} is given more than once: a token has one callback for each type", param_hint="--callback")
+    return {callback.type: _checked(invocation, callback) for callback in callbacks}
+
+
 def _checked(invocation: Invocation, callback: CallbackArgument) -> CallbackFields:
     policy = TargetPolicy(invocation.settings.allow_targets, invocation.settings.allow_http)
     if fault := policy.url_fault(callback.url):
-        raise click.BadParameter(f"{callback.url}: {fault}{_remedy(policy, callback.url)}", param_hint="--callback")
+        raise click.BadParameter(f"{callback.type}: {fault}{_remedy(policy, callback.url)}", param_hint="--callback")
     return CallbackFields(callback.url)
 
 

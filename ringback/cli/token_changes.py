@@ -4,6 +4,7 @@ import click
 import msgspec
 
 from api.showing import change_answer
+from ringback.cli.commands import Command
 from ringback.cli.invocation import Invocation
 from ringback.cli.printing import print_json, print_table
 from ringback.cli.stored import opened, vault
@@ -15,7 +16,7 @@ from store.changes import list_changes
 from store.tokens import Tokens
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("token_id", metavar="ID", type=TEXT)
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many at most.")
 @as_json

@@ -1,5 +1,6 @@
 """How arguments are written: times, durations, callbacks. What is wrong with one is told as click tells it, exit 2."""
 
+import math
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeVar
@@ -43,10 +44,27 @@ def one_of(closed_set: type[E]) -> Parsed[E]:
 
 
 def _read_text(text: str) -> str:
-    """An unset shell variable leaves nothing between its quotes: that must not be taken for "any"."""
+    """An unset shell variable leaves nothing between its quotes: that must not be taken for "any". Bytes that are no UTF-8 come from
+    the system as halves of surrogate pairs, which no database takes."""
     if not text:
         raise ValueError("this is empty: give a value, or leave it out")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            "this is not UTF-8, as every name and id is: has it come from a file, or a terminal, in another encoding?"
+        ) from None
     return text
+
+
+class FiniteRange(click.FloatRange):
+    """A number between bounds. Click takes `nan` for one, as it is below and above nothing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a number that can be reached", param, ctx)
+        return number
 
 
 class CallbackArgument(NamedTuple):
@@ -57,9 +75,10 @@ class CallbackArgument(NamedTuple):
 
 
 def _read_callback(text: str) -> CallbackArgument:
+    """Shows nothing of what it refuses: a callback's URL may hold a key."""
     kind, _, url = text.partition("=")
     if not url or kind not in list(EventType):
-        raise ValueError(f"{text!r} is not TYPE=URL with one of {', '.join(EventType)}")
+        raise ValueError(f"this is not TYPE=URL with one of {', '.join(EventType)}")
     return CallbackArgument(EventType(kind), url)
 
 

@@ -1,5 +1,7 @@
 """The broker's URL, taken apart once for all clients."""
 
+import re
+
 import pytest
 
 from exchange.broker_address import broker_addresses, without_password
@@ -57,6 +59,12 @@ def test_amqps_is_checked_for_its_host_or_the_name_that_is_given() -> None:
         "amqp://user:w%ord@host/",
         "amqp://user:wo rd@host/",
         "amqp://user:word@host:0/",
+        "amqp://user:word@one,word/",
+        "amqp://user:word@one*word/",
+        "amqp://user:word@one..word/",
+        "amqp://user:word@%00word/",
+        "amqps://user:word@host/?cacertfile=/word%00",
+        "amqps://user:word@host/?verify=word",
         "amqp://user:word@host:99999/",
         "amqp://user:@host/",
         "amqp://user:word@host/?heartbeat=0",
@@ -73,6 +81,20 @@ def test_what_two_readers_could_take_apart_differently_is_refused(url: str) -> N
         broker_addresses(url)
 
     assert "ord" not in str(caught.value).replace("PASSWORD", "").replace("word", "")
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("cacertfile=/missing", "cacertfile in the address: there is no such file. It is a file of certificate authorities"),
+        ("heartbeat=0", "heartbeat in the address: its value cannot be. It is seconds, 1 to 3600"),
+        ("else=1", "an address takes after ?, each at most once: cacertfile"),
+    ],
+)
+def test_what_is_wrong_after_the_question_mark_is_named(query: str, said: str) -> None:
+    """With a list of everything, nobody looks for the one file that is missing."""
+    with pytest.raises(ValueError, match=re.escape(said)):
+        broker_addresses(f"amqps://user:word@host/?{query}")
 
 
 def test_what_is_shown_has_no_password() -> None:

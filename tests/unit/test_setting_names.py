@@ -4,14 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from ringback.settings import load
+from ringback.settings import Settings, load, not_read
 from schemas.errors import UsageError
 from tests.kit.environment import given_environment
 
 pytestmark = pytest.mark.usefixtures("bare_place")
 
 
-@pytest.mark.parametrize(("name", "meant"), [("TIMOUT", "TIMEOUT"), ("ALLOW_TARGET", "ALLOW_TARGETS"), ("BROKER_URLS", "BROKER_URL")])
+@pytest.mark.parametrize(
+    ("name", "meant"), [("TIMOUT", "TIMEOUT"), ("ALLOW_TARGET", "ALLOW_TARGETS"), ("BROKER_URLS", "BROKER_URL"), ("Timout", "TIMEOUT")]
+)
 def test_a_misspelt_setting_stops_the_start(name: str, meant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ignored, it would leave the default in force without a word."""
     given_environment(monkeypatch, **{name: "5s"})
@@ -31,6 +33,7 @@ def test_what_kubernetes_tells_of_services_is_nobodys_slip(service: str, monkeyp
     given_environment(monkeypatch, **{service + name: value for name, value in told.items()})
 
     assert load().embedded
+    assert not_read() == []
 
 
 def test_a_port_that_no_kubelet_wrote_is_a_slip(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,3 +69,71 @@ def test_a_setting_without_its_prefix_in_the_env_file_is_a_slip(tmp_path: Path) 
 
     (tmp_path / "ringback.env").write_text("DATABASE_URL=postgresql://h/other\nRINGBACK_DATABASE_URL=sqlite:///x.db\nPOSTGRES_USER=u\n")
     assert load().database_url == "sqlite:///x.db"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("RINGBACK_DB_URL", "is not read: is RINGBACK_DATABASE_URL meant?"),
+        ("RINGBACK_BROKER", "is not read: is RINGBACK_BROKER_URL meant?"),
+        ("ringback_secret", "is not read: is RINGBACK_SECRET_KEY meant?"),
+        ("RINGBACK_PORT", "is not read"),
+        ("RINGBACK_PAUSED", "is not read by this version"),
+        ("ringback_payload_retention", "is not read by this version"),
+        ("LISTEN", "is not read: is RINGBACK_LISTEN meant?"),
+    ],
+)
+def test_what_looks_like_a_setting_and_is_none_is_told(name: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With another program's name for it, events went into a file of SQLite without a word."""
+    monkeypatch.setenv(name, "s3cret")
+
+    assert load().embedded
+    assert not_read() == [f"{name} is set, and {said}"]
+
+
+def test_what_stands_in_the_env_file_is_told_too(tmp_path: Path) -> None:
+    """Once, if it stands in both."""
+    file = tmp_path / "production.env"
+    file.write_text("RINGBACK_DB_URL=s3cret\nPOSTGRES_USER=u\n")
+
+    assert not_read(file) == ["RINGBACK_DB_URL is set, and is not read: is RINGBACK_DATABASE_URL meant?"]
+
+
+@pytest.mark.parametrize("name", ["TOKEN", "ROOT", "URL", "TIMEOUT", "timeout"])
+def test_of_what_is_read_nothing_is_told(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small letters are read as well."""
+    given_environment(monkeypatch, **{name: "7s"})
+    monkeypatch.setenv("TIMEOUT", "a program's own")
+
+    assert not_read() == ([] if name.upper() == "TIMEOUT" else ["TIMEOUT is set, and is not read: is RINGBACK_TIMEOUT meant?"])
+    assert load().timeout.total_seconds() == (7 if name.upper() == "TIMEOUT" else 15)
+
+
+def test_a_setting_in_capitals_and_in_small_letters_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the two would count, and which is chance. Others' variables are theirs."""
+    given_environment(monkeypatch, TIMEOUT="7s", timeout="8s")
+    monkeypatch.setenv("ringback_x", "1")
+    monkeypatch.setenv("RINGBACK_X", "2")
+
+    with pytest.raises(UsageError, match="RINGBACK_TIMEOUT is set twice"):
+        load()
+
+
+@pytest.mark.parametrize("name", ["RINGBACK_DATABASE_URL", "ringback_broker_url"])
+@pytest.mark.parametrize("in_file", [True, False])
+def test_an_empty_place_for_events_stops_the_start(name: str, in_file: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that a compose file hands on, and nobody set: the default would take the events, and PostgreSQL none."""
+    if in_file:
+        (tmp_path / "ringback.env").write_text(f"{name}=\n")
+    else:
+        monkeypatch.setenv(name, "")
+
+    with pytest.raises(UsageError, match=f"{name.upper()} is set, and empty: give it a value, or do not set it"):
+        load()
+
+
+def test_other_empty_values_mean_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the page of settings says."""
+    given_environment(monkeypatch, TIMEOUT="", SECRET_KEY="", LISTEN="", ALERT_URL="")
+
+    assert load() == Settings()

@@ -1,0 +1,36 @@
+"""What `ringback token create` is given."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ringback.cli import main
+from tests.kit.environment import leave_nothing
+
+
+@pytest.fixture(autouse=True)
+def a_bare_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_nothing(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "callback",
+    ["message.received:https://u:s3cret@h/", "cat.meowed=https://u:s3cret@h/", "message.received=https://u:s3cret@crm.example.com/"],
+)
+def test_a_callback_that_is_refused_is_not_repeated(callback: str) -> None:
+    """For many services path and query of a URL are the key, and some people write user and password."""
+    done = CliRunner().invoke(main, ["token", "create", "x", "--callback", callback])
+
+    assert (done.exit_code, "--callback" in done.output) == (2, True), done.output
+    assert "s3cret" not in done.output
+
+
+def test_two_urls_for_one_type_are_wrong_use() -> None:
+    """The last counted, and the other system was called by nobody."""
+    callbacks = ["--callback", "message.received=https://one.example.com/", "--callback", "message.received=https://two.example.com/"]
+
+    done = CliRunner().invoke(main, ["token", "create", "x", *callbacks])
+
+    assert (done.exit_code, "--callback" in done.output) == (2, True), done.output
+    assert "message.received is given more than once" in done.output
