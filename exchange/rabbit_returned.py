@@ -6,18 +6,16 @@ them runs, nothing stays there long enough to expire once more. Lives on an even
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import cast
 
 from exchange.port import Message
 from exchange.rabbit_connection import Properties
 from exchange.rabbit_source import Place, RabbitSource, message_from
+from exchange.taking_in import row
 from exchange.topology import REASON_HEADER, RETURNED_QUEUE
-from schemas.errors import InvalidEvent, StoreRefused, StoreUnavailable
-from schemas.events import parse_event
+from schemas.errors import StoreRefused, StoreUnavailable
 from schemas.reports import Observer
-from schemas.times import now_ms
 from store import outbox
 from store.database import Connection, Database
 
@@ -70,11 +68,9 @@ class RabbitReturned:
 
     def _store(self, batch: Sequence[_Returned]) -> None:
         """In a thread. Without the outbox's bound: these were accepted once."""
-        events = [_row(one) for one in batch if one.reason is None]
-        letters = [_row(one) | {"reason": one.reason} for one in batch if one.reason is not None]
+        rows = [row(one, one.reason) for one in batch]
         with self._database.write() as connection:
-            outbox.add(connection, events)
-            outbox.add(connection, letters)
+            outbox.add(connection, rows)
             self._database.ring(connection, outbox.RING)
 
     def _stored(self, batch: Sequence[_Returned]) -> None:
@@ -97,12 +93,3 @@ def _read(body: bytes, properties: Properties, receipt: object) -> _Returned:
         None if reason is None else str(reason),
         str(headers.get("x-first-death-reason")),
     )
-
-
-def _row(message: Message) -> dict[str, object]:
-    """An id that stands beside the body moves into it: a row has no place for it. What is no event is found out by whoever takes it."""
-    body = message.body
-    if message.message_id is not None:
-        with contextlib.suppress(InvalidEvent):
-            body = parse_event(body, message_id=message.message_id, id_required=True).message()
-    return {"body": body, "accepted_at": message.accepted_at or now_ms()}

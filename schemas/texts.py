@@ -44,6 +44,11 @@ def spelled_out(text: str, keep: str = "") -> str:
     return "".join(one.encode("unicode_escape").decode() if _is_harmful(one) and one not in keep else one for one in text)
 
 
+def storable(text: str) -> str:
+    """With another character for what no column of PostgreSQL and no header holds: U+0000 and halves of surrogate pairs."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
 def from_bytes(raw: bytes) -> str:
     r"""What most clients mean: UTF-8. Bytes that are none stay to be seen, as `\xff`."""
     return raw.decode(errors="backslashreplace")
