@@ -12,11 +12,9 @@ from typing import cast
 from exchange.port import Message
 from exchange.rabbit_connection import Properties
 from exchange.rabbit_source import Place, RabbitSource, message_from
-from exchange.taking_in import row
+from exchange.taking_in import fitting, row, store
 from exchange.topology import REASON_HEADER, RETURNED_QUEUE
-from schemas.errors import StoreRefused, StoreUnavailable
 from schemas.reports import Observer
-from store import outbox
 from store.database import Connection, Database
 
 BATCH = 1000
@@ -41,6 +39,7 @@ class RabbitReturned:
         self._source = RabbitSource(url, observer, of=Place("returned", RETURNED_QUEUE, _read, buries=False))
         self._database, self._observer, self._told = database, observer, told
         self._task: asyncio.Task[None] | None = None
+        self._limit = BATCH
 
     def start(self) -> None:
         self._source.start()
@@ -56,22 +55,40 @@ class RabbitReturned:
     async def _run(self) -> None:
         while True:
             await self._source.wait()
-            batch = [one for one in self._source.take(_NO_TRANSACTION, BATCH) if isinstance(one, _Returned)]
-            try:
-                await asyncio.to_thread(self._store, batch)
-            except (StoreUnavailable, StoreRefused) as error:  # nothing is given up: the broker keeps it
-                self._observer.note("returned messages not stored", messages=len(batch), reason=str(error))
-                self._source.put_back(batch)
-                await asyncio.sleep(_AGAIN_S)
-            else:
-                self._stored(batch)
+            await self._take_in(self._some())
 
-    def _store(self, batch: Sequence[_Returned]) -> None:
-        """In a thread. Without the outbox's bound: these were accepted once."""
-        rows = [row(one, one.reason) for one in batch]
-        with self._database.write() as connection:
-            outbox.add(connection, rows)
-            self._database.ring(connection, outbox.RING)
+    def _some(self) -> list[_Returned]:
+        """Of what has arrived as much as goes into one transaction."""
+        taken = [one for one in self._source.take(_NO_TRANSACTION, self._limit) if isinstance(one, _Returned)]
+        fit = fitting(taken)
+        self._source.put_back(taken[fit:])
+        return taken[:fit]
+
+    async def _take_in(self, batch: Sequence[_Returned]) -> None:
+        """Once more, and fewer, when it fails: nothing is given up, the broker keeps it."""
+        try:
+            left = await asyncio.to_thread(self._store, batch)
+        except Exception as error:  # noqa: BLE001 - also a mistake of ours: a task that ended would keep from everybody what it holds
+            self._observer.note("returned messages not stored", messages=len(batch), reason=str(error) or repr(error))
+            self._limit = max(1, len(batch) // 2)
+            self._source.put_back(batch)
+            await asyncio.sleep(_AGAIN_S)
+        else:
+            self._limit = min(BATCH, self._limit * 2)
+            self._stored([one for number, one in enumerate(batch) if number not in left])
+
+    def _store(self, batch: Sequence[_Returned]) -> set[int]:
+        """In a thread. What is refused as an event is a dead letter. Answers the places of those that cannot even be that: they are set
+        aside, and come again with another connection."""
+        left = set()
+        for number, reason in store(self._database, [row(one, one.reason) for one in batch]):
+            refused = store(self._database, [row(batch[number], reason)])
+            if refused:
+                left.add(number)
+            self._observer.note(
+                "returned message set aside" if refused else "dead letter", message_id=batch[number].message_id, reason=reason
+            )
+        return left
 
     def _stored(self, batch: Sequence[_Returned]) -> None:
         self._source.acknowledge([one.receipt for one in batch])
