@@ -6,14 +6,15 @@ them runs, nothing stays there long enough to expire once more. Lives on an even
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from exchange.port import Message
 from exchange.rabbit_connection import Properties
 from exchange.rabbit_source import Place, RabbitSource, message_from
 from exchange.taking_in import fitting, row, store
-from exchange.topology import REASON_HEADER, RETURNED_QUEUE
+from exchange.topology import DEAD_QUEUE, REASON_HEADER, RETURNED_QUEUE
 from schemas.reports import Observer
 from store.database import Connection, Database
 
@@ -26,10 +27,11 @@ _NO_TRANSACTION = cast("Connection", None)
 
 
 class _Returned(Message, frozen=True):
-    """`given_up`: why, in the broker's words; `reason`: of a dead letter, why it is no event."""
+    """`given_up`: why, in the broker's words, and `place`: the queue that it was in; `reason`: of a dead letter, why it is no event."""
 
     reason: str | None
     given_up: str
+    place: str
 
 
 class RabbitReturned:
@@ -92,14 +94,17 @@ class RabbitReturned:
 
     def _stored(self, batch: Sequence[_Returned]) -> None:
         self._source.acknowledge([one.receipt for one in batch])
-        for reason in {one.given_up for one in batch}:
-            self._observer.note("taken in again: the broker gave it up", messages=len(batch), reason=reason)
+        for (reason, place), count in Counter((one.given_up, one.place) for one in batch).items():
+            self._observer.note("taken in again: the broker gave it up", messages=count, reason=reason, queue=place)
             self._told(reason)
 
 
 def _read(body: bytes, properties: Properties, receipt: object) -> _Returned:
+    """Any publisher may set the header with a reason: it says something of a dead letter only."""
     headers = properties.headers or {}
-    reason = headers.get(REASON_HEADER)
+    death = _last_death(headers)
+    place = str(death.get("queue"))
+    reason = headers.get(REASON_HEADER) if place == DEAD_QUEUE else None
     one = message_from(body, properties, receipt)
     return _Returned(
         one.body,
@@ -108,5 +113,13 @@ def _read(body: bytes, properties: Properties, receipt: object) -> _Returned:
         one.deliveries,
         one.receipt,
         None if reason is None else str(reason),
-        str(headers.get("x-first-death-reason")),
+        str(death.get("reason")),
+        place,
     )
+
+
+def _last_death(headers: Mapping[str, object]) -> Mapping[str, object]:
+    """The broker puts the last first. Empty for what was published to the queue itself: then anything may stand there."""
+    deaths = headers.get("x-death")
+    last = deaths[0] if isinstance(deaths, list) and deaths else None
+    return last if isinstance(last, dict) else {}

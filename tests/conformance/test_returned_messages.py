@@ -253,3 +253,23 @@ def test_large_messages_are_stored_a_few_at_a_time(pipe: RabbitPipe, monkeypatch
 def test_as_many_go_together_as_fit(sizes: list[int], fit: int) -> None:
     """One always does, however large."""
     assert fitting([directly(b"x" * size) for size in sizes]) == fit
+
+
+def test_an_event_with_a_letters_header_is_an_event(pipe: RabbitPipe) -> None:
+    """A backend that sends on what was a dead letter may well leave it there. Only where it died tells what it was."""
+    with policy(pipe.rabbit, message_ttl=300), taking_in(pipe):
+        publish(pipe.rabbit, EVENTS_EXCHANGE, an_event("evt_event").message(), headers={REASON_HEADER: "it was none"})
+        publish(pipe.rabbit, DEAD_EXCHANGE, an_event("evt_letter").message(), headers={REASON_HEADER: "it is none"})
+        wait_for("both to be in the outbox", lambda: len(kept(pipe)) == 2, 40)
+
+    assert {parse_event(one.body).id: one.reason for one in kept(pipe)} == {"evt_event": None, "evt_letter": "it is none"}
+
+
+@pytest.mark.parametrize("deaths", ["many", [], ["one"], [{"queue": 1, "reason": [b"\xff"]}], {"queue": "ringback.dead"}])
+def test_what_only_looks_as_if_the_broker_had_given_it_up_is_taken_for_an_event(pipe: RabbitPipe, deaths: object) -> None:
+    """Who may publish may write there what he likes; it must stop nothing."""
+    with taking_in(pipe):
+        publish(pipe.rabbit, RETURNED_EXCHANGE, an_event("evt_1").message(), headers={"x-death": deaths, REASON_HEADER: "none"})
+        wait_for("it to be in the outbox", lambda: len(kept(pipe)) == 1, 40)
+
+    assert kept(pipe)[0].reason is None
