@@ -14,7 +14,7 @@ from exchange.port import Message
 from exchange.rabbit_connection import Properties
 from exchange.rabbit_source import Place, RabbitSource, message_from
 from exchange.taking_in import fitting, row, store
-from exchange.topology import DEAD_QUEUE, REASON_HEADER, RETURNED_QUEUE
+from exchange.topology import DEAD_QUEUE, DISPATCH_QUEUE, REASON_HEADER, RETURNED_QUEUE
 from schemas.reports import Observer
 from store.database import Connection, Database
 
@@ -27,15 +27,18 @@ _NO_TRANSACTION = cast("Connection", None)
 
 
 class _Returned(Message, frozen=True):
-    """`given_up`: why, in the broker's words, and `place`: the queue that it was in; `reason`: of a dead letter, why it is no event."""
+    """`given_up`: why, in the broker's words, and `place`: the queue that it was in. `by_itself`: it had a limit of its own, set by who
+    published it. `reason`: of a dead letter, why it is no event."""
 
     reason: str | None
     given_up: str
     place: str
+    by_itself: bool
 
 
 class RabbitReturned:
-    """Give it a running event loop with `start`. `told` hears of each reason for which the broker gave something up."""
+    """Give it a running event loop with `start`. `told` hears why the broker gave up events, where that was a policy: not of dead letters,
+    which somebody may want to expire, nor of an event that its backend gave so little time."""
 
     def __init__(self, url: str, database: Database, observer: Observer, told: Callable[[str], None]):
         self._source = RabbitSource(url, observer, of=Place("returned", RETURNED_QUEUE, _read, buries=False))
@@ -96,6 +99,7 @@ class RabbitReturned:
         self._source.acknowledge([one.receipt for one in batch])
         for (reason, place), count in Counter((one.given_up, one.place) for one in batch).items():
             self._observer.note("taken in again: the broker gave it up", messages=count, reason=reason, queue=place)
+        for reason in {one.given_up for one in batch if one.place == DISPATCH_QUEUE and not one.by_itself}:
             self._told(reason)
 
 
@@ -115,6 +119,7 @@ def _read(body: bytes, properties: Properties, receipt: object) -> _Returned:
         None if reason is None else str(reason),
         str(death.get("reason")),
         place,
+        "original-expiration" in death,
     )
 
 

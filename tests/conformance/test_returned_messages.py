@@ -273,3 +273,25 @@ def test_what_only_looks_as_if_the_broker_had_given_it_up_is_taken_for_an_event(
         wait_for("it to be in the outbox", lambda: len(kept(pipe)) == 1, 40)
 
     assert kept(pipe)[0].reason is None
+
+
+def test_dead_letters_that_expire_say_nothing_about_events(pipe: RabbitPipe) -> None:
+    """Somebody may want these cleaned up. Events would go around the broker for ten minutes at each, and readiness complain."""
+    told: list[str] = []
+    with policy(pipe.rabbit, "^ringback\\.dead$", message_ttl=300), taking_in(pipe, told.append):
+        publish(pipe.rabbit, DEAD_EXCHANGE, b"{}", headers={REASON_HEADER: "it is none"})
+        wait_for("it to be in the outbox", lambda: kept(pipe), 40)
+
+    assert [one.reason for one in kept(pipe)] == ["it is none"]
+    assert told == []
+
+
+def test_an_event_that_its_backend_gave_little_time_says_nothing_about_others(pipe: RabbitPipe) -> None:
+    """It is taken in again like any: nothing that a backend published is lost. But there is no policy that others would meet."""
+    told: list[str] = []
+    with taking_in(pipe, told.append):
+        publish(pipe.rabbit, EVENTS_EXCHANGE, an_event("evt_1").message(), expiration="100")
+        wait_for("it to be in the outbox", lambda: kept(pipe), 40)
+
+    assert [parse_event(one.body).id for one in kept(pipe)] == ["evt_1"]
+    assert told == []
