@@ -1,6 +1,6 @@
 """What came off the broker becomes rows of the outbox: events that it gave up, and dead letters. No message stops another.
 
-Without the outbox's bound: these were accepted once. Called by `rabbit_returned`, in a thread.
+Without the outbox's bound: these were accepted once. Called by `rabbit_returned` and `rabbit_burials`, in a thread.
 """
 
 import contextlib

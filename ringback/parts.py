@@ -74,7 +74,7 @@ class Parts:
         outbox.start()
         if not self.settings.broker_url:
             return [outbox]
-        broker = RabbitSource(self.broker_url, self.observer)
+        broker = RabbitSource(self.broker_url, self.observer, self.database)
         broker.start()
         return [broker, outbox]
 
