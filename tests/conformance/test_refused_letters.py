@@ -19,8 +19,9 @@ from exchange.rabbit_admin import declare
 from exchange.rabbit_burials import Burials
 from exchange.rabbit_confirms import REFUSED, Confirms, Letter
 from exchange.rabbit_source import RabbitSource
-from exchange.taking_in import BATCH_BYTES
+from exchange.taking_in import BATCH_BYTES, row
 from exchange.topology import DEAD_EXCHANGE, DISPATCH_QUEUE, EVENTS_EXCHANGE
+from ringback.parts import _broker_figures
 from store import bulk, outbox
 from store.database import Connection, Database
 from tests.conftest import lay_tables
@@ -218,3 +219,15 @@ async def test_a_broker_that_never_confirms_is_given_up(database: Database, monk
 
     assert kept(database) == [(b"bad", None, "no event")]
     assert not burials._confirms._waiting
+
+
+async def test_dead_letters_are_counted_wherever_they_lie(pipe: RabbitPipe) -> None:
+    """Alerts go by that figure: those that the broker refused would be seen by nobody. While one place is unknown, so is the sum."""
+    with pipe.database.write() as connection:
+        outbox.add(connection, [row(a_message(b"bad"), "no event")])
+    publish(pipe.rabbit, DEAD_EXCHANGE, b"bad", b"bad")
+    await eventually("all three", lambda: _broker_figures(pipe.rabbit.url, pipe.database) == {"queue_depth": 0, "dead_letters": 3}, 20)
+
+    with pipe.database.write() as connection:
+        connection.execute(sa.text("ALTER TABLE outbox RENAME TO away"))
+    assert _broker_figures(pipe.rabbit.url, pipe.database) == {"queue_depth": 0}
