@@ -19,6 +19,7 @@ from schemas.errors import ExchangeUnavailable, StoreRefused, StoreUnavailable
 from schemas.event_types import EventType
 from schemas.events import MAX_EVENT_BYTES
 from schemas.reports import Observer
+from schemas.texts import storable
 from store.database import Connection, Database
 
 BATCH = 200
@@ -189,9 +190,8 @@ class Intake:
         self._start_burial(taken[0], told)
 
     def _start_burial(self, message: Message, reason: str) -> None:
-        """Beside the intake: while the dead letters cannot be reached, events go on. A reason may repeat what no column and no header
-        holds."""
-        reason = reason.replace("\0", "\ufffd").encode(errors="replace").decode()
+        """Beside the intake: while the dead letters cannot be reached, events go on. A reason may repeat what nobody can store."""
+        reason = storable(reason)
         self._observer.note("dead letter", reason=reason, message_id=message.message_id)
         burial = self._loop.create_task(self._bury(message, reason))
         self._burials.add(burial)

@@ -223,7 +223,7 @@ class OutboxSource:
     def take(self, connection: Connection, limit: int) -> list[Message]:
         rows = outbox.take(connection, limit, self._database.now(connection))
         self._more = len(rows) == limit
-        return [Message(row.body, row.accepted_at, None, 0, row.id) for row in rows]
+        return [Message(row.body, row.accepted_at, row.message_id, 0, row.id) for row in rows]
 
     def put_back(self, messages: Sequence[Message]) -> None:
         """The failed transaction undid the lease."""

@@ -21,7 +21,7 @@ class OutboxDeadLetters:
     def look(self, most: int) -> list[DeadLetter]:
         with self._database.read() as connection:
             rows = dead_rows.oldest(connection, most)
-        return [DeadLetter(row.body, row.reason, None, row.accepted_at, _mark(row.id)) for row in rows]
+        return [DeadLetter(row.body, row.reason, row.message_id, row.accepted_at, _mark(row.id)) for row in rows]
 
     def replay(self, marks: Collection[str] | None, told: Callable[[], None]) -> None:
         for row_id in self._named(marks):

@@ -1,6 +1,6 @@
 """Publishing with confirms on one link: many messages on their way at once, each with somebody waiting for its word.
 
-Lives on the link's event loop. Used by `rabbit_publisher` from a thread of its own, and by `rabbit_source` for dead letters.
+Lives on the link's event loop. Used by `rabbit_publisher` from a thread of its own, and by `rabbit_burials`.
 """
 
 import asyncio
@@ -41,11 +41,13 @@ class Confirms:
     """Every letter is settled: by its confirm, or at once when its channel is lost.
 
     A return, a nack and a block end the connection; what was on its way then counts as not stored. After a return the next one declares
-    the topology again, as a queue is missing. Its copies do no harm (rule 3 of the architecture).
+    the topology again, as a queue is missing. Its copies do no harm (rule 3 of the architecture). With `refusals_apart` a nack is said of
+    its letter alone: while a queue is full, connections would follow each other.
     """
 
-    def __init__(self, url: str, part: str, observer: Observer):
+    def __init__(self, url: str, part: str, observer: Observer, *, refusals_apart: bool = False):
         self.link = Link(url, part, observer, self._opened, self._lost)
+        self._refusals_apart = refusals_apart
         self.ready = False
         """Whether letters can be published now."""
         self.answered_s = time.monotonic()
@@ -94,14 +96,15 @@ class Confirms:
 
     def _answered(self, frame: MethodFrame) -> None:
         """An ack, or a nack, which the broker sends when a queue is full or it could not store a message."""
-        if frame.method.NAME == "Basic.Nack":
+        refused = frame.method.NAME == "Basic.Nack"
+        if refused and not self._refusals_apart:
             self.give_up(REFUSED)
             return
         self.answered_s = time.monotonic()
         tag = frame.method.delivery_tag
         for one in range(self._lowest, tag + 1) if frame.method.multiple else (tag,):
             if letter := self._waiting.pop(one, None):
-                self._settle(letter, None)
+                self._settle(letter, REFUSED if refused else None)
         if frame.method.multiple or tag == self._lowest:
             self._lowest = tag + 1
         if not self._waiting:

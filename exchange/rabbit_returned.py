@@ -6,19 +6,16 @@ them runs, nothing stays there long enough to expire once more. Lives on an even
 """
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from exchange.port import Message
 from exchange.rabbit_connection import Properties
 from exchange.rabbit_source import Place, RabbitSource, message_from
-from exchange.topology import REASON_HEADER, RETURNED_QUEUE
-from schemas.errors import InvalidEvent, StoreRefused, StoreUnavailable
-from schemas.events import parse_event
+from exchange.taking_in import fitting, row, store
+from exchange.topology import DEAD_QUEUE, DISPATCH_QUEUE, REASON_HEADER, RETURNED_QUEUE
 from schemas.reports import Observer
-from schemas.times import now_ms
-from store import outbox
 from store.database import Connection, Database
 
 BATCH = 1000
@@ -30,19 +27,24 @@ _NO_TRANSACTION = cast("Connection", None)
 
 
 class _Returned(Message, frozen=True):
-    """`given_up`: why, in the broker's words; `reason`: of a dead letter, why it is no event."""
+    """`given_up`: why, in the broker's words, and `place`: the queue that it was in. `by_itself`: it had a limit of its own, set by who
+    published it. `reason`: of a dead letter, why it is no event."""
 
     reason: str | None
     given_up: str
+    place: str
+    by_itself: bool
 
 
 class RabbitReturned:
-    """Give it a running event loop with `start`. `told` hears of each reason for which the broker gave something up."""
+    """Give it a running event loop with `start`. `told` hears why the broker gave up events, where that was a policy: not of dead letters,
+    which somebody may want to expire, nor of an event that its backend gave so little time."""
 
     def __init__(self, url: str, database: Database, observer: Observer, told: Callable[[str], None]):
         self._source = RabbitSource(url, observer, of=Place("returned", RETURNED_QUEUE, _read, buries=False))
         self._database, self._observer, self._told = database, observer, told
         self._task: asyncio.Task[None] | None = None
+        self._limit = BATCH
 
     def start(self) -> None:
         self._source.start()
@@ -58,35 +60,55 @@ class RabbitReturned:
     async def _run(self) -> None:
         while True:
             await self._source.wait()
-            batch = [one for one in self._source.take(_NO_TRANSACTION, BATCH) if isinstance(one, _Returned)]
-            try:
-                await asyncio.to_thread(self._store, batch)
-            except (StoreUnavailable, StoreRefused) as error:  # nothing is given up: the broker keeps it
-                self._observer.note("returned messages not stored", messages=len(batch), reason=str(error))
-                self._source.put_back(batch)
-                await asyncio.sleep(_AGAIN_S)
-            else:
-                self._stored(batch)
+            await self._take_in(self._some())
 
-    def _store(self, batch: Sequence[_Returned]) -> None:
-        """In a thread. Without the outbox's bound: these were accepted once."""
-        events = [_row(one) for one in batch if one.reason is None]
-        letters = [_row(one) | {"reason": one.reason} for one in batch if one.reason is not None]
-        with self._database.write() as connection:
-            outbox.add(connection, events)
-            outbox.add(connection, letters)
-            self._database.ring(connection, outbox.RING)
+    def _some(self) -> list[_Returned]:
+        """Of what has arrived as much as goes into one transaction."""
+        taken = [one for one in self._source.take(_NO_TRANSACTION, self._limit) if isinstance(one, _Returned)]
+        fit = fitting(taken)
+        self._source.put_back(taken[fit:])
+        return taken[:fit]
+
+    async def _take_in(self, batch: Sequence[_Returned]) -> None:
+        """Once more, and fewer, when it fails: nothing is given up, the broker keeps it."""
+        try:
+            left = await asyncio.to_thread(self._store, batch)
+        except Exception as error:  # noqa: BLE001 - also a mistake of ours: a task that ended would keep from everybody what it holds
+            self._observer.note("returned messages not stored", messages=len(batch), reason=str(error) or repr(error))
+            self._limit = max(1, len(batch) // 2)
+            self._source.put_back(batch)
+            await asyncio.sleep(_AGAIN_S)
+        else:
+            self._limit = min(BATCH, self._limit * 2)
+            self._stored([one for number, one in enumerate(batch) if number not in left])
+
+    def _store(self, batch: Sequence[_Returned]) -> set[int]:
+        """In a thread. What is refused as an event is a dead letter. Answers the places of those that cannot even be that: they are set
+        aside, and come again with another connection."""
+        left = set()
+        for number, reason in store(self._database, [row(one, one.reason) for one in batch]):
+            refused = store(self._database, [row(batch[number], reason)])
+            if refused:
+                left.add(number)
+            self._observer.note(
+                "returned message set aside" if refused else "dead letter", message_id=batch[number].message_id, reason=reason
+            )
+        return left
 
     def _stored(self, batch: Sequence[_Returned]) -> None:
         self._source.acknowledge([one.receipt for one in batch])
-        for reason in {one.given_up for one in batch}:
-            self._observer.note("taken in again: the broker gave it up", messages=len(batch), reason=reason)
+        for (reason, place), count in Counter((one.given_up, one.place) for one in batch).items():
+            self._observer.note("taken in again: the broker gave it up", messages=count, reason=reason, queue=place)
+        for reason in {one.given_up for one in batch if one.place == DISPATCH_QUEUE and not one.by_itself}:
             self._told(reason)
 
 
 def _read(body: bytes, properties: Properties, receipt: object) -> _Returned:
+    """Any publisher may set the header with a reason: it says something of a dead letter only."""
     headers = properties.headers or {}
-    reason = headers.get(REASON_HEADER)
+    death = _last_death(headers)
+    place = str(death.get("queue"))
+    reason = headers.get(REASON_HEADER) if place == DEAD_QUEUE else None
     one = message_from(body, properties, receipt)
     return _Returned(
         one.body,
@@ -95,14 +117,14 @@ def _read(body: bytes, properties: Properties, receipt: object) -> _Returned:
         one.deliveries,
         one.receipt,
         None if reason is None else str(reason),
-        str(headers.get("x-first-death-reason")),
+        str(death.get("reason")),
+        place,
+        "original-expiration" in death,
     )
 
 
-def _row(message: Message) -> dict[str, object]:
-    """An id that stands beside the body moves into it: a row has no place for it. What is no event is found out by whoever takes it."""
-    body = message.body
-    if message.message_id is not None:
-        with contextlib.suppress(InvalidEvent):
-            body = parse_event(body, message_id=message.message_id, id_required=True).message()
-    return {"body": body, "accepted_at": message.accepted_at or now_ms()}
+def _last_death(headers: Mapping[str, object]) -> Mapping[str, object]:
+    """The broker puts the last first. Empty for what was published to the queue itself: then anything may stand there."""
+    deaths = headers.get("x-death")
+    last = deaths[0] if isinstance(deaths, list) and deaths else None
+    return last if isinstance(last, dict) else {}

@@ -11,19 +11,16 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from exchange.port import Message
-from exchange.rabbit_confirms import Confirms, Letter
+from exchange.rabbit_burials import Burials
 from exchange.rabbit_connection import Channel, Properties
 from exchange.rabbit_link import Link
-from exchange.topology import ACCEPTED_AT_HEADER, BURIED_AT_HEADER, DEAD_EXCHANGE, DISPATCH_QUEUE, REASON_HEADER
+from exchange.topology import ACCEPTED_AT_HEADER, DISPATCH_QUEUE
 from exchange.window import Window
 from schemas.reports import Observer
-from schemas.times import EARLIEST, LATEST, UnixMs, now_ms
-from store.database import Connection
+from schemas.times import EARLIEST, LATEST, UnixMs
+from store.database import Connection, Database
 
 _PAUSED_S = 1.0
-_BURY_AGAIN_S = 0.5
-_REASON_LENGTH = 1000
-"""Of a dead letter's reason: headers must fit into one frame."""
 
 
 class _Receipt(msgspec.Struct, frozen=True):
@@ -44,12 +41,15 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class RabbitSource:
-    """Give it a running event loop with `start`. What was given back comes again, from the broker, with a higher count."""
+    """Give it a running event loop with `start`. What was given back comes again, from the broker, with a higher count.
 
-    def __init__(self, url: str, observer: Observer, *, of: "Place | None" = None):
+    Dead letters that the broker does not take go into the database's outbox; without a database they are offered to it for ever.
+    """
+
+    def __init__(self, url: str, observer: Observer, database: Database | None = None, *, of: "Place | None" = None):
         self._of = of or Place("consumer", DISPATCH_QUEUE, message_from, buries=True)
         self._link = Link(url, self._of.part, observer, self._opened, self._lost)
-        self._burials = Confirms(url, "dead letters", observer)
+        self._burials = Burials(url, observer, database)
         self._window = Window()
         self._consumer: str | None = None
         """Its tag. None while nothing more may come."""
@@ -60,7 +60,7 @@ class RabbitSource:
     def start(self) -> None:
         self._link.start()
         if self._of.buries:
-            self._burials.link.start()
+            self._burials.start()
 
     def connected(self) -> bool:
         return self._link.channel is not None
@@ -103,12 +103,10 @@ class RabbitSource:
             self._consume(channel)
 
     async def bury(self, message: Message, reason: str) -> None:
-        """Tries until the copy among the dead letters is confirmed, or the original has gone back to the broker."""
-        while self._current(message.receipt):
-            if await self._published(message, reason):
-                self.acknowledge([message.receipt])
-                return
-            await asyncio.sleep(_BURY_AGAIN_S)
+        """Tries until the copy among the dead letters is durable, or the original has gone back to the broker. Acknowledged only then: a
+        crash in between makes two letters of one message, and none of none."""
+        if await self._burials.bury(message, reason, lambda: self._current(message.receipt)):
+            self.acknowledge([message.receipt])
 
     def pause(self) -> None:
         """Give everything back, by closing the channel, and consume nothing until `resume`."""
@@ -125,7 +123,7 @@ class RabbitSource:
                 self._consume(channel)
 
     async def close(self) -> None:
-        await asyncio.gather(self._link.close(), self._burials.link.close())
+        await asyncio.gather(self._link.close(), self._burials.close())
 
     def _opened(self, channel: Channel) -> None:
         if self._wanted:
@@ -163,15 +161,6 @@ class RabbitSource:
 
     def _current(self, receipt: object) -> bool:
         return isinstance(receipt, _Receipt) and receipt.generation == self._link.generation and self._link.channel is not None
-
-    def _published(self, message: Message, reason: str) -> "asyncio.Future[bool]":
-        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        headers: dict[str, object] = {REASON_HEADER: reason[:_REASON_LENGTH], BURIED_AT_HEADER: now_ms()}
-        if message.accepted_at is not None:
-            headers[ACCEPTED_AT_HEADER] = message.accepted_at
-        settle = lambda broken: None if done.done() else done.set_result(broken is None)  # noqa: E731
-        self._burials.publish([Letter(DEAD_EXCHANGE, "", message.body, message.message_id, headers, settle)])
-        return done
 
 
 def message_from(body: bytes, properties: Properties, receipt: object) -> Message:

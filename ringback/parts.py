@@ -1,5 +1,6 @@
 """The parts of a process, each made in one place, by URL scheme where there is a choice. Importing this starts nothing."""
 
+import contextlib
 import sys
 import threading
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from api.parts import ApiParts, CallTerms
 from exchange.broker_watch import BrokerWatch
 from exchange.failover import FailoverPublisher
 from exchange.outbox import OutboxPublisher, OutboxSource
+from exchange.outbox_dead import OutboxDeadLetters
 from exchange.port import Claimer, Publisher, Source
 from exchange.rabbit_admin import depths
 from exchange.rabbit_publisher import RabbitPublisher
@@ -22,6 +24,7 @@ from ringback.observer import Observing
 from ringback.private_files import make_database_file
 from ringback.secret_key import secret_keys
 from ringback.settings import Settings
+from schemas.errors import StoreUnavailable
 from schemas.readiness import Readiness
 from schemas.targets import TargetPolicy
 from schemas.tokens import CallbackState, TokenState
@@ -74,7 +77,7 @@ class Parts:
         outbox.start()
         if not self.settings.broker_url:
             return [outbox]
-        broker = RabbitSource(self.broker_url, self.observer)
+        broker = RabbitSource(self.broker_url, self.observer, self.database)
         broker.start()
         return [broker, outbox]
 
@@ -155,7 +158,7 @@ def gather(settings: Settings) -> Parts:
     gatherer.add_costly(lambda: _store_figures(database, settings.broker_url))
     gatherer.add(lambda: {"database_connected": float(directory.fresh())})
     if settings.broker_url:
-        gatherer.add_costly(lambda: _broker_figures(";".join(settings.broker_url)))
+        gatherer.add_costly(lambda: _broker_figures(";".join(settings.broker_url), database))
     policy = TargetPolicy(settings.allow_targets, settings.allow_http)
     watch = BrokerWatch(";".join(settings.broker_url), observer) if settings.broker_url else None
     return Parts(settings, database, vault, directory, request_log, policy, gatherer, metrics, log, observer, threading.Event(), watch)
@@ -185,9 +188,13 @@ def _store_figures(database: Database, broker_url: tuple[str, ...]) -> Figures:
     }
 
 
-def _broker_figures(url: str) -> Figures:
+def _broker_figures(url: str, database: Database) -> Figures:
+    """Dead letters of both places: what the broker does not take lies in the outbox. While one cannot be asked their sum is unknown."""
     found = depths(url)
-    return {"queue_depth": found.dispatch, "dead_letters": found.dead}
+    told: dict[str, float] = {"queue_depth": found.dispatch}
+    with contextlib.suppress(StoreUnavailable):
+        told["dead_letters"] = found.dead + OutboxDeadLetters(database).count()
+    return told
 
 
 def _by_state(counts: Mapping[CallbackState, int] | Mapping[TokenState, int]) -> Mapping[str, float]:

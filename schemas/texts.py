@@ -61,6 +61,11 @@ def shortened(text: str, most: int = _MOST_REPEATED) -> str:
     return text if len(text) <= most else f"{text[:most]}…"
 
 
+def storable(text: str) -> str:
+    """With another character for what no column of PostgreSQL and no header holds: U+0000 and halves of surrogate pairs."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
 def from_bytes(raw: bytes) -> str:
     r"""What most clients mean: UTF-8. Bytes that are none stay to be seen, as `\xff`."""
     return raw.decode(errors="backslashreplace")

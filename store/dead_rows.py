@@ -12,16 +12,19 @@ _dead = outbox.c.reason.is_not(None)
 
 
 class DeadRow(msgspec.Struct, frozen=True):
+    """`accepted_at` is None for one that a backend published by AMQP itself."""
+
     id: int
     body: bytes
-    accepted_at: UnixMs
+    accepted_at: UnixMs | None
+    message_id: str | None
     reason: str
 
 
 def oldest(connection: Connection, most: int) -> list[DeadRow]:
     """In the order in which they died: `outbox.bury` gives each a new id."""
     rows = connection.execute(sa.select(outbox).where(_dead).order_by(outbox.c.id).limit(most))
-    return [DeadRow(row.id, bytes(row.body), UnixMs(row.accepted_at), row.reason) for row in rows]
+    return [DeadRow(row.id, bytes(row.body), None if row.directly else UnixMs(row.accepted_at), row.message_id, row.reason) for row in rows]
 
 
 def ids(connection: Connection) -> list[int]:

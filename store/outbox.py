@@ -1,4 +1,4 @@
-"""The outbox: messages that no broker took, as a queue with leases (rule 5 of the architecture).
+"""The outbox: messages that no broker took, or that it gave up, as a queue with leases (rule 5 of the architecture).
 
 Many dispatchers take from it at once. A row that was taken is leased, not gone: it is deleted by the transaction that
 settles it, and comes again when its lease lapses before. Rows with a reason are dead letters and are never taken.
@@ -26,9 +26,12 @@ dispatcher settles within two seconds, or else makes a row of the delivery."""
 
 
 class OutboxRow(msgspec.Struct, frozen=True):
+    """`accepted_at` is None for one that a backend published by AMQP itself."""
+
     id: int
     body: bytes
-    accepted_at: UnixMs
+    accepted_at: UnixMs | None
+    message_id: str | None
 
 
 _waits = outbox.c.reason.is_(None)
@@ -44,7 +47,7 @@ _take = Prepared(
     sa.update(outbox)
     .where(outbox.c.id.in_(sa.select(_oldest_free.cte())))
     .values(leased_until=sa.bindparam("until"))
-    .returning(outbox.c.id, outbox.c.body, outbox.c.accepted_at)
+    .returning(outbox.c.id, outbox.c.body, outbox.c.accepted_at, outbox.c.directly, outbox.c.message_id)
 )
 _last_id = Prepared(sa.text("SELECT last_insert_rowid()"))
 _named = sa.func.json_each(sa.bindparam("row_ids")).table_valued("value")
@@ -55,7 +58,7 @@ _forget_all = Prepared(
 
 
 def add(connection: Connection, rows: Sequence[bulk.Row]) -> None:
-    """Rows of `body` and `accepted_at`, in this order."""
+    """Rows of `body` and `accepted_at`, in this order. All may have `directly`, `message_id` and `reason`, too."""
     bulk.insert(connection, outbox, rows)
 
 
@@ -69,7 +72,8 @@ def add_leased(connection: Connection, rows: Sequence[bulk.Row], now: UnixMs) ->
 def take(connection: Connection, limit: int, now: UnixMs) -> list[OutboxRow]:
     """At most `limit` rows that are free or whose lease has lapsed, oldest first; leased from now on."""
     found = _take.run(connection, {"now": now, "most": limit, "until": now + LEASE_MS}).all()
-    return sorted((OutboxRow(row.id, bytes(row.body), row.accepted_at) for row in found), key=lambda row: row.id)
+    rows = (OutboxRow(row.id, bytes(row.body), None if row.directly else row.accepted_at, row.message_id) for row in found)
+    return sorted(rows, key=lambda row: row.id)
 
 
 def forget(connection: Connection, ids: Sequence[int]) -> None:
@@ -84,9 +88,9 @@ def forget(connection: Connection, ids: Sequence[int]) -> None:
 
 def bury(connection: Connection, row_id: int, reason: str) -> None:
     """Keep the message as a dead letter: it is no event. As a row of a new id, the last of all: the numbers of the others stay."""
-    gone = sa.delete(outbox).where(outbox.c.id == row_id).returning(outbox.c.body, outbox.c.accepted_at)
-    for row in connection.execute(gone).all():
-        connection.execute(sa.insert(outbox).values(body=row.body, accepted_at=row.accepted_at, reason=reason))
+    kept = (outbox.c.body, outbox.c.accepted_at, outbox.c.directly, outbox.c.message_id)
+    for row in connection.execute(sa.delete(outbox).where(outbox.c.id == row_id).returning(*kept)).mappings().all():
+        connection.execute(sa.insert(outbox).values(**row, reason=reason))
 
 
 def depth(connection: Connection) -> int:
