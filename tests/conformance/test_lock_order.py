@@ -1,6 +1,6 @@
 """Rows are locked in one order (`store.bulk`), so that nobody waits in a circle: on PostgreSQL, where rows have locks.
 
-In each, a settlement that is half done holds the first of two deliveries by key and then wants the second. Whoever else is at
+In most, a settlement that is half done holds the first of two deliveries by key and then wants the second. Whoever else is at
 work on both has to wait for it, holding neither.
 """
 
@@ -17,7 +17,7 @@ from schemas.times import UnixMs, now_ms
 from store import cancelling, recovery_rows, reviving, settling
 from store.database import Connection, Database
 from store.tables import callbacks, deliveries
-from tests.kit.locks import somebody_waits
+from tests.kit.locks import somebody_waits, waiting
 from tests.kit.making import a_delivery
 from tests.kit.tokens import TESTER
 from tests.kit.waiting import wait_for
@@ -53,15 +53,14 @@ def revive(patient: Patient) -> None:
         reviving.step(connection, patient.id, None, now_ms())
 
 
-@pytest.mark.parametrize(
-    "job",
-    [
-        lambda patient: cancelling.cancel_open(patient.database, [patient.id], "x"),
-        lambda patient: patient.tokens.revoke(patient.token_id, NOW, TESTER),
-        revive,
-    ],
-    ids=["cancelling", "revoking", "reviving"],
-)
+JOBS: dict[str, Callable[[Patient], object]] = {
+    "cancelling": lambda patient: cancelling.cancel_open(patient.database, [patient.id], "x"),
+    "revoking": lambda patient: patient.tokens.revoke(patient.token_id, NOW, TESTER),
+    "reviving": revive,
+}
+
+
+@pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
 def test_whoever_works_on_many_deliveries_of_a_callback_waits_for_their_settlement(
     patient: Patient, job: Callable[[Patient], object]
 ) -> None:
@@ -76,6 +75,28 @@ def test_whoever_works_on_many_deliveries_of_a_callback_waits_for_their_settleme
         working.result()
 
     assert patient.rows("state") == dict.fromkeys(("evt_1", "evt_2"), "delivered"), "delivered always wins"
+
+
+@pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
+def test_a_settlement_of_both_kinds_waits_for_whoever_works_on_them(patient: Patient, job: Callable[[Patient], object]) -> None:
+    """The second by key was delivered, the first failed and goes on: whatever becomes of each, the first is locked first."""
+    failed = Settlement(answered(patient, "evt_1").delivery, DeliveryState.PENDING, due_in_s=60, failures=1)
+
+    def settle_both() -> None:
+        with patient.database.write() as connection:
+            settling.settle(connection, [failed, answered(patient, "evt_2")], NOW)
+
+    with ThreadPoolExecutor(2) as threads:
+        with patient.database.write() as connection:
+            connection.execute(sa.select(deliveries).where(deliveries.c.event_id == "evt_1").with_for_update())
+            working = threads.submit(job, patient)
+            wait_for("the job to wait for the first", lambda: working.done() or waiting(patient.database) == 1)
+            settling_both = threads.submit(settle_both)
+            wait_for("the settlement to wait behind it", lambda: settling_both.done() or waiting(patient.database) == 2)
+        working.result()
+        settling_both.result()
+
+    assert patient.rows("state")["evt_2"] == "delivered"
 
 
 def test_a_recovery_waits_for_an_answer_that_comes_late(patient: Patient) -> None:
