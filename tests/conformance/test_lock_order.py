@@ -1,10 +1,10 @@
 """Rows are locked in one order (`store.bulk`), so that nobody waits in a circle: on PostgreSQL, where rows have locks.
 
 In most, a settlement that is half done holds the first of two deliveries by key and then wants the second. Whoever else is at
-work on both has to wait for it, holding neither.
+work on both has to wait for it, holding neither. The database has a locale, to which the second is the first.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -17,22 +17,34 @@ from schemas.times import UnixMs, now_ms
 from store import cancelling, recovery_rows, reviving, settling
 from store.database import Connection, Database
 from store.tables import callbacks, deliveries
+from tests.conftest import lay_tables
 from tests.kit.locks import somebody_waits, waiting
 from tests.kit.making import a_delivery
+from tests.kit.postgres import Postgres
 from tests.kit.tokens import TESTER
 from tests.kit.waiting import wait_for
 from tests.kit.waiting_rows import RECEIVED, Patient
 
 NOW = UnixMs(10_000_000)
+FIRST, SECOND = "evt_B", "evt_a"
+"""By code points. To nearly every language small and large letters are the same at first: there A comes before B."""
 
 
 @pytest.fixture
-def patient(shared: Database) -> Patient:
+def database(postgres: Postgres) -> Iterator[Database]:
+    made = Database(postgres.fresh_database("TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"))
+    lay_tables(made)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def patient(database: Database) -> Patient:
     """Two deliveries wait for it: the first by key is the second by age and by when it is due."""
-    made = Patient(shared)
+    made = Patient(database)
     made.put(enabled=False)
-    made.wait("evt_1", NOW, due_at=NOW + 1)
-    made.wait("evt_2", NOW - 1, due_at=NOW)
+    made.wait(FIRST, NOW, due_at=NOW + 1)
+    made.wait(SECOND, NOW - 1, due_at=NOW)
     return made
 
 
@@ -67,28 +79,28 @@ def test_whoever_works_on_many_deliveries_of_a_callback_waits_for_their_settleme
     """Not half of it: a deadlock would cost one of both its transaction, and who revokes a 503."""
     with ThreadPoolExecutor(1) as thread:
         with patient.database.write() as connection:
-            settle(connection, patient, "evt_1")
+            settle(connection, patient, FIRST)
             working = thread.submit(job, patient)
             wait_for("it to wait", lambda: working.done() or somebody_waits(patient.database))
             assert not working.done()
-            settle(connection, patient, "evt_2")
+            settle(connection, patient, SECOND)
         working.result()
 
-    assert patient.rows("state") == dict.fromkeys(("evt_1", "evt_2"), "delivered"), "delivered always wins"
+    assert patient.rows("state") == dict.fromkeys((FIRST, SECOND), "delivered"), "delivered always wins"
 
 
 @pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
 def test_a_settlement_of_both_kinds_waits_for_whoever_works_on_them(patient: Patient, job: Callable[[Patient], object]) -> None:
     """The second by key was delivered, the first failed and goes on: whatever becomes of each, the first is locked first."""
-    failed = Settlement(answered(patient, "evt_1").delivery, DeliveryState.PENDING, due_in_s=60, failures=1)
+    failed = Settlement(answered(patient, FIRST).delivery, DeliveryState.PENDING, due_in_s=60, failures=1)
 
     def settle_both() -> None:
         with patient.database.write() as connection:
-            settling.settle(connection, [failed, answered(patient, "evt_2")], NOW)
+            settling.settle(connection, [failed, answered(patient, SECOND)], NOW)
 
     with ThreadPoolExecutor(2) as threads:
         with patient.database.write() as connection:
-            connection.execute(sa.select(deliveries).where(deliveries.c.event_id == "evt_1").with_for_update())
+            connection.execute(sa.select(deliveries).where(deliveries.c.event_id == FIRST).with_for_update())
             working = threads.submit(job, patient)
             wait_for("the job to wait for the first", lambda: working.done() or waiting(patient.database) == 1)
             settling_both = threads.submit(settle_both)
@@ -96,7 +108,7 @@ def test_a_settlement_of_both_kinds_waits_for_whoever_works_on_them(patient: Pat
         working.result()
         settling_both.result()
 
-    assert patient.rows("state")["evt_2"] == "delivered"
+    assert patient.rows("state")[SECOND] == "delivered"
 
 
 def test_a_recovery_waits_for_an_answer_that_comes_late(patient: Patient) -> None:
@@ -111,29 +123,29 @@ def test_a_recovery_waits_for_an_answer_that_comes_late(patient: Patient) -> Non
 
     with ThreadPoolExecutor(1) as thread:
         with patient.database.write() as connection:
-            settle(connection, patient, "evt_1")
+            settle(connection, patient, FIRST)
             looking = thread.submit(look)
             wait_for("it to wait", lambda: looking.done() or somebody_waits(patient.database))
-            settle(connection, patient, "evt_2")
+            settle(connection, patient, SECOND)
         found = looking.result()
 
     assert found.found == []
-    assert found.following == (NOW, "evt_1", patient.id)
+    assert found.following == (NOW, FIRST, patient.id)
 
 
 def test_deleting_a_callback_holds_it_no_longer_than_it_takes(patient: Patient) -> None:
     """While its deliveries are waited for, whoever settles them may want to tell of the callback that one was exhausted."""
     with ThreadPoolExecutor(1) as thread:
         with patient.database.write() as connection:
-            settle(connection, patient, "evt_1")
+            settle(connection, patient, FIRST)
             deleting = thread.submit(patient.callbacks.delete, patient.token_id, RECEIVED, TESTER)
             wait_for("the callback to be gone", lambda: not is_there(patient))
             assert not deleting.done()
-            exhausted = msgspec.structs.replace(answered(patient, "evt_2"), state=DeliveryState.EXHAUSTED, reason="x")
+            exhausted = msgspec.structs.replace(answered(patient, SECOND), state=DeliveryState.EXHAUSTED, reason="x")
             settling.settle(connection, [exhausted], NOW)
         assert deleting.result() == 0
 
-    assert patient.rows("state") == {"evt_1": "delivered", "evt_2": "exhausted"}
+    assert patient.rows("state") == {FIRST: "delivered", SECOND: "exhausted"}
 
 
 def is_there(patient: Patient) -> bool:
