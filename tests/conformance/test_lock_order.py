@@ -11,16 +11,17 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries import Delivery, DeliveryState, Settlement
+from schemas.deliveries import Delivery, DeliveryState, Settlement, given_back
 from schemas.recoveries import Recoverable, RecoveryQuery
 from schemas.times import UnixMs, now_ms
 from store import cancelling, recovery_rows, reviving, settling
 from store.database import Connection, Database
-from store.tables import callbacks, deliveries
+from store.tables import callbacks, deliveries, status_places
 from tests.conftest import lay_tables
 from tests.kit.locks import somebody_waits, waiting
 from tests.kit.making import a_delivery
 from tests.kit.postgres import Postgres
+from tests.kit.statuses import Line, a_status, failed
 from tests.kit.tokens import TESTER
 from tests.kit.waiting import wait_for
 from tests.kit.waiting_rows import RECEIVED, Patient
@@ -131,6 +132,27 @@ def test_a_recovery_waits_for_an_answer_that_comes_late(patient: Patient) -> Non
 
     assert found.found == []
     assert found.following == (NOW, FIRST, patient.id)
+
+
+def test_a_probe_asks_for_places_in_the_order_of_claims(database: Database) -> None:
+    """The older of two statuses has to wait, and its place is the second by key. A claim of both messages locks the first before it."""
+    line = Line(database)
+    waits, probes = a_status("evt_1", "sent", "m2", at=1_000), a_status("evt_2", "sent", "m1", at=2_000)
+    higher, awaited = a_status("evt_3", "read", "m2", at=900_000), a_status("evt_4", "queued", "m1", at=900_000)
+    for one, end in ((waits, given_back(waits)), (probes, given_back(probes)), (higher, failed(higher, due_in_s=900.0))):
+        line.claim(one)
+        line.settle(end)
+    line.fail()
+
+    with ThreadPoolExecutor(2) as threads:
+        with database.write() as connection:
+            connection.execute(sa.select(status_places).where(status_places.c.message_id == "m1").with_for_update())
+            claiming = threads.submit(line.claim, awaited, a_status("evt_5", "queued", "m2", at=900_000))
+            wait_for("the claim to wait for the first", lambda: claiming.done() or waiting(database) == 1)
+            probing = threads.submit(line.probe)
+            wait_for("the probe to wait behind it", lambda: probing.done() or waiting(database) == 2)
+        claiming.result()
+        probing.result()
 
 
 def test_deleting_a_callback_holds_it_no_longer_than_it_takes(patient: Patient) -> None:
