@@ -4,6 +4,7 @@ One probe over all dispatchers: whoever moves `probe_at` on first makes it. Neve
 from its settlement). Called by `consumers.reviving`.
 """
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -12,10 +13,11 @@ import sqlalchemy as sa
 
 from schemas.deliveries import Delivery, DeliveryState, Move, Trigger, given_back, next_state
 from schemas.event_types import EventType
+from schemas.health import patience
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from schemas.withdrawals import CHANNEL_TAKEN, withdrawal
-from store import aging, bulk, places, withdrawing
+from store import aging, bulk, places, throttling, withdrawing
 from store.admitting import Admitted, admit
 from store.database import Connection
 from store.due import MOST_TAKES
@@ -24,6 +26,8 @@ from store.holding import is_called, is_not_kept
 from store.prepared import Prepared
 from store.settling import settle
 from store.tables import callbacks, deliveries, events, tokens
+
+_MS = dt.timedelta(milliseconds=1)
 
 HEAD = 1000
 """Deliveries cancelled at once of those that a token may no longer see. More: a longer transaction. Fewer: the next probe is late."""
@@ -130,14 +134,22 @@ def _lease_first(
 
 
 def with_aged(connection: Connection, horizon_ms: int, now: UnixMs) -> list[CallbackId]:
-    """Failing callbacks for which something has waited as long as its schedule would have lasted."""
-    found = failing(now).where(sa.exists().where(_row.callback_id == _owner.id, aging.is_aged(horizon_ms, now, _owner.held_before)))
+    """Failing callbacks for which something has waited as long as its schedule would have lasted; where one asked to be left alone, as
+    long as one waits for those that do."""
+    aged = aging.is_aged(_waits_ms(horizon_ms, now), now, _owner.held_before)
+    found = failing(now).where(sa.exists().where(_row.callback_id == _owner.id, aged))
     return [CallbackId(callback_id) for callback_id in connection.scalars(found)]
 
 
 def exhaust_aged(connection: Connection, callback_id: CallbackId, horizon_ms: int, reason: str, now: UnixMs) -> Counter[EventType]:
     """Give that up, at most a slice of it, if the callback is failing still. Returns how many, by type."""
-    return aging.exhaust(connection, failing(now), callback_id, horizon_ms, reason, now)
+    return aging.exhaust(connection, failing(now), callback_id, _waits_ms(horizon_ms, now), reason, now)
+
+
+def _waits_ms(horizon_ms: int, now: UnixMs) -> sa.ColumnElement[int]:
+    """For how long a callback is waited for. One that answers its probe with `Retry-After: 86400` is not probed for a day: what has
+    waited through that was given up for obeying, if it were as long as a short schedule."""
+    return sa.case((throttling.is_obeyed(now), patience(horizon_ms * _MS) // _MS), else_=horizon_ms)
 
 
 def failing(now: UnixMs) -> sa.Select[Any]:

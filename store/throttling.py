@@ -1,7 +1,7 @@
 """Callbacks whose receivers ask to be left alone, as it is stored: until when, and what of it is given up in the end.
 
 The columns are written with the attempt that was told so, by `store.health`; a time that hardly moves is not written again. Called by that, by
-`store.callbacks`, by `consumers.due` and by `consumers.reviving`.
+`store.callbacks`, by `store.probing`, by `consumers.due` and by `consumers.reviving`.
 """
 
 from collections import Counter
@@ -56,6 +56,11 @@ def left_alone(connection: Connection, callback_ids: Collection[CallbackId], now
     return {CallbackId(row.id): UnixMs(row.throttled_until) for row in connection.execute(chosen)}
 
 
+def is_obeyed(now: UnixMs) -> sa.ColumnElement[bool]:
+    """Whether a callback is left alone, or was until a moment ago. NULL where it never was: not to be negated."""
+    return _owner.throttled_until > now - GOES_ON_MS
+
+
 _any = Prepared(
     sa.select(sa.exists().where(_owner.throttled_since <= sa.bindparam("before"), _owner.throttled_until > sa.bindparam("recently")))
 )
@@ -68,9 +73,7 @@ def any_aged(connection: Connection, patience_ms: int, now: UnixMs) -> bool:
 
 def refusing(patience_ms: int, now: UnixMs) -> sa.Select[Any]:
     """Callbacks that have taken nothing for so long, and that may be called at all."""
-    refuses = sa.and_(
-        _owner.throttled_since <= now - patience_ms, _owner.throttled_until > now - GOES_ON_MS, _owner.failing_since.is_(None)
-    )
+    refuses = sa.and_(_owner.throttled_since <= now - patience_ms, is_obeyed(now), _owner.failing_since.is_(None))
     return sa.select(_owner.id).join_from(callbacks, tokens, tokens.c.id == _owner.token_id).where(refuses, is_called(now))
 
 

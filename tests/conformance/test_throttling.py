@@ -118,6 +118,34 @@ def test_a_callback_that_opens_while_it_is_left_alone_is_probed_afterwards(patie
     assert patient.callback.health.probe_at == NOW + 600_000
 
 
+def test_what_waits_for_a_failing_callback_is_not_given_up_while_it_is_left_alone_as_it_asked(patient: Patient) -> None:
+    """Its probe was told to come back tomorrow: for obeying that nothing ends, however short the schedule is."""
+    horizon_ms, asked_at = 3_600_000, NOW + 5_000
+    patient.wait("evt_1", NOW)
+    patient.found(Finding.FAILING, NOW)
+    throttle(patient, asked_at, 86_400.0)
+
+    def exhausted(now: int) -> int:
+        with patient.database.write() as connection:
+            found = probing.with_aged(connection, horizon_ms, UnixMs(now))
+            return sum(probing.exhaust_aged(connection, one, horizon_ms, "kept failing", UnixMs(now)).total() for one in found)
+
+    assert exhausted(asked_at + DAY_MS) == 0, "it is being probed"
+    throttle(patient, asked_at + DAY_MS, 86_400.0)
+    assert exhausted(NOW + PATIENCE_MS - 1) == 0
+    assert exhausted(NOW + PATIENCE_MS) == 1
+
+
+def test_what_waits_for_one_that_only_fails_again_is_given_up_by_its_schedule(patient: Patient) -> None:
+    """That it once asked for a minute does not keep its backlog for two days."""
+    patient.wait("evt_1", NOW)
+    patient.found(Finding.FAILING, NOW)
+    throttle(patient, NOW + 5_000, 60.0)
+
+    with patient.database.read() as connection:
+        assert probing.with_aged(connection, 3_600_000, UnixMs(NOW + 3_600_000)) == [patient.id]
+
+
 def given_up(patient: Patient, now: int) -> int:
     with patient.database.write() as connection:
         assert throttling.any_aged(connection, PATIENCE_MS, UnixMs(now)) or not throttling.with_aged(connection, PATIENCE_MS, UnixMs(now))
