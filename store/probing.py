@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from schemas.deliveries import Delivery, DeliveryState, Move, Trigger, given_back, next_state
 from schemas.event_types import EventType
-from schemas.health import patience
+from schemas.health import BELIEVED_MS, patience
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from schemas.withdrawals import CHANNEL_TAKEN, withdrawal
@@ -48,7 +48,7 @@ def any_to_see_to(connection: Connection) -> bool:
 def due_probes(connection: Connection, now: UnixMs, limit: int) -> list[CallbackId]:
     """Failing callbacks that may be probed now and have something to be probed with, those that wait longest first."""
     probable = sa.exists().where(_row.callback_id == _owner.id, _may_probe(now, _owner.held_before))
-    chosen = failing(now).where(_owner.probe_at <= now, probable).order_by(_owner.probe_at).limit(limit)
+    chosen = failing(now).where(_is_time(now), probable).order_by(_owner.probe_at).limit(limit)
     return [CallbackId(found) for found in connection.scalars(chosen)]
 
 
@@ -57,7 +57,7 @@ def take_probe(connection: Connection, callback_id: CallbackId, now: UnixMs, lea
     Should nothing come of it, the next probe may be made when the lease ends; at once, when all that it was tried with has to wait.
     What its token may no longer see is cancelled on the way: a probe each would take weeks for those of a channel that was taken away.
     """
-    ours = sa.and_(_owner.id == callback_id, _owner.failing_since.is_not(None), _owner.probe_at <= now)
+    ours = sa.and_(_owner.id == callback_id, _owner.failing_since.is_not(None), _is_time(now))
     taken = sa.update(callbacks).where(ours).values(probe_at=now + lease_ms).returning(_owner.held_before, _owner.type)
     owner = connection.execute(taken).one_or_none()
     if owner is None:
@@ -156,6 +156,11 @@ def failing(now: UnixMs) -> sa.Select[Any]:
     """Callbacks that only probes are sent to, and that may be called at all."""
     fail = sa.and_(_owner.probe_at.is_not(None), _owner.failing_since.is_not(None))
     return sa.select(_owner.id).join_from(callbacks, tokens, tokens.c.id == _owner.token_id).where(fail, is_called(now))
+
+
+def _is_time(now: UnixMs) -> sa.ColumnElement[bool]:
+    """For its next probe: it has come, or was set by a clock that was ahead."""
+    return sa.or_(_owner.probe_at <= now, _owner.probe_at > now + BELIEVED_MS)
 
 
 def _may_probe(now: UnixMs, held_before: sa.ColumnElement[Any] | int | None) -> sa.ColumnElement[bool]:

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from schemas.event_types import EventType
-from schemas.health import HealthReport, probe_delay_s
+from schemas.health import BELIEVED_MS, HealthReport, believed, probe_delay_s
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from store import aging
@@ -37,9 +37,10 @@ _owner, _row = callbacks.c, deliveries.c
 def throttled(_connection: Connection, row: Any, report: HealthReport, now: UnixMs) -> dict[str, Any] | None:
     """The columns of a callback that is to be left alone; None when that is known. A failing one is not probed before, nor sooner than it was."""
     until = UnixMs(now + round(report.pause_s * 1000))
-    if row.throttled_until is not None and until <= row.throttled_until + SAME_MS:
+    known = believed(row.throttled_until, now)
+    if known is not None and until <= known + SAME_MS:
         return None
-    goes_on = row.throttled_since is not None and now <= row.throttled_until + GOES_ON_MS
+    goes_on = known is not None and row.throttled_since is not None and now <= known + GOES_ON_MS
     columns = {"throttled_until": until, "throttled_since": row.throttled_since if goes_on else now}
     if row.failing_since is None:
         return columns
@@ -52,13 +53,18 @@ def takes(_connection: Connection, row: Any, _report: HealthReport, _now: UnixMs
 
 def left_alone(connection: Connection, callback_ids: Collection[CallbackId], now: UnixMs) -> dict[CallbackId, UnixMs]:
     """Until when, of those that are left alone now."""
-    chosen = sa.select(_owner.id, _owner.throttled_until).where(_owner.id.in_(callback_ids), _owner.throttled_until > now)
+    chosen = sa.select(_owner.id, _owner.throttled_until).where(_owner.id.in_(callback_ids), _ends_after(now, now))
     return {CallbackId(row.id): UnixMs(row.throttled_until) for row in connection.execute(chosen)}
 
 
 def is_obeyed(now: UnixMs) -> sa.ColumnElement[bool]:
     """Whether a callback is left alone, or was until a moment ago. NULL where it never was: not to be negated."""
-    return _owner.throttled_until > now - GOES_ON_MS
+    return _ends_after(now - GOES_ON_MS, now)
+
+
+def _ends_after(moment: int, now: UnixMs) -> sa.ColumnElement[bool]:
+    """That its pause does, if it can be believed."""
+    return sa.and_(_owner.throttled_until > moment, _owner.throttled_until <= now + BELIEVED_MS)
 
 
 _any = Prepared(
