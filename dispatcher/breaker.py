@@ -88,16 +88,15 @@ class Breakers:
         return None
 
     def _finding(self, callback: Callback, delivery: Delivery, attempt: Attempt, run: _Run, now_s: float) -> Finding | None:
-        """Whether a failing one is to be disabled is not judged here: of other dispatchers' successes the store alone knows."""
+        """Whether a failing one is to be disabled is not judged here: of other dispatchers' successes the store alone knows. Where it
+        cannot say, it disables nobody, so that of a long run too many failures open a breaker first; its probes go on from there."""
         if attempt.outcome is Outcome.GONE:
             return Finding.USELESS
         if delivery.trigger is Trigger.PROBE:
             return Finding.PROBE_FAILED
-        if now_s - run.since_s >= self._disable_after.total_seconds():
-            return Finding.LASTING
-        if run.failures < OPEN_AFTER or self.is_open(callback, now_s):
-            return None
-        return Finding.FAILING
+        if run.failures >= OPEN_AFTER and not self.is_open(callback, now_s):
+            return Finding.FAILING
+        return Finding.LASTING if now_s - run.since_s >= self._disable_after.total_seconds() else None
 
     def _run(self, callback: Callback, since_s: float) -> _Run:
         run = self._runs.get(callback.id)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dispatcher.lanes import Lane
 from dispatcher.throttle import Throttle
 from schemas.deliveries import Attempt, Outcome
-from schemas.health import Finding, HealthReport
+from schemas.health import Finding, HealthReport, believed
 from schemas.times import UnixMs
 from schemas.tokens import Callback, Health
 
@@ -26,11 +26,10 @@ TIMERS_WITHIN_S = 0.1
 
 def heed(lane: Lane, health: Health, now_s: float, store_now: Callable[[], UnixMs]) -> bool:
     """Learn what is stored, by the store's clock. Whether nothing automatic may start just now."""
-    throttle, until = lane.throttle, health.throttled_until
+    throttle = lane.throttle
     if throttle is not None and throttle.generation < health.generation:
         throttle = lane.throttle = None  # somebody changed the callback, or it came back
-    if until is not None:
-        now = store_now()
+    if health.throttled_until is not None and (until := believed(health.throttled_until, now := store_now())) is not None:
         if throttle is None and until > now - RECENT_MS:
             throttle = lane.throttle = Throttle(health.generation, now_s)
         if throttle is not None and until > now:

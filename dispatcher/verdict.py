@@ -9,11 +9,8 @@ import msgspec
 
 from dispatcher.post import Answer
 from schemas.deliveries import Outcome
+from schemas.health import LONGEST_PAUSE_S
 from schemas.times import UnixMs
-
-MAX_RETRY_AFTER_S = 24 * 3600.0
-"""The longest that a receiver may put us off. Larger: a wrong header can outlast the whole retry schedule; smaller: a receiver
-that closes for the day is called in vain."""
 
 QUOTED_CHARACTERS = 200
 """Of what a receiver or a library wrote, in an attempt's record. Larger: more to read for people; a header may have 100 KB."""
@@ -117,12 +114,12 @@ def _seconds(retry_after: str | None, now: UnixMs) -> float | None:
     if retry_after is None:
         return None
     if retry_after.isascii() and retry_after.isdigit():
-        return min(float(retry_after), MAX_RETRY_AFTER_S)
+        return min(float(retry_after), LONGEST_PAUSE_S)
     try:
         moment = email.utils.parsedate_to_datetime(retry_after)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return min(max(_utc(moment).timestamp() - now / 1000, 0.0), MAX_RETRY_AFTER_S)
+    return min(max(_utc(moment).timestamp() - now / 1000, 0.0), LONGEST_PAUSE_S)
 
 
 def _utc(moment: datetime) -> datetime:

@@ -11,6 +11,7 @@ from math import inf
 import msgspec
 
 from schemas.ids import CallbackId
+from schemas.times import UnixMs
 
 FIRST_PROBE_S = 5.0
 """From a breaker's opening to its first probe. Longer: a receiver that was only restarted waits longer for what came meanwhile."""
@@ -22,6 +23,14 @@ called more often in vain."""
 LEAST_PATIENCE = dt.timedelta(days=2)
 """How long what waits for a receiver that throttles everything is kept at least, however short the schedule: a receiver may ask for a day, and
 is not charged for it. Shorter: what waits as it asked is given up. Longer: what nobody takes comes later than receivers remember ids for."""
+
+LONGEST_PAUSE_S = 24 * 3600.0
+"""The longest that a receiver may put us off. Larger: a wrong header can outlast the whole retry schedule. Smaller: a receiver that closes
+for the day is called in vain."""
+
+BELIEVED_MS = round(LONGEST_PAUSE_S * 1000) + 60_000
+"""So far ahead the end of a pause may be: a little more than the longest, as clocks are read at different moments. Longer: what a clock wrote
+that was ahead for a while holds for longer."""
 
 JITTER_SHARE = 0.1
 """How far an interval may move, so that what failed together is not probed together for ever."""
@@ -55,6 +64,12 @@ class HealthReport(msgspec.Struct, frozen=True):
     jitter: float = 0.0
     disable_after_s: float = inf
     pause_s: float = 0.0
+
+
+def believed(until: UnixMs | None, now: UnixMs) -> UnixMs | None:
+    """The end of a pause as it is stored; None when there is none, or it was written by a clock that has been set right since: no pause is
+    so long."""
+    return until if until is not None and until <= now + BELIEVED_MS else None
 
 
 def patience(horizon: dt.timedelta) -> dt.timedelta:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from schemas.event_types import EventType
+from schemas.health import believed
 from schemas.ids import CallbackId, TokenId
 from schemas.permissions import Permission
 from schemas.times import UnixMs
@@ -59,7 +60,8 @@ class Health:
 
     def waits_until(self, now: UnixMs) -> UnixMs | None:
         """Until when it is left alone, as its receiver asked; None when it is not."""
-        return self.throttled_until if self.throttled_until is not None and self.throttled_until > now else None
+        until = believed(self.throttled_until, now)
+        return until if until is not None and until > now else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,21 +21,23 @@ SLICE = 1000
 """Deliveries given up in a transaction. More: whoever settles one of them waits longer. Fewer: a great backlog takes longer."""
 
 HeldBefore = sa.ColumnElement[Any] | int | None
+AgeMs = sa.ColumnElement[int] | int
 
 _row, _owner = deliveries.c, callbacks.c
 
 
 def exhaust(
-    connection: Connection, whose: sa.Select[Any], callback_id: CallbackId, age_ms: int, reason: str, now: UnixMs
+    connection: Connection, whose: sa.Select[Any], callback_id: CallbackId, age_ms: AgeMs, reason: str, now: UnixMs
 ) -> Counter[EventType]:
     """Give up what has waited for so long, at most a slice, if the callback is one of `whose` now. Returns how many, by type."""
     untold = alerts.lock_untold(connection, [callback_id], now)
-    owner = connection.execute(whose.add_columns(_owner.held_before).where(_owner.id == callback_id)).one_or_none()
+    age = sa.literal(age_ms) if isinstance(age_ms, int) else age_ms
+    owner = connection.execute(whose.add_columns(_owner.held_before, age.label("age_ms")).where(_owner.id == callback_id)).one_or_none()
     if owner is None:
         return Counter()
     chosen = (
         sa.select(_row.event_id)
-        .where(_row.callback_id == callback_id, is_aged(age_ms, now, owner.held_before))
+        .where(_row.callback_id == callback_id, is_aged(owner.age_ms, now, owner.held_before))
         .order_by(_row.since_at)
         .limit(SLICE)
         .with_for_update(skip_locked=True)
@@ -52,8 +54,8 @@ def exhaust(
     return Counter(EventType(row.type) for row in rows)
 
 
-def is_aged(age_ms: int, now: UnixMs, held_before: HeldBefore) -> sa.ColumnElement[bool]:
-    """`held_before` is its callback's: the column of a joined one in a look at many, the value for one of them."""
+def is_aged(age_ms: AgeMs, now: UnixMs, held_before: HeldBefore) -> sa.ColumnElement[bool]:
+    """Both are its callback's: by columns of a joined one in a look at many, values for one of them."""
     return sa.and_(_row.since_at <= now - age_ms, is_free(now, or_put_off=True), is_not_kept(_row, held_before))
 
 

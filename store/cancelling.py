@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from schemas.deliveries import DeliveryState
 from schemas.ids import CallbackId
+from store import bulk
 from store.database import Connection, Database
 from store.tables import deliveries, requested_attempts
 
@@ -41,12 +42,8 @@ def _cancel_slice(connection: Connection, callback_id: CallbackId, reason: str) 
     """Locked in the order of their keys, as settling does; what is settled meanwhile stays as it is."""
     ours = sa.and_(deliveries.c.callback_id == callback_id, deliveries.c.due_at.is_not(None))
     oldest = sa.select(deliveries.c.event_id).where(ours).order_by(deliveries.c.due_at).limit(SLICE).cte()
-    locked = (
-        sa.select(deliveries.c.event_id)
-        .where(ours, deliveries.c.event_id.in_(sa.select(oldest)))
-        .order_by(deliveries.c.event_id)
-        .with_for_update()
-    )
+    chosen = sa.select(deliveries.c.event_id).where(ours, deliveries.c.event_id.in_(sa.select(oldest)))
+    locked = bulk.by_key(connection, chosen, deliveries.c.event_id)
     statement = (
         sa.update(deliveries)
         .where(deliveries.c.callback_id == callback_id, deliveries.c.event_id.in_(sa.select(locked.cte())))

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from schemas.deliveries import Attempt, DeliveryState, Outcome, Trigger
 from schemas.event_types import EventType
+from schemas.health import believed
 from schemas.ids import AttemptId, CallbackId, DeliveryId, EventId, TokenId, split_delivery_id
 from schemas.listings import DeliveryDetail, DeliveryFilter, ListedDelivery, Page
 from schemas.times import UnixMs, now_ms, to_rfc3339
@@ -178,8 +179,9 @@ def _owners(connection: Connection, callback_ids: Iterable[str]) -> dict[str, Ow
 
 
 def _owner(row: Row, now: UnixMs) -> Owner:
-    until = row.throttled_until if row.throttled_until is not None and row.throttled_until > now else None
-    return Owner(row.token_id, EventType(row.type), row.url, _held(row), row.held_before, until)
+    until = believed(row.throttled_until, now)
+    put_off = until if until is not None and until > now else None
+    return Owner(row.token_id, EventType(row.type), row.url, _held(row), row.held_before, put_off)
 
 
 def _held(row: Row) -> str | None:

@@ -16,7 +16,7 @@ from schemas.alerts import AlertKind
 from schemas.changes import RINGBACK, Action
 from schemas.deliveries import DeliveryState, Outcome
 from schemas.event_types import EventType
-from schemas.health import Finding, HealthReport, probe_delay_s
+from schemas.health import Finding, HealthReport, believed, probe_delay_s
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs, to_rfc3339
 from schemas.tokens import CallbackState
@@ -140,7 +140,7 @@ def _last_success(connection: Connection, row: Any) -> UnixMs:
 
 
 def _probe_at(row: Any, probes: int, report: HealthReport, now: UnixMs) -> UnixMs:
-    return max(row.throttled_until or now, UnixMs(now + round(probe_delay_s(probes, report.jitter) * 1000)))
+    return max(believed(row.throttled_until, now) or now, UnixMs(now + round(probe_delay_s(probes, report.jitter) * 1000)))
 
 
 def _tell(connection: Connection, row: Any, change: _Columns, now: UnixMs) -> None:

@@ -123,6 +123,14 @@ def overtaken_among(connection: Connection, statuses: Collection[tuple[CallbackI
     return {one for one in statuses if rank(one[2]) < highest.get(one[:2], NO_RANK)}
 
 
+def free_among(connection: Connection, statuses: Collection[tuple[CallbackId, str, str]], now: UnixMs) -> set[tuple[CallbackId, str, str]]:
+    """Those (callback, message, status) whose place seems free for them. Only a look: it locks nothing and promises nothing."""
+    wanted = sorted({(callback_id, message_id) for callback_id, message_id, _ in statuses})
+    chosen = sa.select(status_places).where(sa.tuple_(_old.callback_id, _old.message_id).in_(wanted))
+    known = {(row.callback_id, row.message_id): row for row in connection.execute(chosen)}
+    return {one for one in statuses if (row := known.get(one[:2])) is None or _seems_free(row, rank(one[2]), now)}
+
+
 def void_leases(connection: Connection, now: UnixMs) -> None:
     """Whoever held a place is gone. What it was about to send it may have sent."""
     connection.execute(sa.update(status_places).where(_old.holder.is_not(None), _old.held_until > now).values(held_until=now))
@@ -195,6 +203,12 @@ def _judge(row: Row[Any], queue: deque[Delivery], now: UnixMs, standing: Standin
         return
     standing.wait.extend((one, row.held_until - now) for one in queue)
     queue.clear()
+
+
+def _seems_free(row: Row[Any], wanted: int, now: UnixMs) -> bool:
+    """As `_TAKE` would say."""
+    sent = row.sent_rank if row.holder is None else max(row.sent_rank, row.holder_rank)
+    return not _is_held(row, now) and wanted >= sent
 
 
 def _is_held(row: Row[Any], now: UnixMs) -> bool:

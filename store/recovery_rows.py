@@ -114,7 +114,7 @@ def undelivered(
     keys = sa.select(*_DELIVERY_KEY).where(*among, *_up_to(_DELIVERY_KEY, end), *_wanted(query, state))
     seen = connection.execute(keys.order_by(*_DELIVERY_KEY).limit(limit)).all()
     these = sa.tuple_(*_PRIMARY_KEY).in_([(row.event_id, row.callback_id) for row in seen])
-    connection.execute(sa.select(*_PRIMARY_KEY).where(these).order_by(*_PRIMARY_KEY).with_for_update()).all()  # as `store.bulk` says
+    connection.execute(bulk.by_key(connection, sa.select(*_PRIMARY_KEY).where(these), *_PRIMARY_KEY)).all()
     statement = sa.select(deliveries, events.c.body).outerjoin(events, events.c.id == deliveries.c.event_id)
     still = statement.where(these, *_among(query, state), *_wanted(query, state)).order_by(
         *_DELIVERY_KEY

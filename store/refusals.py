@@ -4,6 +4,7 @@ Who goes on calling with a revoked token, or with a mistyped address, by malice 
 log: past the bound a request is counted on the row before it. Pure: the clock is passed in. Called by `request_log`, under its lock.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -20,6 +21,10 @@ fills the log. Fewer: less is seen of who calls."""
 
 WINDOW_MS, WINDOW_ROWS = 10_000, 10
 """Of an active token. More at once than a row a second: whoever tries things out finds each of its mistakes."""
+
+MOST_LEFT = 5_000
+"""Rows that have grown and wait to be asked for, beside one of each token: some 3 MB, 40 at worst. More: more memory while the log is full.
+Fewer: of tokens that are refused at once, some rows stand for too few."""
 
 _STRICT = frozenset({TooManyRequests.slug, *(state.value for state in TokenState)})
 
@@ -39,9 +44,11 @@ class _Window:
 
 
 class Refusals:
-    """By token, as long as its window: a bounded time, and tokens that we know."""
+    """By token, as long as its window: a bounded time, and tokens that we know. `dropped` is told how many rows stay as they were written
+    first, as too many wait to be written again."""
 
-    def __init__(self) -> None:
+    def __init__(self, dropped: Callable[[int], None]) -> None:
+        self._dropped = dropped
         self._windows: dict[_Key, _Window] = {}
         self._left: list[LoggedRequest] = []  # of windows that are over, grown and not yet written
 
@@ -52,7 +59,7 @@ class Refusals:
         key = entry.token_id, strict
         window = self._windows.get(key)
         if window is None or abs(entry.at - window.began_at) >= length_ms:  # before it: the clock was set back
-            self._end(key)
+            self._keep(window)
             self._windows[key] = _Window(entry.at, now_s, 1, entry)
         elif window.rows < most:
             self._keep(window)
@@ -65,19 +72,20 @@ class Refusals:
 
     def grown(self, now_s: float) -> list[LoggedRequest]:
         """The rows whose count has grown since the last time, to be written over what is there. Forgets windows that are over."""
-        for key, window in list(self._windows.items()):
-            if (now_s - window.opened_s) * 1000 >= (STRICT_MS if key[1] else WINDOW_MS):
-                self._end(key)
-            else:
-                self._keep(window)
         left, self._left = self._left, []
+        for key, window in list(self._windows.items()):
+            if window.unwritten:
+                left.append(window.last)
+                window.unwritten = False
+            if (now_s - window.opened_s) * 1000 >= (STRICT_MS if key[1] else WINDOW_MS):
+                del self._windows[key]
         return left
 
-    def _end(self, key: _Key) -> None:
-        if window := self._windows.pop(key, None):
-            self._keep(window)
-
-    def _keep(self, window: _Window) -> None:
-        if window.unwritten:
+    def _keep(self, window: _Window | None) -> None:
+        """Before another row takes the place of its last one. Nobody may ask for it for as long as the store is away."""
+        if window is None or not window.unwritten:
+            return
+        if len(self._left) < MOST_LEFT:
             self._left.append(window.last)
-            window.unwritten = False
+        else:
+            self._dropped(1)

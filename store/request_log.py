@@ -53,7 +53,7 @@ class RequestLog:
     def __init__(self, database: Database, dropped: Callable[[int], None]):
         self._database, self._dropped = database, dropped
         self._added: deque[_Entry] = deque()
-        self._refusals, self._refusing = Refusals(), threading.Lock()
+        self._refusals, self._refusing = Refusals(dropped), threading.Lock()
         self._waiting: deque[_Entry] = deque()  # whoever holds `_flushing` alone
         self._waiting_bytes = 0
         self._stopped = threading.Event()
@@ -68,7 +68,9 @@ class RequestLog:
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join(CLOSE_LIMIT_S)
-        if left := len(self._waiting) + len(self._added):
+        with self._refusing:
+            grown = self._refusals.grown(time.monotonic())
+        if left := len(self._waiting) + len(self._added) + len(grown):
             self._dropped(left)
 
     def add(self, entry: _Entry) -> None:
@@ -79,11 +81,13 @@ class RequestLog:
             self._added.append(entry)
 
     def add_refused(self, entry: LoggedRequest) -> RequestId:
-        """The same of a request that was refused: past so many of one token it is counted on the row before. The id of the row."""
+        """The same of a request that was refused: past so many of one token it is counted on the row before. The id of the row.
+
+        A row is added before anybody can count on it: written after what it grew to, it would be as it was."""
         with self._refusing:
             counted_on = self._refusals.row_for(entry, time.monotonic())
-        if counted_on == entry.id:
-            self.add(entry)
+            if counted_on == entry.id:
+                self.add(entry)
         return counted_on
 
     def is_full(self) -> bool:
@@ -110,13 +114,15 @@ class RequestLog:
                 most = min(BATCH, 2 * most)
 
     def _take_in(self) -> None:
-        for _ in range(len(self._added)):
-            self._await(self._added.popleft())
+        """Rows that have grown come last, but are asked for first: each of them was added before."""
+        grown: list[LoggedRequest] = []
         if not self.is_full():  # else counts go on growing where they are
             with self._refusing:
                 grown = self._refusals.grown(time.monotonic())
-            for entry in grown:
-                self._await(entry)
+        for _ in range(len(self._added)):
+            self._await(self._added.popleft())
+        for entry in grown:
+            self._await(entry)
 
     def _await(self, entry: _Entry) -> None:
         self._waiting.append(entry)

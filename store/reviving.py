@@ -129,4 +129,4 @@ def _lock(connection: Connection, callback_id: CallbackId, event_ids: Sequence[s
     """All of a slice at once, in the order in which settling does (`store.bulk`)."""
     if event_ids and connection.dialect.name == "postgresql":
         these = sa.and_(_row.callback_id == callback_id, bulk.among(connection, _row.event_id, event_ids))
-        connection.execute(sa.select(_row.event_id).where(these).order_by(_row.event_id).with_for_update()).all()
+        connection.execute(bulk.by_key(connection, sa.select(_row.event_id).where(these), _row.event_id)).all()

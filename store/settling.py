@@ -4,6 +4,7 @@ An outcome applies only under the lease it was made with; an answer (`delivered`
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -14,7 +15,8 @@ from store import alerts, bulk, places
 from store.database import Connection
 from store.tables import attempts, deliveries, requested_attempts
 
-_excluded = sa.table("excluded", sa.column("state"), sa.column("lease"))
+_FOR_WHO_TAKES_IT = ("tried", "recovering", "waits")
+_excluded = sa.table("excluded", *(sa.column(name) for name in ("state", "lease", "due_at", *_FOR_WHO_TAKES_IT)))
 _OUTCOME = ("state", "reason", "due_at", "leased", "failures", "status_code", "outcome")
 _IF_OURS = sa.or_(
     _excluded.c.state == DeliveryState.DELIVERED.value,
@@ -22,7 +24,9 @@ _IF_OURS = sa.or_(
 )
 _LAST_SEEN = ("status_code", "outcome")
 _SETTLED = bulk.Upsert(_OUTCOME, _IF_OURS, _LAST_SEEN)
-_OPEN = bulk.Upsert((*_OUTCOME, "tried", "takes", "recovering", "waits"), _IF_OURS, _LAST_SEEN)
+_if_open = {"takes": sa.literal_column("0"), **{name: _excluded.c[name] for name in _FOR_WHO_TAKES_IT}}
+_IF_OPEN = {name: sa.case((_excluded.c.due_at.is_(None), deliveries.c[name]), else_=value) for name, value in _if_open.items()}
+_SOME_OPEN = bulk.Upsert(_OUTCOME, _IF_OURS, _LAST_SEEN, _IF_OPEN)
 
 
 def settle(connection: Connection, settlements: Sequence[Settlement], now: UnixMs) -> places.Freed:
@@ -34,8 +38,7 @@ def settle(connection: Connection, settlements: Sequence[Settlement], now: UnixM
     ordered = [final[key] for key in sorted(final)]
     exhausted = [_exhausted(one) for one in ordered if _was_given_up(one)]
     untold = alerts.lock_untold(connection, {one.callback_id for one in exhausted}, now)
-    bulk.insert(connection, deliveries, [_delivery_row(one, now) for one in ordered if one.due_in_s is None], _SETTLED)
-    bulk.insert(connection, deliveries, [_open_row(one, now) for one in ordered if one.due_in_s is not None], _OPEN)
+    _write(connection, ordered, now)
     made = sorted((s for s in settlements if s.attempt), key=lambda s: (s.delivery.key, s.attempt.id if s.attempt else ""))
     bulk.insert(connection, attempts, [_attempt_row(s) for s in made])
     requested = [s.delivery.attempt_id for s in settlements if s.delivery.attempt_id and (s.attempt or s.state is not None)]
@@ -43,6 +46,16 @@ def settle(connection: Connection, settlements: Sequence[Settlement], now: UnixM
         connection.execute(sa.delete(requested_attempts).where(requested_attempts.c.id.in_(requested)))
     alerts.tell_exhausted(connection, exhausted, untold, now)
     return places.release(connection, settlements, now)
+
+
+def _write(connection: Connection, ordered: Sequence[Settlement], now: UnixMs) -> None:
+    """All in one statement: with one for each kind, rows would be locked out of the order of keys (`store.bulk`). Mostly none stays open,
+    and then fewer columns are written."""
+    if all(one.due_in_s is None for one in ordered):
+        bulk.insert(connection, deliveries, [_delivery_row(one, now) for one in ordered], _SETTLED)
+    else:
+        rows = [_delivery_row(one, now) | (_NEVER_TAKEN if one.due_in_s is None else _when_open(one, now)) for one in ordered]
+        bulk.insert(connection, deliveries, rows, _SOME_OPEN)
 
 
 def _was_given_up(settlement: Settlement) -> bool:
@@ -61,7 +74,7 @@ def _outweighs(one: Settlement, other: Settlement | None) -> bool:
     return other.state is not DeliveryState.DELIVERED and one.delivery.lease >= other.delivery.lease
 
 
-def _delivery_row(settlement: Settlement, now: UnixMs) -> bulk.Row:
+def _delivery_row(settlement: Settlement, now: UnixMs) -> dict[str, Any]:
     delivery, attempt = settlement.delivery, settlement.attempt
     assert settlement.state is not None
     return {
@@ -81,15 +94,25 @@ def _delivery_row(settlement: Settlement, now: UnixMs) -> bulk.Row:
     }
 
 
-def _open_row(settlement: Settlement, now: UnixMs) -> bulk.Row:
-    """With what whoever takes it next goes by. What is due at once is due since its age counts: it keeps its place."""
+_NEVER_TAKEN: dict[str, Any] = {
+    "tried": False,
+    "recovering": False,
+    "waits": False,
+    "turn": 0,
+    "since_at": None,
+    "conversation_id": None,
+    "message_id": None,
+    "status": None,
+}
+"""What a row that is settled when it is first written has in the columns of open ones. One that was there keeps its own."""
+
+
+def _when_open(settlement: Settlement, now: UnixMs) -> dict[str, Any]:
+    """What whoever takes it next goes by. What is due at once is due since its age counts: it keeps its place."""
     delivery = settlement.delivery
-    row = _delivery_row(settlement, now)
+    due_at = {} if settlement.due_in_s else {"due_at": min(now, delivery.since_at)}
     return {
-        **row,
-        "due_at": row["due_at"] if settlement.due_in_s else min(now, delivery.since_at),
         "tried": delivery.trigger is not Trigger.FIRST or settlement.failures > 0,
-        "takes": 0,
         "recovering": delivery.trigger is Trigger.RECOVER and settlement.attempt is None,
         "waits": settlement.waits,
         "turn": delivery.turn,
@@ -97,6 +120,7 @@ def _open_row(settlement: Settlement, now: UnixMs) -> bulk.Row:
         "conversation_id": delivery.conversation_id,
         "message_id": delivery.message_id,
         "status": delivery.status,
+        **due_at,
     }
 
 

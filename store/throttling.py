@@ -1,7 +1,7 @@
 """Callbacks whose receivers ask to be left alone, as it is stored: until when, and what of it is given up in the end.
 
 The columns are written with the attempt that was told so, by `store.health`; a time that hardly moves is not written again. Called by that, by
-`store.callbacks`, by `consumers.due` and by `consumers.reviving`.
+`store.callbacks`, by `store.probing`, by `consumers.due` and by `consumers.reviving`.
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from schemas.event_types import EventType
-from schemas.health import HealthReport, probe_delay_s
+from schemas.health import BELIEVED_MS, HealthReport, believed, probe_delay_s
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from store import aging
@@ -37,9 +37,10 @@ _owner, _row = callbacks.c, deliveries.c
 def throttled(_connection: Connection, row: Any, report: HealthReport, now: UnixMs) -> dict[str, Any] | None:
     """The columns of a callback that is to be left alone; None when that is known. A failing one is not probed before, nor sooner than it was."""
     until = UnixMs(now + round(report.pause_s * 1000))
-    if row.throttled_until is not None and until <= row.throttled_until + SAME_MS:
+    known = believed(row.throttled_until, now)
+    if known is not None and until <= known + SAME_MS:
         return None
-    goes_on = row.throttled_since is not None and now <= row.throttled_until + GOES_ON_MS
+    goes_on = known is not None and row.throttled_since is not None and now <= known + GOES_ON_MS
     columns = {"throttled_until": until, "throttled_since": row.throttled_since if goes_on else now}
     if row.failing_since is None:
         return columns
@@ -52,8 +53,18 @@ def takes(_connection: Connection, row: Any, _report: HealthReport, _now: UnixMs
 
 def left_alone(connection: Connection, callback_ids: Collection[CallbackId], now: UnixMs) -> dict[CallbackId, UnixMs]:
     """Until when, of those that are left alone now."""
-    chosen = sa.select(_owner.id, _owner.throttled_until).where(_owner.id.in_(callback_ids), _owner.throttled_until > now)
+    chosen = sa.select(_owner.id, _owner.throttled_until).where(_owner.id.in_(callback_ids), _ends_after(now, now))
     return {CallbackId(row.id): UnixMs(row.throttled_until) for row in connection.execute(chosen)}
+
+
+def is_obeyed(now: UnixMs) -> sa.ColumnElement[bool]:
+    """Whether a callback is left alone, or was until a moment ago. NULL where it never was: not to be negated."""
+    return _ends_after(now - GOES_ON_MS, now)
+
+
+def _ends_after(moment: int, now: UnixMs) -> sa.ColumnElement[bool]:
+    """That its pause does, if it can be believed."""
+    return sa.and_(_owner.throttled_until > moment, _owner.throttled_until <= now + BELIEVED_MS)
 
 
 _any = Prepared(
@@ -68,9 +79,7 @@ def any_aged(connection: Connection, patience_ms: int, now: UnixMs) -> bool:
 
 def refusing(patience_ms: int, now: UnixMs) -> sa.Select[Any]:
     """Callbacks that have taken nothing for so long, and that may be called at all."""
-    refuses = sa.and_(
-        _owner.throttled_since <= now - patience_ms, _owner.throttled_until > now - GOES_ON_MS, _owner.failing_since.is_(None)
-    )
+    refuses = sa.and_(_owner.throttled_since <= now - patience_ms, is_obeyed(now), _owner.failing_since.is_(None))
     return sa.select(_owner.id).join_from(callbacks, tokens, tokens.c.id == _owner.token_id).where(refuses, is_called(now))
 
 

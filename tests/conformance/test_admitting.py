@@ -18,8 +18,8 @@ from schemas.reports import Silent
 from store import due, places, probing
 from store.admitting import Admitted
 from store.database import Database
-from store.tables import callbacks, deliveries, requested_attempts, status_places, tokens
-from tests.kit.making import CALLBACK, TOKEN, a_delivery, an_attempt
+from store.tables import deliveries, requested_attempts, status_places
+from tests.kit.making import CALLBACK, a_delivery, an_attempt
 from tests.kit.statuses import LEASE_MS, START, Line, a_status, delivered, events, failed
 
 
@@ -142,16 +142,43 @@ def test_a_probe_is_made_with_the_oldest_whose_turn_it_is(line: Line) -> None:
     for one, end in ((low, given_back(low)), (late, given_back(late)), (high, failed(high, due_in_s=900.0))):
         line.claim(one)
         line.settle(end)
-    owner = dict(id=CALLBACK, token_id=TOKEN, type="message.status", url="", enabled=True, headers=b"", created_at=0)  # noqa: C408
-    holder = dict(id=TOKEN, version=1, name="", folded="", hint="", secret_hash=b"1", signing_secrets=b"", permissions="[]", enabled=True)  # noqa: C408
-    with line.database.write() as connection:
-        connection.execute(sa.insert(tokens).values(**holder, created_at=0, activates_at=0))
-        connection.execute(sa.insert(callbacks).values(**owner, failing_since=1, probe_at=1))
+    line.fail()
 
-        probe = probing.take_probe(connection, CALLBACK, line.now, LEASE_MS)
+    probe = line.probe()
 
     assert (events(probe), probe.waiting) == (["e3"], 1)
     assert line.claim(a_status("e4", "sent", "m2")).waiting == 1, "the probe holds its place"
+
+
+def test_of_statuses_that_all_have_to_wait_the_next_probe_comes_at_once(line: Line) -> None:
+    """They are put aside, and nobody has been called: whoever looks next goes on behind them."""
+    for number in range(probing.TRIES + 1):
+        high, low = a_status(f"high{number}", "read", f"m{number}", at=900_000), a_status(f"low{number:02}", "sent", f"m{number}", at=1_000)
+        for one, end in ((low, given_back(low)), (high, failed(high, due_in_s=900.0))):
+            line.claim(one)
+            line.settle(end)
+    late = a_status("late", "queued", "m", at=2_000)
+    line.claim(late)
+    line.settle(given_back(late))
+    line.fail()
+
+    assert line.probe() == Admitted([], waiting=probing.TRIES)
+    assert events(line.probe()) == ["late"]
+    assert line.probe() == Admitted([]), "one at a time"
+
+
+def test_a_place_that_only_seemed_free_is_not_kept(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or not taken: a look locks nothing. Of several that may go the oldest probes, the others are given back."""
+    for number, at in enumerate((1_000, 2_000, 3_000)):
+        one = a_status(f"e{number}", "sent", f"m{number}", at=at)
+        line.claim(one)
+        line.settle(given_back(one))
+    line.fail()
+    monkeypatch.setattr(places, "free_among", lambda *_: set())
+
+    assert events(line.probe()) == ["e0"]
+    assert [(line.row(event_id).leased, line.due(event_id)) for event_id in ("e1", "e2")] == [(False, True)] * 2
+    assert events(line.claim(a_status("new", "delivered", "m1"))) == ["new"], "its place is free"
 
 
 def test_events_of_other_types_cost_no_statement(line: Line) -> None:

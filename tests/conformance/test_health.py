@@ -159,6 +159,8 @@ def test_a_busy_tokens_past_is_looked_at_only_so_far(patient: Patient, monkeypat
     patient.found(Finding.FAILING, NOW, failing_for_s=HOUR_S)
 
     assert patient.callback.health.failing_since == NOW - 1000
+    patient.found(Finding.PROBE_FAILED, NOW - 1000 + HOUR_MS, reason="long", disable_after_s=HOUR_S)
+    assert patient.callback.state is CallbackState.DISABLED, "that much later"
 
 
 def succeed(patient: Patient, event_id: str, *, made_at: int, ended_at: int) -> None:

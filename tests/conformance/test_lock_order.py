@@ -1,38 +1,51 @@
 """Rows are locked in one order (`store.bulk`), so that nobody waits in a circle: on PostgreSQL, where rows have locks.
 
-In each, a settlement that is half done holds the first of two deliveries by key and then wants the second. Whoever else is at
-work on both has to wait for it, holding neither.
+In most, a settlement that is half done holds the first of two deliveries by key and then wants the second. Whoever else is at
+work on both has to wait for it, holding neither. The database has a locale, to which the second is the first.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries import Delivery, DeliveryState, Settlement
+from schemas.deliveries import Delivery, DeliveryState, Settlement, given_back
 from schemas.recoveries import Recoverable, RecoveryQuery
 from schemas.times import UnixMs, now_ms
 from store import cancelling, recovery_rows, reviving, settling
 from store.database import Connection, Database
-from store.tables import callbacks, deliveries
-from tests.kit.locks import somebody_waits
+from store.tables import callbacks, deliveries, status_places
+from tests.conftest import lay_tables
+from tests.kit.locks import somebody_waits, waiting
 from tests.kit.making import a_delivery
+from tests.kit.postgres import Postgres
+from tests.kit.statuses import Line, a_status, failed
 from tests.kit.tokens import TESTER
 from tests.kit.waiting import wait_for
 from tests.kit.waiting_rows import RECEIVED, Patient
 
 NOW = UnixMs(10_000_000)
+FIRST, SECOND = "evt_B", "evt_a"
+"""By code points. To nearly every language small and large letters are the same at first: there A comes before B."""
 
 
 @pytest.fixture
-def patient(shared: Database) -> Patient:
+def database(postgres: Postgres) -> Iterator[Database]:
+    made = Database(postgres.fresh_database("TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"))
+    lay_tables(made)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def patient(database: Database) -> Patient:
     """Two deliveries wait for it: the first by key is the second by age and by when it is due."""
-    made = Patient(shared)
+    made = Patient(database)
     made.put(enabled=False)
-    made.wait("evt_1", NOW, due_at=NOW + 1)
-    made.wait("evt_2", NOW - 1, due_at=NOW)
+    made.wait(FIRST, NOW, due_at=NOW + 1)
+    made.wait(SECOND, NOW - 1, due_at=NOW)
     return made
 
 
@@ -53,29 +66,50 @@ def revive(patient: Patient) -> None:
         reviving.step(connection, patient.id, None, now_ms())
 
 
-@pytest.mark.parametrize(
-    "job",
-    [
-        lambda patient: cancelling.cancel_open(patient.database, [patient.id], "x"),
-        lambda patient: patient.tokens.revoke(patient.token_id, NOW, TESTER),
-        revive,
-    ],
-    ids=["cancelling", "revoking", "reviving"],
-)
+JOBS: dict[str, Callable[[Patient], object]] = {
+    "cancelling": lambda patient: cancelling.cancel_open(patient.database, [patient.id], "x"),
+    "revoking": lambda patient: patient.tokens.revoke(patient.token_id, NOW, TESTER),
+    "reviving": revive,
+}
+
+
+@pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
 def test_whoever_works_on_many_deliveries_of_a_callback_waits_for_their_settlement(
     patient: Patient, job: Callable[[Patient], object]
 ) -> None:
     """Not half of it: a deadlock would cost one of both its transaction, and who revokes a 503."""
     with ThreadPoolExecutor(1) as thread:
         with patient.database.write() as connection:
-            settle(connection, patient, "evt_1")
+            settle(connection, patient, FIRST)
             working = thread.submit(job, patient)
             wait_for("it to wait", lambda: working.done() or somebody_waits(patient.database))
             assert not working.done()
-            settle(connection, patient, "evt_2")
+            settle(connection, patient, SECOND)
         working.result()
 
-    assert patient.rows("state") == dict.fromkeys(("evt_1", "evt_2"), "delivered"), "delivered always wins"
+    assert patient.rows("state") == dict.fromkeys((FIRST, SECOND), "delivered"), "delivered always wins"
+
+
+@pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
+def test_a_settlement_of_both_kinds_waits_for_whoever_works_on_them(patient: Patient, job: Callable[[Patient], object]) -> None:
+    """The second by key was delivered, the first failed and goes on: whatever becomes of each, the first is locked first."""
+    failed = Settlement(answered(patient, FIRST).delivery, DeliveryState.PENDING, due_in_s=60, failures=1)
+
+    def settle_both() -> None:
+        with patient.database.write() as connection:
+            settling.settle(connection, [failed, answered(patient, SECOND)], NOW)
+
+    with ThreadPoolExecutor(2) as threads:
+        with patient.database.write() as connection:
+            connection.execute(sa.select(deliveries).where(deliveries.c.event_id == FIRST).with_for_update())
+            working = threads.submit(job, patient)
+            wait_for("the job to wait for the first", lambda: working.done() or waiting(patient.database) == 1)
+            settling_both = threads.submit(settle_both)
+            wait_for("the settlement to wait behind it", lambda: settling_both.done() or waiting(patient.database) == 2)
+        working.result()
+        settling_both.result()
+
+    assert patient.rows("state")[SECOND] == "delivered"
 
 
 def test_a_recovery_waits_for_an_answer_that_comes_late(patient: Patient) -> None:
@@ -90,29 +124,50 @@ def test_a_recovery_waits_for_an_answer_that_comes_late(patient: Patient) -> Non
 
     with ThreadPoolExecutor(1) as thread:
         with patient.database.write() as connection:
-            settle(connection, patient, "evt_1")
+            settle(connection, patient, FIRST)
             looking = thread.submit(look)
             wait_for("it to wait", lambda: looking.done() or somebody_waits(patient.database))
-            settle(connection, patient, "evt_2")
+            settle(connection, patient, SECOND)
         found = looking.result()
 
     assert found.found == []
-    assert found.following == (NOW, "evt_1", patient.id)
+    assert found.following == (NOW, FIRST, patient.id)
+
+
+def test_a_probe_asks_for_places_in_the_order_of_claims(database: Database) -> None:
+    """The older of two statuses has to wait, and its place is the second by key. A claim of both messages locks the first before it."""
+    line = Line(database)
+    waits, probes = a_status("evt_1", "sent", "m2", at=1_000), a_status("evt_2", "sent", "m1", at=2_000)
+    higher, awaited = a_status("evt_3", "read", "m2", at=900_000), a_status("evt_4", "queued", "m1", at=900_000)
+    for one, end in ((waits, given_back(waits)), (probes, given_back(probes)), (higher, failed(higher, due_in_s=900.0))):
+        line.claim(one)
+        line.settle(end)
+    line.fail()
+
+    with ThreadPoolExecutor(2) as threads:
+        with database.write() as connection:
+            connection.execute(sa.select(status_places).where(status_places.c.message_id == "m1").with_for_update())
+            claiming = threads.submit(line.claim, awaited, a_status("evt_5", "queued", "m2", at=900_000))
+            wait_for("the claim to wait for the first", lambda: claiming.done() or waiting(database) == 1)
+            probing = threads.submit(line.probe)
+            wait_for("the probe to wait behind it", lambda: probing.done() or waiting(database) == 2)
+        claiming.result()
+        probing.result()
 
 
 def test_deleting_a_callback_holds_it_no_longer_than_it_takes(patient: Patient) -> None:
     """While its deliveries are waited for, whoever settles them may want to tell of the callback that one was exhausted."""
     with ThreadPoolExecutor(1) as thread:
         with patient.database.write() as connection:
-            settle(connection, patient, "evt_1")
+            settle(connection, patient, FIRST)
             deleting = thread.submit(patient.callbacks.delete, patient.token_id, RECEIVED, TESTER)
             wait_for("the callback to be gone", lambda: not is_there(patient))
             assert not deleting.done()
-            exhausted = msgspec.structs.replace(answered(patient, "evt_2"), state=DeliveryState.EXHAUSTED, reason="x")
+            exhausted = msgspec.structs.replace(answered(patient, SECOND), state=DeliveryState.EXHAUSTED, reason="x")
             settling.settle(connection, [exhausted], NOW)
         assert deleting.result() == 0
 
-    assert patient.rows("state") == {"evt_1": "delivered", "evt_2": "exhausted"}
+    assert patient.rows("state") == {FIRST: "delivered", SECOND: "exhausted"}
 
 
 def is_there(patient: Patient) -> bool:

@@ -1,6 +1,7 @@
 """The request log's writer, on both databases: nothing waits for it, a stop loses nothing, a store that is away only what is too much."""
 
 import threading
+from collections.abc import Callable
 
 import pytest
 import sqlalchemy as sa
@@ -203,6 +204,66 @@ def test_a_row_that_grew_is_written_over_what_is_there(database: Database, log: 
 
     with database.read() as connection:
         assert connection.execute(sa.select(requests.c.id, requests.c.stands_for)).all() == [(first.id, 3)]
+
+
+class Meanwhile(RequestLog):
+    """Something happens once, as soon as a look at its bound finds that others may come in."""
+
+    happens: Callable[[], object] | None = None
+
+    def is_full(self) -> bool:
+        if not self._refusing.locked():
+            self.happen()
+        return super().is_full()
+
+    def happen(self) -> None:
+        happens, self.happens = self.happens, None
+        if happens:
+            happens()
+
+
+def counted(database: Database) -> list[int]:
+    with database.read() as connection:
+        return list(connection.scalars(sa.select(requests.c.stands_for)))
+
+
+def test_a_row_that_grew_while_a_flush_took_in_what_came_stays_so(database: Database, dropped: list[int]) -> None:
+    """It came when all before it was taken in: it is not written after what it grew to."""
+    log = Meanwhile(database, dropped.append)
+    log.happens = lambda: [log.add_refused(a_request(status=401, allowed=False, reason="revoked", at=7)) for _ in range(2)]
+
+    log.flush()
+    log.flush()
+
+    assert counted(database) == [2]
+
+
+def test_a_row_that_grew_before_it_was_added_stays_so(database: Database, dropped: list[int]) -> None:
+    """Of two requests at the same time the second counts on the first, and a flush comes between."""
+    log = Meanwhile(database, dropped.append)
+    first, second = (a_request(status=401, allowed=False, reason="revoked", at=7) for _ in range(2))
+    log.happens = lambda: (log.add_refused(second), log.flush())
+
+    log.add_refused(first)
+    log.happen()
+    log.flush()
+
+    assert counted(database) == [2]
+
+
+def test_a_stop_while_the_log_is_full_counts_what_rows_do_not_tell(
+    log: RequestLog, dropped: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have grown, and are written no more."""
+    monkeypatch.setattr(request_log, "MOST_WAITING_BYTES", 1)
+    monkeypatch.setattr(request_log, "_insert", _unavailable)
+    log.add_refused(a_request(status=401, allowed=False, reason="revoked", at=7))
+    log.flush()
+    log.add_refused(a_request(status=401, allowed=False, reason="revoked", at=7))
+
+    log.close()
+
+    assert dropped == [2]
 
 
 def test_a_stop_loses_no_count(database: Database, log: RequestLog) -> None:

@@ -162,6 +162,23 @@ def test_in_one_batch_an_answer_outweighs_a_failure(database: Database) -> None:
     assert len(rows(database, attempts)) == 2
 
 
+def test_what_ends_is_written_the_same_beside_what_goes_on(database: Database) -> None:
+    """One statement for both: what is for who takes a row next is neither lost nor invented where nobody will."""
+    ended = ("evt_1", "evt_2"), ("evt_3", "evt_4")
+    for first, _ in ended:
+        settled(database, failed(a_delivery(first), due_in_s=0))
+    taken(database, now=50_000)
+    alone, beside = ([Settlement(a_delivery(event_id, lease=1), DeliveryState.DELIVERED) for event_id in some] for some in ended)
+
+    settled(database, *alone)
+    settled(database, *beside, leased(a_delivery("evt_5"), 24))
+
+    found = {row.pop("event_id"): row for row in map(dict, rows(database, deliveries))}
+    assert found["evt_1"] == found["evt_3"]
+    assert (found["evt_1"]["tried"], found["evt_1"]["takes"]) == (True, 1)
+    assert found["evt_2"] == found["evt_4"]
+
+
 def test_a_lease_row_is_not_due_before_its_end(database: Database) -> None:
     """In flight after a second: a row that nobody else takes meanwhile."""
     claimed(database, a_claim("evt_1", CALLBACK))

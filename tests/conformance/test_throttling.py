@@ -118,6 +118,61 @@ def test_a_callback_that_opens_while_it_is_left_alone_is_probed_afterwards(patie
     assert patient.callback.health.probe_at == NOW + 600_000
 
 
+def test_what_waits_for_a_failing_callback_is_not_given_up_while_it_is_left_alone_as_it_asked(patient: Patient) -> None:
+    """Its probe was told to come back tomorrow: for obeying that nothing ends, however short the schedule is."""
+    horizon_ms, asked_at = 3_600_000, NOW + 5_000
+    patient.wait("evt_1", NOW)
+    patient.found(Finding.FAILING, NOW)
+    throttle(patient, asked_at, 86_400.0)
+
+    def exhausted(now: int) -> int:
+        with patient.database.write() as connection:
+            found = probing.with_aged(connection, horizon_ms, UnixMs(now))
+            return sum(probing.exhaust_aged(connection, one, horizon_ms, "kept failing", UnixMs(now)).total() for one in found)
+
+    assert exhausted(asked_at + DAY_MS) == 0, "it is being probed"
+    throttle(patient, asked_at + DAY_MS, 86_400.0)
+    assert exhausted(NOW + PATIENCE_MS - 1) == 0
+    assert exhausted(NOW + PATIENCE_MS) == 1
+
+
+def test_what_waits_for_one_that_only_fails_again_is_given_up_by_its_schedule(patient: Patient) -> None:
+    """That it once asked for a minute does not keep its backlog for two days."""
+    patient.wait("evt_1", NOW)
+    patient.found(Finding.FAILING, NOW)
+    throttle(patient, NOW + 5_000, 60.0)
+
+    with patient.database.read() as connection:
+        assert probing.with_aged(connection, 3_600_000, UnixMs(NOW + 3_600_000)) == [patient.id]
+
+
+def test_what_a_clock_wrote_that_was_ahead_holds_nobody_up(patient: Patient) -> None:
+    """Set right since: it is called as if nothing had been, also by a probe, and what its receiver says now is written."""
+    ahead = NOW + 3 * DAY_MS
+    patient.wait("evt_1", NOW)
+    throttle(patient, ahead, 60.0)
+
+    with patient.database.read() as connection:
+        assert throttling.left_alone(connection, [patient.id], UnixMs(NOW)) == {}
+        assert throttling.left_alone(connection, [patient.id], UnixMs(ahead)) == {patient.id: ahead + 60_000}
+    assert patient.callback.health.waits_until(UnixMs(NOW)) is None
+    patient.found(Finding.FAILING, NOW)
+    assert patient.callback.health.probe_at == NOW + 5_000
+    throttle(patient, NOW + 1, 30.0)
+    assert times(patient) == (NOW + 30_001, NOW + 1)
+
+
+def test_a_probe_that_a_clock_put_off_that_was_ahead_is_made_at_once(patient: Patient) -> None:
+    """Else the callback would be called by nobody until that time has come."""
+    patient.wait("evt_1", NOW)
+    patient.found(Finding.FAILING, NOW + 3 * DAY_MS)
+
+    with patient.database.write() as connection:
+        assert probing.due_probes(connection, UnixMs(NOW), 10) == [patient.id]
+        assert len(probing.take_probe(connection, patient.id, UnixMs(NOW), 25_000).go) == 1
+        assert probing.due_probes(connection, UnixMs(NOW), 10) == []
+
+
 def given_up(patient: Patient, now: int) -> int:
     with patient.database.write() as connection:
         assert throttling.any_aged(connection, PATIENCE_MS, UnixMs(now)) or not throttling.with_aged(connection, PATIENCE_MS, UnixMs(now))

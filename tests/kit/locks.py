@@ -7,7 +7,12 @@ from store.database import Database
 _WAITING = sa.text("SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()")
 
 
+def waiting(database: Database) -> int:
+    """How many locks of others its transactions wait for."""
+    with database.read() as connection:
+        return connection.scalar(_WAITING) or 0
+
+
 def somebody_waits(database: Database) -> bool:
     """Whether a transaction in it waits for another's lock."""
-    with database.read() as connection:
-        return bool(connection.scalar(_WAITING))
+    return waiting(database) > 0

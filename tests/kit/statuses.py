@@ -11,12 +11,12 @@ from schemas.event_types import EventType
 from schemas.events import parse_event
 from schemas.ids import CallbackId, EventId
 from schemas.times import UnixMs
-from store import claims, places
+from store import claims, places, probing
 from store.admitting import Admitted, admit
 from store.claims import Claim
 from store.database import Database
 from store.settling import settle
-from store.tables import deliveries
+from store.tables import callbacks, deliveries, tokens
 from tests.kit.making import CALLBACK, TOKEN, an_attempt
 
 LEASE_MS = 25_000
@@ -89,6 +89,19 @@ class Line:
     def settle(self, *settlements: Settlement) -> places.Freed:
         with self.database.write() as connection:
             return settle(connection, settlements, self.now)
+
+    def fail(self) -> None:
+        """Its callback fails from now on, and may be probed."""
+        owner = {"id": CALLBACK, "token_id": TOKEN, "type": "message.status", "url": "", "enabled": True, "headers": b"", "created_at": 0}
+        holder = {"id": TOKEN, "version": 1, "name": "", "folded": "", "hint": "", "secret_hash": b"1", "signing_secrets": b""}
+        active = {"permissions": "[]", "enabled": True, "created_at": 0, "activates_at": 0}
+        with self.database.write() as connection:
+            connection.execute(sa.insert(tokens).values(holder | active))
+            connection.execute(sa.insert(callbacks).values(owner | {"failing_since": 1, "probe_at": 1}))
+
+    def probe(self) -> Admitted:
+        with self.database.write() as connection:
+            return probing.take_probe(connection, CALLBACK, self.now, LEASE_MS)
 
     def row(self, event_id: str) -> Any:
         with self.database.read() as connection:

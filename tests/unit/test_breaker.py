@@ -177,6 +177,21 @@ def test_a_run_of_few_failures_that_lasts_too_long_is_reported(scene: Scene) -> 
     assert not scene.is_open, "the store decides, and at once"
 
 
+def test_a_long_run_that_the_store_did_not_disable_opens_at_so_many_failures_all_the_same(scene: Scene) -> None:
+    """Its token is busy, so that the store cannot say since when nothing succeeded: a receiver that is gone would be called at full pace
+    for ever, and each of its failures would look for that success."""
+    for _ in range(OPEN_AFTER - 1):
+        scene.fail()
+        scene.now_s += FIVE_DAYS.total_seconds()
+    assert [report and report.finding for report in scene.fail()] == [Finding.FAILING]
+    assert scene.is_open
+
+    scene.now_s += KNOWN_WITHIN_S
+    assert [report and report.finding for report in scene.fail()] == [Finding.FAILING], "the store did not take it"
+    scene.store_says(failing_since=now_ms())
+    assert [report and report.finding for report in scene.fail()] == [Finding.LASTING], "of what was in flight: the store decides"
+
+
 @pytest.mark.parametrize("days", [-6, 6])
 def test_a_host_whose_clock_leapt_finds_out_the_same(scene: Scene, days: int) -> None:
     """No time of day is compared with the store's: a machine that is resumed must not disable every failing callback."""

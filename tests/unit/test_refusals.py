@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from schemas.ids import RequestId
 from schemas.request_log import LoggedRequest
+from store import refusals
 from store.refusals import STRICT_MS, WINDOW_MS, WINDOW_ROWS, Refusals
 from tests.kit.requests import a_request
 
@@ -17,11 +18,15 @@ def refused(at: int, reason: str | None, token_id: str = "tok_1") -> LoggedReque
     return a_request(token_id=token_id, at=at, status=401, allowed=False, reason=reason)
 
 
+def nobody_loses(rows: int) -> None:
+    pytest.fail(f"{rows} rows are lost")
+
+
 class Written:
     """What a log that asks for grown rows at these times holds."""
 
     def __init__(self) -> None:
-        self.refusals, self.rows = Refusals(), dict[RequestId, LoggedRequest]()
+        self.refusals, self.rows = Refusals(nobody_loses), dict[RequestId, LoggedRequest]()
 
     def add(self, entry: LoggedRequest) -> RequestId:
         counted_on = self.refusals.row_for(entry, entry.at / 1000)
@@ -110,12 +115,25 @@ def test_a_clock_that_is_set_starts_a_new_row(leap_ms: int) -> None:
 
 def test_the_clock_of_the_requests_may_be_another_than_that_of_the_log() -> None:
     """They go by the store's, and are written by this machine's: a difference must not make more rows."""
-    refusals, rows = Refusals(), set[RequestId]()
+    refusals, rows = Refusals(nobody_loses), set[RequestId]()
     for number in range(20):
         rows.add(refusals.row_for(refused(10**12 + number, "revoked"), number / 1000))
         refusals.grown(number / 1000)
 
     assert len(rows) == 1
+
+
+def test_while_nobody_asks_what_has_grown_is_bounded_and_the_rest_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log is full, as the store is away for hours: a row a second of each refused token was more and more memory."""
+    monkeypatch.setattr(refusals, "MOST_LEFT", 3)
+    dropped: list[int] = []
+    kept = Refusals(dropped.append)
+    for second in range(10):
+        for _ in range(2):
+            kept.row_for(refused(second * STRICT_MS, "revoked"), second)
+
+    assert len(kept.grown(10)) == 3 + 1, "those that wait, and the last one"
+    assert dropped == [1] * 6
 
 
 def test_nothing_is_remembered_of_a_token_that_is_quiet() -> None:

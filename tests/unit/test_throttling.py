@@ -115,6 +115,16 @@ def test_it_is_left_alone_by_the_stores_clock(scene: Scene, hours: int, left_alo
     assert (scene.dispatcher.free_slots(CALLBACK, False) == 0) is left_alone_still
 
 
+def test_a_pause_longer_than_any_is_not_believed(scene: Scene) -> None:
+    """The store's clock was ahead when it was written, and was set right. The longest that can be asked for is a day."""
+    scene.found = left_alone(3 * 86_400_000)
+    assert scene.dispatcher.free_slots(CALLBACK, False) > 0
+
+    scene.found = left_alone(86_400_000)
+
+    assert scene.dispatcher.free_slots(CALLBACK, False) == 0
+
+
 def test_a_dispatcher_that_has_nothing_in_hand_heeds_it_before_it_takes_rows(scene: Scene) -> None:
     """It would take as many as it has slots, the moment the pause ends."""
     scene.found = left_alone(60_000)
