@@ -291,13 +291,7 @@ outbox = Table(
     Column("accepted_at", BigInteger, nullable=False),
     Column("leased_until", BigInteger, nullable=False, server_default=text("0"), comment="0: free"),
     Column("reason", Text, comment="why it is no event; null: it may be one"),
-    Column(
-        "directly",
-        Boolean,
-        nullable=False,
-        server_default=text("false"),
-        comment="published by AMQP, not through the API; accepted_at is when it was taken in",
-    ),
+    Column("directly", Boolean, nullable=False, server_default=text("false"), comment="by AMQP; accepted_at is when it was taken in"),
     Column("message_id", Text, comment="the id that stood beside the body; null: none, or it is in the body"),
     sqlite_autoincrement=True,  # an id is never used again: a late `forget` must not meet another message
     comment="Messages that no broker took. Many copies of one event may stand here.",

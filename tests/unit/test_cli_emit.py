@@ -1,18 +1,12 @@
 """What `ringback emit` is given: a token and a URL that cannot go into a request are wrong use, told without them."""
 
-from pathlib import Path
-
 import pytest
 from click.testing import CliRunner, Result
 
 from ringback.cli import main
 from ringback.cli.publishing import Address, read_url
-from tests.kit.environment import leave_nothing
 
-
-@pytest.fixture(autouse=True)
-def a_bare_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    leave_nothing(tmp_path, monkeypatch)
+pytestmark = pytest.mark.usefixtures("bare_place")
 
 
 def emitted(token: str, url: str = "http://127.0.0.1:1") -> Result:

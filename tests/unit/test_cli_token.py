@@ -1,17 +1,11 @@
 """What `ringback token create` is given."""
 
-from pathlib import Path
-
 import pytest
 from click.testing import CliRunner
 
 from ringback.cli import main
-from tests.kit.environment import leave_nothing
 
-
-@pytest.fixture(autouse=True)
-def a_bare_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    leave_nothing(tmp_path, monkeypatch)
+pytestmark = pytest.mark.usefixtures("bare_place")
 
 
 @pytest.mark.parametrize(

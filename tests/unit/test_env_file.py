@@ -9,12 +9,8 @@ from ringback.cli import main
 from ringback.env_file import env_file, env_file_values
 from ringback.settings import load
 from schemas.errors import UsageError
-from tests.kit.environment import leave_nothing
 
-
-@pytest.fixture(autouse=True)
-def a_bare_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    leave_nothing(tmp_path, monkeypatch)
+pytestmark = pytest.mark.usefixtures("bare_place")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def upgrade() -> None:
             sa.Boolean(),
             nullable=False,
             server_default=sa.text("false"),
-            comment="published by AMQP, not through the API; accepted_at is when it was taken in",
+            comment="by AMQP; accepted_at is when it was taken in",
         ),
     )
     op.add_column(
