@@ -17,6 +17,7 @@ from store.claims import Claim
 from store.database import Database
 from store.settling import settle
 from store.tables import callbacks, deliveries, tokens
+from tests.kit.delivery_rows import callback_row
 from tests.kit.making import CALLBACK, TOKEN, an_attempt
 
 LEASE_MS = 25_000
@@ -92,7 +93,7 @@ class Line:
 
     def fail(self) -> None:
         """Its callback fails from now on, and may be probed."""
-        owner = {"id": CALLBACK, "token_id": TOKEN, "type": "message.status", "url": "", "enabled": True, "headers": b"", "created_at": 0}
+        owner = callback_row(CALLBACK, TOKEN, EventType.MESSAGE_STATUS)
         holder = {"id": TOKEN, "version": 1, "name": "", "folded": "", "hint": "", "secret_hash": b"1", "signing_secrets": b""}
         active = {"permissions": "[]", "enabled": True, "created_at": 0, "activates_at": 0}
         with self.database.write() as connection:
