@@ -31,7 +31,7 @@ def exhaust(
 ) -> Counter[EventType]:
     """Give up what has waited for so long, at most a slice, if the callback is one of `whose` now. Returns how many, by type."""
     untold = alerts.lock_untold(connection, [callback_id], now)
-    age = sa.literal(age_ms) if isinstance(age_ms, int) else age_ms
+    age = sa.literal(age_ms, sa.BigInteger) if isinstance(age_ms, int) else age_ms
     owner = connection.execute(whose.add_columns(_owner.held_before, age.label("age_ms")).where(_owner.id == callback_id)).one_or_none()
     if owner is None:
         return Counter()

@@ -149,7 +149,8 @@ def exhaust_aged(connection: Connection, callback_id: CallbackId, horizon_ms: in
 def _waits_ms(horizon_ms: int, now: UnixMs) -> sa.ColumnElement[int]:
     """For how long a callback is waited for. One that answers its probe with `Retry-After: 86400` is not probed for a day: what has
     waited through that was given up for obeying, if it were as long as a short schedule."""
-    return sa.case((throttling.is_obeyed(now), patience(horizon_ms * _MS) // _MS), else_=horizon_ms)
+    by_obeying, by_schedule = (sa.literal(ms, sa.BigInteger) for ms in (patience(horizon_ms * _MS) // _MS, horizon_ms))
+    return sa.case((throttling.is_obeyed(now), by_obeying), else_=by_schedule)
 
 
 def failing(now: UnixMs) -> sa.Select[Any]:

@@ -15,7 +15,9 @@ from tests.kit.plans import plans
 from tests.kit.tokens import TESTER
 from tests.kit.waiting_rows import Patient
 
-NOW = 10_000_000
+NOW = 1_700_000_000_000
+"""A time that may be: no number of 32 bits."""
+
 LATER = NOW + 6_000
 """When the first probe may be made."""
 

@@ -17,7 +17,9 @@ from store.directory import Directory
 from store.throttling import GOES_ON_MS, SAME_MS
 from tests.kit.waiting_rows import VAULT, Patient
 
-NOW = 10_000_000
+NOW = 1_700_000_000_000
+"""A time that may be: no number of 32 bits."""
+
 DAY_MS = 86_400_000
 PATIENCE_MS = 2 * DAY_MS
 
