@@ -89,24 +89,6 @@ def test_the_environment_is_read_in_the_spelling_of_the_documentation(monkeypatc
         ("BROKER_URL", "amqps://u:p@h/?cacertfile=/hidden", "cacertfile in the address: there is no such file"),
         ("BROKER_URL", "amqp://u:p@hidden1,hidden2/", "several addresses are separated by ;, and each is written whole"),
         ("BROKER_URL", "amqp://u:p@hidden1:5672,hidden2:5672/", "several addresses are separated by ;"),
-        ("LISTEN", "host name:80", "the host is an address, or a name of letters, digits, - and dots"),
-        ("LISTEN", "*:8080", "for every interface leave the host out, :8080"),
-        ("LISTEN", "-1:80", "the host is an address, or a name"),
-        ("LISTEN", "a]b:80", "the host is an address, or a name"),
-        ("LISTEN", "[]:80", "the host is an address, or a name"),
-        ("LISTEN", "[1.2.3.4]:80", "the host is an address, or a name"),
-        ("LISTEN", "[::1::2]:80", "an IPv6 address stands in brackets"),
-        ("LISTEN", "a..b:80", "the host is an address, or a name"),
-        ("METRICS_LISTEN", "é:80", "the host is an address, or a name"),
-        ("PUBLIC_URL", "https://h:99999", "a URL such as https://"),
-        ("PUBLIC_URL", "https://h:0", "a URL such as https://"),
-        ("PUBLIC_URL", "https://h/?k=hidden", "without user and password, ? and #"),
-        ("PUBLIC_URL", "https://h/#hidden", "without user and password, ? and #"),
-        ("PUBLIC_URL", "https://h i/", "a URL such as https://"),
-        ("PUBLIC_URL", "https:///path", "a URL such as https://"),
-        ("PUBLIC_URL", "https://[::1", "a URL such as https://"),
-        ("PLATFORM_DOCS_URL", "https://h:hidden/", "a URL such as https://"),
-        ("PLATFORM_DOCS_URL", "javascript://h/hidden", "a URL such as https://"),
         ("DATABASE_URL", "postgresql://u:hid@den@h/d", "percent-encode"),
         ("DATABASE_URL", "postgresql://u:p@h:hidden/d", "percent-encode"),
         ("ALERT_URL", "https://u:hidden/x@ops.example.com/", "the URL cannot be read: check its host and its port"),
@@ -162,23 +144,6 @@ def test_every_interface_is_what_the_kernel_has(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(setting_values.socket, "socket", refused)
     assert read_address(":8080") == Address("0.0.0.0", 8080)
     assert read_address("[::]:8080") == Address("::", 8080), "what is written is meant"
-
-
-@pytest.mark.parametrize(
-    ("name", "written", "read"),
-    [
-        ("PUBLIC_URL", "HTTPS://Ringback.example.com/api\n", "https://Ringback.example.com/api"),
-        ("PUBLIC_URL", "http://[::1]:8080", "http://[::1]:8080"),
-        ("PLATFORM_DOCS_URL", "https://chat.example.com:8443/docs?v=2#start", "https://chat.example.com:8443/docs?v=2#start"),
-        ("LISTEN", "[fe80::1%eth0]:80", "[fe80::1%eth0]:80"),
-        ("LISTEN", "my_host-1.example.:80", "my_host-1.example.:80"),
-    ],
-)
-def test_what_means_the_same_is_taken(name: str, written: str, read: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A scheme in capitals, a line's end, an anchor of a page."""
-    given_environment(monkeypatch, **{name: written})
-
-    assert load().shown()[f"RINGBACK_{name}"] == read
 
 
 def test_an_env_file_that_is_asked_for_must_exist(tmp_path: Path) -> None:

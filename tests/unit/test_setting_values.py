@@ -1,0 +1,62 @@
+"""Settings that say where something is: what no listener and no client could use is refused at the start, by its own name."""
+
+import pytest
+
+from ringback.settings import load
+from schemas.errors import UsageError
+from tests.kit.environment import given_environment
+
+pytestmark = pytest.mark.usefixtures("bare_place")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("LISTEN", "host name:80", "the host is an address, or a name of letters, digits, - and dots"),
+        ("LISTEN", "*:8080", "for every interface leave the host out, :8080"),
+        ("LISTEN", "-1:80", "the host is an address, or a name"),
+        ("LISTEN", "a]b:80", "the host is an address, or a name"),
+        ("LISTEN", "[]:80", "the host is an address, or a name"),
+        ("LISTEN", "[1.2.3.4]:80", "the host is an address, or a name"),
+        ("LISTEN", "[::1::2]:80", "an IPv6 address stands in brackets"),
+        ("LISTEN", "a..b:80", "the host is an address, or a name"),
+        ("METRICS_LISTEN", "é:80", "the host is an address, or a name"),
+        ("PUBLIC_URL", "https://h:99999", "a URL such as https://"),
+        ("PUBLIC_URL", "https://h:0", "a URL such as https://"),
+        ("PUBLIC_URL", "https://h/?k=hidden", "without user and password, ? and #"),
+        ("PUBLIC_URL", "https://h/#hidden", "without user and password, ? and #"),
+        ("PUBLIC_URL", "https://h i/", "a URL such as https://"),
+        ("PUBLIC_URL", "https:///path", "a URL such as https://"),
+        ("PUBLIC_URL", "https://[::1", "a URL such as https://"),
+        ("PLATFORM_DOCS_URL", "https://h:hidden/", "a URL such as https://"),
+        ("PLATFORM_DOCS_URL", "javascript://h/hidden", "a URL such as https://"),
+    ],
+)
+def test_a_place_that_cannot_be_is_refused_by_its_name(name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong LISTEN blamed PUBLIC_URL, or failed when it was listened on."""
+    given_environment(monkeypatch, **{name: value})
+
+    with pytest.raises(UsageError) as caught:
+        load()
+
+    assert str(caught.value).startswith(f"RINGBACK_{name}: ")
+    assert said in str(caught.value)
+    assert str(caught.value).count("RINGBACK_") == 1
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "read"),
+    [
+        ("PUBLIC_URL", "HTTPS://Ringback.example.com/api\n", "https://Ringback.example.com/api"),
+        ("PUBLIC_URL", "http://[::1]:8080", "http://[::1]:8080"),
+        ("PLATFORM_DOCS_URL", "https://chat.example.com:8443/docs?v=2#start", "https://chat.example.com:8443/docs?v=2#start"),
+        ("LISTEN", "[fe80::1%eth0]:80", "[fe80::1%eth0]:80"),
+        ("LISTEN", "my_host-1.example.:80", "my_host-1.example.:80"),
+    ],
+)
+def test_what_means_the_same_is_taken(name: str, written: str, read: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scheme in capitals, a line's end, an anchor of a page."""
+    given_environment(monkeypatch, **{name: written})
+
+    assert load().shown()[f"RINGBACK_{name}"] == read
