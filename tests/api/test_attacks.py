@@ -137,7 +137,7 @@ def _is_claimed(house: House, message: bytes, frames: int) -> bool:
         ("a\u2029b", "U+2029 (PARAGRAPH SEPARATOR)"),
         ("a\0b", "U+0000 (NULL)"),
         ("a\u202eb", "U+202E (RIGHT-TO-LEFT OVERRIDE)"),
-        ("a\u2066b", "U+2066 (LEFT-TO-RIGHT ISOLATE)"),
+        ("a\u202db", "U+202D (LEFT-TO-RIGHT OVERRIDE)"),
         ("a\x9bb", "U+009B (a control character)"),
         ("a\u0378b", "U+0378 (not assigned)"),
         ("a\uffffb", "U+FFFF (not assigned)"),
