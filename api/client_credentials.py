@@ -10,9 +10,6 @@ from urllib.parse import unquote_plus
 from api.reading import read_form
 from schemas.errors import Problem
 
-CHALLENGE = 'Basic realm="Ringback", charset="UTF-8"'
-"""What 401 offers beside `Bearer` where this is read: standard clients try what is offered (RFC 6749, section 5.2)."""
-
 _BASIC = "basic "
 _FIELD = "client_secret"
 

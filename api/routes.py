@@ -16,15 +16,13 @@ from pydantic import BaseModel
 
 from api.authentication import authenticate
 from api.client import client_address
-from api.client_credentials import CHALLENGE, as_bearer
+from api.client_credentials import as_bearer
 from api.models import Body, Query
 from api.parsing import from_body, from_form, from_path, from_query
 from api.parts import ApiParts
 from api.reading import MAX_BODY_BYTES, read_form, read_json_body, read_optional_json_body
 from schemas.changes import Actor
-from schemas.errors import Unauthenticated
 from schemas.permissions import Permission
-from schemas.tokens import Token
 
 ROUTE = "ringback.route"
 """Under this key the WSGI environ names the matched rule: the label of the metrics."""
@@ -101,7 +99,9 @@ def entry_point(parts: ApiParts, route: Route, models: Models) -> View:
         environ[ROUTE] = route.rule
         arguments = always.copy()
         if asks:
-            caller = _authenticate_client(parts, route) if route.client_credentials else authenticate(parts, environ, route.needs)
+            if route.client_credentials:
+                as_bearer(environ)
+            caller = authenticate(parts, environ, route.needs)
             if "caller" in wanted:
                 arguments["caller"] = caller
             if "actor" in wanted:
@@ -113,15 +113,6 @@ def entry_point(parts: ApiParts, route: Route, models: Models) -> View:
         return route.view(**arguments)
 
     return enter
-
-
-def _authenticate_client(parts: ApiParts, route: Route) -> Token:
-    as_bearer(request.environ)
-    try:
-        return authenticate(parts, request.environ, route.needs)
-    except Unauthenticated as refusal:
-        refusal.headers["WWW-Authenticate"] += f", {CHALLENGE}"
-        raise
 
 
 def _read_models(models: Models, path_values: Mapping[str, str], max_bytes: int) -> dict[str, BaseModel]:
