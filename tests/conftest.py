@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 from hypothesis import settings
 
-from store import tables
 from store.database import Database
 from tests.kit.postgres import Postgres
 from tests.kit.rabbit import Rabbit
+from tests.kit.tables import lay_tables
 
 settings.register_profile("ringback", deadline=None)  # no test depends on speed
 settings.load_profile("ringback")
@@ -80,10 +79,3 @@ def _cleared(node: Rabbit) -> Rabbit:
         node.start()
     node.clear()
     return node
-
-
-def lay_tables(database: Database) -> None:
-    """Today's schema in one go; the migrations have tests of their own."""
-    tables.metadata.create_all(database.engine)
-    with database.write() as connection:
-        connection.execute(sa.insert(tables.directory_version).values(one=1, version=0))

@@ -10,13 +10,13 @@ import pytest
 from store import pulling
 from store.database import Database
 from store.directory import Directory
-from tests.conftest import lay_tables
 from tests.kit.histories import VAULT, RestorableStore
 from tests.kit.notes import Notes
 from tests.kit.pipes import OutboxPipe, Pipe, RabbitPipe
 from tests.kit.postgres import Postgres
 from tests.kit.rabbit import Rabbit
 from tests.kit.recovering import House
+from tests.kit.tables import lay_tables
 
 
 @pytest.fixture

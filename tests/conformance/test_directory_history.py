@@ -15,9 +15,9 @@ from schemas.tokens import TokenState
 from store.database import Database
 from store.directory import Directory
 from store.vault import Place, Vault
-from tests.conftest import lay_tables
 from tests.kit.histories import KEY, NOW, RECEIVED, TABLES, VAULT, RestorableStore, matched
 from tests.kit.notes import Notes
+from tests.kit.tables import lay_tables
 
 ANEW = "directory starts anew: the database is not the one it was"
 

@@ -15,9 +15,9 @@ from store.database import Database
 from store.directory import Directory
 from store.tokens import Tokens
 from store.vault import Place, Vault
-from tests.conftest import lay_tables
 from tests.kit.notes import Notes
 from tests.kit.postgres import Postgres
+from tests.kit.tables import lay_tables
 from tests.kit.tokens import TESTER, token_fields
 from tests.kit.waiting import wait_for
 

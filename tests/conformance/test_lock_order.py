@@ -17,11 +17,11 @@ from schemas.times import UnixMs, now_ms
 from store import cancelling, recovery_rows, reviving, settling
 from store.database import Connection, Database
 from store.tables import callbacks, deliveries, status_places
-from tests.conftest import lay_tables
 from tests.kit.locks import somebody_waits, waiting
 from tests.kit.making import a_delivery
 from tests.kit.postgres import Postgres
 from tests.kit.statuses import Line, a_status, failed
+from tests.kit.tables import lay_tables
 from tests.kit.tokens import TESTER
 from tests.kit.waiting import wait_for
 from tests.kit.waiting_rows import RECEIVED, Patient

@@ -15,10 +15,10 @@ from schemas.events import Event
 from schemas.times import UnixMs
 from store import outbox, tables
 from store.database import Connection, Database
-from tests.conftest import lay_tables
 from tests.kit.making import an_event
 from tests.kit.notes import Notes
 from tests.kit.pipes import outgoing
+from tests.kit.tables import lay_tables
 
 
 @pytest.fixture

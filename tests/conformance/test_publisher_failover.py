@@ -18,10 +18,10 @@ from schemas.errors import ExchangeUnavailable
 from store import outbox, tables
 from store.database import Database
 from tests.conformance.test_rabbit_source import on_the_broker
-from tests.conftest import lay_tables
 from tests.kit.notes import Notes
 from tests.kit.pipes import RabbitPipe, outgoing, settle, take
 from tests.kit.rabbit import Rabbit
+from tests.kit.tables import lay_tables
 from tests.kit.waiting import free_port, wait_for
 
 SLOW_S = 5.0

@@ -12,10 +12,10 @@ from schemas.times import UnixMs
 from store import claims, pulling
 from store.database import Database
 from store.tables import events
-from tests.conftest import lay_tables
 from tests.kit.making import a_claim
 from tests.kit.postgres import Postgres
 from tests.kit.pulling import Puller, claim, lay
+from tests.kit.tables import lay_tables
 
 
 def test_a_claim_that_commits_late_is_not_passed_over(shared: Database, no_margin: None) -> None:

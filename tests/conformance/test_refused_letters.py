@@ -24,10 +24,10 @@ from exchange.topology import DEAD_EXCHANGE, DISPATCH_QUEUE, EVENTS_EXCHANGE
 from ringback.parts import _broker_figures
 from store import bulk, outbox
 from store.database import Connection, Database
-from tests.conftest import lay_tables
 from tests.kit.notes import Notes
 from tests.kit.pipes import RabbitPipe, connected, take
 from tests.kit.rabbit import Rabbit
+from tests.kit.tables import lay_tables
 from tests.kit.waiting import eventually
 
 NOWHERE = "amqp://guest:guest@127.0.0.1:1/"

@@ -22,10 +22,10 @@ from exchange.topology import DEAD_EXCHANGE, EVENTS_EXCHANGE, REASON_HEADER, RET
 from schemas.events import MAX_EVENT_BYTES, parse_event
 from store import bulk, outbox, tables
 from store.database import Connection, Database
-from tests.conftest import lay_tables
 from tests.kit.making import an_event, message_body
 from tests.kit.pipes import RabbitPipe, outgoing
 from tests.kit.rabbit import Rabbit
+from tests.kit.tables import lay_tables
 from tests.kit.waiting import wait_for
 
 

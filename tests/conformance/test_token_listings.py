@@ -15,7 +15,7 @@ from store.database import Database
 from store.token_listings import TokenFilter, TokenSort, list_tokens
 from store.tokens import Tokens
 from store.vault import Vault
-from tests.conftest import lay_tables
+from tests.kit.tables import lay_tables
 from tests.kit.tokens import TESTER, token_fields
 
 RECEIVED = EventType.MESSAGE_RECEIVED

@@ -21,13 +21,14 @@ from schemas.readiness import Readiness
 from schemas.reports import Silent
 from schemas.targets import TargetPolicy
 from schemas.times import UnixMs
-from store import claims, migrate
+from store import claims
 from store.database import Database
 from store.directory import Directory
 from store.request_log import RequestLog
 from store.tables import deliveries
 from store.vault import Vault
 from tests.kit.making import a_claim
+from tests.kit.tables import lay_tables
 from tests.kit.tokens import TESTER, token_fields
 
 RECEIVED = EventType.MESSAGE_RECEIVED
@@ -98,7 +99,7 @@ class House:
 
     def __init__(self, folder: Path):
         self.database = Database(f"sqlite:///{folder}/ringback.db")
-        migrate.upgrade(self.database)
+        lay_tables(self.database)
         self.vault, self.publisher, self.observer = Vault(["a-key-for-tests-" * 2]), KeepingPublisher(), Listening()
         self.directory = Directory(self.database, self.vault, self.observer)
         self.ready, self.missing = True, dict[str, str]()

@@ -16,10 +16,10 @@ from schemas.tokens import Callback, DatedSecret, Token
 from store.database import Database
 from store.settling import settle
 from store.tables import callbacks, deliveries
-from tests.conftest import lay_tables
 from tests.kit.delivery_rows import callback_row
 from tests.kit.making import CALLBACK, TOKEN, an_attempt, message_body
 from tests.kit.statuses import status_body
+from tests.kit.tables import lay_tables
 
 NOW = UnixMs(10_000)
 

@@ -1,0 +1,13 @@
+"""The tables of a database, without its migrations."""
+
+import sqlalchemy as sa
+
+from store import tables
+from store.database import Database
+
+
+def lay_tables(database: Database) -> None:
+    """Today's schema in one go; the migrations have tests of their own."""
+    tables.metadata.create_all(database.engine)
+    with database.write() as connection:
+        connection.execute(sa.insert(tables.directory_version).values(one=1, version=0))
