@@ -92,7 +92,7 @@ def _web_url(value: object, expected: str, *, may_go_on: bool) -> object:
     url = f"{scheme.lower()}://{rest}"
     try:
         is_good = bool(_WEB_URL.fullmatch(url)) and bool(_HOST.fullmatch(host := urlsplit(url).hostname or "") or ":" in host)
-        is_good = is_good and urlsplit(url).port != 0 and (may_go_on or not {"?", "#"} & {*url})
+        is_good = is_good and (urlsplit(url).port or 0) < 65536 and (may_go_on or not {"?", "#"} & {*url})
     except ValueError:
         is_good = False
     if not is_good:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("bare_place")
         ("LISTEN", "a..b:80", "the host is an address, or a name"),
         ("METRICS_LISTEN", "é:80", "the host is an address, or a name"),
         ("PUBLIC_URL", "https://h:99999", "a URL such as https://"),
-        ("PUBLIC_URL", "https://h:0", "a URL such as https://"),
+        ("PUBLIC_URL", "https://h:65536", "a URL such as https://"),
         ("PUBLIC_URL", "https://h/?k=hidden", "without user and password, ? and #"),
         ("PUBLIC_URL", "https://h/#hidden", "without user and password, ? and #"),
         ("PUBLIC_URL", "https://h i/", "a URL such as https://"),
