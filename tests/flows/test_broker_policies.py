@@ -24,18 +24,20 @@ COUNT = 300
 def test_behind_a_policy_for_all_queues_everything_accepted_is_delivered(
     start_on_services: Starting, rabbit: Rabbit, receiver: Receiver, policy: dict[str, int], word: str
 ) -> None:
-    """While the dispatchers are away, the only one killed: the queue fills, and what is in it gets old."""
+    """While the dispatchers are away, the only one killed: the queue fills, and what is in it gets old. On a busy machine some may be
+    answered 503, which is no promise."""
     ringback = start_on_services()
     ringback.token("crm", callbacks={MESSAGE: receiver.url("/ok/crm")})
     ringback.stop("dispatch-0", signal.SIGKILL)
     with rabbit.policy(**policy):
-        ids = ringback.publisher.publish_many([message(number) for number in range(COUNT)]).ids
+        published = ringback.publisher.publish_many([message(number) for number in range(COUNT)])
         wait_for("readiness to say why", lambda: word in ringback.ready("api").get("broker", ""), 30)
         found = doctor_on_the_broker(ringback)
         ringback.spawn("dispatch-0")
-        wait_for("all to arrive", lambda: set(ids) <= set(ids_at(receiver, "/ok/crm")), 60)
+        wait_for("all to arrive", lambda: set(published.ids) <= set(ids_at(receiver, "/ok/crm")), 60)
 
-    assert len(ids) == COUNT
+    assert published.statuses.keys() <= {202, 503}
+    assert published.statuses[202] > COUNT // 2
     assert word in found
 
 
