@@ -12,7 +12,6 @@ from tests.chaos import counting
 from tests.chaos.load import messages
 from tests.chaos.reports import Report
 from tests.chaos.world import Nodes, World, kill_postgres
-from tests.kit.waiting import wait_for
 
 _PATHS = ["/ok/a", "/flaky/20/b", "/slow/100/c", "/flaky/40/d"]
 _RATE = 80.0
@@ -41,7 +40,7 @@ def kills(nodes: Nodes, *, full: bool) -> Report:
                 killer.kill_one()
             killer.revive()
             time.sleep(_STEADY_S)
-        wait_for("all to be ready", lambda: not any(world.ringback.ready(name) for name in world.ringback.processes), 60)
+        killer.revive_until_ready(60)
         tally = world.settle(load, 180)
     report.note(**{f"kills_of_{what}": count for what, count in sorted(killer.killed.items())})
     report.note(api_restarts_after_two_kills_of_a_worker=killer.crash_loops, ended_by_themselves=len(killer.ended))
@@ -85,6 +84,26 @@ class _Killer:
                 else:
                     self.ended.append(f"{name} with {process.returncode}: {log.splitlines()[-5:]}")
                 self._world.ringback.spawn(name)
+
+    def revive_until_ready(self, limit_s: float) -> None:
+        """What was killed last may end after its worker's death is noticed, so one look is not enough."""
+        end_s = time.monotonic() + limit_s
+        while missing := self._missing():
+            if time.monotonic() > end_s:
+                raise AssertionError(f"not ready within {limit_s:g} s: {missing}")
+            self.revive()
+            time.sleep(0.2)
+
+    def _missing(self) -> dict[str, str | dict[str, str]]:
+        """Process → what it says that it lacks, or why it cannot be asked."""
+        missing: dict[str, str | dict[str, str]] = {}
+        for name, process in self._world.ringback.processes.items():
+            try:
+                if lacks := self._world.ringback.ready(name):
+                    missing[name] = lacks
+            except OSError as error:
+                missing[name] = f"{error!r}, exit status {process.poll()}: {self._world.ringback.log(name).splitlines()[-5:]}"
+        return missing
 
     def _dispatcher(self) -> None:
         self._restart(self._chance.choice(self._world.ringback.dispatchers))
