@@ -1,8 +1,10 @@
 """A policy for all queues of the broker: nothing that was answered 202 is lost, and everybody says why events go another way."""
 
+import itertools
 import json
 import signal
 import subprocess
+from collections.abc import Iterable
 
 import pytest
 
@@ -30,14 +32,20 @@ def test_behind_a_policy_for_all_queues_everything_accepted_is_delivered(
     ringback.token("crm", callbacks={MESSAGE: receiver.url("/ok/crm")})
     ringback.stop("dispatch-0", signal.SIGKILL)
     with rabbit.policy(**policy):
-        published = ringback.publisher.publish_many([message(number) for number in range(COUNT)])
-        wait_for("readiness to say why", lambda: word in ringback.ready("api").get("broker", ""), 30)
+        accepted = set(_published(ringback, range(COUNT)))
+        more = itertools.count(COUNT)
+
+        def says_why() -> bool:
+            """A slow broker is gone around for a while, so the first may all be in the outbox: backends go on publishing."""
+            accepted.update(_published(ringback, [next(more)]))
+            return word in ringback.ready("api").get("broker", "")
+
+        wait_for("readiness to say why", says_why, 60)
         found = doctor_on_the_broker(ringback)
         ringback.spawn("dispatch-0")
-        wait_for("all to arrive", lambda: set(published.ids) <= set(ids_at(receiver, "/ok/crm")), 60)
+        wait_for("all to arrive", lambda: accepted <= set(ids_at(receiver, "/ok/crm")), 60)
 
-    assert published.statuses.keys() <= {202, 503}
-    assert published.statuses[202] > COUNT // 2
+    assert len(accepted) > COUNT // 2
     assert word in found
 
 
@@ -52,6 +60,13 @@ def test_migrate_and_doctor_name_a_policy_that_loses_events(start_on_services: S
         assert "drop-head" in told
         assert "rabbitmqctl set_policy" in told
     assert refused.count("\n") == 1
+
+
+def _published(ringback: Ringback, numbers: Iterable[int]) -> list[str]:
+    """The ids that were accepted; what was not was answered 503."""
+    published = ringback.publisher.publish_many([message(number) for number in numbers])
+    assert published.statuses.keys() <= {202, 503}
+    return published.ids
 
 
 def doctor_on_the_broker(ringback: Ringback) -> str:
