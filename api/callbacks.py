@@ -21,7 +21,7 @@ from schemas.ids import AttemptId, TokenId, new_test_event_id
 from schemas.permissions import Permission
 from schemas.samples import sample_body
 from schemas.tokens import Callback, TokenState
-from store.requests import request_test, result_of_test, withdraw_test
+from store.deliveries.requests import request_test, result_of_test, withdraw_test
 
 _TAG = "Callbacks"
 

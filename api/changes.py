@@ -10,7 +10,7 @@ from api.routes import Route
 from api.showing import change_page
 from schemas.ids import TokenId
 from schemas.permissions import Permission
-from store.changes import list_changes
+from store.tokens.changes import list_changes
 
 
 def list_of_changes(parts: ApiParts, path: IdPath, query: PageQuery) -> Response:

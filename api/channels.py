@@ -9,7 +9,7 @@ from api.responses import json_response
 from api.routes import Route
 from api.showing import channel_page
 from schemas.permissions import Permission
-from store.channel_listings import list_channels
+from store.events.channel_listings import list_channels
 
 
 def list_of_channels(parts: ApiParts, query: PageQuery) -> Response:

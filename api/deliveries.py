@@ -16,9 +16,9 @@ from schemas.errors import NotFound
 from schemas.ids import DeliveryId, EventId, TokenId
 from schemas.listings import DeliveryDetail
 from schemas.permissions import Permission
-from store.database import Connection
-from store.delivery_listings import get_delivery, list_deliveries
-from store.requests import request_retry
+from store.deliveries.delivery_listings import get_delivery, list_deliveries
+from store.deliveries.requests import request_retry
+from store.engine.database import Connection
 
 _TAG = "Deliveries"
 

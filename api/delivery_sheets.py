@@ -2,8 +2,8 @@
 
 from api.sheets import Cell, Sheet, moment
 from schemas.listings import DeliveryFilter, ListedDelivery
-from store.database import Database
-from store.delivery_listings import every_delivery
+from store.deliveries.delivery_listings import every_delivery
+from store.engine.database import Database
 
 _ROWS = 2_000
 """Deliveries that are read in a transaction. More: more memory, and a longer transaction. Fewer: more statements."""

@@ -21,7 +21,7 @@ from schemas.ids import EventId
 from schemas.listings import EventFilter
 from schemas.permissions import Permission
 from schemas.times import now_ms
-from store.event_listings import get_event, list_events
+from store.events.event_listings import get_event, list_events
 
 _TAG = "Events"
 

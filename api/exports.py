@@ -12,8 +12,8 @@ from api.token_sheets import token_sheets
 from schemas.permissions import Permission
 from schemas.times import UnixMs, now_ms, to_rfc3339
 from schemas.tokens import Token
-from store.delivery_counts import count_deliveries
-from store.token_export import Everything
+from store.stats.delivery_counts import count_deliveries
+from store.tokens.token_export import Everything
 
 
 def export_tokens(parts: ApiParts, caller: Token) -> Response:

@@ -20,9 +20,9 @@ from schemas.listings import PullFilter
 from schemas.permissions import Permission
 from schemas.times import EARLIEST, UnixMs, now_ms
 from schemas.tokens import Token
-from store.delivery_listings import get_delivery, list_deliveries
-from store.delivery_stats import count
-from store.pulling import pull
+from store.deliveries.delivery_listings import get_delivery, list_deliveries
+from store.events.pulling import pull
+from store.stats.delivery_stats import count
 
 _TAG = "Own token"
 _DAY_MS = 24 * 60 * 60 * 1000

@@ -20,7 +20,7 @@ from schemas.targets import HEADER_NAME, HEADER_VALUE, MAX_HEADER_VALUE_BYTES, M
 from schemas.times import UnixMs, from_rfc3339, parse_duration
 from schemas.token_fields import MAX_NAME
 from schemas.tokens import OnReturn, TokenState
-from store.token_listings import TokenSort
+from store.tokens.token_listings import TokenSort
 
 KINDS = COMPLETION, WHOLE = "[completion]", "[whole]"
 _PLUS_NOT_ENCODED = re.compile(r"(.{17,}) ([0-9]{2}:[0-9]{2})")  # what stands before can be no date alone

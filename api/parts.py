@@ -11,12 +11,12 @@ from exchange.port import Publisher
 from schemas.readiness import Readiness
 from schemas.reports import Observer
 from schemas.targets import Network, TargetPolicy
-from store.callbacks import Callbacks
-from store.database import Database
-from store.directory import Directory
-from store.request_log import RequestLog
-from store.tokens import Tokens
-from store.vault import Vault
+from store.directory.directory import Directory
+from store.engine.database import Database
+from store.request_log.request_log import RequestLog
+from store.tokens.callbacks import Callbacks
+from store.tokens.tokens import Tokens
+from store.tokens.vault import Vault
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from schemas.ids import RecoveryId, TokenId
 from schemas.permissions import Permission
 from schemas.recoveries import Recoverable, RecoveryQuery
 from schemas.times import LATEST
-from store import recoveries
+from store.recoveries import recoveries
 
 _TAG = "Deliveries"
 

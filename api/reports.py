@@ -16,7 +16,7 @@ from schemas.ids import RequestId, TokenId, first_request_id, new_request_id
 from schemas.permissions import Permission
 from schemas.request_log import Completion, LoggedRequest, logged_request
 from schemas.times import UnixMs
-from store.request_listings import known_tokens
+from store.request_log.request_listings import known_tokens
 
 _AHEAD_MS = 5 * 60_000
 """How far a reporter's clock may be ahead. Further: rows that stay at the top of the list, where retention does not reach them."""

@@ -16,7 +16,7 @@ from api.showing import request_page
 from schemas.ids import TokenId
 from schemas.permissions import Permission
 from schemas.request_log import LoggedRequest
-from store.request_listings import every_request, list_requests
+from store.request_log.request_listings import every_request, list_requests
 
 _TAG = "Request log"
 

@@ -30,7 +30,7 @@ from schemas.request_log import LoggedRequest
 from schemas.stored import data_of
 from schemas.times import UnixMs, to_rfc3339
 from schemas.tokens import Callback, Token
-from store.tokens import NewSecrets
+from store.tokens.tokens import NewSecrets
 
 
 def token_answer(token: Token, now: UnixMs) -> TokenAnswer:

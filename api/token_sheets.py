@@ -11,7 +11,7 @@ from schemas.ids import TokenId
 from schemas.permissions import Permission
 from schemas.times import UnixMs
 from schemas.tokens import Token
-from store.token_export import OwnedCallback
+from store.tokens.token_export import OwnedCallback
 
 _STATES = (
     DeliveryState.PENDING,

@@ -19,7 +19,7 @@ from schemas.ids import TokenId
 from schemas.permissions import Permission
 from schemas.times import UnixMs
 from schemas.token_fields import TokenFields
-from store.token_listings import TokenFilter, list_tokens
+from store.tokens.token_listings import TokenFilter, list_tokens
 
 _TAG = "Tokens"
 

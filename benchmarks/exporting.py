@@ -18,11 +18,11 @@ from schemas.permissions import Permission
 from schemas.secrets import new_signing_secret, signing_key
 from schemas.times import now_ms
 from schemas.tokens import DatedSecret
-from store import migrate
-from store.database import Database
+from store.engine import migrate
+from store.engine.database import Database
 from store.tables import callbacks, deliveries, tokens
-from store.token_rows import seal_headers, seal_signing_keys, texts
-from store.vault import Vault
+from store.tokens.token_rows import seal_headers, seal_signing_keys, texts
+from store.tokens.vault import Vault
 
 TOKENS = 100_000
 DELIVERIES = 4

@@ -14,10 +14,12 @@ from schemas.event_types import EventType
 from schemas.listings import DeliveryFilter, EventFilter
 from schemas.recoveries import Recoverable, RecoveryQuery
 from schemas.times import LATEST, UnixMs
-from store import figures, migrate, recoveries
-from store.database import Connection, Database
-from store.delivery_listings import list_deliveries
-from store.event_listings import list_events
+from store.deliveries.delivery_listings import list_deliveries
+from store.engine import migrate
+from store.engine.database import Connection, Database
+from store.events.event_listings import list_events
+from store.recoveries import recoveries
+from store.stats import figures
 
 ROWS = 10_000_000
 FEW = 400_000

@@ -18,7 +18,7 @@ from schemas.ids import CallbackId, new_callback_id, new_token_id
 from schemas.permissions import Permission
 from schemas.times import UnixMs, now_ms
 from schemas.tokens import Callback, DatedSecret, Token
-from store.snapshot import Match, Snapshot
+from store.directory.snapshot import Match, Snapshot
 
 ONE, SOME, MANY = 1, 1_000, 50_000
 _ROUNDS = 15

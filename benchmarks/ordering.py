@@ -16,10 +16,10 @@ from schemas.deliveries import Attempt, Delivery, DeliveryState, Outcome, Settle
 from schemas.events import Event, parse_event
 from schemas.ids import CallbackId, TokenId, new_attempt_id
 from schemas.times import UnixMs
-from store.admitting import admit
-from store.claims import Claim, claim
-from store.database import Database
-from store.settling import settle
+from store.deliveries.admitting import admit
+from store.deliveries.settling import settle
+from store.engine.database import Database
+from store.events.claims import Claim, claim
 from store.tables import deliveries, metadata
 
 _CALLBACK, _TOKEN = CallbackId("a" * 16), TokenId("tok_1")

@@ -14,7 +14,7 @@ from benchmarks.comparison import Row, Target
 from benchmarks.load import Plan
 from benchmarks.ringback_processes import Ringback
 from benchmarks.stage import Stage
-from store.database import Database
+from store.engine.database import Database
 from store.tables import requests
 from tests.kit.waiting import wait_for
 

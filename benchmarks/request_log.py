@@ -17,9 +17,9 @@ from benchmarks.stage import Stage
 from schemas.ids import TokenId
 from schemas.request_log import RequestFilter
 from schemas.times import UnixMs
-from store.database import Database
-from store.paging import LOOK
-from store.request_listings import list_requests
+from store.engine.database import Database
+from store.engine.paging import LOOK
+from store.request_log.request_listings import list_requests
 from store.tables import metadata
 from tests.kit.plans import plans
 

@@ -13,9 +13,9 @@ from benchmarks.comparison import Row, Target
 from benchmarks.stage import Stage
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
-from store import due
-from store.database import Connection, Database
-from store.due import Share, Wish
+from store.deliveries import due
+from store.deliveries.due import Share, Wish
+from store.engine.database import Connection, Database
 from store.tables import metadata
 
 BACKLOG = 1_000_000

@@ -14,9 +14,9 @@ from schemas.alerts import Alert, AlertOutcome
 from schemas.errors import StoreUnavailable
 from schemas.reports import Observer
 from schemas.times import UnixMs
-from store import alerts
-from store.database import Connection, Database
-from store.expiring import tell_expiring
+from store.engine.database import Connection, Database
+from store.tokens import alerts
+from store.tokens.expiring import tell_expiring
 
 POLL_S = 1.0
 """How late an alert may be sent. Shorter: more queries that find nothing."""

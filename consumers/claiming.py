@@ -12,10 +12,10 @@ from schemas.errors import InvalidEvent
 from schemas.events import Event
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs
-from store import claims
-from store.admitting import admit
-from store.claims import Claim
-from store.database import Connection
+from store.deliveries.admitting import admit
+from store.engine.database import Connection
+from store.events import claims
+from store.events.claims import Claim
 
 _turns = count()
 """In the order in which this process claimed them, events of one millisecond; across processes there is none."""

@@ -23,10 +23,11 @@ from schemas.reports import Observer
 from schemas.times import UnixMs
 from schemas.tokens import Callback, CallbackState, Token, TokenState
 from schemas.withdrawals import ended
-from store import due, throttling
-from store.admitting import admit
-from store.database import Connection, Database
-from store.due import Share, Taken, Wish
+from store.deliveries import due
+from store.deliveries.admitting import admit
+from store.deliveries.due import Share, Taken, Wish
+from store.engine.database import Connection, Database
+from store.tokens import throttling
 
 POLL_S = 0.25
 """A retry may start this much late. Shorter: more queries of an idle database."""

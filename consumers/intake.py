@@ -20,7 +20,7 @@ from schemas.event_types import EventType
 from schemas.events import MAX_EVENT_BYTES
 from schemas.reports import Observer
 from schemas.texts import storable
-from store.database import Connection, Database
+from store.engine.database import Connection, Database
 
 BATCH = 200
 """Messages per claim: PostgreSQL does 15,000 events/s with 100 and 18,000 with 500, and the first of a batch waits for the last."""

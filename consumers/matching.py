@@ -9,7 +9,7 @@ from schemas.events import Event, parse_event
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs
 from schemas.tokens import Callback, Token, TokenState
-from store.claims import Claim
+from store.events.claims import Claim
 
 _MATCHED = frozenset({TokenState.ACTIVE, TokenState.SUSPENDED})
 """Suspended tokens and callbacks that are off match too: their deliveries are held, so that nothing vanishes (rule 11)."""

@@ -16,10 +16,10 @@ from schemas.recoveries import Recoverable, Recovery, RecoveryState
 from schemas.reports import Observer
 from schemas.times import UnixMs
 from schemas.tokens import CallbackState, TokenState
-from store import recoveries, recovery_rows
-from store.database import Connection, Database
-from store.recoveries import Job, Position, Slice
-from store.recovery_rows import Key, Lost, StoredEvent
+from store.engine.database import Connection, Database
+from store.recoveries import recoveries, recovery_rows
+from store.recoveries.recoveries import Job, Position, Slice
+from store.recoveries.recovery_rows import Key, Lost, StoredEvent
 
 POLL_S = 0.5
 """How much later another process's request may be noticed. Shorter: more queries that find nothing."""

@@ -26,10 +26,11 @@ from schemas.health import patience
 from schemas.ids import CallbackId
 from schemas.reports import Observer
 from schemas.times import UnixMs, format_duration
-from store import probing, reviving, throttling
-from store.admitting import Admitted
-from store.database import Connection, Database
-from store.reviving import Walk
+from store.deliveries import probing, reviving
+from store.deliveries.admitting import Admitted
+from store.deliveries.reviving import Walk
+from store.engine.database import Connection, Database
+from store.tokens import throttling
 
 _MS = dt.timedelta(milliseconds=1)
 

@@ -22,8 +22,9 @@ from schemas.event_types import EventType
 from schemas.ids import is_test_event
 from schemas.reports import AttemptReport, Observer
 from schemas.times import now_ms
-from store import health, settling, withdrawing
-from store.database import Database
+from store.deliveries import settling, withdrawing
+from store.engine.database import Database
+from store.tokens import health
 
 
 class _Written(NamedTuple):

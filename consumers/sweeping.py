@@ -1,6 +1,6 @@
 """Sweeping: what is older than `RETENTION` is deleted, a slice at a time, and at a small share of the store's time.
 
-A loop in every dispatcher process, of which one at a time has the turn. Which rows may go, `store.retention` knows. Nothing that
+A loop in every dispatcher process, of which one at a time has the turn. Which rows may go, `store.maintenance.retention` knows. Nothing that
 goes wrong here touches a delivery.
 """
 
@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from schemas.errors import StoreUnavailable
 from schemas.reports import Observer
 from schemas.times import UnixMs
-from store import retention, turns
-from store.database import Database
-from store.retention import Age, Key, Look, Sweep
+from store.engine.database import Database
+from store.maintenance import retention, turns
+from store.maintenance.retention import Age, Key, Look, Sweep
 
 SLICE = 100
 """Rows looked at, and events or deliveries deleted, in a transaction. More: on SQLite a publish waits longer for it. Fewer: more commits."""

@@ -18,7 +18,7 @@ from consumers.settling import Settler
 from consumers.store_watch import StoreWatch
 from exchange.port import Claimer, Source
 from schemas.reports import Observer
-from store.database import Database
+from store.engine.database import Database
 
 LEASE_MARGIN_S = 10.0
 """A lease outlives the longest attempt by this: five seconds in which it may start, five for its outcome to be written."""

@@ -15,8 +15,9 @@ from exchange.port import Claimer, Message, Outgoing
 from exchange.promise import Promise
 from schemas.errors import ExchangeUnavailable, RingbackError, StoreUnavailable
 from schemas.reports import Observer
-from store import bulk, outbox
-from store.database import Connection, Database
+from store.engine import bulk
+from store.engine.database import Connection, Database
+from store.events import outbox
 
 GATHER_ROWS = 1000
 """Rows in one transaction. More: the first of them waits longer, and a slow disk may exceed the statement's limit. Fewer: more

@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection
 from hashlib import sha256
 
 from exchange.dead import DeadLetter
-from store import dead_rows, outbox
-from store.database import Database
+from store.engine.database import Database
+from store.events import dead_rows, outbox
 
 
 class OutboxDeadLetters:

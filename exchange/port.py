@@ -11,7 +11,7 @@ import msgspec
 
 from schemas.events import Event
 from schemas.times import UnixMs
-from store.database import Connection
+from store.engine.database import Connection
 
 
 class Outgoing(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from exchange.topology import ACCEPTED_AT_HEADER, BURIED_AT_HEADER, DEAD_EXCHANG
 from schemas.errors import StoreUnavailable
 from schemas.reports import Observer
 from schemas.times import now_ms
-from store.database import Database
+from store.engine.database import Database
 
 _TRIES = 3
 """How often a letter is offered to the broker before the database gets it. More: letters are longer in hand. Fewer: a broker that stumbles

@@ -16,7 +16,7 @@ from exchange.rabbit_source import Place, RabbitSource, message_from
 from exchange.taking_in import fitting, row, store
 from exchange.topology import DEAD_QUEUE, DISPATCH_QUEUE, REASON_HEADER, RETURNED_QUEUE
 from schemas.reports import Observer
-from store.database import Connection, Database
+from store.engine.database import Connection, Database
 
 BATCH = 1000
 """Messages of one transaction. More: the first of them waits longer. Fewer: more commits, while messages in the queue go on expiring."""

@@ -18,7 +18,7 @@ from exchange.topology import ACCEPTED_AT_HEADER, DISPATCH_QUEUE
 from exchange.window import Window
 from schemas.reports import Observer
 from schemas.times import EARLIEST, LATEST, UnixMs
-from store.database import Connection, Database
+from store.engine.database import Connection, Database
 
 _PAUSED_S = 1.0
 

@@ -11,8 +11,9 @@ from schemas.errors import StoreRefused, StoreUnavailable
 from schemas.events import MAX_EVENT_BYTES, parse_event
 from schemas.texts import storable
 from schemas.times import now_ms
-from store import bulk, outbox
-from store.database import Database
+from store.engine import bulk
+from store.engine.database import Database
+from store.events import outbox
 
 BATCH_BYTES = 4 * 1024 * 1024
 """Of the messages of one transaction, as large as they come. More: more memory, as the driver copies each several times. Fewer: more

@@ -28,12 +28,12 @@ from schemas.errors import StoreUnavailable
 from schemas.readiness import Readiness
 from schemas.targets import TargetPolicy
 from schemas.tokens import CallbackState, TokenState
-from store import figures
-from store.database import Database
-from store.directory import Directory
-from store.doorbell import Doorbell
-from store.request_log import RequestLog
-from store.vault import Vault
+from store.directory.directory import Directory
+from store.engine.database import Database
+from store.engine.doorbell import Doorbell
+from store.request_log.request_log import RequestLog
+from store.stats import figures
+from store.tokens.vault import Vault
 
 _PROCESS = "process"  # itself, among what is missing
 

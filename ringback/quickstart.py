@@ -18,7 +18,7 @@ from schemas.secrets import signing_secret_text, token_hash
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields, TokenFields
 from schemas.tokens import CallbackState, Token, TokenState
-from store.tokens import Tokens
+from store.tokens.tokens import Tokens
 
 LISTEN_PORT = 9000
 _URL = f"http://127.0.0.1:{LISTEN_PORT}/"

@@ -17,7 +17,7 @@ from exchange.broker_address import broker_addresses
 from schemas.secrets import signing_key
 from schemas.targets import Network, parse_networks
 from schemas.times import format_duration, parse_duration
-from store import database_url
+from store.engine import database_url
 
 _ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
 

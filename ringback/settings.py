@@ -35,7 +35,7 @@ from ringback.setting_values import (
 )
 from schemas.errors import UsageError
 from schemas.targets import TargetPolicy
-from store import database_url
+from store.engine import database_url
 
 DRAIN_MARGIN = dt.timedelta(seconds=5)
 """What a drain needs on top of the slowest attempt, to settle and to acknowledge."""

@@ -1,6 +1,6 @@
 """Operational events: what Ringback tells those who run it. Their kinds and the form in which they are sent.
 
-They look like webhooks (`id`, `type`, `schema_version`, `timestamp`, `data`), and are signed like them. Written by `store.alerts`
+They look like webhooks (`id`, `type`, `schema_version`, `timestamp`, `data`), and are signed like them. Written by `store.tokens.alerts`
 in the transaction of what they tell of, sent by a dispatcher. Never an event of the chat platform.
 """
 

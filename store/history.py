@@ -2,7 +2,7 @@
 
 A restore, or a fail-over that lost the last transactions, takes the directory's version back; a while later it is higher again. So each
 change leaves a mark of chance at its version. What we knew goes on only where its mark stands at its version. Called by the directory;
-`store.token_rows` leaves the marks.
+`store.tokens.token_rows` leaves the marks.
 """
 
 from typing import Any, NamedTuple
@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from schemas.errors import StoreUnavailable
-from store.database import Connection
-from store.prepared import Prepared
+from store.engine.database import Connection
+from store.engine.prepared import Prepared
 from store.tables import directory_marks, directory_version, tokens
 
 MARKS_KEPT = 10_000

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from store.database import Database
+from store.engine.database import Database
 from tests.kit.postgres import Postgres
 from tests.kit.rabbit import Rabbit
 from tests.kit.tables import lay_tables

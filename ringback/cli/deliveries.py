@@ -17,9 +17,9 @@ from schemas.event_types import EventType
 from schemas.ids import DeliveryId, TokenId
 from schemas.listings import DeliveryFilter, ListedDelivery
 from schemas.times import UnixMs, to_rfc3339
-from store.delivery_listings import every_delivery, get_delivery
-from store.requests import request_retry
-from store.tokens import Tokens
+from store.deliveries.delivery_listings import every_delivery, get_delivery
+from store.deliveries.requests import request_retry
+from store.tokens.tokens import Tokens
 
 _COLUMNS = ("id", "made", "type", "state", "last attempt", "next attempt", "callback")
 _id = click.argument("delivery_id", metavar="ID", type=TEXT)

@@ -16,8 +16,8 @@ from ringback.cli.progress import Bar, progress
 from ringback.cli.stored import opened, vault
 from schemas.errors import RingbackError
 from schemas.times import now_ms
-from store.delivery_counts import count_deliveries
-from store.token_export import Everything
+from store.stats.delivery_counts import count_deliveries
+from store.tokens.token_export import Everything
 
 _STRIDE = 1_000
 """Rows between two movements of the bar. Fewer: moving it takes longer than writing them."""

@@ -6,8 +6,8 @@ from ringback.cli.commands import Command
 from ringback.cli.invocation import Invocation
 from ringback.private_files import make_database_file
 from schemas.errors import ExchangeUnavailable
-from store import migrate
-from store.database import Database
+from store.engine import migrate
+from store.engine.database import Database
 
 
 @click.command(cls=Command)

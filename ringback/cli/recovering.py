@@ -16,8 +16,8 @@ from schemas.event_types import EventType
 from schemas.ids import TokenId
 from schemas.recoveries import Recoverable, Recovery, RecoveryQuery, RecoveryState
 from schemas.times import LATEST, UnixMs
-from store import recoveries
-from store.database import Database
+from store.engine.database import Database
+from store.recoveries import recoveries
 
 _LOOK_EVERY_S = 0.2
 _PATIENCE_S = 5.0

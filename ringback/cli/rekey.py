@@ -9,8 +9,8 @@ from ringback.cli.progress import progress
 from ringback.cli.stored import opened, vault
 from ringback.cli.values import as_json
 from schemas.errors import RingbackError
-from store import rekey
-from store.rekey import Tally
+from store.maintenance import rekey
+from store.maintenance.rekey import Tally
 
 _NAMED = 20
 """Tokens that an error names. More: a line that nobody reads; --json has them all."""

@@ -8,9 +8,9 @@ import click
 from ringback.secret_key import secret_keys
 from ringback.settings import Settings
 from schemas.errors import RingbackError, StoreUnavailable, UsageError
-from store import migrate
-from store.database import Database
-from store.vault import Vault
+from store.engine import migrate
+from store.engine.database import Database
+from store.tokens.vault import Vault
 
 
 class NotMigrated(RingbackError):

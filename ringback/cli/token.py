@@ -23,8 +23,8 @@ from schemas.targets import TargetPolicy, parse_networks
 from schemas.times import UnixMs, now_ms, to_rfc3339
 from schemas.token_fields import CallbackFields, TokenFields
 from schemas.tokens import Callback, CallbackState, Token, TokenState
-from store.token_listings import TokenFilter, list_tokens
-from store.tokens import NewSecrets, Tokens
+from store.tokens.token_listings import TokenFilter, list_tokens
+from store.tokens.tokens import NewSecrets, Tokens
 
 _PAGE = 100
 _LOOPBACK = parse_networks(["127.0.0.0/8", "::1/128"])

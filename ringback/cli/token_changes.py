@@ -12,8 +12,8 @@ from ringback.cli.values import TEXT, as_json
 from schemas.changes import Change
 from schemas.ids import TokenId
 from schemas.times import to_rfc3339
-from store.changes import list_changes
-from store.tokens import Tokens
+from store.tokens.changes import list_changes
+from store.tokens.tokens import Tokens
 
 
 @click.command(cls=Command)

@@ -14,9 +14,9 @@ from ringback.processes.dispatching import Dispatching, ignore_signals, stop_on_
 from ringback.processes.interpreter import settle, share_memory
 from ringback.processes.web import WebServer
 from ringback.settings import Settings
-from store.database import Database
-from store.due import void_leases
-from store.migrate import upgrade
+from store.deliveries.due import void_leases
+from store.engine.database import Database
+from store.engine.migrate import upgrade
 
 
 def serve(settings: Settings, announce: Callable[[Parts], None]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.permissions import Permission
-from store.tokens import NewSecrets
+from store.tokens.tokens import NewSecrets
 from tests.kit.api import URL, Caller, House
 from tests.kit.holders import EVERYTHING, a_token
 from tests.kit.request_log import Log, make

@@ -7,7 +7,7 @@ import pytest
 from schemas.errors import MOST_TOLD
 from schemas.json_text import BYTE_ORDER_MARK
 from schemas.permissions import Permission
-from store.tokens import NewSecrets
+from store.tokens.tokens import NewSecrets
 from tests.api.test_publishing import JSON, event
 from tests.kit.api import Caller, House
 from tests.kit.request_log import Log

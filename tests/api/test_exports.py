@@ -13,8 +13,8 @@ from api import downloads
 from schemas.permissions import Permission
 from schemas.times import UnixMs, from_rfc3339
 from schemas.tokens import TokenState
-from store import channel_listings, claims
-from store.claims import Claim
+from store.events import channel_listings, claims
+from store.events.claims import Claim
 from store.tables import callbacks, tokens
 from tests.kit.api import URL, Caller, House, callback_id, deliver
 from tests.kit.making import an_event
@@ -148,7 +148,7 @@ def test_revoked_tokens_are_in_it_with_their_state(admin: Caller, token: dict[st
 
 def test_tokens_are_in_the_order_in_which_they_were_made_over_pages(house: House, admin: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each exactly once on each sheet, however many there are."""
-    monkeypatch.setattr("store.token_export._PAGE", 2)
+    monkeypatch.setattr("store.tokens.token_export._PAGE", 2)
     callback = {"url": URL}
     for number in range(5):
         body = {"name": f"token {number}", "callbacks": dict.fromkeys(("message.received", "message.status"), callback)}

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from schemas.ids import new_test_event_id
 from schemas.times import now_ms
-from store import paging
+from store.engine import paging
 from store.tables import attempts, deliveries, requested_attempts
 from tests.kit.api import URL, Caller, House, callback_path, deliver
 from tests.kit.waiting import wait_for

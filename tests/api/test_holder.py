@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from schemas.ids import new_test_event_id
 from schemas.permissions import Permission
 from schemas.times import UnixMs, now_ms, to_rfc3339
-from store import claims, delivery_stats
+from store.events import claims
+from store.stats import delivery_stats
 from store.tables import attempts, deliveries
 from tests.kit.api import URL, Caller, House, callback_path, deliver
 from tests.kit.holders import a_token

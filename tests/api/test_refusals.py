@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from schemas.times import UnixMs, now_ms
-from store.refusals import WINDOW_ROWS
-from store.tokens import NewSecrets
+from store.request_log.refusals import WINDOW_ROWS
+from store.tokens.tokens import NewSecrets
 from tests.kit.api import Caller, House
 from tests.kit.checks import authorize, introspect
 from tests.kit.request_log import Log

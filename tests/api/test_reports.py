@@ -7,9 +7,9 @@ import sqlalchemy as sa
 
 from schemas.ids import first_request_id, new_request_id
 from schemas.times import now_ms
-from store import request_log
+from store.request_log import request_log
 from store.tables import requests
-from store.tokens import NewSecrets
+from store.tokens.tokens import NewSecrets
 from tests.kit.api import Caller, House
 from tests.kit.request_log import Log
 from tests.kit.requests import a_request

@@ -18,9 +18,9 @@ from schemas.permissions import Permission
 from schemas.request_log import MAX_METHOD, MAX_PATH, MAX_USER_AGENT
 from schemas.secrets import new_token
 from schemas.times import UnixMs, from_rfc3339, now_ms, to_rfc3339
-from store.directory import Directory
+from store.directory.directory import Directory
 from store.tables import requests
-from store.tokens import NewSecrets
+from store.tokens.tokens import NewSecrets
 from tests.kit.api import Caller, House
 from tests.kit.request_log import Log, make
 from tests.kit.requests import a_request

@@ -12,9 +12,9 @@ from schemas.event_types import EventType
 from schemas.health import Finding, HealthReport
 from schemas.ids import CallbackId
 from schemas.token_fields import CallbackFields
-from store import health
-from store.database import Database
+from store.engine.database import Database
 from store.tables import callbacks, tokens
+from store.tokens import health
 from tests.chaos.outages import judge_answers
 from tests.chaos.reports import Report
 from tests.chaos.world import Nodes, World

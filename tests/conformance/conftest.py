@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from store import pulling
-from store.database import Database
-from store.directory import Directory
+from store.directory.directory import Directory
+from store.engine.database import Database
+from store.events import pulling
 from tests.kit.histories import VAULT, RestorableStore
 from tests.kit.notes import Notes
 from tests.kit.pipes import OutboxPipe, Pipe, RabbitPipe

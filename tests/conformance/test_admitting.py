@@ -15,9 +15,9 @@ from schemas.deliveries import Delivery, DeliveryState, Outcome, Settlement, Tri
 from schemas.event_types import EventType
 from schemas.ids import AttemptId, CallbackId
 from schemas.reports import Silent
-from store import due, places, probing
-from store.admitting import Admitted
-from store.database import Database
+from store.deliveries import due, places, probing
+from store.deliveries.admitting import Admitted
+from store.engine.database import Database
 from store.tables import deliveries, requested_attempts, status_places
 from tests.kit.making import CALLBACK, a_delivery, an_attempt
 from tests.kit.statuses import LEASE_MS, START, Line, a_status, delivered, events, failed

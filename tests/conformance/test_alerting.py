@@ -13,9 +13,9 @@ from consumers.alerting import Alerting
 from schemas.alerts import Alert, AlertKind, AlertOutcome
 from schemas.errors import StoreUnavailable
 from schemas.reports import Silent
-from store import alerts
-from store.database import Database
+from store.engine.database import Database
 from store.tables import alerts as rows
+from store.tokens import alerts
 from tests.kit.waiting import eventually
 
 LEASE_S = 25.0

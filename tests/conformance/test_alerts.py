@@ -14,13 +14,15 @@ from schemas.ids import CallbackId, EventId, delivery_id
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
 from schemas.tokens import Token
-from store import alerts, claims, due, settling
-from store.alerts import EXHAUSTED_EVERY_MS, Exhausted
-from store.database import Database
+from store.deliveries import due, settling
+from store.engine.database import Database
+from store.events import claims
 from store.tables import alerts as rows
 from store.tables import deliveries
-from store.tokens import Tokens
-from store.vault import Vault
+from store.tokens import alerts
+from store.tokens.alerts import EXHAUSTED_EVERY_MS, Exhausted
+from store.tokens.tokens import Tokens
+from store.tokens.vault import Vault
 from tests.kit.locks import somebody_waits
 from tests.kit.making import a_claim, a_delivery
 from tests.kit.tokens import TESTER, token_fields

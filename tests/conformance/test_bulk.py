@@ -5,8 +5,8 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from store import bulk
-from store.database import Database
+from store.engine import bulk
+from store.engine.database import Database
 
 _TABLE = sa.Table(
     "bulk_sample",

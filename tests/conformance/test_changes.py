@@ -17,13 +17,13 @@ from schemas.secrets import signing_secret_text
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
 from schemas.tokens import OnReturn
-from store import changes
-from store.callbacks import Callbacks
-from store.changes import list_changes
-from store.database import Database
+from store.engine.database import Database
 from store.tables import changes as change_table
-from store.tokens import Tokens
-from store.vault import Vault
+from store.tokens import changes
+from store.tokens.callbacks import Callbacks
+from store.tokens.changes import list_changes
+from store.tokens.tokens import Tokens
+from store.tokens.vault import Vault
 from tests.kit.tokens import TESTER, token_fields
 from tests.kit.waiting_rows import Patient
 

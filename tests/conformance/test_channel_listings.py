@@ -1,9 +1,9 @@
 """Channels seen lately, the same on SQLite and PostgreSQL."""
 
 from schemas.times import UnixMs
-from store.channel_listings import list_channels
-from store.claims import Claim, claim
-from store.database import Database
+from store.engine.database import Database
+from store.events.channel_listings import list_channels
+from store.events.claims import Claim, claim
 from tests.kit.making import an_event
 
 

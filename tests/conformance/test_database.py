@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from schemas.errors import StatementTimedOut, StoreRefused, StoreUnavailable
-from store.database import Database
+from store.engine.database import Database
 from tests.kit.postgres import Postgres
 from tests.kit.waiting import free_port
 

@@ -10,10 +10,10 @@ from schemas.health import Finding
 from schemas.ids import TokenId
 from schemas.listings import DeliveryFilter
 from schemas.tokens import OnReturn
-from store import delivery_counts
-from store.database import Database
-from store.delivery_counts import count_deliveries
-from store.delivery_listings import list_deliveries
+from store.deliveries.delivery_listings import list_deliveries
+from store.engine.database import Database
+from store.stats import delivery_counts
+from store.stats.delivery_counts import count_deliveries
 from tests.kit.tokens import TESTER
 from tests.kit.waiting_rows import Patient
 

@@ -10,11 +10,13 @@ from schemas.event_types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.listings import DeliveryFilter, EventFilter
 from schemas.times import UnixMs
-from store import delivery_listings, event_listings, paging
-from store.database import Connection, Database
-from store.delivery_listings import list_deliveries
+from store.deliveries import delivery_listings
+from store.deliveries.delivery_listings import list_deliveries
+from store.engine import paging
+from store.engine.database import Connection, Database
+from store.events import event_listings
 from store.tables import deliveries, events
-from store.vault import Vault
+from store.tokens.vault import Vault
 from tests.kit.plans import explain, plans
 
 RECEIVED = EventType.MESSAGE_RECEIVED

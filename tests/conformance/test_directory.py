@@ -14,14 +14,15 @@ from schemas.secrets import new_token, token_hash
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
 from schemas.tokens import CallbackState, TokenState
-from store import health, tables
-from store.callbacks import Callbacks
-from store.database import Database
-from store.directory import FRESH_S, Directory
+from store import tables
+from store.directory.directory import FRESH_S, Directory
+from store.engine.database import Database
 from store.tables import directory_version
-from store.token_rows import raise_version
-from store.tokens import Tokens
-from store.vault import Vault
+from store.tokens import health
+from store.tokens.callbacks import Callbacks
+from store.tokens.token_rows import raise_version
+from store.tokens.tokens import Tokens
+from store.tokens.vault import Vault
 from tests.kit.notes import Notes
 from tests.kit.tokens import TESTER, token_fields
 from tests.kit.waiting import wait_for
@@ -93,7 +94,7 @@ def test_a_token_made_a_moment_ago_is_known_when_it_is_first_used(directory: Dir
 
 def test_a_token_revoked_long_ago_is_known_by_its_name(directory: Directory, tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory holds only the last ones; the calls of the others are refused for that reason too, and logged as theirs."""
-    monkeypatch.setattr("store.snapshot.REVOKED_KEPT", 1)
+    monkeypatch.setattr("store.directory.snapshot.REVOKED_KEPT", 1)
     made = [tokens.create(token_fields(), CALLBACK, NOW, TESTER) for _ in range(3)]
     directory.refresh()
     for one in made:
@@ -226,7 +227,7 @@ def test_tokens_that_changed_together_are_loaded_wherever_a_page_ends(
     """Pages keep each load below the statement timeout, however many tokens there are. A receiver that many suppliers share dies: one
     settlement gives all of them one version. None may be left out by who starts then, nor by who follows: its calls would be 401, its
     events nobody's, its deliveries cancelled."""
-    monkeypatch.setattr("store.directory._PAGE", 3)
+    monkeypatch.setattr("store.directory.directory._PAGE", 3)
     made = [tokens.create(token_fields(), CALLBACK, NOW, TESTER).token for _ in range(before + 7)]
     directory.refresh()
     reports = [HealthReport(token.callbacks[RECEIVED].id, 0, Finding.FAILING) for token in made[before:]]

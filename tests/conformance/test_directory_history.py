@@ -12,9 +12,9 @@ import pytest
 from schemas.errors import StoreUnavailable
 from schemas.ids import TokenId
 from schemas.tokens import TokenState
-from store.database import Database
-from store.directory import Directory
-from store.vault import Place, Vault
+from store.directory.directory import Directory
+from store.engine.database import Database
+from store.tokens.vault import Place, Vault
 from tests.kit.histories import KEY, NOW, RECEIVED, TABLES, VAULT, RestorableStore, matched
 from tests.kit.notes import Notes
 from tests.kit.tables import lay_tables

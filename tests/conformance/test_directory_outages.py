@@ -11,10 +11,10 @@ from schemas.secrets import new_token
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
 from store import tables
-from store.database import Database
-from store.directory import Directory
-from store.tokens import Tokens
-from store.vault import Place, Vault
+from store.directory.directory import Directory
+from store.engine.database import Database
+from store.tokens.tokens import Tokens
+from store.tokens.vault import Place, Vault
 from tests.kit.notes import Notes
 from tests.kit.postgres import Postgres
 from tests.kit.tables import lay_tables

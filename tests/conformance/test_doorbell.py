@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
-from store.database import Database
-from store.doorbell import Doorbell
+from store.engine.database import Database
+from store.engine.doorbell import Doorbell
 from tests.kit.notes import Notes
 from tests.kit.postgres import Postgres
 from tests.kit.waiting import wait_for

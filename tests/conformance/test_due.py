@@ -9,9 +9,10 @@ import sqlalchemy as sa
 from schemas.deliveries import Delivery, DeliveryState, Outcome, Settlement
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
-from store import claims, due, settling
-from store.database import Database
-from store.due import Share, Wish
+from store.deliveries import due, settling
+from store.deliveries.due import Share, Wish
+from store.engine.database import Database
+from store.events import claims
 from store.tables import deliveries, requested_attempts
 from tests.kit.making import a_claim, a_delivery, an_attempt
 

@@ -5,9 +5,10 @@ import sqlalchemy as sa
 
 from schemas.deliveries import Delivery, DeliveryState, Settlement, Trigger, given_back, leased
 from schemas.times import UnixMs
-from store import claims, due, settling
-from store.database import Database
-from store.due import A_CONVERSATION, LOOK_AHEAD, MOST_TAKES, POISON, Share, Taken, Wish
+from store.deliveries import due, settling
+from store.deliveries.due import A_CONVERSATION, LOOK_AHEAD, MOST_TAKES, POISON, Share, Taken, Wish
+from store.engine.database import Database
+from store.events import claims
 from store.tables import deliveries
 from tests.kit.making import CALLBACK, a_claim, a_delivery
 
@@ -95,7 +96,7 @@ def test_of_one_conversation_a_few_are_taken_at_a_time(database: Database) -> No
 
 def test_a_take_looks_no_further_than_it_says(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a million rows that may not go each take would read them all."""
-    monkeypatch.setattr("store.due.LOOK_AHEAD", 10)
+    monkeypatch.setattr("store.deliveries.due.LOOK_AHEAD", 10)
     lay(database, *(spilled(f"evt_{n}", "cnv_hangs", turn=n) for n in range(10)), spilled("evt_behind", turn=99))
 
     assert ids(take(database, {FIRSTS: Wish(1, in_hand={"cnv_hangs"})})) == []

@@ -18,10 +18,12 @@ from schemas.ids import CallbackId
 from schemas.reports import Silent
 from schemas.times import UnixMs, now_ms
 from schemas.tokens import Callback, Health, Token
-from store import claims, health, settling
-from store.database import Database
-from store.due import MOST_TAKES
+from store.deliveries import settling
+from store.deliveries.due import MOST_TAKES
+from store.engine.database import Database
+from store.events import claims
 from store.tables import deliveries
+from store.tokens import health
 from tests.kit.hand_scene import Unsent
 from tests.kit.making import a_callback, a_claim, a_delivery, a_token
 from tests.kit.waiting import eventually

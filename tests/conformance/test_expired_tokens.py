@@ -11,11 +11,11 @@ from schemas.reports import Silent
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
 from schemas.tokens import Token
-from store.database import Database
-from store.directory import Directory
-from store.expiries import MARGIN_MS
-from store.tokens import Tokens
-from store.vault import Vault
+from store.directory.directory import Directory
+from store.directory.expiries import MARGIN_MS
+from store.engine.database import Database
+from store.tokens.tokens import Tokens
+from store.tokens.vault import Vault
 from tests.kit.tokens import TESTER, token_fields
 
 RECEIVED = EventType.MESSAGE_RECEIVED

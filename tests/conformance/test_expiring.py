@@ -9,11 +9,11 @@ import sqlalchemy as sa
 
 from schemas.times import UnixMs, to_rfc3339
 from schemas.tokens import Token
-from store.database import Database
-from store.expiring import tell_expiring
+from store.engine.database import Database
 from store.tables import alerts
-from store.tokens import Tokens
-from store.vault import Vault
+from store.tokens.expiring import tell_expiring
+from store.tokens.tokens import Tokens
+from store.tokens.vault import Vault
 from tests.kit.locks import somebody_waits
 from tests.kit.tokens import TESTER, token_fields
 from tests.kit.waiting import wait_for

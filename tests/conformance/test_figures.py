@@ -5,8 +5,8 @@ import sqlalchemy as sa
 
 from schemas.health import Finding
 from schemas.times import UnixMs, now_ms
-from store import figures
-from store.database import Database
+from store.engine.database import Database
+from store.stats import figures
 from tests.kit.plans import plans
 from tests.kit.waiting_rows import Patient
 

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from schemas.errors import StoreUnavailable
-from store.database import Database
-from store.group_commit import GROUP_MAX
+from store.engine.database import Database
+from store.engine.group_commit import GROUP_MAX
 from tests.kit.waiting import wait_for
 
 _TABLE = sa.Table("written", sa.MetaData(), sa.Column("id", sa.Text, primary_key=True))

@@ -11,11 +11,12 @@ from schemas.health import Finding, HealthReport
 from schemas.reports import Silent
 from schemas.times import UnixMs
 from schemas.tokens import CallbackState, Health
-from store import figures, health
-from store.database import Database
-from store.directory import Directory
-from store.settling import settle
+from store.deliveries.settling import settle
+from store.directory.directory import Directory
+from store.engine.database import Database
+from store.stats import figures
 from store.tables import alerts, directory_version
+from store.tokens import health
 from tests.kit.making import a_delivery, an_attempt
 from tests.kit.tokens import TESTER
 from tests.kit.waiting_rows import RECEIVED, VAULT, Patient

@@ -9,8 +9,8 @@ from schemas.deliveries import DeliveryState
 from schemas.health import Finding
 from schemas.listings import DeliveryFilter
 from schemas.tokens import OnReturn
-from store.database import Database
-from store.delivery_listings import list_deliveries
+from store.deliveries.delivery_listings import list_deliveries
+from store.engine.database import Database
 from tests.kit.tokens import TESTER
 from tests.kit.waiting_rows import Patient
 

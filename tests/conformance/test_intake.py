@@ -18,9 +18,9 @@ from exchange.port import Message
 from schemas.errors import StoreUnavailable
 from schemas.reports import Silent
 from schemas.times import UnixMs
-from store import claims
-from store.claims import Claim, Claimed
-from store.database import Connection, Database
+from store.engine.database import Connection, Database
+from store.events import claims
+from store.events.claims import Claim, Claimed
 from store.tables import deliveries, events
 from tests.kit.hand_scene import Unsent
 from tests.kit.making import message_body

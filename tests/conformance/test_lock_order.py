@@ -1,4 +1,4 @@
-"""Rows are locked in one order (`store.bulk`), so that nobody waits in a circle: on PostgreSQL, where rows have locks.
+"""Rows are locked in one order (`store.engine.bulk`), so that nobody waits in a circle: on PostgreSQL, where rows have locks.
 
 In most, a settlement that is half done holds the first of two deliveries by key and then wants the second. Whoever else is at
 work on both has to wait for it, holding neither. The database has a locale, to which the second is the first.
@@ -14,9 +14,11 @@ import sqlalchemy as sa
 from schemas.deliveries import Delivery, DeliveryState, Settlement, given_back
 from schemas.recoveries import Recoverable, RecoveryQuery
 from schemas.times import UnixMs, now_ms
-from store import cancelling, recovery_rows, reviving, settling
-from store.database import Connection, Database
+from store.deliveries import reviving, settling
+from store.engine.database import Connection, Database
+from store.recoveries import recovery_rows
 from store.tables import callbacks, deliveries, status_places
+from store.tokens import cancelling
 from tests.kit.locks import somebody_waits, waiting
 from tests.kit.making import a_delivery
 from tests.kit.postgres import Postgres

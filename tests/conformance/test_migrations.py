@@ -8,8 +8,8 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from store import migrate
-from store.database import Database
+from store.engine import migrate
+from store.engine.database import Database
 from store.tables import directory_version, metadata, tokens
 from tests.kit.postgres import Postgres
 

@@ -13,8 +13,9 @@ from exchange.port import Message, Outgoing
 from schemas.errors import ExchangeUnavailable, StoreUnavailable
 from schemas.events import Event
 from schemas.times import UnixMs
-from store import outbox, tables
-from store.database import Connection, Database
+from store import tables
+from store.engine.database import Connection, Database
+from store.events import outbox
 from tests.kit.making import an_event
 from tests.kit.notes import Notes
 from tests.kit.pipes import outgoing

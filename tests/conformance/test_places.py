@@ -4,9 +4,9 @@ import pytest
 
 from schemas.deliveries import given_back, leased
 from schemas.statuses import OVERTAKEN
-from store import places
-from store.admitting import Admitted
-from store.database import Database
+from store.deliveries import places
+from store.deliveries.admitting import Admitted
+from store.engine.database import Database
 from tests.kit.statuses import LEASE_MS, START, Line, a_status, delivered, events, exhausted, failed
 
 

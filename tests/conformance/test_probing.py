@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from schemas.deliveries import Trigger
 from schemas.health import Finding
 from schemas.times import LATEST, UnixMs
-from store import probing
-from store.database import Connection, Database
+from store.deliveries import probing
+from store.engine.database import Connection, Database
 from store.tables import callbacks
 from tests.kit.plans import plans
 from tests.kit.tokens import TESTER

@@ -15,8 +15,9 @@ from exchange.rabbit_publisher import RabbitPublisher
 from exchange.rabbit_source import RabbitSource
 from exchange.topology import DISPATCH_QUEUE
 from schemas.errors import ExchangeUnavailable
-from store import outbox, tables
-from store.database import Database
+from store import tables
+from store.engine.database import Database
+from store.events import outbox
 from tests.conformance.test_rabbit_source import on_the_broker
 from tests.kit.notes import Notes
 from tests.kit.pipes import RabbitPipe, outgoing, settle, take

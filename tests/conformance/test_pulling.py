@@ -7,10 +7,11 @@ from schemas.errors import Invalid
 from schemas.event_types import EventType
 from schemas.listings import PullFilter
 from schemas.times import UnixMs, now_ms
-from store import claims, paging, pulling
-from store.claims import Claim
-from store.database import Database
-from store.pulling import pull
+from store.engine import paging
+from store.engine.database import Database
+from store.events import claims, pulling
+from store.events.claims import Claim
+from store.events.pulling import pull
 from store.tables import events
 from tests.kit.making import a_claim
 from tests.kit.plans import explain

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.times import UnixMs
-from store import claims, pulling
-from store.database import Database
+from store.engine.database import Database
+from store.events import claims, pulling
 from store.tables import events
 from tests.kit.making import a_claim
 from tests.kit.postgres import Postgres

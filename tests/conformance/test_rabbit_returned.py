@@ -10,7 +10,7 @@ from exchange.rabbit_publisher import RabbitPublisher
 from exchange.rabbit_returned import RabbitReturned
 from exchange.rabbit_source import RabbitSource
 from exchange.topology import DEAD_EXCHANGE, EVENTS_EXCHANGE, REASON_HEADER
-from store import outbox
+from store.events import outbox
 from tests.kit.making import an_event
 from tests.kit.pipes import RabbitPipe, outgoing, take
 from tests.kit.waiting import eventually, wait_for

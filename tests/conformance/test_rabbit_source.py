@@ -15,7 +15,7 @@ from exchange.topology import ACCEPTED_AT_HEADER, DEAD_QUEUE, DISPATCH_QUEUE, EV
 from exchange.window import FIRST, MOST_BYTES
 from schemas.errors import ExchangeUnavailable, UsageError
 from schemas.events import MAX_EVENT_BYTES
-from store.database import Connection
+from store.engine.database import Connection
 from tests.kit.notes import Notes
 from tests.kit.pipes import UNREADABLE, RabbitPipe, connected, outgoing, take
 from tests.kit.rabbit import Rabbit

@@ -14,7 +14,7 @@ from schemas.recoveries import Recoverable, RecoveryQuery, RecoveryState
 from schemas.reports import Silent
 from schemas.statuses import rank
 from schemas.times import UnixMs
-from store import recoveries, recovery_rows
+from store.recoveries import recoveries, recovery_rows
 from store.tables import deliveries, events
 from tests.kit.recovering import FOR_EVER, NOW, RECEIVED, STATUS, House, callback_of
 from tests.kit.tokens import TESTER

@@ -10,8 +10,8 @@ from schemas.event_types import EventType
 from schemas.ids import RecoveryId
 from schemas.recoveries import Recoverable, RecoveryState
 from schemas.times import LATEST
-from store import recovery_rows
-from store.recoveries import Job, Slice
+from store.recoveries import recovery_rows
+from store.recoveries.recoveries import Job, Slice
 from tests.kit.api import Listening
 from tests.kit.making import a_claim
 from tests.kit.recovering import House, callback_of

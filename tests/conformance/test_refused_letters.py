@@ -22,8 +22,9 @@ from exchange.rabbit_source import RabbitSource
 from exchange.taking_in import BATCH_BYTES, row
 from exchange.topology import DEAD_EXCHANGE, DISPATCH_QUEUE, EVENTS_EXCHANGE
 from ringback.parts import _broker_figures
-from store import bulk, outbox
-from store.database import Connection, Database
+from store.engine import bulk
+from store.engine.database import Connection, Database
+from store.events import outbox
 from tests.kit.notes import Notes
 from tests.kit.pipes import RabbitPipe, connected, take
 from tests.kit.rabbit import Rabbit

@@ -12,13 +12,13 @@ from schemas.ids import TokenId
 from schemas.secrets import signing_key
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
-from store import rekey
-from store.callbacks import Callbacks
-from store.database import Database
-from store.rekey import Tally
+from store.engine.database import Database
+from store.maintenance import rekey
+from store.maintenance.rekey import Tally
 from store.tables import directory_version
-from store.tokens import Tokens
-from store.vault import Place, Vault
+from store.tokens.callbacks import Callbacks
+from store.tokens.tokens import Tokens
+from store.tokens.vault import Place, Vault
 from tests.kit.locks import somebody_waits
 from tests.kit.tokens import TESTER, token_fields
 from tests.kit.waiting import wait_for

@@ -8,12 +8,13 @@ from schemas.errors import Invalid
 from schemas.ids import TokenId, new_request_id
 from schemas.request_log import Completion, LoggedRequest, RequestFilter, logged_request
 from schemas.times import UnixMs
-from store import paging, request_listings
-from store.database import Database
-from store.request_listings import every_request, known_tokens, list_requests
-from store.request_log import RequestLog
-from store.tokens import Tokens
-from store.vault import Vault
+from store.engine import paging
+from store.engine.database import Database
+from store.request_log import request_listings
+from store.request_log.request_listings import every_request, known_tokens, list_requests
+from store.request_log.request_log import RequestLog
+from store.tokens.tokens import Tokens
+from store.tokens.vault import Vault
 from tests.kit.plans import plans
 from tests.kit.requests import a_request
 from tests.kit.tokens import TESTER, token_fields

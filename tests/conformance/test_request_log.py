@@ -10,9 +10,9 @@ from schemas.errors import StoreUnavailable
 from schemas.ids import new_request_id
 from schemas.request_log import Completion
 from schemas.times import UnixMs, now_ms
-from store import request_log
-from store.database import Database
-from store.request_log import RequestLog, size_of
+from store.engine.database import Database
+from store.request_log import request_log
+from store.request_log.request_log import RequestLog, size_of
 from store.tables import requests
 from tests.kit.requests import a_request
 from tests.kit.waiting import wait_for

@@ -13,14 +13,14 @@ from schemas.ids import CallbackId, EventId, TokenId, delivery_id
 from schemas.listings import DeliveryFilter, ListedDelivery
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
-from store import claims
-from store.database import Database
-from store.delivery_listings import list_deliveries
-from store.requests import request_attempt, request_retry, request_test, result_of_test, withdraw_test
-from store.settling import settle
+from store.deliveries.delivery_listings import list_deliveries
+from store.deliveries.requests import request_attempt, request_retry, request_test, result_of_test, withdraw_test
+from store.deliveries.settling import settle
+from store.engine.database import Database
+from store.events import claims
 from store.tables import requested_attempts
-from store.tokens import Tokens
-from store.vault import Vault
+from store.tokens.tokens import Tokens
+from store.tokens.vault import Vault
 from tests.kit.making import a_claim, a_delivery, an_event
 from tests.kit.statuses import a_status, a_status_claim
 from tests.kit.tokens import TESTER, token_fields

@@ -12,11 +12,12 @@ from schemas.deliveries import DeliveryState, Settlement
 from schemas.ids import first_request_id, new_request_id
 from schemas.times import LATEST, UnixMs, now_ms
 from schemas.token_fields import CallbackFields
-from store import claims, tables
-from store.callbacks import Callbacks
-from store.database import Connection, Database
-from store.retention import PLACES, SWEEPS
-from store.settling import settle
+from store import tables
+from store.deliveries.settling import settle
+from store.engine.database import Connection, Database
+from store.events import claims
+from store.maintenance.retention import PLACES, SWEEPS
+from store.tokens.callbacks import Callbacks
 from tests.kit.making import a_claim, a_delivery, an_attempt
 from tests.kit.old_rows import AGE, CUTOFF, NOW, OLD, RECEIVED, VAULT, Attic, callback_of, slices
 from tests.kit.tokens import TESTER

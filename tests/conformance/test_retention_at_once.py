@@ -8,11 +8,13 @@ import sqlalchemy as sa
 from schemas.errors import NotFound
 from schemas.ids import CallbackId, EventId, TokenId, delivery_id
 from schemas.times import UnixMs
-from store import claims, recovery_rows, tables
-from store.database import Database
-from store.recovery_rows import Lost
-from store.requests import request_retry
-from store.retention import PLACES, SWEEPS
+from store import tables
+from store.deliveries.requests import request_retry
+from store.engine.database import Database
+from store.events import claims
+from store.maintenance.retention import PLACES, SWEEPS
+from store.recoveries import recovery_rows
+from store.recoveries.recovery_rows import Lost
 from tests.kit.locks import somebody_waits
 from tests.kit.making import a_claim
 from tests.kit.old_rows import AGE, NOW, OLD, RECEIVED, Attic, callback_of

@@ -20,8 +20,10 @@ from exchange.rabbit_returned import RabbitReturned
 from exchange.taking_in import BATCH_BYTES, fitting, row
 from exchange.topology import DEAD_EXCHANGE, EVENTS_EXCHANGE, REASON_HEADER, RETURNED_EXCHANGE
 from schemas.events import MAX_EVENT_BYTES, parse_event
-from store import bulk, outbox, tables
-from store.database import Connection, Database
+from store import tables
+from store.engine import bulk
+from store.engine.database import Connection, Database
+from store.events import outbox
 from tests.kit.making import an_event, message_body
 from tests.kit.pipes import RabbitPipe, outgoing
 from tests.kit.rabbit import Rabbit

@@ -7,9 +7,9 @@ import pytest
 from schemas.health import Finding
 from schemas.times import LATEST, UnixMs, now_ms
 from schemas.tokens import CallbackState, OnReturn
-from store import reviving
-from store.database import Database
-from store.reviving import Walk
+from store.deliveries import reviving
+from store.deliveries.reviving import Walk
+from store.engine.database import Database
 from tests.kit.tokens import TESTER
 from tests.kit.waiting_rows import Patient
 

@@ -13,8 +13,9 @@ from consumers.store_watch import StoreWatch
 from schemas.deliveries import DeliveryState, Settlement
 from schemas.errors import StoreRefused
 from schemas.times import UnixMs
-from store import bulk, claims
-from store.database import Database
+from store.engine import bulk
+from store.engine.database import Database
+from store.events import claims
 from store.tables import attempts, deliveries
 from tests.conformance.test_intake import Memory
 from tests.kit.making import a_claim, a_delivery, an_attempt

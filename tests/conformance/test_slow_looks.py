@@ -16,7 +16,7 @@ from consumers.store_watch import StoreWatch
 from schemas.errors import StatementTimedOut, StoreRefused
 from schemas.health import Finding
 from schemas.times import now_ms
-from store.database import Connection, Database
+from store.engine.database import Connection, Database
 from tests.kit.dispatch_scene import Notes
 from tests.kit.hand_scene import Unsent
 from tests.kit.waiting import eventually

@@ -18,10 +18,10 @@ from schemas.event_types import EventType
 from schemas.ids import AttemptId, CallbackId, EventId
 from schemas.statuses import rank
 from schemas.times import UnixMs
-from store import claims
-from store.admitting import admit
-from store.database import Database
-from store.settling import settle
+from store.deliveries.admitting import admit
+from store.deliveries.settling import settle
+from store.engine.database import Database
+from store.events import claims
 from store.tables import attempts, deliveries, events, requested_attempts, status_places
 from tests.kit.delivery_rows import add_callback
 from tests.kit.making import CALLBACK, TOKEN, an_attempt

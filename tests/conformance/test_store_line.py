@@ -4,8 +4,9 @@ import sqlalchemy as sa
 
 from schemas.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger, leased
 from schemas.times import UnixMs
-from store import claims, due, settling
-from store.database import Database
+from store.deliveries import due, settling
+from store.engine.database import Database
+from store.events import claims
 from store.tables import attempts, deliveries, events, requested_attempts
 from tests.kit.delivery_rows import add_callback
 from tests.kit.making import CALLBACK, a_claim, a_delivery, an_attempt

@@ -14,14 +14,15 @@ from schemas.ids import CallbackId, EventId, TokenId, delivery_id
 from schemas.listings import DeliveryFilter, ListedDelivery
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
-from store import claims, paging
-from store.callbacks import Callbacks
-from store.database import Database
-from store.delivery_listings import every_delivery, get_delivery, list_deliveries
-from store.event_listings import get_event
+from store.deliveries.delivery_listings import every_delivery, get_delivery, list_deliveries
+from store.engine import paging
+from store.engine.database import Database
+from store.events import claims
+from store.events.event_listings import get_event
 from store.tables import attempts
-from store.tokens import Tokens
-from store.vault import Vault
+from store.tokens.callbacks import Callbacks
+from store.tokens.tokens import Tokens
+from store.tokens.vault import Vault
 from tests.kit.delivery_rows import ABSENT, add_delivery
 from tests.kit.making import a_claim
 from tests.kit.tokens import TESTER, token_fields

@@ -16,13 +16,13 @@ from schemas.secrets import signing_key, token_hash
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
 from schemas.tokens import TokenState
-from store import cancelling
-from store.callbacks import Callbacks
-from store.database import Database
+from store.engine.database import Database
 from store.tables import callbacks, deliveries, directory_version, requested_attempts
 from store.tables import tokens as token_table
-from store.tokens import Tokens
-from store.vault import Vault
+from store.tokens import cancelling
+from store.tokens.callbacks import Callbacks
+from store.tokens.tokens import Tokens
+from store.tokens.vault import Vault
 from tests.kit.tokens import TESTER, token_fields
 
 RECEIVED = EventType.MESSAGE_RECEIVED

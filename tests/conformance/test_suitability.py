@@ -12,13 +12,13 @@ from psycopg import sql
 from schemas.errors import StoreUnavailable
 from schemas.secrets import new_token
 from schemas.times import UnixMs
-from store import migrate
-from store.database import Database
-from store.directory import Directory
-from store.doorbell import Doorbell
-from store.suitability import Unsuitable, require_usable
-from store.tokens import Tokens
-from store.vault import Vault
+from store.directory.directory import Directory
+from store.engine import migrate
+from store.engine.database import Database
+from store.engine.doorbell import Doorbell
+from store.engine.suitability import Unsuitable, require_usable
+from store.tokens.tokens import Tokens
+from store.tokens.vault import Vault
 from tests.kit.command import Place
 from tests.kit.notes import Notes
 from tests.kit.pgbouncer import PgBouncer

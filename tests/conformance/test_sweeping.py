@@ -15,8 +15,9 @@ from consumers.sweeping import Sweeper
 from schemas.errors import StoreUnavailable
 from schemas.reports import EXPIRING, Silent
 from schemas.times import UnixMs, now_ms
-from store import retention, tables, turns
-from store.database import Connection, Database
+from store import tables
+from store.engine.database import Connection, Database
+from store.maintenance import retention, turns
 from tests.kit.old_rows import Attic
 from tests.kit.waiting import eventually
 

@@ -10,11 +10,12 @@ from schemas.listings import DeliveryFilter
 from schemas.reports import Silent
 from schemas.times import UnixMs, now_ms, to_rfc3339
 from schemas.tokens import CallbackState
-from store import due, health, probing, throttling
-from store.database import Database
-from store.delivery_listings import list_deliveries
-from store.directory import Directory
-from store.throttling import GOES_ON_MS, SAME_MS
+from store.deliveries import due, probing
+from store.deliveries.delivery_listings import list_deliveries
+from store.directory.directory import Directory
+from store.engine.database import Database
+from store.tokens import health, throttling
+from store.tokens.throttling import GOES_ON_MS, SAME_MS
 from tests.kit.waiting_rows import VAULT, Patient
 
 NOW = 1_700_000_000_000

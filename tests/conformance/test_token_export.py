@@ -5,11 +5,11 @@ import pytest
 from schemas.event_types import EventType
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
-from store import token_export
-from store.database import Database
-from store.token_export import Everything
-from store.tokens import Tokens
-from store.vault import Vault
+from store.engine.database import Database
+from store.tokens import token_export
+from store.tokens.token_export import Everything
+from store.tokens.tokens import Tokens
+from store.tokens.vault import Vault
 from tests.kit.tokens import TESTER, token_fields
 
 NOW = UnixMs(1_000)

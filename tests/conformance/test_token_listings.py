@@ -11,10 +11,10 @@ from schemas.event_types import EventType
 from schemas.folding import folded
 from schemas.times import UnixMs
 from schemas.tokens import TokenState
-from store.database import Database
-from store.token_listings import TokenFilter, TokenSort, list_tokens
-from store.tokens import Tokens
-from store.vault import Vault
+from store.engine.database import Database
+from store.tokens.token_listings import TokenFilter, TokenSort, list_tokens
+from store.tokens.tokens import Tokens
+from store.tokens.vault import Vault
 from tests.kit.tables import lay_tables
 from tests.kit.tokens import TESTER, token_fields
 

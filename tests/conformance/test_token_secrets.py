@@ -12,10 +12,10 @@ from schemas.ids import TokenId
 from schemas.secrets import signing_key, token_hash
 from schemas.times import UnixMs
 from schemas.tokens import TokenState
-from store.changes import list_changes
-from store.database import Database
-from store.tokens import MAX_SIGNING_SECRETS, Tokens
-from store.vault import Vault
+from store.engine.database import Database
+from store.tokens.changes import list_changes
+from store.tokens.tokens import MAX_SIGNING_SECRETS, Tokens
+from store.tokens.vault import Vault
 from tests.kit.tokens import TESTER, token_fields
 
 NOW = UnixMs(1_000_000)

@@ -13,13 +13,14 @@ from schemas.ids import EventId, delivery_id
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
 from schemas.tokens import TokenState
-from store import claims, settling
-from store.callbacks import Callbacks
-from store.database import Database
-from store.requests import request_retry
-from store.token_listings import TokenFilter, list_tokens
-from store.tokens import Tokens
-from store.vault import Vault
+from store.deliveries import settling
+from store.deliveries.requests import request_retry
+from store.engine.database import Database
+from store.events import claims
+from store.tokens.callbacks import Callbacks
+from store.tokens.token_listings import TokenFilter, list_tokens
+from store.tokens.tokens import Tokens
+from store.tokens.vault import Vault
 from tests.kit.making import a_claim, a_delivery
 from tests.kit.tokens import TESTER, token_fields
 

@@ -15,8 +15,8 @@ from schemas.deliveries import Delivery, DeliveryState, Settlement, Trigger
 from schemas.event_types import EventType
 from schemas.reports import Silent
 from schemas.times import UnixMs
-from store import due, settling, withdrawing
-from store.database import Database
+from store.deliveries import due, settling, withdrawing
+from store.engine.database import Database
 from store.tables import callbacks, deliveries, requested_attempts, tokens
 from tests.kit.making import a_delivery
 from tests.kit.tokens import TESTER

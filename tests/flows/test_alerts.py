@@ -7,10 +7,10 @@ import json
 import sqlalchemy as sa
 
 from schemas.times import now_ms
-from store.database import Database
+from store.engine.database import Database
 from store.tables import alerts
-from store.tokens import Tokens
-from store.vault import Vault
+from store.tokens.tokens import Tokens
+from store.tokens.vault import Vault
 from tests.flows.conftest import Starting
 from tests.kit.platform import MESSAGE, ids_at, message, verify_all, wait_for_state
 from tests.kit.receiver import Receiver

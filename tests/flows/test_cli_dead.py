@@ -5,7 +5,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from store.database import Database
+from store.engine.database import Database
 from tests.flows.conftest import Starting
 from tests.flows.test_faults import refuse
 from tests.kit.command import Place

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from schemas.health import Finding
-from store import migrate
-from store.database import Database
+from store.engine import migrate
+from store.engine.database import Database
 from tests.kit.command import Place
 from tests.kit.waiting_rows import Patient
 

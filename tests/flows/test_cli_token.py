@@ -12,9 +12,9 @@ from schemas.ids import CallbackId, TokenId, delivery_id
 from schemas.permissions import Permission
 from schemas.secrets import is_token, signing_key
 from schemas.times import UnixMs
-from store.claims import claim
-from store.database import Database
-from store.settling import settle
+from store.deliveries.settling import settle
+from store.engine.database import Database
+from store.events.claims import claim
 from tests.kit.command import Place
 from tests.kit.making import a_claim, a_delivery, an_attempt
 

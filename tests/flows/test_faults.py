@@ -7,7 +7,7 @@ from collections import Counter
 
 import sqlalchemy as sa
 
-from store.database import Database
+from store.engine.database import Database
 from tests.flows.conftest import Starting
 from tests.kit.client import Client
 from tests.kit.platform import MESSAGE, deliveries_of, ids_at, message, publishing, wait_for_all

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from store.database import Database
+from store.engine.database import Database
 from store.tables import requests
 from tests.docs.pages import ROOT
 from tests.kit.client import Answer, Client

@@ -19,10 +19,10 @@ from schemas.permissions import Permission
 from schemas.times import UnixMs, now_ms
 from schemas.token_fields import CallbackFields
 from schemas.tokens import Token
-from store import migrate
-from store.callbacks import Callbacks
-from store.database import Database
-from store.tokens import Tokens
+from store.engine import migrate
+from store.engine.database import Database
+from store.tokens.callbacks import Callbacks
+from store.tokens.tokens import Tokens
 from tests.kit.tokens import TESTER
 
 

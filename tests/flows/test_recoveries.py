@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from schemas.ids import RecoveryId
 from schemas.recoveries import Recovery, RecoveryState
-from store import recoveries
-from store.database import Connection, Database
+from store.engine.database import Connection, Database
+from store.recoveries import recoveries
 from tests.flows.conftest import Starting
 from tests.kit.client import Client
 from tests.kit.platform import MESSAGE, message, verify_all, wait_for_all, wait_for_state

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from store import migrate
-from store.database import Database
+from store.engine import migrate
+from store.engine.database import Database
 from tests.kit.command import PROGRAM, Place
 from tests.kit.postgres import Postgres
 

@@ -21,12 +21,12 @@ from schemas.readiness import Readiness
 from schemas.reports import Silent
 from schemas.targets import TargetPolicy
 from schemas.times import UnixMs
-from store import claims
-from store.database import Database
-from store.directory import Directory
-from store.request_log import RequestLog
+from store.directory.directory import Directory
+from store.engine.database import Database
+from store.events import claims
+from store.request_log.request_log import RequestLog
 from store.tables import deliveries
-from store.vault import Vault
+from store.tokens.vault import Vault
 from tests.kit.making import a_claim
 from tests.kit.tables import lay_tables
 from tests.kit.tokens import TESTER, token_fields

@@ -12,7 +12,7 @@ from api.reading import FORM
 from schemas.permissions import Permission
 from schemas.times import UnixMs, now_ms
 from store.tables import requests
-from store.tokens import NewSecrets
+from store.tokens.tokens import NewSecrets
 from tests.kit.api import Caller, House
 from tests.kit.tokens import TESTER, token_fields
 

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from schemas.event_types import EventType
 from schemas.ids import CallbackId
-from store.database import Database
+from store.engine.database import Database
 from store.tables import callbacks, deliveries
 from tests.kit.making import CALLBACK, TOKEN
 

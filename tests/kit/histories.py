@@ -10,11 +10,11 @@ from schemas.event_types import EventType
 from schemas.ids import TokenId
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
-from store.database import Database
-from store.directory import Directory
+from store.directory.directory import Directory
+from store.engine.database import Database
 from store.tables import callbacks, directory_marks, directory_version, tokens
-from store.tokens import NewSecrets, Tokens
-from store.vault import Vault
+from store.tokens.tokens import NewSecrets, Tokens
+from store.tokens.vault import Vault
 from tests.kit.tokens import TESTER, token_fields
 
 RECEIVED = EventType.MESSAGE_RECEIVED

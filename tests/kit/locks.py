@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from store.database import Database
+from store.engine.database import Database
 
 _WAITING = sa.text("SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()")
 

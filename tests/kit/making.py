@@ -9,7 +9,7 @@ from schemas.events import Event, parse_event
 from schemas.ids import AttemptId, CallbackId, EventId, TokenId, new_attempt_id
 from schemas.times import UnixMs, now_ms
 from schemas.tokens import Callback, DatedSecret, Token
-from store.claims import Claim
+from store.events.claims import Claim
 
 CALLBACK = CallbackId("a" * 16)
 TOKEN = TokenId("tok_1")

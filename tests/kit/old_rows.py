@@ -10,11 +10,12 @@ from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
 from schemas.tokens import Token
-from store import claims, tables
-from store.database import Database
-from store.retention import PLACES, SWEEPS, Age, Sweep
-from store.tokens import Tokens
-from store.vault import Vault
+from store import tables
+from store.engine.database import Database
+from store.events import claims
+from store.maintenance.retention import PLACES, SWEEPS, Age, Sweep
+from store.tokens.tokens import Tokens
+from store.tokens.vault import Vault
 from tests.kit.making import a_claim
 from tests.kit.tokens import TESTER, token_fields
 

@@ -18,8 +18,8 @@ from schemas.events import parse_event
 from schemas.reports import Silent
 from schemas.times import UnixMs
 from store import tables
-from store.database import Database
-from store.doorbell import Doorbell
+from store.engine.database import Database
+from store.engine.doorbell import Doorbell
 from tests.kit.making import an_event
 from tests.kit.notes import Notes
 from tests.kit.rabbit import Rabbit

@@ -6,9 +6,9 @@ import sqlalchemy as sa
 
 from schemas.listings import Pulled, PullFilter
 from schemas.times import now_ms
-from store import claims
-from store.database import Connection, Database
-from store.pulling import pull
+from store.engine.database import Connection, Database
+from store.events import claims
+from store.events.pulling import pull
 from store.tables import events
 from tests.kit.making import a_claim
 from tests.kit.waiting import wait_for

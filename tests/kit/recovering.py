@@ -14,13 +14,14 @@ from schemas.reports import Silent
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
 from schemas.tokens import Token
-from store import claims, recoveries
-from store.claims import Claim
-from store.database import Database
-from store.directory import Directory
+from store.directory.directory import Directory
+from store.engine.database import Database
+from store.events import claims
+from store.events.claims import Claim
+from store.recoveries import recoveries
 from store.tables import callbacks, deliveries, status_places, tokens
-from store.tokens import Tokens
-from store.vault import Vault
+from store.tokens.tokens import Tokens
+from store.tokens.vault import Vault
 from tests.kit.making import a_claim
 from tests.kit.tokens import TESTER, token_fields
 

@@ -5,7 +5,7 @@ from typing import Any
 from schemas.permissions import Permission
 from schemas.times import UnixMs
 from schemas.token_fields import TokenFields
-from store.tokens import NewSecrets
+from store.tokens.tokens import NewSecrets
 from tests.kit.api import Caller, House
 from tests.kit.tokens import TESTER, token_fields
 

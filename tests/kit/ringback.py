@@ -21,10 +21,10 @@ from schemas.event_types import EventType
 from schemas.permissions import Permission
 from schemas.times import now_ms
 from schemas.token_fields import CallbackFields, TokenFields
-from store import migrate
-from store.database import Connection, Database
-from store.tokens import Tokens
-from store.vault import Vault
+from store.engine import migrate
+from store.engine.database import Connection, Database
+from store.tokens.tokens import Tokens
+from store.tokens.vault import Vault
 from tests.kit.client import Client
 from tests.kit.tokens import TESTER, token_fields
 from tests.kit.waiting import free_port, wait_for

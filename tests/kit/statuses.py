@@ -11,11 +11,12 @@ from schemas.event_types import EventType
 from schemas.events import parse_event
 from schemas.ids import CallbackId, EventId
 from schemas.times import UnixMs
-from store import claims, places, probing
-from store.admitting import Admitted, admit
-from store.claims import Claim
-from store.database import Database
-from store.settling import settle
+from store.deliveries import places, probing
+from store.deliveries.admitting import Admitted, admit
+from store.deliveries.settling import settle
+from store.engine.database import Database
+from store.events import claims
+from store.events.claims import Claim
 from store.tables import callbacks, deliveries, tokens
 from tests.kit.delivery_rows import callback_row
 from tests.kit.making import CALLBACK, TOKEN, an_attempt

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from store import tables
-from store.database import Database
+from store.engine.database import Database
 
 
 def lay_tables(database: Database) -> None:

@@ -11,12 +11,13 @@ from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs
 from schemas.token_fields import CallbackFields
 from schemas.tokens import Callback, Token
-from store import claims, health
-from store.callbacks import Callbacks
-from store.database import Database
+from store.engine.database import Database
+from store.events import claims
 from store.tables import deliveries
-from store.tokens import Tokens
-from store.vault import Vault
+from store.tokens import health
+from store.tokens.callbacks import Callbacks
+from store.tokens.tokens import Tokens
+from store.tokens.vault import Vault
 from tests.kit.making import a_claim
 from tests.kit.tokens import TESTER, token_fields
 

@@ -13,8 +13,8 @@ from schemas.event_types import EventType
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from schemas.tokens import Callback, DatedSecret, Token
-from store.database import Database
-from store.settling import settle
+from store.deliveries.settling import settle
+from store.engine.database import Database
 from store.tables import callbacks, deliveries
 from tests.kit.delivery_rows import callback_row
 from tests.kit.making import CALLBACK, TOKEN, an_attempt, message_body

@@ -10,7 +10,7 @@ from consumers.claiming import Batch, Terms, claim
 from exchange.port import Message
 from schemas.events import MAX_EVENT_BYTES
 from schemas.times import UnixMs
-from store.database import Database
+from store.engine.database import Database
 from store.tables import deliveries, events
 from tests.kit.delivery_rows import add_callback
 from tests.kit.making import message_body

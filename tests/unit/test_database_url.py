@@ -5,8 +5,8 @@ from psycopg import pq
 
 from ringback.settings import Settings
 from schemas.errors import StoreUnavailable, UsageError
-from store.database import Database
-from store.database_url import fault, read_address, shown, sqlite_path, without_hidden
+from store.engine.database import Database
+from store.engine.database_url import fault, read_address, shown, sqlite_path, without_hidden
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from ringback.private_files import make_database_file
 from ringback.secret_key import secret_keys
 from ringback.settings import Settings
 from schemas.errors import UsageError
-from store.database import Database
+from store.engine.database import Database
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from schemas.ids import RequestId
 from schemas.request_log import LoggedRequest
-from store import refusals
-from store.refusals import STRICT_MS, WINDOW_MS, WINDOW_ROWS, Refusals
+from store.request_log import refusals
+from store.request_log.refusals import STRICT_MS, WINDOW_MS, WINDOW_ROWS, Refusals
 from tests.kit.requests import a_request
 
 

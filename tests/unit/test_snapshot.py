@@ -9,7 +9,7 @@ from schemas.ids import CallbackId, TokenId
 from schemas.secrets import new_token, token_hash
 from schemas.times import UnixMs
 from schemas.tokens import DatedSecret, Token
-from store.snapshot import Snapshot
+from store.directory.snapshot import Snapshot
 from tests.kit.tokens import a_token
 
 CHANNELS = ["ch1", "ch2", "ch3"]
@@ -94,7 +94,7 @@ def test_a_token_is_found_by_its_digest_and_compared_by_nothing_else() -> None:
 
 def test_of_revoked_tokens_only_the_last_ones_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """Automation that makes and revokes tokens all day must not fill the memory of every process. Those that live are all known."""
-    monkeypatch.setattr("store.snapshot.REVOKED_KEPT", 2)
+    monkeypatch.setattr("store.directory.snapshot.REVOKED_KEPT", 2)
     snapshot = Snapshot()
 
     for number in range(1, 6):
@@ -110,7 +110,7 @@ def test_of_revoked_tokens_only_the_last_ones_are_known(monkeypatch: pytest.Monk
 
 def test_a_revoked_token_that_is_told_of_again_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The look-up of a caller and a poll may both find it."""
-    monkeypatch.setattr("store.snapshot.REVOKED_KEPT", 2)
+    monkeypatch.setattr("store.directory.snapshot.REVOKED_KEPT", 2)
     snapshot = Snapshot()
 
     for number in (1, 2, 1, 1):

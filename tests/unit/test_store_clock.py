@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.times import now_ms
-from store.clock import MOST_DRIFT, SteadyClock, StoreClock
+from store.engine.clock import MOST_DRIFT, SteadyClock, StoreClock
 
 HOUR_MS = 3_600_000
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import SecretUnreadable, UsageError
-from store.vault import Place, Vault
+from store.tokens.vault import Place, Vault
 
 PLACE = Place("tokens", "signing_secrets", "tok_1")
 

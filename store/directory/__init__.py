@@ -1,0 +1,1 @@
+"""All tokens in memory, kept up to date with the database."""

@@ -1,0 +1,47 @@
+"""Brings a database up to date: Alembic's migrations, run by program. Called by `ringback migrate`, `serve` and the tests."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from store.engine.database import Connection, Database
+from store.engine.suitability import require_migratable
+
+_SCRIPTS = Path(__file__).parent / "migrations"
+_LOCK = 0x52_49_4E_47  # "RING": any number, as long as it stays the same
+
+
+def upgrade(database: Database) -> None:
+    """Run what is missing, all or nothing. Two at once are safe: the second waits, then finds nothing to do. Raises Unsuitable when the
+    database has to be set up otherwise first."""
+    if current(database) != head():
+        require_migratable(database)
+    with database.write() as connection:
+        if database.dialect == "postgresql":
+            # A migration may take longer than any request may, and so may waiting for another one.
+            connection.execute(sa.text("SET LOCAL lock_timeout = 0"))
+            connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        command.upgrade(_config(connection), "head")
+
+
+def current(database: Database) -> str | None:
+    """The revision that the database is at; None when there are no tables of ours."""
+    with database.read() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def head() -> str | None:
+    """The revision that this program needs."""
+    return ScriptDirectory(str(_SCRIPTS)).get_current_head()
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))  # configparser's escape
+    config.attributes["connection"] = connection
+    return config

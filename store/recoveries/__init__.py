@@ -1,0 +1,1 @@
+"""Recoveries: jobs that send again what was not delivered."""

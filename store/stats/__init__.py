@@ -1,0 +1,1 @@
+"""Counts and gauges over what is stored."""

@@ -1,0 +1,63 @@
+"""The operation log: who changed what on a token. A row is written in the transaction of its change: neither is there without
+the other. Called by the store's modules that change tokens; lists of it by the API and the command line.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from schemas.changes import Action, Actor, Change, Details
+from schemas.event_types import EventType
+from schemas.ids import TokenId, change_id
+from schemas.listings import Page
+from schemas.times import UnixMs
+from store.engine.database import Connection
+from store.engine.paging import after, page
+from store.tables import changes, tokens
+
+_decode_details = msgspec.json.Decoder(dict[str, tuple[Any, Any]]).decode
+
+
+def record(
+    connection: Connection, token_id: TokenId, action: Action, details: Details, actor: Actor, at: UnixMs, kind: EventType | None = None
+) -> None:
+    """Write down that `actor` did this to a token, or to its callback for `kind`."""
+    row = {
+        "token_id": token_id,
+        "at": at,
+        "action": action.value,
+        "type": kind and kind.value,
+        "by": actor.by,
+        "address": actor.address,
+        "details": msgspec.json.encode(details).decode(),
+    }
+    connection.execute(sa.insert(changes).values(row))
+
+
+def list_changes(connection: Connection, token_id: TokenId, limit: int, cursor: str | None = None) -> Page[Change]:
+    """Those of one token, newest first. Raises Invalid for a cursor that is none."""
+    query = (
+        sa.select(changes, tokens.c.name.label("by_name"))
+        .join_from(changes, tokens, tokens.c.id == changes.c.by, isouter=True)
+        .where(changes.c.token_id == token_id, *after([changes.c.id], cursor, descending=True))
+        .order_by(changes.c.id.desc())
+        .limit(limit + 1)
+    )
+    return page(connection.execute(query).all(), limit, lambda row: (row.id,), _shaped)
+
+
+def _shaped(rows: Sequence[sa.Row[Any]]) -> list[Change]:
+    return [
+        Change(
+            id=change_id(row.id),
+            at=UnixMs(row.at),
+            action=Action(row.action),
+            type=None if row.type is None else EventType(row.type),
+            actor=Actor(row.by, row.address),
+            by_name=row.by_name,
+            details=_decode_details(row.details),
+        )
+        for row in rows
+    ]

@@ -1,0 +1,94 @@
+"""Callbacks whose receivers ask to be left alone, as it is stored: until when, and what of it is given up in the end.
+
+The columns are written with the attempt that was told so, by `store.tokens.health`; a time that hardly moves is not written again. Called by that, by
+`store.tokens.callbacks`, by `store.deliveries.probing`, by `consumers.due` and by `consumers.reviving`.
+"""
+
+from collections import Counter
+from collections.abc import Collection
+from typing import Any
+
+import sqlalchemy as sa
+
+from schemas.event_types import EventType
+from schemas.health import BELIEVED_MS, HealthReport, believed, probe_delay_s
+from schemas.ids import CallbackId
+from schemas.times import UnixMs
+from store.deliveries import aging
+from store.deliveries.holding import is_called
+from store.engine.database import Connection
+from store.engine.prepared import Prepared
+from store.tables import callbacks, deliveries, tokens
+
+SAME_MS = 250
+"""A pause that ends later by less than this is the same. More: it is kept less exactly. Less: more writes, each of which all processes read, when
+many attempts in flight are refused at once."""
+
+GOES_ON_MS = 600_000
+"""A refusal so soon after the end of the last pause goes on with it: nothing was taken between. More: a quiet callback that refuses now and then
+seems to have refused all the time. Less than the longest pause that a dispatcher makes by itself: what refuses for days is never given up."""
+
+NOT_THROTTLED: dict[str, Any] = {"throttled_until": None, "throttled_since": None}
+"""The columns of a callback that somebody changed: whatever its receiver asked for, it may be another one."""
+
+_owner, _row = callbacks.c, deliveries.c
+
+
+def throttled(_connection: Connection, row: Any, report: HealthReport, now: UnixMs) -> dict[str, Any] | None:
+    """The columns of a callback that is to be left alone; None when that is known. A failing one is not probed before, nor sooner than it was."""
+    until = UnixMs(now + round(report.pause_s * 1000))
+    known = believed(row.throttled_until, now)
+    if known is not None and until <= known + SAME_MS:
+        return None
+    goes_on = known is not None and row.throttled_since is not None and now <= known + GOES_ON_MS
+    columns = {"throttled_until": until, "throttled_since": row.throttled_since if goes_on else now}
+    if row.failing_since is None:
+        return columns
+    return {**columns, "probe_at": max(until, now + round(probe_delay_s(row.probes, report.jitter) * 1000))}
+
+
+def takes(_connection: Connection, row: Any, _report: HealthReport, _now: UnixMs) -> dict[str, Any] | None:
+    return None if row.throttled_since is None else {"throttled_since": None}
+
+
+def left_alone(connection: Connection, callback_ids: Collection[CallbackId], now: UnixMs) -> dict[CallbackId, UnixMs]:
+    """Until when, of those that are left alone now."""
+    chosen = sa.select(_owner.id, _owner.throttled_until).where(_owner.id.in_(callback_ids), _ends_after(now, now))
+    return {CallbackId(row.id): UnixMs(row.throttled_until) for row in connection.execute(chosen)}
+
+
+def is_obeyed(now: UnixMs) -> sa.ColumnElement[bool]:
+    """Whether a callback is left alone, or was until a moment ago. NULL where it never was: not to be negated."""
+    return _ends_after(now - GOES_ON_MS, now)
+
+
+def _ends_after(moment: int, now: UnixMs) -> sa.ColumnElement[bool]:
+    """That its pause does, if it can be believed."""
+    return sa.and_(_owner.throttled_until > moment, _owner.throttled_until <= now + BELIEVED_MS)
+
+
+_any = Prepared(
+    sa.select(sa.exists().where(_owner.throttled_since <= sa.bindparam("before"), _owner.throttled_until > sa.bindparam("recently")))
+)
+
+
+def any_aged(connection: Connection, patience_ms: int, now: UnixMs) -> bool:
+    """Whether there is a callback that has taken nothing for so long: in quiet times there is none."""
+    return bool(_any.run(connection, {"before": now - patience_ms, "recently": now - GOES_ON_MS}).scalar())
+
+
+def refusing(patience_ms: int, now: UnixMs) -> sa.Select[Any]:
+    """Callbacks that have taken nothing for so long, and that may be called at all."""
+    refuses = sa.and_(_owner.throttled_since <= now - patience_ms, is_obeyed(now), _owner.failing_since.is_(None))
+    return sa.select(_owner.id).join_from(callbacks, tokens, tokens.c.id == _owner.token_id).where(refuses, is_called(now))
+
+
+def with_aged(connection: Connection, patience_ms: int, now: UnixMs) -> list[CallbackId]:
+    """Those of them for which something has waited as long."""
+    waits = sa.exists().where(_row.callback_id == _owner.id, aging.is_aged(patience_ms, now, _owner.held_before))
+    return [CallbackId(found) for found in connection.scalars(refusing(patience_ms, now).where(waits))]
+
+
+def exhaust_aged(connection: Connection, callback_id: CallbackId, patience_ms: int, reason: str, now: UnixMs) -> Counter[EventType]:
+    """Give that up, at most a slice of it, if the callback still takes nothing. Returns how many, by type."""
+    return aging.exhaust(connection, refusing(patience_ms, now), callback_id, patience_ms, reason, now)

@@ -1,0 +1,73 @@
+"""Every token and every callback, revoked tokens' too, in the order in which the tokens were made: what the export shows of them.
+
+Read in pages, each in a transaction of its own, so that no export holds a connection or keeps the database from tidying up. Made
+of each row is only what is shown: signing secrets stay sealed, header values are not handed out. Called by the export.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from schemas.errors import SecretUnreadable
+from schemas.ids import TokenId
+from schemas.times import UnixMs
+from schemas.tokens import Callback, Token
+from store.engine.database import Database
+from store.engine.paging import Row
+from store.tables import callbacks, tokens
+from store.tokens.token_rows import read_callback, read_token_alone
+from store.tokens.vault import Vault
+
+_PAGE = 1_000
+
+
+class OwnedCallback(NamedTuple):
+    """`header_names` None: they cannot be read, for want of the key."""
+
+    token_id: TokenId
+    token_name: str
+    token_revoked_at: UnixMs | None
+    callback: Callback
+    header_names: Sequence[str] | None
+
+
+class Everything:
+    """The tokens that there are when it is made: those made later are in none of its lists."""
+
+    def __init__(self, database: Database, vault: Vault):
+        self._database, self._vault = database, vault
+        with database.read() as connection:
+            self._last_id: str = connection.scalar(sa.select(sa.func.max(tokens.c.id))) or ""
+            self.tokens_total = connection.scalar(sa.select(sa.func.count()).select_from(tokens)) or 0
+            self.callbacks_total = connection.scalar(sa.select(sa.func.count()).select_from(callbacks)) or 0
+
+    def tokens(self) -> Iterator[Token]:
+        """Without their callbacks and secrets."""
+        chosen = sa.select(tokens).where(tokens.c.id <= self._last_id)
+        return map(read_token_alone, self._rows(chosen, (tokens.c.id,)))
+
+    def callbacks(self) -> Iterator[OwnedCallback]:
+        chosen = sa.select(callbacks, tokens.c.name, tokens.c.revoked_at).join_from(callbacks, tokens, tokens.c.id == callbacks.c.token_id)
+        chosen = chosen.where(callbacks.c.token_id <= self._last_id)
+        return map(self._owned, self._rows(chosen, (callbacks.c.token_id, callbacks.c.type)))
+
+    def _owned(self, row: Row) -> OwnedCallback:
+        try:
+            callback = read_callback(row, self._vault)
+            names = sorted(callback.headers)
+        except SecretUnreadable:
+            callback, names = read_callback(row, None), None
+        return OwnedCallback(callback.token_id, row.name, row.revoked_at, callback, names)
+
+    def _rows(self, chosen: sa.Select[Any], key: Sequence[sa.Column[Any]]) -> Iterator[Row]:
+        chosen = chosen.order_by(*key).limit(_PAGE)
+        following = chosen
+        while True:
+            with self._database.read() as connection:
+                rows = connection.execute(following).all()
+            yield from rows
+            if len(rows) < _PAGE:
+                return
+            last = sa.tuple_(*(getattr(rows[-1], column.name) for column in key))
+            following = chosen.where(sa.tuple_(*key) > last)
