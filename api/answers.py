@@ -4,14 +4,14 @@ from typing import Annotated, Any
 
 import msgspec
 
-from schemas.changes import Action
-from schemas.deliveries import DeliveryState, Outcome, Trigger
-from schemas.event_types import EventType
+from schemas.deliveries.deliveries import DeliveryState, Outcome, Trigger
+from schemas.deliveries.recoveries import RecoveryState
+from schemas.events.event_types import EventType
 from schemas.ids import AttemptId, ChangeId, DeliveryId, EventId, RecoveryId, RequestId, TokenId
 from schemas.json_schema import COMPONENTS, webhook_name
-from schemas.permissions import Permission
-from schemas.recoveries import RecoveryState
-from schemas.tokens import CallbackState, OnReturn, TokenState
+from schemas.tokens.changes import Action
+from schemas.tokens.permissions import Permission
+from schemas.tokens.tokens import CallbackState, OnReturn, TokenState
 
 _WEBHOOK_BODY = msgspec.Meta(extra_json_schema={"oneOf": [{"$ref": COMPONENTS.format(name=webhook_name(kind))} for kind in EventType]})
 

@@ -9,9 +9,9 @@ from api.limits import RateLimit, in_seconds, one_caller
 from api.parts import ApiParts
 from schemas.errors import Forbidden, TooManyRequests, Unauthenticated
 from schemas.ids import TokenId
-from schemas.permissions import Permission
 from schemas.times import UnixMs
-from schemas.tokens import Token, TokenState
+from schemas.tokens.permissions import Permission
+from schemas.tokens.tokens import Token, TokenState
 
 ASKED = "ringback.asked"
 """Under this key the WSGI environ says what a token that we know asked for. It is there for the request log."""

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from api.models import PutCallback
 from api.parsing import pointer
 from schemas.errors import Fault, Invalid
-from schemas.event_types import EventType
-from schemas.targets import TargetPolicy, header_faults
-from schemas.token_fields import CallbackFields
+from schemas.events.event_types import EventType
+from schemas.tokens.targets import TargetPolicy, header_faults
+from schemas.tokens.token_fields import CallbackFields
 
 
 def require_callback(policy: TargetPolicy, body: PutCallback) -> CallbackFields:

@@ -13,14 +13,14 @@ from api.parts import ApiParts
 from api.responses import json_response
 from api.routes import Route
 from api.showing import attempt_answer, callback_answer
-from schemas.changes import Actor
-from schemas.deliveries import Attempt, DeliveryState
+from schemas.deliveries.deliveries import Attempt, DeliveryState
 from schemas.errors import Conflict, NoDispatcher
-from schemas.events import Event, parse_event
+from schemas.events.events import Event, parse_event
+from schemas.events.samples import sample_body
 from schemas.ids import AttemptId, TokenId, new_test_event_id
-from schemas.permissions import Permission
-from schemas.samples import sample_body
-from schemas.tokens import Callback, TokenState
+from schemas.tokens.changes import Actor
+from schemas.tokens.permissions import Permission
+from schemas.tokens.tokens import Callback, TokenState
 from store.deliveries.requests import request_test, result_of_test, withdraw_test
 
 _TAG = "Callbacks"

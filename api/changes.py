@@ -9,7 +9,7 @@ from api.responses import json_response
 from api.routes import Route
 from api.showing import change_page
 from schemas.ids import TokenId
-from schemas.permissions import Permission
+from schemas.tokens.permissions import Permission
 from store.tokens.changes import list_changes
 
 

@@ -8,7 +8,7 @@ from api.parts import ApiParts
 from api.responses import json_response
 from api.routes import Route
 from api.showing import channel_page
-from schemas.permissions import Permission
+from schemas.tokens.permissions import Permission
 from store.events.channel_listings import list_channels
 
 

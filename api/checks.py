@@ -19,12 +19,12 @@ from api.routes import LOGGED, HeaderField, Route
 from api.showing import introspection_answer
 from schemas.errors import Fault, Forbidden, Invalid, Problem
 from schemas.ids import RequestId, new_request_id
-from schemas.permissions import Permission
 from schemas.request_log import logged_request
-from schemas.secrets import is_token, token_hash
 from schemas.texts import from_bytes
 from schemas.times import UnixMs
-from schemas.tokens import Token, TokenState
+from schemas.tokens.permissions import Permission
+from schemas.tokens.secrets import is_token, token_hash
+from schemas.tokens.tokens import Token, TokenState
 
 _TAG = "Checks"
 _PERMISSION_FIELD, _NO_PERMISSION = "X-Required-Permission", "none"

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from schemas.targets import Address, Network
 from schemas.texts import from_bytes
+from schemas.tokens.targets import Address, Network
 
 _FOR = re.compile(r'(?:^|[;,])\s*for=(?:"([^"]*)"|([^;,"\s]*))', re.IGNORECASE)
 _MOST_HOPS = 20

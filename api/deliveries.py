@@ -15,7 +15,7 @@ from api.showing import delivery_detail_answer, delivery_page
 from schemas.errors import NotFound
 from schemas.ids import DeliveryId, EventId, TokenId
 from schemas.listings import DeliveryDetail
-from schemas.permissions import Permission
+from schemas.tokens.permissions import Permission
 from store.deliveries.delivery_listings import get_delivery, list_deliveries
 from store.deliveries.requests import request_retry
 from store.engine.database import Connection

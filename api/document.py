@@ -15,9 +15,9 @@ from api.reading import FORM
 from api.responses import JSON, PROBLEM_JSON
 from api.routes import HeaderField, Models, Route
 from schemas.errors import MOST_TOLD
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.json_schema import COMPONENTS, Schema, event_components, webhook_name
-from schemas.permissions import Permission
+from schemas.tokens.permissions import Permission
 
 SECURITY_SCHEME, CLIENT_SCHEME = "token", "client"
 

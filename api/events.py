@@ -16,11 +16,11 @@ from api.routes import Route
 from api.showing import event_answer, event_page
 from exchange.port import Outgoing
 from schemas.errors import ExchangeUnavailable, Invalid, InvalidEvent, Malformed, NotFound, Unavailable
-from schemas.events import Event, parse_batch, parse_event
+from schemas.events.events import Event, parse_batch, parse_event
 from schemas.ids import EventId
 from schemas.listings import EventFilter
-from schemas.permissions import Permission
 from schemas.times import now_ms
+from schemas.tokens.permissions import Permission
 from store.events.event_listings import get_event, list_events
 
 _TAG = "Events"

@@ -9,9 +9,9 @@ from api.parts import ApiParts
 from api.routes import Route
 from api.sheets import Sheet
 from api.token_sheets import token_sheets
-from schemas.permissions import Permission
 from schemas.times import UnixMs, now_ms, to_rfc3339
-from schemas.tokens import Token
+from schemas.tokens.permissions import Permission
+from schemas.tokens.tokens import Token
 from store.stats.delivery_counts import count_deliveries
 from store.tokens.token_export import Everything
 

@@ -17,11 +17,11 @@ from api.parts import ApiParts
 from api.problems import described
 from api.rendering import SNIPPETS, render, snippet
 from api.responses import PROBLEM_JSON
-from schemas.event_data import CONTENT_MODELS
-from schemas.event_types import EventType
+from schemas.events.event_data import CONTENT_MODELS
+from schemas.events.event_types import EventType
 from schemas.json_schema import webhook_name
-from schemas.permissions import Permission
 from schemas.times import format_duration
+from schemas.tokens.permissions import Permission
 
 Document = Mapping[str, Any]
 

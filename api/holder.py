@@ -17,9 +17,9 @@ from api.showing import delivery_detail_answer, delivery_page, pulled_events, st
 from schemas.errors import Fault, Invalid, NotFound
 from schemas.ids import DeliveryId
 from schemas.listings import PullFilter
-from schemas.permissions import Permission
 from schemas.times import EARLIEST, UnixMs, now_ms
-from schemas.tokens import Token
+from schemas.tokens.permissions import Permission
+from schemas.tokens.tokens import Token
 from store.deliveries.delivery_listings import get_delivery, list_deliveries
 from store.events.pulling import pull
 from store.stats.delivery_stats import count

@@ -10,16 +10,16 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, model_validator
 
-from schemas.deliveries import DeliveryState, Outcome
-from schemas.event_types import EventType
+from schemas.deliveries.deliveries import DeliveryState, Outcome
+from schemas.deliveries.recoveries import Recoverable
+from schemas.events.event_types import EventType
 from schemas.ids import TokenId
 from schemas.listings import DeliveryFilter
-from schemas.permissions import Permission
-from schemas.recoveries import Recoverable
-from schemas.targets import HEADER_NAME, HEADER_VALUE, MAX_HEADER_VALUE_BYTES, MAX_HEADERS, MAX_URL_LENGTH
 from schemas.times import UnixMs, from_rfc3339, parse_duration
-from schemas.token_fields import MAX_NAME
-from schemas.tokens import OnReturn, TokenState
+from schemas.tokens.permissions import Permission
+from schemas.tokens.targets import HEADER_NAME, HEADER_VALUE, MAX_HEADER_VALUE_BYTES, MAX_HEADERS, MAX_URL_LENGTH
+from schemas.tokens.token_fields import MAX_NAME
+from schemas.tokens.tokens import OnReturn, TokenState
 from store.tokens.token_listings import TokenSort
 
 KINDS = COMPLETION, WHOLE = "[completion]", "[whole]"

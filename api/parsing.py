@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from api.models import KINDS, Body
 from schemas.errors import Fault, Invalid, Malformed, NotFound
-from schemas.json_text import BYTE_ORDER_MARK, TWICE, decoded, doubled, read, without_halves
+from schemas.events.json_text import BYTE_ORDER_MARK, TWICE, decoded, doubled, read, without_halves
 from schemas.texts import shortened
 
 M = TypeVar("M", bound=BaseModel)

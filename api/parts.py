@@ -10,7 +10,7 @@ from api.limits import Buckets, RateLimit, damping
 from exchange.port import Publisher
 from schemas.readiness import Readiness
 from schemas.reports import Observer
-from schemas.targets import Network, TargetPolicy
+from schemas.tokens.targets import Network, TargetPolicy
 from store.directory.directory import Directory
 from store.engine.database import Database
 from store.request_log.request_log import RequestLog

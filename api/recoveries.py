@@ -10,11 +10,11 @@ from api.parts import ApiParts
 from api.responses import json_response
 from api.routes import Route
 from api.showing import recovery_answer
+from schemas.deliveries.recoveries import Recoverable, RecoveryQuery
 from schemas.errors import Fault, Invalid
 from schemas.ids import RecoveryId, TokenId
-from schemas.permissions import Permission
-from schemas.recoveries import Recoverable, RecoveryQuery
 from schemas.times import LATEST
+from schemas.tokens.permissions import Permission
 from store.recoveries import recoveries
 
 _TAG = "Deliveries"

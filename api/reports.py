@@ -13,9 +13,9 @@ from api.responses import json_response
 from api.routes import Route
 from schemas.errors import Fault, Invalid, Unavailable
 from schemas.ids import RequestId, TokenId, first_request_id, new_request_id
-from schemas.permissions import Permission
 from schemas.request_log import Completion, LoggedRequest, logged_request
 from schemas.times import UnixMs
+from schemas.tokens.permissions import Permission
 from store.request_log.request_listings import known_tokens
 
 _AHEAD_MS = 5 * 60_000

@@ -14,8 +14,8 @@ from api.responses import json_response
 from api.routes import Route
 from api.showing import request_page
 from schemas.ids import TokenId
-from schemas.permissions import Permission
 from schemas.request_log import LoggedRequest
+from schemas.tokens.permissions import Permission
 from store.request_log.request_listings import every_request, list_requests
 
 _TAG = "Request log"

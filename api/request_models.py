@@ -5,8 +5,8 @@ from typing import Annotated, ClassVar
 from pydantic import Discriminator, Field, Tag
 
 from api.models import COMPLETION, WHOLE, Body, ForExcel, PageQuery, Query, QueryTime, QueryUntil, QueryWhole, Text, Time, Whole
-from schemas.permissions import Permission
 from schemas.request_log import RequestFilter
+from schemas.tokens.permissions import Permission
 
 MAX_REPORTS = 1000
 

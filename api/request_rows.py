@@ -13,8 +13,8 @@ from api.parts import ApiParts
 from api.routes import LOGGED, ROUTE
 from schemas.ids import new_request_id
 from schemas.request_log import logged_request
-from schemas.secrets import token_hash
-from schemas.tokens import TokenState
+from schemas.tokens.secrets import token_hash
+from schemas.tokens.tokens import TokenState
 
 _API = "/v1/"
 

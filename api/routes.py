@@ -21,8 +21,8 @@ from api.models import Body, Query
 from api.parsing import from_body, from_form, from_path, from_query
 from api.parts import ApiParts
 from api.reading import MAX_BODY_BYTES, read_form, read_json_body, read_optional_json_body
-from schemas.changes import Actor
-from schemas.permissions import Permission
+from schemas.tokens.changes import Actor
+from schemas.tokens.permissions import Permission
 
 ROUTE = "ringback.route"
 """Under this key the WSGI environ names the matched rule: the label of the metrics."""

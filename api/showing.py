@@ -20,16 +20,16 @@ from api.answers import (
     VisibilityAnswer,
 )
 from api.list_answers import ChangePage, ChannelPage, DeliveryPage, EventPage, RequestPage, TokenPage
-from schemas.changes import Change
-from schemas.deliveries import Attempt, DeliveryState
-from schemas.event_types import EventType
+from schemas.deliveries.deliveries import Attempt, DeliveryState
+from schemas.deliveries.recoveries import Recovery
+from schemas.events.event_types import EventType
 from schemas.ids import RequestId, is_test_event
 from schemas.listings import DeliveryDetail, DeliveryStats, ListedChannel, ListedDelivery, ListedEvent, Page, Pulled
-from schemas.recoveries import Recovery
 from schemas.request_log import LoggedRequest
 from schemas.stored import data_of
 from schemas.times import UnixMs, to_rfc3339
-from schemas.tokens import Callback, Token
+from schemas.tokens.changes import Change
+from schemas.tokens.tokens import Callback, Token
 from store.tokens.tokens import NewSecrets
 
 

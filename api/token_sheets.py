@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from api.sheets import Cell, Sheet, moment
-from schemas.deliveries import DeliveryState
+from schemas.deliveries.deliveries import DeliveryState
 from schemas.ids import TokenId
-from schemas.permissions import Permission
 from schemas.times import UnixMs
-from schemas.tokens import Token
+from schemas.tokens.permissions import Permission
+from schemas.tokens.tokens import Token
 from store.tokens.token_export import OwnedCallback
 
 _STATES = (

@@ -13,12 +13,12 @@ from api.parts import ApiParts
 from api.responses import json_response
 from api.routes import Route
 from api.showing import new_token_answer, token_answer, token_page
-from schemas.changes import Actor
-from schemas.deliveries import DeliveryState
+from schemas.deliveries.deliveries import DeliveryState
 from schemas.ids import TokenId
-from schemas.permissions import Permission
 from schemas.times import UnixMs
-from schemas.token_fields import TokenFields
+from schemas.tokens.changes import Actor
+from schemas.tokens.permissions import Permission
+from schemas.tokens.token_fields import TokenFields
 from store.tokens.token_listings import TokenFilter, list_tokens
 
 _TAG = "Tokens"

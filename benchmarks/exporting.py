@@ -12,12 +12,12 @@ from benchmarks.children import running
 from benchmarks.comparison import Row, Target
 from benchmarks.meter import Meter
 from benchmarks.stage import Stage
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.ids import TokenId, new_callback_id, new_token_id
-from schemas.permissions import Permission
-from schemas.secrets import new_signing_secret, signing_key
 from schemas.times import now_ms
-from schemas.tokens import DatedSecret
+from schemas.tokens.permissions import Permission
+from schemas.tokens.secrets import new_signing_secret, signing_key
+from schemas.tokens.tokens import DatedSecret
 from store.engine import migrate
 from store.engine.database import Database
 from store.tables import callbacks, deliveries, tokens

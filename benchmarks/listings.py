@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 
 from benchmarks.comparison import Row, Target
 from benchmarks.stage import Stage
-from schemas.deliveries import Outcome
-from schemas.event_types import EventType
+from schemas.deliveries.deliveries import Outcome
+from schemas.deliveries.recoveries import Recoverable, RecoveryQuery
+from schemas.events.event_types import EventType
 from schemas.listings import DeliveryFilter, EventFilter
-from schemas.recoveries import Recoverable, RecoveryQuery
 from schemas.times import LATEST, UnixMs
 from store.deliveries.delivery_listings import list_deliveries
 from store.engine import migrate

@@ -13,11 +13,11 @@ from benchmarks.comparison import Row, Target
 from benchmarks.stage import Stage
 from consumers.matching import read
 from exchange.port import Message
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.ids import CallbackId, new_callback_id, new_token_id
-from schemas.permissions import Permission
 from schemas.times import UnixMs, now_ms
-from schemas.tokens import Callback, DatedSecret, Token
+from schemas.tokens.permissions import Permission
+from schemas.tokens.tokens import Callback, DatedSecret, Token
 from store.directory.snapshot import Match, Snapshot
 
 ONE, SOME, MANY = 1, 1_000, 50_000

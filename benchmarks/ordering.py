@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from benchmarks.comparison import Row
 from benchmarks.stage import Stage
-from schemas.deliveries import Attempt, Delivery, DeliveryState, Outcome, Settlement, Trigger
-from schemas.events import Event, parse_event
+from schemas.deliveries.deliveries import Attempt, Delivery, DeliveryState, Outcome, Settlement, Trigger
+from schemas.events.events import Event, parse_event
 from schemas.ids import CallbackId, TokenId, new_attempt_id
 from schemas.times import UnixMs
 from store.deliveries.admitting import admit

@@ -7,9 +7,9 @@ import msgspec
 
 from consumers.matching import Directory, read
 from exchange.port import Message
-from schemas.deliveries import Delivery
+from schemas.deliveries.deliveries import Delivery
 from schemas.errors import InvalidEvent
-from schemas.events import Event
+from schemas.events.events import Event
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs
 from store.deliveries.admitting import admit

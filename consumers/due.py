@@ -15,14 +15,14 @@ import msgspec
 from consumers.hand import Hand
 from consumers.matching import Directory
 from consumers.store_watch import StoreWatch
-from schemas.deliveries import DeliveryState
+from schemas.deliveries.deliveries import DeliveryState
+from schemas.deliveries.withdrawals import ended
 from schemas.errors import StatementTimedOut, StoreUnavailable
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.ids import CallbackId
 from schemas.reports import Observer
 from schemas.times import UnixMs
-from schemas.tokens import Callback, CallbackState, Token, TokenState
-from schemas.withdrawals import ended
+from schemas.tokens.tokens import Callback, CallbackState, Token, TokenState
 from store.deliveries import due
 from store.deliveries.admitting import admit
 from store.deliveries.due import Share, Taken, Wish

@@ -14,7 +14,7 @@ from typing import Protocol
 from consumers.parcel import Parcel
 from consumers.settling import Settler
 from consumers.spilling import Look, Spilled
-from schemas.deliveries import Delivery, Settlement, Trigger, given_back, leased
+from schemas.deliveries.deliveries import Delivery, Settlement, Trigger, given_back, leased
 from schemas.ids import CallbackId
 from schemas.pace import Pace
 from schemas.reports import Observer

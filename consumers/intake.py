@@ -14,10 +14,10 @@ from consumers.matching import Directory
 from consumers.parcel import Parcel
 from consumers.store_watch import StoreWatch
 from exchange.port import Message, Source
-from schemas.deliveries import DeliveryState
+from schemas.deliveries.deliveries import DeliveryState
 from schemas.errors import ExchangeUnavailable, StoreRefused, StoreUnavailable
-from schemas.event_types import EventType
-from schemas.events import MAX_EVENT_BYTES
+from schemas.events.event_types import EventType
+from schemas.events.events import MAX_EVENT_BYTES
 from schemas.reports import Observer
 from schemas.texts import storable
 from store.engine.database import Connection, Database

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from exchange.port import Message
-from schemas.event_types import EventType
-from schemas.events import Event, parse_event
+from schemas.events.event_types import EventType
+from schemas.events.events import Event, parse_event
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs
-from schemas.tokens import Callback, Token, TokenState
+from schemas.tokens.tokens import Callback, Token, TokenState
 from store.events.claims import Claim
 
 _MATCHED = frozenset({TokenState.ACTIVE, TokenState.SUSPENDED})

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from consumers.matching import Directory, owners
-from schemas.deliveries import DeliveryState
+from schemas.deliveries.deliveries import DeliveryState
+from schemas.deliveries.recoveries import Recoverable, Recovery, RecoveryState
 from schemas.ids import CallbackId, TokenId
-from schemas.recoveries import Recoverable, Recovery, RecoveryState
 from schemas.reports import Observer
 from schemas.times import UnixMs
-from schemas.tokens import CallbackState, TokenState
+from schemas.tokens.tokens import CallbackState, TokenState
 from store.engine.database import Connection, Database
 from store.recoveries import recoveries, recovery_rows
 from store.recoveries.recoveries import Job, Position, Slice

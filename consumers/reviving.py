@@ -19,10 +19,10 @@ import msgspec
 from consumers.due import START_WITHIN_S
 from consumers.hand import Hand
 from consumers.store_watch import StoreWatch
-from schemas.deliveries import Delivery, DeliveryState
+from schemas.deliveries.deliveries import Delivery, DeliveryState
+from schemas.deliveries.health import patience
 from schemas.errors import StatementTimedOut, StoreUnavailable
-from schemas.event_types import EventType
-from schemas.health import patience
+from schemas.events.event_types import EventType
 from schemas.ids import CallbackId
 from schemas.reports import Observer
 from schemas.times import UnixMs, format_duration

@@ -16,9 +16,9 @@ from tenacity import Retrying, retry_if_exception_type, sleep_using_event, stop_
 from consumers.parcel import Parcel
 from consumers.store_watch import StoreWatch
 from exchange.port import Source
-from schemas.deliveries import SETTLED, DeliveryState, Settlement
+from schemas.deliveries.deliveries import SETTLED, DeliveryState, Settlement
 from schemas.errors import StoreRefused, StoreUnavailable
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.ids import is_test_event
 from schemas.reports import AttemptReport, Observer
 from schemas.times import now_ms

@@ -15,7 +15,7 @@ from dispatcher.post import Answer, Request
 from dispatcher.signer import sign
 from dispatcher.verdict import judge, mistake_words
 from schemas.alerts import Alert, AlertOutcome
-from schemas.deliveries import Outcome
+from schemas.deliveries.deliveries import Outcome
 from schemas.times import now_ms
 
 

@@ -6,11 +6,11 @@ and comes back to every dispatcher by the directory. Never decides about one del
 
 import datetime as dt
 
-from schemas.deliveries import Attempt, Delivery, Outcome, Trigger
-from schemas.health import Finding, HealthReport
+from schemas.deliveries.deliveries import Attempt, Delivery, Outcome, Trigger
+from schemas.deliveries.health import Finding, HealthReport
 from schemas.ids import CallbackId
 from schemas.times import format_duration
-from schemas.tokens import Callback, CallbackState
+from schemas.tokens.tokens import Callback, CallbackState
 
 OPEN_AFTER = 10
 """Failed attempts in a row, with no success between, that open a breaker. Fewer: a bad event, which fails for itself alone, stops all

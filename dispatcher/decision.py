@@ -3,11 +3,11 @@
 import msgspec
 
 from dispatcher.backoff import RetrySchedule
-from schemas.deliveries import Attempt, Delivery, DeliveryState, Move, Outcome, Settlement, Trigger, given_back, next_state
-from schemas.health import patience
+from schemas.deliveries.deliveries import Attempt, Delivery, DeliveryState, Move, Outcome, Settlement, Trigger, given_back, next_state
+from schemas.deliveries.health import patience
+from schemas.deliveries.withdrawals import CALLBACK_DELETED, withdrawal
 from schemas.times import UnixMs
-from schemas.tokens import Callback, CallbackState, Token, TokenState
-from schemas.withdrawals import CALLBACK_DELETED, withdrawal
+from schemas.tokens.tokens import Callback, CallbackState, Token, TokenState
 
 _DESPITE_A_SWITCH = frozenset({Trigger.MANUAL, Trigger.TEST})
 _DESPITE_A_BREAKER = _DESPITE_A_SWITCH | {Trigger.PROBE}

@@ -20,11 +20,11 @@ from dispatcher.post import Answer, Request
 from dispatcher.request import Route
 from dispatcher.throttling import due_in_s, heed, told
 from dispatcher.verdict import Verdict, judge, mistake_words
-from schemas.deliveries import Attempt, Delivery, Outcome, Settlement, Trigger, given_back
+from schemas.deliveries.deliveries import Attempt, Delivery, Outcome, Settlement, Trigger, given_back
 from schemas.ids import CallbackId, delivery_id, new_attempt_id
 from schemas.reports import Observer
 from schemas.times import UnixMs, now_ms
-from schemas.tokens import Callback, Token
+from schemas.tokens.tokens import Callback, Token
 
 MISTAKE_PAUSE_S = 60.0
 """Until a delivery whose very failure could not be recorded is tried again. Shorter: the same mistake more often in the log."""

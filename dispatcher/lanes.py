@@ -8,7 +8,7 @@ from collections import OrderedDict, deque
 from math import inf
 
 from dispatcher.throttle import Throttle
-from schemas.deliveries import Delivery, Trigger
+from schemas.deliveries.deliveries import Delivery, Trigger
 from schemas.pace import Pace
 
 REPEAT_SHARE = 4

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from schemas.deliveries import Outcome
+from schemas.deliveries.deliveries import Outcome
 
 
 class Request(msgspec.Struct, frozen=True):

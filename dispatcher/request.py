@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from dispatcher.post import Request
 from dispatcher.signer import sign
-from schemas.deliveries import Delivery, Trigger
+from schemas.deliveries.deliveries import Delivery, Trigger
 from schemas.times import now_ms
-from schemas.tokens import Callback, Token
+from schemas.tokens.tokens import Callback, Token
 
 _ANNOUNCED = frozenset({Trigger.MANUAL, Trigger.RECOVER, Trigger.TEST})
 

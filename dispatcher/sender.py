@@ -10,8 +10,8 @@ from dispatcher.post import OnAnswer, Request
 from dispatcher.resolver import LookUp, Resolver, addresses_of, name_in
 from dispatcher.transfer import Transfer
 from dispatcher.trust import system_bundle
-from schemas.deliveries import Outcome
-from schemas.targets import TargetPolicy
+from schemas.deliveries.deliveries import Outcome
+from schemas.tokens.targets import TargetPolicy
 
 IDLE_CONNECTIONS = 256
 """Kept open for the next request. Larger: more descriptors; smaller: more handshakes once more callbacks than that are busy."""

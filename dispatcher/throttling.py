@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from dispatcher.lanes import Lane
 from dispatcher.throttle import Throttle
-from schemas.deliveries import Attempt, Outcome
-from schemas.health import Finding, HealthReport, believed
+from schemas.deliveries.deliveries import Attempt, Outcome
+from schemas.deliveries.health import Finding, HealthReport, believed
 from schemas.times import UnixMs
-from schemas.tokens import Callback, Health
+from schemas.tokens.tokens import Callback, Health
 
 RECENT_MS = 10_000
 """A callback that was left alone until so lately is called carefully by who knows nothing of it yet, as after a start. Longer: one that is

@@ -8,7 +8,7 @@ import errno
 import msgspec
 import pycurl
 
-from schemas.deliveries import Outcome
+from schemas.deliveries.deliveries import Outcome
 
 
 class Trouble(msgspec.Struct, frozen=True):

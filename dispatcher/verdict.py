@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from dispatcher.post import Answer
-from schemas.deliveries import Outcome
-from schemas.health import LONGEST_PAUSE_S
+from schemas.deliveries.deliveries import Outcome
+from schemas.deliveries.health import LONGEST_PAUSE_S
 from schemas.times import UnixMs
 
 QUOTED_CHARACTERS = 200

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from schemas.events import Event
+from schemas.events.events import Event
 from schemas.times import UnixMs
 from store.engine.database import Connection
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from exchange.port import Message
 from schemas.errors import StoreRefused, StoreUnavailable
-from schemas.events import MAX_EVENT_BYTES, parse_event
+from schemas.events.events import MAX_EVENT_BYTES, parse_event
 from schemas.texts import storable
 from schemas.times import now_ms
 from store.engine import bulk

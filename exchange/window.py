@@ -4,7 +4,7 @@ AMQP knows no limit in bytes that RabbitMQ keeps: its prefetch counts messages, 
 Called by `rabbit_source`, on the event loop.
 """
 
-from schemas.events import MAX_EVENT_BYTES
+from schemas.events.events import MAX_EVENT_BYTES
 
 MOST_MESSAGES = 2000
 """Messages in hand at most. More: more that comes again after a crash. Fewer: the pipeline runs dry between acks."""

@@ -21,9 +21,9 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from ringback.figures import Figures
-from schemas.deliveries import SETTLED, Outcome, Trigger
+from schemas.deliveries.deliveries import SETTLED, Outcome, Trigger
 from schemas.errors import Problem
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.reports import EXPIRING
 
 MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from ringback.log import Log
 from ringback.metrics import Metrics
-from schemas.deliveries import DeliveryState
-from schemas.event_types import EventType
+from schemas.deliveries.deliveries import DeliveryState
+from schemas.events.event_types import EventType
 from schemas.reports import AttemptReport
 
 

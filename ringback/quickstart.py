@@ -11,13 +11,13 @@ from pathlib import Path
 
 from ringback.parts import Parts
 from ringback.settings import Settings
-from schemas.changes import COMMAND_LINE
-from schemas.event_types import EventType
-from schemas.permissions import Permission
-from schemas.secrets import signing_secret_text, token_hash
+from schemas.events.event_types import EventType
 from schemas.times import UnixMs
-from schemas.token_fields import CallbackFields, TokenFields
-from schemas.tokens import CallbackState, Token, TokenState
+from schemas.tokens.changes import COMMAND_LINE
+from schemas.tokens.permissions import Permission
+from schemas.tokens.secrets import signing_secret_text, token_hash
+from schemas.tokens.token_fields import CallbackFields, TokenFields
+from schemas.tokens.tokens import CallbackState, Token, TokenState
 from store.tokens.tokens import Tokens
 
 LISTEN_PORT = 9000

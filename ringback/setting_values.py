@@ -14,9 +14,9 @@ from pydantic import BeforeValidator
 from pydantic_settings import NoDecode
 
 from exchange.broker_address import broker_addresses
-from schemas.secrets import signing_key
-from schemas.targets import Network, parse_networks
 from schemas.times import format_duration, parse_duration
+from schemas.tokens.secrets import signing_key
+from schemas.tokens.targets import Network, parse_networks
 from store.engine import database_url
 
 _ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from schemas.event_data import CONTENT_MODELS, DATA_MODELS, Content
-from schemas.event_types import EventType
-from schemas.events import MAX_BATCH, SCHEMA_VERSION
+from schemas.events.event_data import CONTENT_MODELS, DATA_MODELS, Content
+from schemas.events.event_types import EventType
+from schemas.events.events import MAX_BATCH, SCHEMA_VERSION
+from schemas.events.samples import sample_event
 from schemas.ids import EVENT_ID, TEST_EVENT_ID
-from schemas.samples import sample_event
 
 Schema = dict[str, Any]
 

@@ -6,8 +6,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from schemas.deliveries import Attempt, DeliveryState, Outcome
-from schemas.event_types import EventType
+from schemas.deliveries.deliveries import Attempt, DeliveryState, Outcome
+from schemas.events.event_types import EventType
 from schemas.ids import CallbackId, DeliveryId, EventId, TokenId, delivery_id, is_test_event
 from schemas.times import UnixMs
 

@@ -9,8 +9,8 @@ from typing import Protocol
 
 import msgspec
 
-from schemas.deliveries import Attempt, Delivery, DeliveryState
-from schemas.event_types import EventType
+from schemas.deliveries.deliveries import Attempt, Delivery, DeliveryState
+from schemas.events.event_types import EventType
 
 EXPIRING = ("events", "deliveries", "attempts", "status_places", "requests", "changes", "recoveries")
 """The tables whose rows are deleted when they are older than `RETENTION`."""

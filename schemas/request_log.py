@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import msgspec
 
 from schemas.ids import RequestId, TokenId
-from schemas.permissions import Permission
 from schemas.texts import spelled_out
 from schemas.times import UnixMs
+from schemas.tokens.permissions import Permission
 
 MAX_PATH, MAX_USER_AGENT, MAX_METHOD, MAX_ADDRESS, MAX_REASON = 1024, 512, 32, 64, 256
 """Characters that are kept. More: a client that sends long ones fills the log."""

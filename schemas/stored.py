@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from schemas.event_data import Facts
-from schemas.event_types import EventType
-from schemas.json_text import read
-from schemas.statuses import ranked
+from schemas.events.event_data import Facts
+from schemas.events.event_types import EventType
+from schemas.events.json_text import read
+from schemas.events.statuses import ranked
 
 _DATA = b'"data":'
 """Where `Event.webhook_body` begins to repeat what the backend sent. Nothing before it can hold this: an id, a type and a time."""

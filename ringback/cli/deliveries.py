@@ -11,9 +11,9 @@ from ringback.cli.printing import print_facts, print_json, print_table
 from ringback.cli.recovering import recover
 from ringback.cli.stored import opened, vault
 from ringback.cli.values import EVENT_TYPE, TEXT, TIME, as_json, one_of
-from schemas.deliveries import Attempt, DeliveryState, Outcome
+from schemas.deliveries.deliveries import Attempt, DeliveryState, Outcome
 from schemas.errors import NotFound
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.ids import DeliveryId, TokenId
 from schemas.listings import DeliveryFilter, ListedDelivery
 from schemas.times import UnixMs, to_rfc3339

@@ -13,9 +13,9 @@ from ringback.cli.progress import progress
 from ringback.cli.publishing import Address, Pace, Publishing, read_url
 from ringback.cli.values import EVENT_TYPE, TEXT, FiniteRange, Parsed, as_json
 from schemas.errors import RingbackError
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
+from schemas.events.samples import sample_event
 from schemas.ids import new_event_id
-from schemas.samples import sample_event
 from schemas.times import now_ms, to_rfc3339
 
 

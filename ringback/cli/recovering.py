@@ -11,10 +11,10 @@ from ringback.cli.printing import print_json
 from ringback.cli.progress import Bar, progress
 from ringback.cli.stored import opened
 from ringback.cli.values import EVENT_TYPE, TEXT, TIME, as_json, one_of
+from schemas.deliveries.recoveries import Recoverable, Recovery, RecoveryQuery, RecoveryState
 from schemas.errors import RingbackError
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.ids import TokenId
-from schemas.recoveries import Recoverable, Recovery, RecoveryQuery, RecoveryState
 from schemas.times import LATEST, UnixMs
 from store.engine.database import Database
 from store.recoveries import recoveries

@@ -9,9 +9,9 @@ from ringback.cli.invocation import Invocation
 from ringback.cli.printing import print_json, print_table
 from ringback.cli.stored import opened, vault
 from ringback.cli.values import TEXT, as_json
-from schemas.changes import Change
 from schemas.ids import TokenId
 from schemas.times import to_rfc3339
+from schemas.tokens.changes import Change
 from store.tokens.changes import list_changes
 from store.tokens.tokens import Tokens
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from schemas.event_types import EventType
-from schemas.secrets import signing_key
+from schemas.events.event_types import EventType
 from schemas.times import from_rfc3339, parse_duration
+from schemas.tokens.secrets import signing_key
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)

@@ -16,7 +16,7 @@ from dispatcher.dispatch import Dispatcher
 from dispatcher.sender import Sender
 from exchange.port import Claimer
 from ringback.parts import Parts
-from schemas.secrets import signing_key
+from schemas.tokens.secrets import signing_key
 
 DRAIN_MARGIN_S = 1.0
 """Of `DRAIN_TIMEOUT` kept back for closing connections after what is in flight has ended."""

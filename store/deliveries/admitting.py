@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import msgspec
 import sqlalchemy as sa
 
-from schemas.deliveries import Delivery, DeliveryState, Move, Settlement, next_state
-from schemas.statuses import OVERTAKEN
+from schemas.deliveries.deliveries import Delivery, DeliveryState, Move, Settlement, next_state
+from schemas.events.statuses import OVERTAKEN
 from schemas.times import UnixMs
 from store.deliveries import places, settling
 from store.engine.database import Connection

@@ -8,8 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from schemas.deliveries import DeliveryState, Move, Outcome, next_state
-from schemas.event_types import EventType
+from schemas.deliveries.deliveries import DeliveryState, Move, Outcome, next_state
+from schemas.events.event_types import EventType
 from schemas.ids import CallbackId, EventId
 from schemas.times import UnixMs
 from store.deliveries.holding import is_not_kept

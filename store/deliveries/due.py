@@ -15,11 +15,11 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from schemas.deliveries import Delivery, DeliveryState, Move, Trigger, next_state
-from schemas.event_types import EventType
+from schemas.deliveries.deliveries import Delivery, DeliveryState, Move, Trigger, next_state
+from schemas.deliveries.withdrawals import ended
+from schemas.events.event_types import EventType
 from schemas.ids import AttemptId, CallbackId, EventId
 from schemas.times import UnixMs
-from schemas.withdrawals import ended
 from store.deliveries import places, withdrawing
 from store.deliveries.due_rows import delivery, read
 from store.engine.database import Connection, Database

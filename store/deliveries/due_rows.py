@@ -6,8 +6,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from schemas.deliveries import Delivery, Trigger
-from schemas.event_types import EventType
+from schemas.deliveries.deliveries import Delivery, Trigger
+from schemas.events.event_types import EventType
 from schemas.ids import AttemptId, CallbackId, EventId, TokenId
 from schemas.stored import stored_facts
 from schemas.times import UnixMs

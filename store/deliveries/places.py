@@ -14,9 +14,9 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from schemas.deliveries import SETTLED, Delivery, DeliveryState, Move, Settlement, next_state
+from schemas.deliveries.deliveries import SETTLED, Delivery, DeliveryState, Move, Settlement, next_state
+from schemas.events.statuses import NO_RANK, OVERTAKEN, rank
 from schemas.ids import CallbackId
-from schemas.statuses import NO_RANK, OVERTAKEN, rank
 from schemas.times import UnixMs
 from store.engine import bulk
 from store.engine.database import Connection

@@ -11,12 +11,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from schemas.deliveries import Delivery, DeliveryState, Move, Trigger, given_back, next_state
-from schemas.event_types import EventType
-from schemas.health import BELIEVED_MS, patience
+from schemas.deliveries.deliveries import Delivery, DeliveryState, Move, Trigger, given_back, next_state
+from schemas.deliveries.health import BELIEVED_MS, patience
+from schemas.deliveries.withdrawals import CHANNEL_TAKEN, withdrawal
+from schemas.events.event_types import EventType
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
-from schemas.withdrawals import CHANNEL_TAKEN, withdrawal
 from store.deliveries import aging, places, withdrawing
 from store.deliveries.admitting import Admitted, admit
 from store.deliveries.due import MOST_TAKES

@@ -6,15 +6,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from schemas.deliveries import Attempt, DeliveryState, Trigger
+from schemas.deliveries.deliveries import Attempt, DeliveryState, Trigger
+from schemas.deliveries.withdrawals import CHANNEL_TAKEN
 from schemas.errors import Conflict, NotFound
-from schemas.event_types import EventType
-from schemas.events import Event
+from schemas.events.event_types import EventType
+from schemas.events.events import Event
 from schemas.ids import AttemptId, CallbackId, DeliveryId, EventId, new_attempt_id
 from schemas.stored import stored_facts
 from schemas.times import UnixMs
-from schemas.tokens import Callback, TokenState
-from schemas.withdrawals import CHANNEL_TAKEN
+from schemas.tokens.tokens import Callback, TokenState
 from store.deliveries import places
 from store.deliveries.delivery_listings import get_attempt, get_delivery
 from store.engine.database import Connection, Database

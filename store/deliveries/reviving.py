@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from schemas.deliveries import DeliveryState, Move, Outcome, next_state
-from schemas.event_types import EventType
+from schemas.deliveries.deliveries import DeliveryState, Move, Outcome, next_state
+from schemas.events.event_types import EventType
 from schemas.ids import CallbackId
 from schemas.times import LATEST, UnixMs
-from schemas.tokens import OnReturn
+from schemas.tokens.tokens import OnReturn
 from store.engine import bulk
 from store.engine.database import Connection
 from store.tables import callbacks, deliveries, tokens

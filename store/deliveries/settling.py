@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from schemas.deliveries import DeliveryState, Settlement, Trigger
+from schemas.deliveries.deliveries import DeliveryState, Settlement, Trigger
 from schemas.times import UnixMs
 from store.deliveries import places
 from store.engine import bulk

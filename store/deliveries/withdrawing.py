@@ -9,11 +9,11 @@ from collections.abc import Collection, Sequence
 import msgspec
 import sqlalchemy as sa
 
-from schemas.deliveries import DeliveryState, Settlement, given_back
+from schemas.deliveries.deliveries import DeliveryState, Settlement, given_back
+from schemas.deliveries.withdrawals import withdrawal
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
-from schemas.tokens import Token
-from schemas.withdrawals import withdrawal
+from schemas.tokens.tokens import Token
 from store.engine.database import Connection
 from store.tables import callbacks, tokens
 from store.tokens.token_rows import read_token_alone

@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 import sqlalchemy as sa
 
 from schemas.errors import SecretUnreadable, StoreUnavailable
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.reports import Observer
-from schemas.secrets import is_token, token_hash
 from schemas.times import UnixMs
-from schemas.tokens import Token
+from schemas.tokens.secrets import is_token, token_hash
+from schemas.tokens.tokens import Token
 from store import history
 from store.directory.known import Known
 from store.directory.snapshot import Match, Snapshot

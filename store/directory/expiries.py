@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from schemas.ids import TokenId
 from schemas.times import UnixMs
-from schemas.tokens import Token
+from schemas.tokens.tokens import Token
 
 MARGIN_MS = 3_600_000
 """So long after its end a token is left out. Longer: more of them are looked at in vain. Shorter: a clock that is wrong by that much,

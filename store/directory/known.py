@@ -6,7 +6,7 @@ Whoever polls changes it; readers take `snapshot`, which is swapped in one step.
 from collections.abc import Sequence
 
 from schemas.times import UnixMs
-from schemas.tokens import Token
+from schemas.tokens.tokens import Token
 from store.directory.expiries import Expiries
 from store.directory.snapshot import Snapshot
 from store.history import Position

@@ -8,10 +8,10 @@ change costs what it touches, however many tokens there are. Pure; `directory` s
 from collections.abc import Iterable, Sequence
 from copy import copy
 
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs
-from schemas.tokens import Callback, Token
+from schemas.tokens.tokens import Callback, Token
 from store.directory.shards import Shards
 
 Match = tuple[Token, Callback]

@@ -9,9 +9,9 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from schemas.deliveries import Delivery, DeliveryState
-from schemas.event_types import EventType
-from schemas.events import Event
+from schemas.deliveries.deliveries import Delivery, DeliveryState
+from schemas.events.event_types import EventType
+from schemas.events.events import Event
 from schemas.ids import CallbackId, EventId
 from schemas.stored import stored_facts
 from schemas.times import UnixMs

@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 import msgspec
 import sqlalchemy as sa
 
+from schemas.deliveries.recoveries import RecoveryState
 from schemas.ids import first_request_id
-from schemas.recoveries import RecoveryState
 from schemas.times import UnixMs
 from store.deliveries.holding import is_not_kept
 from store.engine import bulk

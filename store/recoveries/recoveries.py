@@ -8,10 +8,10 @@ with its holder. A slice that fails is tried again in halves, and lets the other
 import msgspec
 import sqlalchemy as sa
 
-from schemas.deliveries import DeliveryState
+from schemas.deliveries.deliveries import DeliveryState
+from schemas.deliveries.recoveries import Recoverable, Recovery, RecoveryQuery, RecoveryState
 from schemas.errors import Fault, Invalid, NotFound
 from schemas.ids import RecoveryId, new_recovery_id
-from schemas.recoveries import Recoverable, Recovery, RecoveryQuery, RecoveryState
 from schemas.times import UnixMs
 from store.engine.database import Connection, Database
 from store.engine.paging import Row

@@ -13,12 +13,12 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import msgspec
 import sqlalchemy as sa
 
-from schemas.deliveries import DeliveryState, Move, next_state
-from schemas.event_data import Facts
-from schemas.event_types import EventType
+from schemas.deliveries.deliveries import DeliveryState, Move, next_state
+from schemas.deliveries.recoveries import RecoveryQuery
+from schemas.events.event_data import Facts
+from schemas.events.event_types import EventType
 from schemas.ids import CallbackId, EventId, TokenId
 from schemas.listings import DeliveryFilter
-from schemas.recoveries import RecoveryQuery
 from schemas.stored import stored_facts
 from schemas.times import UnixMs
 from store.deliveries import places

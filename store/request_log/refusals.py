@@ -13,7 +13,7 @@ from schemas.errors import TooManyRequests
 from schemas.ids import RequestId, TokenId
 from schemas.request_log import LoggedRequest
 from schemas.times import UnixMs
-from schemas.tokens import TokenState
+from schemas.tokens.tokens import TokenState
 
 STRICT_MS, STRICT_ROWS = 1_000, 1
 """Rows in how many milliseconds of a token that is not active, or beyond its rate. Why it is refused says each of them. More: it

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 
 from schemas.ids import RequestId, TokenId
 from schemas.listings import Page
-from schemas.permissions import Permission
 from schemas.request_log import LoggedRequest, RequestFilter
 from schemas.times import UnixMs
+from schemas.tokens.permissions import Permission
 from store.engine.database import Connection, Database
 from store.engine.paging import Key, Row, after, bounded, end_of_look, page_by_time
 from store.tables import requests, tokens

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from schemas.deliveries import DeliveryState
+from schemas.deliveries.deliveries import DeliveryState
 from schemas.ids import TokenId
 from store.deliveries.holding import callback_holds, is_kept
 from store.deliveries.samples import no_test

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
-from schemas.deliveries import DeliveryState
-from schemas.event_types import EventType
+from schemas.deliveries.deliveries import DeliveryState
+from schemas.events.event_types import EventType
 from schemas.ids import TokenId
 from schemas.listings import DeliveryFilter, DeliveryStats
 from schemas.times import UnixMs

@@ -4,7 +4,7 @@ import msgspec
 import sqlalchemy as sa
 
 from schemas.times import UnixMs
-from schemas.tokens import CallbackState, TokenState
+from schemas.tokens.tokens import CallbackState, TokenState
 from store.engine.database import Connection, Database
 from store.events import outbox
 from store.tables import callbacks, deliveries, events, tokens

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from schemas.alerts import Alert, AlertKind, alert_body
-from schemas.deliveries import DeliveryState
+from schemas.deliveries.deliveries import DeliveryState
 from schemas.ids import AlertId, CallbackId, EventId, delivery_id, new_alert_id
 from schemas.times import UnixMs
 from store.engine.database import Connection

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from schemas.deliveries import DeliveryState
+from schemas.deliveries.deliveries import DeliveryState
 from schemas.ids import CallbackId
 from store.engine import bulk
 from store.engine.database import Connection, Database

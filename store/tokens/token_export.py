@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from schemas.errors import SecretUnreadable
 from schemas.ids import TokenId
 from schemas.times import UnixMs
-from schemas.tokens import Callback, Token
+from schemas.tokens.tokens import Callback, Token
 from store.engine.database import Database
 from store.engine.paging import Row
 from store.tables import callbacks, tokens

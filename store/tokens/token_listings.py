@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from schemas.folding import folded
 from schemas.listings import Page
 from schemas.times import UnixMs
-from schemas.tokens import Token, TokenState
+from schemas.tokens.tokens import Token, TokenState
 from store.engine.database import Connection
 from store.engine.paging import after, page
 from store.tables import tokens

@@ -11,11 +11,11 @@ import msgspec
 import sqlalchemy as sa
 
 from schemas.errors import Conflict, NotFound, SecretUnreadable
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.ids import CallbackId, TokenId
-from schemas.permissions import Permission
 from schemas.times import UnixMs
-from schemas.tokens import Callback, DatedSecret, Health, OnReturn, Token
+from schemas.tokens.permissions import Permission
+from schemas.tokens.tokens import Callback, DatedSecret, Health, OnReturn, Token
 from store.engine.database import Connection
 from store.history import MARKS_KEPT
 from store.tables import callbacks, directory_marks, directory_version, tokens

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from schemas.permissions import Permission
+from schemas.tokens.permissions import Permission
 from store.tokens.tokens import NewSecrets
 from tests.kit.api import URL, Caller, House
 from tests.kit.holders import EVERYTHING, a_token

@@ -6,9 +6,9 @@ import pytest
 
 from api.application import ROUTES
 from api.routes import Route
-from schemas.permissions import Permission
-from schemas.secrets import new_token
 from schemas.times import UnixMs, now_ms
+from schemas.tokens.permissions import Permission
+from schemas.tokens.secrets import new_token
 from tests.kit.api import Caller, House
 from tests.kit.tokens import TESTER, token_fields
 

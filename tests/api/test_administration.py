@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from schemas.ids import TokenId
-from schemas.secrets import is_token, signing_key
+from schemas.tokens.secrets import is_token, signing_key
 from tests.kit.api import RECEIVED, URL, Caller, House, callback_path, deliver
 
 WELL = {"failing_since": None, "throttled_until": None, "disabled_at": None, "disabled_reason": None}

@@ -6,11 +6,11 @@ import pytest
 
 from consumers.claiming import Terms, claim
 from exchange.port import Message
-from schemas.event_types import EventType
-from schemas.permissions import Permission
-from schemas.samples import sample_body
-from schemas.secrets import _check_digits, new_token
+from schemas.events.event_types import EventType
+from schemas.events.samples import sample_body
 from schemas.times import UnixMs
+from schemas.tokens.permissions import Permission
+from schemas.tokens.secrets import _check_digits, new_token
 from tests.kit.api import URL, Caller, House, callback_path
 
 JSON = "application/json"

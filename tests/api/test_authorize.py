@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from api.routes import LOGGED
-from schemas.permissions import Permission
-from schemas.targets import parse_networks
+from schemas.tokens.permissions import Permission
+from schemas.tokens.targets import parse_networks
 from tests.kit.api import House
 from tests.kit.checks import NOBODYS, READ, STATES, authorize, logged, made, not_active
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from schemas.errors import MOST_TOLD
-from schemas.json_text import BYTE_ORDER_MARK
-from schemas.permissions import Permission
+from schemas.events.json_text import BYTE_ORDER_MARK
+from schemas.tokens.permissions import Permission
 from store.tokens.tokens import NewSecrets
 from tests.api.test_publishing import JSON, event
 from tests.kit.api import Caller, House

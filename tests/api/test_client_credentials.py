@@ -7,7 +7,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from api.reading import FORM
-from schemas.permissions import Permission
+from schemas.tokens.permissions import Permission
 from tests.kit.api import Caller, House
 from tests.kit.checks import made
 

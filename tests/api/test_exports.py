@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from api import downloads
-from schemas.permissions import Permission
 from schemas.times import UnixMs, from_rfc3339
-from schemas.tokens import TokenState
+from schemas.tokens.permissions import Permission
+from schemas.tokens.tokens import TokenState
 from store.events import channel_listings, claims
 from store.events.claims import Claim
 from store.tables import callbacks, tokens

@@ -13,9 +13,9 @@ import pytest
 
 from api.application import ROUTES, create_app
 from api.problems import problems
-from schemas.event_types import EventType
-from schemas.permissions import Permission
-from schemas.samples import sample_event
+from schemas.events.event_types import EventType
+from schemas.events.samples import sample_event
+from schemas.tokens.permissions import Permission
 from tests.kit.api import Caller, House
 
 ROOT = Path(__file__).parents[2]

@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from schemas.ids import new_test_event_id
-from schemas.permissions import Permission
 from schemas.times import UnixMs, now_ms, to_rfc3339
+from schemas.tokens.permissions import Permission
 from store.events import claims
 from store.stats import delivery_stats
 from store.tables import attempts, deliveries

@@ -5,9 +5,9 @@ from urllib.parse import urlencode
 import pytest
 
 from api.reading import FORM
-from schemas.permissions import Permission
-from schemas.secrets import new_token
 from schemas.times import UnixMs, now_ms
+from schemas.tokens.permissions import Permission
+from schemas.tokens.secrets import new_token
 from tests.kit.api import Caller, House
 from tests.kit.checks import NOBODYS, READ, SEND, STATES, authorize, introspect, logged, logged_of, made, not_active
 

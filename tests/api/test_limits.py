@@ -6,9 +6,9 @@ from werkzeug.test import TestResponse
 
 from api.limits import UNKNOWN_TOKENS
 from api.reading import FORM
-from schemas.permissions import Permission
-from schemas.secrets import new_token
-from schemas.targets import parse_networks
+from schemas.tokens.permissions import Permission
+from schemas.tokens.secrets import new_token
+from schemas.tokens.targets import parse_networks
 from tests.kit.api import Caller, House
 
 RATE_FIELDS = {"RateLimit", "RateLimit-Policy"}

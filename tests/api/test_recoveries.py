@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from schemas.permissions import Permission
+from schemas.tokens.permissions import Permission
 from tests.kit.api import Caller, House, deliver
 
 SINCE = "1970-01-01T00:00:00.000Z"

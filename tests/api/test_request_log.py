@@ -14,10 +14,10 @@ import sqlalchemy as sa
 
 from api import downloads
 from api.application import create_app
-from schemas.permissions import Permission
 from schemas.request_log import MAX_METHOD, MAX_PATH, MAX_USER_AGENT
-from schemas.secrets import new_token
 from schemas.times import UnixMs, from_rfc3339, now_ms, to_rfc3339
+from schemas.tokens.permissions import Permission
+from schemas.tokens.secrets import new_token
 from store.directory.directory import Directory
 from store.tables import requests
 from store.tokens.tokens import NewSecrets

@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from api.application import openapi_document
-from schemas.permissions import Permission
+from schemas.tokens.permissions import Permission
 from tests.kit.api import URL, Caller, House, deliver
 
 CONFORMANCE = [status_code_conformance, content_type_conformance, response_headers_conformance, response_schema_conformance]

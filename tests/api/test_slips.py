@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from api.application import ROUTES, openapi_document
-from schemas.permissions import Permission
 from schemas.times import EXAMPLE
+from schemas.tokens.permissions import Permission
 from store.tables import recoveries, tokens
 from tests.kit.api import URL, Caller, House, deliver
 from tests.kit.holders import a_token

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from schemas.event_types import EventType
-from schemas.health import Finding, HealthReport
+from schemas.deliveries.health import Finding, HealthReport
+from schemas.events.event_types import EventType
 from schemas.ids import CallbackId
-from schemas.token_fields import CallbackFields
+from schemas.tokens.token_fields import CallbackFields
 from store.engine.database import Database
 from store.tables import callbacks, tokens
 from store.tokens import health

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
-from schemas.events import MAX_EVENT_BYTES
+from schemas.events.events import MAX_EVENT_BYTES
 from tests.chaos import counting
 from tests.chaos.counting import Posted
 from tests.chaos.load import Load

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from consumers.settling import Settler
 from consumers.store_watch import StoreWatch
-from schemas.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger, given_back
-from schemas.event_types import EventType
+from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger, given_back
+from schemas.events.event_types import EventType
 from schemas.ids import AttemptId, CallbackId
 from schemas.reports import Silent
 from store.deliveries import due, places, probing

@@ -8,12 +8,12 @@ import pytest
 import sqlalchemy as sa
 
 from schemas.alerts import AlertKind
-from schemas.deliveries import DeliveryState, Settlement, Trigger, given_back
-from schemas.event_types import EventType
+from schemas.deliveries.deliveries import DeliveryState, Settlement, Trigger, given_back
+from schemas.events.event_types import EventType
 from schemas.ids import CallbackId, EventId, delivery_id
 from schemas.times import UnixMs
-from schemas.token_fields import CallbackFields
-from schemas.tokens import Token
+from schemas.tokens.token_fields import CallbackFields
+from schemas.tokens.tokens import Token
 from store.deliveries import due, settling
 from store.engine.database import Database
 from store.events import claims

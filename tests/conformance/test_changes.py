@@ -7,16 +7,16 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from schemas.changes import Actor, Change
+from schemas.deliveries.health import Finding
 from schemas.errors import Conflict, Invalid
-from schemas.event_types import EventType
-from schemas.health import Finding
+from schemas.events.event_types import EventType
 from schemas.ids import TokenId
-from schemas.permissions import Permission
-from schemas.secrets import signing_secret_text
 from schemas.times import UnixMs
-from schemas.token_fields import CallbackFields
-from schemas.tokens import OnReturn
+from schemas.tokens.changes import Actor, Change
+from schemas.tokens.permissions import Permission
+from schemas.tokens.secrets import signing_secret_text
+from schemas.tokens.token_fields import CallbackFields
+from schemas.tokens.tokens import OnReturn
 from store.engine.database import Database
 from store.tables import changes as change_table
 from store.tokens import changes

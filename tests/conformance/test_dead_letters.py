@@ -12,7 +12,7 @@ from exchange.rabbit_admin import declare
 from exchange.rabbit_dead import RabbitDeadLetters
 from exchange.topology import DEAD_EXCHANGE, EVENTS_EXCHANGE
 from schemas.errors import ExchangeUnavailable
-from schemas.events import parse_event
+from schemas.events.events import parse_event
 from tests.kit.making import an_event
 from tests.kit.pipes import Pipe, RabbitPipe, outgoing, take
 from tests.kit.rabbit import Rabbit

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.deliveries import DeliveryState
-from schemas.health import Finding
+from schemas.deliveries.deliveries import DeliveryState
+from schemas.deliveries.health import Finding
 from schemas.ids import TokenId
 from schemas.listings import DeliveryFilter
-from schemas.tokens import OnReturn
+from schemas.tokens.tokens import OnReturn
 from store.deliveries.delivery_listings import list_deliveries
 from store.engine.database import Database
 from store.stats import delivery_counts

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries import DeliveryState, Outcome
-from schemas.event_types import EventType
+from schemas.deliveries.deliveries import DeliveryState, Outcome
+from schemas.events.event_types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.listings import DeliveryFilter, EventFilter
 from schemas.times import UnixMs

@@ -11,7 +11,7 @@ import pytest
 
 from schemas.errors import StoreUnavailable
 from schemas.ids import TokenId
-from schemas.tokens import TokenState
+from schemas.tokens.tokens import TokenState
 from store.directory.directory import Directory
 from store.engine.database import Database
 from store.tokens.vault import Place, Vault

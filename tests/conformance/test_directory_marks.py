@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from schemas.secrets import new_token
+from schemas.tokens.secrets import new_token
 from store import history
 from store.directory.directory import Directory
 from store.engine.database import Database

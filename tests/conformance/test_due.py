@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries import Delivery, DeliveryState, Outcome, Settlement
+from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Settlement
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from store.deliveries import due, settling

@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries import Delivery, DeliveryState, Settlement, Trigger, given_back, leased
+from schemas.deliveries.deliveries import Delivery, DeliveryState, Settlement, Trigger, given_back, leased
 from schemas.times import UnixMs
 from store.deliveries import due, settling
 from store.deliveries.due import A_CONVERSATION, LOOK_AHEAD, MOST_TAKES, POISON, Share, Taken, Wish

@@ -12,12 +12,12 @@ from consumers.hand import Hand
 from consumers.parcel import Parcel
 from consumers.settling import Settler
 from consumers.store_watch import StoreWatch
-from schemas.deliveries import DeliveryState, Settlement, given_back
-from schemas.health import Finding, HealthReport
+from schemas.deliveries.deliveries import DeliveryState, Settlement, given_back
+from schemas.deliveries.health import Finding, HealthReport
 from schemas.ids import CallbackId
 from schemas.reports import Silent
 from schemas.times import UnixMs, now_ms
-from schemas.tokens import Callback, Health, Token
+from schemas.tokens.tokens import Callback, Health, Token
 from store.deliveries import settling
 from store.deliveries.due import MOST_TAKES
 from store.engine.database import Database

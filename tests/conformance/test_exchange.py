@@ -9,7 +9,7 @@ import pytest
 from exchange import outbox
 from exchange.port import Message, Outgoing, Source
 from schemas.errors import ExchangeUnavailable
-from schemas.events import MAX_EVENT_BYTES
+from schemas.events.events import MAX_EVENT_BYTES
 from schemas.times import UnixMs
 from tests.kit.making import an_event
 from tests.kit.pipes import Pipe, outgoing, settle, take, take_now

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.ids import TokenId
 from schemas.reports import Silent
 from schemas.times import UnixMs
-from schemas.token_fields import CallbackFields
-from schemas.tokens import Token
+from schemas.tokens.token_fields import CallbackFields
+from schemas.tokens.tokens import Token
 from store.directory.directory import Directory
 from store.directory.expiries import MARGIN_MS
 from store.engine.database import Database

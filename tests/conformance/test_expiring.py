@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from schemas.times import UnixMs, to_rfc3339
-from schemas.tokens import Token
+from schemas.tokens.tokens import Token
 from store.engine.database import Database
 from store.tables import alerts
 from store.tokens.expiring import tell_expiring

@@ -6,11 +6,11 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries import DeliveryState, Settlement
-from schemas.health import Finding, HealthReport
+from schemas.deliveries.deliveries import DeliveryState, Settlement
+from schemas.deliveries.health import Finding, HealthReport
 from schemas.reports import Silent
 from schemas.times import UnixMs
-from schemas.tokens import CallbackState, Health
+from schemas.tokens.tokens import CallbackState, Health
 from store.deliveries.settling import settle
 from store.directory.directory import Directory
 from store.engine.database import Database

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.deliveries import DeliveryState
-from schemas.health import Finding
+from schemas.deliveries.deliveries import DeliveryState
+from schemas.deliveries.health import Finding
 from schemas.listings import DeliveryFilter
-from schemas.tokens import OnReturn
+from schemas.tokens.tokens import OnReturn
 from store.deliveries.delivery_listings import list_deliveries
 from store.engine.database import Database
 from tests.kit.tokens import TESTER

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries import Delivery, DeliveryState, Settlement, given_back
-from schemas.recoveries import Recoverable, RecoveryQuery
+from schemas.deliveries.deliveries import Delivery, DeliveryState, Settlement, given_back
+from schemas.deliveries.recoveries import Recoverable, RecoveryQuery
 from schemas.times import UnixMs, now_ms
 from store.deliveries import reviving, settling
 from store.engine.database import Connection, Database

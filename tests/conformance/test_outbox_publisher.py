@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from exchange.outbox import GATHER_BYTES, OutboxPublisher, _Batch
 from exchange.port import Message, Outgoing
 from schemas.errors import ExchangeUnavailable, StoreUnavailable
-from schemas.events import Event
+from schemas.events.events import Event
 from schemas.times import UnixMs
 from store import tables
 from store.engine.database import Connection, Database

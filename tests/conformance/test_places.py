@@ -2,8 +2,8 @@
 
 import pytest
 
-from schemas.deliveries import given_back, leased
-from schemas.statuses import OVERTAKEN
+from schemas.deliveries.deliveries import given_back, leased
+from schemas.events.statuses import OVERTAKEN
 from store.deliveries import places
 from store.deliveries.admitting import Admitted
 from store.engine.database import Database

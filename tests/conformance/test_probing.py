@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries import Trigger
-from schemas.health import Finding
+from schemas.deliveries.deliveries import Trigger
+from schemas.deliveries.health import Finding
 from schemas.times import LATEST, UnixMs
 from store.deliveries import probing
 from store.engine.database import Connection, Database

@@ -12,7 +12,7 @@ from exchange.rabbit_admin import declare, opened_channel
 from exchange.rabbit_policies import DROPS_HEADS, EXPIRES, TTL, harms, room
 from exchange.rabbit_publisher import RabbitPublisher
 from exchange.topology import DISPATCH_QUEUE, EVENTS_EXCHANGE
-from schemas.events import parse_event
+from schemas.events.events import parse_event
 from tests.kit.pipes import RabbitPipe, connected, outgoing, take
 from tests.kit.rabbit import Rabbit
 from tests.kit.waiting import wait_for

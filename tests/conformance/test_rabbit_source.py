@@ -14,7 +14,7 @@ from exchange.rabbit_source import RabbitSource
 from exchange.topology import ACCEPTED_AT_HEADER, DEAD_QUEUE, DISPATCH_QUEUE, EVENTS_EXCHANGE
 from exchange.window import FIRST, MOST_BYTES
 from schemas.errors import ExchangeUnavailable, UsageError
-from schemas.events import MAX_EVENT_BYTES
+from schemas.events.events import MAX_EVENT_BYTES
 from store.engine.database import Connection
 from tests.kit.notes import Notes
 from tests.kit.pipes import UNREADABLE, RabbitPipe, connected, outgoing, take

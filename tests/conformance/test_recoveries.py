@@ -7,12 +7,12 @@ import pytest
 import sqlalchemy as sa
 
 from consumers.recovering import Recoverer
-from schemas.deliveries import DeliveryState
+from schemas.deliveries.deliveries import DeliveryState
+from schemas.deliveries.recoveries import Recoverable, RecoveryQuery, RecoveryState
 from schemas.errors import Invalid
+from schemas.events.statuses import rank
 from schemas.ids import TokenId, new_test_event_id
-from schemas.recoveries import Recoverable, RecoveryQuery, RecoveryState
 from schemas.reports import Silent
-from schemas.statuses import rank
 from schemas.times import UnixMs
 from store.recoveries import recoveries, recovery_rows
 from store.tables import deliveries, events

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from consumers.recovering import Recoverer
+from schemas.deliveries.recoveries import Recoverable, RecoveryState
 from schemas.errors import StoreUnavailable
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.ids import RecoveryId
-from schemas.recoveries import Recoverable, RecoveryState
 from schemas.times import LATEST
 from store.recoveries import recovery_rows
 from store.recoveries.recoveries import Job, Slice

@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from schemas.recoveries import Recoverable
-from schemas.statuses import rank
+from schemas.deliveries.recoveries import Recoverable
+from schemas.events.statuses import rank
 from schemas.times import LATEST, UnixMs
 from tests.kit.making import a_claim
 from tests.kit.recovering import NOW, RECEIVED, STATUS, House, a_status_claim, callback_of

@@ -6,13 +6,13 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries import DeliveryState, Settlement, Trigger
+from schemas.deliveries.deliveries import DeliveryState, Settlement, Trigger
 from schemas.errors import Conflict
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.ids import CallbackId, EventId, TokenId, delivery_id
 from schemas.listings import DeliveryFilter, ListedDelivery
 from schemas.times import UnixMs
-from schemas.token_fields import CallbackFields
+from schemas.tokens.token_fields import CallbackFields
 from store.deliveries.delivery_listings import list_deliveries
 from store.deliveries.requests import request_attempt, request_retry, request_test, result_of_test, withdraw_test
 from store.deliveries.settling import settle

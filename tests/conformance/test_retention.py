@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries import DeliveryState, Settlement
+from schemas.deliveries.deliveries import DeliveryState, Settlement
 from schemas.ids import first_request_id, new_request_id
 from schemas.times import LATEST, UnixMs, now_ms
-from schemas.token_fields import CallbackFields
+from schemas.tokens.token_fields import CallbackFields
 from store import tables
 from store.deliveries.settling import settle
 from store.engine.database import Connection, Database

@@ -19,7 +19,7 @@ from exchange.rabbit_publisher import RabbitPublisher
 from exchange.rabbit_returned import RabbitReturned
 from exchange.taking_in import BATCH_BYTES, fitting, row
 from exchange.topology import DEAD_EXCHANGE, EVENTS_EXCHANGE, REASON_HEADER, RETURNED_EXCHANGE
-from schemas.events import MAX_EVENT_BYTES, parse_event
+from schemas.events.events import MAX_EVENT_BYTES, parse_event
 from store import tables
 from store.engine import bulk
 from store.engine.database import Connection, Database

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.health import Finding
+from schemas.deliveries.health import Finding
 from schemas.times import LATEST, UnixMs, now_ms
-from schemas.tokens import CallbackState, OnReturn
+from schemas.tokens.tokens import CallbackState, OnReturn
 from store.deliveries import reviving
 from store.deliveries.reviving import Walk
 from store.engine.database import Database

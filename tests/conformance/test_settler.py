@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from consumers.parcel import Parcel
 from consumers.settling import Settler
 from consumers.store_watch import StoreWatch
-from schemas.deliveries import DeliveryState, Settlement
+from schemas.deliveries.deliveries import DeliveryState, Settlement
 from schemas.errors import StoreRefused
 from schemas.times import UnixMs
 from store.engine import bulk

@@ -13,8 +13,8 @@ from consumers.hand import Hand
 from consumers.reviving import Reviver
 from consumers.settling import Settler
 from consumers.store_watch import StoreWatch
+from schemas.deliveries.health import Finding
 from schemas.errors import StatementTimedOut, StoreRefused
-from schemas.health import Finding
 from schemas.times import now_ms
 from store.engine.database import Connection, Database
 from tests.kit.dispatch_scene import Notes

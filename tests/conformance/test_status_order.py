@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger, given_back, leased
-from schemas.event_types import EventType
+from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger, given_back, leased
+from schemas.events.event_types import EventType
+from schemas.events.statuses import rank
 from schemas.ids import AttemptId, CallbackId, EventId
-from schemas.statuses import rank
 from schemas.times import UnixMs
 from store.deliveries.admitting import admit
 from store.deliveries.settling import settle

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from schemas.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger, leased
+from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger, leased
 from schemas.times import UnixMs
 from store.deliveries import due, settling
 from store.engine.database import Database

@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries import DeliveryState, Outcome
+from schemas.deliveries.deliveries import DeliveryState, Outcome
 from schemas.errors import Invalid
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.ids import CallbackId, EventId, TokenId, delivery_id
 from schemas.listings import DeliveryFilter, ListedDelivery
 from schemas.times import UnixMs
-from schemas.token_fields import CallbackFields
+from schemas.tokens.token_fields import CallbackFields
 from store.deliveries.delivery_listings import every_delivery, get_delivery, list_deliveries
 from store.engine import paging
 from store.engine.database import Database

@@ -7,15 +7,15 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries import DeliveryState
+from schemas.deliveries.deliveries import DeliveryState
 from schemas.errors import Conflict, Invalid, NotFound
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.ids import TokenId
-from schemas.permissions import Permission
-from schemas.secrets import signing_key, token_hash
 from schemas.times import UnixMs
-from schemas.token_fields import CallbackFields
-from schemas.tokens import TokenState
+from schemas.tokens.permissions import Permission
+from schemas.tokens.secrets import signing_key, token_hash
+from schemas.tokens.token_fields import CallbackFields
+from schemas.tokens.tokens import TokenState
 from store.engine.database import Database
 from store.tables import callbacks, deliveries, directory_version, requested_attempts
 from store.tables import tokens as token_table

@@ -10,8 +10,8 @@ import pytest
 from psycopg import sql
 
 from schemas.errors import StoreUnavailable
-from schemas.secrets import new_token
 from schemas.times import UnixMs
+from schemas.tokens.secrets import new_token
 from store.directory.directory import Directory
 from store.engine import migrate
 from store.engine.database import Database

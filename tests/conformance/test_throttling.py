@@ -4,12 +4,12 @@ import datetime as dt
 
 import pytest
 
-from schemas.deliveries import DeliveryState
-from schemas.health import LEAST_PATIENCE, Finding, HealthReport, patience
+from schemas.deliveries.deliveries import DeliveryState
+from schemas.deliveries.health import LEAST_PATIENCE, Finding, HealthReport, patience
 from schemas.listings import DeliveryFilter
 from schemas.reports import Silent
 from schemas.times import UnixMs, now_ms, to_rfc3339
-from schemas.tokens import CallbackState
+from schemas.tokens.tokens import CallbackState
 from store.deliveries import due, probing
 from store.deliveries.delivery_listings import list_deliveries
 from store.directory.directory import Directory

@@ -2,9 +2,9 @@
 
 import pytest
 
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.times import UnixMs
-from schemas.token_fields import CallbackFields
+from schemas.tokens.token_fields import CallbackFields
 from store.engine.database import Database
 from store.tokens import token_export
 from store.tokens.token_export import Everything

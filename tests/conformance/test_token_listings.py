@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.folding import folded
 from schemas.times import UnixMs
-from schemas.tokens import TokenState
+from schemas.tokens.tokens import TokenState
 from store.engine.database import Database
 from store.tokens.token_listings import TokenFilter, TokenSort, list_tokens
 from store.tokens.tokens import Tokens

@@ -9,9 +9,9 @@ import pytest
 
 from schemas.errors import Conflict, Invalid
 from schemas.ids import TokenId
-from schemas.secrets import signing_key, token_hash
 from schemas.times import UnixMs
-from schemas.tokens import TokenState
+from schemas.tokens.secrets import signing_key, token_hash
+from schemas.tokens.tokens import TokenState
 from store.engine.database import Database
 from store.tokens.changes import list_changes
 from store.tokens.tokens import MAX_SIGNING_SECRETS, Tokens

@@ -6,13 +6,13 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from schemas.deliveries import DeliveryState, Settlement
+from schemas.deliveries.deliveries import DeliveryState, Settlement
 from schemas.errors import Conflict
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.ids import EventId, delivery_id
 from schemas.times import UnixMs
-from schemas.token_fields import CallbackFields
-from schemas.tokens import TokenState
+from schemas.tokens.token_fields import CallbackFields
+from schemas.tokens.tokens import TokenState
 from store.deliveries import settling
 from store.deliveries.requests import request_retry
 from store.engine.database import Database

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from consumers.settling import Settler
 from consumers.store_watch import StoreWatch
 from dispatcher.decision import withdrawn
-from schemas.deliveries import Delivery, DeliveryState, Settlement, Trigger
-from schemas.event_types import EventType
+from schemas.deliveries.deliveries import Delivery, DeliveryState, Settlement, Trigger
+from schemas.events.event_types import EventType
 from schemas.reports import Silent
 from schemas.times import UnixMs
 from store.deliveries import due, settling, withdrawing

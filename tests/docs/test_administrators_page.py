@@ -3,8 +3,8 @@
 import json
 import pathlib
 
-from schemas.permissions import Permission
-from schemas.tokens import CallbackState, TokenState
+from schemas.tokens.permissions import Permission
+from schemas.tokens.tokens import CallbackState, TokenState
 from tests.docs.pages import code, read
 from tests.docs.shell import Shell, swaps
 from tests.kit.ringback import Ringback

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from schemas.permissions import Permission
+from schemas.tokens.permissions import Permission
 from tests.docs.pages import code, read
 from tests.docs.shell import Shell
 from tests.docs.test_readme import Newcomer, end, fits

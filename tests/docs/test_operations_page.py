@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.engine import make_url
 
-from schemas.secrets import new_signing_secret, new_token, signing_secret_text
+from schemas.tokens.secrets import new_signing_secret, new_token, signing_secret_text
 from tests.docs.pages import ROOT, read
 from tests.docs.shell import Shell, swaps
 from tests.kit.ringback import Ringback

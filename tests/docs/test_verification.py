@@ -12,7 +12,7 @@ import pytest
 
 from api.rendering import SNIPPETS, snippet
 from dispatcher.signer import sign
-from schemas.secrets import new_signing_secret, signing_key
+from schemas.tokens.secrets import new_signing_secret, signing_key
 from tests.docs.pages import read
 from tests.docs.shell import node
 from tests.kit.api import Caller, House

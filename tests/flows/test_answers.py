@@ -6,7 +6,7 @@ import pytest
 import trustme
 
 from dispatcher.post import Answer
-from schemas.deliveries import Outcome
+from schemas.deliveries.deliveries import Outcome
 from tests.kit.blunt import End, blunt
 from tests.kit.posting import Posting, answer_of
 from tests.kit.receiver import Receiver

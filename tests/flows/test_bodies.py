@@ -16,9 +16,9 @@ import pytest
 from cheroot.wsgi import Server
 
 from api.reading import MAX_BODY_BYTES
-from schemas.event_types import EventType
-from schemas.permissions import Permission
-from schemas.samples import sample_body
+from schemas.events.event_types import EventType
+from schemas.events.samples import sample_body
+from schemas.tokens.permissions import Permission
 from tests.kit.api import House
 from tests.kit.waiting import free_port, wait_for
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.events import parse_event
+from schemas.events.events import parse_event
 from tests.kit.command import Place
 from tests.kit.stand_in import StandIn
 

@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.deliveries import DeliveryState, Outcome, Settlement
+from schemas.deliveries.deliveries import DeliveryState, Outcome, Settlement
 from schemas.ids import CallbackId, TokenId, delivery_id
-from schemas.permissions import Permission
-from schemas.secrets import is_token, signing_key
 from schemas.times import UnixMs
+from schemas.tokens.permissions import Permission
+from schemas.tokens.secrets import is_token, signing_key
 from store.deliveries.settling import settle
 from store.engine.database import Database
 from store.events.claims import claim

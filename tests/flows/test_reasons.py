@@ -15,8 +15,8 @@ import trustme
 
 from dispatcher.post import Answer
 from dispatcher.troubles import trouble
-from schemas.deliveries import Outcome
-from schemas.targets import TargetPolicy, parse_networks
+from schemas.deliveries.deliveries import Outcome
+from schemas.tokens.targets import TargetPolicy, parse_networks
 from tests.kit.posting import Posting, answer_of
 from tests.kit.waiting import free_port
 

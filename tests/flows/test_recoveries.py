@@ -11,8 +11,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from schemas.deliveries.recoveries import Recovery, RecoveryState
 from schemas.ids import RecoveryId
-from schemas.recoveries import Recovery, RecoveryState
 from store.engine.database import Connection, Database
 from store.recoveries import recoveries
 from tests.flows.conftest import Starting

@@ -9,8 +9,8 @@ import pytest_asyncio
 
 from dispatcher.post import Answer, Request
 from dispatcher.transfer import KEPT_BODY_BYTES
-from schemas.deliveries import Outcome
-from schemas.targets import TargetPolicy
+from schemas.deliveries.deliveries import Outcome
+from schemas.tokens.targets import TargetPolicy
 from tests.kit.posting import BODY, Posting, answer_of
 from tests.kit.receiver import Receiver
 from tests.kit.waiting import eventually, free_port

@@ -14,8 +14,8 @@ import pytest
 import trustme
 
 from dispatcher.post import Answer, Request
-from schemas.deliveries import Outcome
-from schemas.targets import TargetPolicy, parse_networks
+from schemas.deliveries.deliveries import Outcome
+from schemas.tokens.targets import TargetPolicy, parse_networks
 from tests.kit.posting import BODY, LOOPBACK, Posting, answer_of
 from tests.kit.receiver import Receiver
 from tests.kit.waiting import eventually, free_port

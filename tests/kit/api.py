@@ -12,15 +12,15 @@ from werkzeug.test import TestResponse
 from api.application import Application, create_app
 from api.parts import ApiParts, CallTerms
 from exchange.port import Outgoing
-from schemas.deliveries import DeliveryState
+from schemas.deliveries.deliveries import DeliveryState
 from schemas.errors import ExchangeUnavailable
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.ids import CallbackId, TokenId
-from schemas.permissions import Permission
 from schemas.readiness import Readiness
 from schemas.reports import Silent
-from schemas.targets import TargetPolicy
 from schemas.times import UnixMs
+from schemas.tokens.permissions import Permission
+from schemas.tokens.targets import TargetPolicy
 from store.directory.directory import Directory
 from store.engine.database import Database
 from store.events import claims

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from werkzeug.test import TestResponse
 
 from api.reading import FORM
-from schemas.permissions import Permission
 from schemas.times import UnixMs, now_ms
+from schemas.tokens.permissions import Permission
 from store.tables import requests
 from store.tokens.tokens import NewSecrets
 from tests.kit.api import Caller, House

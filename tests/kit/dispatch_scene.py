@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dispatcher.backoff import RetrySchedule
 from dispatcher.dispatch import Dispatcher
 from dispatcher.post import Answer, Request
-from schemas.deliveries import Delivery, Settlement
+from schemas.deliveries.deliveries import Delivery, Settlement
 from schemas.ids import CallbackId
 from schemas.reports import Silent
 from schemas.times import UnixMs, now_ms
-from schemas.tokens import Callback, Token
+from schemas.tokens.tokens import Callback, Token
 from tests.kit.making import CALLBACK, a_callback, a_delivery, a_token
 
 OK = Answer(200, None, b"ok", None, None, 0.25)

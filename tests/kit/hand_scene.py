@@ -2,7 +2,7 @@
 
 from consumers.hand import Hand
 from consumers.parcel import Parcel
-from schemas.deliveries import Delivery, Settlement
+from schemas.deliveries.deliveries import Delivery, Settlement
 from schemas.reports import Silent
 
 LEASE_S = 25.0

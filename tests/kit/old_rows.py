@@ -5,11 +5,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
-from schemas.token_fields import CallbackFields
-from schemas.tokens import Token
+from schemas.tokens.token_fields import CallbackFields
+from schemas.tokens.tokens import Token
 from store import tables
 from store.engine.database import Database
 from store.events import claims

@@ -14,7 +14,7 @@ from exchange.port import Message, Outgoing, Publisher, Source
 from exchange.rabbit_publisher import RabbitPublisher
 from exchange.rabbit_source import RabbitSource
 from exchange.topology import DEAD_QUEUE, REASON_HEADER
-from schemas.events import parse_event
+from schemas.events.events import parse_event
 from schemas.reports import Silent
 from schemas.times import UnixMs
 from store import tables

@@ -6,7 +6,7 @@ from typing import Self
 from dispatcher.post import Answer, Request
 from dispatcher.resolver import LookUp, addresses_of
 from dispatcher.sender import Sender
-from schemas.targets import TargetPolicy, parse_networks
+from schemas.tokens.targets import TargetPolicy, parse_networks
 
 LOOPBACK = TargetPolicy(parse_networks(["127.0.0.0/8"]))
 BODY = b'{"id":"evt_1"}'

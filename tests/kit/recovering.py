@@ -6,14 +6,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from consumers.recovering import Recoverer
-from schemas.event_types import EventType
-from schemas.events import parse_event
+from schemas.deliveries.recoveries import Recoverable, Recovery, RecoveryQuery, RecoveryState
+from schemas.events.event_types import EventType
+from schemas.events.events import parse_event
 from schemas.ids import CallbackId, RecoveryId
-from schemas.recoveries import Recoverable, Recovery, RecoveryQuery, RecoveryState
 from schemas.reports import Silent
 from schemas.times import UnixMs
-from schemas.token_fields import CallbackFields
-from schemas.tokens import Token
+from schemas.tokens.token_fields import CallbackFields
+from schemas.tokens.tokens import Token
 from store.directory.directory import Directory
 from store.engine.database import Database
 from store.events import claims

@@ -1,9 +1,9 @@
 """Rows of the request log for tests, with what the test does not care about filled in."""
 
 from schemas.ids import RequestId, TokenId, new_request_id
-from schemas.permissions import Permission
 from schemas.request_log import LoggedRequest
 from schemas.times import UnixMs
+from schemas.tokens.permissions import Permission
 
 
 def a_request(

@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from schemas.deliveries import Delivery, DeliveryState, Outcome, Settlement
-from schemas.event_types import EventType
-from schemas.events import parse_event
+from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Settlement
+from schemas.events.event_types import EventType
+from schemas.events.events import parse_event
 from schemas.ids import CallbackId, EventId
 from schemas.times import UnixMs
 from store.deliveries import places, probing

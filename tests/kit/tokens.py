@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 
-from schemas.changes import Actor
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.ids import CallbackId, TokenId
-from schemas.permissions import Permission
 from schemas.times import UnixMs
-from schemas.token_fields import TokenFields
-from schemas.tokens import Callback, DatedSecret, Token
+from schemas.tokens.changes import Actor
+from schemas.tokens.permissions import Permission
+from schemas.tokens.token_fields import TokenFields
+from schemas.tokens.tokens import Callback, DatedSecret, Token
 
 TESTER = Actor("a test", "192.0.2.1")
 """Who changes tokens here."""

@@ -5,12 +5,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from schemas.event_types import EventType
-from schemas.health import Finding, HealthReport
+from schemas.deliveries.health import Finding, HealthReport
+from schemas.events.event_types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs
-from schemas.token_fields import CallbackFields
-from schemas.tokens import Callback, Token
+from schemas.tokens.token_fields import CallbackFields
+from schemas.tokens.tokens import Callback, Token
 from store.engine.database import Database
 from store.events import claims
 from store.tables import deliveries

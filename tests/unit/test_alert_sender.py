@@ -11,10 +11,10 @@ from dispatcher.backoff import RetrySchedule
 from dispatcher.post import Answer, Request
 from dispatcher.verdict import mistake_words
 from schemas.alerts import Alert, AlertKind, AlertOutcome, alert_body
-from schemas.deliveries import Outcome
+from schemas.deliveries.deliveries import Outcome
 from schemas.ids import AlertId
-from schemas.secrets import signing_secret_text
 from schemas.times import UnixMs
+from schemas.tokens.secrets import signing_secret_text
 
 URL = "https://ops.example/ringback"
 OLD, NEW = b"o" * 24, b"n" * 24

@@ -9,7 +9,7 @@ from benchmarks.comparison import Comparison, Figures, Row, Target, compare
 from benchmarks.load import complete
 from benchmarks.pipelines import Pipeline
 from benchmarks.receiver import Tally
-from schemas.events import parse_event
+from schemas.events.events import parse_event
 
 
 class Fixed:

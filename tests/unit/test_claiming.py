@@ -7,12 +7,12 @@ import sqlalchemy as sa
 
 from consumers.claiming import Batch, Terms, claim
 from exchange.port import Message
-from schemas.deliveries import DeliveryState, Settlement
+from schemas.deliveries.deliveries import DeliveryState, Settlement
 from schemas.errors import StoreUnavailable
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
-from schemas.tokens import Callback, DatedSecret, Token
+from schemas.tokens.tokens import Callback, DatedSecret, Token
 from store.deliveries.settling import settle
 from store.engine.database import Database
 from store.tables import callbacks, deliveries

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from consumers.claiming import Batch, Terms, claim
 from exchange.port import Message
-from schemas.events import MAX_EVENT_BYTES
+from schemas.events.events import MAX_EVENT_BYTES
 from schemas.times import UnixMs
 from store.engine.database import Database
 from store.tables import deliveries, events

@@ -3,7 +3,7 @@
 import pytest
 
 from api.client import client_address, is_from_proxy
-from schemas.targets import parse_networks
+from schemas.tokens.targets import parse_networks
 
 TRUSTED = parse_networks(["10.0.0.0/8", "::1/128"])
 

@@ -7,9 +7,9 @@ import pytest
 
 from dispatcher.backoff import RetrySchedule
 from dispatcher.decision import KEEPS_PLACE, MOST_THROTTLED, after, deferral, refusal
-from schemas.deliveries import Attempt, Delivery, DeliveryState, Outcome, Trigger, given_back
+from schemas.deliveries.deliveries import Attempt, Delivery, DeliveryState, Outcome, Trigger, given_back
 from schemas.times import UnixMs
-from schemas.tokens import Health
+from schemas.tokens.tokens import Health
 from tests.kit.making import a_callback, a_delivery, a_token, an_attempt
 
 NOW = UnixMs(1_000_000)

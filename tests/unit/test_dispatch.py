@@ -6,10 +6,10 @@ import pytest
 
 from dispatcher.breaker import OPEN_AFTER
 from dispatcher.post import Answer
-from schemas.deliveries import DeliveryState, Outcome, Trigger, given_back
-from schemas.health import Finding
+from schemas.deliveries.deliveries import DeliveryState, Outcome, Trigger, given_back
+from schemas.deliveries.health import Finding
 from schemas.times import UnixMs
-from schemas.tokens import Callback, Health, Token
+from schemas.tokens.tokens import Callback, Health, Token
 from tests.kit.dispatch_scene import Scene, firsts
 from tests.kit.making import CALLBACK, a_callback, a_delivery, a_token
 

@@ -5,7 +5,7 @@ import pytest
 from dispatcher.dispatch import MISTAKE_PAUSE_S
 from dispatcher.post import Answer
 from dispatcher.verdict import mistake_words
-from schemas.deliveries import DeliveryState, Outcome, Trigger, given_back
+from schemas.deliveries.deliveries import DeliveryState, Outcome, Trigger, given_back
 from tests.kit.dispatch_scene import OK, Scene, firsts
 from tests.kit.making import a_delivery
 

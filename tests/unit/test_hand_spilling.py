@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from consumers.hand import Hand
-from schemas.deliveries import given_back
+from schemas.deliveries.deliveries import given_back
 from tests.kit.dispatch_scene import Notes
 from tests.kit.hand_scene import Scene
 from tests.kit.making import CALLBACK, a_delivery

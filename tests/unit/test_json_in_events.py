@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import events, second_look
 from schemas.errors import MOST_COUNTED, MOST_TOLD, InvalidEvent
-from schemas.event_types import EventType
-from schemas.events import parse_batch, parse_event
-from schemas.json_text import BYTE_ORDER_MARK, depth
-from schemas.samples import sample_event
+from schemas.events import events, second_look
+from schemas.events.event_types import EventType
+from schemas.events.events import parse_batch, parse_event
+from schemas.events.json_text import BYTE_ORDER_MARK, depth
+from schemas.events.samples import sample_event
 from schemas.stored import data_of, stored_facts
 from schemas.times import UnixMs
 from tests.unit.test_events import anything, pointers, received, refusal, spelled

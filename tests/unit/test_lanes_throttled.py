@@ -2,7 +2,7 @@
 
 from dispatcher.lanes import Lane
 from dispatcher.throttle import Throttle
-from schemas.deliveries import Trigger
+from schemas.deliveries.deliveries import Trigger
 from tests.kit.making import a_delivery
 from tests.unit.test_lanes import firsts, repeats, started
 

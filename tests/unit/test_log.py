@@ -14,7 +14,7 @@ import pytest
 
 import ringback.log
 from ringback.log import Log
-from schemas.deliveries import DeliveryState, Outcome
+from schemas.deliveries.deliveries import DeliveryState, Outcome
 from schemas.reports import AttemptReport
 from tests.kit.making import a_delivery, an_attempt
 from tests.kit.waiting import wait_for

@@ -13,9 +13,9 @@ from ringback.figures import KEPT_S, Gatherer
 from ringback.log import Log
 from ringback.metrics import MULTIPROCESS_FOLDER, Metrics
 from ringback.observer import Observing
-from schemas.deliveries import DeliveryState, Outcome
+from schemas.deliveries.deliveries import DeliveryState, Outcome
 from schemas.errors import StoreUnavailable
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.reports import AttemptReport, Observer
 from tests.kit.making import a_delivery, an_attempt
 from tests.kit.waiting import wait_for

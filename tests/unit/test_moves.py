@@ -2,7 +2,7 @@
 
 import pytest
 
-from schemas.deliveries import SETTLED, DeliveryState, IllegalMove, Move, next_state
+from schemas.deliveries.deliveries import SETTLED, DeliveryState, IllegalMove, Move, next_state
 
 
 @pytest.mark.parametrize("state", sorted(SETTLED))

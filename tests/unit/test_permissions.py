@@ -1,6 +1,6 @@
 """The permissions, spelled out: programs know the scopes, administrators the labels, and neither ever changes."""
 
-from schemas.permissions import Permission
+from schemas.tokens.permissions import Permission
 
 PROMISED = {
     "conversations:read": "Read conversations",

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.secrets import is_token, new_signing_secret, new_token, signing_key, signing_secret_text, token_hash, token_hint
+from schemas.tokens.secrets import is_token, new_signing_secret, new_token, signing_key, signing_secret_text, token_hash, token_hint
 
 PUBLISHED = "rbk_0123456789ABCDEFGHIJabcdefghij0BQj2z"
 

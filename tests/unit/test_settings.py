@@ -15,7 +15,7 @@ from ringback import setting_values
 from ringback.setting_values import Address, read_address
 from ringback.settings import Settings, load
 from schemas.errors import UsageError
-from schemas.secrets import signing_secret_text
+from schemas.tokens.secrets import signing_secret_text
 from tests.kit.environment import given_environment
 
 pytestmark = pytest.mark.usefixtures("bare_place")

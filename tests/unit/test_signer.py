@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.signer import sign
-from schemas.secrets import new_signing_secret, signing_key
+from schemas.tokens.secrets import new_signing_secret, signing_key
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "standard_webhooks.json").read_text())["vectors"]
 

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.ids import CallbackId, TokenId
-from schemas.secrets import new_token, token_hash
 from schemas.times import UnixMs
-from schemas.tokens import DatedSecret, Token
+from schemas.tokens.secrets import new_token, token_hash
+from schemas.tokens.tokens import DatedSecret, Token
 from store.directory.snapshot import Snapshot
 from tests.kit.tokens import a_token
 

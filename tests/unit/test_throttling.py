@@ -8,10 +8,10 @@ import pytest
 from dispatcher.breaker import OPEN_AFTER
 from dispatcher.post import Answer
 from dispatcher.throttling import RECENT_MS, TAKES_AFTER_MS
-from schemas.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger
-from schemas.health import Finding
+from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger
+from schemas.deliveries.health import Finding
 from schemas.times import UnixMs, now_ms
-from schemas.tokens import Callback, Health, Token
+from schemas.tokens.tokens import Callback, Health, Token
 from tests.kit.dispatch_scene import OK, Scene, firsts
 from tests.kit.making import CALLBACK, a_callback, a_delivery, a_token
 

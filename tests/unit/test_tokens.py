@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from schemas.ids import EVENT_ID, EventId, delivery_id, new_callback_id, split_delivery_id
 from schemas.times import UnixMs
-from schemas.tokens import DatedSecret, TokenState
+from schemas.tokens.tokens import DatedSecret, TokenState
 from tests.kit.tokens import a_token
 
 times = st.integers(0, 50)

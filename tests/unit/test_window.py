@@ -3,7 +3,7 @@
 import pytest
 
 from exchange.window import AIM_BYTES, FIRST, MOST_BYTES, MOST_MESSAGES, Window
-from schemas.events import MAX_EVENT_BYTES
+from schemas.events.events import MAX_EVENT_BYTES
 
 
 def filled(window: Window, size_bytes: int, count: int, first: int = 1) -> Window:

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
 from schemas.ids import ChangeId
 from schemas.times import UnixMs, to_rfc3339
-from schemas.token_fields import TokenFields
-from schemas.tokens import Callback, DatedSecret, Token
+from schemas.tokens.token_fields import TokenFields
+from schemas.tokens.tokens import Callback, DatedSecret, Token
 
 Before = object
 After = object

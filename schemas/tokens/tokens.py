@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from schemas.event_types import EventType
-from schemas.health import believed
+from schemas.deliveries.health import believed
+from schemas.events.event_types import EventType
 from schemas.ids import CallbackId, TokenId
-from schemas.permissions import Permission
 from schemas.times import UnixMs
+from schemas.tokens.permissions import Permission
 
 
 class TokenState(StrEnum):

@@ -4,9 +4,9 @@ Asked of what memory knows before each attempt, which is then not made, and of w
 cancels a delivery for good (`store.deliveries.withdrawing`).
 """
 
-from schemas.deliveries import Delivery, Trigger
+from schemas.deliveries.deliveries import Delivery, Trigger
 from schemas.times import UnixMs
-from schemas.tokens import Token, TokenState
+from schemas.tokens.tokens import Token, TokenState
 
 CALLBACK_DELETED = "the callback was deleted"
 TOKEN_REVOKED = "the token was revoked"

@@ -1,7 +1,7 @@
 """An event looked at once more, in full and slowly: when the first look refused it, or could not tell.
 
 It finds every fault, where the fast decoders stop at the first; it takes what they do not know to be JSON; and it sees names that
-come twice. What both take is the same event. Called by `schemas.events` alone.
+come twice. What both take is the same event. Called by `schemas.events.events` alone.
 """
 
 import re
@@ -13,12 +13,12 @@ from typing import Any, NamedTuple, Union, cast, get_args, get_origin
 
 import msgspec
 
-from schemas import event_data
 from schemas.errors import MOST_COUNTED, Fault, InvalidEvent
-from schemas.event_data import CONTENT_MODELS, DATA_MODELS, Content, Facts, Id
-from schemas.event_types import EventType
+from schemas.events import event_data
+from schemas.events.event_data import CONTENT_MODELS, DATA_MODELS, Content, Facts, Id
+from schemas.events.event_types import EventType
+from schemas.events.json_text import BYTE_ORDER_MARK, TWICE, Members, depth, items, members, read
 from schemas.ids import EVENT_ID, FREE_EVENT_ID, EventId, new_event_id
-from schemas.json_text import BYTE_ORDER_MARK, TWICE, Members, depth, items, members, read
 from schemas.stored import facts_in
 from schemas.texts import shortened
 from schemas.times import UnixMs, from_rfc3339

@@ -12,7 +12,7 @@ from hashlib import sha256
 import msgspec
 
 from schemas.errors import MOST_COUNTED, Fault, InvalidEvent
-from schemas.event_data import (
+from schemas.events.event_data import (
     CONTENT_MODELS,
     DATA_MODELS,
     Content,
@@ -20,10 +20,10 @@ from schemas.event_data import (
     facts_of,
     known_content,
 )
-from schemas.event_types import EventType
+from schemas.events.event_types import EventType
+from schemas.events.json_text import decoded, depth
+from schemas.events.second_look import ENVELOPE, MAX_DEPTH, comes_twice, events_of, look
 from schemas.ids import EVENT_ID, FREE_EVENT_ID, EventId, new_event_id
-from schemas.json_text import decoded, depth
-from schemas.second_look import ENVELOPE, MAX_DEPTH, comes_twice, events_of, look
 from schemas.times import UnixMs, from_rfc3339, to_rfc3339
 
 __all__ = ["MAX_BATCH", "MAX_DEPTH", "MAX_EVENT_BYTES", "SCHEMA_VERSION", "Event", "parse_batch", "parse_event"]

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from schemas.errors import Fault
-from schemas.permissions import Permission
 from schemas.texts import harmful, is_blank, named
 from schemas.times import UnixMs, to_rfc3339
-from schemas.tokens import OnReturn, Token
+from schemas.tokens.permissions import Permission
+from schemas.tokens.tokens import OnReturn, Token
 
 MAX_NAME = 200
 MAX_CHANNELS = 10_000

@@ -1,0 +1,1 @@
+"""Events: their fields, types and samples, and how they are read."""
