@@ -17,13 +17,22 @@ from flask_openapi3.models.tag import Tag
 from flask_openapi3.openapi import OpenAPI
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from api import (
+from api.docs import document
+from api.docs.pages import add_pages
+from api.downloads import STREAMS
+from api.http.authentication import LIMIT_FIELDS
+from api.http.reading import read_on
+from api.http.request_rows import log_request
+from api.http.responses import problem_response
+from api.models import Body
+from api.parts import ApiParts
+from api.routes import ROUTE, Models, Route, entry_point
+from api.views import (
     callbacks,
     changes,
     channels,
     checks,
     deliveries,
-    document,
     events,
     exports,
     holder,
@@ -33,15 +42,6 @@ from api import (
     request_log,
     tokens,
 )
-from api.authentication import LIMIT_FIELDS
-from api.downloads import STREAMS
-from api.models import Body
-from api.pages import add_pages
-from api.parts import ApiParts
-from api.reading import read_on
-from api.request_rows import log_request
-from api.responses import problem_response
-from api.routes import ROUTE, Models, Route, entry_point
 from schemas.errors import InternalError, Malformed, MethodNotAllowed, NotFound, Problem, StoreUnavailable, Unavailable
 from schemas.ids import new_request_id
 

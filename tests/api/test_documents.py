@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from api.application import ROUTES, create_app, openapi_document
-from api.problems import described, problems
+from api.docs.problems import described, problems
 from schemas.errors import Problem
 from schemas.events.event_types import EventType
 from schemas.events.events import parse_event

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from api.application import ROUTES, create_app
-from api.problems import problems
+from api.docs.problems import problems
 from schemas.events.event_types import EventType
 from schemas.events.samples import sample_event
 from schemas.tokens.permissions import Permission

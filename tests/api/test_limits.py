@@ -4,8 +4,8 @@ import pytest
 import sqlalchemy as sa
 from werkzeug.test import TestResponse
 
+from api.http.reading import FORM
 from api.limits import UNKNOWN_TOKENS
-from api.reading import FORM
 from schemas.tokens.permissions import Permission
 from schemas.tokens.secrets import new_token
 from schemas.tokens.targets import parse_networks

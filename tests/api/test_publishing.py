@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.reading import MAX_BODY_BYTES
+from api.http.reading import MAX_BODY_BYTES
 from schemas.events.event_types import EventType
 from schemas.events.samples import sample_event
 from tests.kit.api import Caller, House

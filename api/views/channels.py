@@ -2,10 +2,10 @@
 
 from flask import Response
 
+from api.http.responses import json_response
 from api.list_answers import ChannelPage
 from api.models import PageQuery
 from api.parts import ApiParts
-from api.responses import json_response
 from api.routes import Route
 from api.showing import channel_page
 from schemas.tokens.permissions import Permission

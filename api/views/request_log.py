@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from flask import Response
 
 from api.downloads import CSV, XLSX, csv_download, few_enough, xlsx_download
+from api.http.responses import json_response
 from api.list_answers import RequestPage
 from api.models import IdPath
 from api.parts import ApiParts
 from api.request_models import RequestsCsvQuery, RequestsFileQuery, RequestsQuery
 from api.request_sheets import requests_sheet
-from api.responses import json_response
 from api.routes import Route
 from api.showing import request_page
 from schemas.ids import TokenId

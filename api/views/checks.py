@@ -10,11 +10,11 @@ from urllib.parse import quote, unquote_to_bytes
 from flask import Response, request
 
 from api.answers import IntrospectionAnswer
-from api.authentication import admit, identify
 from api.client import bytes_of, client_address, is_from_proxy, text_of
+from api.http.authentication import admit, identify
+from api.http.responses import json_response
 from api.models import CheckToken
 from api.parts import ApiParts
-from api.responses import json_response
 from api.routes import LOGGED, HeaderField, Route
 from api.showing import introspection_answer
 from schemas.errors import Fault, Forbidden, Invalid, Problem

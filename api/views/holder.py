@@ -8,10 +8,10 @@ from flask import Response
 from api.answers import DeliveryDetailAnswer, PulledEvents, StatsAnswer, TokenAnswer
 from api.delivery_sheets import deliveries_sheet
 from api.downloads import CSV, XLSX, csv_download, few_enough, xlsx_download
+from api.http.responses import json_response
 from api.list_answers import DeliveryPage
 from api.models import ChosenDeliveries, DeliveriesCsvQuery, IdPath, OwnDeliveriesQuery, PullQuery, StatsQuery
 from api.parts import ApiParts
-from api.responses import json_response
 from api.routes import Route
 from api.showing import delivery_detail_answer, delivery_page, pulled_events, stats_answer, token_answer
 from schemas.errors import Fault, Invalid, NotFound

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from api.fields import Components, Field, Kind, fields, kind_of
+from api.docs.fields import Components, Field, Kind, fields, kind_of
+from api.docs.problems import described
+from api.docs.rendering import SNIPPETS, render, snippet
+from api.http.responses import PROBLEM_JSON
 from api.parts import ApiParts
-from api.problems import described
-from api.rendering import SNIPPETS, render, snippet
-from api.responses import PROBLEM_JSON
 from schemas.events.event_data import CONTENT_MODELS
 from schemas.events.event_types import EventType
 from schemas.json_schema import webhook_name

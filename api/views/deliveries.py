@@ -6,10 +6,10 @@ from http import HTTPStatus
 from flask import Response
 
 from api.answers import DeliveryDetailAnswer, RetryAnswer
+from api.http.responses import json_response
 from api.list_answers import DeliveryPage
 from api.models import DeliveriesQuery, IdPath, Nothing
 from api.parts import ApiParts
-from api.responses import json_response
 from api.routes import Route
 from api.showing import delivery_detail_answer, delivery_page
 from schemas.errors import NotFound

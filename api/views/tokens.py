@@ -7,10 +7,10 @@ from flask import Response
 
 from api.answers import NewTokenAnswer, SigningSecretAnswer, TokenAnswer
 from api.callback_rules import require_callbacks
+from api.http.responses import json_response
 from api.list_answers import TokenPage
 from api.models import CreateToken, IdPath, PatchToken, Regenerate, RotateSigningSecret, TokensQuery
 from api.parts import ApiParts
-from api.responses import json_response
 from api.routes import Route
 from api.showing import new_token_answer, token_answer, token_page
 from schemas.deliveries.deliveries import DeliveryState

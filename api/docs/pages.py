@@ -10,11 +10,11 @@ from typing import Any
 
 from flask import Flask, Response, jsonify, request, send_from_directory
 
-from api.guide import guide
+from api.docs.guide import guide
+from api.docs.problems import described
+from api.docs.rendering import render
+from api.http.responses import PROBLEM_PAGES
 from api.parts import ApiParts
-from api.problems import described
-from api.rendering import render
-from api.responses import PROBLEM_PAGES
 from api.routes import ROUTE
 from schemas.errors import NotFound
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from api.responses import PROBLEM_JSON, problem_response
+from api.http.responses import PROBLEM_JSON, problem_response
 from schemas import errors
 from schemas.errors import (
     MOST_TOLD,

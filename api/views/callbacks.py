@@ -8,9 +8,9 @@ from flask import Response
 
 from api.answers import AttemptAnswer, CallbackAnswer
 from api.callback_rules import require_callback
+from api.http.responses import json_response
 from api.models import CallbackPath, Nothing, PutCallback
 from api.parts import ApiParts
-from api.responses import json_response
 from api.routes import Route
 from api.showing import attempt_answer, callback_answer
 from schemas.deliveries.deliveries import Attempt, DeliveryState

@@ -3,8 +3,8 @@
 from flask import Response
 
 from api.answers import HealthAnswer
+from api.http.responses import json_response
 from api.parts import ApiParts
-from api.responses import json_response
 from api.routes import Route
 from schemas.errors import Unavailable
 

@@ -7,11 +7,11 @@ from typing import NoReturn
 from flask import Response
 
 from api.answers import Accepted, AcceptedBatch, EventAnswer
+from api.http.reading import MAX_BATCH_BYTES, read_json_body
+from api.http.responses import JSON, json_response
 from api.list_answers import EventPage
 from api.models import EventsQuery, IdPath
 from api.parts import ApiParts
-from api.reading import MAX_BATCH_BYTES, read_json_body
-from api.responses import JSON, json_response
 from api.routes import Route
 from api.showing import event_answer, event_page
 from exchange.port import Outgoing

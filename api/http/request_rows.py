@@ -7,8 +7,8 @@ It is on the way of every event: a struct and an append, no lock and no system c
 from http import HTTPStatus
 from typing import Any
 
-from api.authentication import ASKED, Asked, bearer
 from api.client import client_address, text_of
+from api.http.authentication import ASKED, Asked, bearer
 from api.parts import ApiParts
 from api.routes import LOGGED, ROUTE
 from schemas.ids import new_request_id

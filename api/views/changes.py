@@ -2,10 +2,10 @@
 
 from flask import Response
 
+from api.http.responses import json_response
 from api.list_answers import ChangePage
 from api.models import IdPath, PageQuery
 from api.parts import ApiParts
-from api.responses import json_response
 from api.routes import Route
 from api.showing import change_page
 from schemas.ids import TokenId

@@ -6,10 +6,10 @@ from http import HTTPStatus
 from flask import Response
 
 from api.answers import ReportedAnswer
+from api.http.reading import MAX_BATCH_BYTES
+from api.http.responses import json_response
 from api.parts import ApiParts
-from api.reading import MAX_BATCH_BYTES
 from api.request_models import CompletedRequest, ReportRequests, WholeRequest
-from api.responses import json_response
 from api.routes import Route
 from schemas.errors import Fault, Invalid, Unavailable
 from schemas.ids import RequestId, TokenId, first_request_id, new_request_id

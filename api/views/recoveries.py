@@ -5,9 +5,9 @@ from http import HTTPStatus
 from flask import Response
 
 from api.answers import RecoveryAnswer
+from api.http.responses import json_response
 from api.models import CreateRecovery, IdPath
 from api.parts import ApiParts
-from api.responses import json_response
 from api.routes import Route
 from api.showing import recovery_answer
 from schemas.deliveries.recoveries import Recoverable, RecoveryQuery

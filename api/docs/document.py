@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 from flask_openapi3.types import ResponseDict
 
-from api.reading import FORM
-from api.responses import JSON, PROBLEM_JSON
+from api.http.reading import FORM
+from api.http.responses import JSON, PROBLEM_JSON
 from api.routes import HeaderField, Models, Route
 from schemas.errors import MOST_TOLD
 from schemas.events.event_types import EventType

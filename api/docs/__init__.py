@@ -1,0 +1,1 @@
+"""The documents of the API: OpenAPI, the guide, the problem pages."""

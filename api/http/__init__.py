@@ -1,0 +1,1 @@
+"""Between HTTP and the views: bodies, authentication, responses, the log of requests."""
