@@ -19,12 +19,10 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from api.docs import document
 from api.docs.pages import add_pages
-from api.downloads import STREAMS
 from api.http.authentication import LIMIT_FIELDS
 from api.http.reading import read_on
 from api.http.request_rows import log_request
 from api.http.responses import problem_response
-from api.models import Body
 from api.parts import ApiParts
 from api.routes import ROUTE, Models, Route, entry_point
 from api.views import (
@@ -44,6 +42,8 @@ from api.views import (
 )
 from schemas.errors import InternalError, Malformed, MethodNotAllowed, NotFound, Problem, StoreUnavailable, Unavailable
 from schemas.ids import new_request_id
+from web.exports.downloads import STREAMS
+from web.models.models import Body
 
 ROUTES = (
     *events.ROUTES,

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 
-from api.limits import Buckets, RateLimit, damping
 from exchange.port import Publisher
 from schemas.readiness import Readiness
 from schemas.reports import Observer
@@ -17,6 +16,7 @@ from store.request_log.request_log import RequestLog
 from store.tokens.callbacks import Callbacks
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
+from web.limits import Buckets, RateLimit, damping
 
 
 @dataclass(frozen=True)

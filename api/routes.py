@@ -14,15 +14,15 @@ import msgspec
 from flask import Response, request
 from pydantic import BaseModel
 
-from api.client import client_address
 from api.http.authentication import authenticate
 from api.http.client_credentials import as_bearer
 from api.http.reading import MAX_BODY_BYTES, read_form, read_json_body, read_optional_json_body
-from api.models import Body, Query
-from api.parsing import from_body, from_form, from_path, from_query
 from api.parts import ApiParts
 from schemas.tokens.changes import Actor
 from schemas.tokens.permissions import Permission
+from web.client import client_address
+from web.models.models import Body, Query
+from web.models.parsing import from_body, from_form, from_path, from_query
 
 ROUTE = "ringback.route"
 """Under this key the WSGI environ names the matched rule: the label of the metrics."""

@@ -4,14 +4,14 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from api.client import client_address
-from api.limits import RateLimit, in_seconds, one_caller
 from api.parts import ApiParts
 from schemas.errors import Forbidden, TooManyRequests, Unauthenticated
 from schemas.ids import TokenId
 from schemas.times import UnixMs
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import Token, TokenState
+from web.client import client_address
+from web.limits import RateLimit, in_seconds, one_caller
 
 ASKED = "ringback.asked"
 """Under this key the WSGI environ says what a token that we know asked for. It is there for the request log."""

@@ -7,7 +7,6 @@ It is on the way of every event: a struct and an append, no lock and no system c
 from http import HTTPStatus
 from typing import Any
 
-from api.client import client_address, text_of
 from api.http.authentication import ASKED, Asked, bearer
 from api.parts import ApiParts
 from api.routes import LOGGED, ROUTE
@@ -15,6 +14,7 @@ from schemas.ids import new_request_id
 from schemas.request_log import logged_request
 from schemas.tokens.secrets import token_hash
 from schemas.tokens.tokens import TokenState
+from web.client import client_address, text_of
 
 _API = "/v1/"
 

@@ -7,9 +7,7 @@ import msgspec
 from flask import Response
 
 from api.answers import AttemptAnswer, CallbackAnswer
-from api.callback_rules import require_callback
 from api.http.responses import json_response
-from api.models import CallbackPath, Nothing, PutCallback
 from api.parts import ApiParts
 from api.routes import Route
 from api.showing import attempt_answer, callback_answer
@@ -22,6 +20,8 @@ from schemas.tokens.changes import Actor
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import Callback, TokenState
 from store.deliveries.requests import request_test, result_of_test, withdraw_test
+from web.callback_rules import require_callback
+from web.models.models import CallbackPath, Nothing, PutCallback
 
 _TAG = "Callbacks"
 

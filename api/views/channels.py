@@ -4,12 +4,12 @@ from flask import Response
 
 from api.http.responses import json_response
 from api.list_answers import ChannelPage
-from api.models import PageQuery
 from api.parts import ApiParts
 from api.routes import Route
 from api.showing import channel_page
 from schemas.tokens.permissions import Permission
 from store.events.channel_listings import list_channels
+from web.models.models import PageQuery
 
 
 def list_of_channels(parts: ApiParts, query: PageQuery) -> Response:

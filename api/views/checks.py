@@ -10,10 +10,8 @@ from urllib.parse import quote, unquote_to_bytes
 from flask import Response, request
 
 from api.answers import IntrospectionAnswer
-from api.client import bytes_of, client_address, is_from_proxy, text_of
 from api.http.authentication import admit, identify
 from api.http.responses import json_response
-from api.models import CheckToken
 from api.parts import ApiParts
 from api.routes import LOGGED, HeaderField, Route
 from api.showing import introspection_answer
@@ -25,6 +23,8 @@ from schemas.times import UnixMs
 from schemas.tokens.permissions import Permission
 from schemas.tokens.secrets import is_token, token_hash
 from schemas.tokens.tokens import Token, TokenState
+from web.client import bytes_of, client_address, is_from_proxy, text_of
+from web.models.models import CheckToken
 
 _TAG = "Checks"
 _PERMISSION_FIELD, _NO_PERMISSION = "X-Required-Permission", "none"

@@ -8,7 +8,6 @@ from flask import Response
 from api.answers import DeliveryDetailAnswer, RetryAnswer
 from api.http.responses import json_response
 from api.list_answers import DeliveryPage
-from api.models import DeliveriesQuery, IdPath, Nothing
 from api.parts import ApiParts
 from api.routes import Route
 from api.showing import delivery_detail_answer, delivery_page
@@ -19,6 +18,7 @@ from schemas.tokens.permissions import Permission
 from store.deliveries.delivery_listings import get_delivery, list_deliveries
 from store.deliveries.requests import request_retry
 from store.engine.database import Connection
+from web.models.models import DeliveriesQuery, IdPath, Nothing
 
 _TAG = "Deliveries"
 

@@ -10,7 +10,6 @@ from api.answers import Accepted, AcceptedBatch, EventAnswer
 from api.http.reading import MAX_BATCH_BYTES, read_json_body
 from api.http.responses import JSON, json_response
 from api.list_answers import EventPage
-from api.models import EventsQuery, IdPath
 from api.parts import ApiParts
 from api.routes import Route
 from api.showing import event_answer, event_page
@@ -22,6 +21,7 @@ from schemas.listings import EventFilter
 from schemas.times import now_ms
 from schemas.tokens.permissions import Permission
 from store.events.event_listings import get_event, list_events
+from web.models.models import EventsQuery, IdPath
 
 _TAG = "Events"
 

@@ -4,16 +4,16 @@ from collections.abc import Iterator
 
 from flask import Response
 
-from api.downloads import XLSX, xlsx_download
 from api.parts import ApiParts
 from api.routes import Route
-from api.sheets import Sheet
-from api.token_sheets import token_sheets
 from schemas.times import UnixMs, now_ms, to_rfc3339
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import Token
 from store.stats.delivery_counts import count_deliveries
 from store.tokens.token_export import Everything
+from web.exports.downloads import XLSX, xlsx_download
+from web.exports.sheets import Sheet
+from web.exports.token_sheets import token_sheets
 
 
 def export_tokens(parts: ApiParts, caller: Token) -> Response:

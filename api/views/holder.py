@@ -6,11 +6,8 @@ What is another's is not found, whether or not it exists: an answer must not tel
 from flask import Response
 
 from api.answers import DeliveryDetailAnswer, PulledEvents, StatsAnswer, TokenAnswer
-from api.delivery_sheets import deliveries_sheet
-from api.downloads import CSV, XLSX, csv_download, few_enough, xlsx_download
 from api.http.responses import json_response
 from api.list_answers import DeliveryPage
-from api.models import ChosenDeliveries, DeliveriesCsvQuery, IdPath, OwnDeliveriesQuery, PullQuery, StatsQuery
 from api.parts import ApiParts
 from api.routes import Route
 from api.showing import delivery_detail_answer, delivery_page, pulled_events, stats_answer, token_answer
@@ -23,6 +20,9 @@ from schemas.tokens.tokens import Token
 from store.deliveries.delivery_listings import get_delivery, list_deliveries
 from store.events.pulling import pull
 from store.stats.delivery_stats import count
+from web.exports.delivery_sheets import deliveries_sheet
+from web.exports.downloads import CSV, XLSX, csv_download, few_enough, xlsx_download
+from web.models.models import ChosenDeliveries, DeliveriesCsvQuery, IdPath, OwnDeliveriesQuery, PullQuery, StatsQuery
 
 _TAG = "Own token"
 _DAY_MS = 24 * 60 * 60 * 1000

@@ -6,7 +6,6 @@ from flask import Response
 
 from api.answers import RecoveryAnswer
 from api.http.responses import json_response
-from api.models import CreateRecovery, IdPath
 from api.parts import ApiParts
 from api.routes import Route
 from api.showing import recovery_answer
@@ -16,6 +15,7 @@ from schemas.ids import RecoveryId, TokenId
 from schemas.times import LATEST
 from schemas.tokens.permissions import Permission
 from store.recoveries import recoveries
+from web.models.models import CreateRecovery, IdPath
 
 _TAG = "Deliveries"
 

@@ -4,19 +4,19 @@ from collections.abc import Iterator
 
 from flask import Response
 
-from api.downloads import CSV, XLSX, csv_download, few_enough, xlsx_download
 from api.http.responses import json_response
 from api.list_answers import RequestPage
-from api.models import IdPath
 from api.parts import ApiParts
-from api.request_models import RequestsCsvQuery, RequestsFileQuery, RequestsQuery
-from api.request_sheets import requests_sheet
 from api.routes import Route
 from api.showing import request_page
 from schemas.ids import TokenId
 from schemas.request_log import LoggedRequest
 from schemas.tokens.permissions import Permission
 from store.request_log.request_listings import every_request, list_requests
+from web.exports.downloads import CSV, XLSX, csv_download, few_enough, xlsx_download
+from web.exports.request_sheets import requests_sheet
+from web.models.models import IdPath
+from web.models.request_models import RequestsCsvQuery, RequestsFileQuery, RequestsQuery
 
 _TAG = "Request log"
 

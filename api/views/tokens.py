@@ -6,10 +6,8 @@ from http import HTTPStatus
 from flask import Response
 
 from api.answers import NewTokenAnswer, SigningSecretAnswer, TokenAnswer
-from api.callback_rules import require_callbacks
 from api.http.responses import json_response
 from api.list_answers import TokenPage
-from api.models import CreateToken, IdPath, PatchToken, Regenerate, RotateSigningSecret, TokensQuery
 from api.parts import ApiParts
 from api.routes import Route
 from api.showing import new_token_answer, token_answer, token_page
@@ -20,6 +18,8 @@ from schemas.tokens.changes import Actor
 from schemas.tokens.permissions import Permission
 from schemas.tokens.token_fields import TokenFields
 from store.tokens.token_listings import TokenFilter, list_tokens
+from web.callback_rules import require_callbacks
+from web.models.models import CreateToken, IdPath, PatchToken, Regenerate, RotateSigningSecret, TokensQuery
 
 _TAG = "Tokens"
 

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import click
 
-from api.sheets import Cell, Sheet, write_workbook
-from api.token_sheets import token_sheets
 from ringback.cli.commands import Command
 from ringback.cli.invocation import Invocation
 from ringback.cli.progress import Bar, progress
@@ -18,6 +16,8 @@ from schemas.errors import RingbackError
 from schemas.times import now_ms
 from store.stats.delivery_counts import count_deliveries
 from store.tokens.token_export import Everything
+from web.exports.sheets import Cell, Sheet, write_workbook
+from web.exports.token_sheets import token_sheets
 
 _STRIDE = 1_000
 """Rows between two movements of the bar. Fewer: moving it takes longer than writing them."""

@@ -9,8 +9,8 @@ from typing import Any
 import openpyxl
 import pytest
 
-from api import delivery_sheets, downloads
 from tests.kit.api import URL, Caller, House, deliver
+from web.exports import delivery_sheets, downloads
 
 
 def test_deliveries_are_downloaded_as_csv(

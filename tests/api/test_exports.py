@@ -9,7 +9,6 @@ import openpyxl
 import pytest
 import sqlalchemy as sa
 
-from api import downloads
 from schemas.times import UnixMs, from_rfc3339
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import TokenState
@@ -18,6 +17,7 @@ from store.events.claims import Claim
 from store.tables import callbacks, tokens
 from tests.kit.api import URL, Caller, House, callback_id, deliver
 from tests.kit.making import an_event
+from web.exports import downloads
 
 Sheet = list[dict[str, Any]]
 

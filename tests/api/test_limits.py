@@ -5,11 +5,11 @@ import sqlalchemy as sa
 from werkzeug.test import TestResponse
 
 from api.http.reading import FORM
-from api.limits import UNKNOWN_TOKENS
 from schemas.tokens.permissions import Permission
 from schemas.tokens.secrets import new_token
 from schemas.tokens.targets import parse_networks
 from tests.kit.api import Caller, House
+from web.limits import UNKNOWN_TOKENS
 
 RATE_FIELDS = {"RateLimit", "RateLimit-Policy"}
 

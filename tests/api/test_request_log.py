@@ -12,7 +12,6 @@ import openpyxl
 import pytest
 import sqlalchemy as sa
 
-from api import downloads
 from api.application import create_app
 from schemas.request_log import MAX_METHOD, MAX_PATH, MAX_USER_AGENT
 from schemas.times import UnixMs, from_rfc3339, now_ms, to_rfc3339
@@ -25,6 +24,7 @@ from tests.kit.api import Caller, House
 from tests.kit.request_log import Log, make
 from tests.kit.requests import a_request
 from tests.kit.tokens import TESTER, token_fields
+from web.exports import downloads
 
 FORMULA = '=HYPERLINK("http://x")'
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from api.client import client_address, is_from_proxy
 from schemas.tokens.targets import parse_networks
+from web.client import client_address, is_from_proxy
 
 TRUSTED = parse_networks(["10.0.0.0/8", "::1/128"])
 

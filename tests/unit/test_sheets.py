@@ -10,9 +10,9 @@ import openpyxl
 import pytest
 from openpyxl.utils.escape import unescape
 
-from api import sheets
-from api.sheets import Sheet, csv_pieces, moment, write_workbook
 from schemas.times import LATEST, UnixMs, from_rfc3339
+from web.exports import sheets
+from web.exports.sheets import Sheet, csv_pieces, moment, write_workbook
 
 AT = UnixMs(1_795_341_600_000)  # 2026-11-22T10:00:00Z
 COLUMNS = ("name", "at", "count", "enabled", "note")

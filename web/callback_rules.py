@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from api.models import PutCallback
-from api.parsing import pointer
 from schemas.errors import Fault, Invalid
 from schemas.events.event_types import EventType
 from schemas.tokens.targets import TargetPolicy, header_faults
 from schemas.tokens.token_fields import CallbackFields
+from web.models.models import PutCallback
+from web.models.parsing import pointer
 
 
 def require_callback(policy: TargetPolicy, body: PutCallback) -> CallbackFields:

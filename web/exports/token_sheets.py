@@ -5,13 +5,13 @@ command line.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
-from api.sheets import Cell, Sheet, moment
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.ids import TokenId
 from schemas.times import UnixMs
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import Token
 from store.tokens.token_export import OwnedCallback
+from web.exports.sheets import Cell, Sheet, moment
 
 _STATES = (
     DeliveryState.PENDING,

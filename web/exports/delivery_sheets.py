@@ -1,9 +1,9 @@
 """A token's deliveries as a sheet, newest first. Called by the downloads of its holder."""
 
-from api.sheets import Cell, Sheet, moment
 from schemas.listings import DeliveryFilter, ListedDelivery
 from store.deliveries.delivery_listings import every_delivery
 from store.engine.database import Database
+from web.exports.sheets import Cell, Sheet, moment
 
 _ROWS = 2_000
 """Deliveries that are read in a transaction. More: more memory, and a longer transaction. Fewer: more statements."""

@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from api.models import KINDS, Body
 from schemas.errors import Fault, Invalid, Malformed, NotFound
 from schemas.events.json_text import BYTE_ORDER_MARK, TWICE, decoded, doubled, read, without_halves
 from schemas.texts import shortened
+from web.models.models import KINDS, Body
 
 M = TypeVar("M", bound=BaseModel)
 B = TypeVar("B", bound=Body)

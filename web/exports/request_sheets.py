@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from api.sheets import Cell, Sheet, moment
 from schemas.request_log import LoggedRequest
+from web.exports.sheets import Cell, Sheet, moment
 
 _COLUMNS = (
     "Time (UTC)", "Method", "Path", "Status", "Duration (ms)", "Address", "User agent", "Permission", "Allowed", "Reason", "Request ID", "Count",

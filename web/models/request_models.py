@@ -4,9 +4,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import Discriminator, Field, Tag
 
-from api.models import COMPLETION, WHOLE, Body, ForExcel, PageQuery, Query, QueryTime, QueryUntil, QueryWhole, Text, Time, Whole
 from schemas.request_log import RequestFilter
 from schemas.tokens.permissions import Permission
+from web.models.models import COMPLETION, WHOLE, Body, ForExcel, PageQuery, Query, QueryTime, QueryUntil, QueryWhole, Text, Time, Whole
 
 MAX_REPORTS = 1000
 

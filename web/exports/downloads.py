@@ -9,8 +9,8 @@ from typing import IO
 
 from flask import Response, request
 
-from api.sheets import Cell, Sheet, csv_pieces, write_workbook
 from schemas.errors import Fault, Invalid, Unavailable
+from web.exports.sheets import Cell, Sheet, csv_pieces, write_workbook
 
 STREAMS = "ringback.streams"
 """Under this key the WSGI environ says that the answer is to be sent piece by piece."""

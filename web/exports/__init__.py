@@ -1,0 +1,1 @@
+"""Downloads: workbooks and CSV, streamed."""

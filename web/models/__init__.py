@@ -1,0 +1,1 @@
+"""Models of what requests hold, and how they are read."""
