@@ -7,11 +7,11 @@ the second finds the first.
 import time
 from collections.abc import Sequence
 
-from exchange.outbox import OutboxPublisher
+from exchange.outbox.outbox import OutboxPublisher
 from exchange.port import Outgoing
 from exchange.promise import Promise
-from exchange.rabbit_confirms import REFUSED
-from exchange.rabbit_publisher import RabbitPublisher
+from exchange.rabbit.rabbit_confirms import REFUSED
+from exchange.rabbit.rabbit_publisher import RabbitPublisher
 from exchange.trust import LONGEST_PAUSE_S, Trust, Way
 from schemas.errors import ExchangeUnavailable
 from schemas.reports import Observer

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 import ringback
 from api.parts import ApiParts, CallTerms
-from exchange.broker_watch import BrokerWatch
 from exchange.failover import FailoverPublisher
-from exchange.outbox import OutboxPublisher, OutboxSource
-from exchange.outbox_dead import OutboxDeadLetters
+from exchange.outbox.outbox import OutboxPublisher, OutboxSource
+from exchange.outbox.outbox_dead import OutboxDeadLetters
 from exchange.port import Claimer, Publisher, Source
-from exchange.rabbit_admin import depths
-from exchange.rabbit_publisher import RabbitPublisher
-from exchange.rabbit_returned import RabbitReturned
-from exchange.rabbit_source import RabbitSource
+from exchange.rabbit.broker_watch import BrokerWatch
+from exchange.rabbit.rabbit_admin import depths
+from exchange.rabbit.rabbit_publisher import RabbitPublisher
+from exchange.rabbit.rabbit_returned import RabbitReturned
+from exchange.rabbit.rabbit_source import RabbitSource
 from ringback.figures import Figures, Gatherer
 from ringback.log import Log, standard_output
 from ringback.metrics import Metrics

@@ -196,8 +196,8 @@ def _number(name: Named, found: Sequence[DeadLetter]) -> int:
 @contextmanager
 def _places(settings: Settings) -> Iterator[_Places]:
     """The broker's, where there is one, then the outbox's."""
-    from exchange.outbox_dead import OutboxDeadLetters
-    from exchange.rabbit_dead import RabbitDeadLetters
+    from exchange.outbox.outbox_dead import OutboxDeadLetters
+    from exchange.rabbit.rabbit_dead import RabbitDeadLetters
 
     if not settings.broker_url:
         with opened(settings) as database:

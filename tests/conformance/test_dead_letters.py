@@ -7,9 +7,9 @@ import pytest
 from pika.exceptions import NackError
 
 from exchange.dead import DeadLetters
-from exchange.outbox_dead import OutboxDeadLetters
-from exchange.rabbit_admin import declare
-from exchange.rabbit_dead import RabbitDeadLetters
+from exchange.outbox.outbox_dead import OutboxDeadLetters
+from exchange.rabbit.rabbit_admin import declare
+from exchange.rabbit.rabbit_dead import RabbitDeadLetters
 from exchange.topology import DEAD_EXCHANGE, EVENTS_EXCHANGE
 from schemas.errors import ExchangeUnavailable
 from schemas.events.events import parse_event

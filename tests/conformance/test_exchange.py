@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from exchange import outbox
+from exchange.outbox import outbox
 from exchange.port import Message, Outgoing, Source
 from schemas.errors import ExchangeUnavailable
 from schemas.events.events import MAX_EVENT_BYTES

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from exchange import rabbit_publisher
 from exchange.failover import PATIENCE_S, FailoverPublisher
-from exchange.outbox import OutboxPublisher
-from exchange.rabbit_publisher import RabbitPublisher
-from exchange.rabbit_source import RabbitSource
+from exchange.outbox.outbox import OutboxPublisher
+from exchange.rabbit import rabbit_publisher
+from exchange.rabbit.rabbit_publisher import RabbitPublisher
+from exchange.rabbit.rabbit_source import RabbitSource
 from exchange.topology import DISPATCH_QUEUE
 from schemas.errors import ExchangeUnavailable
 from store import tables

@@ -8,11 +8,11 @@ from typing import cast
 import pika
 import pytest
 
-from exchange import rabbit_admin
-from exchange.rabbit_publisher import RabbitPublisher
-from exchange.rabbit_source import RabbitSource
+from exchange.rabbit import rabbit_admin
+from exchange.rabbit.rabbit_publisher import RabbitPublisher
+from exchange.rabbit.rabbit_source import RabbitSource
+from exchange.rabbit.window import FIRST, MOST_BYTES
 from exchange.topology import ACCEPTED_AT_HEADER, DEAD_QUEUE, DISPATCH_QUEUE, EVENTS_EXCHANGE
-from exchange.window import FIRST, MOST_BYTES
 from schemas.errors import ExchangeUnavailable, UsageError
 from schemas.events.events import MAX_EVENT_BYTES
 from store.engine.database import Connection

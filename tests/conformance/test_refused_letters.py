@@ -12,14 +12,14 @@ import pytest
 import sqlalchemy as sa
 from pika.exceptions import NackError
 
-from exchange import window
-from exchange.outbox_dead import OutboxDeadLetters
+from exchange.outbox.outbox_dead import OutboxDeadLetters
 from exchange.port import Message
-from exchange.rabbit_admin import declare
-from exchange.rabbit_burials import Burials
-from exchange.rabbit_confirms import REFUSED, Confirms, Letter
-from exchange.rabbit_source import RabbitSource
-from exchange.taking_in import BATCH_BYTES, row
+from exchange.rabbit import window
+from exchange.rabbit.rabbit_admin import declare
+from exchange.rabbit.rabbit_burials import Burials
+from exchange.rabbit.rabbit_confirms import REFUSED, Confirms, Letter
+from exchange.rabbit.rabbit_source import RabbitSource
+from exchange.rabbit.taking_in import BATCH_BYTES, row
 from exchange.topology import DEAD_EXCHANGE, DISPATCH_QUEUE, EVENTS_EXCHANGE
 from ringback.parts import _broker_figures
 from store.engine import bulk
@@ -212,7 +212,7 @@ class _Wire:
 
 async def test_a_broker_that_never_confirms_is_given_up(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A queue that lost most of its nodes neither takes nor refuses. What was offered must not gather in memory."""
-    monkeypatch.setattr("exchange.rabbit_burials._CONFIRM_LIMIT_S", 0.05)
+    monkeypatch.setattr("exchange.rabbit.rabbit_burials._CONFIRM_LIMIT_S", 0.05)
     burials = Burials(NOWHERE, Notes(), database)
     burials._confirms.link.channel, burials._confirms.ready = _Wire(), True
 

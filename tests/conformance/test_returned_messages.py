@@ -10,14 +10,14 @@ import pika
 import pytest
 import sqlalchemy as sa
 
-from exchange import rabbit_returned
-from exchange.outbox import OutboxSource
-from exchange.outbox_dead import OutboxDeadLetters
+from exchange.outbox.outbox import OutboxSource
+from exchange.outbox.outbox_dead import OutboxDeadLetters
 from exchange.port import Message
-from exchange.rabbit_admin import declare
-from exchange.rabbit_publisher import RabbitPublisher
-from exchange.rabbit_returned import RabbitReturned
-from exchange.taking_in import BATCH_BYTES, fitting, row
+from exchange.rabbit import rabbit_returned
+from exchange.rabbit.rabbit_admin import declare
+from exchange.rabbit.rabbit_publisher import RabbitPublisher
+from exchange.rabbit.rabbit_returned import RabbitReturned
+from exchange.rabbit.taking_in import BATCH_BYTES, fitting, row
 from exchange.topology import DEAD_EXCHANGE, EVENTS_EXCHANGE, REASON_HEADER, RETURNED_EXCHANGE
 from schemas.events.events import MAX_EVENT_BYTES, parse_event
 from store import tables

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.rabbit_link import pause_after
+from exchange.rabbit.rabbit_link import pause_after
 from exchange.trust import LONGEST_PAUSE_S, SHORTEST_PAUSE_S, Trust, Way
 
 

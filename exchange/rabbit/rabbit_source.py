@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from exchange.port import Message
-from exchange.rabbit_burials import Burials
-from exchange.rabbit_connection import Channel, Properties
-from exchange.rabbit_link import Link
+from exchange.rabbit.rabbit_burials import Burials
+from exchange.rabbit.rabbit_connection import Channel, Properties
+from exchange.rabbit.rabbit_link import Link
+from exchange.rabbit.window import Window
 from exchange.topology import ACCEPTED_AT_HEADER, DISPATCH_QUEUE
-from exchange.window import Window
 from schemas.reports import Observer
 from schemas.times import EARLIEST, LATEST, UnixMs
 from store.engine.database import Connection, Database

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 
 import uvloop
 
-from exchange.broker_watch import BrokerWatch
 from exchange.port import Outgoing
 from exchange.promise import Promise
-from exchange.rabbit_confirms import Confirms, Letter
-from exchange.rabbit_returned import RabbitReturned
+from exchange.rabbit.broker_watch import BrokerWatch
+from exchange.rabbit.rabbit_confirms import Confirms, Letter
+from exchange.rabbit.rabbit_returned import RabbitReturned
 from exchange.topology import ACCEPTED_AT_HEADER, EVENTS_EXCHANGE
 from schemas.errors import ExchangeUnavailable
 from schemas.reports import Observer

@@ -11,8 +11,8 @@ import random
 import time
 from collections.abc import Callable
 
-from exchange.broker_words import reason as reason_of
-from exchange.rabbit_connection import (
+from exchange.rabbit.broker_words import reason as reason_of
+from exchange.rabbit.rabbit_connection import (
     OPEN_LIMIT_S,
     Channel,
     GivenUp,

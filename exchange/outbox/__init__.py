@@ -1,0 +1,1 @@
+"""The pipe through the database's outbox table."""
