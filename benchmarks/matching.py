@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from benchmarks import events
 from benchmarks.comparison import Row, Target
 from benchmarks.stage import Stage
-from consumers.matching import read
+from consumers.pipeline.matching import read
 from exchange.port import Message
 from schemas.events.event_types import EventType
 from schemas.ids import CallbackId, new_callback_id, new_token_id

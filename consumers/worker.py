@@ -8,14 +8,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from consumers.due import DueTaker
-from consumers.hand import TICK_S, Dispatching, Hand
-from consumers.intake import Intake
-from consumers.matching import Directory
-from consumers.recovering import Recoverer
-from consumers.reviving import Reviver
-from consumers.settling import Settler
-from consumers.store_watch import StoreWatch
+from consumers.maintenance.recovering import Recoverer
+from consumers.maintenance.reviving import Reviver
+from consumers.pipeline.due import DueTaker
+from consumers.pipeline.hand import TICK_S, Dispatching, Hand
+from consumers.pipeline.intake import Intake
+from consumers.pipeline.matching import Directory
+from consumers.pipeline.settling import Settler
+from consumers.pipeline.store_watch import StoreWatch
 from exchange.port import Claimer, Source
 from schemas.reports import Observer
 from store.engine.database import Database

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from consumers.claiming import Terms, claim
+from consumers.pipeline.claiming import Terms, claim
 from exchange.port import Message
 from schemas.events.event_types import EventType
 from schemas.events.samples import sample_body

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from consumers import alerting
-from consumers.alerting import Alerting
+from consumers.maintenance import alerting
+from consumers.maintenance.alerting import Alerting
 from schemas.alerts import Alert, AlertKind, AlertOutcome
 from schemas.errors import StoreUnavailable
 from schemas.reports import Silent

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 
 import sqlalchemy as sa
 
-from consumers.due import DueTaker
-from consumers.hand import Hand
-from consumers.parcel import Parcel
-from consumers.settling import Settler
-from consumers.store_watch import StoreWatch
+from consumers.pipeline.due import DueTaker
+from consumers.pipeline.hand import Hand
+from consumers.pipeline.parcel import Parcel
+from consumers.pipeline.settling import Settler
+from consumers.pipeline.store_watch import StoreWatch
 from schemas.deliveries.deliveries import DeliveryState, Settlement, given_back
 from schemas.deliveries.health import Finding, HealthReport
 from schemas.ids import CallbackId

@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from consumers.claiming import Batch
-from consumers.hand import Hand
-from consumers.intake import BATCH_BYTES, SUSPECT_FROM, Intake
-from consumers.settling import Settler
-from consumers.store_watch import StoreWatch
+from consumers.pipeline.claiming import Batch
+from consumers.pipeline.hand import Hand
+from consumers.pipeline.intake import BATCH_BYTES, SUSPECT_FROM, Intake
+from consumers.pipeline.settling import Settler
+from consumers.pipeline.store_watch import StoreWatch
 from exchange.port import Message
 from schemas.errors import StoreUnavailable
 from schemas.reports import Silent

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from consumers.parcel import Parcel
-from consumers.settling import Settler
-from consumers.store_watch import StoreWatch
+from consumers.pipeline.parcel import Parcel
+from consumers.pipeline.settling import Settler
+from consumers.pipeline.store_watch import StoreWatch
 from schemas.deliveries.deliveries import DeliveryState, Settlement
 from schemas.errors import StoreRefused
 from schemas.times import UnixMs

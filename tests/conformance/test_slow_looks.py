@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import sqlalchemy as sa
 
-from consumers.hand import Hand
-from consumers.reviving import Reviver
-from consumers.settling import Settler
-from consumers.store_watch import StoreWatch
+from consumers.maintenance.reviving import Reviver
+from consumers.pipeline.hand import Hand
+from consumers.pipeline.settling import Settler
+from consumers.pipeline.store_watch import StoreWatch
 from schemas.deliveries.health import Finding
 from schemas.errors import StatementTimedOut, StoreRefused
 from schemas.times import now_ms

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from consumers import sweeping
-from consumers.sweeping import Sweeper
+from consumers.maintenance import sweeping
+from consumers.maintenance.sweeping import Sweeper
 from schemas.errors import StoreUnavailable
 from schemas.reports import EXPIRING, Silent
 from schemas.times import UnixMs, now_ms

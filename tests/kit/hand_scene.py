@@ -1,7 +1,7 @@
 """A hand between a settler and a dispatcher that do as the test says; and a dispatcher that only keeps, for whoever feeds a hand."""
 
-from consumers.hand import Hand
-from consumers.parcel import Parcel
+from consumers.pipeline.hand import Hand
+from consumers.pipeline.parcel import Parcel
 from schemas.deliveries.deliveries import Delivery, Settlement
 from schemas.reports import Silent
 

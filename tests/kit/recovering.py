@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from consumers.recovering import Recoverer
+from consumers.maintenance.recovering import Recoverer
 from schemas.deliveries.recoveries import Recoverable, Recovery, RecoveryQuery, RecoveryState
 from schemas.events.event_types import EventType
 from schemas.events.events import parse_event

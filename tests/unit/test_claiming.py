@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from consumers.claiming import Batch, Terms, claim
+from consumers.pipeline.claiming import Batch, Terms, claim
 from exchange.port import Message
 from schemas.deliveries.deliveries import DeliveryState, Settlement
 from schemas.errors import StoreUnavailable

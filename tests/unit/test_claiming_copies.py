@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 import sqlalchemy as sa
 
-from consumers.claiming import Batch, Terms, claim
+from consumers.pipeline.claiming import Batch, Terms, claim
 from exchange.port import Message
 from schemas.events.events import MAX_EVENT_BYTES
 from schemas.times import UnixMs

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from consumers.matching import Directory, owners
+from consumers.pipeline.matching import Directory, owners
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.deliveries.recoveries import Recoverable, Recovery, RecoveryState
 from schemas.ids import CallbackId, TokenId

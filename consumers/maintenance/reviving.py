@@ -16,9 +16,9 @@ from typing import TypeAlias
 
 import msgspec
 
-from consumers.due import START_WITHIN_S
-from consumers.hand import Hand
-from consumers.store_watch import StoreWatch
+from consumers.pipeline.due import START_WITHIN_S
+from consumers.pipeline.hand import Hand
+from consumers.pipeline.store_watch import StoreWatch
 from schemas.deliveries.deliveries import Delivery, DeliveryState
 from schemas.deliveries.health import patience
 from schemas.errors import StatementTimedOut, StoreUnavailable

@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from consumers.hand import Hand
-from consumers.matching import Directory
-from consumers.store_watch import StoreWatch
+from consumers.pipeline.hand import Hand
+from consumers.pipeline.matching import Directory
+from consumers.pipeline.store_watch import StoreWatch
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.deliveries.withdrawals import ended
 from schemas.errors import StatementTimedOut, StoreUnavailable

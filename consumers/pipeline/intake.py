@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
-from consumers.claiming import Batch, Terms, claim
-from consumers.hand import MAX_IN_HAND, Hand
-from consumers.matching import Directory
-from consumers.parcel import Parcel
-from consumers.store_watch import StoreWatch
+from consumers.pipeline.claiming import Batch, Terms, claim
+from consumers.pipeline.hand import MAX_IN_HAND, Hand
+from consumers.pipeline.matching import Directory
+from consumers.pipeline.parcel import Parcel
+from consumers.pipeline.store_watch import StoreWatch
 from exchange.port import Message, Source
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.errors import ExchangeUnavailable, StoreRefused, StoreUnavailable

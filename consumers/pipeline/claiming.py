@@ -5,7 +5,7 @@ from itertools import count
 
 import msgspec
 
-from consumers.matching import Directory, read
+from consumers.pipeline.matching import Directory, read
 from exchange.port import Message
 from schemas.deliveries.deliveries import Delivery
 from schemas.errors import InvalidEvent

@@ -11,9 +11,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
-from consumers.parcel import Parcel
-from consumers.settling import Settler
-from consumers.spilling import Look, Spilled
+from consumers.pipeline.parcel import Parcel
+from consumers.pipeline.settling import Settler
+from consumers.pipeline.spilling import Look, Spilled
 from schemas.deliveries.deliveries import Delivery, Settlement, Trigger, given_back, leased
 from schemas.ids import CallbackId
 from schemas.pace import Pace
