@@ -11,7 +11,7 @@ from functools import partial
 from typing import Protocol
 
 from dispatcher.backoff import RetrySchedule
-from dispatcher.post import Answer, Request
+from dispatcher.http.post import Answer, Request
 from dispatcher.signer import sign
 from dispatcher.verdict import judge, mistake_words
 from schemas.alerts import Alert, AlertOutcome
@@ -20,7 +20,7 @@ from schemas.times import now_ms
 
 
 class Sending(Protocol):
-    """One HTTP request; `dispatcher.sender` for real."""
+    """One HTTP request; `dispatcher.http.sender` for real."""
 
     def post(self, request: Request, on_answer: Callable[[Answer], None]) -> None: ...
 

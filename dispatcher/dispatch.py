@@ -15,8 +15,8 @@ import msgspec
 from dispatcher.backoff import RetrySchedule
 from dispatcher.breaker import Breakers
 from dispatcher.decision import after, deferral, refusal
+from dispatcher.http.post import Answer, Request
 from dispatcher.lanes import Lane
-from dispatcher.post import Answer, Request
 from dispatcher.request import Route
 from dispatcher.throttling import due_in_s, heed, told
 from dispatcher.verdict import Verdict, judge, mistake_words
@@ -42,7 +42,7 @@ class Directory(Protocol):
 
 
 class Sending(Protocol):
-    """One HTTP request; `dispatcher.sender` for real."""
+    """One HTTP request; `dispatcher.http.sender` for real."""
 
     def post(self, request: Request, on_answer: Callable[[Answer], None]) -> None: ...
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from dispatcher.post import Answer
+from dispatcher.http.post import Answer
 from schemas.deliveries.deliveries import Outcome
 from schemas.deliveries.health import LONGEST_PAUSE_S
 from schemas.times import UnixMs

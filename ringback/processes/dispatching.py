@@ -13,7 +13,7 @@ from consumers.worker import LEASE_MARGIN_S, Worker
 from dispatcher.alerts import AlertSender
 from dispatcher.backoff import RetrySchedule
 from dispatcher.dispatch import Dispatcher
-from dispatcher.sender import Sender
+from dispatcher.http.sender import Sender
 from exchange.port import Claimer
 from ringback.parts import Parts
 from schemas.tokens.secrets import signing_key

@@ -13,8 +13,8 @@ import pycurl
 import pytest
 import trustme
 
-from dispatcher.post import Answer
-from dispatcher.troubles import trouble
+from dispatcher.http.post import Answer
+from dispatcher.http.troubles import trouble
 from schemas.deliveries.deliveries import Outcome
 from schemas.tokens.targets import TargetPolicy, parse_networks
 from tests.kit.posting import Posting, answer_of

@@ -7,8 +7,8 @@ import pycurl
 import pytest
 import pytest_asyncio
 
-from dispatcher.post import Answer, Request
-from dispatcher.transfer import KEPT_BODY_BYTES
+from dispatcher.http.post import Answer, Request
+from dispatcher.http.transfer import KEPT_BODY_BYTES
 from schemas.deliveries.deliveries import Outcome
 from schemas.tokens.targets import TargetPolicy
 from tests.kit.posting import BODY, Posting, answer_of
@@ -197,7 +197,7 @@ async def test_an_answer_that_cannot_be_read_is_an_answer_all_the_same(receiver:
 
     with Posting() as posting:
         with monkeypatch.context() as broken:
-            broken.setattr("dispatcher.transfer.field", fail)
+            broken.setattr("dispatcher.http.transfer.field", fail)
             answer = await posting.post(receiver.url("/redirect"))
         again = await posting.post(receiver.url("/ok"))
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 import trustme
 
-from dispatcher.post import Answer, Request
+from dispatcher.http.post import Answer, Request
 from schemas.deliveries.deliveries import Outcome
 from schemas.tokens.targets import TargetPolicy, parse_networks
 from tests.kit.posting import BODY, LOOPBACK, Posting, answer_of
@@ -50,7 +50,7 @@ async def test_an_exhausted_process_says_so(receiver: Receiver, monkeypatch: pyt
     def no_socket(*_: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr("dispatcher.transfer._Handed", no_socket)
+    monkeypatch.setattr("dispatcher.http.transfer._Handed", no_socket)
 
     answer = await answer_of(receiver.url("/ok"))
 
@@ -148,7 +148,7 @@ async def test_the_address_that_a_name_leads_to_is_judged(receiver: Receiver) ->
 
 async def test_a_name_that_moved_is_called_at_its_new_address(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     """libcurl keeps what it was told; what it was told later counts. `/leave` makes each request connect anew."""
-    monkeypatch.setattr("dispatcher.resolver.KEPT_S", 0.01)
+    monkeypatch.setattr("dispatcher.http.resolver.KEPT_S", 0.01)
     names = Names(crm=("127.0.0.1",))
     with Posting(look_up=names.look_up) as posting:
         url = receiver.url("/leave", host="crm")
@@ -165,7 +165,7 @@ async def test_a_name_that_moved_is_called_at_its_new_address(receiver: Receiver
 
 async def test_a_name_that_moves_inside_is_judged_anew(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     """DNS rebinding: a good address while somebody looks, then one that nobody outside may reach."""
-    monkeypatch.setattr("dispatcher.resolver.KEPT_S", 0.01)
+    monkeypatch.setattr("dispatcher.http.resolver.KEPT_S", 0.01)
     names = Names(crm=("127.0.0.1",))
     with Posting(TargetPolicy(parse_networks(["127.0.0.1/32"])), look_up=names.look_up) as posting:
         url = receiver.url("/leave", host="crm")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from dispatcher.backoff import RetrySchedule
 from dispatcher.dispatch import Dispatcher
-from dispatcher.post import Answer, Request
+from dispatcher.http.post import Answer, Request
 from schemas.deliveries.deliveries import Delivery, Settlement
 from schemas.ids import CallbackId
 from schemas.reports import Silent

@@ -3,9 +3,9 @@
 import asyncio
 from typing import Self
 
-from dispatcher.post import Answer, Request
-from dispatcher.resolver import LookUp, addresses_of
-from dispatcher.sender import Sender
+from dispatcher.http.post import Answer, Request
+from dispatcher.http.resolver import LookUp, addresses_of
+from dispatcher.http.sender import Sender
 from schemas.tokens.targets import TargetPolicy, parse_networks
 
 LOOPBACK = TargetPolicy(parse_networks(["127.0.0.0/8"]))

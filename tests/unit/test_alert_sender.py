@@ -8,7 +8,7 @@ from standardwebhooks.webhooks import Webhook
 
 from dispatcher.alerts import AlertSender
 from dispatcher.backoff import RetrySchedule
-from dispatcher.post import Answer, Request
+from dispatcher.http.post import Answer, Request
 from dispatcher.verdict import mistake_words
 from schemas.alerts import Alert, AlertKind, AlertOutcome, alert_body
 from schemas.deliveries.deliveries import Outcome

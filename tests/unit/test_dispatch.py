@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from dispatcher.breaker import OPEN_AFTER
-from dispatcher.post import Answer
+from dispatcher.http.post import Answer
 from schemas.deliveries.deliveries import DeliveryState, Outcome, Trigger, given_back
 from schemas.deliveries.health import Finding
 from schemas.times import UnixMs

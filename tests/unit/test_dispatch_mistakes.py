@@ -3,7 +3,7 @@
 import pytest
 
 from dispatcher.dispatch import MISTAKE_PAUSE_S
-from dispatcher.post import Answer
+from dispatcher.http.post import Answer
 from dispatcher.verdict import mistake_words
 from schemas.deliveries.deliveries import DeliveryState, Outcome, Trigger, given_back
 from tests.kit.dispatch_scene import OK, Scene, firsts

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dispatcher.resolver import Found, Resolver, addresses_of, name_in
+from dispatcher.http.resolver import Found, Resolver, addresses_of, name_in
 from tests.kit.waiting import eventually
 
 
@@ -71,7 +71,7 @@ async def test_what_was_found_is_known_without_asking_again(names: Names) -> Non
 
 async def test_a_name_that_moved_is_found_where_it_is_now(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while it is looked up again."""
-    monkeypatch.setattr("dispatcher.resolver.KEPT_S", 0.01)
+    monkeypatch.setattr("dispatcher.http.resolver.KEPT_S", 0.01)
     names.answers["crm.test"] = ("192.0.2.1",)
     resolver = resolver_of(names)
     await resolver.find("crm.test")
@@ -83,13 +83,13 @@ async def test_a_name_that_moved_is_found_where_it_is_now(names: Names, monkeypa
 
 async def test_a_name_that_does_not_exist_is_not_asked_for_at_each_attempt(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
     """But soon again: it may just have been made."""
-    monkeypatch.setattr("dispatcher.resolver.FAILURE_KEPT_S", 60)
+    monkeypatch.setattr("dispatcher.http.resolver.FAILURE_KEPT_S", 60)
     resolver = resolver_of(names)
     found = [await resolver.find("gone.test") for _ in range(3)]
     assert found[0].error == "the name gone.test could not be resolved (No such name). Check it, and our name server"
     assert names.asked == {"gone.test": 1}
 
-    monkeypatch.setattr("dispatcher.resolver.FAILURE_KEPT_S", 0.01)
+    monkeypatch.setattr("dispatcher.http.resolver.FAILURE_KEPT_S", 0.01)
     await resolver.find("other.test")
     await eventually("the failure is forgotten", lambda: resolver.known("other.test") is None)
 
@@ -122,7 +122,7 @@ async def test_names_that_hang_delay_no_other(names: Names) -> None:
 
 async def test_look_ups_are_bounded_and_what_waits_gets_its_turn(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounded everything; who is first in line is asked for first."""
-    monkeypatch.setattr("dispatcher.resolver.MAX_LOOK_UPS", 2)
+    monkeypatch.setattr("dispatcher.http.resolver.MAX_LOOK_UPS", 2)
     names.hanging = {"one.test", "two.test"}
     resolver = resolver_of(names)
     finding = [asyncio.ensure_future(resolver.find(f"{name}.test")) for name in ("one", "two", "three")]
@@ -141,7 +141,7 @@ async def test_a_process_without_threads_says_so(names: Names, monkeypatch: pyte
 
     with monkeypatch.context() as exhausted:
         exhausted.setattr(threading.Thread, "start", no_thread)
-        exhausted.setattr("dispatcher.resolver.FAILURE_KEPT_S", 0)
+        exhausted.setattr("dispatcher.http.resolver.FAILURE_KEPT_S", 0)
         resolver = resolver_of(names)
         found = await resolver.find("crm.test")
     names.answers["crm.test"] = ("192.0.2.1",)

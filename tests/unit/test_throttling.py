@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dispatcher.breaker import OPEN_AFTER
-from dispatcher.post import Answer
+from dispatcher.http.post import Answer
 from dispatcher.throttling import RECENT_MS, TAKES_AFTER_MS
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger
 from schemas.deliveries.health import Finding

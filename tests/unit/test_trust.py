@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dispatcher import trust
+from dispatcher.http import trust
 from schemas.errors import UsageError
 
 

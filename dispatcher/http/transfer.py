@@ -9,10 +9,10 @@ import time
 
 import pycurl
 
-from dispatcher.head import field, is_whole
-from dispatcher.post import Answer, OnAnswer, Request
-from dispatcher.resolver import KEPT_S, Found
-from dispatcher.troubles import GROUPS, NOT_FINAL, NOT_WHOLE, Trouble, flaw, is_of_the_body, late, trouble
+from dispatcher.http.head import field, is_whole
+from dispatcher.http.post import Answer, OnAnswer, Request
+from dispatcher.http.resolver import KEPT_S, Found
+from dispatcher.http.troubles import GROUPS, NOT_FINAL, NOT_WHOLE, Trouble, flaw, is_of_the_body, late, trouble
 from schemas.deliveries.deliveries import Outcome
 from schemas.tokens.targets import TargetPolicy, target_in
 

@@ -1,0 +1,1 @@
+"""Sending over HTTP: the request, the connection, the resolver, what went wrong."""
