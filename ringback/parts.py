@@ -17,10 +17,10 @@ from exchange.rabbit.rabbit_admin import depths
 from exchange.rabbit.rabbit_publisher import RabbitPublisher
 from exchange.rabbit.rabbit_returned import RabbitReturned
 from exchange.rabbit.rabbit_source import RabbitSource
-from ringback.figures import Figures, Gatherer
-from ringback.log import Log, standard_output
-from ringback.metrics import Metrics
-from ringback.observer import Observing
+from ringback.observability.figures import Figures, Gatherer
+from ringback.observability.log import Log, standard_output
+from ringback.observability.metrics import Metrics
+from ringback.observability.observer import Observing
 from ringback.private_files import make_database_file
 from ringback.secret_key import secret_keys
 from ringback.settings import Settings

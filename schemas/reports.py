@@ -1,6 +1,6 @@
 """What the pipeline tells about itself: frozen facts, handed to one observer.
 
-Business code reports and knows neither Prometheus nor the log format; `ringback.observer` counts and logs. Every call may
+Business code reports and knows neither Prometheus nor the log format; `ringback.observability.observer` counts and logs. Every call may
 come from any thread and must be cheap and never fail.
 """
 

@@ -15,8 +15,8 @@ from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
 
-from ringback.log import AtOnce
-from ringback.metrics import MULTIPROCESS_FOLDER
+from ringback.observability.log import AtOnce
+from ringback.observability.metrics import MULTIPROCESS_FOLDER
 from ringback.processes.interpreter import settle, share_memory
 from ringback.processes.web import CannotListen
 from ringback.setting_values import Address

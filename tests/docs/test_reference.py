@@ -7,8 +7,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from ringback.log import Log
-from ringback.metrics import _GAUGES, Metrics
+from ringback.observability.log import Log
+from ringback.observability.metrics import _GAUGES, Metrics
 from ringback.settings import Settings, load
 from schemas.alerts import AlertKind, alert_body
 from schemas.deliveries.deliveries import DeliveryState, Outcome

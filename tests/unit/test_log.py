@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 import ringback.log
-from ringback.log import Log
+from ringback.observability.log import Log
 from schemas.deliveries.deliveries import DeliveryState, Outcome
 from schemas.reports import AttemptReport
 from tests.kit.making import a_delivery, an_attempt

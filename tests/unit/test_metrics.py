@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ringback.figures import KEPT_S, Gatherer
-from ringback.log import Log
-from ringback.metrics import MULTIPROCESS_FOLDER, Metrics
-from ringback.observer import Observing
+from ringback.observability.figures import KEPT_S, Gatherer
+from ringback.observability.log import Log
+from ringback.observability.metrics import MULTIPROCESS_FOLDER, Metrics
+from ringback.observability.observer import Observing
 from schemas.deliveries.deliveries import DeliveryState, Outcome
 from schemas.errors import StoreUnavailable
 from schemas.events.event_types import EventType
@@ -171,7 +171,7 @@ def test_a_store_that_is_away_leaves_a_gap_and_not_a_zero() -> None:
 
 WORKER = """
 import os, signal, time
-from ringback.metrics import Metrics
+from ringback.observability.metrics import Metrics
 metrics = Metrics("1")
 child = os.fork()
 metrics.start()

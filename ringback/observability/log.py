@@ -1,7 +1,7 @@
 """The log: one JSON object per line on standard output (for a person at a terminal, coloured text).
 
 Lines are made where something happens and written by a thread of their own, so a terminal that is stopped or a pipe that is
-full costs log lines, which are counted, and never a delivery. Called by `ringback.observer` and the processes.
+full costs log lines, which are counted, and never a delivery. Called by `ringback.observability.observer` and the processes.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """The metrics of this process, on Prometheus' client library; nobody else imports it.
 
 `Metrics` holds every counter and histogram of the contract, and asks for the gauges when it is read. Counting is on the way
-of every event: what is counted is only gathered there, and handed to the library for many at once. Called by `ringback.observer` (to count) and by
+of every event: what is counted is only gathered there, and handed to the library for many at once. Called by `ringback.observability.observer` (to count) and by
 whoever answers `/metrics` (to render).
 """
 
@@ -20,7 +20,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from ringback.figures import Figures
+from ringback.observability.figures import Figures
 from schemas.deliveries.deliveries import SETTLED, Outcome, Trigger
 from schemas.errors import Problem
 from schemas.events.event_types import EventType

@@ -5,8 +5,8 @@ Handed to every part by the wiring, as `schemas.reports.Observer`.
 
 from collections.abc import Sequence
 
-from ringback.log import Log
-from ringback.metrics import Metrics
+from ringback.observability.log import Log
+from ringback.observability.metrics import Metrics
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.events.event_types import EventType
 from schemas.reports import AttemptReport
