@@ -12,7 +12,7 @@ from schemas.reports import Observer
 from schemas.tokens.targets import Network, TargetPolicy
 from store.directory.directory import Directory
 from store.engine.database import Database
-from store.request_log.request_log import RequestLog
+from store.request_log.writer import RequestLog
 from store.tokens.callbacks import Callbacks
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault

@@ -21,7 +21,7 @@ from schemas.tokens.tokens import DatedSecret
 from store.engine import migrate
 from store.engine.database import Database
 from store.tables import callbacks, deliveries, tokens
-from store.tokens.token_rows import seal_headers, seal_signing_keys, texts
+from store.tokens.rows import seal_headers, seal_signing_keys, texts
 from store.tokens.vault import Vault
 
 TOKENS = 100_000

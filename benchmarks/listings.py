@@ -14,12 +14,12 @@ from schemas.deliveries.recoveries import Recoverable, RecoveryQuery
 from schemas.events.event_types import EventType
 from schemas.listings import DeliveryFilter, EventFilter
 from schemas.times import LATEST, UnixMs
-from store.deliveries.delivery_listings import list_deliveries
+from store.deliveries.listing import list_deliveries
 from store.engine import migrate
 from store.engine.database import Connection, Database
-from store.events.event_listings import list_events
-from store.recoveries import recoveries
-from store.stats import figures
+from store.events.listing import list_events
+from store.recoveries import jobs
+from store.stats import gauges
 
 ROWS = 10_000_000
 FEW = 400_000
@@ -87,9 +87,9 @@ def _measured(database: Database, rows: int) -> Iterator[tuple[str, float]]:
     yield "deliveries, no filter", _median(database, ends, lambda c, end: list_deliveries(c, DeliveryFilter(until=end), _LIMIT))
     yield "deliveries, error=tls", _median(database, ends, lambda c, end: list_deliveries(c, _tls(end), _LIMIT))
     yield "events, type=message.status", _median(database, ends, lambda c, end: list_events(c, _status(end), _LIMIT))
-    yield "the figures of the store", _time(lambda: figures.read(database))
+    yield "the figures of the store", _time(lambda: gauges.read(database))
     query = RecoveryQuery(UnixMs(0), LATEST, (Recoverable.EXHAUSTED,))
-    yield "a recovery is asked for", _time(lambda: recoveries.create(database, query))
+    yield "a recovery is asked for", _time(lambda: jobs.create(database, query))
 
 
 def _tls(until: UnixMs) -> DeliveryFilter:

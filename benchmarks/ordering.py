@@ -16,8 +16,8 @@ from schemas.deliveries.deliveries import Attempt, Delivery, DeliveryState, Outc
 from schemas.events.events import Event, parse_event
 from schemas.ids import CallbackId, TokenId, new_attempt_id
 from schemas.times import UnixMs
-from store.deliveries.admitting import admit
-from store.deliveries.settling import settle
+from store.deliveries.settlement import settle
+from store.deliveries.status_gate import admit
 from store.engine.database import Database
 from store.events.claims import Claim, claim
 from store.tables import deliveries, metadata

@@ -19,7 +19,7 @@ from schemas.request_log import RequestFilter
 from schemas.times import UnixMs
 from store.engine.database import Database
 from store.engine.paging import LOOK
-from store.request_log.request_listings import list_requests
+from store.request_log.listing import list_requests
 from store.tables import metadata
 from tests.kit.plans import plans
 

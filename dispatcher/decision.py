@@ -25,7 +25,7 @@ def refusal(
     delivery: Delivery, found: tuple[Token, Callback] | None, now: UnixMs, *, breaker_open: bool, throttled: bool = False
 ) -> Settlement | None:
     """Why no attempt may start now, as what is to be written instead; None when it may. That it is never to be sent is for the store
-    to say too, before it is written (`store.deliveries.withdrawing`)."""
+    to say too, before it is written (`store.deliveries.withdrawal`)."""
     if found is None:
         return withdrawn(delivery, CALLBACK_DELETED)
     token, callback = found

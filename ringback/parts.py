@@ -30,9 +30,9 @@ from schemas.tokens.targets import TargetPolicy
 from schemas.tokens.tokens import CallbackState, TokenState
 from store.directory.directory import Directory
 from store.engine.database import Database
-from store.engine.doorbell import Doorbell
-from store.request_log.request_log import RequestLog
-from store.stats import figures
+from store.engine.notifications import Doorbell
+from store.request_log.writer import RequestLog
+from store.stats import gauges
 from store.tokens.vault import Vault
 
 _PROCESS = "process"  # itself, among what is missing
@@ -176,7 +176,7 @@ def _call_terms(settings: Settings) -> CallTerms:
 
 
 def _store_figures(database: Database, broker_url: tuple[str, ...]) -> Figures:
-    read = figures.read(database)
+    read = gauges.read(database)
     return ({} if broker_url else {"dead_letters": read.outbox_dead}) | {
         "deliveries_due": read.deliveries_due,
         "deliveries_due_oldest_seconds": read.deliveries_due_oldest_s,

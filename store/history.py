@@ -2,7 +2,7 @@
 
 A restore, or a fail-over that lost the last transactions, takes the directory's version back; a while later it is higher again. So each
 change leaves a mark of chance at its version. What we knew goes on only where its mark stands at its version. Called by the directory;
-`store.tokens.token_rows` leaves the marks.
+`store.tokens.rows` leaves the marks.
 """
 
 from typing import Any, NamedTuple

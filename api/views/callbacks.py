@@ -19,7 +19,7 @@ from schemas.ids import AttemptId, TokenId, new_test_event_id
 from schemas.tokens.changes import Actor
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import Callback, TokenState
-from store.deliveries.requests import request_test, result_of_test, withdraw_test
+from store.deliveries.requested_attempts import request_test, result_of_test, withdraw_test
 from web.callback_rules import require_callback
 from web.models.models import CallbackPath, Nothing, PutCallback
 

@@ -9,7 +9,7 @@ from api.routes import Route
 from api.showing import change_page
 from schemas.ids import TokenId
 from schemas.tokens.permissions import Permission
-from store.tokens.changes import list_changes
+from store.tokens.audit_log import list_changes
 from web.models.models import IdPath, PageQuery
 
 

@@ -8,7 +8,7 @@ from api.parts import ApiParts
 from api.routes import Route
 from api.showing import channel_page
 from schemas.tokens.permissions import Permission
-from store.events.channel_listings import list_channels
+from store.events.channels import list_channels
 from web.models.models import PageQuery
 
 

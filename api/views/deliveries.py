@@ -15,8 +15,8 @@ from schemas.errors import NotFound
 from schemas.ids import DeliveryId, EventId, TokenId
 from schemas.listings import DeliveryDetail
 from schemas.tokens.permissions import Permission
-from store.deliveries.delivery_listings import get_delivery, list_deliveries
-from store.deliveries.requests import request_retry
+from store.deliveries.listing import get_delivery, list_deliveries
+from store.deliveries.requested_attempts import request_retry
 from store.engine.database import Connection
 from web.models.models import DeliveriesQuery, IdPath, Nothing
 

@@ -20,7 +20,7 @@ from schemas.ids import EventId
 from schemas.listings import EventFilter
 from schemas.times import now_ms
 from schemas.tokens.permissions import Permission
-from store.events.event_listings import get_event, list_events
+from store.events.listing import get_event, list_events
 from web.models.models import EventsQuery, IdPath
 
 _TAG = "Events"

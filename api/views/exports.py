@@ -9,8 +9,8 @@ from api.routes import Route
 from schemas.times import UnixMs, now_ms, to_rfc3339
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import Token
-from store.stats.delivery_counts import count_deliveries
-from store.tokens.token_export import Everything
+from store.stats.by_token import count_deliveries
+from store.tokens.export import Everything
 from web.exports.downloads import XLSX, xlsx_download
 from web.exports.sheets import Sheet
 from web.exports.token_sheets import token_sheets

@@ -17,9 +17,9 @@ from schemas.listings import PullFilter
 from schemas.times import EARLIEST, UnixMs, now_ms
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import Token
-from store.deliveries.delivery_listings import get_delivery, list_deliveries
-from store.events.pulling import pull
-from store.stats.delivery_stats import count
+from store.deliveries.listing import get_delivery, list_deliveries
+from store.events.pull import pull
+from store.stats.by_period import count
 from web.exports.delivery_sheets import deliveries_sheet
 from web.exports.downloads import CSV, XLSX, csv_download, few_enough, xlsx_download
 from web.models.models import ChosenDeliveries, DeliveriesCsvQuery, IdPath, OwnDeliveriesQuery, PullQuery, StatsQuery

@@ -14,7 +14,7 @@ from schemas.errors import Fault, Invalid
 from schemas.ids import RecoveryId, TokenId
 from schemas.times import LATEST
 from schemas.tokens.permissions import Permission
-from store.recoveries import recoveries
+from store.recoveries import jobs
 from web.models.models import CreateRecovery, IdPath
 
 _TAG = "Deliveries"
@@ -33,18 +33,18 @@ def create_recovery(parts: ApiParts, body: CreateRecovery) -> Response:
     states = tuple(state for state in Recoverable if state in (body.states or (Recoverable.EXHAUSTED,)))
     token = TokenId(body.token) if body.token else None
     query = RecoveryQuery(body.since, LATEST if body.until is None else body.until, states, token, body.type)
-    return json_response(recovery_answer(recoveries.create(parts.database, query)), HTTPStatus.ACCEPTED)
+    return json_response(recovery_answer(jobs.create(parts.database, query)), HTTPStatus.ACCEPTED)
 
 
 def show_recovery(parts: ApiParts, path: IdPath) -> Response:
     """Show how far a recovery has come."""
     with parts.database.read() as connection:
-        return json_response(recovery_answer(recoveries.get(connection, RecoveryId(path.id))))
+        return json_response(recovery_answer(jobs.get(connection, RecoveryId(path.id))))
 
 
 def stop_recovery(parts: ApiParts, path: IdPath) -> Response:
     """Stop a recovery. What it has made due already is sent."""
-    recoveries.stop(parts.database, RecoveryId(path.id))
+    jobs.stop(parts.database, RecoveryId(path.id))
     return Response(status=HTTPStatus.NO_CONTENT)
 
 

@@ -12,7 +12,7 @@ from api.showing import request_page
 from schemas.ids import TokenId
 from schemas.request_log import LoggedRequest
 from schemas.tokens.permissions import Permission
-from store.request_log.request_listings import every_request, list_requests
+from store.request_log.listing import every_request, list_requests
 from web.exports.downloads import CSV, XLSX, csv_download, few_enough, xlsx_download
 from web.exports.request_sheets import requests_sheet
 from web.models.models import IdPath

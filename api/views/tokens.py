@@ -17,7 +17,7 @@ from schemas.times import UnixMs
 from schemas.tokens.changes import Actor
 from schemas.tokens.permissions import Permission
 from schemas.tokens.token_fields import TokenFields
-from store.tokens.token_listings import TokenFilter, list_tokens
+from store.tokens.listing import TokenFilter, list_tokens
 from web.callback_rules import require_callbacks
 from web.models.models import CreateToken, IdPath, PatchToken, Regenerate, RotateSigningSecret, TokensQuery
 

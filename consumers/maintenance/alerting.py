@@ -16,7 +16,7 @@ from schemas.reports import Observer
 from schemas.times import UnixMs
 from store.engine.database import Connection, Database
 from store.tokens import alerts
-from store.tokens.expiring import tell_expiring
+from store.tokens.expiry_alerts import tell_expiring
 
 POLL_S = 1.0
 """How late an alert may be sent. Shorter: more queries that find nothing."""

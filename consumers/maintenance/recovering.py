@@ -17,9 +17,9 @@ from schemas.reports import Observer
 from schemas.times import UnixMs
 from schemas.tokens.tokens import CallbackState, TokenState
 from store.engine.database import Connection, Database
-from store.recoveries import recoveries, recovery_rows
-from store.recoveries.recoveries import Job, Position, Slice
-from store.recoveries.recovery_rows import Key, Lost, StoredEvent
+from store.recoveries import candidates, jobs
+from store.recoveries.candidates import Key, Lost, StoredEvent
+from store.recoveries.jobs import Job, Position, Slice
 
 POLL_S = 0.5
 """How much later another process's request may be noticed. Shorter: more queries that find nothing."""
@@ -49,7 +49,7 @@ class Recoverer:
         self._stopping = False
         self._waiting_for: str | None = None  # what the operator was told of
         self._stopped = asyncio.Event()
-        database.on_ring(recoveries.RING, self.wake)
+        database.on_ring(jobs.RING, self.wake)
 
     def wake(self) -> None:
         if not self._loop.is_closed():
@@ -90,14 +90,14 @@ class Recoverer:
         """One slice of one recovery, in the store's thread; False when there is no reason to go on at once: none to work on, or its slice
         failed. Raises StoreUnavailable, also when the directory is behind and cannot catch up: who may be called is not guessed."""
         with self._database.read() as connection:
-            if not recoveries.any_running(connection):
+            if not jobs.any_running(connection):
                 return False
         if not self._directory.fresh():
             self._directory.refresh()
         job = None
         try:
             with self._database.write() as connection:
-                job = recoveries.take(connection)
+                job = jobs.take(connection)
                 if job is None:
                     return False
                 recovery = self._work_on(connection, job)
@@ -116,11 +116,11 @@ class Recoverer:
         if worked.done:
             self._database.ring(connection, "due")
         grown = rows + max(1, self._slice_rows // _GROWTH)
-        return recoveries.advance(connection, job, worked, now, grown if grown < self._slice_rows else None)
+        return jobs.advance(connection, job, worked, now, grown if grown < self._slice_rows else None)
 
     def _put_off(self, job: Job, reason: str) -> None:
         """Raises StoreUnavailable: then all of them wait."""
-        recoveries.put_off(self._database, job, self._rows(job), reason)
+        jobs.put_off(self._database, job, self._rows(job), reason)
         if reason != job.recovery.trouble:
             self._observer.note("recovery put off", recovery=job.recovery.id, reason=reason)
 
@@ -134,15 +134,15 @@ class Recoverer:
 
     def _reopen(self, connection: Connection, job: Job, now: UnixMs) -> Slice:
         state, query = DeliveryState(job.position.state), job.recovery.query
-        look = recovery_rows.undelivered(connection, query, state, job.position.after, self._rows(job), now)
+        look = candidates.undelivered(connection, query, state, job.position.after, self._rows(job), now)
         sent = self._sendable(connection, look.found, now)
-        recovery_rows.reopen(connection, sent, now)
+        candidates.reopen(connection, sent, now)
         return Slice(len(sent), len(look.found) - len(sent), _following(job, look.following))
 
     def _make_missing(self, connection: Connection, job: Job, now: UnixMs) -> Slice:
         """Ends before its last event when those before have many: the rows of a transaction are bounded too."""
         rows = self._rows(job)
-        look = recovery_rows.stored_events(connection, job.recovery.query, job.position.after, rows)
+        look = candidates.stored_events(connection, job.recovery.query, job.position.after, rows)
         missing: list[Lost] = []
         following = look.following
         for event in look.found:
@@ -151,7 +151,7 @@ class Recoverer:
                 following = event.key
                 break
         sent = self._sendable(connection, missing, now)
-        recovery_rows.make(connection, sent, now)
+        candidates.make(connection, sent, now)
         return Slice(len(sent), len(missing) - len(sent), _following(job, following))
 
     def _missing(self, stored: StoredEvent, only: TokenId | None, now: UnixMs) -> Iterable[Lost]:
@@ -162,9 +162,9 @@ class Recoverer:
                 yield Lost(stored.id, callback_id, token_id, stored.type, now, stored.facts)
 
     def _sendable(self, connection: Connection, lost: Sequence[Lost], now: UnixMs) -> list[Lost]:
-        stale = recovery_rows.stale(connection, lost)
+        stale = candidates.stale(connection, lost)
         wanted = [one for one in lost if one.key not in stale and self._can_be_sent(one, now)]
-        stored = recovery_rows.still_stored(connection, wanted)
+        stored = candidates.still_stored(connection, wanted)
         return [one for one in wanted if one.event_id in stored]
 
     def _can_be_sent(self, lost: Lost, now: UnixMs) -> bool:

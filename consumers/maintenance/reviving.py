@@ -26,9 +26,9 @@ from schemas.events.event_types import EventType
 from schemas.ids import CallbackId
 from schemas.reports import Observer
 from schemas.times import UnixMs, format_duration
-from store.deliveries import probing, reviving
-from store.deliveries.admitting import Admitted
-from store.deliveries.reviving import Walk
+from store.deliveries import backlog, probes
+from store.deliveries.backlog import Walk
+from store.deliveries.status_gate import Admitted
 from store.engine.database import Connection, Database
 from store.tokens import throttling
 
@@ -109,7 +109,7 @@ class Reviver:
     def _any_to_see_to(self) -> bool:
         with self._database.read() as connection:
             now = self._database.now(connection)
-            return probing.any_to_see_to(connection) or throttling.any_aged(connection, self._patience // _MS, now)
+            return probes.any_to_see_to(connection) or throttling.any_aged(connection, self._patience // _MS, now)
 
     @contextlib.contextmanager
     def _by_itself(self) -> Iterator[None]:
@@ -138,7 +138,7 @@ class Reviver:
         start_by_s = time.monotonic() + START_WITHIN_S
         callback_ids: list[CallbackId] = []
         with self._by_itself(), self._database.read() as connection:
-            callback_ids = probing.due_probes(connection, self._database.now(connection), limit)
+            callback_ids = probes.due_probes(connection, self._database.now(connection), limit)
         taken: list[Admitted] = []
         for callback_id in self._in_time(callback_ids):
             try:
@@ -153,14 +153,14 @@ class Reviver:
     def _take_probe(self, callback_id: CallbackId) -> Admitted:
         """In a transaction of its own: a callback's lock is not waited for with a place in hand."""
         with self._database.write() as connection:
-            return probing.take_probe(connection, callback_id, self._database.now(connection), self._lease_ms)
+            return probes.take_probe(connection, callback_id, self._database.now(connection), self._lease_ms)
 
     def _give_up_aged(self) -> bool:
         """What waits for a callback that fails, or that throttles all it gets, for as long as its schedule lasts."""
         failed = f"the callback kept failing for {format_duration(self._horizon)}"
         refused = f"its receiver took nothing for {format_duration(self._patience)}, and asked to wait each time"
         horizon_ms, patience_ms = self._horizon // _MS, self._patience // _MS
-        more = self._give_up_of(probing.with_aged, probing.exhaust_aged, horizon_ms, failed)
+        more = self._give_up_of(probes.with_aged, probes.exhaust_aged, horizon_ms, failed)
         return self._give_up_of(throttling.with_aged, throttling.exhaust_aged, patience_ms, refused) or more
 
     def _give_up_of(self, find: _Find, exhaust: _Exhaust, age_ms: int, reason: str) -> bool:
@@ -183,7 +183,7 @@ class Reviver:
     def _revive(self) -> bool:
         """One slice of each. Of one that took too long, the next look is soon enough."""
         with self._database.read() as connection:
-            callback_ids = reviving.to_revive(connection)
+            callback_ids = backlog.to_revive(connection)
         more = False
         for callback_id in self._in_time(callback_ids):
             with self._by_itself():
@@ -195,7 +195,7 @@ class Reviver:
         """Whether there is more of it."""
         with self._database.write() as connection:
             now = self._database.now(connection)
-            step = reviving.step(connection, callback_id, self._walks.get(callback_id), now)
+            step = backlog.step(connection, callback_id, self._walks.get(callback_id), now)
             if step is not None and step.changed:
                 self._database.ring(connection, "due")
         if step is None:
@@ -207,5 +207,5 @@ class Reviver:
             return True
         self._walks.pop(callback_id, None)
         with self._database.write() as connection:
-            reviving.finish(connection, callback_id, step.generation)
+            backlog.finish(connection, callback_id, step.generation)
         return False

@@ -15,7 +15,7 @@ from schemas.errors import StoreUnavailable
 from schemas.reports import Observer
 from schemas.times import UnixMs
 from store.engine.database import Database
-from store.maintenance import retention, turns
+from store.maintenance import leases, retention
 from store.maintenance.retention import Age, Key, Look, Sweep
 
 SLICE = 100
@@ -101,9 +101,9 @@ class Sweeper:
         is gone on with."""
         with self._database.write() as connection:
             now = self._database.now(connection)
-            if not turns.take(connection, "retention", now, int(self._apart_s * 1000)):
+            if not leases.take(connection, "retention", now, int(self._apart_s * 1000)):
                 return False
-            walk = turns.take(connection, retention.PLACES.name, now, int(_WALK_APART * self._kept_for_ms))
+            walk = leases.take(connection, retention.PLACES.name, now, int(_WALK_APART * self._kept_for_ms))
         self._share = HURRIED_SHARE if self._left else SHARE
         begun = {sweep.name for sweep in self._left}
         self._left += [sweep for sweep in (*retention.SWEEPS, *([retention.PLACES] if walk else [])) if sweep.name not in begun]

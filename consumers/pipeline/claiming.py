@@ -12,7 +12,7 @@ from schemas.errors import InvalidEvent
 from schemas.events.events import Event
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs
-from store.deliveries.admitting import admit
+from store.deliveries.status_gate import admit
 from store.engine.database import Connection
 from store.events import claims
 from store.events.claims import Claim

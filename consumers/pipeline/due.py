@@ -24,8 +24,8 @@ from schemas.reports import Observer
 from schemas.times import UnixMs
 from schemas.tokens.tokens import Callback, CallbackState, Token, TokenState
 from store.deliveries import due
-from store.deliveries.admitting import admit
 from store.deliveries.due import Share, Taken, Wish
+from store.deliveries.status_gate import admit
 from store.engine.database import Connection, Database
 from store.tokens import throttling
 

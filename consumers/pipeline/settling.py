@@ -22,9 +22,9 @@ from schemas.events.event_types import EventType
 from schemas.ids import is_test_event
 from schemas.reports import AttemptReport, Observer
 from schemas.times import now_ms
-from store.deliveries import settling, withdrawing
+from store.deliveries import settlement, withdrawal
 from store.engine.database import Database
-from store.tokens import health
+from store.tokens import callback_health
 
 
 class _Written(NamedTuple):
@@ -150,9 +150,9 @@ class Settler:
         with self._database.write() as connection:
             now = self._database.now(connection)
             if found_out:
-                health.record(connection, found_out, now)
-            settlements = withdrawing.judge(connection, settlements, now)
-            freed = settling.settle(connection, settlements, now)
+                callback_health.record(connection, found_out, now)
+            settlements = withdrawal.judge(connection, settlements, now)
+            freed = settlement.settle(connection, settlements, now)
             for source, receipts in _receipts(finished).items():
                 source.forget(connection, receipts)
             if freed.woken:

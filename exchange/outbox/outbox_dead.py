@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from exchange.dead import DeadLetter
 from store.engine.database import Database
-from store.events import dead_rows, outbox
+from store.events import dead_letters, outbox
 
 
 class OutboxDeadLetters:
@@ -20,24 +20,24 @@ class OutboxDeadLetters:
 
     def look(self, most: int) -> list[DeadLetter]:
         with self._database.read() as connection:
-            rows = dead_rows.oldest(connection, most)
+            rows = dead_letters.oldest(connection, most)
         return [DeadLetter(row.body, row.reason, row.message_id, row.accepted_at, _mark(row.id)) for row in rows]
 
     def replay(self, marks: Collection[str] | None, told: Callable[[], None]) -> None:
         for row_id in self._named(marks):
             with self._database.write() as connection:
-                dead_rows.revive(self._database, connection, row_id)
+                dead_letters.revive(self._database, connection, row_id)
             told()
 
     def drop(self, marks: Collection[str] | None, told: Callable[[], None]) -> None:
         for row_id in self._named(marks):
             with self._database.write() as connection:
-                dead_rows.drop(connection, row_id)
+                dead_letters.drop(connection, row_id)
             told()
 
     def _named(self, marks: Collection[str] | None) -> list[int]:
         with self._database.read() as connection:
-            ids = dead_rows.ids(connection)
+            ids = dead_letters.ids(connection)
         return [row_id for row_id in ids if marks is None or _mark(row_id) in marks]
 
 

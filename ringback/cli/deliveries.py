@@ -17,8 +17,8 @@ from schemas.events.event_types import EventType
 from schemas.ids import DeliveryId, TokenId
 from schemas.listings import DeliveryFilter, ListedDelivery
 from schemas.times import UnixMs, to_rfc3339
-from store.deliveries.delivery_listings import every_delivery, get_delivery
-from store.deliveries.requests import request_retry
+from store.deliveries.listing import every_delivery, get_delivery
+from store.deliveries.requested_attempts import request_retry
 from store.tokens.tokens import Tokens
 
 _COLUMNS = ("id", "made", "type", "state", "last attempt", "next attempt", "callback")

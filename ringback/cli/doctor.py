@@ -18,7 +18,7 @@ from ringback.temporary import temporary_folder
 from schemas.errors import RingbackError
 from schemas.times import now_ms
 from store.engine.suitability import require_usable
-from store.tokens.token_listings import TokenFilter, list_tokens
+from store.tokens.listing import TokenFilter, list_tokens
 
 CLOCK_TOLERANCE_MS = 1000
 """More: activation, expiration and signatures are that much off. Less: a slow connection is taken for a wrong clock."""

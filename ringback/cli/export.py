@@ -14,8 +14,8 @@ from ringback.cli.progress import Bar, progress
 from ringback.cli.stored import opened, vault
 from schemas.errors import RingbackError
 from schemas.times import now_ms
-from store.stats.delivery_counts import count_deliveries
-from store.tokens.token_export import Everything
+from store.stats.by_token import count_deliveries
+from store.tokens.export import Everything
 from web.exports.sheets import Cell, Sheet, write_workbook
 from web.exports.token_sheets import token_sheets
 

@@ -17,7 +17,7 @@ from schemas.events.event_types import EventType
 from schemas.ids import TokenId
 from schemas.times import LATEST, UnixMs
 from store.engine.database import Database
-from store.recoveries import recoveries
+from store.recoveries import jobs
 
 _LOOK_EVERY_S = 0.2
 _PATIENCE_S = 5.0
@@ -53,7 +53,7 @@ def recover(
     chosen = tuple(state for state in Recoverable if state in (states or (Recoverable.EXHAUSTED,)))
     query = RecoveryQuery(since, LATEST if until is None else until, chosen, TokenId(token) if token else None, kind)
     with opened(invocation.settings) as database:
-        ended = _followed(database, recoveries.create(database, query))
+        ended = _followed(database, jobs.create(database, query))
     if as_json:
         print_json(recovery_answer(ended))
     else:
@@ -68,7 +68,7 @@ def _followed(database: Database, recovery: Recovery) -> Recovery:
         try:
             return _end(database, recovery, bar)
         except KeyboardInterrupt:
-            return recoveries.stop(database, recovery.id)
+            return jobs.stop(database, recovery.id)
 
 
 def _end(database: Database, recovery: Recovery, bar: Bar) -> Recovery:
@@ -76,7 +76,7 @@ def _end(database: Database, recovery: Recovery, bar: Bar) -> Recovery:
     while recovery.state is RecoveryState.RUNNING:
         time.sleep(_LOOK_EVERY_S)
         with database.read() as connection:
-            found = recoveries.get(connection, recovery.id)
+            found = jobs.get(connection, recovery.id)
         bar.show(found.done + found.skipped, found.total)
         if found.trouble and found.trouble != recovery.trouble:
             click.echo(f"ringback: a step failed and is tried again in smaller ones: {found.trouble}", err=True)

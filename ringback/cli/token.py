@@ -23,7 +23,7 @@ from schemas.tokens.permissions import Permission
 from schemas.tokens.targets import TargetPolicy, parse_networks
 from schemas.tokens.token_fields import CallbackFields, TokenFields
 from schemas.tokens.tokens import Callback, CallbackState, Token, TokenState
-from store.tokens.token_listings import TokenFilter, list_tokens
+from store.tokens.listing import TokenFilter, list_tokens
 from store.tokens.tokens import NewSecrets, Tokens
 
 _PAGE = 100

@@ -12,7 +12,7 @@ from ringback.cli.values import TEXT, as_json
 from schemas.ids import TokenId
 from schemas.times import to_rfc3339
 from schemas.tokens.changes import Change
-from store.tokens.changes import list_changes
+from store.tokens.audit_log import list_changes
 from store.tokens.tokens import Tokens
 
 

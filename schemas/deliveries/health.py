@@ -1,6 +1,6 @@
 """How callbacks fare: what an attempt found out about one, and when a failing one is probed.
 
-The dispatcher finds it out, settling writes it beside the attempt's outcome, `store.tokens.health` judges whether it still applies.
+The dispatcher finds it out, settling writes it beside the attempt's outcome, `store.tokens.callback_health` judges whether it still applies.
 Pure.
 """
 

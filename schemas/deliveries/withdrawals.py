@@ -1,7 +1,7 @@
 """Why a delivery will never be sent: its callback is gone, its token has ended, or no longer sees the event's channel. Pure.
 
 Asked of what memory knows before each attempt, which is then not made, and of what the store says in the transaction that
-cancels a delivery for good (`store.deliveries.withdrawing`).
+cancels a delivery for good (`store.deliveries.withdrawal`).
 """
 
 from schemas.deliveries.deliveries import Delivery, Trigger

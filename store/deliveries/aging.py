@@ -1,6 +1,6 @@
 """Deliveries that waited for too long are given up: of callbacks that fail, or that refuse all they get.
 
-Called by `store.deliveries.probing` and `store.tokens.throttling`, each of which says of whom.
+Called by `store.deliveries.probes` and `store.tokens.throttling`, each of which says of whom.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from schemas.deliveries.deliveries import DeliveryState, Move, Outcome, next_sta
 from schemas.events.event_types import EventType
 from schemas.ids import CallbackId, EventId
 from schemas.times import UnixMs
-from store.deliveries.holding import is_not_kept
+from store.deliveries.held import is_not_kept
 from store.engine.database import Connection
 from store.tables import callbacks, deliveries
 from store.tokens import alerts

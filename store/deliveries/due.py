@@ -20,8 +20,8 @@ from schemas.deliveries.withdrawals import ended
 from schemas.events.event_types import EventType
 from schemas.ids import AttemptId, CallbackId, EventId
 from schemas.times import UnixMs
-from store.deliveries import places, withdrawing
-from store.deliveries.due_rows import delivery, read
+from store.deliveries import status_locks, withdrawal
+from store.deliveries.rows import delivery, read
 from store.engine.database import Connection, Database
 from store.engine.prepared import Prepared
 from store.tables import deliveries, outbox, requested_attempts
@@ -258,7 +258,7 @@ def take_requested(connection: Connection, limit: int, now: UnixMs, lease_ms: in
 def cancel(connection: Connection, callback_id: CallbackId, now: UnixMs) -> int:
     """Settle due rows of a callback that will never be called again, if the store says so too; at most a slice at a time. Returns
     how many. What somebody is just settling is left to that: it may have been delivered."""
-    reason = ended(withdrawing.owners(connection, [callback_id]).get(callback_id), now)
+    reason = ended(withdrawal.owners(connection, [callback_id]).get(callback_id), now)
     if reason is None:
         return 0
     chosen = (
@@ -284,5 +284,5 @@ def void_leases(database: Database) -> None:
         open_rows = sa.and_(deliveries.c.due_at.is_not(None), deliveries.c.leased)
         connection.execute(sa.update(deliveries).where(open_rows).values(due_at=now, leased=False))
         connection.execute(sa.update(requested_attempts).values(due_at=now))
-        places.void_leases(connection, now)
+        status_locks.void_leases(connection, now)
         connection.execute(sa.update(outbox).values(leased_until=0).where(outbox.c.leased_until > 0))

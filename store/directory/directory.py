@@ -22,13 +22,13 @@ from schemas.tokens.secrets import is_token, token_hash
 from schemas.tokens.tokens import Token
 from store import history
 from store.directory.known import Known
+from store.directory.last_used import Usage
 from store.directory.snapshot import Match, Snapshot
-from store.directory.usage import Usage
 from store.engine.database import Connection, Database
 from store.engine.paging import bounded
 from store.history import Position
 from store.tables import tokens
-from store.tokens.token_rows import TokenRow, read_tokens_or_reasons
+from store.tokens.rows import TokenRow, read_tokens_or_reasons
 from store.tokens.vault import Vault
 
 POLL_S = 0.25

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from schemas.times import UnixMs
 from schemas.tokens.tokens import Token
-from store.directory.expiries import Expiries
+from store.directory.expiry_queue import Expiries
 from store.directory.snapshot import Snapshot
 from store.history import Position
 

@@ -12,7 +12,7 @@ from schemas.events.event_types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs
 from schemas.tokens.tokens import Callback, Token
-from store.directory.shards import Shards
+from store.directory.sharded_dict import Shards
 
 Match = tuple[Token, Callback]
 _Seen = tuple[EventType, str | None]  # a type and a channel; None: every channel

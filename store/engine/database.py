@@ -15,11 +15,11 @@ from schemas.errors import StoreUnavailable
 from schemas.times import UnixMs
 from store.engine.clock import StoreClock
 from store.engine.database_url import read_address
-from store.engine.driver_errors import translated
+from store.engine.errors import translated
 from store.engine.group_commit import GroupCommit
-from store.engine.limited_connection import LimitedConnection
 from store.engine.postgres import Connector, Pool
 from store.engine.sqlite import SqliteFile
+from store.engine.timed_connection import LimitedConnection
 
 __all__ = ["Connection", "Database"]
 
@@ -80,7 +80,7 @@ class Database:
             self._rung.names.append(name)
 
     def on_ring(self, name: str, listener: Callable[[], None]) -> None:
-        """Call `listener`, from whatever thread, after each commit that rang. `store.engine.doorbell` does so for PostgreSQL."""
+        """Call `listener`, from whatever thread, after each commit that rang. `store.engine.notifications` does so for PostgreSQL."""
         self._listeners.setdefault(name, []).append(listener)
 
     def wake(self, name: str) -> None:

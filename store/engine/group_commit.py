@@ -14,7 +14,7 @@ from sqlalchemy import exc
 from sqlalchemy.engine import Connection
 
 from schemas.errors import StoreUnavailable
-from store.engine.driver_errors import first_line
+from store.engine.errors import first_line
 
 GROUP_MAX = 4
 """Transactions per commit. More: fewer waits for the disk, but the first waits for more of the others' work."""

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from store.engine.database_url import DRIVER, parameters, without_hidden
-from store.engine.limited_connection import LimitedConnection
+from store.engine.timed_connection import LimitedConnection
 
 APPLICATION = "ringback"
 """How our connections are called in PostgreSQL's pg_stat_activity."""
@@ -107,6 +107,6 @@ def _parameters(url: sa.URL, timeout_s: float) -> dict[str, Any]:
         **several,
         **given,
         "options": " ".join(filter(None, (limits, given.get("options")))),
-        "application_name": APPLICATION,  # `store.events.pulling` looks for it
+        "application_name": APPLICATION,  # `store.events.pull` looks for it
         "client_encoding": "utf8",  # whatever the database keeps: without it one in SQL_ASCII answers bytes
     }

@@ -14,7 +14,7 @@ from schemas.errors import SecretUnreadable
 from schemas.ids import TokenId
 from store.engine.database import Connection, Database
 from store.tables import callbacks, tokens
-from store.tokens.token_rows import lock_directory
+from store.tokens.rows import lock_directory
 from store.tokens.vault import Place, Vault
 
 SLICE = 100

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from schemas.deliveries.recoveries import RecoveryState
 from schemas.ids import first_request_id
 from schemas.times import UnixMs
-from store.deliveries.holding import is_not_kept
+from store.deliveries.held import is_not_kept
 from store.engine import bulk
 from store.engine.database import Connection
 from store.tables import attempts, callbacks, changes, deliveries, events, recoveries, requested_attempts, requests, status_places, tokens
@@ -96,7 +96,7 @@ def _keeps(age: Age) -> sa.ColumnElement[bool]:
 
 
 def _is_called() -> sa.ColumnElement[bool]:
-    """Whether a delivery's callback is there and does not hold it back (`store.deliveries.holding`)."""
+    """Whether a delivery's callback is there and does not hold it back (`store.deliveries.held`)."""
     on = sa.and_(callbacks.c.enabled, callbacks.c.disabled_at.is_(None), tokens.c.enabled, tokens.c.revoked_at.is_(None))
     return _any(
         callbacks.c.id == _delivery.callback_id, tokens.c.id == callbacks.c.token_id, on, is_not_kept(_delivery, callbacks.c.held_before)

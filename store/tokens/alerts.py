@@ -15,7 +15,7 @@ from schemas.ids import AlertId, CallbackId, EventId, delivery_id, new_alert_id
 from schemas.times import UnixMs
 from store.engine.database import Connection
 from store.tables import alerts, callbacks, deliveries, tokens
-from store.tokens.token_rows import lock_directory
+from store.tokens.rows import lock_directory
 
 EXHAUSTED_EVERY_MS = 3_600_000
 """Of `delivery.exhausted`, per callback. Shorter: a receiver that is gone fills the operator's inbox, one delivery at a time."""

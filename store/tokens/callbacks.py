@@ -15,11 +15,11 @@ from schemas.tokens.token_fields import CallbackFields
 from schemas.tokens.tokens import Callback, CallbackState, Token
 from store.engine.database import Connection, Database
 from store.tables import callbacks
-from store.tokens import changes
-from store.tokens.cancelling import cancel_open, drop_requested
-from store.tokens.health import back_to_health
+from store.tokens import audit_log
+from store.tokens.callback_health import back_to_health
+from store.tokens.cancellation import cancel_open, drop_requested
+from store.tokens.rows import lock_token, read_token, readable, seal_headers
 from store.tokens.throttling import NOT_THROTTLED
-from store.tokens.token_rows import lock_token, read_token, readable, seal_headers
 from store.tokens.vault import Vault
 
 _CALLED = frozenset({CallbackState.HEALTHY, CallbackState.FAILING})
@@ -48,7 +48,7 @@ class Callbacks:
             callback = _owned(lock_token(connection, self._vault, token_id), kind)
             connection.execute(sa.delete(callbacks).where(callbacks.c.id == callback.id))
             details, now = differences(of_callback(callback), {}), self._database.now(connection)
-            changes.record(connection, token_id, Action.CALLBACK_DELETED, details, actor, now, kind)
+            audit_log.record(connection, token_id, Action.CALLBACK_DELETED, details, actor, now, kind)
             drop_requested(connection, [callback.id])
         return cancel_open(self._database, [callback.id], CALLBACK_DELETED)[callback.id]
 
@@ -60,7 +60,7 @@ def put_callback(
     _store(connection, vault, token, kind, fields, now)
     callback = _owned(read_token(connection, vault, token.id), kind)
     if details := _details(token, callback, fields):
-        changes.record(connection, token.id, Action.CALLBACK_SET, details, actor, now, kind)
+        audit_log.record(connection, token.id, Action.CALLBACK_SET, details, actor, now, kind)
     return callback
 
 

@@ -1,7 +1,7 @@
 """Callbacks whose receivers ask to be left alone, as it is stored: until when, and what of it is given up in the end.
 
-The columns are written with the attempt that was told so, by `store.tokens.health`; a time that hardly moves is not written again. Called by that, by
-`store.tokens.callbacks`, by `store.deliveries.probing`, by `consumers.pipeline.due` and by `consumers.maintenance.reviving`.
+The columns are written with the attempt that was told so, by `store.tokens.callback_health`; a time that hardly moves is not written again. Called by that, by
+`store.tokens.callbacks`, by `store.deliveries.probes`, by `consumers.pipeline.due` and by `consumers.maintenance.reviving`.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from schemas.events.event_types import EventType
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from store.deliveries import aging
-from store.deliveries.holding import is_called
+from store.deliveries.held import is_called
 from store.engine.database import Connection
 from store.engine.prepared import Prepared
 from store.tables import callbacks, deliveries, tokens

@@ -27,10 +27,10 @@ from schemas.tokens.token_fields import CallbackFields, TokenFields
 from schemas.tokens.tokens import DatedSecret, Token, TokenState
 from store.engine.database import Connection, Database
 from store.tables import tokens
-from store.tokens import changes
+from store.tokens import audit_log
 from store.tokens.callbacks import bring_back, put_callback
-from store.tokens.cancelling import cancel_open, drop_requested
-from store.tokens.token_rows import lock_token, raise_version, read_token, readable, seal_signing_keys, texts
+from store.tokens.cancellation import cancel_open, drop_requested
+from store.tokens.rows import lock_token, raise_version, read_token, readable, seal_signing_keys, texts
 from store.tokens.vault import Vault
 
 MAX_OVERLAP = dt.timedelta(days=7)
@@ -69,7 +69,7 @@ class Tokens:
         }
         with self._database.write() as connection:
             connection.execute(sa.insert(tokens).values(row | _columns(fields) | {"version": raise_version(connection)}))
-            changes.record(connection, token_id, Action.CREATED, differences({}, of_fields(fields)), actor, now)
+            audit_log.record(connection, token_id, Action.CREATED, differences({}, of_fields(fields)), actor, now)
             token = read_token(connection, self._vault, token_id)
             for kind, callback in callbacks.items():
                 put_callback(connection, self._vault, token, kind, callback, now, actor)
@@ -93,7 +93,7 @@ class Tokens:
             if fields.enabled and not known.enabled:
                 bring_back(connection, known, now)
             for action, details in edits(before, fields):
-                changes.record(connection, token_id, action, details, actor, now)
+                audit_log.record(connection, token_id, action, details, actor, now)
             return self._update(connection, token_id, _columns(fields))
 
     def revoke(self, token_id: TokenId, now: UnixMs, actor: Actor) -> dict[EventType, int]:
@@ -105,7 +105,7 @@ class Tokens:
             callback_ids = [callback.id for callback in token.callbacks.values()]
             if token.revoked_at is None:
                 connection.execute(sa.update(tokens).where(tokens.c.id == token_id).values(revoked_at=now, version=version))
-                changes.record(connection, token_id, Action.REVOKED, {"state": (token.state(now), TokenState.REVOKED)}, actor, now)
+                audit_log.record(connection, token_id, Action.REVOKED, {"state": (token.state(now), TokenState.REVOKED)}, actor, now)
                 drop_requested(connection, callback_ids)
         totals = cancel_open(self._database, callback_ids, TOKEN_REVOKED)
         return {kind: totals[callback.id] for kind, callback in token.callbacks.items() if totals[callback.id]}
@@ -120,7 +120,7 @@ class Tokens:
             changed: dict[str, Any] = {"secret_hash": token_hash(secret), "hint": token_hint(secret)}
             changed |= {"previous_hash": current if overlap else None, "previous_until": until if overlap else None}
             token = self._update(connection, token_id, changed)
-            changes.record(connection, token_id, Action.REGENERATED, differences(of_secret(known), of_secret(token)), actor, now)
+            audit_log.record(connection, token_id, Action.REGENERATED, differences(of_secret(known), of_secret(token)), actor, now)
             return NewSecrets(token, secret)
 
     def rotate_signing_secret(self, token_id: TokenId, overlap: dt.timedelta, now: UnixMs, actor: Actor) -> str:
@@ -133,14 +133,14 @@ class Tokens:
             keys = [*_ending(known.signing_keys, until, now), DatedSecret(signing_key(made))]
             token = self._update(connection, token_id, {"signing_secrets": seal_signing_keys(self._vault, token_id, keys)})
             details = differences(of_signing_secret(known), of_signing_secret(token))
-            changes.record(connection, token_id, Action.SIGNING_SECRET_ROTATED, details, actor, now)
+            audit_log.record(connection, token_id, Action.SIGNING_SECRET_ROTATED, details, actor, now)
         return made
 
     def signing_secret(self, token_id: TokenId, actor: Actor) -> str:
         """The current one, as text: shown only when it could be written down that it was. Raises Conflict when it cannot be read."""
         with self._database.write() as connection:
             key = readable(self.get_in(connection, token_id)).signing_keys[-1].value
-            changes.record(connection, token_id, Action.SIGNING_SECRET_SHOWN, {}, actor, self._database.now(connection))
+            audit_log.record(connection, token_id, Action.SIGNING_SECRET_SHOWN, {}, actor, self._database.now(connection))
         return signing_secret_text(key)
 
     def _update(self, connection: Connection, token_id: TokenId, columns: Mapping[str, object]) -> Token:

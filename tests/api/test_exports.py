@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from schemas.times import UnixMs, from_rfc3339
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import TokenState
-from store.events import channel_listings, claims
+from store.events import channels as seen_channels
+from store.events import claims
 from store.events.claims import Claim
 from store.tables import callbacks, tokens
 from tests.kit.api import URL, Caller, House, callback_id, deliver
@@ -148,7 +149,7 @@ def test_revoked_tokens_are_in_it_with_their_state(admin: Caller, token: dict[st
 
 def test_tokens_are_in_the_order_in_which_they_were_made_over_pages(house: House, admin: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each exactly once on each sheet, however many there are."""
-    monkeypatch.setattr("store.tokens.token_export._PAGE", 2)
+    monkeypatch.setattr("store.tokens.export._PAGE", 2)
     callback = {"url": URL}
     for number in range(5):
         body = {"name": f"token {number}", "callbacks": dict.fromkeys(("message.received", "message.status"), callback)}
@@ -261,7 +262,7 @@ def test_channels_come_in_pages(house: House, admin: Caller) -> None:
 
 def test_no_more_than_the_latest_events_are_looked_through(house: House, admin: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     """The table holds a month; whoever chooses wants what is in use."""
-    monkeypatch.setattr(channel_listings, "LATEST", 2)
+    monkeypatch.setattr(seen_channels, "LATEST", 2)
     for number in range(3):
         see(house, f"evt_{number}", {"id": f"chn_{number}", "kind": "sms"}, 1_000 + number)
 

@@ -13,7 +13,7 @@ from schemas.ids import new_test_event_id
 from schemas.times import UnixMs, now_ms, to_rfc3339
 from schemas.tokens.permissions import Permission
 from store.events import claims
-from store.stats import delivery_stats
+from store.stats import by_period
 from store.tables import attempts, deliveries
 from tests.kit.api import URL, Caller, House, callback_path, deliver
 from tests.kit.holders import a_token
@@ -188,8 +188,8 @@ def test_a_period_that_is_none_is_refused(me: Caller, query: str) -> None:
 
 def test_very_many_are_counted_a_part_at_a_time(house: House, me: Caller, mine: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest first, each once, and the answer says how far back it went: ask again from there."""
-    monkeypatch.setattr(delivery_stats, "SLICE", 3)
-    monkeypatch.setattr(delivery_stats, "COUNT_MOST", 6)
+    monkeypatch.setattr(by_period, "SLICE", 3)
+    monkeypatch.setattr(by_period, "COUNT_MOST", 6)
     for number in range(20):
         deliver(house, mine, f"evt_{number}", state="delivered", created_at=1_000 + number // 2)
 

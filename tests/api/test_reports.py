@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from schemas.ids import first_request_id, new_request_id
 from schemas.times import now_ms
-from store.request_log import request_log
+from store.request_log import writer
 from store.tables import requests
 from store.tokens.tokens import NewSecrets
 from tests.kit.api import Caller, House
@@ -155,7 +155,7 @@ def test_what_could_only_be_dropped_is_not_taken(made: NewSecrets, platform: Cal
     """202 would be a promise that nobody keeps; whoever reports can do so again."""
     report = {"token": made.token.id, "method": "GET", "path": "/conversations", "status": 200}
     with monkeypatch.context() as full:
-        full.setattr(request_log, "MOST_ADDED", 0)
+        full.setattr(writer, "MOST_ADDED", 0)
         refused = platform.call("POST", "/v1/requests", {"requests": [report]})
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
 

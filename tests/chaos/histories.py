@@ -14,7 +14,7 @@ from schemas.ids import CallbackId
 from schemas.tokens.token_fields import CallbackFields
 from store.engine.database import Database
 from store.tables import callbacks, tokens
-from store.tokens import health
+from store.tokens import callback_health
 from tests.chaos.outages import judge_answers
 from tests.chaos.reports import Report
 from tests.chaos.world import Nodes, World
@@ -163,7 +163,7 @@ def _find_failing(world: World) -> None:
         settled = sa.select(callbacks.c.id).join(tokens, tokens.c.id == callbacks.c.token_id).where(callbacks.c.failing_since.is_(None))
         chosen = connection.scalars(settled.order_by(tokens.c.version).limit(TOGETHER)).all()
         reports = [HealthReport(CallbackId(one), 0, Finding.FAILING) for one in chosen]
-        health.record(connection, reports, database.now(connection))
+        callback_health.record(connection, reports, database.now(connection))
 
 
 def _made(world: World, channel: str) -> list[str]:

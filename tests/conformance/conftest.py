@@ -9,7 +9,7 @@ import pytest
 
 from store.directory.directory import Directory
 from store.engine.database import Database
-from store.events import pulling
+from store.events import pull
 from tests.kit.histories import VAULT, RestorableStore
 from tests.kit.notes import Notes
 from tests.kit.pipes import OutboxPipe, Pipe, RabbitPipe
@@ -31,7 +31,7 @@ def shared(postgres: Postgres) -> Iterator[Database]:
 @pytest.fixture
 def no_margin(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock of these tests only goes forward: without it, a mistake about open transactions shows at once."""
-    monkeypatch.setattr(pulling, "MARGIN_MS", 0)
+    monkeypatch.setattr(pull, "MARGIN_MS", 0)
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Sett
 from schemas.events.event_types import EventType
 from schemas.ids import AttemptId, CallbackId
 from schemas.reports import Silent
-from store.deliveries import due, places, probing
-from store.deliveries.admitting import Admitted
+from store.deliveries import due, probes, status_locks
+from store.deliveries.status_gate import Admitted
 from store.engine.database import Database
 from store.tables import deliveries, requested_attempts, status_places
 from tests.kit.making import CALLBACK, a_delivery, an_attempt
@@ -62,7 +62,7 @@ def test_an_attempt_by_hand_of_what_was_overtaken_meanwhile_is_dropped(line: Lin
     with line.database.read() as connection:
         assert connection.execute(sa.select(requested_attempts)).all() == []
         asked = {(CallbackId(CALLBACK), "msg_1", status) for status in ("queued", "sent", "read")}
-        assert places.overtaken_among(connection, asked) == {(CALLBACK, "msg_1", "queued")}
+        assert status_locks.overtaken_among(connection, asked) == {(CALLBACK, "msg_1", "queued")}
 
 
 def test_an_attempt_by_hand_does_not_wait_for_days(line: Line) -> None:
@@ -121,7 +121,7 @@ def test_what_ends_by_the_thousand_wakes_nobody_but_keeps_nobody_for_ever(line: 
         ended = sa.update(deliveries).where(deliveries.c.event_id == "e1").values(state="exhausted", due_at=None)
         connection.execute(ended)
 
-    line.now_ms += places.SAFETY_NET_MS
+    line.now_ms += status_locks.SAFETY_NET_MS
     assert line.due("e2")
     assert line.take(a_status("e2", "sent")) == Admitted([], overtaken=1)
 
@@ -130,7 +130,7 @@ def test_at_the_start_of_a_process_that_is_alone_no_place_is_held(line: Line) ->
     """Embedded mode goes on at once, and still never back."""
     line.claim(a_status("e1", "sent"))
     with line.database.write() as connection:
-        places.void_leases(connection, line.now)
+        status_locks.void_leases(connection, line.now)
 
     assert line.claim(a_status("e2", "queued")).overtaken == 1, "nothing is known of e1 but that it may have arrived"
     assert events(line.claim(a_status("e3", "sent"))) == ["e3"]
@@ -152,7 +152,7 @@ def test_a_probe_is_made_with_the_oldest_whose_turn_it_is(line: Line) -> None:
 
 def test_of_statuses_that_all_have_to_wait_the_next_probe_comes_at_once(line: Line) -> None:
     """They are put aside, and nobody has been called: whoever looks next goes on behind them."""
-    for number in range(probing.TRIES + 1):
+    for number in range(probes.TRIES + 1):
         high, low = a_status(f"high{number}", "read", f"m{number}", at=900_000), a_status(f"low{number:02}", "sent", f"m{number}", at=1_000)
         for one, end in ((low, given_back(low)), (high, failed(high, due_in_s=900.0))):
             line.claim(one)
@@ -162,7 +162,7 @@ def test_of_statuses_that_all_have_to_wait_the_next_probe_comes_at_once(line: Li
     line.settle(given_back(late))
     line.fail()
 
-    assert line.probe() == Admitted([], waiting=probing.TRIES)
+    assert line.probe() == Admitted([], waiting=probes.TRIES)
     assert events(line.probe()) == ["late"]
     assert line.probe() == Admitted([]), "one at a time"
 
@@ -174,7 +174,7 @@ def test_a_place_that_only_seemed_free_is_not_kept(line: Line, monkeypatch: pyte
         line.claim(one)
         line.settle(given_back(one))
     line.fail()
-    monkeypatch.setattr(places, "free_among", lambda *_: set())
+    monkeypatch.setattr(status_locks, "free_among", lambda *_: set())
 
     assert events(line.probe()) == ["e0"]
     assert [(line.row(event_id).leased, line.due(event_id)) for event_id in ("e1", "e2")] == [(False, True)] * 2

@@ -14,7 +14,7 @@ from schemas.ids import CallbackId, EventId, delivery_id
 from schemas.times import UnixMs
 from schemas.tokens.token_fields import CallbackFields
 from schemas.tokens.tokens import Token
-from store.deliveries import due, settling
+from store.deliveries import due, settlement
 from store.engine.database import Database
 from store.events import claims
 from store.tables import alerts as rows
@@ -203,8 +203,8 @@ def test_a_settlement_tells_that_a_delivery_is_exhausted(database: Database, cal
     tested = Settlement(a_delivery("evt_0_test", callback_id, trigger=Trigger.TEST), **given_up)
 
     with database.write() as connection:
-        settling.settle(connection, [tested, Settlement(a_delivery("evt_1", callback_id), **given_up)], NOW)
-        settling.settle(connection, [Settlement(a_delivery("evt_2", callback_id), DeliveryState.DELIVERED)], NOW)
+        settlement.settle(connection, [tested, Settlement(a_delivery("evt_1", callback_id), **given_up)], NOW)
+        settlement.settle(connection, [Settlement(a_delivery("evt_2", callback_id), DeliveryState.DELIVERED)], NOW)
 
     assert [(body["data"]["event_id"], body["data"]["reason"]) for body in told(database)] == [("evt_1", "10 attempts failed")]
 
@@ -213,7 +213,7 @@ def test_poison_is_told_too(database: Database, callback_id: CallbackId) -> None
     """It is given up without an attempt: nothing else would say so."""
     with database.write() as connection:
         claims.claim(connection, [a_claim("evt_1", callback_id)], NOW)
-        settling.settle(connection, [given_back(a_delivery("evt_1", callback_id))], NOW)
+        settlement.settle(connection, [given_back(a_delivery("evt_1", callback_id))], NOW)
         connection.execute(sa.update(deliveries).values(takes=due.MOST_TAKES))
 
         taken = due.take(connection, {due.Share(callback_id, False): due.Wish(1)}, NOW, LEASE_MS, lapsed=True, most=1)

@@ -19,9 +19,9 @@ from schemas.tokens.token_fields import CallbackFields
 from schemas.tokens.tokens import OnReturn
 from store.engine.database import Database
 from store.tables import changes as change_table
-from store.tokens import changes
+from store.tokens import audit_log
+from store.tokens.audit_log import list_changes
 from store.tokens.callbacks import Callbacks
-from store.tokens.changes import list_changes
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
 from tests.kit.tokens import TESTER, token_fields
@@ -161,7 +161,7 @@ def test_a_signing_secret_is_not_shown_when_that_cannot_be_written_down(
     def fail(*_: object) -> None:
         raise RuntimeError("full")
 
-    monkeypatch.setattr(changes, "record", fail)
+    monkeypatch.setattr(audit_log, "record", fail)
     with pytest.raises(RuntimeError):
         tokens.signing_secret(token_id, TESTER)
 
@@ -175,7 +175,7 @@ def test_a_change_that_cannot_be_written_down_is_not_made(
         raise RuntimeError("full")
 
     before = tokens.get(token_id)
-    monkeypatch.setattr(changes, "record", fail)
+    monkeypatch.setattr(audit_log, "record", fail)
     doings: list[Callable[[], object]] = [
         lambda: tokens.change(token_id, lambda fields: replace(fields, name="other"), TESTER),
         lambda: tokens.revoke(token_id, NOW, TESTER),

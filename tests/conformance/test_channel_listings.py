@@ -2,7 +2,7 @@
 
 from schemas.times import UnixMs
 from store.engine.database import Database
-from store.events.channel_listings import list_channels
+from store.events.channels import list_channels
 from store.events.claims import Claim, claim
 from tests.kit.making import an_event
 

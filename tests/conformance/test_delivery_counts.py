@@ -10,10 +10,10 @@ from schemas.deliveries.health import Finding
 from schemas.ids import TokenId
 from schemas.listings import DeliveryFilter
 from schemas.tokens.tokens import OnReturn
-from store.deliveries.delivery_listings import list_deliveries
+from store.deliveries.listing import list_deliveries
 from store.engine.database import Database
-from store.stats import delivery_counts
-from store.stats.delivery_counts import count_deliveries
+from store.stats import by_token
+from store.stats.by_token import count_deliveries
 from tests.kit.tokens import TESTER
 from tests.kit.waiting_rows import Patient
 
@@ -76,7 +76,7 @@ def test_open_ones_are_held_or_pending_as_the_lists_say(database: Database, hold
 @pytest.mark.parametrize("rows", [0, 2, 3, 4, 6, 7])
 def test_slices_add_up_to_the_whole(database: Database, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     """Ten million are no single statement; where one slice ends the next begins, also among rows of the same millisecond."""
-    monkeypatch.setattr(delivery_counts, "SLICE", 3)
+    monkeypatch.setattr(by_token, "SLICE", 3)
     patient = Patient(database)
     for number in range(rows):
         patient.wait(f"evt_{number}", NOW + number // 5)

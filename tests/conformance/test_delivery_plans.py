@@ -10,11 +10,11 @@ from schemas.events.event_types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.listings import DeliveryFilter, EventFilter
 from schemas.times import UnixMs
-from store.deliveries import delivery_listings
-from store.deliveries.delivery_listings import list_deliveries
+from store.deliveries import listing as delivery_listing
+from store.deliveries.listing import list_deliveries
 from store.engine import paging
 from store.engine.database import Connection, Database
-from store.events import event_listings
+from store.events import listing as event_listing
 from store.tables import deliveries, events
 from store.tokens.vault import Vault
 from tests.kit.plans import explain, plans
@@ -31,11 +31,11 @@ def test_pages_are_read_in_the_order_of_an_index(database: Database) -> None:
     fill(database)
     cursor = paging.cursor_of((5900, "e", "c"))
     for query in (
-        delivery_listings.page_query(DeliveryFilter(), 50, cursor),
-        delivery_listings.page_query(DeliveryFilter(token=TokenId("tok_2"), since=UnixMs(3)), 50, cursor),
-        delivery_listings.page_query(DeliveryFilter(state=DeliveryState.EXHAUSTED), 50, cursor),
-        delivery_listings.page_query(DeliveryFilter(state=DeliveryState.DELIVERED), 50, None),
-        event_listings.page_query(EventFilter(), 50, paging.cursor_of((5900, "e"))),
+        delivery_listing.page_query(DeliveryFilter(), 50, cursor),
+        delivery_listing.page_query(DeliveryFilter(token=TokenId("tok_2"), since=UnixMs(3)), 50, cursor),
+        delivery_listing.page_query(DeliveryFilter(state=DeliveryState.EXHAUSTED), 50, cursor),
+        delivery_listing.page_query(DeliveryFilter(state=DeliveryState.DELIVERED), 50, None),
+        event_listing.page_query(EventFilter(), 50, paging.cursor_of((5900, "e"))),
     ):
         plan = explain(database, query)
 
@@ -87,7 +87,7 @@ def test_what_a_page_of_everybodys_looks_at_is_bounded(
 
 def listed(connection: Connection, chosen: DeliveryFilter | EventFilter) -> None:
     if isinstance(chosen, EventFilter):
-        event_listings.list_events(connection, chosen, 50)
+        event_listing.list_events(connection, chosen, 50)
     else:
         list_deliveries(connection, chosen, 50)
 

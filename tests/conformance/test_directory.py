@@ -18,9 +18,9 @@ from store import tables
 from store.directory.directory import FRESH_S, Directory
 from store.engine.database import Database
 from store.tables import directory_version
-from store.tokens import health
+from store.tokens import callback_health
 from store.tokens.callbacks import Callbacks
-from store.tokens.token_rows import raise_version
+from store.tokens.rows import raise_version
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
 from tests.kit.notes import Notes
@@ -232,7 +232,7 @@ def test_tokens_that_changed_together_are_loaded_wherever_a_page_ends(
     directory.refresh()
     reports = [HealthReport(token.callbacks[RECEIVED].id, 0, Finding.FAILING) for token in made[before:]]
     with database.write() as connection:
-        health.record(connection, reports, NOW)
+        callback_health.record(connection, reports, NOW)
 
     directory.refresh()
     with contextlib.closing(Directory(database, VAULT, Notes())) as starting:

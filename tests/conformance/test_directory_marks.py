@@ -11,7 +11,7 @@ from store import history
 from store.directory.directory import Directory
 from store.engine.database import Database
 from store.tables import directory_marks, directory_version, tokens
-from store.tokens.token_rows import raise_version
+from store.tokens.rows import raise_version
 from tests.kit.histories import NOW, RestorableStore, matched
 from tests.kit.notes import Notes
 from tests.kit.plans import plans
@@ -33,7 +33,7 @@ def test_who_missed_many_changes_goes_on_from_where_it_was(restorable: Restorabl
 
 def test_only_so_many_marks_are_kept(restorable: RestorableStore, directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
     """They must not grow for ever. Who missed more than there are loads everything: that it was not restored can no longer be seen."""
-    monkeypatch.setattr("store.tokens.token_rows.MARKS_KEPT", 5)
+    monkeypatch.setattr("store.tokens.rows.MARKS_KEPT", 5)
     made = restorable.create()
     directory.refresh()
 

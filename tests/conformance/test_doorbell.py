@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from store.engine.database import Database
-from store.engine.doorbell import Doorbell
+from store.engine.notifications import Doorbell
 from tests.kit.notes import Notes
 from tests.kit.postgres import Postgres
 from tests.kit.waiting import wait_for

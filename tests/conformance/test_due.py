@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Settlement
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
-from store.deliveries import due, settling
+from store.deliveries import due, settlement
 from store.deliveries.due import Share, Wish
 from store.engine.database import Database
 from store.events import claims
@@ -34,7 +34,7 @@ def lay_due(database: Database, callback_id: str, count: int, text: str = "hello
     ]
     with database.write() as connection:
         claims.claim(connection, [a_claim(f"evt_{n}", callback_id, text=text) for n in range(count)], UnixMs(10_000))
-        settling.settle(connection, failed, UnixMs(20_000))
+        settlement.settle(connection, failed, UnixMs(20_000))
 
 
 def ask(database: Database, callback_id: str, count: int, since: int) -> None:
@@ -132,7 +132,7 @@ def test_requests_go_on_as_others_end_or_lapse(database: Database) -> None:
 
     first = take_requested(database)
     with database.write() as connection:
-        settling.settle(connection, [Settlement(first[0], DeliveryState.DELIVERED, attempt=an_attempt(number=2))], NOW)
+        settlement.settle(connection, [Settlement(first[0], DeliveryState.DELIVERED, attempt=an_attempt(number=2))], NOW)
     second = take_requested(database)
     lapsed = take_requested(database, now=NOW + LEASE_MS, share=9)
 

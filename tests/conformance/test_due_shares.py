@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Settlement, Trigger, given_back, leased
 from schemas.times import UnixMs
-from store.deliveries import due, settling
+from store.deliveries import due, settlement
 from store.deliveries.due import A_CONVERSATION, LOOK_AHEAD, MOST_TAKES, POISON, Share, Taken, Wish
 from store.engine.database import Database
 from store.events import claims
@@ -22,7 +22,7 @@ def lay(database: Database, *settlements: Settlement) -> None:
     with database.write() as connection:
         batch = [a_claim(one.delivery.event_id, one.delivery.callback_id) for one in settlements]
         claims.claim(connection, batch, UnixMs(2_000))
-        settling.settle(connection, settlements, NOW)
+        settlement.settle(connection, settlements, NOW)
 
 
 def spilled(event_id: str, conversation: str = "", callback_id: str = CALLBACK, *, turn: int = 0, since_at: int = 2_000) -> Settlement:
@@ -148,7 +148,7 @@ def test_any_settlement_shows_that_a_row_is_no_poison(database: Database, settle
 
 def settled(database: Database, settlement: Settlement, now: int) -> None:
     with database.write() as connection:
-        settling.settle(connection, [settlement], UnixMs(now))
+        settlement.settle(connection, [settlement], UnixMs(now))
 
 
 def test_a_recovery_given_back_unsent_is_a_recovery_still(database: Database) -> None:

@@ -18,12 +18,12 @@ from schemas.ids import CallbackId
 from schemas.reports import Silent
 from schemas.times import UnixMs, now_ms
 from schemas.tokens.tokens import Callback, Health, Token
-from store.deliveries import settling
+from store.deliveries import settlement
 from store.deliveries.due import MOST_TAKES
 from store.engine.database import Database
 from store.events import claims
 from store.tables import deliveries
-from store.tokens import health
+from store.tokens import callback_health
 from tests.kit.hand_scene import Unsent
 from tests.kit.making import a_callback, a_claim, a_delivery, a_token
 from tests.kit.waiting import eventually
@@ -92,7 +92,7 @@ class Scene:
         with self.database.write() as connection:
             claims.claim(connection, [a_claim(event_id, callback_id)], UnixMs(2_000))
             spilled = given_back(a_delivery(event_id, callback_id, conversation=event_id, **fields))  # type: ignore[arg-type]  # its fields
-            settling.settle(connection, [spilled], UnixMs(3_000))
+            settlement.settle(connection, [spilled], UnixMs(3_000))
 
     def bring(self, event_id: str, callback_id: CallbackId = GOOD) -> None:
         """A new delivery, as it comes from a claim."""
@@ -179,7 +179,9 @@ async def test_nothing_is_taken_into_a_pause_that_another_dispatcher_was_asked_f
     scene.directory.add(patient.id)
     patient.wait("evt_refused", UnixMs(now - 1_000), outcome="throttled")
     with database.write() as connection:
-        health.record(connection, [HealthReport(patient.id, patient.callback.health.generation, Finding.THROTTLED, pause_s=600.0)], now)
+        callback_health.record(
+            connection, [HealthReport(patient.id, patient.callback.health.generation, Finding.THROTTLED, pause_s=600.0)], now
+        )
     async with scene.running():
         scene.lay("evt_good")
         await eventually("that of another callback is taken", lambda: scene.lanes.ids)

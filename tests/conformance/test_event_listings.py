@@ -6,11 +6,11 @@ from schemas.events.event_types import EventType
 from schemas.ids import EventId
 from schemas.listings import DeliveryFilter, EventFilter
 from schemas.times import UnixMs
-from store.deliveries.delivery_listings import list_deliveries
+from store.deliveries.listing import list_deliveries
 from store.engine import paging
 from store.engine.database import Database
 from store.events import claims
-from store.events.event_listings import get_event, list_events
+from store.events.listing import get_event, list_events
 from tests.kit.delivery_rows import add_delivery
 from tests.kit.making import a_claim
 

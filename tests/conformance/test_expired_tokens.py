@@ -12,7 +12,7 @@ from schemas.times import UnixMs
 from schemas.tokens.token_fields import CallbackFields
 from schemas.tokens.tokens import Token
 from store.directory.directory import Directory
-from store.directory.expiries import MARGIN_MS
+from store.directory.expiry_queue import MARGIN_MS
 from store.engine.database import Database
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault

@@ -11,7 +11,7 @@ from schemas.times import UnixMs, to_rfc3339
 from schemas.tokens.tokens import Token
 from store.engine.database import Database
 from store.tables import alerts
-from store.tokens.expiring import tell_expiring
+from store.tokens.expiry_alerts import tell_expiring
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
 from tests.kit.locks import somebody_waits

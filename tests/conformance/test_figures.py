@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from schemas.deliveries.health import Finding
 from schemas.times import UnixMs, now_ms
 from store.engine.database import Database
-from store.stats import figures
+from store.stats import gauges
 from tests.kit.plans import plans
 from tests.kit.waiting_rows import Patient
 
@@ -27,7 +27,7 @@ def test_what_is_due_is_counted_with_the_age_of_the_oldest(database: Database) -
     failing.found(Finding.FAILING, OLD)
     off.put(enabled=False)
 
-    found = figures.read(database)
+    found = gauges.read(database)
 
     assert found.deliveries_due == 2
     assert found.deliveries_due_oldest_s == pytest.approx((now_ms() - OLD) / 1000, abs=60)
@@ -37,19 +37,19 @@ def test_nothing_due_is_nothing(database: Database) -> None:
     """Also where something is open."""
     Patient(database).wait("evt_later", OLD, due_at=now_ms() + 3_600_000)
 
-    found = figures.read(database)
+    found = gauges.read(database)
 
     assert (found.deliveries_due, found.deliveries_due_oldest_s) == (0, 0.0)
 
 
 def test_of_a_great_backlog_only_so_many_are_counted(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every scrape of every process would read the whole of it, while it can least be spared. The oldest is told all the same."""
-    monkeypatch.setattr(figures, "DUE_COUNTED", 4)
+    monkeypatch.setattr(gauges, "DUE_COUNTED", 4)
     patient = Patient(database)
     for number in range(7):
         patient.wait(f"evt_{number}", OLD + number)
 
-    found = figures.read(database)
+    found = gauges.read(database)
 
     assert found.deliveries_due == 4
     assert found.deliveries_due_oldest_s == pytest.approx((now_ms() - OLD) / 1000, abs=60)
@@ -63,6 +63,6 @@ def test_what_is_due_is_found_by_its_index(database: Database) -> None:
     with database.write() as connection:
         connection.execute(sa.text("ANALYZE"))
 
-    for plan in plans(database, lambda connection: figures._due(connection, UnixMs(now_ms()))):
+    for plan in plans(database, lambda connection: gauges._due(connection, UnixMs(now_ms()))):
         assert "ix_deliveries_due" in plan or "Seq Scan on deliveries" in plan, plan  # PostgreSQL knows that there are three
         assert "SCAN deliveries" not in plan.splitlines(), plan

@@ -11,12 +11,12 @@ from schemas.deliveries.health import Finding, HealthReport
 from schemas.reports import Silent
 from schemas.times import UnixMs
 from schemas.tokens.tokens import CallbackState, Health
-from store.deliveries.settling import settle
+from store.deliveries.settlement import settle
 from store.directory.directory import Directory
 from store.engine.database import Database
-from store.stats import figures
+from store.stats import gauges
 from store.tables import alerts, directory_version
-from store.tokens import health
+from store.tokens import callback_health
 from tests.kit.making import a_delivery, an_attempt
 from tests.kit.tokens import TESTER
 from tests.kit.waiting_rows import RECEIVED, VAULT, Patient
@@ -151,7 +151,7 @@ def test_it_is_failing_since_the_last_success_of_anybody(patient: Patient) -> No
 
 def test_a_busy_tokens_past_is_looked_at_only_so_far(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond that nothing is known, and so nothing is disabled; since then it may be said to fail."""
-    monkeypatch.setattr(health, "LOOK", 3)
+    monkeypatch.setattr(callback_health, "LOOK", 3)
     for number in range(3):
         patient.wait(f"evt_{number}", NOW - 1000 + number)
 
@@ -192,7 +192,7 @@ def test_of_a_callback_that_is_off_or_deleted_nothing_is_found_out(patient: Pati
     generation = patient.callback.health.generation
     patient.callbacks.delete(patient.token_id, RECEIVED, TESTER)
     with database.write() as connection:
-        health.record(connection, [HealthReport(patient.id, generation, Finding.FAILING)], UnixMs(NOW))
+        callback_health.record(connection, [HealthReport(patient.id, generation, Finding.FAILING)], UnixMs(NOW))
     assert told(database) == []
 
 
@@ -200,7 +200,7 @@ def test_of_several_findings_in_one_settlement_the_first_that_counts_counts(pati
     """They are judged one after the other."""
     reports = [HealthReport(patient.id, 0, finding) for finding in (Finding.FAILING, Finding.WORKS, Finding.FAILING)]
     with database.write() as connection:
-        health.record(connection, reports, UnixMs(NOW))
+        callback_health.record(connection, reports, UnixMs(NOW))
 
     assert (patient.callback.state, patient.callback.health.generation) == (CallbackState.HEALTHY, 1)
 
@@ -213,5 +213,5 @@ def test_the_gauge_counts_callbacks_by_the_state_that_they_show(database: Databa
     patients[2].found(Finding.USELESS, NOW, reason="gone")
     patients[3].put(enabled=False)
 
-    assert figures.read(database).callbacks == dict.fromkeys(CallbackState, 1)
+    assert gauges.read(database).callbacks == dict.fromkeys(CallbackState, 1)
     assert {patient.callback.state for patient in patients} == set(CallbackState)

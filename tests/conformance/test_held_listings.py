@@ -9,7 +9,7 @@ from schemas.deliveries.deliveries import DeliveryState
 from schemas.deliveries.health import Finding
 from schemas.listings import DeliveryFilter
 from schemas.tokens.tokens import OnReturn
-from store.deliveries.delivery_listings import list_deliveries
+from store.deliveries.listing import list_deliveries
 from store.engine.database import Database
 from tests.kit.tokens import TESTER
 from tests.kit.waiting_rows import Patient

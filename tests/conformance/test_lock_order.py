@@ -14,11 +14,11 @@ import sqlalchemy as sa
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Settlement, given_back
 from schemas.deliveries.recoveries import Recoverable, RecoveryQuery
 from schemas.times import UnixMs, now_ms
-from store.deliveries import reviving, settling
+from store.deliveries import backlog, settlement
 from store.engine.database import Connection, Database
-from store.recoveries import recovery_rows
+from store.recoveries import candidates
 from store.tables import callbacks, deliveries, status_places
-from store.tokens import cancelling
+from store.tokens import cancellation
 from tests.kit.locks import somebody_waits, waiting
 from tests.kit.making import a_delivery
 from tests.kit.postgres import Postgres
@@ -57,7 +57,7 @@ def answered(patient: Patient, event_id: str) -> Settlement:
 
 
 def settle(connection: Connection, patient: Patient, event_id: str) -> None:
-    settling.settle(connection, [answered(patient, event_id)], NOW)
+    settlement.settle(connection, [answered(patient, event_id)], NOW)
 
 
 def revive(patient: Patient) -> None:
@@ -65,11 +65,11 @@ def revive(patient: Patient) -> None:
     with patient.database.write() as connection:
         connection.execute(sa.update(callbacks).values(held_before=NOW, reviving=True, enabled=True))
     with patient.database.write() as connection:
-        reviving.step(connection, patient.id, None, now_ms())
+        backlog.step(connection, patient.id, None, now_ms())
 
 
 JOBS: dict[str, Callable[[Patient], object]] = {
-    "cancelling": lambda patient: cancelling.cancel_open(patient.database, [patient.id], "x"),
+    "cancelling": lambda patient: cancellation.cancel_open(patient.database, [patient.id], "x"),
     "revoking": lambda patient: patient.tokens.revoke(patient.token_id, NOW, TESTER),
     "reviving": revive,
 }
@@ -99,7 +99,7 @@ def test_a_settlement_of_both_kinds_waits_for_whoever_works_on_them(patient: Pat
 
     def settle_both() -> None:
         with patient.database.write() as connection:
-            settling.settle(connection, [failed, answered(patient, SECOND)], NOW)
+            settlement.settle(connection, [failed, answered(patient, SECOND)], NOW)
 
     with ThreadPoolExecutor(2) as threads:
         with patient.database.write() as connection:
@@ -120,9 +120,9 @@ def test_a_recovery_waits_for_an_answer_that_comes_late(patient: Patient) -> Non
         connection.execute(sa.update(deliveries).values(state="exhausted", due_at=None, created_at=deliveries.c.since_at))
     query = RecoveryQuery(states=(Recoverable.EXHAUSTED,), since=UnixMs(0), until=UnixMs(NOW * 2))
 
-    def look() -> recovery_rows.Look[recovery_rows.Lost]:
+    def look() -> candidates.Look[candidates.Lost]:
         with patient.database.write() as connection:
-            return recovery_rows.undelivered(connection, query, DeliveryState.EXHAUSTED, None, 2, NOW)
+            return candidates.undelivered(connection, query, DeliveryState.EXHAUSTED, None, 2, NOW)
 
     with ThreadPoolExecutor(1) as thread:
         with patient.database.write() as connection:
@@ -166,7 +166,7 @@ def test_deleting_a_callback_holds_it_no_longer_than_it_takes(patient: Patient) 
             wait_for("the callback to be gone", lambda: not is_there(patient))
             assert not deleting.done()
             exhausted = msgspec.structs.replace(answered(patient, SECOND), state=DeliveryState.EXHAUSTED, reason="x")
-            settling.settle(connection, [exhausted], NOW)
+            settlement.settle(connection, [exhausted], NOW)
         assert deleting.result() == 0
 
     assert patient.rows("state") == {FIRST: "delivered", SECOND: "exhausted"}

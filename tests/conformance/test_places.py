@@ -4,8 +4,8 @@ import pytest
 
 from schemas.deliveries.deliveries import given_back, leased
 from schemas.events.statuses import OVERTAKEN
-from store.deliveries import places
-from store.deliveries.admitting import Admitted
+from store.deliveries import status_locks
+from store.deliveries.status_gate import Admitted
 from store.engine.database import Database
 from tests.kit.statuses import LEASE_MS, START, Line, a_status, delivered, events, exhausted, failed
 
@@ -96,7 +96,7 @@ def test_lower_than_an_open_one_that_was_sent_waits(line: Line) -> None:
     line.settle(failed(high, due_in_s=60.0))
 
     assert line.claim(a_status("e2", "sent")) == Admitted([], waiting=1)
-    assert line.row("e2").due_at == START + places.SAFETY_NET_MS
+    assert line.row("e2").due_at == START + status_locks.SAFETY_NET_MS
     line.now_ms += 60_000
     (again,) = line.take(high).go
     line.settle(exhausted(again))

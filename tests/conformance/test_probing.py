@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from schemas.deliveries.deliveries import Trigger
 from schemas.deliveries.health import Finding
 from schemas.times import LATEST, UnixMs
-from store.deliveries import probing
+from store.deliveries import probes
 from store.engine.database import Connection, Database
 from store.tables import callbacks
 from tests.kit.plans import plans
@@ -36,16 +36,16 @@ def patient(database: Database) -> Patient:
 def probe(patient: Patient, now: int = LATER) -> str | None:
     """The event that is to probe it now."""
     with patient.database.write() as connection:
-        due = probing.due_probes(connection, UnixMs(now), 10)
-        taken = [one for callback_id in due for one in probing.take_probe(connection, callback_id, UnixMs(now), LEASE_MS).go]
+        due = probes.due_probes(connection, UnixMs(now), 10)
+        taken = [one for callback_id in due for one in probes.take_probe(connection, callback_id, UnixMs(now), LEASE_MS).go]
     return taken[0].event_id if taken else None
 
 
 def give_up(patient: Patient, now: int = LATER) -> int:
     with patient.database.write() as connection:
         total = 0
-        for callback_id in probing.with_aged(connection, HORIZON_MS, UnixMs(now)):
-            total += probing.exhaust_aged(connection, callback_id, HORIZON_MS, "too long", UnixMs(now)).total()
+        for callback_id in probes.with_aged(connection, HORIZON_MS, UnixMs(now)):
+            total += probes.exhaust_aged(connection, callback_id, HORIZON_MS, "too long", UnixMs(now)).total()
     return total
 
 
@@ -56,7 +56,7 @@ def test_the_oldest_probes_whatever_its_schedule_says(patient: Patient) -> None:
     assert probe(patient, NOW + 4_999) is None
 
     with patient.database.write() as connection:
-        (taken,) = probing.take_probe(connection, patient.id, UnixMs(LATER), LEASE_MS).go
+        (taken,) = probes.take_probe(connection, patient.id, UnixMs(LATER), LEASE_MS).go
 
     assert (taken.event_id, taken.trigger, taken.lease, taken.failures) == ("evt_old", Trigger.PROBE, 1, 3)
     assert patient.rows("leased", "lease", "due_at")["evt_old"] == (True, 1, LATER + LEASE_MS)
@@ -67,10 +67,10 @@ def test_one_probe_at_a_time_over_all_dispatchers(patient: Patient) -> None:
     patient.wait("evt_1", NOW - 9_000)
     patient.wait("evt_2", NOW - 8_000)
     with patient.database.read() as connection:
-        seen_by_both = probing.due_probes(connection, UnixMs(LATER), 10)
+        seen_by_both = probes.due_probes(connection, UnixMs(LATER), 10)
 
     with patient.database.write() as connection:
-        first, second = (probing.take_probe(connection, one, UnixMs(LATER), LEASE_MS) for one in seen_by_both * 2)
+        first, second = (probes.take_probe(connection, one, UnixMs(LATER), LEASE_MS) for one in seen_by_both * 2)
 
     assert [one.event_id for one in first.go] == ["evt_1"]
     assert second.go == []
@@ -144,10 +144,10 @@ def test_what_is_kept_is_passed_over_by_an_index(patient: Patient) -> None:
         connection.execute(sa.text("ANALYZE"))
 
     def look(connection: Connection) -> None:
-        assert probing.due_probes(connection, UnixMs(LATER), 10) == []
-        assert probing.with_aged(connection, 1, UnixMs(LATER)) == []
-        assert probing.take_probe(connection, patient.id, UnixMs(LATER), LEASE_MS).go == []
-        assert not probing.exhaust_aged(connection, patient.id, 1, "too long", UnixMs(LATER))
+        assert probes.due_probes(connection, UnixMs(LATER), 10) == []
+        assert probes.with_aged(connection, 1, UnixMs(LATER)) == []
+        assert probes.take_probe(connection, patient.id, UnixMs(LATER), LEASE_MS).go == []
+        assert not probes.exhaust_aged(connection, patient.id, 1, "too long", UnixMs(LATER))
 
     lines = [line for plan in plans(patient.database, look) for line in plan.splitlines()]
     entered = [line for line in lines if ("ix_deliveries_since (" in line or "Index Cond: ((callback_id" in line) and "since_at" in line]
@@ -187,6 +187,6 @@ def test_the_probes_that_wait_longest_come_first(patient: Patient) -> None:
     patient.wait("evt_last", NOW)
 
     with patient.database.read() as connection:
-        due = probing.due_probes(connection, UnixMs(LATER), 2)
+        due = probes.due_probes(connection, UnixMs(LATER), 2)
 
     assert due == [others[2].id, others[1].id]

@@ -9,9 +9,9 @@ from schemas.listings import PullFilter
 from schemas.times import UnixMs, now_ms
 from store.engine import paging
 from store.engine.database import Database
-from store.events import claims, pulling
+from store.events import claims, pull
 from store.events.claims import Claim
-from store.events.pulling import pull
+from store.events.pull import pull
 from store.tables import events
 from tests.kit.making import a_claim
 from tests.kit.plans import explain
@@ -103,7 +103,7 @@ def test_ten_thousand_channels_are_no_trouble(database: Database) -> None:
 
 def test_a_page_looks_at_so_many_and_says_where_it_stopped(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A token that sees one event in a million must not make a request search for it."""
-    monkeypatch.setattr(pulling, "LOOK_MOST", 4)
+    monkeypatch.setattr(pull, "LOOK_MOST", 4)
     lay(database, *((n, f"e{n}") for n in range(1, 11)))
     lay(database, (11, "mine"), channel="mine")
     puller = Puller(database, PullFilter(channels=frozenset({"mine"})), limit=10)
@@ -114,7 +114,7 @@ def test_a_page_looks_at_so_many_and_says_where_it_stopped(database: Database, m
 
 def test_a_page_that_is_just_full_does_not_hide_what_comes_behind_it(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever its end and the end of looking fall."""
-    monkeypatch.setattr(pulling, "LOOK_MOST", 4)
+    monkeypatch.setattr(pull, "LOOK_MOST", 4)
     for count in range(1, 10):
         lay(database, (count, f"e{count}"))
         for limit in (1, 2, 3, 4, 5):
@@ -159,7 +159,7 @@ def test_a_page_is_read_in_the_order_of_the_index(database: Database) -> None:
         connection.execute(sa.text("ANALYZE"))
     chosen = PullFilter(channels=frozenset({"chn_1"}), type=EventType.MESSAGE_RECEIVED)
 
-    plan = explain(database, pulling.page_query(chosen, 50, paging.cursor_of((5_000, 5_000, "e")), UnixMs(6_000), database.dialect))
+    plan = explain(database, pull.page_query(chosen, 50, paging.cursor_of((5_000, 5_000, "e")), UnixMs(6_000), database.dialect))
 
     assert "IX_EVENTS_TAKEN_AT" in plan, plan
     assert "SEQ SCAN ON EVENTS" not in plan, plan

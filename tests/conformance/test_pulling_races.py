@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.times import UnixMs
 from store.engine.database import Database
-from store.events import claims, pulling
+from store.events import claims, pull
 from store.tables import events
 from tests.kit.making import a_claim
 from tests.kit.postgres import Postgres
@@ -69,13 +69,13 @@ def test_the_order_goes_by_the_clock_of_the_server(shared: Database, no_margin: 
 
 def test_a_page_ends_a_margin_behind_the_clock(shared: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """As much as a standby's clock may be behind that of the server whose place it takes."""
-    monkeypatch.setattr(pulling, "MARGIN_MS", 60_000)
+    monkeypatch.setattr(pull, "MARGIN_MS", 60_000)
     with shared.write() as connection:
         claim(connection, "recent")
     assert Puller(shared).catch_up() == []
 
     with shared.write() as connection:
-        connection.execute(sa.update(events).values(taken_at=events.c.taken_at - pulling.MARGIN_MS))
+        connection.execute(sa.update(events).values(taken_at=events.c.taken_at - pull.MARGIN_MS))
 
     assert Puller(shared).wait_for(1) == ["recent"]
 

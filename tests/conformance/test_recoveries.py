@@ -14,7 +14,7 @@ from schemas.events.statuses import rank
 from schemas.ids import TokenId, new_test_event_id
 from schemas.reports import Silent
 from schemas.times import UnixMs
-from store.recoveries import recoveries, recovery_rows
+from store.recoveries import candidates, jobs
 from store.tables import deliveries, events
 from tests.kit.recovering import FOR_EVER, NOW, RECEIVED, STATUS, House, callback_of
 from tests.kit.tokens import TESTER
@@ -197,7 +197,7 @@ async def test_a_recovery_can_be_stopped(house: House) -> None:
     asked = house.ask(EXHAUSTED)
     house.recoverer().work()
 
-    recoveries.stop(house.database, asked)
+    jobs.stop(house.database, asked)
     house.work()
 
     stopped = house.recovery(asked)
@@ -205,8 +205,8 @@ async def test_a_recovery_can_be_stopped(house: House) -> None:
     assert len(house.due()) == 3
     rest = house.ask(EXHAUSTED)
     house.work()
-    assert recoveries.stop(house.database, rest).state is RecoveryState.DONE
-    assert recoveries.stop(house.database, asked).state is RecoveryState.CANCELLED
+    assert jobs.stop(house.database, rest).state is RecoveryState.DONE
+    assert jobs.stop(house.database, asked).state is RecoveryState.CANCELLED
 
 
 async def test_what_was_made_after_the_asking_is_not_of_it(house: House) -> None:
@@ -228,7 +228,7 @@ async def test_two_at_work_do_not_wait_for_each_other(house: House) -> None:
     first, second = house.ask(EXHAUSTED), house.ask(EXHAUSTED)
 
     with house.database.write() as one, house.database.write() as other:
-        taken = [recoveries.take(connection) for connection in (one, other)]
+        taken = [jobs.take(connection) for connection in (one, other)]
 
     assert {job.recovery.id for job in taken if job} == {first, second}
 
@@ -254,8 +254,8 @@ async def test_a_slice_keeps_no_data_of_its_events(house: House) -> None:
     query = RecoveryQuery(since=UnixMs(0), until=FOR_EVER, states=(EXHAUSTED, MISSING))
 
     with house.database.read() as connection:
-        (lost,) = recovery_rows.undelivered(connection, query, DeliveryState.EXHAUSTED, None, 9, NOW).found
-        (stored,) = recovery_rows.stored_events(connection, query, None, 9).found
+        (lost,) = candidates.undelivered(connection, query, DeliveryState.EXHAUSTED, None, 9, NOW).found
+        (stored,) = candidates.stored_events(connection, query, None, 9).found
 
     for one in (lost, stored):
         assert one.facts is not None

@@ -10,8 +10,8 @@ from schemas.errors import StoreUnavailable
 from schemas.events.event_types import EventType
 from schemas.ids import RecoveryId
 from schemas.times import LATEST
-from store.recoveries import recovery_rows
-from store.recoveries.recoveries import Job, Slice
+from store.recoveries import candidates
+from store.recoveries.jobs import Job, Slice
 from tests.kit.api import Listening
 from tests.kit.making import a_claim
 from tests.kit.recovering import House, callback_of
@@ -100,7 +100,7 @@ async def test_a_slice_looks_at_so_many_rows_and_goes_on_there(
     house: House, states: tuple[Recoverable, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is wanted may be one in millions: a slice that walked on to the next would never end."""
-    monkeypatch.setattr(recovery_rows, "LOOKED_AT", 2)  # with slices of three: six rows
+    monkeypatch.setattr(candidates, "LOOKED_AT", 2)  # with slices of three: six rows
     wanted, other = house.token("wanted"), house.token("other", *EventType)
     for number in range(20):
         held = {"state": "pending", "due_at": LATEST, "since_at": 1_000} if HELD in states else {}
@@ -122,7 +122,7 @@ async def test_a_slice_looks_at_so_many_rows_and_goes_on_there(
 
 async def test_of_very_many_only_a_part_is_counted_before(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks must get an answer however many there are; the total grows as they are found."""
-    monkeypatch.setattr(recovery_rows, "COUNTED", 5)
+    monkeypatch.setattr(candidates, "COUNTED", 5)
     callback_id = callback_of(house.token())
     for number in range(12):
         house.lay(f"evt_{number:02}", callback_id)

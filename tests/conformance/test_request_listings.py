@@ -10,9 +10,9 @@ from schemas.request_log import Completion, LoggedRequest, RequestFilter, logged
 from schemas.times import UnixMs
 from store.engine import paging
 from store.engine.database import Database
-from store.request_log import request_listings
-from store.request_log.request_listings import every_request, known_tokens, list_requests
-from store.request_log.request_log import RequestLog
+from store.request_log import listing as request_listing
+from store.request_log.listing import every_request, known_tokens, list_requests
+from store.request_log.writer import RequestLog
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
 from tests.kit.plans import plans
@@ -130,7 +130,7 @@ def test_requests_that_come_while_one_reads_move_nothing(database: Database, mon
 @pytest.mark.parametrize("chosen", [ALL, RequestFilter(status=200)])
 def test_a_download_reads_all_of_it(database: Database, chosen: RequestFilter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Page by page, so that none of its transactions is long."""
-    monkeypatch.setattr(request_listings, "_PAGE", 3)
+    monkeypatch.setattr(request_listing, "_PAGE", 3)
     monkeypatch.setattr(paging, "LOOK", 4)
     write(database, *(a_request(at=number) for number in range(10)))
 

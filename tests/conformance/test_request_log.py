@@ -11,8 +11,8 @@ from schemas.ids import new_request_id
 from schemas.request_log import Completion
 from schemas.times import UnixMs, now_ms
 from store.engine.database import Database
-from store.request_log import request_log
-from store.request_log.request_log import RequestLog, size_of
+from store.request_log import writer
+from store.request_log.writer import RequestLog, size_of
 from store.tables import requests
 from tests.kit.requests import a_request
 from tests.kit.waiting import wait_for
@@ -48,7 +48,7 @@ def test_rows_are_written_by_themselves(database: Database, log: RequestLog) -> 
 def test_a_stop_loses_nothing(database: Database, log: RequestLog) -> None:
     """However many have gathered."""
     log.start()
-    added = [a_request() for _ in range(request_log.BATCH + 10)]
+    added = [a_request() for _ in range(writer.BATCH + 10)]
     for one in added:
         log.add(one)
 
@@ -88,7 +88,7 @@ def test_while_the_store_is_away_rows_are_kept(database: Database, log: RequestL
     """And written in their order when it is back."""
     first, second = a_request(), a_request()
     with monkeypatch.context() as away:
-        away.setattr(request_log, "_insert", _unavailable)
+        away.setattr(writer, "_insert", _unavailable)
         log.add(first)
         log.flush()
         log.add(second)
@@ -101,9 +101,9 @@ def test_past_its_bound_rows_are_dropped_and_counted(
     database: Database, log: RequestLog, dropped: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Memory is bounded while the store is away, and the gap in the log is no secret."""
-    monkeypatch.setattr(request_log, "MOST_WAITING_BYTES", 2 * size_of(a_request()))
+    monkeypatch.setattr(writer, "MOST_WAITING_BYTES", 2 * size_of(a_request()))
     with monkeypatch.context() as away:
-        away.setattr(request_log, "_insert", _unavailable)
+        away.setattr(writer, "_insert", _unavailable)
         for _ in range(5):
             log.add(a_request())
             log.flush()
@@ -118,8 +118,8 @@ def test_past_its_bound_rows_are_dropped_and_counted(
 
 def test_the_bound_is_one_of_memory(log: RequestLog, dropped: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Characters are of up to four bytes: a thousand of those in each path would take many times what it says."""
-    monkeypatch.setattr(request_log, "MOST_WAITING_BYTES", 8_000)
-    monkeypatch.setattr(request_log, "_insert", _unavailable)
+    monkeypatch.setattr(writer, "MOST_WAITING_BYTES", 8_000)
+    monkeypatch.setattr(writer, "_insert", _unavailable)
     for _ in range(3):
         log.add(a_request(path="\U0001f600" * 1_024))
         log.flush()
@@ -129,7 +129,7 @@ def test_the_bound_is_one_of_memory(log: RequestLog, dropped: list[int], monkeyp
 
 def test_what_comes_during_one_flush_is_bounded_too(log: RequestLog, dropped: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that is silent holds a flush for seconds."""
-    monkeypatch.setattr(request_log, "MOST_ADDED", 2)
+    monkeypatch.setattr(writer, "MOST_ADDED", 2)
     for _ in range(3):
         log.add(a_request())
 
@@ -138,7 +138,7 @@ def test_what_comes_during_one_flush_is_bounded_too(log: RequestLog, dropped: li
 
 def test_what_is_left_at_a_stop_is_counted(log: RequestLog, dropped: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """The store is away: the gap in the log is no secret."""
-    monkeypatch.setattr(request_log, "_insert", _unavailable)
+    monkeypatch.setattr(writer, "_insert", _unavailable)
     log.start()
     for _ in range(3):
         log.add(a_request())
@@ -255,8 +255,8 @@ def test_a_stop_while_the_log_is_full_counts_what_rows_do_not_tell(
     log: RequestLog, dropped: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They have grown, and are written no more."""
-    monkeypatch.setattr(request_log, "MOST_WAITING_BYTES", 1)
-    monkeypatch.setattr(request_log, "_insert", _unavailable)
+    monkeypatch.setattr(writer, "MOST_WAITING_BYTES", 1)
+    monkeypatch.setattr(writer, "_insert", _unavailable)
     log.add_refused(a_request(status=401, allowed=False, reason="revoked", at=7))
     log.flush()
     log.add_refused(a_request(status=401, allowed=False, reason="revoked", at=7))

@@ -13,9 +13,9 @@ from schemas.ids import CallbackId, EventId, TokenId, delivery_id
 from schemas.listings import DeliveryFilter, ListedDelivery
 from schemas.times import UnixMs
 from schemas.tokens.token_fields import CallbackFields
-from store.deliveries.delivery_listings import list_deliveries
-from store.deliveries.requests import request_attempt, request_retry, request_test, result_of_test, withdraw_test
-from store.deliveries.settling import settle
+from store.deliveries.listing import list_deliveries
+from store.deliveries.requested_attempts import request_attempt, request_retry, request_test, result_of_test, withdraw_test
+from store.deliveries.settlement import settle
 from store.engine.database import Database
 from store.events import claims
 from store.tables import requested_attempts

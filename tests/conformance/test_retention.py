@@ -13,7 +13,7 @@ from schemas.ids import first_request_id, new_request_id
 from schemas.times import LATEST, UnixMs, now_ms
 from schemas.tokens.token_fields import CallbackFields
 from store import tables
-from store.deliveries.settling import settle
+from store.deliveries.settlement import settle
 from store.engine.database import Connection, Database
 from store.events import claims
 from store.maintenance.retention import PLACES, SWEEPS

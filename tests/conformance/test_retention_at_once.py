@@ -9,12 +9,12 @@ from schemas.errors import NotFound
 from schemas.ids import CallbackId, EventId, TokenId, delivery_id
 from schemas.times import UnixMs
 from store import tables
-from store.deliveries.requests import request_retry
+from store.deliveries.requested_attempts import request_retry
 from store.engine.database import Database
 from store.events import claims
 from store.maintenance.retention import PLACES, SWEEPS
-from store.recoveries import recovery_rows
-from store.recoveries.recovery_rows import Lost
+from store.recoveries import candidates
+from store.recoveries.candidates import Lost
 from tests.kit.locks import somebody_waits
 from tests.kit.making import a_claim
 from tests.kit.old_rows import AGE, NOW, OLD, RECEIVED, Attic, callback_of
@@ -49,7 +49,7 @@ def test_two_that_sweep_at_once_do_not_wait_for_each_other(attic: Attic) -> None
 def test_what_is_recovered_at_that_moment_stays(attic: Attic) -> None:
     """Its event is locked: a delivery that is made due needs it."""
     with attic.database.write() as recovering:
-        assert recovery_rows.still_stored(recovering, [lost("evt_1")]) == {"evt_1"}
+        assert candidates.still_stored(recovering, [lost("evt_1")]) == {"evt_1"}
         with attic.database.write() as sweeping:
             EVENTS.remove(sweeping, AGE, DOOMED)
 
@@ -61,7 +61,7 @@ def test_what_goes_at_that_moment_is_not_recovered(attic: Attic) -> None:
     with attic.database.write() as sweeping:
         EVENTS.remove(sweeping, AGE, DOOMED[:1])
         with attic.database.write() as recovering:
-            assert recovery_rows.still_stored(recovering, [lost("evt_1"), lost("evt_2")]) == {"evt_2"}
+            assert candidates.still_stored(recovering, [lost("evt_1"), lost("evt_2")]) == {"evt_2"}
 
 
 def test_what_was_made_due_before_the_slice_was_locked_stays(attic: Attic) -> None:

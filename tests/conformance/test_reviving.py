@@ -7,8 +7,8 @@ import pytest
 from schemas.deliveries.health import Finding
 from schemas.times import LATEST, UnixMs, now_ms
 from schemas.tokens.tokens import CallbackState, OnReturn
-from store.deliveries import reviving
-from store.deliveries.reviving import Walk
+from store.deliveries import backlog
+from store.deliveries.backlog import Walk
 from store.engine.database import Database
 from tests.kit.tokens import TESTER
 from tests.kit.waiting_rows import Patient
@@ -29,20 +29,20 @@ def revive(patient: Patient, now: int | None = None) -> int:
     discarded = 0
     while True:
         with patient.database.write() as connection:
-            step = reviving.step(connection, patient.id, walk, moment)
+            step = backlog.step(connection, patient.id, walk, moment)
         if step is None:
             return discarded
         discarded += step.discarded
         walk = step.walk
         if walk is None:
             with patient.database.write() as connection:
-                reviving.finish(connection, patient.id, step.generation)
+                backlog.finish(connection, patient.id, step.generation)
             return discarded
 
 
 def is_revived(patient: Patient) -> bool:
     with patient.database.read() as connection:
-        return patient.id not in reviving.to_revive(connection)
+        return patient.id not in backlog.to_revive(connection)
 
 
 def switch_off_and_on(patient: Patient, held: OnReturn | None = None) -> None:
@@ -224,13 +224,13 @@ def test_a_change_of_a_token_that_is_no_return_revives_nothing(patient: Patient)
 
 def test_many_are_seen_to_slice_by_slice(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each once, also those of one millisecond; whoever takes over begins anew and does no harm."""
-    monkeypatch.setattr(reviving, "SLICE", 3)
+    monkeypatch.setattr(backlog, "SLICE", 3)
     patient.put(enabled=False)
     for number in range(11):
         patient.wait(f"evt_{number}", LONG_AGO + number // 5, due_at=FAR)
     patient.put(enabled=True)
     with patient.database.write() as connection:
-        reviving.step(connection, patient.id, None, now_ms())
+        backlog.step(connection, patient.id, None, now_ms())
 
     revive(patient)
 
@@ -246,7 +246,7 @@ def test_what_is_kept_is_parked_once(patient: Patient) -> None:
     patient.found(Finding.WORKS, now_ms())
 
     with patient.database.write() as connection:
-        step = reviving.step(connection, patient.id, None, now_ms())
+        step = backlog.step(connection, patient.id, None, now_ms())
     assert step is not None
     assert not step.changed
 
@@ -259,13 +259,13 @@ def test_a_return_during_the_last_slice_is_not_lost(patient: Patient) -> None:
     """Whoever ends the walk of the return before leaves the callback marked."""
     switch_off_and_on(patient)
     with patient.database.write() as connection:
-        step = reviving.step(connection, patient.id, None, now_ms())
+        step = backlog.step(connection, patient.id, None, now_ms())
     assert step is not None
     patient.put(enabled=False)
     patient.put(enabled=True, held=OnReturn.DISCARD)
 
     with patient.database.write() as connection:
-        reviving.finish(connection, patient.id, step.generation)
+        backlog.finish(connection, patient.id, step.generation)
 
     assert not is_revived(patient)
     assert patient.callback.on_return is OnReturn.DISCARD
@@ -273,20 +273,20 @@ def test_a_return_during_the_last_slice_is_not_lost(patient: Patient) -> None:
 
 def test_a_return_in_the_middle_begins_anew(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was released already, and not sent yet, is held once more: what is said of it then holds for all."""
-    monkeypatch.setattr(reviving, "SLICE", 1)
+    monkeypatch.setattr(backlog, "SLICE", 1)
     patient.put(enabled=False)
     patient.wait("evt_1", LONG_AGO)
     patient.wait("evt_2", LONG_AGO + 1)
     patient.put(enabled=True)
     with patient.database.write() as connection:
-        first = reviving.step(connection, patient.id, None, UnixMs(LONG_AGO + 2))
+        first = backlog.step(connection, patient.id, None, UnixMs(LONG_AGO + 2))
     patient.put(enabled=False)
     patient.put(enabled=True, held=OnReturn.DISCARD)
 
     walk, discarded = first.walk if first else None, 0
     while walk is not None:
         with patient.database.write() as connection:
-            step = reviving.step(connection, patient.id, walk, now_ms())
+            step = backlog.step(connection, patient.id, walk, now_ms())
         assert step is not None
         walk, discarded = step.walk, discarded + step.discarded
 

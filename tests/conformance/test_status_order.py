@@ -18,8 +18,8 @@ from schemas.events.event_types import EventType
 from schemas.events.statuses import rank
 from schemas.ids import AttemptId, CallbackId, EventId
 from schemas.times import UnixMs
-from store.deliveries.admitting import admit
-from store.deliveries.settling import settle
+from store.deliveries.settlement import settle
+from store.deliveries.status_gate import admit
 from store.engine.database import Database
 from store.events import claims
 from store.tables import attempts, deliveries, events, requested_attempts, status_places

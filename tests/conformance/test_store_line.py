@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger, leased
 from schemas.times import UnixMs
-from store.deliveries import due, settling
+from store.deliveries import due, settlement
 from store.engine.database import Database
 from store.events import claims
 from store.tables import attempts, deliveries, events, requested_attempts
@@ -21,7 +21,7 @@ def claimed(database: Database, *batch: claims.Claim, now: int = 10_000) -> clai
 
 def settled(database: Database, *settlements: Settlement, now: int = 20_000) -> None:
     with database.write() as connection:
-        settling.settle(connection, settlements, UnixMs(now))
+        settlement.settle(connection, settlements, UnixMs(now))
 
 
 def any_share(limit: int) -> dict[due.Share, due.Wish]:

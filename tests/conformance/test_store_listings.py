@@ -14,11 +14,11 @@ from schemas.ids import CallbackId, EventId, TokenId, delivery_id
 from schemas.listings import DeliveryFilter, ListedDelivery
 from schemas.times import UnixMs
 from schemas.tokens.token_fields import CallbackFields
-from store.deliveries.delivery_listings import every_delivery, get_delivery, list_deliveries
+from store.deliveries.listing import every_delivery, get_delivery, list_deliveries
 from store.engine import paging
 from store.engine.database import Database
 from store.events import claims
-from store.events.event_listings import get_event
+from store.events.listing import get_event
 from store.tables import attempts
 from store.tokens.callbacks import Callbacks
 from store.tokens.tokens import Tokens

@@ -19,7 +19,7 @@ from schemas.tokens.tokens import TokenState
 from store.engine.database import Database
 from store.tables import callbacks, deliveries, directory_version, requested_attempts
 from store.tables import tokens as token_table
-from store.tokens import cancelling
+from store.tokens import cancellation
 from store.tokens.callbacks import Callbacks
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
@@ -183,7 +183,7 @@ def test_revoking_cancels_more_than_one_slice(
     tokens: Tokens, token_id: TokenId, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However great the backlog: no transaction outlasts the statement timeout, and nothing is left open."""
-    monkeypatch.setattr(cancelling, "SLICE", 2)
+    monkeypatch.setattr(cancellation, "SLICE", 2)
     callback_id = tokens.get(token_id).callbacks[RECEIVED].id
     for number in range(5):
         add_delivery(database, callback_id, f"e{number}")

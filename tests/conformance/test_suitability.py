@@ -15,7 +15,7 @@ from schemas.tokens.secrets import new_token
 from store.directory.directory import Directory
 from store.engine import migrate
 from store.engine.database import Database
-from store.engine.doorbell import Doorbell
+from store.engine.notifications import Doorbell
 from store.engine.suitability import Unsuitable, require_usable
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault

@@ -17,7 +17,7 @@ from schemas.reports import EXPIRING, Silent
 from schemas.times import UnixMs, now_ms
 from store import tables
 from store.engine.database import Connection, Database
-from store.maintenance import retention, turns
+from store.maintenance import leases, retention
 from tests.kit.old_rows import Attic
 from tests.kit.waiting import eventually
 
@@ -115,7 +115,7 @@ async def test_a_table_without_an_index_for_it_is_walked_through_seldom(attic: A
     sweeper = Sweeper(attic.database, KEPT_FOR, observer)
     with attic.database.write() as connection:
         now = attic.database.now(connection)
-        assert turns.take(connection, "status_places", UnixMs(now - 86_390_000), 86_400_000)
+        assert leases.take(connection, "status_places", UnixMs(now - 86_390_000), 86_400_000)
 
     for _ in range(20):
         sweeper.work()
@@ -130,7 +130,7 @@ def test_a_turn_is_taken_once_until_it_ends(database: Database) -> None:
 
     def taken(at: int) -> bool:
         with database.write() as connection:
-            return turns.take(connection, "x", UnixMs(at), 500)
+            return leases.take(connection, "x", UnixMs(at), 500)
 
     assert [taken(now), taken(now + 499), taken(now + 500), taken(now + 501)] == [True, False, True, False]
     assert taken(now - 10_000)
@@ -161,7 +161,7 @@ def test_a_sweep_that_did_not_end_in_its_turn_hurries(attic: Attic, observer: Wa
 async def test_a_store_that_is_away_is_awaited(attic: Attic, observer: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a word: the loops that deliver have said it."""
     away = [True] * 3
-    original = turns.take
+    original = leases.take
 
     def take(*arguments: object) -> bool:
         if away:
@@ -169,7 +169,7 @@ async def test_a_store_that_is_away_is_awaited(attic: Attic, observer: Watching,
             raise StoreUnavailable("away")
         return original(*arguments)  # type: ignore[arg-type]  # what it was called with
 
-    monkeypatch.setattr(turns, "take", take)
+    monkeypatch.setattr(leases, "take", take)
     monkeypatch.setattr(sweeping, "MOST_APART_S", 0.1)
 
     async with running(Sweeper(attic.database, KEPT_FOR, observer)):

@@ -10,11 +10,11 @@ from schemas.listings import DeliveryFilter
 from schemas.reports import Silent
 from schemas.times import UnixMs, now_ms, to_rfc3339
 from schemas.tokens.tokens import CallbackState
-from store.deliveries import due, probing
-from store.deliveries.delivery_listings import list_deliveries
+from store.deliveries import due, probes
+from store.deliveries.listing import list_deliveries
 from store.directory.directory import Directory
 from store.engine.database import Database
-from store.tokens import health, throttling
+from store.tokens import callback_health, throttling
 from store.tokens.throttling import GOES_ON_MS, SAME_MS
 from tests.kit.waiting_rows import VAULT, Patient
 
@@ -33,7 +33,7 @@ def patient(database: Database) -> Patient:
 def throttle(patient: Patient, now: int, pause_s: float, generation: int | None = None) -> None:
     known = patient.callback.health.generation if generation is None else generation
     with patient.database.write() as connection:
-        health.record(connection, [HealthReport(patient.id, known, Finding.THROTTLED, pause_s=pause_s)], UnixMs(now))
+        callback_health.record(connection, [HealthReport(patient.id, known, Finding.THROTTLED, pause_s=pause_s)], UnixMs(now))
 
 
 def times(patient: Patient) -> tuple[int | None, int | None]:
@@ -110,7 +110,7 @@ def test_a_failing_callback_is_not_probed_before_the_time_that_its_receiver_aske
 
     assert patient.callback.health.probe_at == NOW + 605_000 + 10_000
     with patient.database.read() as connection:
-        assert probing.due_probes(connection, UnixMs(NOW + 615_000), 10) == [patient.id]
+        assert probes.due_probes(connection, UnixMs(NOW + 615_000), 10) == [patient.id]
 
 
 def test_a_callback_that_opens_while_it_is_left_alone_is_probed_afterwards(patient: Patient) -> None:
@@ -130,8 +130,8 @@ def test_what_waits_for_a_failing_callback_is_not_given_up_while_it_is_left_alon
 
     def exhausted(now: int) -> int:
         with patient.database.write() as connection:
-            found = probing.with_aged(connection, horizon_ms, UnixMs(now))
-            return sum(probing.exhaust_aged(connection, one, horizon_ms, "kept failing", UnixMs(now)).total() for one in found)
+            found = probes.with_aged(connection, horizon_ms, UnixMs(now))
+            return sum(probes.exhaust_aged(connection, one, horizon_ms, "kept failing", UnixMs(now)).total() for one in found)
 
     assert exhausted(asked_at + DAY_MS) == 0, "it is being probed"
     throttle(patient, asked_at + DAY_MS, 86_400.0)
@@ -146,7 +146,7 @@ def test_what_waits_for_one_that_only_fails_again_is_given_up_by_its_schedule(pa
     throttle(patient, NOW + 5_000, 60.0)
 
     with patient.database.read() as connection:
-        assert probing.with_aged(connection, 3_600_000, UnixMs(NOW + 3_600_000)) == [patient.id]
+        assert probes.with_aged(connection, 3_600_000, UnixMs(NOW + 3_600_000)) == [patient.id]
 
 
 def test_what_a_clock_wrote_that_was_ahead_holds_nobody_up(patient: Patient) -> None:
@@ -171,9 +171,9 @@ def test_a_probe_that_a_clock_put_off_that_was_ahead_is_made_at_once(patient: Pa
     patient.found(Finding.FAILING, NOW + 3 * DAY_MS)
 
     with patient.database.write() as connection:
-        assert probing.due_probes(connection, UnixMs(NOW), 10) == [patient.id]
-        assert len(probing.take_probe(connection, patient.id, UnixMs(NOW), 25_000).go) == 1
-        assert probing.due_probes(connection, UnixMs(NOW), 10) == []
+        assert probes.due_probes(connection, UnixMs(NOW), 10) == [patient.id]
+        assert len(probes.take_probe(connection, patient.id, UnixMs(NOW), 25_000).go) == 1
+        assert probes.due_probes(connection, UnixMs(NOW), 10) == []
 
 
 def given_up(patient: Patient, now: int) -> int:

@@ -6,8 +6,8 @@ from schemas.events.event_types import EventType
 from schemas.times import UnixMs
 from schemas.tokens.token_fields import CallbackFields
 from store.engine.database import Database
-from store.tokens import token_export
-from store.tokens.token_export import Everything
+from store.tokens import export as token_export
+from store.tokens.export import Everything
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
 from tests.kit.tokens import TESTER, token_fields

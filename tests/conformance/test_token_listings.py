@@ -12,7 +12,7 @@ from schemas.folding import folded
 from schemas.times import UnixMs
 from schemas.tokens.tokens import TokenState
 from store.engine.database import Database
-from store.tokens.token_listings import TokenFilter, TokenSort, list_tokens
+from store.tokens.listing import TokenFilter, TokenSort, list_tokens
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
 from tests.kit.tables import lay_tables

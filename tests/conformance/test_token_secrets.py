@@ -13,7 +13,7 @@ from schemas.times import UnixMs
 from schemas.tokens.secrets import signing_key, token_hash
 from schemas.tokens.tokens import TokenState
 from store.engine.database import Database
-from store.tokens.changes import list_changes
+from store.tokens.audit_log import list_changes
 from store.tokens.tokens import MAX_SIGNING_SECRETS, Tokens
 from store.tokens.vault import Vault
 from tests.kit.tokens import TESTER, token_fields

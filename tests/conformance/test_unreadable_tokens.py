@@ -13,12 +13,12 @@ from schemas.ids import EventId, delivery_id
 from schemas.times import UnixMs
 from schemas.tokens.token_fields import CallbackFields
 from schemas.tokens.tokens import TokenState
-from store.deliveries import settling
-from store.deliveries.requests import request_retry
+from store.deliveries import settlement
+from store.deliveries.requested_attempts import request_retry
 from store.engine.database import Database
 from store.events import claims
 from store.tokens.callbacks import Callbacks
-from store.tokens.token_listings import TokenFilter, list_tokens
+from store.tokens.listing import TokenFilter, list_tokens
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
 from tests.kit.making import a_claim, a_delivery
@@ -73,7 +73,7 @@ def test_nobody_asks_for_an_attempt_that_cannot_be_signed(database: Database, to
     delivery = msgspec.structs.replace(a_delivery("evt_1", callback_id), token_id=token.id)
     with database.write() as connection:
         claims.claim(connection, [a_claim("evt_1", callback_id)], NOW)
-        settling.settle(connection, [Settlement(delivery, DeliveryState.EXHAUSTED)], NOW)
+        settlement.settle(connection, [Settlement(delivery, DeliveryState.EXHAUSTED)], NOW)
 
     with pytest.raises(Conflict, match="RINGBACK_SECRET_KEY lacks the key"):
         request_retry(database, Tokens(database, OTHER), delivery_id(EventId("evt_1"), callback_id))

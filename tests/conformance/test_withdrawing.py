@@ -15,7 +15,7 @@ from schemas.deliveries.deliveries import Delivery, DeliveryState, Settlement, T
 from schemas.events.event_types import EventType
 from schemas.reports import Silent
 from schemas.times import UnixMs
-from store.deliveries import due, settling, withdrawing
+from store.deliveries import due, settlement, withdrawal
 from store.engine.database import Database
 from store.tables import callbacks, deliveries, requested_attempts, tokens
 from tests.kit.making import a_delivery
@@ -46,7 +46,7 @@ def see(patient: Patient, *channels: str) -> None:
 def judged(patient: Patient, delivery: Delivery, now: UnixMs = NOW) -> Settlement:
     """What is written of a delivery that a dispatcher would not send."""
     with patient.database.write() as connection:
-        (one,) = withdrawing.judge(connection, [withdrawn(delivery, REMEMBERED)], now)
+        (one,) = withdrawal.judge(connection, [withdrawn(delivery, REMEMBERED)], now)
     return one
 
 
@@ -71,7 +71,7 @@ def test_what_the_store_does_not_call_ended_is_only_given_back(database: Databas
     one = judged(patient, a_delivery("evt_1", patient.id, failures=2))
 
     assert (one.state, one.reason, one.failures) == (DeliveryState.PENDING, None, 2)
-    assert one.due_in_s == withdrawing.DOUBT_S
+    assert one.due_in_s == withdrawal.DOUBT_S
 
 
 def test_an_end_that_has_not_come_by_the_stores_clock_ends_nothing(database: Database) -> None:
@@ -99,7 +99,7 @@ def test_nobody_asks_the_store_about_what_is_not_cancelled(database: Database) -
     settlements = [Settlement(a_delivery(), DeliveryState.DELIVERED)]
 
     with database.read() as connection:
-        assert withdrawing.judge(connection, settlements, NOW) is settlements
+        assert withdrawal.judge(connection, settlements, NOW) is settlements
 
     assert asked == []
 
@@ -143,7 +143,7 @@ def test_an_attempt_that_was_asked_for_stays_asked_for(database: Database) -> No
     one = judged(patient, a_delivery("evt_1", patient.id, trigger=Trigger.MANUAL, attempt_id="att_1"))
 
     with database.write() as connection:
-        settling.settle(connection, [one], NOW)
+        settlement.settle(connection, [one], NOW)
 
     with database.read() as connection:
         assert connection.scalar(sa.select(requested_attempts.c.id)) == "att_1"
@@ -185,7 +185,7 @@ def test_what_is_just_being_delivered_is_not_cancelled(shared: Database) -> None
     answered = msgspec.structs.replace(a_delivery("evt_answered", patient.id), token_id=patient.token_id)
 
     with shared.write() as settler:
-        settling.settle(settler, [Settlement(answered, DeliveryState.DELIVERED)], NOW)
+        settlement.settle(settler, [Settlement(answered, DeliveryState.DELIVERED)], NOW)
         with shared.write() as canceller:
             assert due.cancel(canceller, patient.id, NOW) == 1
 

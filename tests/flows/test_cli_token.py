@@ -12,7 +12,7 @@ from schemas.ids import CallbackId, TokenId, delivery_id
 from schemas.times import UnixMs
 from schemas.tokens.permissions import Permission
 from schemas.tokens.secrets import is_token, signing_key
-from store.deliveries.settling import settle
+from store.deliveries.settlement import settle
 from store.engine.database import Database
 from store.events.claims import claim
 from tests.kit.command import Place

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from schemas.deliveries.recoveries import Recovery, RecoveryState
 from schemas.ids import RecoveryId
 from store.engine.database import Connection, Database
-from store.recoveries import recoveries
+from store.recoveries import jobs
 from tests.flows.conftest import Starting
 from tests.kit.client import Client
 from tests.kit.platform import MESSAGE, message, verify_all, wait_for_all, wait_for_state
@@ -218,7 +218,7 @@ def stored(ringback: Ringback, table: str) -> int:
 
 def stored_recovery(ringback: Ringback, recovery_id: str) -> Recovery:
     with opened(ringback) as connection:
-        return recoveries.get(connection, RecoveryId(recovery_id))
+        return jobs.get(connection, RecoveryId(recovery_id))
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from schemas.tokens.targets import TargetPolicy
 from store.directory.directory import Directory
 from store.engine.database import Database
 from store.events import claims
-from store.request_log.request_log import RequestLog
+from store.request_log.writer import RequestLog
 from store.tables import deliveries
 from store.tokens.vault import Vault
 from tests.kit.making import a_claim

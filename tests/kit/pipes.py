@@ -19,7 +19,7 @@ from schemas.reports import Silent
 from schemas.times import UnixMs
 from store import tables
 from store.engine.database import Database
-from store.engine.doorbell import Doorbell
+from store.engine.notifications import Doorbell
 from tests.kit.making import an_event
 from tests.kit.notes import Notes
 from tests.kit.rabbit import Rabbit

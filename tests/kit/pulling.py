@@ -8,7 +8,7 @@ from schemas.listings import Pulled, PullFilter
 from schemas.times import now_ms
 from store.engine.database import Connection, Database
 from store.events import claims
-from store.events.pulling import pull
+from store.events.pull import pull
 from store.tables import events
 from tests.kit.making import a_claim
 from tests.kit.waiting import wait_for

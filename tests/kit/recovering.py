@@ -18,7 +18,7 @@ from store.directory.directory import Directory
 from store.engine.database import Database
 from store.events import claims
 from store.events.claims import Claim
-from store.recoveries import recoveries
+from store.recoveries import jobs
 from store.tables import callbacks, deliveries, status_places, tokens
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
@@ -57,7 +57,7 @@ class House:
 
     def ask(self, *states: Recoverable, **query: Any) -> RecoveryId:
         wanted = {"since": UnixMs(0), "until": FOR_EVER} | query
-        return recoveries.create(self.database, RecoveryQuery(states=states, **wanted)).id
+        return jobs.create(self.database, RecoveryQuery(states=states, **wanted)).id
 
     def recover(self, *states: Recoverable, **query: Any) -> tuple[int, int, int]:
         """All of it: total, done, skipped."""
@@ -77,7 +77,7 @@ class House:
 
     def recovery(self, recovery_id: RecoveryId) -> Recovery:
         with self.database.read() as connection:
-            return recoveries.get(connection, recovery_id)
+            return jobs.get(connection, recovery_id)
 
     def change_callback(self, callback_id: CallbackId, **columns: object) -> None:
         """Before the directory first looks."""

@@ -11,9 +11,9 @@ from schemas.events.event_types import EventType
 from schemas.events.events import parse_event
 from schemas.ids import CallbackId, EventId
 from schemas.times import UnixMs
-from store.deliveries import places, probing
-from store.deliveries.admitting import Admitted, admit
-from store.deliveries.settling import settle
+from store.deliveries import probes, status_locks
+from store.deliveries.settlement import settle
+from store.deliveries.status_gate import Admitted, admit
 from store.engine.database import Database
 from store.events import claims
 from store.events.claims import Claim
@@ -88,7 +88,7 @@ class Line:
         with self.database.write() as connection:
             return admit(connection, wanted, self.now, LEASE_MS)
 
-    def settle(self, *settlements: Settlement) -> places.Freed:
+    def settle(self, *settlements: Settlement) -> status_locks.Freed:
         with self.database.write() as connection:
             return settle(connection, settlements, self.now)
 
@@ -103,7 +103,7 @@ class Line:
 
     def probe(self) -> Admitted:
         with self.database.write() as connection:
-            return probing.take_probe(connection, CALLBACK, self.now, LEASE_MS)
+            return probes.take_probe(connection, CALLBACK, self.now, LEASE_MS)
 
     def row(self, event_id: str) -> Any:
         with self.database.read() as connection:

@@ -14,7 +14,7 @@ from schemas.tokens.tokens import Callback, Token
 from store.engine.database import Database
 from store.events import claims
 from store.tables import deliveries
-from store.tokens import health
+from store.tokens import callback_health
 from store.tokens.callbacks import Callbacks
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
@@ -62,7 +62,7 @@ class Patient:
         known = self.callback.health.generation if generation is None else generation
         report = HealthReport(self.id, known, finding, failing_for_s, reason, disable_after_s=disable_after_s)
         with self.database.write() as connection:
-            health.record(connection, [report], UnixMs(now))
+            callback_health.record(connection, [report], UnixMs(now))
 
     def wait(self, event_id: str, since_at: int, *, channel: str = "chn_1", **columns: object) -> None:
         """An open delivery, due when its age began to count."""

@@ -13,7 +13,7 @@ from schemas.events.event_types import EventType
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from schemas.tokens.tokens import Callback, DatedSecret, Token
-from store.deliveries.settling import settle
+from store.deliveries.settlement import settle
 from store.engine.database import Database
 from store.tables import callbacks, deliveries
 from tests.kit.delivery_rows import callback_row

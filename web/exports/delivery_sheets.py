@@ -1,7 +1,7 @@
 """A token's deliveries as a sheet, newest first. Called by the downloads of its holder."""
 
 from schemas.listings import DeliveryFilter, ListedDelivery
-from store.deliveries.delivery_listings import every_delivery
+from store.deliveries.listing import every_delivery
 from store.engine.database import Database
 from web.exports.sheets import Cell, Sheet, moment
 

@@ -10,7 +10,7 @@ from schemas.ids import TokenId
 from schemas.times import UnixMs
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import Token
-from store.tokens.token_export import OwnedCallback
+from store.tokens.export import OwnedCallback
 from web.exports.sheets import Cell, Sheet, moment
 
 _STATES = (

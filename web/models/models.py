@@ -20,7 +20,7 @@ from schemas.tokens.permissions import Permission
 from schemas.tokens.targets import HEADER_NAME, HEADER_VALUE, MAX_HEADER_VALUE_BYTES, MAX_HEADERS, MAX_URL_LENGTH
 from schemas.tokens.token_fields import MAX_NAME
 from schemas.tokens.tokens import OnReturn, TokenState
-from store.tokens.token_listings import TokenSort
+from store.tokens.listing import TokenSort
 
 KINDS = COMPLETION, WHOLE = "[completion]", "[whole]"
 _PLUS_NOT_ENCODED = re.compile(r"(.{17,}) ([0-9]{2}:[0-9]{2})")  # what stands before can be no date alone

@@ -16,7 +16,7 @@ from schemas.tokens.tokens import Token, TokenState
 from store.engine.database import Connection
 from store.engine.paging import after, page
 from store.tables import tokens
-from store.tokens.token_rows import read_tokens
+from store.tokens.rows import read_tokens
 from store.tokens.vault import Vault
 
 

@@ -1,7 +1,7 @@
 """The request log's writer: rows gather in memory and are written in batches, off the way of the requests.
 
 A crash loses what gathered last, a stop nothing. While the store is away rows are kept, up to a bound; past it new ones are
-dropped, and counted. Called by the API's threads; lists of what was written are in `store.request_log.request_listings`.
+dropped, and counted. Called by the API's threads; lists of what was written are in `store.request_log.listing`.
 """
 
 import sys

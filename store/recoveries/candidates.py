@@ -3,7 +3,7 @@
 They are read along an index, in the order in which they were made. What is wanted may be rare in it: so a look is bounded by what it
 passes over, not only by what it finds, and says where it ended.
 
-Called by `consumers.maintenance.recovering` in the transaction of a slice, and by `store.recoveries.recoveries` to count.
+Called by `consumers.maintenance.recovering` in the transaction of a slice, and by `store.recoveries.jobs` to count.
 """
 
 import operator
@@ -21,9 +21,9 @@ from schemas.ids import CallbackId, EventId, TokenId
 from schemas.listings import DeliveryFilter
 from schemas.stored import stored_facts
 from schemas.times import UnixMs
-from store.deliveries import places
-from store.deliveries.delivery_listings import by_index
-from store.deliveries.holding import is_held
+from store.deliveries import status_locks
+from store.deliveries.held import is_held
+from store.deliveries.listing import by_index
 from store.deliveries.samples import no_test
 from store.engine import bulk
 from store.engine.database import Connection
@@ -141,7 +141,7 @@ def stored_events(connection: Connection, query: RecoveryQuery, after: Key | Non
 def stale(connection: Connection, lost: Sequence[Lost]) -> set[Key]:
     """Those that report a status below one of the same message that was sent already (rule 13): they never are."""
     statuses = {one.key: status for one in lost if (status := _status(one)) is not None}
-    overtaken = places.overtaken_among(connection, set(statuses.values())) if statuses else ()
+    overtaken = status_locks.overtaken_among(connection, set(statuses.values())) if statuses else ()
     return {key for key, status in statuses.items() if status in overtaken}
 
 

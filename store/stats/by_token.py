@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.ids import TokenId
-from store.deliveries.holding import callback_holds, is_kept
+from store.deliveries.held import callback_holds, is_kept
 from store.deliveries.samples import no_test
 from store.engine.database import Connection, Database
 from store.engine.paging import Row

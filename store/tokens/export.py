@@ -16,7 +16,7 @@ from schemas.tokens.tokens import Callback, Token
 from store.engine.database import Database
 from store.engine.paging import Row
 from store.tables import callbacks, tokens
-from store.tokens.token_rows import read_callback, read_token_alone
+from store.tokens.rows import read_callback, read_token_alone
 from store.tokens.vault import Vault
 
 _PAGE = 1_000

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from schemas.deliveries.deliveries import DeliveryState, Settlement, Trigger
 from schemas.times import UnixMs
-from store.deliveries import places
+from store.deliveries import status_locks
 from store.engine import bulk
 from store.engine.database import Connection
 from store.tables import attempts, deliveries, requested_attempts
@@ -31,7 +31,7 @@ _IF_OPEN = {name: sa.case((_excluded.c.due_at.is_(None), deliveries.c[name]), el
 _SOME_OPEN = bulk.Upsert(_OUTCOME, _IF_OURS, _LAST_SEEN, _IF_OPEN)
 
 
-def settle(connection: Connection, settlements: Sequence[Settlement], now: UnixMs) -> places.Freed:
+def settle(connection: Connection, settlements: Sequence[Settlement], now: UnixMs) -> status_locks.Freed:
     """Write deliveries and attempts, forget the requests that were carried out, and let statuses that waited follow."""
     final: dict[tuple[str, str], Settlement] = {}
     for one in settlements:
@@ -47,7 +47,7 @@ def settle(connection: Connection, settlements: Sequence[Settlement], now: UnixM
     if requested:
         connection.execute(sa.delete(requested_attempts).where(requested_attempts.c.id.in_(requested)))
     alerts.tell_exhausted(connection, exhausted, untold, now)
-    return places.release(connection, settlements, now)
+    return status_locks.release(connection, settlements, now)
 
 
 def _write(connection: Connection, ordered: Sequence[Settlement], now: UnixMs) -> None:

@@ -14,8 +14,8 @@ from schemas.events.event_types import EventType
 from schemas.ids import TokenId
 from schemas.listings import DeliveryFilter, DeliveryStats
 from schemas.times import UnixMs
-from store.deliveries.delivery_listings import matching
-from store.deliveries.holding import is_held
+from store.deliveries.held import is_held
+from store.deliveries.listing import matching
 from store.deliveries.samples import no_test
 from store.engine.database import Connection, Database
 from store.tables import deliveries

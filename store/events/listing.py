@@ -13,7 +13,7 @@ from schemas.events.event_types import EventType
 from schemas.ids import EventId
 from schemas.listings import EventFilter, ListedEvent, Page
 from schemas.times import UnixMs
-from store.deliveries.delivery_listings import deliveries_of
+from store.deliveries.listing import deliveries_of
 from store.engine.database import Connection
 from store.engine.paging import Key, Row, after, bounded, end_of_look, page_by_time
 from store.tables import events

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Move, Settlement, next_state
 from schemas.events.statuses import OVERTAKEN
 from schemas.times import UnixMs
-from store.deliveries import places, settling
+from store.deliveries import settlement, status_locks
 from store.engine.database import Connection
 from store.tables import requested_attempts
 
@@ -31,10 +31,10 @@ def admit(connection: Connection, wanted: Sequence[Delivery], now: UnixMs, lease
     """`wanted` are the caller's until `now + lease_ms`: claimed in this transaction, or taken with that lease."""
     if all(one.status is None for one in wanted):
         return Admitted(list(wanted))
-    standing = places.acquire(connection, wanted, now, lease_ms)
+    standing = status_locks.acquire(connection, wanted, now, lease_ms)
     waiting = [(one, wait_ms) for one, wait_ms in standing.wait if not one.asked_for]
     overtaken = [one for one in standing.overtaken if not one.asked_for]
-    settling.settle(connection, [*(_waiting(*one) for one in waiting), *map(_overtaken, overtaken)], now)
+    settlement.settle(connection, [*(_waiting(*one) for one in waiting), *map(_overtaken, overtaken)], now)
     _put_off(connection, [one for one, _ in standing.wait if one.asked_for], now)
     _drop(connection, [one for one in standing.overtaken if one.asked_for])
     left = {*standing.overtaken, *(one for one, _ in standing.wait)}

@@ -18,7 +18,7 @@ from schemas.tokens.tokens import OnReturn
 from store.engine import bulk
 from store.engine.database import Connection
 from store.tables import callbacks, deliveries, tokens
-from store.tokens.token_rows import raise_version
+from store.tokens.rows import raise_version
 
 SLICE = 1000
 """Rows a transaction looks at. More: whoever settles one of them waits longer. Fewer: a great backlog is ready later."""

@@ -15,8 +15,8 @@ from schemas.ids import RecoveryId, new_recovery_id
 from schemas.times import UnixMs
 from store.engine.database import Connection, Database
 from store.engine.paging import Row
-from store.recoveries import recovery_rows
-from store.recoveries.recovery_rows import Key
+from store.recoveries import candidates
+from store.recoveries.candidates import Key
 from store.tables import recoveries, tokens
 
 RING = "recoveries"
@@ -134,7 +134,7 @@ def advance(connection: Connection, job: Job, worked: Slice, now: UnixMs, slice_
 def _count(connection: Connection, query: RecoveryQuery) -> int:
     """Of very many a part. What is missing is counted when it is found: it takes a look at every event."""
     stored = [DeliveryState(state) for state in query.states if state is not Recoverable.MISSING]
-    return sum(recovery_rows.count(connection, query, state) for state in stored)
+    return sum(candidates.count(connection, query, state) for state in stored)
 
 
 def _row(recovery: Recovery) -> dict[str, object]:

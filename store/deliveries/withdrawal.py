@@ -16,7 +16,7 @@ from schemas.times import UnixMs
 from schemas.tokens.tokens import Token
 from store.engine.database import Connection
 from store.tables import callbacks, tokens
-from store.tokens.token_rows import read_token_alone
+from store.tokens.rows import read_token_alone
 
 DOUBT_S = 1.0
 """When a delivery may be looked at again that a dispatcher would not send and the store would not cancel: about when the directory

@@ -18,7 +18,7 @@ from schemas.events.event_types import EventType
 from schemas.ids import AttemptId, CallbackId, DeliveryId, EventId, TokenId, split_delivery_id
 from schemas.listings import DeliveryDetail, DeliveryFilter, ListedDelivery, Page
 from schemas.times import UnixMs, now_ms, to_rfc3339
-from store.deliveries.holding import is_held, is_not_held
+from store.deliveries.held import is_held, is_not_held
 from store.engine.database import Connection, Database
 from store.engine.paging import Key, Row, after, bounded, end_of_look, page_by_time
 from store.tables import attempts, callbacks, deliveries, events, tokens

@@ -10,7 +10,7 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 
-from store.engine.driver_errors import first_line
+from store.engine.errors import first_line
 
 _Value = TypeVar("_Value")
 

@@ -23,8 +23,8 @@ from schemas.tokens.tokens import CallbackState
 from store.engine import bulk
 from store.engine.database import Connection
 from store.tables import attempts, callbacks, deliveries, tokens
-from store.tokens import alerts, changes, throttling
-from store.tokens.token_rows import raise_version
+from store.tokens import alerts, audit_log, throttling
+from store.tokens.rows import raise_version
 
 _Columns = dict[str, Any]
 _HEALTHY: _Columns = {"failing_since": None, "probe_at": None, "probes": 0, "disabled_at": None, "disabled_reason": None}
@@ -50,7 +50,7 @@ def record(connection: Connection, reports: Sequence[HealthReport], now: UnixMs)
                 connection.execute(sa.update(callbacks).where(callbacks.c.id == row.id).values(change))
                 changed.add(row.token_id)
                 _tell(connection, row, change, now)
-        for token_id in sorted(changed):  # as `store.directory.usage` does, which has not locked the version
+        for token_id in sorted(changed):  # as `store.directory.last_used` does, which has not locked the version
             connection.execute(sa.update(tokens).where(tokens.c.id == token_id).values(version=version))
 
 
@@ -150,7 +150,7 @@ def _tell(connection: Connection, row: Any, change: _Columns, now: UnixMs) -> No
     if change.get("disabled_at") is not None:
         before = CallbackState.HEALTHY if row.failing_since is None else CallbackState.FAILING
         details = {"state": (before, CallbackState.DISABLED), "disabled_reason": (None, change["disabled_reason"])}
-        changes.record(connection, TokenId(row.token_id), Action.CALLBACK_DISABLED, details, RINGBACK, now, EventType(row.type))
+        audit_log.record(connection, TokenId(row.token_id), Action.CALLBACK_DISABLED, details, RINGBACK, now, EventType(row.type))
         data = {"failing_since": to_rfc3339(change["failing_since"]), "reason": change["disabled_reason"]}
         alerts.add_of_callback(connection, AlertKind.CALLBACK_DISABLED, row.id, data, now)
     elif "failing_since" in change:

@@ -1,6 +1,6 @@
 """Failing callbacks: one delivery at a time probes them, and those that wait for too long are given up.
 
-One probe over all dispatchers: whoever moves `probe_at` on first makes it. Never judges how a probe ended (`store.tokens.health` does,
+One probe over all dispatchers: whoever moves `probe_at` on first makes it. Never judges how a probe ended (`store.tokens.callback_health` does,
 from its settlement). Called by `consumers.maintenance.reviving`.
 """
 
@@ -17,12 +17,12 @@ from schemas.deliveries.withdrawals import CHANNEL_TAKEN, withdrawal
 from schemas.events.event_types import EventType
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
-from store.deliveries import aging, places, withdrawing
-from store.deliveries.admitting import Admitted, admit
+from store.deliveries import aging, status_locks, withdrawal
 from store.deliveries.due import MOST_TAKES
-from store.deliveries.due_rows import delivery, read
-from store.deliveries.holding import is_called, is_not_kept
-from store.deliveries.settling import settle
+from store.deliveries.held import is_called, is_not_kept
+from store.deliveries.rows import delivery, read
+from store.deliveries.settlement import settle
+from store.deliveries.status_gate import Admitted, admit
 from store.engine import bulk
 from store.engine.database import Connection
 from store.engine.prepared import Prepared
@@ -89,7 +89,7 @@ def _until_one_seems_free(connection: Connection, callback_id: CallbackId, line:
     """How many statuses at the head of the line are to be tried: up to the first whose turn it seems to be. The others are put aside."""
     rows = connection.execute(line.with_only_columns(_row.message_id, _row.status).limit(TRIES)).all()
     statuses = [None if row.status is None else (callback_id, row.message_id, row.status) for row in rows]
-    free = places.free_among(connection, {one for one in statuses if one is not None}, now)
+    free = status_locks.free_among(connection, {one for one in statuses if one is not None}, now)
     return next((number for number, one in enumerate(statuses, 1) if one is None or one in free), TRIES)
 
 
@@ -97,8 +97,8 @@ def _still_seen(
     connection: Connection, callback_id: CallbackId, found: Sequence[Delivery], line: sa.Select[Any], now: UnixMs
 ) -> list[Delivery]:
     """Those of these, which are ours, that may still be sent. The others are cancelled, with all at the head of the line behind them
-    that the token may not see either. Like all that ends by the thousand they tell nothing to their places (`store.deliveries.places`)."""
-    token = withdrawing.owners(connection, [callback_id]).get(callback_id)
+    that the token may not see either. Like all that ends by the thousand they tell nothing to their places (`store.deliveries.status_locks`)."""
+    token = withdrawal.owners(connection, [callback_id]).get(callback_id)
     reasons = {one.event_id: withdrawal(token, one, now) for one in found}
     for reason in sorted({reason for reason in reasons.values() if reason is not None}):
         _cancel(connection, callback_id, _row.event_id.in_([event_id for event_id, why in reasons.items() if why == reason]), reason)

@@ -2,8 +2,8 @@
 
 A place is held by one delivery under one lease, or by one attempt that was asked for. It is taken by one upsert and freed in
 the transaction that ends the lease. Locks are taken in the order: the caller's own deliveries, places by key, and then other
-deliveries only as far as nobody else has them (SKIP LOCKED); so nobody waits in a circle. Called by `store.deliveries.admitting`, before
-anything is sent, and by `store.deliveries.settling`, after.
+deliveries only as far as nobody else has them (SKIP LOCKED); so nobody waits in a circle. Called by `store.deliveries.status_gate`, before
+anything is sent, and by `store.deliveries.settlement`, after.
 """
 
 from collections import deque

@@ -15,12 +15,12 @@ from schemas.ids import AttemptId, CallbackId, DeliveryId, EventId, new_attempt_
 from schemas.stored import stored_facts
 from schemas.times import UnixMs
 from schemas.tokens.tokens import Callback, TokenState
-from store.deliveries import places
-from store.deliveries.delivery_listings import get_attempt, get_delivery
+from store.deliveries import status_locks
+from store.deliveries.listing import get_attempt, get_delivery
 from store.engine.database import Connection, Database
 from store.engine.paging import Row
 from store.tables import deliveries, events, requested_attempts
-from store.tokens.token_rows import readable
+from store.tokens.rows import readable
 from store.tokens.tokens import Tokens
 
 NO_DISPATCHER = "no dispatcher took the test"
@@ -79,7 +79,7 @@ def _is_overtaken(connection: Connection, event: Row, callback_id: CallbackId) -
     facts = stored_facts(event.type, bytes(event.body))
     if facts is None or facts.message_id is None or facts.status is None:  # it has no rank: nothing is newer than it
         return False
-    return bool(places.overtaken_among(connection, {(callback_id, facts.message_id, facts.status)}))
+    return bool(status_locks.overtaken_among(connection, {(callback_id, facts.message_id, facts.status)}))
 
 
 def request_test(database: Database, event: Event, callback: Callback, now: UnixMs) -> AttemptId:
