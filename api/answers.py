@@ -6,10 +6,10 @@ import msgspec
 
 from schemas.deliveries.deliveries import DeliveryState, Outcome, Trigger
 from schemas.deliveries.recoveries import RecoveryState
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import AttemptId, ChangeId, DeliveryId, EventId, RecoveryId, RequestId, TokenId
 from schemas.json_schema import COMPONENTS, webhook_name
-from schemas.tokens.changes import Action
+from schemas.tokens.audit_log import Action
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import CallbackState, OnReturn, TokenState
 

@@ -7,9 +7,9 @@ from datetime import timedelta
 from functools import cached_property
 
 from exchange.port import Publisher
+from schemas.observer import Observer
 from schemas.readiness import Readiness
-from schemas.reports import Observer
-from schemas.tokens.targets import Network, TargetPolicy
+from schemas.tokens.target_policy import Network, TargetPolicy
 from store.directory.directory import Directory
 from store.engine.database import Database
 from store.request_log.writer import RequestLog

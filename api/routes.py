@@ -18,7 +18,7 @@ from api.http.authentication import authenticate
 from api.http.client_credentials import as_bearer
 from api.http.reading import MAX_BODY_BYTES, read_form, read_json_body, read_optional_json_body
 from api.parts import ApiParts
-from schemas.tokens.changes import Actor
+from schemas.tokens.audit_log import Actor
 from schemas.tokens.permissions import Permission
 from web.client import client_address
 from web.models.models import Body, Query

@@ -22,13 +22,13 @@ from api.answers import (
 from api.list_answers import ChangePage, ChannelPage, DeliveryPage, EventPage, RequestPage, TokenPage
 from schemas.deliveries.deliveries import Attempt, DeliveryState
 from schemas.deliveries.recoveries import Recovery
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import RequestId, is_test_event
 from schemas.listings import DeliveryDetail, DeliveryStats, ListedChannel, ListedDelivery, ListedEvent, Page, Pulled
 from schemas.request_log import LoggedRequest
-from schemas.stored import data_of
+from schemas.stored_values import data_of
 from schemas.times import UnixMs, to_rfc3339
-from schemas.tokens.changes import Change
+from schemas.tokens.audit_log import Change
 from schemas.tokens.tokens import Callback, Token
 from store.tokens.tokens import NewSecrets
 

@@ -12,7 +12,7 @@ from benchmarks.children import running
 from benchmarks.comparison import Row, Target
 from benchmarks.meter import Meter
 from benchmarks.stage import Stage
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import TokenId, new_callback_id, new_token_id
 from schemas.times import now_ms
 from schemas.tokens.permissions import Permission

@@ -11,7 +11,7 @@ from benchmarks.comparison import Row, Target
 from benchmarks.stage import Stage
 from schemas.deliveries.deliveries import Outcome
 from schemas.deliveries.recoveries import Recoverable, RecoveryQuery
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.listings import DeliveryFilter, EventFilter
 from schemas.times import LATEST, UnixMs
 from store.deliveries.listing import list_deliveries

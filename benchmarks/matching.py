@@ -13,7 +13,7 @@ from benchmarks.comparison import Row, Target
 from benchmarks.stage import Stage
 from consumers.pipeline.matching import read
 from exchange.port import Message
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import CallbackId, new_callback_id, new_token_id
 from schemas.times import UnixMs, now_ms
 from schemas.tokens.permissions import Permission

@@ -17,7 +17,7 @@ from consumers.pipeline.matching import Directory
 from consumers.pipeline.settling import Settler
 from consumers.pipeline.store_watch import StoreWatch
 from exchange.port import Claimer, Source
-from schemas.reports import Observer
+from schemas.observer import Observer
 from store.engine.database import Database
 
 LEASE_MARGIN_S = 10.0

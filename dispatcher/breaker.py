@@ -6,8 +6,8 @@ and comes back to every dispatcher by the directory. Never decides about one del
 
 import datetime as dt
 
+from schemas.deliveries.callback_health import Finding, HealthReport
 from schemas.deliveries.deliveries import Attempt, Delivery, Outcome, Trigger
-from schemas.deliveries.health import Finding, HealthReport
 from schemas.ids import CallbackId
 from schemas.times import format_duration
 from schemas.tokens.tokens import Callback, CallbackState

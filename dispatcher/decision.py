@@ -3,9 +3,9 @@
 import msgspec
 
 from dispatcher.backoff import RetrySchedule
+from schemas.deliveries.callback_health import patience
 from schemas.deliveries.deliveries import Attempt, Delivery, DeliveryState, Move, Outcome, Settlement, Trigger, given_back, next_state
-from schemas.deliveries.health import patience
-from schemas.deliveries.withdrawals import CALLBACK_DELETED, withdrawal
+from schemas.deliveries.withdrawal import CALLBACK_DELETED, withdrawal
 from schemas.times import UnixMs
 from schemas.tokens.tokens import Callback, CallbackState, Token, TokenState
 

@@ -22,7 +22,7 @@ from dispatcher.throttling import due_in_s, heed, told
 from dispatcher.verdict import Verdict, judge, mistake_words
 from schemas.deliveries.deliveries import Attempt, Delivery, Outcome, Settlement, Trigger, given_back
 from schemas.ids import CallbackId, delivery_id, new_attempt_id
-from schemas.reports import Observer
+from schemas.observer import Observer
 from schemas.times import UnixMs, now_ms
 from schemas.tokens.tokens import Callback, Token
 

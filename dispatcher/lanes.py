@@ -9,7 +9,7 @@ from math import inf
 
 from dispatcher.throttle import Throttle
 from schemas.deliveries.deliveries import Delivery, Trigger
-from schemas.pace import Pace
+from schemas.rate_meter import Pace
 
 REPEAT_SHARE = 4
 """Repeats may use one slot in this many (at least one), and one start in this many while first attempts wait. Smaller: a

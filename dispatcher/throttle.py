@@ -7,7 +7,7 @@ of one dispatcher, and in memory; until when the callback is left alone is store
 
 from math import inf
 
-from schemas.pace import Pace
+from schemas.rate_meter import Pace
 
 FIRST_PAUSE_S = 0.5
 """Our own pause, where a receiver asks for none or for less; it doubles while nothing is taken. Longer: one that refuses now and then loses

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from dispatcher.lanes import Lane
 from dispatcher.throttle import Throttle
+from schemas.deliveries.callback_health import Finding, HealthReport, believed
 from schemas.deliveries.deliveries import Attempt, Outcome
-from schemas.deliveries.health import Finding, HealthReport, believed
 from schemas.times import UnixMs
 from schemas.tokens.tokens import Callback, Health
 

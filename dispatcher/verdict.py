@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from dispatcher.http.post import Answer
+from schemas.deliveries.callback_health import LONGEST_PAUSE_S
 from schemas.deliveries.deliveries import Outcome
-from schemas.deliveries.health import LONGEST_PAUSE_S
 from schemas.times import UnixMs
 
 QUOTED_CHARACTERS = 200

@@ -14,7 +14,7 @@ from exchange.rabbit.rabbit_confirms import REFUSED
 from exchange.rabbit.rabbit_publisher import RabbitPublisher
 from exchange.trust import LONGEST_PAUSE_S, Trust, Way
 from schemas.errors import ExchangeUnavailable
-from schemas.reports import Observer
+from schemas.observer import Observer
 
 PATIENCE_S = 0.5
 """How long a message may wait for its confirm. Longer: the first answers of an outage are slower. Shorter: a broker that is merely

@@ -26,7 +26,7 @@ from ringback.secret_key import secret_keys
 from ringback.settings import Settings
 from schemas.errors import StoreUnavailable
 from schemas.readiness import Readiness
-from schemas.tokens.targets import TargetPolicy
+from schemas.tokens.target_policy import TargetPolicy
 from schemas.tokens.tokens import CallbackState, TokenState
 from store.directory.directory import Directory
 from store.engine.database import Database

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from ringback.parts import Parts
 from ringback.settings import Settings
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.times import UnixMs
-from schemas.tokens.changes import COMMAND_LINE
+from schemas.tokens.audit_log import COMMAND_LINE
+from schemas.tokens.fields import CallbackFields, TokenFields
 from schemas.tokens.permissions import Permission
 from schemas.tokens.secrets import signing_secret_text, token_hash
-from schemas.tokens.token_fields import CallbackFields, TokenFields
 from schemas.tokens.tokens import CallbackState, Token, TokenState
 from store.tokens.tokens import Tokens
 

@@ -16,7 +16,7 @@ from pydantic_settings import NoDecode
 from exchange.broker_address import broker_addresses
 from schemas.times import format_duration, parse_duration
 from schemas.tokens.secrets import signing_key
-from schemas.tokens.targets import Network, parse_networks
+from schemas.tokens.target_policy import Network, parse_networks
 from store.engine import database_url
 
 _ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound

@@ -34,7 +34,7 @@ from ringback.setting_values import (
     written,
 )
 from schemas.errors import UsageError
-from schemas.tokens.targets import TargetPolicy
+from schemas.tokens.target_policy import TargetPolicy
 from store.engine import database_url
 
 DRAIN_MARGIN = dt.timedelta(seconds=5)

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from schemas.events.event_data import CONTENT_MODELS, DATA_MODELS, Content
-from schemas.events.event_types import EventType
+from schemas.events.data import CONTENT_MODELS, DATA_MODELS, Content
 from schemas.events.events import MAX_BATCH, SCHEMA_VERSION
 from schemas.events.samples import sample_event
+from schemas.events.types import EventType
 from schemas.ids import EVENT_ID, TEST_EVENT_ID
 
 Schema = dict[str, Any]

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from schemas.deliveries.deliveries import Attempt, DeliveryState, Outcome
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import CallbackId, DeliveryId, EventId, TokenId, delivery_id, is_test_event
 from schemas.times import UnixMs
 

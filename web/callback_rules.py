@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from schemas.errors import Fault, Invalid
-from schemas.events.event_types import EventType
-from schemas.tokens.targets import TargetPolicy, header_faults
-from schemas.tokens.token_fields import CallbackFields
+from schemas.events.types import EventType
+from schemas.tokens.fields import CallbackFields
+from schemas.tokens.target_policy import TargetPolicy, header_faults
 from web.models.models import PutCallback
 from web.models.parsing import pointer
 

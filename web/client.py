@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from schemas.texts import from_bytes
-from schemas.tokens.targets import Address, Network
+from schemas.tokens.target_policy import Address, Network
 
 _FOR = re.compile(r'(?:^|[;,])\s*for=(?:"([^"]*)"|([^;,"\s]*))', re.IGNORECASE)
 _MOST_HOPS = 20

@@ -15,7 +15,7 @@ from api.http.reading import FORM
 from api.http.responses import JSON, PROBLEM_JSON
 from api.routes import HeaderField, Models, Route
 from schemas.errors import MOST_TOLD
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.json_schema import COMPONENTS, Schema, event_components, webhook_name
 from schemas.tokens.permissions import Permission
 

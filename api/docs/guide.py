@@ -17,8 +17,8 @@ from api.docs.problems import described
 from api.docs.rendering import SNIPPETS, render, snippet
 from api.http.responses import PROBLEM_JSON
 from api.parts import ApiParts
-from schemas.events.event_data import CONTENT_MODELS
-from schemas.events.event_types import EventType
+from schemas.events.data import CONTENT_MODELS
+from schemas.events.types import EventType
 from schemas.json_schema import webhook_name
 from schemas.times import format_duration
 from schemas.tokens.permissions import Permission

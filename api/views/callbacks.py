@@ -16,7 +16,7 @@ from schemas.errors import Conflict, NoDispatcher
 from schemas.events.events import Event, parse_event
 from schemas.events.samples import sample_body
 from schemas.ids import AttemptId, TokenId, new_test_event_id
-from schemas.tokens.changes import Actor
+from schemas.tokens.audit_log import Actor
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import Callback, TokenState
 from store.deliveries.requested_attempts import request_test, result_of_test, withdraw_test

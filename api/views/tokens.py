@@ -14,9 +14,9 @@ from api.showing import new_token_answer, token_answer, token_page
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.ids import TokenId
 from schemas.times import UnixMs
-from schemas.tokens.changes import Actor
+from schemas.tokens.audit_log import Actor
+from schemas.tokens.fields import TokenFields
 from schemas.tokens.permissions import Permission
-from schemas.tokens.token_fields import TokenFields
 from store.tokens.listing import TokenFilter, list_tokens
 from web.callback_rules import require_callbacks
 from web.models.models import CreateToken, IdPath, PatchToken, Regenerate, RotateSigningSecret, TokensQuery

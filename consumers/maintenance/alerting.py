@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 from schemas.alerts import Alert, AlertOutcome
 from schemas.errors import StoreUnavailable
-from schemas.reports import Observer
+from schemas.observer import Observer
 from schemas.times import UnixMs
 from store.engine.database import Connection, Database
 from store.tokens import alerts

@@ -13,7 +13,7 @@ from consumers.pipeline.matching import Directory, owners
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.deliveries.recoveries import Recoverable, Recovery, RecoveryState
 from schemas.ids import CallbackId, TokenId
-from schemas.reports import Observer
+from schemas.observer import Observer
 from schemas.times import UnixMs
 from schemas.tokens.tokens import CallbackState, TokenState
 from store.engine.database import Connection, Database

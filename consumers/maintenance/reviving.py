@@ -19,12 +19,12 @@ import msgspec
 from consumers.pipeline.due import START_WITHIN_S
 from consumers.pipeline.hand import Hand
 from consumers.pipeline.store_watch import StoreWatch
+from schemas.deliveries.callback_health import patience
 from schemas.deliveries.deliveries import Delivery, DeliveryState
-from schemas.deliveries.health import patience
 from schemas.errors import StatementTimedOut, StoreUnavailable
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import CallbackId
-from schemas.reports import Observer
+from schemas.observer import Observer
 from schemas.times import UnixMs, format_duration
 from store.deliveries import backlog, probes
 from store.deliveries.backlog import Walk

@@ -12,7 +12,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 from schemas.errors import StoreUnavailable
-from schemas.reports import Observer
+from schemas.observer import Observer
 from schemas.times import UnixMs
 from store.engine.database import Database
 from store.maintenance import leases, retention

@@ -16,11 +16,11 @@ from consumers.pipeline.hand import Hand
 from consumers.pipeline.matching import Directory
 from consumers.pipeline.store_watch import StoreWatch
 from schemas.deliveries.deliveries import DeliveryState
-from schemas.deliveries.withdrawals import ended
+from schemas.deliveries.withdrawal import ended
 from schemas.errors import StatementTimedOut, StoreUnavailable
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import CallbackId
-from schemas.reports import Observer
+from schemas.observer import Observer
 from schemas.times import UnixMs
 from schemas.tokens.tokens import Callback, CallbackState, Token, TokenState
 from store.deliveries import due

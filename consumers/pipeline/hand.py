@@ -16,8 +16,8 @@ from consumers.pipeline.settling import Settler
 from consumers.pipeline.spilling import Look, Spilled
 from schemas.deliveries.deliveries import Delivery, Settlement, Trigger, given_back, leased
 from schemas.ids import CallbackId
-from schemas.pace import Pace
-from schemas.reports import Observer
+from schemas.observer import Observer
+from schemas.rate_meter import Pace
 
 MAX_IN_HAND = 1500
 """Places of deliveries in memory, claimed or waiting to be recorded, before intake pauses: one each, more for a large body. Larger: more

@@ -16,9 +16,9 @@ from consumers.pipeline.store_watch import StoreWatch
 from exchange.port import Message, Source
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.errors import ExchangeUnavailable, StoreRefused, StoreUnavailable
-from schemas.events.event_types import EventType
 from schemas.events.events import MAX_EVENT_BYTES
-from schemas.reports import Observer
+from schemas.events.types import EventType
+from schemas.observer import Observer
 from schemas.texts import storable
 from store.engine.database import Connection, Database
 

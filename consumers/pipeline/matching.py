@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from exchange.port import Message
-from schemas.events.event_types import EventType
 from schemas.events.events import Event, parse_event
+from schemas.events.types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs
 from schemas.tokens.tokens import Callback, Token, TokenState

@@ -18,9 +18,9 @@ from consumers.pipeline.store_watch import StoreWatch
 from exchange.port import Source
 from schemas.deliveries.deliveries import SETTLED, DeliveryState, Settlement
 from schemas.errors import StoreRefused, StoreUnavailable
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import is_test_event
-from schemas.reports import AttemptReport, Observer
+from schemas.observer import AttemptReport, Observer
 from schemas.times import now_ms
 from store.deliveries import settlement, withdrawal
 from store.engine.database import Database

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from schemas.errors import StatementTimedOut, StoreRefused
-from schemas.reports import Observer
+from schemas.observer import Observer
 
 CATCH_UP_S = 3.0
 """After the store was away: how long whoever kept outcomes in memory has to write them before lapsed leases are taken."""

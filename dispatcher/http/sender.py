@@ -11,7 +11,7 @@ from dispatcher.http.resolver import LookUp, Resolver, addresses_of, name_in
 from dispatcher.http.transfer import Transfer
 from dispatcher.http.trust import system_bundle
 from schemas.deliveries.deliveries import Outcome
-from schemas.tokens.targets import TargetPolicy
+from schemas.tokens.target_policy import TargetPolicy
 
 IDLE_CONNECTIONS = 256
 """Kept open for the next request. Larger: more descriptors; smaller: more handshakes once more callbacks than that are busy."""

@@ -14,7 +14,7 @@ from dispatcher.http.post import Answer, OnAnswer, Request
 from dispatcher.http.resolver import KEPT_S, Found
 from dispatcher.http.troubles import GROUPS, NOT_FINAL, NOT_WHOLE, Trouble, flaw, is_of_the_body, late, trouble
 from schemas.deliveries.deliveries import Outcome
-from schemas.tokens.targets import TargetPolicy, target_in
+from schemas.tokens.target_policy import TargetPolicy, target_in
 
 KEPT_BODY_BYTES = 1024
 """How much of an answer's body is remembered. Larger: more to read for people, and a larger log."""

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from exchange.port import Claimer, Message, Outgoing
 from exchange.promise import Promise
 from schemas.errors import ExchangeUnavailable, RingbackError, StoreUnavailable
-from schemas.reports import Observer
+from schemas.observer import Observer
 from store.engine import bulk
 from store.engine.database import Connection, Database
 from store.events import outbox

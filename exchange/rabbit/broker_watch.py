@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from exchange.rabbit.rabbit_policies import TTL, harms
 from schemas.errors import ExchangeUnavailable
-from schemas.reports import Observer
+from schemas.observer import Observer
 
 _EVERY_S = 60.0
 """Longer: a policy that is set, or taken away, is noticed later. Shorter: more queues are made and deleted just for looking."""

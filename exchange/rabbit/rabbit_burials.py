@@ -15,7 +15,7 @@ from exchange.rabbit.rabbit_confirms import Confirms, Letter
 from exchange.rabbit.taking_in import REASON_LENGTH, fitting, row, store
 from exchange.topology import ACCEPTED_AT_HEADER, BURIED_AT_HEADER, DEAD_EXCHANGE, REASON_HEADER
 from schemas.errors import StoreUnavailable
-from schemas.reports import Observer
+from schemas.observer import Observer
 from schemas.times import now_ms
 from store.engine.database import Database
 

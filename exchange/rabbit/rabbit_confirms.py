@@ -13,7 +13,7 @@ import msgspec
 from exchange.rabbit.broker_words import reason as reason_of
 from exchange.rabbit.rabbit_connection import Channel, MethodFrame, Properties
 from exchange.rabbit.rabbit_link import Link
-from schemas.reports import Observer
+from schemas.observer import Observer
 
 REFUSED = "the broker refused a message: a policy limits its queue (max-length, max-length-bytes), or it could not store it"
 

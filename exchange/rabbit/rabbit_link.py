@@ -22,7 +22,7 @@ from exchange.rabbit.rabbit_connection import (
     declared_channel,
     open_connection,
 )
-from schemas.reports import Observer
+from schemas.observer import Observer
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
 

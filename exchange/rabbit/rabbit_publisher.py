@@ -19,7 +19,7 @@ from exchange.rabbit.rabbit_confirms import Confirms, Letter
 from exchange.rabbit.rabbit_returned import RabbitReturned
 from exchange.topology import ACCEPTED_AT_HEADER, EVENTS_EXCHANGE
 from schemas.errors import ExchangeUnavailable
-from schemas.reports import Observer
+from schemas.observer import Observer
 
 WINDOW_BYTES = 64 * 1024 * 1024
 """How much may wait for its confirm. Larger: more memory while the broker is slow. Smaller: bursts are refused that it would take."""

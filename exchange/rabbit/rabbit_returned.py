@@ -15,7 +15,7 @@ from exchange.rabbit.rabbit_connection import Properties
 from exchange.rabbit.rabbit_source import Place, RabbitSource, message_from
 from exchange.rabbit.taking_in import fitting, row, store
 from exchange.topology import DEAD_QUEUE, DISPATCH_QUEUE, REASON_HEADER, RETURNED_QUEUE
-from schemas.reports import Observer
+from schemas.observer import Observer
 from store.engine.database import Connection, Database
 
 BATCH = 1000

@@ -16,7 +16,7 @@ from exchange.rabbit.rabbit_connection import Channel, Properties
 from exchange.rabbit.rabbit_link import Link
 from exchange.rabbit.window import Window
 from exchange.topology import ACCEPTED_AT_HEADER, DISPATCH_QUEUE
-from schemas.reports import Observer
+from schemas.observer import Observer
 from schemas.times import EARLIEST, LATEST, UnixMs
 from store.engine.database import Connection, Database
 

@@ -13,7 +13,7 @@ from ringback.cli.stored import opened, vault
 from ringback.cli.values import EVENT_TYPE, TEXT, TIME, as_json, one_of
 from schemas.deliveries.deliveries import Attempt, DeliveryState, Outcome
 from schemas.errors import NotFound
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import DeliveryId, TokenId
 from schemas.listings import DeliveryFilter, ListedDelivery
 from schemas.times import UnixMs, to_rfc3339

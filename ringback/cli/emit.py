@@ -13,8 +13,8 @@ from ringback.cli.progress import progress
 from ringback.cli.publishing import Address, Pace, Publishing, read_url
 from ringback.cli.values import EVENT_TYPE, TEXT, FiniteRange, Parsed, as_json
 from schemas.errors import RingbackError
-from schemas.events.event_types import EventType
 from schemas.events.samples import sample_event
+from schemas.events.types import EventType
 from schemas.ids import new_event_id
 from schemas.times import now_ms, to_rfc3339
 

@@ -13,7 +13,7 @@ from ringback.cli.stored import opened
 from ringback.cli.values import EVENT_TYPE, TEXT, TIME, as_json, one_of
 from schemas.deliveries.recoveries import Recoverable, Recovery, RecoveryQuery, RecoveryState
 from schemas.errors import RingbackError
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import TokenId
 from schemas.times import LATEST, UnixMs
 from store.engine.database import Database

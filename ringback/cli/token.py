@@ -14,14 +14,14 @@ from ringback.cli.printing import print_facts, print_json, print_table
 from ringback.cli.stored import opened, vault
 from ringback.cli.token_changes import changes
 from ringback.cli.values import CALLBACK, DURATION, TEXT, TIME, CallbackArgument, as_json, one_of
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import TokenId
 from schemas.listings import Page
 from schemas.times import UnixMs, now_ms, to_rfc3339
-from schemas.tokens.changes import COMMAND_LINE
+from schemas.tokens.audit_log import COMMAND_LINE
+from schemas.tokens.fields import CallbackFields, TokenFields
 from schemas.tokens.permissions import Permission
-from schemas.tokens.targets import TargetPolicy, parse_networks
-from schemas.tokens.token_fields import CallbackFields, TokenFields
+from schemas.tokens.target_policy import TargetPolicy, parse_networks
 from schemas.tokens.tokens import Callback, CallbackState, Token, TokenState
 from store.tokens.listing import TokenFilter, list_tokens
 from store.tokens.tokens import NewSecrets, Tokens

@@ -11,7 +11,7 @@ from ringback.cli.stored import opened, vault
 from ringback.cli.values import TEXT, as_json
 from schemas.ids import TokenId
 from schemas.times import to_rfc3339
-from schemas.tokens.changes import Change
+from schemas.tokens.audit_log import Change
 from store.tokens.audit_log import list_changes
 from store.tokens.tokens import Tokens
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.times import from_rfc3339, parse_duration
 from schemas.tokens.secrets import signing_key
 

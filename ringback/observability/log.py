@@ -18,7 +18,7 @@ import orjson
 import structlog
 
 from schemas.ids import delivery_id
-from schemas.reports import AttemptReport
+from schemas.observer import AttemptReport
 from schemas.texts import spelled_out
 from schemas.times import now_ms, to_rfc3339
 

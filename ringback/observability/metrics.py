@@ -23,8 +23,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from ringback.observability.figures import Figures
 from schemas.deliveries.deliveries import SETTLED, Outcome, Trigger
 from schemas.errors import Problem
-from schemas.events.event_types import EventType
-from schemas.reports import EXPIRING
+from schemas.events.types import EventType
+from schemas.observer import EXPIRING
 
 MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable that makes worker processes count into files of one folder, and each answer for all of them."""

@@ -1,6 +1,6 @@
 """What the parts report, counted and logged. The one place that knows both the metrics and the log.
 
-Handed to every part by the wiring, as `schemas.reports.Observer`.
+Handed to every part by the wiring, as `schemas.observer.Observer`.
 """
 
 from collections.abc import Sequence
@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from ringback.observability.log import Log
 from ringback.observability.metrics import Metrics
 from schemas.deliveries.deliveries import DeliveryState
-from schemas.events.event_types import EventType
-from schemas.reports import AttemptReport
+from schemas.events.types import EventType
+from schemas.observer import AttemptReport
 
 
 class Observing:

@@ -8,8 +8,8 @@ from math import inf
 
 import msgspec
 
-from schemas.deliveries.health import HealthReport
-from schemas.events.event_types import EventType
+from schemas.deliveries.callback_health import HealthReport
+from schemas.events.types import EventType
 from schemas.ids import AttemptId, CallbackId, EventId, TokenId
 from schemas.times import UnixMs
 

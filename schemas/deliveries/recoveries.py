@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import RecoveryId, TokenId
 from schemas.times import UnixMs
 

@@ -12,7 +12,7 @@ from hashlib import sha256
 import msgspec
 
 from schemas.errors import MOST_COUNTED, Fault, InvalidEvent
-from schemas.events.event_data import (
+from schemas.events.data import (
     CONTENT_MODELS,
     DATA_MODELS,
     Content,
@@ -20,9 +20,9 @@ from schemas.events.event_data import (
     facts_of,
     known_content,
 )
-from schemas.events.event_types import EventType
+from schemas.events.full_reading import ENVELOPE, MAX_DEPTH, comes_twice, events_of, look
 from schemas.events.json_text import decoded, depth
-from schemas.events.second_look import ENVELOPE, MAX_DEPTH, comes_twice, events_of, look
+from schemas.events.types import EventType
 from schemas.ids import EVENT_ID, FREE_EVENT_ID, EventId, new_event_id
 from schemas.times import UnixMs, from_rfc3339, to_rfc3339
 

@@ -1,7 +1,7 @@
 r"""JSON read in full, slowly: what the fast decoders refuse although it is JSON, and what they do not tell.
 
 They take no half of a surrogate pair (`"\ud83d"`), and say nothing of a name that comes twice in an object. Nothing is decided
-here. Called by `schemas.events.events` and its second look, never for an ordinary event but for its depth, by `schemas.stored` and `web.models.parsing`.
+here. Called by `schemas.events.events` and its second look, never for an ordinary event but for its depth, by `schemas.stored_values` and `web.models.parsing`.
 """
 
 import json

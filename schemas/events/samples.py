@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 
 _CHANNEL = {"id": "chn_support", "kind": "whatsapp", "address": "+390200000001", "provider": "meta"}
 _CUSTOMER = {

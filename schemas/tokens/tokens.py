@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from schemas.deliveries.health import believed
-from schemas.events.event_types import EventType
+from schemas.deliveries.callback_health import believed
+from schemas.events.types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs
 from schemas.tokens.permissions import Permission

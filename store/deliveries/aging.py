@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from schemas.deliveries.deliveries import DeliveryState, Move, Outcome, next_state
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import CallbackId, EventId
 from schemas.times import UnixMs
 from store.deliveries.held import is_not_kept

@@ -11,7 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from schemas.deliveries.deliveries import DeliveryState, Move, Outcome, next_state
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import CallbackId
 from schemas.times import LATEST, UnixMs
 from schemas.tokens.tokens import OnReturn

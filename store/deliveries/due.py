@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Move, Trigger, next_state
-from schemas.deliveries.withdrawals import ended
-from schemas.events.event_types import EventType
+from schemas.deliveries.withdrawal import ended
+from schemas.events.types import EventType
 from schemas.ids import AttemptId, CallbackId, EventId
 from schemas.times import UnixMs
 from store.deliveries import status_locks, withdrawal

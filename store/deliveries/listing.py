@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from schemas.deliveries.callback_health import believed
 from schemas.deliveries.deliveries import Attempt, DeliveryState, Outcome, Trigger
-from schemas.deliveries.health import believed
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import AttemptId, CallbackId, DeliveryId, EventId, TokenId, split_delivery_id
 from schemas.listings import DeliveryDetail, DeliveryFilter, ListedDelivery, Page
 from schemas.times import UnixMs, now_ms, to_rfc3339

@@ -11,10 +11,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from schemas.deliveries.callback_health import BELIEVED_MS, patience
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Move, Trigger, given_back, next_state
-from schemas.deliveries.health import BELIEVED_MS, patience
-from schemas.deliveries.withdrawals import CHANNEL_TAKEN, withdrawal
-from schemas.events.event_types import EventType
+from schemas.deliveries.withdrawal import CHANNEL_TAKEN, withdrawal
+from schemas.events.types import EventType
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from store.deliveries import aging, status_locks, withdrawal

@@ -7,12 +7,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from schemas.deliveries.deliveries import Attempt, DeliveryState, Trigger
-from schemas.deliveries.withdrawals import CHANNEL_TAKEN
+from schemas.deliveries.withdrawal import CHANNEL_TAKEN
 from schemas.errors import Conflict, NotFound
-from schemas.events.event_types import EventType
 from schemas.events.events import Event
+from schemas.events.types import EventType
 from schemas.ids import AttemptId, CallbackId, DeliveryId, EventId, new_attempt_id
-from schemas.stored import stored_facts
+from schemas.stored_values import stored_facts
 from schemas.times import UnixMs
 from schemas.tokens.tokens import Callback, TokenState
 from store.deliveries import status_locks

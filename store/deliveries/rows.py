@@ -7,9 +7,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from schemas.deliveries.deliveries import Delivery, Trigger
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import AttemptId, CallbackId, EventId, TokenId
-from schemas.stored import stored_facts
+from schemas.stored_values import stored_facts
 from schemas.times import UnixMs
 from store.engine.database import Connection
 from store.tables import attempts, deliveries, events

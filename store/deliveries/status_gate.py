@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Move, Settlement, next_state
-from schemas.events.statuses import OVERTAKEN
+from schemas.events.status_order import OVERTAKEN
 from schemas.times import UnixMs
 from store.deliveries import settlement, status_locks
 from store.engine.database import Connection

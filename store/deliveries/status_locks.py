@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from schemas.deliveries.deliveries import SETTLED, Delivery, DeliveryState, Move, Settlement, next_state
-from schemas.events.statuses import NO_RANK, OVERTAKEN, rank
+from schemas.events.status_order import NO_RANK, OVERTAKEN, rank
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from store.engine import bulk

@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from schemas.deliveries.deliveries import DeliveryState, Settlement, given_back
-from schemas.deliveries.withdrawals import withdrawal
+from schemas.deliveries.withdrawal import withdrawal
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from schemas.tokens.tokens import Token

@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 import sqlalchemy as sa
 
 from schemas.errors import SecretUnreadable, StoreUnavailable
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import CallbackId, TokenId
-from schemas.reports import Observer
+from schemas.observer import Observer
 from schemas.times import UnixMs
 from schemas.tokens.secrets import is_token, token_hash
 from schemas.tokens.tokens import Token

@@ -8,7 +8,7 @@ change costs what it touches, however many tokens there are. Pure; `directory` s
 from collections.abc import Iterable, Sequence
 from copy import copy
 
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs
 from schemas.tokens.tokens import Callback, Token

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from schemas.reports import Observer
+from schemas.observer import Observer
 from store.engine.database import Database, channel
 
 _LISTEN_S = 0.5

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from schemas.listings import ListedChannel, Page
-from schemas.stored import data_of, tree_of
+from schemas.stored_values import data_of, tree_of
 from schemas.times import UnixMs
 from store.engine.database import Connection
 from store.engine.paging import Row, after, page

@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from schemas.deliveries.deliveries import Delivery, DeliveryState
-from schemas.events.event_types import EventType
 from schemas.events.events import Event
+from schemas.events.types import EventType
 from schemas.ids import CallbackId, EventId
-from schemas.stored import stored_facts
+from schemas.stored_values import stored_facts
 from schemas.times import UnixMs
 from store.engine import bulk
 from store.engine.database import Connection

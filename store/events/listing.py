@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import EventId
 from schemas.listings import EventFilter, ListedEvent, Page
 from schemas.times import UnixMs

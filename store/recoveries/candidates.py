@@ -15,11 +15,11 @@ import sqlalchemy as sa
 
 from schemas.deliveries.deliveries import DeliveryState, Move, next_state
 from schemas.deliveries.recoveries import RecoveryQuery
-from schemas.events.event_data import Facts
-from schemas.events.event_types import EventType
+from schemas.events.data import Facts
+from schemas.events.types import EventType
 from schemas.ids import CallbackId, EventId, TokenId
 from schemas.listings import DeliveryFilter
-from schemas.stored import stored_facts
+from schemas.stored_values import stored_facts
 from schemas.times import UnixMs
 from store.deliveries import status_locks
 from store.deliveries.held import is_held

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 
 from schemas.deliveries.deliveries import DeliveryState
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import TokenId
 from schemas.listings import DeliveryFilter, DeliveryStats
 from schemas.times import UnixMs

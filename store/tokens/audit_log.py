@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import TokenId, change_id
 from schemas.listings import Page
 from schemas.times import UnixMs
-from schemas.tokens.changes import Action, Actor, Change, Details
+from schemas.tokens.audit_log import Action, Actor, Change, Details
 from store.engine.database import Connection
 from store.engine.paging import after, page
 from store.tables import changes, tokens

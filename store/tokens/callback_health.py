@@ -13,12 +13,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from schemas.alerts import AlertKind
+from schemas.deliveries.callback_health import Finding, HealthReport, believed, probe_delay_s
 from schemas.deliveries.deliveries import DeliveryState, Outcome
-from schemas.deliveries.health import Finding, HealthReport, believed, probe_delay_s
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs, to_rfc3339
-from schemas.tokens.changes import RINGBACK, Action
+from schemas.tokens.audit_log import RINGBACK, Action
 from schemas.tokens.tokens import CallbackState
 from store.engine import bulk
 from store.engine.database import Connection

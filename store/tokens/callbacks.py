@@ -5,13 +5,13 @@ Called by the API and the command line; whether a URL may be a target was judged
 
 import sqlalchemy as sa
 
-from schemas.deliveries.withdrawals import CALLBACK_DELETED
+from schemas.deliveries.withdrawal import CALLBACK_DELETED
 from schemas.errors import NotFound
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import TokenId, new_callback_id
 from schemas.times import UnixMs
-from schemas.tokens.changes import Action, Actor, Details, differences, of_callback
-from schemas.tokens.token_fields import CallbackFields
+from schemas.tokens.audit_log import Action, Actor, Details, differences, of_callback
+from schemas.tokens.fields import CallbackFields
 from schemas.tokens.tokens import Callback, CallbackState, Token
 from store.engine.database import Connection, Database
 from store.tables import callbacks

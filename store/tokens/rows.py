@@ -11,7 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from schemas.errors import Conflict, NotFound, SecretUnreadable
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs
 from schemas.tokens.permissions import Permission

@@ -10,8 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from schemas.deliveries.health import BELIEVED_MS, HealthReport, believed, probe_delay_s
-from schemas.events.event_types import EventType
+from schemas.deliveries.callback_health import BELIEVED_MS, HealthReport, believed, probe_delay_s
+from schemas.events.types import EventType
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from store.deliveries import aging

@@ -15,15 +15,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from schemas.deliveries.withdrawals import TOKEN_REVOKED
+from schemas.deliveries.withdrawal import TOKEN_REVOKED
 from schemas.errors import Conflict, Fault, Invalid
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.folding import folded
 from schemas.ids import TokenId, new_token_id
 from schemas.times import UnixMs
-from schemas.tokens.changes import Action, Actor, differences, edits, of_fields, of_secret, of_signing_secret
+from schemas.tokens.audit_log import Action, Actor, differences, edits, of_fields, of_secret, of_signing_secret
+from schemas.tokens.fields import CallbackFields, TokenFields
 from schemas.tokens.secrets import new_signing_secret, new_token, signing_key, signing_secret_text, token_hash, token_hint
-from schemas.tokens.token_fields import CallbackFields, TokenFields
 from schemas.tokens.tokens import DatedSecret, Token, TokenState
 from store.engine.database import Connection, Database
 from store.tables import tokens

@@ -6,8 +6,8 @@ import pytest
 
 from consumers.pipeline.claiming import Terms, claim
 from exchange.port import Message
-from schemas.events.event_types import EventType
 from schemas.events.samples import sample_body
+from schemas.events.types import EventType
 from schemas.times import UnixMs
 from schemas.tokens.permissions import Permission
 from schemas.tokens.secrets import _check_digits, new_token

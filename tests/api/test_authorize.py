@@ -6,7 +6,7 @@ import pytest
 
 from api.routes import LOGGED
 from schemas.tokens.permissions import Permission
-from schemas.tokens.targets import parse_networks
+from schemas.tokens.target_policy import parse_networks
 from tests.kit.api import House
 from tests.kit.checks import NOBODYS, READ, STATES, authorize, logged, made, not_active
 

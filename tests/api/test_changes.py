@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from api.application import create_app
-from schemas.tokens.changes import Action
+from schemas.tokens.audit_log import Action
 from schemas.tokens.permissions import Permission
-from schemas.tokens.targets import parse_networks
+from schemas.tokens.target_policy import parse_networks
 from tests.kit.api import URL, Caller, House, callback_path
 
 RECEIVED = "message.received"

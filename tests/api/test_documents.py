@@ -14,9 +14,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from api.application import ROUTES, create_app, openapi_document
 from api.docs.problems import described, problems
 from schemas.errors import Problem
-from schemas.events.event_types import EventType
 from schemas.events.events import parse_event
 from schemas.events.samples import sample_body, sample_event
+from schemas.events.types import EventType
 from schemas.json_schema import event_schema
 from schemas.tokens.permissions import Permission
 from tests.kit.api import Caller, House

@@ -13,8 +13,8 @@ import pytest
 
 from api.application import ROUTES, create_app
 from api.docs.problems import problems
-from schemas.events.event_types import EventType
 from schemas.events.samples import sample_event
+from schemas.events.types import EventType
 from schemas.tokens.permissions import Permission
 from tests.kit.api import Caller, House
 

@@ -7,7 +7,7 @@ from werkzeug.test import TestResponse
 from api.http.reading import FORM
 from schemas.tokens.permissions import Permission
 from schemas.tokens.secrets import new_token
-from schemas.tokens.targets import parse_networks
+from schemas.tokens.target_policy import parse_networks
 from tests.kit.api import Caller, House
 from web.limits import UNKNOWN_TOKENS
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from api.http.reading import MAX_BODY_BYTES
-from schemas.events.event_types import EventType
 from schemas.events.samples import sample_event
+from schemas.events.types import EventType
 from tests.kit.api import Caller, House
 
 RECEIVED = EventType.MESSAGE_RECEIVED

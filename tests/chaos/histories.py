@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from schemas.deliveries.health import Finding, HealthReport
-from schemas.events.event_types import EventType
+from schemas.deliveries.callback_health import Finding, HealthReport
+from schemas.events.types import EventType
 from schemas.ids import CallbackId
-from schemas.tokens.token_fields import CallbackFields
+from schemas.tokens.fields import CallbackFields
 from store.engine.database import Database
 from store.tables import callbacks, tokens
 from store.tokens import callback_health

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from consumers.pipeline.settling import Settler
 from consumers.pipeline.store_watch import StoreWatch
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger, given_back
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import AttemptId, CallbackId
-from schemas.reports import Silent
+from schemas.observer import Silent
 from store.deliveries import due, probes, status_locks
 from store.deliveries.status_gate import Admitted
 from store.engine.database import Database

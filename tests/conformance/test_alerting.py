@@ -12,7 +12,7 @@ from consumers.maintenance import alerting
 from consumers.maintenance.alerting import Alerting
 from schemas.alerts import Alert, AlertKind, AlertOutcome
 from schemas.errors import StoreUnavailable
-from schemas.reports import Silent
+from schemas.observer import Silent
 from store.engine.database import Database
 from store.tables import alerts as rows
 from store.tokens import alerts

@@ -9,10 +9,10 @@ import sqlalchemy as sa
 
 from schemas.alerts import AlertKind
 from schemas.deliveries.deliveries import DeliveryState, Settlement, Trigger, given_back
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import CallbackId, EventId, delivery_id
 from schemas.times import UnixMs
-from schemas.tokens.token_fields import CallbackFields
+from schemas.tokens.fields import CallbackFields
 from schemas.tokens.tokens import Token
 from store.deliveries import due, settlement
 from store.engine.database import Database

@@ -7,15 +7,15 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries.health import Finding
+from schemas.deliveries.callback_health import Finding
 from schemas.errors import Conflict, Invalid
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import TokenId
 from schemas.times import UnixMs
-from schemas.tokens.changes import Actor, Change
+from schemas.tokens.audit_log import Actor, Change
+from schemas.tokens.fields import CallbackFields
 from schemas.tokens.permissions import Permission
 from schemas.tokens.secrets import signing_secret_text
-from schemas.tokens.token_fields import CallbackFields
 from schemas.tokens.tokens import OnReturn
 from store.engine.database import Database
 from store.tables import changes as change_table

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from schemas.deliveries.callback_health import Finding
 from schemas.deliveries.deliveries import DeliveryState
-from schemas.deliveries.health import Finding
 from schemas.ids import TokenId
 from schemas.listings import DeliveryFilter
 from schemas.tokens.tokens import OnReturn

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from schemas.deliveries.deliveries import DeliveryState, Outcome
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.listings import DeliveryFilter, EventFilter
 from schemas.times import UnixMs

@@ -7,12 +7,12 @@ from typing import TypeVar
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries.health import Finding, HealthReport
+from schemas.deliveries.callback_health import Finding, HealthReport
 from schemas.errors import StoreUnavailable
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.times import UnixMs
+from schemas.tokens.fields import CallbackFields
 from schemas.tokens.secrets import new_token, token_hash
-from schemas.tokens.token_fields import CallbackFields
 from schemas.tokens.tokens import CallbackState, TokenState
 from store import tables
 from store.directory.directory import FRESH_S, Directory

@@ -6,10 +6,10 @@ import pytest
 import sqlalchemy as sa
 
 from schemas.errors import StoreUnavailable
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.times import UnixMs
+from schemas.tokens.fields import CallbackFields
 from schemas.tokens.secrets import new_token
-from schemas.tokens.token_fields import CallbackFields
 from store import tables
 from store.directory.directory import Directory
 from store.engine.database import Database

@@ -12,10 +12,10 @@ from consumers.pipeline.hand import Hand
 from consumers.pipeline.parcel import Parcel
 from consumers.pipeline.settling import Settler
 from consumers.pipeline.store_watch import StoreWatch
+from schemas.deliveries.callback_health import Finding, HealthReport
 from schemas.deliveries.deliveries import DeliveryState, Settlement, given_back
-from schemas.deliveries.health import Finding, HealthReport
 from schemas.ids import CallbackId
-from schemas.reports import Silent
+from schemas.observer import Silent
 from schemas.times import UnixMs, now_ms
 from schemas.tokens.tokens import Callback, Health, Token
 from store.deliveries import settlement

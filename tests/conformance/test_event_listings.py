@@ -2,7 +2,7 @@
 
 import pytest
 
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import EventId
 from schemas.listings import DeliveryFilter, EventFilter
 from schemas.times import UnixMs

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import TokenId
-from schemas.reports import Silent
+from schemas.observer import Silent
 from schemas.times import UnixMs
-from schemas.tokens.token_fields import CallbackFields
+from schemas.tokens.fields import CallbackFields
 from schemas.tokens.tokens import Token
 from store.directory.directory import Directory
 from store.directory.expiry_queue import MARGIN_MS

@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries.health import Finding
+from schemas.deliveries.callback_health import Finding
 from schemas.times import UnixMs, now_ms
 from store.engine.database import Database
 from store.stats import gauges

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
+from schemas.deliveries.callback_health import Finding, HealthReport
 from schemas.deliveries.deliveries import DeliveryState, Settlement
-from schemas.deliveries.health import Finding, HealthReport
-from schemas.reports import Silent
+from schemas.observer import Silent
 from schemas.times import UnixMs
 from schemas.tokens.tokens import CallbackState, Health
 from store.deliveries.settlement import settle

@@ -16,7 +16,7 @@ from consumers.pipeline.settling import Settler
 from consumers.pipeline.store_watch import StoreWatch
 from exchange.port import Message
 from schemas.errors import StoreUnavailable
-from schemas.reports import Silent
+from schemas.observer import Silent
 from schemas.times import UnixMs
 from store.engine.database import Connection, Database
 from store.events import claims

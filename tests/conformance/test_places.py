@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.deliveries.deliveries import given_back, leased
-from schemas.events.statuses import OVERTAKEN
+from schemas.events.status_order import OVERTAKEN
 from store.deliveries import status_locks
 from store.deliveries.status_gate import Admitted
 from store.engine.database import Database

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
+from schemas.deliveries.callback_health import Finding
 from schemas.deliveries.deliveries import Trigger
-from schemas.deliveries.health import Finding
 from schemas.times import LATEST, UnixMs
 from store.deliveries import probes
 from store.engine.database import Connection, Database

@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from schemas.errors import Invalid
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.listings import PullFilter
 from schemas.times import UnixMs, now_ms
 from store.engine import paging

@@ -10,9 +10,9 @@ from consumers.maintenance.recovering import Recoverer
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.deliveries.recoveries import Recoverable, RecoveryQuery, RecoveryState
 from schemas.errors import Invalid
-from schemas.events.statuses import rank
+from schemas.events.status_order import rank
 from schemas.ids import TokenId, new_test_event_id
-from schemas.reports import Silent
+from schemas.observer import Silent
 from schemas.times import UnixMs
 from store.recoveries import candidates, jobs
 from store.tables import deliveries, events

@@ -7,7 +7,7 @@ import pytest
 from consumers.maintenance.recovering import Recoverer
 from schemas.deliveries.recoveries import Recoverable, RecoveryState
 from schemas.errors import StoreUnavailable
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import RecoveryId
 from schemas.times import LATEST
 from store.recoveries import candidates

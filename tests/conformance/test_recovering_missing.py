@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from schemas.deliveries.recoveries import Recoverable
-from schemas.events.statuses import rank
+from schemas.events.status_order import rank
 from schemas.times import LATEST, UnixMs
 from tests.kit.making import a_claim
 from tests.kit.recovering import NOW, RECEIVED, STATUS, House, a_status_claim, callback_of

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 import sqlalchemy as sa
 
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import TokenId
 from schemas.times import UnixMs
+from schemas.tokens.fields import CallbackFields
 from schemas.tokens.secrets import signing_key
-from schemas.tokens.token_fields import CallbackFields
 from store.engine.database import Database
 from store.maintenance import rekey
 from store.maintenance.rekey import Tally

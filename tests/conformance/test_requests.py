@@ -8,11 +8,11 @@ import sqlalchemy as sa
 
 from schemas.deliveries.deliveries import DeliveryState, Settlement, Trigger
 from schemas.errors import Conflict
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import CallbackId, EventId, TokenId, delivery_id
 from schemas.listings import DeliveryFilter, ListedDelivery
 from schemas.times import UnixMs
-from schemas.tokens.token_fields import CallbackFields
+from schemas.tokens.fields import CallbackFields
 from store.deliveries.listing import list_deliveries
 from store.deliveries.requested_attempts import request_attempt, request_retry, request_test, result_of_test, withdraw_test
 from store.deliveries.settlement import settle

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from schemas.deliveries.deliveries import DeliveryState, Settlement
 from schemas.ids import first_request_id, new_request_id
 from schemas.times import LATEST, UnixMs, now_ms
-from schemas.tokens.token_fields import CallbackFields
+from schemas.tokens.fields import CallbackFields
 from store import tables
 from store.deliveries.settlement import settle
 from store.engine.database import Connection, Database

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.deliveries.health import Finding
+from schemas.deliveries.callback_health import Finding
 from schemas.times import LATEST, UnixMs, now_ms
 from schemas.tokens.tokens import CallbackState, OnReturn
 from store.deliveries import backlog

@@ -13,7 +13,7 @@ from consumers.maintenance.reviving import Reviver
 from consumers.pipeline.hand import Hand
 from consumers.pipeline.settling import Settler
 from consumers.pipeline.store_watch import StoreWatch
-from schemas.deliveries.health import Finding
+from schemas.deliveries.callback_health import Finding
 from schemas.errors import StatementTimedOut, StoreRefused
 from schemas.times import now_ms
 from store.engine.database import Connection, Database

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger, given_back, leased
-from schemas.events.event_types import EventType
-from schemas.events.statuses import rank
+from schemas.events.status_order import rank
+from schemas.events.types import EventType
 from schemas.ids import AttemptId, CallbackId, EventId
 from schemas.times import UnixMs
 from store.deliveries.settlement import settle

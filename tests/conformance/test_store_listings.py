@@ -9,11 +9,11 @@ import sqlalchemy as sa
 
 from schemas.deliveries.deliveries import DeliveryState, Outcome
 from schemas.errors import Invalid
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import CallbackId, EventId, TokenId, delivery_id
 from schemas.listings import DeliveryFilter, ListedDelivery
 from schemas.times import UnixMs
-from schemas.tokens.token_fields import CallbackFields
+from schemas.tokens.fields import CallbackFields
 from store.deliveries.listing import every_delivery, get_delivery, list_deliveries
 from store.engine import paging
 from store.engine.database import Database

@@ -9,12 +9,12 @@ import sqlalchemy as sa
 
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.errors import Conflict, Invalid, NotFound
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import TokenId
 from schemas.times import UnixMs
+from schemas.tokens.fields import CallbackFields
 from schemas.tokens.permissions import Permission
 from schemas.tokens.secrets import signing_key, token_hash
-from schemas.tokens.token_fields import CallbackFields
 from schemas.tokens.tokens import TokenState
 from store.engine.database import Database
 from store.tables import callbacks, deliveries, directory_version, requested_attempts

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from consumers.maintenance import sweeping
 from consumers.maintenance.sweeping import Sweeper
 from schemas.errors import StoreUnavailable
-from schemas.reports import EXPIRING, Silent
+from schemas.observer import EXPIRING, Silent
 from schemas.times import UnixMs, now_ms
 from store import tables
 from store.engine.database import Connection, Database

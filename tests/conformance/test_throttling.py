@@ -4,10 +4,10 @@ import datetime as dt
 
 import pytest
 
+from schemas.deliveries.callback_health import LEAST_PATIENCE, Finding, HealthReport, patience
 from schemas.deliveries.deliveries import DeliveryState
-from schemas.deliveries.health import LEAST_PATIENCE, Finding, HealthReport, patience
 from schemas.listings import DeliveryFilter
-from schemas.reports import Silent
+from schemas.observer import Silent
 from schemas.times import UnixMs, now_ms, to_rfc3339
 from schemas.tokens.tokens import CallbackState
 from store.deliveries import due, probes

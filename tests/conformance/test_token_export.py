@@ -2,9 +2,9 @@
 
 import pytest
 
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.times import UnixMs
-from schemas.tokens.token_fields import CallbackFields
+from schemas.tokens.fields import CallbackFields
 from store.engine.database import Database
 from store.tokens import export as token_export
 from store.tokens.export import Everything

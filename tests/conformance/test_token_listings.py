@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.folding import folded
 from schemas.times import UnixMs
 from schemas.tokens.tokens import TokenState

@@ -8,10 +8,10 @@ import pytest
 
 from schemas.deliveries.deliveries import DeliveryState, Settlement
 from schemas.errors import Conflict
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import EventId, delivery_id
 from schemas.times import UnixMs
-from schemas.tokens.token_fields import CallbackFields
+from schemas.tokens.fields import CallbackFields
 from schemas.tokens.tokens import TokenState
 from store.deliveries import settlement
 from store.deliveries.requested_attempts import request_retry

@@ -12,8 +12,8 @@ from consumers.pipeline.settling import Settler
 from consumers.pipeline.store_watch import StoreWatch
 from dispatcher.decision import withdrawn
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Settlement, Trigger
-from schemas.events.event_types import EventType
-from schemas.reports import Silent
+from schemas.events.types import EventType
+from schemas.observer import Silent
 from schemas.times import UnixMs
 from store.deliveries import due, settlement, withdrawal
 from store.engine.database import Database

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from schemas.events.event_types import EventType
 from schemas.events.samples import sample_event
+from schemas.events.types import EventType
 from tests.docs.pages import PAGES, ROOT, read
 from tests.docs.shell import Shell, node, swaps
 from tests.kit.client import Client

@@ -3,8 +3,8 @@
 import contextlib
 import pathlib
 
-from schemas.events.event_types import EventType
 from schemas.events.samples import sample_event
+from schemas.events.types import EventType
 from tests.docs.pages import read
 from tests.docs.shell import Shell
 from tests.kit.client import Client

@@ -12,8 +12,8 @@ import psutil
 import pytest
 from sqlalchemy.engine import make_url
 
-from schemas.events.event_types import EventType
 from schemas.events.samples import sample_event
+from schemas.events.types import EventType
 from tests.docs.pages import ROOT, read
 from tests.docs.shell import Background, Shell, node
 from tests.kit.client import Client

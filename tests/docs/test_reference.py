@@ -12,9 +12,9 @@ from ringback.observability.metrics import _GAUGES, Metrics
 from ringback.settings import Settings, load
 from schemas.alerts import AlertKind, alert_body
 from schemas.deliveries.deliveries import DeliveryState, Outcome
-from schemas.reports import AttemptReport
+from schemas.observer import AttemptReport
 from schemas.times import from_rfc3339
-from schemas.tokens.changes import Action
+from schemas.tokens.audit_log import Action
 from tests.docs import settings_page
 from tests.docs.pages import PAGES, ROOT, code, named_tests, read
 from tests.kit.making import a_delivery, an_attempt

@@ -16,8 +16,8 @@ import pytest
 from cheroot.wsgi import Server
 
 from api.http.reading import MAX_BODY_BYTES
-from schemas.events.event_types import EventType
 from schemas.events.samples import sample_body
+from schemas.events.types import EventType
 from schemas.tokens.permissions import Permission
 from tests.kit.api import House
 from tests.kit.waiting import free_port, wait_for

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.deliveries.health import Finding
+from schemas.deliveries.callback_health import Finding
 from store.engine import migrate
 from store.engine.database import Database
 from tests.kit.command import Place

@@ -14,10 +14,10 @@ import pytest
 from ringback.parts import Parts, gather
 from ringback.quickstart import Quickstart, lines, prepare, with_loopback
 from ringback.settings import load
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.times import UnixMs, now_ms
+from schemas.tokens.fields import CallbackFields
 from schemas.tokens.permissions import Permission
-from schemas.tokens.token_fields import CallbackFields
 from schemas.tokens.tokens import Token
 from store.engine import migrate
 from store.engine.database import Database

@@ -16,7 +16,7 @@ import trustme
 from dispatcher.http.post import Answer
 from dispatcher.http.troubles import trouble
 from schemas.deliveries.deliveries import Outcome
-from schemas.tokens.targets import TargetPolicy, parse_networks
+from schemas.tokens.target_policy import TargetPolicy, parse_networks
 from tests.kit.posting import Posting, answer_of
 from tests.kit.waiting import free_port
 

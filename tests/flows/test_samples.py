@@ -1,7 +1,7 @@
 """Tests of callbacks, through real processes: they are sent, and no figure of deliveries counts them."""
 
-from schemas.events.event_types import EventType
 from schemas.events.samples import sample_event
+from schemas.events.types import EventType
 from tests.flows.conftest import Starting
 from tests.kit.receiver import Receiver
 from tests.kit.waiting import wait_for

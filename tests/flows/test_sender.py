@@ -10,7 +10,7 @@ import pytest_asyncio
 from dispatcher.http.post import Answer, Request
 from dispatcher.http.transfer import KEPT_BODY_BYTES
 from schemas.deliveries.deliveries import Outcome
-from schemas.tokens.targets import TargetPolicy
+from schemas.tokens.target_policy import TargetPolicy
 from tests.kit.posting import BODY, Posting, answer_of
 from tests.kit.receiver import Receiver
 from tests.kit.waiting import eventually, free_port

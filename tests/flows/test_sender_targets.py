@@ -15,7 +15,7 @@ import trustme
 
 from dispatcher.http.post import Answer, Request
 from schemas.deliveries.deliveries import Outcome
-from schemas.tokens.targets import TargetPolicy, parse_networks
+from schemas.tokens.target_policy import TargetPolicy, parse_networks
 from tests.kit.posting import BODY, LOOPBACK, Posting, answer_of
 from tests.kit.receiver import Receiver
 from tests.kit.waiting import eventually, free_port

@@ -14,13 +14,13 @@ from api.parts import ApiParts, CallTerms
 from exchange.port import Outgoing
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.errors import ExchangeUnavailable
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import CallbackId, TokenId
+from schemas.observer import Silent
 from schemas.readiness import Readiness
-from schemas.reports import Silent
 from schemas.times import UnixMs
 from schemas.tokens.permissions import Permission
-from schemas.tokens.targets import TargetPolicy
+from schemas.tokens.target_policy import TargetPolicy
 from store.directory.directory import Directory
 from store.engine.database import Database
 from store.events import claims

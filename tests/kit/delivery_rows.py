@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import CallbackId
 from store.engine.database import Database
 from store.tables import callbacks, deliveries

@@ -8,7 +8,7 @@ from dispatcher.dispatch import Dispatcher
 from dispatcher.http.post import Answer, Request
 from schemas.deliveries.deliveries import Delivery, Settlement
 from schemas.ids import CallbackId
-from schemas.reports import Silent
+from schemas.observer import Silent
 from schemas.times import UnixMs, now_ms
 from schemas.tokens.tokens import Callback, Token
 from tests.kit.making import CALLBACK, a_callback, a_delivery, a_token

@@ -3,7 +3,7 @@
 from consumers.pipeline.hand import Hand
 from consumers.pipeline.parcel import Parcel
 from schemas.deliveries.deliveries import Delivery, Settlement
-from schemas.reports import Silent
+from schemas.observer import Silent
 
 LEASE_S = 25.0
 

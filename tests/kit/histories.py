@@ -6,10 +6,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import TokenId
 from schemas.times import UnixMs
-from schemas.tokens.token_fields import CallbackFields
+from schemas.tokens.fields import CallbackFields
 from store.directory.directory import Directory
 from store.engine.database import Database
 from store.tables import callbacks, directory_marks, directory_version, tokens

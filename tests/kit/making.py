@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable
 
 from schemas.deliveries.deliveries import Attempt, Delivery, Outcome, Trigger
-from schemas.events.event_types import EventType
 from schemas.events.events import Event, parse_event
+from schemas.events.types import EventType
 from schemas.ids import AttemptId, CallbackId, EventId, TokenId, new_attempt_id
 from schemas.times import UnixMs, now_ms
 from schemas.tokens.tokens import Callback, DatedSecret, Token

@@ -1,6 +1,6 @@
 """What an operator would read, kept for a test."""
 
-from schemas.reports import Silent
+from schemas.observer import Silent
 
 
 class Notes(Silent):

@@ -5,10 +5,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
-from schemas.tokens.token_fields import CallbackFields
+from schemas.tokens.fields import CallbackFields
 from schemas.tokens.tokens import Token
 from store import tables
 from store.engine.database import Database

@@ -15,7 +15,7 @@ from exchange.rabbit.rabbit_publisher import RabbitPublisher
 from exchange.rabbit.rabbit_source import RabbitSource
 from exchange.topology import DEAD_QUEUE, REASON_HEADER
 from schemas.events.events import parse_event
-from schemas.reports import Silent
+from schemas.observer import Silent
 from schemas.times import UnixMs
 from store import tables
 from store.engine.database import Database

@@ -6,7 +6,7 @@ from typing import Self
 from dispatcher.http.post import Answer, Request
 from dispatcher.http.resolver import LookUp, addresses_of
 from dispatcher.http.sender import Sender
-from schemas.tokens.targets import TargetPolicy, parse_networks
+from schemas.tokens.target_policy import TargetPolicy, parse_networks
 
 LOOPBACK = TargetPolicy(parse_networks(["127.0.0.0/8"]))
 BODY = b'{"id":"evt_1"}'

@@ -7,12 +7,12 @@ import sqlalchemy as sa
 
 from consumers.maintenance.recovering import Recoverer
 from schemas.deliveries.recoveries import Recoverable, Recovery, RecoveryQuery, RecoveryState
-from schemas.events.event_types import EventType
 from schemas.events.events import parse_event
+from schemas.events.types import EventType
 from schemas.ids import CallbackId, RecoveryId
-from schemas.reports import Silent
+from schemas.observer import Silent
 from schemas.times import UnixMs
-from schemas.tokens.token_fields import CallbackFields
+from schemas.tokens.fields import CallbackFields
 from schemas.tokens.tokens import Token
 from store.directory.directory import Directory
 from store.engine.database import Database

@@ -3,8 +3,8 @@
 from typing import Any
 
 from schemas.times import UnixMs
+from schemas.tokens.fields import TokenFields
 from schemas.tokens.permissions import Permission
-from schemas.tokens.token_fields import TokenFields
 from store.tokens.tokens import NewSecrets
 from tests.kit.api import Caller, House
 from tests.kit.tokens import TESTER, token_fields

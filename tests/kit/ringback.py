@@ -17,10 +17,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.times import now_ms
+from schemas.tokens.fields import CallbackFields, TokenFields
 from schemas.tokens.permissions import Permission
-from schemas.tokens.token_fields import CallbackFields, TokenFields
 from store.engine import migrate
 from store.engine.database import Connection, Database
 from store.tokens.tokens import Tokens

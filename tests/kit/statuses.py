@@ -7,8 +7,8 @@ import msgspec
 import sqlalchemy as sa
 
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Settlement
-from schemas.events.event_types import EventType
 from schemas.events.events import parse_event
+from schemas.events.types import EventType
 from schemas.ids import CallbackId, EventId
 from schemas.times import UnixMs
 from store.deliveries import probes, status_locks

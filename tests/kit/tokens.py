@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs
-from schemas.tokens.changes import Actor
+from schemas.tokens.audit_log import Actor
+from schemas.tokens.fields import TokenFields
 from schemas.tokens.permissions import Permission
-from schemas.tokens.token_fields import TokenFields
 from schemas.tokens.tokens import Callback, DatedSecret, Token
 
 TESTER = Actor("a test", "192.0.2.1")

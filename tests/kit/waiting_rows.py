@@ -5,11 +5,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from schemas.deliveries.health import Finding, HealthReport
-from schemas.events.event_types import EventType
+from schemas.deliveries.callback_health import Finding, HealthReport
+from schemas.events.types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs
-from schemas.tokens.token_fields import CallbackFields
+from schemas.tokens.fields import CallbackFields
 from schemas.tokens.tokens import Callback, Token
 from store.engine.database import Database
 from store.events import claims

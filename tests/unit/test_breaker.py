@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.breaker import GONE, KNOWN_WITHIN_S, MOST_RUNS, OPEN_AFTER, Breakers
+from schemas.deliveries.callback_health import FIRST_PROBE_S, LONGEST_PROBE_S, Finding, HealthReport, probe_delay_s
 from schemas.deliveries.deliveries import Outcome, Trigger
-from schemas.deliveries.health import FIRST_PROBE_S, LONGEST_PROBE_S, Finding, HealthReport, probe_delay_s
 from schemas.ids import CallbackId
 from schemas.times import UnixMs, now_ms
 from schemas.tokens.tokens import Callback

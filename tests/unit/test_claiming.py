@@ -9,7 +9,7 @@ from consumers.pipeline.claiming import Batch, Terms, claim
 from exchange.port import Message
 from schemas.deliveries.deliveries import DeliveryState, Settlement
 from schemas.errors import StoreUnavailable
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from schemas.tokens.tokens import Callback, DatedSecret, Token

@@ -6,8 +6,8 @@ import pytest
 
 from dispatcher.breaker import OPEN_AFTER
 from dispatcher.http.post import Answer
+from schemas.deliveries.callback_health import Finding
 from schemas.deliveries.deliveries import DeliveryState, Outcome, Trigger, given_back
-from schemas.deliveries.health import Finding
 from schemas.times import UnixMs
 from schemas.tokens.tokens import Callback, Health, Token
 from tests.kit.dispatch_scene import Scene, firsts

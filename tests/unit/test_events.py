@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import InvalidEvent
-from schemas.events.event_types import EventType
 from schemas.events.events import MAX_BATCH, MAX_DEPTH, MAX_EVENT_BYTES, parse_batch, parse_event
 from schemas.events.samples import sample_event
+from schemas.events.types import EventType
 from schemas.times import UnixMs
 
 anything = st.recursive(

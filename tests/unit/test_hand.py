@@ -5,7 +5,7 @@ import pytest
 from consumers.pipeline.hand import AGAIN_S, MAX_IN_HAND, MIN_IN_HAND, Hand
 from schemas.deliveries.deliveries import DeliveryState, Settlement, Trigger
 from schemas.ids import CallbackId
-from schemas.reports import Silent
+from schemas.observer import Silent
 from tests.kit.hand_scene import LEASE_S, Scene, Settling
 from tests.kit.making import CALLBACK, a_delivery
 

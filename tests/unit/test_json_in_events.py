@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import MOST_COUNTED, MOST_TOLD, InvalidEvent
-from schemas.events import events, second_look
-from schemas.events.event_types import EventType
+from schemas.events import events, full_reading
 from schemas.events.events import parse_batch, parse_event
 from schemas.events.json_text import BYTE_ORDER_MARK, depth
 from schemas.events.samples import sample_event
-from schemas.stored import data_of, stored_facts
+from schemas.events.types import EventType
+from schemas.stored_values import data_of, stored_facts
 from schemas.times import UnixMs
 from tests.unit.test_events import anything, pointers, received, refusal, spelled
 
@@ -224,7 +224,7 @@ def test_both_looks_take_the_same_event(kind: EventType, value: object, where: s
     first = events._first_look(body, None, False)
 
     if first is not None:
-        assert events.Event(*second_look.look(body, "", None, id_required=False)) == first or event["id"] is None
+        assert events.Event(*full_reading.look(body, "", None, id_required=False)) == first or event["id"] is None
 
 
 @given(

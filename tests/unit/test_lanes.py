@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dispatcher.lanes import TAKE_AHEAD_S, Lane
 from schemas.deliveries.deliveries import Delivery, Trigger
-from schemas.pace import MOMENT_S
+from schemas.rate_meter import MOMENT_S
 from tests.kit.making import a_delivery
 
 

@@ -15,7 +15,7 @@ import pytest
 import ringback.log
 from ringback.observability.log import Log
 from schemas.deliveries.deliveries import DeliveryState, Outcome
-from schemas.reports import AttemptReport
+from schemas.observer import AttemptReport
 from tests.kit.making import a_delivery, an_attempt
 from tests.kit.waiting import wait_for
 

@@ -15,8 +15,8 @@ from ringback.observability.metrics import MULTIPROCESS_FOLDER, Metrics
 from ringback.observability.observer import Observing
 from schemas.deliveries.deliveries import DeliveryState, Outcome
 from schemas.errors import StoreUnavailable
-from schemas.events.event_types import EventType
-from schemas.reports import AttemptReport, Observer
+from schemas.events.types import EventType
+from schemas.observer import AttemptReport, Observer
 from tests.kit.making import a_delivery, an_attempt
 from tests.kit.waiting import wait_for
 

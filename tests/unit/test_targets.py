@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.tokens.targets import MAX_HEADERS, TargetPolicy, header_faults, parse_networks, target_in
+from schemas.tokens.target_policy import MAX_HEADERS, TargetPolicy, header_faults, parse_networks, target_in
 
 STRICT = TargetPolicy()
 LOCAL = TargetPolicy(parse_networks(["127.0.0.0/8", "::1"]))

@@ -8,8 +8,8 @@ import pytest
 from dispatcher.breaker import OPEN_AFTER
 from dispatcher.http.post import Answer
 from dispatcher.throttling import RECENT_MS, TAKES_AFTER_MS
+from schemas.deliveries.callback_health import Finding
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger
-from schemas.deliveries.health import Finding
 from schemas.times import UnixMs, now_ms
 from schemas.tokens.tokens import Callback, Health, Token
 from tests.kit.dispatch_scene import OK, Scene, firsts

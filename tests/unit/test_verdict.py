@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from dispatcher.http.post import Answer
 from dispatcher.verdict import QUOTED_CHARACTERS, judge
+from schemas.deliveries.callback_health import LONGEST_PAUSE_S
 from schemas.deliveries.deliveries import Outcome
-from schemas.deliveries.health import LONGEST_PAUSE_S
 from schemas.times import UnixMs
 
 NOW = UnixMs(784_111_777_000)  # Sun, 06 Nov 1994 08:49:37 GMT

@@ -12,13 +12,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from schemas.deliveries.deliveries import DeliveryState, Outcome
 from schemas.deliveries.recoveries import Recoverable
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import TokenId
 from schemas.listings import DeliveryFilter
 from schemas.times import UnixMs, from_rfc3339, parse_duration
+from schemas.tokens.fields import MAX_NAME
 from schemas.tokens.permissions import Permission
-from schemas.tokens.targets import HEADER_NAME, HEADER_VALUE, MAX_HEADER_VALUE_BYTES, MAX_HEADERS, MAX_URL_LENGTH
-from schemas.tokens.token_fields import MAX_NAME
+from schemas.tokens.target_policy import HEADER_NAME, HEADER_VALUE, MAX_HEADER_VALUE_BYTES, MAX_HEADERS, MAX_URL_LENGTH
 from schemas.tokens.tokens import OnReturn, TokenState
 from store.tokens.listing import TokenSort
 

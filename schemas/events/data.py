@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, TypeAlias, Union
 
 import msgspec
 
-from schemas.events.event_types import EventType
-from schemas.events.statuses import ranked
+from schemas.events.status_order import ranked
+from schemas.events.types import EventType
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Count = Annotated[int, msgspec.Meta(ge=0)]

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 from schemas.ids import ChangeId
 from schemas.times import UnixMs, to_rfc3339
-from schemas.tokens.token_fields import TokenFields
+from schemas.tokens.fields import TokenFields
 from schemas.tokens.tokens import Callback, DatedSecret, Token
 
 Before = object

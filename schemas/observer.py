@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from schemas.deliveries.deliveries import Attempt, Delivery, DeliveryState
-from schemas.events.event_types import EventType
+from schemas.events.types import EventType
 
 EXPIRING = ("events", "deliveries", "attempts", "status_places", "requests", "changes", "recoveries")
 """The tables whose rows are deleted when they are older than `RETENTION`."""

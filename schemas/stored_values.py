@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from schemas.events.event_data import Facts
-from schemas.events.event_types import EventType
+from schemas.events.data import Facts
 from schemas.events.json_text import read
-from schemas.events.statuses import ranked
+from schemas.events.status_order import ranked
+from schemas.events.types import EventType
 
 _DATA = b'"data":'
 """Where `Event.webhook_body` begins to repeat what the backend sent. Nothing before it can hold this: an id, a type and a time."""

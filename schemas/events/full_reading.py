@@ -14,12 +14,12 @@ from typing import Any, NamedTuple, Union, cast, get_args, get_origin
 import msgspec
 
 from schemas.errors import MOST_COUNTED, Fault, InvalidEvent
-from schemas.events import event_data
-from schemas.events.event_data import CONTENT_MODELS, DATA_MODELS, Content, Facts, Id
-from schemas.events.event_types import EventType
+from schemas.events import data as event_data
+from schemas.events.data import CONTENT_MODELS, DATA_MODELS, Content, Facts, Id
 from schemas.events.json_text import BYTE_ORDER_MARK, TWICE, Members, depth, items, members, read
+from schemas.events.types import EventType
 from schemas.ids import EVENT_ID, FREE_EVENT_ID, EventId, new_event_id
-from schemas.stored import facts_in
+from schemas.stored_values import facts_in
 from schemas.texts import shortened
 from schemas.times import UnixMs, from_rfc3339
 
