@@ -17,48 +17,48 @@ from flask_openapi3.models.tag import Tag
 from flask_openapi3.openapi import OpenAPI
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from api.docs import document
+from api.docs import openapi
 from api.docs.pages import add_pages
 from api.http.authentication import LIMIT_FIELDS
-from api.http.reading import read_on
-from api.http.request_rows import log_request
+from api.http.bodies import read_on
+from api.http.request_logging import log_request
 from api.http.responses import problem_response
 from api.parts import ApiParts
 from api.routes import ROUTE, Models, Route, entry_point
 from api.views import (
+    audit_log,
     callbacks,
-    changes,
     channels,
-    checks,
     deliveries,
     events,
-    exports,
-    holder,
-    open_routes,
+    introspection,
+    me,
+    operations,
     recoveries,
-    reports,
     request_log,
+    request_reports,
+    token_export,
     tokens,
 )
 from schemas.errors import InternalError, Malformed, MethodNotAllowed, NotFound, Problem, StoreUnavailable, Unavailable
 from schemas.ids import new_request_id
-from web.exports.downloads import STREAMS
-from web.models.models import Body
+from web.exports.streaming import STREAMS
+from web.models.bodies import Body
 
 ROUTES = (
     *events.ROUTES,
     *tokens.ROUTES,
-    *exports.ROUTES,
+    *token_export.ROUTES,
     *callbacks.ROUTES,
     *channels.ROUTES,
-    *changes.ROUTES,
+    *audit_log.ROUTES,
     *deliveries.ROUTES,
     *recoveries.ROUTES,
     *request_log.ROUTES,
-    *reports.ROUTES,
-    *checks.ROUTES,
-    *holder.ROUTES,
-    *open_routes.ROUTES,
+    *request_reports.ROUTES,
+    *introspection.ROUTES,
+    *me.ROUTES,
+    *operations.ROUTES,
 )
 
 REQUEST_ID = "ringback.request_id"
@@ -90,14 +90,14 @@ class Described(OpenAPI):
     """The routes as a document. Answers nothing."""
 
     def __init__(self, version: str, servers: Sequence[dict[str, str]]):
-        info = Info(title="Ringback", version=version, description=document.DESCRIPTION)
+        info = Info(title="Ringback", version=version, description=openapi.DESCRIPTION)
         super().__init__("ringback", info=info, doc_ui=False, static_folder=None)
         self._servers = servers
         self._routes: dict[Route, Models] = {}
 
     def describe(self, route: Route) -> Models:
         """Put a route into the document."""
-        summary, description = document.words(route)
+        summary, description = openapi.words(route)
         _, _, path, query, form, body, _ = self._collect_openapi_info(
             route.rule,
             route.view,
@@ -105,9 +105,9 @@ class Described(OpenAPI):
             summary=summary,
             description=description,
             operation_id=route.name,
-            responses=document.responses(route),
-            security=document.security(route),
-            openapi_extensions=document.extensions(route),
+            responses=openapi.responses(route),
+            security=openapi.security(route),
+            openapi_extensions=openapi.extensions(route),
             method=route.method,
         )
         models = self._routes[route] = Models(path, query, cast("type[Body] | None", body), form)
@@ -115,14 +115,14 @@ class Described(OpenAPI):
 
     def generate_spec_json(self) -> None:
         super().generate_spec_json()  # type: ignore[no-untyped-call]  # the library's
-        self.spec_json = document.mended(self.spec_json, self._routes, self._servers)
+        self.spec_json = openapi.mended(self.spec_json, self._routes, self._servers)
 
 
 class Application(Described):
     """A WSGI callable. Its answers, but for downloads, are lists of one piece: granian streams iterators through more hops."""
 
     def __init__(self, parts: ApiParts):
-        super().__init__(parts.version, [document.BESIDE_THE_DOCUMENT, {"url": parts.public_url}])
+        super().__init__(parts.version, [openapi.BESIDE_THE_DOCUMENT, {"url": parts.public_url}])
         self._parts = parts
 
     def serve(self, route: Route) -> None:

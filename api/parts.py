@@ -16,7 +16,7 @@ from store.request_log.writer import RequestLog
 from store.tokens.callbacks import Callbacks
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
-from web.limits import Buckets, RateLimit, damping
+from web.rate_limits import Buckets, RateLimit, damping
 
 
 @dataclass(frozen=True)

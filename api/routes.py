@@ -15,13 +15,13 @@ from flask import Response, request
 from pydantic import BaseModel
 
 from api.http.authentication import authenticate
+from api.http.bodies import MAX_BODY_BYTES, read_form, read_json_body, read_optional_json_body
 from api.http.client_credentials import as_bearer
-from api.http.reading import MAX_BODY_BYTES, read_form, read_json_body, read_optional_json_body
 from api.parts import ApiParts
 from schemas.tokens.audit_log import Actor
 from schemas.tokens.permissions import Permission
-from web.client import client_address
-from web.models.models import Body, Query
+from web.client_address import client_address
+from web.models.bodies import Body, Query
 from web.models.parsing import from_body, from_form, from_path, from_query
 
 ROUTE = "ringback.route"

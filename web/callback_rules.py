@@ -6,7 +6,7 @@ from schemas.errors import Fault, Invalid
 from schemas.events.types import EventType
 from schemas.tokens.fields import CallbackFields
 from schemas.tokens.target_policy import TargetPolicy, header_faults
-from web.models.models import PutCallback
+from web.models.bodies import PutCallback
 from web.models.parsing import pointer
 
 

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from api.docs.fields import Components, Field, Kind, fields, kind_of
 from api.docs.problems import described
-from api.docs.rendering import SNIPPETS, render, snippet
+from api.docs.schema_tables import Components, Field, Kind, fields, kind_of
+from api.docs.templates import SNIPPETS, render, snippet
 from api.http.responses import PROBLEM_JSON
 from api.parts import ApiParts
 from schemas.events.data import CONTENT_MODELS

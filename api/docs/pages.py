@@ -12,7 +12,7 @@ from flask import Flask, Response, jsonify, request, send_from_directory
 
 from api.docs.guide import guide
 from api.docs.problems import described
-from api.docs.rendering import render
+from api.docs.templates import render
 from api.http.responses import PROBLEM_PAGES
 from api.parts import ApiParts
 from api.routes import ROUTE

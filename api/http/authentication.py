@@ -10,8 +10,8 @@ from schemas.ids import TokenId
 from schemas.times import UnixMs
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import Token, TokenState
-from web.client import client_address
-from web.limits import RateLimit, in_seconds, one_caller
+from web.client_address import client_address
+from web.rate_limits import RateLimit, in_seconds, one_caller
 
 ASKED = "ringback.asked"
 """Under this key the WSGI environ says what a token that we know asked for. It is there for the request log."""

@@ -7,7 +7,7 @@ import base64
 from typing import Any
 from urllib.parse import unquote_plus
 
-from api.http.reading import read_form
+from api.http.bodies import read_form
 from schemas.errors import Problem
 
 _BASIC = "basic "

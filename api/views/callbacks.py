@@ -6,11 +6,11 @@ from http import HTTPStatus
 import msgspec
 from flask import Response
 
-from api.answers import AttemptAnswer, CallbackAnswer
 from api.http.responses import json_response
 from api.parts import ApiParts
+from api.response_models import AttemptAnswer, CallbackAnswer
 from api.routes import Route
-from api.showing import attempt_answer, callback_answer
+from api.serializers import attempt_answer, callback_answer
 from schemas.deliveries.deliveries import Attempt, DeliveryState
 from schemas.errors import Conflict, NoDispatcher
 from schemas.events.events import Event, parse_event
@@ -21,7 +21,7 @@ from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import Callback, TokenState
 from store.deliveries.requested_attempts import request_test, result_of_test, withdraw_test
 from web.callback_rules import require_callback
-from web.models.models import CallbackPath, Nothing, PutCallback
+from web.models.bodies import CallbackPath, Nothing, PutCallback
 
 _TAG = "Callbacks"
 

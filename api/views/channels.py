@@ -3,13 +3,13 @@
 from flask import Response
 
 from api.http.responses import json_response
-from api.list_answers import ChannelPage
+from api.list_models import ChannelPage
 from api.parts import ApiParts
 from api.routes import Route
-from api.showing import channel_page
+from api.serializers import channel_page
 from schemas.tokens.permissions import Permission
 from store.events.channels import list_channels
-from web.models.models import PageQuery
+from web.models.bodies import PageQuery
 
 
 def list_of_channels(parts: ApiParts, query: PageQuery) -> Response:

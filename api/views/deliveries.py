@@ -5,12 +5,12 @@ from http import HTTPStatus
 
 from flask import Response
 
-from api.answers import DeliveryDetailAnswer, RetryAnswer
 from api.http.responses import json_response
-from api.list_answers import DeliveryPage
+from api.list_models import DeliveryPage
 from api.parts import ApiParts
+from api.response_models import DeliveryDetailAnswer, RetryAnswer
 from api.routes import Route
-from api.showing import delivery_detail_answer, delivery_page
+from api.serializers import delivery_detail_answer, delivery_page
 from schemas.errors import NotFound
 from schemas.ids import DeliveryId, EventId, TokenId
 from schemas.listings import DeliveryDetail
@@ -18,7 +18,7 @@ from schemas.tokens.permissions import Permission
 from store.deliveries.listing import get_delivery, list_deliveries
 from store.deliveries.requested_attempts import request_retry
 from store.engine.database import Connection
-from web.models.models import DeliveriesQuery, IdPath, Nothing
+from web.models.bodies import DeliveriesQuery, IdPath, Nothing
 
 _TAG = "Deliveries"
 

@@ -6,13 +6,13 @@ from typing import NoReturn
 
 from flask import Response
 
-from api.answers import Accepted, AcceptedBatch, EventAnswer
-from api.http.reading import MAX_BATCH_BYTES, read_json_body
+from api.http.bodies import MAX_BATCH_BYTES, read_json_body
 from api.http.responses import JSON, json_response
-from api.list_answers import EventPage
+from api.list_models import EventPage
 from api.parts import ApiParts
+from api.response_models import Accepted, AcceptedBatch, EventAnswer
 from api.routes import Route
-from api.showing import event_answer, event_page
+from api.serializers import event_answer, event_page
 from exchange.port import Outgoing
 from schemas.errors import ExchangeUnavailable, Invalid, InvalidEvent, Malformed, NotFound, Unavailable
 from schemas.events.events import Event, parse_batch, parse_event
@@ -21,7 +21,7 @@ from schemas.listings import EventFilter
 from schemas.times import now_ms
 from schemas.tokens.permissions import Permission
 from store.events.listing import get_event, list_events
-from web.models.models import EventsQuery, IdPath
+from web.models.bodies import EventsQuery, IdPath
 
 _TAG = "Events"
 

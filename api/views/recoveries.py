@@ -4,18 +4,18 @@ from http import HTTPStatus
 
 from flask import Response
 
-from api.answers import RecoveryAnswer
 from api.http.responses import json_response
 from api.parts import ApiParts
+from api.response_models import RecoveryAnswer
 from api.routes import Route
-from api.showing import recovery_answer
+from api.serializers import recovery_answer
 from schemas.deliveries.recoveries import Recoverable, RecoveryQuery
 from schemas.errors import Fault, Invalid
 from schemas.ids import RecoveryId, TokenId
 from schemas.times import LATEST
 from schemas.tokens.permissions import Permission
 from store.recoveries import jobs
-from web.models.models import CreateRecovery, IdPath
+from web.models.bodies import CreateRecovery, IdPath
 
 _TAG = "Deliveries"
 

@@ -5,18 +5,18 @@ from collections.abc import Iterator
 from flask import Response
 
 from api.http.responses import json_response
-from api.list_answers import RequestPage
+from api.list_models import RequestPage
 from api.parts import ApiParts
 from api.routes import Route
-from api.showing import request_page
+from api.serializers import request_page
 from schemas.ids import TokenId
 from schemas.request_log import LoggedRequest
 from schemas.tokens.permissions import Permission
 from store.request_log.listing import every_request, list_requests
-from web.exports.downloads import CSV, XLSX, csv_download, few_enough, xlsx_download
 from web.exports.request_sheets import requests_sheet
-from web.models.models import IdPath
-from web.models.request_models import RequestsCsvQuery, RequestsFileQuery, RequestsQuery
+from web.exports.streaming import CSV, XLSX, csv_download, few_enough, xlsx_download
+from web.models.bodies import IdPath
+from web.models.request_log import RequestsCsvQuery, RequestsFileQuery, RequestsQuery
 
 _TAG = "Request log"
 

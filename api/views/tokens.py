@@ -5,12 +5,12 @@ from http import HTTPStatus
 
 from flask import Response
 
-from api.answers import NewTokenAnswer, SigningSecretAnswer, TokenAnswer
 from api.http.responses import json_response
-from api.list_answers import TokenPage
+from api.list_models import TokenPage
 from api.parts import ApiParts
+from api.response_models import NewTokenAnswer, SigningSecretAnswer, TokenAnswer
 from api.routes import Route
-from api.showing import new_token_answer, token_answer, token_page
+from api.serializers import new_token_answer, token_answer, token_page
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.ids import TokenId
 from schemas.times import UnixMs
@@ -19,7 +19,7 @@ from schemas.tokens.fields import TokenFields
 from schemas.tokens.permissions import Permission
 from store.tokens.listing import TokenFilter, list_tokens
 from web.callback_rules import require_callbacks
-from web.models.models import CreateToken, IdPath, PatchToken, Regenerate, RotateSigningSecret, TokensQuery
+from web.models.bodies import CreateToken, IdPath, PatchToken, Regenerate, RotateSigningSecret, TokensQuery
 
 _TAG = "Tokens"
 

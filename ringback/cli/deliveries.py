@@ -4,7 +4,7 @@ from itertools import islice
 
 import click
 
-from api.showing import delivery_answer, delivery_detail_answer
+from api.serializers import delivery_answer, delivery_detail_answer
 from ringback.cli.commands import Group
 from ringback.cli.invocation import Invocation
 from ringback.cli.printing import print_facts, print_json, print_table

@@ -16,7 +16,7 @@ from schemas.errors import RingbackError
 from schemas.times import now_ms
 from store.stats.by_token import count_deliveries
 from store.tokens.export import Everything
-from web.exports.sheets import Cell, Sheet, write_workbook
+from web.exports.spreadsheets import Cell, Sheet, write_workbook
 from web.exports.token_sheets import token_sheets
 
 _STRIDE = 1_000

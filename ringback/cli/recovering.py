@@ -4,7 +4,7 @@ import time
 
 import click
 
-from api.showing import recovery_answer
+from api.serializers import recovery_answer
 from ringback.cli.commands import Command
 from ringback.cli.invocation import Invocation
 from ringback.cli.printing import print_json

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import click
 
-from api.showing import new_token_answer, token_answer
+from api.serializers import new_token_answer, token_answer
 from ringback.cli.commands import Group
 from ringback.cli.invocation import Invocation
 from ringback.cli.printing import print_facts, print_json, print_table

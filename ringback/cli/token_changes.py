@@ -3,7 +3,7 @@
 import click
 import msgspec
 
-from api.showing import change_answer
+from api.serializers import change_answer
 from ringback.cli.commands import Command
 from ringback.cli.invocation import Invocation
 from ringback.cli.printing import print_json, print_table

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import pytest
 from werkzeug.test import TestResponse
 
-from api.http.reading import FORM
+from api.http.bodies import FORM
 from schemas.tokens.permissions import Permission
 from tests.kit.api import Caller, House
 from tests.kit.checks import made

@@ -10,7 +10,7 @@ import openpyxl
 import pytest
 
 from tests.kit.api import URL, Caller, House, deliver
-from web.exports import delivery_sheets, downloads
+from web.exports import delivery_sheets, streaming
 
 
 def test_deliveries_are_downloaded_as_csv(
@@ -63,14 +63,14 @@ def test_a_workbook_too_large_to_be_waited_for_is_refused(
     """With what to do instead; the CSV is whole."""
     for number in range(2):
         deliver(house, mine, f"evt_{number}")
-    monkeypatch.setattr(downloads, "MOST_IN_EXCEL", 1)
+    monkeypatch.setattr(streaming, "MOST_IN_EXCEL", 1)
 
     refused = me.call("GET", "/v1/me/deliveries.xlsx")
 
     assert refused.status_code == 422
     assert "take the CSV" in (refused.json or {})["detail"]
     assert len(me.call("GET", "/v1/me/deliveries.csv").text.splitlines()) == 3
-    monkeypatch.setattr(downloads, "MOST_IN_EXCEL", 2)
+    monkeypatch.setattr(streaming, "MOST_IN_EXCEL", 2)
     assert me.call("GET", "/v1/me/deliveries.xlsx").status_code == 200
 
 
@@ -78,7 +78,7 @@ def test_one_workbook_is_made_at_a_time(admin: Caller, me: Caller, mine: dict[st
     """Whichever it is, and whoever asks: each keeps a core busy."""
     paths = {"/v1/me/deliveries.xlsx": me, f"/v1/tokens/{mine['id']}/requests.xlsx": admin, "/v1/tokens.xlsx": admin}
     held = threading.Lock()
-    monkeypatch.setattr(downloads, "_one_at_a_time", held)
+    monkeypatch.setattr(streaming, "_one_at_a_time", held)
 
     with held:
         refused = [caller.call("GET", path) for path, caller in paths.items()]

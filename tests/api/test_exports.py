@@ -18,7 +18,7 @@ from store.events.claims import Claim
 from store.tables import callbacks, tokens
 from tests.kit.api import URL, Caller, House, callback_id, deliver
 from tests.kit.making import an_event
-from web.exports import downloads
+from web.exports import streaming
 
 Sheet = list[dict[str, Any]]
 
@@ -197,7 +197,7 @@ def test_a_second_export_at_the_same_time_is_told_to_wait(admin: Caller, monkeyp
     """Each keeps a core busy: five impatient clicks must not slow down everybody's events."""
     held = threading.Lock()
     held.acquire()
-    monkeypatch.setattr(downloads, "_one_at_a_time", held)
+    monkeypatch.setattr(streaming, "_one_at_a_time", held)
 
     refused = admin.call("GET", "/v1/tokens.xlsx")
     held.release()

@@ -4,7 +4,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from api.http.reading import FORM
+from api.http.bodies import FORM
 from schemas.times import UnixMs, now_ms
 from schemas.tokens.permissions import Permission
 from schemas.tokens.secrets import new_token

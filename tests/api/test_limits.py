@@ -4,12 +4,12 @@ import pytest
 import sqlalchemy as sa
 from werkzeug.test import TestResponse
 
-from api.http.reading import FORM
+from api.http.bodies import FORM
 from schemas.tokens.permissions import Permission
 from schemas.tokens.secrets import new_token
 from schemas.tokens.target_policy import parse_networks
 from tests.kit.api import Caller, House
-from web.limits import UNKNOWN_TOKENS
+from web.rate_limits import UNKNOWN_TOKENS
 
 RATE_FIELDS = {"RateLimit", "RateLimit-Policy"}
 

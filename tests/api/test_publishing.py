@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.http.reading import MAX_BODY_BYTES
+from api.http.bodies import MAX_BODY_BYTES
 from schemas.events.samples import sample_event
 from schemas.events.types import EventType
 from tests.kit.api import Caller, House

@@ -24,7 +24,7 @@ from tests.kit.api import Caller, House
 from tests.kit.request_log import Log, make
 from tests.kit.requests import a_request
 from tests.kit.tokens import TESTER, token_fields
-from web.exports import downloads
+from web.exports import streaming
 
 FORMULA = '=HYPERLINK("http://x")'
 
@@ -249,13 +249,13 @@ def test_the_log_is_downloaded_as_a_workbook(admin: Caller, log: Log, tmp_path: 
 @pytest.mark.usefixtures("two_requests")
 def test_a_workbook_too_large_to_be_waited_for_is_refused(admin: Caller, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what to do instead; half a log would be worse."""
-    monkeypatch.setattr(downloads, "MOST_IN_EXCEL", 1)
+    monkeypatch.setattr(streaming, "MOST_IN_EXCEL", 1)
 
     answer = admin.call("GET", f"{log.address}.xlsx")
 
     assert answer.status_code == 422
     assert "take the CSV" in (answer.json or {})["detail"]
-    monkeypatch.setattr(downloads, "MOST_IN_EXCEL", 2)
+    monkeypatch.setattr(streaming, "MOST_IN_EXCEL", 2)
     assert admin.call("GET", f"{log.address}.xlsx").status_code == 200
 
 

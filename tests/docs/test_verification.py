@@ -10,7 +10,7 @@ from html import unescape
 
 import pytest
 
-from api.docs.rendering import SNIPPETS, snippet
+from api.docs.templates import SNIPPETS, snippet
 from dispatcher.signer import sign
 from schemas.tokens.secrets import new_signing_secret, signing_key
 from tests.docs.pages import read

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from cheroot.wsgi import Server
 
-from api.http.reading import MAX_BODY_BYTES
+from api.http.bodies import MAX_BODY_BYTES
 from schemas.events.samples import sample_body
 from schemas.events.types import EventType
 from schemas.tokens.permissions import Permission

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import sqlalchemy as sa
 from werkzeug.test import TestResponse
 
-from api.http.reading import FORM
+from api.http.bodies import FORM
 from schemas.times import UnixMs, now_ms
 from schemas.tokens.permissions import Permission
 from store.tables import requests

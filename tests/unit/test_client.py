@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.tokens.target_policy import parse_networks
-from web.client import client_address, is_from_proxy
+from web.client_address import client_address, is_from_proxy
 
 TRUSTED = parse_networks(["10.0.0.0/8", "::1/128"])
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from web.limits import UNKNOWN_TOKENS, UNKNOWN_TOKENS_S, Buckets, RateLimit, damping, in_seconds, one_caller
+from web.rate_limits import UNKNOWN_TOKENS, UNKNOWN_TOKENS_S, Buckets, RateLimit, damping, in_seconds, one_caller
 
 S = 10**9
 ROUNDING = 1e-6  # of the test's own sums

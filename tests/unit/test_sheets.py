@@ -11,8 +11,8 @@ import pytest
 from openpyxl.utils.escape import unescape
 
 from schemas.times import LATEST, UnixMs, from_rfc3339
-from web.exports import sheets
-from web.exports.sheets import Sheet, csv_pieces, moment, write_workbook
+from web.exports import spreadsheets
+from web.exports.spreadsheets import Sheet, csv_pieces, moment, write_workbook
 
 AT = UnixMs(1_795_341_600_000)  # 2026-11-22T10:00:00Z
 COLUMNS = ("name", "at", "count", "enabled", "note")
@@ -36,7 +36,7 @@ def test_a_workbook_says_what_it_was_given(tmp_path: Path) -> None:
 
 def test_a_workbook_can_be_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As wide as a page across, with the header on each; the sheets that follow a full one, too."""
-    monkeypatch.setattr(sheets, "ROWS_MAX", 2)
+    monkeypatch.setattr(spreadsheets, "ROWS_MAX", 2)
     path = tmp_path / "x.xlsx"
 
     write_workbook(path, [Sheet("Tokens", COLUMNS, [("ACME", None, 1, True, None)] * 3), Sheet("Empty", COLUMNS, [])])
@@ -185,7 +185,7 @@ def test_csv_comes_in_pieces() -> None:
 
 def test_more_rows_than_a_sheet_takes_go_onto_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Excel refuses a longer sheet, and a library would drop the rest in silence."""
-    monkeypatch.setattr(sheets, "ROWS_MAX", 2)
+    monkeypatch.setattr(spreadsheets, "ROWS_MAX", 2)
     path = tmp_path / "x.xlsx"
 
     write_workbook(path, [Sheet("Log", ("n",), [(number,) for number in range(5)])])

@@ -3,7 +3,7 @@
 from schemas.listings import DeliveryFilter, ListedDelivery
 from store.deliveries.listing import every_delivery
 from store.engine.database import Database
-from web.exports.sheets import Cell, Sheet, moment
+from web.exports.spreadsheets import Cell, Sheet, moment
 
 _ROWS = 2_000
 """Deliveries that are read in a transaction. More: more memory, and a longer transaction. Fewer: more statements."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from schemas.request_log import LoggedRequest
-from web.exports.sheets import Cell, Sheet, moment
+from web.exports.spreadsheets import Cell, Sheet, moment
 
 _COLUMNS = (
     "Time (UTC)", "Method", "Path", "Status", "Duration (ms)", "Address", "User agent", "Permission", "Allowed", "Reason", "Request ID", "Count",

@@ -11,7 +11,7 @@ from schemas.times import UnixMs
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import Token
 from store.tokens.export import OwnedCallback
-from web.exports.sheets import Cell, Sheet, moment
+from web.exports.spreadsheets import Cell, Sheet, moment
 
 _STATES = (
     DeliveryState.PENDING,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from schemas.errors import Fault, Invalid, Malformed, NotFound
 from schemas.events.json_text import BYTE_ORDER_MARK, TWICE, decoded, doubled, read, without_halves
 from schemas.texts import shortened
-from web.models.models import KINDS, Body
+from web.models.bodies import KINDS, Body
 
 M = TypeVar("M", bound=BaseModel)
 B = TypeVar("B", bound=Body)

@@ -14,7 +14,7 @@ from schemas.ids import new_request_id
 from schemas.request_log import logged_request
 from schemas.tokens.secrets import token_hash
 from schemas.tokens.tokens import TokenState
-from web.client import client_address, text_of
+from web.client_address import client_address, text_of
 
 _API = "/v1/"
 

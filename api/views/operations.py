@@ -2,9 +2,9 @@
 
 from flask import Response
 
-from api.answers import HealthAnswer
 from api.http.responses import json_response
 from api.parts import ApiParts
+from api.response_models import HealthAnswer
 from api.routes import Route
 from schemas.errors import Unavailable
 

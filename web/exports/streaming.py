@@ -10,7 +10,7 @@ from typing import IO
 from flask import Response, request
 
 from schemas.errors import Fault, Invalid, Unavailable
-from web.exports.sheets import Cell, Sheet, csv_pieces, write_workbook
+from web.exports.spreadsheets import Cell, Sheet, csv_pieces, write_workbook
 
 STREAMS = "ringback.streams"
 """Under this key the WSGI environ says that the answer is to be sent piece by piece."""

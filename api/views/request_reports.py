@@ -5,10 +5,10 @@ from http import HTTPStatus
 
 from flask import Response
 
-from api.answers import ReportedAnswer
-from api.http.reading import MAX_BATCH_BYTES
+from api.http.bodies import MAX_BATCH_BYTES
 from api.http.responses import json_response
 from api.parts import ApiParts
+from api.response_models import ReportedAnswer
 from api.routes import Route
 from schemas.errors import Fault, Invalid, Unavailable
 from schemas.ids import RequestId, TokenId, first_request_id, new_request_id
@@ -16,7 +16,7 @@ from schemas.request_log import Completion, LoggedRequest, logged_request
 from schemas.times import UnixMs
 from schemas.tokens.permissions import Permission
 from store.request_log.listing import known_tokens
-from web.models.request_models import CompletedRequest, ReportRequests, WholeRequest
+from web.models.request_log import CompletedRequest, ReportRequests, WholeRequest
 
 _AHEAD_MS = 5 * 60_000
 """How far a reporter's clock may be ahead. Further: rows that stay at the top of the list, where retention does not reach them."""

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from api.answers import ChangeAnswer, ChannelAnswer, DeliveryAnswer, EventAnswer, RequestAnswer, TokenAnswer
+from api.response_models import ChangeAnswer, ChannelAnswer, DeliveryAnswer, EventAnswer, RequestAnswer, TokenAnswer
 
 
 class TokenPage(msgspec.Struct):

@@ -5,12 +5,12 @@ What is another's is not found, whether or not it exists: an answer must not tel
 
 from flask import Response
 
-from api.answers import DeliveryDetailAnswer, PulledEvents, StatsAnswer, TokenAnswer
 from api.http.responses import json_response
-from api.list_answers import DeliveryPage
+from api.list_models import DeliveryPage
 from api.parts import ApiParts
+from api.response_models import DeliveryDetailAnswer, PulledEvents, StatsAnswer, TokenAnswer
 from api.routes import Route
-from api.showing import delivery_detail_answer, delivery_page, pulled_events, stats_answer, token_answer
+from api.serializers import delivery_detail_answer, delivery_page, pulled_events, stats_answer, token_answer
 from schemas.errors import Fault, Invalid, NotFound
 from schemas.ids import DeliveryId
 from schemas.listings import PullFilter
@@ -21,8 +21,8 @@ from store.deliveries.listing import get_delivery, list_deliveries
 from store.events.pull import pull
 from store.stats.by_period import count
 from web.exports.delivery_sheets import deliveries_sheet
-from web.exports.downloads import CSV, XLSX, csv_download, few_enough, xlsx_download
-from web.models.models import ChosenDeliveries, DeliveriesCsvQuery, IdPath, OwnDeliveriesQuery, PullQuery, StatsQuery
+from web.exports.streaming import CSV, XLSX, csv_download, few_enough, xlsx_download
+from web.models.bodies import ChosenDeliveries, DeliveriesCsvQuery, IdPath, OwnDeliveriesQuery, PullQuery, StatsQuery
 
 _TAG = "Own token"
 _DAY_MS = 24 * 60 * 60 * 1000

@@ -9,12 +9,12 @@ from urllib.parse import quote, unquote_to_bytes
 
 from flask import Response, request
 
-from api.answers import IntrospectionAnswer
 from api.http.authentication import admit, identify
 from api.http.responses import json_response
 from api.parts import ApiParts
+from api.response_models import IntrospectionAnswer
 from api.routes import LOGGED, HeaderField, Route
-from api.showing import introspection_answer
+from api.serializers import introspection_answer
 from schemas.errors import Fault, Forbidden, Invalid, Problem
 from schemas.ids import RequestId, new_request_id
 from schemas.request_log import logged_request
@@ -23,8 +23,8 @@ from schemas.times import UnixMs
 from schemas.tokens.permissions import Permission
 from schemas.tokens.secrets import is_token, token_hash
 from schemas.tokens.tokens import Token, TokenState
-from web.client import bytes_of, client_address, is_from_proxy, text_of
-from web.models.models import CheckToken
+from web.client_address import bytes_of, client_address, is_from_proxy, text_of
+from web.models.bodies import CheckToken
 
 _TAG = "Checks"
 _PERMISSION_FIELD, _NO_PERMISSION = "X-Required-Permission", "none"

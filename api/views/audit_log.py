@@ -3,14 +3,14 @@
 from flask import Response
 
 from api.http.responses import json_response
-from api.list_answers import ChangePage
+from api.list_models import ChangePage
 from api.parts import ApiParts
 from api.routes import Route
-from api.showing import change_page
+from api.serializers import change_page
 from schemas.ids import TokenId
 from schemas.tokens.permissions import Permission
 from store.tokens.audit_log import list_changes
-from web.models.models import IdPath, PageQuery
+from web.models.bodies import IdPath, PageQuery
 
 
 def list_of_changes(parts: ApiParts, path: IdPath, query: PageQuery) -> Response:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from flask_openapi3.types import ResponseDict
 
-from api.http.reading import FORM
+from api.http.bodies import FORM
 from api.http.responses import JSON, PROBLEM_JSON
 from api.routes import HeaderField, Models, Route
 from schemas.errors import MOST_TOLD

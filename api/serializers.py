@@ -2,7 +2,8 @@
 
 import msgspec
 
-from api.answers import (
+from api.list_models import ChangePage, ChannelPage, DeliveryPage, EventPage, RequestPage, TokenPage
+from api.response_models import (
     AttemptAnswer,
     CallbackAnswer,
     ChangeAnswer,
@@ -19,7 +20,6 @@ from api.answers import (
     TokenAnswer,
     VisibilityAnswer,
 )
-from api.list_answers import ChangePage, ChannelPage, DeliveryPage, EventPage, RequestPage, TokenPage
 from schemas.deliveries.deliveries import Attempt, DeliveryState
 from schemas.deliveries.recoveries import Recovery
 from schemas.events.types import EventType

@@ -11,8 +11,8 @@ from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import Token
 from store.stats.by_token import count_deliveries
 from store.tokens.export import Everything
-from web.exports.downloads import XLSX, xlsx_download
-from web.exports.sheets import Sheet
+from web.exports.spreadsheets import Sheet
+from web.exports.streaming import XLSX, xlsx_download
 from web.exports.token_sheets import token_sheets
 
 
