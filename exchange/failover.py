@@ -7,12 +7,12 @@ the second finds the first.
 import time
 from collections.abc import Sequence
 
-from exchange.outbox.outbox import OutboxPublisher
+from exchange.broker_circuit import LONGEST_PAUSE_S, Trust, Way
+from exchange.confirmation import Promise
+from exchange.outbox.publisher import OutboxPublisher
 from exchange.port import Outgoing
-from exchange.promise import Promise
-from exchange.rabbit.rabbit_confirms import REFUSED
-from exchange.rabbit.rabbit_publisher import RabbitPublisher
-from exchange.trust import LONGEST_PAUSE_S, Trust, Way
+from exchange.rabbit.confirms import REFUSED
+from exchange.rabbit.publisher import RabbitPublisher
 from schemas.errors import ExchangeUnavailable
 from schemas.observer import Observer
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import ringback
 from api.parts import ApiParts, CallTerms
 from exchange.failover import FailoverPublisher
-from exchange.outbox.outbox import OutboxPublisher, OutboxSource
-from exchange.outbox.outbox_dead import OutboxDeadLetters
+from exchange.outbox.dead_letters import OutboxDeadLetters
+from exchange.outbox.publisher import OutboxPublisher, OutboxSource
 from exchange.port import Claimer, Publisher, Source
-from exchange.rabbit.broker_watch import BrokerWatch
-from exchange.rabbit.rabbit_admin import depths
-from exchange.rabbit.rabbit_publisher import RabbitPublisher
-from exchange.rabbit.rabbit_returned import RabbitReturned
-from exchange.rabbit.rabbit_source import RabbitSource
+from exchange.rabbit.admin import depths
+from exchange.rabbit.policy_watch import BrokerWatch
+from exchange.rabbit.publisher import RabbitPublisher
+from exchange.rabbit.returned import RabbitReturned
+from exchange.rabbit.source import RabbitSource
 from ringback.observability.figures import Figures, Gatherer
 from ringback.observability.log import Log, standard_output
 from ringback.observability.metrics import Metrics

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import click
 
-from exchange.dead import DeadLetter, DeadLetters
+from exchange.dead_letters import DeadLetter, DeadLetters
 from ringback.cli.commands import Group
 from ringback.cli.invocation import Invocation
 from ringback.cli.printing import print_facts, print_json, print_table
@@ -196,8 +196,8 @@ def _number(name: Named, found: Sequence[DeadLetter]) -> int:
 @contextmanager
 def _places(settings: Settings) -> Iterator[_Places]:
     """The broker's, where there is one, then the outbox's."""
-    from exchange.outbox.outbox_dead import OutboxDeadLetters
-    from exchange.rabbit.rabbit_dead import RabbitDeadLetters
+    from exchange.outbox.dead_letters import OutboxDeadLetters
+    from exchange.rabbit.dead_letters import RabbitDeadLetters
 
     if not settings.broker_url:
         with opened(settings) as database:

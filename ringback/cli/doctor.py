@@ -93,8 +93,8 @@ def _clock(settings: Settings) -> str:
 def _broker(settings: Settings) -> str:
     if not settings.broker_url:
         return "none is configured: events go through the outbox"
-    from exchange.rabbit.rabbit_admin import depths
-    from exchange.rabbit.rabbit_policies import may_look
+    from exchange.rabbit.admin import depths
+    from exchange.rabbit.policies import may_look
 
     url = ";".join(settings.broker_url)
     found = depths(url)
@@ -106,7 +106,7 @@ def _broker(settings: Settings) -> str:
 
 
 def _require_harmless_policies(url: str, waiting: int) -> None:
-    from exchange.rabbit.rabbit_policies import advice, harms, room
+    from exchange.rabbit.policies import advice, harms, room
 
     policies = list(harms(url))
     if (most := room(url, waiting)) is not None:

@@ -31,8 +31,8 @@ def command(invocation: Invocation) -> None:
 
 
 def _declare(broker_url: str) -> None:
-    from exchange.rabbit.rabbit_admin import declare
-    from exchange.rabbit.rabbit_policies import advice, harms
+    from exchange.rabbit.admin import declare
+    from exchange.rabbit.policies import advice, harms
 
     declare(broker_url)
     click.echo("broker: exchanges and queues are there")

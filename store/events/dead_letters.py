@@ -1,4 +1,4 @@
-"""Rows of the outbox that are dead letters: each has its reason, and nobody takes it. Called by `exchange.outbox.outbox_dead`."""
+"""Rows of the outbox that are dead letters: each has its reason, and nobody takes it. Called by `exchange.outbox.dead_letters`."""
 
 import msgspec
 import sqlalchemy as sa

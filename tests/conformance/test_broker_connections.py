@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from exchange.rabbit import rabbit_admin
-from exchange.rabbit.broker_words import reason
-from exchange.rabbit.rabbit_connection import addresses, declared_channel, open_connection
+from exchange.rabbit import admin as rabbit_admin
+from exchange.rabbit.connection import addresses, declared_channel, open_connection
+from exchange.rabbit.reasons import reason
 from schemas.errors import ExchangeUnavailable
 from tests.kit.rabbit import Rabbit
 from tests.kit.waiting import free_port

@@ -6,10 +6,10 @@ from contextlib import suppress
 import pytest
 from pika.exceptions import NackError
 
-from exchange.dead import DeadLetters
-from exchange.outbox.outbox_dead import OutboxDeadLetters
-from exchange.rabbit.rabbit_admin import declare
-from exchange.rabbit.rabbit_dead import RabbitDeadLetters
+from exchange.dead_letters import DeadLetters
+from exchange.outbox.dead_letters import OutboxDeadLetters
+from exchange.rabbit.admin import declare
+from exchange.rabbit.dead_letters import RabbitDeadLetters
 from exchange.topology import DEAD_EXCHANGE, EVENTS_EXCHANGE
 from schemas.errors import ExchangeUnavailable
 from schemas.events.events import parse_event

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 import sqlalchemy as sa
 
-from exchange.outbox.outbox import GATHER_BYTES, OutboxPublisher, _Batch
+from exchange.outbox.publisher import GATHER_BYTES, OutboxPublisher, _Batch
 from exchange.port import Message, Outgoing
 from schemas.errors import ExchangeUnavailable, StoreUnavailable
 from schemas.events.events import Event

@@ -9,10 +9,10 @@ import pytest
 import sqlalchemy as sa
 
 from exchange.failover import PATIENCE_S, FailoverPublisher
-from exchange.outbox.outbox import OutboxPublisher
-from exchange.rabbit import rabbit_publisher
-from exchange.rabbit.rabbit_publisher import RabbitPublisher
-from exchange.rabbit.rabbit_source import RabbitSource
+from exchange.outbox.publisher import OutboxPublisher
+from exchange.rabbit import publisher as rabbit_publisher
+from exchange.rabbit.publisher import RabbitPublisher
+from exchange.rabbit.source import RabbitSource
 from exchange.topology import DISPATCH_QUEUE
 from schemas.errors import ExchangeUnavailable
 from store import tables

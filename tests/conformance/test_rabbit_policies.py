@@ -6,11 +6,11 @@ import pytest
 from pika.exceptions import NackError
 
 from exchange.failover import FailoverPublisher
-from exchange.outbox.outbox import OutboxPublisher
-from exchange.rabbit.broker_watch import BrokerWatch
-from exchange.rabbit.rabbit_admin import declare, opened_channel
-from exchange.rabbit.rabbit_policies import DROPS_HEADS, EXPIRES, TTL, harms, room
-from exchange.rabbit.rabbit_publisher import RabbitPublisher
+from exchange.outbox.publisher import OutboxPublisher
+from exchange.rabbit.admin import declare, opened_channel
+from exchange.rabbit.policies import DROPS_HEADS, EXPIRES, TTL, harms, room
+from exchange.rabbit.policy_watch import BrokerWatch
+from exchange.rabbit.publisher import RabbitPublisher
 from exchange.topology import DISPATCH_QUEUE, EVENTS_EXCHANGE
 from schemas.events.events import parse_event
 from tests.kit.pipes import RabbitPipe, connected, outgoing, take

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
-from exchange.rabbit.rabbit_publisher import RabbitPublisher
-from exchange.rabbit.rabbit_returned import RabbitReturned
-from exchange.rabbit.rabbit_source import RabbitSource
+from exchange.rabbit.publisher import RabbitPublisher
+from exchange.rabbit.returned import RabbitReturned
+from exchange.rabbit.source import RabbitSource
 from exchange.topology import DEAD_EXCHANGE, EVENTS_EXCHANGE, REASON_HEADER
 from store.events import outbox
 from tests.kit.making import an_event

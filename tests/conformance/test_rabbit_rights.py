@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from exchange.rabbit.rabbit_admin import declare, opened_channel
-from exchange.rabbit.rabbit_dead import RabbitDeadLetters
-from exchange.rabbit.rabbit_policies import harms, may_look
-from exchange.rabbit.rabbit_publisher import RabbitPublisher
-from exchange.rabbit.rabbit_source import RabbitSource
+from exchange.rabbit.admin import declare, opened_channel
+from exchange.rabbit.dead_letters import RabbitDeadLetters
+from exchange.rabbit.policies import harms, may_look
+from exchange.rabbit.publisher import RabbitPublisher
+from exchange.rabbit.source import RabbitSource
 from exchange.topology import DISPATCH_QUEUE, EVENTS_EXCHANGE
 from schemas.errors import ExchangeUnavailable
 from tests.kit.notes import Notes

@@ -8,10 +8,10 @@ from typing import cast
 import pika
 import pytest
 
-from exchange.rabbit import rabbit_admin
-from exchange.rabbit.rabbit_publisher import RabbitPublisher
-from exchange.rabbit.rabbit_source import RabbitSource
-from exchange.rabbit.window import FIRST, MOST_BYTES
+from exchange.rabbit import admin as rabbit_admin
+from exchange.rabbit.prefetch import FIRST, MOST_BYTES
+from exchange.rabbit.publisher import RabbitPublisher
+from exchange.rabbit.source import RabbitSource
 from exchange.topology import ACCEPTED_AT_HEADER, DEAD_QUEUE, DISPATCH_QUEUE, EVENTS_EXCHANGE
 from schemas.errors import ExchangeUnavailable, UsageError
 from schemas.events.events import MAX_EVENT_BYTES

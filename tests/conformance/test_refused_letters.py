@@ -12,14 +12,14 @@ import pytest
 import sqlalchemy as sa
 from pika.exceptions import NackError
 
-from exchange.outbox.outbox_dead import OutboxDeadLetters
+from exchange.outbox.dead_letters import OutboxDeadLetters
 from exchange.port import Message
-from exchange.rabbit import window
-from exchange.rabbit.rabbit_admin import declare
-from exchange.rabbit.rabbit_burials import Burials
-from exchange.rabbit.rabbit_confirms import REFUSED, Confirms, Letter
-from exchange.rabbit.rabbit_source import RabbitSource
-from exchange.rabbit.taking_in import BATCH_BYTES, row
+from exchange.rabbit import prefetch
+from exchange.rabbit.admin import declare
+from exchange.rabbit.confirms import REFUSED, Confirms, Letter
+from exchange.rabbit.dead_lettering import Burials
+from exchange.rabbit.into_outbox import BATCH_BYTES, row
+from exchange.rabbit.source import RabbitSource
 from exchange.topology import DEAD_EXCHANGE, DISPATCH_QUEUE, EVENTS_EXCHANGE
 from ringback.parts import _broker_figures
 from store.engine import bulk
@@ -78,7 +78,7 @@ def waiting(rabbit: Rabbit) -> int:
 
 async def test_letters_that_are_refused_are_kept_and_events_behind_them_come(pipe: RabbitPipe, monkeypatch: pytest.MonkeyPatch) -> None:
     """A backend whose events are all invalid: as many as may be in hand would be, for ever."""
-    monkeypatch.setattr(window, "MOST_MESSAGES", 20)
+    monkeypatch.setattr(prefetch, "MOST_MESSAGES", 20)
     bad = [b"bad %d" % number for number in range(50)]
     with full_of_letters(pipe.rabbit):
         publish(pipe.rabbit, EVENTS_EXCHANGE, *bad, b"good")
@@ -212,7 +212,7 @@ class _Wire:
 
 async def test_a_broker_that_never_confirms_is_given_up(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A queue that lost most of its nodes neither takes nor refuses. What was offered must not gather in memory."""
-    monkeypatch.setattr("exchange.rabbit.rabbit_burials._CONFIRM_LIMIT_S", 0.05)
+    monkeypatch.setattr("exchange.rabbit.dead_lettering._CONFIRM_LIMIT_S", 0.05)
     burials = Burials(NOWHERE, Notes(), database)
     burials._confirms.link.channel, burials._confirms.ready = _Wire(), True
 

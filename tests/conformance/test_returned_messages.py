@@ -10,14 +10,14 @@ import pika
 import pytest
 import sqlalchemy as sa
 
-from exchange.outbox.outbox import OutboxSource
-from exchange.outbox.outbox_dead import OutboxDeadLetters
+from exchange.outbox.dead_letters import OutboxDeadLetters
+from exchange.outbox.publisher import OutboxSource
 from exchange.port import Message
-from exchange.rabbit import rabbit_returned
-from exchange.rabbit.rabbit_admin import declare
-from exchange.rabbit.rabbit_publisher import RabbitPublisher
-from exchange.rabbit.rabbit_returned import RabbitReturned
-from exchange.rabbit.taking_in import BATCH_BYTES, fitting, row
+from exchange.rabbit import returned
+from exchange.rabbit.admin import declare
+from exchange.rabbit.into_outbox import BATCH_BYTES, fitting, row
+from exchange.rabbit.publisher import RabbitPublisher
+from exchange.rabbit.returned import RabbitReturned
 from exchange.topology import DEAD_EXCHANGE, EVENTS_EXCHANGE, REASON_HEADER, RETURNED_EXCHANGE
 from schemas.events.events import MAX_EVENT_BYTES, parse_event
 from store import tables
@@ -221,7 +221,7 @@ def test_a_mistake_of_ours_outside_of_any_message_is_told_and_survived(pipe: Rab
             raise slips.pop()
         return row(message, reason)
 
-    monkeypatch.setattr(rabbit_returned, "row", stumbling)
+    monkeypatch.setattr(returned, "row", stumbling)
     with taking_in(pipe):
         publish(pipe.rabbit, RETURNED_EXCHANGE, an_event("evt_1").message())
         wait_for("it to be in the outbox", lambda: len(kept(pipe)) == 1, 40)

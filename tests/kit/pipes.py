@@ -9,10 +9,10 @@ from typing import Protocol
 import pika
 import sqlalchemy as sa
 
-from exchange.outbox.outbox import OutboxPublisher, OutboxSource
+from exchange.outbox.publisher import OutboxPublisher, OutboxSource
 from exchange.port import Message, Outgoing, Publisher, Source
-from exchange.rabbit.rabbit_publisher import RabbitPublisher
-from exchange.rabbit.rabbit_source import RabbitSource
+from exchange.rabbit.publisher import RabbitPublisher
+from exchange.rabbit.source import RabbitSource
 from exchange.topology import DEAD_QUEUE, REASON_HEADER
 from schemas.events.events import parse_event
 from schemas.observer import Silent

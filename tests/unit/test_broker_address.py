@@ -5,7 +5,7 @@ import re
 import pytest
 
 from exchange.broker_address import broker_addresses, without_password
-from exchange.rabbit.rabbit_connection import addresses
+from exchange.rabbit.connection import addresses
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.rabbit.rabbit_link import pause_after
-from exchange.trust import LONGEST_PAUSE_S, SHORTEST_PAUSE_S, Trust, Way
+from exchange.broker_circuit import LONGEST_PAUSE_S, SHORTEST_PAUSE_S, Trust, Way
+from exchange.rabbit.reconnecting import pause_after
 
 
 def trusted(generation: int = 1) -> Trust:

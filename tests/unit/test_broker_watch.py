@@ -1,7 +1,7 @@
 """The watch over a broker: what it found last counts until it finds something else. What it looks for: `test_rabbit_policies`."""
 
-from exchange.rabbit.broker_watch import BrokerWatch
-from exchange.rabbit.rabbit_policies import EXPIRES, TTL
+from exchange.rabbit.policies import EXPIRES, TTL
+from exchange.rabbit.policy_watch import BrokerWatch
 from schemas.errors import ExchangeUnavailable
 from tests.kit.notes import Notes
 

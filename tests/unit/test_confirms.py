@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from exchange.rabbit.rabbit_confirms import Confirms, Letter
+from exchange.rabbit.confirms import Confirms, Letter
 from tests.kit.notes import Notes
 
 

@@ -9,7 +9,7 @@ import pika
 import pytest
 from pika.connection import Connection
 
-from exchange.rabbit.rabbit_connection import OneWrite, Services
+from exchange.rabbit.connection import OneWrite, Services
 from tests.kit.pipes import UNREADABLE
 
 ACK_BYTES = 21

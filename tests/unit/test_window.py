@@ -2,7 +2,7 @@
 
 import pytest
 
-from exchange.rabbit.window import AIM_BYTES, FIRST, MOST_BYTES, MOST_MESSAGES, Window
+from exchange.rabbit.prefetch import AIM_BYTES, FIRST, MOST_BYTES, MOST_MESSAGES, Window
 from schemas.events.events import MAX_EVENT_BYTES
 
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from exchange.port import Message
-from exchange.rabbit.rabbit_burials import Burials
-from exchange.rabbit.rabbit_connection import Channel, Properties
-from exchange.rabbit.rabbit_link import Link
-from exchange.rabbit.window import Window
+from exchange.rabbit.connection import Channel, Properties
+from exchange.rabbit.dead_lettering import Burials
+from exchange.rabbit.prefetch import Window
+from exchange.rabbit.reconnecting import Link
 from exchange.topology import ACCEPTED_AT_HEADER, DISPATCH_QUEUE
 from schemas.observer import Observer
 from schemas.times import EARLIEST, LATEST, UnixMs

@@ -10,8 +10,8 @@ from heapq import nsmallest
 from typing import Any, TypeAlias
 
 from exchange import topology
-from exchange.dead import DeadLetter
-from exchange.rabbit.rabbit_admin import ensure_on, opened_channel
+from exchange.dead_letters import DeadLetter
+from exchange.rabbit.admin import ensure_on, opened_channel
 from schemas.times import LATEST, UnixMs
 
 _Channel: TypeAlias = Any  # kombu has types in part

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from exchange.rabbit.rabbit_admin import DENIED, opened_channel, refusal, standing_otherwise
+from exchange.rabbit.admin import DENIED, opened_channel, refusal, standing_otherwise
 
 _KEPT_MS = 60_000
 """How long a canary outlives somebody who was killed beside it."""

@@ -15,7 +15,7 @@ from kombu.exceptions import KombuError
 
 from exchange import topology
 from exchange.broker_address import BrokerAddress, broker_addresses
-from exchange.rabbit.broker_words import reason
+from exchange.rabbit.reasons import reason
 from schemas.errors import ExchangeUnavailable, UsageError
 
 CONNECT_LIMIT_S = 5.0

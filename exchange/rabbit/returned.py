@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from exchange.port import Message
-from exchange.rabbit.rabbit_connection import Properties
-from exchange.rabbit.rabbit_source import Place, RabbitSource, message_from
-from exchange.rabbit.taking_in import fitting, row, store
+from exchange.rabbit.connection import Properties
+from exchange.rabbit.into_outbox import fitting, row, store
+from exchange.rabbit.source import Place, RabbitSource, message_from
 from exchange.topology import DEAD_QUEUE, DISPATCH_QUEUE, REASON_HEADER, RETURNED_QUEUE
 from schemas.observer import Observer
 from store.engine.database import Connection, Database

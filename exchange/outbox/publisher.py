@@ -11,8 +11,8 @@ import time
 import traceback
 from collections.abc import Sequence
 
+from exchange.confirmation import Promise
 from exchange.port import Claimer, Message, Outgoing
-from exchange.promise import Promise
 from schemas.errors import ExchangeUnavailable, RingbackError, StoreUnavailable
 from schemas.observer import Observer
 from store.engine import bulk

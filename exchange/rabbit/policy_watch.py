@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from exchange.rabbit.rabbit_policies import TTL, harms
+from exchange.rabbit.policies import TTL, harms
 from schemas.errors import ExchangeUnavailable
 from schemas.observer import Observer
 

@@ -11,8 +11,7 @@ import random
 import time
 from collections.abc import Callable
 
-from exchange.rabbit.broker_words import reason as reason_of
-from exchange.rabbit.rabbit_connection import (
+from exchange.rabbit.connection import (
     OPEN_LIMIT_S,
     Channel,
     GivenUp,
@@ -22,6 +21,7 @@ from exchange.rabbit.rabbit_connection import (
     declared_channel,
     open_connection,
 )
+from exchange.rabbit.reasons import reason as reason_of
 from schemas.observer import Observer
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0

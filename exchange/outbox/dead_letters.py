@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 from hashlib import sha256
 
-from exchange.dead import DeadLetter
+from exchange.dead_letters import DeadLetter
 from store.engine.database import Database
 from store.events import dead_letters, outbox
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import msgspec
 
 from exchange.port import Message
-from exchange.rabbit.rabbit_confirms import Confirms, Letter
-from exchange.rabbit.taking_in import REASON_LENGTH, fitting, row, store
+from exchange.rabbit.confirms import Confirms, Letter
+from exchange.rabbit.into_outbox import REASON_LENGTH, fitting, row, store
 from exchange.topology import ACCEPTED_AT_HEADER, BURIED_AT_HEADER, DEAD_EXCHANGE, REASON_HEADER
 from schemas.errors import StoreUnavailable
 from schemas.observer import Observer

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from exchange.rabbit.broker_words import reason as reason_of
-from exchange.rabbit.rabbit_connection import Channel, MethodFrame, Properties
-from exchange.rabbit.rabbit_link import Link
+from exchange.rabbit.connection import Channel, MethodFrame, Properties
+from exchange.rabbit.reasons import reason as reason_of
+from exchange.rabbit.reconnecting import Link
 from schemas.observer import Observer
 
 REFUSED = "the broker refused a message: a policy limits its queue (max-length, max-length-bytes), or it could not store it"

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 
 import uvloop
 
+from exchange.confirmation import Promise
 from exchange.port import Outgoing
-from exchange.promise import Promise
-from exchange.rabbit.broker_watch import BrokerWatch
-from exchange.rabbit.rabbit_confirms import Confirms, Letter
-from exchange.rabbit.rabbit_returned import RabbitReturned
+from exchange.rabbit.confirms import Confirms, Letter
+from exchange.rabbit.policy_watch import BrokerWatch
+from exchange.rabbit.returned import RabbitReturned
 from exchange.topology import ACCEPTED_AT_HEADER, EVENTS_EXCHANGE
 from schemas.errors import ExchangeUnavailable
 from schemas.observer import Observer
