@@ -8,14 +8,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from consumers.maintenance.recovering import Recoverer
-from consumers.maintenance.reviving import Reviver
-from consumers.pipeline.due import DueTaker
-from consumers.pipeline.hand import TICK_S, Dispatching, Hand
+from consumers.maintenance.callback_monitor import Reviver
+from consumers.maintenance.recovery_runner import Recoverer
+from consumers.pipeline.due_poller import DueTaker
 from consumers.pipeline.intake import Intake
 from consumers.pipeline.matching import Directory
-from consumers.pipeline.settling import Settler
-from consumers.pipeline.store_watch import StoreWatch
+from consumers.pipeline.settler import Settler
+from consumers.pipeline.store_status import StoreWatch
+from consumers.pipeline.unsettled import TICK_S, Dispatching, Hand
 from exchange.port import Claimer, Source
 from schemas.observer import Observer
 from store.engine.database import Database

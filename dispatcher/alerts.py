@@ -1,6 +1,6 @@
 """Sends operational events to the operator's one URL: the same sender, signature, judgement and schedule as for deliveries.
 
-No lane and no breaker: there are few of them, and whoever calls (`consumers.maintenance.alerting`) has only some in hand.
+No lane and no breaker: there are few of them, and whoever calls (`consumers.maintenance.alert_relay`) has only some in hand.
 """
 
 import asyncio

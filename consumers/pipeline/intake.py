@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
 from consumers.pipeline.claiming import Batch, Terms, claim
-from consumers.pipeline.hand import MAX_IN_HAND, Hand
 from consumers.pipeline.matching import Directory
 from consumers.pipeline.parcel import Parcel
-from consumers.pipeline.store_watch import StoreWatch
+from consumers.pipeline.store_status import StoreWatch
+from consumers.pipeline.unsettled import MAX_IN_HAND, Hand
 from exchange.port import Message, Source
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.errors import ExchangeUnavailable, StoreRefused, StoreUnavailable

@@ -7,8 +7,8 @@ import traceback
 from typing import Any
 
 import ringback
-from consumers.maintenance.alerting import Alerting
-from consumers.maintenance.sweeping import Sweeper
+from consumers.maintenance.alert_relay import Alerting
+from consumers.maintenance.retention_sweeper import Sweeper
 from consumers.worker import LEASE_MARGIN_S, Worker
 from dispatcher.alerts import AlertSender
 from dispatcher.backoff import RetrySchedule

@@ -1,6 +1,6 @@
 """Recoveries: what was not delivered is sent once more. What is asked for, and how far it has come.
 
-Made by the API and the command line, kept by `store.recoveries.jobs`, worked on by `consumers.maintenance.recovering`.
+Made by the API and the command line, kept by `store.recoveries.jobs`, worked on by `consumers.maintenance.recovery_runner`.
 """
 
 from enum import StrEnum

@@ -1,7 +1,7 @@
 """Callbacks that work again, or that a person brought back: what becomes of the deliveries that waited for that.
 
 Slice by slice, each in a transaction of its own, oldest first; whoever dies in between leaves the callback marked, and the next
-one begins anew: every step may be repeated. Called by `consumers.maintenance.reviving`.
+one begins anew: every step may be repeated. Called by `consumers.maintenance.callback_monitor`.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Failing callbacks: one delivery at a time probes them, and those that wait for too long are given up.
 
 One probe over all dispatchers: whoever moves `probe_at` on first makes it. Never judges how a probe ended (`store.tokens.callback_health` does,
-from its settlement). Called by `consumers.maintenance.reviving`.
+from its settlement). Called by `consumers.maintenance.callback_monitor`.
 """
 
 import datetime as dt

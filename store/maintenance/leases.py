@@ -1,6 +1,6 @@
 """Turns: which of several processes does what one at a time is to do. A turn ends by itself, so whoever dies in it holds nobody up.
 
-By compare-and-set on the end of the last one. Called by `consumers.maintenance.sweeping`.
+By compare-and-set on the end of the last one. Called by `consumers.maintenance.retention_sweeper`.
 """
 
 import sqlalchemy as sa

@@ -3,7 +3,7 @@
 Each sweep looks at some of the oldest rows of a table, along an index, and then removes those of them that may go, in a
 transaction of its own. An event goes whole, with its deliveries and their attempts: one that had lost some of them would get
 these anew from a copy or a recovery. Locks: events first, and only those that nobody else has (SKIP LOCKED); whoever makes
-work for a stored event locks it too (`still_stored`). Called by `consumers.maintenance.sweeping`.
+work for a stored event locks it too (`still_stored`). Called by `consumers.maintenance.retention_sweeper`.
 """
 
 from bisect import bisect_right

@@ -3,7 +3,7 @@
 They are read along an index, in the order in which they were made. What is wanted may be rare in it: so a look is bounded by what it
 passes over, not only by what it finds, and says where it ended.
 
-Called by `consumers.maintenance.recovering` in the transaction of a slice, and by `store.recoveries.jobs` to count.
+Called by `consumers.maintenance.recovery_runner` in the transaction of a slice, and by `store.recoveries.jobs` to count.
 """
 
 import operator

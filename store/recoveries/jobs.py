@@ -2,7 +2,7 @@
 
 A slice is one transaction: what it changes, how far that was, and the figures. So a process that dies in it leaves nothing
 half done, and whoever is next goes on where it began. The job's row is locked meanwhile; that lock is the lease, and it ends
-with its holder. A slice that fails is tried again in halves, and lets the others go first. `recovery_rows` has what a slice reads and writes; `consumers.maintenance.recovering` decides.
+with its holder. A slice that fails is tried again in halves, and lets the others go first. `recovery_rows` has what a slice reads and writes; `consumers.maintenance.recovery_runner` decides.
 """
 
 import msgspec

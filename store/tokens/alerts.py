@@ -1,5 +1,5 @@
 """Operational events on their way to `ALERT_URL`. Written in the transaction of what they tell of, so that neither is without
-the other; taken under a lease by whichever dispatcher sends them (`consumers.maintenance.alerting`).
+the other; taken under a lease by whichever dispatcher sends them (`consumers.maintenance.alert_relay`).
 
 A row lives until its alert is delivered or given up. Whether anybody is to be told at all is the sender's business.
 """

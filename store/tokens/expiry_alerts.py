@@ -1,4 +1,4 @@
-"""Whoever runs Ringback is told before a token ends: some days before, once for each of these moments (`consumers.maintenance.alerting` asks).
+"""Whoever runs Ringback is told before a token ends: some days before, once for each of these moments (`consumers.maintenance.alert_relay` asks).
 
 By compare-and-set on what was last told, so that of several dispatchers one tells it.
 """

@@ -1,7 +1,7 @@
 """Callbacks whose receivers ask to be left alone, as it is stored: until when, and what of it is given up in the end.
 
 The columns are written with the attempt that was told so, by `store.tokens.callback_health`; a time that hardly moves is not written again. Called by that, by
-`store.tokens.callbacks`, by `store.deliveries.probes`, by `consumers.pipeline.due` and by `consumers.maintenance.reviving`.
+`store.tokens.callbacks`, by `store.deliveries.probes`, by `consumers.pipeline.due_poller` and by `consumers.maintenance.callback_monitor`.
 """
 
 from collections import Counter

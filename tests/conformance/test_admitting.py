@@ -9,8 +9,8 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from consumers.pipeline.settling import Settler
-from consumers.pipeline.store_watch import StoreWatch
+from consumers.pipeline.settler import Settler
+from consumers.pipeline.store_status import StoreWatch
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger, given_back
 from schemas.events.types import EventType
 from schemas.ids import AttemptId, CallbackId

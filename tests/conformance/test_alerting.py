@@ -8,8 +8,8 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from consumers.maintenance import alerting
-from consumers.maintenance.alerting import Alerting
+from consumers.maintenance import alert_relay
+from consumers.maintenance.alert_relay import Alerting
 from schemas.alerts import Alert, AlertKind, AlertOutcome
 from schemas.errors import StoreUnavailable
 from schemas.observer import Silent
@@ -188,7 +188,7 @@ def mistaken(number: int) -> AlertOutcome:
 
 async def test_a_mistake_of_ours_is_noted_and_the_rest_goes_on(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dispatcher that ended of it would deliver nothing any more, for the sake of an alert."""
-    monkeypatch.setattr(alerting, "MISTAKE_PAUSE_S", POLL_S)
+    monkeypatch.setattr(alert_relay, "MISTAKE_PAUSE_S", POLL_S)
     observer = Notes()
     operator = Operator(mistaken)
     tell(database, 0, 1)

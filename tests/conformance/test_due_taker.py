@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 
 import sqlalchemy as sa
 
-from consumers.pipeline.due import DueTaker
-from consumers.pipeline.hand import Hand
+from consumers.pipeline.due_poller import DueTaker
 from consumers.pipeline.parcel import Parcel
-from consumers.pipeline.settling import Settler
-from consumers.pipeline.store_watch import StoreWatch
+from consumers.pipeline.settler import Settler
+from consumers.pipeline.store_status import StoreWatch
+from consumers.pipeline.unsettled import Hand
 from schemas.deliveries.callback_health import Finding, HealthReport
 from schemas.deliveries.deliveries import DeliveryState, Settlement, given_back
 from schemas.ids import CallbackId

@@ -10,10 +10,10 @@ import pytest
 import sqlalchemy as sa
 
 from consumers.pipeline.claiming import Batch
-from consumers.pipeline.hand import Hand
 from consumers.pipeline.intake import BATCH_BYTES, SUSPECT_FROM, Intake
-from consumers.pipeline.settling import Settler
-from consumers.pipeline.store_watch import StoreWatch
+from consumers.pipeline.settler import Settler
+from consumers.pipeline.store_status import StoreWatch
+from consumers.pipeline.unsettled import Hand
 from exchange.port import Message
 from schemas.errors import StoreUnavailable
 from schemas.observer import Silent

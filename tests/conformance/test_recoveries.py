@@ -6,7 +6,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from consumers.maintenance.recovering import Recoverer
+from consumers.maintenance.recovery_runner import Recoverer
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.deliveries.recoveries import Recoverable, RecoveryQuery, RecoveryState
 from schemas.errors import Invalid

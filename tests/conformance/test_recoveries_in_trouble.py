@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from consumers.maintenance.recovering import Recoverer
+from consumers.maintenance.recovery_runner import Recoverer
 from schemas.deliveries.recoveries import Recoverable, RecoveryState
 from schemas.errors import StoreUnavailable
 from schemas.events.types import EventType

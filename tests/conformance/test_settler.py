@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from consumers.pipeline.parcel import Parcel
-from consumers.pipeline.settling import Settler
-from consumers.pipeline.store_watch import StoreWatch
+from consumers.pipeline.settler import Settler
+from consumers.pipeline.store_status import StoreWatch
 from schemas.deliveries.deliveries import DeliveryState, Settlement
 from schemas.errors import StoreRefused
 from schemas.times import UnixMs

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import sqlalchemy as sa
 
-from consumers.maintenance.reviving import Reviver
-from consumers.pipeline.hand import Hand
-from consumers.pipeline.settling import Settler
-from consumers.pipeline.store_watch import StoreWatch
+from consumers.maintenance.callback_monitor import Reviver
+from consumers.pipeline.settler import Settler
+from consumers.pipeline.store_status import StoreWatch
+from consumers.pipeline.unsettled import Hand
 from schemas.deliveries.callback_health import Finding
 from schemas.errors import StatementTimedOut, StoreRefused
 from schemas.times import now_ms

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from consumers.maintenance import sweeping
-from consumers.maintenance.sweeping import Sweeper
+from consumers.maintenance import retention_sweeper
+from consumers.maintenance.retention_sweeper import Sweeper
 from schemas.errors import StoreUnavailable
 from schemas.observer import EXPIRING, Silent
 from schemas.times import UnixMs, now_ms
@@ -141,7 +141,7 @@ def test_a_sweep_takes_a_tenth_of_the_time(attic: Attic, observer: Watching, mon
     """The pause is as long as the slice has earned, however long that took."""
     times = iter((100.0, 102.0))
     sweeper = Sweeper(attic.database, KEPT_FOR, observer)
-    monkeypatch.setattr(sweeping.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(retention_sweeper.time, "monotonic", lambda: next(times))
 
     assert sweeper.work() == pytest.approx(18)
 
@@ -153,7 +153,7 @@ def test_a_sweep_that_did_not_end_in_its_turn_hurries(attic: Attic, observer: Wa
     end_turns(attic.database)
     sweeper._until_s = 0.0
     times = iter((100.0, 102.0))
-    monkeypatch.setattr(sweeping.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(retention_sweeper.time, "monotonic", lambda: next(times))
 
     assert sweeper.work() == pytest.approx(2)
 
@@ -170,7 +170,7 @@ async def test_a_store_that_is_away_is_awaited(attic: Attic, observer: Watching,
         return original(*arguments)  # type: ignore[arg-type]  # what it was called with
 
     monkeypatch.setattr(leases, "take", take)
-    monkeypatch.setattr(sweeping, "MOST_APART_S", 0.1)
+    monkeypatch.setattr(retention_sweeper, "MOST_APART_S", 0.1)
 
     async with running(Sweeper(attic.database, KEPT_FOR, observer)):
         await eventually("all to be gone", lambda: observer.gone["events"] == 7)
@@ -182,7 +182,7 @@ async def test_a_mistake_of_ours_is_noted_and_costs_one_table(attic: Attic, obse
     """A dispatcher that ended of it would deliver nothing any more, for the sake of old rows."""
     broken = retention.Sweep("broken", lambda *_: 1 / 0, lambda *_: Counter())  # type: ignore[arg-type, return-value]  # a mistake
     monkeypatch.setattr(retention, "SWEEPS", (broken, *retention.SWEEPS))
-    monkeypatch.setattr(sweeping, "MISTAKE_PAUSE_S", 0.01)
+    monkeypatch.setattr(retention_sweeper, "MISTAKE_PAUSE_S", 0.01)
 
     async with running(Sweeper(attic.database, KEPT_FOR, observer)):
         await eventually("all to be gone", lambda: observer.gone["events"] == 7)

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from consumers.pipeline.settling import Settler
-from consumers.pipeline.store_watch import StoreWatch
+from consumers.pipeline.settler import Settler
+from consumers.pipeline.store_status import StoreWatch
 from dispatcher.decision import withdrawn
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Settlement, Trigger
 from schemas.events.types import EventType

@@ -1,7 +1,7 @@
 """A hand between a settler and a dispatcher that do as the test says; and a dispatcher that only keeps, for whoever feeds a hand."""
 
-from consumers.pipeline.hand import Hand
 from consumers.pipeline.parcel import Parcel
+from consumers.pipeline.unsettled import Hand
 from schemas.deliveries.deliveries import Delivery, Settlement
 from schemas.observer import Silent
 

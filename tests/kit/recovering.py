@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from consumers.maintenance.recovering import Recoverer
+from consumers.maintenance.recovery_runner import Recoverer
 from schemas.deliveries.recoveries import Recoverable, Recovery, RecoveryQuery, RecoveryState
 from schemas.events.events import parse_event
 from schemas.events.types import EventType

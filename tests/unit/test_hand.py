@@ -2,7 +2,7 @@
 
 import pytest
 
-from consumers.pipeline.hand import AGAIN_S, MAX_IN_HAND, MIN_IN_HAND, Hand
+from consumers.pipeline.unsettled import AGAIN_S, MAX_IN_HAND, MIN_IN_HAND, Hand
 from schemas.deliveries.deliveries import DeliveryState, Settlement, Trigger
 from schemas.ids import CallbackId
 from schemas.observer import Silent
@@ -83,7 +83,7 @@ def test_attempts_that_outlast_the_patience_do_not_count_as_in_hand(scene: Scene
 
 def test_callbacks_that_hang_get_no_more_when_too_many_attempts_do(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory for connections is bounded; callbacks that answer go on."""
-    monkeypatch.setattr("consumers.pipeline.hand.MAX_SLOW", 3)
+    monkeypatch.setattr("consumers.pipeline.unsettled.MAX_SLOW", 3)
     lay_slow(scene, 3)
     scene.settling.added.clear()
 
@@ -151,7 +151,7 @@ def test_large_bodies_take_more_of_its_room(scene: Scene) -> None:
 
 def test_large_bodies_of_attempts_that_hang_are_bounded_too(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are in memory until their timeout."""
-    monkeypatch.setattr("consumers.pipeline.hand.MAX_SLOW", 18)
+    monkeypatch.setattr("consumers.pipeline.unsettled.MAX_SLOW", 18)
     for number in range(2):
         delivery = a_delivery(f"slow_{number}", body=b"x" * 256 * 1024, start_by_s=200.0)
         scene.hand.pick_up([delivery], scene.parcel)

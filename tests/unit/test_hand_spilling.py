@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from consumers.pipeline.hand import Hand
+from consumers.pipeline.unsettled import Hand
 from schemas.deliveries.deliveries import given_back
 from tests.kit.dispatch_scene import Notes
 from tests.kit.hand_scene import Scene

@@ -2,7 +2,7 @@
 
 import pytest
 
-from consumers.pipeline.store_watch import CATCH_UP_S, MISTAKE_SAID_EVERY_S, SLOW_SAID_EVERY_S, StoreWatch
+from consumers.pipeline.store_status import CATCH_UP_S, MISTAKE_SAID_EVERY_S, SLOW_SAID_EVERY_S, StoreWatch
 from schemas.errors import StatementTimedOut, StoreUnavailable
 from tests.kit.dispatch_scene import Notes
 

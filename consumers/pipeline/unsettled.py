@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 from consumers.pipeline.parcel import Parcel
-from consumers.pipeline.settling import Settler
-from consumers.pipeline.spilling import Look, Spilled
+from consumers.pipeline.settler import Settler
+from consumers.pipeline.spill_tracker import Look, Spilled
 from schemas.deliveries.deliveries import Delivery, Settlement, Trigger, given_back, leased
 from schemas.ids import CallbackId
 from schemas.observer import Observer

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from tenacity import Retrying, retry_if_exception_type, sleep_using_event, stop_when_event_set, wait_random_exponential
 
 from consumers.pipeline.parcel import Parcel
-from consumers.pipeline.store_watch import StoreWatch
+from consumers.pipeline.store_status import StoreWatch
 from exchange.port import Source
 from schemas.deliveries.deliveries import SETTLED, DeliveryState, Settlement
 from schemas.errors import StoreRefused, StoreUnavailable

@@ -16,9 +16,9 @@ from typing import TypeAlias
 
 import msgspec
 
-from consumers.pipeline.due import START_WITHIN_S
-from consumers.pipeline.hand import Hand
-from consumers.pipeline.store_watch import StoreWatch
+from consumers.pipeline.due_poller import START_WITHIN_S
+from consumers.pipeline.store_status import StoreWatch
+from consumers.pipeline.unsettled import Hand
 from schemas.deliveries.callback_health import patience
 from schemas.deliveries.deliveries import Delivery, DeliveryState
 from schemas.errors import StatementTimedOut, StoreUnavailable

@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from consumers.pipeline.hand import Hand
 from consumers.pipeline.matching import Directory
-from consumers.pipeline.store_watch import StoreWatch
+from consumers.pipeline.store_status import StoreWatch
+from consumers.pipeline.unsettled import Hand
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.deliveries.withdrawal import ended
 from schemas.errors import StatementTimedOut, StoreUnavailable
