@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from dispatcher.http.post import Answer
+from dispatcher.http.messages import Answer
 from schemas.deliveries.callback_health import LONGEST_PAUSE_S
 from schemas.deliveries.deliveries import Outcome
 from schemas.times import UnixMs

@@ -34,7 +34,7 @@ _T = TypeVar("_T")
 
 
 class AlertSending(Protocol):
-    """One attempt; `dispatcher.alerts` for real."""
+    """One attempt; `dispatcher.alert_sender` for real."""
 
     async def send(self, alert: Alert) -> AlertOutcome: ...
 

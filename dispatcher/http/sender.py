@@ -5,11 +5,11 @@ Names are found by the `resolver`, the rest is a `transfer`'s. One event loop's 
 
 import asyncio
 
+from dispatcher.http.ca_bundle import system_bundle
 from dispatcher.http.curl_loop import CurlLoop
-from dispatcher.http.post import OnAnswer, Request
+from dispatcher.http.messages import OnAnswer, Request
 from dispatcher.http.resolver import LookUp, Resolver, addresses_of, name_in
 from dispatcher.http.transfer import Transfer
-from dispatcher.http.trust import system_bundle
 from schemas.deliveries.deliveries import Outcome
 from schemas.tokens.target_policy import TargetPolicy
 

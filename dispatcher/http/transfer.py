@@ -9,10 +9,10 @@ import time
 
 import pycurl
 
-from dispatcher.http.head import field, is_whole
-from dispatcher.http.post import Answer, OnAnswer, Request
+from dispatcher.http.curl_errors import GROUPS, NOT_FINAL, NOT_WHOLE, Trouble, flaw, is_of_the_body, late, trouble
+from dispatcher.http.messages import Answer, OnAnswer, Request
 from dispatcher.http.resolver import KEPT_S, Found
-from dispatcher.http.troubles import GROUPS, NOT_FINAL, NOT_WHOLE, Trouble, flaw, is_of_the_body, late, trouble
+from dispatcher.http.response_head import field, is_whole
 from schemas.deliveries.deliveries import Outcome
 from schemas.tokens.target_policy import TargetPolicy, target_in
 

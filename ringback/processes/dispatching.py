@@ -10,9 +10,9 @@ import ringback
 from consumers.maintenance.alert_relay import Alerting
 from consumers.maintenance.retention_sweeper import Sweeper
 from consumers.worker import LEASE_MARGIN_S, Worker
-from dispatcher.alerts import AlertSender
+from dispatcher.alert_sender import AlertSender
 from dispatcher.backoff import RetrySchedule
-from dispatcher.dispatch import Dispatcher
+from dispatcher.dispatcher import Dispatcher
 from dispatcher.http.sender import Sender
 from exchange.port import Claimer
 from ringback.parts import Parts

@@ -5,7 +5,7 @@ import ssl
 import pytest
 import trustme
 
-from dispatcher.http.post import Answer
+from dispatcher.http.messages import Answer
 from schemas.deliveries.deliveries import Outcome
 from tests.kit.blunt import End, blunt
 from tests.kit.posting import Posting, answer_of

@@ -13,8 +13,8 @@ import pycurl
 import pytest
 import trustme
 
-from dispatcher.http.post import Answer
-from dispatcher.http.troubles import trouble
+from dispatcher.http.curl_errors import trouble
+from dispatcher.http.messages import Answer
 from schemas.deliveries.deliveries import Outcome
 from schemas.tokens.target_policy import TargetPolicy, parse_networks
 from tests.kit.posting import Posting, answer_of

@@ -7,7 +7,7 @@ import pycurl
 import pytest
 import pytest_asyncio
 
-from dispatcher.http.post import Answer, Request
+from dispatcher.http.messages import Answer, Request
 from dispatcher.http.transfer import KEPT_BODY_BYTES
 from schemas.deliveries.deliveries import Outcome
 from schemas.tokens.target_policy import TargetPolicy

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 import trustme
 
-from dispatcher.http.post import Answer, Request
+from dispatcher.http.messages import Answer, Request
 from schemas.deliveries.deliveries import Outcome
 from schemas.tokens.target_policy import TargetPolicy, parse_networks
 from tests.kit.posting import BODY, LOOPBACK, Posting, answer_of

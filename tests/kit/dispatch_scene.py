@@ -4,8 +4,8 @@ import datetime as dt
 from collections.abc import Callable
 
 from dispatcher.backoff import RetrySchedule
-from dispatcher.dispatch import Dispatcher
-from dispatcher.http.post import Answer, Request
+from dispatcher.dispatcher import Dispatcher
+from dispatcher.http.messages import Answer, Request
 from schemas.deliveries.deliveries import Delivery, Settlement
 from schemas.ids import CallbackId
 from schemas.observer import Silent

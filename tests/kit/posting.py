@@ -3,7 +3,7 @@
 import asyncio
 from typing import Self
 
-from dispatcher.http.post import Answer, Request
+from dispatcher.http.messages import Answer, Request
 from dispatcher.http.resolver import LookUp, addresses_of
 from dispatcher.http.sender import Sender
 from schemas.tokens.target_policy import TargetPolicy, parse_networks

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from dispatcher.alerts import AlertSender
+from dispatcher.alert_sender import AlertSender
 from dispatcher.backoff import RetrySchedule
-from dispatcher.http.post import Answer, Request
+from dispatcher.http.messages import Answer, Request
 from dispatcher.verdict import mistake_words
 from schemas.alerts import Alert, AlertKind, AlertOutcome, alert_body
 from schemas.deliveries.deliveries import Outcome

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from dispatcher.breaker import OPEN_AFTER
-from dispatcher.http.post import Answer
+from dispatcher.http.messages import Answer
 from schemas.deliveries.callback_health import Finding
 from schemas.deliveries.deliveries import DeliveryState, Outcome, Trigger, given_back
 from schemas.times import UnixMs

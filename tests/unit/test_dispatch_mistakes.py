@@ -2,8 +2,8 @@
 
 import pytest
 
-from dispatcher.dispatch import MISTAKE_PAUSE_S
-from dispatcher.http.post import Answer
+from dispatcher.dispatcher import MISTAKE_PAUSE_S
+from dispatcher.http.messages import Answer
 from dispatcher.verdict import mistake_words
 from schemas.deliveries.deliveries import DeliveryState, Outcome, Trigger, given_back
 from tests.kit.dispatch_scene import OK, Scene, firsts
@@ -63,7 +63,7 @@ def test_a_mistake_in_recording_a_mistake_gives_the_delivery_back(scene: Scene, 
     def broken(*_: object) -> None:
         raise KeyError("boom")
 
-    monkeypatch.setattr("dispatcher.dispatch.after", broken)
+    monkeypatch.setattr("dispatcher.dispatcher.after", broken)
     delivery = a_delivery()
     scene.submit(delivery)
 
@@ -82,10 +82,10 @@ def test_a_settlement_that_nobody_takes_still_frees_the_slot(scene: Scene) -> No
 
 
 def break_once(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """`dispatcher.dispatch.<name>` raises when it is called next, and works again after that."""
+    """`dispatcher.dispatcher.<name>` raises when it is called next, and works again after that."""
 
     def broken(*_: object) -> None:
         monkeypatch.undo()
         raise KeyError("boom")
 
-    monkeypatch.setattr(f"dispatcher.dispatch.{name}", broken)
+    monkeypatch.setattr(f"dispatcher.dispatcher.{name}", broken)

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from dispatcher.breaker import OPEN_AFTER
-from dispatcher.http.post import Answer
-from dispatcher.throttling import RECENT_MS, TAKES_AFTER_MS
+from dispatcher.http.messages import Answer
+from dispatcher.lane_throttles import RECENT_MS, TAKES_AFTER_MS
 from schemas.deliveries.callback_health import Finding
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger
 from schemas.times import UnixMs, now_ms

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.http.post import Answer
+from dispatcher.http.messages import Answer
 from dispatcher.verdict import QUOTED_CHARACTERS, judge
 from schemas.deliveries.callback_health import LONGEST_PAUSE_S
 from schemas.deliveries.deliveries import Outcome

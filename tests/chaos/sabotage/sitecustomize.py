@@ -56,7 +56,10 @@ socket.getaddrinfo = _looked_up
 time.time, time.time_ns = _clock.time, _clock.time_ns
 
 
-from dispatcher import request, signer  # noqa: E402  # after the clock was broken, which they may take by name
+from dispatcher import (
+    signer,
+    webhook_request,  # noqa: E402  # after the clock was broken, which they may take by name
+)
 
 
 def _sign_or_die(keys: Any, event_id: str, timestamp_s: int, body: bytes) -> str:
@@ -65,4 +68,4 @@ def _sign_or_die(keys: Any, event_id: str, timestamp_s: int, body: bytes) -> str
     return signer.sign(keys, event_id, timestamp_s, body)
 
 
-vars(request)[signer.sign.__name__] = _sign_or_die
+vars(webhook_request)[signer.sign.__name__] = _sign_or_die

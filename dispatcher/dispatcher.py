@@ -15,11 +15,11 @@ import msgspec
 from dispatcher.backoff import RetrySchedule
 from dispatcher.breaker import Breakers
 from dispatcher.decision import after, deferral, refusal
-from dispatcher.http.post import Answer, Request
+from dispatcher.http.messages import Answer, Request
+from dispatcher.lane_throttles import due_in_s, heed, told
 from dispatcher.lanes import Lane
-from dispatcher.request import Route
-from dispatcher.throttling import due_in_s, heed, told
 from dispatcher.verdict import Verdict, judge, mistake_words
+from dispatcher.webhook_request import Route
 from schemas.deliveries.deliveries import Attempt, Delivery, Outcome, Settlement, Trigger, given_back
 from schemas.ids import CallbackId, delivery_id, new_attempt_id
 from schemas.observer import Observer

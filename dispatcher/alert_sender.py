@@ -11,7 +11,7 @@ from functools import partial
 from typing import Protocol
 
 from dispatcher.backoff import RetrySchedule
-from dispatcher.http.post import Answer, Request
+from dispatcher.http.messages import Answer, Request
 from dispatcher.signer import sign
 from dispatcher.verdict import judge, mistake_words
 from schemas.alerts import Alert, AlertOutcome

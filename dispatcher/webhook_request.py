@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from dispatcher.http.post import Request
+from dispatcher.http.messages import Request
 from dispatcher.signer import sign
 from schemas.deliveries.deliveries import Delivery, Trigger
 from schemas.times import now_ms
