@@ -17,7 +17,7 @@ from exchange.rabbit.policy_watch import BrokerWatch
 from exchange.rabbit.publisher import RabbitPublisher
 from exchange.rabbit.returned import RabbitReturned
 from exchange.rabbit.source import RabbitSource
-from ringback.observability.figures import Figures, Gatherer
+from ringback.observability.gauges import Figures, Gatherer
 from ringback.observability.log import Log, standard_output
 from ringback.observability.metrics import Metrics
 from ringback.observability.observer import Observing

@@ -10,11 +10,11 @@ import click
 
 from exchange.dead_letters import DeadLetter, DeadLetters
 from ringback.cli.commands import Group
+from ringback.cli.database_access import NotMigrated, opened
 from ringback.cli.invocation import Invocation
-from ringback.cli.printing import print_facts, print_json, print_table
+from ringback.cli.output import print_facts, print_json, print_table
+from ringback.cli.parameter_types import as_json
 from ringback.cli.progress import progress
-from ringback.cli.stored import NotMigrated, opened
-from ringback.cli.values import as_json
 from ringback.settings import Settings
 from schemas.errors import Conflict, NotFound, StoreUnavailable
 from schemas.texts import spelled_out

@@ -6,11 +6,11 @@ import click
 
 from api.serializers import delivery_answer, delivery_detail_answer
 from ringback.cli.commands import Group
+from ringback.cli.database_access import opened, vault
+from ringback.cli.deliveries_recover import recover
 from ringback.cli.invocation import Invocation
-from ringback.cli.printing import print_facts, print_json, print_table
-from ringback.cli.recovering import recover
-from ringback.cli.stored import opened, vault
-from ringback.cli.values import EVENT_TYPE, TEXT, TIME, as_json, one_of
+from ringback.cli.output import print_facts, print_json, print_table
+from ringback.cli.parameter_types import EVENT_TYPE, TEXT, TIME, as_json, one_of
 from schemas.deliveries.deliveries import Attempt, DeliveryState, Outcome
 from schemas.errors import NotFound
 from schemas.events.types import EventType

@@ -3,9 +3,9 @@
 import click
 
 from ringback.cli.commands import Command
+from ringback.cli.database_access import require_services
+from ringback.cli.early_signals import leave_on_signals
 from ringback.cli.invocation import Invocation
-from ringback.cli.starting import leave_on_signals
-from ringback.cli.stored import require_services
 
 
 @click.command(cls=Command)

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 import click
 
 from ringback.cli.commands import Command
+from ringback.cli.database_access import opened, vault
 from ringback.cli.invocation import Invocation
-from ringback.cli.printing import print_facts, print_json
-from ringback.cli.stored import opened, vault
-from ringback.cli.values import as_json
+from ringback.cli.output import print_facts, print_json
+from ringback.cli.parameter_types import as_json
 from ringback.setting_values import Address
 from ringback.settings import Settings
-from ringback.temporary import temporary_folder
+from ringback.temporary_folder import temporary_folder
 from schemas.errors import RingbackError
 from schemas.times import now_ms
 from store.engine.suitability import require_usable

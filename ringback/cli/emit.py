@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 from ringback.cli.commands import Command
+from ringback.cli.emit_client import Address, Pace, Publishing, read_url
 from ringback.cli.invocation import Invocation
-from ringback.cli.printing import print_json
+from ringback.cli.output import print_json
+from ringback.cli.parameter_types import EVENT_TYPE, TEXT, FiniteRange, Parsed, as_json
 from ringback.cli.progress import progress
-from ringback.cli.publishing import Address, Pace, Publishing, read_url
-from ringback.cli.values import EVENT_TYPE, TEXT, FiniteRange, Parsed, as_json
 from schemas.errors import RingbackError
 from schemas.events.samples import sample_event
 from schemas.events.types import EventType

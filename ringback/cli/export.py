@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from ringback.cli.commands import Command
+from ringback.cli.database_access import opened, vault
 from ringback.cli.invocation import Invocation
 from ringback.cli.progress import Bar, progress
-from ringback.cli.stored import opened, vault
 from schemas.errors import RingbackError
 from schemas.times import now_ms
 from store.stats.by_token import count_deliveries

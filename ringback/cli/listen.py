@@ -13,8 +13,8 @@ import click
 import msgspec
 
 from ringback.cli.commands import Command
-from ringback.cli.receiver import Behaviour, Receiver, Webhook
-from ringback.cli.values import DURATION, SIGNING_KEY, FiniteRange
+from ringback.cli.listen_server import Behaviour, Receiver, Webhook
+from ringback.cli.parameter_types import DURATION, SIGNING_KEY, FiniteRange
 from schemas.errors import RingbackError
 from schemas.texts import spelled_out
 

@@ -6,7 +6,7 @@ import ringback
 from api.application import openapi_document
 from ringback.cli.commands import Command
 from ringback.cli.invocation import Invocation
-from ringback.cli.printing import print_json
+from ringback.cli.output import print_json
 
 
 @click.command(cls=Command)

@@ -3,11 +3,11 @@
 import click
 
 from ringback.cli.commands import Command
+from ringback.cli.database_access import opened, vault
 from ringback.cli.invocation import Invocation
-from ringback.cli.printing import print_facts, print_json
+from ringback.cli.output import print_facts, print_json
+from ringback.cli.parameter_types import as_json
 from ringback.cli.progress import progress
-from ringback.cli.stored import opened, vault
-from ringback.cli.values import as_json
 from schemas.errors import RingbackError
 from store.maintenance import rekey
 from store.maintenance.rekey import Tally

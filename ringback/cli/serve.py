@@ -3,8 +3,8 @@
 import click
 
 from ringback.cli.commands import Command
+from ringback.cli.early_signals import leave_on_signals
 from ringback.cli.invocation import Invocation
-from ringback.cli.starting import leave_on_signals
 
 
 @click.command(cls=Command)

@@ -9,11 +9,11 @@ import click
 
 from api.serializers import new_token_answer, token_answer
 from ringback.cli.commands import Group
+from ringback.cli.database_access import opened, vault
 from ringback.cli.invocation import Invocation
-from ringback.cli.printing import print_facts, print_json, print_table
-from ringback.cli.stored import opened, vault
+from ringback.cli.output import print_facts, print_json, print_table
+from ringback.cli.parameter_types import CALLBACK, DURATION, TEXT, TIME, CallbackArgument, as_json, one_of
 from ringback.cli.token_changes import changes
-from ringback.cli.values import CALLBACK, DURATION, TEXT, TIME, CallbackArgument, as_json, one_of
 from schemas.events.types import EventType
 from schemas.ids import TokenId
 from schemas.listings import Page

@@ -5,10 +5,10 @@ import msgspec
 
 from api.serializers import change_answer
 from ringback.cli.commands import Command
+from ringback.cli.database_access import opened, vault
 from ringback.cli.invocation import Invocation
-from ringback.cli.printing import print_json, print_table
-from ringback.cli.stored import opened, vault
-from ringback.cli.values import TEXT, as_json
+from ringback.cli.output import print_json, print_table
+from ringback.cli.parameter_types import TEXT, as_json
 from schemas.ids import TokenId
 from schemas.times import to_rfc3339
 from schemas.tokens.audit_log import Change

@@ -20,7 +20,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from ringback.observability.figures import Figures
+from ringback.observability.gauges import Figures
 from schemas.deliveries.deliveries import SETTLED, Outcome, Trigger
 from schemas.errors import Problem
 from schemas.events.types import EventType

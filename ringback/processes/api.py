@@ -21,7 +21,7 @@ from ringback.processes.interpreter import settle, share_memory
 from ringback.processes.web import CannotListen
 from ringback.setting_values import Address
 from ringback.settings import Settings
-from ringback.temporary import temporary_folder
+from ringback.temporary_folder import temporary_folder
 
 THREADS_IN_ALL = 16
 """Requests handled at once, over all workers. With 8 or 32 one worker measured no better; each thread waits for the GIL."""

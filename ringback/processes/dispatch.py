@@ -5,8 +5,8 @@ import asyncio
 import uvloop
 
 from ringback.parts import Parts, gather
-from ringback.processes.dispatching import Dispatching, ignore_signals, stop_on_signals
-from ringback.processes.health import Health
+from ringback.processes.dispatch_half import Dispatching, ignore_signals, stop_on_signals
+from ringback.processes.health_app import Health
 from ringback.processes.interpreter import settle, share_memory
 from ringback.processes.web import WebServer
 from ringback.settings import Settings

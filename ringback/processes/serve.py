@@ -10,7 +10,7 @@ from api.application import create_app
 from ringback.parts import Parts, gather
 from ringback.private_files import make_database_file
 from ringback.processes import lock
-from ringback.processes.dispatching import Dispatching, ignore_signals, stop_on_signals
+from ringback.processes.dispatch_half import Dispatching, ignore_signals, stop_on_signals
 from ringback.processes.interpreter import settle, share_memory
 from ringback.processes.web import WebServer
 from ringback.settings import Settings

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook
 
 from ringback.cli.listen import advice
-from ringback.cli.receiver import TOLERANCE_S, fault
+from ringback.cli.listen_server import TOLERANCE_S, fault
 from ringback.quickstart import LISTEN_PORT
 from tests.kit.command import Place
 

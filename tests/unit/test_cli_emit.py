@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ringback.cli import main
-from ringback.cli.publishing import Address, read_url
+from ringback.cli.emit_client import Address, read_url
 
 pytestmark = pytest.mark.usefixtures("bare_place")
 

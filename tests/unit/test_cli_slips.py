@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from ringback.cli import main
-from ringback.cli.values import TEXT
+from ringback.cli.parameter_types import TEXT
 
 SAMPLES = {
     "kind": "message.received",

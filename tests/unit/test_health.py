@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ringback.processes.health import Health
+from ringback.processes.health_app import Health
 from ringback.processes.web import CannotListen, WebServer
 from ringback.setting_values import Address
 from tests.kit.waiting import free_port

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ringback.observability.figures import KEPT_S, Gatherer
+from ringback.observability.gauges import KEPT_S, Gatherer
 from ringback.observability.log import Log
 from ringback.observability.metrics import MULTIPROCESS_FOLDER, Metrics
 from ringback.observability.observer import Observing

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from ringback.cli.printing import print_facts, print_table
+from ringback.cli.output import print_facts, print_table
 from schemas.texts import spelled_out
 
 DELIVERY = "dlv_28e7bd7caaddb7b8_evt_01a20881b9c0758faf6209a4d60e9b0c"

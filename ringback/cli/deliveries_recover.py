@@ -6,11 +6,11 @@ import click
 
 from api.serializers import recovery_answer
 from ringback.cli.commands import Command
+from ringback.cli.database_access import opened
 from ringback.cli.invocation import Invocation
-from ringback.cli.printing import print_json
+from ringback.cli.output import print_json
+from ringback.cli.parameter_types import EVENT_TYPE, TEXT, TIME, as_json, one_of
 from ringback.cli.progress import Bar, progress
-from ringback.cli.stored import opened
-from ringback.cli.values import EVENT_TYPE, TEXT, TIME, as_json, one_of
 from schemas.deliveries.recoveries import Recoverable, Recovery, RecoveryQuery, RecoveryState
 from schemas.errors import RingbackError
 from schemas.events.types import EventType
