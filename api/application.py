@@ -19,12 +19,12 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from api.docs import openapi
 from api.docs.pages import add_pages
-from api.http.authentication import LIMIT_FIELDS
 from api.http.bodies import read_on
+from api.http.environ import LIMIT_FIELDS, REQUEST_ID, ROUTE
 from api.http.request_logging import log_request
 from api.http.responses import problem_response
 from api.parts import ApiParts
-from api.routes import ROUTE, Models, Route, entry_point
+from api.routes import Models, Route, entry_point
 from api.views import (
     audit_log,
     callbacks,
@@ -61,7 +61,6 @@ ROUTES = (
     *operations.ROUTES,
 )
 
-REQUEST_ID = "ringback.request_id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")  # what may be taken over into headers and logs as it is
 _METHODS = frozenset(HTTPMethod)
 _PUBLISHING = frozenset(route.rule for route in events.PUBLISHING)

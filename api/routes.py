@@ -17,18 +17,14 @@ from pydantic import BaseModel
 from api.http.authentication import authenticate
 from api.http.bodies import MAX_BODY_BYTES, read_form, read_json_body, read_optional_json_body
 from api.http.client_credentials import as_bearer
+from api.http.environ import ROUTE
 from api.parts import ApiParts
 from schemas.tokens.audit_log import Actor
 from schemas.tokens.permissions import Permission
 from web.client_address import client_address
-from web.models.bodies import Body, Query
+from web.models.bodies import Body
 from web.models.parsing import from_body, from_form, from_path, from_query
-
-ROUTE = "ringback.route"
-"""Under this key the WSGI environ names the matched rule: the label of the metrics."""
-
-LOGGED = "ringback.logged"
-"""Under this key the WSGI environ says that the request log has the request already, as the one that it was asked about."""
+from web.models.queries import Query
 
 View = Callable[..., Response]
 

@@ -5,7 +5,7 @@ import msgspec
 from dispatcher.backoff import RetrySchedule
 from schemas.deliveries.callback_health import patience
 from schemas.deliveries.deliveries import Attempt, Delivery, DeliveryState, Move, Outcome, Settlement, Trigger, given_back, next_state
-from schemas.deliveries.withdrawal import CALLBACK_DELETED, withdrawal
+from schemas.deliveries.withdrawal import CALLBACK_DELETED, withdrawal_reason
 from schemas.times import UnixMs
 from schemas.tokens.tokens import Callback, CallbackState, Token, TokenState
 
@@ -29,7 +29,7 @@ def refusal(
     if found is None:
         return withdrawn(delivery, CALLBACK_DELETED)
     token, callback = found
-    if reason := withdrawal(token, delivery, now):
+    if reason := withdrawal_reason(token, delivery, now):
         return withdrawn(delivery, reason)
     if token.state(now) is not TokenState.ACTIVE or not (callback.state in _ON or delivery.trigger in _DESPITE_A_SWITCH):
         return given_back(delivery)  # held: due rows of such a callback are not taken until it is back

@@ -10,7 +10,8 @@ import ringback
 from api.parts import ApiParts, CallTerms
 from exchange.failover import FailoverPublisher
 from exchange.outbox.dead_letters import OutboxDeadLetters
-from exchange.outbox.publisher import OutboxPublisher, OutboxSource
+from exchange.outbox.publisher import OutboxPublisher
+from exchange.outbox.source import OutboxSource
 from exchange.port import Claimer, Publisher, Source
 from exchange.rabbit.admin import depths
 from exchange.rabbit.policy_watch import BrokerWatch

@@ -13,9 +13,9 @@ from flask import Flask, Response, jsonify, request, send_from_directory
 from api.docs.guide import guide
 from api.docs.problems import described
 from api.docs.templates import render
+from api.http.environ import ROUTE
 from api.http.responses import PROBLEM_PAGES
 from api.parts import ApiParts
-from api.routes import ROUTE
 from schemas.errors import NotFound
 
 _ASSETS = Path(str(files("flask_openapi3_swagger"))) / "templates" / "swagger"

@@ -4,6 +4,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from api.http.environ import ASKED, LIMIT_FIELDS
 from api.parts import ApiParts
 from schemas.errors import Forbidden, TooManyRequests, Unauthenticated
 from schemas.ids import TokenId
@@ -12,12 +13,6 @@ from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import Token, TokenState
 from web.client_address import client_address
 from web.rate_limits import RateLimit, in_seconds, one_caller
-
-ASKED = "ringback.asked"
-"""Under this key the WSGI environ says what a token that we know asked for. It is there for the request log."""
-
-LIMIT_FIELDS = "ringback.limit_fields"
-"""Under this key the WSGI environ holds the header fields that tell the caller of its rate limit, where there is one."""
 
 _SCHEME = "bearer "
 _CHECKS = Permission.TOKENS_INTROSPECT

@@ -7,9 +7,9 @@ It is on the way of every event: a struct and an append, no lock and no system c
 from http import HTTPStatus
 from typing import Any
 
-from api.http.authentication import ASKED, Asked, bearer
+from api.http.authentication import Asked, bearer
+from api.http.environ import ASKED, LOGGED, ROUTE
 from api.parts import ApiParts
-from api.routes import LOGGED, ROUTE
 from schemas.ids import new_request_id
 from schemas.request_log import logged_request
 from schemas.tokens.secrets import token_hash

@@ -10,7 +10,7 @@ from api.serializers import change_page
 from schemas.ids import TokenId
 from schemas.tokens.permissions import Permission
 from store.tokens.audit_log import list_changes
-from web.models.bodies import IdPath, PageQuery
+from web.models.queries import IdPath, PageQuery
 
 
 def list_of_changes(parts: ApiParts, path: IdPath, query: PageQuery) -> Response:

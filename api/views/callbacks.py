@@ -21,7 +21,8 @@ from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import Callback, TokenState
 from store.deliveries.requested_attempts import request_test, result_of_test, withdraw_test
 from web.callback_rules import require_callback
-from web.models.bodies import CallbackPath, Nothing, PutCallback
+from web.models.bodies import Nothing, PutCallback
+from web.models.queries import CallbackPath
 
 _TAG = "Callbacks"
 

@@ -9,7 +9,7 @@ from api.routes import Route
 from api.serializers import channel_page
 from schemas.tokens.permissions import Permission
 from store.events.channels import list_channels
-from web.models.bodies import PageQuery
+from web.models.queries import PageQuery
 
 
 def list_of_channels(parts: ApiParts, query: PageQuery) -> Response:

@@ -18,7 +18,8 @@ from schemas.tokens.permissions import Permission
 from store.deliveries.listing import get_delivery, list_deliveries
 from store.deliveries.requested_attempts import request_retry
 from store.engine.database import Connection
-from web.models.bodies import DeliveriesQuery, IdPath, Nothing
+from web.models.bodies import Nothing
+from web.models.queries import DeliveriesQuery, IdPath
 
 _TAG = "Deliveries"
 

@@ -21,7 +21,7 @@ from schemas.listings import EventFilter
 from schemas.times import now_ms
 from schemas.tokens.permissions import Permission
 from store.events.listing import get_event, list_events
-from web.models.bodies import EventsQuery, IdPath
+from web.models.queries import EventsQuery, IdPath
 
 _TAG = "Events"
 

@@ -10,10 +10,11 @@ from urllib.parse import quote, unquote_to_bytes
 from flask import Response, request
 
 from api.http.authentication import admit, identify
+from api.http.environ import LOGGED
 from api.http.responses import json_response
 from api.parts import ApiParts
 from api.response_models import IntrospectionAnswer
-from api.routes import LOGGED, HeaderField, Route
+from api.routes import HeaderField, Route
 from api.serializers import introspection_answer
 from schemas.errors import Fault, Forbidden, Invalid, Problem
 from schemas.ids import RequestId, new_request_id

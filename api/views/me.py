@@ -22,7 +22,7 @@ from store.events.pull import pull
 from store.stats.by_period import count
 from web.exports.delivery_sheets import deliveries_sheet
 from web.exports.streaming import CSV, XLSX, csv_download, few_enough, xlsx_download
-from web.models.bodies import ChosenDeliveries, DeliveriesCsvQuery, IdPath, OwnDeliveriesQuery, PullQuery, StatsQuery
+from web.models.queries import ChosenDeliveries, DeliveriesCsvQuery, IdPath, OwnDeliveriesQuery, PullQuery, StatsQuery
 
 _TAG = "Own token"
 _DAY_MS = 24 * 60 * 60 * 1000

@@ -15,7 +15,8 @@ from schemas.ids import RecoveryId, TokenId
 from schemas.times import LATEST
 from schemas.tokens.permissions import Permission
 from store.recoveries import jobs
-from web.models.bodies import CreateRecovery, IdPath
+from web.models.bodies import CreateRecovery
+from web.models.queries import IdPath
 
 _TAG = "Deliveries"
 

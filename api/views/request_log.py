@@ -15,7 +15,7 @@ from schemas.tokens.permissions import Permission
 from store.request_log.listing import every_request, list_requests
 from web.exports.request_sheets import requests_sheet
 from web.exports.streaming import CSV, XLSX, csv_download, few_enough, xlsx_download
-from web.models.bodies import IdPath
+from web.models.queries import IdPath
 from web.models.request_log import RequestsCsvQuery, RequestsFileQuery, RequestsQuery
 
 _TAG = "Request log"

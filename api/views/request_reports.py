@@ -15,7 +15,7 @@ from schemas.ids import RequestId, TokenId, first_request_id, new_request_id
 from schemas.request_log import Completion, LoggedRequest, logged_request
 from schemas.times import UnixMs
 from schemas.tokens.permissions import Permission
-from store.request_log.listing import known_tokens
+from store.tokens.listing import known_tokens
 from web.models.request_log import CompletedRequest, ReportRequests, WholeRequest
 
 _AHEAD_MS = 5 * 60_000

@@ -19,7 +19,8 @@ from schemas.tokens.fields import TokenFields
 from schemas.tokens.permissions import Permission
 from store.tokens.listing import TokenFilter, list_tokens
 from web.callback_rules import require_callbacks
-from web.models.bodies import CreateToken, IdPath, PatchToken, Regenerate, RotateSigningSecret, TokensQuery
+from web.models.bodies import CreateToken, PatchToken, Regenerate, RotateSigningSecret
+from web.models.queries import IdPath, TokensQuery
 
 _TAG = "Tokens"
 

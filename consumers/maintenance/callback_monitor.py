@@ -26,11 +26,10 @@ from schemas.events.types import EventType
 from schemas.ids import CallbackId
 from schemas.observer import Observer
 from schemas.times import UnixMs, format_duration
-from store.deliveries import backlog, probes
+from store.deliveries import backlog, probes, refusing
 from store.deliveries.backlog import Walk
 from store.deliveries.status_gate import Admitted
 from store.engine.database import Connection, Database
-from store.tokens import throttling
 
 _MS = dt.timedelta(milliseconds=1)
 
@@ -109,7 +108,7 @@ class Reviver:
     def _any_to_see_to(self) -> bool:
         with self._database.read() as connection:
             now = self._database.now(connection)
-            return probes.any_to_see_to(connection) or throttling.any_aged(connection, self._patience // _MS, now)
+            return probes.any_to_see_to(connection) or refusing.any_aged(connection, self._patience // _MS, now)
 
     @contextlib.contextmanager
     def _by_itself(self) -> Iterator[None]:
@@ -161,7 +160,7 @@ class Reviver:
         refused = f"its receiver took nothing for {format_duration(self._patience)}, and asked to wait each time"
         horizon_ms, patience_ms = self._horizon // _MS, self._patience // _MS
         more = self._give_up_of(probes.with_aged, probes.exhaust_aged, horizon_ms, failed)
-        return self._give_up_of(throttling.with_aged, throttling.exhaust_aged, patience_ms, refused) or more
+        return self._give_up_of(refusing.with_aged, refusing.exhaust_aged, patience_ms, refused) or more
 
     def _give_up_of(self, find: _Find, exhaust: _Exhaust, age_ms: int, reason: str) -> bool:
         callback_ids: list[CallbackId] = []

@@ -23,7 +23,7 @@ from schemas.ids import CallbackId
 from schemas.observer import Observer
 from schemas.times import UnixMs
 from schemas.tokens.tokens import Callback, CallbackState, Token, TokenState
-from store.deliveries import due
+from store.deliveries import due, withdrawal
 from store.deliveries.due import Share, Taken, Wish
 from store.deliveries.status_gate import admit
 from store.engine.database import Connection, Database
@@ -217,7 +217,7 @@ class DueTaker:
         """A slice of each, as long as there is time; behind what is sent, which has to start soon."""
         cancelled = 0
         for callback_id in dict.fromkeys(dead):
-            cancelled += due.cancel(connection, callback_id, now)
+            cancelled += withdrawal.cancel(connection, callback_id, now)
             if time.monotonic() >= until_s:
                 break
         return cancelled

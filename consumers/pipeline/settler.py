@@ -22,7 +22,8 @@ from schemas.events.types import EventType
 from schemas.ids import is_test_event
 from schemas.observer import AttemptReport, Observer
 from schemas.times import now_ms
-from store.deliveries import settlement, withdrawal
+from store.deliveries import withdrawal
+from store.deliveries.settlement import settle
 from store.engine.database import Database
 from store.tokens import callback_health
 
@@ -152,7 +153,7 @@ class Settler:
             if found_out:
                 callback_health.record(connection, found_out, now)
             settlements = withdrawal.judge(connection, settlements, now)
-            freed = settlement.settle(connection, settlements, now)
+            freed = settle(connection, settlements, now)
             for source, receipts in _receipts(finished).items():
                 source.forget(connection, receipts)
             if freed.woken:

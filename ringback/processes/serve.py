@@ -14,9 +14,9 @@ from ringback.processes.dispatch_half import Dispatching, ignore_signals, stop_o
 from ringback.processes.interpreter import settle, share_memory
 from ringback.processes.web import WebServer
 from ringback.settings import Settings
-from store.deliveries.due import void_leases
 from store.engine.database import Database
 from store.engine.migrate import upgrade
+from store.maintenance.startup import void_leases
 
 
 def serve(settings: Settings, announce: Callable[[Parts], None]) -> None:

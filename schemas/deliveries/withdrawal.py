@@ -21,7 +21,7 @@ def ended(token: Token | None, now: UnixMs) -> str | None:
     return CALLBACK_DELETED if token is None else _ENDED.get(token.state(now))
 
 
-def withdrawal(token: Token | None, delivery: Delivery, now: UnixMs) -> str | None:
+def withdrawal_reason(token: Token | None, delivery: Delivery, now: UnixMs) -> str | None:
     """Why this delivery will never be sent; None when it may be. A test shows a sample, which is of no channel that there is."""
     if token is None or token.sees(delivery.channel_id) or delivery.trigger is Trigger.TEST:
         return ended(token, now)

@@ -16,15 +16,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Move, Trigger, next_state
-from schemas.deliveries.withdrawal import ended
 from schemas.events.types import EventType
 from schemas.ids import AttemptId, CallbackId, EventId
 from schemas.times import UnixMs
-from store.deliveries import status_locks, withdrawal
 from store.deliveries.rows import delivery, read
-from store.engine.database import Connection, Database
+from store.engine.bulk import once
+from store.engine.database import Connection
 from store.engine.prepared import Prepared
-from store.tables import deliveries, outbox, requested_attempts
+from store.tables import deliveries, requested_attempts
 from store.tokens import alerts
 
 LOOK_AHEAD = 500
@@ -44,7 +43,6 @@ REQUESTED_SHARE = 4
 """Requested attempts of one callback under way at once, over all dispatchers. More: one that hangs keeps more of the hands of
 those who serve everybody. Fewer: many retries of one take longer."""
 
-_CANCEL_SLICE = 1000
 
 _CONTENDED = 3
 """How many times its limit a take names: another dispatcher may have locked the first of them at this moment."""
@@ -70,11 +68,6 @@ class Taken(msgspec.Struct, frozen=True):
 
     deliveries: list[Delivery]
     poisoned: dict[CallbackId, list[str]]
-
-
-def _once(chosen: sa.Select[tuple[str]]) -> sa.Select[tuple[str]]:
-    """As a CTE, which PostgreSQL evaluates once; a plain subquery with a limit may be run again for every row it joins."""
-    return sa.select(chosen.cte())
 
 
 def shares_with_due(connection: Connection, now: UnixMs) -> list[Share]:
@@ -180,7 +173,7 @@ def _lease(connection: Connection, share: Share, event_ids: Sequence[str], limit
     )
     statement = (
         sa.update(deliveries)
-        .where(row.callback_id == share.callback_id, row.event_id.in_(_once(chosen)))
+        .where(row.callback_id == share.callback_id, row.event_id.in_(once(chosen)))
         .values(due_at=now + lease_ms, leased=True, lease=row.lease + 1, takes=row.takes + 1)
         .returning(row.event_id)
     )
@@ -198,7 +191,7 @@ def give_up(connection: Connection, callback_id: CallbackId, poisoned: Sequence[
     exhausted = next_state(DeliveryState.PENDING, Move.GAVE_UP)
     statement = (
         sa.update(deliveries)
-        .where(row.callback_id == callback_id, row.event_id.in_(_once(chosen.with_for_update(skip_locked=True))))
+        .where(row.callback_id == callback_id, row.event_id.in_(once(chosen.with_for_update(skip_locked=True))))
         .values(state=exhausted.value, reason=POISON, due_at=None, leased=False)
         .returning(row.event_id, row.type)
     )
@@ -244,7 +237,7 @@ def take_requested(connection: Connection, limit: int, now: UnixMs, lease_ms: in
     )
     statement = (
         sa.update(requested_attempts)
-        .where(requested_attempts.c.id.in_(_once(chosen)))
+        .where(requested_attempts.c.id.in_(once(chosen)))
         .values(due_at=now + lease_ms)
         .returning(requested_attempts)
     )
@@ -253,36 +246,3 @@ def take_requested(connection: Connection, limit: int, now: UnixMs, lease_ms: in
         for row in read(connection, asked.callback_id, [asked.event_id]):
             taken.append(delivery(row, Trigger(asked.trigger), AttemptId(asked.id)))
     return taken
-
-
-def cancel(connection: Connection, callback_id: CallbackId, now: UnixMs) -> int:
-    """Settle due rows of a callback that will never be called again, if the store says so too; at most a slice at a time. Returns
-    how many. What somebody is just settling is left to that: it may have been delivered."""
-    reason = ended(withdrawal.owners(connection, [callback_id]).get(callback_id), now)
-    if reason is None:
-        return 0
-    chosen = (
-        sa.select(deliveries.c.event_id)
-        .where(deliveries.c.callback_id == callback_id, deliveries.c.due_at <= now)
-        .limit(_CANCEL_SLICE)
-        .with_for_update(skip_locked=True)
-    )
-    statement = (
-        sa.update(deliveries)
-        .where(deliveries.c.callback_id == callback_id, deliveries.c.event_id.in_(_once(chosen)))
-        .where(deliveries.c.state == DeliveryState.PENDING.value)
-        .values(state=DeliveryState.CANCELLED.value, reason=reason, due_at=None, leased=False)
-        .returning(deliveries.c.event_id)
-    )
-    return len(connection.execute(statement).all())  # SQLite's driver counts no rows of an UPDATE that begins with WITH
-
-
-def void_leases(database: Database) -> None:
-    """At the start of an embedded process, which is alone by its file lock: whoever held a lease is gone."""
-    with database.write() as connection:
-        now = database.now(connection)
-        open_rows = sa.and_(deliveries.c.due_at.is_not(None), deliveries.c.leased)
-        connection.execute(sa.update(deliveries).where(open_rows).values(due_at=now, leased=False))
-        connection.execute(sa.update(requested_attempts).values(due_at=now))
-        status_locks.void_leases(connection, now)
-        connection.execute(sa.update(outbox).values(leased_until=0).where(outbox.c.leased_until > 0))

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from schemas.deliveries.callback_health import BELIEVED_MS, patience
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Move, Trigger, given_back, next_state
-from schemas.deliveries.withdrawal import CHANNEL_TAKEN, withdrawal
+from schemas.deliveries.withdrawal import CHANNEL_TAKEN, withdrawal_reason
 from schemas.events.types import EventType
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
@@ -99,7 +99,7 @@ def _still_seen(
     """Those of these, which are ours, that may still be sent. The others are cancelled, with all at the head of the line behind them
     that the token may not see either. Like all that ends by the thousand they tell nothing to their places (`store.deliveries.status_locks`)."""
     token = withdrawal.owners(connection, [callback_id]).get(callback_id)
-    reasons = {one.event_id: withdrawal(token, one, now) for one in found}
+    reasons = {one.event_id: withdrawal_reason(token, one, now) for one in found}
     for reason in sorted({reason for reason in reasons.values() if reason is not None}):
         _cancel(connection, callback_id, _row.event_id.in_([event_id for event_id, why in reasons.items() if why == reason]), reason)
     if any(reasons.values()) and token is not None and token.channels is not None:

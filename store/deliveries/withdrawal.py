@@ -10,12 +10,13 @@ import msgspec
 import sqlalchemy as sa
 
 from schemas.deliveries.deliveries import DeliveryState, Settlement, given_back
-from schemas.deliveries.withdrawal import withdrawal
+from schemas.deliveries.withdrawal import ended, withdrawal_reason
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from schemas.tokens.tokens import Token
+from store.engine.bulk import once
 from store.engine.database import Connection
-from store.tables import callbacks, tokens
+from store.tables import callbacks, deliveries, tokens
 from store.tokens.rows import read_token_alone
 
 DOUBT_S = 1.0
@@ -42,5 +43,30 @@ def judge(connection: Connection, settlements: Sequence[Settlement], now: UnixMs
 def _judged(one: Settlement, token: Token | None, now: UnixMs) -> Settlement:
     if one.state is not DeliveryState.CANCELLED:
         return one
-    reason = withdrawal(token, one.delivery, now)
+    reason = withdrawal_reason(token, one.delivery, now)
     return given_back(one.delivery, DOUBT_S) if reason is None else msgspec.structs.replace(one, reason=reason)
+
+
+_CANCEL_SLICE = 1000
+
+
+def cancel(connection: Connection, callback_id: CallbackId, now: UnixMs) -> int:
+    """Settle due rows of a callback that will never be called again, if the store says so too; at most a slice at a time. Returns
+    how many. What somebody is just settling is left to that: it may have been delivered."""
+    reason = ended(owners(connection, [callback_id]).get(callback_id), now)
+    if reason is None:
+        return 0
+    chosen = (
+        sa.select(deliveries.c.event_id)
+        .where(deliveries.c.callback_id == callback_id, deliveries.c.due_at <= now)
+        .limit(_CANCEL_SLICE)
+        .with_for_update(skip_locked=True)
+    )
+    statement = (
+        sa.update(deliveries)
+        .where(deliveries.c.callback_id == callback_id, deliveries.c.event_id.in_(once(chosen)))
+        .where(deliveries.c.state == DeliveryState.PENDING.value)
+        .values(state=DeliveryState.CANCELLED.value, reason=reason, due_at=None, leased=False)
+        .returning(deliveries.c.event_id)
+    )
+    return len(connection.execute(statement).all())  # SQLite's driver counts no rows of an UPDATE that begins with WITH

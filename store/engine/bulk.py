@@ -27,9 +27,9 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.engine import Connection
 
 from store.engine.clock import SERVER_MS
+from store.engine.database import Connection
 from store.engine.prepared import Prepared
 
 Row = Mapping[str, Any]
@@ -184,3 +184,8 @@ def _resolved(statement: Any, table: sa.Table, upsert: Upsert | None) -> Any:
     return statement.on_conflict_do_update(
         index_elements=list(table.primary_key.columns), set_=upsert.values(table, statement.excluded), where=upsert.where
     )
+
+
+def once(chosen: sa.Select[tuple[str]]) -> sa.Select[tuple[str]]:
+    """As a CTE, which PostgreSQL evaluates once; a plain subquery with a limit may be run again for every row it joins."""
+    return sa.select(chosen.cte())

@@ -16,7 +16,7 @@ from schemas.times import UnixMs
 from schemas.tokens.permissions import Permission
 from store.engine.database import Connection, Database
 from store.engine.paging import Key, Row, after, bounded, end_of_look, page_by_time
-from store.tables import requests, tokens
+from store.tables import requests
 
 _PAGE = 2_000  # rows of a download's transaction
 _KEY = (requests.c.at, requests.c.id)
@@ -47,11 +47,6 @@ def every_request(database: Database, token_id: TokenId, chosen: RequestFilter) 
         cursor = found.next_cursor
         if cursor is None:
             return
-
-
-def known_tokens(connection: Connection, token_ids: Iterable[TokenId]) -> set[TokenId]:
-    """Those that there are, in whatever state."""
-    return set(connection.execute(sa.select(tokens.c.id).where(tokens.c.id.in_(sorted(token_ids)))).scalars())
 
 
 def _page_query(among: Conditions, filters: Conditions, looked_to: Key | None, limit: int) -> sa.Select[Any]:

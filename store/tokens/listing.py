@@ -3,6 +3,7 @@
 A token's state follows from its columns and the time; here that is said once more, in SQL, for choosing by it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from schemas.folding import folded
+from schemas.ids import TokenId
 from schemas.listings import Page
 from schemas.times import UnixMs
 from schemas.tokens.tokens import Token, TokenState
@@ -78,3 +80,8 @@ def _in_state(state: TokenState | None, now: UnixMs) -> sa.ColumnElement[bool]:
         TokenState.ACTIVE: sa.and_(alive, c.enabled, c.activates_at <= now),
     }
     return conditions[state]
+
+
+def known_tokens(connection: Connection, token_ids: Iterable[TokenId]) -> set[TokenId]:
+    """Those that there are, in whatever state."""
+    return set(connection.execute(sa.select(tokens.c.id).where(tokens.c.id.in_(sorted(token_ids)))).scalars())

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.routes import LOGGED
+from api.http.environ import LOGGED
 from schemas.tokens.permissions import Permission
 from schemas.tokens.target_policy import parse_networks
 from tests.kit.api import House

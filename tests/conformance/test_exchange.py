@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from exchange.outbox import publisher
+from exchange.outbox import source as outbox_source
 from exchange.port import Message, Outgoing, Source
 from schemas.errors import ExchangeUnavailable
 from schemas.events.events import MAX_EVENT_BYTES
@@ -172,7 +172,7 @@ async def test_many_threads_publish_at_once_and_each_event_arrives_once(pipe: Pi
 
 async def test_a_waiting_source_is_woken_by_a_publish(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
     """A commit, or the broker, wakes the next stage: no polling on the way of an event."""
-    monkeypatch.setattr(publisher, "_POLL_S", 3600)
+    monkeypatch.setattr(outbox_source, "_POLL_S", 3600)
     publisher, source = pipe.publisher(), pipe.source()
     assert await asyncio.to_thread(take_now, pipe, source) == []
     waiting = asyncio.create_task(take(pipe, source, 1))

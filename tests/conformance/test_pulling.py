@@ -9,9 +9,9 @@ from schemas.listings import PullFilter
 from schemas.times import UnixMs, now_ms
 from store.engine import paging
 from store.engine.database import Database
-from store.events import claims, pull
+from store.events import claims
 from store.events.claims import Claim
-from store.events.pull import pull
+from store.events.pull import page_query, pull
 from store.tables import events
 from tests.kit.making import a_claim
 from tests.kit.plans import explain
@@ -159,7 +159,7 @@ def test_a_page_is_read_in_the_order_of_the_index(database: Database) -> None:
         connection.execute(sa.text("ANALYZE"))
     chosen = PullFilter(channels=frozenset({"chn_1"}), type=EventType.MESSAGE_RECEIVED)
 
-    plan = explain(database, pull.page_query(chosen, 50, paging.cursor_of((5_000, 5_000, "e")), UnixMs(6_000), database.dialect))
+    plan = explain(database, page_query(chosen, 50, paging.cursor_of((5_000, 5_000, "e")), UnixMs(6_000), database.dialect))
 
     assert "IX_EVENTS_TAKEN_AT" in plan, plan
     assert "SEQ SCAN ON EVENTS" not in plan, plan

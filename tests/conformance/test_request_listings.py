@@ -11,8 +11,9 @@ from schemas.times import UnixMs
 from store.engine import paging
 from store.engine.database import Database
 from store.request_log import listing as request_listing
-from store.request_log.listing import every_request, known_tokens, list_requests
+from store.request_log.listing import every_request, list_requests
 from store.request_log.writer import RequestLog
+from store.tokens.listing import known_tokens
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
 from tests.kit.plans import plans

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from exchange.outbox.dead_letters import OutboxDeadLetters
-from exchange.outbox.publisher import OutboxSource
+from exchange.outbox.source import OutboxSource
 from exchange.port import Message
 from exchange.rabbit import returned
 from exchange.rabbit.admin import declare

@@ -4,9 +4,10 @@ import sqlalchemy as sa
 
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger, leased
 from schemas.times import UnixMs
-from store.deliveries import due, settlement
+from store.deliveries import due, settlement, withdrawal
 from store.engine.database import Database
 from store.events import claims
+from store.maintenance import startup
 from store.tables import attempts, deliveries, events, requested_attempts
 from tests.kit.delivery_rows import add_callback
 from tests.kit.making import CALLBACK, a_claim, a_delivery, an_attempt
@@ -247,7 +248,7 @@ def test_the_rows_of_a_dead_callback_are_cancelled_with_the_reason(database: Dat
     settled(database, failed(a_delivery("evt_1"), due_in_s=0), failed(a_delivery("evt_2"), due_in_s=99), now=20_000)
 
     with database.write() as connection:
-        count = due.cancel(connection, CALLBACK, UnixMs(20_000))
+        count = withdrawal.cancel(connection, CALLBACK, UnixMs(20_000))
 
     assert count == 1
     assert [(r["state"], r["reason"]) for r in rows(database, deliveries)] == [("cancelled", "the callback was deleted"), ("pending", None)]
@@ -258,7 +259,7 @@ def test_voided_leases_are_due_at_once(database: Database) -> None:
     claimed(database, a_claim("evt_1", CALLBACK))
     settled(database, leased(a_delivery("evt_1"), 1_000_000), now=20_000)
 
-    due.void_leases(database)
+    startup.void_leases(database)
 
     with database.read() as connection:
         assert due.shares_with_due(connection, database.now(connection)) == [(CALLBACK, False)]

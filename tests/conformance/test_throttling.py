@@ -10,7 +10,7 @@ from schemas.listings import DeliveryFilter
 from schemas.observer import Silent
 from schemas.times import UnixMs, now_ms, to_rfc3339
 from schemas.tokens.tokens import CallbackState
-from store.deliveries import due, probes
+from store.deliveries import due, probes, refusing
 from store.deliveries.listing import list_deliveries
 from store.directory.directory import Directory
 from store.engine.database import Database
@@ -178,9 +178,9 @@ def test_a_probe_that_a_clock_put_off_that_was_ahead_is_made_at_once(patient: Pa
 
 def given_up(patient: Patient, now: int) -> int:
     with patient.database.write() as connection:
-        assert throttling.any_aged(connection, PATIENCE_MS, UnixMs(now)) or not throttling.with_aged(connection, PATIENCE_MS, UnixMs(now))
-        found = throttling.with_aged(connection, PATIENCE_MS, UnixMs(now))
-        return sum(throttling.exhaust_aged(connection, one, PATIENCE_MS, "nothing taken", UnixMs(now)).total() for one in found)
+        assert refusing.any_aged(connection, PATIENCE_MS, UnixMs(now)) or not refusing.with_aged(connection, PATIENCE_MS, UnixMs(now))
+        found = refusing.with_aged(connection, PATIENCE_MS, UnixMs(now))
+        return sum(refusing.exhaust_aged(connection, one, PATIENCE_MS, "nothing taken", UnixMs(now)).total() for one in found)
 
 
 def refuse_for(patient: Patient, days: int) -> int:

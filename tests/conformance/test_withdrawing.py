@@ -15,7 +15,7 @@ from schemas.deliveries.deliveries import Delivery, DeliveryState, Settlement, T
 from schemas.events.types import EventType
 from schemas.observer import Silent
 from schemas.times import UnixMs
-from store.deliveries import due, settlement, withdrawal
+from store.deliveries import settlement, withdrawal
 from store.engine.database import Database
 from store.tables import callbacks, deliveries, requested_attempts, tokens
 from tests.kit.making import a_delivery
@@ -156,12 +156,12 @@ def test_due_rows_are_cancelled_only_when_the_store_says_so(database: Database, 
     patient = Patient(database)
     patient.wait("evt_1", NOW - 1)
     with database.write() as connection:
-        assert due.cancel(connection, patient.id, UnixMs(NOW - 1)) == 0
+        assert withdrawal.cancel(connection, patient.id, UnixMs(NOW - 1)) == 0
     assert patient.rows("state") == {"evt_1": "pending"}
     end_without_cancelling(patient, reason)
 
     with database.write() as connection:
-        assert due.cancel(connection, patient.id, NOW) == 1
+        assert withdrawal.cancel(connection, patient.id, NOW) == 1
 
     assert patient.rows("state", "reason", "due_at") == {"evt_1": ("cancelled", reason, None)}
 
@@ -187,7 +187,7 @@ def test_what_is_just_being_delivered_is_not_cancelled(shared: Database) -> None
     with shared.write() as settler:
         settlement.settle(settler, [Settlement(answered, DeliveryState.DELIVERED)], NOW)
         with shared.write() as canceller:
-            assert due.cancel(canceller, patient.id, NOW) == 1
+            assert withdrawal.cancel(canceller, patient.id, NOW) == 1
 
     assert patient.rows("state") == {"evt_answered": "delivered", "evt_waiting": "cancelled"}
     with shared.read() as connection:

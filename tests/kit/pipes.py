@@ -9,7 +9,8 @@ from typing import Protocol
 import pika
 import sqlalchemy as sa
 
-from exchange.outbox.publisher import OutboxPublisher, OutboxSource
+from exchange.outbox.publisher import OutboxPublisher
+from exchange.outbox.source import OutboxSource
 from exchange.port import Message, Outgoing, Publisher, Source
 from exchange.rabbit.publisher import RabbitPublisher
 from exchange.rabbit.source import RabbitSource

@@ -6,7 +6,9 @@ from pydantic import Discriminator, Field, Tag
 
 from schemas.request_log import RequestFilter
 from schemas.tokens.permissions import Permission
-from web.models.bodies import COMPLETION, WHOLE, Body, ForExcel, PageQuery, Query, QueryTime, QueryUntil, QueryWhole, Text, Time, Whole
+from web.models.bodies import COMPLETION, WHOLE, Body
+from web.models.fields import QueryTime, QueryUntil, QueryWhole, Text, Time, Whole
+from web.models.queries import ForExcel, PageQuery, Query
 
 MAX_REPORTS = 1000
 

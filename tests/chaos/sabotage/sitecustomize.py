@@ -56,10 +56,7 @@ socket.getaddrinfo = _looked_up
 time.time, time.time_ns = _clock.time, _clock.time_ns
 
 
-from dispatcher import (
-    signer,
-    webhook_request,  # noqa: E402  # after the clock was broken, which they may take by name
-)
+from dispatcher import signer, webhook_request  # noqa: E402  # after the clock was broken, which they may take by name
 
 
 def _sign_or_die(keys: Any, event_id: str, timestamp_s: int, body: bytes) -> str:
