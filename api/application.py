@@ -78,14 +78,14 @@ def create_app(parts: ApiParts) -> "Application":
 
 def openapi_document(version: str, public_url: str) -> dict[str, Any]:
     """The document alone, for who has no parts."""
-    described = Described(version, [{"url": public_url}])
+    described = RingbackOpenAPI(version, [{"url": public_url}])
     for route in ROUTES:
         described.describe(route)
     shown: dict[str, Any] = described.api_doc
     return shown
 
 
-class Described(OpenAPI):
+class RingbackOpenAPI(OpenAPI):
     """The routes as a document. Answers nothing."""
 
     def __init__(self, version: str, servers: Sequence[dict[str, str]]):
@@ -117,7 +117,7 @@ class Described(OpenAPI):
         self.spec_json = openapi.mended(self.spec_json, self._routes, self._servers)
 
 
-class Application(Described):
+class Application(RingbackOpenAPI):
     """A WSGI callable. Its answers, but for downloads, are lists of one piece: granian streams iterators through more hops."""
 
     def __init__(self, parts: ApiParts):

@@ -8,14 +8,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from consumers.maintenance.callback_monitor import Reviver
-from consumers.maintenance.recovery_runner import Recoverer
-from consumers.pipeline.due_poller import DueTaker
+from consumers.maintenance.callback_monitor import CallbackMonitor
+from consumers.maintenance.recovery_runner import RecoveryRunner
+from consumers.pipeline.due_poller import DuePoller
 from consumers.pipeline.intake import Intake
-from consumers.pipeline.matching import Directory
+from consumers.pipeline.matching import MatchingDirectory
 from consumers.pipeline.settler import Settler
-from consumers.pipeline.store_status import StoreWatch
-from consumers.pipeline.unsettled import TICK_S, Dispatching, Hand
+from consumers.pipeline.store_status import StoreStatus
+from consumers.pipeline.unsettled import TICK_S, DispatcherPort, Unsettled
 from exchange.port import Claimer, Source
 from schemas.observer import Observer
 from store.engine.database import Database
@@ -38,7 +38,7 @@ class Worker:
     def __init__(
         self,
         database: Database,
-        directory: Directory,
+        directory: MatchingDirectory,
         sources: Sequence[Source],
         observer: Observer,
         timeout_s: float,
@@ -46,14 +46,14 @@ class Worker:
     ):
         lease_s = timeout_s + LEASE_MARGIN_S
         self._sources = sources
-        self._watch_store = StoreWatch(observer)
+        self._watch_store = StoreStatus(observer)
         self._settler = Settler(database, observer, self._watch_store)
-        self.hand = Hand(self._settler, observer, lease_s)
+        self.hand = Unsettled(self._settler, observer, lease_s)
         thread = ThreadPoolExecutor(1, "claim")  # one claim in flight, whichever source it is from
         self._intakes = [Intake(source, database, directory, self.hand, observer, self._watch_store, thread, lease_s) for source in sources]
-        self._due = DueTaker(database, directory, self.hand, observer, self._watch_store, lease_s)
-        self._reviver = Reviver(database, self.hand, observer, self._watch_store, lease_s, horizon)
-        self._recoverer = Recoverer(database, directory, observer)
+        self._due = DuePoller(database, directory, self.hand, observer, self._watch_store, lease_s)
+        self._reviver = CallbackMonitor(database, self.hand, observer, self._watch_store, lease_s, horizon)
+        self._recoverer = RecoveryRunner(database, directory, observer)
         self._tasks: list[asyncio.Task[Any]] = []
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -62,7 +62,7 @@ class Worker:
         """The intake of the outbox, which is the last source: for a publisher in the same process."""
         return self._intakes[-1]
 
-    def start(self, dispatcher: Dispatching) -> None:
+    def start(self, dispatcher: DispatcherPort) -> None:
         self.hand.connect(dispatcher)
         for name, loop in (("settle", self._settler.run()), ("tick", self._tick())):
             self._watch(name, loop)

@@ -6,12 +6,11 @@ No lane and no breaker: there are few of them, and whoever calls (`consumers.mai
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Protocol
 
 from dispatcher.backoff import RetrySchedule
-from dispatcher.http.messages import Answer, Request
+from dispatcher.http.messages import HttpResponse, HttpSender, Request
 from dispatcher.signer import sign
 from dispatcher.verdict import judge, mistake_words
 from schemas.alerts import Alert, AlertOutcome
@@ -19,16 +18,10 @@ from schemas.deliveries.deliveries import Outcome
 from schemas.times import now_ms
 
 
-class Sending(Protocol):
-    """One HTTP request; `dispatcher.http.sender` for real."""
-
-    def post(self, request: Request, on_answer: Callable[[Answer], None]) -> None: ...
-
-
 class AlertSender:
     """Used on the event loop's thread. `keys` run from oldest to newest: each signs."""
 
-    def __init__(self, sender: Sending, url: str, keys: Sequence[bytes], schedule: RetrySchedule, user_agent: str):
+    def __init__(self, sender: HttpSender, url: str, keys: Sequence[bytes], schedule: RetrySchedule, user_agent: str):
         self._sender, self._url, self._keys, self._schedule, self._user_agent = sender, url, keys, schedule, user_agent
         self._jitter = random.Random()  # noqa: S311 - jitter is no secret
 
@@ -42,8 +35,8 @@ class AlertSender:
             return AlertOutcome()
         return self._failed(alert, verdict.error or verdict.outcome, verdict.retry_after_s)
 
-    async def _post(self, request: Request) -> Answer:
-        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    async def _post(self, request: Request) -> HttpResponse:
+        answered: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()
         self._sender.post(request, partial(_answer, answered))
         answer = await answered
         if answer.mistake is not None:
@@ -67,6 +60,6 @@ class AlertSender:
         return AlertOutcome(error, None if delay is None else delay.total_seconds())
 
 
-def _answer(answered: asyncio.Future[Answer], answer: Answer) -> None:
+def _answer(answered: asyncio.Future[HttpResponse], answer: HttpResponse) -> None:
     if not answered.cancelled():  # a stop did not wait for it any longer
         answered.set_result(answer)

@@ -6,7 +6,7 @@ and comes back to every dispatcher by the directory. Never decides about one del
 
 import datetime as dt
 
-from schemas.deliveries.callback_health import Finding, HealthReport
+from schemas.deliveries.callback_health import HealthFinding, HealthReport
 from schemas.deliveries.deliveries import Attempt, Delivery, Outcome, Trigger
 from schemas.ids import CallbackId
 from schemas.times import format_duration
@@ -27,7 +27,7 @@ MOST_RUNS = 10_000
 GONE = "its receiver answered 410 Gone"
 
 _ASKED_FOR = frozenset({Trigger.MANUAL, Trigger.TEST})
-_OPENS = frozenset({Finding.FAILING, Finding.USELESS})
+_OPENS = frozenset({HealthFinding.FAILING, HealthFinding.USELESS})
 
 
 class _Run:
@@ -76,7 +76,7 @@ class Breakers:
             return None
         if finding in _OPENS:
             run.open_until_s = now_s + KNOWN_WITHIN_S
-        reason = GONE if finding is Finding.USELESS else f"nothing succeeded for {format_duration(self._disable_after)}"
+        reason = GONE if finding is HealthFinding.USELESS else f"nothing succeeded for {format_duration(self._disable_after)}"
         limit_s = self._disable_after.total_seconds()
         return HealthReport(callback.id, callback.health.generation, finding, now_s - run.since_s, reason, jitter, limit_s)
 
@@ -84,19 +84,19 @@ class Breakers:
         run = self._runs.pop(callback.id, None)
         was_open = run is not None and run.failures >= OPEN_AFTER
         if was_open or callback.health.failing_since is not None:
-            return HealthReport(callback.id, callback.health.generation, Finding.WORKS)
+            return HealthReport(callback.id, callback.health.generation, HealthFinding.WORKS)
         return None
 
-    def _finding(self, callback: Callback, delivery: Delivery, attempt: Attempt, run: _Run, now_s: float) -> Finding | None:
+    def _finding(self, callback: Callback, delivery: Delivery, attempt: Attempt, run: _Run, now_s: float) -> HealthFinding | None:
         """Whether a failing one is to be disabled is not judged here: of other dispatchers' successes the store alone knows. Where it
         cannot say, it disables nobody, so that of a long run too many failures open a breaker first; its probes go on from there."""
         if attempt.outcome is Outcome.GONE:
-            return Finding.USELESS
+            return HealthFinding.USELESS
         if delivery.trigger is Trigger.PROBE:
-            return Finding.PROBE_FAILED
+            return HealthFinding.PROBE_FAILED
         if run.failures >= OPEN_AFTER and not self.is_open(callback, now_s):
-            return Finding.FAILING
-        return Finding.LASTING if now_s - run.since_s >= self._disable_after.total_seconds() else None
+            return HealthFinding.FAILING
+        return HealthFinding.LASTING if now_s - run.since_s >= self._disable_after.total_seconds() else None
 
     def _run(self, callback: Callback, since_s: float) -> _Run:
         run = self._runs.get(callback.id)

@@ -15,11 +15,11 @@ import msgspec
 from dispatcher.backoff import RetrySchedule
 from dispatcher.breaker import Breakers
 from dispatcher.decision import after, deferral, refusal
-from dispatcher.http.messages import Answer, Request
+from dispatcher.http.messages import HttpResponse, HttpSender
 from dispatcher.lane_throttles import due_in_s, heed, told
 from dispatcher.lanes import Lane
 from dispatcher.verdict import Verdict, judge, mistake_words
-from dispatcher.webhook_request import Route
+from dispatcher.webhook_request import WebhookTarget
 from schemas.deliveries.deliveries import Attempt, Delivery, Outcome, Settlement, Trigger, given_back
 from schemas.ids import CallbackId, delivery_id, new_attempt_id
 from schemas.observer import Observer
@@ -30,7 +30,7 @@ MISTAKE_PAUSE_S = 60.0
 """Until a delivery whose very failure could not be recorded is tried again. Shorter: the same mistake more often in the log."""
 
 
-class Directory(Protocol):
+class CallbackDirectory(Protocol):
     """Where tokens and callbacks are looked up."""
 
     def callback(self, callback_id: CallbackId) -> tuple[Token, Callback] | None: ...
@@ -39,12 +39,6 @@ class Directory(Protocol):
 
     def now(self) -> UnixMs:
         """The store's clock."""
-
-
-class Sending(Protocol):
-    """One HTTP request; `dispatcher.http.sender` for real."""
-
-    def post(self, request: Request, on_answer: Callable[[Answer], None]) -> None: ...
 
 
 class _Flight(msgspec.Struct, frozen=True, eq=False):
@@ -63,8 +57,8 @@ class Dispatcher:
 
     def __init__(
         self,
-        sender: Sending,
-        directory: Directory,
+        sender: HttpSender,
+        directory: CallbackDirectory,
         schedule: RetrySchedule,
         disable_after: dt.timedelta,
         concurrency: int,
@@ -77,7 +71,7 @@ class Dispatcher:
         self._concurrency, self._user_agent, self._on_settlement = concurrency, user_agent, on_settlement
         self._observer, self._later = observer, later
         self._lanes: dict[CallbackId, Lane] = {}
-        self._routes: dict[CallbackId, Route] = {}
+        self._routes: dict[CallbackId, WebhookTarget] = {}
         self._breakers = Breakers(disable_after)
         self._jitter = random.Random()  # noqa: S311 - jitter is no secret
         self._stopping = False
@@ -207,13 +201,13 @@ class Dispatcher:
             self._observer.deferred(reason)
         return refused
 
-    def _route(self, token: Token, callback: Callback) -> Route:
+    def _route(self, token: Token, callback: Callback) -> WebhookTarget:
         route = self._routes.get(callback.id)
         if route is None or not route.is_of(token, callback):
-            route = self._routes[callback.id] = Route(token, callback, self._user_agent)
+            route = self._routes[callback.id] = WebhookTarget(token, callback, self._user_agent)
         return route
 
-    def _answered(self, flight: _Flight, answer: Answer) -> None:
+    def _answered(self, flight: _Flight, answer: HttpResponse) -> None:
         delivery = flight.delivery
         self._flying.discard(delivery)
         try:
@@ -235,7 +229,7 @@ class Dispatcher:
         """A failed attempt like any other: it is tried again, later and later, and finally given up. Of its callback it says nothing."""
         self._report(delivery, error)
         verdict = Verdict(Outcome.PROTOCOL, mistake_words(error))
-        nothing = Answer(None, None, b"", verdict.outcome, verdict.error, (self._directory.now() - started_at) / 1000)
+        nothing = HttpResponse(None, None, b"", verdict.outcome, verdict.error, (self._directory.now() - started_at) / 1000)
         try:
             attempt = _attempt(delivery, started_at, {}, nothing, verdict)
             return after(delivery, attempt, self._schedule, self._jitter.uniform(-1, 1))
@@ -256,13 +250,13 @@ class Dispatcher:
         self._observer.note("a mistake of ours", delivery=delivery_id(*delivery.key), error=type(error).__name__, trace=trace)
 
 
-def _verdict(answer: Answer) -> Verdict:
+def _verdict(answer: HttpResponse) -> Verdict:
     if answer.mistake is not None:
         raise answer.mistake
     return judge(answer, now_ms())
 
 
-def _attempt(delivery: Delivery, started_at: UnixMs, recorded: dict[str, str], answer: Answer, verdict: Verdict) -> Attempt:
+def _attempt(delivery: Delivery, started_at: UnixMs, recorded: dict[str, str], answer: HttpResponse, verdict: Verdict) -> Attempt:
     return Attempt(
         id=delivery.attempt_id or new_attempt_id(),
         number=delivery.number,

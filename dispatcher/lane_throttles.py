@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from dispatcher.lanes import Lane
 from dispatcher.throttle import Throttle
-from schemas.deliveries.callback_health import Finding, HealthReport, believed
+from schemas.deliveries.callback_health import HealthFinding, HealthReport, believed
 from schemas.deliveries.deliveries import Attempt, Outcome
 from schemas.times import UnixMs
-from schemas.tokens.tokens import Callback, Health
+from schemas.tokens.tokens import Callback, CallbackHealth
 
 RECENT_MS = 10_000
 """A callback that was left alone until so lately is called carefully by who knows nothing of it yet, as after a start. Longer: one that is
@@ -24,7 +24,7 @@ TIMERS_WITHIN_S = 0.1
 """What starts later is started by a tick of the hand."""
 
 
-def heed(lane: Lane, health: Health, now_s: float, store_now: Callable[[], UnixMs]) -> bool:
+def heed(lane: Lane, health: CallbackHealth, now_s: float, store_now: Callable[[], UnixMs]) -> bool:
     """Learn what is stored, by the store's clock. Whether nothing automatic may start just now."""
     throttle = lane.throttle
     if throttle is not None and throttle.generation < health.generation:
@@ -46,14 +46,14 @@ def told(lane: Lane, callback: Callback, attempt: Attempt, now_s: float, store_n
         if lane.throttle is None:
             lane.throttle = Throttle(generation, now_s)
         pause_s = lane.throttle.refused(started_s, now_s, attempt.retry_after_s)
-        return None if pause_s is None else HealthReport(callback.id, generation, Finding.THROTTLED, pause_s=pause_s)
+        return None if pause_s is None else HealthReport(callback.id, generation, HealthFinding.THROTTLED, pause_s=pause_s)
     if attempt.outcome is not Outcome.DELIVERED:
         return None
     if lane.throttle is not None:
         lane.throttle.taken(started_s, now_s)
     since = callback.health.throttled_since
     if callback.health.failing_since is None and since is not None and store_now() - since > TAKES_AFTER_MS:
-        return HealthReport(callback.id, generation, Finding.TAKES)
+        return HealthReport(callback.id, generation, HealthFinding.TAKES)
     return None
 
 

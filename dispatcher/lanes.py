@@ -9,7 +9,7 @@ from math import inf
 
 from dispatcher.throttle import Throttle
 from schemas.deliveries.deliveries import Delivery, Trigger
-from schemas.rate_meter import Pace
+from schemas.rate_meter import RateMeter
 
 REPEAT_SHARE = 4
 """Repeats may use one slot in this many (at least one), and one start in this many while first attempts wait. Smaller: a
@@ -58,7 +58,7 @@ class Lane:
         self._firsts_in_a_row = 0
         self._waiting_firsts = 0
         self._waiting_repeats = 0
-        self._pace = Pace()
+        self._pace = RateMeter()
         self._last_start_s = -inf
         self._full_since_s: float | None = None
         self.throttle: Throttle | None = None

@@ -7,7 +7,7 @@ of one dispatcher, and in memory; until when the callback is left alone is store
 
 from math import inf
 
-from schemas.rate_meter import Pace
+from schemas.rate_meter import RateMeter
 
 FIRST_PAUSE_S = 0.5
 """Our own pause, where a receiver asks for none or for less; it doubles while nothing is taken. Longer: one that refuses now and then loses
@@ -72,7 +72,7 @@ class Throttle:
         self._round_s = ROUND_S
         self._run_s: float | None = None  # since when something is taken again
         self._credit = 1.0
-        self._taken = Pace(_MOMENT_S)
+        self._taken = RateMeter(_MOMENT_S)
         self._wanted = False  # whether more would have started than could
 
     def rate(self, now_s: float) -> float:

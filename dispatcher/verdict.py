@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from dispatcher.http.messages import Answer
+from dispatcher.http.messages import HttpResponse
 from schemas.deliveries.callback_health import LONGEST_PAUSE_S
 from schemas.deliveries.deliveries import Outcome
 from schemas.times import UnixMs
@@ -45,7 +45,7 @@ class Verdict(msgspec.Struct, frozen=True):
 _DELIVERED = Verdict(Outcome.DELIVERED)
 
 
-def judge(answer: Answer, now: UnixMs) -> Verdict:
+def judge(answer: HttpResponse, now: UnixMs) -> Verdict:
     """The verdict on one attempt's answer, or on there being none."""
     behind = quoted(answer.behind)
     if answer.failure is not None:
@@ -85,7 +85,7 @@ def _outcome(status: int, retry_after_s: float | None) -> Outcome:
     return _CLASSES[status // 100]
 
 
-def _words(status: int, answer: Answer, retry_after_s: float | None) -> str:
+def _words(status: int, answer: HttpResponse, retry_after_s: float | None) -> str:
     words = f"HTTP {status}"
     if status // 100 == 3:
         words += f": a redirect to {_place(answer.location)} is not followed. Save the address that the receiver moved to"

@@ -12,7 +12,7 @@ from schemas.tokens.tokens import Callback, Token
 _ANNOUNCED = frozenset({Trigger.MANUAL, Trigger.RECOVER, Trigger.TEST})
 
 
-class Route:
+class WebhookTarget:
     """What is the same for every attempt at one callback, put together once. Belongs to one state of the directory."""
 
     __slots__ = ("callback", "hidden", "lines", "token")

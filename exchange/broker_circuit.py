@@ -9,7 +9,7 @@ import threading
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 
 
-class Way(enum.Enum):
+class CircuitState(enum.Enum):
     """`PROBE` is `BROKER` for one message at a time, while all others go around."""
 
     BROKER = enum.auto()
@@ -17,7 +17,7 @@ class Way(enum.Enum):
     AROUND = enum.auto()
 
 
-class Trust:
+class BrokerCircuit:
     """A connection is trusted once a message was confirmed on it, until something goes wrong with it. Thread-safe."""
 
     def __init__(self) -> None:
@@ -27,17 +27,17 @@ class Trust:
         self._not_before_s = 0.0
         self._pause_s = SHORTEST_PAUSE_S
 
-    def way(self, generation: int | None, now_s: float) -> Way:
+    def way(self, generation: int | None, now_s: float) -> CircuitState:
         """For the next messages; `generation` is that of the connection that takes messages now, None when there is none."""
         if generation is None:
-            return Way.AROUND
+            return CircuitState.AROUND
         if generation == self._trusted:
-            return Way.BROKER
+            return CircuitState.BROKER
         with self._lock:
             if now_s < self._not_before_s or self._probed is not None:
-                return Way.AROUND
+                return CircuitState.AROUND
             self._probed = generation
-            return Way.PROBE
+            return CircuitState.PROBE
 
     def confirmed(self, generation: int) -> bool:
         """All messages handed to that connection were confirmed. True when it is trusted from now on, and was not before."""

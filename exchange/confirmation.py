@@ -3,7 +3,7 @@
 import threading
 
 
-class Promise:
+class Confirmation:
     """Settled once, by one thread; awaited by another. One lock: cheaper than a Future and its condition."""
 
     __slots__ = ("_lock", "broken")

@@ -7,8 +7,8 @@ the second finds the first.
 import time
 from collections.abc import Sequence
 
-from exchange.broker_circuit import LONGEST_PAUSE_S, Trust, Way
-from exchange.confirmation import Promise
+from exchange.broker_circuit import LONGEST_PAUSE_S, BrokerCircuit, CircuitState
+from exchange.confirmation import Confirmation
 from exchange.outbox.publisher import OutboxPublisher
 from exchange.port import Outgoing
 from exchange.rabbit.confirms import REFUSED
@@ -28,7 +28,7 @@ database that is merely busy is taken for a silent one."""
 PER_EVENT_S = 0.002
 """What each further event of a batch adds to the first patience: a thousand large ones are megabytes, which take their time."""
 
-_Left = list[tuple[Outgoing, Promise]]
+_Left = list[tuple[Outgoing, Confirmation]]
 
 
 class FailoverPublisher:
@@ -36,7 +36,7 @@ class FailoverPublisher:
 
     def __init__(self, primary: RabbitPublisher, fallback: OutboxPublisher, observer: Observer):
         self._primary, self._fallback, self._observer = primary, fallback, observer
-        self._trust = Trust()
+        self._trust = BrokerCircuit()
         self._failed: tuple[str, float] | None = None
         """Why the broker was not trusted any more, and when."""
 
@@ -60,7 +60,7 @@ class FailoverPublisher:
         way = self._trust.way(generation, time.monotonic())
         if generation is None:
             self._fallback.publish(outgoing, OUTBOX_PATIENCE_S)
-        elif way is Way.AROUND:
+        elif way is CircuitState.AROUND:
             self._around(outgoing, generation)
         elif left := self._by_broker(outgoing, generation):
             self._by_outbox(left)

@@ -31,7 +31,7 @@ from schemas.tokens.target_policy import TargetPolicy
 from schemas.tokens.tokens import CallbackState, TokenState
 from store.directory.directory import Directory
 from store.engine.database import Database
-from store.engine.notifications import Doorbell
+from store.engine.notifications import NotificationListener
 from store.request_log.writer import RequestLog
 from store.stats import gauges
 from store.tokens.vault import Vault
@@ -88,8 +88,8 @@ class Parts:
             return None
         return RabbitReturned(self.broker_url, self.database, self.observer, self.watch.gave_up)
 
-    def doorbell(self) -> Doorbell:
-        return Doorbell(self.database, self.observer)
+    def doorbell(self) -> NotificationListener:
+        return NotificationListener(self.database, self.observer)
 
     @property
     def broker_url(self) -> str:

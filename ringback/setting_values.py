@@ -26,7 +26,7 @@ _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.|$))+", re.I
 _WEB_URL = re.compile(r"https?://[A-Za-z0-9\-._~:/?#\[\]!$&'()*+,;=%]+")  # RFC 3986, section 2, without the @ after user and password
 
 
-class Address(NamedTuple):
+class ListenAddress(NamedTuple):
     """Where to listen."""
 
     host: str
@@ -35,9 +35,9 @@ class Address(NamedTuple):
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
-    def reachable(self) -> "Address":
+    def reachable(self) -> "ListenAddress":
         """Where somebody on this machine finds what listens here."""
-        return Address(_ANY_HOST.get(self.host, self.host), self.port)
+        return ListenAddress(_ANY_HOST.get(self.host, self.host), self.port)
 
 
 def read_address(value: object) -> object:
@@ -55,7 +55,7 @@ def read_address(value: object) -> object:
         raise ValueError(f"{value!r}: an IPv6 address stands in brackets, such as [::1]:8080")
     if host and not _is_bracketed(host) and not _HOST.fullmatch(host):
         raise ValueError(f"{value!r}: the host is an address, or a name of letters, digits, - and dots")
-    return Address(host.strip("[]") or _every_interface(), int(port))
+    return ListenAddress(host.strip("[]") or _every_interface(), int(port))
 
 
 def _is_bracketed(host: str) -> bool:
@@ -170,7 +170,7 @@ def written(value: object, *, separator: str = ",") -> str:
         return format_duration(value)
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, tuple) and not isinstance(value, Address):
+    if isinstance(value, tuple) and not isinstance(value, ListenAddress):
         return separator.join(written(part) for part in value)
     if isinstance(value, float):
         return f"{value:g}"
@@ -180,7 +180,7 @@ def written(value: object, *, separator: str = ",") -> str:
 SECRET_KEY_CHARACTERS = 16
 """Fewer could be guessed by whoever got hold of the database. What is advised makes 64."""
 
-AddressValue = Annotated[Address, NoDecode, BeforeValidator(read_address)]
+AddressValue = Annotated[ListenAddress, NoDecode, BeforeValidator(read_address)]
 PublicUrl = Annotated[str, BeforeValidator(read_public_url)]
 PageUrl = Annotated[str, BeforeValidator(read_page_url)]
 Duration = Annotated[dt.timedelta, BeforeValidator(read_duration)]

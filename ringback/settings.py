@@ -19,12 +19,12 @@ from ringback.env_file import env_file as located
 from ringback.env_file import env_file_values
 from ringback.setting_names import PREFIX, refuse_doubles, refuse_empty, refuse_slips, told
 from ringback.setting_values import (
-    Address,
     AddressValue,
     BrokerUrls,
     DatabaseUrl,
     Duration,
     Durations,
+    ListenAddress,
     Networks,
     PageUrl,
     PublicUrl,
@@ -61,12 +61,12 @@ class Settings(BaseSettings):
         "`cacertfile`, `certfile`, `keyfile` and `server_name_indication`. Unset: events wait in the database.",
     )
     listen: AddressValue = Field(
-        Address("127.0.0.1", 8080),
+        ListenAddress("127.0.0.1", 8080),
         description="Where the API answers: `HOST:PORT`, `[::1]:PORT`, or `:PORT` for every interface. It speaks `http://`: put a proxy "
         "with TLS before it when others than this machine call.",
     )
     metrics_listen: AddressValue = Field(
-        Address("127.0.0.1", 9464),
+        ListenAddress("127.0.0.1", 9464),
         description="Where `ringback dispatch` answers `/healthz`, `/readyz` and `/metrics`. Each dispatcher of a machine needs one of its "
         "own. `serve` and `api` answer these on `RINGBACK_LISTEN`.",
     )

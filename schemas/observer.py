@@ -48,7 +48,7 @@ class Observer(Protocol):
         """Something an operator should read: a connection lost or back, a fallback, a refusal."""
 
 
-class Silent:
+class NullObserver:
     """An observer that listens to nothing: for commands that deliver nothing."""
 
     def event_accepted(self, kind: EventType, count: int = 1) -> None: ...

@@ -4,7 +4,7 @@ MOMENT_S = 0.5
 """Shorter: the figure jumps with chance, as slow callbacks answer in bursts. Longer: it lags behind one that has begun to hang."""
 
 
-class Pace:
+class RateMeter:
     """Steps of the last full moment or of the present one, whichever are more."""
 
     __slots__ = ("_before", "_began_s", "_moment_s", "_now")

@@ -34,7 +34,7 @@ _READ = {
 _KEYS = sa.text("SELECT to_regclass('pk_tokens') IS NOT NULL AND to_regclass('pk_callbacks') IS NOT NULL")
 
 
-class Position(NamedTuple):
+class DirectoryPosition(NamedTuple):
     """How far a history has come. `mark`: None where a process of an older release made the last change. `newest`: the highest version of
     a token; when it alone moves, tokens were written by somebody else, such as a restore that fills table after table."""
 
@@ -46,19 +46,19 @@ class Position(NamedTuple):
 class Reading(NamedTuple):
     """`continues`: what is known at the position that was asked about is still so, but for what changed since."""
 
-    position: Position
+    position: DirectoryPosition
     continues: bool
     writable: bool
 
 
-def read(connection: Connection, known: Position | None) -> Reading:
+def read(connection: Connection, known: DirectoryPosition | None) -> Reading:
     """Where the database is, and whether it came there from `known`. Raises StoreUnavailable while it is not whole."""
     rows = _READ[connection.dialect.name].run(connection, {"known_version": known.version if known else -1}).all()
     if not rows:
         raise StoreUnavailable("the database has no directory_version: it is being restored, or was only restored in part")
     row: Any = rows[0]  # a Prepared's rows have no types
     version, mark, newest, mark_at_known, read_only = row
-    position = Position(version, mark, newest)
+    position = DirectoryPosition(version, mark, newest)
     return Reading(position, known is not None and _continues(known, position, mark_at_known), not read_only)
 
 
@@ -68,7 +68,7 @@ def require_whole(connection: Connection) -> None:
         raise StoreUnavailable("the database is being restored: its tables have no keys yet")
 
 
-def _continues(known: Position, found: Position, mark_at_known: str | None) -> bool:
+def _continues(known: DirectoryPosition, found: DirectoryPosition, mark_at_known: str | None) -> bool:
     if mark_at_known != known.mark:
         return False
     return found.version > known.version or found == known

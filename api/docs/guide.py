@@ -39,7 +39,7 @@ _BY_PERMISSION = {
 }
 
 
-class Answer(NamedTuple):
+class SampleAnswer(NamedTuple):
     """`kind` is None when there is no body."""
 
     status: str
@@ -57,7 +57,7 @@ class Operation(NamedTuple):
     audience: str
     parameters: list[Field]
     body: Kind | None
-    answers: list[Answer]
+    answers: list[SampleAnswer]
     refusals: list[str]
 
     @property
@@ -177,8 +177,8 @@ def _parameter(parameter: Document, components: Components) -> Field:
     return field._replace(required=parameter.get("required", False), description=description)
 
 
-def _answer(status: str, answer: Document, components: Components) -> Answer:
-    return Answer(status, _phrase(status), _content(answer, components))
+def _answer(status: str, answer: Document, components: Components) -> SampleAnswer:
+    return SampleAnswer(status, _phrase(status), _content(answer, components))
 
 
 def _content(described: Document, components: Components) -> Kind | None:

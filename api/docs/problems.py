@@ -30,7 +30,7 @@ from schemas.errors import (
 )
 
 
-class Described(NamedTuple):
+class DocumentedProblem(NamedTuple):
     """One kind of problem. `example` is a whole answer, as it goes over the line."""
 
     slug: str
@@ -47,14 +47,16 @@ def problems() -> dict[str, type[Problem]]:
     return {one.slug: one for one in known}
 
 
-def described() -> dict[str, Described]:
+def described() -> dict[str, DocumentedProblem]:
     """By slug, in the order of their statuses."""
     return {one.slug: _described(one) for one in sorted(problems().values(), key=lambda one: one.status)}
 
 
-def _described(problem: type[Problem]) -> Described:
+def _described(problem: type[Problem]) -> DocumentedProblem:
     remedy, example = _ADVICE[problem]
-    return Described(problem.slug, problem.title, problem.status, " ".join((problem.__doc__ or "").split()), remedy, _answer(example))
+    return DocumentedProblem(
+        problem.slug, problem.title, problem.status, " ".join((problem.__doc__ or "").split()), remedy, _answer(example)
+    )
 
 
 def _answer(problem: Problem) -> str:

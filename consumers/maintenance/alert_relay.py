@@ -39,7 +39,7 @@ class AlertSending(Protocol):
     async def send(self, alert: Alert) -> AlertOutcome: ...
 
 
-class Alerting:
+class AlertRelay:
     """Build and `start` it on a running event loop, `stop` it at the end. Without `sending` alerts are only logged: nobody asked for them."""
 
     def __init__(self, database: Database, sending: AlertSending | None, observer: Observer, lease_s: float, poll_s: float = POLL_S):

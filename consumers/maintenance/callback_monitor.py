@@ -17,8 +17,8 @@ from typing import TypeAlias
 import msgspec
 
 from consumers.pipeline.due_poller import START_WITHIN_S
-from consumers.pipeline.store_status import StoreWatch
-from consumers.pipeline.unsettled import Hand
+from consumers.pipeline.store_status import StoreStatus
+from consumers.pipeline.unsettled import Unsettled
 from schemas.deliveries.callback_health import patience
 from schemas.deliveries.deliveries import Delivery, DeliveryState
 from schemas.errors import StatementTimedOut, StoreUnavailable
@@ -47,11 +47,11 @@ PROBES = 50
 """Probes begun at a time. More: after an outage of everybody, the store and the hand are busy with them for longer."""
 
 
-class Reviver:
+class CallbackMonitor:
     """One loop. `horizon` is the schedule's total: how long a delivery may wait for a failing callback. For one that throttles and takes
     nothing it is as long, but for two days at least."""
 
-    def __init__(self, database: Database, hand: Hand, observer: Observer, watch: StoreWatch, lease_s: float, horizon: dt.timedelta):
+    def __init__(self, database: Database, hand: Unsettled, observer: Observer, watch: StoreStatus, lease_s: float, horizon: dt.timedelta):
         self._database, self._hand, self._observer, self._watch = database, hand, observer, watch
         self._lease_ms = int(lease_s * 1000)
         self._horizon, self._patience = horizon, patience(horizon)

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from consumers.pipeline.matching import Directory, owners
+from consumers.pipeline.matching import MatchingDirectory, owners
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.deliveries.recoveries import Recoverable, Recovery, RecoveryState
 from schemas.ids import CallbackId, TokenId
@@ -19,7 +19,7 @@ from schemas.tokens.tokens import CallbackState, TokenState
 from store.engine.database import Connection, Database
 from store.recoveries import candidates, jobs
 from store.recoveries.candidates import Key, Lost, StoredEvent
-from store.recoveries.jobs import Job, Position, Slice
+from store.recoveries.jobs import Job, RecoveryPosition, Slice
 
 POLL_S = 0.5
 """How much later another process's request may be noticed. Shorter: more queries that find nothing."""
@@ -37,10 +37,10 @@ afterwards. Fewer: in a long one more slices fail."""
 _CALLED = frozenset({CallbackState.HEALTHY, CallbackState.FAILING})
 
 
-class Recoverer:
+class RecoveryRunner:
     """One loop; `wake` may be called from any thread."""
 
-    def __init__(self, database: Database, directory: Directory, observer: Observer, slice_rows: int = SLICE):
+    def __init__(self, database: Database, directory: MatchingDirectory, observer: Observer, slice_rows: int = SLICE):
         self._database, self._directory, self._observer = database, directory, observer
         self._slice_rows = slice_rows
         self._thread = ThreadPoolExecutor(1, "recover")
@@ -177,10 +177,10 @@ class Recoverer:
         return may_see and token.state(now) is TokenState.ACTIVE and callback.state in _CALLED
 
 
-def _following(job: Job, after: Key | None) -> Position | None:
+def _following(job: Job, after: Key | None) -> RecoveryPosition | None:
     """Where it goes on: behind that row, or None, when there was nothing more, with what comes after all of this state; None: nothing."""
     if after is not None:
-        return Position(job.position.state, after)
+        return RecoveryPosition(job.position.state, after)
     states = job.recovery.query.states
     left = states[states.index(job.position.state) + 1 :]
-    return Position(left[0]) if left else None
+    return RecoveryPosition(left[0]) if left else None

@@ -16,7 +16,7 @@ from schemas.observer import Observer
 from schemas.times import UnixMs
 from store.engine.database import Database
 from store.maintenance import leases, retention
-from store.maintenance.retention import Age, Key, Look, Sweep
+from store.maintenance.retention import Age, Key, Scan, Sweep
 
 SLICE = 100
 """Rows looked at, and events or deliveries deleted, in a transaction. More: on SQLite a publish waits longer for it. Fewer: more commits."""
@@ -43,7 +43,7 @@ MISTAKE_PAUSE_S = 60.0
 """Until the loop tries again after a mistake of ours. Shorter: the same mistake more often in the log."""
 
 
-class Sweeper:
+class RetentionSweeper:
     """Build and `start` it on a running event loop, `stop` it at the end."""
 
     def __init__(self, database: Database, kept_for: dt.timedelta, observer: Observer, slice_rows: int = SLICE):
@@ -111,7 +111,7 @@ class Sweeper:
         return True
 
     def _do_slice(self, sweep: Sweep) -> None:
-        """Look without a writer's lock: mostly there is nothing to be done. Then the next table's turn comes: a backlog of one keeps
+        """Scan without a writer's lock: mostly there is nothing to be done. Then the next table's turn comes: a backlog of one keeps
         none of the others waiting."""
         rows = self._rows.get(sweep.name, self._slice_rows)
         try:
@@ -128,7 +128,7 @@ class Sweeper:
             self._rows[sweep.name] = min(self._slice_rows, rows + 1)
             self._left.append(sweep)
 
-    def _look(self, sweep: Sweep, rows: int) -> tuple[Age, Look]:
+    def _look(self, sweep: Sweep, rows: int) -> tuple[Age, Scan]:
         with self._database.read() as connection:
             now = self._database.now(connection)
             age = Age(now, UnixMs(now - self._kept_for_ms))

@@ -5,7 +5,7 @@ from itertools import count
 
 import msgspec
 
-from consumers.pipeline.matching import Directory, read
+from consumers.pipeline.matching import MatchingDirectory, read
 from exchange.port import Message
 from schemas.deliveries.deliveries import Delivery
 from schemas.errors import InvalidEvent
@@ -21,7 +21,7 @@ _turns = count()
 """In the order in which this process claimed them, events of one millisecond; across processes there is none."""
 
 
-class Taken(msgspec.Struct, frozen=True):
+class ClaimedMessage(msgspec.Struct, frozen=True):
     """A message whose event is ours to deliver."""
 
     receipt: object
@@ -31,7 +31,7 @@ class Taken(msgspec.Struct, frozen=True):
 class Batch(msgspec.Struct, frozen=True):
     """What became of the messages: each is in exactly one of the first three."""
 
-    to_deliver: list[Taken]
+    to_deliver: list[ClaimedMessage]
     done: list[object]
     """Receipts of copies, and of events that nobody may see: with the commit they are done with."""
     invalid: list[tuple[Message, str]]
@@ -66,7 +66,7 @@ class Terms(msgspec.Struct, frozen=True):
     lease_ms: int
 
 
-def claim(connection: Connection, messages: Sequence[Message], directory: Directory, now: UnixMs, terms: Terms) -> Batch:
+def claim(connection: Connection, messages: Sequence[Message], directory: MatchingDirectory, now: UnixMs, terms: Terms) -> Batch:
     """Raises StoreUnavailable, also when the directory is behind and cannot catch up: who may see an event is not guessed.
 
     From the first event that there is no room for, all are claimed as rows: what comes after it must not overtake it.
@@ -82,7 +82,7 @@ def claim(connection: Connection, messages: Sequence[Message], directory: Direct
         left.discard(event_id)  # a second copy in this batch is not delivered, whatever it says
         if is_first and 0 < len(one.owners) <= room:
             room -= len(one.owners)
-            to_deliver.append(Taken(one.message.receipt, list(_deliveries(one, now, terms.start_by_s))))
+            to_deliver.append(ClaimedMessage(one.message.receipt, list(_deliveries(one, now, terms.start_by_s))))
             continue
         done.append(one.message.receipt)
         if is_first and one.owners:
@@ -101,7 +101,7 @@ def _in_order(connection: Connection, batch: Batch, now: UnixMs, lease_ms: int) 
     if len(admitted.go) == len(wanted):
         return batch
     going = set(admitted.go)
-    left = [Taken(one.receipt, [delivery for delivery in one.deliveries if delivery in going]) for one in batch.to_deliver]
+    left = [ClaimedMessage(one.receipt, [delivery for delivery in one.deliveries if delivery in going]) for one in batch.to_deliver]
     return msgspec.structs.replace(
         batch,
         to_deliver=[one for one in left if one.deliveries],
@@ -111,7 +111,7 @@ def _in_order(connection: Connection, batch: Batch, now: UnixMs, lease_ms: int) 
     )
 
 
-def _open(messages: Sequence[Message], directory: Directory, now: UnixMs) -> tuple[list[_Opened], list[tuple[Message, str]]]:
+def _open(messages: Sequence[Message], directory: MatchingDirectory, now: UnixMs) -> tuple[list[_Opened], list[tuple[Message, str]]]:
     opened: list[_Opened] = []
     invalid: list[tuple[Message, str]] = []
     for message in messages:

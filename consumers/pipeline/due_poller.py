@@ -1,6 +1,6 @@
 """Due rows: retries, spilled deliveries, those of a crashed dispatcher, and attempts that somebody asked for.
 
-Taken only of healthy callbacks (`reviving` sees to the others), as far as a lane has room for them, each under a lease. Woken
+LeasedRows only of healthy callbacks (`reviving` sees to the others), as far as a lane has room for them, each under a lease. Woken
 by a doorbell, and by a poll as safety net.
 """
 
@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from consumers.pipeline.matching import Directory
-from consumers.pipeline.store_status import StoreWatch
-from consumers.pipeline.unsettled import Hand
+from consumers.pipeline.matching import MatchingDirectory
+from consumers.pipeline.store_status import StoreStatus
+from consumers.pipeline.unsettled import Unsettled
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.deliveries.withdrawal import ended
 from schemas.errors import StatementTimedOut, StoreUnavailable
@@ -24,7 +24,7 @@ from schemas.observer import Observer
 from schemas.times import UnixMs
 from schemas.tokens.tokens import Callback, CallbackState, Token, TokenState
 from store.deliveries import due, withdrawal
-from store.deliveries.due import Share, Taken, Wish
+from store.deliveries.due import LeasedRows, Share, Wish
 from store.deliveries.status_gate import admit
 from store.engine.database import Connection, Database
 from store.tokens import throttling
@@ -66,10 +66,12 @@ class _Work(msgspec.Struct, frozen=True):
         return [*wishes, *dead, *([_Work({}, [], True, self.most)] if self.requested else [])]
 
 
-class DueTaker:
+class DuePoller:
     """One loop; `wake` may be called from any thread."""
 
-    def __init__(self, database: Database, directory: Directory, hand: Hand, observer: Observer, watch: StoreWatch, lease_s: float):
+    def __init__(
+        self, database: Database, directory: MatchingDirectory, hand: Unsettled, observer: Observer, watch: StoreStatus, lease_s: float
+    ):
         self._database, self._directory, self._hand, self._observer, self._watch = database, directory, hand, observer, watch
         self._lease_ms = int(lease_s * 1000)
         self._thread = ThreadPoolExecutor(1, "due")
@@ -194,7 +196,7 @@ class DueTaker:
         firsts = {share.callback_id for share in shares if not share.tried}
         return {one for one in firsts if (found := self._directory.callback(one)) and _sendable(*found, now)}
 
-    def _take(self, work: _Work, lapsed: bool) -> tuple[Taken, int]:
+    def _take(self, work: _Work, lapsed: bool) -> tuple[LeasedRows, int]:
         """In the store's thread: what is in hand now, and how many were cancelled."""
         start_by_s = time.monotonic() + START_WITHIN_S  # before the store's clock is read: what comes between only makes it earlier
         with self._database.write() as connection:
@@ -211,7 +213,7 @@ class DueTaker:
         if admitted.overtaken:
             self._observer.settled(EventType.MESSAGE_STATUS, DeliveryState.SUPERSEDED, admitted.overtaken)
         deliveries = [msgspec.structs.replace(one, start_by_s=start_by_s) for one in admitted.go]
-        return Taken(deliveries, taken.poisoned), cancelled
+        return LeasedRows(deliveries, taken.poisoned), cancelled
 
     def _cancel(self, connection: Connection, dead: list[CallbackId], now: UnixMs, until_s: float) -> int:
         """A slice of each, as long as there is time; behind what is sent, which has to start soon."""

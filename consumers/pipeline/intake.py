@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
 from consumers.pipeline.claiming import Batch, Terms, claim
-from consumers.pipeline.matching import Directory
-from consumers.pipeline.parcel import Parcel
-from consumers.pipeline.store_status import StoreWatch
-from consumers.pipeline.unsettled import MAX_IN_HAND, Hand
+from consumers.pipeline.matching import MatchingDirectory
+from consumers.pipeline.parcel import PendingAck
+from consumers.pipeline.store_status import StoreStatus
+from consumers.pipeline.unsettled import MAX_IN_HAND, Unsettled
 from exchange.port import Message, Source
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.errors import ExchangeUnavailable, StoreRefused, StoreUnavailable
@@ -46,10 +46,10 @@ class Intake:
         self,
         source: Source,
         database: Database,
-        directory: Directory,
-        hand: Hand,
+        directory: MatchingDirectory,
+        hand: Unsettled,
         observer: Observer,
-        watch: StoreWatch,
+        watch: StoreStatus,
         thread: Executor,
         lease_s: float,
     ):
@@ -161,7 +161,7 @@ class Intake:
         """On the event loop, after the commit."""
         self._source.acknowledge(batch.done)
         for one in batch.to_deliver:
-            self._hand.pick_up(one.deliveries, Parcel(self._source, one.receipt, len(one.deliveries)))
+            self._hand.pick_up(one.deliveries, PendingAck(self._source, one.receipt, len(one.deliveries)))
         if batch.put_off:
             self._hand.put_off(batch.put_off)
         self._fan_out = batch.fan_out

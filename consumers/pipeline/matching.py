@@ -15,7 +15,7 @@ _MATCHED = frozenset({TokenState.ACTIVE, TokenState.SUSPENDED})
 """Suspended tokens and callbacks that are off match too: their deliveries are held, so that nothing vanishes (rule 11)."""
 
 
-class Directory(Protocol):
+class MatchingDirectory(Protocol):
     """Which callbacks may see events of a type and channel, whatever their state."""
 
     def match(self, kind: EventType, channel_id: str) -> Iterable[tuple[Token, Callback]]: ...
@@ -27,7 +27,7 @@ class Directory(Protocol):
         """Learn now what has changed in the store. Blocks; raises StoreUnavailable."""
 
 
-def read(message: Message, directory: Directory, now: UnixMs) -> tuple[Claim, dict[CallbackId, TokenId]]:
+def read(message: Message, directory: MatchingDirectory, now: UnixMs) -> tuple[Claim, dict[CallbackId, TokenId]]:
     """The claim that this message makes, and whose its callbacks are. Raises InvalidEvent."""
     by_the_api = message.accepted_at is not None
     event = parse_event(message.body, message_id=message.message_id, id_required=True, accepted=by_the_api)
@@ -37,11 +37,11 @@ def read(message: Message, directory: Directory, now: UnixMs) -> tuple[Claim, di
     return claim, owners
 
 
-def match(event: Event, directory: Directory, now: UnixMs) -> dict[CallbackId, TokenId]:
+def match(event: Event, directory: MatchingDirectory, now: UnixMs) -> dict[CallbackId, TokenId]:
     """The callbacks that this event is for, and their tokens."""
     return owners(event.type, event.facts.channel_id, directory, now)
 
 
-def owners(kind: EventType, channel_id: str, directory: Directory, now: UnixMs) -> dict[CallbackId, TokenId]:
+def owners(kind: EventType, channel_id: str, directory: MatchingDirectory, now: UnixMs) -> dict[CallbackId, TokenId]:
     """The same, by what it goes by."""
     return {callback.id: token.id for token, callback in directory.match(kind, channel_id) if token.state(now) in _MATCHED}

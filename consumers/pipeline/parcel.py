@@ -3,7 +3,7 @@
 from exchange.port import Source
 
 
-class Parcel:
+class PendingAck:
     """Counts down; the settler gives the message up when nothing is open any more."""
 
     __slots__ = ("open", "receipt", "source")

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from tenacity import Retrying, retry_if_exception_type, sleep_using_event, stop_when_event_set, wait_random_exponential
 
-from consumers.pipeline.parcel import Parcel
-from consumers.pipeline.store_status import StoreWatch
+from consumers.pipeline.parcel import PendingAck
+from consumers.pipeline.store_status import StoreStatus
 from exchange.port import Source
 from schemas.deliveries.deliveries import SETTLED, DeliveryState, Settlement
 from schemas.errors import StoreRefused, StoreUnavailable
@@ -32,7 +32,7 @@ class _Written(NamedTuple):
     """What was written of a batch, and the messages that are done with by it."""
 
     settlements: Sequence[Settlement]
-    finished: Sequence[Parcel]
+    finished: Sequence[PendingAck]
 
 
 BATCH = 500
@@ -42,7 +42,7 @@ BATCH = 500
 class Settler:
     """One settlement in flight. `on_settled` is called after each, on the event loop."""
 
-    def __init__(self, database: Database, observer: Observer, watch: StoreWatch):
+    def __init__(self, database: Database, observer: Observer, watch: StoreStatus):
         self._database, self._observer, self._watch = database, observer, watch
         self._thread = ThreadPoolExecutor(1, "settle")
         self._given_up = threading.Event()
@@ -53,7 +53,7 @@ class Settler:
             sleep=sleep_using_event(self._given_up),
             reraise=True,
         )
-        self._waiting: list[tuple[Settlement, Parcel | None]] = []
+        self._waiting: list[tuple[Settlement, PendingAck | None]] = []
         self.handed_in = 0
         """Settlements so far. They are written in their order, so that all but the last `backlog` of them are."""
         self.places = 0
@@ -64,7 +64,7 @@ class Settler:
         self._idle.set()
         self.on_settled: Callable[[], None] = lambda: None
 
-    def add(self, settlement: Settlement, parcel: Parcel | None) -> None:
+    def add(self, settlement: Settlement, parcel: PendingAck | None) -> None:
         """Have it written; `parcel` is the message that this settlement releases, if any."""
         self._waiting.append((settlement, parcel))
         self.handed_in += 1
@@ -102,7 +102,7 @@ class Settler:
         """Until everything that was added is written and acknowledged."""
         await self._idle.wait()
 
-    async def _settle(self, batch: Sequence[tuple[Settlement, Parcel | None]]) -> None:
+    async def _settle(self, batch: Sequence[tuple[Settlement, PendingAck | None]]) -> None:
         finished = _finished(batch)
         loop = asyncio.get_running_loop()
         try:
@@ -115,7 +115,7 @@ class Settler:
             source.acknowledge(receipts)
         self._report(written.settlements)
 
-    def _write(self, batch: Sequence[tuple[Settlement, Parcel | None]], finished: Sequence[Parcel]) -> _Written:
+    def _write(self, batch: Sequence[tuple[Settlement, PendingAck | None]], finished: Sequence[PendingAck]) -> _Written:
         """In the settling thread. What goes wrong costs attempts their details, never a delivery its outcome, and never the other
         deliveries of the batch."""
         try:
@@ -146,7 +146,7 @@ class Settler:
                 self._observer.note(what, delivery=settlement.delivery.key, reason=_told(error))
         return ()
 
-    def _write_all(self, settlements: Sequence[Settlement], finished: Sequence[Parcel]) -> Sequence[Settlement]:
+    def _write_all(self, settlements: Sequence[Settlement], finished: Sequence[PendingAck]) -> Sequence[Settlement]:
         found_out = [one.health for one in settlements if one.health is not None]
         with self._database.write() as connection:
             now = self._database.now(connection)
@@ -172,7 +172,7 @@ class Settler:
                 self._observer.settled(one.delivery.type, one.state)
 
 
-def _finished(batch: Sequence[tuple[Settlement, Parcel | None]]) -> list[Parcel]:
+def _finished(batch: Sequence[tuple[Settlement, PendingAck | None]]) -> list[PendingAck]:
     """The messages whose last delivery is in this batch."""
     finished = []
     for _, parcel in batch:
@@ -183,7 +183,7 @@ def _finished(batch: Sequence[tuple[Settlement, Parcel | None]]) -> list[Parcel]
     return finished
 
 
-def _receipts(finished: Sequence[Parcel]) -> dict[Source, list[object]]:
+def _receipts(finished: Sequence[PendingAck]) -> dict[Source, list[object]]:
     """By their source."""
     found: dict[Source, list[object]] = defaultdict(list)
     for parcel in finished:

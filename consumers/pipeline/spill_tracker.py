@@ -9,7 +9,7 @@ import msgspec
 from schemas.ids import CallbackId
 
 
-class Look(msgspec.Struct, frozen=True):
+class Scan(msgspec.Struct, frozen=True):
     """A search of the store for such rows: its number, and how many settlements had been written when it began."""
 
     number: int
@@ -23,7 +23,7 @@ class _Mark(msgspec.Struct, frozen=True):
     settlement: int
 
 
-class Spilled:
+class SpillTracker:
     """On the event loop's thread."""
 
     def __init__(self) -> None:
@@ -42,12 +42,12 @@ class Spilled:
         """One more becomes a row, by the settlement of this number."""
         self._marks[callback_id] = _Mark(self._looks, settlement)
 
-    def look(self, written: int) -> Look:
+    def look(self, written: int) -> Scan:
         """A search begins, when so many settlements are written."""
         self._looks += 1
-        return Look(self._looks, written)
+        return Scan(self._looks, written)
 
-    def saw(self, look: Look, waiting: Collection[CallbackId]) -> None:
+    def saw(self, look: Scan, waiting: Collection[CallbackId]) -> None:
         """It ended, and these callbacks have rows. Of what was added since it began it knows nothing."""
         self.is_known = True
         gone = [callback_id for callback_id, mark in self._marks.items() if mark.look < look.number and mark.settlement <= look.written]

@@ -16,7 +16,7 @@ SLOW_SAID_EVERY_S = 60.0
 """How often the operator is told that looks take too long. More often: the same line again and again."""
 
 
-class StoreWatch:
+class StoreStatus:
     """On the event loop's thread only, but for `slow` and `mistaken`."""
 
     def __init__(self, observer: Observer, clock: Callable[[], float] = time.monotonic):

@@ -11,13 +11,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
-from consumers.pipeline.parcel import Parcel
+from consumers.pipeline.parcel import PendingAck
 from consumers.pipeline.settler import Settler
-from consumers.pipeline.spill_tracker import Look, Spilled
+from consumers.pipeline.spill_tracker import Scan, SpillTracker
 from schemas.deliveries.deliveries import Delivery, Settlement, Trigger, given_back, leased
 from schemas.ids import CallbackId
 from schemas.observer import Observer
-from schemas.rate_meter import Pace
+from schemas.rate_meter import RateMeter
 
 MAX_IN_HAND = 1500
 """Places of deliveries in memory, claimed or waiting to be recorded, before intake pauses: one each, more for a large body. Larger: more
@@ -38,7 +38,7 @@ AGAIN_S = 1.0
 """When somebody may look again at a delivery whose callback has no room. Shorter: rows go round in circles. Longer: it starts later."""
 
 
-class Dispatching(Protocol):
+class DispatcherPort(Protocol):
     """The dispatcher, as far as the consumers know it."""
 
     @property
@@ -61,39 +61,39 @@ class _Holding:
 
     __slots__ = ("delivery", "is_slow", "parcel", "taken_s")
 
-    def __init__(self, delivery: Delivery, parcel: Parcel | None, taken_s: float):
+    def __init__(self, delivery: Delivery, parcel: PendingAck | None, taken_s: float):
         self.delivery, self.parcel, self.taken_s, self.is_slow = delivery, parcel, taken_s, False
 
 
-class Hand:
+class Unsettled:
     """Between intake and dispatcher on one side and the settler on the other; all on the event loop's thread."""
 
     def __init__(self, settler: Settler, observer: Observer, lease_s: float, clock: Callable[[], float] = time.monotonic):
         self._settler, self._observer, self._lease_s, self._clock = settler, observer, lease_s, clock
-        self._dispatcher: Dispatching | None = None
+        self._dispatcher: DispatcherPort | None = None
         self._held: dict[Delivery, _Holding] = {}
         self._young: deque[_Holding] = deque()
         self._places = 0
         self._slow: Counter[CallbackId] = Counter()
         self._slow_places = 0
-        self._pace = Pace()
+        self._pace = RateMeter()
         self._most = MIN_IN_HAND
-        self._spilled = Spilled()
+        self._spilled = SpillTracker()
         self._roomy = asyncio.Event()
         self.on_spilled: Callable[[], None] = lambda: None
         """Called while there are spilled rows, after each settlement: some may have come, or there may be room for some."""
         settler.on_settled = self._settled
 
-    def connect(self, dispatcher: Dispatching) -> None:
+    def connect(self, dispatcher: DispatcherPort) -> None:
         """The dispatcher and the hand know each other: it gives its settlements to `put_down`."""
         self._dispatcher = dispatcher
 
     @property
-    def dispatcher(self) -> Dispatching:
-        assert self._dispatcher is not None, "Hand.connect was not called"
+    def dispatcher(self) -> DispatcherPort:
+        assert self._dispatcher is not None, "Unsettled.connect was not called"
         return self._dispatcher
 
-    def pick_up(self, deliveries: Iterable[Delivery], parcel: Parcel | None = None) -> None:
+    def pick_up(self, deliveries: Iterable[Delivery], parcel: PendingAck | None = None) -> None:
         """Take responsibility for deliveries, of one message or of rows under lease, and hand them to the dispatcher. What is
         new and would overtake others, or wait in vain, spills."""
         now_s = self._clock()
@@ -127,11 +127,11 @@ class Hand:
             self._observer.deferred("spilled")
         self.on_spilled()
 
-    def look(self) -> Look:
+    def look(self) -> Scan:
         """Whoever looks for due rows begins here and ends with `saw`."""
         return self._spilled.look(self._settler.handed_in - self._settler.backlog)
 
-    def saw(self, look: Look, waiting: Collection[CallbackId]) -> None:
+    def saw(self, look: Scan, waiting: Collection[CallbackId]) -> None:
         """These callbacks, which may be called, have rows that wait for their first attempt. Intake begins with the first look."""
         self._spilled.saw(look, waiting)
         self._notice_room()

@@ -1,6 +1,7 @@
 """One POST: the request, and what came of it. Plain values, made and read on both sides of the sender."""
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -15,7 +16,7 @@ class Request(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class Answer(msgspec.Struct, frozen=True):
+class HttpResponse(msgspec.Struct, frozen=True):
     """What came of a request, timed from `post`.
 
     `failure` is None when the whole head of an HTTP answer came (whatever its status) and else says why none did. `error` says it in
@@ -35,4 +36,11 @@ class Answer(msgspec.Struct, frozen=True):
     behind: str | None = None
 
 
-OnAnswer = Callable[[Answer], None]
+OnAnswer = Callable[[HttpResponse], None]
+
+
+class HttpSender(Protocol):
+    """Sends HTTP requests; `dispatcher.http.sender` is the real one."""
+
+    def post(self, request: Request, on_answer: OnAnswer) -> None:
+        """Start one request. `on_answer` is called with its response on the event loop, once."""

@@ -10,7 +10,7 @@ import time
 import pycurl
 
 from dispatcher.http.curl_errors import GROUPS, NOT_FINAL, NOT_WHOLE, Trouble, flaw, is_of_the_body, late, trouble
-from dispatcher.http.messages import Answer, OnAnswer, Request
+from dispatcher.http.messages import HttpResponse, OnAnswer, Request
 from dispatcher.http.resolver import KEPT_S, Found
 from dispatcher.http.response_head import field, is_whole
 from schemas.deliveries.deliveries import Outcome
@@ -90,7 +90,7 @@ class Transfer:
             answer = self._failed(0, Trouble(Outcome.PROTOCOL, "the answer could not be read"), error)
         self._finish(answer)
 
-    def _finish(self, answer: Answer) -> None:
+    def _finish(self, answer: HttpResponse) -> None:
         on_answer = self._on_answer
         self._head.clear()
         self.curl.setopt(pycurl.POSTFIELDS, b"")  # an idle handle holds no body: there may be thousands
@@ -102,7 +102,7 @@ class Transfer:
         self.curl.setopt(pycurl.TIMEOUT_MS, max(1, int((timeout_s - passed_s) * 1000)))  # 0 would be no limit
         self.curl.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, int((connect_timeout_s - passed_s) * 1000)))
 
-    def _heard(self, number: int, message: str) -> Answer:
+    def _heard(self, number: int, message: str) -> HttpResponse:
         """An answer counts once its head is whole, whatever becomes of its body."""
         if number == pycurl.E_FAILED_INIT:  # what the handle could tell is still about the request before
             return self._failed(0, Trouble(Outcome.PROTOCOL, "the request could not be started", message))
@@ -114,17 +114,17 @@ class Transfer:
             return self._failed(status, NOT_WHOLE if status >= 200 else NOT_FINAL)
         return self._failed(status, self._trouble(number, message, status))
 
-    def _answer(self, status: int, wrong: Trouble | None) -> Answer:
+    def _answer(self, status: int, wrong: Trouble | None) -> HttpResponse:
         duration_s = time.monotonic() - self._started_s
         words, behind = (wrong.words, wrong.behind) if wrong else (None, None)
         if 200 <= status < 300:
-            return Answer(status, None, self._body, None, words, duration_s, behind=behind)
+            return HttpResponse(status, None, self._body, None, words, duration_s, behind=behind)
         retry_after, location = field(self._head, b"retry-after"), field(self._head, b"location")
-        return Answer(status, retry_after, self._body, None, words, duration_s, location, behind=behind)
+        return HttpResponse(status, retry_after, self._body, None, words, duration_s, location, behind=behind)
 
-    def _failed(self, status: int, why: Trouble, mistake: Exception | None = None) -> Answer:
+    def _failed(self, status: int, why: Trouble, mistake: Exception | None = None) -> HttpResponse:
         duration_s = time.monotonic() - self._started_s
-        return Answer(status or None, None, self._body, why.outcome, why.words, duration_s, mistake=mistake, behind=why.behind)
+        return HttpResponse(status or None, None, self._body, why.outcome, why.words, duration_s, mistake=mistake, behind=why.behind)
 
     def _trouble(self, number: int, message: str, status: int) -> Trouble:
         info = self.curl.getinfo

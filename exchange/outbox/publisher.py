@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Sequence
 
-from exchange.confirmation import Promise
+from exchange.confirmation import Confirmation
 from exchange.port import Claimer, Message, Outgoing
 from schemas.errors import ExchangeUnavailable, RingbackError, StoreUnavailable
 from schemas.observer import Observer
@@ -44,7 +44,7 @@ class _Batch:
     def __init__(self, outgoing: Sequence[Outgoing]):
         self.rows: list[bulk.Row] = [{"body": one.event.message(), "accepted_at": one.accepted_at} for one in outgoing]
         self.size_bytes = sum(len(row["body"]) for row in self.rows)
-        self.promise = Promise()
+        self.promise = Confirmation()
         self.abandoned = False
 
 

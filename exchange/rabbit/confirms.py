@@ -12,7 +12,7 @@ import msgspec
 
 from exchange.rabbit.connection import Channel, MethodFrame, Properties
 from exchange.rabbit.reasons import reason as reason_of
-from exchange.rabbit.reconnecting import Link
+from exchange.rabbit.reconnecting import ReconnectingConnection
 from schemas.observer import Observer
 
 REFUSED = "the broker refused a message: a policy limits its queue (max-length, max-length-bytes), or it could not store it"
@@ -22,7 +22,7 @@ _OVERHEAD_BYTES = 1024
 """What a waiting message takes beside its body, roughly."""
 
 
-class Letter(msgspec.Struct, frozen=True):
+class PendingPublish(msgspec.Struct, frozen=True):
     """A message to publish. `settle(None)` is called when it is confirmed, `settle(reason)` when that will not happen."""
 
     exchange: str
@@ -46,7 +46,7 @@ class Confirms:
     """
 
     def __init__(self, url: str, part: str, observer: Observer, *, refusals_apart: bool = False):
-        self.link = Link(url, part, observer, self._opened, self._lost)
+        self.link = ReconnectingConnection(url, part, observer, self._opened, self._lost)
         self._refusals_apart = refusals_apart
         self.ready = False
         """Whether letters can be published now."""
@@ -54,7 +54,7 @@ class Confirms:
         """When the broker last confirmed anything."""
         self.settled_bytes = 0
         """The weight of all letters settled so far."""
-        self._waiting: dict[int, Letter] = {}  # by delivery tag, in that order
+        self._waiting: dict[int, PendingPublish] = {}  # by delivery tag, in that order
         self._emptied = asyncio.Event()
         self._tag = 0
         self._lowest = 1
@@ -67,7 +67,7 @@ class Confirms:
                 async with asyncio.timeout(limit_s):
                     await self._emptied.wait()
 
-    def publish(self, letters: Sequence[Letter]) -> None:
+    def publish(self, letters: Sequence[PendingPublish]) -> None:
         """Send them together, without waiting."""
         channel = self.link.channel
         if channel is None or not self.ready or not channel.is_open:
@@ -117,16 +117,16 @@ class Confirms:
             self._settle(letter, reason)
         self._emptied.set()
 
-    def _settle(self, letter: Letter, broken: str | None) -> None:
+    def _settle(self, letter: PendingPublish, broken: str | None) -> None:
         self.settled_bytes += letter.weight_bytes
         letter.settle(broken)
 
 
-def _send(channel: Channel, letters: Sequence[Letter]) -> None:
+def _send(channel: Channel, letters: Sequence[PendingPublish]) -> None:
     with channel.connection.one_write():
         for letter in letters:
             channel.basic_publish(letter.exchange, letter.routing_key, letter.body, _properties(letter), mandatory=True)
 
 
-def _properties(letter: Letter) -> Properties:
+def _properties(letter: PendingPublish) -> Properties:
     return Properties(content_type="application/json", delivery_mode=_PERSISTENT, message_id=letter.message_id, headers=letter.headers)

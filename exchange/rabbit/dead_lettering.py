@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from exchange.port import Message
-from exchange.rabbit.confirms import Confirms, Letter
+from exchange.rabbit.confirms import Confirms, PendingPublish
 from exchange.rabbit.into_outbox import REASON_LENGTH, fitting, row, store
 from exchange.topology import ACCEPTED_AT_HEADER, BURIED_AT_HEADER, DEAD_EXCHANGE, REASON_HEADER
 from schemas.errors import StoreUnavailable
@@ -80,7 +80,7 @@ class Burials:
         if message.accepted_at is not None:
             headers[ACCEPTED_AT_HEADER] = message.accepted_at
         settle = lambda broken: None if done.done() else done.set_result(broken is None)  # noqa: E731
-        self._confirms.publish([Letter(DEAD_EXCHANGE, "", message.body, message.message_id, headers, settle)])
+        self._confirms.publish([PendingPublish(DEAD_EXCHANGE, "", message.body, message.message_id, headers, settle)])
         return done
 
     async def _stored(self, database: Database, message: Message, reason: str) -> bool:

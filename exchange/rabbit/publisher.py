@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 
 import uvloop
 
-from exchange.confirmation import Promise
+from exchange.confirmation import Confirmation
 from exchange.port import Outgoing
-from exchange.rabbit.confirms import Confirms, Letter
+from exchange.rabbit.confirms import Confirms, PendingPublish
 from exchange.rabbit.policy_watch import BrokerWatch
 from exchange.rabbit.returned import RabbitReturned
 from exchange.topology import ACCEPTED_AT_HEADER, EVENTS_EXCHANGE
@@ -34,7 +34,7 @@ class RabbitPublisher:
     def __init__(self, url: str, observer: Observer, watch: BrokerWatch | None = None, returned: RabbitReturned | None = None):
         self._confirms = Confirms(url, "publisher", observer)
         self._watch, self._returned = watch, returned
-        self._handed: collections.deque[Letter] = collections.deque()
+        self._handed: collections.deque[PendingPublish] = collections.deque()
         self._woken = False
         self._counting = threading.Lock()
         self._handed_bytes = 0
@@ -70,9 +70,9 @@ class RabbitPublisher:
             if not promise.kept(end_s - time.monotonic()):
                 raise ExchangeUnavailable(promise.broken or "the broker did not confirm in time")
 
-    def hand_in(self, outgoing: Sequence[Outgoing]) -> list[Promise]:
+    def hand_in(self, outgoing: Sequence[Outgoing]) -> list[Confirmation]:
         """Publish without waiting; a promise for each message. Raises ExchangeUnavailable when the window is full."""
-        promises = [Promise() for _ in outgoing]
+        promises = [Confirmation() for _ in outgoing]
         letters = [_letter(one, promise) for one, promise in zip(outgoing, promises, strict=True)]
         self._admit(sum(letter.weight_bytes for letter in letters))
         self._handed.extend(letters)
@@ -126,6 +126,8 @@ class RabbitPublisher:
             await self._returned.close()
 
 
-def _letter(one: Outgoing, promise: Promise) -> Letter:
+def _letter(one: Outgoing, promise: Confirmation) -> PendingPublish:
     event = one.event
-    return Letter(EVENTS_EXCHANGE, event.type.value, event.message(), event.id, {ACCEPTED_AT_HEADER: one.accepted_at}, promise.settle)
+    return PendingPublish(
+        EVENTS_EXCHANGE, event.type.value, event.message(), event.id, {ACCEPTED_AT_HEADER: one.accepted_at}, promise.settle
+    )

@@ -27,7 +27,7 @@ from schemas.observer import Observer
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
 
 
-class Link:
+class ReconnectingConnection:
     """One connection with one channel, made again and again until closed. Lives on the event loop's thread.
 
     `opened(channel)` is called with each new channel, `lost(reason)` when that one is no more. `generation` counts channels:

@@ -13,7 +13,7 @@ from typing import cast
 from exchange.port import Message
 from exchange.rabbit.connection import Properties
 from exchange.rabbit.into_outbox import fitting, row, store
-from exchange.rabbit.source import Place, RabbitSource, message_from
+from exchange.rabbit.source import QueueSettings, RabbitSource, message_from
 from exchange.topology import DEAD_QUEUE, DISPATCH_QUEUE, REASON_HEADER, RETURNED_QUEUE
 from schemas.observer import Observer
 from store.engine.database import Connection, Database
@@ -41,7 +41,7 @@ class RabbitReturned:
     which somebody may want to expire, nor of an event that its backend gave so little time."""
 
     def __init__(self, url: str, database: Database, observer: Observer, told: Callable[[str], None]):
-        self._source = RabbitSource(url, observer, of=Place("returned", RETURNED_QUEUE, _read, buries=False))
+        self._source = RabbitSource(url, observer, of=QueueSettings("returned", RETURNED_QUEUE, _read, buries=False))
         self._database, self._observer, self._told = database, observer, told
         self._task: asyncio.Task[None] | None = None
         self._limit = BATCH

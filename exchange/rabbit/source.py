@@ -14,7 +14,7 @@ from exchange.port import Message
 from exchange.rabbit.connection import Channel, Properties
 from exchange.rabbit.dead_lettering import Burials
 from exchange.rabbit.prefetch import Window
-from exchange.rabbit.reconnecting import Link
+from exchange.rabbit.reconnecting import ReconnectingConnection
 from exchange.topology import ACCEPTED_AT_HEADER, DISPATCH_QUEUE
 from schemas.observer import Observer
 from schemas.times import EARLIEST, LATEST, UnixMs
@@ -31,7 +31,7 @@ class _Receipt(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
-class Place(msgspec.Struct, frozen=True):
+class QueueSettings(msgspec.Struct, frozen=True):
     """Which queue a source takes from, what its connection is called, and how a message there is read."""
 
     part: str
@@ -46,9 +46,9 @@ class RabbitSource:
     Dead letters that the broker does not take go into the database's outbox; without a database they are offered to it for ever.
     """
 
-    def __init__(self, url: str, observer: Observer, database: Database | None = None, *, of: "Place | None" = None):
-        self._of = of or Place("consumer", DISPATCH_QUEUE, message_from, buries=True)
-        self._link = Link(url, self._of.part, observer, self._opened, self._lost)
+    def __init__(self, url: str, observer: Observer, database: Database | None = None, *, of: "QueueSettings | None" = None):
+        self._of = of or QueueSettings("consumer", DISPATCH_QUEUE, message_from, buries=True)
+        self._link = ReconnectingConnection(url, self._of.part, observer, self._opened, self._lost)
         self._burials = Burials(url, observer, database)
         self._window = Window()
         self._consumer: str | None = None

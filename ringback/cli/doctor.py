@@ -12,7 +12,7 @@ from ringback.cli.database_access import opened, vault
 from ringback.cli.invocation import Invocation
 from ringback.cli.output import print_facts, print_json
 from ringback.cli.parameter_types import as_json
-from ringback.setting_values import Address
+from ringback.setting_values import ListenAddress
 from ringback.settings import Settings
 from ringback.temporary_folder import temporary_folder
 from schemas.errors import RingbackError
@@ -27,7 +27,7 @@ _ANSWER_LIMIT_S = 2
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """`ok` with what was found, or not, with what to do."""
 
     what: str
@@ -54,11 +54,11 @@ def command(context: click.Context, as_json: bool) -> None:
     context.exit(0 if all(finding.ok for finding in findings) else 1)
 
 
-def _checked(what: str, check: "Check", settings: Settings) -> Finding:
+def _checked(what: str, check: "Check", settings: Settings) -> CheckResult:
     try:
-        return Finding(what, True, check(settings))
+        return CheckResult(what, True, check(settings))
     except RingbackError as error:
-        return Finding(what, False, " ".join(str(error).split()))
+        return CheckResult(what, False, " ".join(str(error).split()))
 
 
 def _database(settings: Settings) -> str:
@@ -118,7 +118,7 @@ def _require_harmless_policies(url: str, waiting: int) -> None:
         raise RingbackError(advice(policies))
 
 
-def _port(name: str, address: Address) -> str:
+def _port(name: str, address: ListenAddress) -> str:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
         with socket.socket(family) as probe:
@@ -131,7 +131,7 @@ def _port(name: str, address: Address) -> str:
     return f"{address} is free"
 
 
-def _is_ours(address: Address) -> bool:
+def _is_ours(address: ListenAddress) -> bool:
     connection = http.client.HTTPConnection(*address, timeout=_ANSWER_LIMIT_S)
     try:
         connection.request("GET", "/healthz")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ringback.cli.commands import Command
-from ringback.cli.emit_client import Address, Pace, Publishing, read_url
+from ringback.cli.emit_client import EmitTarget, Publishing, Throttle, read_url
 from ringback.cli.invocation import Invocation
 from ringback.cli.output import print_json
 from ringback.cli.parameter_types import EVENT_TYPE, TEXT, FiniteRange, Parsed, as_json
@@ -28,7 +28,7 @@ from schemas.times import now_ms, to_rfc3339
 @as_json
 @click.pass_obj
 def command(
-    invocation: Invocation, kind: EventType, count: int, rate: float | None, channel: str | None, address: Address | None, as_json: bool
+    invocation: Invocation, kind: EventType, count: int, rate: float | None, channel: str | None, address: EmitTarget | None, as_json: bool
 ) -> None:
     """Publish sample events through the API.
 
@@ -45,13 +45,13 @@ def command(
             bar.advance()
 
         try:
-            Publishing(address or _local(invocation), token, Pace(rate), accepted).run(_samples(kind, count, channel))
+            Publishing(address or _local(invocation), token, Throttle(rate), accepted).run(_samples(kind, count, channel))
         except RingbackError as error:
             raise RingbackError(f"{error}; {len(ids)} of {count} were accepted before" if ids else str(error)) from error
     _tell(ids, time.monotonic() - started_s, as_json)
 
 
-def _local(invocation: Invocation) -> Address:
+def _local(invocation: Invocation) -> EmitTarget:
     return read_url(f"http://{invocation.settings.listen.reachable()}")
 
 

@@ -26,7 +26,7 @@ _LONGEST_WAIT_S = 60.0  # that is waited as an answer asks: a proxy may ask for 
 _PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # before each repetition; together about as long as a broker takes to come back
 
 
-class Address(NamedTuple):
+class EmitTarget(NamedTuple):
     """Where an API is: the parts of its URL that matter here."""
 
     secure: bool
@@ -35,7 +35,7 @@ class Address(NamedTuple):
     path: str
 
 
-def read_url(url: str) -> Address:
+def read_url(url: str) -> EmitTarget:
     """Raises ValueError, which shows nothing of it: people paste URLs with a password in them."""
     url = url.strip()
     if not _VISIBLE.fullmatch(url):
@@ -52,10 +52,10 @@ def read_url(url: str) -> Address:
         raise ValueError("the URL cannot be read: check its host and its port, a number up to 65535") from None
     if parts.scheme not in ("http", "https") or not host:
         raise ValueError("it is not a URL such as http://127.0.0.1:8080")
-    return Address(parts.scheme == "https", host, port, parts.path.rstrip("/"))
+    return EmitTarget(parts.scheme == "https", host, port, parts.path.rstrip("/"))
 
 
-class Pace:
+class Throttle:
     """Lets `rate` pass a second, evenly; all at once when it is None. Thread-safe."""
 
     def __init__(self, rate: float | None):
@@ -81,7 +81,7 @@ class _NotNow(Exception):
 class Publishing:
     """One run. The first event that is refused ends it: the others would be refused too."""
 
-    def __init__(self, address: Address, token: str, pace: Pace, accepted: Callable[[str], None]):
+    def __init__(self, address: EmitTarget, token: str, pace: Throttle, accepted: Callable[[str], None]):
         self._address, self._token, self._pace, self._accepted = address, token, pace, accepted
         self._local = threading.local()
         self._taking = threading.Lock()

@@ -19,7 +19,7 @@ from ringback.observability.log import AtOnce
 from ringback.observability.metrics import MULTIPROCESS_FOLDER
 from ringback.processes.interpreter import settle, share_memory
 from ringback.processes.web import CannotListen
-from ringback.setting_values import Address
+from ringback.setting_values import ListenAddress
 from ringback.settings import Settings
 from ringback.temporary_folder import temporary_folder
 
@@ -85,7 +85,7 @@ def worker_application(settings: Settings) -> Callable[..., Any]:
     return application
 
 
-def _require_free(address: Address) -> None:
+def _require_free(address: ListenAddress) -> None:
     """granian binds with SO_REUSEPORT, which would share a port with whoever else allows that."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:

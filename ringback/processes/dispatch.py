@@ -5,8 +5,8 @@ import asyncio
 import uvloop
 
 from ringback.parts import Parts, gather
-from ringback.processes.dispatch_half import Dispatching, ignore_signals, stop_on_signals
-from ringback.processes.health_app import Health
+from ringback.processes.dispatch_half import DispatchHalf, ignore_signals, stop_on_signals
+from ringback.processes.health_app import HealthApp
 from ringback.processes.interpreter import settle, share_memory
 from ringback.processes.web import WebServer
 from ringback.settings import Settings
@@ -26,8 +26,8 @@ def dispatch(settings: Settings) -> None:
 
 async def _dispatch(parts: Parts) -> None:
     stop = stop_on_signals()
-    dispatching, returned = Dispatching(parts), parts.returned()
-    health = Health(lambda: parts.missing(None if dispatching.connected else "no broker answers"), parts.metrics.render)
+    dispatching, returned = DispatchHalf(parts), parts.returned()
+    health = HealthApp(lambda: parts.missing(None if dispatching.connected else "no broker answers"), parts.metrics.render)
     web = WebServer(health, parts.settings.metrics_listen, "RINGBACK_METRICS_LISTEN", threads=_HEALTH_THREADS)
     parts.gatherer.add(lambda: {"in_flight": dispatching.in_flight, "broker_connected": float(dispatching.connected)})
     settle()

@@ -7,8 +7,8 @@ import traceback
 from typing import Any
 
 import ringback
-from consumers.maintenance.alert_relay import Alerting
-from consumers.maintenance.retention_sweeper import Sweeper
+from consumers.maintenance.alert_relay import AlertRelay
+from consumers.maintenance.retention_sweeper import RetentionSweeper
 from consumers.worker import LEASE_MARGIN_S, Worker
 from dispatcher.alert_sender import AlertSender
 from dispatcher.backoff import RetrySchedule
@@ -26,7 +26,7 @@ _USER_AGENT = f"Ringback/{ringback.__version__}"
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Dispatching:
+class DispatchHalf:
     """Build it on a running event loop."""
 
     def __init__(self, parts: Parts):
@@ -56,8 +56,8 @@ class Dispatching:
             parts.observer,
             asyncio.get_running_loop().call_later,
         )
-        self._sweeper = Sweeper(parts.database, settings.retention, parts.observer)
-        self._alerting = Alerting(parts.database, self._alert_sender(), parts.observer, timeout_s + LEASE_MARGIN_S)
+        self._sweeper = RetentionSweeper(parts.database, settings.retention, parts.observer)
+        self._alerting = AlertRelay(parts.database, self._alert_sender(), parts.observer, timeout_s + LEASE_MARGIN_S)
 
     @property
     def in_flight(self) -> int:

@@ -15,7 +15,7 @@ StartResponse = Callable[[str, list[tuple[str, str]]], object]
 _PROBLEM = "application/problem+json"
 
 
-class Health:
+class HealthApp:
     """`missing` names what keeps this process from its work, by part, in words; empty: nothing. `render` is the metrics'."""
 
     def __init__(self, missing: Callable[[], Mapping[str, str]], render: Callable[[], tuple[bytes, str]]):

@@ -10,7 +10,7 @@ from api.application import create_app
 from ringback.parts import Parts, gather
 from ringback.private_files import make_database_file
 from ringback.processes import lock
-from ringback.processes.dispatch_half import Dispatching, ignore_signals, stop_on_signals
+from ringback.processes.dispatch_half import DispatchHalf, ignore_signals, stop_on_signals
 from ringback.processes.interpreter import settle, share_memory
 from ringback.processes.web import WebServer
 from ringback.settings import Settings
@@ -20,7 +20,7 @@ from store.maintenance.startup import void_leases
 
 
 def serve(settings: Settings, announce: Callable[[Parts], None]) -> None:
-    """Until a signal. `announce` is called once requests are answered. Raises Taken and CannotListen before anything is changed."""
+    """Until a signal. `announce` is called once requests are answered. Raises AlreadyRunning and CannotListen before anything is changed."""
     if settings.sqlite_path is None:
         _run(settings, announce)
         return
@@ -46,7 +46,7 @@ async def _serve(parts: Parts, announce: Callable[[Parts], None]) -> None:
     stop = stop_on_signals()
     async with contextlib.AsyncExitStack() as closing:  # last in, first out: requests, then what they handed in, then deliveries
         closing.callback(ignore_signals)
-        dispatching = Dispatching(parts)
+        dispatching = DispatchHalf(parts)
         publisher = parts.publisher(dispatching.claimer if parts.settings.embedded else None)
         web = WebServer(create_app(parts.api_parts(publisher)), parts.settings.listen)
         parts.gatherer.add(lambda: {"in_flight": dispatching.in_flight})

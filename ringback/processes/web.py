@@ -11,7 +11,7 @@ from cheroot.makefile import StreamWriter
 from cheroot.server import HeaderReader, HTTPConnection, HTTPRequest
 from cheroot.wsgi import Server
 
-from ringback.setting_values import Address
+from ringback.setting_values import ListenAddress
 from schemas.errors import RingbackError
 
 THREADS = 32
@@ -31,7 +31,7 @@ _ONCE = b"X-Required-Permission"
 class CannotListen(RingbackError):
     """Somebody else listens there, or nobody may."""
 
-    def __init__(self, address: Address, setting: str, error: OSError):
+    def __init__(self, address: ListenAddress, setting: str, error: OSError):
         taken = error.errno == errno.EADDRINUSE
         why = "is taken: stop what listens there," if taken else f"cannot be listened on ({error.strerror or error}):"
         super().__init__(f"{address} {why} {'or ' if taken else ''}set {setting} to another host:port")
@@ -119,7 +119,7 @@ class _Server(Server):
 class WebServer:
     """Serves one WSGI application. Build it (which binds the port), `start` it, `stop` it."""
 
-    def __init__(self, application: object, address: Address, setting: str = "RINGBACK_LISTEN", threads: int = THREADS):
+    def __init__(self, application: object, address: ListenAddress, setting: str = "RINGBACK_LISTEN", threads: int = THREADS):
         self._server = _Server(
             (address.host, address.port), application, numthreads=threads, request_queue_size=_BACKLOG, shutdown_timeout=_STOP_LIMIT_S
         )

@@ -36,7 +36,7 @@ JITTER_SHARE = 0.1
 """How far an interval may move, so that what failed together is not probed together for ever."""
 
 
-class Finding(StrEnum):
+class HealthFinding(StrEnum):
     """What an attempt says about its callback beyond its own delivery."""
 
     FAILING = "failing"  # nothing succeeded for a while: no attempts but probes
@@ -58,7 +58,7 @@ class HealthReport(msgspec.Struct, frozen=True):
 
     callback_id: CallbackId
     generation: int
-    finding: Finding
+    finding: HealthFinding
     failing_for_s: float = 0.0
     reason: str | None = None
     jitter: float = 0.0

@@ -124,7 +124,7 @@ class Context(msgspec.Struct):
     forwarded: bool | None = None
 
 
-class Message(msgspec.Struct):
+class ChatMessage(msgspec.Struct):
     """A message that a customer wrote."""
 
     id: Id
@@ -139,7 +139,7 @@ class Message(msgspec.Struct):
 class MessageReceived(msgspec.Struct):
     """A message was received."""
 
-    message: Message
+    message: ChatMessage
     channel: Channel
     customer: Customer
 

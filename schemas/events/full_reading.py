@@ -33,7 +33,7 @@ DECIDING: Mapping[type[msgspec.Struct], tuple[str, ...]] = {
     event_data.MessageReceived: ("message", "channel"),
     event_data.MessageStatus: ("message", "channel", "status"),
     event_data.Conversation: ("id",),
-    event_data.Message: ("id", "conversation_id"),
+    event_data.ChatMessage: ("id", "conversation_id"),
     event_data.MessageReference: ("id", "conversation_id"),
     event_data.Channel: ("id",),
 }
@@ -46,7 +46,7 @@ _PATH = re.compile(r" - at `\$(.*)`$")
 _TYPES = ", ".join(EventType)
 
 
-class Look(NamedTuple):
+class FullReading(NamedTuple):
     """What an event consists of."""
 
     id: EventId
@@ -56,7 +56,7 @@ class Look(NamedTuple):
     facts: Facts
 
 
-def look(body: bytes, at: str, message_id: str | None, *, id_required: bool, ids: re.Pattern[str] = FREE_EVENT_ID) -> Look:
+def look(body: bytes, at: str, message_id: str | None, *, id_required: bool, ids: re.Pattern[str] = FREE_EVENT_ID) -> FullReading:
     """`body` is UTF-8. Raises InvalidEvent with every fault, `MOST_COUNTED` at most; `at` is where the event stands, `ids` are those that
     it may have."""
     try:
@@ -87,7 +87,7 @@ def comes_twice(body: bytes, kind: EventType) -> bool:
     return any(any(_doubled(data[field.name], DECIDING[field.type], "")) for field in inner)
 
 
-def _look(body: bytes, at: str, message_id: str | None, *, id_required: bool, ids: re.Pattern[str]) -> Look:
+def _look(body: bytes, at: str, message_id: str | None, *, id_required: bool, ids: re.Pattern[str]) -> FullReading:
     tree, spelled = _object(body, at)
     if "data" in spelled and depth(spelled["data"]) > MAX_DEPTH:
         raise InvalidEvent([Fault(f"the data is nested deeper than {MAX_DEPTH} levels", f"{at}/data")])
@@ -96,7 +96,7 @@ def _look(body: bytes, at: str, message_id: str | None, *, id_required: bool, id
     if faults:
         raise InvalidEvent(faults)
     timestamp = tree.get("timestamp")
-    return Look(
+    return FullReading(
         id=new_event_id() if given is None else EventId(str(given)),
         type=EventType(str(tree["type"])),
         timestamp=None if timestamp is None else from_rfc3339(str(timestamp)),

@@ -40,7 +40,7 @@ class OnReturn(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class CallbackHealth:
     """What is stored of how a callback fares; all but the last two None while it is healthy.
 
     `failing_since`: since when nothing succeeds; `probe_at`: when its next probe may be made, after `probes` that failed.
@@ -89,7 +89,7 @@ class Callback:
     url: str
     enabled: bool
     headers: Mapping[str, str] = field(repr=False)
-    health: Health = Health()
+    health: CallbackHealth = CallbackHealth()
     on_return: OnReturn = OnReturn.RELEASE
     held_before: UnixMs | None = None
 

@@ -63,7 +63,7 @@ class Wish(msgspec.Struct, frozen=True):
     held_before: UnixMs | None = None
 
 
-class Taken(msgspec.Struct, frozen=True):
+class LeasedRows(msgspec.Struct, frozen=True):
     """`deliveries` are leased by the caller; the poisoned, by callback, are to be given up."""
 
     deliveries: list[Delivery]
@@ -105,14 +105,14 @@ def take(
     most: int,
     until_s: float = math.inf,
     shuffle: Callable[[list[Share]], None] = random.shuffle,
-) -> Taken:
+) -> LeasedRows:
     """What is wished of each share, oldest first, and no more in all than fill `most` places; leased until `now + lease_ms`. At
     `until_s`, monotonic, it looks at no further share.
 
     Where that or `most` ends it, chance has chosen whose turn it was, so that nobody is always the last.
     With `lapsed` false, rows whose lease ran out are left alone: their holder may be about to write what it found out.
     """
-    taken = Taken([], {})
+    taken = LeasedRows([], {})
     order = list(wishes)
     shuffle(order)
     for share in order:
@@ -126,7 +126,7 @@ def take(
     return taken
 
 
-def _take_of(connection: Connection, share: Share, wish: Wish, limit: int, lease: tuple[UnixMs, int, bool], taken: Taken) -> None:
+def _take_of(connection: Connection, share: Share, wish: Wish, limit: int, lease: tuple[UnixMs, int, bool], taken: LeasedRows) -> None:
     """Look at a few first, and at more only when most of those may not go."""
     now, lease_ms, lapsed = lease
     for look in (_CONTENDED * limit, LOOK_AHEAD):

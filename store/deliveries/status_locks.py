@@ -30,7 +30,7 @@ Place = tuple[str, str]
 """A callback's id and a message's."""
 
 
-class Standing(msgspec.Struct, frozen=True):
+class GateResult(msgspec.Struct, frozen=True):
     """What a place says to those that ask for it, each in exactly one: go, wait (for so many ms), or never."""
 
     go: list[Delivery]
@@ -82,9 +82,9 @@ _END = (
 _HASTEN = sa.update(deliveries).where(_this).values(due_at=sa.func.coalesce(deliveries.c.since_at, deliveries.c.created_at))
 
 
-def acquire(connection: Connection, candidates: Iterable[Delivery], now: UnixMs, lease_ms: int) -> Standing:
+def acquire(connection: Connection, candidates: Iterable[Delivery], now: UnixMs, lease_ms: int) -> GateResult:
     """Who of these may be sent now, and holds its place until `now + lease_ms`. Of several for one place the lowest goes first."""
-    standing = Standing([], [], [])
+    standing = GateResult([], [], [])
     behind: list[Delivery] = []
     queues = _queues(candidates)
     while queues:
@@ -188,7 +188,7 @@ def _row(
     }
 
 
-def _judge(row: Row[Any], queue: deque[Delivery], now: UnixMs, standing: Standing, behind: list[Delivery]) -> None:
+def _judge(row: Row[Any], queue: deque[Delivery], now: UnixMs, standing: GateResult, behind: list[Delivery]) -> None:
     """Take off the queue those whose answer is in this row of their place, as it is after the first of them asked."""
     first = queue.popleft()
     if row.holder == _holder(first):
@@ -215,7 +215,7 @@ def _is_held(row: Row[Any], now: UnixMs) -> bool:
     return row.holder is not None and row.held_until > now
 
 
-def _judge_behind(connection: Connection, behind: Sequence[Delivery], standing: Standing) -> None:
+def _judge_behind(connection: Connection, behind: Sequence[Delivery], standing: GateResult) -> None:
     """These are below one that was sent. It is over, or will be, when that one is: unless it is open, they never go."""
     wanted = sorted({_place(one) for one in behind})
     of_them = sa.tuple_(deliveries.c.callback_id, deliveries.c.message_id).in_(wanted)

@@ -22,11 +22,11 @@ from schemas.tokens.secrets import is_token, token_hash
 from schemas.tokens.tokens import Token
 from store import history
 from store.directory.known import Known
-from store.directory.last_used import Usage
+from store.directory.last_used import LastUsedWriter
 from store.directory.snapshot import Match, Snapshot
 from store.engine.database import Connection, Database
 from store.engine.paging import bounded
-from store.history import Position
+from store.history import DirectoryPosition
 from store.tables import tokens
 from store.tokens.rows import TokenRow, read_tokens_or_reasons
 from store.tokens.vault import Vault
@@ -60,7 +60,7 @@ class Directory:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], UnixMs] | None = None,
     ):
-        self.usage = Usage(database)
+        self.usage = LastUsedWriter(database)
         self._own = Database(database.url, pool_size=1, timeout_s=database.timeout_s, clock=database.clock)
         self._database = database
         self._vault, self._observer, self._clock, self._wall = vault, observer, clock, wall or database.clock.known
@@ -201,7 +201,7 @@ class Directory:
             self._look_elsewhere()
             raise StoreUnavailable("the database can only be read: it is a standby, or was set read-only; a primary is looked for")
 
-    def _go_on(self, connection: Connection, known: Known, position: Position) -> None:
+    def _go_on(self, connection: Connection, known: Known, position: DirectoryPosition) -> None:
         """Learn what changed since it was last read; everything, when it never was."""
         if position == known.position:
             return
@@ -217,7 +217,7 @@ class Directory:
         known.change(changed)
         known.position = position
 
-    def _start_anew(self, connection: Connection, position: Position) -> None:
+    def _start_anew(self, connection: Connection, position: DirectoryPosition) -> None:
         """The database was restored, or lost transactions in a fail-over: what we remember may never have been. Readers go over to what
         is so now in one step."""
         before, known = self._known.position, Known()

@@ -17,7 +17,7 @@ here or at the store, which judges each event's time, costs a token events."""
 _LEFTOVERS = 1_000  # ends that do not hold any more: so many are kept before they are cleared away
 
 
-class Expiries:
+class ExpiryQueue:
     """Of the tokens that it was told of. It is to be told of each again when it changes."""
 
     def __init__(self) -> None:

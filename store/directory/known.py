@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from schemas.times import UnixMs
 from schemas.tokens.tokens import Token
-from store.directory.expiry_queue import Expiries
+from store.directory.expiry_queue import ExpiryQueue
 from store.directory.snapshot import Snapshot
-from store.history import Position
+from store.history import DirectoryPosition
 
 _REMEMBERED = 10_000  # digests known to be nobody's
 
@@ -18,9 +18,9 @@ class Known:
     """`position`: how far it was read; None: nothing yet."""
 
     def __init__(self) -> None:
-        self.position: Position | None = None
+        self.position: DirectoryPosition | None = None
         self.snapshot = Snapshot()
-        self._expiries = Expiries()
+        self._expiries = ExpiryQueue()
         self._nobodys: dict[bytes, None] = {}
 
     def change(self, tokens: Sequence[Token]) -> None:

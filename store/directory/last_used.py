@@ -28,7 +28,7 @@ _UPDATE = (
 )
 
 
-class Usage:
+class LastUsedWriter:
     """Thread-safe; `used` is cheap enough for every request."""
 
     def __init__(self, database: Database):

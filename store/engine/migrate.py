@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from store.engine.database import Connection, Database
 from store.engine.suitability import require_migratable
 
-_SCRIPTS = Path(__file__).parent / "migrations"
+_SCRIPTS = Path(__file__).parents[1] / "migrations"
 _LOCK = 0x52_49_4E_47  # "RING": any number, as long as it stays the same
 
 

@@ -26,7 +26,7 @@ CLOSE_LIMIT_S = 2.0
 """How long a stop waits for the thread, which may be connecting. It ends with the process."""
 
 
-class Doorbell:
+class NotificationListener:
     """`start` it where `Database.on_ring` is used on PostgreSQL."""
 
     def __init__(self, database: Database, observer: Observer, names: Sequence[str] = ("outbox", "due")):

@@ -15,7 +15,7 @@ from schemas.ids import TokenId
 from store.engine.database import Connection, Database
 from store.tables import callbacks, tokens
 from store.tokens.rows import lock_directory
-from store.tokens.vault import Place, Vault
+from store.tokens.vault import SecretLocation, Vault
 
 SLICE = 100
 """Rows a transaction, while which no token is changed anywhere. More: those changes wait longer. Fewer: more commits."""
@@ -85,7 +85,7 @@ def _slice(connection: Connection, sealed: _Sealed, done: str) -> list[sa.Row[An
 def _seal_anew(connection: Connection, vault: Vault, column: sa.Column[bytes], rows: list[sa.Row[Any]], tally: Tally) -> None:
     anew = []
     for row in rows:
-        place, before = Place(column.table.name, column.name, row.id), bytes(row.sealed)
+        place, before = SecretLocation(column.table.name, column.name, row.id), bytes(row.sealed)
         tally.looked_at += 1
         try:
             content = vault.open(before, place)

@@ -39,7 +39,7 @@ class Age(msgspec.Struct, frozen=True):
     cutoff: UnixMs
 
 
-class Look(msgspec.Struct, frozen=True):
+class Scan(msgspec.Struct, frozen=True):
     """Rows that may go, and behind which one to look next; None: that was all."""
 
     doomed: list[Key]
@@ -50,11 +50,11 @@ class Sweep(msgspec.Struct, frozen=True):
     """`look` reads at most so many rows behind a key; `remove` deletes what still may go of those, and counts it by table."""
 
     name: str
-    look: Callable[[Connection, Age, Key | None, int], Look]
+    look: Callable[[Connection, Age, Key | None, int], Scan]
     remove: Callable[[Connection, Age, Sequence[Key]], Counter[str]]
 
 
-def _look_at_events(connection: Connection, age: Age, after: Key | None, limit: int) -> Look:
+def _look_at_events(connection: Connection, age: Age, after: Key | None, limit: int) -> Scan:
     """Of at most `limit` deliveries in all, or one event: what is removed at once is bounded too."""
     size = sa.select(sa.func.count()).where(_delivery.event_id == _event.id).scalar_subquery()
     chosen = sa.select(*_EVENT_KEY, _may_go(age).label("goes"), size.label("size"))
@@ -62,7 +62,7 @@ def _look_at_events(connection: Connection, age: Age, after: Key | None, limit: 
     rows = connection.execute(old.order_by(*_EVENT_KEY).limit(limit)).all()
     fitting = max(1, bisect_right(list(accumulate(row.size if row.goes else 0 for row in rows)), limit))
     keys = [tuple(row[:2]) for row in rows[:fitting] if row.goes]
-    return Look(keys, tuple(rows[fitting - 1][:2]) if fitting < len(rows) else _following(rows, limit, 2))
+    return Scan(keys, tuple(rows[fitting - 1][:2]) if fitting < len(rows) else _following(rows, limit, 2))
 
 
 def _remove_events(connection: Connection, age: Age, doomed: Sequence[Key]) -> Counter[str]:
@@ -103,12 +103,12 @@ def _is_called() -> sa.ColumnElement[bool]:
     )
 
 
-def _look_at_leftovers(connection: Connection, age: Age, after: Key | None, limit: int) -> Look:
+def _look_at_leftovers(connection: Connection, age: Age, after: Key | None, limit: int) -> Scan:
     """Deliveries whose event is gone: an outcome that came late wrote them anew."""
     has_event = _any(_event.id == _delivery.event_id)
     old = sa.select(*_DELIVERY_KEY, has_event.label("has_event")).where(_delivery.created_at < age.cutoff, *_behind(_DELIVERY_KEY, after))
     rows = connection.execute(old.order_by(*_DELIVERY_KEY).limit(limit)).all()
-    return Look([tuple(row[:3]) for row in rows if not row.has_event], _following(rows, limit, 3))
+    return Scan([tuple(row[:3]) for row in rows if not row.has_event], _following(rows, limit, 3))
 
 
 def _remove_leftovers(connection: Connection, _age: Age, doomed: Sequence[Key]) -> Counter[str]:
@@ -123,34 +123,34 @@ def _remove_leftovers(connection: Connection, _age: Age, doomed: Sequence[Key]) 
     return removed
 
 
-def _look_at_requests(connection: Connection, age: Age, after: Key | None, limit: int) -> Look:
+def _look_at_requests(connection: Connection, age: Age, after: Key | None, limit: int) -> Scan:
     """Along their ids, which are in the order of time."""
     old = sa.select(requests.c.id).where(requests.c.id < first_request_id(age.cutoff), *_behind((requests.c.id,), after))
     rows = connection.execute(old.order_by(requests.c.id).limit(limit)).all()
-    return Look([tuple(row) for row in rows], _following(rows, limit, 1))
+    return Scan([tuple(row) for row in rows], _following(rows, limit, 1))
 
 
-def _look_at_changes(connection: Connection, age: Age, after: Key | None, limit: int) -> Look:
+def _look_at_changes(connection: Connection, age: Age, after: Key | None, limit: int) -> Scan:
     """Along their ids, which are counted up, until one is young."""
     key = (changes.c.id,)
     rows = connection.execute(sa.select(*key, changes.c.at).where(*_behind(key, after)).order_by(*key).limit(limit)).all()
     old = [row for row in rows if row.at < age.cutoff]
-    return Look([(row.id,) for row in old], _following(old, limit, 1))
+    return Scan([(row.id,) for row in old], _following(old, limit, 1))
 
 
-def _look_at_recoveries(connection: Connection, age: Age, after: Key | None, limit: int) -> Look:
+def _look_at_recoveries(connection: Connection, age: Age, after: Key | None, limit: int) -> Scan:
     """Those that are over. People ask for them: there are few."""
     c = recoveries.c
     over = sa.and_(c.state != RecoveryState.RUNNING.value, c.created_at < age.cutoff, c.worked_at < age.cutoff)
     rows = connection.execute(sa.select(c.id).where(over, *_behind((c.id,), after)).order_by(c.id).limit(limit)).all()
-    return Look([tuple(row) for row in rows], _following(rows, limit, 1))
+    return Scan([tuple(row) for row in rows], _following(rows, limit, 1))
 
 
-def _look_at_places(connection: Connection, age: Age, after: Key | None, limit: int) -> Look:
+def _look_at_places(connection: Connection, age: Age, after: Key | None, limit: int) -> Scan:
     """All of them, as nothing finds the old ones: an index would cost every status two writes more."""
     chosen = sa.select(*_PLACE_KEY, _place_may_go(age).label("goes")).where(*_behind(_PLACE_KEY, after))
     rows = connection.execute(chosen.order_by(*_PLACE_KEY).limit(limit)).all()
-    return Look([tuple(row[:2]) for row in rows if row.goes], _following(rows, limit, 2))
+    return Scan([tuple(row[:2]) for row in rows if row.goes], _following(rows, limit, 2))
 
 
 def _remove_places(connection: Connection, age: Age, doomed: Sequence[Key]) -> Counter[str]:

@@ -76,7 +76,7 @@ class Lost(msgspec.Struct, frozen=True):
         return self.created_at, self.event_id, self.callback_id
 
 
-class Look(msgspec.Struct, Generic[T], frozen=True):
+class CandidatePage(msgspec.Struct, Generic[T], frozen=True):
     """What was found, in order; and behind which row the next look begins. None: that was all."""
 
     found: list[T]
@@ -108,7 +108,7 @@ def count(connection: Connection, query: RecoveryQuery, state: DeliveryState) ->
 
 def undelivered(
     connection: Connection, query: RecoveryQuery, state: DeliveryState, after: Key | None, limit: int, now: UnixMs
-) -> Look[Lost]:
+) -> CandidatePage[Lost]:
     """At most `limit` deliveries of this state behind `after`, oldest first; nobody else changes them before the commit."""
     among = [*_among(query, state), *_behind(_DELIVERY_KEY, after)]
     end = _end(connection, _DELIVERY_KEY, among, limit * LOOKED_AT)
@@ -121,10 +121,10 @@ def undelivered(
         *_DELIVERY_KEY
     )  # while they were waited for, some may have come
     found = [_lost(row, now) for row in connection.execute(still.execution_options(yield_per=_AT_A_TIME))]
-    return Look(found, (seen[-1].created_at, seen[-1].event_id, seen[-1].callback_id) if len(seen) == limit else end)
+    return CandidatePage(found, (seen[-1].created_at, seen[-1].event_id, seen[-1].callback_id) if len(seen) == limit else end)
 
 
-def stored_events(connection: Connection, query: RecoveryQuery, after: Key | None, limit: int) -> Look[StoredEvent]:
+def stored_events(connection: Connection, query: RecoveryQuery, after: Key | None, limit: int) -> CandidatePage[StoredEvent]:
     """At most `limit` events of the time asked for behind `after`, oldest first, whether or not anything of theirs is missing."""
     among = [events.c.accepted_at >= query.since, events.c.accepted_at < query.until, *_behind(_EVENT_KEY, after and after[:2])]
     end = _end(connection, _EVENT_KEY, among, limit * LOOKED_AT)
@@ -135,7 +135,7 @@ def stored_events(connection: Connection, query: RecoveryQuery, after: Key | Non
     stored = [_stored_event(row) for row in connection.execute(statement.execution_options(yield_per=_AT_A_TIME))]
     recorded = _recorded(connection, [one.id for one in stored])
     found = [msgspec.structs.replace(one, callback_ids=one.callback_ids | recorded.get(one.id, set())) for one in stored]
-    return Look(found, found[-1].key if len(found) == limit else end and (end[0], end[1], ""))
+    return CandidatePage(found, found[-1].key if len(found) == limit else end and (end[0], end[1], ""))
 
 
 def stale(connection: Connection, lost: Sequence[Lost]) -> set[Key]:

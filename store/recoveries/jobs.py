@@ -28,7 +28,7 @@ trouble stopped waits longer. Shorter: one that always fails takes more of the o
 _decode_query = msgspec.json.Decoder(RecoveryQuery).decode
 
 
-class Position(msgspec.Struct, frozen=True):
+class RecoveryPosition(msgspec.Struct, frozen=True):
     """Where a slice begins: among what, and behind which row; None: at the first."""
 
     state: Recoverable
@@ -39,7 +39,7 @@ class Job(msgspec.Struct, frozen=True):
     """A recovery that is this transaction's to work on. `slice_rows` None: in slices of the usual size."""
 
     recovery: Recovery
-    position: Position
+    position: RecoveryPosition
     slice_rows: int | None = None
 
 
@@ -48,10 +48,10 @@ class Slice(msgspec.Struct, frozen=True):
 
     done: int
     skipped: int
-    following: Position | None
+    following: RecoveryPosition | None
 
 
-_decode_position = msgspec.json.Decoder(Position).decode
+_decode_position = msgspec.json.Decoder(RecoveryPosition).decode
 
 
 def create(database: Database, query: RecoveryQuery) -> Recovery:
@@ -97,7 +97,7 @@ def take(connection: Connection) -> Job | None:
     if row is None:
         return None
     recovery = _recovery(row)
-    position = Position(recovery.query.states[0]) if row.position is None else _decode_position(row.position)
+    position = RecoveryPosition(recovery.query.states[0]) if row.position is None else _decode_position(row.position)
     return Job(recovery, position, row.slice_rows)
 
 

@@ -14,7 +14,7 @@ DUE_COUNTED = 100_000
 while a backlog waits. Smaller: backlogs of different sizes look alike sooner."""
 
 
-class Figures(msgspec.Struct, frozen=True):
+class Gauges(msgspec.Struct, frozen=True):
     """Counts and ages (seconds; 0 when nothing waits). Held deliveries are not due, nor are leased ones, nor those that wait for a
     failing callback. `deliveries_due` ends at DUE_COUNTED."""
 
@@ -28,12 +28,12 @@ class Figures(msgspec.Struct, frozen=True):
     tokens: dict[TokenState, int]
 
 
-def read(database: Database) -> Figures:
+def read(database: Database) -> Gauges:
     """All figures in one transaction. Raises StoreUnavailable."""
     with database.read() as connection:
         now = database.now(connection)
         due, due_since = _due(connection, now)
-        return Figures(
+        return Gauges(
             deliveries_due=due,
             deliveries_due_oldest_s=_age_s(due_since, now),
             events_oldest_s=_age_s(connection.scalar(sa.select(sa.func.min(events.c.accepted_at))), now),

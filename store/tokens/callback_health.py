@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from schemas.alerts import AlertKind
-from schemas.deliveries.callback_health import Finding, HealthReport, believed, probe_delay_s
+from schemas.deliveries.callback_health import HealthFinding, HealthReport, believed, probe_delay_s
 from schemas.deliveries.deliveries import DeliveryState, Outcome
 from schemas.events.types import EventType
 from schemas.ids import CallbackId, TokenId
@@ -100,14 +100,14 @@ def _useless(_connection: Connection, row: Any, report: HealthReport, now: UnixM
     return _disabled(row, row.failing_since or _said_since(report, now), report, now)
 
 
-_CHANGES: Mapping[Finding, Callable[[Connection, Any, HealthReport, UnixMs], _Columns | None]] = {
-    Finding.FAILING: _failing,
-    Finding.PROBE_FAILED: _probe_failed,
-    Finding.LASTING: _lasting,
-    Finding.WORKS: _works,
-    Finding.USELESS: _useless,
-    Finding.THROTTLED: throttling.throttled,
-    Finding.TAKES: throttling.takes,
+_CHANGES: Mapping[HealthFinding, Callable[[Connection, Any, HealthReport, UnixMs], _Columns | None]] = {
+    HealthFinding.FAILING: _failing,
+    HealthFinding.PROBE_FAILED: _probe_failed,
+    HealthFinding.LASTING: _lasting,
+    HealthFinding.WORKS: _works,
+    HealthFinding.USELESS: _useless,
+    HealthFinding.THROTTLED: throttling.throttled,
+    HealthFinding.TAKES: throttling.takes,
 }
 
 

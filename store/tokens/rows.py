@@ -15,11 +15,11 @@ from schemas.events.types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs
 from schemas.tokens.permissions import Permission
-from schemas.tokens.tokens import Callback, DatedSecret, Health, OnReturn, Token
+from schemas.tokens.tokens import Callback, CallbackHealth, DatedSecret, OnReturn, Token
 from store.engine.database import Connection
 from store.history import MARKS_KEPT
 from store.tables import callbacks, directory_marks, directory_version, tokens
-from store.tokens.vault import Place, Vault
+from store.tokens.vault import SecretLocation, Vault
 
 TokenRow = sa.Row[Any]
 
@@ -97,7 +97,7 @@ def read_token_alone(row: TokenRow) -> Token:
 
 def read_callback(row: TokenRow, vault: Vault | None) -> Callback:
     """Without a vault: without its headers. Raises SecretUnreadable with one."""
-    headers = {} if vault is None else _decode_headers(vault.open(bytes(row.headers), Place("callbacks", "headers", row.id)))
+    headers = {} if vault is None else _decode_headers(vault.open(bytes(row.headers), SecretLocation("callbacks", "headers", row.id)))
     return Callback(
         id=CallbackId(row.id),
         token_id=TokenId(row.token_id),
@@ -120,11 +120,11 @@ def _with_callbacks(connection: Connection, rows: Sequence[TokenRow]) -> list[tu
 
 def seal_signing_keys(vault: Vault, token_id: TokenId, keys: Sequence[DatedSecret]) -> bytes:
     spelled = [(base64.b64encode(key.value).decode(), key.until) for key in keys]
-    return vault.seal(msgspec.json.encode(spelled), Place("tokens", "signing_secrets", token_id))
+    return vault.seal(msgspec.json.encode(spelled), SecretLocation("tokens", "signing_secrets", token_id))
 
 
 def seal_headers(vault: Vault, callback_id: CallbackId, headers: Mapping[str, str]) -> bytes:
-    return vault.seal(msgspec.json.encode(headers), Place("callbacks", "headers", callback_id))
+    return vault.seal(msgspec.json.encode(headers), SecretLocation("callbacks", "headers", callback_id))
 
 
 def texts(values: frozenset[str] | frozenset[Permission]) -> str:
@@ -174,12 +174,12 @@ def _hashes(row: TokenRow) -> tuple[DatedSecret, ...]:
 def _signing_keys(row: TokenRow, vault: Vault | None) -> tuple[DatedSecret, ...]:
     if vault is None:
         return ()
-    opened = _decode_keys(vault.open(bytes(row.signing_secrets), Place("tokens", "signing_secrets", row.id)))
+    opened = _decode_keys(vault.open(bytes(row.signing_secrets), SecretLocation("tokens", "signing_secrets", row.id)))
     return tuple(DatedSecret(base64.b64decode(key), None if until is None else UnixMs(until)) for key, until in opened)
 
 
-def _health(row: TokenRow) -> Health:
-    return Health(
+def _health(row: TokenRow) -> CallbackHealth:
+    return CallbackHealth(
         row.generation,
         row.failing_since,
         row.probe_at,

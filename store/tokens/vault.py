@@ -23,7 +23,7 @@ _NONCE_AT = len(_FORMAT) + _ID_BYTES
 _CONTENT_AT = _NONCE_AT + _NONCE_BYTES
 
 
-class Place(NamedTuple):
+class SecretLocation(NamedTuple):
     """Where a secret lives. One that is found elsewhere does not open."""
 
     table: str
@@ -44,12 +44,12 @@ class Vault:
         self._ciphers = dict(derived)
         self._current, self._cipher = derived[-1]
 
-    def seal(self, content: bytes, place: Place) -> bytes:
+    def seal(self, content: bytes, place: SecretLocation) -> bytes:
         """`content` so that only `open` with the same place reads it: format, key id, nonce, ciphertext."""
         nonce = os.urandom(_NONCE_BYTES)
         return _FORMAT + self._current + nonce + self._cipher.encrypt(nonce, content, place.bound())
 
-    def open(self, sealed: bytes, place: Place) -> bytes:
+    def open(self, sealed: bytes, place: SecretLocation) -> bytes:
         """The inverse of `seal`. Raises SecretUnreadable."""
         cipher = self._ciphers.get(sealed[len(_FORMAT) : _NONCE_AT])
         if sealed[: len(_FORMAT)] != _FORMAT or cipher is None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from schemas.deliveries.callback_health import Finding, HealthReport
+from schemas.deliveries.callback_health import HealthFinding, HealthReport
 from schemas.events.types import EventType
 from schemas.ids import CallbackId
 from schemas.tokens.fields import CallbackFields
@@ -162,7 +162,7 @@ def _find_failing(world: World) -> None:
     with contextlib.closing(Database(world.ringback.database_url)) as database, database.write() as connection:
         settled = sa.select(callbacks.c.id).join(tokens, tokens.c.id == callbacks.c.token_id).where(callbacks.c.failing_since.is_(None))
         chosen = connection.scalars(settled.order_by(tokens.c.version).limit(TOGETHER)).all()
-        reports = [HealthReport(CallbackId(one), 0, Finding.FAILING) for one in chosen]
+        reports = [HealthReport(CallbackId(one), 0, HealthFinding.FAILING) for one in chosen]
         callback_health.record(connection, reports, database.now(connection))
 
 

@@ -10,11 +10,11 @@ import pytest
 import sqlalchemy as sa
 
 from consumers.pipeline.settler import Settler
-from consumers.pipeline.store_status import StoreWatch
+from consumers.pipeline.store_status import StoreStatus
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger, given_back
 from schemas.events.types import EventType
 from schemas.ids import AttemptId, CallbackId
-from schemas.observer import Silent
+from schemas.observer import NullObserver
 from store.deliveries import due, probes, status_locks
 from store.deliveries.status_gate import Admitted
 from store.engine.database import Database
@@ -237,7 +237,7 @@ def test_a_place_remembers_when_it_was_last_used(line: Line) -> None:
         assert connection.scalar(sa.select(status_places.c.touched_at)) == START + 500
 
 
-class Counting(Silent):
+class Counting(NullObserver):
     """Remembers what became of statuses."""
 
     def __init__(self) -> None:
@@ -258,7 +258,7 @@ async def test_what_a_settlement_lets_go_is_told_at_once(line: Line) -> None:
     rung: list[str] = []
     line.database.on_ring("due", lambda: rung.append("due"))
     observer = Counting()
-    settler = Settler(line.database, observer, StoreWatch(Silent()))
+    settler = Settler(line.database, observer, StoreStatus(NullObserver()))
     task = asyncio.create_task(settler.run())
 
     settler.add(delivered(first), None)

@@ -9,10 +9,10 @@ import pytest
 import sqlalchemy as sa
 
 from consumers.maintenance import alert_relay
-from consumers.maintenance.alert_relay import Alerting
+from consumers.maintenance.alert_relay import AlertRelay
 from schemas.alerts import Alert, AlertKind, AlertOutcome
 from schemas.errors import StoreUnavailable
-from schemas.observer import Silent
+from schemas.observer import NullObserver
 from store.engine.database import Database
 from store.tables import alerts as rows
 from store.tokens import alerts
@@ -23,7 +23,7 @@ POLL_S = 0.01
 FAILED = AlertOutcome("HTTP 500", retry_in_s=3600)
 
 
-class Notes(Silent):
+class Notes(NullObserver):
     """Remembers what an operator was told."""
 
     def __init__(self) -> None:
@@ -53,9 +53,9 @@ class Operator:
 
 @asynccontextmanager
 async def running(
-    database: Database, operator: Operator | None, observer: Silent | None = None, poll_s: float = POLL_S
-) -> AsyncIterator[Alerting]:
-    loop = Alerting(database, operator, observer or Silent(), LEASE_S, poll_s)
+    database: Database, operator: Operator | None, observer: NullObserver | None = None, poll_s: float = POLL_S
+) -> AsyncIterator[AlertRelay]:
+    loop = AlertRelay(database, operator, observer or NullObserver(), LEASE_S, poll_s)
     loop.start()
     try:
         yield loop

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries.callback_health import Finding
+from schemas.deliveries.callback_health import HealthFinding
 from schemas.errors import Conflict, Invalid
 from schemas.events.types import EventType
 from schemas.ids import TokenId
@@ -245,8 +245,8 @@ def test_headers_that_nobody_could_read_are_written_down_as_replaced(token_id: T
 def test_what_ringback_itself_disables_is_written_down(database: Database) -> None:
     """An administrator who looks for why nothing comes any more looks here. What comes and goes by itself is in metrics and alerts."""
     patient = Patient(database)
-    patient.found(Finding.FAILING, NOW)
-    patient.found(Finding.USELESS, NOW, reason="gone")
+    patient.found(HealthFinding.FAILING, NOW)
+    patient.found(HealthFinding.USELESS, NOW, reason="gone")
     patient.put(enabled=True)
 
     disabled, enabled = written(database, patient.token_id)[2:]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.deliveries.callback_health import Finding
+from schemas.deliveries.callback_health import HealthFinding
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.ids import TokenId
 from schemas.listings import DeliveryFilter
@@ -59,7 +59,7 @@ def test_open_ones_are_held_or_pending_as_the_lists_say(database: Database, hold
         case "off":
             patient.put(enabled=False)
         case "disabled":
-            patient.found(Finding.USELESS, NOW, reason="gone")
+            patient.found(HealthFinding.USELESS, NOW, reason="gone")
         case "suspended":
             patient.tokens.change(patient.token_id, lambda fields: replace(fields, enabled=False), TESTER)
         case "kept":
@@ -67,7 +67,7 @@ def test_open_ones_are_held_or_pending_as_the_lists_say(database: Database, hold
             patient.put(enabled=True, held=OnReturn.KEEP)
             patient.wait("evt_new", 10**14)
         case "failing":
-            patient.found(Finding.FAILING, NOW)
+            patient.found(HealthFinding.FAILING, NOW)
 
     assert counted(database) == listed(database)
     assert (DeliveryState.HELD in counted(database)[patient.token_id]) is (hold != "failing")

@@ -7,7 +7,7 @@ from typing import TypeVar
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries.callback_health import Finding, HealthReport
+from schemas.deliveries.callback_health import HealthFinding, HealthReport
 from schemas.errors import StoreUnavailable
 from schemas.events.types import EventType
 from schemas.times import UnixMs
@@ -230,7 +230,7 @@ def test_tokens_that_changed_together_are_loaded_wherever_a_page_ends(
     monkeypatch.setattr("store.directory.directory._PAGE", 3)
     made = [tokens.create(token_fields(), CALLBACK, NOW, TESTER).token for _ in range(before + 7)]
     directory.refresh()
-    reports = [HealthReport(token.callbacks[RECEIVED].id, 0, Finding.FAILING) for token in made[before:]]
+    reports = [HealthReport(token.callbacks[RECEIVED].id, 0, HealthFinding.FAILING) for token in made[before:]]
     with database.write() as connection:
         callback_health.record(connection, reports, NOW)
 

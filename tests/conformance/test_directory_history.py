@@ -14,7 +14,7 @@ from schemas.ids import TokenId
 from schemas.tokens.tokens import TokenState
 from store.directory.directory import Directory
 from store.engine.database import Database
-from store.tokens.vault import Place, Vault
+from store.tokens.vault import SecretLocation, Vault
 from tests.kit.histories import KEY, NOW, RECEIVED, TABLES, VAULT, RestorableStore, matched
 from tests.kit.notes import Notes
 from tests.kit.tables import lay_tables
@@ -86,7 +86,7 @@ def test_readers_see_one_history_or_the_other(restorable: RestorableStore, datab
     seen: list[set[TokenId]] = []
 
     class Watching(Vault):
-        def open(self, sealed: bytes, place: Place) -> bytes:
+        def open(self, sealed: bytes, place: SecretLocation) -> bytes:
             seen.append(matched(directory))
             return super().open(sealed, place)
 

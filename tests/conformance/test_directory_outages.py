@@ -14,7 +14,7 @@ from store import tables
 from store.directory.directory import Directory
 from store.engine.database import Database
 from store.tokens.tokens import Tokens
-from store.tokens.vault import Place, Vault
+from store.tokens.vault import SecretLocation, Vault
 from tests.kit.notes import Notes
 from tests.kit.postgres import Postgres
 from tests.kit.tables import lay_tables
@@ -32,7 +32,7 @@ def test_a_directory_that_has_loaded_nothing_yet_is_not_fresh(tmp_path: Path) ->
     database, seen = Database(f"sqlite:///{tmp_path}/later/ringback.db"), []
 
     class Watching(Vault):
-        def open(self, sealed: bytes, place: Place) -> bytes:
+        def open(self, sealed: bytes, place: SecretLocation) -> bytes:
             seen.append(started.fresh())
             return super().open(sealed, place)
 

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from store.engine.database import Database
-from store.engine.notifications import Doorbell
+from store.engine.notifications import NotificationListener
 from tests.kit.notes import Notes
 from tests.kit.postgres import Postgres
 from tests.kit.waiting import wait_for
@@ -19,11 +19,11 @@ def url(postgres: Postgres) -> str:
 
 
 @pytest.fixture
-def listening(url: str) -> Iterator[tuple[Doorbell, threading.Event, Notes]]:
+def listening(url: str) -> Iterator[tuple[NotificationListener, threading.Event, Notes]]:
     """A process that listens, and what is set when it is woken."""
     database, woken, notes = Database(url), threading.Event(), Notes()
     database.on_ring("outbox", woken.set)
-    doorbell = Doorbell(database, notes)
+    doorbell = NotificationListener(database, notes)
     doorbell.start()
     assert doorbell.listening.wait(20)
     wait_for("the first wake, for what was missed before", woken.is_set)
@@ -45,7 +45,7 @@ def ring(database: Database, name: str = "outbox") -> None:
         database.ring(connection, name)
 
 
-def test_a_commit_wakes_who_listens_elsewhere(listening: tuple[Doorbell, threading.Event, Notes], other: Database) -> None:
+def test_a_commit_wakes_who_listens_elsewhere(listening: tuple[NotificationListener, threading.Event, Notes], other: Database) -> None:
     """An API process commits, a dispatcher takes."""
     _, woken, _ = listening
 
@@ -54,7 +54,7 @@ def test_a_commit_wakes_who_listens_elsewhere(listening: tuple[Doorbell, threadi
     assert woken.wait(20)
 
 
-def test_another_name_wakes_nobody(listening: tuple[Doorbell, threading.Event, Notes], other: Database) -> None:
+def test_another_name_wakes_nobody(listening: tuple[NotificationListener, threading.Event, Notes], other: Database) -> None:
     """Due rows are no business of the outbox's taker."""
     _, woken, _ = listening
     due = threading.Event()
@@ -66,7 +66,9 @@ def test_another_name_wakes_nobody(listening: tuple[Doorbell, threading.Event, N
     assert not woken.is_set()
 
 
-def test_a_lost_connection_heals_and_wakes_for_what_was_missed(listening: tuple[Doorbell, threading.Event, Notes], other: Database) -> None:
+def test_a_lost_connection_heals_and_wakes_for_what_was_missed(
+    listening: tuple[NotificationListener, threading.Event, Notes], other: Database
+) -> None:
     """PostgreSQL restarts; nobody restarts us (invariant 7)."""
     _, woken, notes = listening
 
@@ -84,7 +86,7 @@ def test_a_lost_connection_heals_and_wakes_for_what_was_missed(listening: tuple[
 def test_a_server_that_hangs_is_noticed(postgres: Postgres) -> None:
     """Silence is what a listener hears most of the time: it has to ask."""
     database, notes = Database(postgres.fresh_database(), timeout_s=1), Notes()
-    doorbell = Doorbell(database, notes)
+    doorbell = NotificationListener(database, notes)
     doorbell.start()
     assert doorbell.listening.wait(20)
 
@@ -99,7 +101,7 @@ def test_a_server_that_hangs_is_noticed(postgres: Postgres) -> None:
 def test_a_server_that_nobody_writes_to_any_more_is_left(postgres: Postgres) -> None:
     """After a fail-over that cuts no session it would hear nothing for ever."""
     database, notes = Database(postgres.fresh_database()), Notes()
-    doorbell = Doorbell(database, notes)
+    doorbell = NotificationListener(database, notes)
     doorbell.start()
     assert doorbell.listening.wait(20)
 
@@ -115,7 +117,7 @@ def test_a_server_that_nobody_writes_to_any_more_is_left(postgres: Postgres) -> 
 def test_a_stop_does_not_wait_for_a_server_that_hangs(postgres: Postgres) -> None:
     """The thread ends with the process."""
     database = Database(postgres.fresh_database(), timeout_s=30)
-    doorbell = Doorbell(database, Notes())
+    doorbell = NotificationListener(database, Notes())
     doorbell.start()
     assert doorbell.listening.wait(20)
 

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Settlement, Trigger, given_back, leased
 from schemas.times import UnixMs
 from store.deliveries import due, settlement
-from store.deliveries.due import A_CONVERSATION, LOOK_AHEAD, MOST_TAKES, POISON, Share, Taken, Wish
+from store.deliveries.due import A_CONVERSATION, LOOK_AHEAD, MOST_TAKES, POISON, LeasedRows, Share, Wish
 from store.engine.database import Database
 from store.events import claims
 from store.tables import deliveries
@@ -34,12 +34,12 @@ def failed(event_id: str, due_in_s: float = 0.0) -> Settlement:
     return Settlement(a_delivery(event_id, conversation=event_id), DeliveryState.PENDING, due_in_s=due_in_s, failures=1)
 
 
-def take(database: Database, wishes: dict[Share, Wish], now: int = NOW, most: int = 99) -> Taken:
+def take(database: Database, wishes: dict[Share, Wish], now: int = NOW, most: int = 99) -> LeasedRows:
     with database.write() as connection:
         return due.take(connection, wishes, UnixMs(now), LEASE_MS, lapsed=True, most=most)
 
 
-def ids(taken: Taken) -> list[str]:
+def ids(taken: LeasedRows) -> list[str]:
     return [delivery.event_id for delivery in taken.deliveries]
 
 

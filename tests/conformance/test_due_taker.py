@@ -7,17 +7,17 @@ from collections.abc import AsyncIterator
 
 import sqlalchemy as sa
 
-from consumers.pipeline.due_poller import DueTaker
-from consumers.pipeline.parcel import Parcel
+from consumers.pipeline.due_poller import DuePoller
+from consumers.pipeline.parcel import PendingAck
 from consumers.pipeline.settler import Settler
-from consumers.pipeline.store_status import StoreWatch
-from consumers.pipeline.unsettled import Hand
-from schemas.deliveries.callback_health import Finding, HealthReport
+from consumers.pipeline.store_status import StoreStatus
+from consumers.pipeline.unsettled import Unsettled
+from schemas.deliveries.callback_health import HealthFinding, HealthReport
 from schemas.deliveries.deliveries import DeliveryState, Settlement, given_back
 from schemas.ids import CallbackId
-from schemas.observer import Silent
+from schemas.observer import NullObserver
 from schemas.times import UnixMs, now_ms
-from schemas.tokens.tokens import Callback, Health, Token
+from schemas.tokens.tokens import Callback, CallbackHealth, Token
 from store.deliveries import settlement
 from store.deliveries.due import MOST_TAKES
 from store.engine.database import Database
@@ -46,7 +46,7 @@ class Known:
         return None if found is None else (a_token(), found)
 
 
-class Counting(Silent):
+class Counting(NullObserver):
     """An observer of settlements and notes."""
 
     def __init__(self) -> None:
@@ -72,11 +72,11 @@ class Scene:
 
     def __init__(self, database: Database):
         self.database, self.directory, self.lanes, self.observer = database, Known(), Unsent(), Counting()
-        watch = StoreWatch(self.observer)
+        watch = StoreStatus(self.observer)
         self.settler = Settler(database, self.observer, watch)
-        self.hand = Hand(self.settler, self.observer, 25.0)
+        self.hand = Unsettled(self.settler, self.observer, 25.0)
         self.hand.connect(self.lanes)  # type: ignore[arg-type]  # as much of it as is needed
-        self.taker = DueTaker(database, self.directory, self.hand, self.observer, watch, 25.0)  # type: ignore[arg-type]  # as above
+        self.taker = DuePoller(database, self.directory, self.hand, self.observer, watch, 25.0)  # type: ignore[arg-type]  # as above
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -99,7 +99,7 @@ class Scene:
         with self.database.write() as connection:
             claims.claim(connection, [a_claim(event_id, callback_id)], UnixMs(4_000))
         new = a_delivery(event_id, callback_id, conversation=event_id, since_at=4_000)
-        self.hand.pick_up([new], Parcel(Source(), event_id, 1))  # type: ignore[arg-type]  # as much of it as is needed
+        self.hand.pick_up([new], PendingAck(Source(), event_id, 1))  # type: ignore[arg-type]  # as much of it as is needed
 
 
 async def test_only_healthy_callbacks_are_taken_from(database: Database) -> None:
@@ -107,8 +107,8 @@ async def test_only_healthy_callbacks_are_taken_from(database: Database) -> None
     scene = Scene(database)
     scene.directory.add(GOOD)
     unhealthy: dict[str, dict[str, object]] = {
-        "failing": {"health": Health(failing_since=UnixMs(1))},
-        "disabled": {"health": Health(failing_since=UnixMs(1), disabled_at=UnixMs(1))},
+        "failing": {"health": CallbackHealth(failing_since=UnixMs(1))},
+        "disabled": {"health": CallbackHealth(failing_since=UnixMs(1), disabled_at=UnixMs(1))},
         "off": {"enabled": False},
     }
     for name, fields in unhealthy.items():
@@ -180,7 +180,7 @@ async def test_nothing_is_taken_into_a_pause_that_another_dispatcher_was_asked_f
     patient.wait("evt_refused", UnixMs(now - 1_000), outcome="throttled")
     with database.write() as connection:
         callback_health.record(
-            connection, [HealthReport(patient.id, patient.callback.health.generation, Finding.THROTTLED, pause_s=600.0)], now
+            connection, [HealthReport(patient.id, patient.callback.health.generation, HealthFinding.THROTTLED, pause_s=600.0)], now
         )
     async with scene.running():
         scene.lay("evt_good")

@@ -7,7 +7,7 @@ import pytest
 
 from schemas.events.types import EventType
 from schemas.ids import TokenId
-from schemas.observer import Silent
+from schemas.observer import NullObserver
 from schemas.times import UnixMs
 from schemas.tokens.fields import CallbackFields
 from schemas.tokens.tokens import Token
@@ -41,7 +41,7 @@ def wall() -> Wall:
 @pytest.fixture
 def directory(database: Database, wall: Wall) -> Iterator[Directory]:
     """Not started: it reads the store when the test says so."""
-    made = Directory(database, VAULT, Silent(), wall=wall)
+    made = Directory(database, VAULT, NullObserver(), wall=wall)
     yield made
     made.close()
 

@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries.callback_health import Finding
+from schemas.deliveries.callback_health import HealthFinding
 from schemas.times import UnixMs, now_ms
 from store.engine.database import Database
 from store.stats import gauges
@@ -24,7 +24,7 @@ def test_what_is_due_is_counted_with_the_age_of_the_oldest(database: Database) -
     patient.wait("evt_done", OLD, state="delivered", due_at=None)
     for other in (failing, off):
         other.wait(f"evt_{other.name}", 1)
-    failing.found(Finding.FAILING, OLD)
+    failing.found(HealthFinding.FAILING, OLD)
     off.put(enabled=False)
 
     found = gauges.read(database)

@@ -6,11 +6,11 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries.callback_health import Finding, HealthReport
+from schemas.deliveries.callback_health import HealthFinding, HealthReport
 from schemas.deliveries.deliveries import DeliveryState, Settlement
-from schemas.observer import Silent
+from schemas.observer import NullObserver
 from schemas.times import UnixMs
-from schemas.tokens.tokens import CallbackState, Health
+from schemas.tokens.tokens import CallbackHealth, CallbackState
 from store.deliveries.settlement import settle
 from store.directory.directory import Directory
 from store.engine.database import Database
@@ -44,17 +44,17 @@ def version(database: Database) -> int:
 
 def test_an_opening_is_remembered_with_since_when_and_the_first_probe(patient: Patient) -> None:
     """So that it outlives the dispatcher that found it out."""
-    patient.found(Finding.FAILING, NOW, failing_for_s=30)
+    patient.found(HealthFinding.FAILING, NOW, failing_for_s=30)
 
     assert patient.callback.state is CallbackState.FAILING
-    assert patient.callback.health == Health(0, UnixMs(NOW - 30_000), UnixMs(NOW + 5_000))
+    assert patient.callback.health == CallbackHealth(0, UnixMs(NOW - 30_000), UnixMs(NOW + 5_000))
 
 
 def test_every_dispatcher_learns_of_it(patient: Patient, database: Database) -> None:
     """By the directory's version, as of any change."""
-    directory = Directory(database, VAULT, Silent())
+    directory = Directory(database, VAULT, NullObserver())
     directory.refresh()
-    patient.found(Finding.FAILING, NOW)
+    patient.found(HealthFinding.FAILING, NOW)
 
     directory.refresh()
 
@@ -66,10 +66,10 @@ def test_every_dispatcher_learns_of_it(patient: Patient, database: Database) -> 
 
 def test_a_second_opening_changes_nothing(patient: Patient, database: Database) -> None:
     """Two dispatchers find it out in the same moment: it is failing since the first, and told of once."""
-    patient.found(Finding.FAILING, NOW, failing_for_s=30)
+    patient.found(HealthFinding.FAILING, NOW, failing_for_s=30)
     known, before = patient.callback.health, version(database)
 
-    patient.found(Finding.FAILING, NOW + 100, failing_for_s=5)
+    patient.found(HealthFinding.FAILING, NOW + 100, failing_for_s=5)
 
     assert (patient.callback.health, version(database)) == (known, before)
     assert [kind for kind, _ in told(database)] == ["callback.failing"]
@@ -77,20 +77,20 @@ def test_a_second_opening_changes_nothing(patient: Patient, database: Database) 
 
 def test_each_probe_that_fails_puts_the_next_one_off(patient: Patient) -> None:
     """Doubling."""
-    patient.found(Finding.FAILING, NOW)
+    patient.found(HealthFinding.FAILING, NOW)
     for number, delay_s in enumerate((10, 20, 40), start=1):
-        patient.found(Finding.PROBE_FAILED, NOW)
+        patient.found(HealthFinding.PROBE_FAILED, NOW)
 
         assert (patient.callback.health.probes, patient.callback.health.probe_at) == (number, NOW + delay_s * 1000)
 
 
 def test_a_success_closes_it_and_has_what_waits_seen_to(patient: Patient, database: Database) -> None:
     """As a new generation: what is still in flight and fails says nothing about the callback any more."""
-    patient.found(Finding.FAILING, NOW, failing_for_s=30)
-    patient.found(Finding.WORKS, NOW + 60_000)
+    patient.found(HealthFinding.FAILING, NOW, failing_for_s=30)
+    patient.found(HealthFinding.WORKS, NOW + 60_000)
 
-    assert (patient.callback.state, patient.callback.health) == (CallbackState.HEALTHY, Health(generation=1))
-    patient.found(Finding.FAILING, NOW + 61_000, generation=0)
+    assert (patient.callback.state, patient.callback.health) == (CallbackState.HEALTHY, CallbackHealth(generation=1))
+    patient.found(HealthFinding.FAILING, NOW + 61_000, generation=0)
     assert patient.callback.state is CallbackState.HEALTHY
     assert [kind for kind, _ in told(database)] == ["callback.failing", "callback.recovered"]
     assert told(database)[1][1]["failing_since"] == "1970-01-02T03:46:10.000Z"
@@ -98,11 +98,11 @@ def test_a_success_closes_it_and_has_what_waits_seen_to(patient: Patient, databa
 
 def test_what_does_not_help_any_more_is_disabled_with_the_reason(patient: Patient, database: Database) -> None:
     """Until a person enables it."""
-    patient.found(Finding.USELESS, NOW, failing_for_s=30, reason="gone")
+    patient.found(HealthFinding.USELESS, NOW, failing_for_s=30, reason="gone")
 
     assert patient.callback.state is CallbackState.DISABLED
-    assert patient.callback.health == Health(1, UnixMs(NOW - 30_000), None, 0, UnixMs(NOW), "gone")
-    patient.found(Finding.WORKS, NOW + 1)
+    assert patient.callback.health == CallbackHealth(1, UnixMs(NOW - 30_000), None, 0, UnixMs(NOW), "gone")
+    patient.found(HealthFinding.WORKS, NOW + 1)
     assert patient.callback.state is CallbackState.DISABLED, "an attempt by hand that succeeds enables nothing"
     ((kind, data),) = told(database)
     assert (kind, data["reason"], data["token"]) == ("callback.disabled", "gone", {"id": patient.token_id, "name": "x"})
@@ -110,21 +110,21 @@ def test_what_does_not_help_any_more_is_disabled_with_the_reason(patient: Patien
 
 def test_who_keeps_failing_is_disabled_by_the_stores_clock_and_memory(patient: Patient) -> None:
     """At the first probe that fails so long after the opening that is stored; the dispatcher that makes it may be new."""
-    patient.found(Finding.FAILING, NOW, failing_for_s=30)
+    patient.found(HealthFinding.FAILING, NOW, failing_for_s=30)
 
-    patient.found(Finding.PROBE_FAILED, NOW + HOUR_MS - 30_001, failing_for_s=10 * HOUR_S, reason="long", disable_after_s=HOUR_S)
+    patient.found(HealthFinding.PROBE_FAILED, NOW + HOUR_MS - 30_001, failing_for_s=10 * HOUR_S, reason="long", disable_after_s=HOUR_S)
     assert patient.callback.state is CallbackState.FAILING
-    patient.found(Finding.PROBE_FAILED, NOW + HOUR_MS - 30_000, reason="long", disable_after_s=HOUR_S)
+    patient.found(HealthFinding.PROBE_FAILED, NOW + HOUR_MS - 30_000, reason="long", disable_after_s=HOUR_S)
 
     assert patient.callback.state is CallbackState.DISABLED
-    assert patient.callback.health == Health(1, UnixMs(NOW - 30_000), None, 0, UnixMs(NOW + HOUR_MS - 30_000), "long")
+    assert patient.callback.health == CallbackHealth(1, UnixMs(NOW - 30_000), None, 0, UnixMs(NOW + HOUR_MS - 30_000), "long")
 
 
 def test_few_failures_over_a_long_time_disable_where_nothing_succeeded_meanwhile(patient: Patient) -> None:
     """A callback with little to do: the store is asked whether anybody reached it."""
     patient.wait("evt_1", NOW - HOUR_MS)
 
-    patient.found(Finding.LASTING, NOW, failing_for_s=HOUR_S, reason="long", disable_after_s=HOUR_S)
+    patient.found(HealthFinding.LASTING, NOW, failing_for_s=HOUR_S, reason="long", disable_after_s=HOUR_S)
 
     assert patient.callback.state is CallbackState.DISABLED
 
@@ -135,7 +135,7 @@ def test_another_dispatchers_success_keeps_it_from_being_disabled(patient: Patie
     succeed(patient, "evt_old", made_at=NOW - 9 * HOUR_MS, ended_at=NOW - ended_before_ms)
     patient.wait("evt_1", NOW - 100)
 
-    patient.found(Finding.LASTING, NOW, failing_for_s=HOUR_S, reason="long", disable_after_s=HOUR_S)
+    patient.found(HealthFinding.LASTING, NOW, failing_for_s=HOUR_S, reason="long", disable_after_s=HOUR_S)
 
     assert patient.callback.state == state
 
@@ -144,7 +144,7 @@ def test_it_is_failing_since_the_last_success_of_anybody(patient: Patient) -> No
     """Else it would be disabled too early, by what one dispatcher saw before."""
     succeed(patient, "evt_old", made_at=NOW - HOUR_MS, ended_at=NOW - HOUR_MS // 2)
 
-    patient.found(Finding.FAILING, NOW, failing_for_s=HOUR_S)
+    patient.found(HealthFinding.FAILING, NOW, failing_for_s=HOUR_S)
 
     assert patient.callback.health.failing_since == NOW - HOUR_MS // 2
 
@@ -155,12 +155,12 @@ def test_a_busy_tokens_past_is_looked_at_only_so_far(patient: Patient, monkeypat
     for number in range(3):
         patient.wait(f"evt_{number}", NOW - 1000 + number)
 
-    patient.found(Finding.LASTING, NOW, failing_for_s=HOUR_S, reason="long", disable_after_s=HOUR_S)
+    patient.found(HealthFinding.LASTING, NOW, failing_for_s=HOUR_S, reason="long", disable_after_s=HOUR_S)
     assert patient.callback.state is CallbackState.HEALTHY
-    patient.found(Finding.FAILING, NOW, failing_for_s=HOUR_S)
+    patient.found(HealthFinding.FAILING, NOW, failing_for_s=HOUR_S)
 
     assert patient.callback.health.failing_since == NOW - 1000
-    patient.found(Finding.PROBE_FAILED, NOW - 1000 + HOUR_MS, reason="long", disable_after_s=HOUR_S)
+    patient.found(HealthFinding.PROBE_FAILED, NOW - 1000 + HOUR_MS, reason="long", disable_after_s=HOUR_S)
     assert patient.callback.state is CallbackState.DISABLED, "that much later"
 
 
@@ -172,8 +172,8 @@ def succeed(patient: Patient, event_id: str, *, made_at: int, ended_at: int) -> 
         settle(connection, [Settlement(delivery, DeliveryState.DELIVERED, attempt=attempt)], UnixMs(ended_at))
 
 
-@pytest.mark.parametrize("finding", list(Finding))
-def test_what_was_found_out_of_an_older_generation_is_void(patient: Patient, finding: Finding) -> None:
+@pytest.mark.parametrize("finding", list(HealthFinding))
+def test_what_was_found_out_of_an_older_generation_is_void(patient: Patient, finding: HealthFinding) -> None:
     """It was about another URL (rule 11)."""
     patient.put(url="https://new.example/")
     known = patient.callback.health
@@ -186,19 +186,19 @@ def test_what_was_found_out_of_an_older_generation_is_void(patient: Patient, fin
 def test_of_a_callback_that_is_off_or_deleted_nothing_is_found_out(patient: Patient, database: Database) -> None:
     """An attempt may end after that."""
     patient.put(enabled=False)
-    patient.found(Finding.FAILING, NOW)
+    patient.found(HealthFinding.FAILING, NOW)
     assert patient.callback.health.failing_since is None
 
     generation = patient.callback.health.generation
     patient.callbacks.delete(patient.token_id, RECEIVED, TESTER)
     with database.write() as connection:
-        callback_health.record(connection, [HealthReport(patient.id, generation, Finding.FAILING)], UnixMs(NOW))
+        callback_health.record(connection, [HealthReport(patient.id, generation, HealthFinding.FAILING)], UnixMs(NOW))
     assert told(database) == []
 
 
 def test_of_several_findings_in_one_settlement_the_first_that_counts_counts(patient: Patient, database: Database) -> None:
     """They are judged one after the other."""
-    reports = [HealthReport(patient.id, 0, finding) for finding in (Finding.FAILING, Finding.WORKS, Finding.FAILING)]
+    reports = [HealthReport(patient.id, 0, finding) for finding in (HealthFinding.FAILING, HealthFinding.WORKS, HealthFinding.FAILING)]
     with database.write() as connection:
         callback_health.record(connection, reports, UnixMs(NOW))
 
@@ -208,9 +208,9 @@ def test_of_several_findings_in_one_settlement_the_first_that_counts_counts(pati
 def test_the_gauge_counts_callbacks_by_the_state_that_they_show(database: Database) -> None:
     """The same rule, once as SQL."""
     patients = [Patient(database, name) for name in ("well", "failing", "useless", "off")]
-    patients[1].found(Finding.FAILING, NOW)
-    patients[2].found(Finding.FAILING, NOW)
-    patients[2].found(Finding.USELESS, NOW, reason="gone")
+    patients[1].found(HealthFinding.FAILING, NOW)
+    patients[2].found(HealthFinding.FAILING, NOW)
+    patients[2].found(HealthFinding.USELESS, NOW, reason="gone")
     patients[3].put(enabled=False)
 
     assert gauges.read(database).callbacks == dict.fromkeys(CallbackState, 1)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.deliveries.callback_health import Finding
+from schemas.deliveries.callback_health import HealthFinding
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.listings import DeliveryFilter
 from schemas.tokens.tokens import OnReturn
@@ -22,7 +22,7 @@ def switch_off(patient: Patient) -> None:
 
 
 def disable(patient: Patient) -> None:
-    patient.found(Finding.USELESS, NOW, reason="gone")
+    patient.found(HealthFinding.USELESS, NOW, reason="gone")
 
 
 def suspend(patient: Patient) -> None:
@@ -70,6 +70,6 @@ def test_what_waits_for_a_failing_callback_is_pending(database: Database) -> Non
     patient = Patient(database)
     patient.wait("evt_open", NOW)
 
-    patient.found(Finding.FAILING, NOW)
+    patient.found(HealthFinding.FAILING, NOW)
 
     assert listed(patient, DeliveryState.PENDING) == {"evt_open": None}

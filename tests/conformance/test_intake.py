@@ -12,11 +12,11 @@ import sqlalchemy as sa
 from consumers.pipeline.claiming import Batch
 from consumers.pipeline.intake import BATCH_BYTES, SUSPECT_FROM, Intake
 from consumers.pipeline.settler import Settler
-from consumers.pipeline.store_status import StoreWatch
-from consumers.pipeline.unsettled import Hand
+from consumers.pipeline.store_status import StoreStatus
+from consumers.pipeline.unsettled import Unsettled
 from exchange.port import Message
 from schemas.errors import StoreUnavailable
-from schemas.observer import Silent
+from schemas.observer import NullObserver
 from schemas.times import UnixMs
 from store.engine.database import Connection, Database
 from store.events import claims
@@ -93,12 +93,12 @@ class Scene:
 
     def __init__(self, database: Database | Absent):
         self.source, self.dispatching, self.directory = Memory(), Unsent(), Channels()
-        watch = StoreWatch(Silent())
-        self.hand = Hand(Settler(database, Silent(), watch), Silent(), 25.0)  # type: ignore[arg-type]  # of the same shape
+        watch = StoreStatus(NullObserver())
+        self.hand = Unsettled(Settler(database, NullObserver(), watch), NullObserver(), 25.0)  # type: ignore[arg-type]  # of the same shape
         self.hand.connect(self.dispatching)  # type: ignore[arg-type]  # as much of it as is needed
         self.hand.saw(self.hand.look(), ())
         self.thread = ThreadPoolExecutor(1)
-        self.intake = Intake(self.source, database, self.directory, self.hand, Silent(), watch, self.thread, 25.0)  # type: ignore[arg-type]
+        self.intake = Intake(self.source, database, self.directory, self.hand, NullObserver(), watch, self.thread, 25.0)  # type: ignore[arg-type]
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

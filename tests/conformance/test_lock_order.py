@@ -120,7 +120,7 @@ def test_a_recovery_waits_for_an_answer_that_comes_late(patient: Patient) -> Non
         connection.execute(sa.update(deliveries).values(state="exhausted", due_at=None, created_at=deliveries.c.since_at))
     query = RecoveryQuery(states=(Recoverable.EXHAUSTED,), since=UnixMs(0), until=UnixMs(NOW * 2))
 
-    def look() -> candidates.Look[candidates.Lost]:
+    def look() -> candidates.CandidatePage[candidates.Lost]:
         with patient.database.write() as connection:
             return candidates.undelivered(connection, query, DeliveryState.EXHAUSTED, None, 2, NOW)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries.callback_health import Finding
+from schemas.deliveries.callback_health import HealthFinding
 from schemas.deliveries.deliveries import Trigger
 from schemas.times import LATEST, UnixMs
 from store.deliveries import probes
@@ -29,7 +29,7 @@ HORIZON_MS = 3_600_000
 def patient(database: Database) -> Patient:
     """Failing since NOW."""
     made = Patient(database)
-    made.found(Finding.FAILING, NOW)
+    made.found(HealthFinding.FAILING, NOW)
     return made
 
 
@@ -117,7 +117,7 @@ def test_nothing_probes_a_callback_that_is_not_to_be_called(patient: Patient) ->
     """Its token is suspended, or it was switched off or disabled."""
     patient.wait("evt_1", NOW)
     suspended = Patient(patient.database, "suspended")
-    suspended.found(Finding.FAILING, NOW)
+    suspended.found(HealthFinding.FAILING, NOW)
     suspended.wait("evt_2", NOW)
     suspended.tokens.change(suspended.token_id, lambda fields: type(fields)(fields.name, fields.activates_at, enabled=False), TESTER)
     patient.put(enabled=False)
@@ -130,7 +130,7 @@ def test_what_is_kept_back_does_not_probe(patient: Patient) -> None:
     patient.put(enabled=False)
     patient.wait("evt_held", NOW)
     patient.put(enabled=True)
-    patient.found(Finding.FAILING, NOW)
+    patient.found(HealthFinding.FAILING, NOW)
 
     assert probe(patient) is None
 
@@ -182,7 +182,7 @@ def test_the_probes_that_wait_longest_come_first(patient: Patient) -> None:
     """After an outage of everybody not all can begin at once."""
     others = [Patient(patient.database, f"other_{number}") for number in range(3)]
     for number, other in enumerate(others):
-        other.found(Finding.FAILING, NOW - 60_000 - number)
+        other.found(HealthFinding.FAILING, NOW - 60_000 - number)
         other.wait(f"evt_{number}", NOW)
     patient.wait("evt_last", NOW)
 

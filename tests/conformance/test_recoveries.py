@@ -6,13 +6,13 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from consumers.maintenance.recovery_runner import Recoverer
+from consumers.maintenance.recovery_runner import RecoveryRunner
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.deliveries.recoveries import Recoverable, RecoveryQuery, RecoveryState
 from schemas.errors import Invalid
 from schemas.events.status_order import rank
 from schemas.ids import TokenId, new_test_event_id
-from schemas.observer import Silent
+from schemas.observer import NullObserver
 from schemas.times import UnixMs
 from store.recoveries import candidates, jobs
 from store.tables import deliveries, events
@@ -181,7 +181,7 @@ async def test_a_slice_that_fails_leaves_nothing_of_it(house: House) -> None:
         house.lay(f"evt_{number}", callback_id)
     asked = house.ask(EXHAUSTED)
 
-    assert not Crashing(house.database, house.directory, Silent(), 3).work()
+    assert not Crashing(house.database, house.directory, NullObserver(), 3).work()
 
     assert house.due() == set()
     assert house.recovery(asked).done == 0
@@ -239,7 +239,7 @@ async def test_a_token_that_never_was_is_refused(house: House) -> None:
         house.ask(EXHAUSTED, token=TokenId("tok_nobody"))
 
 
-class Crashing(Recoverer):
+class Crashing(RecoveryRunner):
     """Dies at the end of its first slice."""
 
     def _slice(self, *args: Any) -> Any:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from consumers.maintenance.recovery_runner import Recoverer
+from consumers.maintenance.recovery_runner import RecoveryRunner
 from schemas.deliveries.recoveries import Recoverable, RecoveryState
 from schemas.errors import StoreUnavailable
 from schemas.events.types import EventType
@@ -21,7 +21,7 @@ REASON = "the database does not answer: canceling statement due to statement tim
 TIMEOUT = StoreUnavailable(REASON)
 
 
-class Stuck(Recoverer):
+class Stuck(RecoveryRunner):
     """Of one recovery no slice of `at_least` rows or more can be done."""
 
     def __init__(self, house: House, stuck: RecoveryId, at_least: int, slice_rows: int = 16, error: Exception = TIMEOUT):

@@ -16,7 +16,7 @@ from exchange.outbox.dead_letters import OutboxDeadLetters
 from exchange.port import Message
 from exchange.rabbit import prefetch
 from exchange.rabbit.admin import declare
-from exchange.rabbit.confirms import REFUSED, Confirms, Letter
+from exchange.rabbit.confirms import REFUSED, Confirms, PendingPublish
 from exchange.rabbit.dead_lettering import Burials
 from exchange.rabbit.into_outbox import BATCH_BYTES, row
 from exchange.rabbit.source import RabbitSource
@@ -187,7 +187,7 @@ def test_a_refusal_may_cost_its_letter_only() -> None:
     told: dict[str, str | None] = {}
     confirms.link.channel, confirms.ready = _Wire(), True
 
-    confirms.publish([Letter("", "", b"", name, {}, lambda broken, name=name: told.update({name: broken})) for name in "abc"])
+    confirms.publish([PendingPublish("", "", b"", name, {}, lambda broken, name=name: told.update({name: broken})) for name in "abc"])
     confirms._answered(SimpleNamespace(method=SimpleNamespace(NAME="Basic.Nack", delivery_tag=2, multiple=False)))
     confirms._answered(SimpleNamespace(method=SimpleNamespace(NAME="Basic.Ack", delivery_tag=3, multiple=True)))
 

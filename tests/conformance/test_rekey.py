@@ -18,7 +18,7 @@ from store.maintenance.rekey import Tally
 from store.tables import directory_version
 from store.tokens.callbacks import Callbacks
 from store.tokens.tokens import Tokens
-from store.tokens.vault import Place, Vault
+from store.tokens.vault import SecretLocation, Vault
 from tests.kit.locks import somebody_waits
 from tests.kit.tokens import TESTER, token_fields
 from tests.kit.waiting import wait_for
@@ -114,7 +114,7 @@ class Interrupted(Vault):
         super().__init__([OLD, NEW])
         self._meanwhile = meanwhile
 
-    def open(self, sealed: bytes, place: Place) -> bytes:
+    def open(self, sealed: bytes, place: SecretLocation) -> bytes:
         content = super().open(sealed, place)
         self._meanwhile()
         return content

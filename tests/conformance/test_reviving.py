@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.deliveries.callback_health import Finding
+from schemas.deliveries.callback_health import HealthFinding
 from schemas.times import LATEST, UnixMs, now_ms
 from schemas.tokens.tokens import CallbackState, OnReturn
 from store.deliveries import backlog
@@ -54,12 +54,12 @@ def switch_off_and_on(patient: Patient, held: OnReturn | None = None) -> None:
 
 def test_what_waits_for_its_schedule_is_hastened_when_a_callback_works_again(patient: Patient) -> None:
     """In the order of its age; but not what the receiver put off, or somebody has in hand, or waits for another status."""
-    patient.found(Finding.FAILING, LONG_AGO)
+    patient.found(HealthFinding.FAILING, LONG_AGO)
     patient.wait("evt_scheduled", LONG_AGO, due_at=FAR, failures=3)
     patient.wait("evt_put_off", LONG_AGO, due_at=FAR, outcome="throttled")
     patient.wait("evt_in_hand", LONG_AGO, due_at=FAR, leased=True)
     patient.wait("evt_waits", LONG_AGO, due_at=FAR, waits=True)
-    patient.found(Finding.WORKS, LONG_AGO)
+    patient.found(HealthFinding.WORKS, LONG_AGO)
 
     revive(patient)
 
@@ -119,7 +119,7 @@ def test_a_choice_that_was_not_used_stays(patient: Patient) -> None:
 def test_a_disabled_callback_comes_back_healthy_and_with_what_it_held(patient: Patient) -> None:
     """A person says so."""
     patient.wait("evt_gone", LONG_AGO, due_at=FAR, failures=1)
-    patient.found(Finding.USELESS, LONG_AGO, reason="gone")
+    patient.found(HealthFinding.USELESS, LONG_AGO, reason="gone")
 
     patient.put(enabled=True)
     revive(patient)
@@ -131,7 +131,7 @@ def test_a_disabled_callback_comes_back_healthy_and_with_what_it_held(patient: P
 @pytest.mark.parametrize("change", [{"url": "https://new.example/"}, {"headers": {"X-Key": "new"}}, {"enabled": True}])
 def test_a_disabled_callback_that_is_changed_comes_back(patient: Patient, change: dict[str, object]) -> None:
     """Whoever gives it a new URL wants it called."""
-    patient.found(Finding.USELESS, LONG_AGO, reason="gone")
+    patient.found(HealthFinding.USELESS, LONG_AGO, reason="gone")
 
     assert patient.put(**change).state is CallbackState.HEALTHY
     assert patient.callback.held_before is not None
@@ -140,7 +140,7 @@ def test_a_disabled_callback_that_is_changed_comes_back(patient: Patient, change
 @pytest.mark.parametrize("change", [{"url": "https://new.example/"}, {"headers": {"X-Key": "new"}}, {"enabled": True}])
 def test_a_failing_callback_that_is_changed_starts_afresh(patient: Patient, change: dict[str, object]) -> None:
     """What waited is hastened; it was not held, so its age goes on."""
-    patient.found(Finding.FAILING, LONG_AGO)
+    patient.found(HealthFinding.FAILING, LONG_AGO)
     patient.wait("evt_1", LONG_AGO, due_at=FAR)
 
     patient.put(**change)
@@ -152,7 +152,7 @@ def test_a_failing_callback_that_is_changed_starts_afresh(patient: Patient, chan
 
 def test_a_change_that_says_nothing_new_leaves_a_failing_callback_failing(patient: Patient) -> None:
     """And what is off stays off."""
-    patient.found(Finding.FAILING, LONG_AGO)
+    patient.found(HealthFinding.FAILING, LONG_AGO)
     assert patient.put().state is CallbackState.FAILING
 
     patient.put(enabled=False)
@@ -162,8 +162,8 @@ def test_a_change_that_says_nothing_new_leaves_a_failing_callback_failing(patien
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-Key": "same"}])
-@pytest.mark.parametrize("finding", [Finding.USELESS, Finding.FAILING])
-def test_saying_again_what_is_so_already_brings_nothing_back(patient: Patient, finding: Finding, headers: dict[str, str]) -> None:
+@pytest.mark.parametrize("finding", [HealthFinding.USELESS, HealthFinding.FAILING])
+def test_saying_again_what_is_so_already_brings_nothing_back(patient: Patient, finding: HealthFinding, headers: dict[str, str]) -> None:
     """A program that keeps a state repeats all of it on each run: what a receiver refused for good must not go out once more for that."""
     patient.put(headers=headers, held=OnReturn.KEEP)
     revive(patient)
@@ -190,7 +190,7 @@ def test_saying_again_what_becomes_of_what_was_kept_changes_nothing(patient: Pat
 
 def test_what_becomes_of_held_deliveries_can_be_said_before(patient: Patient) -> None:
     """Saying it enables nothing."""
-    patient.found(Finding.USELESS, LONG_AGO, reason="gone")
+    patient.found(HealthFinding.USELESS, LONG_AGO, reason="gone")
     patient.wait("evt_held", LONG_AGO)
 
     assert patient.put(held=OnReturn.DISCARD).state is CallbackState.DISABLED
@@ -203,7 +203,7 @@ def test_what_becomes_of_held_deliveries_can_be_said_before(patient: Patient) ->
 def test_a_resumed_token_releases_what_its_callbacks_held(patient: Patient) -> None:
     """But for those that are disabled: a person enables them, one by one."""
     disabled = Patient(patient.database, "disabled")
-    disabled.found(Finding.USELESS, LONG_AGO, reason="gone")
+    disabled.found(HealthFinding.USELESS, LONG_AGO, reason="gone")
     for one in (patient, disabled):
         one.tokens.change(one.token_id, lambda fields: replace(fields, enabled=False), TESTER)
         one.wait(f"evt_{one.name}", LONG_AGO, due_at=FAR)
@@ -242,8 +242,8 @@ def test_what_is_kept_is_parked_once(patient: Patient) -> None:
     parked the next time."""
     switch_off_and_on(patient, OnReturn.KEEP)
     revive(patient)
-    patient.found(Finding.FAILING, now_ms())
-    patient.found(Finding.WORKS, now_ms())
+    patient.found(HealthFinding.FAILING, now_ms())
+    patient.found(HealthFinding.WORKS, now_ms())
 
     with patient.database.write() as connection:
         step = backlog.step(connection, patient.id, None, now_ms())

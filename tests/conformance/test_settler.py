@@ -7,9 +7,9 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from consumers.pipeline.parcel import Parcel
+from consumers.pipeline.parcel import PendingAck
 from consumers.pipeline.settler import Settler
-from consumers.pipeline.store_status import StoreWatch
+from consumers.pipeline.store_status import StoreStatus
 from schemas.deliveries.deliveries import DeliveryState, Settlement
 from schemas.errors import StoreRefused
 from schemas.times import UnixMs
@@ -29,9 +29,9 @@ async def settled(database: Database, source: Memory, notes: Notes, *settlements
     """All in one batch, each the last delivery of a message whose receipt is its event's id."""
     with database.write() as connection:
         claims.claim(connection, [a_claim(one.delivery.event_id, one.delivery.callback_id) for one in settlements], UnixMs(1_000))
-    settler = Settler(database, notes, StoreWatch(notes))
+    settler = Settler(database, notes, StoreStatus(notes))
     for one in settlements:
-        settler.add(one, Parcel(source, one.delivery.event_id, 1))
+        settler.add(one, PendingAck(source, one.delivery.event_id, 1))
     task = asyncio.create_task(settler.run())
     await settler.flushed()
     task.cancel()
@@ -69,10 +69,10 @@ async def test_of_an_outcome_that_cannot_be_recorded_at_all_the_message_is_kept(
 async def test_a_message_with_a_delivery_that_could_not_be_recorded_is_never_given_up(database: Database) -> None:
     """However many others of it are recorded later."""
     source, notes = Memory(), Notes()
-    settler = Settler(database, notes, StoreWatch(notes))
+    settler = Settler(database, notes, StoreStatus(notes))
     with database.write() as connection:
         claims.claim(connection, [a_claim("evt_1", "a" * 16, "b" * 16)], UnixMs(1_000))
-    parcel = Parcel(source, "evt_1", 2)
+    parcel = PendingAck(source, "evt_1", 2)
     task = asyncio.create_task(settler.run())
 
     settler.add(delivered("evt_1", reason=HALF), parcel)
@@ -89,7 +89,7 @@ async def test_a_mistake_of_ours_costs_a_settlement_and_not_the_process(database
     source, notes = Memory(), Notes()
     write_all = Settler._write_all
 
-    def mistaken(self: Settler, settlements: list[Settlement], finished: list[Parcel]) -> Sequence[Settlement]:
+    def mistaken(self: Settler, settlements: list[Settlement], finished: list[PendingAck]) -> Sequence[Settlement]:
         if any(one.delivery.event_id == "evt_2" for one in settlements):
             raise ZeroDivisionError
         return write_all(self, settlements, finished)

@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import sqlalchemy as sa
 
-from consumers.maintenance.callback_monitor import Reviver
+from consumers.maintenance.callback_monitor import CallbackMonitor
 from consumers.pipeline.settler import Settler
-from consumers.pipeline.store_status import StoreWatch
-from consumers.pipeline.unsettled import Hand
-from schemas.deliveries.callback_health import Finding
+from consumers.pipeline.store_status import StoreStatus
+from consumers.pipeline.unsettled import Unsettled
+from schemas.deliveries.callback_health import HealthFinding
 from schemas.errors import StatementTimedOut, StoreRefused
 from schemas.times import now_ms
 from store.engine.database import Connection, Database
@@ -64,10 +64,10 @@ class Scene:
 
     def __init__(self, database: Database):
         self.database, self.lanes, self.observer = Sluggish(database), Unsent(), Notes()
-        self.watch = StoreWatch(self.observer)
-        self.hand = Hand(Settler(database, self.observer, self.watch), self.observer, 25.0)
+        self.watch = StoreStatus(self.observer)
+        self.hand = Unsettled(Settler(database, self.observer, self.watch), self.observer, 25.0)
         self.hand.connect(self.lanes)  # type: ignore[arg-type]  # as much of it as is needed
-        self.reviver = Reviver(self.database, self.hand, self.observer, self.watch, 25.0, dt.timedelta(days=3))  # type: ignore[arg-type]  # the same
+        self.reviver = CallbackMonitor(self.database, self.hand, self.observer, self.watch, 25.0, dt.timedelta(days=3))  # type: ignore[arg-type]  # the same
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -85,7 +85,7 @@ def scene(database: Database) -> Scene:
 def failing(database: Database, name: str) -> Patient:
     """To be probed now, with a delivery that waits."""
     made = Patient(database, name)
-    made.found(Finding.FAILING, now_ms() - 60_000)
+    made.found(HealthFinding.FAILING, now_ms() - 60_000)
     made.wait(f"evt_{name}", now_ms() - 60_000, due_at=now_ms() + FAR)
     return made
 
@@ -93,7 +93,7 @@ def failing(database: Database, name: str) -> Patient:
 def back(database: Database, name: str) -> Patient:
     """It works again, and a delivery waits to be hastened."""
     made = failing(database, name)
-    made.found(Finding.WORKS, now_ms() - 1000)
+    made.found(HealthFinding.WORKS, now_ms() - 1000)
     return made
 
 

@@ -15,7 +15,7 @@ from schemas.tokens.secrets import new_token
 from store.directory.directory import Directory
 from store.engine import migrate
 from store.engine.database import Database
-from store.engine.notifications import Doorbell
+from store.engine.notifications import NotificationListener
 from store.engine.suitability import Unsuitable, require_usable
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
@@ -70,7 +70,7 @@ def test_everything_works_behind_a_pooler(postgres: Postgres, mode: str, ignored
         migrate.upgrade(database)
         directory, notes = Directory(database, VAULT, Notes()), Notes()
         directory.start()
-        doorbell = Doorbell(database, notes)
+        doorbell = NotificationListener(database, notes)
         doorbell.start()
 
         for _ in range(12):  # the driver prepares a statement when it sees it for the sixth time

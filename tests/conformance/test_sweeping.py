@@ -11,9 +11,9 @@ import pytest
 import sqlalchemy as sa
 
 from consumers.maintenance import retention_sweeper
-from consumers.maintenance.retention_sweeper import Sweeper
+from consumers.maintenance.retention_sweeper import RetentionSweeper
 from schemas.errors import StoreUnavailable
-from schemas.observer import EXPIRING, Silent
+from schemas.observer import EXPIRING, NullObserver
 from schemas.times import UnixMs, now_ms
 from store import tables
 from store.engine.database import Connection, Database
@@ -25,7 +25,7 @@ KEPT_FOR = dt.timedelta(days=30)
 EVENTS = retention.SWEEPS[0]
 
 
-class Watching(Silent):
+class Watching(NullObserver):
     """Counts what was deleted, and remembers notes."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ def attic(database: Database) -> Attic:
 
 
 @asynccontextmanager
-async def running(sweeper: Sweeper) -> AsyncIterator[None]:
+async def running(sweeper: RetentionSweeper) -> AsyncIterator[None]:
     sweeper.start()
     try:
         yield
@@ -75,7 +75,7 @@ def end_turns(database: Database) -> None:
 
 async def test_all_that_is_old_goes_in_one_sweep(attic: Attic, observer: Watching) -> None:
     """From every table, and it is counted."""
-    async with running(Sweeper(attic.database, KEPT_FOR, observer, 3)):
+    async with running(RetentionSweeper(attic.database, KEPT_FOR, observer, 3)):
         await eventually("all to be gone", lambda: observer.gone.keys() >= set(EXPIRING) and observer.gone["events"] == 7)
 
     assert observer.gone == Counter(events=7, deliveries=8, attempts=8, status_places=1, requests=1, changes=1, recoveries=1)
@@ -84,7 +84,7 @@ async def test_all_that_is_old_goes_in_one_sweep(attic: Attic, observer: Watchin
 
 async def test_one_at_a_time_has_the_turn(attic: Attic, observer: Watching) -> None:
     """Of all dispatchers. It goes on where it was, and the next one begins when the turn is over."""
-    first, second = (Sweeper(attic.database, KEPT_FOR, observer, 3) for _ in range(2))
+    first, second = (RetentionSweeper(attic.database, KEPT_FOR, observer, 3) for _ in range(2))
 
     for _ in range(20):
         first.work()
@@ -101,7 +101,7 @@ async def test_one_at_a_time_has_the_turn(attic: Attic, observer: Watching) -> N
 
 async def test_no_table_waits_for_anothers_backlog(attic: Attic, observer: Watching) -> None:
     """Each has a slice in turn."""
-    sweeper = Sweeper(attic.database, KEPT_FOR, observer, 1)
+    sweeper = RetentionSweeper(attic.database, KEPT_FOR, observer, 1)
 
     for _ in range(len(EXPIRING)):
         sweeper.work()
@@ -112,7 +112,7 @@ async def test_no_table_waits_for_anothers_backlog(attic: Attic, observer: Watch
 
 async def test_a_table_without_an_index_for_it_is_walked_through_seldom(attic: Attic, observer: Watching) -> None:
     """Once a day, with a retention of thirty days, however many sweeps there are."""
-    sweeper = Sweeper(attic.database, KEPT_FOR, observer)
+    sweeper = RetentionSweeper(attic.database, KEPT_FOR, observer)
     with attic.database.write() as connection:
         now = attic.database.now(connection)
         assert leases.take(connection, "status_places", UnixMs(now - 86_390_000), 86_400_000)
@@ -140,7 +140,7 @@ def test_a_turn_is_taken_once_until_it_ends(database: Database) -> None:
 def test_a_sweep_takes_a_tenth_of_the_time(attic: Attic, observer: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
     """The pause is as long as the slice has earned, however long that took."""
     times = iter((100.0, 102.0))
-    sweeper = Sweeper(attic.database, KEPT_FOR, observer)
+    sweeper = RetentionSweeper(attic.database, KEPT_FOR, observer)
     monkeypatch.setattr(retention_sweeper.time, "monotonic", lambda: next(times))
 
     assert sweeper.work() == pytest.approx(18)
@@ -148,7 +148,7 @@ def test_a_sweep_takes_a_tenth_of_the_time(attic: Attic, observer: Watching, mon
 
 def test_a_sweep_that_did_not_end_in_its_turn_hurries(attic: Attic, observer: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
     """Until a turn is enough again: more must not come than goes."""
-    sweeper = Sweeper(attic.database, KEPT_FOR, observer, 1)
+    sweeper = RetentionSweeper(attic.database, KEPT_FOR, observer, 1)
     sweeper.work()
     end_turns(attic.database)
     sweeper._until_s = 0.0
@@ -172,7 +172,7 @@ async def test_a_store_that_is_away_is_awaited(attic: Attic, observer: Watching,
     monkeypatch.setattr(leases, "take", take)
     monkeypatch.setattr(retention_sweeper, "MOST_APART_S", 0.1)
 
-    async with running(Sweeper(attic.database, KEPT_FOR, observer)):
+    async with running(RetentionSweeper(attic.database, KEPT_FOR, observer)):
         await eventually("all to be gone", lambda: observer.gone["events"] == 7)
 
     assert observer.notes == []
@@ -184,7 +184,7 @@ async def test_a_mistake_of_ours_is_noted_and_costs_one_table(attic: Attic, obse
     monkeypatch.setattr(retention, "SWEEPS", (broken, *retention.SWEEPS))
     monkeypatch.setattr(retention_sweeper, "MISTAKE_PAUSE_S", 0.01)
 
-    async with running(Sweeper(attic.database, KEPT_FOR, observer)):
+    async with running(RetentionSweeper(attic.database, KEPT_FOR, observer)):
         await eventually("all to be gone", lambda: observer.gone["events"] == 7)
 
     assert observer.notes == [{"what": "a mistake of ours", "loop": "sweep", "error": "ZeroDivisionError('division by zero')"}]
@@ -194,14 +194,14 @@ def test_a_look_that_takes_too_long_is_repeated_in_the_same_turn(attic: Attic, o
     """A statement or a lock that has no time any more is no reason to leave a table for the whole turn."""
     slow = [True]
 
-    def look(*arguments: object) -> retention.Look:
+    def look(*arguments: object) -> retention.Scan:
         if slow:
             slow.pop()
             raise StoreUnavailable("statement timeout")
         return EVENTS.look(*arguments)  # type: ignore[arg-type]  # what it was called with
 
     monkeypatch.setattr(retention, "SWEEPS", (msgspec.structs.replace(EVENTS, look=look),))
-    sweeper = Sweeper(attic.database, KEPT_FOR, observer)
+    sweeper = RetentionSweeper(attic.database, KEPT_FOR, observer)
 
     with pytest.raises(StoreUnavailable):
         sweeper.work()
@@ -224,7 +224,7 @@ def test_an_event_that_cannot_be_deleted_costs_only_itself(
 
     stuck = [True]
     monkeypatch.setattr(retention, "SWEEPS", (msgspec.structs.replace(EVENTS, remove=remove),))
-    sweeper = Sweeper(attic.database, KEPT_FOR, observer)
+    sweeper = RetentionSweeper(attic.database, KEPT_FOR, observer)
 
     for _ in range(20):
         with contextlib.suppress(type(error)):
@@ -242,7 +242,7 @@ def test_an_event_that_cannot_be_deleted_costs_only_itself(
 
 async def test_a_stop_waits_for_no_pause(attic: Attic, observer: Watching) -> None:
     """Half a minute would be all the time that a drain has."""
-    sweeper = Sweeper(attic.database, KEPT_FOR, observer)
+    sweeper = RetentionSweeper(attic.database, KEPT_FOR, observer)
     for _ in range(20):
         sweeper.work()
 
@@ -257,7 +257,7 @@ async def test_a_stop_waits_for_no_pause(attic: Attic, observer: Watching) -> No
 @pytest.mark.parametrize(("kept_for", "apart_s"), [(dt.timedelta(days=30), 300), (dt.timedelta(hours=1), 36), (dt.timedelta(seconds=5), 1)])
 async def test_how_often_is_by_the_retention(attic: Attic, observer: Watching, kept_for: dt.timedelta, apart_s: float) -> None:
     """Every five minutes, and with a short retention more often."""
-    sweeper = Sweeper(attic.database, kept_for, observer)
+    sweeper = RetentionSweeper(attic.database, kept_for, observer)
     pauses_s = [sweeper.work() for _ in range(20)]
 
     assert pauses_s[-1] == pytest.approx(apart_s / 10), "all are gone: it waits for its next turn"

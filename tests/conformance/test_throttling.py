@@ -4,10 +4,10 @@ import datetime as dt
 
 import pytest
 
-from schemas.deliveries.callback_health import LEAST_PATIENCE, Finding, HealthReport, patience
+from schemas.deliveries.callback_health import LEAST_PATIENCE, HealthFinding, HealthReport, patience
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.listings import DeliveryFilter
-from schemas.observer import Silent
+from schemas.observer import NullObserver
 from schemas.times import UnixMs, now_ms, to_rfc3339
 from schemas.tokens.tokens import CallbackState
 from store.deliveries import due, probes, refusing
@@ -33,7 +33,7 @@ def patient(database: Database) -> Patient:
 def throttle(patient: Patient, now: int, pause_s: float, generation: int | None = None) -> None:
     known = patient.callback.health.generation if generation is None else generation
     with patient.database.write() as connection:
-        callback_health.record(connection, [HealthReport(patient.id, known, Finding.THROTTLED, pause_s=pause_s)], UnixMs(now))
+        callback_health.record(connection, [HealthReport(patient.id, known, HealthFinding.THROTTLED, pause_s=pause_s)], UnixMs(now))
 
 
 def times(patient: Patient) -> tuple[int | None, int | None]:
@@ -43,7 +43,7 @@ def times(patient: Patient) -> tuple[int | None, int | None]:
 
 def test_until_when_a_callback_is_left_alone_is_remembered_and_every_dispatcher_learns_of_it(patient: Patient, database: Database) -> None:
     """So that it holds for all of them, and after a restart."""
-    directory = Directory(database, VAULT, Silent())
+    directory = Directory(database, VAULT, NullObserver())
     directory.refresh()
     throttle(patient, NOW, 30.0)
 
@@ -74,7 +74,7 @@ def test_since_when_it_takes_nothing_goes_on_until_it_takes_something_or_long_as
     throttle(patient, NOW + 30_100, 30.0)
     assert times(patient)[1] == NOW
 
-    patient.found(Finding.TAKES, NOW + 61_000)
+    patient.found(HealthFinding.TAKES, NOW + 61_000)
     assert times(patient) == (NOW + 60_100, None)
     throttle(patient, NOW + 70_000, 1.0)
     assert times(patient)[1] == NOW + 70_000
@@ -98,12 +98,12 @@ def test_whoever_changes_a_callback_ends_it(patient: Patient) -> None:
 def test_a_failing_callback_is_not_probed_before_the_time_that_its_receiver_asked_for(patient: Patient) -> None:
     """Nor sooner than it would have been, and what a probe was told counts neither as a failure nor as a success."""
     patient.wait("evt_1", NOW)
-    patient.found(Finding.FAILING, NOW)
+    patient.found(HealthFinding.FAILING, NOW)
     throttle(patient, NOW + 5_000, 600.0)
     assert (patient.callback.state, patient.callback.health.probe_at, patient.callback.health.probes) == (
         CallbackState.FAILING, NOW + 605_000, 0,
     )  # fmt: skip
-    patient.found(Finding.PROBE_FAILED, NOW + 6_000)
+    patient.found(HealthFinding.PROBE_FAILED, NOW + 6_000)
     assert patient.callback.health.probe_at == NOW + 605_000
 
     throttle(patient, NOW + 605_000, 1.0)
@@ -116,7 +116,7 @@ def test_a_failing_callback_is_not_probed_before_the_time_that_its_receiver_aske
 def test_a_callback_that_opens_while_it_is_left_alone_is_probed_afterwards(patient: Patient) -> None:
     """Its first probe would be one of the automatic attempts that it does not want."""
     throttle(patient, NOW, 600.0)
-    patient.found(Finding.FAILING, NOW + 1_000)
+    patient.found(HealthFinding.FAILING, NOW + 1_000)
 
     assert patient.callback.health.probe_at == NOW + 600_000
 
@@ -125,7 +125,7 @@ def test_what_waits_for_a_failing_callback_is_not_given_up_while_it_is_left_alon
     """Its probe was told to come back tomorrow: for obeying that nothing ends, however short the schedule is."""
     horizon_ms, asked_at = 3_600_000, NOW + 5_000
     patient.wait("evt_1", NOW)
-    patient.found(Finding.FAILING, NOW)
+    patient.found(HealthFinding.FAILING, NOW)
     throttle(patient, asked_at, 86_400.0)
 
     def exhausted(now: int) -> int:
@@ -142,7 +142,7 @@ def test_what_waits_for_a_failing_callback_is_not_given_up_while_it_is_left_alon
 def test_what_waits_for_one_that_only_fails_again_is_given_up_by_its_schedule(patient: Patient) -> None:
     """That it once asked for a minute does not keep its backlog for two days."""
     patient.wait("evt_1", NOW)
-    patient.found(Finding.FAILING, NOW)
+    patient.found(HealthFinding.FAILING, NOW)
     throttle(patient, NOW + 5_000, 60.0)
 
     with patient.database.read() as connection:
@@ -159,7 +159,7 @@ def test_what_a_clock_wrote_that_was_ahead_holds_nobody_up(patient: Patient) -> 
         assert throttling.left_alone(connection, [patient.id], UnixMs(NOW)) == {}
         assert throttling.left_alone(connection, [patient.id], UnixMs(ahead)) == {patient.id: ahead + 60_000}
     assert patient.callback.health.waits_until(UnixMs(NOW)) is None
-    patient.found(Finding.FAILING, NOW)
+    patient.found(HealthFinding.FAILING, NOW)
     assert patient.callback.health.probe_at == NOW + 5_000
     throttle(patient, NOW + 1, 30.0)
     assert times(patient) == (NOW + 30_001, NOW + 1)
@@ -168,7 +168,7 @@ def test_what_a_clock_wrote_that_was_ahead_holds_nobody_up(patient: Patient) -> 
 def test_a_probe_that_a_clock_put_off_that_was_ahead_is_made_at_once(patient: Patient) -> None:
     """Else the callback would be called by nobody until that time has come."""
     patient.wait("evt_1", NOW)
-    patient.found(Finding.FAILING, NOW + 3 * DAY_MS)
+    patient.found(HealthFinding.FAILING, NOW + 3 * DAY_MS)
 
     with patient.database.write() as connection:
         assert probes.due_probes(connection, UnixMs(NOW), 10) == [patient.id]
@@ -208,7 +208,7 @@ def test_what_waits_for_one_that_takes_something_is_not_given_up_however_old(pat
     """A backlog that drains slowly drains."""
     patient.wait("evt_old", NOW - 9 * DAY_MS)
     refuse_for(patient, 2)
-    patient.found(Finding.TAKES, NOW + 2 * DAY_MS)
+    patient.found(HealthFinding.TAKES, NOW + 2 * DAY_MS)
 
     assert given_up(patient, NOW + 2 * DAY_MS) == 0
 

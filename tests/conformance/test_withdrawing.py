@@ -9,11 +9,11 @@ import pytest
 import sqlalchemy as sa
 
 from consumers.pipeline.settler import Settler
-from consumers.pipeline.store_status import StoreWatch
+from consumers.pipeline.store_status import StoreStatus
 from dispatcher.decision import withdrawn
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Settlement, Trigger
 from schemas.events.types import EventType
-from schemas.observer import Silent
+from schemas.observer import NullObserver
 from schemas.times import UnixMs
 from store.deliveries import settlement, withdrawal
 from store.engine.database import Database
@@ -104,7 +104,7 @@ def test_nobody_asks_the_store_about_what_is_not_cancelled(database: Database) -
     assert asked == []
 
 
-class Counting(Silent):
+class Counting(NullObserver):
     """An observer of what deliveries became."""
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ async def test_what_is_written_is_counted_and_not_what_was_remembered(database: 
     patient, gone = Patient(database, "there"), Patient(database, "gone")
     gone.callbacks.delete(gone.token_id, RECEIVED, TESTER)
     observer = Counting()
-    settler = Settler(database, observer, StoreWatch(observer))
+    settler = Settler(database, observer, StoreStatus(observer))
     for one in (patient, gone):
         settler.add(withdrawn(a_delivery("evt_1", one.id), REMEMBERED), None)
 

@@ -5,7 +5,7 @@ import ssl
 import pytest
 import trustme
 
-from dispatcher.http.messages import Answer
+from dispatcher.http.messages import HttpResponse
 from schemas.deliveries.deliveries import Outcome
 from tests.kit.blunt import End, blunt
 from tests.kit.posting import Posting, answer_of
@@ -26,7 +26,7 @@ def head(status: int, lines: bytes = b"", version: bytes = b"1.1") -> bytes:
     return b"HTTP/%b %d x\r\nretry-after: 7\r\nlocation: /moved\r\n%b\r\n" % (version, status, lines)
 
 
-async def answered(raw: bytes, end: End = End.CLOSED, timeout_s: float = 5) -> Answer:
+async def answered(raw: bytes, end: End = End.CLOSED, timeout_s: float = 5) -> HttpResponse:
     async with blunt(raw, end) as server:
         return await answer_of(f"http://127.0.0.1:{server.port}/", timeout_s=timeout_s)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.deliveries.callback_health import Finding
+from schemas.deliveries.callback_health import HealthFinding
 from store.engine import migrate
 from store.engine.database import Database
 from tests.kit.command import Place
@@ -16,12 +16,12 @@ NOW = 1_795_000_000_000
 @pytest.mark.parametrize(
     ("finding", "words"),
     [
-        (Finding.WORKS, "https://x.example/ (healthy)"),
-        (Finding.FAILING, "https://x.example/ (failing since 2026-11-18T11:05:20.000Z)"),
-        (Finding.USELESS, "https://x.example/ (disabled at 2026-11-18T11:06:40.000Z: gone)"),
+        (HealthFinding.WORKS, "https://x.example/ (healthy)"),
+        (HealthFinding.FAILING, "https://x.example/ (failing since 2026-11-18T11:05:20.000Z)"),
+        (HealthFinding.USELESS, "https://x.example/ (disabled at 2026-11-18T11:06:40.000Z: gone)"),
     ],
 )
-def test_a_token_is_shown_with_how_its_callbacks_fare(tmp_path: Path, finding: Finding, words: str) -> None:
+def test_a_token_is_shown_with_how_its_callbacks_fare(tmp_path: Path, finding: HealthFinding, words: str) -> None:
     """Since when, or why: it is the first question when nothing arrives."""
     database = Database(f"sqlite:///{tmp_path}/ringback.db")
     migrate.upgrade(database)

@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from dispatcher.http.curl_errors import trouble
-from dispatcher.http.messages import Answer
+from dispatcher.http.messages import HttpResponse
 from schemas.deliveries.deliveries import Outcome
 from schemas.tokens.target_policy import TargetPolicy, parse_networks
 from tests.kit.posting import Posting, answer_of
@@ -80,7 +80,7 @@ def over(context: ssl.SSLContext, hear: Callable[[bytes], object] = bool) -> Cal
     return talk
 
 
-async def told_by(talk: Callable[[socket.socket], None], authorities: Authorities, host: str = "localhost") -> Answer:
+async def told_by(talk: Callable[[socket.socket], None], authorities: Authorities, host: str = "localhost") -> HttpResponse:
     with serving(talk) as port:
         return await answer_of(f"https://{host}:{port}/", ca_file=authorities.ca_file, timeout_s=5)
 

@@ -7,7 +7,7 @@ import pycurl
 import pytest
 import pytest_asyncio
 
-from dispatcher.http.messages import Answer, Request
+from dispatcher.http.messages import HttpResponse, Request
 from dispatcher.http.transfer import KEPT_BODY_BYTES
 from schemas.deliveries.deliveries import Outcome
 from schemas.tokens.target_policy import TargetPolicy
@@ -113,7 +113,7 @@ async def test_an_idle_handle_keeps_nothing_of_its_last_request(receiver: Receiv
 
 async def test_a_hundred_requests_fly_at_once(receiver: Receiver) -> None:
     """One thread, no coroutine each: none waits for another."""
-    answers: list[Answer] = []
+    answers: list[HttpResponse] = []
     with Posting() as posting:
         for number in range(100):
             posting.sender.post(Request(receiver.url(f"/slow/100/{number}"), (), BODY), answers.append)
@@ -158,9 +158,9 @@ async def test_nothing_of_one_answer_is_found_in_the_next(receiver: Receiver) ->
 
 async def test_a_reader_that_fails_costs_the_others_nothing(complaints: list[str]) -> None:
     """Their answers came in the same turn of the loop: refused addresses are known at once."""
-    answers: list[Answer] = []
+    answers: list[HttpResponse] = []
 
-    def fail(_answer: Answer) -> None:
+    def fail(_answer: HttpResponse) -> None:
         raise RuntimeError("a mistake")
 
     with Posting(TargetPolicy()) as posting:
@@ -174,7 +174,7 @@ async def test_a_reader_that_fails_costs_the_others_nothing(complaints: list[str
 
 async def test_a_request_that_cannot_join_costs_the_others_nothing(receiver: Receiver) -> None:
     """They join in one turn of the loop; the one that libcurl refuses is told, and fails as any other."""
-    answers: list[Answer] = []
+    answers: list[HttpResponse] = []
     with Posting() as posting:
         await posting.post(receiver.url("/ok"))
         refused, elsewhere = posting.sender._idle[-1].curl, pycurl.CurlMulti()
@@ -208,7 +208,7 @@ async def test_an_answer_that_cannot_be_read_is_an_answer_all_the_same(receiver:
 
 async def test_closing_aborts_what_is_in_flight_without_a_word(receiver: Receiver, complaints: list[str]) -> None:
     """Who stops has given the deliveries back already: a late answer would be one too many."""
-    answers: list[Answer] = []
+    answers: list[HttpResponse] = []
     posting = Posting()
     posting.sender.post(Request(receiver.url("/hang"), (), BODY), answers.append)
     await eventually("the request", lambda: receiver.requests("/hang"))

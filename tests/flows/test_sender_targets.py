@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 import trustme
 
-from dispatcher.http.messages import Answer, Request
+from dispatcher.http.messages import HttpResponse, Request
 from schemas.deliveries.deliveries import Outcome
 from schemas.tokens.target_policy import TargetPolicy, parse_networks
 from tests.kit.posting import BODY, LOOPBACK, Posting, answer_of
@@ -180,7 +180,7 @@ async def test_a_name_that_moves_inside_is_judged_anew(receiver: Receiver, monke
 async def test_a_name_that_nobody_answers_for_costs_only_its_own_callbacks(receiver: Receiver) -> None:
     """More of them than libcurl has threads: another name's attempt goes out meanwhile, and closing waits for none of them."""
     names = Names(crm=("127.0.0.1",), **{f"silent{n}": () for n in range(30)})
-    answers: list[Answer] = []
+    answers: list[HttpResponse] = []
     with Posting(look_up=names.look_up) as posting:
         for number in range(30):
             posting.sender.post(Request(f"http://silent{number}/", (), BODY), answers.append)
@@ -210,7 +210,7 @@ async def test_a_name_that_is_not_resolved_in_time_is_a_failure_of_dns() -> None
 
 async def test_the_time_for_a_name_is_part_of_the_time_for_the_answer(receiver: Receiver) -> None:
     """An attempt must end within its lease. The next request of the same handle has all its time again."""
-    names, answers = Names(late=()), list[Answer]()
+    names, answers = Names(late=()), list[HttpResponse]()
     with Posting(timeout_s=2, look_up=lambda host: names.look_up(host) or ("127.0.0.1",)) as posting:
         posting.sender.post(Request(receiver.url("/hang", host="late"), (), BODY), answers.append)
         (transfer,) = posting.sender._seeking.values()

@@ -16,7 +16,7 @@ from schemas.deliveries.deliveries import DeliveryState
 from schemas.errors import ExchangeUnavailable
 from schemas.events.types import EventType
 from schemas.ids import CallbackId, TokenId
-from schemas.observer import Silent
+from schemas.observer import NullObserver
 from schemas.readiness import Readiness
 from schemas.times import UnixMs
 from schemas.tokens.permissions import Permission
@@ -62,7 +62,7 @@ class KeepingPublisher:
         """Holds nothing."""
 
 
-class Listening(Silent):
+class Listening(NullObserver):
     """Keeps what it is told."""
 
     def __init__(self) -> None:

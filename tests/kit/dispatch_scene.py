@@ -5,18 +5,18 @@ from collections.abc import Callable
 
 from dispatcher.backoff import RetrySchedule
 from dispatcher.dispatcher import Dispatcher
-from dispatcher.http.messages import Answer, Request
+from dispatcher.http.messages import HttpResponse, Request
 from schemas.deliveries.deliveries import Delivery, Settlement
 from schemas.ids import CallbackId
-from schemas.observer import Silent
+from schemas.observer import NullObserver
 from schemas.times import UnixMs, now_ms
 from schemas.tokens.tokens import Callback, Token
 from tests.kit.making import CALLBACK, a_callback, a_delivery, a_token
 
-OK = Answer(200, None, b"ok", None, None, 0.25)
+OK = HttpResponse(200, None, b"ok", None, None, 0.25)
 
 
-class Notes(Silent):
+class Notes(NullObserver):
     """Remembers what an operator was told."""
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Scene:
     """A dispatcher with two slots per lane. It is the sender and the directory at once; `broken` is raised by the next part."""
 
     def __init__(self) -> None:
-        self.posted: list[tuple[Request, Callable[[Answer], None]]] = []
+        self.posted: list[tuple[Request, Callable[[HttpResponse], None]]] = []
         self.written: list[Settlement] = []
         self.observer = Notes()
         self.found: tuple[Token, Callback] | None = (a_token(), a_callback())
@@ -57,7 +57,7 @@ class Scene:
     def now(self) -> UnixMs:
         return self.store_now or now_ms()
 
-    def post(self, request: Request, on_answer: Callable[[Answer], None]) -> None:
+    def post(self, request: Request, on_answer: Callable[[HttpResponse], None]) -> None:
         self.raise_if_broken("sender")
         self.posted.append((request, on_answer))
 
@@ -73,7 +73,7 @@ class Scene:
         for delivery in deliveries:
             self.dispatcher.submit(delivery)
 
-    def answer(self, answer: Answer = OK, number: int = 0) -> Settlement:
+    def answer(self, answer: HttpResponse = OK, number: int = 0) -> Settlement:
         """What the `number`-th request in flight gets, and what is then to be written."""
         _, on_answer = self.posted.pop(number)
         on_answer(answer)

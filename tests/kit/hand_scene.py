@@ -1,9 +1,9 @@
 """A hand between a settler and a dispatcher that do as the test says; and a dispatcher that only keeps, for whoever feeds a hand."""
 
-from consumers.pipeline.parcel import Parcel
-from consumers.pipeline.unsettled import Hand
+from consumers.pipeline.parcel import PendingAck
+from consumers.pipeline.unsettled import Unsettled
 from schemas.deliveries.deliveries import Delivery, Settlement
-from schemas.observer import Silent
+from schemas.observer import NullObserver
 
 LEASE_S = 25.0
 
@@ -12,11 +12,11 @@ class Settling:
     """Remembers what was to be written, and which message each settlement released."""
 
     def __init__(self) -> None:
-        self.added: list[tuple[Settlement, Parcel | None]] = []
+        self.added: list[tuple[Settlement, PendingAck | None]] = []
         self.backlog, self.places, self.handed_in = 0, 0, 0
         self.on_settled = lambda: None
 
-    def add(self, settlement: Settlement, parcel: Parcel | None) -> None:
+    def add(self, settlement: Settlement, parcel: PendingAck | None) -> None:
         self.added.append((settlement, parcel))
         self.handed_in += 1
 
@@ -107,12 +107,12 @@ class Scene:
 
     def __init__(self) -> None:
         self.now_s, self.settling, self.dispatching = 100.0, Settling(), Dispatching()
-        self.hand = Hand(self.settling, Silent(), LEASE_S, clock=lambda: self.now_s)  # type: ignore[arg-type]  # a fake in its place
+        self.hand = Unsettled(self.settling, NullObserver(), LEASE_S, clock=lambda: self.now_s)  # type: ignore[arg-type]  # a fake in its place
         self.hand.connect(self.dispatching)
         self.hand.saw(self.hand.look(), ())
-        self.parcel = Parcel(None, "receipt", 1)  # type: ignore[arg-type]  # no source is needed here
+        self.parcel = PendingAck(None, "receipt", 1)  # type: ignore[arg-type]  # no source is needed here
 
-    def after(self, seconds: float) -> list[tuple[Settlement, Parcel | None]]:
+    def after(self, seconds: float) -> list[tuple[Settlement, PendingAck | None]]:
         """What is to be written once so much time has passed."""
         self.now_s += seconds
         self.hand.tick()

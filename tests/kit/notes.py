@@ -1,9 +1,9 @@
 """What an operator would read, kept for a test."""
 
-from schemas.observer import Silent
+from schemas.observer import NullObserver
 
 
-class Notes(Silent):
+class Notes(NullObserver):
     """An observer that keeps its notes, oldest first."""
 
     def __init__(self) -> None:

@@ -16,11 +16,11 @@ from exchange.rabbit.publisher import RabbitPublisher
 from exchange.rabbit.source import RabbitSource
 from exchange.topology import DEAD_QUEUE, REASON_HEADER
 from schemas.events.events import parse_event
-from schemas.observer import Silent
+from schemas.observer import NullObserver
 from schemas.times import UnixMs
 from store import tables
 from store.engine.database import Database
-from store.engine.notifications import Doorbell
+from store.engine.notifications import NotificationListener
 from tests.kit.making import an_event
 from tests.kit.notes import Notes
 from tests.kit.rabbit import Rabbit
@@ -96,13 +96,13 @@ class OutboxPipe:
 
     def __init__(self, database: Database):
         self.database = database
-        self.doorbell = Doorbell(database, Silent())
+        self.doorbell = NotificationListener(database, NullObserver())
         self.doorbell.start()
         if database.dialect == "postgresql":
             assert self.doorbell.listening.wait(20)
 
     def publisher(self) -> Publisher:
-        made = OutboxPublisher(self.database, 10_000, Silent())
+        made = OutboxPublisher(self.database, 10_000, NullObserver())
         made.start()
         return made
 

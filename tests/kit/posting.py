@@ -3,7 +3,7 @@
 import asyncio
 from typing import Self
 
-from dispatcher.http.messages import Answer, Request
+from dispatcher.http.messages import HttpResponse, Request
 from dispatcher.http.resolver import LookUp, addresses_of
 from dispatcher.http.sender import Sender
 from schemas.tokens.target_policy import TargetPolicy, parse_networks
@@ -26,12 +26,12 @@ class Posting:
     def __exit__(self, *_: object) -> None:
         self.sender.close()
 
-    async def post(self, url: str, body: bytes = BODY, headers: tuple[str, ...] = ("webhook-id: evt_1",)) -> Answer:
-        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    async def post(self, url: str, body: bytes = BODY, headers: tuple[str, ...] = ("webhook-id: evt_1",)) -> HttpResponse:
+        answered: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()
         self.sender.post(Request(url, headers, body), answered.set_result)
         return await asyncio.wait_for(answered, 20)
 
 
-async def answer_of(url: str, policy: TargetPolicy = LOOPBACK, *, timeout_s: float = 5, ca_file: str | None = None) -> Answer:
+async def answer_of(url: str, policy: TargetPolicy = LOOPBACK, *, timeout_s: float = 5, ca_file: str | None = None) -> HttpResponse:
     with Posting(policy, timeout_s=timeout_s, ca_file=ca_file) as posting:
         return await posting.post(url)

@@ -5,12 +5,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from consumers.maintenance.recovery_runner import Recoverer
+from consumers.maintenance.recovery_runner import RecoveryRunner
 from schemas.deliveries.recoveries import Recoverable, Recovery, RecoveryQuery, RecoveryState
 from schemas.events.events import parse_event
 from schemas.events.types import EventType
 from schemas.ids import CallbackId, RecoveryId
-from schemas.observer import Silent
+from schemas.observer import NullObserver
 from schemas.times import UnixMs
 from schemas.tokens.fields import CallbackFields
 from schemas.tokens.tokens import Token
@@ -37,7 +37,7 @@ class House:
     def __init__(self, database: Database):
         self.database = database
         self.tokens = Tokens(database, VAULT)
-        self.directory = Directory(database, VAULT, Silent())
+        self.directory = Directory(database, VAULT, NullObserver())
 
     def token(self, name: str = "crm", *kinds: EventType, **fields: Any) -> Token:
         callbacks = {kind: CallbackFields("https://x.example/") for kind in kinds or (RECEIVED,)}
@@ -67,8 +67,8 @@ class House:
         assert found.state is RecoveryState.DONE
         return found.total, found.done, found.skipped
 
-    def recoverer(self, slice_rows: int = 3) -> Recoverer:
-        return Recoverer(self.database, self.directory, Silent(), slice_rows)
+    def recoverer(self, slice_rows: int = 3) -> RecoveryRunner:
+        return RecoveryRunner(self.database, self.directory, NullObserver(), slice_rows)
 
     def work(self) -> None:
         recoverer = self.recoverer()

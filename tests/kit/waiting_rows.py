@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from schemas.deliveries.callback_health import Finding, HealthReport
+from schemas.deliveries.callback_health import HealthFinding, HealthReport
 from schemas.events.types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs
@@ -50,7 +50,7 @@ class Patient:
 
     def found(
         self,
-        finding: Finding,
+        finding: HealthFinding,
         now: int,
         *,
         failing_for_s: float = 0,

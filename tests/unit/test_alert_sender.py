@@ -8,7 +8,7 @@ from standardwebhooks.webhooks import Webhook
 
 from dispatcher.alert_sender import AlertSender
 from dispatcher.backoff import RetrySchedule
-from dispatcher.http.messages import Answer, Request
+from dispatcher.http.messages import HttpResponse, Request
 from dispatcher.verdict import mistake_words
 from schemas.alerts import Alert, AlertKind, AlertOutcome, alert_body
 from schemas.deliveries.deliveries import Outcome
@@ -24,11 +24,11 @@ SCHEDULE = RetrySchedule((dt.timedelta(seconds=10), dt.timedelta(seconds=100)))
 class Http:
     """Answers at once; an exception is raised instead."""
 
-    def __init__(self, answer: Answer | Exception):
+    def __init__(self, answer: HttpResponse | Exception):
         self.answer = answer
         self.requests: list[Request] = []
 
-    def post(self, request: Request, on_answer: Callable[[Answer], None]) -> None:
+    def post(self, request: Request, on_answer: Callable[[HttpResponse], None]) -> None:
         self.requests.append(request)
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -40,11 +40,11 @@ def an_alert(failures: int = 0) -> Alert:
     return Alert(alert_id, alert_body(alert_id, AlertKind.CALLBACK_FAILING, {"reason": "it fails"}, UnixMs(0)), failures, UnixMs(0))
 
 
-def status(code: int, retry_after: str | None = None) -> Answer:
-    return Answer(code, retry_after, b"", None, None, 0.1)
+def status(code: int, retry_after: str | None = None) -> HttpResponse:
+    return HttpResponse(code, retry_after, b"", None, None, 0.1)
 
 
-async def sent(answer: Answer | Exception, failures: int = 0) -> AlertOutcome:
+async def sent(answer: HttpResponse | Exception, failures: int = 0) -> AlertOutcome:
     return await AlertSender(Http(answer), URL, [OLD, NEW], SCHEDULE, "Ringback/9").send(an_alert(failures))
 
 
@@ -68,12 +68,12 @@ async def test_an_alert_is_signed_with_each_secret_like_a_webhook() -> None:
     [
         (status(500), "HTTP 500"),
         (status(302), "HTTP 302: a redirect to nowhere is not followed. Save the address that the receiver moved to"),
-        (Answer(None, None, b"", Outcome.BLOCKED, "10.0.0.1 is not a public address", 0.0), "10.0.0.1 is not a public address"),
+        (HttpResponse(None, None, b"", Outcome.BLOCKED, "10.0.0.1 is not a public address", 0.0), "10.0.0.1 is not a public address"),
         (RuntimeError("odd"), mistake_words(RuntimeError())),
-        (Answer(200, None, b"", None, None, 0.1, mistake=RuntimeError("odd")), mistake_words(RuntimeError())),
+        (HttpResponse(200, None, b"", None, None, 0.1, mistake=RuntimeError("odd")), mistake_words(RuntimeError())),
     ],
 )
-async def test_whatever_is_no_2xx_is_tried_again_by_the_schedule(answer: Answer | Exception, error: str) -> None:
+async def test_whatever_is_no_2xx_is_tried_again_by_the_schedule(answer: HttpResponse | Exception, error: str) -> None:
     """Our own mistakes too: none ends the loop that sends the others."""
     outcome = await sent(answer, failures=1)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.breaker import GONE, KNOWN_WITHIN_S, MOST_RUNS, OPEN_AFTER, Breakers
-from schemas.deliveries.callback_health import FIRST_PROBE_S, LONGEST_PROBE_S, Finding, HealthReport, probe_delay_s
+from schemas.deliveries.callback_health import FIRST_PROBE_S, LONGEST_PROBE_S, HealthFinding, HealthReport, probe_delay_s
 from schemas.deliveries.deliveries import Outcome, Trigger
 from schemas.ids import CallbackId
 from schemas.times import UnixMs, now_ms
@@ -56,7 +56,7 @@ def test_the_last_of_so_many_failures_in_a_row_opens_it(scene: Scene) -> None:
     (report,) = scene.fail()
 
     assert report is not None
-    assert (report.finding, report.callback_id, report.generation, report.jitter) == (Finding.FAILING, scene.callback.id, 0, 0.5)
+    assert (report.finding, report.callback_id, report.generation, report.jitter) == (HealthFinding.FAILING, scene.callback.id, 0, 0.5)
     assert report.failing_for_s == pytest.approx(7.003)
     assert scene.is_open
     assert scene.fail(20) == [None] * 20, "what was in flight says nothing new"
@@ -79,7 +79,7 @@ def test_an_opening_that_the_store_did_not_take_ends_and_is_said_again(scene: Sc
     (again,) = scene.fail()
 
     assert again is not None
-    assert again.finding is Finding.FAILING
+    assert again.finding is HealthFinding.FAILING
 
 
 def test_what_the_store_says_is_open_is_open_until_it_says_otherwise(scene: Scene) -> None:
@@ -103,7 +103,7 @@ def test_what_started_before_a_return_says_nothing_about_what_came_back(scene: S
 
     (report,) = scene.fail()
     assert report is not None
-    assert (report.finding, report.generation) == (Finding.FAILING, 1)
+    assert (report.finding, report.generation) == (HealthFinding.FAILING, 1)
 
 
 def test_a_return_makes_it_closed_here_at_once(scene: Scene) -> None:
@@ -120,7 +120,7 @@ def test_any_success_closes_what_is_open(scene: Scene, trigger: Trigger) -> None
     """A probe's, a late one's, one by hand: it works."""
     scene.store_says(failing_since=UnixMs(5), generation=3)
 
-    assert scene.end(Outcome.DELIVERED, trigger) == HealthReport(scene.callback.id, 3, Finding.WORKS)
+    assert scene.end(Outcome.DELIVERED, trigger) == HealthReport(scene.callback.id, 3, HealthFinding.WORKS)
 
 
 def test_a_success_right_after_the_opening_closes_it_although_the_directory_knows_of_neither(scene: Scene) -> None:
@@ -131,7 +131,7 @@ def test_a_success_right_after_the_opening_closes_it_although_the_directory_know
     report = scene.end(Outcome.DELIVERED, callback=before)
 
     assert report is not None
-    assert report.finding is Finding.WORKS
+    assert report.finding is HealthFinding.WORKS
     assert not scene.is_open
 
 
@@ -148,7 +148,7 @@ def test_a_probe_that_fails_says_so_each_time(scene: Scene) -> None:
 
     reports = scene.fail(2, Trigger.PROBE)
 
-    assert [report and report.finding for report in reports] == [Finding.PROBE_FAILED] * 2
+    assert [report and report.finding for report in reports] == [HealthFinding.PROBE_FAILED] * 2
 
 
 def test_gone_is_gone_at_the_first_word(scene: Scene) -> None:
@@ -156,7 +156,7 @@ def test_gone_is_gone_at_the_first_word(scene: Scene) -> None:
     report = scene.end(Outcome.GONE)
 
     assert report is not None
-    assert (report.finding, report.reason) == (Finding.USELESS, GONE)
+    assert (report.finding, report.reason) == (HealthFinding.USELESS, GONE)
     assert scene.is_open, "at once, although the directory does not know yet"
 
 
@@ -171,7 +171,7 @@ def test_a_run_of_few_failures_that_lasts_too_long_is_reported(scene: Scene) -> 
     (report,) = scene.fail()
 
     assert report is not None
-    assert (report.finding, report.reason) == (Finding.LASTING, "nothing succeeded for 5d")
+    assert (report.finding, report.reason) == (HealthFinding.LASTING, "nothing succeeded for 5d")
     assert report.failing_for_s == pytest.approx(FIVE_DAYS.total_seconds() + 0.003)
     assert report.disable_after_s == FIVE_DAYS.total_seconds()
     assert not scene.is_open, "the store decides, and at once"
@@ -183,13 +183,13 @@ def test_a_long_run_that_the_store_did_not_disable_opens_at_so_many_failures_all
     for _ in range(OPEN_AFTER - 1):
         scene.fail()
         scene.now_s += FIVE_DAYS.total_seconds()
-    assert [report and report.finding for report in scene.fail()] == [Finding.FAILING]
+    assert [report and report.finding for report in scene.fail()] == [HealthFinding.FAILING]
     assert scene.is_open
 
     scene.now_s += KNOWN_WITHIN_S
-    assert [report and report.finding for report in scene.fail()] == [Finding.FAILING], "the store did not take it"
+    assert [report and report.finding for report in scene.fail()] == [HealthFinding.FAILING], "the store did not take it"
     scene.store_says(failing_since=now_ms())
-    assert [report and report.finding for report in scene.fail()] == [Finding.LASTING], "of what was in flight: the store decides"
+    assert [report and report.finding for report in scene.fail()] == [HealthFinding.LASTING], "of what was in flight: the store decides"
 
 
 @pytest.mark.parametrize("days", [-6, 6])
@@ -201,7 +201,7 @@ def test_a_host_whose_clock_leapt_finds_out_the_same(scene: Scene, days: int) ->
     report = scene.breakers.conclude(scene.callback, a_delivery(trigger=Trigger.PROBE), leapt, scene.now_s, 0.0)
 
     assert report is not None
-    assert (report.finding, report.failing_for_s) == (Finding.PROBE_FAILED, pytest.approx(0.003))
+    assert (report.finding, report.failing_for_s) == (HealthFinding.PROBE_FAILED, pytest.approx(0.003))
 
 
 def test_runs_in_memory_are_bounded(scene: Scene) -> None:

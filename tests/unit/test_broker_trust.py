@@ -3,34 +3,34 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.broker_circuit import LONGEST_PAUSE_S, SHORTEST_PAUSE_S, Trust, Way
+from exchange.broker_circuit import LONGEST_PAUSE_S, SHORTEST_PAUSE_S, BrokerCircuit, CircuitState
 from exchange.rabbit.reconnecting import pause_after
 
 
-def trusted(generation: int = 1) -> Trust:
-    trust = Trust()
-    assert trust.way(generation, 0) is Way.PROBE
+def trusted(generation: int = 1) -> BrokerCircuit:
+    trust = BrokerCircuit()
+    assert trust.way(generation, 0) is CircuitState.PROBE
     assert trust.confirmed(generation)
     return trust
 
 
 def test_without_a_connection_everything_goes_around() -> None:
     """At the start, and while the broker is away."""
-    assert Trust().way(None, 0) is Way.AROUND
+    assert BrokerCircuit().way(None, 0) is CircuitState.AROUND
 
 
 def test_a_new_connection_carries_one_probe_at_a_time() -> None:
     """A broker that is back but not well must not take every request's half second."""
-    trust = Trust()
+    trust = BrokerCircuit()
 
-    assert [trust.way(1, 0) for _ in range(3)] == [Way.PROBE, Way.AROUND, Way.AROUND]
+    assert [trust.way(1, 0) for _ in range(3)] == [CircuitState.PROBE, CircuitState.AROUND, CircuitState.AROUND]
 
 
 def test_a_confirmed_probe_opens_the_way_for_all() -> None:
     """The broker is back: no restart of ours."""
     trust = trusted()
 
-    assert [trust.way(1, 0) for _ in range(3)] == [Way.BROKER] * 3
+    assert [trust.way(1, 0) for _ in range(3)] == [CircuitState.BROKER] * 3
 
 
 def test_a_failure_is_heard_once_however_many_tell_of_it() -> None:
@@ -38,8 +38,8 @@ def test_a_failure_is_heard_once_however_many_tell_of_it() -> None:
     trust = trusted()
 
     assert [trust.failed(1, 10) for _ in range(32)] == [True] + [False] * 31
-    assert trust.way(2, 10 + SHORTEST_PAUSE_S - 0.01) is Way.AROUND
-    assert trust.way(2, 10 + SHORTEST_PAUSE_S) is Way.PROBE
+    assert trust.way(2, 10 + SHORTEST_PAUSE_S - 0.01) is CircuitState.AROUND
+    assert trust.way(2, 10 + SHORTEST_PAUSE_S) is CircuitState.PROBE
 
 
 def test_an_old_connections_trouble_does_not_touch_the_new_one() -> None:
@@ -49,7 +49,7 @@ def test_an_old_connections_trouble_does_not_touch_the_new_one() -> None:
     trust.confirmed(2)
 
     assert not trust.failed(1, 0)
-    assert trust.way(2, 0) is Way.BROKER
+    assert trust.way(2, 0) is CircuitState.BROKER
 
 
 def test_a_connection_that_failed_is_not_trusted_by_a_late_confirm() -> None:
@@ -58,34 +58,34 @@ def test_a_connection_that_failed_is_not_trusted_by_a_late_confirm() -> None:
     trust.failed(1, 0)
 
     assert not trust.confirmed(1)
-    assert trust.way(1, 0) is Way.AROUND
+    assert trust.way(1, 0) is CircuitState.AROUND
 
 
 def test_an_undecided_probe_lets_the_next_message_be_one() -> None:
     """A busy broker that confirms others is no failure."""
-    trust = Trust()
+    trust = BrokerCircuit()
     trust.way(1, 0)
 
     trust.undecided(1)
 
-    assert trust.way(1, 0) is Way.PROBE
+    assert trust.way(1, 0) is CircuitState.PROBE
 
 
 @given(st.integers(min_value=1, max_value=20))
 def test_the_pause_doubles_up_to_its_longest_and_a_success_ends_it(failures: int) -> None:
     """Between one and thirty seconds, whatever happens (rule 4)."""
-    trust, now_s, pause_s = Trust(), 0.0, SHORTEST_PAUSE_S
+    trust, now_s, pause_s = BrokerCircuit(), 0.0, SHORTEST_PAUSE_S
     for generation in range(failures):
-        assert trust.way(generation, now_s) is Way.PROBE
+        assert trust.way(generation, now_s) is CircuitState.PROBE
         assert trust.failed(generation, now_s)
-        assert trust.way(generation + 1, now_s + pause_s - 0.01) is Way.AROUND
+        assert trust.way(generation + 1, now_s + pause_s - 0.01) is CircuitState.AROUND
         now_s += pause_s
         pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
-    assert trust.way(failures, now_s) is Way.PROBE
+    assert trust.way(failures, now_s) is CircuitState.PROBE
     trust.confirmed(failures)
     trust.failed(failures, now_s)
 
-    assert trust.way(failures + 1, now_s + SHORTEST_PAUSE_S) is Way.PROBE
+    assert trust.way(failures + 1, now_s + SHORTEST_PAUSE_S) is CircuitState.PROBE
 
 
 @given(st.integers(min_value=0, max_value=10_000), st.floats(min_value=0, max_value=1))

@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ringback.cli import main
-from ringback.cli.emit_client import Address, read_url
+from ringback.cli.emit_client import EmitTarget, read_url
 
 pytestmark = pytest.mark.usefixtures("bare_place")
 
@@ -52,12 +52,12 @@ def test_a_url_that_cannot_be_asked_is_wrong_use(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "address"),
     [
-        ("http://127.0.0.1:8080", Address(False, "127.0.0.1", 8080, "")),
-        (" https://ringback.example.com/api/\n", Address(True, "ringback.example.com", None, "/api")),
-        ("http://[::1]:80/", Address(False, "::1", 80, "")),
-        ("http://xn--hf-uia.example/%20", Address(False, "xn--hf-uia.example", None, "/%20")),
+        ("http://127.0.0.1:8080", EmitTarget(False, "127.0.0.1", 8080, "")),
+        (" https://ringback.example.com/api/\n", EmitTarget(True, "ringback.example.com", None, "/api")),
+        ("http://[::1]:80/", EmitTarget(False, "::1", 80, "")),
+        ("http://xn--hf-uia.example/%20", EmitTarget(False, "xn--hf-uia.example", None, "/%20")),
     ],
 )
-def test_others_are_taken_apart(url: str, address: Address) -> None:
+def test_others_are_taken_apart(url: str, address: EmitTarget) -> None:
     """With a path too: a gateway may serve the API under one."""
     assert read_url(url) == address

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from exchange.rabbit.confirms import Confirms, Letter
+from exchange.rabbit.confirms import Confirms, PendingPublish
 from tests.kit.notes import Notes
 
 
@@ -34,8 +34,8 @@ class Told:
     def __init__(self) -> None:
         self.by_letter: dict[str, str | None] = {}
 
-    def letter(self, name: str) -> Letter:
-        return Letter("", "", name.encode(), name, {}, lambda broken: self.by_letter.update({name: broken}))
+    def letter(self, name: str) -> PendingPublish:
+        return PendingPublish("", "", name.encode(), name, {}, lambda broken: self.by_letter.update({name: broken}))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from dispatcher.backoff import RetrySchedule
 from dispatcher.decision import KEEPS_PLACE, MOST_THROTTLED, after, deferral, refusal
 from schemas.deliveries.deliveries import Attempt, Delivery, DeliveryState, Outcome, Trigger, given_back
 from schemas.times import UnixMs
-from schemas.tokens.tokens import Health
+from schemas.tokens.tokens import CallbackHealth
 from tests.kit.making import a_callback, a_delivery, a_token, an_attempt
 
 NOW = UnixMs(1_000_000)
@@ -61,7 +61,7 @@ def test_what_a_token_may_no_longer_see_is_not_sent(trigger: Trigger) -> None:
         (a_token(enabled=False), a_callback()),
         (a_token(activates_at=UnixMs(NOW + 1)), a_callback()),
         (a_token(), a_callback(enabled=False)),
-        (a_token(), replace(a_callback(), health=Health(disabled_at=NOW))),
+        (a_token(), replace(a_callback(), health=CallbackHealth(disabled_at=NOW))),
     ],
     ids=["suspended", "scheduled", "off", "disabled"],
 )

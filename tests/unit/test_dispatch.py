@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from dispatcher.breaker import OPEN_AFTER
-from dispatcher.http.messages import Answer
-from schemas.deliveries.callback_health import Finding
+from dispatcher.http.messages import HttpResponse
+from schemas.deliveries.callback_health import HealthFinding
 from schemas.deliveries.deliveries import DeliveryState, Outcome, Trigger, given_back
 from schemas.times import UnixMs
-from schemas.tokens.tokens import Callback, Health, Token
+from schemas.tokens.tokens import Callback, CallbackHealth, Token
 from tests.kit.dispatch_scene import Scene, firsts
 from tests.kit.making import CALLBACK, a_callback, a_delivery, a_token
 
@@ -19,8 +19,8 @@ def scene() -> Scene:
     return Scene()
 
 
-def status(code: int, retry_after: str | None = None) -> Answer:
-    return Answer(code, retry_after, b"no", None, None, 0.1)
+def status(code: int, retry_after: str | None = None) -> HttpResponse:
+    return HttpResponse(code, retry_after, b"no", None, None, 0.1)
 
 
 def test_a_delivery_is_sent_signed_and_its_answer_recorded(scene: Scene) -> None:
@@ -47,12 +47,12 @@ def test_a_delivery_is_sent_signed_and_its_answer_recorded(scene: Scene) -> None
         (status(500), Outcome.HTTP_5XX, 9, 11),
         (status(410), Outcome.GONE, 9, 11),
         (status(500, "60"), Outcome.THROTTLED, 60, 60),
-        (Answer(None, None, b"", Outcome.DNS, "no such name", 0.1), Outcome.DNS, 9, 11),
+        (HttpResponse(None, None, b"", Outcome.DNS, "no such name", 0.1), Outcome.DNS, 9, 11),
     ],
     ids=["500", "410", "500-later", "dns"],
 )
 def test_what_failed_is_due_again_as_scheduled_or_as_the_receiver_asks(
-    scene: Scene, answer: Answer, outcome: Outcome, shortest_s: float, longest_s: float
+    scene: Scene, answer: HttpResponse, outcome: Outcome, shortest_s: float, longest_s: float
 ) -> None:
     """Moved by a tenth at most, and never earlier than asked."""
     scene.submit(a_delivery())
@@ -151,7 +151,7 @@ def test_a_callback_that_keeps_failing_gets_no_more(scene: Scene) -> None:
     opening = scene.answer(status(500))
 
     assert opening.health is not None
-    assert opening.health.finding is Finding.FAILING
+    assert opening.health.finding is HealthFinding.FAILING
     assert [one.due_in_s for one in scene.written] == [0.0] * 4, "what waited has no attempt, and waits as a row"
     assert scene.observer.put_off == ["breaker"] * 4
     assert scene.dispatcher.free_slots(CALLBACK, True) == 0
@@ -161,7 +161,7 @@ def test_a_callback_that_keeps_failing_gets_no_more(scene: Scene) -> None:
 def test_what_an_attempt_finds_out_is_about_the_callback_as_it_was_when_it_started(scene: Scene) -> None:
     """A person may have given it another URL meanwhile."""
     scene.submit(a_delivery())
-    scene.found = (a_token(), replace(a_callback(), health=Health(generation=1)))
+    scene.found = (a_token(), replace(a_callback(), health=CallbackHealth(generation=1)))
 
     settled = scene.answer(status(410))
 
@@ -171,12 +171,12 @@ def test_what_an_attempt_finds_out_is_about_the_callback_as_it_was_when_it_start
 
 def test_a_failing_callback_is_probed(scene: Scene) -> None:
     """One that succeeds says that it works."""
-    scene.found = (a_token(), replace(a_callback(), health=Health(failing_since=UnixMs(1))))
+    scene.found = (a_token(), replace(a_callback(), health=CallbackHealth(failing_since=UnixMs(1))))
     scene.submit(a_delivery(trigger=Trigger.PROBE, lease=1))
 
     settled = scene.answer()
 
-    assert (settled.state, settled.health and settled.health.finding) == (DeliveryState.DELIVERED, Finding.WORKS)
+    assert (settled.state, settled.health and settled.health.finding) == (DeliveryState.DELIVERED, HealthFinding.WORKS)
 
 
 def test_a_mistake_of_ours_says_nothing_about_its_callback(scene: Scene) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from dispatcher.dispatcher import MISTAKE_PAUSE_S
-from dispatcher.http.messages import Answer
+from dispatcher.http.messages import HttpResponse
 from dispatcher.verdict import mistake_words
 from schemas.deliveries.deliveries import DeliveryState, Outcome, Trigger, given_back
 from tests.kit.dispatch_scene import OK, Scene, firsts
@@ -46,7 +46,7 @@ def test_a_mistake_in_reading_an_answer_costs_that_attempt_only(scene: Scene, mo
     """As many as the lane has slots, one after the other: none of them is lost to it."""
     for number in range(3):
         scene.submit(a_delivery(f"evt_{number}"))
-        answer = OK if where != "answer" else Answer(None, None, b"", Outcome.PROTOCOL, "?", 0.1, mistake=KeyError("boom"))
+        answer = OK if where != "answer" else HttpResponse(None, None, b"", Outcome.PROTOCOL, "?", 0.1, mistake=KeyError("boom"))
         if where != "answer":
             break_once(monkeypatch, where)
         settled = scene.answer(answer)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from consumers.pipeline.unsettled import AGAIN_S, MAX_IN_HAND, MIN_IN_HAND, Hand
+from consumers.pipeline.unsettled import AGAIN_S, MAX_IN_HAND, MIN_IN_HAND, Unsettled
 from schemas.deliveries.deliveries import DeliveryState, Settlement, Trigger
 from schemas.ids import CallbackId
-from schemas.observer import Silent
+from schemas.observer import NullObserver
 from tests.kit.hand_scene import LEASE_S, Scene, Settling
 from tests.kit.making import CALLBACK, a_delivery
 
@@ -64,7 +64,7 @@ def test_a_repeat_that_could_not_start_is_looked_at_again_later(scene: Scene) ->
 
 def test_nothing_is_taken_in_before_the_first_look(scene: Scene) -> None:
     """After a start any callback may have rows that what is new would overtake."""
-    hand = Hand(Settling(), Silent(), LEASE_S)  # type: ignore[arg-type]  # a fake in its place
+    hand = Unsettled(Settling(), NullObserver(), LEASE_S)  # type: ignore[arg-type]  # a fake in its place
     assert not hand.is_roomy
 
     hand.saw(hand.look(), ())

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from consumers.pipeline.unsettled import Hand
+from consumers.pipeline.unsettled import Unsettled
 from schemas.deliveries.deliveries import given_back
 from tests.kit.dispatch_scene import Notes
 from tests.kit.hand_scene import Scene
@@ -113,7 +113,7 @@ def test_what_is_behind_a_throttled_delivery_waits_as_rows_with_it(scene: Scene)
 def test_what_is_put_off_for_a_throttled_callback_is_counted_so(scene: Scene) -> None:
     """Whoever looks for why first attempts are late should not look for a slow receiver."""
     notes = Notes()
-    hand = Hand(scene.settling, notes, 25.0)  # type: ignore[arg-type]  # a fake in its place
+    hand = Unsettled(scene.settling, notes, 25.0)  # type: ignore[arg-type]  # a fake in its place
     hand.connect(scene.dispatching)
     scene.dispatching.overfull = scene.dispatching.throttled = True
 

@@ -6,19 +6,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from ringback.processes.health_app import Health
+from ringback.processes.health_app import HealthApp
 from ringback.processes.web import CannotListen, WebServer
-from ringback.setting_values import Address
+from ringback.setting_values import ListenAddress
 from tests.kit.waiting import free_port
 
 
 class Place:
-    """A served `Health` whose missing things a test can set."""
+    """A served `HealthApp` whose missing things a test can set."""
 
     def __init__(self) -> None:
         self.missing: dict[str, str] = {}
-        self.address = Address("127.0.0.1", free_port())
-        self.server = WebServer(Health(lambda: self.missing, lambda: (b"ringback_x 1\n", "text/plain")), self.address, threads=2)
+        self.address = ListenAddress("127.0.0.1", free_port())
+        self.server = WebServer(HealthApp(lambda: self.missing, lambda: (b"ringback_x 1\n", "text/plain")), self.address, threads=2)
         self.server.start()
 
     def get(self, path: str, method: str = "GET") -> tuple[int, str, bytes]:
@@ -71,4 +71,4 @@ def test_anything_else_is_refused_as_a_problem(place: Place) -> None:
 def test_a_taken_port_is_told_with_the_setting_that_moves_it(place: Place) -> None:
     """Two dispatchers on one host meet this first."""
     with pytest.raises(CannotListen, match="RINGBACK_METRICS_LISTEN"):
-        WebServer(Health(dict, lambda: (b"", "")), place.address, "RINGBACK_METRICS_LISTEN")
+        WebServer(HealthApp(dict, lambda: (b"", "")), place.address, "RINGBACK_METRICS_LISTEN")

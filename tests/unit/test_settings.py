@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ringback import setting_values
-from ringback.setting_values import Address, read_address
+from ringback.setting_values import ListenAddress, read_address
 from ringback.settings import Settings, load
 from schemas.errors import UsageError
 from schemas.tokens.secrets import signing_secret_text
@@ -52,7 +52,7 @@ def test_the_environment_is_read_in_the_spelling_of_the_documentation(monkeypatc
     assert settings.secret_key == (f"{_KEY}1", f"{_KEY}2")
     assert settings.retry_schedule == (dt.timedelta(seconds=1), dt.timedelta(minutes=2))
     assert settings.allow_targets == (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("10.1.2.3/32"))
-    assert settings.listen == Address("::", 80)
+    assert settings.listen == ListenAddress("::", 80)
     assert settings.public_url == "http://[::1]:80"
     assert settings.allow_http
 
@@ -136,14 +136,14 @@ def test_the_env_file_is_read_and_the_environment_wins(tmp_path: Path, monkeypat
 
 def test_every_interface_is_what_the_kernel_has(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without IPv6 listens by IPv4; one that has both, by both."""
-    assert read_address(":8080") in {Address("::", 8080), Address("0.0.0.0", 8080)}
+    assert read_address(":8080") in {ListenAddress("::", 8080), ListenAddress("0.0.0.0", 8080)}
 
     def refused(*_: object) -> None:
-        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        raise OSError(errno.EAFNOSUPPORT, "ListenAddress family not supported by protocol")
 
     monkeypatch.setattr(setting_values.socket, "socket", refused)
-    assert read_address(":8080") == Address("0.0.0.0", 8080)
-    assert read_address("[::]:8080") == Address("::", 8080), "what is written is meant"
+    assert read_address(":8080") == ListenAddress("0.0.0.0", 8080)
+    assert read_address("[::]:8080") == ListenAddress("::", 8080), "what is written is meant"
 
 
 def test_an_env_file_that_is_asked_for_must_exist(tmp_path: Path) -> None:
@@ -245,4 +245,4 @@ def test_settings_cannot_be_changed_after_the_start() -> None:
 @given(st.sampled_from(["127.0.0.1", "::1", "fe80::1", "ringback.example.com", "0.0.0.0"]), st.integers(0, 65535))
 def test_an_address_reads_back_as_it_is_written(host: str, port: int) -> None:
     """Printed lines are pasted."""
-    assert read_address(str(Address(host, port))) == Address(host, port)
+    assert read_address(str(ListenAddress(host, port))) == ListenAddress(host, port)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from consumers.pipeline.store_status import CATCH_UP_S, MISTAKE_SAID_EVERY_S, SLOW_SAID_EVERY_S, StoreWatch
+from consumers.pipeline.store_status import CATCH_UP_S, MISTAKE_SAID_EVERY_S, SLOW_SAID_EVERY_S, StoreStatus
 from schemas.errors import StatementTimedOut, StoreUnavailable
 from tests.kit.dispatch_scene import Notes
 
@@ -14,7 +14,7 @@ class Scene:
 
     def __init__(self) -> None:
         self.now_s, self.observer = 1000.0, Notes()
-        self.watch = StoreWatch(self.observer, lambda: self.now_s)
+        self.watch = StoreStatus(self.observer, lambda: self.now_s)
 
     @property
     def told(self) -> list[object]:

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 
 from dispatcher.breaker import OPEN_AFTER
-from dispatcher.http.messages import Answer
+from dispatcher.http.messages import HttpResponse
 from dispatcher.lane_throttles import RECENT_MS, TAKES_AFTER_MS
-from schemas.deliveries.callback_health import Finding
+from schemas.deliveries.callback_health import HealthFinding
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger
 from schemas.times import UnixMs, now_ms
-from schemas.tokens.tokens import Callback, Health, Token
+from schemas.tokens.tokens import Callback, CallbackHealth, Token
 from tests.kit.dispatch_scene import OK, Scene, firsts
 from tests.kit.making import CALLBACK, a_callback, a_delivery, a_token
 
@@ -21,16 +21,16 @@ def scene() -> Scene:
     return Scene()
 
 
-def busy(code: int = 429, retry_after: str | None = "60") -> Answer:
-    return Answer(code, retry_after, b"", None, None, 0.0)
+def busy(code: int = 429, retry_after: str | None = "60") -> HttpResponse:
+    return HttpResponse(code, retry_after, b"", None, None, 0.0)
 
 
 def left_alone(for_ms: int, **health: int) -> tuple[Token, Callback]:
     """A token and its callback, as the directory has them when a receiver asked another dispatcher for that."""
-    return a_token(), replace(a_callback(), health=Health(throttled_until=UnixMs(now_ms() + for_ms), **health))  # type: ignore[arg-type]  # columns by name
+    return a_token(), replace(a_callback(), health=CallbackHealth(throttled_until=UnixMs(now_ms() + for_ms), **health))  # type: ignore[arg-type]  # columns by name
 
 
-def finding(settlement: Settlement) -> tuple[Finding, float] | None:
+def finding(settlement: Settlement) -> tuple[HealthFinding, float] | None:
     return settlement.health and (settlement.health.finding, settlement.health.pause_s)
 
 
@@ -39,7 +39,9 @@ def finding(settlement: Settlement) -> tuple[Finding, float] | None:
     [(busy(), 60.0), (busy(503), 60.0), (busy(429, None), 0.5), (busy(429, "0"), 0.5)],
     ids=["429", "503", "bare", "0"],
 )
-def test_a_receiver_that_takes_no_more_is_left_alone_and_the_delivery_charged_nothing(scene: Scene, answer: Answer, pause_s: float) -> None:
+def test_a_receiver_that_takes_no_more_is_left_alone_and_the_delivery_charged_nothing(
+    scene: Scene, answer: HttpResponse, pause_s: float
+) -> None:
     """It keeps its place and its schedule; the store is told for how long, and the breaker nothing."""
     scene.submit(a_delivery(lease=1, failures=1, number=2, trigger=Trigger.RETRY))
     settled = scene.answer(answer)
@@ -47,7 +49,7 @@ def test_a_receiver_that_takes_no_more_is_left_alone_and_the_delivery_charged_no
     assert (settled.state, settled.failures, settled.due_in_s, settled.throttled) == (DeliveryState.PENDING, 1, 0.0, True)
     assert settled.attempt is not None
     assert settled.attempt.outcome is Outcome.THROTTLED
-    assert finding(settled) == (Finding.THROTTLED, pause_s)
+    assert finding(settled) == (HealthFinding.THROTTLED, pause_s)
     scene.submit(a_delivery("evt_2", conversation="cnv_2"))
     assert (scene.posted, scene.written) == ([], [])
     assert scene.dispatcher.free_slots(CALLBACK, False) == 0 or pause_s < 1
@@ -78,7 +80,7 @@ def test_answers_that_come_together_are_told_once(scene: Scene) -> None:
     """A write for each would be one of the callback's row for each."""
     scene.submit(*firsts(2))
 
-    assert finding(scene.answer(busy())) == (Finding.THROTTLED, 60.0)
+    assert finding(scene.answer(busy())) == (HealthFinding.THROTTLED, 60.0)
     assert finding(scene.answer(busy())) is None
 
 
@@ -93,7 +95,7 @@ def test_what_somebody_asks_for_goes_while_its_callback_is_left_alone(scene: Sce
     settled = scene.answer(busy(429, "600"))
 
     assert (settled.delivery, settled.state, scene.posted) == (by_hand, None, [])
-    assert finding(settled) == (Finding.THROTTLED, 600.0)
+    assert finding(settled) == (HealthFinding.THROTTLED, 600.0)
 
 
 def test_what_another_dispatcher_was_told_is_heeded(scene: Scene) -> None:
@@ -150,7 +152,7 @@ def test_a_callback_that_was_changed_is_called_as_if_nothing_had_been(scene: Sce
     """Another URL, another receiver: what the one before asked for a day is over."""
     scene.submit(a_delivery())
     scene.answer(busy(429, "86400"))
-    scene.found = (a_token(), replace(a_callback(), health=Health(generation=1)))
+    scene.found = (a_token(), replace(a_callback(), health=CallbackHealth(generation=1)))
 
     assert scene.dispatcher.free_slots(CALLBACK, False) > 0
     assert not scene.dispatcher.is_throttled(CALLBACK)
@@ -205,7 +207,7 @@ def test_that_it_takes_something_is_told_when_it_was_throttled_for_a_while(scene
     scene.found = left_alone(-60_000, throttled_since=since)
     scene.submit(a_delivery())
 
-    assert finding(scene.answer(OK)) == ((Finding.TAKES, 0.0) if told else None)
+    assert finding(scene.answer(OK)) == ((HealthFinding.TAKES, 0.0) if told else None)
 
 
 def test_a_throttled_attempt_is_counted_as_the_first_and_the_next_as_a_repetition(scene: Scene) -> None:
@@ -219,10 +221,10 @@ def test_a_throttled_attempt_is_counted_as_the_first_and_the_next_as_a_repetitio
 
 def test_a_probe_is_sent_although_its_lane_is_throttled(scene: Scene) -> None:
     """Probes have a pace of their own, which the store keeps."""
-    scene.found = (a_token(), replace(a_callback(), health=Health(failing_since=UnixMs(1), probe_at=UnixMs(2))))
+    scene.found = (a_token(), replace(a_callback(), health=CallbackHealth(failing_since=UnixMs(1), probe_at=UnixMs(2))))
     scene.submit(probe := a_delivery(trigger=Trigger.PROBE, lease=1))
     settled = scene.answer(busy(503))
-    assert (settled.failures, settled.due_in_s, finding(settled)) == (0, 0.0, (Finding.THROTTLED, 60.0))
+    assert (settled.failures, settled.due_in_s, finding(settled)) == (0, 0.0, (HealthFinding.THROTTLED, 60.0))
 
     scene.submit(next_one(probe))
 

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import SecretUnreadable, UsageError
-from store.tokens.vault import Place, Vault
+from store.tokens.vault import SecretLocation, Vault
 
-PLACE = Place("tokens", "signing_secrets", "tok_1")
+PLACE = SecretLocation("tokens", "signing_secrets", "tok_1")
 
 
 @given(st.binary(max_size=200))
@@ -29,7 +29,7 @@ def test_the_content_cannot_be_seen_in_what_is_stored() -> None:
 
 
 @pytest.mark.parametrize("elsewhere", [PLACE._replace(row="tok_2"), PLACE._replace(column="headers"), PLACE._replace(table="callbacks")])
-def test_a_secret_moved_to_another_place_does_not_open(elsewhere: Place) -> None:
+def test_a_secret_moved_to_another_place_does_not_open(elsewhere: SecretLocation) -> None:
     """Who may write to the database must not give himself another token's signing secret."""
     vault = Vault(["a" * 32])
     sealed = vault.seal(b"secret", PLACE)

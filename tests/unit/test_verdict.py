@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.http.messages import Answer
+from dispatcher.http.messages import HttpResponse
 from dispatcher.verdict import QUOTED_CHARACTERS, judge
 from schemas.deliveries.callback_health import LONGEST_PAUSE_S
 from schemas.deliveries.deliveries import Outcome
@@ -15,8 +15,8 @@ from schemas.times import UnixMs
 NOW = UnixMs(784_111_777_000)  # Sun, 06 Nov 1994 08:49:37 GMT
 
 
-def answer(status: int | None, retry_after: str | None = None, failure: Outcome | None = None, location: str | None = None) -> Answer:
-    return Answer(status, retry_after, b"", failure, "in words" if failure else None, 0.1, location)
+def answer(status: int | None, retry_after: str | None = None, failure: Outcome | None = None, location: str | None = None) -> HttpResponse:
+    return HttpResponse(status, retry_after, b"", failure, "in words" if failure else None, 0.1, location)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_of_a_redirect_no_more_than_the_host_stands_in_the_words_that_are_logged
 @pytest.mark.parametrize(("status", "retry_after"), [(200, None), (410, None), (429, "7"), (503, "7"), (301, None), (500, None)])
 def test_what_is_wrong_with_the_rest_of_an_answer_is_noted_and_changes_nothing(status: int, retry_after: str | None) -> None:
     """Status and headers decide (section 4 of the contract)."""
-    flawed = Answer(status, retry_after, b"", None, "its body ended too early", 0.1, behind="96 bytes missing")
+    flawed = HttpResponse(status, retry_after, b"", None, "its body ended too early", 0.1, behind="96 bytes missing")
     verdict, whole = judge(flawed, NOW), judge(answer(status, retry_after), NOW)
 
     assert (verdict.outcome, verdict.retry_after_s) == (whole.outcome, whole.retry_after_s)
@@ -115,7 +115,7 @@ def test_what_a_receiver_wrote_is_quoted_short_and_harmless(text: str) -> None:
     """A Location may have 100 KB, and hold what moves the cursor of whoever reads the log."""
     long = text + "/" * 100_000
     redirect = judge(answer(302, location=long), NOW).behind or ""
-    failure = judge(Answer(None, None, b"", Outcome.TLS, "in words", 0.1, behind=long), NOW).behind or ""
+    failure = judge(HttpResponse(None, None, b"", Outcome.TLS, "in words", 0.1, behind=long), NOW).behind or ""
 
     for error in (redirect, failure):
         assert error.isprintable()

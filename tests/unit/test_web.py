@@ -8,7 +8,7 @@ import pytest
 
 from ringback.processes import web
 from ringback.processes.web import WebServer
-from ringback.setting_values import Address
+from ringback.setting_values import ListenAddress
 from tests.kit.waiting import free_port, wait_for
 
 PIECE = b"x" * 50_000
@@ -24,21 +24,21 @@ def application(environ: dict[str, str], start_response: Callable[..., object]) 
 
 
 @pytest.fixture
-def address() -> Iterator[Address]:
-    made = Address("127.0.0.1", free_port())
+def address() -> Iterator[ListenAddress]:
+    made = ListenAddress("127.0.0.1", free_port())
     server = WebServer(application, made, threads=2)
     server.start()
     yield made
     server.stop()
 
 
-def ask(address: Address, path: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+def ask(address: ListenAddress, path: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
     connection = http.client.HTTPConnection(*address, timeout=10)
     connection.request("GET", path)
     return connection, connection.getresponse()
 
 
-def test_a_small_answer_comes_in_one_piece(address: Address) -> None:
+def test_a_small_answer_comes_in_one_piece(address: ListenAddress) -> None:
     """A second write would wait for the interpreter among all other threads, once more for every request."""
     with socket.create_connection(address, timeout=10) as connection:
         for _ in range(20):
@@ -46,7 +46,7 @@ def test_a_small_answer_comes_in_one_piece(address: Address) -> None:
             assert connection.recv(4096).endswith(b"\r\n\r\nsmall")
 
 
-def test_a_long_answer_comes_whole(address: Address) -> None:
+def test_a_long_answer_comes_whole(address: ListenAddress) -> None:
     """It is sent on while it is made: nobody keeps a download in memory."""
     connection, response = ask(address, "/long")
 
@@ -54,7 +54,7 @@ def test_a_long_answer_comes_whole(address: Address) -> None:
     connection.close()
 
 
-def test_connections_beyond_the_limit_are_closed_after_their_answer(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_beyond_the_limit_are_closed_after_their_answer(address: ListenAddress, monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients that only hold connections must not use up the descriptors; those that left do not count."""
     monkeypatch.setattr(web, "_KEPT_CONNECTIONS", 1)
     first, kept = ask(address, "/small")

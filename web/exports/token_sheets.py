@@ -32,14 +32,14 @@ _CALLBACKS = (
 )  # fmt: skip
 
 
-class Source(Protocol):
+class SheetSource(Protocol):
     """Read anew for every sheet."""
 
     def tokens(self) -> Iterable[Token]: ...
     def callbacks(self) -> Iterable[OwnedCallback]: ...
 
 
-def token_sheets(source: Source, deliveries: Mapping[TokenId, Mapping[DeliveryState, int]], now: UnixMs) -> list[Sheet]:
+def token_sheets(source: SheetSource, deliveries: Mapping[TokenId, Mapping[DeliveryState, int]], now: UnixMs) -> list[Sheet]:
     """A row per token, per token, per callback: none is read before it is written."""
     return [
         Sheet("Details", _DETAILS, _details(source, deliveries, now)),
@@ -48,7 +48,7 @@ def token_sheets(source: Source, deliveries: Mapping[TokenId, Mapping[DeliverySt
     ]
 
 
-def _details(source: Source, deliveries: Mapping[TokenId, Mapping[DeliveryState, int]], now: UnixMs) -> Iterator[tuple[Cell, ...]]:
+def _details(source: SheetSource, deliveries: Mapping[TokenId, Mapping[DeliveryState, int]], now: UnixMs) -> Iterator[tuple[Cell, ...]]:
     for token in source.tokens():
         counts = deliveries.get(token.id, {})
         yield (
@@ -67,12 +67,12 @@ def _details(source: Source, deliveries: Mapping[TokenId, Mapping[DeliveryState,
         )
 
 
-def _permissions(source: Source) -> Iterator[tuple[Cell, ...]]:
+def _permissions(source: SheetSource) -> Iterator[tuple[Cell, ...]]:
     for token in source.tokens():
         yield token.id, token.name, *(permission in token.permissions for permission in Permission)
 
 
-def _callbacks(source: Source) -> Iterator[tuple[Cell, ...]]:
+def _callbacks(source: SheetSource) -> Iterator[tuple[Cell, ...]]:
     for token_id, token_name, token_revoked_at, callback, header_names in source.callbacks():
         health = callback.health
         yield (
