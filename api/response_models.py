@@ -11,7 +11,7 @@ from schemas.ids import AttemptId, ChangeId, DeliveryId, EventId, RecoveryId, Re
 from schemas.json_schema import COMPONENTS, webhook_name
 from schemas.tokens.audit_log import Action
 from schemas.tokens.permissions import Permission
-from schemas.tokens.tokens import CallbackState, OnReturn, TokenState
+from schemas.tokens.tokens import CallbackState, OnResume, TokenState
 
 _WEBHOOK_BODY = msgspec.Meta(extra_json_schema={"oneOf": [{"$ref": COMPONENTS.format(name=webhook_name(kind))} for kind in EventType]})
 
@@ -50,7 +50,7 @@ class CallbackAnswer(msgspec.Struct):
     throttled_until: str | None
     disabled_at: str | None
     disabled_reason: str | None
-    held: OnReturn
+    held: OnResume
     header_names: list[str]
 
 

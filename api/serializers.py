@@ -83,7 +83,7 @@ def callback_answer(callback: Callback, now: UnixMs) -> CallbackAnswer:
         throttled_until=_time(health.waits_until(now)),
         disabled_at=_time(health.disabled_at),
         disabled_reason=health.disabled_reason,
-        held=callback.on_return,
+        held=callback.on_resume,
         header_names=sorted(callback.headers),
     )
 

@@ -125,7 +125,7 @@ def _deliveries(of_all: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
                 "state": "pending" if is_open else "delivered",
                 "created_at": now,
                 "due_at": now if is_open else None,
-                "since_at": now if is_open else None,
+                "queued_at": now if is_open else None,
                 "leased": False,
                 "lease": 0,
                 "failures": 0,

@@ -40,13 +40,13 @@ INSERT INTO callbacks (id, token_id, type, url, enabled, headers, created_at)
 SELECT 'cb_' || (n % {callbacks}), 'tok_' || (n % {callbacks}), 'message.received', 'https://x.example/', true, {blob}, 0 FROM {numbers}
 """
 _EVENTS = """
-INSERT INTO events (id, type, timestamp, accepted_at, directly, channel_id, conversation_id, content_hash, conflicts, callbacks, body, taken_at)
+INSERT INTO events (id, type, timestamp, accepted_at, via_amqp, channel_id, conversation_id, content_hash, conflicts, callbacks, body, claimed_at)
 SELECT 'evt_' || (1000000000 + n), CASE WHEN n % {one_in} = 7 THEN 'message.status' ELSE 'message.received' END, n, n, false, 'chn_1', 'cnv_1',
     {blob}, 0, 'cb_' || (n % {callbacks}), {body}, n
 FROM {numbers}
 """
 _DELIVERIES = """
-INSERT INTO deliveries (event_id, callback_id, token_id, type, state, created_at, due_at, leased, lease, failures, since_at, status_code, outcome)
+INSERT INTO deliveries (event_id, callback_id, token_id, type, state, created_at, due_at, leased, lease, failures, queued_at, status_code, outcome)
 SELECT 'evt_' || (1000000000 + n), 'cb_' || (n % {callbacks}), 'tok_' || (n % {callbacks}), 'message.received',
     CASE n % 10 WHEN 1 THEN 'pending' WHEN 2 THEN 'exhausted' WHEN 3 THEN 'exhausted' ELSE 'delivered' END, n,
     CASE n % 10 WHEN 1 THEN n END, false, 0, 0, CASE n % 10 WHEN 1 THEN n END, 200, CASE WHEN n % {one_in} = 7 THEN 'tls' ELSE 'delivered' END

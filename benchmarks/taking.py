@@ -33,12 +33,12 @@ _GREAT = CallbackId("0" * 16)
 _NO_DEARER = Target(2, at_least=False, of_ratio=True)
 
 _EVENTS = """
-INSERT INTO events (id, type, timestamp, accepted_at, directly, channel_id, conversation_id, content_hash, conflicts, callbacks, body)
+INSERT INTO events (id, type, timestamp, accepted_at, via_amqp, channel_id, conversation_id, content_hash, conflicts, callbacks, body)
 SELECT 'evt_' || n, 'message.received', 0, 0, false, 'chn', 'conversation ' || (n % 97), {hash}, 0, '', {body} FROM {numbers}
 """
 _DELIVERIES = """
 INSERT INTO deliveries
-    (event_id, callback_id, token_id, type, state, created_at, due_at, leased, lease, failures, tried, since_at, conversation_id)
+    (event_id, callback_id, token_id, type, state, created_at, due_at, leased, lease, failures, is_retry, queued_at, conversation_id)
 SELECT 'evt_' || n, '{callback}', 'tok', 'message.received', 'pending', n, n, false, 0, 0, n % 2 = 1, n,
     CASE WHEN n < {hanging} AND n % 2 = 0 THEN 'hangs' ELSE 'conversation ' || (n % 97) END
 FROM {numbers}
@@ -70,8 +70,8 @@ def _measured(url: str, great: int) -> Iterator[tuple[str, float]]:
     """Medians in milliseconds; the great callback has so many rows, and a conversation that hangs with the oldest of one share."""
     _fill(Database(url, timeout_s=_FILLING_S), great)
     database = Database(url)
-    firsts, repeats = Share(_GREAT, tried=False), Share(_GREAT, tried=True)
-    theirs = [Share(_other(number), tried=True) for number in range(OTHERS)]
+    firsts, repeats = Share(_GREAT, is_retry=False), Share(_GREAT, is_retry=True)
+    theirs = [Share(_other(number), is_retry=True) for number in range(OTHERS)]
     yield "a look, ms", _median(database, lambda connection, _: due.shares_with_due(connection, _NOW))
     yield f"a take of {SLOTS}, ms", _median(database, lambda connection, _: _take(connection, {repeats: Wish(SLOTS)}))
     busy = Wish(MANY, in_hand={"hangs"})  # more than there are within what a take looks at

@@ -81,7 +81,7 @@ def withdrawn(delivery: Delivery, reason: str) -> Settlement:
 def _throttled(delivery: Delivery, attempt: Attempt, schedule: RetrySchedule) -> Settlement:
     """No failure of the delivery, which keeps its place: the callback is left alone, not the delivery put off."""
     times = delivery.number - delivery.failures
-    age_s = (attempt.started_at - delivery.since_at) / 1000
+    age_s = (attempt.started_at - delivery.queued_at) / 1000
     if times > MOST_THROTTLED and age_s >= patience(schedule.total).total_seconds():
         return _gave_up(delivery, delivery.failures, attempt, f"its receiver put it off {times} times in {age_s / 86400:.0f} days")
     due_in_s = 0.0 if times <= KEEPS_PLACE else max(1.0, attempt.retry_after_s or 0.0)

@@ -113,7 +113,7 @@ class Dispatcher:
         lane = self._lanes[delivery.callback_id]
         return lane.waits_behind(delivery) or lane.is_stuck(time.monotonic())
 
-    def free_slots(self, callback_id: CallbackId, tried: bool) -> int:
+    def free_slots(self, callback_id: CallbackId, is_retry: bool) -> int:
         """How many due rows of this share of a callback are worth taking from the store now: none while its breaker is open."""
         found = self._directory.callback(callback_id)
         if found is not None and self._breakers.is_open(found[1], time.monotonic()):
@@ -123,7 +123,7 @@ class Dispatcher:
             heed(lane, found[1].health, time.monotonic(), self._directory.now)
         if lane.throttle is not None:
             self._lanes[callback_id] = lane
-        return lane.free_slots(time.monotonic(), tried)
+        return lane.free_slots(time.monotonic(), is_retry)
 
     def is_throttled(self, callback_id: CallbackId) -> bool:
         """Whether no more is sent to it than it takes."""

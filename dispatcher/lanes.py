@@ -151,7 +151,7 @@ class Lane:
         """How long all slots have been taken while first attempts wait."""
         return 0.0 if self._full_since_s is None else now_s - self._full_since_s
 
-    def free_slots(self, now_s: float, tried: bool) -> int:
+    def free_slots(self, now_s: float, is_retry: bool) -> int:
         """How many due rows of a share are worth taking: as many repeats as can start at once; of first attempts also what will
         start before the next take, or a callback that is quick would wait for the store.
 
@@ -159,16 +159,16 @@ class Lane:
         """
         free = self._concurrency - self._flying
         if self.throttle is not None:
-            return self._free_of_throttled(min(free, self.throttle.startable(now_s, THROTTLED_AHEAD_S)), tried)
+            return self._free_of_throttled(min(free, self.throttle.startable(now_s, THROTTLED_AHEAD_S)), is_retry)
         if free == 0 and now_s - self._last_start_s < MOVES_S:
             free = 1
-        if tried:
+        if is_retry:
             return max(0, min(free, self._repeat_slots - self._flying_repeats) - self._waiting_repeats)
         return max(0, free + int(TAKE_AHEAD_S * self._pace.per_second(now_s)) - self._waiting_firsts)
 
-    def _free_of_throttled(self, startable: int, tried: bool) -> int:
+    def _free_of_throttled(self, startable: int, is_retry: bool) -> int:
         """Both shares wait for the same starts."""
-        most = min(startable, self._repeat_slots - self._flying_repeats) if tried else startable
+        most = min(startable, self._repeat_slots - self._flying_repeats) if is_retry else startable
         return max(0, most - self._waiting_firsts - self._waiting_repeats)
 
     @property

@@ -12,7 +12,7 @@ import msgspec
 from schemas.deliveries.deliveries import Attempt, Delivery, DeliveryState
 from schemas.events.types import EventType
 
-EXPIRING = ("events", "deliveries", "attempts", "status_places", "requests", "changes", "recoveries")
+EXPIRING = ("events", "deliveries", "attempts", "status_locks", "requests", "audit_log", "recoveries")
 """The tables whose rows are deleted when they are older than `RETENTION`."""
 
 

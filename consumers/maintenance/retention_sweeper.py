@@ -111,7 +111,7 @@ class RetentionSweeper:
         return True
 
     def _do_slice(self, sweep: Sweep) -> None:
-        """Scan without a writer's lock: mostly there is nothing to be done. Then the next table's turn comes: a backlog of one keeps
+        """Look without a writer's lock: mostly there is nothing to be done. Then the next table's turn comes: a backlog of one keeps
         none of the others waiting."""
         rows = self._rows.get(sweep.name, self._slice_rows)
         try:

@@ -125,7 +125,7 @@ def _open(messages: Sequence[Message], directory: MatchingDirectory, now: UnixMs
 
 
 def _deliveries(one: _Opened, created_at: UnixMs, start_by_s: float) -> Iterator[Delivery]:
-    event, turn = one.claim.event, next(_turns)
+    event, sequence = one.claim.event, next(_turns)
     for callback_id, token_id in one.owners.items():
         yield Delivery(
             event_id=event.id,
@@ -137,8 +137,8 @@ def _deliveries(one: _Opened, created_at: UnixMs, start_by_s: float) -> Iterator
             body=one.claim.body,
             accepted_at=one.claim.accepted_at,
             created_at=created_at,
-            since_at=created_at,
-            turn=turn,
+            queued_at=created_at,
+            sequence=sequence,
             message_id=event.facts.message_id if event.facts.status else None,
             status=event.facts.status,
             start_by_s=start_by_s,

@@ -1,6 +1,6 @@
 """Due rows: retries, spilled deliveries, those of a crashed dispatcher, and attempts that somebody asked for.
 
-LeasedRows only of healthy callbacks (`reviving` sees to the others), as far as a lane has room for them, each under a lease. Woken
+Taken only of healthy callbacks (`callback_monitor` attends to the others), as far as a lane has room for them, each under a lease. Woken
 by a doorbell, and by a poll as safety net.
 """
 
@@ -193,7 +193,7 @@ class DuePoller:
 
     def _spilled(self, shares: list[Share], now: UnixMs) -> set[CallbackId]:
         """Whose new deliveries have to wait: of the others nothing is sent that could overtake."""
-        firsts = {share.callback_id for share in shares if not share.tried}
+        firsts = {share.callback_id for share in shares if not share.is_retry}
         return {one for one in firsts if (found := self._directory.callback(one)) and _sendable(*found, now)}
 
     def _take(self, work: _Work, lapsed: bool) -> tuple[LeasedRows, int]:

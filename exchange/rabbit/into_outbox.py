@@ -34,7 +34,7 @@ def row(message: Message, reason: str | None = None) -> bulk.Row:
     return {
         "body": body,
         "accepted_at": message.accepted_at or now_ms(),
-        "directly": directly,
+        "via_amqp": directly,
         "message_id": None if message_id is None else storable(message_id),
         "reason": None if reason is None else storable(reason[:REASON_LENGTH]),
     }

@@ -106,7 +106,7 @@ class Delivery(msgspec.Struct, frozen=True, eq=False):
     `lease` is the number under which it is held: 0 for a first attempt that has no row yet. `failures` counts the automatic
     attempts that failed so far; `number` is that of the coming attempt, whatever triggered the earlier ones. `attempt_id` is
     set when somebody asked for this very attempt (manual, test). `start_by_s` is the last moment (`time.monotonic`) at which
-    its attempt may start and still end within the lease. `since_at` is from when its age counts, `turn` its place among those of that
+    its attempt may start and still end within the lease. `queued_at` is from when its age counts, `sequence` its place among those of that
     millisecond. `message_id` and `status` are those of a `message.status`, None of other types.
     """
 
@@ -119,8 +119,8 @@ class Delivery(msgspec.Struct, frozen=True, eq=False):
     body: bytes
     accepted_at: UnixMs
     created_at: UnixMs
-    since_at: UnixMs
-    turn: int = 0
+    queued_at: UnixMs
+    sequence: int = 0
     message_id: str | None = None
     status: str | None = None
     lease: int = 0
@@ -189,7 +189,7 @@ class Settlement(msgspec.Struct, frozen=True):
     leased: bool = False
     failures: int = 0
     attempt: Attempt | None = None
-    waits: bool = False
+    awaits_status: bool = False
     health: HealthReport | None = None
     throttled: bool = False
 

@@ -104,7 +104,7 @@ def of_callback(callback: Callback | None) -> dict[str, object]:
         "url": callback.url,
         "enabled": callback.enabled,
         "state": callback.state,
-        "held": callback.on_return,
+        "held": callback.on_resume,
         "header_names": sorted(callback.headers),
     }
 

@@ -10,7 +10,7 @@ from schemas.errors import Fault
 from schemas.texts import harmful, is_blank, named
 from schemas.times import UnixMs, to_rfc3339
 from schemas.tokens.permissions import Permission
-from schemas.tokens.tokens import OnReturn, Token
+from schemas.tokens.tokens import OnResume, Token
 
 MAX_NAME = 200
 MAX_CHANNELS = 10_000
@@ -64,4 +64,4 @@ class CallbackFields:
     url: str
     enabled: bool | None = None
     headers: Mapping[str, str] | None = field(default=None, repr=False)
-    held: OnReturn | None = None
+    held: OnResume | None = None

@@ -31,7 +31,7 @@ class CallbackState(StrEnum):
     OFF = "off"
 
 
-class OnReturn(StrEnum):
+class OnResume(StrEnum):
     """What becomes of held deliveries when their callback, or its suspended token, comes back."""
 
     RELEASE = "release"
@@ -79,7 +79,7 @@ class DatedSecret:
 class Callback:
     """One URL of one token for one event type. Header values are secrets: sent to the receiver, never shown.
 
-    Open deliveries whose age counts (`since_at`) from before `held_before` are still held: it came back then, and `on_return`
+    Open deliveries whose age counts (`queued_at`) from before `held_before` are still held: it came back then, and `on_resume`
     says what becomes of them. Releasing one restarts its age, and so frees it.
     """
 
@@ -90,7 +90,7 @@ class Callback:
     enabled: bool
     headers: Mapping[str, str] = field(repr=False)
     health: CallbackHealth = CallbackHealth()
-    on_return: OnReturn = OnReturn.RELEASE
+    on_resume: OnResume = OnResume.RELEASE
     held_before: UnixMs | None = None
 
     @property

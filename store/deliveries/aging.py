@@ -38,7 +38,7 @@ def exhaust(
     chosen = (
         sa.select(_row.event_id)
         .where(_row.callback_id == callback_id, is_aged(owner.age_ms, now, owner.held_before))
-        .order_by(_row.since_at)
+        .order_by(_row.queued_at)
         .limit(SLICE)
         .with_for_update(skip_locked=True)
     )
@@ -56,7 +56,7 @@ def exhaust(
 
 def is_aged(age_ms: AgeMs, now: UnixMs, held_before: HeldBefore) -> sa.ColumnElement[bool]:
     """Both are its callback's: by columns of a joined one in a look at many, values for one of them."""
-    return sa.and_(_row.since_at <= now - age_ms, is_free(now, or_put_off=True), is_not_kept(_row, held_before))
+    return sa.and_(_row.queued_at <= now - age_ms, is_free(now, or_put_off=True), is_not_kept(_row, held_before))
 
 
 def is_free(now: UnixMs, *, or_put_off: bool = False) -> sa.ColumnElement[bool]:
@@ -64,4 +64,4 @@ def is_free(now: UnixMs, *, or_put_off: bool = False) -> sa.ColumnElement[bool]:
     due = _row.due_at <= now
     throttled = sa.func.coalesce(_row.outcome, "") == Outcome.THROTTLED.value
     put_off = sa.false() if or_put_off else throttled
-    return sa.and_(_row.due_at.is_not(None), sa.or_(due, sa.not_(sa.or_(_row.leased, _row.waits, put_off))))
+    return sa.and_(_row.due_at.is_not(None), sa.or_(due, sa.not_(sa.or_(_row.leased, _row.awaits_status, put_off))))

@@ -14,7 +14,7 @@ from schemas.deliveries.deliveries import DeliveryState, Move, Outcome, next_sta
 from schemas.events.types import EventType
 from schemas.ids import CallbackId
 from schemas.times import LATEST, UnixMs
-from schemas.tokens.tokens import OnReturn
+from schemas.tokens.tokens import OnResume
 from store.engine import bulk
 from store.engine.database import Connection
 from store.tables import callbacks, deliveries, tokens
@@ -34,7 +34,7 @@ class Walk(msgspec.Struct, frozen=True):
 
     until: UnixMs
     generation: int
-    since_at: int = -1
+    queued_at: int = -1
     event_id: str = ""
 
 
@@ -50,30 +50,30 @@ class Step(msgspec.Struct, frozen=True):
 
 
 def to_revive(connection: Connection) -> list[CallbackId]:
-    return [CallbackId(found) for found in connection.scalars(sa.select(_owner.id).where(_owner.reviving))]
+    return [CallbackId(found) for found in connection.scalars(sa.select(_owner.id).where(_owner.backlog_pending))]
 
 
 def step(connection: Connection, callback_id: CallbackId, walk: Walk | None, now: UnixMs) -> Step | None:
     """See to the next slice; to the first, when nothing was seen to yet or the callback came back once more meanwhile. None when
     nothing is to be done for this callback any more."""
-    owner = connection.execute(sa.select(callbacks).where(_owner.id == callback_id, _owner.reviving)).one_or_none()
+    owner = connection.execute(sa.select(callbacks).where(_owner.id == callback_id, _owner.backlog_pending)).one_or_none()
     if owner is None:
         return None
     if walk is None or walk.generation != owner.generation:
         walk = Walk(now, owner.generation)
-    further = sa.or_(_row.since_at > walk.since_at, _row.event_id > walk.event_id)
-    ahead = sa.and_(_row.since_at >= walk.since_at, further, _row.since_at < walk.until)
-    chosen = sa.select(_row.event_id, _row.since_at, _row.due_at).where(_row.callback_id == callback_id, _row.due_at.is_not(None), ahead)
-    seen = connection.execute(chosen.order_by(_row.since_at, _row.event_id).limit(SLICE)).all()
-    on_return, held_before = OnReturn(owner.on_return), owner.held_before or 0
-    moving = seen if on_return is not OnReturn.KEEP else [row for row in seen if row.due_at < LATEST]  # the others are parked already
+    further = sa.or_(_row.queued_at > walk.queued_at, _row.event_id > walk.event_id)
+    ahead = sa.and_(_row.queued_at >= walk.queued_at, further, _row.queued_at < walk.until)
+    chosen = sa.select(_row.event_id, _row.queued_at, _row.due_at).where(_row.callback_id == callback_id, _row.due_at.is_not(None), ahead)
+    seen = connection.execute(chosen.order_by(_row.queued_at, _row.event_id).limit(SLICE)).all()
+    on_resume, held_before = OnResume(owner.on_resume), owner.held_before or 0
+    moving = seen if on_resume is not OnResume.KEEP else [row for row in seen if row.due_at < LATEST]  # the others are parked already
     _lock(connection, callback_id, [row.event_id for row in moving])
-    held = [row.event_id for row in moving if row.since_at < held_before]
-    waiting = [row.event_id for row in moving if row.since_at >= held_before]
-    discarded = _see_to_held(connection, callback_id, on_return, held, now) if held else 0
+    held = [row.event_id for row in moving if row.queued_at < held_before]
+    waiting = [row.event_id for row in moving if row.queued_at >= held_before]
+    discarded = _see_to_held(connection, callback_id, on_resume, held, now) if held else 0
     if waiting:
         _hasten(connection, callback_id, waiting, now)
-    following = Walk(walk.until, walk.generation, seen[-1].since_at, seen[-1].event_id) if len(seen) == SLICE else None
+    following = Walk(walk.until, walk.generation, seen[-1].queued_at, seen[-1].event_id) if len(seen) == SLICE else None
     return Step(following, EventType(owner.type), owner.generation, discarded, bool(moving))
 
 
@@ -84,19 +84,19 @@ def finish(connection: Connection, callback_id: CallbackId, generation: int) -> 
     owner = connection.execute(sa.select(callbacks).where(this)).one_or_none()
     if owner is None:
         return
-    applied = owner.held_before is not None and owner.on_return != OnReturn.KEEP.value
-    left = {"held_before": None, "on_return": OnReturn.RELEASE.value} if applied else {}
-    connection.execute(sa.update(callbacks).where(_owner.id == callback_id).values({"reviving": False, **left}))
+    applied = owner.held_before is not None and owner.on_resume != OnResume.KEEP.value
+    left = {"held_before": None, "on_resume": OnResume.RELEASE.value} if applied else {}
+    connection.execute(sa.update(callbacks).where(_owner.id == callback_id).values({"backlog_pending": False, **left}))
     connection.execute(sa.update(tokens).where(tokens.c.id == owner.token_id).values(version=version))
 
 
-def _see_to_held(connection: Connection, callback_id: CallbackId, on_return: OnReturn, event_ids: Sequence[str], now: UnixMs) -> int:
+def _see_to_held(connection: Connection, callback_id: CallbackId, on_resume: OnResume, event_ids: Sequence[str], now: UnixMs) -> int:
     """Returns how many were discarded."""
-    if on_return is OnReturn.RELEASE:  # in its old place among what is due, with the whole schedule before it
+    if on_resume is OnResume.RELEASE:  # in its old place among what is due, with the whole schedule before it
         _change(
-            connection, callback_id, event_ids, _is_idle(now), {"since_at": now, "due_at": _row.since_at, "failures": 0, "leased": False}
+            connection, callback_id, event_ids, _is_idle(now), {"queued_at": now, "due_at": _row.queued_at, "failures": 0, "leased": False}
         )
-    elif on_return is OnReturn.KEEP:
+    elif on_resume is OnResume.KEEP:
         _change(connection, callback_id, event_ids, _is_idle(now), {"due_at": LATEST, "leased": False})
     else:
         cancelled = next_state(DeliveryState.PENDING, Move.WITHDRAWN).value
@@ -108,8 +108,8 @@ def _see_to_held(connection: Connection, callback_id: CallbackId, on_return: OnR
 def _hasten(connection: Connection, callback_id: CallbackId, event_ids: Sequence[str], now: UnixMs) -> None:
     """What waits for its schedule need not, as the callback works; but what the receiver put off waits until then."""
     put_off = sa.func.coalesce(_row.outcome, "") == Outcome.THROTTLED.value
-    scheduled = sa.and_(_row.due_at > now, _row.due_at < LATEST, sa.not_(sa.or_(_row.leased, _row.waits, put_off)))
-    _change(connection, callback_id, event_ids, scheduled, {"due_at": _row.since_at})
+    scheduled = sa.and_(_row.due_at > now, _row.due_at < LATEST, sa.not_(sa.or_(_row.leased, _row.awaits_status, put_off)))
+    _change(connection, callback_id, event_ids, scheduled, {"due_at": _row.queued_at})
 
 
 def _is_idle(now: UnixMs) -> sa.ColumnElement[bool]:

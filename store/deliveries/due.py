@@ -49,10 +49,10 @@ _CONTENDED = 3
 
 
 class Share(NamedTuple):
-    """Rows of one callback that compete for the same slots: those never attempted, or (`tried`) the repeats."""
+    """Rows of one callback that compete for the same slots: those never attempted, or (`is_retry`) the repeats."""
 
     callback_id: CallbackId
-    tried: bool
+    is_retry: bool
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -73,7 +73,7 @@ class LeasedRows(msgspec.Struct, frozen=True):
 def shares_with_due(connection: Connection, now: UnixMs) -> list[Share]:
     """The shares with at least one row due, by skipping through the index: the cost grows with callbacks, not with rows."""
     found = _walk.run(connection, {"now": now})
-    return [Share(CallbackId(row[0]), tried) for row in found for tried in (False, True) if row[1 + tried]]
+    return [Share(CallbackId(row[0]), is_retry) for row in found for is_retry in (False, True) if row[1 + is_retry]]
 
 
 def has_requested(connection: Connection, now: UnixMs) -> bool:
@@ -91,7 +91,7 @@ def _shares() -> sa.Select[Any]:
     )
     walk = walk.union_all(sa.select(following).where(walk.c.callback_id.is_not(None)))
     of_callback = deliveries.c.callback_id == walk.c.callback_id
-    due = [sa.exists().where(of_callback, _is_tried(tried), deliveries.c.due_at <= sa.bindparam("now")) for tried in (False, True)]
+    due = [sa.exists().where(of_callback, _is_tried(is_retry), deliveries.c.due_at <= sa.bindparam("now")) for is_retry in (False, True)]
     return sa.select(walk.c.callback_id, *due).where(walk.c.callback_id.is_not(None))
 
 
@@ -131,8 +131,8 @@ def _take_of(connection: Connection, share: Share, wish: Wish, limit: int, lease
     now, lease_ms, lapsed = lease
     for look in (_CONTENDED * limit, LOOK_AHEAD):
         rows = _oldest(connection, share, now, look, lapsed=lapsed)
-        poisoned = [row.event_id for row in rows if row.takes >= MOST_TAKES]
-        wanted = pick([row for row in rows if row.takes < MOST_TAKES], wish)
+        poisoned = [row.event_id for row in rows if row.lease_count >= MOST_TAKES]
+        wanted = pick([row for row in rows if row.lease_count < MOST_TAKES], wish)
         if len(wanted) >= limit or len(rows) < look:
             break
     if poisoned:
@@ -146,7 +146,7 @@ def pick(rows: Sequence[Row[Any]], wish: Wish) -> list[str]:
     chosen: list[str] = []
     given = Counter(dict.fromkeys(wish.in_hand, A_CONVERSATION))
     for row in rows:
-        if wish.held_before is not None and row.since_at < wish.held_before:
+        if wish.held_before is not None and row.queued_at < wish.held_before:
             continue
         if given[row.conversation_id] < A_CONVERSATION:
             given[row.conversation_id] += 1
@@ -156,10 +156,10 @@ def pick(rows: Sequence[Row[Any]], wish: Wish) -> list[str]:
 
 def _oldest(connection: Connection, share: Share, now: UnixMs, look: int, *, lapsed: bool) -> Sequence[Row[Any]]:
     row = deliveries.c
-    chosen: sa.Select[Any] = sa.select(row.event_id, row.conversation_id, row.since_at, row.takes).where(_due_in(share, now))
+    chosen: sa.Select[Any] = sa.select(row.event_id, row.conversation_id, row.queued_at, row.lease_count).where(_due_in(share, now))
     if not lapsed:
         chosen = chosen.where(row.leased.is_(False))
-    return connection.execute(chosen.order_by(row.due_at, row.turn).limit(look)).all()
+    return connection.execute(chosen.order_by(row.due_at, row.sequence).limit(look)).all()
 
 
 def _lease(connection: Connection, share: Share, event_ids: Sequence[str], limit: int, now: UnixMs, lease_ms: int) -> list[Delivery]:
@@ -167,14 +167,14 @@ def _lease(connection: Connection, share: Share, event_ids: Sequence[str], limit
     chosen = (
         sa.select(row.event_id)
         .where(_still_due(share.callback_id, event_ids, now))
-        .order_by(row.due_at, row.turn)
+        .order_by(row.due_at, row.sequence)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
     statement = (
         sa.update(deliveries)
         .where(row.callback_id == share.callback_id, row.event_id.in_(once(chosen)))
-        .values(due_at=now + lease_ms, leased=True, lease=row.lease + 1, takes=row.takes + 1)
+        .values(due_at=now + lease_ms, leased=True, lease=row.lease + 1, lease_count=row.lease_count + 1)
         .returning(row.event_id)
     )
     place = {event_id: number for number, event_id in enumerate(event_ids)}
@@ -187,7 +187,7 @@ def give_up(connection: Connection, callback_id: CallbackId, poisoned: Sequence[
     in the transaction of the take: it locks the callback, and callbacks are locked before deliveries (`store.engine.bulk`)."""
     untold = alerts.lock_untold(connection, [callback_id], now)
     row = deliveries.c
-    chosen = sa.select(row.event_id).where(_still_due(callback_id, poisoned, now), row.takes >= MOST_TAKES)
+    chosen = sa.select(row.event_id).where(_still_due(callback_id, poisoned, now), row.lease_count >= MOST_TAKES)
     exhausted = next_state(DeliveryState.PENDING, Move.GAVE_UP)
     statement = (
         sa.update(deliveries)
@@ -202,7 +202,7 @@ def give_up(connection: Connection, callback_id: CallbackId, poisoned: Sequence[
 
 
 def _due_in(share: Share, now: UnixMs) -> sa.ColumnElement[bool]:
-    return sa.and_(deliveries.c.callback_id == share.callback_id, _is_tried(share.tried), deliveries.c.due_at <= now)
+    return sa.and_(deliveries.c.callback_id == share.callback_id, _is_tried(share.is_retry), deliveries.c.due_at <= now)
 
 
 def _still_due(callback_id: CallbackId, event_ids: Sequence[str], now: UnixMs) -> sa.ColumnElement[bool]:
@@ -211,9 +211,9 @@ def _still_due(callback_id: CallbackId, event_ids: Sequence[str], now: UnixMs) -
     return sa.and_(row.callback_id == callback_id, row.event_id.in_(event_ids), row.due_at + 0 <= now)
 
 
-def _is_tried(tried: bool) -> sa.ColumnElement[bool]:
+def _is_tried(is_retry: bool) -> sa.ColumnElement[bool]:
     """As PostgreSQL and SQLite can look it up in an index."""
-    return deliveries.c.tried == (sa.true() if tried else sa.false())
+    return deliveries.c.is_retry == (sa.true() if is_retry else sa.false())
 
 
 _walk = Prepared(_shares())

@@ -21,13 +21,13 @@ def is_called(now: int) -> sa.ColumnElement[bool]:
 
 def is_kept(delivery: Any, callback: Any) -> sa.ColumnElement[bool]:
     """Whether an open delivery dates from before its callback came back. NULL where nothing is kept: not to be negated."""
-    return delivery.since_at < callback.held_before  # type: ignore[no-any-return]
+    return delivery.queued_at < callback.held_before  # type: ignore[no-any-return]
 
 
 def is_not_kept(delivery: Any, held_before: sa.ColumnElement[Any] | int | None) -> sa.ColumnElement[bool]:
     """Of open deliveries, whose age counts from some time. As one lower bound, with which an index passes over all that is kept."""
     bound = sa.func.coalesce(held_before, 0) if isinstance(held_before, sa.ColumnElement) else held_before or 0
-    return delivery.since_at >= bound  # type: ignore[no-any-return]
+    return delivery.queued_at >= bound  # type: ignore[no-any-return]
 
 
 _holding_callbacks = sa.select(callbacks.c.id).join(tokens, tokens.c.id == callbacks.c.token_id).where(callback_holds)

@@ -43,9 +43,9 @@ class Owner(msgspec.Struct, frozen=True):
     held_before: UnixMs | None = None
     throttled_until: UnixMs | None = None
 
-    def holds(self, since_at: int | None) -> str | None:
+    def holds(self, queued_at: int | None) -> str | None:
         """Why it holds an open delivery whose age counts from then; None when it does not."""
-        is_from_before = self.held_before is not None and since_at is not None and since_at < self.held_before
+        is_from_before = self.held_before is not None and queued_at is not None and queued_at < self.held_before
         return self.held or ("kept since the callback came back" if is_from_before else None)
 
 
@@ -193,7 +193,7 @@ def _held(row: Row) -> str | None:
 
 
 def _delivery(row: Row, owner: Owner | None) -> ListedDelivery:
-    held = owner.holds(row.since_at) if owner and row.due_at is not None else None
+    held = owner.holds(row.queued_at) if owner and row.due_at is not None else None
     put_off = owner.throttled_until if owner and row.due_at is not None and not (held or row.leased) else None
     return ListedDelivery(
         event_id=EventId(row.event_id),

@@ -39,7 +39,7 @@ TRIES = 50
 Fewer: of a callback with many of those the next probe is late."""
 
 _row, _owner = deliveries.c, callbacks.c
-_any = Prepared(sa.select(sa.or_(sa.exists().where(_owner.probe_at.is_not(None)), sa.exists().where(_owner.reviving))))
+_any = Prepared(sa.select(sa.or_(sa.exists().where(_owner.probe_at.is_not(None)), sa.exists().where(_owner.backlog_pending))))
 
 
 def any_to_see_to(connection: Connection) -> bool:
@@ -65,7 +65,7 @@ def take_probe(connection: Connection, callback_id: CallbackId, now: UnixMs, lea
     if owner is None:
         return Admitted([])
     oldest = sa.select(_row.event_id).where(_row.callback_id == callback_id, _may_probe(now, owner.held_before))
-    oldest = oldest.order_by(_row.since_at, _row.turn)
+    oldest = oldest.order_by(_row.queued_at, _row.sequence)
     for _ in range(TRIES):
         most = _until_one_seems_free(connection, callback_id, oldest, now) if owner.type == EventType.MESSAGE_STATUS else 1
         found = _lease_first(connection, callback_id, oldest, most, now, lease_ms)
@@ -128,11 +128,11 @@ def _lease_first(
     taken = (
         sa.update(deliveries)
         .where(_row.callback_id == callback_id, _row.event_id.in_(sa.select(first.cte())))
-        .values(due_at=now + lease_ms, leased=True, lease=_row.lease + 1, takes=_row.takes + 1)
+        .values(due_at=now + lease_ms, leased=True, lease=_row.lease + 1, lease_count=_row.lease_count + 1)
         .returning(_row.event_id)
     )
     found = [delivery(row, Trigger.PROBE) for row in read(connection, callback_id, list(connection.scalars(taken)))]
-    return sorted(found, key=lambda one: (one.since_at, one.turn))
+    return sorted(found, key=lambda one: (one.queued_at, one.sequence))
 
 
 def with_aged(connection: Connection, horizon_ms: int, now: UnixMs) -> list[CallbackId]:
@@ -168,4 +168,4 @@ def _is_time(now: UnixMs) -> sa.ColumnElement[bool]:
 
 def _may_probe(now: UnixMs, held_before: sa.ColumnElement[Any] | int | None) -> sa.ColumnElement[bool]:
     """Poison does not: it would bring down one dispatcher after the other. The next ordinary take gives it up, or its age does."""
-    return sa.and_(aging.is_free(now), is_not_kept(_row, held_before), _row.takes < MOST_TAKES)
+    return sa.and_(aging.is_free(now), is_not_kept(_row, held_before), _row.lease_count < MOST_TAKES)

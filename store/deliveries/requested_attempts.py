@@ -112,7 +112,7 @@ def _event_row(event: Event, callback: Callback, now: UnixMs) -> dict[str, objec
         "type": event.type.value,
         "timestamp": event.timestamp(now),
         "accepted_at": now,
-        "directly": False,
+        "via_amqp": False,
         "channel_id": event.facts.channel_id,
         "conversation_id": event.facts.conversation_id,
         "content_hash": event.content_hash(),

@@ -34,9 +34,9 @@ def read(connection: Connection, callback_id: CallbackId, event_ids: Sequence[st
 
 def _trigger(row: Row[Any]) -> Trigger:
     """By the share it stands in, so that it takes the slots that it was taken for."""
-    if row.recovering:
+    if row.is_recovery:
         return Trigger.RECOVER
-    return Trigger.RETRY if row.tried else Trigger.FIRST
+    return Trigger.RETRY if row.is_retry else Trigger.FIRST
 
 
 def _status(row: Row[Any], trigger: Trigger | None) -> tuple[str | None, str | None]:
@@ -60,8 +60,8 @@ def delivery(row: Row[Any], trigger: Trigger | None = None, attempt_id: AttemptI
         body=bytes(row.body),
         accepted_at=UnixMs(row.accepted_at),
         created_at=UnixMs(row.created_at),
-        since_at=UnixMs(row.created_at if row.since_at is None else row.since_at),
-        turn=row.turn,
+        queued_at=UnixMs(row.created_at if row.queued_at is None else row.queued_at),
+        sequence=row.sequence,
         message_id=message_id,
         status=status,
         lease=row.lease,

@@ -17,7 +17,7 @@ from store.engine.database import Connection
 from store.tables import attempts, deliveries, requested_attempts
 from store.tokens import alerts
 
-_FOR_WHO_TAKES_IT = ("tried", "recovering", "waits")
+_FOR_WHO_TAKES_IT = ("is_retry", "is_recovery", "awaits_status")
 _excluded = sa.table("excluded", *(sa.column(name) for name in ("state", "lease", "due_at", *_FOR_WHO_TAKES_IT)))
 _OUTCOME = ("state", "reason", "due_at", "leased", "failures", "status_code", "outcome")
 _IF_OURS = sa.or_(
@@ -26,7 +26,7 @@ _IF_OURS = sa.or_(
 )
 _LAST_SEEN = ("status_code", "outcome")
 _SETTLED = bulk.Upsert(_OUTCOME, _IF_OURS, _LAST_SEEN)
-_if_open = {"takes": sa.literal_column("0"), **{name: _excluded.c[name] for name in _FOR_WHO_TAKES_IT}}
+_if_open = {"lease_count": sa.literal_column("0"), **{name: _excluded.c[name] for name in _FOR_WHO_TAKES_IT}}
 _IF_OPEN = {name: sa.case((_excluded.c.due_at.is_(None), deliveries.c[name]), else_=value) for name, value in _if_open.items()}
 _SOME_OPEN = bulk.Upsert(_OUTCOME, _IF_OURS, _LAST_SEEN, _IF_OPEN)
 
@@ -97,11 +97,11 @@ def _delivery_row(settlement: Settlement, now: UnixMs) -> dict[str, Any]:
 
 
 _NEVER_TAKEN: dict[str, Any] = {
-    "tried": False,
-    "recovering": False,
-    "waits": False,
-    "turn": 0,
-    "since_at": None,
+    "is_retry": False,
+    "is_recovery": False,
+    "awaits_status": False,
+    "sequence": 0,
+    "queued_at": None,
     "conversation_id": None,
     "message_id": None,
     "status": None,
@@ -112,13 +112,13 @@ _NEVER_TAKEN: dict[str, Any] = {
 def _when_open(settlement: Settlement, now: UnixMs) -> dict[str, Any]:
     """What whoever takes it next goes by. What is due at once is due since its age counts: it keeps its place."""
     delivery = settlement.delivery
-    due_at = {} if settlement.due_in_s else {"due_at": min(now, delivery.since_at)}
+    due_at = {} if settlement.due_in_s else {"due_at": min(now, delivery.queued_at)}
     return {
-        "tried": delivery.trigger is not Trigger.FIRST or settlement.failures > 0,
-        "recovering": delivery.trigger is Trigger.RECOVER and settlement.attempt is None,
-        "waits": settlement.waits,
-        "turn": delivery.turn,
-        "since_at": delivery.since_at,
+        "is_retry": delivery.trigger is not Trigger.FIRST or settlement.failures > 0,
+        "is_recovery": delivery.trigger is Trigger.RECOVER and settlement.attempt is None,
+        "awaits_status": settlement.awaits_status,
+        "sequence": delivery.sequence,
+        "queued_at": delivery.queued_at,
         "conversation_id": delivery.conversation_id,
         "message_id": delivery.message_id,
         "status": delivery.status,

@@ -42,7 +42,7 @@ def admit(connection: Connection, wanted: Sequence[Delivery], now: UnixMs, lease
 
 
 def _waiting(delivery: Delivery, wait_ms: int) -> Settlement:
-    return Settlement(delivery, DeliveryState.PENDING, due_in_s=wait_ms / 1000, failures=delivery.failures, waits=True)
+    return Settlement(delivery, DeliveryState.PENDING, due_in_s=wait_ms / 1000, failures=delivery.failures, awaits_status=True)
 
 
 def _overtaken(delivery: Delivery) -> Settlement:

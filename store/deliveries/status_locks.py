@@ -20,7 +20,7 @@ from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from store.engine import bulk
 from store.engine.database import Connection
-from store.tables import deliveries, status_places
+from store.tables import deliveries, status_locks
 
 SAFETY_NET_MS = 300_000
 """When a status that waits for a higher one, which was sent and not answered, is looked at even if nobody wakes it: what ends
@@ -45,8 +45,8 @@ class Freed(msgspec.Struct, frozen=True):
     woken: bool = False
 
 
-_new: Any = sa.table("excluded", *(sa.column(column.name) for column in status_places.c)).c
-_old: Any = status_places.c
+_new: Any = sa.table("excluded", *(sa.column(column.name) for column in status_locks.c)).c
+_old: Any = status_locks.c
 
 
 def _higher(one: Any, other: Any) -> Any:
@@ -77,9 +77,9 @@ _this = sa.and_(deliveries.c.event_id == sa.bindparam("event"), deliveries.c.cal
 _END = (
     sa.update(deliveries)
     .where(_this)
-    .values(state=next_state(DeliveryState.PENDING, Move.OVERTAKEN).value, reason=OVERTAKEN, due_at=None, waits=False)
+    .values(state=next_state(DeliveryState.PENDING, Move.OVERTAKEN).value, reason=OVERTAKEN, due_at=None, awaits_status=False)
 )
-_HASTEN = sa.update(deliveries).where(_this).values(due_at=sa.func.coalesce(deliveries.c.since_at, deliveries.c.created_at))
+_HASTEN = sa.update(deliveries).where(_this).values(due_at=sa.func.coalesce(deliveries.c.queued_at, deliveries.c.created_at))
 
 
 def acquire(connection: Connection, candidates: Iterable[Delivery], now: UnixMs, lease_ms: int) -> GateResult:
@@ -89,7 +89,7 @@ def acquire(connection: Connection, candidates: Iterable[Delivery], now: UnixMs,
     queues = _queues(candidates)
     while queues:
         wishes = [_wish(queues[place], now, lease_ms) for place in sorted(queues)]
-        for row in bulk.upsert(connection, status_places, wishes, _TAKE):
+        for row in bulk.upsert(connection, status_locks, wishes, _TAKE):
             _judge(row, queues[row.callback_id, row.message_id], now, standing, behind)
         queues = {place: queue for place, queue in queues.items() if queue}
     if behind:
@@ -101,7 +101,7 @@ def release(connection: Connection, settlements: Iterable[Settlement], now: Unix
     """Remember what was sent and what ended, free the places of those whose lease ended, however, and let the next ones go."""
     rounds: list[dict[Place, bulk.Row]] = []
     for one in settlements:
-        if one.delivery.status is not None and not (one.leased or one.waits or one.state is DeliveryState.SUPERSEDED):
+        if one.delivery.status is not None and not (one.leased or one.awaits_status or one.state is DeliveryState.SUPERSEDED):
             place = _place(one.delivery)
             following = next((rows for rows in rounds if place not in rows), None)
             if following is None:  # an old lease's outcome beside that of a new one: a row is touched once a statement
@@ -109,7 +109,7 @@ def release(connection: Connection, settlements: Iterable[Settlement], now: Unix
             following[place] = _ending(one, now)
     freed: dict[Place, Row[Any]] = {}
     for rows in rounds:
-        for row in bulk.upsert(connection, status_places, [rows[place] for place in sorted(rows)], _FREE):
+        for row in bulk.upsert(connection, status_locks, [rows[place] for place in sorted(rows)], _FREE):
             freed[row.callback_id, row.message_id] = row
     awaited = {place: row for place, row in freed.items() if row.awaited}
     return _let_follow(connection, awaited, now) if awaited else Freed()
@@ -118,7 +118,7 @@ def release(connection: Connection, settlements: Iterable[Settlement], now: Unix
 def overtaken_among(connection: Connection, statuses: Collection[tuple[CallbackId, str, str]]) -> set[tuple[CallbackId, str, str]]:
     """Those (callback, message, status) below one that was sent already: asking for an attempt of them is in vain."""
     wanted = sorted({(callback_id, message_id) for callback_id, message_id, _ in statuses})
-    chosen = sa.select(status_places).where(sa.tuple_(_old.callback_id, _old.message_id).in_(wanted))
+    chosen = sa.select(status_locks).where(sa.tuple_(_old.callback_id, _old.message_id).in_(wanted))
     highest = {(row.callback_id, row.message_id): max(row.sent_rank, row.done_rank) for row in connection.execute(chosen)}
     return {one for one in statuses if rank(one[2]) < highest.get(one[:2], NO_RANK)}
 
@@ -126,14 +126,14 @@ def overtaken_among(connection: Connection, statuses: Collection[tuple[CallbackI
 def free_among(connection: Connection, statuses: Collection[tuple[CallbackId, str, str]], now: UnixMs) -> set[tuple[CallbackId, str, str]]:
     """Those (callback, message, status) whose place seems free for them. Only a look: it locks nothing and promises nothing."""
     wanted = sorted({(callback_id, message_id) for callback_id, message_id, _ in statuses})
-    chosen = sa.select(status_places).where(sa.tuple_(_old.callback_id, _old.message_id).in_(wanted))
+    chosen = sa.select(status_locks).where(sa.tuple_(_old.callback_id, _old.message_id).in_(wanted))
     known = {(row.callback_id, row.message_id): row for row in connection.execute(chosen)}
     return {one for one in statuses if (row := known.get(one[:2])) is None or _seems_free(row, rank(one[2]), now)}
 
 
 def void_leases(connection: Connection, now: UnixMs) -> None:
     """Whoever held a place is gone. What it was about to send it may have sent."""
-    connection.execute(sa.update(status_places).where(_old.holder.is_not(None), _old.held_until > now).values(held_until=now))
+    connection.execute(sa.update(status_locks).where(_old.holder.is_not(None), _old.held_until > now).values(held_until=now))
 
 
 def _place(delivery: Delivery) -> Place:
@@ -237,7 +237,7 @@ def _let_follow(connection: Connection, places: dict[Place, Row[Any]], now: Unix
     """Of those that wait for these places, end the overtaken and hasten the lowest that may go. Waking only hastens: the one woken
     has to ask like everybody."""
     of_them = sa.tuple_(deliveries.c.callback_id, deliveries.c.message_id).in_(sorted(places))
-    waiting = sa.and_(of_them, deliveries.c.waits, sa.not_(deliveries.c.leased), deliveries.c.due_at.is_not(None))
+    waiting = sa.and_(of_them, deliveries.c.awaits_status, sa.not_(deliveries.c.leased), deliveries.c.due_at.is_not(None))
     columns = (deliveries.c.event_id, deliveries.c.callback_id, deliveries.c.message_id, deliveries.c.status)
     found = connection.execute(sa.select(*columns).where(waiting).with_for_update(skip_locked=True)).all()
     overtaken = [row for row in found if rank(row.status) < places[row.callback_id, row.message_id].done_rank]

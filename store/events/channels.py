@@ -22,17 +22,17 @@ def list_channels(connection: Connection, limit: int, cursor: str | None = None)
     Tests of callbacks are no such events: their channel is made up.
     """
     rows = connection.execute(_page_query(limit, cursor)).all()
-    return page(rows, limit, lambda row: (row.taken_at, row.id), lambda shown: _channels(connection, shown))
+    return page(rows, limit, lambda row: (row.claimed_at, row.id), lambda shown: _channels(connection, shown))
 
 
 def _page_query(limit: int, cursor: str | None) -> sa.Select[Any]:
     """The latest event of each channel. Bodies are long: they are read of those alone that are shown."""
     e = events.c
-    latest = sa.select(e.taken_at, e.id, e.channel_id).where(e.taken_at.is_not(None)).order_by(e.taken_at.desc(), e.id.desc())
+    latest = sa.select(e.claimed_at, e.id, e.channel_id).where(e.claimed_at.is_not(None)).order_by(e.claimed_at.desc(), e.id.desc())
     seen = latest.limit(LATEST).subquery().c
-    place = sa.func.row_number().over(partition_by=seen.channel_id, order_by=(seen.taken_at.desc(), seen.id.desc()))
-    placed = sa.select(seen.taken_at, seen.id, place.label("place")).subquery().c
-    key = (placed.taken_at, placed.id)
+    place = sa.func.row_number().over(partition_by=seen.channel_id, order_by=(seen.claimed_at.desc(), seen.id.desc()))
+    placed = sa.select(seen.claimed_at, seen.id, place.label("place")).subquery().c
+    key = (placed.claimed_at, placed.id)
     chosen = sa.select(*key).where(placed.place == 1, *after(key, cursor, descending=True))
     return chosen.order_by(*(column.desc() for column in key)).limit(limit + 1)
 

@@ -28,7 +28,7 @@ SLICE = 500
 """Rows of a statement, when an event is for very many callbacks. More: more memory at once. Fewer: more statements."""
 
 
-_last_taken = Prepared(sa.select(events.c.taken_at).where(events.c.taken_at.is_not(None)).order_by(events.c.taken_at.desc()).limit(1))
+_last_taken = Prepared(sa.select(events.c.claimed_at).where(events.c.claimed_at.is_not(None)).order_by(events.c.claimed_at.desc()).limit(1))
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -36,7 +36,7 @@ class Claim(msgspec.Struct, frozen=True):
 
     event: Event
     accepted_at: UnixMs
-    directly: bool
+    via_amqp: bool
     callback_ids: tuple[CallbackId, ...]
     body: bytes
 
@@ -67,13 +67,13 @@ def claim(connection: Connection, batch: Sequence[Claim], now: UnixMs) -> Claime
 
 
 def _insert(connection: Connection, batch: Sequence[Claim], now: UnixMs) -> set[str]:
-    """`taken_at` is the order in which events are pulled (decision 0009). On PostgreSQL it is the server's clock, read when
+    """`claimed_at` is the order in which events are pulled (decision 0009). On PostgreSQL it is the server's clock, read when
     pg_stat_activity already shows this transaction. SQLite's writers commit one after the other: there it is later than all before.
     """
     if connection.dialect.name == "postgresql":
-        return bulk.insert_new(connection, events, [_row(one) for one in batch], clocked=("taken_at",))
-    taken_at = max(now, 1 + (_last_taken.run(connection, {}).scalar() or 0))
-    return bulk.insert_new(connection, events, [{**_row(one), "taken_at": taken_at} for one in batch])
+        return bulk.insert_new(connection, events, [_row(one) for one in batch], clocked=("claimed_at",))
+    claimed_at = max(now, 1 + (_last_taken.run(connection, {}).scalar() or 0))
+    return bulk.insert_new(connection, events, [{**_row(one), "claimed_at": claimed_at} for one in batch])
 
 
 def _row(claim: Claim) -> bulk.Row:
@@ -83,7 +83,7 @@ def _row(claim: Claim) -> bulk.Row:
         "type": event.type.value,
         "timestamp": event.timestamp(claim.accepted_at),
         "accepted_at": claim.accepted_at,
-        "directly": claim.directly,
+        "via_amqp": claim.via_amqp,
         "channel_id": event.facts.channel_id,
         "conversation_id": event.facts.conversation_id,
         "content_hash": event.content_hash(),
@@ -108,12 +108,12 @@ def _open_row(delivery: Delivery) -> bulk.Row:
         "type": delivery.type.value,
         "state": DeliveryState.PENDING.value,
         "created_at": delivery.created_at,
-        "due_at": delivery.since_at,
+        "due_at": delivery.queued_at,
         "leased": False,
         "lease": 0,
         "failures": 0,
-        "turn": delivery.turn,
-        "since_at": delivery.since_at,
+        "sequence": delivery.sequence,
+        "queued_at": delivery.queued_at,
         "conversation_id": delivery.conversation_id,
         "message_id": delivery.message_id,
         "status": delivery.status,
@@ -153,7 +153,7 @@ def _copied_row(event: Row[Any], callback_id: str, token_id: str, now: UnixMs) -
         "leased": False,
         "lease": 0,
         "failures": 0,
-        "since_at": now,
+        "queued_at": now,
     }
 
 

@@ -24,7 +24,7 @@ class DeadRow(msgspec.Struct, frozen=True):
 def oldest(connection: Connection, most: int) -> list[DeadRow]:
     """In the order in which they died: `outbox.bury` gives each a new id."""
     rows = connection.execute(sa.select(outbox).where(_dead).order_by(outbox.c.id).limit(most))
-    return [DeadRow(row.id, bytes(row.body), None if row.directly else UnixMs(row.accepted_at), row.message_id, row.reason) for row in rows]
+    return [DeadRow(row.id, bytes(row.body), None if row.via_amqp else UnixMs(row.accepted_at), row.message_id, row.reason) for row in rows]
 
 
 def ids(connection: Connection) -> list[int]:

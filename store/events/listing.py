@@ -64,7 +64,7 @@ def _shown(connection: Connection, rows: Sequence[Row]) -> list[ListedEvent]:
             type=EventType(row.type),
             timestamp=UnixMs(row.timestamp),
             accepted_at=UnixMs(row.accepted_at),
-            directly=row.directly,
+            directly=row.via_amqp,
             conflicts=row.conflicts,
             body=bytes(row.body),
             deliveries=found[EventId(row.id)],

@@ -47,7 +47,7 @@ _take = Prepared(
     sa.update(outbox)
     .where(outbox.c.id.in_(sa.select(_oldest_free.cte())))
     .values(leased_until=sa.bindparam("until"))
-    .returning(outbox.c.id, outbox.c.body, outbox.c.accepted_at, outbox.c.directly, outbox.c.message_id)
+    .returning(outbox.c.id, outbox.c.body, outbox.c.accepted_at, outbox.c.via_amqp, outbox.c.message_id)
 )
 _last_id = Prepared(sa.text("SELECT last_insert_rowid()"))
 _named = sa.func.json_each(sa.bindparam("row_ids")).table_valued("value")
@@ -58,7 +58,7 @@ _forget_all = Prepared(
 
 
 def add(connection: Connection, rows: Sequence[bulk.Row]) -> None:
-    """Rows of `body` and `accepted_at`, in this order. All may have `directly`, `message_id` and `reason`, too."""
+    """Rows of `body` and `accepted_at`, in this order. All may have `via_amqp`, `message_id` and `reason`, too."""
     bulk.insert(connection, outbox, rows)
 
 
@@ -72,7 +72,7 @@ def add_leased(connection: Connection, rows: Sequence[bulk.Row], now: UnixMs) ->
 def take(connection: Connection, limit: int, now: UnixMs) -> list[OutboxRow]:
     """At most `limit` rows that are free or whose lease has lapsed, oldest first; leased from now on."""
     found = _take.run(connection, {"now": now, "most": limit, "until": now + LEASE_MS}).all()
-    rows = (OutboxRow(row.id, bytes(row.body), None if row.directly else row.accepted_at, row.message_id) for row in found)
+    rows = (OutboxRow(row.id, bytes(row.body), None if row.via_amqp else row.accepted_at, row.message_id) for row in found)
     return sorted(rows, key=lambda row: row.id)
 
 
@@ -88,7 +88,7 @@ def forget(connection: Connection, ids: Sequence[int]) -> None:
 
 def bury(connection: Connection, row_id: int, reason: str) -> None:
     """Keep the message as a dead letter: it is no event. As a row of a new id, the last of all: the numbers of the others stay."""
-    kept = (outbox.c.body, outbox.c.accepted_at, outbox.c.directly, outbox.c.message_id)
+    kept = (outbox.c.body, outbox.c.accepted_at, outbox.c.via_amqp, outbox.c.message_id)
     for row in connection.execute(sa.delete(outbox).where(outbox.c.id == row_id).returning(*kept)).mappings().all():
         connection.execute(sa.insert(outbox).values(**row, reason=reason))
 

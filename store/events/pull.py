@@ -1,6 +1,6 @@
 """Pulling: events in an order in which who goes on behind what he has seen passes over none. Decision 0009 has the races.
 
-The order is that in which events were claimed, `taken_at`; those of one claim come in the order in which they were accepted. Tests
+The order is that in which events were claimed, `claimed_at`; those of one claim come in the order in which they were accepted. Tests
 of callbacks have no place in it. Reads only; called by the API for a token's holder.
 """
 
@@ -33,7 +33,7 @@ LOOK_MOST = 5_000
 """Events that are looked at for a page, whether or not the token may see them. More: a page that finds nothing takes longer. Fewer:
 who sees little needs more requests."""
 
-_KEY = (events.c.taken_at, events.c.accepted_at, events.c.id)
+_KEY = (events.c.claimed_at, events.c.accepted_at, events.c.id)
 
 _activity = sa.table("pg_stat_activity", *map(sa.column, ("datname", "application_name", "state", "query", "xact_start")))
 _hidden = sa.or_(_activity.c.state == "disabled", _activity.c.query == "<insufficient privilege>")
@@ -53,13 +53,13 @@ def pull(database: Database, chosen: PullFilter, limit: int, cursor: str | None 
     if not rows:
         return Pulled([], cursor or cursor_of((chosen.since or 0, 0, "")), has_more=False)
     last = rows[-1]  # the page is full, or this is where looking stopped
-    return Pulled(bodies, cursor_of((last.taken_at, last.accepted_at, last.id)), not last.is_last or last.number == LOOK_MOST)
+    return Pulled(bodies, cursor_of((last.claimed_at, last.accepted_at, last.id)), not last.is_last or last.number == LOOK_MOST)
 
 
 def page_query(chosen: PullFilter, limit: int, cursor: str | None, end: UnixMs | None, dialect: str) -> sa.Select[Any]:
     """The first events behind `cursor` that the token may see, and the last that was looked at. In the order of an index, so that
     it stops reading when the page is full."""
-    conditions = [events.c.taken_at.is_not(None), *_bounds(chosen, end), *after(_KEY, cursor, descending=False)]
+    conditions = [events.c.claimed_at.is_not(None), *_bounds(chosen, end), *after(_KEY, cursor, descending=False)]
     looked = sa.select(*_KEY, events.c.type, events.c.channel_id).where(*conditions).order_by(*_KEY).limit(LOOK_MOST).subquery("looked")
     order = [looked.c[column.name] for column in _KEY]
     marked = sa.select(
@@ -88,10 +88,10 @@ def _horizon(connection: Connection) -> UnixMs | None:
 
 def _bounds(chosen: PullFilter, end: UnixMs | None) -> Iterator[sa.ColumnElement[bool]]:
     if chosen.since is not None:
-        yield events.c.taken_at >= chosen.since
+        yield events.c.claimed_at >= chosen.since
     ends = [at for at in (chosen.until, end) if at is not None]
     if ends:
-        yield events.c.taken_at < min(ends)
+        yield events.c.claimed_at < min(ends)
 
 
 def _visible(looked: sa.Subquery, chosen: PullFilter, dialect: str) -> Iterator[sa.ColumnElement[bool]]:

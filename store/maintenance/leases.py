@@ -8,12 +8,12 @@ import sqlalchemy as sa
 from schemas.times import UnixMs
 from store.engine import bulk
 from store.engine.database import Connection
-from store.tables import turns
+from store.tables import leases
 
 
 def take(connection: Connection, name: str, now: UnixMs, length_ms: int) -> bool:
     """Whether the turn is the caller's, from now on for so long; else it is somebody's already."""
     until = now + length_ms
-    over = sa.or_(turns.c.until <= now, turns.c.until > until)  # later than a turn can end: the clock was set back
-    taken = sa.update(turns).where(turns.c.id == name, over).values(until=until).returning(turns.c.id)
-    return bool(connection.execute(taken).all() or bulk.insert_new(connection, turns, [{"id": name, "until": until}]))
+    over = sa.or_(leases.c.until <= now, leases.c.until > until)  # later than a turn can end: the clock was set back
+    taken = sa.update(leases).where(leases.c.id == name, over).values(until=until).returning(leases.c.id)
+    return bool(connection.execute(taken).all() or bulk.insert_new(connection, leases, [{"id": name, "until": until}]))

@@ -21,12 +21,12 @@ from schemas.times import UnixMs
 from store.deliveries.held import is_not_kept
 from store.engine import bulk
 from store.engine.database import Connection
-from store.tables import attempts, callbacks, changes, deliveries, events, recoveries, requested_attempts, requests, status_places, tokens
+from store.tables import attempts, audit_log, callbacks, deliveries, events, recoveries, requested_attempts, requests, status_locks, tokens
 
 Key: TypeAlias = tuple[Any, ...]
 """Of a row, in the order in which its table is walked through."""
 
-_event, _delivery, _place = events.c, deliveries.c, status_places.c
+_event, _delivery, _place = events.c, deliveries.c, status_locks.c
 _EVENT_KEY = (_event.accepted_at, _event.id)
 _DELIVERY_KEY = (_delivery.created_at, _delivery.event_id, _delivery.callback_id)
 _PLACE_KEY = (_place.callback_id, _place.message_id)
@@ -81,7 +81,7 @@ def _may_go(age: Age) -> sa.ColumnElement[bool]:
 
     Its age counts from when it was claimed: before that it may have waited at the broker for longer than `RETENTION`.
     """
-    old = sa.func.coalesce(_event.taken_at, _event.accepted_at) < age.cutoff
+    old = sa.func.coalesce(_event.claimed_at, _event.accepted_at) < age.cutoff
     kept = _any(_delivery.event_id == _event.id, _keeps(age))
     tried = _any(attempts.c.event_id == _event.id, attempts.c.started_at >= age.cutoff)
     asked_for = _event.id.in_(sa.select(requested_attempts.c.event_id))
@@ -90,7 +90,7 @@ def _may_go(age: Age) -> sa.ColumnElement[bool]:
 
 def _keeps(age: Age) -> sa.ColumnElement[bool]:
     """Whether a delivery keeps its event: it is young, or open and not merely held for all that time."""
-    is_young = sa.func.coalesce(_delivery.since_at, _delivery.created_at) >= age.cutoff
+    is_young = sa.func.coalesce(_delivery.queued_at, _delivery.created_at) >= age.cutoff
     in_hand = sa.and_(_delivery.leased, _delivery.due_at > age.now)
     return sa.or_(_delivery.created_at >= age.cutoff, sa.and_(_delivery.due_at.is_not(None), sa.or_(is_young, in_hand, _is_called())))
 
@@ -130,10 +130,10 @@ def _look_at_requests(connection: Connection, age: Age, after: Key | None, limit
     return Scan([tuple(row) for row in rows], _following(rows, limit, 1))
 
 
-def _look_at_changes(connection: Connection, age: Age, after: Key | None, limit: int) -> Scan:
+def _look_at_audit_log(connection: Connection, age: Age, after: Key | None, limit: int) -> Scan:
     """Along their ids, which are counted up, until one is young."""
-    key = (changes.c.id,)
-    rows = connection.execute(sa.select(*key, changes.c.at).where(*_behind(key, after)).order_by(*key).limit(limit)).all()
+    key = (audit_log.c.id,)
+    rows = connection.execute(sa.select(*key, audit_log.c.at).where(*_behind(key, after)).order_by(*key).limit(limit)).all()
     old = [row for row in rows if row.at < age.cutoff]
     return Scan([(row.id,) for row in old], _following(old, limit, 1))
 
@@ -158,7 +158,7 @@ def _remove_places(connection: Connection, age: Age, doomed: Sequence[Key]) -> C
     key = sa.tuple_(*_PLACE_KEY)
     free = sa.select(*_PLACE_KEY).where(key.in_(doomed), _place_may_go(age)).with_for_update(skip_locked=True)
     keys = [tuple(row) for row in connection.execute(free)]
-    return Counter({status_places.name: connection.execute(sa.delete(status_places).where(key.in_(keys))).rowcount})
+    return Counter({status_locks.name: connection.execute(sa.delete(status_locks).where(key.in_(keys))).rowcount})
 
 
 def _place_may_go(age: Age) -> sa.ColumnElement[bool]:
@@ -196,8 +196,8 @@ SWEEPS = (
     Sweep("events", _look_at_events, _remove_events),
     Sweep("leftovers", _look_at_leftovers, _remove_leftovers),
     Sweep("requests", _look_at_requests, _remove_by_id(requests)),
-    Sweep("changes", _look_at_changes, _remove_by_id(changes)),
+    Sweep("audit_log", _look_at_audit_log, _remove_by_id(audit_log)),
     Sweep("recoveries", _look_at_recoveries, _remove_by_id(recoveries)),
 )
-PLACES = Sweep("status_places", _look_at_places, _remove_places)
+PLACES = Sweep("status_locks", _look_at_places, _remove_places)
 """Reads its whole table: to be made seldom."""

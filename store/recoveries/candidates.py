@@ -52,8 +52,8 @@ _AT_A_TIME = 32
 Fewer: more round trips."""
 
 
-_DUE = ("due_at", "leased", "lease", "failures", "tried", "takes", "recovering", "turn", "since_at")
-_FACTS = ("conversation_id", "message_id", "status", "waits")
+_DUE = ("due_at", "leased", "lease", "failures", "is_retry", "lease_count", "is_recovery", "sequence", "queued_at")
+_FACTS = ("conversation_id", "message_id", "status", "awaits_status")
 _REOPENED = bulk.Upsert(("state", "reason", *_DUE, *_FACTS), deliveries.c.state != DeliveryState.DELIVERED.value)
 _OPEN = next_state(DeliveryState.EXHAUSTED, Move.REOPENED)
 
@@ -227,12 +227,12 @@ def _read(row: sa.Row[Any]) -> Facts | None:
 
 def _rows(lost: Iterable[Lost], now: UnixMs) -> list[bulk.Row]:
     """In key order, as all bulk writes are (rule 7); due in the order given."""
-    rows = [_row(one, now, turn) for turn, one in enumerate(lost)]
+    rows = [_row(one, now, sequence) for sequence, one in enumerate(lost)]
     return sorted(rows, key=lambda row: (row["event_id"], row["callback_id"]))
 
 
-def _row(lost: Lost, now: UnixMs, turn: int) -> bulk.Row:
-    """`tried`: it shares the slots of repeats, so that new events never wait behind a repair."""
+def _row(lost: Lost, now: UnixMs, sequence: int) -> bulk.Row:
+    """`is_retry`: it shares the slots of repeats, so that new events never wait behind a repair."""
     facts = lost.facts
     assert facts is not None
     return {
@@ -247,13 +247,13 @@ def _row(lost: Lost, now: UnixMs, turn: int) -> bulk.Row:
         "leased": False,
         "lease": lost.lease + 1,
         "failures": 0,
-        "tried": True,
-        "takes": 0,
-        "recovering": True,
-        "turn": turn,
-        "since_at": now,
+        "is_retry": True,
+        "lease_count": 0,
+        "is_recovery": True,
+        "sequence": sequence,
+        "queued_at": now,
         "conversation_id": facts.conversation_id,
         "message_id": facts.message_id if facts.status else None,
         "status": facts.status,
-        "waits": False,
+        "awaits_status": False,
     }

@@ -92,8 +92,8 @@ def any_running(connection: Connection) -> bool:
 def take(connection: Connection) -> Job | None:
     """The one whose turn it is, of those that nobody works on; it stays ours until the transaction ends."""
     statement = sa.select(recoveries).where(recoveries.c.state == RecoveryState.RUNNING.value)
-    turn = statement.order_by(recoveries.c.worked_at, recoveries.c.id).limit(1).with_for_update(skip_locked=True)
-    row = connection.execute(turn).one_or_none()
+    selected = statement.order_by(recoveries.c.worked_at, recoveries.c.id).limit(1).with_for_update(skip_locked=True)
+    row = connection.execute(selected).one_or_none()
     if row is None:
         return None
     recovery = _recovery(row)

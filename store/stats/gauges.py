@@ -54,17 +54,17 @@ def _due(connection: Connection, now: UnixMs) -> tuple[int, UnixMs | None]:
         .where(callbacks.c.enabled, callbacks.c.disabled_at.is_(None), callbacks.c.failing_since.is_(None))
         .where(tokens.c.enabled, tokens.c.revoked_at.is_(None))
     )
-    due = sa.and_(deliveries.c.callback_id.in_(sendable), deliveries.c.tried.in_((False, True)), deliveries.c.due_at <= now)
+    due = sa.and_(deliveries.c.callback_id.in_(sendable), deliveries.c.is_retry.in_((False, True)), deliveries.c.due_at <= now)
     counted = sa.select(sa.literal(1)).select_from(deliveries).where(due).limit(DUE_COUNTED).subquery()
     count = connection.scalar(sa.select(sa.func.count()).select_from(counted)) or 0
     named = sendable.subquery()
-    firsts = (sa.func.min(_first_due(named, tried)) for tried in (False, True))
+    firsts = (sa.func.min(_first_due(named, is_retry)) for is_retry in (False, True))
     oldest = connection.execute(sa.select(*firsts).select_from(named)).one()
     return count, min((at for at in oldest if at is not None and at <= now), default=None)
 
 
-def _first_due(named: sa.Subquery, tried: bool) -> sa.ScalarSelect[int | None]:
-    this = sa.and_(deliveries.c.callback_id == named.c.id, deliveries.c.tried == tried, deliveries.c.due_at.is_not(None))
+def _first_due(named: sa.Subquery, is_retry: bool) -> sa.ScalarSelect[int | None]:
+    this = sa.and_(deliveries.c.callback_id == named.c.id, deliveries.c.is_retry == is_retry, deliveries.c.due_at.is_not(None))
     return sa.select(sa.func.min(deliveries.c.due_at)).where(this).correlate(named).scalar_subquery()
 
 

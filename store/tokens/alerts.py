@@ -98,9 +98,9 @@ def _claim_hour(connection: Connection, one: Exhausted, now: UnixMs) -> bool:
     this = sa.and_(deliveries.c.event_id == one.event_id, deliveries.c.callback_id == one.callback_id)
     given_up = sa.exists().where(this, deliveries.c.state == DeliveryState.EXHAUSTED.value)
     ours = sa.and_(callbacks.c.id == one.callback_id, _not_told_since(now - EXHAUSTED_EVERY_MS), given_up)
-    told = sa.update(callbacks).where(ours).values(exhausted_told_at=now).returning(callbacks.c.id)
+    told = sa.update(callbacks).where(ours).values(exhausted_alerted_at=now).returning(callbacks.c.id)
     return bool(connection.execute(told).all())
 
 
 def _not_told_since(then: int) -> sa.ColumnElement[bool]:
-    return sa.or_(callbacks.c.exhausted_told_at.is_(None), callbacks.c.exhausted_told_at <= then)
+    return sa.or_(callbacks.c.exhausted_alerted_at.is_(None), callbacks.c.exhausted_alerted_at <= then)

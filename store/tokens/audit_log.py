@@ -15,7 +15,7 @@ from schemas.times import UnixMs
 from schemas.tokens.audit_log import Action, Actor, Change, Details
 from store.engine.database import Connection
 from store.engine.paging import after, page
-from store.tables import changes, tokens
+from store.tables import audit_log, tokens
 
 _decode_details = msgspec.json.Decoder(dict[str, tuple[Any, Any]]).decode
 
@@ -33,16 +33,16 @@ def record(
         "address": actor.address,
         "details": msgspec.json.encode(details).decode(),
     }
-    connection.execute(sa.insert(changes).values(row))
+    connection.execute(sa.insert(audit_log).values(row))
 
 
 def list_changes(connection: Connection, token_id: TokenId, limit: int, cursor: str | None = None) -> Page[Change]:
     """Those of one token, newest first. Raises Invalid for a cursor that is none."""
     query = (
-        sa.select(changes, tokens.c.name.label("by_name"))
-        .join_from(changes, tokens, tokens.c.id == changes.c.by, isouter=True)
-        .where(changes.c.token_id == token_id, *after([changes.c.id], cursor, descending=True))
-        .order_by(changes.c.id.desc())
+        sa.select(audit_log, tokens.c.name.label("by_name"))
+        .join_from(audit_log, tokens, tokens.c.id == audit_log.c.by, isouter=True)
+        .where(audit_log.c.token_id == token_id, *after([audit_log.c.id], cursor, descending=True))
+        .order_by(audit_log.c.id.desc())
         .limit(limit + 1)
     )
     return page(connection.execute(query).all(), limit, lambda row: (row.id,), _shaped)

@@ -56,7 +56,7 @@ def record(connection: Connection, reports: Sequence[HealthReport], now: UnixMs)
 
 def back_to_health(generation: int) -> dict[str, Any]:
     """The columns of a callback that starts afresh: what attempts of `generation` find out is void, and what waited is seen to."""
-    return {**_HEALTHY, "generation": generation + 1, "reviving": True}
+    return {**_HEALTHY, "generation": generation + 1, "backlog_pending": True}
 
 
 def _read(connection: Connection, callback_id: CallbackId) -> Any:

@@ -73,7 +73,7 @@ def _store(connection: Connection, vault: Vault, token: Token, kind: EventType, 
     if not known or not _keeps_headers(token, known, fields):
         columns["headers"] = seal_headers(vault, callback_id, fields.headers or {})
     if fields.held is not None:
-        columns["on_return"] = fields.held.value
+        columns["on_resume"] = fields.held.value
     if known:
         columns |= _return(token, known, fields, now)
         connection.execute(sa.update(callbacks).where(callbacks.c.id == callback_id).values(columns))
@@ -95,8 +95,8 @@ def _return(token: Token, known: Callback, fields: CallbackFields, now: UnixMs) 
     again how it is changes nothing: programs that keep a state say so over and over."""
     is_changed = fields.url != known.url or not _keeps_headers(token, known, fields)
     if not fields.enabled and not (fields.enabled is None and known.enabled and is_changed):
-        says_of_kept = fields.held not in (None, known.on_return) and known.held_before is not None
-        return {"reviving": True, "generation": known.health.generation + 1} if says_of_kept else {}
+        says_of_kept = fields.held not in (None, known.on_resume) and known.held_before is not None
+        return {"backlog_pending": True, "generation": known.health.generation + 1} if says_of_kept else {}
     was_held = known.state not in _CALLED
     return back_to_health(known.health.generation) | NOT_THROTTLED | ({"held_before": now} if was_held else {})
 

@@ -24,7 +24,9 @@ def tell_expiring(connection: Connection, now: UnixMs) -> int:
     _forget_what_was_told(connection, now)
     soon = sa.and_(tokens.c.revoked_at.is_(None), tokens.c.expires_at > now, tokens.c.expires_at <= now + _horizon_ms())
     rows = connection.execute(sa.select(tokens).where(soon).order_by(tokens.c.id)).all()
-    return sum(_tell(connection, row, days, now) for row in rows if (days := _days_to_tell(row, now)) not in (None, row.expiry_told_days))
+    return sum(
+        _tell(connection, row, days, now) for row in rows if (days := _days_to_tell(row, now)) not in (None, row.expiry_alerted_days)
+    )
 
 
 def _days_to_tell(row: sa.Row[Any], now: UnixMs) -> int | None:
@@ -36,8 +38,8 @@ def _days_to_tell(row: sa.Row[Any], now: UnixMs) -> int | None:
 def _tell(connection: Connection, row: sa.Row[Any], days: int | None, now: UnixMs) -> bool:
     """Unless another dispatcher just did, or the end was moved meanwhile."""
     same = sa.and_(tokens.c.id == row.id, tokens.c.expires_at == row.expires_at)
-    unchanged = tokens.c.expiry_told_days.is_not_distinct_from(row.expiry_told_days)
-    claimed = sa.update(tokens).where(same, unchanged).values(expiry_told_days=days).returning(tokens.c.id)
+    unchanged = tokens.c.expiry_alerted_days.is_not_distinct_from(row.expiry_alerted_days)
+    claimed = sa.update(tokens).where(same, unchanged).values(expiry_alerted_days=days).returning(tokens.c.id)
     if not connection.execute(claimed).all():
         return False
     data = {"token": {"id": row.id, "name": row.name}, "expires_at": to_rfc3339(row.expires_at), "days": days}
@@ -48,7 +50,7 @@ def _tell(connection: Connection, row: sa.Row[Any], days: int | None, now: UnixM
 def _forget_what_was_told(connection: Connection, now: UnixMs) -> None:
     """Of a token whose end was moved beyond all of these moments: they come anew."""
     moved = sa.or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now + _horizon_ms())
-    connection.execute(sa.update(tokens).where(tokens.c.expiry_told_days.is_not(None), moved).values(expiry_told_days=None))
+    connection.execute(sa.update(tokens).where(tokens.c.expiry_alerted_days.is_not(None), moved).values(expiry_alerted_days=None))
 
 
 def _horizon_ms() -> int:

@@ -15,7 +15,7 @@ from schemas.events.types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs
 from schemas.tokens.permissions import Permission
-from schemas.tokens.tokens import Callback, CallbackHealth, DatedSecret, OnReturn, Token
+from schemas.tokens.tokens import Callback, CallbackHealth, DatedSecret, OnResume, Token
 from store.engine.database import Connection
 from store.history import MARKS_KEPT
 from store.tables import callbacks, directory_marks, directory_version, tokens
@@ -106,7 +106,7 @@ def read_callback(row: TokenRow, vault: Vault | None) -> Callback:
         enabled=row.enabled,
         headers=headers,
         health=_health(row),
-        on_return=OnReturn(row.on_return),
+        on_resume=OnResume(row.on_resume),
         held_before=row.held_before,
     )
 

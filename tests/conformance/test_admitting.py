@@ -18,7 +18,8 @@ from schemas.observer import NullObserver
 from store.deliveries import due, probes, status_locks
 from store.deliveries.status_gate import Admitted
 from store.engine.database import Database
-from store.tables import deliveries, requested_attempts, status_places
+from store.tables import deliveries, requested_attempts
+from store.tables import status_locks as lock_table
 from tests.kit.making import CALLBACK, a_delivery, an_attempt
 from tests.kit.statuses import LEASE_MS, START, Line, a_status, delivered, events, failed
 
@@ -188,9 +189,9 @@ def test_events_of_other_types_cost_no_statement(line: Line) -> None:
     others = [a_delivery(f"e{n}", conversation=f"c{n}") for n in range(3)]
 
     assert line.admit(*others).go == others
-    assert not [text for text in statements if "status_places" in text or "deliveries" in text]
+    assert not [text for text in statements if "status_locks" in text or "deliveries" in text]
     line.settle(*map(delivered, others))
-    assert not [text for text in statements if "status_places" in text]
+    assert not [text for text in statements if "status_locks" in text]
 
 
 def test_statuses_that_nobody_waits_for_cost_two_statements_a_batch(line: Line) -> None:
@@ -202,7 +203,7 @@ def test_statuses_that_nobody_waits_for_cost_two_statements_a_batch(line: Line) 
     assert len(line.claim(*batch).go) == 20
     line.settle(*map(delivered, batch))
 
-    assert len([text for text in statements if "status_places" in text]) == 2
+    assert len([text for text in statements if "status_locks" in text]) == 2
 
 
 def test_two_who_ask_at_the_same_time_do_not_both_get_it(line: Line) -> None:
@@ -234,7 +235,7 @@ def test_a_place_remembers_when_it_was_last_used(line: Line) -> None:
     line.settle(delivered(first))
 
     with line.database.read() as connection:
-        assert connection.scalar(sa.select(status_places.c.touched_at)) == START + 500
+        assert connection.scalar(sa.select(lock_table.c.touched_at)) == START + 500
 
 
 class Counting(NullObserver):

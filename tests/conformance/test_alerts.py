@@ -214,7 +214,7 @@ def test_poison_is_told_too(database: Database, callback_id: CallbackId) -> None
     with database.write() as connection:
         claims.claim(connection, [a_claim("evt_1", callback_id)], NOW)
         settlement.settle(connection, [given_back(a_delivery("evt_1", callback_id))], NOW)
-        connection.execute(sa.update(deliveries).values(takes=due.MOST_TAKES))
+        connection.execute(sa.update(deliveries).values(lease_count=due.MOST_TAKES))
 
         taken = due.take(connection, {due.Share(callback_id, False): due.Wish(1)}, NOW, LEASE_MS, lapsed=True, most=1)
 

@@ -16,9 +16,9 @@ from schemas.tokens.audit_log import Actor, Change
 from schemas.tokens.fields import CallbackFields
 from schemas.tokens.permissions import Permission
 from schemas.tokens.secrets import signing_secret_text
-from schemas.tokens.tokens import OnReturn
+from schemas.tokens.tokens import OnResume
 from store.engine.database import Database
-from store.tables import changes as change_table
+from store.tables import audit_log as change_table
 from store.tokens import audit_log
 from store.tokens.audit_log import list_changes
 from store.tokens.callbacks import Callbacks
@@ -205,7 +205,7 @@ def test_revoking_is_written_down_once(tokens: Tokens, token_id: TokenId, databa
 def test_what_changes_nothing_is_not_written_down(tokens: Tokens, callbacks: Callbacks, token_id: TokenId, database: Database) -> None:
     """A program that sends the same every hour must not bury what happened."""
     tokens.change(token_id, lambda fields: fields, TESTER)
-    callbacks.put(token_id, RECEIVED, CallbackFields(URL, True, {"X-Key": "hidden"}, OnReturn.RELEASE), TESTER)
+    callbacks.put(token_id, RECEIVED, CallbackFields(URL, True, {"X-Key": "hidden"}, OnResume.RELEASE), TESTER)
     with pytest.raises(Invalid):
         tokens.change(token_id, lambda fields: replace(fields, name=""), TESTER)
 

@@ -9,7 +9,7 @@ from schemas.deliveries.callback_health import HealthFinding
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.ids import TokenId
 from schemas.listings import DeliveryFilter
-from schemas.tokens.tokens import OnReturn
+from schemas.tokens.tokens import OnResume
 from store.deliveries.listing import list_deliveries
 from store.engine.database import Database
 from store.stats import by_token
@@ -64,7 +64,7 @@ def test_open_ones_are_held_or_pending_as_the_lists_say(database: Database, hold
             patient.tokens.change(patient.token_id, lambda fields: replace(fields, enabled=False), TESTER)
         case "kept":
             patient.put(enabled=False)
-            patient.put(enabled=True, held=OnReturn.KEEP)
+            patient.put(enabled=True, held=OnResume.KEEP)
             patient.wait("evt_new", 10**14)
         case "failing":
             patient.found(HealthFinding.FAILING, NOW)

@@ -106,7 +106,7 @@ def fill(database: Database) -> None:
         }
         for n in range(6000)
     ]
-    event = {"type": RECEIVED.value, "timestamp": 1, "directly": False, "channel_id": "c", "conversation_id": "c", "content_hash": b""}
+    event = {"type": RECEIVED.value, "timestamp": 1, "via_amqp": False, "channel_id": "c", "conversation_id": "c", "content_hash": b""}
     with database.write() as connection:
         connection.execute(sa.insert(deliveries), rows)
         connection.execute(

@@ -50,7 +50,7 @@ def ask(database: Database, callback_id: str, count: int, since: int) -> None:
 def take(database: Database, limits: dict[str, int], most: int, last: str = "", until_s: float = math.inf) -> Counter[str]:
     """How many were taken of each. Chance is a fixed order: `last` comes last."""
     with database.write() as connection:
-        wishes = {Share(CallbackId(c), tried=True): Wish(limit) for c, limit in limits.items()}
+        wishes = {Share(CallbackId(c), is_retry=True): Wish(limit) for c, limit in limits.items()}
         in_order = lambda order: order.sort(key=lambda share: (share.callback_id == last, share))  # noqa: E731
         found = due.take(connection, wishes, NOW, LEASE_MS, lapsed=True, most=most, until_s=until_s, shuffle=in_order)
     return Counter(delivery.callback_id for delivery in found.deliveries)
@@ -100,7 +100,7 @@ def test_chance_says_whose_turn_it_is(database: Database, last: str) -> None:
 
 def test_by_default_nobody_is_always_the_last(database: Database) -> None:
     """Ten callbacks, one slot: that the same one wins forty times has a chance of 10 to the power of -39."""
-    wishes = {Share(CallbackId(f"c{n}"), tried=True): Wish(1) for n in range(10)}
+    wishes = {Share(CallbackId(f"c{n}"), is_retry=True): Wish(1) for n in range(10)}
     winners = set()
     for callback_id, _ in wishes:
         lay_due(database, callback_id, 1)

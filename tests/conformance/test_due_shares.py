@@ -14,8 +14,8 @@ from tests.kit.making import CALLBACK, a_claim, a_delivery
 
 NOW = UnixMs(30_000)
 LEASE_MS = 25_000
-FIRSTS = Share(CALLBACK, tried=False)
-REPEATS = Share(CALLBACK, tried=True)
+FIRSTS = Share(CALLBACK, is_retry=False)
+REPEATS = Share(CALLBACK, is_retry=True)
 
 
 def lay(database: Database, *settlements: Settlement) -> None:
@@ -25,9 +25,9 @@ def lay(database: Database, *settlements: Settlement) -> None:
         settlement.settle(connection, settlements, NOW)
 
 
-def spilled(event_id: str, conversation: str = "", callback_id: str = CALLBACK, *, turn: int = 0, since_at: int = 2_000) -> Settlement:
+def spilled(event_id: str, conversation: str = "", callback_id: str = CALLBACK, *, sequence: int = 0, queued_at: int = 2_000) -> Settlement:
     """A first attempt that was put off. Unless it says otherwise, of a conversation of its own."""
-    return given_back(a_delivery(event_id, callback_id, conversation=conversation or event_id, turn=turn, since_at=since_at))
+    return given_back(a_delivery(event_id, callback_id, conversation=conversation or event_id, sequence=sequence, queued_at=queued_at))
 
 
 def failed(event_id: str, due_in_s: float = 0.0) -> Settlement:
@@ -66,7 +66,7 @@ def test_a_callback_is_found_whatever_stands_before_it_in_the_index(database: Da
 
 def test_what_was_put_off_together_comes_in_the_order_of_its_claim(database: Database) -> None:
     """Whatever the ids are that a backend gave: events of one conversation were claimed in this order."""
-    lay(database, spilled("evt_c", "cnv_1", turn=1), spilled("evt_a", "cnv_1", turn=2), spilled("evt_b", "cnv_1", turn=3))
+    lay(database, spilled("evt_c", "cnv_1", sequence=1), spilled("evt_a", "cnv_1", sequence=2), spilled("evt_b", "cnv_1", sequence=3))
 
     assert ids(take(database, {FIRSTS: Wish(2)})) == ["evt_c", "evt_a"]
     assert ids(take(database, {FIRSTS: Wish(2)})) == ["evt_b"]
@@ -74,22 +74,22 @@ def test_what_was_put_off_together_comes_in_the_order_of_its_claim(database: Dat
 
 def test_what_is_put_off_later_but_is_older_comes_first(database: Database) -> None:
     """One lost patience after a second, the next was put off at once because of it: the row written last is the oldest."""
-    lay(database, spilled("evt_young", since_at=3_000, turn=1))
-    lay(database, spilled("evt_old", since_at=2_000, turn=7))
+    lay(database, spilled("evt_young", queued_at=3_000, sequence=1))
+    lay(database, spilled("evt_old", queued_at=2_000, sequence=7))
 
     assert ids(take(database, {FIRSTS: Wish(1)})) == ["evt_old"]
 
 
 def test_rows_of_conversations_in_hand_are_left(database: Database) -> None:
     """They would wait behind the one that hangs, be given back after a second, and be taken again."""
-    lay(database, *(spilled(f"evt_{n}", "cnv_hangs", turn=n) for n in range(20)), spilled("evt_free", turn=99))
+    lay(database, *(spilled(f"evt_{n}", "cnv_hangs", sequence=n) for n in range(20)), spilled("evt_free", sequence=99))
 
     assert ids(take(database, {FIRSTS: Wish(2, in_hand={"cnv_hangs"})})) == ["evt_free"]
 
 
 def test_of_one_conversation_a_few_are_taken_at_a_time(database: Database) -> None:
     """They go one after the other; a full lane of them would leave its slots to nobody."""
-    lay(database, *(spilled(f"evt_{n:02}", "cnv_long", turn=n) for n in range(20)), spilled("evt_other", turn=99))
+    lay(database, *(spilled(f"evt_{n:02}", "cnv_long", sequence=n) for n in range(20)), spilled("evt_other", sequence=99))
 
     assert ids(take(database, {FIRSTS: Wish(8)})) == [*(f"evt_{n:02}" for n in range(A_CONVERSATION)), "evt_other"]
 
@@ -97,7 +97,7 @@ def test_of_one_conversation_a_few_are_taken_at_a_time(database: Database) -> No
 def test_a_take_looks_no_further_than_it_says(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a million rows that may not go each take would read them all."""
     monkeypatch.setattr("store.deliveries.due.LOOK_AHEAD", 10)
-    lay(database, *(spilled(f"evt_{n}", "cnv_hangs", turn=n) for n in range(10)), spilled("evt_behind", turn=99))
+    lay(database, *(spilled(f"evt_{n}", "cnv_hangs", sequence=n) for n in range(10)), spilled("evt_behind", sequence=99))
 
     assert ids(take(database, {FIRSTS: Wish(1, in_hand={"cnv_hangs"})})) == []
     assert LOOK_AHEAD > 10
@@ -105,8 +105,8 @@ def test_a_take_looks_no_further_than_it_says(database: Database, monkeypatch: p
 
 def test_held_rows_are_left_and_what_came_after_is_taken(database: Database) -> None:
     """They wait until somebody says what becomes of them (rule 11)."""
-    held = given_back(a_delivery("evt_held", conversation="cnv_1", since_at=4_999))
-    lay(database, held, given_back(a_delivery("evt_new", conversation="cnv_2", since_at=5_000)))
+    held = given_back(a_delivery("evt_held", conversation="cnv_1", queued_at=4_999))
+    lay(database, held, given_back(a_delivery("evt_new", conversation="cnv_2", queued_at=5_000)))
 
     assert ids(take(database, {FIRSTS: Wish(9, held_before=UnixMs(5_000))})) == ["evt_new"]
     assert ids(take(database, {FIRSTS: Wish(9)})) == ["evt_held"]
@@ -114,7 +114,7 @@ def test_held_rows_are_left_and_what_came_after_is_taken(database: Database) -> 
 
 def test_a_row_that_was_taken_twenty_times_without_an_outcome_is_given_up(database: Database) -> None:
     """It brings down whoever has it in hand, and would for ever (rule 8)."""
-    lay(database, spilled("evt_1"), spilled("evt_2", turn=1))
+    lay(database, spilled("evt_1"), spilled("evt_2", sequence=1))
     for number in range(MOST_TAKES):
         assert ids(take(database, {FIRSTS: Wish(1)}, now=NOW + number * LEASE_MS)) == ["evt_1"]
         hold_back(database, "evt_2", NOW + (number + 1) * LEASE_MS)

@@ -98,7 +98,7 @@ class Scene:
         """A new delivery, as it comes from a claim."""
         with self.database.write() as connection:
             claims.claim(connection, [a_claim(event_id, callback_id)], UnixMs(4_000))
-        new = a_delivery(event_id, callback_id, conversation=event_id, since_at=4_000)
+        new = a_delivery(event_id, callback_id, conversation=event_id, queued_at=4_000)
         self.hand.pick_up([new], PendingAck(Source(), event_id, 1))  # type: ignore[arg-type]  # as much of it as is needed
 
 
@@ -196,8 +196,8 @@ async def test_what_was_claimed_before_a_callback_came_back_is_left(database: Da
     """Somebody else sees to it (rule 11)."""
     scene = Scene(database)
     scene.directory.add(GOOD, held_before=UnixMs(2_500))
-    scene.lay("evt_held", since_at=2_000)
-    scene.lay("evt_new", since_at=2_500)
+    scene.lay("evt_held", queued_at=2_000)
+    scene.lay("evt_new", queued_at=2_500)
     async with scene.running():
         await eventually("the new one is taken", lambda: scene.lanes.ids == ["evt_new"])
 
@@ -238,7 +238,7 @@ async def test_poison_is_counted_as_exhausted(database: Database) -> None:
     scene.directory.add(GOOD)
     scene.lay("evt_1")
     with database.write() as connection:
-        connection.execute(sa.update(deliveries).values(takes=MOST_TAKES))
+        connection.execute(sa.update(deliveries).values(lease_count=MOST_TAKES))
     async with scene.running():
         await eventually("it is counted", lambda: scene.observer.exhausted == 1)
 

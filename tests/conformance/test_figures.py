@@ -17,10 +17,10 @@ def test_what_is_due_is_counted_with_the_age_of_the_oldest(database: Database) -
     """First attempts and repeats. Not what is held, waits for a failing callback, is leased, or is due later."""
     patient, failing, off = Patient(database), Patient(database, "failing"), Patient(database, "off")
     later = now_ms() + 3_600_000
-    patient.wait("evt_repeat", OLD, tried=True)
+    patient.wait("evt_repeat", OLD, is_retry=True)
     patient.wait("evt_first", OLD + 5_000)
     patient.wait("evt_leased", OLD, leased=True, due_at=later)
-    patient.wait("evt_later", OLD, tried=True, due_at=later)
+    patient.wait("evt_later", OLD, is_retry=True, due_at=later)
     patient.wait("evt_done", OLD, state="delivered", due_at=None)
     for other in (failing, off):
         other.wait(f"evt_{other.name}", 1)

@@ -8,7 +8,7 @@ import pytest
 from schemas.deliveries.callback_health import HealthFinding
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.listings import DeliveryFilter
-from schemas.tokens.tokens import OnReturn
+from schemas.tokens.tokens import OnResume
 from store.deliveries.listing import list_deliveries
 from store.engine.database import Database
 from tests.kit.tokens import TESTER
@@ -31,7 +31,7 @@ def suspend(patient: Patient) -> None:
 
 def bring_back_and_keep(patient: Patient) -> None:
     patient.put(enabled=False)
-    patient.put(enabled=True, held=OnReturn.KEEP)
+    patient.put(enabled=True, held=OnResume.KEEP)
 
 
 def listed(patient: Patient, state: DeliveryState) -> dict[str, str | None]:

@@ -17,7 +17,7 @@ from schemas.times import UnixMs, now_ms
 from store.deliveries import backlog, settlement
 from store.engine.database import Connection, Database
 from store.recoveries import candidates
-from store.tables import callbacks, deliveries, status_places
+from store.tables import callbacks, deliveries, status_locks
 from store.tokens import cancellation
 from tests.kit.locks import somebody_waits, waiting
 from tests.kit.making import a_delivery
@@ -63,7 +63,7 @@ def settle(connection: Connection, patient: Patient, event_id: str) -> None:
 def revive(patient: Patient) -> None:
     """The older one was held and the younger was not: they are two groups, and the older is seen to first."""
     with patient.database.write() as connection:
-        connection.execute(sa.update(callbacks).values(held_before=NOW, reviving=True, enabled=True))
+        connection.execute(sa.update(callbacks).values(held_before=NOW, backlog_pending=True, enabled=True))
     with patient.database.write() as connection:
         backlog.step(connection, patient.id, None, now_ms())
 
@@ -71,7 +71,7 @@ def revive(patient: Patient) -> None:
 JOBS: dict[str, Callable[[Patient], object]] = {
     "cancelling": lambda patient: cancellation.cancel_open(patient.database, [patient.id], "x"),
     "revoking": lambda patient: patient.tokens.revoke(patient.token_id, NOW, TESTER),
-    "reviving": revive,
+    "backlog_pending": revive,
 }
 
 
@@ -117,7 +117,7 @@ def test_a_settlement_of_both_kinds_waits_for_whoever_works_on_them(patient: Pat
 def test_a_recovery_waits_for_an_answer_that_comes_late(patient: Patient) -> None:
     """What came meanwhile is not recovered, and the recovery goes on behind it."""
     with patient.database.write() as connection:
-        connection.execute(sa.update(deliveries).values(state="exhausted", due_at=None, created_at=deliveries.c.since_at))
+        connection.execute(sa.update(deliveries).values(state="exhausted", due_at=None, created_at=deliveries.c.queued_at))
     query = RecoveryQuery(states=(Recoverable.EXHAUSTED,), since=UnixMs(0), until=UnixMs(NOW * 2))
 
     def look() -> candidates.CandidatePage[candidates.Lost]:
@@ -148,7 +148,7 @@ def test_a_probe_asks_for_places_in_the_order_of_claims(database: Database) -> N
 
     with ThreadPoolExecutor(2) as threads:
         with database.write() as connection:
-            connection.execute(sa.select(status_places).where(status_places.c.message_id == "m1").with_for_update())
+            connection.execute(sa.select(status_locks).where(status_locks.c.message_id == "m1").with_for_update())
             claiming = threads.submit(line.claim, awaited, a_status("evt_5", "queued", "m2", at=900_000))
             wait_for("the claim to wait for the first", lambda: claiming.done() or waiting(database) == 1)
             probing = threads.submit(line.probe)

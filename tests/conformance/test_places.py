@@ -21,7 +21,7 @@ def test_one_status_of_a_message_goes_at_a_time(line: Line) -> None:
 
     assert events(line.claim(first)) == ["e1"]
     assert line.claim(second) == Admitted([], waiting=1)
-    assert (line.row("e2").waits, line.row("e2").due_at, line.row("e2").lease) == (True, START + LEASE_MS, 0)
+    assert (line.row("e2").awaits_status, line.row("e2").due_at, line.row("e2").lease) == (True, START + LEASE_MS, 0)
 
     assert line.settle(delivered(first)).woken
     assert line.due("e2")

@@ -82,10 +82,10 @@ def test_one_probe_at_a_time_over_all_dispatchers(patient: Patient) -> None:
     "columns",
     [
         {"leased": True, "due_at": LATER + 1},
-        {"waits": True, "due_at": LATER + 1},
+        {"awaits_status": True, "due_at": LATER + 1},
         {"outcome": "throttled", "due_at": LATER + 1},
         {"due_at": None, "state": "delivered"},
-        {"takes": 20},
+        {"lease_count": 20},
     ],
     ids=["in hand", "waits for another status", "put off by its receiver", "done", "poison"],
 )
@@ -140,7 +140,7 @@ def test_what_is_kept_is_passed_over_by_an_index(patient: Patient) -> None:
     for number in range(300):
         patient.wait(f"evt_{number}", NOW - 9_000 + number, due_at=LATEST)
     with patient.database.write() as connection:
-        connection.execute(sa.update(callbacks).values(held_before=NOW - 1_000, on_return="keep"))
+        connection.execute(sa.update(callbacks).values(held_before=NOW - 1_000, on_resume="keep"))
         connection.execute(sa.text("ANALYZE"))
 
     def look(connection: Connection) -> None:
@@ -150,9 +150,9 @@ def test_what_is_kept_is_passed_over_by_an_index(patient: Patient) -> None:
         assert not probes.exhaust_aged(connection, patient.id, 1, "too long", UnixMs(LATER))
 
     lines = [line for plan in plans(patient.database, look) for line in plan.splitlines()]
-    entered = [line for line in lines if ("ix_deliveries_since (" in line or "Index Cond: ((callback_id" in line) and "since_at" in line]
+    entered = [line for line in lines if ("ix_deliveries_since (" in line or "Index Cond: ((callback_id" in line) and "queued_at" in line]
     assert len(entered) == 4, lines
-    assert all("since_at>" in line or "since_at >= " in line for line in entered), entered
+    assert all("queued_at>" in line or "queued_at >= " in line for line in entered), entered
 
 
 def test_what_waited_as_long_as_its_schedule_is_given_up(patient: Patient) -> None:

@@ -57,7 +57,7 @@ def test_an_event_is_pulled_as_it_is_sent(database: Database, no_margin: None) -
     body = b'{"id":"evt_1","type":"message.received","schema_version":"1","timestamp":"1970-01-01T00:00:01.000Z","data":{"n":1.10}}'
     one = a_claim("evt_1")
     with database.write() as connection:
-        claims.claim(connection, [Claim(one.event, one.accepted_at, directly=False, callback_ids=(), body=body)], now_ms())
+        claims.claim(connection, [Claim(one.event, one.accepted_at, via_amqp=False, callback_ids=(), body=body)], now_ms())
 
     assert wait_for("it to be pulled", lambda: pull(database, EVERYTHING, 10).bodies) == [body]
 
@@ -66,7 +66,7 @@ def test_a_test_of_a_callback_is_not_pulled(database: Database) -> None:
     """It was for that callback alone."""
     lay(database, (1, "evt_1"))
     with database.write() as connection:
-        connection.execute(sa.update(events).values(taken_at=None))
+        connection.execute(sa.update(events).values(claimed_at=None))
 
     assert Puller(database).catch_up() == []
 

@@ -75,7 +75,7 @@ def test_a_page_ends_a_margin_behind_the_clock(shared: Database, monkeypatch: py
     assert Puller(shared).catch_up() == []
 
     with shared.write() as connection:
-        connection.execute(sa.update(events).values(taken_at=events.c.taken_at - pull.MARGIN_MS))
+        connection.execute(sa.update(events).values(claimed_at=events.c.claimed_at - pull.MARGIN_MS))
 
     assert Puller(shared).wait_for(1) == ["recent"]
 

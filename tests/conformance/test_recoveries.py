@@ -16,7 +16,7 @@ from schemas.observer import NullObserver
 from schemas.times import UnixMs
 from store.recoveries import candidates, jobs
 from store.tables import deliveries, events
-from tests.kit.recovering import FOR_EVER, NOW, RECEIVED, STATUS, House, callback_of
+from tests.kit.is_recovery import FOR_EVER, NOW, RECEIVED, STATUS, House, callback_of
 from tests.kit.tokens import TESTER
 
 EXHAUSTED, MISSING = Recoverable.EXHAUSTED, Recoverable.MISSING
@@ -30,8 +30,8 @@ async def test_what_was_given_up_is_pending_anew(house: House) -> None:
     assert house.recover(EXHAUSTED) == (1, 1, 0)
 
     row = house.row("evt_1", callback_id)
-    assert (row.state, row.reason, row.failures, row.lease, row.recovering, row.tried) == ("pending", None, 0, 5, True, True)
-    assert row.since_at == row.due_at > row.created_at == 1_000
+    assert (row.state, row.reason, row.failures, row.lease, row.is_recovery, row.is_retry) == ("pending", None, 0, 5, True, True)
+    assert row.queued_at == row.due_at > row.created_at == 1_000
     assert (row.conversation_id, row.leased) == ("cnv_1", False)
 
 
@@ -87,7 +87,7 @@ async def test_what_is_recovered_is_due_in_the_order_in_which_it_was_made(house:
     house.recover(EXHAUSTED)
 
     rows = [house.row(event_id, callback_id) for event_id in ("evt_b", "evt_c", "evt_a")]
-    assert [(row.due_at, row.turn) for row in rows] == [(rows[0].due_at, turn) for turn in range(3)]
+    assert [(row.due_at, row.sequence) for row in rows] == [(rows[0].due_at, sequence) for sequence in range(3)]
     assert rung == (["due"] if house.database.dialect == "sqlite" else [])  # PostgreSQL tells it to every process, by its doorbell
 
 

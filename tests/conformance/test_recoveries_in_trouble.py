@@ -13,8 +13,8 @@ from schemas.times import LATEST
 from store.recoveries import candidates
 from store.recoveries.jobs import Job, Slice
 from tests.kit.api import Listening
+from tests.kit.is_recovery import House, callback_of
 from tests.kit.making import a_claim
-from tests.kit.recovering import House, callback_of
 
 EXHAUSTED, HELD, MISSING = Recoverable.EXHAUSTED, Recoverable.HELD, Recoverable.MISSING
 REASON = "the database does not answer: canceling statement due to statement timeout"
@@ -103,7 +103,7 @@ async def test_a_slice_looks_at_so_many_rows_and_goes_on_there(
     monkeypatch.setattr(candidates, "LOOKED_AT", 2)  # with slices of three: six rows
     wanted, other = house.token("wanted"), house.token("other", *EventType)
     for number in range(20):
-        held = {"state": "pending", "due_at": LATEST, "since_at": 1_000} if HELD in states else {}
+        held = {"state": "pending", "due_at": LATEST, "queued_at": 1_000} if HELD in states else {}
         token = wanted if number in {0, 13} else other
         house.lay(f"evt_{number:02}", callback_of(token), 1_000 + number, token_id=token.id, **held)
     house.change_callback(callback_of(wanted), held_before=2_000)

@@ -7,8 +7,8 @@ import pytest
 from schemas.deliveries.recoveries import Recoverable
 from schemas.events.status_order import rank
 from schemas.times import LATEST, UnixMs
+from tests.kit.is_recovery import NOW, RECEIVED, STATUS, House, a_status_claim, callback_of
 from tests.kit.making import a_claim
-from tests.kit.recovering import NOW, RECEIVED, STATUS, House, a_status_claim, callback_of
 
 EXHAUSTED, HELD, MISSING = Recoverable.EXHAUSTED, Recoverable.HELD, Recoverable.MISSING
 
@@ -16,10 +16,10 @@ EXHAUSTED, HELD, MISSING = Recoverable.EXHAUSTED, Recoverable.HELD, Recoverable.
 async def test_what_is_held_of_a_callback_that_is_back_is_released(house: House) -> None:
     """It came back with `keep`: its age begins anew, and so it is no longer held. Of one that is off, and what is in flight: skipped."""
     back, off = callback_of(house.token("back")), callback_of(house.token("off"))
-    held = {"state": "pending", "due_at": LATEST, "since_at": 1_000, "reason": None}
+    held = {"state": "pending", "due_at": LATEST, "queued_at": 1_000, "reason": None}
     house.lay("evt_held", back, **held)
     house.lay("evt_flying", back, **held | {"leased": True})
-    house.lay("evt_pending", back, **held | {"since_at": 3_000, "due_at": 3_000})
+    house.lay("evt_pending", back, **held | {"queued_at": 3_000, "due_at": 3_000})
     house.lay("evt_off", off, **held)
     house.change_callback(back, held_before=2_000)
     house.change_callback(off, enabled=False)
@@ -27,10 +27,10 @@ async def test_what_is_held_of_a_callback_that_is_back_is_released(house: House)
     assert house.recover(HELD) == (3, 1, 2)
 
     row = house.row("evt_held", back)
-    assert row.since_at == row.due_at > 2_000
-    assert row.recovering
+    assert row.queued_at == row.due_at > 2_000
+    assert row.is_recovery
     assert house.row("evt_flying", back).due_at == LATEST
-    assert not house.row("evt_pending", back).recovering
+    assert not house.row("evt_pending", back).is_recovery
 
 
 async def test_what_nobody_was_subscribed_to_is_made(house: House) -> None:
@@ -46,7 +46,7 @@ async def test_what_nobody_was_subscribed_to_is_made(house: House) -> None:
     assert house.recovering() == made
     row = house.row("evt_1", callback_of(hears))
     assert (row.state, row.token_id, row.type, row.lease, row.failures) == ("pending", hears.id, RECEIVED, 0, 0)
-    assert row.created_at == row.since_at == row.due_at
+    assert row.created_at == row.queued_at == row.due_at
     assert row.conversation_id == "cnv_1"
     assert callback_of(elsewhere) not in {callback_id for _, callback_id in house.recovering()}
     assert house.recover(MISSING) == (0, 0, 0)
@@ -99,7 +99,7 @@ async def test_states_are_worked_through_one_after_the_other(house: House) -> No
     """One job for all of them, and its figures are of all."""
     callback_id = callback_of(house.token())
     house.lay("evt_given_up", callback_id)
-    house.lay("evt_held", callback_id, state="pending", due_at=LATEST, since_at=1_000)
+    house.lay("evt_held", callback_id, state="pending", due_at=LATEST, queued_at=1_000)
     house.change_callback(callback_id, held_before=2_000)
     house.claim(*(a_claim(f"evt_{number}") for number in range(4)))
 

@@ -22,7 +22,7 @@ from tests.kit.making import a_claim, a_delivery, an_attempt
 from tests.kit.old_rows import AGE, CUTOFF, NOW, OLD, RECEIVED, VAULT, Attic, callback_of, slices
 from tests.kit.tokens import TESTER
 
-OPEN = {"state": "pending", "due_at": NOW - 1, "since_at": OLD}
+OPEN = {"state": "pending", "due_at": NOW - 1, "queued_at": OLD}
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_an_old_event_goes_with_its_deliveries_and_attempts(attic: Attic) -> Non
 
 def test_an_event_that_waited_long_at_the_broker_is_kept_from_when_it_was_taken(attic: Attic) -> None:
     """Its first attempt, which has no row yet, must find it."""
-    attic.lay("evt_late", taken_at=CUTOFF)
+    attic.lay("evt_late", claimed_at=CUTOFF)
 
     attic.sweep()
 
@@ -55,7 +55,7 @@ def test_an_event_that_waited_long_at_the_broker_is_kept_from_when_it_was_taken(
 def test_a_test_of_a_callback_goes_by_when_it_was_made(attic: Attic) -> None:
     """Nobody took it from anywhere."""
     attic.lay("evt_test_1", "a" * 16)
-    attic.change(tables.events, "evt_test_1", taken_at=None)
+    attic.change(tables.events, "evt_test_1", claimed_at=None)
 
     attic.sweep()
 
@@ -66,7 +66,7 @@ def test_a_test_of_a_callback_goes_by_when_it_was_made(attic: Attic) -> None:
     "columns",
     [
         OPEN,
-        OPEN | {"since_at": CUTOFF},
+        OPEN | {"queued_at": CUTOFF},
         OPEN | {"due_at": LATEST},
         {"created_at": CUTOFF},
     ],
@@ -99,7 +99,7 @@ def test_what_is_held_goes_when_it_was_held_for_so_long(attic: Attic, why: str) 
     token = attic.token()
     callback_id = callback_of(token)
     attic.lay("evt_old", callback_id, **OPEN)
-    attic.lay("evt_recovered", callback_id, **OPEN | {"since_at": CUTOFF})
+    attic.lay("evt_recovered", callback_id, **OPEN | {"queued_at": CUTOFF})
     attic.lay("evt_in_hand", callback_id, **OPEN | {"leased": True, "due_at": NOW + 1})
     hold(attic, why, token.id, callback_id)
 
@@ -122,7 +122,7 @@ def hold(attic: Attic, why: str, token_id: str, callback_id: str) -> None:
 def test_what_was_released_is_pending_again(attic: Attic) -> None:
     """Its age counts from its release."""
     callback_id = callback_of(attic.token())
-    attic.lay("evt_1", callback_id, **OPEN | {"since_at": OLD})
+    attic.lay("evt_1", callback_id, **OPEN | {"queued_at": OLD})
     attic.change(tables.callbacks, callback_id, held_before=OLD)
 
     attic.sweep()
@@ -189,11 +189,11 @@ def test_the_first_id_of_a_moment_is_below_those_made_then() -> None:
 def test_the_operation_log_goes_by_its_age(attic: Attic) -> None:
     """In the order in which it was written."""
     for at in (OLD, OLD, OLD, OLD, CUTOFF, NOW):
-        attic.add("changes", token_id="tok_1", at=at, action="changed", by="tok_2", details="{}")
+        attic.add("audit_log", token_id="tok_1", at=at, action="changed", by="tok_2", details="{}")
 
     assert attic.sweep() == Counter(changes=4)
 
-    assert attic.ids(tables.changes, "at") == [CUTOFF, NOW]
+    assert attic.ids(tables.audit_log, "at") == [CUTOFF, NOW]
 
 
 def test_recoveries_go_when_they_are_over_and_old(attic: Attic) -> None:
@@ -215,9 +215,9 @@ def test_places_go_when_no_status_has_used_them_for_long(attic: Attic) -> None:
     attic.add_place("a" * 16, "msg_young", CUTOFF)
     attic.lay("evt_1", "a" * 16, at=NOW, state="pending", due_at=NOW, message_id="msg_waiting", status="sent")
 
-    assert attic.sweep() == Counter(status_places=2)
+    assert attic.sweep() == Counter(status_locks=2)
 
-    assert attic.ids(tables.status_places, "message_id") == ["msg_held", "msg_waiting", "msg_young"]
+    assert attic.ids(tables.status_locks, "message_id") == ["msg_held", "msg_waiting", "msg_young"]
 
 
 def test_the_directory_and_what_is_on_its_way_are_left_alone(attic: Attic) -> None:
@@ -251,8 +251,8 @@ SMALL = ("REQUESTED_ATTEMPTS", "CALLBACKS", "TOKENS", "SCAN CHANGES")
 def fill(database: Database) -> None:
     """Enough rows, all of them old, and the statistics of them, for the planner to choose as it would with a great backlog."""
     ids = [f"{number:05}" for number in range(4000)]
-    event = {"type": RECEIVED.value, "timestamp": 1, "accepted_at": OLD, "directly": False, "channel_id": "c", "conversation_id": "c"}
-    event |= {"content_hash": b"", "conflicts": 0, "callbacks": "", "body": b"x" * 100, "taken_at": OLD}
+    event = {"type": RECEIVED.value, "timestamp": 1, "accepted_at": OLD, "via_amqp": False, "channel_id": "c", "conversation_id": "c"}
+    event |= {"content_hash": b"", "conflicts": 0, "callbacks": "", "body": b"x" * 100, "claimed_at": OLD}
     delivery = {"callback_id": "a" * 16, "token_id": "tok_1", "type": RECEIVED.value, "state": "delivered", "created_at": OLD}
     delivery |= {"leased": False, "lease": 0, "failures": 0}
     attempt = {"callback_id": "a" * 16, "id": "att_1", "number": 1, "trigger": "first", "started_at": OLD, "duration_ms": 3}
@@ -263,9 +263,9 @@ def fill(database: Database) -> None:
         connection.execute(sa.insert(tables.events), [event | {"id": one} for one in ids])
         connection.execute(sa.insert(tables.deliveries), [delivery | {"event_id": one} for one in ids])
         connection.execute(sa.insert(tables.attempts), [attempt | {"event_id": one} for one in ids])
-        connection.execute(sa.insert(tables.status_places), [place | {"message_id": one, "touched_at": OLD} for one in ids])
+        connection.execute(sa.insert(tables.status_locks), [place | {"message_id": one, "touched_at": OLD} for one in ids])
         connection.execute(sa.insert(tables.requests), [{"id": f"req_{one}", "at": OLD} for one in ids])
-        connection.execute(sa.insert(tables.changes), [change for _ in ids])
+        connection.execute(sa.insert(tables.audit_log), [change for _ in ids])
         connection.exec_driver_sql("ANALYZE")
 
 

@@ -69,7 +69,7 @@ def test_what_was_made_due_before_the_slice_was_locked_stays(attic: Attic) -> No
     callback_id = callback_of(attic.token())
     with attic.database.read() as connection:
         look = EVENTS.look(connection, AGE, None, 3)
-    attic.add_delivery("evt_1", callback_id, state="pending", due_at=NOW, since_at=NOW)
+    attic.add_delivery("evt_1", callback_id, state="pending", due_at=NOW, queued_at=NOW)
 
     with attic.database.write() as connection:
         removed = EVENTS.remove(connection, AGE, look.doomed)
@@ -105,11 +105,11 @@ def test_a_place_that_somebody_uses_at_that_moment_stays(attic: Attic) -> None:
     attic.add_place("a" * 16, "msg_2")
 
     with attic.database.write() as using:
-        using.execute(sa.update(tables.status_places).where(tables.status_places.c.message_id == "msg_1").values(holder="evt_1:1"))
+        using.execute(sa.update(tables.status_locks).where(tables.status_locks.c.message_id == "msg_1").values(holder="evt_1:1"))
         with attic.database.write() as sweeping:
             PLACES.remove(sweeping, AGE, [("a" * 16, "msg_1"), ("a" * 16, "msg_2")])
 
-    assert attic.ids(tables.status_places, "message_id") == ["msg_1"]
+    assert attic.ids(tables.status_locks, "message_id") == ["msg_1"]
 
 
 def test_an_attempt_is_not_asked_for_of_what_is_gone(attic: Attic) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from schemas.deliveries.callback_health import HealthFinding
 from schemas.times import LATEST, UnixMs, now_ms
-from schemas.tokens.tokens import CallbackState, OnReturn
+from schemas.tokens.tokens import CallbackState, OnResume
 from store.deliveries import backlog
 from store.deliveries.backlog import Walk
 from store.engine.database import Database
@@ -45,7 +45,7 @@ def is_revived(patient: Patient) -> bool:
         return patient.id not in backlog.to_revive(connection)
 
 
-def switch_off_and_on(patient: Patient, held: OnReturn | None = None) -> None:
+def switch_off_and_on(patient: Patient, held: OnResume | None = None) -> None:
     """With a delivery from before."""
     patient.put(enabled=False)
     patient.wait("evt_held", LONG_AGO, failures=7)
@@ -58,7 +58,7 @@ def test_what_waits_for_its_schedule_is_hastened_when_a_callback_works_again(pat
     patient.wait("evt_scheduled", LONG_AGO, due_at=FAR, failures=3)
     patient.wait("evt_put_off", LONG_AGO, due_at=FAR, outcome="throttled")
     patient.wait("evt_in_hand", LONG_AGO, due_at=FAR, leased=True)
-    patient.wait("evt_waits", LONG_AGO, due_at=FAR, waits=True)
+    patient.wait("evt_waits", LONG_AGO, due_at=FAR, awaits_status=True)
     patient.found(HealthFinding.WORKS, LONG_AGO)
 
     revive(patient)
@@ -76,19 +76,19 @@ def test_what_was_held_is_released_in_its_place_and_with_its_whole_schedule(pati
 
     revive(patient, now)
 
-    assert patient.rows("since_at", "due_at", "failures") == {"evt_held": (now, LONG_AGO, 0)}
+    assert patient.rows("queued_at", "due_at", "failures") == {"evt_held": (now, LONG_AGO, 0)}
     assert (patient.callback.held_before, is_revived(patient)) == (None, True)
 
 
 def test_what_was_held_is_kept_until_it_is_released(patient: Patient) -> None:
     """Out of the way of what is due; what came later goes its way."""
-    switch_off_and_on(patient, OnReturn.KEEP)
+    switch_off_and_on(patient, OnResume.KEEP)
     revive(patient)
     assert patient.rows("due_at") == {"evt_held": LATEST}
     assert patient.callback.held_before is not None
     patient.wait("evt_later", now_ms() + 1_000, due_at=FAR)
 
-    patient.put(held=OnReturn.RELEASE)
+    patient.put(held=OnResume.RELEASE)
     revive(patient, now_ms() + 10_000)
 
     assert patient.rows("due_at")["evt_held"] == LONG_AGO
@@ -97,7 +97,7 @@ def test_what_was_held_is_kept_until_it_is_released(patient: Patient) -> None:
 
 def test_discarding_cancels_what_was_held_once(patient: Patient) -> None:
     """The next return releases again: nothing vanishes for an old decision."""
-    switch_off_and_on(patient, OnReturn.DISCARD)
+    switch_off_and_on(patient, OnResume.DISCARD)
     patient.wait("evt_later", now_ms() + 1_000)
 
     assert revive(patient) == 1
@@ -105,15 +105,15 @@ def test_discarding_cancels_what_was_held_once(patient: Patient) -> None:
     rows = patient.rows("state", "reason", "due_at")
     assert rows["evt_held"] == ("cancelled", "discarded", None)
     assert rows["evt_later"][0] == "pending"
-    assert (patient.callback.on_return, patient.callback.held_before) == (OnReturn.RELEASE, None)
+    assert (patient.callback.on_resume, patient.callback.held_before) == (OnResume.RELEASE, None)
 
 
 def test_a_choice_that_was_not_used_stays(patient: Patient) -> None:
     """Nothing was held: it is for the next time, when its token is suspended, perhaps."""
-    patient.put(enabled=True, held=OnReturn.DISCARD)
+    patient.put(enabled=True, held=OnResume.DISCARD)
     revive(patient)
 
-    assert patient.callback.on_return is OnReturn.DISCARD
+    assert patient.callback.on_resume is OnResume.DISCARD
 
 
 def test_a_disabled_callback_comes_back_healthy_and_with_what_it_held(patient: Patient) -> None:
@@ -147,7 +147,7 @@ def test_a_failing_callback_that_is_changed_starts_afresh(patient: Patient, chan
     revive(patient)
 
     assert (patient.callback.state, patient.callback.held_before) == (CallbackState.HEALTHY, None)
-    assert patient.rows("since_at", "due_at") == {"evt_1": (LONG_AGO, LONG_AGO)}
+    assert patient.rows("queued_at", "due_at") == {"evt_1": (LONG_AGO, LONG_AGO)}
 
 
 def test_a_change_that_says_nothing_new_leaves_a_failing_callback_failing(patient: Patient) -> None:
@@ -165,13 +165,13 @@ def test_a_change_that_says_nothing_new_leaves_a_failing_callback_failing(patien
 @pytest.mark.parametrize("finding", [HealthFinding.USELESS, HealthFinding.FAILING])
 def test_saying_again_what_is_so_already_brings_nothing_back(patient: Patient, finding: HealthFinding, headers: dict[str, str]) -> None:
     """A program that keeps a state repeats all of it on each run: what a receiver refused for good must not go out once more for that."""
-    patient.put(headers=headers, held=OnReturn.KEEP)
+    patient.put(headers=headers, held=OnResume.KEEP)
     revive(patient)
     patient.wait("evt_held", LONG_AGO, due_at=FAR)
     patient.found(finding, LONG_AGO, reason="gone")
     before = patient.callback
 
-    after = patient.put(headers=headers, held=OnReturn.KEEP)
+    after = patient.put(headers=headers, held=OnResume.KEEP)
     revive(patient)
 
     assert (after, is_revived(patient)) == (before, True)
@@ -180,11 +180,11 @@ def test_saying_again_what_is_so_already_brings_nothing_back(patient: Patient, f
 
 def test_saying_again_what_becomes_of_what_was_kept_changes_nothing(patient: Patient) -> None:
     """It is kept, and what is in hand meanwhile still counts."""
-    switch_off_and_on(patient, OnReturn.KEEP)
+    switch_off_and_on(patient, OnResume.KEEP)
     revive(patient)
     before = patient.callback
 
-    assert patient.put(held=OnReturn.KEEP) == before
+    assert patient.put(held=OnResume.KEEP) == before
     assert is_revived(patient)
 
 
@@ -193,7 +193,7 @@ def test_what_becomes_of_held_deliveries_can_be_said_before(patient: Patient) ->
     patient.found(HealthFinding.USELESS, LONG_AGO, reason="gone")
     patient.wait("evt_held", LONG_AGO)
 
-    assert patient.put(held=OnReturn.DISCARD).state is CallbackState.DISABLED
+    assert patient.put(held=OnResume.DISCARD).state is CallbackState.DISABLED
     assert is_revived(patient)
 
     patient.put(enabled=True)
@@ -240,7 +240,7 @@ def test_many_are_seen_to_slice_by_slice(patient: Patient, monkeypatch: pytest.M
 def test_what_is_kept_is_parked_once(patient: Patient) -> None:
     """A callback that fails and works again by turns must not rewrite a week's backlog each time. One that somebody had in hand is
     parked the next time."""
-    switch_off_and_on(patient, OnReturn.KEEP)
+    switch_off_and_on(patient, OnResume.KEEP)
     revive(patient)
     patient.found(HealthFinding.FAILING, now_ms())
     patient.found(HealthFinding.WORKS, now_ms())
@@ -262,13 +262,13 @@ def test_a_return_during_the_last_slice_is_not_lost(patient: Patient) -> None:
         step = backlog.step(connection, patient.id, None, now_ms())
     assert step is not None
     patient.put(enabled=False)
-    patient.put(enabled=True, held=OnReturn.DISCARD)
+    patient.put(enabled=True, held=OnResume.DISCARD)
 
     with patient.database.write() as connection:
         backlog.finish(connection, patient.id, step.generation)
 
     assert not is_revived(patient)
-    assert patient.callback.on_return is OnReturn.DISCARD
+    assert patient.callback.on_resume is OnResume.DISCARD
 
 
 def test_a_return_in_the_middle_begins_anew(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,7 +281,7 @@ def test_a_return_in_the_middle_begins_anew(patient: Patient, monkeypatch: pytes
     with patient.database.write() as connection:
         first = backlog.step(connection, patient.id, None, UnixMs(LONG_AGO + 2))
     patient.put(enabled=False)
-    patient.put(enabled=True, held=OnReturn.DISCARD)
+    patient.put(enabled=True, held=OnResume.DISCARD)
 
     walk, discarded = first.walk if first else None, 0
     while walk is not None:

@@ -102,7 +102,7 @@ def is_hastened(patient: Patient) -> bool:
     return bool(due_at < now_ms())
 
 
-@pytest.mark.parametrize("words", [("callbacks.probe_at <=",), ("deliveries.since_at <=",)], ids=["for probes", "for what is too old"])
+@pytest.mark.parametrize("words", [("callbacks.probe_at <=",), ("deliveries.queued_at <=",)], ids=["for probes", "for what is too old"])
 async def test_a_slow_look_does_not_keep_callbacks_from_coming_back(scene: Scene, database: Database, words: tuple[str, ...]) -> None:
     """Nor is the store taken for absent: lapsed leases are taken as ever."""
     failing(database, "probed")

@@ -22,7 +22,7 @@ from store.deliveries.settlement import settle
 from store.deliveries.status_gate import admit
 from store.engine.database import Database
 from store.events import claims
-from store.tables import attempts, deliveries, events, requested_attempts, status_places
+from store.tables import attempts, deliveries, events, requested_attempts, status_locks
 from tests.kit.delivery_rows import add_callback
 from tests.kit.making import CALLBACK, TOKEN, an_attempt
 from tests.kit.statuses import ORDER, a_status, a_status_claim
@@ -152,7 +152,7 @@ class World:
         made = connection.scalar(sa.select(sa.func.count()).where(attempts.c.event_id == event_id))
         return Delivery(
             event_id, CallbackId(row.callback_id), TOKEN, EventType.MESSAGE_STATUS, row.conversation_id, "chn_1", b"", UnixMs(0),
-            UnixMs(row.created_at), UnixMs(row.since_at), message_id=row.message_id, status=row.status, lease=row.lease, failures=row.failures, number=made + 1,
+            UnixMs(row.created_at), UnixMs(row.queued_at), message_id=row.message_id, status=row.status, lease=row.lease, failures=row.failures, number=made + 1,
         )  # fmt: skip
 
 
@@ -179,7 +179,7 @@ def store(database: Database) -> Database:
 
 def clear(database: Database) -> None:
     with database.write() as connection:
-        for table in (events, deliveries, attempts, requested_attempts, status_places):
+        for table in (events, deliveries, attempts, requested_attempts, status_locks):
             connection.execute(sa.delete(table))
 
 

@@ -26,7 +26,7 @@ def settled(database: Database, *settlements: Settlement, now: int = 20_000) -> 
 
 
 def any_share(limit: int) -> dict[due.Share, due.Wish]:
-    return {due.Share(CALLBACK, tried): due.Wish(limit) for tried in (False, True)}
+    return {due.Share(CALLBACK, is_retry): due.Wish(limit) for is_retry in (False, True)}
 
 
 def taken(database: Database, limit: int = 10, now: int = 30_000, *, lapsed: bool = True) -> list[tuple[str, int]]:
@@ -177,7 +177,7 @@ def test_what_ends_is_written_the_same_beside_what_goes_on(database: Database) -
 
     found = {row.pop("event_id"): row for row in map(dict, rows(database, deliveries))}
     assert found["evt_1"] == found["evt_3"]
-    assert (found["evt_1"]["tried"], found["evt_1"]["takes"]) == (True, 1)
+    assert (found["evt_1"]["is_retry"], found["evt_1"]["lease_count"]) == (True, 1)
     assert found["evt_2"] == found["evt_4"]
 
 

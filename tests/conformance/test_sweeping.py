@@ -53,7 +53,7 @@ def attic(database: Database) -> Attic:
     made.add_delivery("evt_gone", "a" * 16)
     made.add_place("a" * 16, "msg_1")
     made.add("requests", id="req_0", at=1)
-    made.add("changes", token_id="tok_1", at=1, action="changed", by="tok_2", details="{}")
+    made.add("audit_log", token_id="tok_1", at=1, action="changed", by="tok_2", details="{}")
     made.add("recoveries", id="rec_0", state="done", query="{}", total=0, done=0, skipped=0, created_at=1, worked_at=1)
     made.lay("evt_young", "a" * 16, at=now_ms())
     return made
@@ -78,7 +78,7 @@ async def test_all_that_is_old_goes_in_one_sweep(attic: Attic, observer: Watchin
     async with running(RetentionSweeper(attic.database, KEPT_FOR, observer, 3)):
         await eventually("all to be gone", lambda: observer.gone.keys() >= set(EXPIRING) and observer.gone["events"] == 7)
 
-    assert observer.gone == Counter(events=7, deliveries=8, attempts=8, status_places=1, requests=1, changes=1, recoveries=1)
+    assert observer.gone == Counter(events=7, deliveries=8, attempts=8, status_locks=1, requests=1, changes=1, recoveries=1)
     assert attic.ids() == ["evt_young"]
 
 
@@ -115,13 +115,13 @@ async def test_a_table_without_an_index_for_it_is_walked_through_seldom(attic: A
     sweeper = RetentionSweeper(attic.database, KEPT_FOR, observer)
     with attic.database.write() as connection:
         now = attic.database.now(connection)
-        assert leases.take(connection, "status_places", UnixMs(now - 86_390_000), 86_400_000)
+        assert leases.take(connection, "status_locks", UnixMs(now - 86_390_000), 86_400_000)
 
     for _ in range(20):
         sweeper.work()
 
     assert observer.gone["events"] == 7
-    assert "status_places" not in observer.gone
+    assert "status_locks" not in observer.gone
 
 
 def test_a_turn_is_taken_once_until_it_ends(database: Database) -> None:

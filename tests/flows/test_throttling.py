@@ -45,8 +45,8 @@ def test_a_receiver_that_asks_for_an_hour_gets_it_from_everybody(start: Starting
     wait_for_all(receiver, "/ok/other", ids[:11])
     settled = [wait_for_state(ringback.admin, event_id, "delivered") for event_id in ids[:11]]
     assert shown(ringback, token)["throttled_until"] is None
-    tried = next(one for one in settled if len(one["attempts"]) > 1)
-    assert [(one["outcome"], one["trigger"]) for one in tried["attempts"]] == [("throttled", "first"), ("delivered", "retry")]
+    retried = next(one for one in settled if len(one["attempts"]) > 1)
+    assert [(one["outcome"], one["trigger"]) for one in retried["attempts"]] == [("throttled", "first"), ("delivered", "retry")]
 
 
 def test_a_receiver_that_refuses_without_a_word_gets_all_of_it_in_order_in_the_end(start: Starting, receiver: Receiver) -> None:

@@ -63,7 +63,7 @@ class Dispatching:
     def is_stuck(self, delivery: Delivery) -> bool:
         return self.stuck
 
-    def free_slots(self, callback_id: str, tried: bool) -> int:
+    def free_slots(self, callback_id: str, is_retry: bool) -> int:
         return 1
 
     def conversations(self, callback_id: str) -> frozenset[str]:
@@ -89,7 +89,7 @@ class Unsent:
     def submit(self, delivery: Delivery) -> None:
         self.given.append(delivery)
 
-    def free_slots(self, callback_id: str, tried: bool) -> int:
+    def free_slots(self, callback_id: str, is_retry: bool) -> int:
         return self.slots
 
     def conversations(self, callback_id: str) -> set[str]:

@@ -48,8 +48,8 @@ def a_delivery(
     trigger: Trigger = Trigger.FIRST,
     attempt_id: str | None = None,
     start_by_s: float = float("inf"),
-    since_at: int = 2_000,
-    turn: int = 0,
+    queued_at: int = 2_000,
+    sequence: int = 0,
     body: bytes = b"{}",
 ) -> Delivery:
     return Delivery(
@@ -62,8 +62,8 @@ def a_delivery(
         body=body,
         accepted_at=UnixMs(1_000),
         created_at=UnixMs(2_000),
-        since_at=UnixMs(since_at),
-        turn=turn,
+        queued_at=UnixMs(queued_at),
+        sequence=sequence,
         lease=lease,
         failures=failures,
         number=number,

@@ -39,14 +39,14 @@ class Attic:
         callbacks = {RECEIVED: CallbackFields(f"https://{name}.example/")}
         made = self.tokens.create(token_fields(name), callbacks, UnixMs(1), TESTER).token
         with self.database.write() as connection:  # that it was made is no row of the test's
-            connection.execute(sa.delete(tables.changes).where(tables.changes.c.token_id == made.id))
+            connection.execute(sa.delete(tables.audit_log).where(tables.audit_log.c.token_id == made.id))
         return made
 
-    def lay(self, event_id: str, *callback_ids: str, at: int = OLD, taken_at: int | None = None, **columns: object) -> None:
+    def lay(self, event_id: str, *callback_ids: str, at: int = OLD, claimed_at: int | None = None, **columns: object) -> None:
         """An event, and for each callback a delivery that was delivered, with its attempt; `columns` are of the deliveries."""
         with self.database.write() as connection:
             claims.claim(connection, [a_claim(event_id, *callback_ids, accepted_at=at)], NOW)
-        self.change(tables.events, event_id, taken_at=at if taken_at is None else taken_at)  # a claim takes the store's own clock
+        self.change(tables.events, event_id, claimed_at=at if claimed_at is None else claimed_at)  # a claim takes the store's own clock
         for callback_id in callback_ids:
             self.add_delivery(event_id, callback_id, at, **columns)
 
@@ -62,7 +62,7 @@ class Attic:
 
     def add_place(self, callback_id: str, message_id: str, touched_at: int = OLD, **columns: object) -> None:
         row = {"callback_id": callback_id, "message_id": message_id, "holder_rank": 0, "held_until": 0, "sent_rank": 0, "done_rank": 0}
-        self.add("status_places", **row | {"awaited": False, "touched_at": touched_at} | columns)
+        self.add("status_locks", **row | {"awaited": False, "touched_at": touched_at} | columns)
 
     def add(self, table: str, **columns: object) -> None:
         with self.database.write() as connection:

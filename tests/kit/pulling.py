@@ -22,10 +22,10 @@ def claim(connection: Connection, *event_ids: str, accepted_at: int = 1_000) -> 
 
 def lay(database: Database, *rows: tuple[int, str], channel: str = "chn_1", kind: str = "message.received") -> None:
     """Events that were taken at these times."""
-    common = {"type": kind, "timestamp": 1, "directly": False, "channel_id": channel, "conversation_id": "c", "content_hash": b""}
+    common = {"type": kind, "timestamp": 1, "via_amqp": False, "channel_id": channel, "conversation_id": "c", "content_hash": b""}
     common |= {"conflicts": 0, "callbacks": ""}
     with database.write() as connection:
-        made = [common | {"id": one, "taken_at": at, "accepted_at": at, "body": b'{"id":"%s"}' % one.encode()} for at, one in rows]
+        made = [common | {"id": one, "claimed_at": at, "accepted_at": at, "body": b'{"id":"%s"}' % one.encode()} for at, one in rows]
         connection.execute(sa.insert(events), made)
 
 

@@ -19,7 +19,7 @@ from store.engine.database import Database
 from store.events import claims
 from store.events.claims import Claim
 from store.recoveries import jobs
-from store.tables import callbacks, deliveries, status_places, tokens
+from store.tables import callbacks, deliveries, status_locks, tokens
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
 from tests.kit.making import a_claim
@@ -97,7 +97,7 @@ class House:
         """So far this message's statuses have come."""
         place = {"callback_id": callback_id, "message_id": message_id, "done_rank": done_rank, "sent_rank": done_rank, "holder_rank": 0}
         with self.database.write() as connection:
-            connection.execute(sa.insert(status_places).values(place | {"held_until": 0, "awaited": False, "touched_at": 0}))
+            connection.execute(sa.insert(status_locks).values(place | {"held_until": 0, "awaited": False, "touched_at": 0}))
 
     def lay_status(self, event_id: str, callback_id: CallbackId, status: str, message_id: str) -> None:
         row = {"event_id": event_id, "callback_id": callback_id, "token_id": "tok_1", "type": STATUS.value, "state": "exhausted"}
@@ -107,7 +107,7 @@ class House:
 
     def recovering(self) -> set[tuple[str, str]]:
         with self.database.read() as connection:
-            rows = connection.execute(sa.select(deliveries.c.event_id, deliveries.c.callback_id).where(deliveries.c.recovering)).all()
+            rows = connection.execute(sa.select(deliveries.c.event_id, deliveries.c.callback_id).where(deliveries.c.is_recovery)).all()
         return {(row.event_id, row.callback_id) for row in rows}
 
     def row(self, event_id: str, callback_id: str) -> sa.Row[Any]:

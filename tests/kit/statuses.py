@@ -54,7 +54,7 @@ def a_status(event_id: str, status: str, message_id: str = "msg_1", callback_id:
         body=claim.body,
         accepted_at=UnixMs(at),
         created_at=UnixMs(at),
-        since_at=UnixMs(at),
+        queued_at=UnixMs(at),
         message_id=message_id,
         status=status,
     )

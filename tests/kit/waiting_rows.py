@@ -64,7 +64,7 @@ class Patient:
         with self.database.write() as connection:
             callback_health.record(connection, [report], UnixMs(now))
 
-    def wait(self, event_id: str, since_at: int, *, channel: str = "chn_1", **columns: object) -> None:
+    def wait(self, event_id: str, queued_at: int, *, channel: str = "chn_1", **columns: object) -> None:
         """An open delivery, due when its age began to count."""
         row = {
             "event_id": event_id,
@@ -72,13 +72,13 @@ class Patient:
             "token_id": self.token_id,
             "type": RECEIVED.value,
             "state": "pending",
-            "created_at": since_at,
-            "since_at": since_at,
-            "due_at": since_at,
+            "created_at": queued_at,
+            "queued_at": queued_at,
+            "due_at": queued_at,
             "conversation_id": "cnv_1",
         }
         with self.database.write() as connection:
-            claims.claim(connection, [a_claim(event_id, self.id, channel=channel)], UnixMs(since_at))
+            claims.claim(connection, [a_claim(event_id, self.id, channel=channel)], UnixMs(queued_at))
             connection.execute(sa.insert(deliveries).values(row | {"leased": False, "lease": 0, "failures": 0} | columns))
 
     def rows(self, *columns: str) -> dict[str, Any]:

@@ -150,7 +150,7 @@ class Crowd(Channels):
 def stored(store: Database) -> list[Any]:
     """Rows of deliveries, in the order in which they come due."""
     with store.read() as connection:
-        return list(connection.execute(sa.select(deliveries).order_by(deliveries.c.due_at, deliveries.c.turn, deliveries.c.event_id)))
+        return list(connection.execute(sa.select(deliveries).order_by(deliveries.c.due_at, deliveries.c.sequence, deliveries.c.event_id)))
 
 
 def test_an_event_for_very_many_callbacks_is_claimed_as_rows_and_its_message_released(store: Database) -> None:
@@ -160,7 +160,7 @@ def test_an_event_for_very_many_callbacks_is_claimed_as_rows_and_its_message_rel
     assert (batch.to_deliver, batch.done, len(batch.put_off)) == ([], [0], 1_234)
     rows = stored(store)
     assert len({row.callback_id for row in rows}) == 1_234
-    assert {(row.state, row.due_at, row.leased, row.lease, row.tried, row.conversation_id) for row in rows} == {
+    assert {(row.state, row.due_at, row.leased, row.lease, row.is_retry, row.conversation_id) for row in rows} == {
         ("pending", NOW, False, 0, False, "cnv_1")
     }
 

@@ -86,6 +86,6 @@ def _callbacks(source: SheetSource) -> Iterator[tuple[Cell, ...]]:
             moment(health.failing_since),
             moment(health.disabled_at),
             health.disabled_reason,
-            callback.on_return,
+            callback.on_resume,
             "unreadable: the secret key is missing" if header_names is None else ", ".join(header_names),
         )

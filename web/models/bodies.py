@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from schemas.deliveries.recoveries import Recoverable
 from schemas.events.types import EventType
 from schemas.tokens.permissions import Permission
-from schemas.tokens.tokens import OnReturn
+from schemas.tokens.tokens import OnResume
 from web.models.fields import Headers, Name, Overlap, Text, Time, ToldStatus, Url, overlap_field, unless_null
 
 KINDS = COMPLETION, WHOLE = "[completion]", "[whole]"
@@ -37,7 +37,7 @@ class PutCallback(Body):
     url: Url = Field(description="Where Ringback sends the events of this type.")
     enabled: bool | None = Field(None, description="Off: nothing is sent, deliveries are held.")
     headers: Headers | None = Field(None, description="Sent along with every webhook; never shown again. {} removes them all.")
-    held: OnReturn | None = Field(
+    held: OnResume | None = Field(
         None,
         description="What becomes of held deliveries when the callback, or its suspended token, comes back: they are sent (`release`, "
         "at first), stay held until they are released or recovered (`keep`), or are cancelled (`discard`, for one time).",
