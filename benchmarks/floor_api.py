@@ -40,12 +40,12 @@ class Publisher:
 
     def publish(self, body: bytes) -> Promise:
         """Kept once the broker has confirmed. From any thread."""
-        promise = Promise()
-        self._waiting.append((body, promise))
+        confirmation = Promise()
+        self._waiting.append((body, confirmation))
         if not self._woken:  # a lost race wakes the loop once too often, never too seldom: `_flush` lowers the flag first
             self._woken = True
             self._loop.call_soon_threadsafe(self._flush)
-        return promise
+        return confirmation
 
     def _run(self, url: str) -> None:
         asyncio.set_event_loop(self._loop)
@@ -64,8 +64,8 @@ class Publisher:
         if not isinstance(frame.method, pika.spec.Basic.Ack):
             raise RuntimeError("the broker refused an event")  # noqa: TRY004 - not a wrong type of ours
         for confirmed in range(self._lowest_open_tag, tag + 1) if multiple else (tag,):
-            if promise := self._promises.pop(confirmed, None):
-                promise.keep()
+            if confirmation := self._promises.pop(confirmed, None):
+                confirmation.keep()
         if multiple or tag == self._lowest_open_tag:
             self._lowest_open_tag = tag + 1
 
@@ -73,9 +73,9 @@ class Publisher:
         self._woken = False
         with self._connection.one_write():
             while self._waiting:
-                body, promise = self._waiting.popleft()
+                body, confirmation = self._waiting.popleft()
                 self._last_tag += 1
-                self._promises[self._last_tag] = promise
+                self._promises[self._last_tag] = confirmation
                 self._channel.basic_publish(QUEUE, "message.received", body, _PROPERTIES)
 
 

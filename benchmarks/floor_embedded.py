@@ -36,7 +36,7 @@ class Arrived(NamedTuple):
     """An event to commit; the promise is kept afterwards."""
 
     event: Accepted
-    promise: Promise
+    confirmation: Promise
 
 
 class Outcome(NamedTuple):
@@ -77,7 +77,7 @@ class Writer(threading.Thread):
         database.executemany("DELETE FROM outbox WHERE id = ?", [row[1:2] for row in rows])
         database.execute("COMMIT")
         for item in arrived:
-            item.promise.keep()
+            item.confirmation.keep()
         if arrived:
             self._committed([item.event for item in arrived])
 
@@ -93,9 +93,9 @@ class Floor:
 
     def accept(self) -> Response:
         """One request, in a thread of the server."""
-        event, promise = read_event(request.get_data()), Promise()
-        self._writer.add(Arrived(event, promise))
-        promise.wait(_COMMIT_LIMIT_S)
+        event, confirmation = read_event(request.get_data()), Promise()
+        self._writer.add(Arrived(event, confirmation))
+        confirmation.wait(_COMMIT_LIMIT_S)
         return Response(event.answer, 202, content_type="application/json")
 
     def _post(self, events: list[Accepted]) -> None:

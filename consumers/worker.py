@@ -48,11 +48,13 @@ class Worker:
         self._sources = sources
         self._watch_store = StoreStatus(observer)
         self._settler = Settler(database, observer, self._watch_store)
-        self.hand = Unsettled(self._settler, observer, lease_s)
+        self.unsettled = Unsettled(self._settler, observer, lease_s)
         thread = ThreadPoolExecutor(1, "claim")  # one claim in flight, whichever source it is from
-        self._intakes = [Intake(source, database, directory, self.hand, observer, self._watch_store, thread, lease_s) for source in sources]
-        self._due = DuePoller(database, directory, self.hand, observer, self._watch_store, lease_s)
-        self._reviver = CallbackMonitor(database, self.hand, observer, self._watch_store, lease_s, horizon)
+        self._intakes = [
+            Intake(source, database, directory, self.unsettled, observer, self._watch_store, thread, lease_s) for source in sources
+        ]
+        self._due = DuePoller(database, directory, self.unsettled, observer, self._watch_store, lease_s)
+        self._reviver = CallbackMonitor(database, self.unsettled, observer, self._watch_store, lease_s, horizon)
         self._recoverer = RecoveryRunner(database, directory, observer)
         self._tasks: list[asyncio.Task[Any]] = []
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -63,7 +65,7 @@ class Worker:
         return self._intakes[-1]
 
     def start(self, dispatcher: DispatcherPort) -> None:
-        self.hand.connect(dispatcher)
+        self.unsettled.connect(dispatcher)
         for name, loop in (("settle", self._settler.run()), ("tick", self._tick())):
             self._watch(name, loop)
         for intake in self._intakes:
@@ -79,20 +81,20 @@ class Worker:
         rows of the deliveries in flight.
         """
         end_s = time.monotonic() + limit_s
-        self.hand.dispatcher.stop_starting()
+        self.unsettled.dispatcher.stop_starting()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
                 stops = (self._due.stop(), self._reviver.stop(), self._recoverer.stop())
                 await asyncio.gather(*stops, *(intake.stop() for intake in self._intakes))
-                self.hand.give_back_unstarted()
-                await _until(lambda: not self.hand.holds_messages)
+                self.unsettled.give_back_unstarted()
+                await _until(lambda: not self.unsettled.holds_messages)
                 await self._settler.flushed()
         with contextlib.suppress(TimeoutError):  # of a broker that does not answer the end of the process takes leave
             async with asyncio.timeout(max(1.0, end_s - time.monotonic())):
                 await asyncio.gather(*(source.close() for source in self._sources))
         with contextlib.suppress(TimeoutError):  # of what is still in flight or unwritten then, leases and messages speak
             async with asyncio.timeout(max(1.0, end_s - time.monotonic())):
-                await _until(lambda: not self.hand.dispatcher.in_flight)
+                await _until(lambda: not self.unsettled.dispatcher.in_flight)
                 await self._settler.flushed()
         self._settler.give_up()
         for task in self._tasks:
@@ -116,7 +118,7 @@ class Worker:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            self.hand.tick()
+            self.unsettled.tick()
             for source in self._sources:
                 if self._watch_store.away_for_s > HOLD_MESSAGES_S:
                     source.pause()

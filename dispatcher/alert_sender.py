@@ -12,7 +12,7 @@ from functools import partial
 from dispatcher.backoff import RetrySchedule
 from dispatcher.http.messages import HttpResponse, HttpSender, Request
 from dispatcher.signer import sign
-from dispatcher.verdict import judge, mistake_words
+from dispatcher.verdict import internal_error_text, judge
 from schemas.alerts import Alert, AlertOutcome
 from schemas.deliveries.deliveries import Outcome
 from schemas.times import now_ms
@@ -30,7 +30,7 @@ class AlertSender:
         try:
             verdict = judge(await self._post(self._request(alert)), now_ms())
         except Exception as error:  # noqa: BLE001 - it must neither be sent again for ever nor end the loop that sends the others
-            return self._failed(alert, mistake_words(error), None)
+            return self._failed(alert, internal_error_text(error), None)
         if verdict.outcome is Outcome.DELIVERED:
             return AlertOutcome()
         return self._failed(alert, verdict.error or verdict.outcome, verdict.retry_after_s)
@@ -39,8 +39,8 @@ class AlertSender:
         answered: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()
         self._sender.post(request, partial(_answer, answered))
         answer = await answered
-        if answer.mistake is not None:
-            raise answer.mistake
+        if answer.internal_error is not None:
+            raise answer.internal_error
         return answer
 
     def _request(self, alert: Alert) -> Request:

@@ -18,7 +18,7 @@ from dispatcher.decision import after, deferral, refusal
 from dispatcher.http.messages import HttpResponse, HttpSender
 from dispatcher.lane_throttles import due_in_s, heed, told
 from dispatcher.lanes import Lane
-from dispatcher.verdict import Verdict, judge, mistake_words
+from dispatcher.verdict import Verdict, internal_error_text, judge
 from dispatcher.webhook_request import WebhookTarget
 from schemas.deliveries.deliveries import Attempt, Delivery, Outcome, Settlement, Trigger, given_back
 from schemas.ids import CallbackId, delivery_id, new_attempt_id
@@ -26,7 +26,7 @@ from schemas.observer import Observer
 from schemas.times import UnixMs, now_ms
 from schemas.tokens.tokens import Callback, Token
 
-MISTAKE_PAUSE_S = 60.0
+ERROR_PAUSE_S = 60.0
 """Until a delivery whose very failure could not be recorded is tried again. Shorter: the same mistake more often in the log."""
 
 
@@ -228,14 +228,14 @@ class Dispatcher:
     def _mistaken(self, delivery: Delivery, started_at: UnixMs, error: Exception) -> Settlement:
         """A failed attempt like any other: it is tried again, later and later, and finally given up. Of its callback it says nothing."""
         self._report(delivery, error)
-        verdict = Verdict(Outcome.PROTOCOL, mistake_words(error))
+        verdict = Verdict(Outcome.PROTOCOL, internal_error_text(error))
         nothing = HttpResponse(None, None, b"", verdict.outcome, verdict.error, (self._directory.now() - started_at) / 1000)
         try:
             attempt = _attempt(delivery, started_at, {}, nothing, verdict)
             return after(delivery, attempt, self._schedule, self._jitter.uniform(-1, 1))
         except Exception as worse:  # noqa: BLE001 - the way out of a mistake is mistaken too
             self._report(delivery, worse)
-            return given_back(delivery, MISTAKE_PAUSE_S)
+            return given_back(delivery, ERROR_PAUSE_S)
 
     def _settle(self, lane: Lane, settlement: Settlement) -> None:
         lane.done(settlement.delivery, time.monotonic())
@@ -251,8 +251,8 @@ class Dispatcher:
 
 
 def _verdict(answer: HttpResponse) -> Verdict:
-    if answer.mistake is not None:
-        raise answer.mistake
+    if answer.internal_error is not None:
+        raise answer.internal_error
     return judge(answer, now_ms())
 
 

@@ -64,7 +64,7 @@ def judge(answer: HttpResponse, now: UnixMs) -> Verdict:
     return Verdict(_outcome(status, retry_after_s), _words(status, answer, retry_after_s), retry_after_s, behind, throttled)
 
 
-def mistake_words(error: Exception) -> str:
+def internal_error_text(error: Exception) -> str:
     """Of a mistake of ours. Without the error's own words, which may quote a secret that it choked on."""
     return f"a mistake of Ringback's, {type(error).__name__}: its log says where. Please report it"
 

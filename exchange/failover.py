@@ -21,7 +21,7 @@ PATIENCE_S = 0.5
 busy gets its messages twice."""
 
 
-OUTBOX_PATIENCE_S = 0.4
+OUTBOX_TIMEOUT_S = 0.4
 """How long one write to the outbox may take beside that. With both an answer comes within a second, whatever is silent. Shorter: a
 database that is merely busy is taken for a silent one."""
 
@@ -59,7 +59,7 @@ class FailoverPublisher:
         generation = self._primary.generation
         way = self._trust.way(generation, time.monotonic())
         if generation is None:
-            self._fallback.publish(outgoing, OUTBOX_PATIENCE_S)
+            self._fallback.publish(outgoing, OUTBOX_TIMEOUT_S)
         elif way is CircuitState.AROUND:
             self._around(outgoing, generation)
         elif left := self._by_broker(outgoing, generation):
@@ -72,31 +72,35 @@ class FailoverPublisher:
     def _around(self, outgoing: Sequence[Outgoing], generation: int) -> None:
         """By the outbox; where that fails, by a broker that is there but not trusted yet: it may well be sound."""
         try:
-            self._fallback.publish(outgoing, OUTBOX_PATIENCE_S)
+            self._fallback.publish(outgoing, OUTBOX_TIMEOUT_S)
         except ExchangeUnavailable:
             if self._by_broker(outgoing, generation):
                 raise
 
     def _by_outbox(self, left: _Left) -> None:
         """What the broker did not confirm in time. Where the outbox fails at once, it may still do so."""
-        until_s = time.monotonic() + OUTBOX_PATIENCE_S
+        until_s = time.monotonic() + OUTBOX_TIMEOUT_S
         try:
-            self._fallback.publish([one for one, _ in left], OUTBOX_PATIENCE_S)
+            self._fallback.publish([one for one, _ in left], OUTBOX_TIMEOUT_S)
         except ExchangeUnavailable:
-            if any(promise.broken or not promise.kept(until_s - time.monotonic()) for _, promise in left):
+            if any(confirmation.broken or not confirmation.kept(until_s - time.monotonic()) for _, confirmation in left):
                 raise
 
     def _by_broker(self, outgoing: Sequence[Outgoing], generation: int) -> _Left:
         """What was not confirmed. Raises ExchangeUnavailable when too much waits already: the outbox would be no help for long."""
         until_s = time.monotonic() + PATIENCE_S + PER_EVENT_S * (len(outgoing) - 1)
         try:
-            promises = self._primary.hand_in(outgoing)
+            confirmations = self._primary.publish_nowait(outgoing)
         except BaseException:  # whatever it was: a probe that was never sent must not be waited for
             self._trust.undecided(generation)
             raise
-        left = [(one, promise) for one, promise in zip(outgoing, promises, strict=True) if not promise.kept(until_s - time.monotonic())]
+        left = [
+            (one, confirmation)
+            for one, confirmation in zip(outgoing, confirmations, strict=True)
+            if not confirmation.kept(until_s - time.monotonic())
+        ]
         if left:
-            self._judge(generation, next((promise.broken for promise in promises if promise.broken), None))
+            self._judge(generation, next((confirmation.broken for confirmation in confirmations if confirmation.broken), None))
         elif self._trust.confirmed(generation):
             self._failed = None
             self._observer.note("publishing by the broker")

@@ -88,7 +88,7 @@ class Parts:
             return None
         return RabbitReturned(self.broker_url, self.database, self.observer, self.watch.gave_up)
 
-    def doorbell(self) -> NotificationListener:
+    def notifications(self) -> NotificationListener:
         return NotificationListener(self.database, self.observer)
 
     @property
@@ -156,10 +156,10 @@ def gather(settings: Settings) -> Parts:
     directory.start()
     request_log = RequestLog(database, metrics.requests_unlogged.inc)
     request_log.start()
-    gatherer.add_costly(lambda: _store_figures(database, settings.broker_url))
+    gatherer.add_costly(lambda: _store_gauges(database, settings.broker_url))
     gatherer.add(lambda: {"database_connected": float(directory.fresh())})
     if settings.broker_url:
-        gatherer.add_costly(lambda: _broker_figures(";".join(settings.broker_url), database))
+        gatherer.add_costly(lambda: _broker_gauges(";".join(settings.broker_url), database))
     policy = TargetPolicy(settings.allow_targets, settings.allow_http)
     watch = BrokerWatch(";".join(settings.broker_url), observer) if settings.broker_url else None
     return Parts(settings, database, vault, directory, request_log, policy, gatherer, metrics, log, observer, threading.Event(), watch)
@@ -176,7 +176,7 @@ def _call_terms(settings: Settings) -> CallTerms:
     )
 
 
-def _store_figures(database: Database, broker_url: tuple[str, ...]) -> Figures:
+def _store_gauges(database: Database, broker_url: tuple[str, ...]) -> Figures:
     read = gauges.read(database)
     return ({} if broker_url else {"dead_letters": read.outbox_dead}) | {
         "deliveries_due": read.deliveries_due,
@@ -189,7 +189,7 @@ def _store_figures(database: Database, broker_url: tuple[str, ...]) -> Figures:
     }
 
 
-def _broker_figures(url: str, database: Database) -> Figures:
+def _broker_gauges(url: str, database: Database) -> Figures:
     """Dead letters of both places: what the broker does not take lies in the outbox. While one cannot be asked their sum is unknown."""
     found = depths(url)
     told: dict[str, float] = {"queue_depth": found.dispatch}

@@ -16,7 +16,7 @@ from schemas.observer import Observer
 from schemas.times import UnixMs
 from store.engine.database import Connection, Database
 from store.tokens import alerts
-from store.tokens.expiry_alerts import tell_expiring
+from store.tokens.expiry_alerts import alert_expiring
 
 POLL_S = 1.0
 """How late an alert may be sent. Shorter: more queries that find nothing."""
@@ -27,7 +27,7 @@ BATCH = 8
 LOOK_AT_TOKENS_EVERY_S = 60.0
 """How late the end of a token may be told. Shorter: all tokens are read more often."""
 
-MISTAKE_PAUSE_S = 60.0
+ERROR_PAUSE_S = 60.0
 """Until the loop tries again what a mistake of ours ended. Shorter: the same mistake more often in the log."""
 
 _T = TypeVar("_T")
@@ -77,7 +77,7 @@ class AlertRelay:
             return self._poll_s  # as the process's other loops have said
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not end a dispatcher that delivers
             self._observer.note("a mistake of ours", loop="alerts", error=repr(error))
-            return MISTAKE_PAUSE_S
+            return ERROR_PAUSE_S
 
     async def _go_round(self) -> bool:
         """Whether there may be more to send at once."""
@@ -91,7 +91,7 @@ class AlertRelay:
     async def _look_at_tokens(self) -> None:
         now_s = time.monotonic()
         if now_s - self._looked_at_s >= LOOK_AT_TOKENS_EVERY_S:
-            await self._stored(tell_expiring)
+            await self._stored(alert_expiring)
             self._looked_at_s = now_s
 
     async def _told(self, alert: Alert) -> None:

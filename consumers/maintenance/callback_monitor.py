@@ -51,8 +51,10 @@ class CallbackMonitor:
     """One loop. `horizon` is the schedule's total: how long a delivery may wait for a failing callback. For one that throttles and takes
     nothing it is as long, but for two days at least."""
 
-    def __init__(self, database: Database, hand: Unsettled, observer: Observer, watch: StoreStatus, lease_s: float, horizon: dt.timedelta):
-        self._database, self._hand, self._observer, self._watch = database, hand, observer, watch
+    def __init__(
+        self, database: Database, unsettled: Unsettled, observer: Observer, watch: StoreStatus, lease_s: float, horizon: dt.timedelta
+    ):
+        self._database, self._unsettled, self._observer, self._watch = database, unsettled, observer, watch
         self._lease_ms = int(lease_s * 1000)
         self._horizon, self._patience = horizon, patience(horizon)
         self._thread = ThreadPoolExecutor(1, "revive")
@@ -98,8 +100,8 @@ class CallbackMonitor:
             self._watch.back()
             return False
         if self._watch.has_caught_up:  # else: who holds a lapsed lease may be about to write what it found out
-            limit = min(PROBES, self._hand.places)
-            self._hand.pick_up(await loop.run_in_executor(self._thread, self._take_probes, limit))
+            limit = min(PROBES, self._unsettled.places)
+            self._unsettled.pick_up(await loop.run_in_executor(self._thread, self._take_probes, limit))
         more = await loop.run_in_executor(self._thread, self._give_up_aged)
         more |= await loop.run_in_executor(self._thread, self._revive)
         self._watch.back()
@@ -182,7 +184,7 @@ class CallbackMonitor:
     def _revive(self) -> bool:
         """One slice of each. Of one that took too long, the next look is soon enough."""
         with self._database.read() as connection:
-            callback_ids = backlog.to_revive(connection)
+            callback_ids = backlog.with_pending_backlog(connection)
         more = False
         for callback_id in self._in_time(callback_ids):
             with self._by_itself():
@@ -196,7 +198,7 @@ class CallbackMonitor:
             now = self._database.now(connection)
             step = backlog.step(connection, callback_id, self._walks.get(callback_id), now)
             if step is not None and step.changed:
-                self._database.ring(connection, "due")
+                self._database.notify(connection, "due")
         if step is None:
             return False
         if step.discarded:

@@ -49,7 +49,7 @@ class RecoveryRunner:
         self._stopping = False
         self._waiting_for: str | None = None  # what the operator was told of
         self._stopped = asyncio.Event()
-        database.on_ring(jobs.RING, self.wake)
+        database.subscribe(jobs.NOTIFICATION, self.wake)
 
     def wake(self) -> None:
         if not self._loop.is_closed():
@@ -114,7 +114,7 @@ class RecoveryRunner:
         now, rows = self._database.now(connection), self._rows(job)
         worked = self._slice(connection, job, now)
         if worked.done:
-            self._database.ring(connection, "due")
+            self._database.notify(connection, "due")
         grown = rows + max(1, self._slice_rows // _GROWTH)
         return jobs.advance(connection, job, worked, now, grown if grown < self._slice_rows else None)
 

@@ -39,7 +39,7 @@ _WALK_APART = 1 / 30
 _LOOK = 0.1
 """Of the time between sweeps: how late the next one may begin."""
 
-MISTAKE_PAUSE_S = 60.0
+ERROR_PAUSE_S = 60.0
 """Until the loop tries again after a mistake of ours. Shorter: the same mistake more often in the log."""
 
 
@@ -86,7 +86,7 @@ class RetentionSweeper:
             return self._look_s  # as the process's other loops have said
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not end a dispatcher that delivers
             self._observer.note("a mistake of ours", loop="sweep", error=repr(error))
-            return MISTAKE_PAUSE_S
+            return ERROR_PAUSE_S
 
     def work(self) -> float:
         """One slice, in the store's thread, if it is our turn. Returns how many seconds to pause. Raises StoreUnavailable."""

@@ -70,9 +70,9 @@ class DuePoller:
     """One loop; `wake` may be called from any thread."""
 
     def __init__(
-        self, database: Database, directory: MatchingDirectory, hand: Unsettled, observer: Observer, watch: StoreStatus, lease_s: float
+        self, database: Database, directory: MatchingDirectory, unsettled: Unsettled, observer: Observer, watch: StoreStatus, lease_s: float
     ):
-        self._database, self._directory, self._hand, self._observer, self._watch = database, directory, hand, observer, watch
+        self._database, self._directory, self._unsettled, self._observer, self._watch = database, directory, unsettled, observer, watch
         self._lease_ms = int(lease_s * 1000)
         self._thread = ThreadPoolExecutor(1, "due")
         self._woken = asyncio.Event()
@@ -80,8 +80,8 @@ class DuePoller:
         self._careful = False
         self._stopping = False
         self._stopped = asyncio.Event()
-        hand.on_spilled = self._woken.set
-        database.on_ring("due", self.wake)
+        unsettled.on_spilled = self._woken.set
+        database.subscribe("due", self.wake)
 
     def wake(self) -> None:
         if not self._loop.is_closed():
@@ -122,13 +122,13 @@ class DuePoller:
 
     async def _take_some(self) -> bool:
         """Whether there was something, so that there may be more."""
-        if self._hand.places <= 0:
+        if self._unsettled.places <= 0:
             return False
         loop = asyncio.get_running_loop()
-        look = self._hand.look()
+        look = self._unsettled.look()
         found, requested, now = await loop.run_in_executor(self._thread, self._find)
         self._watch.back()
-        self._hand.saw(look, self._spilled(found, now))
+        self._unsettled.saw(look, self._spilled(found, now))
         work = self._sort(found, requested, now)
         if not (requested or work.wishes or work.dead):
             return False  # no transaction for nothing: on SQLite it would keep the writers waiting
@@ -139,7 +139,7 @@ class DuePoller:
         does. The order is chance, as one of them may end it: the store is away, it seems."""
         taken = self._careful = False
         for part in random.sample(parts := work.parts, len(parts)):
-            if self._stopping or self._hand.places <= 0:
+            if self._stopping or self._unsettled.places <= 0:
                 break
             try:
                 taken |= await self._take_part(part)
@@ -162,7 +162,7 @@ class DuePoller:
     async def _take_part(self, work: _Work) -> bool:
         loop = asyncio.get_running_loop()
         taken, cancelled = await loop.run_in_executor(self._thread, self._take, work, self._watch.has_caught_up)
-        self._hand.pick_up(taken.deliveries)
+        self._unsettled.pick_up(taken.deliveries)
         if taken.poisoned:
             await loop.run_in_executor(self._thread, self._give_up, taken.poisoned)
         return bool(taken.deliveries or taken.poisoned or cancelled)
@@ -182,13 +182,13 @@ class DuePoller:
 
     def _sort(self, shares: list[Share], requested: bool, now: UnixMs) -> _Work:
         """On the event loop: of which rows can be taken now, and how many. All others are simply left."""
-        work, hand = _Work({}, [], requested, self._hand.places), self._hand
+        work, unsettled = _Work({}, [], requested, self._unsettled.places), self._unsettled
         for share in shares:
             found = self._directory.callback(share.callback_id)
             if ended(found and found[0], now):
                 work.dead.append(share.callback_id)
-            elif found and _sendable(*found, now) and (free := hand.free_slots(*share)) > 0:
-                work.wishes[share] = Wish(free, hand.dispatcher.conversations(share.callback_id), found[1].held_before)
+            elif found and _sendable(*found, now) and (free := unsettled.free_slots(*share)) > 0:
+                work.wishes[share] = Wish(free, unsettled.dispatcher.conversations(share.callback_id), found[1].held_before)
         return work
 
     def _spilled(self, shares: list[Share], now: UnixMs) -> set[CallbackId]:
@@ -227,9 +227,11 @@ class DuePoller:
     def _heeded(self, connection: Connection, wishes: dict[Share, Wish], now: UnixMs) -> dict[Share, Wish]:
         """Without those whose receiver asked another dispatcher for a pause of which the directory has not heard yet: what was refused
         is due again at once, and would be sent into that pause."""
-        left_alone = throttling.left_alone(connection, {share.callback_id for share in wishes}, now)
+        throttled_until_by_callback = throttling.throttled_until_by_callback(connection, {share.callback_id for share in wishes}, now)
         return {
-            share: wish for share, wish in wishes.items() if left_alone.get(share.callback_id, 0) <= self._known_pause(share.callback_id)
+            share: wish
+            for share, wish in wishes.items()
+            if throttled_until_by_callback.get(share.callback_id, 0) <= self._known_pause(share.callback_id)
         }
 
     def _known_pause(self, callback_id: CallbackId) -> int:

@@ -10,9 +10,9 @@ from concurrent.futures import Executor
 
 from consumers.pipeline.claiming import Batch, Terms, claim
 from consumers.pipeline.matching import MatchingDirectory
-from consumers.pipeline.parcel import PendingAck
+from consumers.pipeline.settler import PendingAck
 from consumers.pipeline.store_status import StoreStatus
-from consumers.pipeline.unsettled import MAX_IN_HAND, Unsettled
+from consumers.pipeline.unsettled import MAX_UNSETTLED, Unsettled
 from exchange.port import Message, Source
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.errors import ExchangeUnavailable, StoreRefused, StoreUnavailable
@@ -47,14 +47,14 @@ class Intake:
         source: Source,
         database: Database,
         directory: MatchingDirectory,
-        hand: Unsettled,
+        unsettled: Unsettled,
         observer: Observer,
         watch: StoreStatus,
         thread: Executor,
         lease_s: float,
     ):
         self._source, self._database, self._directory = source, database, directory
-        self._hand, self._observer, self._watch, self._thread = hand, observer, watch, thread
+        self._unsettled, self._observer, self._watch, self._thread = unsettled, observer, watch, thread
         self._lease_ms = int(lease_s * 1000)
         self._limit = BATCH_BYTES // MAX_EVENT_BYTES
         self._fan_out = 1.0
@@ -92,7 +92,7 @@ class Intake:
 
     def is_open(self) -> bool:
         caught_up = self._caught_up_with == self._fallen_behind
-        return caught_up and not self._stopping and self._hand.is_roomy and self._directory.fresh()
+        return caught_up and not self._stopping and self._unsettled.is_roomy and self._directory.fresh()
 
     def fell_behind(self) -> None:
         self._fallen_behind += 1
@@ -112,7 +112,7 @@ class Intake:
         self._idle = True
         try:
             await self._source.wait()
-            await self._hand.room()
+            await self._unsettled.room()
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
@@ -122,7 +122,7 @@ class Intake:
 
     async def _claim_some(self) -> None:
         taken: list[Message] = []
-        fallen_behind, limit = self._fallen_behind, max(1, min(self._limit, int(self._hand.places / self._fan_out)))
+        fallen_behind, limit = self._fallen_behind, max(1, min(self._limit, int(self._unsettled.places / self._fan_out)))
         try:
             batch, left = await self._loop.run_in_executor(self._thread, self._take_and_claim, taken, limit)
         except Exception as error:  # noqa: BLE001 - also a mistake of ours: it must cost its message, not the process at each start
@@ -139,7 +139,7 @@ class Intake:
     def _room(self) -> int:
         """Deliveries of one claim at most: as much again as the hand holds, or an event could not have more callbacks than it has
         places."""
-        return MAX_IN_HAND + self._hand.places
+        return MAX_UNSETTLED + self._unsettled.places
 
     def _take_and_claim(self, taken: list[Message], limit: int) -> tuple[Batch, Sequence[Message]]:
         """In a store thread; also what of the taken is left for later. Leaves in `taken` what it took, whatever happens."""
@@ -161,9 +161,9 @@ class Intake:
         """On the event loop, after the commit."""
         self._source.acknowledge(batch.done)
         for one in batch.to_deliver:
-            self._hand.pick_up(one.deliveries, PendingAck(self._source, one.receipt, len(one.deliveries)))
+            self._unsettled.pick_up(one.deliveries, PendingAck(self._source, one.receipt, len(one.deliveries)))
         if batch.put_off:
-            self._hand.put_off(batch.put_off)
+            self._unsettled.put_off(batch.put_off)
         self._fan_out = batch.fan_out
         for event in batch.duplicates:
             self._observer.event_duplicate(event.type)

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from tenacity import Retrying, retry_if_exception_type, sleep_using_event, stop_when_event_set, wait_random_exponential
 
-from consumers.pipeline.parcel import PendingAck
 from consumers.pipeline.store_status import StoreStatus
 from exchange.port import Source
 from schemas.deliveries.deliveries import SETTLED, DeliveryState, Settlement
@@ -26,6 +25,15 @@ from store.deliveries import withdrawal
 from store.deliveries.settlement import settle
 from store.engine.database import Database
 from store.tokens import callback_health
+
+
+class PendingAck:
+    """Counts down; the settler gives the message up when nothing is open any more."""
+
+    __slots__ = ("open", "receipt", "source")
+
+    def __init__(self, source: Source, receipt: object, deliveries: int):
+        self.source, self.receipt, self.open = source, receipt, deliveries
 
 
 class _Written(NamedTuple):
@@ -54,7 +62,7 @@ class Settler:
             reraise=True,
         )
         self._waiting: list[tuple[Settlement, PendingAck | None]] = []
-        self.handed_in = 0
+        self.enqueued = 0
         """Settlements so far. They are written in their order, so that all but the last `backlog` of them are."""
         self.places = 0
         """What these take of the places in memory."""
@@ -64,10 +72,10 @@ class Settler:
         self._idle.set()
         self.on_settled: Callable[[], None] = lambda: None
 
-    def add(self, settlement: Settlement, parcel: PendingAck | None) -> None:
-        """Have it written; `parcel` is the message that this settlement releases, if any."""
-        self._waiting.append((settlement, parcel))
-        self.handed_in += 1
+    def add(self, settlement: Settlement, pending_ack: PendingAck | None) -> None:
+        """Have it written; `pending_ack` is the message that this settlement releases, if any."""
+        self._waiting.append((settlement, pending_ack))
+        self.enqueued += 1
         self.places += settlement.delivery.places
         self._some.set()
         self._idle.clear()
@@ -125,12 +133,12 @@ class Settler:
         except Exception as error:  # noqa: BLE001 - a refusal, or a mistake of ours
             self._observer.note("settlement refused", reason=_told(error), settlements=len(batch))
         settlements: list[Settlement] = []
-        for settlement, parcel in batch:
+        for settlement, pending_ack in batch:
             written = self._write_one(settlement)
             settlements += written
-            if parcel is not None and not written:
-                parcel.open += 1  # it is not given up, by whatever is recorded later either
-        finished = [parcel for parcel in finished if not parcel.open]
+            if pending_ack is not None and not written:
+                pending_ack.open += 1  # it is not given up, by whatever is recorded later either
+        finished = [pending_ack for pending_ack in finished if not pending_ack.open]
         self._write_all((), finished)
         return _Written(settlements, finished)
 
@@ -157,7 +165,7 @@ class Settler:
             for source, receipts in _receipts(finished).items():
                 source.forget(connection, receipts)
             if freed.woken:
-                self._database.ring(connection, "due")
+                self._database.notify(connection, "due")
         if freed.overtaken:
             self._observer.settled(EventType.MESSAGE_STATUS, DeliveryState.SUPERSEDED, freed.overtaken)
         return settlements
@@ -175,19 +183,19 @@ class Settler:
 def _finished(batch: Sequence[tuple[Settlement, PendingAck | None]]) -> list[PendingAck]:
     """The messages whose last delivery is in this batch."""
     finished = []
-    for _, parcel in batch:
-        if parcel is not None:
-            parcel.open -= 1
-            if parcel.open == 0:
-                finished.append(parcel)
+    for _, pending_ack in batch:
+        if pending_ack is not None:
+            pending_ack.open -= 1
+            if pending_ack.open == 0:
+                finished.append(pending_ack)
     return finished
 
 
 def _receipts(finished: Sequence[PendingAck]) -> dict[Source, list[object]]:
     """By their source."""
     found: dict[Source, list[object]] = defaultdict(list)
-    for parcel in finished:
-        found[parcel.source].append(parcel.receipt)
+    for pending_ack in finished:
+        found[pending_ack.source].append(pending_ack.receipt)
     return found
 
 

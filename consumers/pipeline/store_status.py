@@ -9,7 +9,7 @@ from schemas.observer import Observer
 CATCH_UP_S = 3.0
 """After the store was away: how long whoever kept outcomes in memory has to write them before lapsed leases are taken."""
 
-MISTAKE_SAID_EVERY_S = 10.0
+ERROR_LOGGED_EVERY_S = 10.0
 """How often the operator is told of mistakes of ours that come at every look. More often: the same line again and again."""
 
 SLOW_SAID_EVERY_S = 60.0
@@ -22,7 +22,7 @@ class StoreStatus:
     def __init__(self, observer: Observer, clock: Callable[[], float] = time.monotonic):
         self._observer, self._clock = observer, clock
         self._away_since_s: float | None = None
-        self._back_since_s = self._slow_said_s = self._mistake_said_s = float("-inf")
+        self._back_since_s = self._slow_said_s = self._error_logged_s = float("-inf")
 
     def away(self, error: Exception) -> None:
         """A call failed."""
@@ -39,8 +39,8 @@ class StoreStatus:
     def mistaken(self, loop: str, error: Exception) -> None:
         """A loop goes on although it met what nobody foresaw, or what the store refuses: it would meet it again after a restart. From any
         thread."""
-        if self._clock() - self._mistake_said_s >= MISTAKE_SAID_EVERY_S:
-            self._mistake_said_s = self._clock()
+        if self._clock() - self._error_logged_s >= ERROR_LOGGED_EVERY_S:
+            self._error_logged_s = self._clock()
             told = str(error) if isinstance(error, StoreRefused) else repr(error)
             self._observer.note("a mistake of ours", loop=loop, error=told)
 

@@ -11,19 +11,18 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
-from consumers.pipeline.parcel import PendingAck
-from consumers.pipeline.settler import Settler
+from consumers.pipeline.settler import PendingAck, Settler
 from consumers.pipeline.spill_tracker import Scan, SpillTracker
 from schemas.deliveries.deliveries import Delivery, Settlement, Trigger, given_back, leased
 from schemas.ids import CallbackId
 from schemas.observer import Observer
 from schemas.rate_meter import RateMeter
 
-MAX_IN_HAND = 1500
+MAX_UNSETTLED = 1500
 """Places of deliveries in memory, claimed or waiting to be recorded, before intake pauses: one each, more for a large body. Larger: more
 memory and more repeated after a crash. Smaller than a second's throughput of a lane would leave processors idle."""
 
-MIN_IN_HAND = 500
+MIN_UNSETTLED = 500
 WORTH_S = 0.6
 """Between the two: as many as this process settles in this time, so that none loses patience because the processor is busy."""
 
@@ -59,10 +58,10 @@ class DispatcherPort(Protocol):
 class _Holding:
     """One delivery in hand, its message while that is not released, since when, and whether its attempt outlasted the patience."""
 
-    __slots__ = ("delivery", "is_slow", "parcel", "taken_s")
+    __slots__ = ("delivery", "is_slow", "pending_ack", "taken_s")
 
-    def __init__(self, delivery: Delivery, parcel: PendingAck | None, taken_s: float):
-        self.delivery, self.parcel, self.taken_s, self.is_slow = delivery, parcel, taken_s, False
+    def __init__(self, delivery: Delivery, pending_ack: PendingAck | None, taken_s: float):
+        self.delivery, self.pending_ack, self.taken_s, self.is_slow = delivery, pending_ack, taken_s, False
 
 
 class Unsettled:
@@ -77,7 +76,7 @@ class Unsettled:
         self._slow: Counter[CallbackId] = Counter()
         self._slow_places = 0
         self._pace = RateMeter()
-        self._most = MIN_IN_HAND
+        self._most = MIN_UNSETTLED
         self._spilled = SpillTracker()
         self._roomy = asyncio.Event()
         self.on_spilled: Callable[[], None] = lambda: None
@@ -93,13 +92,13 @@ class Unsettled:
         assert self._dispatcher is not None, "Unsettled.connect was not called"
         return self._dispatcher
 
-    def pick_up(self, deliveries: Iterable[Delivery], parcel: PendingAck | None = None) -> None:
+    def pick_up(self, deliveries: Iterable[Delivery], pending_ack: PendingAck | None = None) -> None:
         """Take responsibility for deliveries, of one message or of rows under lease, and hand them to the dispatcher. What is
         new and would overtake others, or wait in vain, spills."""
         now_s = self._clock()
         for delivery in deliveries:
-            holding = _Holding(delivery, parcel, now_s)
-            if parcel is not None and self._must_spill(delivery.callback_id):
+            holding = _Holding(delivery, pending_ack, now_s)
+            if pending_ack is not None and self._must_spill(delivery.callback_id):
                 self._spill(holding)
                 continue
             self._held[delivery] = holding
@@ -116,20 +115,20 @@ class Unsettled:
         if holding.is_slow:
             self._count_slow(delivery, -1)
         self._pace.step(self._clock(), delivery.places)
-        self._settler.add(settlement, holding.parcel)
+        self._settler.add(settlement, holding.pending_ack)
         if settlement.throttled:
             self._keep_order(settlement.delivery)
 
     def put_off(self, callback_ids: Iterable[CallbackId]) -> None:
         """New deliveries of these callbacks were claimed as rows."""
         for callback_id in callback_ids:
-            self._spilled.add(callback_id, self._settler.handed_in)
+            self._spilled.add(callback_id, self._settler.enqueued)
             self._observer.deferred("spilled")
         self.on_spilled()
 
     def look(self) -> Scan:
         """Whoever looks for due rows begins here and ends with `saw`."""
-        return self._spilled.look(self._settler.handed_in - self._settler.backlog)
+        return self._spilled.look(self._settler.enqueued - self._settler.backlog)
 
     def saw(self, look: Scan, waiting: Collection[CallbackId]) -> None:
         """These callbacks, which may be called, have rows that wait for their first attempt. Intake begins with the first look."""
@@ -156,7 +155,7 @@ class Unsettled:
     def tick(self) -> None:
         """Lose patience with what is too old. Called every `TICK_S`."""
         now_s = self._clock()
-        self._most = max(MIN_IN_HAND, min(MAX_IN_HAND, int(WORTH_S * self._pace.per_second(now_s))))
+        self._most = max(MIN_UNSETTLED, min(MAX_UNSETTLED, int(WORTH_S * self._pace.per_second(now_s))))
         still_young: list[_Holding] = []
         while self._young and now_s - self._young[0].taken_s >= PATIENCE_S:
             holding = self._young.popleft()
@@ -169,7 +168,7 @@ class Unsettled:
     @property
     def holds_messages(self) -> bool:
         """Whether a message is still pinned by a delivery that is in hand."""
-        return any(holding.parcel for holding in self._held.values())
+        return any(holding.pending_ack for holding in self._held.values())
 
     def give_back_unstarted(self) -> None:
         """For a drain: whoever is free may take what has not started here."""
@@ -198,9 +197,9 @@ class Unsettled:
         delivery = holding.delivery
         holding.is_slow = True
         self._count_slow(delivery, 1)
-        if holding.parcel is not None:
-            self._settler.add(leased(delivery, self._lease_s - (now_s - holding.taken_s)), holding.parcel)
-            holding.parcel = None
+        if holding.pending_ack is not None:
+            self._settler.add(leased(delivery, self._lease_s - (now_s - holding.taken_s)), holding.pending_ack)
+            holding.pending_ack = None
 
     def _spill_line(self, callback_id: CallbackId) -> None:
         """All that waits for its first attempt at this callback: the younger would overtake the older otherwise."""
@@ -212,14 +211,14 @@ class Unsettled:
         """Its callback is left alone for a while: what was behind it would overtake it otherwise, and pin messages."""
         self._spill_line(throttled.callback_id)
         if throttled.trigger is Trigger.FIRST:
-            self._spilled.add(throttled.callback_id, self._settler.handed_in)
+            self._spilled.add(throttled.callback_id, self._settler.enqueued)
 
     def _spill(self, holding: _Holding) -> None:
         delivery = holding.delivery
         if delivery.lease == 0:
             self._observer.deferred("throttled" if self.dispatcher.is_throttled(delivery.callback_id) else "spilled")
-        self._settler.add(given_back(delivery), holding.parcel)
-        self._spilled.add(delivery.callback_id, self._settler.handed_in)
+        self._settler.add(given_back(delivery), holding.pending_ack)
+        self._spilled.add(delivery.callback_id, self._settler.enqueued)
 
     def _must_spill(self, callback_id: CallbackId) -> bool:
         return callback_id in self._spilled or self.dispatcher.is_overfull(callback_id) or self._hangs(callback_id)

@@ -22,7 +22,7 @@ class HttpResponse(msgspec.Struct, frozen=True):
     `failure` is None when the whole head of an HTTP answer came (whatever its status) and else says why none did. `error` says it in
     words of ours; beside an answer, what was wrong with the rest of it. `behind` are the words of a library that stand behind these:
     they may quote the receiver. `status_code` may be there beside a failure: the answer began. `retry_after` and `location` are the
-    headers, not read for 2xx. `mistake` is what went wrong on our side while the answer was read; it counts as a failure too.
+    headers, not read for 2xx. `internal_error` is what went wrong on our side while the answer was read; it counts as a failure too.
     """
 
     status_code: int | None
@@ -32,7 +32,7 @@ class HttpResponse(msgspec.Struct, frozen=True):
     error: str | None
     duration_s: float
     location: str | None = None
-    mistake: Exception | None = None
+    internal_error: Exception | None = None
     behind: str | None = None
 
 

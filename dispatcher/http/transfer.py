@@ -122,9 +122,11 @@ class Transfer:
         retry_after, location = field(self._head, b"retry-after"), field(self._head, b"location")
         return HttpResponse(status, retry_after, self._body, None, words, duration_s, location, behind=behind)
 
-    def _failed(self, status: int, why: Trouble, mistake: Exception | None = None) -> HttpResponse:
+    def _failed(self, status: int, why: Trouble, internal_error: Exception | None = None) -> HttpResponse:
         duration_s = time.monotonic() - self._started_s
-        return HttpResponse(status or None, None, self._body, why.outcome, why.words, duration_s, mistake=mistake, behind=why.behind)
+        return HttpResponse(
+            status or None, None, self._body, why.outcome, why.words, duration_s, internal_error=internal_error, behind=why.behind
+        )
 
     def _trouble(self, number: int, message: str, status: int) -> Trouble:
         info = self.curl.getinfo

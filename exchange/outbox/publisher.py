@@ -39,12 +39,12 @@ _ANSWER_LIMIT_S = 15.0
 class _Batch:
     """What one request hands in: all of it is committed together. `abandoned`: its request was told that it is not stored."""
 
-    __slots__ = ("abandoned", "promise", "rows", "size_bytes")
+    __slots__ = ("abandoned", "confirmation", "rows", "size_bytes")
 
     def __init__(self, outgoing: Sequence[Outgoing]):
         self.rows: list[bulk.Row] = [{"body": one.event.message(), "accepted_at": one.accepted_at} for one in outgoing]
         self.size_bytes = sum(len(row["body"]) for row in self.rows)
-        self.promise = Confirmation()
+        self.confirmation = Confirmation()
         self.abandoned = False
 
 
@@ -92,10 +92,10 @@ class OutboxPublisher:
                 raise ExchangeUnavailable(_SILENT)
             self._handed.put(batch)
         end_s = time.monotonic() + _ANSWER_LIMIT_S
-        while not batch.promise.kept(min(self._left_s(silence_s), end_s - time.monotonic())):
-            if batch.promise.broken or self._left_s(silence_s) <= 0 or time.monotonic() >= end_s:
+        while not batch.confirmation.kept(min(self._left_s(silence_s), end_s - time.monotonic())):
+            if batch.confirmation.broken or self._left_s(silence_s) <= 0 or time.monotonic() >= end_s:
                 batch.abandoned = True
-                raise ExchangeUnavailable(batch.promise.broken or _SILENT)
+                raise ExchangeUnavailable(batch.confirmation.broken or _SILENT)
 
     def _left_s(self, silence_s: float) -> float:
         """Until the write under way is taken for silence. Large ones may take longer."""
@@ -144,7 +144,7 @@ class OutboxPublisher:
             broken = "the outbox could not be written"
             self._observer.note("outbox not written", error=repr(error), trace=traceback.format_exc())
         for batch in batches:
-            batch.promise.settle(broken)
+            batch.confirmation.settle(broken)
 
     def _claimed(self, claimer: Claimer, rows: Sequence[bulk.Row]) -> bool:
         """False when something is wrong with one of them: the intake will find out which, taking them from the outbox."""
@@ -177,11 +177,11 @@ class OutboxPublisher:
             with self._database.write() as connection:
                 self._admit(connection, len(rows))
                 outbox.add(connection, rows)
-                self._database.ring(connection, outbox.RING)
+                self._database.notify(connection, outbox.NOTIFICATION)
         finally:
             if self.claimer is not None:  # after the commit, which a failure need not have prevented: a take before could not see it
                 self.claimer.fell_behind()
-                self._database.wake(outbox.RING)  # the ring came before: the take that it caused may have begun too early to count
+                self._database.wake(outbox.NOTIFICATION)  # the ring came before: the take that it caused may have begun too early to count
 
     def _admit(self, connection: Connection, count: int) -> None:
         """Raises ExchangeUnavailable when the outbox is full. Counted once a second; in between, by what is added here."""

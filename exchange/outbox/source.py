@@ -21,20 +21,20 @@ class OutboxSource:
     def __init__(self, database: Database):
         self._database = database
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._rung = asyncio.Event()
+        self._notified = asyncio.Event()
         self._more = True
         """Whether the last take may have left something: then nobody rings for it."""
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._database.on_ring(outbox.RING, self._ring)
+        self._database.subscribe(outbox.NOTIFICATION, self._on_notification)
 
     async def wait(self) -> None:
         if not self._more:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_POLL_S):
-                    await self._rung.wait()
-        self._rung.clear()
+                    await self._notified.wait()
+        self._notified.clear()
 
     def take(self, connection: Connection, limit: int) -> list[Message]:
         rows = outbox.take(connection, limit, self._database.now(connection))
@@ -72,9 +72,9 @@ class OutboxSource:
         with self._database.write() as connection:
             outbox.bury(connection, message.receipt, reason)
 
-    def _ring(self) -> None:
+    def _on_notification(self) -> None:
         """From the thread that committed, or the doorbell's."""
         loop = self._loop
         if loop is not None:
             with contextlib.suppress(RuntimeError):  # that loop has ended: nobody waits
-                loop.call_soon_threadsafe(self._rung.set)
+                loop.call_soon_threadsafe(self._notified.set)

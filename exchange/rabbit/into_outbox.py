@@ -55,7 +55,7 @@ def store(database: Database, rows: Sequence[bulk.Row]) -> list[tuple[int, str]]
     try:
         with database.write() as connection:
             outbox.add(connection, rows)
-            database.ring(connection, outbox.RING)
+            database.notify(connection, outbox.NOTIFICATION)
     except StoreUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - also a mistake of ours: it must cost the message that it is about, and no other

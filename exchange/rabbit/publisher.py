@@ -66,20 +66,20 @@ class RabbitPublisher:
 
     def publish(self, outgoing: Sequence[Outgoing]) -> None:
         end_s = time.monotonic() + _CONFIRM_LIMIT_S
-        for promise in self.hand_in(outgoing):
-            if not promise.kept(end_s - time.monotonic()):
-                raise ExchangeUnavailable(promise.broken or "the broker did not confirm in time")
+        for confirmation in self.publish_nowait(outgoing):
+            if not confirmation.kept(end_s - time.monotonic()):
+                raise ExchangeUnavailable(confirmation.broken or "the broker did not confirm in time")
 
-    def hand_in(self, outgoing: Sequence[Outgoing]) -> list[Confirmation]:
+    def publish_nowait(self, outgoing: Sequence[Outgoing]) -> list[Confirmation]:
         """Publish without waiting; a promise for each message. Raises ExchangeUnavailable when the window is full."""
-        promises = [Confirmation() for _ in outgoing]
-        letters = [_letter(one, promise) for one, promise in zip(outgoing, promises, strict=True)]
+        confirmations = [Confirmation() for _ in outgoing]
+        letters = [_letter(one, confirmation) for one, confirmation in zip(outgoing, confirmations, strict=True)]
         self._admit(sum(letter.weight_bytes for letter in letters))
         self._handed.extend(letters)
         if not self._woken:
             self._woken = True
             self._loop.call_soon_threadsafe(self._flush)
-        return promises
+        return confirmations
 
     def abandon(self, generation: int, reason: str) -> None:
         """Give up that connection, if it is still the one, and all that waits on it; another is made."""
@@ -126,8 +126,8 @@ class RabbitPublisher:
             await self._returned.close()
 
 
-def _letter(one: Outgoing, promise: Confirmation) -> PendingPublish:
+def _letter(one: Outgoing, confirmation: Confirmation) -> PendingPublish:
     event = one.event
     return PendingPublish(
-        EVENTS_EXCHANGE, event.type.value, event.message(), event.id, {ACCEPTED_AT_HEADER: one.accepted_at}, promise.settle
+        EVENTS_EXCHANGE, event.type.value, event.message(), event.id, {ACCEPTED_AT_HEADER: one.accepted_at}, confirmation.settle
     )

@@ -56,7 +56,7 @@ class _Kept:
         self._lock = threading.Lock()
         self._asked = threading.Event()
         self._asked.set()
-        self._figures: Figures = {}
+        self._gauges: Figures = {}
         self._until_s = float("-inf")
 
     def answer(self, patience_s: float) -> Figures:
@@ -65,13 +65,13 @@ class _Kept:
             if self._asked.is_set() and self._clock() >= self._until_s:
                 self._asked.clear()
                 threading.Thread(target=self._ask, name="ringback-figures", daemon=True).start()
-        return self._figures if self._asked.wait(patience_s) else {}
+        return self._gauges if self._asked.wait(patience_s) else {}
 
     def _ask(self) -> None:
         try:
-            self._figures = self._source()
+            self._gauges = self._source()
         except RingbackError:  # it is away: a gap, and `database_connected` or `broker_connected` says why
-            self._figures = {}
+            self._gauges = {}
         finally:
             self._until_s = self._clock() + KEPT_S
             self._asked.set()

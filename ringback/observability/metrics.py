@@ -223,13 +223,13 @@ class _Gauges:
     """A collector in the library's sense: what is true now, asked for when somebody reads."""
 
     def __init__(self, version: str, figures: Callable[[], Figures]):
-        self._version, self._figures = version, figures
+        self._version, self._gauges = version, figures
 
     def collect(self) -> Iterable[Metric]:
         info = GaugeMetricFamily("ringback_build_info", "Always 1; the version is in the label.", labels=["version", "python"])
         info.add_metric([self._version, platform.python_version()], 1)
         yield info
-        for name, value in self._figures().items():
+        for name, value in self._gauges().items():
             yield _gauge(name, value)
 
 

@@ -35,7 +35,7 @@ class DispatchHalf:
         timeout_s = settings.timeout.total_seconds()
         self._parts = parts
         self._limit_s = settings.drain_timeout.total_seconds() - DRAIN_MARGIN_S
-        self._doorbell = parts.doorbell()
+        self._notifications = parts.notifications()
         self._sender = Sender(
             asyncio.get_running_loop(),
             parts.policy,
@@ -52,7 +52,7 @@ class DispatchHalf:
             settings.disable_after,
             settings.callback_concurrency,
             _USER_AGENT,
-            self._worker.hand.put_down,
+            self._worker.unsettled.put_down,
             parts.observer,
             asyncio.get_running_loop().call_later,
         )
@@ -73,8 +73,8 @@ class DispatchHalf:
         return self._worker.claimer
 
     def start(self) -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: self._mistake(context))
-        self._doorbell.start()
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: self._internal_error(context))
+        self._notifications.start()
         self._worker.start(self._dispatcher)
         self._alerting.start()
         self._sweeper.start()
@@ -89,7 +89,7 @@ class DispatchHalf:
     async def drain(self) -> None:
         await asyncio.gather(*(part(self._limit_s) for part in (self._worker.drain, self._alerting.stop, self._sweeper.stop)))
         self._sender.close()
-        await asyncio.to_thread(self._doorbell.close)
+        await asyncio.to_thread(self._notifications.close)
         if self._worker.failed.done():
             self._worker.failed.result()
 
@@ -100,7 +100,7 @@ class DispatchHalf:
         keys = [signing_key(secret) for secret in settings.alert_secret]
         return AlertSender(self._sender, settings.alert_url, keys, RetrySchedule(settings.retry_schedule), _USER_AGENT)
 
-    def _mistake(self, context: dict[str, Any]) -> None:
+    def _internal_error(self, context: dict[str, Any]) -> None:
         error = context.get("exception") or RuntimeError(context["message"])
         self._parts.observer.note("a mistake of ours", error=repr(error), trace="".join(traceback.format_exception(error)))
         self._worker.fail(error)

@@ -20,7 +20,7 @@ LONGEST_PROBE_S = 300.0
 """The longest interval between probes. Longer: one that comes back after hours waits longer for its backlog. Shorter: a dead one is
 called more often in vain."""
 
-LEAST_PATIENCE = dt.timedelta(days=2)
+MIN_HORIZON = dt.timedelta(days=2)
 """How long what waits for a receiver that throttles everything is kept at least, however short the schedule: a receiver may ask for a day, and
 is not charged for it. Shorter: what waits as it asked is given up. Longer: what nobody takes comes later than receivers remember ids for."""
 
@@ -74,7 +74,7 @@ def believed(until: UnixMs | None, now: UnixMs) -> UnixMs | None:
 
 def patience(horizon: dt.timedelta) -> dt.timedelta:
     """How long a delivery waits for a receiver that throttles and takes nothing; `horizon` is the schedule's total."""
-    return max(horizon, LEAST_PATIENCE)
+    return max(horizon, MIN_HORIZON)
 
 
 def probe_delay_s(probes: int, jitter: float) -> float:

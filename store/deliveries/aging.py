@@ -30,7 +30,7 @@ def exhaust(
     connection: Connection, whose: sa.Select[Any], callback_id: CallbackId, age_ms: AgeMs, reason: str, now: UnixMs
 ) -> Counter[EventType]:
     """Give up what has waited for so long, at most a slice, if the callback is one of `whose` now. Returns how many, by type."""
-    untold = alerts.lock_untold(connection, [callback_id], now)
+    unalerted = alerts.lock_unalerted(connection, [callback_id], now)
     age = sa.literal(age_ms, sa.BigInteger) if isinstance(age_ms, int) else age_ms
     owner = connection.execute(whose.add_columns(_owner.held_before, age.label("age_ms")).where(_owner.id == callback_id)).one_or_none()
     if owner is None:
@@ -50,7 +50,7 @@ def exhaust(
         .returning(_row.event_id, _row.type)
     )
     rows = connection.execute(statement).all()
-    alerts.tell_exhausted(connection, [alerts.Exhausted(EventId(row.event_id), callback_id, reason) for row in rows[:1]], untold, now)
+    alerts.alert_exhausted(connection, [alerts.Exhausted(EventId(row.event_id), callback_id, reason) for row in rows[:1]], unalerted, now)
     return Counter(EventType(row.type) for row in rows)
 
 

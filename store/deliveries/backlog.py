@@ -49,7 +49,7 @@ class Step(msgspec.Struct, frozen=True):
     changed: bool
 
 
-def to_revive(connection: Connection) -> list[CallbackId]:
+def with_pending_backlog(connection: Connection) -> list[CallbackId]:
     return [CallbackId(found) for found in connection.scalars(sa.select(_owner.id).where(_owner.backlog_pending))]
 
 

@@ -34,10 +34,10 @@ A_CONVERSATION = 4
 """Rows of one conversation that a take gives at most: one is sent, the others wait behind it. More: they are given back, if it
 hangs. Fewer: a conversation's backlog takes more takes."""
 
-MOST_TAKES = 20
+MAX_LEASES = 20
 """After so many takes that nobody could say the end of, a delivery is given up: it brings down whoever has it in hand (rule 8)."""
 
-POISON = f"poison: taken {MOST_TAKES} times without an outcome"
+POISON = f"poison: taken {MAX_LEASES} times without an outcome"
 
 REQUESTED_SHARE = 4
 """Requested attempts of one callback under way at once, over all dispatchers. More: one that hangs keeps more of the hands of
@@ -131,8 +131,8 @@ def _take_of(connection: Connection, share: Share, wish: Wish, limit: int, lease
     now, lease_ms, lapsed = lease
     for look in (_CONTENDED * limit, LOOK_AHEAD):
         rows = _oldest(connection, share, now, look, lapsed=lapsed)
-        poisoned = [row.event_id for row in rows if row.lease_count >= MOST_TAKES]
-        wanted = pick([row for row in rows if row.lease_count < MOST_TAKES], wish)
+        poisoned = [row.event_id for row in rows if row.lease_count >= MAX_LEASES]
+        wanted = pick([row for row in rows if row.lease_count < MAX_LEASES], wish)
         if len(wanted) >= limit or len(rows) < look:
             break
     if poisoned:
@@ -185,9 +185,9 @@ def _lease(connection: Connection, share: Share, event_ids: Sequence[str], limit
 def give_up(connection: Connection, callback_id: CallbackId, poisoned: Sequence[str], now: UnixMs) -> Counter[EventType]:
     """Those of a callback that a take named, unless somebody found something out meanwhile. Returns how many, by type. Not to be called
     in the transaction of the take: it locks the callback, and callbacks are locked before deliveries (`store.engine.bulk`)."""
-    untold = alerts.lock_untold(connection, [callback_id], now)
+    unalerted = alerts.lock_unalerted(connection, [callback_id], now)
     row = deliveries.c
-    chosen = sa.select(row.event_id).where(_still_due(callback_id, poisoned, now), row.lease_count >= MOST_TAKES)
+    chosen = sa.select(row.event_id).where(_still_due(callback_id, poisoned, now), row.lease_count >= MAX_LEASES)
     exhausted = next_state(DeliveryState.PENDING, Move.GAVE_UP)
     statement = (
         sa.update(deliveries)
@@ -197,7 +197,7 @@ def give_up(connection: Connection, callback_id: CallbackId, poisoned: Sequence[
     )
     given_up = connection.execute(statement).all()
     told = [alerts.Exhausted(EventId(one.event_id), callback_id, POISON) for one in given_up]
-    alerts.tell_exhausted(connection, told, untold, now)
+    alerts.alert_exhausted(connection, told, unalerted, now)
     return Counter(EventType(one.type) for one in given_up)
 
 

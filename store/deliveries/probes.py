@@ -18,7 +18,7 @@ from schemas.events.types import EventType
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from store.deliveries import aging, status_locks, withdrawal
-from store.deliveries.due import MOST_TAKES
+from store.deliveries.due import MAX_LEASES
 from store.deliveries.held import is_called, is_not_kept
 from store.deliveries.rows import delivery, read
 from store.deliveries.settlement import settle
@@ -168,4 +168,4 @@ def _is_time(now: UnixMs) -> sa.ColumnElement[bool]:
 
 def _may_probe(now: UnixMs, held_before: sa.ColumnElement[Any] | int | None) -> sa.ColumnElement[bool]:
     """Poison does not: it would bring down one dispatcher after the other. The next ordinary take gives it up, or its age does."""
-    return sa.and_(aging.is_free(now), is_not_kept(_row, held_before), _row.lease_count < MOST_TAKES)
+    return sa.and_(aging.is_free(now), is_not_kept(_row, held_before), _row.lease_count < MAX_LEASES)

@@ -31,7 +31,7 @@ def request_attempt(database: Database, connection: Connection, event_id: EventI
     attempt_id = new_attempt_id()
     row = {"id": attempt_id, "event_id": event_id, "callback_id": callback_id, "trigger": trigger.value, "due_at": database.now(connection)}
     connection.execute(sa.insert(requested_attempts).values(row))
-    database.ring(connection, "due")
+    database.notify(connection, "due")
     return attempt_id
 
 

@@ -39,14 +39,14 @@ def settle(connection: Connection, settlements: Sequence[Settlement], now: UnixM
             final[one.delivery.key] = one
     ordered = [final[key] for key in sorted(final)]
     exhausted = [_exhausted(one) for one in ordered if _was_given_up(one)]
-    untold = alerts.lock_untold(connection, {one.callback_id for one in exhausted}, now)
+    unalerted = alerts.lock_unalerted(connection, {one.callback_id for one in exhausted}, now)
     _write(connection, ordered, now)
     made = sorted((s for s in settlements if s.attempt), key=lambda s: (s.delivery.key, s.attempt.id if s.attempt else ""))
     bulk.insert(connection, attempts, [_attempt_row(s) for s in made])
     requested = [s.delivery.attempt_id for s in settlements if s.delivery.attempt_id and (s.attempt or s.state is not None)]
     if requested:
         connection.execute(sa.delete(requested_attempts).where(requested_attempts.c.id.in_(requested)))
-    alerts.tell_exhausted(connection, exhausted, untold, now)
+    alerts.alert_exhausted(connection, exhausted, unalerted, now)
     return status_locks.release(connection, settlements, now)
 
 

@@ -41,7 +41,7 @@ class Database:
         self._group_commit = GroupCommit(self.engine, timeout_s) if self._file else None
         self._transaction = self._group_commit.transaction if self._group_commit else self.engine.begin
         self._listeners: dict[str, list[Callable[[], None]]] = {}
-        self._rung = threading.local()
+        self._notified = threading.local()
         self.clock = clock or StoreClock()
 
     @contextlib.contextmanager
@@ -58,9 +58,9 @@ class Database:
         if self._file and self._file.lost:
             raise StoreUnavailable(self._file.lost)
         with translated(), self._transaction() as connection:
-            self._rung.names = []
+            self._notified.names = []
             yield connection
-        for name in self._rung.names:
+        for name in self._notified.names:
             self.wake(name)
 
     def now(self, connection: Connection) -> UnixMs:
@@ -72,14 +72,14 @@ class Database:
         with self.read() as connection:
             return self.now(connection)
 
-    def ring(self, connection: Connection, name: str) -> None:
+    def notify(self, connection: Connection, name: str) -> None:
         """When this transaction commits, wake whoever listens for `name`: in this process, and on PostgreSQL in others."""
         if self.dialect == "postgresql":
             connection.execute(sa.text("SELECT pg_notify(:channel, '')"), {"channel": channel(name)})
         else:
-            self._rung.names.append(name)
+            self._notified.names.append(name)
 
-    def on_ring(self, name: str, listener: Callable[[], None]) -> None:
+    def subscribe(self, name: str, listener: Callable[[], None]) -> None:
         """Call `listener`, from whatever thread, after each commit that rang. `store.engine.notifications` does so for PostgreSQL."""
         self._listeners.setdefault(name, []).append(listener)
 

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from schemas.times import UnixMs
 from store.engine.database import Connection, Database
-from store.events.outbox import RING
+from store.events.outbox import NOTIFICATION
 from store.tables import outbox
 
 _dead = outbox.c.reason.is_not(None)
@@ -36,7 +36,7 @@ def revive(database: Database, connection: Connection, row_id: int) -> None:
     """Have it taken as a message once more, at once. Nothing happens to one that is dead no longer."""
     this = sa.and_(outbox.c.id == row_id, _dead)
     connection.execute(sa.update(outbox).where(this).values(reason=None, leased_until=0))
-    database.ring(connection, RING)
+    database.notify(connection, NOTIFICATION)
 
 
 def drop(connection: Connection, row_id: int) -> None:

@@ -17,7 +17,7 @@ from store.engine.database import Connection
 from store.engine.prepared import Prepared
 from store.tables import outbox
 
-RING = "outbox"
+NOTIFICATION = "outbox"
 """Rung once per commit that adds rows."""
 
 LEASE_MS = 30_000

@@ -19,7 +19,7 @@ from store.recoveries import candidates
 from store.recoveries.candidates import Key
 from store.tables import recoveries, tokens
 
-RING = "recoveries"
+NOTIFICATION = "recoveries"
 
 PUT_OFF_MS = 60_000
 """How long the others go first when a slice of one failed: it may have taken as long as a statement may. Longer: what one moment's
@@ -65,7 +65,7 @@ def create(database: Database, query: RecoveryQuery) -> Recovery:
         query = msgspec.structs.replace(query, until=min(query.until, now))
         recovery = Recovery(new_recovery_id(), query, RecoveryState.RUNNING, total, 0, 0, now)
         connection.execute(sa.insert(recoveries).values(_row(recovery)))
-        database.ring(connection, RING)
+        database.notify(connection, NOTIFICATION)
     return recovery
 
 

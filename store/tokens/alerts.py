@@ -45,27 +45,27 @@ def add_of_callback(connection: Connection, kind: AlertKind, callback_id: Callba
         add(connection, kind, whose | dict(data), now)
 
 
-def lock_untold(connection: Connection, callback_ids: Collection[CallbackId], now: UnixMs) -> set[CallbackId]:
+def lock_unalerted(connection: Connection, callback_ids: Collection[CallbackId], now: UnixMs) -> set[CallbackId]:
     """Those of which nobody was told lately that a delivery was exhausted: hardly ever any, so that exhausting many costs one query.
 
     Call it before any delivery is written or locked: callbacks are locked before deliveries everywhere (`store.engine.bulk`).
     """
     if not callback_ids:
         return set()
-    untold = sa.select(callbacks.c.id).where(callbacks.c.id.in_(callback_ids), _not_told_since(now - EXHAUSTED_EVERY_MS))
-    if not connection.scalar(untold.limit(1)):
+    unalerted = sa.select(callbacks.c.id).where(callbacks.c.id.in_(callback_ids), _not_told_since(now - EXHAUSTED_EVERY_MS))
+    if not connection.scalar(unalerted.limit(1)):
         return set()
     lock_directory(connection)  # as does whoever else locks several callbacks
-    return set(map(CallbackId, connection.scalars(untold.with_for_update(key_share=True))))
+    return set(map(CallbackId, connection.scalars(unalerted.with_for_update(key_share=True))))
 
 
-def tell_exhausted(connection: Connection, exhausted: Iterable[Exhausted], untold: set[CallbackId], now: UnixMs) -> None:
-    """One `delivery.exhausted` for each of those that `lock_untold` gave. Call it after the rows were written: a delivery whose row did
+def alert_exhausted(connection: Connection, exhausted: Iterable[Exhausted], unalerted: set[CallbackId], now: UnixMs) -> None:
+    """One `delivery.exhausted` for each of those that `lock_unalerted` gave. Call it after the rows were written: a delivery whose row did
     not become `exhausted`, as somebody else had it by then, is not told of."""
-    untold = set(untold)
+    unalerted = set(unalerted)
     for one in exhausted:
-        if one.callback_id in untold and _claim_hour(connection, one, now):
-            untold.discard(one.callback_id)
+        if one.callback_id in unalerted and _claim_hour(connection, one, now):
+            unalerted.discard(one.callback_id)
             data = {"delivery_id": delivery_id(one.event_id, one.callback_id), "event_id": one.event_id, "reason": one.reason}
             add_of_callback(connection, AlertKind.DELIVERY_EXHAUSTED, one.callback_id, data, now)
 

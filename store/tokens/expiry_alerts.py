@@ -19,7 +19,7 @@ TELL_DAYS_BEFORE = (1, 7, 14)
 _DAY_MS = 86_400_000
 
 
-def tell_expiring(connection: Connection, now: UnixMs) -> int:
+def alert_expiring(connection: Connection, now: UnixMs) -> int:
     """Add `token.expiring` for each token that has come closer to its end than was last told. Returns how many."""
     _forget_what_was_told(connection, now)
     soon = sa.and_(tokens.c.revoked_at.is_(None), tokens.c.expires_at > now, tokens.c.expires_at <= now + _horizon_ms())

@@ -46,7 +46,7 @@ def takes(_connection: Connection, row: Any, _report: HealthReport, _now: UnixMs
     return None if row.throttled_since is None else {"throttled_since": None}
 
 
-def left_alone(connection: Connection, callback_ids: Collection[CallbackId], now: UnixMs) -> dict[CallbackId, UnixMs]:
+def throttled_until_by_callback(connection: Connection, callback_ids: Collection[CallbackId], now: UnixMs) -> dict[CallbackId, UnixMs]:
     """Until when, of those that are left alone now."""
     chosen = sa.select(_owner.id, _owner.throttled_until).where(_owner.id.in_(callback_ids), _ends_after(now, now))
     return {CallbackId(row.id): UnixMs(row.throttled_until) for row in connection.execute(chosen)}

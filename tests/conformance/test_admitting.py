@@ -257,7 +257,7 @@ async def test_what_a_settlement_lets_go_is_told_at_once(line: Line) -> None:
     line.claim(first)
     line.claim(a_status("e3", "queued"), high)
     rung: list[str] = []
-    line.database.on_ring("due", lambda: rung.append("due"))
+    line.database.subscribe("due", lambda: rung.append("due"))
     observer = Counting()
     settler = Settler(line.database, observer, StoreStatus(NullObserver()))
     task = asyncio.create_task(settler.run())

@@ -188,7 +188,7 @@ def mistaken(number: int) -> AlertOutcome:
 
 async def test_a_mistake_of_ours_is_noted_and_the_rest_goes_on(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dispatcher that ended of it would deliver nothing any more, for the sake of an alert."""
-    monkeypatch.setattr(alert_relay, "MISTAKE_PAUSE_S", POLL_S)
+    monkeypatch.setattr(alert_relay, "ERROR_PAUSE_S", POLL_S)
     observer = Notes()
     operator = Operator(mistaken)
     tell(database, 0, 1)

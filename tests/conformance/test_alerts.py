@@ -56,10 +56,10 @@ def told(database: Database) -> list[dict[str, Any]]:
 def exhaust(database: Database, callback_id: CallbackId, *event_ids: str, now: UnixMs = NOW, state: str = "exhausted") -> None:
     """Rows in this state, written by whoever says that they are exhausted."""
     with database.write() as connection:
-        untold = alerts.lock_untold(connection, [callback_id], now)
+        unalerted = alerts.lock_unalerted(connection, [callback_id], now)
         for event_id in event_ids:
             connection.execute(sa.insert(deliveries).values(a_row(event_id, callback_id, state)))
-        alerts.tell_exhausted(connection, [Exhausted(EventId(e), callback_id, "10 attempts failed") for e in event_ids], untold, now)
+        alerts.alert_exhausted(connection, [Exhausted(EventId(e), callback_id, "10 attempts failed") for e in event_ids], unalerted, now)
 
 
 def a_row(event_id: str, callback_id: CallbackId, state: str) -> dict[str, object]:
@@ -214,7 +214,7 @@ def test_poison_is_told_too(database: Database, callback_id: CallbackId) -> None
     with database.write() as connection:
         claims.claim(connection, [a_claim("evt_1", callback_id)], NOW)
         settlement.settle(connection, [given_back(a_delivery("evt_1", callback_id))], NOW)
-        connection.execute(sa.update(deliveries).values(lease_count=due.MOST_TAKES))
+        connection.execute(sa.update(deliveries).values(lease_count=due.MAX_LEASES))
 
         taken = due.take(connection, {due.Share(callback_id, False): due.Wish(1)}, NOW, LEASE_MS, lapsed=True, most=1)
 
@@ -244,9 +244,9 @@ def test_two_dispatchers_that_exhaust_at_once_tell_it_once(shared: Database) -> 
 
     with ThreadPoolExecutor(1) as thread:
         with shared.write() as connection:
-            untold = alerts.lock_untold(connection, [callback_id], NOW)
+            unalerted = alerts.lock_unalerted(connection, [callback_id], NOW)
             connection.execute(sa.insert(deliveries).values(a_row("evt_1", callback_id, "exhausted")))
-            alerts.tell_exhausted(connection, [Exhausted(EventId("evt_1"), callback_id, None)], untold, NOW)
+            alerts.alert_exhausted(connection, [Exhausted(EventId("evt_1"), callback_id, None)], unalerted, NOW)
             second = thread.submit(exhaust, shared, callback_id, "evt_2")
             wait_for("the second to wait", lambda: somebody_waits(shared))
         second.result()

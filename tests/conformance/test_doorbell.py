@@ -22,14 +22,14 @@ def url(postgres: Postgres) -> str:
 def listening(url: str) -> Iterator[tuple[NotificationListener, threading.Event, Notes]]:
     """A process that listens, and what is set when it is woken."""
     database, woken, notes = Database(url), threading.Event(), Notes()
-    database.on_ring("outbox", woken.set)
-    doorbell = NotificationListener(database, notes)
-    doorbell.start()
-    assert doorbell.listening.wait(20)
+    database.subscribe("outbox", woken.set)
+    notifications = NotificationListener(database, notes)
+    notifications.start()
+    assert notifications.listening.wait(20)
     wait_for("the first wake, for what was missed before", woken.is_set)
     woken.clear()
-    yield doorbell, woken, notes
-    doorbell.close()
+    yield notifications, woken, notes
+    notifications.close()
     database.close()
 
 
@@ -40,16 +40,16 @@ def other(url: str) -> Iterator[Database]:
     database.close()
 
 
-def ring(database: Database, name: str = "outbox") -> None:
+def notify(database: Database, name: str = "outbox") -> None:
     with database.write() as connection:
-        database.ring(connection, name)
+        database.notify(connection, name)
 
 
 def test_a_commit_wakes_who_listens_elsewhere(listening: tuple[NotificationListener, threading.Event, Notes], other: Database) -> None:
     """An API process commits, a dispatcher takes."""
     _, woken, _ = listening
 
-    ring(other)
+    notify(other)
 
     assert woken.wait(20)
 
@@ -58,9 +58,9 @@ def test_another_name_wakes_nobody(listening: tuple[NotificationListener, thread
     """Due rows are no business of the outbox's taker."""
     _, woken, _ = listening
     due = threading.Event()
-    listening[0]._database.on_ring("due", due.set)
+    listening[0]._database.subscribe("due", due.set)
 
-    ring(other, "due")
+    notify(other, "due")
 
     assert due.wait(20)
     assert not woken.is_set()
@@ -79,52 +79,52 @@ def test_a_lost_connection_heals_and_wakes_for_what_was_missed(
     wait_for("the loss is noted", lambda: notes.of("doorbell lost"))
     assert woken.wait(20)
     woken.clear()
-    ring(other)
+    notify(other)
     assert woken.wait(20)
 
 
 def test_a_server_that_hangs_is_noticed(postgres: Postgres) -> None:
     """Silence is what a listener hears most of the time: it has to ask."""
     database, notes = Database(postgres.fresh_database(), timeout_s=1), Notes()
-    doorbell = NotificationListener(database, notes)
-    doorbell.start()
-    assert doorbell.listening.wait(20)
+    notifications = NotificationListener(database, notes)
+    notifications.start()
+    assert notifications.listening.wait(20)
 
     with postgres.frozen():
         wait_for("the loss is noted", lambda: notes.of("doorbell lost"), 20)
 
-    assert doorbell.listening.wait(20)
-    doorbell.close()
+    assert notifications.listening.wait(20)
+    notifications.close()
     database.close()
 
 
 def test_a_server_that_nobody_writes_to_any_more_is_left(postgres: Postgres) -> None:
     """After a fail-over that cuts no session it would hear nothing for ever."""
     database, notes = Database(postgres.fresh_database()), Notes()
-    doorbell = NotificationListener(database, notes)
-    doorbell.start()
-    assert doorbell.listening.wait(20)
+    notifications = NotificationListener(database, notes)
+    notifications.start()
+    assert notifications.listening.wait(20)
 
     with postgres.read_only():
         wait_for("the loss is noted", lambda: notes.of("doorbell lost"), 20)
         assert "only be read" in str(notes.of("doorbell lost")[0]["reason"])
 
-    assert doorbell.listening.wait(20)
-    doorbell.close()
+    assert notifications.listening.wait(20)
+    notifications.close()
     database.close()
 
 
 def test_a_stop_does_not_wait_for_a_server_that_hangs(postgres: Postgres) -> None:
     """The thread ends with the process."""
     database = Database(postgres.fresh_database(), timeout_s=30)
-    doorbell = NotificationListener(database, Notes())
-    doorbell.start()
-    assert doorbell.listening.wait(20)
+    notifications = NotificationListener(database, Notes())
+    notifications.start()
+    assert notifications.listening.wait(20)
 
     with postgres.frozen():
-        doorbell.close()
-        assert doorbell._thread.is_alive(), "it was not waited for"
+        notifications.close()
+        assert notifications._thread.is_alive(), "it was not waited for"
 
-    doorbell._thread.join(20)
-    assert not doorbell._thread.is_alive()
+    notifications._thread.join(20)
+    assert not notifications._thread.is_alive()
     database.close()

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Settlement, Trigger, given_back, leased
 from schemas.times import UnixMs
 from store.deliveries import due, settlement
-from store.deliveries.due import A_CONVERSATION, LOOK_AHEAD, MOST_TAKES, POISON, LeasedRows, Share, Wish
+from store.deliveries.due import A_CONVERSATION, LOOK_AHEAD, MAX_LEASES, POISON, LeasedRows, Share, Wish
 from store.engine.database import Database
 from store.events import claims
 from store.tables import deliveries
@@ -115,15 +115,15 @@ def test_held_rows_are_left_and_what_came_after_is_taken(database: Database) -> 
 def test_a_row_that_was_taken_twenty_times_without_an_outcome_is_given_up(database: Database) -> None:
     """It brings down whoever has it in hand, and would for ever (rule 8)."""
     lay(database, spilled("evt_1"), spilled("evt_2", sequence=1))
-    for number in range(MOST_TAKES):
+    for number in range(MAX_LEASES):
         assert ids(take(database, {FIRSTS: Wish(1)}, now=NOW + number * LEASE_MS)) == ["evt_1"]
         hold_back(database, "evt_2", NOW + (number + 1) * LEASE_MS)
 
-    last = take(database, {FIRSTS: Wish(1)}, now=NOW + MOST_TAKES * LEASE_MS)
+    last = take(database, {FIRSTS: Wish(1)}, now=NOW + MAX_LEASES * LEASE_MS)
 
     assert (last.poisoned, ids(last)) == ({FIRSTS.callback_id: ["evt_1"]}, ["evt_2"])
     with database.write() as connection:
-        given_up = due.give_up(connection, FIRSTS.callback_id, ["evt_1", "evt_2"], UnixMs(NOW + (MOST_TAKES + 9) * LEASE_MS))
+        given_up = due.give_up(connection, FIRSTS.callback_id, ["evt_1", "evt_2"], UnixMs(NOW + (MAX_LEASES + 9) * LEASE_MS))
         assert given_up.total() == 1, "what was not taken so often is none, whatever it is called"
     with database.read() as connection:
         stored = connection.execute(sa.select(deliveries.c.state, deliveries.c.reason).where(deliveries.c.due_at.is_(None))).all()
@@ -140,7 +140,7 @@ def test_any_settlement_shows_that_a_row_is_no_poison(database: Database, settle
     """Whoever had it in hand lived to say so."""
     assert callable(settle)
     lay(database, spilled("evt_1"))
-    for number in range(MOST_TAKES + 5):
+    for number in range(MAX_LEASES + 5):
         now = NOW + 3 * number * LEASE_MS
         (delivery,) = take(database, {FIRSTS: Wish(1)}, now=now).deliveries
         settled(database, settle(delivery), now)

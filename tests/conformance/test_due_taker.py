@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator
 import sqlalchemy as sa
 
 from consumers.pipeline.due_poller import DuePoller
-from consumers.pipeline.parcel import PendingAck
-from consumers.pipeline.settler import Settler
+from consumers.pipeline.settler import PendingAck, Settler
 from consumers.pipeline.store_status import StoreStatus
 from consumers.pipeline.unsettled import Unsettled
 from schemas.deliveries.callback_health import HealthFinding, HealthReport
@@ -19,7 +18,7 @@ from schemas.observer import NullObserver
 from schemas.times import UnixMs, now_ms
 from schemas.tokens.tokens import Callback, CallbackHealth, Token
 from store.deliveries import settlement
-from store.deliveries.due import MOST_TAKES
+from store.deliveries.due import MAX_LEASES
 from store.engine.database import Database
 from store.events import claims
 from store.tables import deliveries
@@ -74,9 +73,9 @@ class Scene:
         self.database, self.directory, self.lanes, self.observer = database, Known(), Unsent(), Counting()
         watch = StoreStatus(self.observer)
         self.settler = Settler(database, self.observer, watch)
-        self.hand = Unsettled(self.settler, self.observer, 25.0)
-        self.hand.connect(self.lanes)  # type: ignore[arg-type]  # as much of it as is needed
-        self.taker = DuePoller(database, self.directory, self.hand, self.observer, watch, 25.0)  # type: ignore[arg-type]  # as above
+        self.unsettled = Unsettled(self.settler, self.observer, 25.0)
+        self.unsettled.connect(self.lanes)  # type: ignore[arg-type]  # as much of it as is needed
+        self.taker = DuePoller(database, self.directory, self.unsettled, self.observer, watch, 25.0)  # type: ignore[arg-type]  # as above
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -99,7 +98,7 @@ class Scene:
         with self.database.write() as connection:
             claims.claim(connection, [a_claim(event_id, callback_id)], UnixMs(4_000))
         new = a_delivery(event_id, callback_id, conversation=event_id, queued_at=4_000)
-        self.hand.pick_up([new], PendingAck(Source(), event_id, 1))  # type: ignore[arg-type]  # as much of it as is needed
+        self.unsettled.pick_up([new], PendingAck(Source(), event_id, 1))  # type: ignore[arg-type]  # as much of it as is needed
 
 
 async def test_only_healthy_callbacks_are_taken_from(database: Database) -> None:
@@ -210,7 +209,7 @@ async def test_new_deliveries_wait_behind_spilled_ones_and_go_directly_when_thos
     scene.lanes.slots = 0
     scene.lay("evt_old")
     async with scene.running():
-        await eventually("there was a first look", lambda: scene.hand.is_roomy)
+        await eventually("there was a first look", lambda: scene.unsettled.is_roomy)
         scene.bring("evt_new")
         scene.bring("evt_new", OTHER)
         assert [(one.event_id, one.callback_id) for one in scene.lanes.given] == [("evt_new", OTHER)]
@@ -223,7 +222,7 @@ async def test_new_deliveries_wait_behind_spilled_ones_and_go_directly_when_thos
 
 def finish(scene: Scene) -> None:
     for delivery in scene.lanes.given:
-        scene.hand.put_down(Settlement(delivery, DeliveryState.DELIVERED))
+        scene.unsettled.put_down(Settlement(delivery, DeliveryState.DELIVERED))
     scene.lanes.given.clear()
 
 
@@ -238,7 +237,7 @@ async def test_poison_is_counted_as_exhausted(database: Database) -> None:
     scene.directory.add(GOOD)
     scene.lay("evt_1")
     with database.write() as connection:
-        connection.execute(sa.update(deliveries).values(lease_count=MOST_TAKES))
+        connection.execute(sa.update(deliveries).values(lease_count=MAX_LEASES))
     async with scene.running():
         await eventually("it is counted", lambda: scene.observer.exhausted == 1)
 

@@ -11,7 +11,7 @@ from schemas.times import UnixMs, to_rfc3339
 from schemas.tokens.tokens import Token
 from store.engine.database import Database
 from store.tables import alerts
-from store.tokens.expiry_alerts import tell_expiring
+from store.tokens.expiry_alerts import alert_expiring
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
 from tests.kit.locks import somebody_waits
@@ -47,7 +47,7 @@ def look(database: Database, days_before: float, end: int = END) -> list[int]:
     """What is told so long before the end: for which of the moments."""
     with database.write() as connection:
         known = connection.scalar(sa.select(sa.func.count()).select_from(alerts)) or 0
-        count = tell_expiring(connection, UnixMs(end - int(days_before * DAY_MS)))
+        count = alert_expiring(connection, UnixMs(end - int(days_before * DAY_MS)))
         bodies = list(connection.execute(sa.select(alerts.c.body).order_by(alerts.c.id)).scalars())[known:]
     assert count == len(bodies)
     return [msgspec.json.decode(body)["data"]["days"] for body in bodies]
@@ -120,7 +120,7 @@ def test_two_dispatchers_that_look_at_once_tell_it_once(shared: Database) -> Non
 
     with ThreadPoolExecutor(1) as thread:
         with shared.write() as connection:
-            assert tell_expiring(connection, UnixMs(END - DAY_MS)) == 1
+            assert alert_expiring(connection, UnixMs(END - DAY_MS)) == 1
             second = thread.submit(tell_at, shared, END - DAY_MS)
             wait_for("the second to wait", lambda: somebody_waits(shared))
         assert second.result() == 0
@@ -128,4 +128,4 @@ def test_two_dispatchers_that_look_at_once_tell_it_once(shared: Database) -> Non
 
 def tell_at(database: Database, now: int) -> int:
     with database.write() as connection:
-        return tell_expiring(connection, UnixMs(now))
+        return alert_expiring(connection, UnixMs(now))

@@ -94,11 +94,11 @@ class Scene:
     def __init__(self, database: Database | Absent):
         self.source, self.dispatching, self.directory = Memory(), Unsent(), Channels()
         watch = StoreStatus(NullObserver())
-        self.hand = Unsettled(Settler(database, NullObserver(), watch), NullObserver(), 25.0)  # type: ignore[arg-type]  # of the same shape
-        self.hand.connect(self.dispatching)  # type: ignore[arg-type]  # as much of it as is needed
-        self.hand.saw(self.hand.look(), ())
+        self.unsettled = Unsettled(Settler(database, NullObserver(), watch), NullObserver(), 25.0)  # type: ignore[arg-type]  # of the same shape
+        self.unsettled.connect(self.dispatching)  # type: ignore[arg-type]  # as much of it as is needed
+        self.unsettled.saw(self.unsettled.look(), ())
         self.thread = ThreadPoolExecutor(1)
-        self.intake = Intake(self.source, database, self.directory, self.hand, NullObserver(), watch, self.thread, 25.0)  # type: ignore[arg-type]
+        self.intake = Intake(self.source, database, self.directory, self.unsettled, NullObserver(), watch, self.thread, 25.0)  # type: ignore[arg-type]
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

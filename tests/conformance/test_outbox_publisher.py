@@ -132,7 +132,7 @@ def test_the_intake_is_told_of_a_row_when_it_can_take_it_and_woken_after_that(pu
     """Told before, it could look, find nothing and let younger events pass; not woken after, it would stay closed for a second."""
     seen: list[str] = []
     publisher.claimer = WatchingClaimer(database, seen)
-    database.on_ring(outbox.RING, lambda: seen.append("woken"))
+    database.subscribe(outbox.NOTIFICATION, lambda: seen.append("woken"))
 
     publisher.publish(outgoing("evt_1"))
 

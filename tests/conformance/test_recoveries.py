@@ -82,7 +82,7 @@ async def test_what_is_recovered_is_due_in_the_order_in_which_it_was_made(house:
     for at, event_id in enumerate(("evt_b", "evt_c", "evt_a"), 1_000):
         house.lay(event_id, callback_id, at)
     rung: list[str] = []
-    house.database.on_ring("due", lambda: rung.append("due"))
+    house.database.subscribe("due", lambda: rung.append("due"))
 
     house.recover(EXHAUSTED)
 

@@ -21,7 +21,7 @@ from exchange.rabbit.dead_lettering import Burials
 from exchange.rabbit.into_outbox import BATCH_BYTES, row
 from exchange.rabbit.source import RabbitSource
 from exchange.topology import DEAD_EXCHANGE, DISPATCH_QUEUE, EVENTS_EXCHANGE
-from ringback.parts import _broker_figures
+from ringback.parts import _broker_gauges
 from store.engine import bulk
 from store.engine.database import Connection, Database
 from store.events import outbox
@@ -227,8 +227,8 @@ async def test_dead_letters_are_counted_wherever_they_lie(pipe: RabbitPipe) -> N
     with pipe.database.write() as connection:
         outbox.add(connection, [row(a_message(b"bad"), "no event")])
     publish(pipe.rabbit, DEAD_EXCHANGE, b"bad", b"bad")
-    await eventually("all three", lambda: _broker_figures(pipe.rabbit.url, pipe.database) == {"queue_depth": 0, "dead_letters": 3}, 20)
+    await eventually("all three", lambda: _broker_gauges(pipe.rabbit.url, pipe.database) == {"queue_depth": 0, "dead_letters": 3}, 20)
 
     with pipe.database.write() as connection:
         connection.execute(sa.text("ALTER TABLE outbox RENAME TO away"))
-    assert _broker_figures(pipe.rabbit.url, pipe.database) == {"queue_depth": 0}
+    assert _broker_gauges(pipe.rabbit.url, pipe.database) == {"queue_depth": 0}

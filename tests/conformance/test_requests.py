@@ -58,7 +58,7 @@ def test_an_attempt_that_is_asked_for_wakes_whoever_makes_it(database: Database)
     """One row, due now, and the bell."""
     rung: list[str] = []
     if database.dialect == "sqlite":
-        database.on_ring("due", lambda: rung.append("due"))
+        database.subscribe("due", lambda: rung.append("due"))
 
     with database.write() as connection:
         attempt_id = request_attempt(database, connection, EventId("e1"), ABSENT, Trigger.MANUAL)

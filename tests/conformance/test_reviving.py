@@ -42,7 +42,7 @@ def revive(patient: Patient, now: int | None = None) -> int:
 
 def is_revived(patient: Patient) -> bool:
     with patient.database.read() as connection:
-        return patient.id not in backlog.to_revive(connection)
+        return patient.id not in backlog.with_pending_backlog(connection)
 
 
 def switch_off_and_on(patient: Patient, held: OnResume | None = None) -> None:

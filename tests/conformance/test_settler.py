@@ -7,8 +7,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from consumers.pipeline.parcel import PendingAck
-from consumers.pipeline.settler import Settler
+from consumers.pipeline.settler import PendingAck, Settler
 from consumers.pipeline.store_status import StoreStatus
 from schemas.deliveries.deliveries import DeliveryState, Settlement
 from schemas.errors import StoreRefused
@@ -72,12 +71,12 @@ async def test_a_message_with_a_delivery_that_could_not_be_recorded_is_never_giv
     settler = Settler(database, notes, StoreStatus(notes))
     with database.write() as connection:
         claims.claim(connection, [a_claim("evt_1", "a" * 16, "b" * 16)], UnixMs(1_000))
-    parcel = PendingAck(source, "evt_1", 2)
+    pending_ack = PendingAck(source, "evt_1", 2)
     task = asyncio.create_task(settler.run())
 
-    settler.add(delivered("evt_1", reason=HALF), parcel)
+    settler.add(delivered("evt_1", reason=HALF), pending_ack)
     await settler.flushed()
-    settler.add(msgspec.structs.replace(delivered("evt_1"), delivery=a_delivery("evt_1", "b" * 16)), parcel)
+    settler.add(msgspec.structs.replace(delivered("evt_1"), delivery=a_delivery("evt_1", "b" * 16)), pending_ack)
     await settler.flushed()
 
     task.cancel()

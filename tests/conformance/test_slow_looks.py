@@ -33,7 +33,7 @@ class Sluggish:
         self._database, self.words, self.refused = database, set[str](), 0
         self.error: Exception = SLOW
         self.takes_s = 0.0
-        self.now, self.ring = database.now, database.ring
+        self.now, self.notify = database.now, database.notify
         self.read, self.write = self._slow(database.read), self._slow(database.write)
         sa.event.listen(database.engine, "before_cursor_execute", self._look_at)
 
@@ -65,9 +65,9 @@ class Scene:
     def __init__(self, database: Database):
         self.database, self.lanes, self.observer = Sluggish(database), Unsent(), Notes()
         self.watch = StoreStatus(self.observer)
-        self.hand = Unsettled(Settler(database, self.observer, self.watch), self.observer, 25.0)
-        self.hand.connect(self.lanes)  # type: ignore[arg-type]  # as much of it as is needed
-        self.reviver = CallbackMonitor(self.database, self.hand, self.observer, self.watch, 25.0, dt.timedelta(days=3))  # type: ignore[arg-type]  # the same
+        self.unsettled = Unsettled(Settler(database, self.observer, self.watch), self.observer, 25.0)
+        self.unsettled.connect(self.lanes)  # type: ignore[arg-type]  # as much of it as is needed
+        self.reviver = CallbackMonitor(self.database, self.unsettled, self.observer, self.watch, 25.0, dt.timedelta(days=3))  # type: ignore[arg-type]  # the same
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

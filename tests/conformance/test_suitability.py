@@ -70,8 +70,8 @@ def test_everything_works_behind_a_pooler(postgres: Postgres, mode: str, ignored
         migrate.upgrade(database)
         directory, notes = Directory(database, VAULT, Notes()), Notes()
         directory.start()
-        doorbell = NotificationListener(database, notes)
-        doorbell.start()
+        notifications = NotificationListener(database, notes)
+        notifications.start()
 
         for _ in range(12):  # the driver prepares a statement when it sees it for the sixth time
             made = Tokens(database, VAULT).create(token_fields(), {}, NOW, TESTER)
@@ -80,7 +80,7 @@ def test_everything_works_behind_a_pooler(postgres: Postgres, mode: str, ignored
 
         wait_for("it to be said", lambda: any("pooler" in said for said in notes.said))
         assert "pooler" in require_usable(database)
-        doorbell.close()
+        notifications.close()
         directory.close()
 
 

@@ -182,7 +182,7 @@ async def test_a_mistake_of_ours_is_noted_and_costs_one_table(attic: Attic, obse
     """A dispatcher that ended of it would deliver nothing any more, for the sake of old rows."""
     broken = retention.Sweep("broken", lambda *_: 1 / 0, lambda *_: Counter())  # type: ignore[arg-type, return-value]  # a mistake
     monkeypatch.setattr(retention, "SWEEPS", (broken, *retention.SWEEPS))
-    monkeypatch.setattr(retention_sweeper, "MISTAKE_PAUSE_S", 0.01)
+    monkeypatch.setattr(retention_sweeper, "ERROR_PAUSE_S", 0.01)
 
     async with running(RetentionSweeper(attic.database, KEPT_FOR, observer)):
         await eventually("all to be gone", lambda: observer.gone["events"] == 7)

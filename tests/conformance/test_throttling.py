@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from schemas.deliveries.callback_health import LEAST_PATIENCE, HealthFinding, HealthReport, patience
+from schemas.deliveries.callback_health import MIN_HORIZON, HealthFinding, HealthReport, patience
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.listings import DeliveryFilter
 from schemas.observer import NullObserver
@@ -156,8 +156,8 @@ def test_what_a_clock_wrote_that_was_ahead_holds_nobody_up(patient: Patient) -> 
     throttle(patient, ahead, 60.0)
 
     with patient.database.read() as connection:
-        assert throttling.left_alone(connection, [patient.id], UnixMs(NOW)) == {}
-        assert throttling.left_alone(connection, [patient.id], UnixMs(ahead)) == {patient.id: ahead + 60_000}
+        assert throttling.throttled_until_by_callback(connection, [patient.id], UnixMs(NOW)) == {}
+        assert throttling.throttled_until_by_callback(connection, [patient.id], UnixMs(ahead)) == {patient.id: ahead + 60_000}
     assert patient.callback.health.waits_until(UnixMs(NOW)) is None
     patient.found(HealthFinding.FAILING, NOW)
     assert patient.callback.health.probe_at == NOW + 5_000
@@ -223,7 +223,7 @@ def test_one_that_refused_long_ago_and_is_asked_nothing_any_more_gives_up_nothin
 
 def test_a_short_schedule_is_no_reason_to_give_up_what_waits_as_it_was_asked_to() -> None:
     """A receiver may ask for a day."""
-    assert patience(dt.timedelta(seconds=65)) == LEAST_PATIENCE
+    assert patience(dt.timedelta(seconds=65)) == MIN_HORIZON
     assert patience(dt.timedelta(hours=76)) == dt.timedelta(hours=76)
 
 

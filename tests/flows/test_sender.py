@@ -202,8 +202,8 @@ async def test_an_answer_that_cannot_be_read_is_an_answer_all_the_same(receiver:
         again = await posting.post(receiver.url("/ok"))
 
     assert (answer.failure, answer.status_code) == (Outcome.PROTOCOL, None)
-    assert isinstance(answer.mistake, IndexError)
-    assert (again.status_code, again.mistake) == (200, None)
+    assert isinstance(answer.internal_error, IndexError)
+    assert (again.status_code, again.internal_error) == (200, None)
 
 
 async def test_closing_aborts_what_is_in_flight_without_a_word(receiver: Receiver, complaints: list[str]) -> None:

@@ -1,6 +1,6 @@
 """A hand between a settler and a dispatcher that do as the test says; and a dispatcher that only keeps, for whoever feeds a hand."""
 
-from consumers.pipeline.parcel import PendingAck
+from consumers.pipeline.settler import PendingAck
 from consumers.pipeline.unsettled import Unsettled
 from schemas.deliveries.deliveries import Delivery, Settlement
 from schemas.observer import NullObserver
@@ -13,12 +13,12 @@ class Settling:
 
     def __init__(self) -> None:
         self.added: list[tuple[Settlement, PendingAck | None]] = []
-        self.backlog, self.places, self.handed_in = 0, 0, 0
+        self.backlog, self.places, self.enqueued = 0, 0, 0
         self.on_settled = lambda: None
 
-    def add(self, settlement: Settlement, parcel: PendingAck | None) -> None:
-        self.added.append((settlement, parcel))
-        self.handed_in += 1
+    def add(self, settlement: Settlement, pending_ack: PendingAck | None) -> None:
+        self.added.append((settlement, pending_ack))
+        self.enqueued += 1
 
 
 class Dispatching:
@@ -107,14 +107,14 @@ class Scene:
 
     def __init__(self) -> None:
         self.now_s, self.settling, self.dispatching = 100.0, Settling(), Dispatching()
-        self.hand = Unsettled(self.settling, NullObserver(), LEASE_S, clock=lambda: self.now_s)  # type: ignore[arg-type]  # a fake in its place
-        self.hand.connect(self.dispatching)
-        self.hand.saw(self.hand.look(), ())
-        self.parcel = PendingAck(None, "receipt", 1)  # type: ignore[arg-type]  # no source is needed here
+        self.unsettled = Unsettled(self.settling, NullObserver(), LEASE_S, clock=lambda: self.now_s)  # type: ignore[arg-type]  # a fake in its place
+        self.unsettled.connect(self.dispatching)
+        self.unsettled.saw(self.unsettled.look(), ())
+        self.pending_ack = PendingAck(None, "receipt", 1)  # type: ignore[arg-type]  # no source is needed here
 
     def after(self, seconds: float) -> list[tuple[Settlement, PendingAck | None]]:
         """What is to be written once so much time has passed."""
         self.now_s += seconds
-        self.hand.tick()
+        self.unsettled.tick()
         written, self.settling.added = self.settling.added, []
         return written

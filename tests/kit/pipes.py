@@ -96,10 +96,10 @@ class OutboxPipe:
 
     def __init__(self, database: Database):
         self.database = database
-        self.doorbell = NotificationListener(database, NullObserver())
-        self.doorbell.start()
+        self.notifications = NotificationListener(database, NullObserver())
+        self.notifications.start()
         if database.dialect == "postgresql":
-            assert self.doorbell.listening.wait(20)
+            assert self.notifications.listening.wait(20)
 
     def publisher(self) -> Publisher:
         made = OutboxPublisher(self.database, 10_000, NullObserver())
@@ -121,7 +121,7 @@ class OutboxPipe:
             return [(bytes(row.body), row.reason) for row in connection.execute(chosen.order_by(tables.outbox.c.id))]
 
     def close(self) -> None:
-        self.doorbell.close()
+        self.notifications.close()
         self.database.close()
 
 

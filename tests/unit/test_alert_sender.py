@@ -9,7 +9,7 @@ from standardwebhooks.webhooks import Webhook
 from dispatcher.alert_sender import AlertSender
 from dispatcher.backoff import RetrySchedule
 from dispatcher.http.messages import HttpResponse, Request
-from dispatcher.verdict import mistake_words
+from dispatcher.verdict import internal_error_text
 from schemas.alerts import Alert, AlertKind, AlertOutcome, alert_body
 from schemas.deliveries.deliveries import Outcome
 from schemas.ids import AlertId
@@ -69,8 +69,8 @@ async def test_an_alert_is_signed_with_each_secret_like_a_webhook() -> None:
         (status(500), "HTTP 500"),
         (status(302), "HTTP 302: a redirect to nowhere is not followed. Save the address that the receiver moved to"),
         (HttpResponse(None, None, b"", Outcome.BLOCKED, "10.0.0.1 is not a public address", 0.0), "10.0.0.1 is not a public address"),
-        (RuntimeError("odd"), mistake_words(RuntimeError())),
-        (HttpResponse(200, None, b"", None, None, 0.1, mistake=RuntimeError("odd")), mistake_words(RuntimeError())),
+        (RuntimeError("odd"), internal_error_text(RuntimeError())),
+        (HttpResponse(200, None, b"", None, None, 0.1, internal_error=RuntimeError("odd")), internal_error_text(RuntimeError())),
     ],
 )
 async def test_whatever_is_no_2xx_is_tried_again_by_the_schedule(answer: HttpResponse | Exception, error: str) -> None:

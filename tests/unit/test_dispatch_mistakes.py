@@ -2,9 +2,9 @@
 
 import pytest
 
-from dispatcher.dispatcher import MISTAKE_PAUSE_S
+from dispatcher.dispatcher import ERROR_PAUSE_S
 from dispatcher.http.messages import HttpResponse
-from dispatcher.verdict import mistake_words
+from dispatcher.verdict import internal_error_text
 from schemas.deliveries.deliveries import DeliveryState, Outcome, Trigger, given_back
 from tests.kit.dispatch_scene import OK, Scene, firsts
 from tests.kit.making import a_delivery
@@ -26,7 +26,7 @@ def test_a_mistake_at_the_start_of_an_attempt_costs_that_attempt_only(scene: Sce
     (settled,) = scene.written
     assert (settled.delivery, settled.state, settled.failures) == (one, DeliveryState.PENDING, 1)
     assert settled.attempt is not None
-    assert (settled.attempt.outcome, settled.attempt.error) == (Outcome.PROTOCOL, mistake_words(KeyError()))
+    assert (settled.attempt.outcome, settled.attempt.error) == (Outcome.PROTOCOL, internal_error_text(KeyError()))
     assert [request.body for request, _ in scene.posted] == [two.body]
     (note,) = scene.observer.notes
     assert "dispatch.py" in str(note["trace"])
@@ -46,13 +46,13 @@ def test_a_mistake_in_reading_an_answer_costs_that_attempt_only(scene: Scene, mo
     """As many as the lane has slots, one after the other: none of them is lost to it."""
     for number in range(3):
         scene.submit(a_delivery(f"evt_{number}"))
-        answer = OK if where != "answer" else HttpResponse(None, None, b"", Outcome.PROTOCOL, "?", 0.1, mistake=KeyError("boom"))
+        answer = OK if where != "answer" else HttpResponse(None, None, b"", Outcome.PROTOCOL, "?", 0.1, internal_error=KeyError("boom"))
         if where != "answer":
             break_once(monkeypatch, where)
         settled = scene.answer(answer)
 
         assert settled.attempt is not None
-        assert settled.attempt.error == mistake_words(KeyError())
+        assert settled.attempt.error == internal_error_text(KeyError())
         assert (settled.state, scene.dispatcher.in_flight) == (DeliveryState.PENDING, 0)
     assert len(scene.observer.notes) == 3
 
@@ -67,7 +67,7 @@ def test_a_mistake_in_recording_a_mistake_gives_the_delivery_back(scene: Scene, 
     delivery = a_delivery()
     scene.submit(delivery)
 
-    assert scene.answer() == given_back(delivery, MISTAKE_PAUSE_S)
+    assert scene.answer() == given_back(delivery, ERROR_PAUSE_S)
     assert scene.dispatcher.in_flight == 0
 
 

@@ -18,9 +18,9 @@ def scene() -> Scene:
 def test_with_one_that_spills_go_all_that_wait_for_the_same_callback(scene: Scene) -> None:
     """The younger would start while the older is a row: events of one conversation would change places."""
     older, younger, other = a_delivery("evt_1"), a_delivery("evt_2"), a_delivery("evt_3", "b" * 16)
-    scene.hand.pick_up([older], scene.parcel)
+    scene.unsettled.pick_up([older], scene.pending_ack)
     scene.after(0.9)
-    scene.hand.pick_up([younger, other], scene.parcel)
+    scene.unsettled.pick_up([younger, other], scene.pending_ack)
     scene.dispatching.stuck = True
 
     assert [row.delivery for row, _ in scene.after(0.1)] == [older, younger]
@@ -29,22 +29,22 @@ def test_with_one_that_spills_go_all_that_wait_for_the_same_callback(scene: Scen
 
 def test_while_a_callback_has_spilled_rows_what_is_new_for_it_spills_too(scene: Scene) -> None:
     """It would overtake them; it keeps its message no longer than it takes to write a row (rule 12)."""
-    scene.hand.pick_up([a_delivery("evt_1", start_by_s=105.0)], scene.parcel)
+    scene.unsettled.pick_up([a_delivery("evt_1", start_by_s=105.0)], scene.pending_ack)
     scene.dispatching.stuck = True
     scene.after(1.0)
 
     new, other = a_delivery("evt_2"), a_delivery("evt_2", "b" * 16)
-    scene.hand.pick_up([new, other], scene.parcel)
+    scene.unsettled.pick_up([new, other], scene.pending_ack)
 
-    assert [(row.delivery, row.due_in_s, released) for row, released in scene.after(0.0)] == [(new, 0.0, scene.parcel)]
+    assert [(row.delivery, row.due_in_s, released) for row, released in scene.after(0.0)] == [(new, 0.0, scene.pending_ack)]
     assert scene.dispatching.waiting == [other]
 
 
 def test_its_rows_come_back_through_the_hand_and_do_not_spill_again(scene: Scene) -> None:
     """What was taken from the store is what the others wait for."""
-    scene.hand.saw(scene.hand.look(), {CALLBACK})
+    scene.unsettled.saw(scene.unsettled.look(), {CALLBACK})
     row = a_delivery(lease=1)
-    scene.hand.pick_up([row])
+    scene.unsettled.pick_up([row])
 
     assert scene.dispatching.waiting == [row]
 
@@ -52,71 +52,71 @@ def test_its_rows_come_back_through_the_hand_and_do_not_spill_again(scene: Scene
 def test_it_ends_with_a_look_that_finds_none_and_began_after_all_were_written(scene: Scene) -> None:
     """A look that began before the last was written, or before it was even spilled, has not seen it."""
     scene.dispatching.overfull = True
-    scene.hand.pick_up([a_delivery("evt_1")], scene.parcel)
+    scene.unsettled.pick_up([a_delivery("evt_1")], scene.pending_ack)
     scene.dispatching.overfull = False
     scene.settling.backlog = 1
-    before_it_was_written = scene.hand.look()
+    before_it_was_written = scene.unsettled.look()
     scene.settling.backlog = 0
 
-    scene.hand.saw(before_it_was_written, ())
+    scene.unsettled.saw(before_it_was_written, ())
     assert new_spills(scene, 1)
-    before_the_last = scene.hand.look()
+    before_the_last = scene.unsettled.look()
     assert new_spills(scene, 2)
-    scene.hand.saw(before_the_last, ())
+    scene.unsettled.saw(before_the_last, ())
     assert new_spills(scene, 3)
-    scene.hand.saw(scene.hand.look(), {CALLBACK})
+    scene.unsettled.saw(scene.unsettled.look(), {CALLBACK})
     assert new_spills(scene, 4)
-    scene.hand.saw(scene.hand.look(), ())
+    scene.unsettled.saw(scene.unsettled.look(), ())
     assert not new_spills(scene, 5)
 
 
 def test_what_was_claimed_as_rows_during_a_look_is_not_taken_for_gone(scene: Scene) -> None:
     """The look began before those rows were there."""
-    began_before = scene.hand.look()
-    scene.hand.put_off([CALLBACK])
-    scene.hand.saw(began_before, ())
+    began_before = scene.unsettled.look()
+    scene.unsettled.put_off([CALLBACK])
+    scene.unsettled.saw(began_before, ())
     assert new_spills(scene, 1)
 
-    scene.hand.saw(scene.hand.look(), ())
+    scene.unsettled.saw(scene.unsettled.look(), ())
     assert not new_spills(scene, 2)
 
 
 def new_spills(scene: Scene, number: int) -> bool:
     delivery = a_delivery(f"new_{number}")
-    scene.hand.pick_up([delivery], scene.parcel)
+    scene.unsettled.pick_up([delivery], scene.pending_ack)
     return delivery not in scene.dispatching.waiting
 
 
 def test_what_would_wait_in_vain_spills_at_once(scene: Scene) -> None:
     """A lane that cannot keep up would fill the hand, which belongs to everybody."""
     scene.dispatching.overfull = True
-    scene.hand.pick_up([a_delivery()], scene.parcel)
+    scene.unsettled.pick_up([a_delivery()], scene.pending_ack)
 
     ((row, released),) = scene.settling.added
-    assert (row.due_in_s, released) == (0.0, scene.parcel)
+    assert (row.due_in_s, released) == (0.0, scene.pending_ack)
 
 
 def test_what_is_behind_a_throttled_delivery_waits_as_rows_with_it(scene: Scene) -> None:
     """Once its callback may be called, the younger would overtake the older, which is a row; and nothing pins a message meanwhile."""
     throttled, behind, new = a_delivery("evt_1"), a_delivery("evt_2"), a_delivery("evt_3")
-    scene.hand.pick_up([throttled, behind], scene.parcel)
+    scene.unsettled.pick_up([throttled, behind], scene.pending_ack)
     scene.dispatching.fly(throttled)
-    scene.hand.put_down(msgspec.structs.replace(given_back(throttled), throttled=True))
+    scene.unsettled.put_down(msgspec.structs.replace(given_back(throttled), throttled=True))
 
-    scene.hand.pick_up([new], scene.parcel)
+    scene.unsettled.pick_up([new], scene.pending_ack)
 
     assert [(row.delivery, row.due_in_s, released) for row, released in scene.after(0.0)] == [
-        (throttled, 0.0, scene.parcel), (behind, 0.0, scene.parcel), (new, 0.0, scene.parcel),
+        (throttled, 0.0, scene.pending_ack), (behind, 0.0, scene.pending_ack), (new, 0.0, scene.pending_ack),
     ]  # fmt: skip
 
 
 def test_what_is_put_off_for_a_throttled_callback_is_counted_so(scene: Scene) -> None:
     """Whoever looks for why first attempts are late should not look for a slow receiver."""
     notes = Notes()
-    hand = Unsettled(scene.settling, notes, 25.0)  # type: ignore[arg-type]  # a fake in its place
-    hand.connect(scene.dispatching)
+    unsettled = Unsettled(scene.settling, notes, 25.0)  # type: ignore[arg-type]  # a fake in its place
+    unsettled.connect(scene.dispatching)
     scene.dispatching.overfull = scene.dispatching.throttled = True
 
-    hand.pick_up([a_delivery("evt_1")], scene.parcel)
+    unsettled.pick_up([a_delivery("evt_1")], scene.pending_ack)
 
     assert notes.put_off == ["throttled"]

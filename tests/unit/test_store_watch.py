@@ -2,7 +2,7 @@
 
 import pytest
 
-from consumers.pipeline.store_status import CATCH_UP_S, MISTAKE_SAID_EVERY_S, SLOW_SAID_EVERY_S, StoreStatus
+from consumers.pipeline.store_status import CATCH_UP_S, ERROR_LOGGED_EVERY_S, SLOW_SAID_EVERY_S, StoreStatus
 from schemas.errors import StatementTimedOut, StoreUnavailable
 from tests.kit.dispatch_scene import Notes
 
@@ -58,7 +58,7 @@ def test_a_look_that_takes_too_long_is_no_absence(scene: Scene) -> None:
 
 def test_a_mistake_that_comes_at_every_look_is_told_now_and_then(scene: Scene) -> None:
     """The loops go on, and the log stays readable."""
-    for wait_s in (0.0, MISTAKE_SAID_EVERY_S - 1, 1.0):
+    for wait_s in (0.0, ERROR_LOGGED_EVERY_S - 1, 1.0):
         scene.now_s += wait_s
         scene.watch.mistaken("due", ZeroDivisionError("x"))
 

@@ -25,7 +25,7 @@ def busy(code: int = 429, retry_after: str | None = "60") -> HttpResponse:
     return HttpResponse(code, retry_after, b"", None, None, 0.0)
 
 
-def left_alone(for_ms: int, **health: int) -> tuple[Token, Callback]:
+def throttled_until_by_callback(for_ms: int, **health: int) -> tuple[Token, Callback]:
     """A token and its callback, as the directory has them when a receiver asked another dispatcher for that."""
     return a_token(), replace(a_callback(), health=CallbackHealth(throttled_until=UnixMs(now_ms() + for_ms), **health))  # type: ignore[arg-type]  # columns by name
 
@@ -100,7 +100,7 @@ def test_what_somebody_asks_for_goes_while_its_callback_is_left_alone(scene: Sce
 
 def test_what_another_dispatcher_was_told_is_heeded(scene: Scene) -> None:
     """It came by the directory, and holds after a restart. What was about to start waits as a row, and what is behind it too."""
-    scene.found = left_alone(60_000)
+    scene.found = throttled_until_by_callback(60_000)
     scene.submit(first := a_delivery())
 
     assert [(one.delivery, one.state, one.due_in_s, one.throttled) for one in scene.written] == [(first, DeliveryState.PENDING, 0.0, True)]
@@ -111,7 +111,7 @@ def test_what_another_dispatcher_was_told_is_heeded(scene: Scene) -> None:
 @pytest.mark.parametrize(("hours", "left_alone_still"), [(1, False), (0, True), (-1, True)])
 def test_it_is_left_alone_by_the_stores_clock(scene: Scene, hours: int, left_alone_still: bool) -> None:
     """By our own, a machine whose clock is an hour slow would stop calling for an hour when asked for a second."""
-    scene.found = left_alone(60_000)
+    scene.found = throttled_until_by_callback(60_000)
     scene.store_now = UnixMs(now_ms() + hours * 3_600_000)
 
     assert (scene.dispatcher.free_slots(CALLBACK, False) == 0) is left_alone_still
@@ -119,17 +119,17 @@ def test_it_is_left_alone_by_the_stores_clock(scene: Scene, hours: int, left_alo
 
 def test_a_pause_longer_than_any_is_not_believed(scene: Scene) -> None:
     """The store's clock was ahead when it was written, and was set right. The longest that can be asked for is a day."""
-    scene.found = left_alone(3 * 86_400_000)
+    scene.found = throttled_until_by_callback(3 * 86_400_000)
     assert scene.dispatcher.free_slots(CALLBACK, False) > 0
 
-    scene.found = left_alone(86_400_000)
+    scene.found = throttled_until_by_callback(86_400_000)
 
     assert scene.dispatcher.free_slots(CALLBACK, False) == 0
 
 
 def test_a_dispatcher_that_has_nothing_in_hand_heeds_it_before_it_takes_rows(scene: Scene) -> None:
     """It would take as many as it has slots, the moment the pause ends."""
-    scene.found = left_alone(60_000)
+    scene.found = throttled_until_by_callback(60_000)
     assert scene.dispatcher.free_slots(CALLBACK, False) == 0
 
     scene.dispatcher.resume()
@@ -140,7 +140,7 @@ def test_a_dispatcher_that_has_nothing_in_hand_heeds_it_before_it_takes_rows(sce
 @pytest.mark.parametrize(("ago_ms", "carefully"), [(RECENT_MS - 5_000, True), (RECENT_MS + 5_000, False)])
 def test_after_a_start_a_callback_that_was_left_alone_lately_is_called_carefully(scene: Scene, ago_ms: int, carefully: bool) -> None:
     """Its pace was in the memory of who is gone."""
-    scene.found = left_alone(-ago_ms)
+    scene.found = throttled_until_by_callback(-ago_ms)
     scene.dispatcher.free_slots(CALLBACK, False)
 
     assert scene.dispatcher.is_throttled(CALLBACK) is carefully
@@ -161,7 +161,7 @@ def test_a_callback_that_was_changed_is_called_as_if_nothing_had_been(scene: Sce
 def test_an_attempt_from_before_the_change_says_nothing(scene: Scene) -> None:
     """It was made at the old URL."""
     scene.submit(*firsts(2))
-    scene.found = left_alone(-1, generation=1)
+    scene.found = throttled_until_by_callback(-1, generation=1)
     scene.dispatcher.free_slots(CALLBACK, False)
 
     assert finding(scene.answer(busy())) is None
@@ -204,7 +204,7 @@ def test_no_timer_is_set_for_what_waits_for_something_else_than_its_pace(scene: 
 def test_that_it_takes_something_is_told_when_it_was_throttled_for_a_while(scene: Scene, for_ms: int, told: bool) -> None:
     """Else each of a receiver that refuses now and then would be a write."""
     since = UnixMs(now_ms() - for_ms)
-    scene.found = left_alone(-60_000, throttled_since=since)
+    scene.found = throttled_until_by_callback(-60_000, throttled_since=since)
     scene.submit(a_delivery())
 
     assert finding(scene.answer(OK)) == ((HealthFinding.TAKES, 0.0) if told else None)
