@@ -1,7 +1,8 @@
-"""The Flask application: routes bound to views, errors turned into problems, one wide wrapper around every request.
+"""The Flask application: routes bound to views, errors turned into problems, one wide wrapper
+around every request.
 
-Whatever each request needs beside its view happens in `wsgi_app`, once, and not in a chain of hooks: under threads each
-of Flask's costs more than the code in it.
+Whatever each request needs beside its view happens in `wsgi_app`, once, and not in a chain of
+hooks: under threads each of Flask's costs more than the code in it.
 """
 
 import re
@@ -40,7 +41,15 @@ from api.views import (
     token_export,
     tokens,
 )
-from schemas.errors import InternalError, Malformed, MethodNotAllowed, NotFound, Problem, StoreUnavailable, Unavailable
+from schemas.errors import (
+    InternalError,
+    Malformed,
+    MethodNotAllowed,
+    NotFound,
+    Problem,
+    StoreUnavailable,
+    Unavailable,
+)
 from schemas.ids import new_request_id
 from web.exports.streaming import STREAMS
 from web.models.bodies import Body
@@ -61,7 +70,9 @@ ROUTES = (
     *operations.ROUTES,
 )
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")  # what may be taken over into headers and logs as it is
+_REQUEST_ID = re.compile(
+    r"[A-Za-z0-9._-]{1,128}"
+)  # what may be taken over into headers and logs as it is
 _METHODS = frozenset(HTTPMethod)
 _PUBLISHING = frozenset(route.rule for route in events.PUBLISHING)
 
@@ -118,7 +129,9 @@ class RingbackOpenAPI(OpenAPI):
 
 
 class Application(RingbackOpenAPI):
-    """A WSGI callable. Its answers, but for downloads, are lists of one piece: granian streams iterators through more hops."""
+    """A WSGI callable. Its answers, but for downloads, are lists of one piece: granian streams
+    iterators through more hops.
+    """
 
     def __init__(self, parts: ApiParts):
         super().__init__(parts.version, [openapi.BESIDE_THE_DOCUMENT, {"url": parts.public_url}])
@@ -130,10 +143,14 @@ class Application(RingbackOpenAPI):
         self.add_url_rule(route.rule, route.name, view, methods=[route.method])
 
     def wsgi_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """One request: its id, its answer in one piece, the rest of a refused body, its place in metrics and request log."""
+        """One request: its id, its answer in one piece, the rest of a refused body, its place in
+        metrics and request log.
+        """
         started_s = time.perf_counter()
         given = environ.get("HTTP_X_REQUEST_ID", "")
-        request_id = environ[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else new_request_id()
+        request_id = environ[REQUEST_ID] = (
+            given if _REQUEST_ID.fullmatch(given) else new_request_id()
+        )
         status = 0
 
         def start(line: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
@@ -149,17 +166,23 @@ class Application(RingbackOpenAPI):
         method = environ["REQUEST_METHOD"]
         route = environ.get(ROUTE, "unmatched")
         duration_s = time.perf_counter() - started_s
-        self._parts.observer.http_request(route, method if method in _METHODS else "other", status, duration_s)
+        self._parts.observer.http_request(
+            route, method if method in _METHODS else "other", status, duration_s
+        )
         log_request(self._parts, environ, request_id, status, duration_s)
         return body
 
     def answer_error(self, error: Exception) -> Response:
-        """Every error as a problem. One that nobody raised on purpose is a mistake of ours: noted, with its trace."""
+        """Every error as a problem. One that nobody raised on purpose is a mistake of ours: noted,
+        with its trace.
+        """
         problem = error if isinstance(error, Problem) else _problem(error)
         environ = request.environ
         if isinstance(problem, InternalError):
             trace = "".join(traceback.format_exception(error))
-            self._parts.observer.note("request failed", request_id=environ[REQUEST_ID], error=repr(error), trace=trace)
+            self._parts.observer.note(
+                "request failed", request_id=environ[REQUEST_ID], error=repr(error), trace=trace
+            )
         if request.method == HTTPMethod.POST and environ.get(ROUTE) in _PUBLISHING:
             self._parts.observer.event_rejected(problem.slug)
         return problem_response(problem)
@@ -169,7 +192,9 @@ def _problem(error: Exception) -> Problem:
     if isinstance(error, StoreUnavailable):
         return Unavailable("the database does not answer just now", headers={"Retry-After": "1"})
     if not isinstance(error, HTTPException) or isinstance(error, InternalServerError):
-        return InternalError("this is a mistake of ours; the log has it under this request's X-Request-Id")
+        return InternalError(
+            "this is a mistake of ours; the log has it under this request's X-Request-Id"
+        )
     if error.code == NotFound.status:
         return NotFound("there is nothing at this address")
     if error.code == MethodNotAllowed.status:

@@ -2,7 +2,14 @@
 
 import msgspec
 
-from api.response_models import ChangeAnswer, ChannelAnswer, DeliveryAnswer, EventAnswer, RequestAnswer, TokenAnswer
+from api.response_models import (
+    ChangeAnswer,
+    ChannelAnswer,
+    DeliveryAnswer,
+    EventAnswer,
+    RequestAnswer,
+    TokenAnswer,
+)
 
 
 class TokenPage(msgspec.Struct):
@@ -20,7 +27,8 @@ class EventPage(msgspec.Struct):
 
 class DeliveryPage(msgspec.Struct):
     """It may hold fewer than `limit`, even none, before the last page: with a filter, a page looks at a bounded number of deliveries.
-    `looked_until` says how far back: at all that were made then or later. null, on the last page: at all there are."""
+    `looked_until` says how far back: at all that were made then or later. null, on the last page: at all there are.
+    """
 
     data: list[DeliveryAnswer]
     next_cursor: str | None

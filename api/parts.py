@@ -1,4 +1,6 @@
-"""What the application is built from. Put together by `ringback`; nothing here connects, reads the environment or starts a thread."""
+"""What the application is built from. Put together by `ringback`; nothing here connects, reads the
+environment or starts a thread.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +24,8 @@ from web.rate_limits import Buckets, RateLimit, damping
 @dataclass(frozen=True)
 class CallTerms:
     """How callbacks are called here, for the document that tells suppliers. `retry_delays` follow the 1st, 2nd, … failed attempt,
-    `concurrency` is that of one callback in one dispatcher."""
+    `concurrency` is that of one callback in one dispatcher.
+    """
 
     timeout: timedelta
     connect_timeout: timedelta

@@ -1,4 +1,6 @@
-"""What the API answers, as structs: their fields are the JSON, their docstrings and types the document. `showing` makes them."""
+"""What the API answers, as structs: their fields are the JSON, their docstrings and types the
+document. `showing` makes them.
+"""
 
 from typing import Annotated, Any
 
@@ -13,7 +15,11 @@ from schemas.tokens.audit_log import Action
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import CallbackState, OnResume, TokenState
 
-_WEBHOOK_BODY = msgspec.Meta(extra_json_schema={"oneOf": [{"$ref": COMPONENTS.format(name=webhook_name(kind))} for kind in EventType]})
+_WEBHOOK_BODY = msgspec.Meta(
+    extra_json_schema={
+        "oneOf": [{"$ref": COMPONENTS.format(name=webhook_name(kind))} for kind in EventType]
+    }
+)
 
 
 class Accepted(msgspec.Struct):
@@ -72,7 +78,9 @@ class TokenAnswer(msgspec.Struct):
 
 
 class NewTokenAnswer(TokenAnswer, kw_only=True):
-    """A token and its secrets. `token` is shown this once; `signing_secret` is there when the token was just made."""
+    """A token and its secrets. `token` is shown this once; `signing_secret` is there when the token
+    was just made.
+    """
 
     token: str
     signing_secret: str | msgspec.UnsetType = msgspec.UNSET
@@ -102,8 +110,9 @@ class ChangeAnswer(msgspec.Struct):
 
 
 class AttemptAnswer(msgspec.Struct):
-    """One HTTP request of a delivery. `error` says in words what went wrong; of one that delivered, what was wrong with the rest of the
-    answer. `response_body` is the first KiB."""
+    """One HTTP request of a delivery. `error` says in words what went wrong; of one that delivered,
+    what was wrong with the rest of the answer. `response_body` is the first KiB.
+    """
 
     id: AttemptId
     number: int
@@ -119,7 +128,8 @@ class AttemptAnswer(msgspec.Struct):
 
 class DeliveryAnswer(msgspec.Struct):
     """One event for one callback. `callback` is its URL, null once it is deleted; `status_code` and `outcome` are the last attempt's.
-    `test`: a sample that somebody had sent, which no figure counts."""
+    `test`: a sample that somebody had sent, which no figure counts.
+    """
 
     id: DeliveryId
     event_id: EventId
@@ -142,9 +152,11 @@ class DeliveryDetailAnswer(DeliveryAnswer):
 
 
 class EventAnswer(msgspec.Struct):
-    """An event as it was published, and what became of it. `conflicts` counts how often other content came under its id. `test`: a sample
-    that somebody had sent, which no figure counts. Of very many deliveries 100 are shown: `deliveries_total` says how many there are at
-    least, and `GET /v1/deliveries?event=` lists them all."""
+    """An event as it was published, and what became of it. `conflicts` counts how often other
+    content came under its id. `test`: a sample that somebody had sent, which no figure counts. Of
+    very many deliveries 100 are shown: `deliveries_total` says how many there are at least, and
+    `GET /v1/deliveries?event=` lists them all.
+    """
 
     id: EventId
     type: EventType
@@ -171,7 +183,8 @@ class PulledEvents(msgspec.Struct):
 
 
 class StatsAnswer(msgspec.Struct):
-    """How the token's deliveries fare that were made from `since` to before `until`; tests are not counted.
+    """How the token's deliveries fare that were made from `since` to before `until`; tests are not
+    counted.
 
     `complete`: that is all of what was asked for. If not, there were too many to count at once: these are the newest, and what is older
     is counted by asking with this `since` as `until`. `success_share`: the delivered among those that are delivered or exhausted; null
@@ -195,7 +208,8 @@ class RetryAnswer(msgspec.Struct):
 class RecoveryAnswer(msgspec.Struct):
     """How far a recovery has come, in deliveries. `total`: those found so far, of very many a part, and what is missing as it is found;
     `done`: made due again; `skipped`: they cannot be sent now. While it is `running` all three may grow. `trouble`: why its last step
-    failed, which is tried again in smaller ones, after others had their turn; null: it did not."""
+    failed, which is tried again in smaller ones, after others had their turn; null: it did not.
+    """
 
     id: RecoveryId
     total: int
@@ -211,7 +225,8 @@ class RequestAnswer(msgspec.Struct):
     reported. `permission` is what it needed; `reason` says why it was not allowed: a state of the token, or the slug of a problem.
     `request_id` is the `X-Request-Id` of its answer. `count`: for how many requests it stands. Of a token that is not active, or beyond
     its limit, a second has one row; of an active one that is refused again and again, ten seconds have ten. Those that came beyond that
-    are counted on the row before them."""
+    are counted on the row before them.
+    """
 
     id: RequestId
     at: str
@@ -235,7 +250,8 @@ class ReportedAnswer(msgspec.Struct):
 
 
 class IntrospectionAnswer(msgspec.Struct):
-    """Whether a token is valid just now. Of one that is not, whatever the reason, nothing else is told.
+    """Whether a token is valid just now. Of one that is not, whatever the reason, nothing else is
+    told.
 
     `scope` are its permissions, separated by spaces; `client_id` and `sub` its id, `username` its name. `channels`: whose data it
     may see, null: all, an empty list: none. `iat`, `nbf` and `exp` are unix seconds: made, valid from, valid until; without `exp`
@@ -267,7 +283,9 @@ class ChannelAnswer(msgspec.Struct):
 
 
 class HealthAnswer(msgspec.Struct, omit_defaults=True):
-    """`status` is `alive` or `ready`. `degraded` names, by part, what is missing while events are accepted all the same."""
+    """`status` is `alive` or `ready`. `degraded` names, by part, what is missing while events are
+    accepted all the same.
+    """
 
     status: str
     degraded: dict[str, str] = msgspec.field(default_factory=dict)

@@ -1,4 +1,5 @@
-"""A route: where it is, who may call it, what it takes and answers; and the one way from a request to its view.
+"""A route: where it is, who may call it, what it takes and answers; and the one way from a request
+to its view.
 
 Views are plain functions that name what they need: `parts`, `caller`, `actor` (the caller, and from where), and models for `path`,
 `query` and `body`.
@@ -40,7 +41,8 @@ class HeaderField(NamedTuple):
 
 @dataclass(frozen=True)
 class Route:
-    """One method of one address. Open to everybody, to any active token, or to those with a permission.
+    """One method of one address. Open to everybody, to any active token, or to those with a
+    permission.
 
     `takes` names the component schema of a body that the view reads by itself; `file` is the media type of an answer that is no JSON.
     `headers` are fields of the request that it reads. A view that `authenticates` does so by itself. One with `client_credentials` takes
@@ -80,15 +82,21 @@ class Models(NamedTuple):
     @property
     def needs_body(self) -> bool:
         """Whether the body has a field that must be given; if not, there need not be a body."""
-        return self.body is not None and any(field.is_required() for field in self.body.model_fields.values())
+        return self.body is not None and any(
+            field.is_required() for field in self.body.model_fields.values()
+        )
 
 
 def entry_point(parts: ApiParts, route: Route, models: Models) -> View:
-    """Authenticate, read, call. The hot route asks for no model, and so for nothing beyond authentication."""
+    """Authenticate, read, call. The hot route asks for no model, and so for nothing beyond
+    authentication.
+    """
     wanted = inspect.signature(route.view).parameters
     always: dict[str, Any] = {"parts": parts} if "parts" in wanted else {}
     asks, reads = not (route.is_open or route.authenticates), any(models)
-    refuses_parameters = asks and models.query is None and route.takes is None  # no event is refused for what stands around it
+    refuses_parameters = (
+        asks and models.query is None and route.takes is None
+    )  # no event is refused for what stands around it
 
     def enter(**path_values: str) -> Response:
         environ = request.environ
@@ -101,24 +109,33 @@ def entry_point(parts: ApiParts, route: Route, models: Models) -> View:
             if "caller" in wanted:
                 arguments["caller"] = caller
             if "actor" in wanted:
-                arguments["actor"] = Actor(caller.id, client_address(environ, parts.trusted_proxies) or None)
+                arguments["actor"] = Actor(
+                    caller.id, client_address(environ, parts.trusted_proxies) or None
+                )
         if reads:
             arguments |= _read_models(models, path_values, route.max_bytes)
-        if refuses_parameters and environ.get("QUERY_STRING"):  # whoever wrote one meant something by it: to see less, or to send less
+        if refuses_parameters and environ.get(
+            "QUERY_STRING"
+        ):  # whoever wrote one meant something by it: to see less, or to send less
             from_query(Query, request.args.lists())
         return route.view(**arguments)
 
     return enter
 
 
-def _read_models(models: Models, path_values: Mapping[str, str], max_bytes: int) -> dict[str, BaseModel]:
+def _read_models(
+    models: Models, path_values: Mapping[str, str], max_bytes: int
+) -> dict[str, BaseModel]:
     read: dict[str, BaseModel] = {}
     if models.path:
         read["path"] = from_path(models.path, path_values)
     if models.query:
         read["query"] = from_query(models.query, request.args.lists())
     if models.body:
-        read["body"] = from_body(models.body, read_json_body(max_bytes) if models.needs_body else read_optional_json_body() or b"{}")
+        read["body"] = from_body(
+            models.body,
+            read_json_body(max_bytes) if models.needs_body else read_optional_json_body() or b"{}",
+        )
     if models.form:
         read["form"] = from_form(models.form, read_form())
     return read

@@ -24,7 +24,15 @@ from schemas.deliveries.deliveries import Attempt, DeliveryState
 from schemas.deliveries.recoveries import Recovery
 from schemas.events.types import EventType
 from schemas.ids import RequestId, is_test_event
-from schemas.listings import DeliveryDetail, DeliveryStats, ListedChannel, ListedDelivery, ListedEvent, Page, Pulled
+from schemas.listings import (
+    DeliveryDetail,
+    DeliveryStats,
+    ListedChannel,
+    ListedDelivery,
+    ListedEvent,
+    Page,
+    Pulled,
+)
 from schemas.request_log import LoggedRequest
 from schemas.stored_values import data_of
 from schemas.times import UnixMs, to_rfc3339
@@ -44,7 +52,10 @@ def token_answer(token: Token, now: UnixMs) -> TokenAnswer:
         enabled=token.enabled,
         permissions=sorted(token.permissions),
         visibility=VisibilityAnswer(None if token.channels is None else sorted(token.channels)),
-        callbacks={kind: callback_answer(token.callbacks[kind], now) if kind in token.callbacks else None for kind in EventType},
+        callbacks={
+            kind: callback_answer(token.callbacks[kind], now) if kind in token.callbacks else None
+            for kind in EventType
+        },
         created_at=to_rfc3339(token.created_at),
         last_used_at=_time(token.last_used_at),
     )
@@ -56,7 +67,9 @@ def new_token_answer(made: NewSecrets, now: UnixMs) -> NewTokenAnswer:
     return NewTokenAnswer(**shown, token=made.secret, signing_secret=signing_secret)
 
 
-def introspection_answer(token: Token, ends_at: UnixMs | None, request_id: RequestId, *, allowed: bool) -> IntrospectionAnswer:
+def introspection_answer(
+    token: Token, ends_at: UnixMs | None, request_id: RequestId, *, allowed: bool
+) -> IntrospectionAnswer:
     """Of an active token. Whole seconds, none of them later than it is."""
     return IntrospectionAnswer(
         active=True,
@@ -107,7 +120,9 @@ def delivery_answer(delivery: ListedDelivery) -> DeliveryAnswer:
 
 def delivery_detail_answer(detail: DeliveryDetail) -> DeliveryDetailAnswer:
     shown = msgspec.structs.asdict(delivery_answer(detail.delivery))
-    return DeliveryDetailAnswer(**shown, attempts=[attempt_answer(attempt) for attempt in detail.attempts])
+    return DeliveryDetailAnswer(
+        **shown, attempts=[attempt_answer(attempt) for attempt in detail.attempts]
+    )
 
 
 def attempt_answer(attempt: Attempt) -> AttemptAnswer:
@@ -141,27 +156,37 @@ def event_answer(event: ListedEvent) -> EventAnswer:
 
 
 def pulled_events(pulled: Pulled) -> PulledEvents:
-    return PulledEvents([msgspec.Raw(body) for body in pulled.bodies], pulled.next_cursor, pulled.has_more)
+    return PulledEvents(
+        [msgspec.Raw(body) for body in pulled.bodies], pulled.next_cursor, pulled.has_more
+    )
 
 
 def stats_answer(stats: DeliveryStats) -> StatsAnswer:
-    by_type = {kind: {state: stats.counts.get((kind, state), 0) for state in DeliveryState} for kind in EventType}
+    by_type = {
+        kind: {state: stats.counts.get((kind, state), 0) for state in DeliveryState}
+        for kind in EventType
+    }
     delivered, exhausted = (
-        sum(counts[state] for counts in by_type.values()) for state in (DeliveryState.DELIVERED, DeliveryState.EXHAUSTED)
+        sum(counts[state] for counts in by_type.values())
+        for state in (DeliveryState.DELIVERED, DeliveryState.EXHAUSTED)
     )
     return StatsAnswer(
         since=to_rfc3339(stats.since),
         until=to_rfc3339(stats.until),
         complete=stats.is_complete,
         total=sum(stats.counts.values()),
-        success_share=round(delivered / (delivered + exhausted), 6) if delivered + exhausted else None,
+        success_share=round(delivered / (delivered + exhausted), 6)
+        if delivered + exhausted
+        else None,
         deliveries=by_type,
     )
 
 
 def recovery_answer(recovery: Recovery) -> RecoveryAnswer:
     figures = recovery.total, recovery.done, recovery.skipped
-    return RecoveryAnswer(recovery.id, *figures, recovery.state, to_rfc3339(recovery.created_at), recovery.trouble)
+    return RecoveryAnswer(
+        recovery.id, *figures, recovery.state, to_rfc3339(recovery.created_at), recovery.trouble
+    )
 
 
 def change_answer(change: Change) -> ChangeAnswer:
@@ -200,11 +225,17 @@ def token_page(page: Page[Token], now: UnixMs) -> TokenPage:
 
 
 def event_page(page: Page[ListedEvent]) -> EventPage:
-    return EventPage([event_answer(event) for event in page.rows], page.next_cursor, _time(page.looked_until))
+    return EventPage(
+        [event_answer(event) for event in page.rows], page.next_cursor, _time(page.looked_until)
+    )
 
 
 def delivery_page(page: Page[ListedDelivery]) -> DeliveryPage:
-    return DeliveryPage([delivery_answer(delivery) for delivery in page.rows], page.next_cursor, _time(page.looked_until))
+    return DeliveryPage(
+        [delivery_answer(delivery) for delivery in page.rows],
+        page.next_cursor,
+        _time(page.looked_until),
+    )
 
 
 def change_page(page: Page[Change]) -> ChangePage:
@@ -212,7 +243,11 @@ def change_page(page: Page[Change]) -> ChangePage:
 
 
 def request_page(page: Page[LoggedRequest]) -> RequestPage:
-    return RequestPage([request_answer(request) for request in page.rows], page.next_cursor, _time(page.looked_until))
+    return RequestPage(
+        [request_answer(request) for request in page.rows],
+        page.next_cursor,
+        _time(page.looked_until),
+    )
 
 
 def channel_page(page: Page[ListedChannel]) -> ChannelPage:
@@ -220,7 +255,13 @@ def channel_page(page: Page[ListedChannel]) -> ChannelPage:
 
 
 def _channel_answer(channel: ListedChannel) -> ChannelAnswer:
-    return ChannelAnswer(channel.id, channel.kind, channel.address, channel.provider, to_rfc3339(channel.last_seen_at))
+    return ChannelAnswer(
+        channel.id,
+        channel.kind,
+        channel.address,
+        channel.provider,
+        to_rfc3339(channel.last_seen_at),
+    )
 
 
 def _time(at: UnixMs | None) -> str | None:

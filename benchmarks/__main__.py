@@ -1,6 +1,8 @@
-"""`python -m benchmarks [NAME…] [--quick] [--json FILE]`: runs the benchmarks, prints their table, keeps it as JSON.
+"""`python -m benchmarks [NAME…] [--quick] [--json FILE]`: runs the benchmarks, prints their table,
+keeps it as JSON.
 
-Exits 1 when a benchmark could not be run; a target that was missed is only shown: other machines have other figures.
+Exits 1 when a benchmark could not be run; a target that was missed is only shown: other machines
+have other figures.
 """
 
 import argparse
@@ -19,7 +21,18 @@ from importlib.metadata import version
 from rich.console import Console
 from rich.table import Column, Table
 
-from benchmarks import checking, draining, exporting, listings, matching, ordering, posting, refusing, request_log, taking
+from benchmarks import (
+    checking,
+    draining,
+    exporting,
+    listings,
+    matching,
+    ordering,
+    posting,
+    refusing,
+    request_log,
+    taking,
+)
 from benchmarks.comparison import Row
 from benchmarks.stage import Stage
 
@@ -37,23 +50,50 @@ _TABLE_WIDTH = 140
 
 def main() -> int:
     arguments = _parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that what was started is ended too
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # unwinds, so that what was started is ended too
     machine = _machine()
-    print(f"{machine['cpus']} CPUs, load average {machine['load']}: anything else that runs now is part of the figures")
+    print(
+        f"{machine['cpus']} CPUs, load average {machine['load']}: anything else that runs now is part of the figures"
+    )
     rows, failed = _run(arguments.names or list(BENCHMARKS), quick=arguments.quick)
     _print(rows)
     path = arguments.json or _OUT / f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H%M%S}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(_record(rows, failed) | {"quick": arguments.quick, "machine": machine}, indent=2, ensure_ascii=False) + "\n")
+    path.write_text(
+        json.dumps(
+            _record(rows, failed) | {"quick": arguments.quick, "machine": machine},
+            indent=2,
+            ensure_ascii=False,
+        )
+        + "\n"
+    )
     print(f"kept in {path}")
     return 1 if failed else 0
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Ringback beside the floor, in the same run.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which to run, of {', '.join(BENCHMARKS)}; all when none is named")
-    parser.add_argument("--quick", action="store_true", help="fewer events and rounds: shows that it works, measures little")
-    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="where the figures go (benchmarks/out/<date>.json)")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Ringback beside the floor, in the same run."
+    )
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"which to run, of {', '.join(BENCHMARKS)}; all when none is named",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="fewer events and rounds: shows that it works, measures little",
+    )
+    parser.add_argument(
+        "--json",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="where the figures go (benchmarks/out/<date>.json)",
+    )
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.names if name not in BENCHMARKS]:
         parser.error(f"no such benchmark: {', '.join(unknown)}")
@@ -74,11 +114,24 @@ def _run(names: list[str], *, quick: bool) -> tuple[list[Row], list[str]]:
 
 
 def _print(rows: list[Row]) -> None:
-    table = Table("benchmark", "what", *(_right(name) for name in ("ringback", "floor", "ratio", "target")), "met")
+    table = Table(
+        "benchmark",
+        "what",
+        *(_right(name) for name in ("ringback", "floor", "ratio", "target")),
+        "met",
+    )
     for row in rows:
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
         met = {None: "", True: "yes", False: "NO"}[row.met]
-        table.add_row(row.benchmark, row.what, _number(row.figure), _number(row.floor), ratio, str(row.target or ""), met)
+        table.add_row(
+            row.benchmark,
+            row.what,
+            _number(row.figure),
+            _number(row.floor),
+            ratio,
+            str(row.target or ""),
+            met,
+        )
     Console(width=_TABLE_WIDTH).print(table)
 
 
@@ -94,7 +147,12 @@ def _number(value: float | None) -> str:
 
 def _machine() -> dict[str, object]:
     """`load`: processes that wanted a CPU in the minute before."""
-    return {"cpus": os.cpu_count(), "load": os.getloadavg()[0], "python": platform.python_version(), "system": platform.platform()}
+    return {
+        "cpus": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
 
 
 def _record(rows: list[Row], failed: list[str]) -> dict[str, object]:

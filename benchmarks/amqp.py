@@ -1,6 +1,7 @@
 """The queues of floor and Ringback as a backend sees them: declare, and fill.
 
-Called by the pipelines before a run. Ringback's topology is declared by `ringback migrate`, the floor's here.
+Called by the pipelines before a run. Ringback's topology is declared by `ringback migrate`, the
+floor's here.
 """
 
 import asyncio
@@ -34,8 +35,9 @@ def declare_floor(url: str) -> None:
 
 
 def fill(url: str, exchange: str, count: int, padding_bytes: int = 0) -> None:
-    """Publish `count` new events, larger by `padding_bytes` than they are by themselves; returns when the queue behind the exchange
-    holds them all. Raises TimeoutError."""
+    """Publish `count` new events, larger by `padding_bytes` than they are by themselves; returns
+    when the queue behind the exchange holds them all. Raises TimeoutError.
+    """
     asyncio.run(_fill(url, exchange, count, padding_bytes))
 
 
@@ -49,19 +51,27 @@ async def _fill(url: str, exchange: str, count: int, padding_bytes: int) -> None
 
 
 class Filler:
-    """Publishes with confirms: a quorum queue that has just got its leader may lose what nobody waits for (seen on 3.10)."""
+    """Publishes with confirms: a quorum queue that has just got its leader may lose what nobody
+    waits for (seen on 3.10).
+    """
 
     def __init__(self, url: str, exchange: str, padding_bytes: int = 0) -> None:
         self._url, self._exchange, self._run = url, exchange, uuid.uuid4().hex[:12]
         self._padding_bytes = padding_bytes
         self._last_tag = 0
         self._open_tags: set[int] = set()
-        self._ready, self._all_confirmed, self._closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._ready, self._all_confirmed, self._closed = (
+            asyncio.Event(),
+            asyncio.Event(),
+            asyncio.Event(),
+        )
 
     async def open(self) -> None:
         self._connection = OneWrite(
             pika.URLParameters(self._url),
-            on_open_callback=lambda connection: connection.channel(on_open_callback=self._ask_for_confirms),
+            on_open_callback=lambda connection: connection.channel(
+                on_open_callback=self._ask_for_confirms
+            ),
             on_close_callback=lambda _connection, _reason: self._closed.set(),
             custom_ioloop=asyncio.get_running_loop(),
         )
@@ -88,10 +98,19 @@ class Filler:
         body = events.published(event_id, number, time.time(), self._padding_bytes)
         self._last_tag += 1
         self._open_tags.add(self._last_tag)
-        self._channel.basic_publish(self._exchange, "message.received", body, pika.BasicProperties(message_id=event_id, **_PROPERTIES))
+        self._channel.basic_publish(
+            self._exchange,
+            "message.received",
+            body,
+            pika.BasicProperties(message_id=event_id, **_PROPERTIES),
+        )
 
     def _confirmed(self, frame: Any) -> None:
         tag = frame.method.delivery_tag
-        self._open_tags -= {open_tag for open_tag in self._open_tags if open_tag <= tag} if frame.method.multiple else {tag}
+        self._open_tags -= (
+            {open_tag for open_tag in self._open_tags if open_tag <= tag}
+            if frame.method.multiple
+            else {tag}
+        )
         if not self._open_tags:
             self._all_confirmed.set()

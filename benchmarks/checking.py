@@ -1,6 +1,8 @@
-"""Checks of a token by the chat platform's own API and by a gateway: how many one API worker answers, and how soon.
+"""Checks of a token by the chat platform's own API and by a gateway: how many one API worker
+answers, and how soon.
 
-Each is also a row of the request log, written meanwhile. A request is the same again and again: what is checked is in memory.
+Each is also a row of the request log, written meanwhile. A request is the same again and again:
+what is checked is in memory.
 """
 
 from urllib.parse import urlencode
@@ -46,21 +48,40 @@ def _checking(stage: Stage, way: str) -> Comparison:
 
 
 def _check(stage: Stage, running: Running, way: str, count: int) -> Report:
-    request = _introspection(running.token) if way == "introspect" else _authorization(running.token)
-    return stage.load(Plan(running.port, running.token, count, _CONNECTIONS, request=request, expected=_STATUS[way]))
+    request = (
+        _introspection(running.token) if way == "introspect" else _authorization(running.token)
+    )
+    return stage.load(
+        Plan(
+            running.port, running.token, count, _CONNECTIONS, request=request, expected=_STATUS[way]
+        )
+    )
 
 
 def _introspection(token: str) -> str:
     """As a chat API asks about one of its requests."""
-    told = {"method": "GET", "path": "/conversations/4711", "ip": "198.51.100.7", "user_agent": "python-requests/2.32.3"}
+    told = {
+        "method": "GET",
+        "path": "/conversations/4711",
+        "ip": "198.51.100.7",
+        "user_agent": "python-requests/2.32.3",
+    }
     form = urlencode({"token": token, "permission": _PERMISSION} | told)
-    head = ["POST /v1/introspect HTTP/1.1", "content-type: application/x-www-form-urlencoded", f"content-length: {len(form)}"]
+    head = [
+        "POST /v1/introspect HTTP/1.1",
+        "content-type: application/x-www-form-urlencoded",
+        f"content-length: {len(form)}",
+    ]
     return _request(token, head) + form
 
 
 def _authorization(token: str) -> str:
     """As nginx asks with deploy/nginx."""
-    told = [f"x-required-permission: {_PERMISSION}", "x-original-method: GET", "x-original-uri: /conversations/4711?expand=customer"]
+    told = [
+        f"x-required-permission: {_PERMISSION}",
+        "x-original-method: GET",
+        "x-original-uri: /conversations/4711?expand=customer",
+    ]
     who = ["x-forwarded-for: 198.51.100.7", "user-agent: python-requests/2.32.3", "accept: */*"]
     return _request(token, ["GET /v1/authorize HTTP/1.1", *told, *who])
 

@@ -1,6 +1,8 @@
-"""Processes of a system under test: started in sessions of their own, ended by process id whatever happens to us.
+"""Processes of a system under test: started in sessions of their own, ended by process id whatever
+happens to us.
 
-Called by the stage and by both pipelines. What a child prints goes to its log file: Ringback's attempt log is part of its work.
+Called by the stage and by both pipelines. What a child prints goes to its log file: Ringback's
+attempt log is part of its work.
 """
 
 import os
@@ -12,7 +14,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 FROM_CHECKOUT = {"PYTHONPATH": str(pathlib.Path(__file__).resolve().parent.parent)}
-"""For children that are modules of `benchmarks`: none runs in the checkout, where Ringback would read a developer's ringback.env."""
+"""For children that are modules of `benchmarks`: none runs in the checkout, where Ringback would
+read a developer's ringback.env.
+"""
 
 _STOP_LIMIT_S = 45.0
 """More than Ringback's own DRAIN_TIMEOUT, so that a stop cut short is its own doing."""
@@ -25,7 +29,13 @@ class Child:
         self._name, self._log = log.stem, log
         with log.open("ab") as out:
             self._process = subprocess.Popen(
-                command, cwd=log.parent, env=environment(settings), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+                command,
+                cwd=log.parent,
+                env=environment(settings),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
             )
         self.pid = self._process.pid
 
@@ -41,7 +51,10 @@ class Child:
             try:
                 self._process.wait(_STOP_LIMIT_S)
             except subprocess.TimeoutExpired:
-                print(f"{self._name} did not stop within {_STOP_LIMIT_S:g} s: {self.tail()}", file=sys.stderr)
+                print(
+                    f"{self._name} did not stop within {_STOP_LIMIT_S:g} s: {self.tail()}",
+                    file=sys.stderr,
+                )
         _kill_session(self.pid)
         self._process.wait()
 
@@ -51,7 +64,9 @@ class Child:
 
 
 @contextmanager
-def running(command: list[str], log: pathlib.Path, settings: Mapping[str, str] | None = None) -> Iterator[Child]:
+def running(
+    command: list[str], log: pathlib.Path, settings: Mapping[str, str] | None = None
+) -> Iterator[Child]:
     """A child for the time of the block."""
     child = Child(command, log, settings or {})
     try:
@@ -64,13 +79,19 @@ def running(command: list[str], log: pathlib.Path, settings: Mapping[str, str] |
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Ours with these settings, and no other setting of Ringback: only those of the benchmark count."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RINGBACK_")}
+    """Ours with these settings, and no other setting of Ringback: only those of the benchmark
+    count.
+    """
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("RINGBACK_")
+    }
     return {**inherited, **settings}
 
 
 def _kill_session(pid: int) -> None:
-    """A worker that outlived its parent would go on answering. The session's id is its first process's."""
+    """A worker that outlived its parent would go on answering. The session's id is its first
+    process's.
+    """
     try:
         os.killpg(pid, signal.SIGKILL)
     except ProcessLookupError:

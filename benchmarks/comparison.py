@@ -1,6 +1,8 @@
-"""Rounds of floor and Ringback in turn, their medians, and the rows of the table with what must be reached.
+"""Rounds of floor and Ringback in turn, their medians, and the rows of the table with what must be
+reached.
 
-Called by the benchmarks; a round's figures are named in words with their unit, as the table shows them.
+Called by the benchmarks; a round's figures are named in words with their unit, as the table shows
+them.
 """
 
 import statistics
@@ -64,12 +66,27 @@ class Comparison:
         return [self._row(what, targets.get(what)) for what in self.rounds["ringback"][0]]
 
     def _row(self, what: str, target: Target | None) -> Row:
-        values = {name: [figures[what] for figures in rounds if what in figures] for name, rounds in self.rounds.items()}
+        values = {
+            name: [figures[what] for figures in rounds if what in figures]
+            for name, rounds in self.rounds.items()
+        }
         floor = values.get("floor")
-        return Row(self.benchmark, what, statistics.median(values["ringback"]), statistics.median(floor) if floor else None, target, values)
+        return Row(
+            self.benchmark,
+            what,
+            statistics.median(values["ringback"]),
+            statistics.median(floor) if floor else None,
+            target,
+            values,
+        )
 
 
-def compare(benchmark: str, pipelines: Sequence[Pipeline], measure: Callable[[Pipeline], Figures], rounds: int) -> Comparison:
+def compare(
+    benchmark: str,
+    pipelines: Sequence[Pipeline],
+    measure: Callable[[Pipeline], Figures],
+    rounds: int,
+) -> Comparison:
     """In turn, so that a machine that grows slower does so for all."""
     measured: dict[str, list[Figures]] = {pipeline.name: [] for pipeline in pipelines}
     for number in range(1, rounds + 1):
@@ -77,5 +94,7 @@ def compare(benchmark: str, pipelines: Sequence[Pipeline], measure: Callable[[Pi
             figures = measure(pipeline)
             measured[pipeline.name].append(figures)
             told = " · ".join(f"{what} {value:,.1f}" for what, value in figures.items())
-            print(f"{benchmark}, round {number}, {pipeline.name}: {told}", file=sys.stderr, flush=True)
+            print(
+                f"{benchmark}, round {number}, {pipeline.name}: {told}", file=sys.stderr, flush=True
+            )
     return Comparison(benchmark, measured)

@@ -1,4 +1,6 @@
-"""Benchmarks of a dispatcher alone, in front of a queue that was filled before it started: `drain` and `memory`."""
+"""Benchmarks of a dispatcher alone, in front of a queue that was filled before it started: `drain`
+and `memory`.
+"""
 
 import statistics
 import time
@@ -14,14 +16,18 @@ _START_LIMIT_S = 30.0
 _LIMIT_S = 300.0
 _SAMPLE_S = 0.25
 _CONCURRENCY = "256"
-"""Of Ringback's one callback: the floor has no limit, and sixteen attempts at a time would measure the receiver."""
+"""Of Ringback's one callback: the floor has no limit, and sixteen attempts at a time would measure
+the receiver.
+"""
 
 
 def drain(stage: Stage) -> list[Row]:
     """Events a second from the first webhook to the last, so that starting up does not count."""
     count = stage.size(20_000, quick=5_000)
     pipelines: list[Pipeline] = [Floor(stage), Ringback(stage, CALLBACK_CONCURRENCY=_CONCURRENCY)]
-    comparison = compare("drain", pipelines, lambda pipeline: _drain(stage, pipeline, count), stage.rounds)
+    comparison = compare(
+        "drain", pipelines, lambda pipeline: _drain(stage, pipeline, count), stage.rounds
+    )
     return comparison.rows({"events/s": Target(0.55, at_least=True, of_ratio=True)})
 
 
@@ -37,7 +43,9 @@ def _drain(stage: Stage, pipeline: Pipeline, count: int) -> Figures:
 
 
 def memory(stage: Stage) -> list[Row]:
-    """Resident memory of a dispatcher while it works off a long queue: its peak, and whether it keeps growing."""
+    """Resident memory of a dispatcher while it works off a long queue: its peak, and whether it
+    keeps growing.
+    """
     count = stage.size(200_000, quick=20_000)
     ringback = Ringback(stage, CALLBACK_CONCURRENCY=_CONCURRENCY)
     ringback.prepare(prefilled=count)
@@ -49,7 +57,12 @@ def memory(stage: Stage) -> list[Row]:
     late_mb = statistics.fmean(mb for done, mb in samples if done >= count * 3 / 4)
     return [
         Row("memory", "peak, MB", peak_mb, target=Target(150, at_least=False)),
-        Row("memory", "last quarter : second quarter", late_mb / early_mb, target=Target(1.1, at_least=False)),
+        Row(
+            "memory",
+            "last quarter : second quarter",
+            late_mb / early_mb,
+            target=Target(1.1, at_least=False),
+        ),
     ]
 
 

@@ -1,19 +1,28 @@
-"""The event that every benchmark sends, with what the receiver needs to count and time it in fields that pass through.
+"""The event that every benchmark sends, with what the receiver needs to count and time it in fields
+that pass through.
 
 Called by the load generator and by `amqp.fill`; floors and Ringback get the same bytes.
 """
 
 _TEXT = b"hello there, how are you today? " * 8
 _CONVERSATIONS = 1000
-"""Events of one conversation go one after the other; fewer conversations than events in flight would measure that waiting."""
+"""Events of one conversation go one after the other; fewer conversations than events in flight
+would measure that waiting.
+"""
 
 _DATA = (
-    b'{"message":{"id":"m%d","conversation_id":"c%d","content":{"type":"text","text":"' + _TEXT + b'"}},'
+    b'{"message":{"id":"m%d","conversation_id":"c%d","content":{"type":"text","text":"'
+    + _TEXT
+    + b'"}},'
     b'"channel":{"id":"chn_01","kind":"whatsapp"},"customer":{"id":"cus_01","display_name":"Maria"},'
     b'"bench_seq":%d,"bench_sent":%.6f}'
 )
 _POSTED = b'{"type":"message.received","data":' + _DATA + b"}"
-_PUBLISHED = b'{"id":"%s","type":"message.received","timestamp":"2026-11-22T10:00:00.000Z","data":' + _DATA + b"}"
+_PUBLISHED = (
+    b'{"id":"%s","type":"message.received","timestamp":"2026-11-22T10:00:00.000Z","data":'
+    + _DATA
+    + b"}"
+)
 
 
 def posted(number: int, sent_at_s: float) -> bytes:

@@ -1,4 +1,6 @@
-"""Everything about very many tokens as a workbook: how long `ringback export` takes, and its memory at the peak, on either database."""
+"""Everything about very many tokens as a workbook: how long `ringback export` takes, and its memory
+at the peak, on either database.
+"""
 
 import pathlib
 import sys
@@ -40,12 +42,19 @@ def exporting(stage: Stage) -> list[Row]:
     """Each token has three callbacks and twelve deliveries; memory is that of the whole process."""
     rows: list[Row] = []
     size = stage.size(TOKENS, TOKENS // 20)
-    for name, url in (("PostgreSQL", stage.postgres.fresh_database()), ("SQLite", f"sqlite:///{stage.folder}/exporting.db")):
+    for name, url in (
+        ("PostgreSQL", stage.postgres.fresh_database()),
+        ("SQLite", f"sqlite:///{stage.folder}/exporting.db"),
+    ):
         _fill(url, size)
         took_s, cpu_s, peak_mb = _export(stage, url)
         rows.append(Row("exporting", f"{size:,} tokens, s, {name}", took_s, target=_WITHIN_S))
-        rows.append(Row("exporting", f"its processor time, without the database's, s, {name}", cpu_s))
-        rows.append(Row("exporting", f"its memory at the peak, MB, {name}", peak_mb, target=_WITHIN_MB))
+        rows.append(
+            Row("exporting", f"its processor time, without the database's, s, {name}", cpu_s)
+        )
+        rows.append(
+            Row("exporting", f"its memory at the peak, MB, {name}", peak_mb, target=_WITHIN_MB)
+        )
     return rows
 
 
@@ -59,7 +68,10 @@ def _export(stage: Stage, url: str) -> tuple[float, float, float]:
         meter = Meter({"export": child.pid})
         while not file.exists():  # it is there when it is whole
             child.check()
-            cpu_s, peak_mb = meter.cpu_us(1)["export"] / 1e6, max(peak_mb, meter.peak_mb()["export"])
+            cpu_s, peak_mb = (
+                meter.cpu_us(1)["export"] / 1e6,
+                max(peak_mb, meter.peak_mb()["export"]),
+            )
             if time.perf_counter() - began_s > _LIMIT_S:
                 raise TimeoutError(f"no export within {_LIMIT_S:g} s")
             time.sleep(_LOOK_EVERY_S)
@@ -67,18 +79,25 @@ def _export(stage: Stage, url: str) -> tuple[float, float, float]:
 
 
 def _fill(url: str, size: int) -> None:
-    """Straight into the tables: each token has permissions, a channel, and header values that are sealed."""
+    """Straight into the tables: each token has permissions, a channel, and header values that are
+    sealed.
+    """
     database, vault = Database(url, timeout_s=_LIMIT_S), Vault([_KEY])
     migrate.upgrade(database)
     for first in range(0, size, _BATCH):
         ids = {number: new_token_id() for number in range(first, min(first + _BATCH, size))}
         with database.write() as connection:
-            connection.execute(sa.insert(tokens), [_token(vault, token_id, number) for number, token_id in ids.items()])
+            connection.execute(
+                sa.insert(tokens),
+                [_token(vault, token_id, number) for number, token_id in ids.items()],
+            )
             of_all = [row for token_id in ids.values() for row in _callbacks(vault, token_id)]
             connection.execute(sa.insert(callbacks), of_all)
             connection.execute(sa.insert(deliveries), list(_deliveries(of_all)))
     if database.dialect == "postgresql":
-        with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with database.engine.connect().execution_options(
+            isolation_level="AUTOCOMMIT"
+        ) as connection:
             connection.exec_driver_sql("ANALYZE")
     database.close()
 
@@ -91,7 +110,9 @@ def _token(vault: Vault, token_id: TokenId, number: int) -> dict[str, Any]:
         "name": f"Supplier {number} of the chat platform",
         "hint": "rbk_…w3Zq",
         "secret_hash": token_id.encode(),
-        "signing_secrets": seal_signing_keys(vault, token_id, [DatedSecret(signing_key(new_signing_secret()))]),
+        "signing_secrets": seal_signing_keys(
+            vault, token_id, [DatedSecret(signing_key(new_signing_secret()))]
+        ),
         "permissions": texts(frozenset(list(Permission)[number % 7 :: 3])),
         "channels": texts(frozenset({f"chn_{number % 50}"})),
         "enabled": True,
@@ -107,7 +128,13 @@ def _callbacks(vault: Vault, token_id: TokenId) -> Iterator[dict[str, Any]]:
         callback_id = new_callback_id()
         url = f"https://receiver.example/webhooks/{token_id}"
         headers = seal_headers(vault, callback_id, {"x-api-key": "secret", "x-tenant": "a"})
-        row = {"id": callback_id, "token_id": token_id, "type": kind.value, "url": url, "enabled": True}
+        row = {
+            "id": callback_id,
+            "token_id": token_id,
+            "type": kind.value,
+            "url": url,
+            "enabled": True,
+        }
         yield row | {"headers": headers, "created_at": now_ms()}
 
 

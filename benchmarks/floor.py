@@ -1,9 +1,11 @@
-"""The floor of a dispatcher: RabbitMQ to PostgreSQL to HTTP, with no feature at all, until it is ended by a signal.
+"""The floor of a dispatcher: RabbitMQ to PostgreSQL to HTTP, with no feature at all, until it is
+ended by a signal.
 
     python -m benchmarks.floor AMQP_URL POSTGRES_URL RECEIVER_URL
 
-Events are taken from a quorum queue, inserted in batches (the claim), posted signed, recorded in batches (the settlement) and then
-acknowledged. No matching, lanes, retries or metrics. What a full dispatcher reaches is a fraction of this one's rate.
+Events are taken from a quorum queue, inserted in batches (the claim), posted signed, recorded in
+batches (the settlement) and then acknowledged. No matching, lanes, retries or metrics. What a full
+dispatcher reaches is a fraction of this one's rate.
 """
 
 import asyncio
@@ -24,7 +26,9 @@ from benchmarks.floor_sender import Sender, signed_headers
 from benchmarks.one_write import OneWrite
 
 _BATCH = 200
-"""Events in one transaction at most. One at a time commits a tenth as fast; above 200 there is little more to gain."""
+"""Events in one transaction at most. One at a time commits a tenth as fast; above 200 there is
+little more to gain.
+"""
 _PREFETCH = 2000
 """Messages in hand. Fewer, and the broker's answers are waited for; more only fills memory."""
 
@@ -65,13 +69,21 @@ class Ledger:
 
     def claim(self, batch: list[Arrived]) -> None:
         now = dt.datetime.now(dt.UTC)
-        columns = [[a.event_id for a in batch], [a.kind for a in batch], [a.body for a in batch], [now] * len(batch)]
+        columns = [
+            [a.event_id for a in batch],
+            [a.kind for a in batch],
+            [a.body for a in batch],
+            [now] * len(batch),
+        ]
         with self._claims.cursor(binary=True) as cursor:
             cursor.execute(_CLAIM, columns)
         self._claims.commit()
 
     def record(self, batch: list[Outcome]) -> None:
-        with self._records.cursor() as cursor, cursor.copy("COPY floor_deliveries FROM STDIN") as copy:
+        with (
+            self._records.cursor() as cursor,
+            cursor.copy("COPY floor_deliveries FROM STDIN") as copy,
+        ):
             for outcome in batch:
                 copy.write_row(outcome.row)
         self._records.commit()
@@ -89,7 +101,9 @@ class Floor:
         self._came, self._answered = asyncio.Event(), asyncio.Event()
 
     async def run(self, amqp_url: str) -> None:
-        self._connection = OneWrite(pika.URLParameters(amqp_url), on_open_callback=self._opened, custom_ioloop=self._loop)
+        self._connection = OneWrite(
+            pika.URLParameters(amqp_url), on_open_callback=self._opened, custom_ioloop=self._loop
+        )
         await asyncio.gather(self._take(), self._settle())
 
     def _opened(self, connection: OneWrite) -> None:
@@ -97,7 +111,10 @@ class Floor:
 
     def _consume(self, channel: Any) -> None:
         self._channel = channel
-        channel.basic_qos(prefetch_count=_PREFETCH, callback=lambda _ok: channel.basic_consume(QUEUE, self._on_message))
+        channel.basic_qos(
+            prefetch_count=_PREFETCH,
+            callback=lambda _ok: channel.basic_consume(QUEUE, self._on_message),
+        )
 
     def _on_message(self, _channel: Any, method: Any, _properties: Any, body: bytes) -> None:
         event = orjson.loads(body)
@@ -118,7 +135,13 @@ class Floor:
 
         def answered(answer: asyncio.Future[int]) -> None:
             took_ms = int((time.perf_counter() - started) * 1000)
-            row = (uuid.uuid4().hex, arrived.event_id, answer.result(), took_ms, dt.datetime.now(dt.UTC))
+            row = (
+                uuid.uuid4().hex,
+                arrived.event_id,
+                answer.result(),
+                took_ms,
+                dt.datetime.now(dt.UTC),
+            )
             self._outcomes.append(Outcome(arrived.tag, row))
             self._answered.set()
 

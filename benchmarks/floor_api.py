@@ -1,4 +1,5 @@
-"""The floor of the way in: Flask under granian, typed decoding, a durable publish with windowed confirms, 202. Nothing else.
+"""The floor of the way in: Flask under granian, typed decoding, a durable publish with windowed
+confirms, 202. Nothing else.
 
     BENCH_AMQP_URL=amqp://… granian --interface wsgi benchmarks.floor_api:app --workers 1 --blocking-threads 16
 
@@ -42,14 +43,18 @@ class Publisher:
         """Kept once the broker has confirmed. From any thread."""
         confirmation = Promise()
         self._waiting.append((body, confirmation))
-        if not self._woken:  # a lost race wakes the loop once too often, never too seldom: `_flush` lowers the flag first
+        # a lost race wakes the loop once too often, never too seldom: `_flush` lowers the flag
+        # first
+        if not self._woken:
             self._woken = True
             self._loop.call_soon_threadsafe(self._flush)
         return confirmation
 
     def _run(self, url: str) -> None:
         asyncio.set_event_loop(self._loop)
-        self._connection = OneWrite(pika.URLParameters(url), on_open_callback=self._opened, custom_ioloop=self._loop)
+        self._connection = OneWrite(
+            pika.URLParameters(url), on_open_callback=self._opened, custom_ioloop=self._loop
+        )
         self._loop.run_forever()
 
     def _opened(self, connection: OneWrite) -> None:
@@ -81,7 +86,9 @@ class Publisher:
 
 @cache
 def _publisher() -> Publisher:
-    """Made by the first request: granian forks its workers after the import, and threads do not survive a fork."""
+    """Made by the first request: granian forks its workers after the import, and threads do not
+    survive a fork.
+    """
     return Publisher(os.environ["BENCH_AMQP_URL"])
 
 
@@ -99,7 +106,9 @@ def accept() -> Response:
 
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
-    """Flask's answer in one piece: granian streams an iterator through more hops, and sends a list at once."""
+    """Flask's answer in one piece: granian streams an iterator through more hops, and sends a list
+    at once.
+    """
     answer = flask_app(environ, start_response)
     try:
         return [b"".join(answer)]

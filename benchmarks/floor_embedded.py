@@ -1,8 +1,10 @@
-"""The floor of the embedded mode: cheroot, one SQLite thread that commits what has gathered, libcurl on uvloop; one process.
+"""The floor of the embedded mode: cheroot, one SQLite thread that commits what has gathered,
+libcurl on uvloop; one process.
 
     python -m benchmarks.floor_embedded PORT RECEIVER_URL DATABASE_FILE
 
-An event is answered once its commit is on disk (WAL, `synchronous=FULL`), then posted, and its outcome is part of a later commit.
+An event is answered once its commit is on disk (WAL, `synchronous=FULL`), then posted, and its
+outcome is part of a later commit.
 """
 
 import asyncio
@@ -71,8 +73,13 @@ class Writer(threading.Thread):
         rows = [item.row for item in items if isinstance(item, Outcome)]
         now = time.time()
         database.execute("BEGIN IMMEDIATE")
-        database.executemany("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?)", [(*a.event[:3], now) for a in arrived])
-        database.executemany("INSERT OR IGNORE INTO outbox VALUES (?)", [a.event[:1] for a in arrived])
+        database.executemany(
+            "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?)",
+            [(*a.event[:3], now) for a in arrived],
+        )
+        database.executemany(
+            "INSERT OR IGNORE INTO outbox VALUES (?)", [a.event[:1] for a in arrived]
+        )
         database.executemany("INSERT INTO deliveries VALUES (?, ?, ?, ?, ?)", rows)
         database.executemany("DELETE FROM outbox WHERE id = ?", [row[1:2] for row in rows])
         database.execute("COMMIT")
@@ -110,7 +117,9 @@ class Floor:
 
         def answered(answer: asyncio.Future[int]) -> None:
             took_ms = int((time.perf_counter() - started) * 1000)
-            self._writer.add(Outcome((uuid.uuid4().hex, event.event_id, answer.result(), took_ms, time.time())))
+            self._writer.add(
+                Outcome((uuid.uuid4().hex, event.event_id, answer.result(), took_ms, time.time()))
+            )
 
         headers = signed_headers(event.event_id, event.message)
         self._sender.post(self._receiver_url, headers, event.message).add_done_callback(answered)
@@ -120,7 +129,9 @@ async def _main(port: str, receiver_url: str, database_file: str) -> None:
     app = Flask(__name__)
     app.post("/v1/events")(Floor(receiver_url, database_file).accept)
     server = wsgi.Server(("127.0.0.1", int(port)), app, numthreads=_THREADS, request_queue_size=512)
-    server.keep_alive_conn_limit = 1000  # 10 by default: more clients would connect anew for every request
+    server.keep_alive_conn_limit = (
+        1000  # 10 by default: more clients would connect anew for every request
+    )
     threading.Thread(target=server.safe_start, daemon=True).start()
     await asyncio.Event().wait()
 

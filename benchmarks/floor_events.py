@@ -1,4 +1,5 @@
-"""What the floors share: the queue's name, an event read with typed decoding, its id and answer, and a promise to wait for.
+"""What the floors share: the queue's name, an event read with typed decoding, its id and answer,
+and a promise to wait for.
 
 `floor_api` and `floor_embedded` read events in their request threads.
 """
@@ -42,7 +43,10 @@ class _Posted(msgspec.Struct):
 
 _decode_posted = msgspec.json.Decoder(_Posted).decode
 _decode_data = msgspec.json.Decoder(_Data).decode
-_numbers, _process = itertools.count(time.time_ns()), os.urandom(8).hex()  # an id without a system call, which would give up the GIL
+_numbers, _process = (
+    itertools.count(time.time_ns()),
+    os.urandom(8).hex(),
+)  # an id without a system call, which would give up the GIL
 
 
 class Accepted(NamedTuple):

@@ -15,7 +15,9 @@ from benchmarks.stage import PYTHON, Stage
 from tests.kit.waiting import free_port, wait_for
 
 _THREADS = 16
-"""Request threads, shared out between the workers: measured best; 8 or 32 in one worker are no faster."""
+"""Request threads, shared out between the workers: measured best; 8 or 32 in one worker are no
+faster.
+"""
 _START_LIMIT_S = 20.0
 
 
@@ -44,14 +46,25 @@ class Floor:
             str(port),
         ]
         threads = ["--workers", str(workers), "--blocking-threads", str(_THREADS // workers)]
-        with running([*command, *threads], self._log("api"), FROM_CHECKOUT | {"BENCH_AMQP_URL": self._stage.rabbit.url}) as child:
+        with running(
+            [*command, *threads],
+            self._log("api"),
+            FROM_CHECKOUT | {"BENCH_AMQP_URL": self._stage.rabbit.url},
+        ) as child:
             _wait_until_listening(child, port)
             yield Running({"api": child.pid}, port)
 
     @contextmanager
     def dispatcher(self) -> Iterator[Running]:
         database = self._stage.postgres.url.replace("+psycopg", "")
-        command = [PYTHON, "-m", "benchmarks.floor", self._stage.rabbit.url, database, self._stage.receiver.url + "/hook"]
+        command = [
+            PYTHON,
+            "-m",
+            "benchmarks.floor",
+            self._stage.rabbit.url,
+            database,
+            self._stage.receiver.url + "/hook",
+        ]
         with running(command, self._log("dispatcher"), FROM_CHECKOUT) as child:
             yield Running({"dispatcher": child.pid})
 
@@ -64,7 +77,14 @@ class Floor:
     @contextmanager
     def embedded(self) -> Iterator[Running]:
         port, database = free_port(), self._stage.folder / f"floor-{next(self._runs)}.db"
-        command = [PYTHON, "-m", "benchmarks.floor_embedded", str(port), self._stage.receiver.url + "/hook", str(database)]
+        command = [
+            PYTHON,
+            "-m",
+            "benchmarks.floor_embedded",
+            str(port),
+            self._stage.receiver.url + "/hook",
+            str(database),
+        ]
         with running(command, self._log("embedded"), FROM_CHECKOUT) as child:
             _wait_until_listening(child, port)
             yield Running({"serve": child.pid}, port)

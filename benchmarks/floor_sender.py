@@ -1,4 +1,5 @@
-"""The floors' sender: libcurl's multi handle on the event loop, and a signature. No target check, no limits, no verdict.
+"""The floors' sender: libcurl's multi handle on the event loop, and a signature. No target check,
+no limits, no verdict.
 
 Called by `floor` and `floor_embedded`, on the thread of their event loop.
 """
@@ -57,7 +58,9 @@ class Sender:
         if delay_ms == 0:  # not called at once: libcurl forbids to be entered from its own callback
             self._timer = self._loop.call_soon(self._act, pycurl.SOCKET_TIMEOUT, 0)
         elif delay_ms > 0:
-            self._timer = self._loop.call_later(delay_ms / 1000, self._act, pycurl.SOCKET_TIMEOUT, 0)
+            self._timer = self._loop.call_later(
+                delay_ms / 1000, self._act, pycurl.SOCKET_TIMEOUT, 0
+            )
 
     def _watch(self, wanted: int, fd: int, _multi: object, _data: object) -> None:
         wanted = 0 if wanted == pycurl.POLL_REMOVE else wanted

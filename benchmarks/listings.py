@@ -1,6 +1,8 @@
-"""Lists of everybody's deliveries and events, the figures behind the gauges, and a recovery that is asked for, at ten million rows of each.
+"""Lists of everybody's deliveries and events, the figures behind the gauges, and a recovery that is
+asked for, at ten million rows of each.
 
-A filter fits one in five million: a page must cost what it may look at, and say how far that was, however many there are.
+A filter fits one in five million: a page must cost what it may look at, and say how far that was,
+however many there are.
 """
 
 import statistics
@@ -72,21 +74,38 @@ def listings(stage: Stage) -> list[Row]:
     """Medians in milliseconds, on both databases."""
     rows = stage.size(ROWS, FEW)
     measured: list[Row] = []
-    for name, url in (("PostgreSQL", stage.postgres.fresh_database()), ("SQLite", f"sqlite:///{stage.folder}/listings.db")):
+    for name, url in (
+        ("PostgreSQL", stage.postgres.fresh_database()),
+        ("SQLite", f"sqlite:///{stage.folder}/listings.db"),
+    ):
         database = _filled(url, rows)
         measured += [
-            Row("listings", f"{what}, {rows:,} rows, ms, {name}", took, None, _IN_TIME) for what, took in _measured(database, rows)
+            Row("listings", f"{what}, {rows:,} rows, ms, {name}", took, None, _IN_TIME)
+            for what, took in _measured(database, rows)
         ]
         database.close()
     return measured
 
 
 def _measured(database: Database, rows: int) -> Iterator[tuple[str, float]]:
-    """The pages start all over the lists, so that none finds in memory what the one before has read."""
+    """The pages start all over the lists, so that none finds in memory what the one before has
+    read.
+    """
     ends = [UnixMs(rows - number * rows // (_PAGES + 1)) for number in range(_PAGES)]
-    yield "deliveries, no filter", _median(database, ends, lambda c, end: list_deliveries(c, DeliveryFilter(until=end), _LIMIT))
-    yield "deliveries, error=tls", _median(database, ends, lambda c, end: list_deliveries(c, _tls(end), _LIMIT))
-    yield "events, type=message.status", _median(database, ends, lambda c, end: list_events(c, _status(end), _LIMIT))
+    yield (
+        "deliveries, no filter",
+        _median(
+            database, ends, lambda c, end: list_deliveries(c, DeliveryFilter(until=end), _LIMIT)
+        ),
+    )
+    yield (
+        "deliveries, error=tls",
+        _median(database, ends, lambda c, end: list_deliveries(c, _tls(end), _LIMIT)),
+    )
+    yield (
+        "events, type=message.status",
+        _median(database, ends, lambda c, end: list_events(c, _status(end), _LIMIT)),
+    )
     yield "the figures of the store", _time(lambda: gauges.read(database))
     query = RecoveryQuery(UnixMs(0), LATEST, (Recoverable.EXHAUSTED,))
     yield "a recovery is asked for", _time(lambda: jobs.create(database, query))
@@ -100,7 +119,9 @@ def _status(until: UnixMs) -> EventFilter:
     return EventFilter(until=until, type=EventType.MESSAGE_STATUS)
 
 
-def _median(database: Database, ends: list[UnixMs], look: Callable[[Connection, UnixMs], object]) -> float:
+def _median(
+    database: Database, ends: list[UnixMs], look: Callable[[Connection, UnixMs], object]
+) -> float:
     def page(end: UnixMs) -> None:
         with database.read() as connection:
             look(connection, end)
@@ -120,9 +141,16 @@ def _filled(url: str, rows: int) -> Database:
     parts = {name: text.format(rows=rows) for name, text in _PARTS[filling.dialect].items()}
     few = parts | {"numbers": _PARTS[filling.dialect]["numbers"].format(rows=_CALLBACKS)}
     with filling.write() as connection:
-        for statement, filled in ((_TOKENS, few), (_CALLBACK_ROWS, few), (_EVENTS, parts), (_DELIVERIES, parts)):
+        for statement, filled in (
+            (_TOKENS, few),
+            (_CALLBACK_ROWS, few),
+            (_EVENTS, parts),
+            (_DELIVERIES, parts),
+        ):
             text = statement.format(callbacks=_CALLBACKS, one_in=_ONE_IN, **filled)
-            connection.exec_driver_sql(text.replace("%", "%%") if filling.dialect == "postgresql" else text)
+            connection.exec_driver_sql(
+                text.replace("%", "%%") if filling.dialect == "postgresql" else text
+            )
     if filling.dialect == "postgresql":
         with filling.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("VACUUM ANALYZE")  # as autovacuum would have by then

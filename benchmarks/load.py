@@ -1,4 +1,5 @@
-"""The load generator: posts events, or another request again and again, over a few connections, as fast as they are answered or at a steady rate, then ends.
+"""The load generator: posts events, or another request again and again, over a few connections, as
+fast as they are answered or at a steady rate, then ends.
 
     python -m benchmarks.load < PLAN      a `Plan` as JSON; prints a `Report` as JSON
 
@@ -24,9 +25,11 @@ _CONNECT_TRIES, _CONNECT_PAUSE_S = 100, 0.1
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """`count` events numbered from `first`; `rate` is events a second, 0: each connection posts when it is answered.
+    """`count` events numbered from `first`; `rate` is events a second, 0: each connection posts
+    when it is answered.
 
-    With `request`, that is what is sent instead of an event, as it stands there; `expected` is the status that it is answered.
+    With `request`, that is what is sent instead of an event, as it stands there; `expected` is the
+    status that it is answered.
     """
 
     port: int
@@ -41,7 +44,9 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """`started_s` is unix seconds; latencies run from the moment an event should have been posted to its answer."""
+    """`started_s` is unix seconds; latencies run from the moment an event should have been posted
+    to its answer.
+    """
 
     started_s: float
     took_s: float
@@ -124,7 +129,9 @@ class Load:
             connection = await self._post(connection, number, time.time())
 
     async def _paced(self, connections: list[Connection]) -> None:
-        """An event whose turn has come waits for a free connection with its clock running: a stall is not hidden."""
+        """An event whose turn has come waits for a free connection with its clock running: a stall
+        is not hidden.
+        """
         idle: asyncio.Queue[Connection] = asyncio.Queue()
         for connection in connections:
             idle.put_nowait(connection)

@@ -1,6 +1,8 @@
-"""What matching costs beside tokens that do not match, what the directory holds in memory, and what a change of it takes.
+"""What matching costs beside tokens that do not match, what the directory holds in memory, and what
+a change of it takes.
 
-In this process alone: an event is read and matched as a dispatcher does it. The floor is a directory with one such token.
+In this process alone: an event is read and matched as a dispatcher does it. The floor is a
+directory with one such token.
 """
 
 import statistics
@@ -53,10 +55,23 @@ def matching(stage: Stage) -> list[Row]:
     reads = stage.size(2_000, 200)
     snapshots = {size: _snapshot(_others(size)) for size in (ONE, SOME, many)}
     took = {size: _reading_us(Fixed(snapshot), reads) for size, snapshot in snapshots.items()}
-    rows = [Row("matching", f"read + match beside {size:,} tokens, µs/event", us, took[ONE], _NO_DEARER) for size, us in took.items()]
+    rows = [
+        Row("matching", f"read + match beside {size:,} tokens, µs/event", us, took[ONE], _NO_DEARER)
+        for size, us in took.items()
+    ]
     changes = {size: _changing_us(snapshot) for size, snapshot in snapshots.items()}
-    rows += [Row("matching", f"a change beside {size:,} tokens, µs", us, changes[ONE]) for size, us in changes.items()]
-    return [*rows, Row("matching", f"memory of {many:,} tokens with three callbacks each, MB", _held_mb(lambda: _snapshot(_others(many))))]
+    rows += [
+        Row("matching", f"a change beside {size:,} tokens, µs", us, changes[ONE])
+        for size, us in changes.items()
+    ]
+    return [
+        *rows,
+        Row(
+            "matching",
+            f"memory of {many:,} tokens with three callbacks each, MB",
+            _held_mb(lambda: _snapshot(_others(many))),
+        ),
+    ]
 
 
 def _snapshot(others: Sequence[Token]) -> Snapshot:
@@ -71,7 +86,15 @@ def _token(name: str, channels: frozenset[str]) -> Token:
     """As the store reads it: nothing in it is shared with another."""
     token_id = new_token_id()
     callbacks = [
-        Callback(new_callback_id(), token_id, kind, f"https://receiver.example/{name}", True, {"x-key": name}) for kind in EventType
+        Callback(
+            new_callback_id(),
+            token_id,
+            kind,
+            f"https://receiver.example/{name}",
+            True,
+            {"x-key": name},
+        )
+        for kind in EventType
     ]
     return Token(
         id=token_id,
@@ -94,7 +117,10 @@ def _token(name: str, channels: frozenset[str]) -> Token:
 def _reading_us(directory: Fixed, count: int) -> float:
     """The median of rounds, per event."""
     now = now_ms()
-    messages = [Message(events.published(f"evt_{number}", number, 0.0), None, None, 0, None) for number in range(count)]
+    messages = [
+        Message(events.published(f"evt_{number}", number, 0.0), None, None, 0, None)
+        for number in range(count)
+    ]
     took: list[float] = []
     for _ in range(_ROUNDS):
         began_s = time.perf_counter()
@@ -102,7 +128,9 @@ def _reading_us(directory: Fixed, count: int) -> float:
             _, owners = read(message, directory, now)
         took.append((time.perf_counter() - began_s) / count * 1e6)
         if len(owners) != 1:
-            raise RuntimeError(f"{len(owners)} callbacks match, not one: something else is measured")
+            raise RuntimeError(
+                f"{len(owners)} callbacks match, not one: something else is measured"
+            )
     return statistics.median(took)
 
 

@@ -1,4 +1,5 @@
-"""CPU time and memory of process trees: granian's workers, RabbitMQ's Erlang machine and PostgreSQL's backends included.
+"""CPU time and memory of process trees: granian's workers, RabbitMQ's Erlang machine and
+PostgreSQL's backends included.
 
 Called around each measured stretch, with the first process of every part.
 """
@@ -29,13 +30,18 @@ class Meter:
 
     def peak_mb(self) -> dict[str, float]:
         """The highest resident memory that the largest process of each part ever had."""
-        return {name: max((_peak_mb(p.pid) for p in _tree(pid)), default=0.0) for name, pid in self._roots.items()}
+        return {
+            name: max((_peak_mb(p.pid) for p in _tree(pid)), default=0.0)
+            for name, pid in self._roots.items()
+        }
 
     def _cpu_s(self) -> dict[tuple[str, int], float]:
         spent = {}
         for name, root in self._roots.items():
             for process in _tree(root):
-                with contextlib.suppress(psutil.NoSuchProcess):  # ended between being listed and being read
+                with contextlib.suppress(
+                    psutil.NoSuchProcess
+                ):  # ended between being listed and being read
                     times = process.cpu_times()
                     spent[name, process.pid] = times.user + times.system
         return spent

@@ -1,7 +1,8 @@
 """A pika connection of the floors' own that sends many frames by one system call.
 
-pika writes each frame to the socket at once: three per message, one per acknowledgement. Each write gives up the GIL, and getting
-it back from busy request threads costs more than the write. It overrides a protected method, so it is tied to pika 1.4.
+pika writes each frame to the socket at once: three per message, one per acknowledgement. Each write
+gives up the GIL, and getting it back from busy request threads costs more than the write. It
+overrides a protected method, so it is tied to pika 1.4.
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,9 @@ from pika.adapters.asyncio_connection import AsyncioConnection
 
 
 class OneWrite(AsyncioConnection):  # type: ignore[misc]  # pika is untyped
-    """Frames of a `one_write` block are kept until it ends; outside of one, those of one method go together."""
+    """Frames of a `one_write` block are kept until it ends; outside of one, those of one method go
+    together.
+    """
 
     _kept: list[bytes] | None = None
 

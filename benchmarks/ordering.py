@@ -1,6 +1,8 @@
-"""What the order of statuses costs (rule 13): claims and settlements in the store, of statuses beside events of another type.
+"""What the order of statuses costs (rule 13): claims and settlements in the store, of statuses
+beside events of another type.
 
-The floor is `message.received`, which asks for no place. Only the store's thread is measured: nothing is sent.
+The floor is `message.received`, which asks for no place. Only the store's thread is measured:
+nothing is sent.
 """
 
 import json
@@ -12,7 +14,14 @@ import sqlalchemy as sa
 
 from benchmarks.comparison import Row
 from benchmarks.stage import Stage
-from schemas.deliveries.deliveries import Attempt, Delivery, DeliveryState, Outcome, Settlement, Trigger
+from schemas.deliveries.deliveries import (
+    Attempt,
+    Delivery,
+    DeliveryState,
+    Outcome,
+    Settlement,
+    Trigger,
+)
 from schemas.events.events import Event, parse_event
 from schemas.ids import CallbackId, TokenId, new_attempt_id
 from schemas.times import UnixMs
@@ -30,27 +39,52 @@ _ROUNDS = 5
 
 
 def statuses(stage: Stage) -> list[Row]:
-    """Microseconds of a claim and a settlement, per event: alone as when it is quiet, and by the hundred as under load."""
+    """Microseconds of a claim and a settlement, per event: alone as when it is quiet, and by the
+    hundred as under load.
+    """
     rows: list[Row] = []
-    for name, url in (("PostgreSQL", stage.postgres.fresh_database()), ("SQLite", f"sqlite:///{stage.folder}/statuses.db")):
+    for name, url in (
+        ("PostgreSQL", stage.postgres.fresh_database()),
+        ("SQLite", f"sqlite:///{stage.folder}/statuses.db"),
+    ):
         database = Database(url)
         metadata.create_all(database.engine)
         for size, batches in ((1, stage.size(300, 40)), (100, stage.size(30, 6))):
             others, alone, behind = _in_turn(database, size, batches)
-            rows.append(Row("statuses", f"claim + settle by {size}, µs/status, {name}", alone, others))
-            rows.append(Row("statuses", f"the same, each behind the one before, µs/status, {name}", behind, others))
+            rows.append(
+                Row("statuses", f"claim + settle by {size}, µs/status, {name}", alone, others)
+            )
+            rows.append(
+                Row(
+                    "statuses",
+                    f"the same, each behind the one before, µs/status, {name}",
+                    behind,
+                    others,
+                )
+            )
         database.close()
     return rows
 
 
 def _in_turn(database: Database, size: int, batches: int) -> tuple[float, float, float]:
-    """Medians of other events, of statuses of as many messages, and of pairs of which the second waits for the first."""
+    """Medians of other events, of statuses of as many messages, and of pairs of which the second
+    waits for the first.
+    """
     found: list[tuple[float, float, float]] = []
     for round_number in range(_ROUNDS):
         name = f"{size}-{round_number}"
         others = [[_received(f"o{name}-{b}-{n}") for n in range(size)] for b in range(batches)]
-        alone = [[_status(f"a{name}-{b}-{n}", f"a{name}-{b}-{n}", "sent") for n in range(size)] for b in range(batches)]
-        found.append((_time(database, others), _time(database, alone), _time_pairs(database, name, size, max(1, batches // 4))))
+        alone = [
+            [_status(f"a{name}-{b}-{n}", f"a{name}-{b}-{n}", "sent") for n in range(size)]
+            for b in range(batches)
+        ]
+        found.append(
+            (
+                _time(database, others),
+                _time(database, alone),
+                _time_pairs(database, name, size, max(1, batches // 4)),
+            )
+        )
     first, second, third = zip(*found, strict=True)
     return statistics.median(first), statistics.median(second), statistics.median(third)
 
@@ -64,11 +98,15 @@ def _time(database: Database, batches: list[list[Event]]) -> float:
 
 
 def _time_pairs(database: Database, name: str, size: int, batches: int) -> float:
-    """The second of each pair becomes a row that waits, is woken by the first one's end, taken and settled."""
+    """The second of each pair becomes a row that waits, is woken by the first one's end, taken and
+    settled.
+    """
     spent_s = 0.0
     for batch in range(batches):
         messages = [f"p{name}-{batch}-{n}" for n in range(size)]
-        first, second = ([_status(f"{m}-{status}", m, status) for m in messages] for status in ("sent", "read"))
+        first, second = (
+            [_status(f"{m}-{status}", m, status) for m in messages] for status in ("sent", "read")
+        )
         began = time.perf_counter()
         going = _claim(database, first, size)
         _claim(database, second, 0)
@@ -80,16 +118,26 @@ def _time_pairs(database: Database, name: str, size: int, batches: int) -> float
 
 def _claim(database: Database, events: list[Event], expected: int) -> list[Delivery]:
     with database.write() as connection:
-        claim(connection, [Claim(one, _NOW, False, (_CALLBACK,), one.webhook_body(_NOW)) for one in events], _NOW)
+        claim(
+            connection,
+            [Claim(one, _NOW, False, (_CALLBACK,), one.webhook_body(_NOW)) for one in events],
+            _NOW,
+        )
         going = admit(connection, [_delivery(one) for one in events], _NOW, _LEASE_MS).go
     if len(going) != expected:
-        raise RuntimeError(f"{len(going)} of {len(events)} may go, not {expected}: something else is measured")
+        raise RuntimeError(
+            f"{len(going)} of {len(events)} may go, not {expected}: something else is measured"
+        )
     return going
 
 
 def _settle(database: Database, done: list[Delivery]) -> None:
     with database.write() as connection:
-        settle(connection, [Settlement(one, DeliveryState.DELIVERED, attempt=_attempt()) for one in done], _NOW)
+        settle(
+            connection,
+            [Settlement(one, DeliveryState.DELIVERED, attempt=_attempt()) for one in done],
+            _NOW,
+        )
 
 
 def _take(database: Database, events: list[Event]) -> Iterator[Delivery]:
@@ -98,25 +146,44 @@ def _take(database: Database, events: list[Event]) -> Iterator[Delivery]:
     with database.write() as connection:
         leased = {"leased": True, "lease": deliveries.c.lease + 1, "due_at": _NOW + _LEASE_MS}
         woken = sa.and_(deliveries.c.event_id.in_(ids), deliveries.c.due_at <= _NOW)
-        taken = connection.scalars(sa.update(deliveries).where(woken).values(leased).returning(deliveries.c.event_id)).all()
-        going = admit(connection, [_delivery(one, lease=1) for one in events if one.id in taken], _NOW, _LEASE_MS).go
+        taken = connection.scalars(
+            sa.update(deliveries).where(woken).values(leased).returning(deliveries.c.event_id)
+        ).all()
+        going = admit(
+            connection,
+            [_delivery(one, lease=1) for one in events if one.id in taken],
+            _NOW,
+            _LEASE_MS,
+        ).go
     if len(going) != len(events):
         raise RuntimeError("not all that waited were woken: something else is measured")
     yield from going
 
 
 def _received(event_id: str) -> Event:
-    message = {"id": "msg", "conversation_id": "cnv", "content": {"type": "text", "text": "x" * 400}}
-    return _event(event_id, "message.received", {"message": message, "channel": _CHANNEL, "customer": {"id": "cus"}})
+    message = {
+        "id": "msg",
+        "conversation_id": "cnv",
+        "content": {"type": "text", "text": "x" * 400},
+    }
+    return _event(
+        event_id,
+        "message.received",
+        {"message": message, "channel": _CHANNEL, "customer": {"id": "cus"}},
+    )
 
 
 def _status(event_id: str, message_id: str, status: str) -> Event:
     message = {"id": message_id, "conversation_id": "cnv", "client_reference": "x" * 400}
-    return _event(event_id, "message.status", {"message": message, "status": status, "channel": _CHANNEL})
+    return _event(
+        event_id, "message.status", {"message": message, "status": status, "channel": _CHANNEL}
+    )
 
 
 def _event(event_id: str, kind: str, data: object) -> Event:
-    return parse_event(json.dumps({"id": event_id, "type": kind, "data": data}).encode(), id_required=True)
+    return parse_event(
+        json.dumps({"id": event_id, "type": kind, "data": data}).encode(), id_required=True
+    )
 
 
 def _delivery(event: Event, lease: int = 0) -> Delivery:
@@ -128,4 +195,15 @@ def _delivery(event: Event, lease: int = 0) -> Delivery:
 
 
 def _attempt() -> Attempt:
-    return Attempt(new_attempt_id(), 1, Trigger.FIRST, _NOW, 1, Outcome.DELIVERED, 200, None, {"webhook-id": "x"}, b"ok")
+    return Attempt(
+        new_attempt_id(),
+        1,
+        Trigger.FIRST,
+        _NOW,
+        1,
+        Outcome.DELIVERED,
+        200,
+        None,
+        {"webhook-id": "x"},
+        b"ok",
+    )

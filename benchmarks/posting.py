@@ -1,6 +1,7 @@
 """Benchmarks that post events over HTTP: `api`, `end_to_end`, `fan_out`, `embedded` and `latency`.
 
-Each run begins with a few events that do not count: connections are made, the first of everything is over.
+Each run begins with a few events that do not count: connections are made, the first of everything
+is over.
 """
 
 from collections.abc import Callable
@@ -24,8 +25,13 @@ _Way = Callable[[Pipeline], AbstractContextManager[Running]]
 
 
 def api(stage: Stage) -> list[Row]:
-    """The way in alone, durable on RabbitMQ, with one granian worker and with two; nobody takes the events out."""
-    targets = {"events/s": Target(0.75, at_least=True, of_ratio=True), "answer p99, ms": Target(50, at_least=False)}
+    """The way in alone, durable on RabbitMQ, with one granian worker and with two; nobody takes the
+    events out.
+    """
+    targets = {
+        "events/s": Target(0.75, at_least=True, of_ratio=True),
+        "answer p99, ms": Target(50, at_least=False),
+    }
     return [row for workers in (1, 2) for row in _api(stage, workers).rows(targets)]
 
 
@@ -38,7 +44,11 @@ def _api(stage: Stage, workers: int) -> Comparison:
             _post(stage, running, _WARM_UP)
             meter = Meter(running.roots)
             report = _post(stage, running, count)
-            return {"events/s": count / report.took_s, **_answers(report), "CPU, µs/event": meter.cpu_us(count)["all parts"]}
+            return {
+                "events/s": count / report.took_s,
+                **_answers(report),
+                "CPU, µs/event": meter.cpu_us(count)["all parts"],
+            }
 
     name = f"api, {workers} worker{'s' if workers > 1 else ''}"
     return compare(name, [Floor(stage), Ringback(stage)], measure, stage.rounds)
@@ -47,9 +57,17 @@ def _api(stage: Stage, workers: int) -> Comparison:
 def end_to_end(stage: Stage) -> list[Row]:
     """POST to webhook on RabbitMQ and PostgreSQL, with one API worker and one dispatcher."""
     count = stage.size(10_000, quick=3_000)
-    comparison = compare("end to end", _both(stage), lambda p: _at_full_speed(stage, p.on_services(), count), stage.rounds)
+    comparison = compare(
+        "end to end",
+        _both(stage),
+        lambda p: _at_full_speed(stage, p.on_services(), count),
+        stage.rounds,
+    )
     return comparison.rows(
-        {"deliveries/s": Target(0.75, at_least=True, of_ratio=True), "CPU of all parts, µs/event": Target(900, at_least=False)}
+        {
+            "deliveries/s": Target(0.75, at_least=True, of_ratio=True),
+            "CPU of all parts, µs/event": Target(900, at_least=False),
+        }
     )
 
 
@@ -57,34 +75,54 @@ def fan_out(stage: Stage) -> list[Row]:
     """One event for the callbacks of ten tokens, on RabbitMQ and PostgreSQL."""
     count = stage.size(3_000, quick=1_000)
     pipelines = [Ringback(stage, callbacks=_FAN)]
-    comparison = compare("fan-out of ten", pipelines, lambda p: _at_full_speed(stage, p.on_services(), count, _FAN), stage.rounds)
+    comparison = compare(
+        "fan-out of ten",
+        pipelines,
+        lambda p: _at_full_speed(stage, p.on_services(), count, _FAN),
+        stage.rounds,
+    )
     return comparison.rows({"deliveries/s": Target(4_500, at_least=True)})
 
 
 def embedded(stage: Stage) -> list[Row]:
     """POST to webhook in one process, on SQLite with synchronous commits."""
     count = stage.size(10_000, quick=3_000)
-    comparison = compare("embedded", _both(stage), lambda p: _at_full_speed(stage, p.embedded(), count), stage.rounds)
+    comparison = compare(
+        "embedded", _both(stage), lambda p: _at_full_speed(stage, p.embedded(), count), stage.rounds
+    )
     return comparison.rows({"deliveries/s": Target(0.7, at_least=True, of_ratio=True)})
 
 
 def latency(stage: Stage) -> list[Row]:
     """From the moment an event should be posted to its webhook's arrival, at a steady rate."""
-    targets = {"webhook p50, ms": Target(1.6, at_least=False, of_ratio=True), "webhook p99, ms": Target(2.5, at_least=False, of_ratio=True)}
-    ways: dict[str, _Way] = {"embedded": lambda p: p.embedded(), "on services": lambda p: p.on_services()}
+    targets = {
+        "webhook p50, ms": Target(1.6, at_least=False, of_ratio=True),
+        "webhook p99, ms": Target(2.5, at_least=False, of_ratio=True),
+    }
+    ways: dict[str, _Way] = {
+        "embedded": lambda p: p.embedded(),
+        "on services": lambda p: p.on_services(),
+    }
     return [row for name, way in ways.items() for row in _latency(stage, name, way).rows(targets)]
 
 
 def _latency(stage: Stage, name: str, way: _Way) -> Comparison:
     count = stage.size(4_000, quick=1_000)
-    return compare(f"latency at {_RATE:g}/s, {name}", _both(stage), lambda p: _steadily(stage, way(p), count), stage.rounds)
+    return compare(
+        f"latency at {_RATE:g}/s, {name}",
+        _both(stage),
+        lambda p: _steadily(stage, way(p), count),
+        stage.rounds,
+    )
 
 
 def _both(stage: Stage) -> list[Pipeline]:
     return [Floor(stage), Ringback(stage)]
 
 
-def _at_full_speed(stage: Stage, starting: AbstractContextManager[Running], count: int, callbacks: int = 1) -> Figures:
+def _at_full_speed(
+    stage: Stage, starting: AbstractContextManager[Running], count: int, callbacks: int = 1
+) -> Figures:
     with starting as running:
         _warm_up(stage, running, callbacks)
         meter = Meter(running.roots)

@@ -1,9 +1,11 @@
-"""A webhook receiver that is fast enough to measure any sender: it answers, counts, de-duplicates and times. Nothing is verified.
+"""A webhook receiver that is fast enough to measure any sender: it answers, counts, de-duplicates
+and times. Nothing is verified.
 
     python -m benchmarks.receiver PORT
 
-POST anything: 200. `bench_seq` (int) and `bench_sent` (unix seconds) may stand anywhere in the body; see `events`.
-GET /count: how many different ones came. GET /stats: JSON of a `Stats`. GET /reset: start from nothing. Used through `stage`.
+POST anything: 200. `bench_seq` (int) and `bench_sent` (unix seconds) may stand anywhere in the
+body; see `events`. GET /count: how many different ones came. GET /stats: JSON of a `Stats`. GET
+/reset: start from nothing. Used through `stage`.
 """
 
 import asyncio
@@ -24,7 +26,9 @@ _OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 @dataclasses.dataclass(frozen=True)
 class Stats:
-    """What came since the last reset. Times are unix seconds, latencies (sent to received) milliseconds; 0 when nothing came."""
+    """What came since the last reset. Times are unix seconds, latencies (sent to received)
+    milliseconds; 0 when nothing came.
+    """
 
     count: int
     duplicates: int
@@ -60,7 +64,9 @@ class Tally:
 
     def stats(self) -> Stats:
         ordered = sorted(self._latencies_s)
-        p50_ms, p99_ms = (1000 * ordered[int(len(ordered) * part)] if ordered else 0.0 for part in (0.5, 0.99))
+        p50_ms, p99_ms = (
+            1000 * ordered[int(len(ordered) * part)] if ordered else 0.0 for part in (0.5, 0.99)
+        )
         return Stats(self.count(), self._duplicates, self._first_s, self._last_s, p50_ms, p99_ms)
 
 
@@ -93,7 +99,9 @@ class Connection(asyncio.Protocol):
             Connection.tally.add(path, body)
             return
         text = json.dumps(_control(path)).encode()
-        self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(text), text))
+        self._transport.write(
+            b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(text), text)
+        )
 
 
 def _control(path: bytes) -> object:
@@ -105,7 +113,9 @@ def _control(path: bytes) -> object:
 
 
 async def _main(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", port, backlog=4096)
+    server = await asyncio.get_running_loop().create_server(
+        Connection, "127.0.0.1", port, backlog=4096
+    )
     await server.serve_forever()
 
 

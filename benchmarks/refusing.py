@@ -1,6 +1,8 @@
-"""A revoked token that goes on calling, beside a backend that publishes: what it costs the publisher, and how many rows it makes.
+"""A revoked token that goes on calling, beside a backend that publishes: what it costs the
+publisher, and how many rows it makes.
 
-The same windows again and again: the publisher alone, beside the revoked token, and beside as many calls of a token in force.
+The same windows again and again: the publisher alone, beside the revoked token, and beside as many
+calls of a token in force.
 """
 
 import statistics
@@ -46,8 +48,20 @@ def refusing(stage: Stage) -> list[Row]:
     alone, what = medians["alone"], "p99 of publishing, ms; floor: alone"
     return [
         Row(_NAME, "calls of a revoked token that its rows count", counted, calls),
-        Row(_NAME, "rows a second for them", rows / (rounds * window_s), target=Target(1, at_least=False)),
-        Row(f"{_NAME} of a revoked token", what, medians["revoked"], alone, Target(1.2, at_least=False, of_ratio=True), p99_ms),
+        Row(
+            _NAME,
+            "rows a second for them",
+            rows / (rounds * window_s),
+            target=Target(1, at_least=False),
+        ),
+        Row(
+            f"{_NAME} of a revoked token",
+            what,
+            medians["revoked"],
+            alone,
+            Target(1.2, at_least=False, of_ratio=True),
+            p99_ms,
+        ),
         Row(f"{_NAME} of a token in force", what, medians["in force"], alone),
     ]
 
@@ -56,7 +70,9 @@ def refusing(stage: Stage) -> list[Row]:
 def _calling(stage: Stage, port: int, token: str, window_s: int, status: int) -> Iterator[None]:
     """From another process, for the whole block."""
     request = f"GET /v1/me HTTP/1.1\r\nhost: ringback\r\nauthorization: Bearer {token}\r\n\r\n"
-    plan = Plan(port, token, int(_CALLS * window_s), _CONNECTIONS, _CALLS, request=request, expected=status)
+    plan = Plan(
+        port, token, int(_CALLS * window_s), _CONNECTIONS, _CALLS, request=request, expected=status
+    )
     with ThreadPoolExecutor(1) as pool:
         calls = pool.submit(stage.load, plan)
         yield
@@ -68,7 +84,9 @@ def _logged(ringback: Ringback, token_id: str) -> tuple[int, int]:
     database = Database(ringback.database_url)
     with database.read() as connection:
         rows, calls = connection.execute(
-            sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(requests.c.stands_for), 0)).where(requests.c.token_id == token_id)
+            sa.select(
+                sa.func.count(), sa.func.coalesce(sa.func.sum(requests.c.stands_for), 0)
+            ).where(requests.c.token_id == token_id)
         ).one()
     database.close()
     return int(rows), int(calls)

@@ -1,7 +1,8 @@
-"""Pages of the request log at ten million rows: the first, deep ones, and those of filters that match little or nothing.
+"""Pages of the request log at ten million rows: the first, deep ones, and those of filters that
+match little or nothing.
 
-The floor is the same with few rows: a page must cost what it shows, or what it may look at, however many there are. The plans
-of the queries are kept beside the figures.
+The floor is the same with few rows: a page must cost what it shows, or what it may look at, however
+many there are. The plans of the queries are kept beside the figures.
 """
 
 import pathlib
@@ -32,7 +33,11 @@ _PAGES = 40
 _LIMIT = 100
 _FILLING_S = 3600.0
 _IN_TIME = Target(100, at_least=False)
-_ANY, _NOTHING, _RARE = RequestFilter(), RequestFilter(path="/v1/nobody-calls-this"), RequestFilter(status=503)
+_ANY, _NOTHING, _RARE = (
+    RequestFilter(),
+    RequestFilter(path="/v1/nobody-calls-this"),
+    RequestFilter(status=503),
+)
 
 _FILL = """
 INSERT INTO requests (id, token_id, at, request_id, method, path, status, duration_ms, address, user_agent, permission, allowed, reason)
@@ -47,7 +52,10 @@ def request_log(stage: Stage) -> list[Row]:
     """Medians of a page in milliseconds, on PostgreSQL."""
     rows = stage.size(ROWS, FEW * 2)
     few, many = (dict(_measured(stage.postgres.fresh_database(), size)) for size in (FEW, rows))
-    return [Row("request log", f"{what}, {rows:,} rows, ms", many[what], few[what], _IN_TIME) for what in many]
+    return [
+        Row("request log", f"{what}, {rows:,} rows, ms", many[what], few[what], _IN_TIME)
+        for what in many
+    ]
 
 
 def _measured(url: str, rows: int) -> Iterator[tuple[str, float]]:
@@ -76,13 +84,19 @@ def _median(database: Database, chosen: RequestFilter, cursors: Sequence[str | N
 def _cursor(database: Database, before: int) -> str | None:
     """Of a page that ends there."""
     with database.read() as connection:
-        return list_requests(connection, _BUSY, RequestFilter(until=UnixMs(before)), _LIMIT).next_cursor
+        return list_requests(
+            connection, _BUSY, RequestFilter(until=UnixMs(before)), _LIMIT
+        ).next_cursor
 
 
 def _keep_plans(database: Database, rows: int, cursor: str | None) -> None:
     told = [f"{rows:,} rows"]
     for chosen in (_ANY, _NOTHING, _RARE):
-        told += plans(database, lambda c, chosen=chosen: list_requests(c, _BUSY, chosen, _LIMIT, cursor), "EXPLAIN (ANALYZE, BUFFERS)")
+        told += plans(
+            database,
+            lambda c, chosen=chosen: list_requests(c, _BUSY, chosen, _LIMIT, cursor),
+            "EXPLAIN (ANALYZE, BUFFERS)",
+        )
     PLANS.parent.mkdir(exist_ok=True)
     PLANS.write_text("\n\n".join(told) + "\n")
     print(*told, sep="\n\n", file=sys.stderr, flush=True)

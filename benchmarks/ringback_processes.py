@@ -1,4 +1,6 @@
-"""Starts Ringback as its users do: `migrate`, `token create`, then `api`, `dispatch` or `serve`, with settings from the environment."""
+"""Starts Ringback as its users do: `migrate`, `token create`, then `api`, `dispatch` or `serve`,
+with settings from the environment.
+"""
 
 import itertools
 import json
@@ -21,11 +23,19 @@ _READY_LIMIT_S = 30.0
 
 class Ringback:
     """See `pipelines.Pipeline`. `callbacks`: how many tokens are called for each event; `permissions`: what they may;
-    `settings`: beside the usual ones."""
+    `settings`: beside the usual ones.
+    """
 
     name = "ringback"
 
-    def __init__(self, stage: Stage, *, callbacks: int = 1, permissions: Sequence[str] = ("events:publish",), **settings: str) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        *,
+        callbacks: int = 1,
+        permissions: Sequence[str] = ("events:publish",),
+        **settings: str,
+    ) -> None:
         self._stage, self._callbacks, self._permissions = stage, callbacks, permissions
         self._runs = itertools.count()
         self._extra = {f"RINGBACK_{name}": value for name, value in settings.items()}
@@ -34,7 +44,10 @@ class Ringback:
 
     def prepare(self, *, prefilled: int = 0) -> None:
         self._stage.rabbit.clear()
-        self._begin(RINGBACK_BROKER_URL=self._stage.rabbit.url, RINGBACK_DATABASE_URL=self._stage.postgres.fresh_database())
+        self._begin(
+            RINGBACK_BROKER_URL=self._stage.rabbit.url,
+            RINGBACK_DATABASE_URL=self._stage.postgres.fresh_database(),
+        )
         amqp.fill(self._stage.rabbit.url, amqp.RINGBACK_EXCHANGE, prefilled)
 
     @contextmanager
@@ -46,25 +59,36 @@ class Ringback:
     @contextmanager
     def dispatcher(self) -> Iterator[Running]:
         settings = {"RINGBACK_METRICS_LISTEN": f"127.0.0.1:{free_port()}"}
-        with running([_PROGRAM, "dispatch"], self._log("dispatch"), self._settings | settings) as child:
+        with running(
+            [_PROGRAM, "dispatch"], self._log("dispatch"), self._settings | settings
+        ) as child:
             yield Running({"dispatcher": child.pid})
 
     @contextmanager
     def on_services(self) -> Iterator[Running]:
         self.prepare()
         with self.dispatcher() as dispatcher, self.api(workers=1) as api:
-            yield Running({**api.roots, **dispatcher.roots, **self._stage.service_pids()}, api.port, self._token)
+            yield Running(
+                {**api.roots, **dispatcher.roots, **self._stage.service_pids()},
+                api.port,
+                self._token,
+            )
 
     @contextmanager
     def embedded(self) -> Iterator[Running]:
-        self._begin(RINGBACK_DATABASE_URL=f"sqlite:///{self._stage.folder}/ringback-{next(self._runs)}.db")
+        self._begin(
+            RINGBACK_DATABASE_URL=f"sqlite:///{self._stage.folder}/ringback-{next(self._runs)}.db"
+        )
         port = free_port()
         with self._listening(["serve"], port) as child:
             yield Running({"serve": child.pid}, port, self._token)
 
     def _begin(self, **places: str) -> None:
         """A new database with its tokens; all of them are called, and the first also publishes."""
-        usual = {"RINGBACK_ALLOW_TARGETS": "127.0.0.0/8", "RINGBACK_SECRET_KEY": "benchmark-" + "k" * 40}
+        usual = {
+            "RINGBACK_ALLOW_TARGETS": "127.0.0.0/8",
+            "RINGBACK_SECRET_KEY": "benchmark-" + "k" * 40,
+        }
         self._settings = usual | places | self._extra
         self.command("migrate")
         tokens = [self._create_token(number) for number in range(self._callbacks)]
@@ -75,13 +99,17 @@ class Ringback:
         return self._settings["RINGBACK_DATABASE_URL"]
 
     def make_token(self, name: str) -> dict[str, str]:
-        """One that may nothing and is called by nobody. Its `id` and `token` are among what it says."""
+        """One that may nothing and is called by nobody. Its `id` and `token` are among what it
+        says.
+        """
         made: dict[str, str] = json.loads(self.command("token", "create", name, "--json"))
         return made
 
     def _create_token(self, number: int) -> str:
         callback = f"message.received={self._stage.receiver.url}/hook/{number}"
-        made = self.command("token", "create", f"bench-{number}", "--json", "--callback", callback, *self._may())
+        made = self.command(
+            "token", "create", f"bench-{number}", "--json", "--callback", callback, *self._may()
+        )
         return str(json.loads(made)["token"])
 
     def _may(self) -> Iterator[str]:
@@ -91,7 +119,12 @@ class Ringback:
     def command(self, *words: str) -> str:
         """What it printed. Raises RuntimeError with what it complained about."""
         done = subprocess.run(
-            [_PROGRAM, *words], cwd=self._stage.folder, env=environment(self._settings), capture_output=True, text=True, check=False
+            [_PROGRAM, *words],
+            cwd=self._stage.folder,
+            env=environment(self._settings),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             raise RuntimeError(f"ringback {words[0]} failed: {done.stderr.strip()[-1500:]}")

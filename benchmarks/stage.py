@@ -1,6 +1,8 @@
-"""What all benchmarks of a run share: private RabbitMQ and PostgreSQL nodes, the receiver, a folder, and the load generator.
+"""What all benchmarks of a run share: private RabbitMQ and PostgreSQL nodes, the receiver, a
+folder, and the load generator.
 
-Services start when first asked for and end with the stage. Everything listens on 127.0.0.1, on ports free at the time.
+Services start when first asked for and end with the stage. Everything listens on 127.0.0.1, on
+ports free at the time.
 """
 
 import dataclasses
@@ -67,10 +69,17 @@ class Stage:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        self.folder = pathlib.Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="ringback-bench-")))
+        self.folder = pathlib.Path(
+            self._stack.enter_context(tempfile.TemporaryDirectory(prefix="ringback-bench-"))
+        )
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self._stack.close()
 
     def size(self, full: int, quick: int) -> int:
@@ -94,7 +103,11 @@ class Stage:
     def receiver(self) -> Receiver:
         port = free_port()
         child = self._stack.enter_context(
-            running([PYTHON, "-m", "benchmarks.receiver", str(port)], self.folder / "receiver.log", FROM_CHECKOUT)
+            running(
+                [PYTHON, "-m", "benchmarks.receiver", str(port)],
+                self.folder / "receiver.log",
+                FROM_CHECKOUT,
+            )
         )
         receiver = Receiver(child, port)
         wait_for("the receiver answers", lambda: [receiver.count()])
@@ -102,14 +115,23 @@ class Stage:
 
     def service_pids(self) -> dict[str, int]:
         """The first process of each service."""
-        return {"rabbitmq": _read_pid(self.rabbit.dir / "pid"), "postgresql": _read_pid(self.postgres.dir / "data" / "postmaster.pid")}
+        return {
+            "rabbitmq": _read_pid(self.rabbit.dir / "pid"),
+            "postgresql": _read_pid(self.postgres.dir / "data" / "postmaster.pid"),
+        }
 
     def load(self, plan: Plan) -> Report:
         """Run the plan to its end. Raises RuntimeError unless everything was answered as expected."""
         command = [PYTHON, "-m", "benchmarks.load"]
         text = json.dumps(dataclasses.asdict(plan))
         done = subprocess.run(
-            command, input=text, cwd=self.folder, env=environment(FROM_CHECKOUT), text=True, stdout=subprocess.PIPE, check=True
+            command,
+            input=text,
+            cwd=self.folder,
+            env=environment(FROM_CHECKOUT),
+            text=True,
+            stdout=subprocess.PIPE,
+            check=True,
         )
         report = Report(**json.loads(done.stdout))
         if report.answers != {str(plan.expected): plan.count}:

@@ -1,6 +1,8 @@
-"""Taking due rows while one callback has a million of them: what a look and a take cost, on either database.
+"""Taking due rows while one callback has a million of them: what a look and a take cost, on either
+database.
 
-The floor is the same with a few rows for every callback: who has a backlog must cost neither the others nor himself.
+The floor is the same with a few rows for every callback: who has a backlog must cost neither the
+others nor himself.
 """
 
 import statistics
@@ -44,7 +46,11 @@ SELECT 'evt_' || n, '{callback}', 'tok', 'message.received', 'pending', n, n, fa
 FROM {numbers}
 """
 _DIALECT = {
-    "postgresql": {"numbers": "generate_series(0, {last}) AS n", "hash": "''::bytea", "body": "convert_to(repeat('x', 100), 'UTF8')"},
+    "postgresql": {
+        "numbers": "generate_series(0, {last}) AS n",
+        "hash": "''::bytea",
+        "body": "convert_to(repeat('x', 100), 'UTF8')",
+    },
     "sqlite": {
         "numbers": "(WITH RECURSIVE every(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM every WHERE n < {last}) SELECT n FROM every)",
         "hash": "x''",
@@ -61,22 +67,41 @@ def taking(stage: Stage) -> list[Row]:
         ("PostgreSQL", [stage.postgres.fresh_database() for _ in range(2)]),
         ("SQLite", [f"sqlite:///{stage.folder}/{size}.db" for size in ("few", "many")]),
     ):
-        few, many = (dict(_measured(url, size)) for url, size in zip(urls, (FEW, backlog), strict=True))
-        rows += [Row("taking", f"{what}, {backlog:,} rows, {name}", many[what], few[what], _NO_DEARER) for what in many]
+        few, many = (
+            dict(_measured(url, size)) for url, size in zip(urls, (FEW, backlog), strict=True)
+        )
+        rows += [
+            Row("taking", f"{what}, {backlog:,} rows, {name}", many[what], few[what], _NO_DEARER)
+            for what in many
+        ]
     return rows
 
 
 def _measured(url: str, great: int) -> Iterator[tuple[str, float]]:
-    """Medians in milliseconds; the great callback has so many rows, and a conversation that hangs with the oldest of one share."""
+    """Medians in milliseconds; the great callback has so many rows, and a conversation that hangs
+    with the oldest of one share.
+    """
     _fill(Database(url, timeout_s=_FILLING_S), great)
     database = Database(url)
     firsts, repeats = Share(_GREAT, is_retry=False), Share(_GREAT, is_retry=True)
     theirs = [Share(_other(number), is_retry=True) for number in range(OTHERS)]
-    yield "a look, ms", _median(database, lambda connection, _: due.shares_with_due(connection, _NOW))
-    yield f"a take of {SLOTS}, ms", _median(database, lambda connection, _: _take(connection, {repeats: Wish(SLOTS)}))
+    yield (
+        "a look, ms",
+        _median(database, lambda connection, _: due.shares_with_due(connection, _NOW)),
+    )
+    yield (
+        f"a take of {SLOTS}, ms",
+        _median(database, lambda connection, _: _take(connection, {repeats: Wish(SLOTS)})),
+    )
     busy = Wish(MANY, in_hand={"hangs"})  # more than there are within what a take looks at
-    yield "a take past a conversation in hand, ms", _median(database, lambda connection, _: _take(connection, {firsts: busy}))
-    yield "a take of one of another callback, ms", _median(database, lambda connection, n: _take(connection, {theirs[n]: Wish(1)}))
+    yield (
+        "a take past a conversation in hand, ms",
+        _median(database, lambda connection, _: _take(connection, {firsts: busy})),
+    )
+    yield (
+        "a take of one of another callback, ms",
+        _median(database, lambda connection, n: _take(connection, {theirs[n]: Wish(1)})),
+    )
     database.close()
 
 
@@ -103,11 +128,18 @@ def _fill(database: Database, great: int) -> None:
         metadata.create_all(connection)
         most = {key: value.format(last=great - 1) for key, value in words.items()}
         connection.execute(sa.text(_EVENTS.format(**most)))
-        for callback_id, rows in [(_GREAT, great), *((_other(number), ROWS_OF_OTHERS) for number in range(OTHERS))]:
+        for callback_id, rows in [
+            (_GREAT, great),
+            *((_other(number), ROWS_OF_OTHERS) for number in range(OTHERS)),
+        ]:
             numbers = words["numbers"].format(last=rows - 1)
-            connection.execute(sa.text(_DELIVERIES.format(callback=callback_id, hanging=HANGING, numbers=numbers)))
+            connection.execute(
+                sa.text(_DELIVERIES.format(callback=callback_id, hanging=HANGING, numbers=numbers))
+            )
     if database.dialect == "postgresql":
-        with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with database.engine.connect().execution_options(
+            isolation_level="AUTOCOMMIT"
+        ) as connection:
             connection.exec_driver_sql("ANALYZE deliveries")
     database.close()
 

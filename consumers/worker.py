@@ -21,16 +21,20 @@ from schemas.observer import Observer
 from store.engine.database import Database
 
 LEASE_MARGIN_S = 10.0
-"""A lease outlives the longest attempt by this: five seconds in which it may start, five for its outcome to be written."""
+"""A lease outlives the longest attempt by this: five seconds in which it may start, five for its
+outcome to be written.
+"""
 
 HOLD_MESSAGES_S = 60.0
-"""How long messages are held while the store is away, before they go back to the broker (rule 10)."""
+"""How long messages are held while the store is away, before they go back to the broker (rule 10).
+"""
 
 _LOOK_EVERY_S = 0.02
 
 
 class Worker:
-    """Build on a running event loop, then `start`. `failed` ends with the error when one of its loops dies of a mistake.
+    """Build on a running event loop, then `start`. `failed` ends with the error when one of its
+    loops dies of a mistake.
 
     `timeout_s` is the longest attempt's, `horizon` the retry schedule's total.
     """
@@ -51,10 +55,24 @@ class Worker:
         self.unsettled = Unsettled(self._settler, observer, lease_s)
         thread = ThreadPoolExecutor(1, "claim")  # one claim in flight, whichever source it is from
         self._intakes = [
-            Intake(source, database, directory, self.unsettled, observer, self._watch_store, thread, lease_s) for source in sources
+            Intake(
+                source,
+                database,
+                directory,
+                self.unsettled,
+                observer,
+                self._watch_store,
+                thread,
+                lease_s,
+            )
+            for source in sources
         ]
-        self._due = DuePoller(database, directory, self.unsettled, observer, self._watch_store, lease_s)
-        self._reviver = CallbackMonitor(database, self.unsettled, observer, self._watch_store, lease_s, horizon)
+        self._due = DuePoller(
+            database, directory, self.unsettled, observer, self._watch_store, lease_s
+        )
+        self._reviver = CallbackMonitor(
+            database, self.unsettled, observer, self._watch_store, lease_s, horizon
+        )
         self._recoverer = RecoveryRunner(database, directory, observer)
         self._tasks: list[asyncio.Task[Any]] = []
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -75,10 +93,11 @@ class Worker:
         self._watch("recover", self._recoverer.run())
 
     async def drain(self, limit_s: float) -> None:
-        """Take no more, let what is in flight end within the limit, release the rest, acknowledge, let go (rule 14).
+        """Take no more, let what is in flight end within the limit, release the rest, acknowledge,
+        let go (rule 14).
 
-        Messages are given up, and those that only arrived given back, long before the slowest attempt ends: patience makes
-        rows of the deliveries in flight.
+        Messages are given up, and those that only arrived given back, long before the slowest
+        attempt ends: patience makes rows of the deliveries in flight.
         """
         end_s = time.monotonic() + limit_s
         self.unsettled.dispatcher.stop_starting()
@@ -89,10 +108,14 @@ class Worker:
                 self.unsettled.give_back_unstarted()
                 await _until(lambda: not self.unsettled.holds_messages)
                 await self._settler.flushed()
-        with contextlib.suppress(TimeoutError):  # of a broker that does not answer the end of the process takes leave
+        with contextlib.suppress(
+            TimeoutError
+        ):  # of a broker that does not answer the end of the process takes leave
             async with asyncio.timeout(max(1.0, end_s - time.monotonic())):
                 await asyncio.gather(*(source.close() for source in self._sources))
-        with contextlib.suppress(TimeoutError):  # of what is still in flight or unwritten then, leases and messages speak
+        with contextlib.suppress(
+            TimeoutError
+        ):  # of what is still in flight or unwritten then, leases and messages speak
             async with asyncio.timeout(max(1.0, end_s - time.monotonic())):
                 await _until(lambda: not self.unsettled.dispatcher.in_flight)
                 await self._settler.flushed()
@@ -102,7 +125,9 @@ class Worker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def fail(self, error: BaseException) -> None:
-        """A mistake of ours came to light: better to end, and be started again, than to go on without a part."""
+        """A mistake of ours came to light: better to end, and be started again, than to go on
+        without a part.
+        """
         if not self.failed.done():
             self.failed.set_exception(error)
 

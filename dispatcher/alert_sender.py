@@ -1,6 +1,8 @@
-"""Sends operational events to the operator's one URL: the same sender, signature, judgement and schedule as for deliveries.
+"""Sends operational events to the operator's one URL: the same sender, signature, judgement and
+schedule as for deliveries.
 
-No lane and no breaker: there are few of them, and whoever calls (`consumers.maintenance.alert_relay`) has only some in hand.
+No lane and no breaker: there are few of them, and whoever calls
+(`consumers.maintenance.alert_relay`) has only some in hand.
 """
 
 import asyncio
@@ -21,12 +23,27 @@ from schemas.times import now_ms
 class AlertSender:
     """Used on the event loop's thread. `keys` run from oldest to newest: each signs."""
 
-    def __init__(self, sender: HttpSender, url: str, keys: Sequence[bytes], schedule: RetrySchedule, user_agent: str):
-        self._sender, self._url, self._keys, self._schedule, self._user_agent = sender, url, keys, schedule, user_agent
+    def __init__(
+        self,
+        sender: HttpSender,
+        url: str,
+        keys: Sequence[bytes],
+        schedule: RetrySchedule,
+        user_agent: str,
+    ):
+        self._sender, self._url, self._keys, self._schedule, self._user_agent = (
+            sender,
+            url,
+            keys,
+            schedule,
+            user_agent,
+        )
         self._jitter = random.Random()  # noqa: S311 - jitter is no secret
 
     async def send(self, alert: Alert) -> AlertOutcome:
-        """One attempt. Raises nothing: whatever goes wrong is a failed attempt, so that it is tried ever later and then given up."""
+        """One attempt. Raises nothing: whatever goes wrong is a failed attempt, so that it is tried
+        ever later and then given up.
+        """
         try:
             verdict = judge(await self._post(self._request(alert)), now_ms())
         except Exception as error:  # noqa: BLE001 - it must neither be sent again for ever nor end the loop that sends the others
@@ -53,10 +70,14 @@ class AlertSender:
             "webhook-signature": sign(self._keys, alert.id, timestamp, alert.body),
             "ringback-attempt": str(alert.failures + 1),
         }
-        return Request(self._url, [f"{name}: {value}" for name, value in headers.items()], alert.body)
+        return Request(
+            self._url, [f"{name}: {value}" for name, value in headers.items()], alert.body
+        )
 
     def _failed(self, alert: Alert, error: str, retry_after_s: float | None) -> AlertOutcome:
-        delay = self._schedule.next_delay(alert.failures + 1, retry_after_s, self._jitter.uniform(-1, 1))
+        delay = self._schedule.next_delay(
+            alert.failures + 1, retry_after_s, self._jitter.uniform(-1, 1)
+        )
         return AlertOutcome(error, None if delay is None else delay.total_seconds())
 
 

@@ -1,4 +1,6 @@
-"""When a failed delivery is tried again. Pure: chance is passed in. Asked once after each failed automatic attempt."""
+"""When a failed delivery is tried again. Pure: chance is passed in. Asked once after each failed
+automatic attempt.
+"""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -6,7 +8,9 @@ from datetime import timedelta
 from schemas.times import parse_duration
 
 JITTER_SHARE = 0.1
-"""How far a delay may move. Larger: what failed together comes back more spread out; smaller: closer to the schedule."""
+"""How far a delay may move. Larger: what failed together comes back more spread out; smaller:
+closer to the schedule.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +29,11 @@ class RetrySchedule:
         """From the first attempt to the last, while nothing else delays them."""
         return sum(self.delays, timedelta())
 
-    def next_delay(self, failures: int, retry_after_s: float | None, jitter: float) -> timedelta | None:
-        """From the end of the `failures`-th failed automatic attempt (1 after the first) to the next; None when that was the last.
+    def next_delay(
+        self, failures: int, retry_after_s: float | None, jitter: float
+    ) -> timedelta | None:
+        """From the end of the `failures`-th failed automatic attempt (1 after the first) to the
+        next; None when that was the last.
 
         `jitter`, between -1 and 1, moves the delay by up to a tenth. It is never shorter than the receiver's `retry_after_s`.
         """

@@ -1,7 +1,9 @@
-"""Circuit breakers: when a callback that keeps failing is left alone but for probes. Pure; times are passed in.
+"""Circuit breakers: when a callback that keeps failing is left alone but for probes. Pure; times
+are passed in.
 
-A dispatcher counts for itself and asks here after each attempt; what it is told goes to the store with the attempt's outcome,
-and comes back to every dispatcher by the directory. Never decides about one delivery: that is `dispatcher.decision`.
+A dispatcher counts for itself and asks here after each attempt; what it is told goes to the store
+with the attempt's outcome, and comes back to every dispatcher by the directory. Never decides about
+one delivery: that is `dispatcher.decision`.
 """
 
 import datetime as dt
@@ -13,16 +15,22 @@ from schemas.times import format_duration
 from schemas.tokens.tokens import Callback, CallbackState
 
 OPEN_AFTER = 10
-"""Failed attempts in a row, with no success between, that open a breaker. Fewer: a bad event, which fails for itself alone, stops all
-others; more: a dead receiver is called more often in vain. That the slots of a lane often fail together, as when a receiver
-restarts, is no reason for more: opening wrongly costs what comes meanwhile five seconds, which is what a first retry costs."""
+"""Failed attempts in a row, with no success between, that open a breaker. Fewer: a bad event, which
+fails for itself alone, stops all others; more: a dead receiver is called more often in vain. That
+the slots of a lane often fail together, as when a receiver restarts, is no reason for more: opening
+wrongly costs what comes meanwhile five seconds, which is what a first retry costs.
+"""
 
 KNOWN_WITHIN_S = 5.0
-"""How long this dispatcher goes by its own count until the directory must have said the same. Longer: an opening that the store did not
-take holds a callback up for longer. Shorter than a settlement and a poll take: attempts are made in between."""
+"""How long this dispatcher goes by its own count until the directory must have said the same.
+Longer: an opening that the store did not take holds a callback up for longer. Shorter than a
+settlement and a poll take: attempts are made in between.
+"""
 
 MOST_RUNS = 10_000
-"""Runs of failures in memory. Beyond it the oldest is forgotten, and begins again with its next failure."""
+"""Runs of failures in memory. Beyond it the oldest is forgotten, and begins again with its next
+failure.
+"""
 
 GONE = "its receiver answered 410 Gone"
 
@@ -42,8 +50,9 @@ class _Run:
 
 
 class Breakers:
-    """Of one dispatcher. `disable_after`: after so long without a success a callback is disabled. `now_s` is monotonic: no time of day
-    is looked at here."""
+    """Of one dispatcher. `disable_after`: after so long without a success a callback is disabled.
+    `now_s` is monotonic: no time of day is looked at here.
+    """
 
     def __init__(self, disable_after: dt.timedelta):
         self._disable_after = disable_after
@@ -51,15 +60,21 @@ class Breakers:
 
     def is_open(self, callback: Callback, now_s: float) -> bool:
         """Whether nothing but probes, and what a person asks for, may be sent to it."""
-        return callback.state is CallbackState.FAILING or self.opened_here(callback.id, callback.health.generation, now_s)
+        return callback.state is CallbackState.FAILING or self.opened_here(
+            callback.id, callback.health.generation, now_s
+        )
 
     def opened_here(self, callback_id: CallbackId, generation: int, now_s: float) -> bool:
         """Whether this dispatcher opened it just now, and the directory cannot know yet."""
         run = self._runs.get(callback_id)
         return run is not None and run.generation == generation and now_s < run.open_until_s
 
-    def conclude(self, callback: Callback, delivery: Delivery, attempt: Attempt, now_s: float, jitter: float) -> HealthReport | None:
-        """What an attempt that has just ended found out; None when it is nothing new. `callback` is as it was when it started."""
+    def conclude(
+        self, callback: Callback, delivery: Delivery, attempt: Attempt, now_s: float, jitter: float
+    ) -> HealthReport | None:
+        """What an attempt that has just ended found out; None when it is nothing new. `callback` is
+        as it was when it started.
+        """
         run = self._runs.get(callback.id)
         if run is not None and run.generation > callback.health.generation:
             return None  # it started before the callback was changed or came back
@@ -76,9 +91,21 @@ class Breakers:
             return None
         if finding in _OPENS:
             run.open_until_s = now_s + KNOWN_WITHIN_S
-        reason = GONE if finding is HealthFinding.USELESS else f"nothing succeeded for {format_duration(self._disable_after)}"
+        reason = (
+            GONE
+            if finding is HealthFinding.USELESS
+            else f"nothing succeeded for {format_duration(self._disable_after)}"
+        )
         limit_s = self._disable_after.total_seconds()
-        return HealthReport(callback.id, callback.health.generation, finding, now_s - run.since_s, reason, jitter, limit_s)
+        return HealthReport(
+            callback.id,
+            callback.health.generation,
+            finding,
+            now_s - run.since_s,
+            reason,
+            jitter,
+            limit_s,
+        )
 
     def _succeeded(self, callback: Callback) -> HealthReport | None:
         run = self._runs.pop(callback.id, None)
@@ -87,16 +114,24 @@ class Breakers:
             return HealthReport(callback.id, callback.health.generation, HealthFinding.WORKS)
         return None
 
-    def _finding(self, callback: Callback, delivery: Delivery, attempt: Attempt, run: _Run, now_s: float) -> HealthFinding | None:
-        """Whether a failing one is to be disabled is not judged here: of other dispatchers' successes the store alone knows. Where it
-        cannot say, it disables nobody, so that of a long run too many failures open a breaker first; its probes go on from there."""
+    def _finding(
+        self, callback: Callback, delivery: Delivery, attempt: Attempt, run: _Run, now_s: float
+    ) -> HealthFinding | None:
+        """Whether a failing one is to be disabled is not judged here: of other dispatchers'
+        successes the store alone knows. Where it cannot say, it disables nobody, so that of a long
+        run too many failures open a breaker first; its probes go on from there.
+        """
         if attempt.outcome is Outcome.GONE:
             return HealthFinding.USELESS
         if delivery.trigger is Trigger.PROBE:
             return HealthFinding.PROBE_FAILED
         if run.failures >= OPEN_AFTER and not self.is_open(callback, now_s):
             return HealthFinding.FAILING
-        return HealthFinding.LASTING if now_s - run.since_s >= self._disable_after.total_seconds() else None
+        return (
+            HealthFinding.LASTING
+            if now_s - run.since_s >= self._disable_after.total_seconds()
+            else None
+        )
 
     def _run(self, callback: Callback, since_s: float) -> _Run:
         run = self._runs.get(callback.id)

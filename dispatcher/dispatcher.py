@@ -1,6 +1,8 @@
-"""The dispatcher: takes deliveries, starts attempts as lanes allow, and says what is to be written of each.
+"""The dispatcher: takes deliveries, starts attempts as lanes allow, and says what is to be written
+of each.
 
-Everything here runs on the event loop's thread. The consumers hand deliveries in and get settlements back.
+Everything here runs on the event loop's thread. The consumers hand deliveries in and get
+settlements back.
 """
 
 import datetime as dt
@@ -20,14 +22,23 @@ from dispatcher.lane_throttles import due_in_s, heed, told
 from dispatcher.lanes import Lane
 from dispatcher.verdict import Verdict, internal_error_text, judge
 from dispatcher.webhook_request import WebhookTarget
-from schemas.deliveries.deliveries import Attempt, Delivery, Outcome, Settlement, Trigger, given_back
+from schemas.deliveries.deliveries import (
+    Attempt,
+    Delivery,
+    Outcome,
+    Settlement,
+    Trigger,
+    given_back,
+)
 from schemas.ids import CallbackId, delivery_id, new_attempt_id
 from schemas.observer import Observer
 from schemas.times import UnixMs, now_ms
 from schemas.tokens.tokens import Callback, Token
 
 ERROR_PAUSE_S = 60.0
-"""Until a delivery whose very failure could not be recorded is tried again. Shorter: the same mistake more often in the log."""
+"""Until a delivery whose very failure could not be recorded is tried again. Shorter: the same
+mistake more often in the log.
+"""
 
 
 class CallbackDirectory(Protocol):
@@ -42,7 +53,9 @@ class CallbackDirectory(Protocol):
 
 
 class _Flight(msgspec.Struct, frozen=True, eq=False):
-    """An attempt on its way. `callback` is as it was when it started: what is found out is about that one."""
+    """An attempt on its way. `callback` is as it was when it started: what is found out is about
+    that one.
+    """
 
     lane: Lane
     delivery: Delivery
@@ -52,8 +65,9 @@ class _Flight(msgspec.Struct, frozen=True, eq=False):
 
 
 class Dispatcher:
-    """Lanes, breakers and the attempts in flight. `on_settlement` is called once for every delivery handed in and not withdrawn; `later` calls
-    back after so many seconds."""
+    """Lanes, breakers and the attempts in flight. `on_settlement` is called once for every delivery
+    handed in and not withdrawn; `later` calls back after so many seconds.
+    """
 
     def __init__(
         self,
@@ -68,7 +82,11 @@ class Dispatcher:
         later: Callable[[float, Callable[[], None]], object],
     ):
         self._sender, self._directory, self._schedule = sender, directory, schedule
-        self._concurrency, self._user_agent, self._on_settlement = concurrency, user_agent, on_settlement
+        self._concurrency, self._user_agent, self._on_settlement = (
+            concurrency,
+            user_agent,
+            on_settlement,
+        )
         self._observer, self._later = observer, later
         self._lanes: dict[CallbackId, Lane] = {}
         self._routes: dict[CallbackId, WebhookTarget] = {}
@@ -108,13 +126,16 @@ class Dispatcher:
         return delivery in self._flying
 
     def is_stuck(self, delivery: Delivery) -> bool:
-        """Whether the delivery cannot start for reasons of its callback: its lane hardly moves, or another of its conversation
-        is on its way. That this process is busy is no reason."""
+        """Whether the delivery cannot start for reasons of its callback: its lane hardly moves, or
+        another of its conversation is on its way. That this process is busy is no reason.
+        """
         lane = self._lanes[delivery.callback_id]
         return lane.waits_behind(delivery) or lane.is_stuck(time.monotonic())
 
     def free_slots(self, callback_id: CallbackId, is_retry: bool) -> int:
-        """How many due rows of this share of a callback are worth taking from the store now: none while its breaker is open."""
+        """How many due rows of this share of a callback are worth taking from the store now: none
+        while its breaker is open.
+        """
         found = self._directory.callback(callback_id)
         if found is not None and self._breakers.is_open(found[1], time.monotonic()):
             return 0
@@ -131,7 +152,9 @@ class Dispatcher:
         return lane is not None and lane.throttle is not None
 
     def conversations(self, callback_id: CallbackId) -> frozenset[str]:
-        """Of which a delivery to this callback is on its way, or waits: the next of them would only wait behind it."""
+        """Of which a delivery to this callback is on its way, or waits: the next of them would only
+        wait behind it.
+        """
         lane = self._lanes.get(callback_id)
         return frozenset() if lane is None else lane.conversations
 
@@ -192,12 +215,16 @@ class Dispatcher:
         self._flying.add(delivery)
         return None
 
-    def _refused(self, lane: Lane, delivery: Delivery, found: tuple[Token, Callback] | None, now: UnixMs) -> Settlement | None:
+    def _refused(
+        self, lane: Lane, delivery: Delivery, found: tuple[Token, Callback] | None, now: UnixMs
+    ) -> Settlement | None:
         now_s = time.monotonic()
         is_open = found is not None and self._breakers.is_open(found[1], now_s)
         throttled = found is not None and heed(lane, found[1].health, now_s, self._directory.now)
         refused = refusal(delivery, found, now, breaker_open=is_open, throttled=throttled)
-        if refused is not None and (reason := deferral(refused, breaker_open=is_open, throttled=throttled)):
+        if refused is not None and (
+            reason := deferral(refused, breaker_open=is_open, throttled=throttled)
+        ):
             self._observer.deferred(reason)
         return refused
 
@@ -211,7 +238,10 @@ class Dispatcher:
         delivery = flight.delivery
         self._flying.discard(delivery)
         try:
-            settlement = self._concluded(flight, _attempt(delivery, flight.started_at, flight.recorded, answer, _verdict(answer)))
+            settlement = self._concluded(
+                flight,
+                _attempt(delivery, flight.started_at, flight.recorded, answer, _verdict(answer)),
+            )
         except Exception as error:  # noqa: BLE001 - as when starting: its slot and its conversation must not be lost to it
             settlement = self._mistaken(delivery, flight.started_at, error)
         self._settle(flight.lane, settlement)
@@ -220,16 +250,27 @@ class Dispatcher:
     def _concluded(self, flight: _Flight, attempt: Attempt) -> Settlement:
         settlement = after(flight.delivery, attempt, self._schedule, self._jitter.uniform(-1, 1))
         now_s = time.monotonic()
-        report = self._breakers.conclude(flight.callback, flight.delivery, attempt, now_s, self._jitter.uniform(-1, 1))
+        report = self._breakers.conclude(
+            flight.callback, flight.delivery, attempt, now_s, self._jitter.uniform(-1, 1)
+        )
         learnt = told(flight.lane, flight.callback, attempt, now_s, self._directory.now)
         report = report or learnt
         return settlement if report is None else msgspec.structs.replace(settlement, health=report)
 
     def _mistaken(self, delivery: Delivery, started_at: UnixMs, error: Exception) -> Settlement:
-        """A failed attempt like any other: it is tried again, later and later, and finally given up. Of its callback it says nothing."""
+        """A failed attempt like any other: it is tried again, later and later, and finally given
+        up. Of its callback it says nothing.
+        """
         self._report(delivery, error)
         verdict = Verdict(Outcome.PROTOCOL, internal_error_text(error))
-        nothing = HttpResponse(None, None, b"", verdict.outcome, verdict.error, (self._directory.now() - started_at) / 1000)
+        nothing = HttpResponse(
+            None,
+            None,
+            b"",
+            verdict.outcome,
+            verdict.error,
+            (self._directory.now() - started_at) / 1000,
+        )
         try:
             attempt = _attempt(delivery, started_at, {}, nothing, verdict)
             return after(delivery, attempt, self._schedule, self._jitter.uniform(-1, 1))
@@ -245,9 +286,16 @@ class Dispatcher:
             self._report(settlement.delivery, error)
 
     def _report(self, delivery: Delivery, error: Exception) -> None:
-        """Without the error's own words, which may quote what it choked on: a header's value, a URL."""
+        """Without the error's own words, which may quote what it choked on: a header's value, a
+        URL.
+        """
         trace = "".join(traceback.format_tb(error.__traceback__))
-        self._observer.note("a mistake of ours", delivery=delivery_id(*delivery.key), error=type(error).__name__, trace=trace)
+        self._observer.note(
+            "a mistake of ours",
+            delivery=delivery_id(*delivery.key),
+            error=type(error).__name__,
+            trace=trace,
+        )
 
 
 def _verdict(answer: HttpResponse) -> Verdict:
@@ -256,11 +304,19 @@ def _verdict(answer: HttpResponse) -> Verdict:
     return judge(answer, now_ms())
 
 
-def _attempt(delivery: Delivery, started_at: UnixMs, recorded: dict[str, str], answer: HttpResponse, verdict: Verdict) -> Attempt:
+def _attempt(
+    delivery: Delivery,
+    started_at: UnixMs,
+    recorded: dict[str, str],
+    answer: HttpResponse,
+    verdict: Verdict,
+) -> Attempt:
     return Attempt(
         id=delivery.attempt_id or new_attempt_id(),
         number=delivery.number,
-        trigger=Trigger.RETRY if delivery.trigger is Trigger.FIRST and delivery.number > 1 else delivery.trigger,
+        trigger=Trigger.RETRY
+        if delivery.trigger is Trigger.FIRST and delivery.number > 1
+        else delivery.trigger,
         started_at=started_at,
         duration_ms=round(answer.duration_s * 1000),
         outcome=verdict.outcome,

@@ -1,7 +1,9 @@
-"""Lanes: one per callback, so that a hanging one costs only itself. Pure bookkeeping; the dispatcher starts the attempts.
+"""Lanes: one per callback, so that a hanging one costs only itself. Pure bookkeeping; the
+dispatcher starts the attempts.
 
-A lane has `concurrency` slots. First attempts never wait behind repeats: these may use a share of the slots only. Of one
-conversation, one delivery at a time is on its way, so that its events arrive in order while none fails.
+A lane has `concurrency` slots. First attempts never wait behind repeats: these may use a share of
+the slots only. Of one conversation, one delivery at a time is on its way, so that its events arrive
+in order while none fails.
 """
 
 from collections import OrderedDict, deque
@@ -12,26 +14,35 @@ from schemas.deliveries.deliveries import Delivery, Trigger
 from schemas.rate_meter import RateMeter
 
 REPEAT_SHARE = 4
-"""Repeats may use one slot in this many (at least one), and one start in this many while first attempts wait. Smaller: a
-backlog of retries drains faster, new events wait longer."""
+"""Repeats may use one slot in this many (at least one), and one start in this many while first
+attempts wait. Smaller: a backlog of retries drains faster, new events wait longer.
+"""
 
 MOVES_S = 1.0
-"""A full lane moves if its last attempt started this recently. Larger: rows are taken for a callback that hangs, only to be given
-back; smaller: those of a slow one wait longer for their turn."""
+"""A full lane moves if its last attempt started this recently. Larger: rows are taken for a
+callback that hangs, only to be given back; smaller: those of a slow one wait longer for their turn.
+"""
 
 PATIENCE_S = 1.0
-"""What will not get its turn within this is not worth waiting here. The same as the hand's patience."""
+"""What will not get its turn within this is not worth waiting here. The same as the hand's
+patience.
+"""
 
 JUDGED_AFTER_S = 0.3
-"""A lane that has been full for less is not judged: its pace is not known yet. Longer: one that hangs keeps more of the hand."""
+"""A lane that has been full for less is not judged: its pace is not known yet. Longer: one that
+hangs keeps more of the hand.
+"""
 
 THROTTLED_AHEAD_S = 0.5
-"""The same of a lane that is throttled, whose next start is known. Shorter than the patience, or rows are given back; longer than the interval
-of looks at the store, or starts are missed."""
+"""The same of a lane that is throttled, whose next start is known. Shorter than the patience, or
+rows are given back; longer than the interval of looks at the store, or starts are missed.
+"""
 
 TAKE_AHEAD_S = 0.2
-"""So much of a lane's work is taken from the store ahead of time. Shorter: a quick callback's backlog drains at the pace of takes.
-Longer: more rows are leased to wait here, out of reach of other dispatchers."""
+"""So much of a lane's work is taken from the store ahead of time. Shorter: a quick callback's
+backlog drains at the pace of takes. Longer: more rows are leased to wait here, out of reach of
+other dispatchers.
+"""
 
 
 def repeat_slots(concurrency: int) -> int:
@@ -76,7 +87,9 @@ class Lane:
         self._queue(delivery)[delivery] = None
 
     def next(self, now_s: float) -> Delivery | None:
-        """The delivery whose attempt starts now, taking a slot; None when there is none, or no slot for it."""
+        """The delivery whose attempt starts now, taking a slot; None when there is none, or no slot
+        for it.
+        """
         if self._flying >= self._concurrency:
             if self._full_since_s is None and self._first:
                 self._full_since_s = now_s
@@ -97,7 +110,9 @@ class Lane:
 
     def _next_despite_throttle(self, now_s: float) -> Delivery | None:
         """What somebody asked for is not automatic, and probes have a pace of their own."""
-        delivery = next((one for one in self._repeats if one.asked_for or one.trigger is Trigger.PROBE), None)
+        delivery = next(
+            (one for one in self._repeats if one.asked_for or one.trigger is Trigger.PROBE), None
+        )
         if delivery is not None:
             del self._repeats[delivery]
             self._take_off(delivery, now_s)
@@ -127,44 +142,65 @@ class Lane:
 
     def withdraw_firsts(self) -> list[Delivery]:
         """Take back all first attempts that have not started, in their order."""
-        behind = [one for waiting in self._behind.values() for one in waiting if one.trigger is Trigger.FIRST]
+        behind = [
+            one
+            for waiting in self._behind.values()
+            for one in waiting
+            if one.trigger is Trigger.FIRST
+        ]
         withdrawn = [*self._first, *behind]
         for delivery in withdrawn:
             self.withdraw(delivery)
         return withdrawn
 
     def is_overfull(self, now_s: float) -> bool:
-        """Whether a first attempt that came now would, at the present pace, not get its turn within the patience.
+        """Whether a first attempt that came now would, at the present pace, not get its turn within
+        the patience.
 
         As many as there are slots may always wait: one round of answers serves them.
         """
         if self.throttle is not None:
             return self._waiting_firsts >= self.throttle.startable(now_s, PATIENCE_S)
-        return self._waiting_firsts >= self._concurrency and self.stuck_for_s(now_s) >= JUDGED_AFTER_S and self._is_slow(now_s)
+        return (
+            self._waiting_firsts >= self._concurrency
+            and self.stuck_for_s(now_s) >= JUDGED_AFTER_S
+            and self._is_slow(now_s)
+        )
 
     def is_stuck(self, now_s: float) -> bool:
-        """Whether those that wait here wait for the callback. All slots taken for long is not enough: of a quick one they are,
-        too, while this process has more to do than it can."""
-        return self.throttle is not None or (self.stuck_for_s(now_s) >= PATIENCE_S and self._is_slow(now_s))
+        """Whether those that wait here wait for the callback. All slots taken for long is not
+        enough: of a quick one they are, too, while this process has more to do than it can.
+        """
+        return self.throttle is not None or (
+            self.stuck_for_s(now_s) >= PATIENCE_S and self._is_slow(now_s)
+        )
 
     def stuck_for_s(self, now_s: float) -> float:
         """How long all slots have been taken while first attempts wait."""
         return 0.0 if self._full_since_s is None else now_s - self._full_since_s
 
     def free_slots(self, now_s: float, is_retry: bool) -> int:
-        """How many due rows of a share are worth taking: as many repeats as can start at once; of first attempts also what will
-        start before the next take, or a callback that is quick would wait for the store.
+        """How many due rows of a share are worth taking: as many repeats as can start at once; of
+        first attempts also what will start before the next take, or a callback that is quick would
+        wait for the store.
 
-        A full lane has one row at hand while it moves: the rows of a busy callback would never get their turn otherwise.
+        A full lane has one row at hand while it moves: the rows of a busy callback would never get
+        their turn otherwise.
         """
         free = self._concurrency - self._flying
         if self.throttle is not None:
-            return self._free_of_throttled(min(free, self.throttle.startable(now_s, THROTTLED_AHEAD_S)), is_retry)
+            return self._free_of_throttled(
+                min(free, self.throttle.startable(now_s, THROTTLED_AHEAD_S)), is_retry
+            )
         if free == 0 and now_s - self._last_start_s < MOVES_S:
             free = 1
         if is_retry:
-            return max(0, min(free, self._repeat_slots - self._flying_repeats) - self._waiting_repeats)
-        return max(0, free + int(TAKE_AHEAD_S * self._pace.per_second(now_s)) - self._waiting_firsts)
+            return max(
+                0, min(free, self._repeat_slots - self._flying_repeats) - self._waiting_repeats
+            )
+        return max(
+            0, free + int(TAKE_AHEAD_S * self._pace.per_second(now_s)) - self._waiting_firsts
+        )
 
     def _free_of_throttled(self, startable: int, is_retry: bool) -> int:
         """Both shares wait for the same starts."""

@@ -1,4 +1,6 @@
-"""Signs webhooks as Standard Webhooks 1.0 says. Knows no clock and no secret's name; called for every attempt."""
+"""Signs webhooks as Standard Webhooks 1.0 says. Knows no clock and no secret's name; called for
+every attempt.
+"""
 
 import binascii
 import hmac
@@ -24,5 +26,7 @@ def _signature(key: bytes, content: bytes) -> str:
 
 @lru_cache(maxsize=1024)
 def _keyed(key: bytes) -> hmac.HMAC:
-    """Copied for each signature: unlike `hmac.digest` a copy keeps the GIL for a small body, which giving away costs more than signing."""
+    """Copied for each signature: unlike `hmac.digest` a copy keeps the GIL for a small body, which
+    giving away costs more than signing.
+    """
     return hmac.new(key, digestmod="sha256")

@@ -1,8 +1,11 @@
-"""Throttles: how a callback is called whose receiver said that it takes no more at present. Pure; times are passed in.
+"""Throttles: how a callback is called whose receiver said that it takes no more at present. Pure;
+times are passed in.
 
-A receiver speaks of itself: after its refusal nothing starts for as long as it asks, then one attempt, then more and more, until it refuses
-again. By then it is known what it takes: the next round begins a little below, grows slowly there, and faster later. A throttle is of one lane
-of one dispatcher, and in memory; until when the callback is left alone is stored with it, and every dispatcher heeds it.
+A receiver speaks of itself: after its refusal nothing starts for as long as it asks, then one
+attempt, then more and more, until it refuses again. By then it is known what it takes: the next
+round begins a little below, grows slowly there, and faster later. A throttle is of one lane of one
+dispatcher, and in memory; until when the callback is left alone is stored with it, and every
+dispatcher heeds it.
 """
 
 from math import inf
@@ -10,37 +13,53 @@ from math import inf
 from schemas.rate_meter import RateMeter
 
 FIRST_PAUSE_S = 0.5
-"""Our own pause, where a receiver asks for none or for less; it doubles while nothing is taken. Longer: one that refuses now and then loses
-time. Shorter: one that refuses without a word is asked in vain more often."""
+"""Our own pause, where a receiver asks for none or for less; it doubles while nothing is taken.
+Longer: one that refuses now and then loses time. Shorter: one that refuses without a word is asked
+in vain more often.
+"""
 
 LONGEST_PAUSE_S = 300.0
-"""The longest of our own pauses. Longer: one that takes again after hours waits longer for its backlog. Shorter: one that refuses everything is
-called more often in vain. As long as the longest interval between probes of a failing one."""
+"""The longest of our own pauses. Longer: one that takes again after hours waits longer for its
+backlog. Shorter: one that refuses everything is called more often in vain. As long as the longest
+interval between probes of a failing one.
+"""
 
 CAUTION = 0.9
-"""Of the pace at which it refused, where the next round begins. More: it refuses sooner. Less: time is lost below what it takes."""
+"""Of the pace at which it refused, where the next round begins. More: it refuses sooner. Less: time
+is lost below what it takes.
+"""
 
 FIRST_RATE = 1.0
-"""Attempts a second after a pause, until something is taken; and from where a pace grows of which nothing is known. Larger: more attempts in
-vain. Smaller: a receiver that was away for maintenance gets its backlog later."""
+"""Attempts a second after a pause, until something is taken; and from where a pace grows of which
+nothing is known. Larger: more attempts in vain. Smaller: a receiver that was away for maintenance
+gets its backlog later.
+"""
 
 DOUBLES_IN_S = 2.0
-"""How fast a pace grows of which nothing is known. Shorter: it goes further beyond what the receiver takes before that is noticed."""
+"""How fast a pace grows of which nothing is known. Shorter: it goes further beyond what the
+receiver takes before that is noticed.
+"""
 
 ROUND_S, LONGEST_ROUND_S, ROUND_PER_PAUSE = 30.0, 300.0, 10
-"""A known pace doubles in a round: so many times the pause that a refusal costs, between the two. Longer: fewer refusals, but that a receiver
-takes more than before is noticed later."""
+"""A known pace doubles in a round: so many times the pause that a refusal costs, between the two.
+Longer: fewer refusals, but that a receiver takes more than before is noticed later.
+"""
 
 OVER_AT_RATE, OVER_AFTER_S = 1000.0, 600.0
-"""A pace beyond this is no limit any more, and one that nobody needed for so long says nothing: the throttle is forgotten."""
+"""A pace beyond this is no limit any more, and one that nobody needed for so long says nothing: the
+throttle is forgotten.
+"""
 
 KNOWN_AFTER_S = 2.0
-"""A pace that a receiver has taken for so long is what it takes; before that what it really took counts. Shorter: what it had saved up for a
-burst is mistaken for its pace."""
+"""A pace that a receiver has taken for so long is what it takes; before that what it really took
+counts. Shorter: what it had saved up for a burst is mistaken for its pace.
+"""
 
 SLACK_S = 0.02
-"""How late a start may be without the next one being later too. Longer: starts come closer together, and a receiver that wants them evenly
-refuses. Shorter: the pace falls behind when the loop is busy."""
+"""How late a start may be without the next one being later too. Longer: starts come closer
+together, and a receiver that wants them evenly refuses. Shorter: the pace falls behind when the
+loop is busy.
+"""
 
 _MOMENT_S = 1.0  # by which most receivers count
 _LEAST_RATE = 0.05
@@ -118,23 +137,31 @@ class Throttle:
                 self._run_s = now_s
 
     def refused(self, started_s: float, now_s: float, asked_s: float | None) -> float | None:
-        """An attempt was refused. Returns for how long from now everybody leaves the callback alone; None when that is known.
+        """An attempt was refused. Returns for how long from now everybody leaves the callback
+        alone; None when that is known.
 
-        What started before the last pause ended tells nothing new, unless it asks for more. That pauses grow while nothing is taken is for
-        this dispatcher alone: another one may fare better.
+        What started before the last pause ended tells nothing new, unless it asks for more. That
+        pauses grow while nothing is taken is for this dispatcher alone: another one may fare
+        better.
         """
         asked_s = max(FIRST_PAUSE_S, asked_s or 0.0)
         known = now_s + asked_s <= self._until_s + _SAME_S
         if self._is_news(started_s):
             self._learn(now_s)
-            self._pause(now_s, max(asked_s, min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._pauses, 16))), credit=1.0)
+            self._pause(
+                now_s,
+                max(asked_s, min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._pauses, 16))),
+                credit=1.0,
+            )
             self._pauses += 1
         else:
             self._until_s = self._credited_s = max(self._until_s, now_s + asked_s)
         return None if known else asked_s
 
     def heed(self, waits_s: float, now_s: float) -> None:
-        """Another dispatcher, or an earlier one, was asked to leave the callback alone for so long from now. It goes first afterwards."""
+        """Another dispatcher, or an earlier one, was asked to leave the callback alone for so long
+        from now. It goes first afterwards.
+        """
         if now_s + waits_s > self._until_s + _SAME_S:
             self._learn(now_s)
             self._pause(now_s, waits_s, credit=0.0)
@@ -148,11 +175,17 @@ class Throttle:
         return started_s >= self._until_s - _AT_ONCE_S
 
     def _learn(self, now_s: float) -> None:
-        """What it takes, unless nothing was taken (it was asked too early), or more was allowed than there was to send."""
+        """What it takes, unless nothing was taken (it was asked too early), or more was allowed
+        than there was to send.
+        """
         if self._run_s is not None and self._wanted:
             ran_s, rate = now_s - self._run_s, self.rate(now_s)
-            took = max(self._taken.per_second(now_s), 1 / max(_MOMENT_S, ran_s))  # the one that began the run, at least
-            self._base = max(_LEAST_RATE, CAUTION * (rate if ran_s >= KNOWN_AFTER_S else min(rate, took)))
+            took = max(
+                self._taken.per_second(now_s), 1 / max(_MOMENT_S, ran_s)
+            )  # the one that began the run, at least
+            self._base = max(
+                _LEAST_RATE, CAUTION * (rate if ran_s >= KNOWN_AFTER_S else min(rate, took))
+            )
 
     def _pause(self, now_s: float, pause_s: float, credit: float) -> None:
         self._until_s = self._credited_s = max(self._until_s, now_s + pause_s)

@@ -1,4 +1,6 @@
-"""What an answer means for its delivery: judged once, here, and never again downstream. Pure; the time is passed in."""
+"""What an answer means for its delivery: judged once, here, and never again downstream. Pure; the
+time is passed in.
+"""
 
 import email.utils
 import re
@@ -13,7 +15,9 @@ from schemas.deliveries.deliveries import Outcome
 from schemas.times import UnixMs
 
 QUOTED_CHARACTERS = 200
-"""Of what a receiver or a library wrote, in an attempt's record. Larger: more to read for people; a header may have 100 KB."""
+"""Of what a receiver or a library wrote, in an attempt's record. Larger: more to read for people; a
+header may have 100 KB.
+"""
 
 _HINTS = {
     401: "the receiver wants to know who calls. Set its credentials as a header of the callback",
@@ -33,7 +37,8 @@ _GONE, _TOO_MANY_REQUESTS, _UNAVAILABLE = 410, 429, 503
 class Verdict(msgspec.Struct, frozen=True):
     """`error` says in words of ours what went wrong; beside `DELIVERED`, what was wrong with the rest of the answer. `behind` is what a
     library or the receiver said about it, for the record alone. `retry_after_s` counts from the answer, at most a day. `throttled`: the
-    receiver speaks of itself and not of the delivery: it takes no more at present."""
+    receiver speaks of itself and not of the delivery: it takes no more at present.
+    """
 
     outcome: Outcome
     error: str | None = None
@@ -53,19 +58,37 @@ def judge(answer: HttpResponse, now: UnixMs) -> Verdict:
     status = answer.status_code or 0
     if status // 100 == 2:
         return (
-            _DELIVERED if answer.error is None else Verdict(Outcome.DELIVERED, f"HTTP {status} counts, but {answer.error}", behind=behind)
+            _DELIVERED
+            if answer.error is None
+            else Verdict(
+                Outcome.DELIVERED, f"HTTP {status} counts, but {answer.error}", behind=behind
+            )
         )
     if status // 100 not in _CLASSES:
-        return Verdict(Outcome.PROTOCOL, f"HTTP {status} is no status that HTTP knows: answer with one from 200 to 299", behind=behind)
+        return Verdict(
+            Outcome.PROTOCOL,
+            f"HTTP {status} is no status that HTTP knows: answer with one from 200 to 299",
+            behind=behind,
+        )
     retry_after_s = _seconds(answer.retry_after, now)
     if status // 100 == 3:
         behind = quoted(answer.location)
-    throttled = status == _TOO_MANY_REQUESTS or (status == _UNAVAILABLE and retry_after_s is not None)
-    return Verdict(_outcome(status, retry_after_s), _words(status, answer, retry_after_s), retry_after_s, behind, throttled)
+    throttled = status == _TOO_MANY_REQUESTS or (
+        status == _UNAVAILABLE and retry_after_s is not None
+    )
+    return Verdict(
+        _outcome(status, retry_after_s),
+        _words(status, answer, retry_after_s),
+        retry_after_s,
+        behind,
+        throttled,
+    )
 
 
 def internal_error_text(error: Exception) -> str:
-    """Of a mistake of ours. Without the error's own words, which may quote a secret that it choked on."""
+    """Of a mistake of ours. Without the error's own words, which may quote a secret that it choked
+    on.
+    """
     return f"a mistake of Ringback's, {type(error).__name__}: its log says where. Please report it"
 
 
@@ -73,7 +96,10 @@ def quoted(words: str | None) -> str | None:
     """Words that may be a stranger's: their beginning, in characters that harm no terminal."""
     if words is None:
         return None
-    kept = "".join(character if character.isprintable() else "\ufffd" for character in words[:QUOTED_CHARACTERS])
+    kept = "".join(
+        character if character.isprintable() else "\ufffd"
+        for character in words[:QUOTED_CHARACTERS]
+    )
     return kept if len(words) <= QUOTED_CHARACTERS else f"{kept}…"
 
 
@@ -97,7 +123,9 @@ def _words(status: int, answer: HttpResponse, retry_after_s: float | None) -> st
 
 
 def _place(location: str | None) -> str:
-    """Of a redirect no more than the host: path and query may be the receiver's secret, and these words go into the log."""
+    """Of a redirect no more than the host: path and query may be the receiver's secret, and these
+    words go into the log.
+    """
     if not location:
         return "nowhere"
     try:
@@ -110,7 +138,9 @@ def _place(location: str | None) -> str:
 
 
 def _seconds(retry_after: str | None, now: UnixMs) -> float | None:
-    """RFC 9110, section 10.2.3: seconds or a date. Nonsense is ignored, as if nothing had been said."""
+    """RFC 9110, section 10.2.3: seconds or a date. Nonsense is ignored, as if nothing had been
+    said.
+    """
     if retry_after is None:
         return None
     if retry_after.isascii() and retry_after.isdigit():

@@ -13,20 +13,28 @@ _ANNOUNCED = frozenset({Trigger.MANUAL, Trigger.RECOVER, Trigger.TEST})
 
 
 class WebhookTarget:
-    """What is the same for every attempt at one callback, put together once. Belongs to one state of the directory."""
+    """What is the same for every attempt at one callback, put together once. Belongs to one state
+    of the directory.
+    """
 
     __slots__ = ("callback", "hidden", "lines", "token")
 
     def __init__(self, token: Token, callback: Callback, user_agent: str):
         self.token, self.callback = token, callback
-        self.lines = ["content-type: application/json", f"user-agent: {user_agent}", *(f"{k}: {v}" for k, v in callback.headers.items())]
+        self.lines = [
+            "content-type: application/json",
+            f"user-agent: {user_agent}",
+            *(f"{k}: {v}" for k, v in callback.headers.items()),
+        ]
         self.hidden = dict.fromkeys(callback.headers, "***")
 
     def is_of(self, token: Token, callback: Callback) -> bool:
         return self.token is token and self.callback is callback
 
     def request(self, delivery: Delivery) -> tuple[Request, dict[str, str]]:
-        """The request, and its own headers as they are recorded: without the values that the administrator gave."""
+        """The request, and its own headers as they are recorded: without the values that the
+        administrator gave.
+        """
         timestamp = int(time.time())
         own = {
             "webhook-id": delivery.event_id,

@@ -1,7 +1,9 @@
-"""Where a broker is and how to log in: `RINGBACK_BROKER_URL`, taken apart once, for every client alike.
+"""Where a broker is and how to log in: `RINGBACK_BROKER_URL`, taken apart once, for every client
+alike.
 
-No library is known here, and nothing is connected. What cannot be taken apart for certain is refused, in words that show nothing of it:
-a password with `/`, `?` or `#` in it may end up anywhere in a URL.
+No library is known here, and nothing is connected. What cannot be taken apart for certain is
+refused, in words that show nothing of it: a password with `/`, `?` or `#` in it may end up anywhere
+in a URL.
 """
 
 import contextlib
@@ -16,20 +18,25 @@ import msgspec
 _PORTS = {"amqp": 5672, "amqps": 5671}
 
 HEARTBEAT_S = 15
-"""A peer that vanished without a word is noticed after this and five seconds more. Shorter: a busy process is taken for a dead one."""
+"""A peer that vanished without a word is noticed after this and five seconds more. Shorter: a busy
+process is taken for a dead one.
+"""
 
 _HOW = (
     "each address reads amqp://USER:PASSWORD@HOST:PORT/VHOST, and special characters in its parts are percent-encoded"
     " (/ is %2F, @ is %40, : is %3A, ; is %3B, % is %25)"
 )
 _SEVERAL = "several addresses are separated by ;, and each is written whole, as amqp://USER:PASSWORD@ONE/;amqp://USER:PASSWORD@TWO/"
-_HOST = re.compile(r"[\w.-]+|[0-9a-fA-F:.]+(?:%\w+)?")  # a name or an address: what else stands there, no client finds
+_HOST = re.compile(
+    r"[\w.-]+|[0-9a-fA-F:.]+(?:%\w+)?"
+)  # a name or an address: what else stands there, no client finds
 _LONE_PERCENT = re.compile(r"%(?![0-9a-fA-F]{2})")
 
 
 class Tls(msgspec.Struct, frozen=True):
-    """How an `amqps://` address is checked: always by a certificate authority, and always for the host's name. `ca_file` None: the
-    system's authorities."""
+    """How an `amqps://` address is checked: always by a certificate authority, and always for the
+    host's name. `ca_file` None: the system's authorities.
+    """
 
     server_name: str
     ca_file: str | None = None
@@ -62,7 +69,9 @@ class BrokerAddress(msgspec.Struct, frozen=True):
 
 
 def broker_addresses(urls: str) -> tuple[BrokerAddress, ...]:
-    """`amqp://…` or `amqps://…`, the nodes of a cluster separated by `;`. Raises ValueError, with nothing of them in its words."""
+    """`amqp://…` or `amqps://…`, the nodes of a cluster separated by `;`. Raises ValueError, with
+    nothing of them in its words.
+    """
     found = tuple(_address(url.strip()) for url in urls.split(";") if url.strip())
     if not found:
         raise ValueError(f"it holds no address: {_HOW}")
@@ -79,7 +88,9 @@ def without_password(url: str) -> str:
 
 def _address(url: str) -> BrokerAddress:
     if not url.lower().startswith(("amqp://", "amqps://")):
-        raise ValueError("each address, separated by ;, starts with amqp:// or amqps://; a ; in a password is written %3B")
+        raise ValueError(
+            "each address, separated by ;, starts with amqp:// or amqps://; a ; in a password is written %3B"
+        )
     parts, host, port = _split(url)
     query = _query(parts.query)
     if parts.scheme == "amqp" and not _TLS.isdisjoint(query):
@@ -97,10 +108,17 @@ def _address(url: str) -> BrokerAddress:
 
 
 def _split(url: str) -> tuple[SplitResult, str, int | None]:
-    """Refuses what two readers may take apart differently: where a password holds `/`, one reader sees a path begin, another does not."""
+    """Refuses what two readers may take apart differently: where a password holds `/`, one reader
+    sees a path begin, another does not.
+    """
     with contextlib.suppress(ValueError):
         parts = urlsplit(url)
-        is_certain = "#" not in url and "@" not in parts.path + parts.query and url.isprintable() and " " not in url
+        is_certain = (
+            "#" not in url
+            and "@" not in parts.path + parts.query
+            and url.isprintable()
+            and " " not in url
+        )
         if is_certain and (host := _host(parts)) and parts.port != 0:
             return parts, host, parts.port
     raise ValueError(_SEVERAL if "," in url.rpartition("@")[2].partition("/")[0] else _HOW)
@@ -150,16 +168,22 @@ def _tls(host: str, query: Mapping[str, str]) -> Tls:
     cert_file, key_file = query.get("certfile"), query.get("keyfile")
     if key_file is not None and cert_file is None:
         raise ValueError("keyfile comes with certfile")
-    tls = Tls(query.get("server_name_indication", host), query.get("cacertfile"), cert_file, key_file)
+    tls = Tls(
+        query.get("server_name_indication", host), query.get("cacertfile"), cert_file, key_file
+    )
     try:
         tls.context()
     except OSError as error:  # ssl.SSLError is one
-        raise ValueError(f"cacertfile, certfile or keyfile holds no certificate or key that can be read: {error}") from None
+        raise ValueError(
+            f"cacertfile, certfile or keyfile holds no certificate or key that can be read: {error}"
+        ) from None
     return tls
 
 
 def _is_file(path: str) -> bool:
-    with contextlib.suppress(OSError, ValueError):  # in a folder that may not be looked into; with a NUL in it
+    with contextlib.suppress(
+        OSError, ValueError
+    ):  # in a folder that may not be looked into; with a NUL in it
         return Path(path).is_file()
     return False
 
@@ -172,10 +196,18 @@ _PARAMETERS: dict[str, tuple[str, Callable[[str], bool]]] = {
     "cacertfile": ("a file of certificate authorities, else the system's count", _is_file),
     "certfile": ("a file with our certificate", _is_file),
     "keyfile": ("a file with its key", _is_file),
-    "server_name_indication": ("the name in the broker's certificate, when it is not the host's", bool),
-    "verify": ("verify_peer: certificates are always verified", lambda value: value == "verify_peer"),
+    "server_name_indication": (
+        "the name in the broker's certificate, when it is not the host's",
+        bool,
+    ),
+    "verify": (
+        "verify_peer: certificates are always verified",
+        lambda value: value == "verify_peer",
+    ),
     "heartbeat": ("seconds, 1 to 3600", _is_heartbeat),
 }
-"""Named as in RabbitMQ's own URLs (rabbitmq.com/docs/uri-query-parameters), with what makes a value right."""
+"""Named as in RabbitMQ's own URLs (rabbitmq.com/docs/uri-query-parameters), with what makes a value
+right.
+"""
 
 _TLS = frozenset(_PARAMETERS) - {"heartbeat"}

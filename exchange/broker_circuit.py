@@ -1,4 +1,5 @@
-"""Whether a message may be handed to the broker, or goes around it: rule 4 of the architecture as a pure state machine.
+"""Whether a message may be handed to the broker, or goes around it: rule 4 of the architecture as a
+pure state machine.
 
 No clock and no I/O: `exchange.failover` passes in the time and the broker connection's generation.
 """
@@ -18,7 +19,9 @@ class CircuitState(enum.Enum):
 
 
 class BrokerCircuit:
-    """A connection is trusted once a message was confirmed on it, until something goes wrong with it. Thread-safe."""
+    """A connection is trusted once a message was confirmed on it, until something goes wrong with
+    it. Thread-safe.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -28,7 +31,9 @@ class BrokerCircuit:
         self._pause_s = SHORTEST_PAUSE_S
 
     def way(self, generation: int | None, now_s: float) -> CircuitState:
-        """For the next messages; `generation` is that of the connection that takes messages now, None when there is none."""
+        """For the next messages; `generation` is that of the connection that takes messages now,
+        None when there is none.
+        """
         if generation is None:
             return CircuitState.AROUND
         if generation == self._trusted:
@@ -40,7 +45,9 @@ class BrokerCircuit:
             return CircuitState.PROBE
 
     def confirmed(self, generation: int) -> bool:
-        """All messages handed to that connection were confirmed. True when it is trusted from now on, and was not before."""
+        """All messages handed to that connection were confirmed. True when it is trusted from now
+        on, and was not before.
+        """
         if generation == self._trusted:
             return False
         with self._lock:
@@ -51,8 +58,8 @@ class BrokerCircuit:
             return True
 
     def failed(self, generation: int, now_s: float) -> bool:
-        """It returned, refused, blocked, closed or went silent. True when it was trusted or probed until now: many threads may
-        tell of one failure, the first is heard.
+        """It returned, refused, blocked, closed or went silent. True when it was trusted or probed
+        until now: many threads may tell of one failure, the first is heard.
         """
         with self._lock:
             if generation not in (self._trusted, self._probed):

@@ -1,10 +1,14 @@
-"""What a request thread waits on while another thread makes its message durable. No I/O; used by every publisher."""
+"""What a request thread waits on while another thread makes its message durable. No I/O; used by
+every publisher.
+"""
 
 import threading
 
 
 class Confirmation:
-    """Settled once, by one thread; awaited by another. One lock: cheaper than a Future and its condition."""
+    """Settled once, by one thread; awaited by another. One lock: cheaper than a Future and its
+    condition.
+    """
 
     __slots__ = ("_lock", "broken")
 
@@ -20,5 +24,7 @@ class Confirmation:
         self._lock.release()
 
     def kept(self, limit_s: float) -> bool:
-        """Wait until it is settled; False also when it is not within the limit, and then it may be asked again. Not once it is settled."""
+        """Wait until it is settled; False also when it is not within the limit, and then it may be
+        asked again. Not once it is settled.
+        """
         return self._lock.acquire(timeout=max(0.0, limit_s)) and self.broken is None

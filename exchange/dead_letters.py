@@ -1,4 +1,5 @@
-"""Dead letters: messages that are no events, wherever they lie. What the command line knows of them.
+"""Dead letters: messages that are no events, wherever they lie. What the command line knows of
+them.
 
 Two adapters: the broker's queue (`rabbit_dead`) and the rows of the outbox (`outbox_dead`).
 """
@@ -12,7 +13,8 @@ from schemas.times import UnixMs
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """A message as it came, and why it was no event. `accepted_at` is None for one that a backend published by AMQP itself.
+    """A message as it came, and why it was no event. `accepted_at` is None for one that a backend
+    published by AMQP itself.
 
     `mark` is 64 hexadecimal digits that say which letter it is, wherever it stands among the others. Letters with one mark are alike.
     """
@@ -25,8 +27,9 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
 
 class DeadLetters(Protocol):
-    """Letters are in the order in which they died, so that one more comes last. All raise ExchangeUnavailable or StoreUnavailable, and
-    what was done until then is done: `told` is called after each.
+    """Letters are in the order in which they died, so that one more comes last. All raise
+    ExchangeUnavailable or StoreUnavailable, and what was done until then is done: `told` is called
+    after each.
 
     `marks` names letters, a mark of several as often as is wanted; None: all that are there now.
     """
@@ -36,7 +39,9 @@ class DeadLetters(Protocol):
         """The first. They stay where they are."""
 
     def replay(self, marks: Collection[str] | None, told: Callable[[], None]) -> None:
-        """Put these back to where events come from, durably, and only then away from here; twice rather than not at all."""
+        """Put these back to where events come from, durably, and only then away from here; twice
+        rather than not at all.
+        """
 
     def drop(self, marks: Collection[str] | None, told: Callable[[], None]) -> None:
         """Throw these away."""

@@ -1,7 +1,8 @@
-"""Publishing that survives the broker: what RabbitMQ does not confirm at once goes to the outbox (rule 4 of the architecture).
+"""Publishing that survives the broker: what RabbitMQ does not confirm at once goes to the outbox
+(rule 4 of the architecture).
 
-The API's publisher wherever a broker is configured. Not confirmed is not lost: both copies carry one id, and whoever claims
-the second finds the first.
+The API's publisher wherever a broker is configured. Not confirmed is not lost: both copies carry
+one id, and whoever claims the second finds the first.
 """
 
 import time
@@ -17,22 +18,28 @@ from schemas.errors import ExchangeUnavailable
 from schemas.observer import Observer
 
 PATIENCE_S = 0.5
-"""How long a message may wait for its confirm. Longer: the first answers of an outage are slower. Shorter: a broker that is merely
-busy gets its messages twice."""
+"""How long a message may wait for its confirm. Longer: the first answers of an outage are slower.
+Shorter: a broker that is merely busy gets its messages twice.
+"""
 
 
 OUTBOX_TIMEOUT_S = 0.4
-"""How long one write to the outbox may take beside that. With both an answer comes within a second, whatever is silent. Shorter: a
-database that is merely busy is taken for a silent one."""
+"""How long one write to the outbox may take beside that. With both an answer comes within a second,
+whatever is silent. Shorter: a database that is merely busy is taken for a silent one.
+"""
 
 PER_EVENT_S = 0.002
-"""What each further event of a batch adds to the first patience: a thousand large ones are megabytes, which take their time."""
+"""What each further event of a batch adds to the first patience: a thousand large ones are
+megabytes, which take their time.
+"""
 
 _Left = list[tuple[Outgoing, Confirmation]]
 
 
 class FailoverPublisher:
-    """Thread-safe. One way round trip to the broker while all is well; otherwise every answer within both patiences."""
+    """Thread-safe. One way round trip to the broker while all is well; otherwise every answer
+    within both patiences.
+    """
 
     def __init__(self, primary: RabbitPublisher, fallback: OutboxPublisher, observer: Observer):
         self._primary, self._fallback, self._observer = primary, fallback, observer
@@ -51,7 +58,11 @@ class FailoverPublisher:
         if self._primary.harm is not None:
             return self._primary.harm
         failed = self._failed
-        if failed is not None and failed[0] == REFUSED and time.monotonic() - failed[1] < LONGEST_PAUSE_S:
+        if (
+            failed is not None
+            and failed[0] == REFUSED
+            and time.monotonic() - failed[1] < LONGEST_PAUSE_S
+        ):
             return REFUSED
         return None if self._primary.connected() else "no broker answers"
 
@@ -70,7 +81,9 @@ class FailoverPublisher:
         self._fallback.close()
 
     def _around(self, outgoing: Sequence[Outgoing], generation: int) -> None:
-        """By the outbox; where that fails, by a broker that is there but not trusted yet: it may well be sound."""
+        """By the outbox; where that fails, by a broker that is there but not trusted yet: it may
+        well be sound.
+        """
         try:
             self._fallback.publish(outgoing, OUTBOX_TIMEOUT_S)
         except ExchangeUnavailable:
@@ -78,16 +91,23 @@ class FailoverPublisher:
                 raise
 
     def _by_outbox(self, left: _Left) -> None:
-        """What the broker did not confirm in time. Where the outbox fails at once, it may still do so."""
+        """What the broker did not confirm in time. Where the outbox fails at once, it may still do
+        so.
+        """
         until_s = time.monotonic() + OUTBOX_TIMEOUT_S
         try:
             self._fallback.publish([one for one, _ in left], OUTBOX_TIMEOUT_S)
         except ExchangeUnavailable:
-            if any(confirmation.broken or not confirmation.kept(until_s - time.monotonic()) for _, confirmation in left):
+            if any(
+                confirmation.broken or not confirmation.kept(until_s - time.monotonic())
+                for _, confirmation in left
+            ):
                 raise
 
     def _by_broker(self, outgoing: Sequence[Outgoing], generation: int) -> _Left:
-        """What was not confirmed. Raises ExchangeUnavailable when too much waits already: the outbox would be no help for long."""
+        """What was not confirmed. Raises ExchangeUnavailable when too much waits already: the
+        outbox would be no help for long.
+        """
         until_s = time.monotonic() + PATIENCE_S + PER_EVENT_S * (len(outgoing) - 1)
         try:
             confirmations = self._primary.publish_nowait(outgoing)
@@ -100,7 +120,13 @@ class FailoverPublisher:
             if not confirmation.kept(until_s - time.monotonic())
         ]
         if left:
-            self._judge(generation, next((confirmation.broken for confirmation in confirmations if confirmation.broken), None))
+            self._judge(
+                generation,
+                next(
+                    (confirmation.broken for confirmation in confirmations if confirmation.broken),
+                    None,
+                ),
+            )
         elif self._trust.confirmed(generation):
             self._failed = None
             self._observer.note("publishing by the broker")

@@ -1,7 +1,9 @@
-"""What the rest of Ringback knows of the pipe. Two adapters stand behind it: RabbitMQ and the outbox table.
+"""What the rest of Ringback knows of the pipe. Two adapters stand behind it: RabbitMQ and the
+outbox table.
 
-The API holds a `Publisher`. A dispatcher holds one `Source` per adapter; what it takes there it settles, and only then
-gives up: inside the settling transaction (outbox rows) or after its commit (broker acknowledgements).
+The API holds a `Publisher`. A dispatcher holds one `Source` per adapter; what it takes there it
+settles, and only then gives up: inside the settling transaction (outbox rows) or after its commit
+(broker acknowledgements).
 """
 
 from collections.abc import Callable, Sequence
@@ -42,10 +44,14 @@ class Publisher(Protocol):
         """Begin. Returns at once, whatever answers; `publish` works from then on."""
 
     def publish(self, outgoing: Sequence[Outgoing]) -> None:
-        """Returns when all are durable. Raises ExchangeUnavailable when not all could be stored (some may be)."""
+        """Returns when all are durable. Raises ExchangeUnavailable when not all could be stored
+        (some may be).
+        """
 
     def connected(self) -> bool:
-        """Whether the first choice of this publisher takes messages now: for readiness and `broker_connected`."""
+        """Whether the first choice of this publisher takes messages now: for readiness and
+        `broker_connected`.
+        """
 
     def trouble(self) -> str | None:
         """Why events go another way than by the first choice, in words; None: they do not."""
@@ -55,16 +61,22 @@ class Publisher(Protocol):
 
 
 class Claimer(Protocol):
-    """An intake in the same process, which can claim in the very transaction that makes a message durable. Thread-safe."""
+    """An intake in the same process, which can claim in the very transaction that makes a message
+    durable. Thread-safe.
+    """
 
     def is_open(self) -> bool:
         """Whether it would: it has room, and nothing older waits in the outbox."""
 
     def fell_behind(self) -> None:
-        """A message was added to the outbox, or may have been: not open before a take that begins after this call leaves nothing."""
+        """A message was added to the outbox, or may have been: not open before a take that begins
+        after this call leaves nothing.
+        """
 
     def claim(self, connection: Connection, messages: Sequence[Message]) -> Callable[[], None]:
-        """Claim them in the caller's transaction. The answer is to be called once that has committed."""
+        """Claim them in the caller's transaction. The answer is to be called once that has
+        committed.
+        """
 
 
 class Source(Protocol):
@@ -77,11 +89,14 @@ class Source(Protocol):
         """Until `take` may find something."""
 
     def take(self, connection: Connection, limit: int) -> list[Message]:
-        """At most `limit` messages, oldest first; theirs until given up or the process dies. Runs in a store thread,
-        inside the transaction that claims them."""
+        """At most `limit` messages, oldest first; theirs until given up or the process dies. Runs
+        in a store thread, inside the transaction that claims them.
+        """
 
     def put_back(self, messages: Sequence[Message]) -> None:
-        """The transaction that took these failed: `take` is to give them again. Nothing to do where that undid the taking."""
+        """The transaction that took these failed: `take` is to give them again. Nothing to do where
+        that undid the taking.
+        """
 
     def forget(self, connection: Connection, receipts: Sequence[object]) -> None:
         """Inside the transaction that settled them, in a store thread."""
@@ -90,10 +105,14 @@ class Source(Protocol):
         """After that transaction's commit, on the event loop."""
 
     async def bury(self, message: Message, reason: str) -> None:
-        """Put a message that is no event among the dead letters; durable when it returns, then the message is given up."""
+        """Put a message that is no event among the dead letters; durable when it returns, then the
+        message is given up.
+        """
 
     def pause(self) -> None:
-        """Hold no message while the store is away for long: they go back to where they came from. Idempotent."""
+        """Hold no message while the store is away for long: they go back to where they came from.
+        Idempotent.
+        """
 
     def resume(self) -> None:
         """The store is back. Idempotent."""

@@ -1,7 +1,8 @@
 """What stands on the broker, as plain data: section 6 of the contract. No library is known here.
 
-Looked at by everybody who connects (`rabbit_connection`), and declared where something is missing; `ringback migrate` (`rabbit_admin`)
-declares it in any case, which finds a queue that stands with other arguments.
+Looked at by everybody who connects (`rabbit_connection`), and declared where something is missing;
+`ringback migrate` (`rabbit_admin`) declares it in any case, which finds a queue that stands with
+other arguments.
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,9 @@ DEAD_EXCHANGE = "ringback.dead"
 DEAD_QUEUE = "ringback.dead"
 RETURNED_EXCHANGE = "ringback.returned"
 RETURNED_QUEUE = "ringback.returned"
-"""What the broker itself gave up, events and dead letters, because of a policy: taken in again by `rabbit_returned`."""
+"""What the broker itself gave up, events and dead letters, because of a policy: taken in again by
+`rabbit_returned`.
+"""
 
 ACCEPTED_AT_HEADER = "x-ringback-accepted-at"
 """Unix milliseconds, set by the API. A message without it was published by a backend itself."""
@@ -24,11 +27,15 @@ REASON_HEADER = "x-ringback-reason"
 """On a dead letter: why it is no event."""
 
 BURIED_AT_HEADER = "x-ringback-buried-at"
-"""On a dead letter: Unix milliseconds. Letters are listed by it, so that one more comes last and moves no number."""
+"""On a dead letter: Unix milliseconds. Letters are listed by it, so that one more comes last and
+moves no number.
+"""
 
 DELIVERY_LIMIT = 1_000_000
-"""How often a message may come back before the broker gives it up. Poison is recognised here, by its count, long before; with a
-small limit (20 on newer brokers unless one is set) a few restarts would drop whole prefetches."""
+"""How often a message may come back before the broker gives it up. Poison is recognised here, by
+its count, long before; with a small limit (20 on newer brokers unless one is set) a few restarts
+would drop whole prefetches.
+"""
 
 
 class ExchangeDeclaration(msgspec.Struct, frozen=True):
@@ -53,8 +60,10 @@ EXCHANGES = (
 
 
 def _lossless(gives_up_to: str) -> Mapping[str, str | int]:
-    """What keeps messages although somebody sets a policy for all queues: a full queue refuses what comes instead of dropping what it
-    holds, and what expires or came back too often is let go of only when another queue has confirmed it."""
+    """What keeps messages although somebody sets a policy for all queues: a full queue refuses what
+    comes instead of dropping what it holds, and what expires or came back too often is let go of
+    only when another queue has confirmed it.
+    """
     return {
         "x-queue-type": "quorum",
         "x-delivery-limit": DELIVERY_LIMIT,
@@ -64,8 +73,9 @@ def _lossless(gives_up_to: str) -> Mapping[str, str | int]:
     }
 
 
-# What expires among the returned, with no process there to take it, becomes a dead letter. What has been through all three queues
-# stays in the last: RabbitMQ routes no message in a circle, and at-least-once keeps what has no route.
+# What expires among the returned, with no process there to take it, becomes a dead letter. What has
+# been through all three queues stays in the last: RabbitMQ routes no message in a circle, and
+# at-least-once keeps what has no route.
 QUEUES = (
     QueueDeclaration(DISPATCH_QUEUE, EVENTS_EXCHANGE, "#", _lossless(RETURNED_EXCHANGE)),
     QueueDeclaration(RETURNED_QUEUE, RETURNED_EXCHANGE, "", _lossless(DEAD_EXCHANGE)),

@@ -1,5 +1,5 @@
-"""The env file: settings, and `emit`'s token, as `NAME=VALUE` lines. Read whole or refused: a line that is passed over is a setting that
-silently keeps its default. Never shows a value.
+"""The env file: settings, and `emit`'s token, as `NAME=VALUE` lines. Read whole or refused: a line
+that is passed over is a setting that silently keeps its default. Never shows a value.
 
 Called by `ringback.settings`, and by the command line for the token, which is no setting.
 """
@@ -25,7 +25,9 @@ class _Line(NamedTuple):
 
 
 def env_file(named: Path | None) -> Path:
-    """The one that is named, which must exist, else `ringback.env`, which need not. Raises UsageError."""
+    """The one that is named, which must exist, else `ringback.env`, which need not. Raises
+    UsageError.
+    """
     try:
         if named is not None and not named.is_file():
             raise UsageError(f"--env-file {named}: there is no such file")
@@ -35,20 +37,26 @@ def env_file(named: Path | None) -> Path:
 
 
 def env_file_values(path: Path) -> dict[str, str | None]:
-    """By name; nothing when there is no such file. Raises UsageError, which names the line that cannot be read."""
+    """By name; nothing when there is no such file. Raises UsageError, which names the line that
+    cannot be read.
+    """
     text = _text(path)
     seen: dict[str, _Line] = {}
     for name, line in _lines(path, text):
         before = seen.setdefault(name.upper(), line)  # settings are found in either case
         if before.value != line.value:
-            raise UsageError(f"{path}: {name} is given twice, in line {before.number} and in line {line.number}: take one away")
+            raise UsageError(
+                f"{path}: {name} is given twice, in line {before.number} and in line {line.number}: take one away"
+            )
     return dict(dotenv_values(stream=io.StringIO(text)))
 
 
 def _lines(path: Path, text: str) -> Iterator[tuple[str, _Line]]:
     for found in parse_stream(io.StringIO(text)):
         if found.error or (found.key is not None and found.value is None):
-            raise UsageError(f"{path}: line {_number(found)} is not read: write NAME=VALUE, and a # before what is no setting")
+            raise UsageError(
+                f"{path}: line {_number(found)} is not read: write NAME=VALUE, and a # before what is no setting"
+            )
         if found.key is not None and found.value is not None:
             yield found.key, _Line(_number(found), found.value)
 
@@ -67,5 +75,7 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:  # every second byte of UTF-16, when it has no mark at its beginning
-        raise UsageError(f"{path} is not in UTF-8: save it anew in that encoding (PowerShell's > writes UTF-16)")
+        raise UsageError(
+            f"{path} is not in UTF-8: save it anew in that encoding (PowerShell's > writes UTF-16)"
+        )
     return text

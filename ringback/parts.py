@@ -1,4 +1,6 @@
-"""The parts of a process, each made in one place, by URL scheme where there is a choice. Importing this starts nothing."""
+"""The parts of a process, each made in one place, by URL scheme where there is a choice. Importing
+this starts nothing.
+"""
 
 import contextlib
 import sys
@@ -59,7 +61,9 @@ class Parts:
     """None without a broker. It looks only where there is a publisher."""
 
     def publisher(self, claimer: Claimer | None = None) -> Publisher:
-        """By settings: the broker with the outbox behind it, or the outbox alone, with the intake of the same process. Started."""
+        """By settings: the broker with the outbox behind it, or the outbox alone, with the intake
+        of the same process. Started.
+        """
         outbox = OutboxPublisher(self.database, self.settings.outbox_max, self.observer)
         if not self.settings.broker_url:
             outbox.claimer = claimer
@@ -73,7 +77,9 @@ class Parts:
         return publisher
 
     def sources(self) -> list[Source]:
-        """Every place where messages may wait: the outbox always, as a broker may have been away. Started, on the running event loop."""
+        """Every place where messages may wait: the outbox always, as a broker may have been away.
+        Started, on the running event loop.
+        """
         outbox = OutboxSource(self.database)
         outbox.start()
         if not self.settings.broker_url:
@@ -83,7 +89,9 @@ class Parts:
         return [broker, outbox]
 
     def returned(self) -> RabbitReturned | None:
-        """What takes in again what the broker gave up. To be started on a running event loop; None without a broker."""
+        """What takes in again what the broker gave up. To be started on a running event loop; None
+        without a broker.
+        """
         if self.watch is None:
             return None
         return RabbitReturned(self.broker_url, self.database, self.observer, self.watch.gave_up)
@@ -118,7 +126,9 @@ class Parts:
     def readiness(self, broker_trouble: str | None) -> Readiness:
         """Of what takes events: one of broker and database is enough to make them durable."""
         lacking = self.missing(broker_trouble)
-        durable = "database" not in lacking or (self.settings.broker_url and "broker" not in lacking)
+        durable = "database" not in lacking or (
+            self.settings.broker_url and "broker" not in lacking
+        )
         return Readiness(bool(durable) and _PROCESS not in lacking, lacking)
 
     def missing(self, broker_trouble: str | None) -> dict[str, str]:
@@ -143,7 +153,9 @@ class Parts:
 
 
 def gather(settings: Settings) -> Parts:
-    """Everything but what serves or sends. Starts the threads of the log, the metrics and the directory."""
+    """Everything but what serves or sends. Starts the threads of the log, the metrics and the
+    directory.
+    """
     make_database_file(settings.sqlite_path)
     vault = Vault(secret_keys(settings))
     gatherer = Gatherer()
@@ -162,7 +174,20 @@ def gather(settings: Settings) -> Parts:
         gatherer.add_costly(lambda: _broker_gauges(";".join(settings.broker_url), database))
     policy = TargetPolicy(settings.allow_targets, settings.allow_http)
     watch = BrokerWatch(";".join(settings.broker_url), observer) if settings.broker_url else None
-    return Parts(settings, database, vault, directory, request_log, policy, gatherer, metrics, log, observer, threading.Event(), watch)
+    return Parts(
+        settings,
+        database,
+        vault,
+        directory,
+        request_log,
+        policy,
+        gatherer,
+        metrics,
+        log,
+        observer,
+        threading.Event(),
+        watch,
+    )
 
 
 def _call_terms(settings: Settings) -> CallTerms:
@@ -190,7 +215,9 @@ def _store_gauges(database: Database, broker_url: tuple[str, ...]) -> Figures:
 
 
 def _broker_gauges(url: str, database: Database) -> Figures:
-    """Dead letters of both places: what the broker does not take lies in the outbox. While one cannot be asked their sum is unknown."""
+    """Dead letters of both places: what the broker does not take lies in the outbox. While one
+    cannot be asked their sum is unknown.
+    """
     found = depths(url)
     told: dict[str, float] = {"queue_depth": found.dispatch}
     with contextlib.suppress(StoreUnavailable):
@@ -198,5 +225,7 @@ def _broker_gauges(url: str, database: Database) -> Figures:
     return told
 
 
-def _by_state(counts: Mapping[CallbackState, int] | Mapping[TokenState, int]) -> Mapping[str, float]:
+def _by_state(
+    counts: Mapping[CallbackState, int] | Mapping[TokenState, int],
+) -> Mapping[str, float]:
     return {str(state): float(count) for state, count in counts.items()}

@@ -1,6 +1,8 @@
-"""The files of embedded mode hold message texts and keys: they are made for the user who runs Ringback, and nobody else.
+"""The files of embedded mode hold message texts and keys: they are made for the user who runs
+Ringback, and nobody else.
 
-What is there already keeps the mode that its owner gave it. Called before the database, or a key beside it, is first opened.
+What is there already keeps the mode that its owner gave it. Called before the database, or a key
+beside it, is first opened.
 """
 
 import os
@@ -15,7 +17,8 @@ def make_folder(path: Path) -> None:
 
 
 def make_database_file(path: Path | None) -> None:
-    """An empty file, and its folder; SQLite gives the files that it puts beside it the same mode. None: no database of ours.
+    """An empty file, and its folder; SQLite gives the files that it puts beside it the same mode.
+    None: no database of ours.
 
     Raises UsageError.
     """
@@ -25,4 +28,6 @@ def make_database_file(path: Path | None) -> None:
         make_folder(path.parent)
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
     except OSError as error:
-        raise UsageError(f"RINGBACK_DATABASE_URL: {path} cannot be made: {error.strerror}") from None
+        raise UsageError(
+            f"RINGBACK_DATABASE_URL: {path} cannot be made: {error.strerror}"
+        ) from None

@@ -1,6 +1,8 @@
-"""The first five minutes: a token whose callbacks go to `ringback listen`, and three lines that work when pasted.
+"""The first five minutes: a token whose callbacks go to `ringback listen`, and three lines that
+work when pasted.
 
-Only `serve --quickstart` (`make run`) comes here. The token is kept beside the database, so each start prints the same.
+Only `serve --quickstart` (`make run`) comes here. The token is kept beside the database, so each
+start prints the same.
 """
 
 import json
@@ -46,7 +48,9 @@ def with_loopback(settings: Settings) -> Settings:
 
 
 def prepare(parts: Parts) -> Quickstart:
-    """The token kept in `var/quickstart`, or a new one when there is none, or the printed lines would not work with it any more."""
+    """The token kept in `var/quickstart`, or a new one when there is none, or the printed lines
+    would not work with it any more.
+    """
     assert parts.settings.sqlite_path is not None, "the quickstart is for the embedded mode"
     path = parts.settings.sqlite_path.with_name("quickstart")
     why = None
@@ -55,11 +59,15 @@ def prepare(parts: Parts) -> Quickstart:
         token = parts.directory.holder(kept, now)
         why = _useless(token, kept, now)
         if token and not why:
-            return Quickstart(kept, signing_secret_text(token.live_signing_keys(now)[-1]), _changed(token, path))
+            return Quickstart(
+                kept, signing_secret_text(token.live_signing_keys(now)[-1]), _changed(token, path)
+            )
     made = _create(parts)
     _keep(path, made)
     parts.directory.refresh()
-    return replace(made, note=f"The token of the quickstart {why}: this is a new one." if why else None)
+    return replace(
+        made, note=f"The token of the quickstart {why}: this is a new one." if why else None
+    )
 
 
 def _read(path: Path) -> str | None:
@@ -86,7 +94,9 @@ def _useless(token: Token | None, secret: str, now: UnixMs) -> str | None:
 def _changed(token: Token, path: Path) -> str | None:
     """What somebody set, and who then waits in vain at the receiver should know."""
     own = {kind: token.callbacks.get(kind) for kind in EventType}
-    if token.channels is None and all(one and one.url == _URL and one.state in _ON for one in own.values()):
+    if token.channels is None and all(
+        one and one.url == _URL and one.state in _ON for one in own.values()
+    ):
         return None
     return f"Its callbacks or channels were changed: not every event comes to port {LISTEN_PORT}. Without {path} the next start makes a new token."
 

@@ -1,4 +1,5 @@
-"""How single settings are written: durations, addresses, networks, lists. Text in, value out; ValueError says what was expected.
+"""How single settings are written: durations, addresses, networks, lists. Text in, value out;
+ValueError says what was expected.
 
 Called by `ringback.settings` alone.
 """
@@ -22,8 +23,12 @@ from store.engine import database_url
 _ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
 
 
-_HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.|$))+", re.IGNORECASE)  # a name, or an IPv4 address
-_WEB_URL = re.compile(r"https?://[A-Za-z0-9\-._~:/?#\[\]!$&'()*+,;=%]+")  # RFC 3986, section 2, without the @ after user and password
+_HOST = re.compile(
+    r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.|$))+", re.IGNORECASE
+)  # a name, or an IPv4 address
+_WEB_URL = re.compile(
+    r"https?://[A-Za-z0-9\-._~:/?#\[\]!$&'()*+,;=%]+"
+)  # RFC 3986, section 2, without the @ after user and password
 
 
 class ListenAddress(NamedTuple):
@@ -54,19 +59,25 @@ def read_address(value: object) -> object:
     if ":" in host and not _is_bracketed(host):
         raise ValueError(f"{value!r}: an IPv6 address stands in brackets, such as [::1]:8080")
     if host and not _is_bracketed(host) and not _HOST.fullmatch(host):
-        raise ValueError(f"{value!r}: the host is an address, or a name of letters, digits, - and dots")
+        raise ValueError(
+            f"{value!r}: the host is an address, or a name of letters, digits, - and dots"
+        )
     return ListenAddress(host.strip("[]") or _every_interface(), int(port))
 
 
 def _is_bracketed(host: str) -> bool:
     try:
-        return bool(host.startswith("[") and host.endswith("]") and ipaddress.IPv6Address(host[1:-1]))
+        return bool(
+            host.startswith("[") and host.endswith("]") and ipaddress.IPv6Address(host[1:-1])
+        )
     except ValueError:
         return False
 
 
 def _every_interface() -> str:
-    """That there is: by `::` one is reached by IPv4 too, where the kernel has both. Asking for an address changes nothing."""
+    """That there is: by `::` one is reached by IPv4 too, where the kernel has both. Asking for an
+    address changes nothing.
+    """
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::1", 0))
@@ -77,12 +88,20 @@ def _every_interface() -> str:
 
 def read_public_url(value: object) -> object:
     """How the API is reached: paths are added to it. Never repeats what it was given."""
-    return _web_url(value, "a URL such as https://ringback.example.com, without user and password, ? and #", may_go_on=False)
+    return _web_url(
+        value,
+        "a URL such as https://ringback.example.com, without user and password, ? and #",
+        may_go_on=False,
+    )
 
 
 def read_page_url(value: object) -> object:
     """A page to go to, or a place on it. Never repeats what it was given."""
-    return _web_url(value, "a URL such as https://chat.example.com/docs, without user and password", may_go_on=True)
+    return _web_url(
+        value,
+        "a URL such as https://chat.example.com/docs, without user and password",
+        may_go_on=True,
+    )
 
 
 def _web_url(value: object, expected: str, *, may_go_on: bool) -> object:
@@ -91,8 +110,12 @@ def _web_url(value: object, expected: str, *, may_go_on: bool) -> object:
     scheme, _, rest = value.strip().partition("://")
     url = f"{scheme.lower()}://{rest}"
     try:
-        is_good = bool(_WEB_URL.fullmatch(url)) and bool(_HOST.fullmatch(host := urlsplit(url).hostname or "") or ":" in host)
-        is_good = is_good and (urlsplit(url).port or 0) < 65536 and (may_go_on or not {"?", "#"} & {*url})
+        is_good = bool(_WEB_URL.fullmatch(url)) and bool(
+            _HOST.fullmatch(host := urlsplit(url).hostname or "") or ":" in host
+        )
+        is_good = (
+            is_good and (urlsplit(url).port or 0) < 65536 and (may_go_on or not {"?", "#"} & {*url})
+        )
     except ValueError:
         is_good = False
     if not is_good:
@@ -106,7 +129,11 @@ def read_duration(value: object) -> object:
 
 def read_durations(value: object) -> object:
     """Separated by commas."""
-    return tuple(parse_duration(part) for part in value.split(",")) if isinstance(value, str) else value
+    return (
+        tuple(parse_duration(part) for part in value.split(","))
+        if isinstance(value, str)
+        else value
+    )
 
 
 def read_networks(value: object) -> object:
@@ -115,7 +142,9 @@ def read_networks(value: object) -> object:
 
 
 def read_broker_urls(value: object) -> object:
-    """`amqp://…` or `amqps://…`, separated by semicolons. Never repeats what it was given: there is a password in it."""
+    """`amqp://…` or `amqps://…`, separated by semicolons. Never repeats what it was given: there is
+    a password in it.
+    """
     if isinstance(value, str):
         broker_addresses(value)
         return tuple(part.strip() for part in value.split(";") if part.strip())
@@ -136,7 +165,9 @@ def read_secret_keys(value: object) -> object:
     if isinstance(keys, tuple) and any("\ud800" <= one <= "\udfff" for key in keys for one in key):
         raise ValueError("it is not UTF-8: write keys in ASCII (make one: openssl rand -hex 32)")
     if isinstance(keys, tuple) and any(len(key) < SECRET_KEY_CHARACTERS for key in keys):
-        raise ValueError(f"each key, separated by commas, has at least {SECRET_KEY_CHARACTERS} characters (make one: openssl rand -hex 32)")
+        raise ValueError(
+            f"each key, separated by commas, has at least {SECRET_KEY_CHARACTERS} characters (make one: openssl rand -hex 32)"
+        )
     return keys
 
 

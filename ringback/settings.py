@@ -1,7 +1,8 @@
-"""The settings: one frozen value, read once from the environment and the env file when a process starts.
+"""The settings: one frozen value, read once from the environment and the env file when a process
+starts.
 
-Never changes anything (`ringback.secret_key` makes the key that embedded mode keeps), and its repr shows no secret. Called
-by the subcommands, who hand the parts what they need of it.
+Never changes anything (`ringback.secret_key` makes the key that embedded mode keeps), and its repr
+shows no secret. Called by the subcommands, who hand the parts what they need of it.
 """
 
 import datetime as dt
@@ -40,13 +41,22 @@ from store.engine import database_url
 DRAIN_MARGIN = dt.timedelta(seconds=5)
 """What a drain needs on top of the slowest attempt, to settle and to acknowledge."""
 
-_DEFAULT_SCHEDULE = tuple(dt.timedelta(seconds=s) for s in (5, 300, 1800, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600))
+_DEFAULT_SCHEDULE = tuple(
+    dt.timedelta(seconds=s)
+    for s in (5, 300, 1800, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
+)
 
 
 class Settings(BaseSettings):
     """Each field is the environment variable of its name in capitals, with the prefix RINGBACK_."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+    )
 
     database_url: DatabaseUrl = Field(
         "sqlite:///var/ringback.db",
@@ -184,23 +194,44 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _agree(self) -> Self:
         if self.connect_timeout > self.timeout:
-            raise _Disagreement("connect_timeout", "connecting is part of an attempt: it cannot take longer than RINGBACK_TIMEOUT")
+            raise _Disagreement(
+                "connect_timeout",
+                "connecting is part of an attempt: it cannot take longer than RINGBACK_TIMEOUT",
+            )
         if self.drain_timeout < self.timeout + DRAIN_MARGIN:
-            raise _Disagreement("drain_timeout", "a stop waits for what is in flight: at least RINGBACK_TIMEOUT + 5s")
+            raise _Disagreement(
+                "drain_timeout",
+                "a stop waits for what is in flight: at least RINGBACK_TIMEOUT + 5s",
+            )
         if self.retention <= sum(self.retry_schedule, dt.timedelta(0)):
-            raise _Disagreement("retention", "what is retried must be kept: longer than all delays of RINGBACK_RETRY_SCHEDULE together")
+            raise _Disagreement(
+                "retention",
+                "what is retried must be kept: longer than all delays of RINGBACK_RETRY_SCHEDULE together",
+            )
         if not self.secret_key and not self.embedded:
             raise _Disagreement(
-                "secret_key", "required beside a broker or PostgreSQL (make one: openssl rand -hex 32), the same in every process"
+                "secret_key",
+                "required beside a broker or PostgreSQL (make one: openssl rand -hex 32), the same in every process",
             )
-        if self.alert_url and (fault := TargetPolicy(self.allow_targets, self.allow_http).url_fault(self.alert_url)):
+        if self.alert_url and (
+            fault := TargetPolicy(self.allow_targets, self.allow_http).url_fault(self.alert_url)
+        ):
             raise _Disagreement("alert_url", fault)
         if self.alert_url and not self.alert_secret:
-            raise _Disagreement("alert_secret", "required with RINGBACK_ALERT_URL: whsec_ and base64 (openssl rand -base64 32)")
+            raise _Disagreement(
+                "alert_secret",
+                "required with RINGBACK_ALERT_URL: whsec_ and base64 (openssl rand -base64 32)",
+            )
         if self.sqlite_path is not None and self.sqlite_path.name in ("", ":memory:"):
-            raise _Disagreement("database_url", "a database in memory would forget what it accepted: use sqlite:///PATH")
+            raise _Disagreement(
+                "database_url",
+                "a database in memory would forget what it accepted: use sqlite:///PATH",
+            )
         if self.sqlite_path is not None and str(self.sqlite_path).startswith("~"):
-            raise _Disagreement("database_url", f"`~` is not read as your home here: write sqlite:///{_at_home(self.sqlite_path)}")
+            raise _Disagreement(
+                "database_url",
+                f"`~` is not read as your home here: write sqlite:///{_at_home(self.sqlite_path)}",
+            )
         return self
 
 
@@ -213,7 +244,8 @@ class _Disagreement(ValueError):
 
 
 def load(env_file: Path | None = None) -> Settings:
-    """From the environment, then `env_file` (which must exist), else `ringback.env` where there is one.
+    """From the environment, then `env_file` (which must exist), else `ringback.env` where there is
+    one.
 
     Raises UsageError: one line that names each wrong setting.
     """
@@ -225,7 +257,11 @@ def load(env_file: Path | None = None) -> Settings:
     try:
         return Settings(_env_file=path)
     except ValidationError as error:
-        faults = [_fault(each) for each in error.errors(include_url=False) if each["type"] != "default_factory_not_called"]
+        faults = [
+            _fault(each)
+            for each in error.errors(include_url=False)
+            if each["type"] != "default_factory_not_called"
+        ]
         raise UsageError("; ".join(faults)) from None
 
 

@@ -1,5 +1,5 @@
-"""The temporary folder: workers of the API count in files there, and workbooks are made there. In a container whose root is read-only
-there may be none. Called by the process `api` and by `doctor`.
+"""The temporary folder: workers of the API count in files there, and workbooks are made there. In a
+container whose root is read-only there may be none. Called by the process `api` and by `doctor`.
 """
 
 import tempfile
@@ -15,4 +15,6 @@ def temporary_folder() -> str:
             file.flush()
         return tempfile.gettempdir()
     except OSError as error:
-        raise RingbackError(f"no temporary folder can be written to ({error.strerror or error}): set TMPDIR to one") from error
+        raise RingbackError(
+            f"no temporary folder can be written to ({error.strerror or error}): set TMPDIR to one"
+        ) from error

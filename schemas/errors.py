@@ -28,14 +28,20 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 MOST_TOLD = 50
-"""Faults in one answer. More: nobody reads them, and a program that sends a thousand rows with one slip gets a book for an answer."""
+"""Faults in one answer. More: nobody reads them, and a program that sends a thousand rows with one
+slip gets a book for an answer.
+"""
 
 MOST_COUNTED = 2500
-"""Faults that are looked for. More: who sends nothing but faults keeps a processor busy. Fewer: the count of a full batch is no count."""
+"""Faults that are looked for. More: who sends nothing but faults keeps a processor busy. Fewer: the
+count of a full batch is no count.
+"""
 
 
 class Fault(NamedTuple):
-    """One thing wrong with an input: a sentence and an RFC 6901 pointer into what was sent (`""` is the whole)."""
+    """One thing wrong with an input: a sentence and an RFC 6901 pointer into what was sent (`""` is
+    the whole).
+    """
 
     detail: str
     pointer: str
@@ -65,16 +71,22 @@ class StoreUnavailable(RingbackError):
 
 
 class StatementTimedOut(StoreUnavailable):
-    """The database is there: it cancelled this one statement for its time (SQLSTATE 57014), or because another transaction kept a lock
-    that it needs (55P03). Says nothing about the other statements, so the store is not "away"."""
+    """The database is there: it cancelled this one statement for its time (SQLSTATE 57014), or
+    because another transaction kept a lock that it needs (55P03). Says nothing about the other
+    statements, so the store is not "away".
+    """
 
 
 class StoreRefused(RingbackError):
-    """The database refuses the data itself (SQLSTATE 22 and 23): a repetition would be refused again."""
+    """The database refuses the data itself (SQLSTATE 22 and 23): a repetition would be refused
+    again.
+    """
 
 
 class SecretUnreadable(RingbackError):
-    """An encrypted column that none of the secret keys opens, or that was moved to another row. Never names the secret."""
+    """An encrypted column that none of the secret keys opens, or that was moved to another row.
+    Never names the secret.
+    """
 
 
 class ExchangeUnavailable(RingbackError):
@@ -86,7 +98,9 @@ class UsageError(RingbackError):
 
 
 class Problem(RingbackError):
-    """An error answer of the API. Subclasses fix `status`, `slug` and `title`; the slug never changes once published."""
+    """An error answer of the API. Subclasses fix `status`, `slug` and `title`; the slug never
+    changes once published.
+    """
 
     status: ClassVar[int]
     slug: ClassVar[str]

@@ -1,7 +1,7 @@
 """Identifiers: opaque strings without dots, made here and nowhere else.
 
-A delivery has no id column: it *is* the pair (event, callback), and its public id spells that pair, so two workers that
-meet the same delivery can never give it two ids.
+A delivery has no id column: it *is* the pair (event, callback), and its public id spells that pair,
+so two workers that meet the same delivery can never give it two ids.
 """
 
 import re
@@ -26,14 +26,17 @@ TEST_PREFIX = "evt_test_"
 TEST_EVENT_ID_LENGTH = len(TEST_PREFIX) + 32
 TEST_EVENT_ID = re.compile(f"{TEST_PREFIX}.{{32}}")
 FREE_EVENT_ID = re.compile(f"(?!{TEST_EVENT_ID.pattern}$){EVENT_ID.pattern}")
-"""What a backend may call its events: one that has a sample's id is neither counted nor recovered."""
+"""What a backend may call its events: one that has a sample's id is neither counted nor recovered.
+"""
 
 _DELIVERY_PREFIX = "dlv_"
 _CALLBACK_DIGITS = 16
 
 
 def new_event_id() -> EventId:
-    """A time-ordered id (UUIDv7); neighbours in time are neighbours in the index. No system call: each would give the GIL away."""
+    """A time-ordered id (UUIDv7); neighbours in time are neighbours in the index. No system call:
+    each would give the GIL away.
+    """
     return EventId("evt_" + uuid_utils.uuid7().hex)
 
 
@@ -78,7 +81,9 @@ def change_id(row: int) -> ChangeId:
 
 
 def new_callback_id() -> CallbackId:
-    """Sixteen hex digits, 64 random bits: fixed in length, so that a delivery id can be split again."""
+    """Sixteen hex digits, 64 random bits: fixed in length, so that a delivery id can be split
+    again.
+    """
     return CallbackId(secrets.token_hex(_CALLBACK_DIGITS // 2))
 
 

@@ -1,6 +1,7 @@
 """The published JSON Schema (2020-12) of events: what a backend posts, and what a receiver is sent.
 
-Made from the models that check events, so that the documents cannot say something else. Called by the API's document.
+Made from the models that check events, so that the documents cannot say something else. Called by
+the API's document.
 """
 
 from typing import Any
@@ -26,7 +27,9 @@ def webhook_name(kind: EventType) -> str:
 
 
 def event_components() -> dict[str, Schema]:
-    """Every schema by name: `Event` and `EventBatch`, and for each type its data, its event and its webhook."""
+    """Every schema by name: `Event` and `EventBatch`, and for each type its data, its event and its
+    webhook.
+    """
     models = [*DATA_MODELS.values(), *dict.fromkeys(CONTENT_MODELS.values())]
     _, components = msgspec.json.schema_components(models, ref_template=COMPONENTS)
     components["Message"]["properties"]["content"] = _content()
@@ -37,18 +40,26 @@ def event_components() -> dict[str, Schema]:
         "oneOf": [_ref(_PUBLISHED.format(model.__name__)) for model in DATA_MODELS.values()],
         "discriminator": {
             "propertyName": "type",
-            "mapping": {kind.value: COMPONENTS.format(name=_PUBLISHED.format(model.__name__)) for kind, model in DATA_MODELS.items()},
+            "mapping": {
+                kind.value: COMPONENTS.format(name=_PUBLISHED.format(model.__name__))
+                for kind, model in DATA_MODELS.items()
+            },
         },
     }
     components["EventBatch"] = _object(
-        {"events": {"type": "array", "minItems": 1, "maxItems": MAX_BATCH, "items": _ref("Event")}}, "events"
+        {"events": {"type": "array", "minItems": 1, "maxItems": MAX_BATCH, "items": _ref("Event")}},
+        "events",
     )
     return components
 
 
 def event_schema(kind: EventType) -> Schema:
     """One type's event, self-contained, for validators outside."""
-    components = {name: schema for name, schema in event_components().items() if not name.endswith(("Event", "Webhook", "EventBatch"))}
+    components = {
+        name: schema
+        for name, schema in event_components().items()
+        if not name.endswith(("Event", "Webhook", "EventBatch"))
+    }
     text = msgspec.json.encode(_event(kind) | {"$defs": components}).decode()
     schema: Schema = msgspec.json.decode(text.replace(COMPONENTS.format(name=""), "#/$defs/"))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
@@ -70,17 +81,25 @@ def _event(kind: EventType) -> Schema:
         },
         "data": _ref(DATA_MODELS[kind].__name__),
     }
-    return _object(properties, "type", "data") | {"title": kind.label, "examples": [sample_event(kind)]}
+    return _object(properties, "type", "data") | {
+        "title": kind.label,
+        "examples": [sample_event(kind)],
+    }
 
 
 def _webhook(kind: EventType) -> Schema:
     properties = {
-        "id": _id() | {"description": "The same on each retry, and in the header webhook-id: tell duplicates by it."},
+        "id": _id()
+        | {
+            "description": "The same on each retry, and in the header webhook-id: tell duplicates by it."
+        },
         "type": {"const": kind.value},
         "schema_version": {"const": SCHEMA_VERSION},
         "timestamp": {"type": "string", "format": "date-time"},
         "data": _ref(DATA_MODELS[kind].__name__)
-        | {"description": "As the backend sent it, byte for byte; it may hold fields not described here."},
+        | {
+            "description": "As the backend sent it, byte for byte; it may hold fields not described here."
+        },
     }
     sample = sample_event(kind)
     example = {
@@ -99,12 +118,25 @@ def _content() -> Schema:
         {
             "allOf": [
                 _ref(model.__name__),
-                {"properties": {"type": {"enum": [name for name, other in CONTENT_MODELS.items() if other is model]}}},
+                {
+                    "properties": {
+                        "type": {
+                            "enum": [
+                                name for name, other in CONTENT_MODELS.items() if other is model
+                            ]
+                        }
+                    }
+                },
             ]
         }
         for model in dict.fromkeys(CONTENT_MODELS.values())
     ]
-    unknown = {"allOf": [_ref(Content.__name__), {"properties": {"type": {"not": {"enum": list(CONTENT_MODELS)}}}}]}
+    unknown = {
+        "allOf": [
+            _ref(Content.__name__),
+            {"properties": {"type": {"not": {"enum": list(CONTENT_MODELS)}}}},
+        ]
+    }
     return {"oneOf": [*of_type, unknown]}
 
 

@@ -1,4 +1,6 @@
-"""What lists and single looks show of events and deliveries: read from the store, put into JSON by the API and the command line."""
+"""What lists and single looks show of events and deliveries: read from the store, put into JSON by
+the API and the command line.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +18,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page of a list. `next_cursor` asks for the one after it; None on the last. `looked_until`, of lists by time: whatever was
-    made then or later has been looked at, and stands on this page or one before, if it fits; None: so has everything."""
+    """One page of a list. `next_cursor` asks for the one after it; None on the last.
+    `looked_until`, of lists by time: whatever was made then or later has been looked at, and stands
+    on this page or one before, if it fits; None: so has everything.
+    """
 
     rows: list[T]
     next_cursor: str | None
@@ -61,8 +65,10 @@ class DeliveryDetail(msgspec.Struct, frozen=True):
 
 
 class ListedEvent(msgspec.Struct, frozen=True):
-    """An event with its deliveries, or the first of very many: `deliveries_total` says how many there are at least. `conflicts` counts
-    how often other content came under its id. `body` is what is sent."""
+    """An event with its deliveries, or the first of very many: `deliveries_total` says how many
+    there are at least. `conflicts` counts how often other content came under its id. `body` is what
+    is sent.
+    """
 
     id: EventId
     type: EventType
@@ -87,8 +93,9 @@ class ListedChannel(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """Events as they are sent, oldest first. `next_cursor` asks for what comes behind them, now or later; `has_more`: there may be
-    something already."""
+    """Events as they are sent, oldest first. `next_cursor` asks for what comes behind them, now or
+    later; `has_more`: there may be something already.
+    """
 
     bodies: list[bytes]
     next_cursor: str
@@ -97,7 +104,9 @@ class Pulled:
 
 @dataclass(frozen=True, slots=True)
 class PullFilter:
-    """Which events are pulled; None: any. `since` is inclusive, `until` exclusive, both by when the event was taken in hand."""
+    """Which events are pulled; None: any. `since` is inclusive, `until` exclusive, both by when the
+    event was taken in hand.
+    """
 
     channels: frozenset[str] | None = None
     type: EventType | None = None
@@ -107,8 +116,9 @@ class PullFilter:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryStats:
-    """Deliveries made from `since` to before `until`. `is_complete`: that is all of what was asked for; if not, there were too many
-    to count at once, and what was made before `since` is left out."""
+    """Deliveries made from `since` to before `until`. `is_complete`: that is all of what was asked
+    for; if not, there were too many to count at once, and what was made before `since` is left out.
+    """
 
     since: UnixMs
     until: UnixMs
@@ -118,7 +128,9 @@ class DeliveryStats:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which deliveries a list shows; None: any. `since` is inclusive, `until` exclusive, both by when the delivery was made."""
+    """Which deliveries a list shows; None: any. `since` is inclusive, `until` exclusive, both by
+    when the delivery was made.
+    """
 
     token: TokenId | None = None
     type: EventType | None = None
@@ -132,7 +144,9 @@ class DeliveryFilter:
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events a list shows; None: any. `since` is inclusive, `until` exclusive, both by when the event was accepted."""
+    """Which events a list shows; None: any. `since` is inclusive, `until` exclusive, both by when
+    the event was accepted.
+    """
 
     type: EventType | None = None
     since: UnixMs | None = None

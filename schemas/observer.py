@@ -1,7 +1,8 @@
 """What the pipeline tells about itself: frozen facts, handed to one observer.
 
-Business code reports and knows neither Prometheus nor the log format; `ringback.observability.observer` counts and logs. Every call may
-come from any thread and must be cheap and never fail.
+Business code reports and knows neither Prometheus nor the log format;
+`ringback.observability.observer` counts and logs. Every call may come from any thread and must be
+cheap and never fail.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,15 @@ import msgspec
 from schemas.deliveries.deliveries import Attempt, Delivery, DeliveryState
 from schemas.events.types import EventType
 
-EXPIRING = ("events", "deliveries", "attempts", "status_locks", "requests", "audit_log", "recoveries")
+EXPIRING = (
+    "events",
+    "deliveries",
+    "attempts",
+    "status_locks",
+    "requests",
+    "audit_log",
+    "recoveries",
+)
 """The tables whose rows are deleted when they are older than `RETENTION`."""
 
 

@@ -1,7 +1,11 @@
-"""How fast something goes just now: steps counted over a moment. Pure; times are passed in. Used by lanes, throttles and the hand."""
+"""How fast something goes just now: steps counted over a moment. Pure; times are passed in. Used by
+lanes, throttles and the hand.
+"""
 
 MOMENT_S = 0.5
-"""Shorter: the figure jumps with chance, as slow callbacks answer in bursts. Longer: it lags behind one that has begun to hang."""
+"""Shorter: the figure jumps with chance, as slow callbacks answer in bursts. Longer: it lags behind
+one that has begun to hang.
+"""
 
 
 class RateMeter:

@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 
 class Readiness(NamedTuple):
-    """`lacking`: what is missing, by part, in words. `ready`: whether the process does its work all the same."""
+    """`lacking`: what is missing, by part, in words. `ready`: whether the process does its work all
+    the same.
+    """
 
     ready: bool
     lacking: Mapping[str, str]

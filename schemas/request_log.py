@@ -1,4 +1,5 @@
-"""The request log's shapes: what is remembered of a request that was made with a token, here or at the chat platform's own API.
+"""The request log's shapes: what is remembered of a request that was made with a token, here or at
+the chat platform's own API.
 
 Never a header's value, a query or a body: those can hold secrets and other people's data.
 """
@@ -20,7 +21,8 @@ _QUERY = re.compile(r"\?|%(?:25)*3[fF]")
 
 
 class LoggedRequest(msgspec.Struct, frozen=True):
-    """One row. `id` is ours, `request_id` the `X-Request-Id` of the answer; for a request that was only introspected they are one.
+    """One row. `id` is ours, `request_id` the `X-Request-Id` of the answer; for a request that was
+    only introspected they are one.
 
     `status` and `duration_ms` are None until they are reported. `permission` is what the request asked for; `reason` says why it
     was not allowed. `count`: for how many refused requests of the token it stands, itself among them.
@@ -59,7 +61,8 @@ def logged_request(
     reason: str | None,
 ) -> LoggedRequest:
     """With the texts that others wrote as the log keeps them, and the path without a query, also one that was escaped into it.
-    `public_id`: the answer's, where that is another one."""
+    `public_id`: the answer's, where that is another one.
+    """
     return LoggedRequest(
         id=request_id,
         at=at,
@@ -78,8 +81,9 @@ def logged_request(
 
 
 def _kept(text: str, most: int) -> str:
-    """Cut, and each character spelled out that a database refuses (NUL, half of a surrogate pair) or that would do something to a
-    terminal."""
+    """Cut, and each character spelled out that a database refuses (NUL, half of a surrogate pair)
+    or that would do something to a terminal.
+    """
     return spelled_out(text[:most])[:most]
 
 
@@ -95,7 +99,8 @@ class Completion(msgspec.Struct, frozen=True):
 @dataclass(frozen=True, slots=True)
 class RequestFilter:
     """Which of a token's requests a list shows; None: any. `since` is inclusive, `until` exclusive; `method` whatever its case,
-    `path` is how the path begins."""
+    `path` is how the path begins.
+    """
 
     since: UnixMs | None = None
     until: UnixMs | None = None

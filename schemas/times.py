@@ -1,6 +1,7 @@
 """Points in time as whole milliseconds since 1970 (UTC), and durations as people write them.
 
-Integers, because both databases store and compare them alike, and because a millisecond is all that is promised outside.
+Integers, because both databases store and compare them alike, and because a millisecond is all that
+is promised outside.
 """
 
 import datetime as dt
@@ -24,8 +25,12 @@ _RFC3339 = re.compile(
 _MILLISECOND = dt.timedelta(milliseconds=1)
 
 EARLIEST = UnixMs((dt.datetime(1000, 1, 1, tzinfo=dt.UTC) - _EPOCH) // _MILLISECOND)
-LATEST = UnixMs((dt.datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=dt.UTC) - _EPOCH) // _MILLISECOND)
-"""RFC 3339 spells years with four digits: nothing outside of these can be written so that it is read again."""
+LATEST = UnixMs(
+    (dt.datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=dt.UTC) - _EPOCH) // _MILLISECOND
+)
+"""RFC 3339 spells years with four digits: nothing outside of these can be written so that it is
+read again.
+"""
 
 
 def now_ms() -> UnixMs:
@@ -39,9 +44,13 @@ def to_rfc3339(at: UnixMs) -> str:
 
 
 def from_rfc3339(text: str) -> UnixMs:
-    """Raises ValueError, in words for whoever wrote it, when `text` is no RFC 3339 time with an offset, or outside of the years 1000
-    to 9999 in UTC. A leap second (`23:59:60`) is the first second of the next day: unix time has no number of its own for it."""
-    spelled = _RFC3339(text)  # `fromisoformat` reads much that is none, such as weeks and decimal commas
+    """Raises ValueError, in words for whoever wrote it, when `text` is no RFC 3339 time with an
+    offset, or outside of the years 1000 to 9999 in UTC. A leap second (`23:59:60`) is the first
+    second of the next day: unix time has no number of its own for it.
+    """
+    spelled = _RFC3339(
+        text
+    )  # `fromisoformat` reads much that is none, such as weeks and decimal commas
     if spelled is None:
         raise ValueError(_NO_TIME)
     if spelled[1] is None:
@@ -65,7 +74,9 @@ def _since_epoch(text: str) -> dt.timedelta:
         raise ValueError(_NO_TIME) from None
     since = moment - _EPOCH + dt.timedelta(seconds=leap_s)
     if leap_s and since.seconds:
-        raise ValueError(f"a minute has a second 60 only at 23:59:60 UTC: write other times like {EXAMPLE}")
+        raise ValueError(
+            f"a minute has a second 60 only at 23:59:60 UTC: write other times like {EXAMPLE}"
+        )
     return since
 
 

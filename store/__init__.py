@@ -1,1 +1,3 @@
-"""What must be remembered, in SQLite or PostgreSQL with one set of queries. The only package that knows SQL."""
+"""What must be remembered, in SQLite or PostgreSQL with one set of queries. The only package that
+knows SQL.
+"""

@@ -1,7 +1,8 @@
-"""Fixtures of the whole suite: private RabbitMQ and PostgreSQL nodes, and databases with our tables.
+"""Fixtures of the whole suite: private RabbitMQ and PostgreSQL nodes, and databases with our
+tables.
 
-Nodes start when a test first asks for one, once per worker process. A service that is not installed fails the tests that
-need it: skipping them would look like passing.
+Nodes start when a test first asks for one, once per worker process. A service that is not installed
+fails the tests that need it: skipping them would look like passing.
 """
 
 from collections.abc import Iterator
@@ -35,7 +36,9 @@ def rabbit(rabbit_node: Rabbit) -> Rabbit:
 
 @pytest.fixture(scope="module")
 def rabbit_for_all(rabbit_node: Rabbit) -> Rabbit:
-    """The same for all tests of a module together. None of them may ask for `rabbit`, which empties the node."""
+    """The same for all tests of a module together. None of them may ask for `rabbit`, which empties
+    the node.
+    """
     return _cleared(rabbit_node)
 
 

@@ -1,1 +1,3 @@
-"""What every HTTP face of Ringback shares: the client's address, rate limits, models of requests, exports. Has no routes."""
+"""What every HTTP face of Ringback shares: the client's address, rate limits, models of requests,
+exports. Has no routes.
+"""

@@ -1,7 +1,9 @@
-"""Where a request came from: the peer, or whom a trusted proxy speaks for. Pure but for the environ that is passed in.
+"""Where a request came from: the peer, or whom a trusted proxy speaks for. Pure but for the environ
+that is passed in.
 
-A proxy appends the address that it saw, so the list is read from its end: the first that is no trusted proxy's is the caller's,
-and whatever stands before it was said by the caller. Called for the request log, the operation log and damping.
+A proxy appends the address that it saw, so the list is read from its end: the first that is no
+trusted proxy's is the caller's, and whatever stands before it was said by the caller. Called for
+the request log, the operation log and damping.
 """
 
 import ipaddress
@@ -26,7 +28,8 @@ def client_address(environ: dict[str, Any], trusted: Sequence[Network]) -> str:
     for hop in (peer, *_forwarded(environ)):
         address = _address(hop)
         if address is None:
-            return nearest  # a name, `unknown`, or nonsense: whoever is nearer to us is the last that is known
+            # a name, `unknown`, or nonsense: whoever is nearer to us is the last that is known
+            return nearest
         nearest = str(address)
         if not is_within(address, trusted):
             return nearest
@@ -54,7 +57,9 @@ def bytes_of(native: str) -> bytes:
 
 
 def _forwarded(environ: dict[str, Any]) -> Iterator[str]:
-    """The nearest first. `X-Forwarded-For` where there is one: a proxy that speaks it hands a caller's `Forwarded` (RFC 7239) on unread."""
+    """The nearest first. `X-Forwarded-For` where there is one: a proxy that speaks it hands a
+    caller's `Forwarded` (RFC 7239) on unread.
+    """
     if said := environ.get("HTTP_X_FORWARDED_FOR"):
         hops = said.split(",")
     else:
@@ -65,7 +70,13 @@ def _forwarded(environ: dict[str, Any]) -> Iterator[str]:
 @lru_cache(4096)
 def _address(text: str) -> Address | None:
     """`192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]:4711`."""
-    host = text.partition("]")[0][1:] if text.startswith("[") else text.partition(":")[0] if text.count(":") == 1 else text
+    host = (
+        text.partition("]")[0][1:]
+        if text.startswith("[")
+        else text.partition(":")[0]
+        if text.count(":") == 1
+        else text
+    )
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -1,7 +1,9 @@
-"""How many requests are let through: token buckets, and the header fields that tell a client of its own. Pure: the clock is passed in.
+"""How many requests are let through: token buckets, and the header fields that tell a client of its
+own. Pure: the clock is passed in.
 
-A bucket is one number, the moment at which it will be full again (the generic cell rate algorithm): nothing refills it, and one
-that is full need not be remembered. Counts are those of one process. Called by `authentication`.
+A bucket is one number, the moment at which it will be full again (the generic cell rate algorithm):
+nothing refills it, and one that is full need not be remembered. Counts are those of one process.
+Called by `authentication`.
 """
 
 import ipaddress
@@ -11,17 +13,22 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 MOST_KEYS = 100_000
-"""Buckets that are remembered: some 20 MB. Fewer: a caller who comes from more addresses than that is forgotten sooner."""
+"""Buckets that are remembered: some 20 MB. Fewer: a caller who comes from more addresses than that
+is forgotten sooner.
+"""
 
 UNKNOWN_TOKENS, UNKNOWN_TOKENS_S = 100, 60
-"""How many unknown tokens an address may try in how many seconds. More: whoever guesses is answered longer. Fewer: a customer's
-whole office is told to wait for one mistyped token."""
+"""How many unknown tokens an address may try in how many seconds. More: whoever guesses is answered
+longer. Fewer: a customer's whole office is told to wait for one mistyped token.
+"""
 
 _S, _MS = 10**9, 10**6  # nanoseconds
 
 
 class Level(NamedTuple):
-    """What a request found: how many more there are just now, when the bucket is full again, and how long to wait; 0: let through."""
+    """What a request found: how many more there are just now, when the bucket is full again, and
+    how long to wait; 0: let through.
+    """
 
     left: int
     full_in_ns: int
@@ -33,7 +40,9 @@ class Buckets:
 
     def __init__(self, interval_ns: int, burst: int, most: int = MOST_KEYS):
         self._interval_ns, self._depth_ns, self._most = interval_ns, interval_ns * burst, most
-        self._full_at_ns: OrderedDict[str, int] = OrderedDict()  # those that were taken from last are last
+        self._full_at_ns: OrderedDict[str, int] = (
+            OrderedDict()
+        )  # those that were taken from last are last
         self._lock = threading.Lock()
 
     def wait_ns(self, key: str, now_ns: int) -> int:
@@ -61,7 +70,9 @@ class Buckets:
 
 
 class RateLimit:
-    """So many requests a second of each token, and at once as many as a second brings, at least one."""
+    """So many requests a second of each token, and at once as many as a second brings, at least
+    one.
+    """
 
     def __init__(self, per_second: float):
         self.per_second = per_second
@@ -82,7 +93,9 @@ def damping() -> Buckets:
 
 
 def one_caller(address: str) -> str:
-    """What somebody has who has this address: of IPv6 the 64 bits of a network, since he may choose the others."""
+    """What somebody has who has this address: of IPv6 the 64 bits of a network, since he may choose
+    the others.
+    """
     if ":" not in address:
         return address
     try:
@@ -92,5 +105,7 @@ def one_caller(address: str) -> str:
 
 
 def in_seconds(wait_ns: int) -> int:
-    """Whole ones, as `Retry-After` wants them, and never 0: the remainder of a division is not worth one."""
+    """Whole ones, as `Retry-After` wants them, and never 0: the remainder of a division is not
+    worth one.
+    """
     return max(1, math.ceil(wait_ns // _MS / 1000))

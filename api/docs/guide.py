@@ -1,7 +1,8 @@
-"""The document to download: one HTML file for a supplier who has neither the server nor a network at hand.
+"""The document to download: one HTML file for a supplier who has neither the server nor a network
+at hand.
 
-Made from the OpenAPI document, the models of the events and the problems, and from how this installation is set up, so that it
-cannot say something else than they do. Called by `pages`.
+Made from the OpenAPI document, the models of the events and the problems, and from how this
+installation is set up, so that it cannot say something else than they do. Called by `pages`.
 """
 
 import datetime as dt
@@ -76,7 +77,9 @@ class Notification(NamedTuple):
 
 
 class Retry(NamedTuple):
-    """An attempt after one that failed: `waits` after it, and roughly `since_first` after the first one, in words."""
+    """An attempt after one that failed: `waits` after it, and roughly `since_first` after the first
+    one, in words.
+    """
 
     number: int
     waits: str
@@ -100,7 +103,10 @@ def guide(parts: ApiParts, document: Document) -> str:
         permissions=list(Permission),
         snippets=[(label, snippet(name)) for name, label in SNIPPETS.items()],
         problems=list(described().values()),
-        audiences=[(key, title, [one for one in operations if one.audience == key]) for key, title in _AUDIENCES.items()],
+        audiences=[
+            (key, title, [one for one in operations if one.audience == key])
+            for key, title in _AUDIENCES.items()
+        ],
         anchors={f"{one.method} {one.path}": one.anchor for one in operations},
         objects=_objects(components),
     )
@@ -118,13 +124,18 @@ _UNITS = {"d": "day", "h": "hour", "m": "minute", "s": "second"}
 
 def _retries(delays: Iterable[dt.timedelta]) -> list[Retry]:
     waits = list(delays)
-    return [Retry(n, spoken(wait), _roughly(total)) for n, (wait, total) in enumerate(zip(waits, accumulate(waits), strict=True), 2)]
+    return [
+        Retry(n, spoken(wait), _roughly(total))
+        for n, (wait, total) in enumerate(zip(waits, accumulate(waits), strict=True), 2)
+    ]
 
 
 def _roughly(total: dt.timedelta) -> str:
     """In the largest unit of which it is two or more."""
     total_s = total.total_seconds()
-    name, unit_s = next((one for one in (("hour", 3600), ("minute", 60)) if total_s >= 2 * one[1]), ("second", 1))
+    name, unit_s = next(
+        (one for one in (("hour", 3600), ("minute", 60)) if total_s >= 2 * one[1]), ("second", 1)
+    )
     return f"about {total_s / unit_s:.2g} {name}s"
 
 
@@ -132,7 +143,13 @@ def _notification(kind: EventType, components: Components) -> Notification:
     schema = components[webhook_name(kind)]
     data = components[schema["properties"]["data"]["$ref"].rpartition("/")[2]]
     example = msgspec.json.format(msgspec.json.encode(schema["examples"][0]), indent=2).decode()
-    return Notification(kind.value, kind.label, data["description"], example, list(fields(data, components, deep=True)))
+    return Notification(
+        kind.value,
+        kind.label,
+        data["description"],
+        example,
+        list(fields(data, components, deep=True)),
+    )
 
 
 def _contents(components: Components) -> list[tuple[list[str], list[Field]]]:
@@ -140,7 +157,10 @@ def _contents(components: Components) -> list[tuple[list[str], list[Field]]]:
     names: dict[str, list[str]] = {}
     for name, model in CONTENT_MODELS.items():
         names.setdefault(model.__name__, []).append(name)
-    found = ((shared, fields(components[model], components, deep=True)) for model, shared in names.items())
+    found = (
+        (shared, fields(components[model], components, deep=True))
+        for model, shared in names.items()
+    )
     return [(shared, [field for field in own if field.name != "type"]) for shared, own in found]
 
 
@@ -154,15 +174,28 @@ def _operations(document: Document, components: Components) -> Iterator[Operatio
                 operation["summary"],
                 operation.get("description", ""),
                 _audience(path, operation),
-                [_parameter(parameter, components) for parameter in operation.get("parameters", ())],
+                [
+                    _parameter(parameter, components)
+                    for parameter in operation.get("parameters", ())
+                ],
                 _content(operation.get("requestBody", {}), components),
-                [_answer(status, answer, components) for status, answer in answers.items() if not _is_problem(answer)],
-                [f"{status} {_phrase(status)}" for status, answer in sorted(answers.items()) if _is_problem(answer)],
+                [
+                    _answer(status, answer, components)
+                    for status, answer in answers.items()
+                    if not _is_problem(answer)
+                ],
+                [
+                    f"{status} {_phrase(status)}"
+                    for status, answer in sorted(answers.items())
+                    if _is_problem(answer)
+                ],
             )
 
 
 def _audience(path: str, operation: Document) -> str:
-    """By the permission that it needs. What needs none, or one of the platform's own, is the holder's, or is asked with a holder's token."""
+    """By the permission that it needs. What needs none, or one of the platform's own, is the
+    holder's, or is asked with a holder's token.
+    """
     security = operation.get("security")
     if not security:
         return "open"
@@ -197,7 +230,11 @@ def _phrase(status: str) -> str:
 
 def _objects(components: Components) -> list[tuple[str, str, Kind | None, list[Field]]]:
     """Every object by name: what it is, what it may be instead of having fields, its fields."""
-    wanted = {name: schema for name, schema in sorted(components.items()) if "properties" in schema or "oneOf" in schema}
+    wanted = {
+        name: schema
+        for name, schema in sorted(components.items())
+        if "properties" in schema or "oneOf" in schema
+    }
     return [
         (
             name,

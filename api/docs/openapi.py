@@ -1,6 +1,8 @@
-"""The OpenAPI 3.1 document: what flask-openapi3 gathers from the routes, with schemas of our own models put in as they are.
+"""The OpenAPI 3.1 document: what flask-openapi3 gathers from the routes, with schemas of our own
+models put in as they are.
 
-Mended of the library: components without `securitySchemes: null`, and problems typed as `application/problem+json`.
+Mended of the library: components without `securitySchemes: null`, and problems typed as
+`application/problem+json`.
 """
 
 import inspect
@@ -30,15 +32,29 @@ empty, given twice or unknown is refused, so that a slip never shows or sends mo
 """
 
 BESIDE_THE_DOCUMENT: Schema = {"url": "..", "description": "Where this document was loaded from."}
-"""Relative to `…/docs/openapi.json`: whoever opens the pages by another name, or below a path, calls what he opened."""
+"""Relative to `…/docs/openapi.json`: whoever opens the pages by another name, or below a path,
+calls what he opened.
+"""
 
-_SECURITY = {"type": "http", "scheme": "bearer", "bearerFormat": "rbk_…", "description": "An API access token."}
-_CLIENT_SECURITY = {"type": "http", "scheme": "basic", "description": "The token as the password, with any name."}
+_SECURITY = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "rbk_…",
+    "description": "An API access token.",
+}
+_CLIENT_SECURITY = {
+    "type": "http",
+    "scheme": "basic",
+    "description": "The token as the password, with any name.",
+}
 _FAULT = {
     "type": "object",
     "properties": {
         "detail": {"type": "string"},
-        "pointer": {"type": "string", "description": "RFC 6901; empty: the whole. A very long one is cut, and ends with `…`."},
+        "pointer": {
+            "type": "string",
+            "description": "RFC 6901; empty: the whole. A very long one is cut, and ends with `…`.",
+        },
     },
     "required": ["detail", "pointer"],
 }
@@ -51,11 +67,16 @@ _PROBLEM: Schema = {
         "status": {"type": "integer"},
         "detail": {"type": "string"},
         "errors": {"type": "array", "items": _FAULT, "maxItems": MOST_TOLD},
-        "more_errors": {"type": "integer", "description": f"Faults beyond the first {MOST_TOLD}: only their number is told."},
+        "more_errors": {
+            "type": "integer",
+            "description": f"Faults beyond the first {MOST_TOLD}: only their number is told.",
+        },
     },
     "required": ["type", "title", "status", "detail"],
 }
-_PERMISSIONS = "What a token may do.\n\n" + "\n".join(f"- `{one.value}`: {one.label}" for one in Permission)
+_PERMISSIONS = "What a token may do.\n\n" + "\n".join(
+    f"- `{one.value}`: {one.label}" for one in Permission
+)
 _WEBHOOK_HEADERS = {
     "webhook-id": "The event's id, the same on each retry.",
     "webhook-timestamp": "Unix seconds of this attempt.",
@@ -73,24 +94,35 @@ _WEBHOOK_ANSWERS = {
 
 
 def words(route: Route) -> tuple[str, str]:
-    """Summary and description: the first line of the view's docstring, and the rest, with the permission that is needed."""
+    """Summary and description: the first line of the view's docstring, and the rest, with the
+    permission that is needed.
+    """
     summary, _, description = (inspect.getdoc(route.view) or "").partition("\n")
     needs = f"Needs the permission `{route.needs}` ({route.needs.label})." if route.needs else ""
     return summary.removesuffix("."), "\n\n".join(filter(None, [description.strip(), needs]))
 
 
 def security(route: Route) -> list[dict[str, list[str]]]:
-    """The bearer token, and as its role the permission that it must have; or the same token in another place."""
+    """The bearer token, and as its role the permission that it must have; or the same token in
+    another place.
+    """
     if route.is_open:
         return []
     roles = [route.needs.value] if route.needs else []
-    return [{scheme: roles} for scheme in ((SECURITY_SCHEME, CLIENT_SCHEME) if route.client_credentials else (SECURITY_SCHEME,))]
+    return [
+        {scheme: roles}
+        for scheme in (
+            (SECURITY_SCHEME, CLIENT_SCHEME) if route.client_credentials else (SECURITY_SCHEME,)
+        )
+    ]
 
 
 def responses(route: Route) -> ResponseDict:
     """Every answer that a route gives on purpose, by status."""
     answers: ResponseDict = {str(int(route.status)): _success(route)}
-    problems = set(route.problems) | (set() if route.is_open else {401, 429, 503} | ({403} if route.needs else set()))
+    problems = set(route.problems) | (
+        set() if route.is_open else {401, 429, 503} | ({403} if route.needs else set())
+    )
     for status in sorted(problems):
         content = {PROBLEM_JSON: {"schema": _ref("Problem")}}
         answers[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
@@ -104,24 +136,40 @@ def extensions(route: Route) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {JSON: {"schema": _ref(route.takes)}}}}
 
 
-def mended(document: dict[str, Any], routes: Mapping[Route, Models], servers: Sequence[Schema]) -> dict[str, Any]:
+def mended(
+    document: dict[str, Any], routes: Mapping[Route, Models], servers: Sequence[Schema]
+) -> dict[str, Any]:
     """The library's document, completed."""
-    operations = {operation["operationId"]: operation for path in document["paths"].values() for operation in path.values()}
+    operations = {
+        operation["operationId"]: operation
+        for path in document["paths"].values()
+        for operation in path.values()
+    }
     for route, models in routes.items():
         operation = operations[route.name]
-        if PROBLEM_JSON not in operation["responses"]["422"]["content"]:  # the library adds one of its own where a route has none
+        if (
+            PROBLEM_JSON not in operation["responses"]["422"]["content"]
+        ):  # the library adds one of its own where a route has none
             del operation["responses"]["422"]
         if models.body:
             operation["requestBody"]["required"] = models.needs_body
         if models.form:  # the library takes every form for one with files in it
-            operation["requestBody"] = {"required": True, "content": {FORM: {"schema": _ref(models.form.__name__)}}}
+            operation["requestBody"] = {
+                "required": True,
+                "content": {FORM: {"schema": _ref(models.form.__name__)}},
+            }
         if route.headers:
             operation.setdefault("parameters", []).extend(_header(field) for field in route.headers)
     components = _components(routes)
     return document | {
         "servers": list(servers),
-        "components": {"schemas": components, "securitySchemes": {SECURITY_SCHEME: _SECURITY, CLIENT_SCHEME: _CLIENT_SECURITY}},
-        "webhooks": {kind.value: _webhook(kind, components[webhook_name(kind)]) for kind in EventType},
+        "components": {
+            "schemas": components,
+            "securitySchemes": {SECURITY_SCHEME: _SECURITY, CLIENT_SCHEME: _CLIENT_SECURITY},
+        },
+        "webhooks": {
+            kind.value: _webhook(kind, components[webhook_name(kind)]) for kind in EventType
+        },
     }
 
 
@@ -149,12 +197,24 @@ def _success(route: Route) -> dict[str, Any]:
 
 def _header(field: HeaderField) -> Schema:
     schema: Schema = {"type": "string"} | ({"enum": list(field.values)} if field.values else {})
-    return {"name": field.name, "in": "header", "required": field.required, "description": field.description, "schema": schema}
+    return {
+        "name": field.name,
+        "in": "header",
+        "required": field.required,
+        "description": field.description,
+        "schema": schema,
+    }
 
 
 def _webhook(kind: EventType, schema: Schema) -> dict[str, Any]:
     parameters = [
-        {"name": name, "in": "header", "required": True, "description": text, "schema": {"type": "string"}}
+        {
+            "name": name,
+            "in": "header",
+            "required": True,
+            "description": text,
+            "schema": {"type": "string"},
+        }
         for name, text in _WEBHOOK_HEADERS.items()
     ]
     examples = {"sample": {"summary": kind.label, "value": schema["examples"][0]}}
@@ -164,7 +224,10 @@ def _webhook(kind: EventType, schema: Schema) -> dict[str, Any]:
         "description": "Answer 2xx to take it; anything else, or nothing in time, is tried again.",
         "tags": ["Webhooks"],
         "parameters": parameters,
-        "requestBody": {"required": True, "content": {JSON: {"schema": _ref(webhook_name(kind)), "examples": examples}}},
+        "requestBody": {
+            "required": True,
+            "content": {JSON: {"schema": _ref(webhook_name(kind)), "examples": examples}},
+        },
         "responses": {status: {"description": text} for status, text in _WEBHOOK_ANSWERS.items()},
         "security": [],
     }

@@ -1,5 +1,6 @@
-"""The documentation's pages: Swagger UI, served from the package so that it works offline, the document, the same as one file to
-download, and one page per problem."""
+"""The documentation's pages: Swagger UI, served from the package so that it works offline, the
+document, the same as one file to download, and one page per problem.
+"""
 
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -23,13 +24,25 @@ _DOWNLOAD = "ringback-api.html"
 
 
 def add_pages(app: Flask, parts: ApiParts, document: Callable[[], Mapping[str, Any]]) -> None:
-    """`/docs`, `/docs/openapi.json`, `/docs/ringback-api.html`, `/docs/assets/…`, `/docs/problems/…`."""
-    made = cache(lambda: guide(parts, document()))  # the same as long as the process runs; made when it is first asked for
-    app.add_url_rule("/docs", "docs", _labelled(lambda: _html(render("swagger.html", platform_docs_url=parts.platform_docs_url))))
+    """`/docs`, `/docs/openapi.json`, `/docs/ringback-api.html`, `/docs/assets/…`,
+    `/docs/problems/…`.
+    """
+    made = cache(
+        lambda: guide(parts, document())
+    )  # the same as long as the process runs; made when it is first asked for
+    app.add_url_rule(
+        "/docs",
+        "docs",
+        _labelled(lambda: _html(render("swagger.html", platform_docs_url=parts.platform_docs_url))),
+    )
     app.add_url_rule("/docs/", "docs_below", _labelled(_to_docs))
     app.add_url_rule("/docs/openapi.json", "document", _labelled(lambda: jsonify(document())))
     app.add_url_rule(f"/docs/{_DOWNLOAD}", "guide", _labelled(lambda: _download(made())))
-    app.add_url_rule("/docs/assets/<path:name>", "assets", _labelled(lambda name: send_from_directory(_ASSETS, name)))
+    app.add_url_rule(
+        "/docs/assets/<path:name>",
+        "assets",
+        _labelled(lambda name: send_from_directory(_ASSETS, name)),
+    )
     app.add_url_rule(PROBLEM_PAGES + "<slug>", "problem", _labelled(_problem_page))
 
 

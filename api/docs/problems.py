@@ -1,4 +1,5 @@
-"""Every problem that the API answers: what to do about it, and an answer as an example. What happened says the error's docstring.
+"""Every problem that the API answers: what to do about it, and an answer as an example. What
+happened says the error's docstring.
 
 For the pages at the problems' addresses and the document to download.
 """
@@ -43,24 +44,38 @@ class DocumentedProblem(NamedTuple):
 
 def problems() -> dict[str, type[Problem]]:
     """Every problem, by slug."""
-    known = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, Problem) and one is not Problem]
+    known = [
+        one
+        for one in vars(errors).values()
+        if isinstance(one, type) and issubclass(one, Problem) and one is not Problem
+    ]
     return {one.slug: one for one in known}
 
 
 def described() -> dict[str, DocumentedProblem]:
     """By slug, in the order of their statuses."""
-    return {one.slug: _described(one) for one in sorted(problems().values(), key=lambda one: one.status)}
+    return {
+        one.slug: _described(one) for one in sorted(problems().values(), key=lambda one: one.status)
+    }
 
 
 def _described(problem: type[Problem]) -> DocumentedProblem:
     remedy, example = _ADVICE[problem]
     return DocumentedProblem(
-        problem.slug, problem.title, problem.status, " ".join((problem.__doc__ or "").split()), remedy, _answer(example)
+        problem.slug,
+        problem.title,
+        problem.status,
+        " ".join((problem.__doc__ or "").split()),
+        remedy,
+        _answer(example),
     )
 
 
 def _answer(problem: Problem) -> str:
-    head = [f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}", f"Content-Type: {PROBLEM_JSON}"]
+    head = [
+        f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}",
+        f"Content-Type: {PROBLEM_JSON}",
+    ]
     head += [f"{name}: {value}" for name, value in problem.headers.items()]
     body = msgspec.json.format(problem_response(problem).get_data(), indent=2).decode()
     return "\n".join([*head, "X-Request-Id: req_01a2087f0001", "", body])
@@ -82,7 +97,9 @@ _ADVICE: dict[type[Problem], _Advice] = {
         "Send `Authorization: Bearer rbk_…`, with the whole token, and nothing before or after it. The detail says what is wrong with it. "
         "A token that is scheduled works from its activation on; one that is suspended can be resumed, and one that is expired given a "
         "later date, by an administrator of the chat platform; one that was revoked or replaced never works again: ask for a new one.",
-        Unauthenticated("the token is expired", headers={"WWW-Authenticate": 'Bearer error="invalid_token"'}),
+        Unauthenticated(
+            "the token is expired", headers={"WWW-Authenticate": 'Bearer error="invalid_token"'}
+        ),
     ),
     Forbidden: _Advice(
         "Ask an administrator of the chat platform to give your token the permission that the detail names. It holds within a second; "
@@ -96,7 +113,9 @@ _ADVICE: dict[type[Problem], _Advice] = {
     ),
     MethodNotAllowed: _Advice(
         "Use one of the methods that `Allow` names.",
-        MethodNotAllowed("this address takes GET, HEAD, OPTIONS", headers={"Allow": "GET, HEAD, OPTIONS"}),
+        MethodNotAllowed(
+            "this address takes GET, HEAD, OPTIONS", headers={"Allow": "GET, HEAD, OPTIONS"}
+        ),
     ),
     Conflict: _Advice(
         "Look at the thing again: the detail says what is in the way. Repeating the request helps only once that has changed.",
@@ -109,12 +128,17 @@ _ADVICE: dict[type[Problem], _Advice] = {
     UnsupportedMediaType: _Advice(
         "Send the header `Content-Type` with what this address takes, which for most is `application/json`, and the body without "
         "`Content-Encoding`.",
-        UnsupportedMediaType("send JSON, and say so with `Content-Type: application/json`; this came as text/plain"),
+        UnsupportedMediaType(
+            "send JSON, and say so with `Content-Type: application/json`; this came as text/plain"
+        ),
     ),
     Invalid: _Advice(
         "Mend what `errors` points at: each `pointer` (RFC 6901) leads to a place in the body that you sent, or names a parameter. All faults "
         f"are listed, or the first {MOST_TOLD} of them, and `more_errors` says how many more there are. Nothing of the request was done.",
-        Invalid("an event breaks the rules", faults=[Fault("the required field id is missing", "/data/message")]),
+        Invalid(
+            "an event breaks the rules",
+            faults=[Fault("the required field id is missing", "/data/message")],
+        ),
     ),
     TooManyRequests: _Advice(
         "Wait as many seconds as `Retry-After` says, then go on, more slowly. Requests that are refused do no harm and change nothing. After "
@@ -124,12 +148,18 @@ _ADVICE: dict[type[Problem], _Advice] = {
     InternalError: _Advice(
         "Repeat the request after a while. If it comes again, give the `X-Request-Id` of the answer to those who run this Ringback: their "
         "log tells under that id what went wrong.",
-        InternalError("this is a mistake of ours; the log has it under this request's X-Request-Id"),
+        InternalError(
+            "this is a mistake of ours; the log has it under this request's X-Request-Id"
+        ),
     ),
     Unavailable: _Advice(
         "Repeat the request after as many seconds as `Retry-After` says. An event may have been stored all the same: repeat it with the id "
         "that you gave it, or with those in `ids`, and it is not taken twice.",
-        Unavailable("nothing durable took everything; repeat with these ids", headers=_WAIT, extra={"ids": ["evt_01a2087f0001"]}),
+        Unavailable(
+            "nothing durable took everything; repeat with these ids",
+            headers=_WAIT,
+            extra={"ids": ["evt_01a2087f0001"]},
+        ),
     ),
     NoDispatcher: _Advice(
         "Ask those who run this Ringback whether a dispatcher is running and reaches the database: `ringback doctor` and the dispatcher's "

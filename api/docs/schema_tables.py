@@ -1,4 +1,6 @@
-"""JSON Schemas as rows for people: what a field is called, what it holds, whether it must be there. Pure. Called by `guide`."""
+"""JSON Schemas as rows for people: what a field is called, what it holds, whether it must be there.
+Pure. Called by `guide`.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -8,7 +10,9 @@ Components = Mapping[str, Schema]
 
 
 class Kind(NamedTuple):
-    """What a value is: words, the objects (components, by name) that it may be, the values that are allowed."""
+    """What a value is: words, the objects (components, by name) that it may be, the values that are
+    allowed.
+    """
 
     words: str = ""
     objects: tuple[str, ...] = ()
@@ -31,7 +35,9 @@ def fields(schema: Schema, components: Components, *, deep: bool = False) -> Ite
     for name, described in schema.get("properties", {}).items():
         kind = kind_of(described, components)
         description = str(described.get("description", ""))
-        yield Field(name, kind, name in schema.get("required", ()), description, tuple(_limits(described)))
+        yield Field(
+            name, kind, name in schema.get("required", ()), description, tuple(_limits(described))
+        )
         if deep and len(kind.objects) == 1:
             start = name + ("[]." if kind.words.startswith(_LIST) else ".")
             for inner in fields(components[kind.objects[0]], components, deep=True):
@@ -49,7 +55,11 @@ def kind_of(schema: Schema, components: Components) -> Kind:
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         target = components[name]
-        return Kind(objects=(name,)) if "properties" in target or "oneOf" in target else kind_of(target, components)
+        return (
+            Kind(objects=(name,))
+            if "properties" in target or "oneOf" in target
+            else kind_of(target, components)
+        )
     if "const" in schema or "enum" in schema:
         return Kind(values=tuple(str(value) for value in schema.get("enum", [schema.get("const")])))
     return _plain(schema, components)
@@ -70,7 +80,9 @@ def _plain(schema: Schema, components: Components) -> Kind:
     if isinstance(names, list):
         return _either([kind_of({**schema, "type": name}, components) for name in names])
     if names == "array":
-        inner = kind_of(schema.get("items") or {}, components)  # false beside `prefixItems`: of so many places, whatever is in them
+        inner = kind_of(
+            schema.get("items") or {}, components
+        )  # false beside `prefixItems`: of so many places, whatever is in them
         return inner._replace(words=_LIST + inner.words)
     if names == "object" and isinstance(schema.get("additionalProperties"), Mapping):
         inner = kind_of(schema["additionalProperties"], components)

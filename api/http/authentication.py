@@ -1,4 +1,6 @@
-"""Who is calling, and may they? From the bearer token to a Token of the directory, by one look into memory."""
+"""Who is calling, and may they? From the bearer token to a Token of the directory, by one look into
+memory.
+"""
 
 from typing import Any, NoReturn
 
@@ -19,7 +21,9 @@ _CHECKS = Permission.TOKENS_INTROSPECT
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """Whose request it is and what permission it needs; `refused` says why it was not allowed, None that it was."""
+    """Whose request it is and what permission it needs; `refused` says why it was not allowed, None
+    that it was.
+    """
 
     at: UnixMs
     token_id: TokenId
@@ -28,7 +32,9 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 def authenticate(parts: ApiParts, environ: dict[str, Any], needs: Permission | None) -> Token:
-    """The active token that the request carries, within its limit and with what it needs. Raises what `identify` and `admit` raise."""
+    """The active token that the request carries, within its limit and with what it needs. Raises
+    what `identify` and `admit` raise.
+    """
     now = parts.directory.now()
     token = identify(parts, environ, now)
     admit(parts, environ, token, needs, now)
@@ -36,8 +42,10 @@ def authenticate(parts: ApiParts, environ: dict[str, Any], needs: Permission | N
 
 
 def identify(parts: ApiParts, environ: dict[str, Any], now: UnixMs) -> Token:
-    """The token that the request carries, in whatever state. Raises Unauthenticated; for a token that we do not know
-    TooManyRequests where many of those came from, StoreUnavailable when it cannot be looked up."""
+    """The token that the request carries, in whatever state. Raises Unauthenticated; for a token
+    that we do not know TooManyRequests where many of those came from, StoreUnavailable when it
+    cannot be looked up.
+    """
     secret = bearer(environ)
     if secret is None:
         _refuse(parts, "absent", "send the token as `Authorization: Bearer rbk_…`")
@@ -50,14 +58,19 @@ def bearer(environ: dict[str, Any]) -> str | None:
     return given[len(_SCHEME) :].strip() if given[: len(_SCHEME)].lower() == _SCHEME else None
 
 
-def admit(parts: ApiParts, environ: dict[str, Any], token: Token, needs: Permission | None, now: UnixMs) -> None:
-    """Raises TooManyRequests, whatever the token's state; Unauthenticated unless it is active; Forbidden. Leaves word of it for the
-    request log."""
+def admit(
+    parts: ApiParts, environ: dict[str, Any], token: Token, needs: Permission | None, now: UnixMs
+) -> None:
+    """Raises TooManyRequests, whatever the token's state; Unauthenticated unless it is active;
+    Forbidden. Leaves word of it for the request log.
+    """
     state = token.state(now)
     is_active, held = state is TokenState.ACTIVE, needs is None or needs in token.permissions
     if is_active:
         parts.directory.usage.used(token.id, now)
-    if parts.limits and not (is_active and needs is _CHECKS and held):  # whoever checks the tokens of others speaks for all of them
+    if parts.limits and not (
+        is_active and needs is _CHECKS and held
+    ):  # whoever checks the tokens of others speaks for all of them
         environ[ASKED] = Asked(now, token.id, needs, TooManyRequests.slug)
         _limit(parts.limits, environ, token, parts.clock_ns())
     if not is_active:
@@ -70,7 +83,9 @@ def admit(parts: ApiParts, environ: dict[str, Any], token: Token, needs: Permiss
 
 
 def _look_up(parts: ApiParts, environ: dict[str, Any], secret: str, now: UnixMs) -> Token:
-    """It may be new. Not for an address that tries one after the other: nobody's token must cost the store a query each."""
+    """It may be new. Not for an address that tries one after the other: nobody's token must cost
+    the store a query each.
+    """
     caller, now_ns = one_caller(client_address(environ, parts.trusted_proxies)), parts.clock_ns()
     if wait_ns := parts.damping.wait_ns(caller, now_ns):
         parts.observer.auth_failed("damped")
@@ -86,7 +101,9 @@ def _look_up(parts: ApiParts, environ: dict[str, Any], secret: str, now: UnixMs)
 def _limit(limits: RateLimit, environ: dict[str, Any], token: Token, now_ns: int) -> None:
     level, environ[LIMIT_FIELDS] = limits.take(token.id, now_ns)
     if level.wait_ns:
-        detail = f"this token may make {limits.per_second:g} requests a second: wait, and spread them"
+        detail = (
+            f"this token may make {limits.per_second:g} requests a second: wait, and spread them"
+        )
         raise TooManyRequests(detail, headers={"Retry-After": str(in_seconds(level.wait_ns))})
 
 

@@ -1,4 +1,5 @@
-"""From a request that was made with a token to its row of the request log. Called once per request, by the application.
+"""From a request that was made with a token to its row of the request log. Called once per request,
+by the application.
 
 It is on the way of every event: a struct and an append, no lock and no system call. Those that are refused again and again share rows. Whose request it is was found out by
 `authentication`; headers' values, queries and bodies are never looked at.
@@ -19,8 +20,12 @@ from web.client_address import client_address, text_of
 _API = "/v1/"
 
 
-def log_request(parts: ApiParts, environ: dict[str, Any], request_id: str, status: int, duration_s: float) -> None:
-    """Nothing for a request without a token that we know, for one that is open to everybody, and for a check, which has its row."""
+def log_request(
+    parts: ApiParts, environ: dict[str, Any], request_id: str, status: int, duration_s: float
+) -> None:
+    """Nothing for a request without a token that we know, for one that is open to everybody, and
+    for a check, which has its row.
+    """
     if LOGGED in environ:
         return
     asked: Asked | None = environ.get(ASKED) or _asked_for_nothing(parts, environ)
@@ -49,8 +54,9 @@ def log_request(parts: ApiParts, environ: dict[str, Any], request_id: str, statu
 
 
 def _asked_for_nothing(parts: ApiParts, environ: dict[str, Any]) -> Asked | None:
-    """A mistyped address or method: no route, so nobody authenticated it. By what is in memory, as a stranger's token must not
-    cost more here than where it is asked for."""
+    """A mistyped address or method: no route, so nobody authenticated it. By what is in memory, as
+    a stranger's token must not cost more here than where it is asked for.
+    """
     if ROUTE in environ or not environ.get("PATH_INFO", "").startswith(_API):
         return None
     secret, now = bearer(environ), parts.directory.now()

@@ -16,12 +16,15 @@ from web.models.queries import IdPath, PageQuery
 def list_of_changes(parts: ApiParts, path: IdPath, query: PageQuery) -> Response:
     """List what was done to a token: what, by whom, when and from where, newest first.
 
-    Secrets are not in it, and of the headers of callbacks only names. It is there after the token was revoked, too.
+    Secrets are not in it, and of the headers of callbacks only names. It is there after the token
+    was revoked, too.
     """
     token_id = TokenId(path.id)
     with parts.database.read() as connection:
         parts.tokens.get_in(connection, token_id)
-        return json_response(change_page(list_changes(connection, token_id, query.limit, query.cursor)))
+        return json_response(
+            change_page(list_changes(connection, token_id, query.limit, query.cursor))
+        )
 
 
 ROUTES = (

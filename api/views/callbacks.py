@@ -27,14 +27,22 @@ from web.models.queries import CallbackPath
 _TAG = "Callbacks"
 
 _LOOK_EVERY_S = 0.05
-"""Longer: the answer to a test comes later than its attempt. Shorter: more queries for nothing while a receiver thinks."""
+"""Longer: the answer to a test comes later than its attempt. Shorter: more queries for nothing
+while a receiver thinks.
+"""
 
-_GRACE_S = 2.0  # beyond the attempt's own timeout: for a dispatcher to take it, and to write it down
+_GRACE_S = (
+    2.0  # beyond the attempt's own timeout: for a dispatcher to take it, and to write it down
+)
 
 
 def put_callback(parts: ApiParts, actor: Actor, path: CallbackPath, body: PutCallback) -> Response:
-    """Set the URL for an event type, its headers, and whether it is on. Its deliveries stay its own."""
-    callback = parts.callbacks.put(TokenId(path.id), path.type, require_callback(parts.policy, body), actor)
+    """Set the URL for an event type, its headers, and whether it is on. Its deliveries stay its
+    own.
+    """
+    callback = parts.callbacks.put(
+        TokenId(path.id), path.type, require_callback(parts.policy, body), actor
+    )
     return json_response(callback_answer(callback, parts.directory.now()))
 
 
@@ -61,7 +69,9 @@ def try_callback(parts: ApiParts, path: CallbackPath, body: Nothing) -> Response
 
 
 def _sample(callback: Callback) -> Event:
-    return msgspec.structs.replace(parse_event(sample_body(callback.type)), id=new_test_event_id(), given_timestamp=None)
+    return msgspec.structs.replace(
+        parse_event(sample_body(callback.type)), id=new_test_event_id(), given_timestamp=None
+    )
 
 
 def _wait(parts: ApiParts, event: Event, callback: Callback, attempt_id: AttemptId) -> Attempt:
@@ -70,7 +80,9 @@ def _wait(parts: ApiParts, event: Event, callback: Callback, attempt_id: Attempt
     while (attempt := result_of_test(parts.database, event.id, callback.id, attempt_id)) is None:
         if time.monotonic() > end_s:
             withdraw_test(parts.database, event.id, callback.id, attempt_id)
-            raise NoDispatcher(f"no dispatcher made the attempt within {patience_s:g} s: is one running?")
+            raise NoDispatcher(
+                f"no dispatcher made the attempt within {patience_s:g} s: is one running?"
+            )
         time.sleep(_LOOK_EVERY_S)
     return attempt
 
@@ -82,6 +94,22 @@ _TRIED = _CHANGED | {503}
 
 ROUTES = (
     Route("PUT", _ONE, put_callback, _TAG, answer=CallbackAnswer, needs=_ADMIN, problems=_CHANGED),
-    Route("DELETE", _ONE, delete_callback, _TAG, HTTPStatus.NO_CONTENT, needs=_ADMIN, problems=frozenset({404, 409})),
-    Route("POST", _ONE + "/test", try_callback, _TAG, answer=AttemptAnswer, needs=_ADMIN, problems=_TRIED),
+    Route(
+        "DELETE",
+        _ONE,
+        delete_callback,
+        _TAG,
+        HTTPStatus.NO_CONTENT,
+        needs=_ADMIN,
+        problems=frozenset({404, 409}),
+    ),
+    Route(
+        "POST",
+        _ONE + "/test",
+        try_callback,
+        _TAG,
+        answer=AttemptAnswer,
+        needs=_ADMIN,
+        problems=_TRIED,
+    ),
 )

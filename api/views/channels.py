@@ -15,7 +15,8 @@ from web.models.queries import PageQuery
 def list_of_channels(parts: ApiParts, query: PageQuery) -> Response:
     """List the channels of the latest 10,000 events, the one that was seen last first.
 
-    For choosing the visibility of a token. A channel that has been quiet for longer is not here, and can be chosen all the same.
+    For choosing the visibility of a token. A channel that has been quiet for longer is not here,
+    and can be chosen all the same.
     """
     with parts.database.read() as connection:
         return json_response(channel_page(list_channels(connection, query.limit, query.cursor)))
@@ -23,6 +24,12 @@ def list_of_channels(parts: ApiParts, query: PageQuery) -> Response:
 
 ROUTES = (
     Route(
-        "GET", "/v1/channels", list_of_channels, "Channels", answer=ChannelPage, needs=Permission.PLATFORM_ADMIN, problems=frozenset({422})
+        "GET",
+        "/v1/channels",
+        list_of_channels,
+        "Channels",
+        answer=ChannelPage,
+        needs=Permission.PLATFORM_ADMIN,
+        problems=frozenset({422}),
     ),
 )

@@ -27,13 +27,16 @@ _TAG = "Deliveries"
 def list_of_deliveries(parts: ApiParts, query: DeliveriesQuery) -> Response:
     """List deliveries, newest first.
 
-    A page with a filter looks at a bounded number of deliveries: it may hold few of them, or none, and have a `next_cursor` all the
-    same. Go on until that is null; `looked_until` says how far back each page looked.
+    A page with a filter looks at a bounded number of deliveries: it may hold few of them, or none,
+    and have a `next_cursor` all the same. Go on until that is null; `looked_until` says how far
+    back each page looked.
     """
     chosen = query.of(None if query.token is None else TokenId(query.token))
     chosen = replace(chosen, event=None if query.event is None else EventId(query.event))
     with parts.database.read() as connection:
-        return json_response(delivery_page(list_deliveries(connection, chosen, query.limit, query.cursor)))
+        return json_response(
+            delivery_page(list_deliveries(connection, chosen, query.limit, query.cursor))
+        )
 
 
 def show_delivery(parts: ApiParts, path: IdPath) -> Response:
@@ -45,8 +48,8 @@ def show_delivery(parts: ApiParts, path: IdPath) -> Response:
 def retry_delivery(parts: ApiParts, path: IdPath, body: Nothing) -> Response:  # noqa: ARG001 - what it would hold is refused
     """Make one attempt now, beside the automatic ones.
 
-    A callback that is off may be retried. 409 when the token is not active, the callback was deleted, the first attempt is
-    still under way, or a newer status of the same message was sent.
+    A callback that is off may be retried. 409 when the token is not active, the callback was
+    deleted, the first attempt is still under way, or a newer status of the same message was sent.
     """
     attempt_id = request_retry(parts.database, parts.tokens, DeliveryId(path.id))
     return json_response(RetryAnswer(attempt_id), HTTPStatus.ACCEPTED)
@@ -64,7 +67,32 @@ _RETRY = "/v1/deliveries/<id>/retry"
 _RETRIED = frozenset({400, 404, 409, 413, 415, 422})
 
 ROUTES = (
-    Route("GET", "/v1/deliveries", list_of_deliveries, _TAG, answer=DeliveryPage, needs=_ADMIN, problems=frozenset({422})),
-    Route("GET", "/v1/deliveries/<id>", show_delivery, _TAG, answer=DeliveryDetailAnswer, needs=_ADMIN, problems=frozenset({404})),
-    Route("POST", _RETRY, retry_delivery, _TAG, HTTPStatus.ACCEPTED, RetryAnswer, _ADMIN, problems=_RETRIED),
+    Route(
+        "GET",
+        "/v1/deliveries",
+        list_of_deliveries,
+        _TAG,
+        answer=DeliveryPage,
+        needs=_ADMIN,
+        problems=frozenset({422}),
+    ),
+    Route(
+        "GET",
+        "/v1/deliveries/<id>",
+        show_delivery,
+        _TAG,
+        answer=DeliveryDetailAnswer,
+        needs=_ADMIN,
+        problems=frozenset({404}),
+    ),
+    Route(
+        "POST",
+        _RETRY,
+        retry_delivery,
+        _TAG,
+        HTTPStatus.ACCEPTED,
+        RetryAnswer,
+        _ADMIN,
+        problems=_RETRIED,
+    ),
 )

@@ -1,4 +1,6 @@
-"""Events in, and events looked at. `publish_event` is the hot path: nothing is done there that a backend does not need."""
+"""Events in, and events looked at. `publish_event` is the hot path: nothing is done there that a
+backend does not need.
+"""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -14,7 +16,14 @@ from api.response_models import Accepted, AcceptedBatch, EventAnswer
 from api.routes import Route
 from api.serializers import event_answer, event_page
 from exchange.port import Outgoing
-from schemas.errors import ExchangeUnavailable, Invalid, InvalidEvent, Malformed, NotFound, Unavailable
+from schemas.errors import (
+    ExchangeUnavailable,
+    Invalid,
+    InvalidEvent,
+    Malformed,
+    NotFound,
+    Unavailable,
+)
 from schemas.events.events import Event, parse_batch, parse_event
 from schemas.ids import EventId
 from schemas.listings import EventFilter
@@ -45,7 +54,8 @@ def publish_event(parts: ApiParts) -> Response:
 def publish_batch(parts: ApiParts) -> Response:
     """Publish up to 1000 events at once.
 
-    All or nothing in validation: 422 names every bad event by pointer, and none is taken. 202 only when all are durable.
+    All or nothing in validation: 422 names every bad event by pointer, and none is taken. 202 only
+    when all are durable.
     """
     body = read_json_body(MAX_BATCH_BYTES)
     try:
@@ -61,8 +71,9 @@ def publish_batch(parts: ApiParts) -> Response:
 def list_of_events(parts: ApiParts, query: EventsQuery) -> Response:
     """List events with their deliveries, newest first.
 
-    With `type` a page looks at a bounded number of events: it may hold few of them, or none, and have a `next_cursor` all the same. Go
-    on until that is null; `looked_until` says how far back each page looked.
+    With `type` a page looks at a bounded number of events: it may hold few of them, or none, and
+    have a `next_cursor` all the same. Go on until that is null; `looked_until` says how far back
+    each page looked.
     """
     chosen = EventFilter(query.type, query.since, query.until)
     with parts.database.read() as connection:
@@ -104,13 +115,47 @@ _PUBLISH, _ADMIN = Permission.EVENTS_PUBLISH, Permission.PLATFORM_ADMIN
 _TAKES = frozenset({400, 413, 415, 422, 503})
 
 PUBLISHING = (
-    Route("POST", "/v1/events", publish_event, _TAG, HTTPStatus.ACCEPTED, Accepted, _PUBLISH, takes="Event", problems=_TAKES),
     Route(
-        "POST", "/v1/events/batch", publish_batch, _TAG, HTTPStatus.ACCEPTED, AcceptedBatch, _PUBLISH, takes="EventBatch", problems=_TAKES
+        "POST",
+        "/v1/events",
+        publish_event,
+        _TAG,
+        HTTPStatus.ACCEPTED,
+        Accepted,
+        _PUBLISH,
+        takes="Event",
+        problems=_TAKES,
+    ),
+    Route(
+        "POST",
+        "/v1/events/batch",
+        publish_batch,
+        _TAG,
+        HTTPStatus.ACCEPTED,
+        AcceptedBatch,
+        _PUBLISH,
+        takes="EventBatch",
+        problems=_TAKES,
     ),
 )
 ROUTES = (
     *PUBLISHING,
-    Route("GET", "/v1/events", list_of_events, _TAG, answer=EventPage, needs=_ADMIN, problems=frozenset({422})),
-    Route("GET", "/v1/events/<id>", show_event, _TAG, answer=EventAnswer, needs=_ADMIN, problems=frozenset({404})),
+    Route(
+        "GET",
+        "/v1/events",
+        list_of_events,
+        _TAG,
+        answer=EventPage,
+        needs=_ADMIN,
+        problems=frozenset({422}),
+    ),
+    Route(
+        "GET",
+        "/v1/events/<id>",
+        show_event,
+        _TAG,
+        answer=EventAnswer,
+        needs=_ADMIN,
+        problems=frozenset({404}),
+    ),
 )

@@ -1,6 +1,8 @@
-"""Checks of tokens, for the chat platform's own API and for gateways before it: by what is in memory; only a token that may be new costs a query.
+"""Checks of tokens, for the chat platform's own API and for gateways before it: by what is in
+memory; only a token that may be new costs a query.
 
-Each check of a token that we know becomes a row of its request log. What became of the request is reported later, by the row's id.
+Each check of a token that we know becomes a row of its request log. What became of the request is
+reported later, by the row's id.
 """
 
 from http import HTTPStatus
@@ -48,11 +50,11 @@ class _Asked(NamedTuple):
 def introspect(parts: ApiParts, form: CheckToken) -> Response:
     """Check a token (RFC 7662).
 
-    Your own token comes as a bearer token; or, as OAuth 2.0 clients send theirs, as the password of HTTP Basic, or as `client_secret` in
-    the form.
+    Your own token comes as a bearer token; or, as OAuth 2.0 clients send theirs, as the password of
+    HTTP Basic, or as `client_secret` in the form.
 
-    Whatever is not active, for whatever reason, is answered `{"active":false}` and nothing else. `exp` is left out of a token that
-    never ends.
+    Whatever is not active, for whatever reason, is answered `{"active":false}` and nothing else.
+    `exp` is left out of a token that never ends.
     """
     now = parts.directory.now()
     token = parts.directory.known(form.token, now) or _look_up(parts, form.token, now)
@@ -68,7 +70,9 @@ def introspect(parts: ApiParts, form: CheckToken) -> Response:
         parts.observer.auth_failed(state.value)
         return _inactive()
     parts.directory.usage.used(token.id, now)
-    return json_response(introspection_answer(token, _ends_at(token, form.token), request_id, allowed=allowed))
+    return json_response(
+        introspection_answer(token, _ends_at(token, form.token), request_id, allowed=allowed)
+    )
 
 
 def authorize(parts: ApiParts) -> Response:
@@ -91,14 +95,24 @@ def authorize(parts: ApiParts) -> Response:
         _log(parts, now, token, asked, refusal.slug if state is TokenState.ACTIVE else state.value)
         raise
     request_id = _log(parts, now, token, asked, None)
-    told = {"X-Ringback-Token-Id": token.id, "X-Ringback-Channels": _channels(token), "X-Ringback-Request-Id": request_id}
+    told = {
+        "X-Ringback-Token-Id": token.id,
+        "X-Ringback-Channels": _channels(token),
+        "X-Ringback-Request-Id": request_id,
+    }
     return Response(status=HTTPStatus.NO_CONTENT, headers=told)
 
 
 def _look_up(parts: ApiParts, secret: str, now: UnixMs) -> Token | None:
-    """It may be new. Guesses of strangers are handed on to us too: past some hundred a minute the store is not asked any more, and a
-    new token is known by the directory's own poll, a quarter of a second later."""
-    if is_token(secret) and parts.directory.fresh() and parts.damping.take(_HANDED_ON, parts.clock_ns()).wait_ns:
+    """It may be new. Guesses of strangers are handed on to us too: past some hundred a minute the
+    store is not asked any more, and a new token is known by the directory's own poll, a quarter of
+    a second later.
+    """
+    if (
+        is_token(secret)
+        and parts.directory.fresh()
+        and parts.damping.take(_HANDED_ON, parts.clock_ns()).wait_ns
+    ):
         return None
     return parts.directory.holder(secret, now)
 
@@ -116,8 +130,12 @@ def _ends_at(token: Token, secret: str) -> UnixMs | None:
     return min((end for end in ends if end is not None), default=None)
 
 
-def _question(parts: ApiParts, environ: dict[str, Any], token: Token, now: UnixMs) -> Permission | None:
-    """What the gateway asks. Raises Invalid; where the token would not do for any question, what `admit` raises."""
+def _question(
+    parts: ApiParts, environ: dict[str, Any], token: Token, now: UnixMs
+) -> Permission | None:
+    """What the gateway asks. Raises Invalid; where the token would not do for any question, what
+    `admit` raises.
+    """
     try:
         return _required(environ)
     except Invalid:
@@ -126,8 +144,10 @@ def _question(parts: ApiParts, environ: dict[str, Any], token: Token, now: UnixM
 
 
 def _required(environ: dict[str, Any]) -> Permission | None:
-    """None: the gateway asks for none. Raises Invalid where it does not ask, or not for one that there is: a gateway that lost its
-    question must open nothing, and 403 would look as if the token lacked it. nginx answers its client 500 then, and notes why."""
+    """None: the gateway asks for none. Raises Invalid where it does not ask, or not for one that
+    there is: a gateway that lost its question must open nothing, and 403 would look as if the token
+    lacked it. nginx answers its client 500 then, and notes why.
+    """
     text = environ.get("HTTP_X_REQUIRED_PERMISSION", "")
     if text == _NO_PERMISSION:
         return None
@@ -135,11 +155,16 @@ def _required(environ: dict[str, Any]) -> Permission | None:
         return Permission(text)
     except ValueError:
         fault = Fault(_fault(text), _PERMISSION_FIELD)
-        raise Invalid(f"the gateway does not say what the request needs: correct its {_PERMISSION_FIELD}", faults=[fault]) from None
+        raise Invalid(
+            f"the gateway does not say what the request needs: correct its {_PERMISSION_FIELD}",
+            faults=[fault],
+        ) from None
 
 
 def _fault(text: str) -> str:
-    choice = f"name one of {', '.join(Permission)}, or `{_NO_PERMISSION}` where any active token will do"
+    choice = (
+        f"name one of {', '.join(Permission)}, or `{_NO_PERMISSION}` where any active token will do"
+    )
     if not text:
         return f"there is none, or it is empty: {choice}"
     if "," in text:  # servers join what comes twice
@@ -148,23 +173,40 @@ def _fault(text: str) -> str:
 
 
 def _told_by_gateway(parts: ApiParts, environ: dict[str, Any]) -> _Asked:
-    """Method and address of the request are a gateway's word, and taken from nobody else. The permission is left open."""
+    """Method and address of the request are a gateway's word, and taken from nobody else. The
+    permission is left open.
+    """
     method = path = None
     if is_from_proxy(environ, parts.trusted_proxies):
         method = environ.get("HTTP_X_ORIGINAL_METHOD") or environ.get("HTTP_X_FORWARDED_METHOD")
         path = environ.get("HTTP_X_ORIGINAL_URI") or environ.get("HTTP_X_FORWARDED_URI")
         path = path and from_bytes(unquote_to_bytes(bytes_of(path.partition("?")[0])))
     agent = environ.get("HTTP_USER_AGENT")
-    return _Asked(None, method, path, None, client_address(environ, parts.trusted_proxies), agent and text_of(agent))
+    return _Asked(
+        None,
+        method,
+        path,
+        None,
+        client_address(environ, parts.trusted_proxies),
+        agent and text_of(agent),
+    )
 
 
 def _channels(token: Token) -> str:
     """Encoded, so that no id can end the line, pass for two, or be taken for `*`."""
-    return "*" if token.channels is None else ",".join(quote(channel, safe="") for channel in sorted(token.channels))
+    return (
+        "*"
+        if token.channels is None
+        else ",".join(quote(channel, safe="") for channel in sorted(token.channels))
+    )
 
 
-def _log(parts: ApiParts, now: UnixMs, token: Token, asked: _Asked, reason: str | None) -> RequestId:
-    """The id of the row on which it counts. `reason` says why the request was not allowed; None: it was."""
+def _log(
+    parts: ApiParts, now: UnixMs, token: Token, asked: _Asked, reason: str | None
+) -> RequestId:
+    """The id of the row on which it counts. `reason` says why the request was not allowed; None: it
+    was.
+    """
     request_id = new_request_id()
     row = logged_request(
         request_id,
@@ -194,7 +236,8 @@ _READ = (
         required=True,
     ),
     HeaderField(
-        "X-Original-Method", "Of the checked request, for the request log; from trusted proxies. `X-Forwarded-Method` does as well."
+        "X-Original-Method",
+        "Of the checked request, for the request log; from trusted proxies. `X-Forwarded-Method` does as well.",
     ),
     HeaderField("X-Original-URI", "Its path; a query is cut off. `X-Forwarded-Uri` does as well."),
 )
@@ -211,6 +254,13 @@ ROUTES = (
         problems=_FORM,
     ),
     Route(
-        "GET", "/v1/authorize", authorize, _TAG, HTTPStatus.NO_CONTENT, problems=frozenset({403, 422}), authenticates=True, headers=_READ
+        "GET",
+        "/v1/authorize",
+        authorize,
+        _TAG,
+        HTTPStatus.NO_CONTENT,
+        problems=frozenset({403, 422}),
+        authenticates=True,
+        headers=_READ,
     ),
 )

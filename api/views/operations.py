@@ -17,10 +17,16 @@ def healthz() -> Response:
 
 
 def readyz(parts: ApiParts) -> Response:
-    """Whether events can be accepted: while the broker or the database makes them durable. Names what is missing."""
+    """Whether events can be accepted: while the broker or the database makes them durable. Names
+    what is missing.
+    """
     ready, lacking = parts.readiness()
     if not ready:
-        raise Unavailable(f"not ready: {', '.join(lacking)}", headers={"Retry-After": "1"}, extra={"missing": dict(lacking)})
+        raise Unavailable(
+            f"not ready: {', '.join(lacking)}",
+            headers={"Retry-After": "1"},
+            extra={"missing": dict(lacking)},
+        )
     return json_response(HealthAnswer("ready", dict(lacking)))
 
 
@@ -32,6 +38,14 @@ def metrics(parts: ApiParts) -> Response:
 
 ROUTES = (
     Route("GET", "/healthz", healthz, _OPERATION, answer=HealthAnswer, is_open=True),
-    Route("GET", "/readyz", readyz, _OPERATION, answer=HealthAnswer, is_open=True, problems=frozenset({503})),
+    Route(
+        "GET",
+        "/readyz",
+        readyz,
+        _OPERATION,
+        answer=HealthAnswer,
+        is_open=True,
+        problems=frozenset({503}),
+    ),
     Route("GET", "/metrics", metrics, _OPERATION, is_open=True, file="text/plain"),
 )

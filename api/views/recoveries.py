@@ -30,10 +30,16 @@ def create_recovery(parts: ApiParts, body: CreateRecovery) -> Response:
     callback that is off or disabled, and stale statuses. Asking twice sends nothing twice.
     """
     if body.until is not None and body.until <= body.since:
-        raise Invalid("the body breaks the rules", faults=[Fault("this is not after `since`", "/until")])
-    states = tuple(state for state in Recoverable if state in (body.states or (Recoverable.EXHAUSTED,)))
+        raise Invalid(
+            "the body breaks the rules", faults=[Fault("this is not after `since`", "/until")]
+        )
+    states = tuple(
+        state for state in Recoverable if state in (body.states or (Recoverable.EXHAUSTED,))
+    )
     token = TokenId(body.token) if body.token else None
-    query = RecoveryQuery(body.since, LATEST if body.until is None else body.until, states, token, body.type)
+    query = RecoveryQuery(
+        body.since, LATEST if body.until is None else body.until, states, token, body.type
+    )
     return json_response(recovery_answer(jobs.create(parts.database, query)), HTTPStatus.ACCEPTED)
 
 
@@ -54,7 +60,32 @@ _ALL, _ONE = "/v1/recoveries", "/v1/recoveries/<id>"
 _ASKED = frozenset({400, 413, 415, 422})
 
 ROUTES = (
-    Route("POST", _ALL, create_recovery, _TAG, HTTPStatus.ACCEPTED, RecoveryAnswer, _ADMIN, problems=_ASKED),
-    Route("GET", _ONE, show_recovery, _TAG, answer=RecoveryAnswer, needs=_ADMIN, problems=frozenset({404})),
-    Route("DELETE", _ONE, stop_recovery, _TAG, HTTPStatus.NO_CONTENT, needs=_ADMIN, problems=frozenset({404})),
+    Route(
+        "POST",
+        _ALL,
+        create_recovery,
+        _TAG,
+        HTTPStatus.ACCEPTED,
+        RecoveryAnswer,
+        _ADMIN,
+        problems=_ASKED,
+    ),
+    Route(
+        "GET",
+        _ONE,
+        show_recovery,
+        _TAG,
+        answer=RecoveryAnswer,
+        needs=_ADMIN,
+        problems=frozenset({404}),
+    ),
+    Route(
+        "DELETE",
+        _ONE,
+        stop_recovery,
+        _TAG,
+        HTTPStatus.NO_CONTENT,
+        needs=_ADMIN,
+        problems=frozenset({404}),
+    ),
 )

@@ -19,8 +19,8 @@ from web.exports.token_sheets import token_sheets
 def export_tokens(parts: ApiParts, caller: Token) -> Response:
     """Download everything about all tokens, but no secret, as an Excel workbook.
 
-    One sheet each for details with counts of deliveries by state, permissions, and callbacks with their health; revoked tokens are in
-    it. 503 while another workbook is being made.
+    One sheet each for details with counts of deliveries by state, permissions, and callbacks with
+    their health; revoked tokens are in it. 503 while another workbook is being made.
     """
     now = now_ms()
     made = xlsx_download(f"ringback-tokens-{to_rfc3339(now)[:10]}", _sheets(parts, now))
@@ -34,4 +34,13 @@ def _sheets(parts: ApiParts, now: UnixMs) -> Iterator[Sheet]:
     yield from token_sheets(Everything(parts.database, parts.vault), counts, now)
 
 
-ROUTES = (Route("GET", "/v1/tokens.xlsx", export_tokens, "Tokens", file=XLSX, needs=Permission.PLATFORM_ADMIN),)
+ROUTES = (
+    Route(
+        "GET",
+        "/v1/tokens.xlsx",
+        export_tokens,
+        "Tokens",
+        file=XLSX,
+        needs=Permission.PLATFORM_ADMIN,
+    ),
+)

@@ -30,7 +30,11 @@ def list_of_tokens(parts: ApiParts, query: TokensQuery) -> Response:
     now = parts.directory.now()
     chosen = TokenFilter(query.search, query.state, query.sort)
     with parts.database.read() as connection:
-        return json_response(token_page(list_tokens(connection, parts.vault, chosen, now, query.limit, query.cursor), now))
+        return json_response(
+            token_page(
+                list_tokens(connection, parts.vault, chosen, now, query.limit, query.cursor), now
+            )
+        )
 
 
 def create_token(parts: ApiParts, actor: Actor, body: CreateToken) -> Response:
@@ -68,12 +72,20 @@ def revoke_token(parts: ApiParts, actor: Actor, path: IdPath) -> Response:
 def regenerate_token(parts: ApiParts, actor: Actor, path: IdPath, body: Regenerate) -> Response:
     """Replace the token's secret; the one before goes on being valid for `overlap`."""
     now = parts.database.time()
-    return json_response(new_token_answer(parts.tokens.regenerate(TokenId(path.id), body.overlap, now, actor), now))
+    return json_response(
+        new_token_answer(parts.tokens.regenerate(TokenId(path.id), body.overlap, now, actor), now)
+    )
 
 
-def rotate_signing_secret(parts: ApiParts, actor: Actor, path: IdPath, body: RotateSigningSecret) -> Response:
-    """Replace the signing secret; for `overlap` the one before signs too. At most five sign at once."""
-    made = parts.tokens.rotate_signing_secret(TokenId(path.id), body.overlap, parts.database.time(), actor)
+def rotate_signing_secret(
+    parts: ApiParts, actor: Actor, path: IdPath, body: RotateSigningSecret
+) -> Response:
+    """Replace the signing secret; for `overlap` the one before signs too. At most five sign at
+    once.
+    """
+    made = parts.tokens.rotate_signing_secret(
+        TokenId(path.id), body.overlap, parts.database.time(), actor
+    )
     return json_response(SigningSecretAnswer(made))
 
 
@@ -118,12 +130,55 @@ _ABSENT, _CHANGED = frozenset({404}), frozenset({400, 404, 409, 413, 415, 422})
 _SECRET = SigningSecretAnswer
 
 ROUTES = (
-    Route("GET", "/v1/tokens", list_of_tokens, _TAG, answer=TokenPage, needs=_ADMIN, problems=frozenset({422})),
-    Route("POST", "/v1/tokens", create_token, _TAG, HTTPStatus.CREATED, NewTokenAnswer, _ADMIN, problems=frozenset({400, 413, 415, 422})),
+    Route(
+        "GET",
+        "/v1/tokens",
+        list_of_tokens,
+        _TAG,
+        answer=TokenPage,
+        needs=_ADMIN,
+        problems=frozenset({422}),
+    ),
+    Route(
+        "POST",
+        "/v1/tokens",
+        create_token,
+        _TAG,
+        HTTPStatus.CREATED,
+        NewTokenAnswer,
+        _ADMIN,
+        problems=frozenset({400, 413, 415, 422}),
+    ),
     Route("GET", _ONE, show_token, _TAG, answer=TokenAnswer, needs=_ADMIN, problems=_ABSENT),
     Route("PATCH", _ONE, patch_token, _TAG, answer=TokenAnswer, needs=_ADMIN, problems=_CHANGED),
-    Route("DELETE", _ONE, revoke_token, _TAG, HTTPStatus.NO_CONTENT, needs=_ADMIN, problems=_ABSENT),
-    Route("POST", _ONE + "/regenerate", regenerate_token, _TAG, answer=NewTokenAnswer, needs=_ADMIN, problems=_CHANGED),
-    Route("POST", _ONE + "/rotate-signing-secret", rotate_signing_secret, _TAG, answer=_SECRET, needs=_ADMIN, problems=_CHANGED),
-    Route("GET", _ONE + "/signing-secret", show_signing_secret, _TAG, answer=_SECRET, needs=_ADMIN, problems=frozenset({404, 409})),
+    Route(
+        "DELETE", _ONE, revoke_token, _TAG, HTTPStatus.NO_CONTENT, needs=_ADMIN, problems=_ABSENT
+    ),
+    Route(
+        "POST",
+        _ONE + "/regenerate",
+        regenerate_token,
+        _TAG,
+        answer=NewTokenAnswer,
+        needs=_ADMIN,
+        problems=_CHANGED,
+    ),
+    Route(
+        "POST",
+        _ONE + "/rotate-signing-secret",
+        rotate_signing_secret,
+        _TAG,
+        answer=_SECRET,
+        needs=_ADMIN,
+        problems=_CHANGED,
+    ),
+    Route(
+        "GET",
+        _ONE + "/signing-secret",
+        show_signing_secret,
+        _TAG,
+        answer=_SECRET,
+        needs=_ADMIN,
+        problems=frozenset({404, 409}),
+    ),
 )

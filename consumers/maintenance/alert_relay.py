@@ -1,6 +1,8 @@
-"""Operational events: taken from the store, sent by whoever is given for it, put off or forgotten; and the ends of tokens watched.
+"""Operational events: taken from the store, sent by whoever is given for it, put off or forgotten;
+and the ends of tokens watched.
 
-One loop in every dispatcher; leases keep two from sending one alert. Nothing that goes wrong here touches a delivery.
+One loop in every dispatcher; leases keep two from sending one alert. Nothing that goes wrong here
+touches a delivery.
 """
 
 import asyncio
@@ -22,13 +24,17 @@ POLL_S = 1.0
 """How late an alert may be sent. Shorter: more queries that find nothing."""
 
 BATCH = 8
-"""Sent at once. More: a burst is told sooner, and costs the operator's receiver more connections at a time."""
+"""Sent at once. More: a burst is told sooner, and costs the operator's receiver more connections at
+a time.
+"""
 
 LOOK_AT_TOKENS_EVERY_S = 60.0
 """How late the end of a token may be told. Shorter: all tokens are read more often."""
 
 ERROR_PAUSE_S = 60.0
-"""Until the loop tries again what a mistake of ours ended. Shorter: the same mistake more often in the log."""
+"""Until the loop tries again what a mistake of ours ended. Shorter: the same mistake more often in
+the log.
+"""
 
 _T = TypeVar("_T")
 
@@ -40,10 +46,24 @@ class AlertSending(Protocol):
 
 
 class AlertRelay:
-    """Build and `start` it on a running event loop, `stop` it at the end. Without `sending` alerts are only logged: nobody asked for them."""
+    """Build and `start` it on a running event loop, `stop` it at the end. Without `sending` alerts
+    are only logged: nobody asked for them.
+    """
 
-    def __init__(self, database: Database, sending: AlertSending | None, observer: Observer, lease_s: float, poll_s: float = POLL_S):
-        self._database, self._sending, self._observer, self._poll_s = database, sending, observer, poll_s
+    def __init__(
+        self,
+        database: Database,
+        sending: AlertSending | None,
+        observer: Observer,
+        lease_s: float,
+        poll_s: float = POLL_S,
+    ):
+        self._database, self._sending, self._observer, self._poll_s = (
+            database,
+            sending,
+            observer,
+            poll_s,
+        )
         self._lease_ms = int(lease_s * 1000)
         self._thread = ThreadPoolExecutor(1, "alerts")
         self._stopping = asyncio.Event()
@@ -54,7 +74,9 @@ class AlertRelay:
         self._task = asyncio.create_task(self._run(), name="alerts")
 
     async def stop(self, limit_s: float) -> None:
-        """Take no more and let what is in flight end. What has not ended within the limit is sent again when its lease ends."""
+        """Take no more and let what is in flight end. What has not ended within the limit is sent
+        again when its lease ends.
+        """
         self._stopping.set()
         if self._task is not None:
             await asyncio.wait([self._task], timeout=limit_s)
@@ -81,8 +103,12 @@ class AlertRelay:
 
     async def _go_round(self) -> bool:
         """Whether there may be more to send at once."""
-        taken = await self._stored(lambda connection, now: alerts.take(connection, BATCH, now, self._lease_ms))
-        for failure in await asyncio.gather(*(self._told(alert) for alert in taken), return_exceptions=True):
+        taken = await self._stored(
+            lambda connection, now: alerts.take(connection, BATCH, now, self._lease_ms)
+        )
+        for failure in await asyncio.gather(
+            *(self._told(alert) for alert in taken), return_exceptions=True
+        ):
             if failure is not None:
                 raise failure
         await self._look_at_tokens()
@@ -101,7 +127,9 @@ class AlertRelay:
         else:
             outcome = await self._sending.send(alert)
             what = "alert delivered" if outcome.error is None else "alert not delivered"
-            self._observer.note(what, **alert.summary(), error=outcome.error, next_attempt_in_s=outcome.retry_in_s)
+            self._observer.note(
+                what, **alert.summary(), error=outcome.error, next_attempt_in_s=outcome.retry_in_s
+            )
         await self._stored(lambda connection, now: _settle(connection, alert, outcome, now))
 
     async def _stored(self, work: Callable[[Connection, UnixMs], _T]) -> _T:

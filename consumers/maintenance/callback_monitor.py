@@ -1,7 +1,9 @@
-"""Callbacks that are no ordinary ones: the failing are probed, and what waited too long for them is given up; for those that
-work again, or were brought back, what waited is hastened, released, parked or discarded.
+"""Callbacks that are no ordinary ones: the failing are probed, and what waited too long for them is
+given up; for those that work again, or were brought back, what waited is hastened, released, parked
+or discarded.
 
-One loop in each dispatcher; they do not know of each other, and every step may be repeated. Never judges an attempt.
+One loop in each dispatcher; they do not know of each other, and every step may be repeated. Never
+judges an attempt.
 """
 
 import asyncio
@@ -40,21 +42,37 @@ LOOK_EVERY_S = 0.5
 """A probe may come this much late. Shorter: more queries of an idle database."""
 
 LOOK_WITHIN_S = 1.0
-"""Of each of its parts: callbacks that are not come to within this are seen to in the next look. Longer: one part keeps the others waiting
-while the store is slow, and a process that is told to stop waits for it. Shorter: more looks."""
+"""Of each of its parts: callbacks that are not come to within this are seen to in the next look.
+Longer: one part keeps the others waiting while the store is slow, and a process that is told to
+stop waits for it. Shorter: more looks.
+"""
 
 PROBES = 50
-"""Probes begun at a time. More: after an outage of everybody, the store and the hand are busy with them for longer."""
+"""Probes begun at a time. More: after an outage of everybody, the store and the hand are busy with
+them for longer.
+"""
 
 
 class CallbackMonitor:
-    """One loop. `horizon` is the schedule's total: how long a delivery may wait for a failing callback. For one that throttles and takes
-    nothing it is as long, but for two days at least."""
+    """One loop. `horizon` is the schedule's total: how long a delivery may wait for a failing
+    callback. For one that throttles and takes nothing it is as long, but for two days at least.
+    """
 
     def __init__(
-        self, database: Database, unsettled: Unsettled, observer: Observer, watch: StoreStatus, lease_s: float, horizon: dt.timedelta
+        self,
+        database: Database,
+        unsettled: Unsettled,
+        observer: Observer,
+        watch: StoreStatus,
+        lease_s: float,
+        horizon: dt.timedelta,
     ):
-        self._database, self._unsettled, self._observer, self._watch = database, unsettled, observer, watch
+        self._database, self._unsettled, self._observer, self._watch = (
+            database,
+            unsettled,
+            observer,
+            watch,
+        )
         self._lease_ms = int(lease_s * 1000)
         self._horizon, self._patience = horizon, patience(horizon)
         self._thread = ThreadPoolExecutor(1, "revive")
@@ -99,9 +117,13 @@ class CallbackMonitor:
             self._walks.clear()
             self._watch.back()
             return False
-        if self._watch.has_caught_up:  # else: who holds a lapsed lease may be about to write what it found out
+        if (
+            self._watch.has_caught_up
+        ):  # else: who holds a lapsed lease may be about to write what it found out
             limit = min(PROBES, self._unsettled.places)
-            self._unsettled.pick_up(await loop.run_in_executor(self._thread, self._take_probes, limit))
+            self._unsettled.pick_up(
+                await loop.run_in_executor(self._thread, self._take_probes, limit)
+            )
         more = await loop.run_in_executor(self._thread, self._give_up_aged)
         more |= await loop.run_in_executor(self._thread, self._revive)
         self._watch.back()
@@ -110,12 +132,15 @@ class CallbackMonitor:
     def _any_to_see_to(self) -> bool:
         with self._database.read() as connection:
             now = self._database.now(connection)
-            return probes.any_to_see_to(connection) or refusing.any_aged(connection, self._patience // _MS, now)
+            return probes.any_to_see_to(connection) or refusing.any_aged(
+                connection, self._patience // _MS, now
+            )
 
     @contextlib.contextmanager
     def _by_itself(self) -> Iterator[None]:
-        """Goes on behind the block when a statement in it took too long, or went wrong in a way that nobody foresaw: one callback must not
-        keep the others from being seen to."""
+        """Goes on behind the block when a statement in it took too long, or went wrong in a way
+        that nobody foresaw: one callback must not keep the others from being seen to.
+        """
         try:
             yield
         except StatementTimedOut as error:
@@ -146,23 +171,36 @@ class CallbackMonitor:
                 with self._by_itself():
                     taken.append(self._take_probe(callback_id))
             except StoreUnavailable:
-                break  # what was taken is under lease; that the store is away is found out by what comes next
+                # what was taken is under lease; that the store is away is found out by what comes
+                # next
+                break
         if overtaken := sum(one.overtaken for one in taken):
             self._observer.settled(EventType.MESSAGE_STATUS, DeliveryState.SUPERSEDED, overtaken)
-        return [msgspec.structs.replace(delivery, start_by_s=start_by_s) for one in taken for delivery in one.go]
+        return [
+            msgspec.structs.replace(delivery, start_by_s=start_by_s)
+            for one in taken
+            for delivery in one.go
+        ]
 
     def _take_probe(self, callback_id: CallbackId) -> Admitted:
         """In a transaction of its own: a callback's lock is not waited for with a place in hand."""
         with self._database.write() as connection:
-            return probes.take_probe(connection, callback_id, self._database.now(connection), self._lease_ms)
+            return probes.take_probe(
+                connection, callback_id, self._database.now(connection), self._lease_ms
+            )
 
     def _give_up_aged(self) -> bool:
-        """What waits for a callback that fails, or that throttles all it gets, for as long as its schedule lasts."""
+        """What waits for a callback that fails, or that throttles all it gets, for as long as its
+        schedule lasts.
+        """
         failed = f"the callback kept failing for {format_duration(self._horizon)}"
         refused = f"its receiver took nothing for {format_duration(self._patience)}, and asked to wait each time"
         horizon_ms, patience_ms = self._horizon // _MS, self._patience // _MS
         more = self._give_up_of(probes.with_aged, probes.exhaust_aged, horizon_ms, failed)
-        return self._give_up_of(refusing.with_aged, refusing.exhaust_aged, patience_ms, refused) or more
+        return (
+            self._give_up_of(refusing.with_aged, refusing.exhaust_aged, patience_ms, refused)
+            or more
+        )
 
     def _give_up_of(self, find: _Find, exhaust: _Exhaust, age_ms: int, reason: str) -> bool:
         callback_ids: list[CallbackId] = []
@@ -174,9 +212,13 @@ class CallbackMonitor:
                 more |= self._give_up_slice(exhaust, callback_id, age_ms, reason)
         return more
 
-    def _give_up_slice(self, exhaust: _Exhaust, callback_id: CallbackId, age_ms: int, reason: str) -> bool:
+    def _give_up_slice(
+        self, exhaust: _Exhaust, callback_id: CallbackId, age_ms: int, reason: str
+    ) -> bool:
         with self._database.write() as connection:
-            given_up = exhaust(connection, callback_id, age_ms, reason, self._database.now(connection))
+            given_up = exhaust(
+                connection, callback_id, age_ms, reason, self._database.now(connection)
+            )
         for kind, count in given_up.items():
             self._observer.settled(kind, DeliveryState.EXHAUSTED, count)
         return given_up.total() > 0
@@ -189,7 +231,11 @@ class CallbackMonitor:
         for callback_id in self._in_time(callback_ids):
             with self._by_itself():
                 more |= self._walk_on(callback_id)
-        self._walks = {callback_id: walk for callback_id, walk in self._walks.items() if callback_id in callback_ids}
+        self._walks = {
+            callback_id: walk
+            for callback_id, walk in self._walks.items()
+            if callback_id in callback_ids
+        }
         return more
 
     def _walk_on(self, callback_id: CallbackId) -> bool:

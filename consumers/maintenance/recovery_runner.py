@@ -1,7 +1,9 @@
-"""Recovering: what was not delivered is made due again, a slice at a time; the dispatchers' lanes then send it as they can.
+"""Recovering: what was not delivered is made due again, a slice at a time; the dispatchers' lanes
+then send it as they can.
 
-A loop in every dispatcher process. They take turns at the slices, and several recoveries take turns among themselves. It sends
-nothing and decides only who can be called at all; built and watched by the worker.
+A loop in every dispatcher process. They take turns at the slices, and several recoveries take turns
+among themselves. It sends nothing and decides only who can be called at all; built and watched by
+the worker.
 """
 
 import asyncio
@@ -22,17 +24,23 @@ from store.recoveries.candidates import Key, Lost, StoredEvent
 from store.recoveries.jobs import Job, RecoveryPosition, Slice
 
 POLL_S = 0.5
-"""How much later another process's request may be noticed. Shorter: more queries that find nothing."""
+"""How much later another process's request may be noticed. Shorter: more queries that find nothing.
+"""
 
 PAUSE_S = 0.02
-"""Between slices, so that whoever else writes gets its turn. Longer: a recovery of millions takes longer."""
+"""Between slices, so that whoever else writes gets its turn. Longer: a recovery of millions takes
+longer.
+"""
 
 SLICE = 500
-"""Deliveries, or events looked at, of a transaction. More: others wait longer for its commit. Fewer: more commits."""
+"""Deliveries, or events looked at, of a transaction. More: others wait longer for its commit.
+Fewer: more commits.
+"""
 
 _GROWTH = 20
-"""In how many slices that succeed one is grown by a whole one again, after it was halved. More: a heavy stretch costs more commits
-afterwards. Fewer: in a long one more slices fail."""
+"""In how many slices that succeed one is grown by a whole one again, after it was halved. More: a
+heavy stretch costs more commits afterwards. Fewer: in a long one more slices fail.
+"""
 
 _CALLED = frozenset({CallbackState.HEALTHY, CallbackState.FAILING})
 
@@ -40,7 +48,13 @@ _CALLED = frozenset({CallbackState.HEALTHY, CallbackState.FAILING})
 class RecoveryRunner:
     """One loop; `wake` may be called from any thread."""
 
-    def __init__(self, database: Database, directory: MatchingDirectory, observer: Observer, slice_rows: int = SLICE):
+    def __init__(
+        self,
+        database: Database,
+        directory: MatchingDirectory,
+        observer: Observer,
+        slice_rows: int = SLICE,
+    ):
         self._database, self._directory, self._observer = database, directory, observer
         self._slice_rows = slice_rows
         self._thread = ThreadPoolExecutor(1, "recover")
@@ -87,8 +101,10 @@ class RecoveryRunner:
         return worked
 
     def work(self) -> bool:
-        """One slice of one recovery, in the store's thread; False when there is no reason to go on at once: none to work on, or its slice
-        failed. Raises StoreUnavailable, also when the directory is behind and cannot catch up: who may be called is not guessed."""
+        """One slice of one recovery, in the store's thread; False when there is no reason to go on
+        at once: none to work on, or its slice failed. Raises StoreUnavailable, also when the
+        directory is behind and cannot catch up: who may be called is not guessed.
+        """
         with self._database.read() as connection:
             if not jobs.any_running(connection):
                 return False
@@ -104,10 +120,14 @@ class RecoveryRunner:
         except Exception as error:
             if job is None:
                 raise
-            self._put_off(job, str(error) or repr(error))  # whatever it is: it must cost this one only
+            self._put_off(
+                job, str(error) or repr(error)
+            )  # whatever it is: it must cost this one only
             return False
         if recovery.state is RecoveryState.DONE:
-            self._observer.note("recovery done", recovery=recovery.id, done=recovery.done, skipped=recovery.skipped)
+            self._observer.note(
+                "recovery done", recovery=recovery.id, done=recovery.done, skipped=recovery.skipped
+            )
         return True
 
     def _work_on(self, connection: Connection, job: Job) -> Recovery:
@@ -116,7 +136,9 @@ class RecoveryRunner:
         if worked.done:
             self._database.notify(connection, "due")
         grown = rows + max(1, self._slice_rows // _GROWTH)
-        return jobs.advance(connection, job, worked, now, grown if grown < self._slice_rows else None)
+        return jobs.advance(
+            connection, job, worked, now, grown if grown < self._slice_rows else None
+        )
 
     def _put_off(self, job: Job, reason: str) -> None:
         """Raises StoreUnavailable: then all of them wait."""
@@ -134,13 +156,17 @@ class RecoveryRunner:
 
     def _reopen(self, connection: Connection, job: Job, now: UnixMs) -> Slice:
         state, query = DeliveryState(job.position.state), job.recovery.query
-        look = candidates.undelivered(connection, query, state, job.position.after, self._rows(job), now)
+        look = candidates.undelivered(
+            connection, query, state, job.position.after, self._rows(job), now
+        )
         sent = self._sendable(connection, look.found, now)
         candidates.reopen(connection, sent, now)
         return Slice(len(sent), len(look.found) - len(sent), _following(job, look.following))
 
     def _make_missing(self, connection: Connection, job: Job, now: UnixMs) -> Slice:
-        """Ends before its last event when those before have many: the rows of a transaction are bounded too."""
+        """Ends before its last event when those before have many: the rows of a transaction are
+        bounded too.
+        """
         rows = self._rows(job)
         look = candidates.stored_events(connection, job.recovery.query, job.position.after, rows)
         missing: list[Lost] = []
@@ -156,7 +182,9 @@ class RecoveryRunner:
 
     def _missing(self, stored: StoredEvent, only: TokenId | None, now: UnixMs) -> Iterable[Lost]:
         """What it would have had, were it claimed now, and has not."""
-        seeing: dict[CallbackId, TokenId] = owners(stored.type, stored.channel_id, self._directory, now)
+        seeing: dict[CallbackId, TokenId] = owners(
+            stored.type, stored.channel_id, self._directory, now
+        )
         for callback_id, token_id in seeing.items():
             if only in (None, token_id) and callback_id not in stored.callback_ids:
                 yield Lost(stored.id, callback_id, token_id, stored.type, now, stored.facts)
@@ -168,7 +196,9 @@ class RecoveryRunner:
         return [one for one in wanted if one.event_id in stored]
 
     def _can_be_sent(self, lost: Lost, now: UnixMs) -> bool:
-        """Whether there is something to send, to somebody who is called at present and may see it, and nobody is sending it."""
+        """Whether there is something to send, to somebody who is called at present and may see it,
+        and nobody is sending it.
+        """
         found = self._directory.callback(lost.callback_id)
         if found is None or lost.facts is None or lost.in_flight:
             return False
@@ -178,7 +208,9 @@ class RecoveryRunner:
 
 
 def _following(job: Job, after: Key | None) -> RecoveryPosition | None:
-    """Where it goes on: behind that row, or None, when there was nothing more, with what comes after all of this state; None: nothing."""
+    """Where it goes on: behind that row, or None, when there was nothing more, with what comes
+    after all of this state; None: nothing.
+    """
     if after is not None:
         return RecoveryPosition(job.position.state, after)
     states = job.recovery.query.states

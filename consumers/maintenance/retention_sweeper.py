@@ -1,7 +1,8 @@
-"""Sweeping: what is older than `RETENTION` is deleted, a slice at a time, and at a small share of the store's time.
+"""Sweeping: what is older than `RETENTION` is deleted, a slice at a time, and at a small share of
+the store's time.
 
-A loop in every dispatcher process, of which one at a time has the turn. Which rows may go, `store.maintenance.retention` knows. Nothing that
-goes wrong here touches a delivery.
+A loop in every dispatcher process, of which one at a time has the turn. Which rows may go,
+`store.maintenance.retention` knows. Nothing that goes wrong here touches a delivery.
 """
 
 import asyncio
@@ -19,34 +20,50 @@ from store.maintenance import leases, retention
 from store.maintenance.retention import Age, Key, Scan, Sweep
 
 SLICE = 100
-"""Rows looked at, and events or deliveries deleted, in a transaction. More: on SQLite a publish waits longer for it. Fewer: more commits."""
+"""Rows looked at, and events or deliveries deleted, in a transaction. More: on SQLite a publish
+waits longer for it. Fewer: more commits.
+"""
 
 SHARE = 0.1
-"""Of the time, at most, in which a slice is worked on. More: a backlog is gone sooner. Less: everybody else feels less of it."""
+"""Of the time, at most, in which a slice is worked on. More: a backlog is gone sooner. Less:
+everybody else feels less of it.
+"""
 
 HURRIED_SHARE = 0.5
 """The same while a whole turn was not enough: what comes must go, or the disk fills up."""
 
 MOST_APART_S = 300.0
-"""Between the beginnings of two sweeps. Longer: more gathers, and goes at once. Shorter: more looks that find nothing."""
+"""Between the beginnings of two sweeps. Longer: more gathers, and goes at once. Shorter: more looks
+that find nothing.
+"""
 
 LEAST_APART_S = 1.0
 """The same, with a retention of minutes, which has a hundred sweeps."""
 
 _WALK_APART = 1 / 30
-"""Of the retention: between two walks through a table without an index for it. Less: it is read more often. More: it is larger."""
+"""Of the retention: between two walks through a table without an index for it. Less: it is read
+more often. More: it is larger.
+"""
 
 _LOOK = 0.1
 """Of the time between sweeps: how late the next one may begin."""
 
 ERROR_PAUSE_S = 60.0
-"""Until the loop tries again after a mistake of ours. Shorter: the same mistake more often in the log."""
+"""Until the loop tries again after a mistake of ours. Shorter: the same mistake more often in the
+log.
+"""
 
 
 class RetentionSweeper:
     """Build and `start` it on a running event loop, `stop` it at the end."""
 
-    def __init__(self, database: Database, kept_for: dt.timedelta, observer: Observer, slice_rows: int = SLICE):
+    def __init__(
+        self,
+        database: Database,
+        kept_for: dt.timedelta,
+        observer: Observer,
+        slice_rows: int = SLICE,
+    ):
         self._database, self._observer, self._slice_rows = database, observer, slice_rows
         self._kept_for_ms = kept_for // dt.timedelta(milliseconds=1)
         self._apart_s = min(MOST_APART_S, max(LEAST_APART_S, kept_for.total_seconds() / 100))
@@ -89,7 +106,9 @@ class RetentionSweeper:
             return ERROR_PAUSE_S
 
     def work(self) -> float:
-        """One slice, in the store's thread, if it is our turn. Returns how many seconds to pause. Raises StoreUnavailable."""
+        """One slice, in the store's thread, if it is our turn. Returns how many seconds to pause.
+        Raises StoreUnavailable.
+        """
         began_s = time.monotonic()
         if (began_s >= self._until_s or not self._left) and not self._take_turn(began_s):
             return self._look_s
@@ -97,22 +116,30 @@ class RetentionSweeper:
         return (time.monotonic() - began_s) * (1 / self._share - 1)
 
     def _take_turn(self, now_s: float) -> bool:
-        """For as long as sweeps are apart, so that the end of a turn is when the next one may begin. What was left of our last turn
-        is gone on with."""
+        """For as long as sweeps are apart, so that the end of a turn is when the next one may
+        begin. What was left of our last turn is gone on with.
+        """
         with self._database.write() as connection:
             now = self._database.now(connection)
             if not leases.take(connection, "retention", now, int(self._apart_s * 1000)):
                 return False
-            walk = leases.take(connection, retention.PLACES.name, now, int(_WALK_APART * self._kept_for_ms))
+            walk = leases.take(
+                connection, retention.PLACES.name, now, int(_WALK_APART * self._kept_for_ms)
+            )
         self._share = HURRIED_SHARE if self._left else SHARE
         begun = {sweep.name for sweep in self._left}
-        self._left += [sweep for sweep in (*retention.SWEEPS, *([retention.PLACES] if walk else [])) if sweep.name not in begun]
+        self._left += [
+            sweep
+            for sweep in (*retention.SWEEPS, *([retention.PLACES] if walk else []))
+            if sweep.name not in begun
+        ]
         self._until_s = now_s + self._apart_s
         return True
 
     def _do_slice(self, sweep: Sweep) -> None:
-        """Look without a writer's lock: mostly there is nothing to be done. Then the next table's turn comes: a backlog of one keeps
-        none of the others waiting."""
+        """Look without a writer's lock: mostly there is nothing to be done. Then the next table's
+        turn comes: a backlog of one keeps none of the others waiting.
+        """
         rows = self._rows.get(sweep.name, self._slice_rows)
         try:
             age, look = self._look(sweep, rows)
@@ -135,8 +162,9 @@ class RetentionSweeper:
             return age, sweep.look(connection, age, self._after.get(sweep.name), rows)
 
     def _remove(self, sweep: Sweep, age: Age, doomed: list[Key], rows: int) -> None:
-        """What fails is tried in smaller slices. One row that fails alone is left until the next sweep: it must not keep all that are
-        younger."""
+        """What fails is tried in smaller slices. One row that fails alone is left until the next
+        sweep: it must not keep all that are younger.
+        """
         try:
             with self._database.write() as connection:
                 removed = sweep.remove(connection, age, doomed)
@@ -145,7 +173,12 @@ class RetentionSweeper:
                 self._rows[sweep.name] = rows // 2
                 self._left.append(sweep)
                 raise
-            self._observer.note("old data could not be deleted", sweep=sweep.name, key=str(doomed[0]), error=repr(error))
+            self._observer.note(
+                "old data could not be deleted",
+                sweep=sweep.name,
+                key=str(doomed[0]),
+                error=repr(error),
+            )
             return
         for table, count in removed.items():
             self._observer.expired(table, count)

@@ -1,4 +1,6 @@
-"""Claiming a batch: read, match, and insert what is new, all in the caller's transaction. Called by the intake, in a store thread."""
+"""Claiming a batch: read, match, and insert what is new, all in the caller's transaction. Called by
+the intake, in a store thread.
+"""
 
 from collections.abc import Iterator, Sequence
 from itertools import count
@@ -18,7 +20,9 @@ from store.events import claims
 from store.events.claims import Claim
 
 _turns = count()
-"""In the order in which this process claimed them, events of one millisecond; across processes there is none."""
+"""In the order in which this process claimed them, events of one millisecond; across processes
+there is none.
+"""
 
 
 class ClaimedMessage(msgspec.Struct, frozen=True):
@@ -40,7 +44,9 @@ class Batch(msgspec.Struct, frozen=True):
     put_off: list[CallbackId]
     """For each delivery that was claimed as a row, whose it is."""
     waiting: int = 0
-    """Statuses that wait as rows for another of their message; the next are those that came too late."""
+    """Statuses that wait as rows for another of their message; the next are those that came too
+    late.
+    """
     overtaken: int = 0
 
     @property
@@ -59,17 +65,27 @@ class _Opened(msgspec.Struct, frozen=True):
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """Under which deliveries are claimed: how many may be taken in hand, until when each may start, and how long a lease is."""
+    """Under which deliveries are claimed: how many may be taken in hand, until when each may start,
+    and how long a lease is.
+    """
 
     room: int
     start_by_s: float
     lease_ms: int
 
 
-def claim(connection: Connection, messages: Sequence[Message], directory: MatchingDirectory, now: UnixMs, terms: Terms) -> Batch:
-    """Raises StoreUnavailable, also when the directory is behind and cannot catch up: who may see an event is not guessed.
+def claim(
+    connection: Connection,
+    messages: Sequence[Message],
+    directory: MatchingDirectory,
+    now: UnixMs,
+    terms: Terms,
+) -> Batch:
+    """Raises StoreUnavailable, also when the directory is behind and cannot catch up: who may see
+    an event is not guessed.
 
-    From the first event that there is no room for, all are claimed as rows: what comes after it must not overtake it.
+    From the first event that there is no room for, all are claimed as rows: what comes after it
+    must not overtake it.
     """
     if not directory.fresh():
         directory.refresh()
@@ -82,13 +98,18 @@ def claim(connection: Connection, messages: Sequence[Message], directory: Matchi
         left.discard(event_id)  # a second copy in this batch is not delivered, whatever it says
         if is_first and 0 < len(one.owners) <= room:
             room -= len(one.owners)
-            to_deliver.append(ClaimedMessage(one.message.receipt, list(_deliveries(one, now, terms.start_by_s))))
+            to_deliver.append(
+                ClaimedMessage(one.message.receipt, list(_deliveries(one, now, terms.start_by_s)))
+            )
             continue
         done.append(one.message.receipt)
         if is_first and one.owners:
             room = 0
             crowded_out.append(one)
-    claims.put_off(connection, (delivery for one in crowded_out for delivery in _deliveries(one, now, terms.start_by_s)))
+    claims.put_off(
+        connection,
+        (delivery for one in crowded_out for delivery in _deliveries(one, now, terms.start_by_s)),
+    )
     put_off = [callback_id for one in crowded_out for callback_id in one.owners]
     batch = Batch(to_deliver, done, invalid, claimed.duplicates, claimed.conflicting, put_off)
     return _in_order(connection, batch, now, terms.lease_ms)
@@ -101,7 +122,10 @@ def _in_order(connection: Connection, batch: Batch, now: UnixMs, lease_ms: int) 
     if len(admitted.go) == len(wanted):
         return batch
     going = set(admitted.go)
-    left = [ClaimedMessage(one.receipt, [delivery for delivery in one.deliveries if delivery in going]) for one in batch.to_deliver]
+    left = [
+        ClaimedMessage(one.receipt, [delivery for delivery in one.deliveries if delivery in going])
+        for one in batch.to_deliver
+    ]
     return msgspec.structs.replace(
         batch,
         to_deliver=[one for one in left if one.deliveries],
@@ -111,7 +135,9 @@ def _in_order(connection: Connection, batch: Batch, now: UnixMs, lease_ms: int) 
     )
 
 
-def _open(messages: Sequence[Message], directory: MatchingDirectory, now: UnixMs) -> tuple[list[_Opened], list[tuple[Message, str]]]:
+def _open(
+    messages: Sequence[Message], directory: MatchingDirectory, now: UnixMs
+) -> tuple[list[_Opened], list[tuple[Message, str]]]:
     opened: list[_Opened] = []
     invalid: list[tuple[Message, str]] = []
     for message in messages:
@@ -120,7 +146,9 @@ def _open(messages: Sequence[Message], directory: MatchingDirectory, now: UnixMs
         except InvalidEvent as error:
             invalid.append((message, str(error)))
         except Exception as error:  # noqa: BLE001 - a mistake of ours must cost this message only, not the process at each restart
-            invalid.append((message, f"it cannot be read, which is a mistake of Ringback's: {error!r}"))
+            invalid.append(
+                (message, f"it cannot be read, which is a mistake of Ringback's: {error!r}")
+            )
     return opened, invalid
 
 

@@ -1,7 +1,8 @@
 """The settler: writes what was found out, in bulk, and only then gives the messages up.
 
-A batch is what came while the one before was being written. While the store is away everything waits here, in order, and is
-written first when it is back (rule 10); intake pauses meanwhile because the hand is full.
+A batch is what came while the one before was being written. While the store is away everything
+waits here, in order, and is written first when it is back (rule 10); intake pauses meanwhile
+because the hand is full.
 """
 
 import asyncio
@@ -11,7 +12,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from tenacity import Retrying, retry_if_exception_type, sleep_using_event, stop_when_event_set, wait_random_exponential
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_random_exponential,
+)
 
 from consumers.pipeline.store_status import StoreStatus
 from exchange.port import Source
@@ -44,7 +51,9 @@ class _Written(NamedTuple):
 
 
 BATCH = 500
-"""Settlements per transaction. PostgreSQL gains little beyond; larger ones keep callers waiting longer for one commit."""
+"""Settlements per transaction. PostgreSQL gains little beyond; larger ones keep callers waiting
+longer for one commit.
+"""
 
 
 class Settler:
@@ -63,7 +72,9 @@ class Settler:
         )
         self._waiting: list[tuple[Settlement, PendingAck | None]] = []
         self.enqueued = 0
-        """Settlements so far. They are written in their order, so that all but the last `backlog` of them are."""
+        """Settlements so far. They are written in their order, so that all but the last `backlog`
+        of them are.
+        """
         self.places = 0
         """What these take of the places in memory."""
         self._some = asyncio.Event()
@@ -103,7 +114,9 @@ class Settler:
             self.on_settled()
 
     def give_up(self) -> None:
-        """Stop waiting for a store that is away; what is unwritten comes again by its lease or its message."""
+        """Stop waiting for a store that is away; what is unwritten comes again by its lease or its
+        message.
+        """
         self._given_up.set()
 
     async def flushed(self) -> None:
@@ -117,17 +130,24 @@ class Settler:
             written = await loop.run_in_executor(self._thread, self._write, batch, finished)
         except StoreUnavailable as error:
             self._watch.away(error)
-            written = await loop.run_in_executor(self._thread, self._retrying, self._write, batch, finished)
+            written = await loop.run_in_executor(
+                self._thread, self._retrying, self._write, batch, finished
+            )
             self._watch.back()
         for source, receipts in _receipts(written.finished).items():
             source.acknowledge(receipts)
         self._report(written.settlements)
 
-    def _write(self, batch: Sequence[tuple[Settlement, PendingAck | None]], finished: Sequence[PendingAck]) -> _Written:
-        """In the settling thread. What goes wrong costs attempts their details, never a delivery its outcome, and never the other
-        deliveries of the batch."""
+    def _write(
+        self, batch: Sequence[tuple[Settlement, PendingAck | None]], finished: Sequence[PendingAck]
+    ) -> _Written:
+        """In the settling thread. What goes wrong costs attempts their details, never a delivery
+        its outcome, and never the other deliveries of the batch.
+        """
         try:
-            return _Written(self._write_all([settlement for settlement, _ in batch], finished), finished)
+            return _Written(
+                self._write_all([settlement for settlement, _ in batch], finished), finished
+            )
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - a refusal, or a mistake of ours
@@ -143,8 +163,16 @@ class Settler:
         return _Written(settlements, finished)
 
     def _write_one(self, settlement: Settlement) -> Sequence[Settlement]:
-        """As it was written; none: nothing of it can be recorded. Its row, or its message, comes again, until it was taken too often."""
-        bare = Settlement(settlement.delivery, settlement.state, settlement.reason, settlement.due_in_s, failures=settlement.failures)
+        """As it was written; none: nothing of it can be recorded. Its row, or its message, comes
+        again, until it was taken too often.
+        """
+        bare = Settlement(
+            settlement.delivery,
+            settlement.state,
+            settlement.reason,
+            settlement.due_in_s,
+            failures=settlement.failures,
+        )
         for one, what in ((settlement, "attempt not recorded"), (bare, "outcome not recorded")):
             try:
                 return self._write_all((one,), ())
@@ -154,7 +182,9 @@ class Settler:
                 self._observer.note(what, delivery=settlement.delivery.key, reason=_told(error))
         return ()
 
-    def _write_all(self, settlements: Sequence[Settlement], finished: Sequence[PendingAck]) -> Sequence[Settlement]:
+    def _write_all(
+        self, settlements: Sequence[Settlement], finished: Sequence[PendingAck]
+    ) -> Sequence[Settlement]:
         found_out = [one.health for one in settlements if one.health is not None]
         with self._database.write() as connection:
             now = self._database.now(connection)
@@ -167,7 +197,9 @@ class Settler:
             if freed.woken:
                 self._database.notify(connection, "due")
         if freed.overtaken:
-            self._observer.settled(EventType.MESSAGE_STATUS, DeliveryState.SUPERSEDED, freed.overtaken)
+            self._observer.settled(
+                EventType.MESSAGE_STATUS, DeliveryState.SUPERSEDED, freed.overtaken
+            )
         return settlements
 
     def _report(self, settlements: Sequence[Settlement]) -> None:
@@ -212,7 +244,9 @@ def _attempt_report(settlement: Settlement, now: int) -> AttemptReport:
         delivery=delivery,
         attempt=attempt,
         state=settlement.state or DeliveryState.PENDING,
-        first_attempt_delay_s=(attempt.started_at - delivery.accepted_at) / 1000 if prompt else None,
+        first_attempt_delay_s=(attempt.started_at - delivery.accepted_at) / 1000
+        if prompt
+        else None,
         end_to_end_s=(now - delivery.accepted_at) / 1000 if arrived else None,
         next_attempt_in_s=settlement.due_in_s,
     )

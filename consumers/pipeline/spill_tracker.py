@@ -1,5 +1,6 @@
-"""Which callbacks have deliveries that wait as rows for their first attempt: what is new for them has to wait there too, or it
-would overtake them (rule 12). Memory only: it is learnt anew from the store after a start. Called by the hand and the due taker.
+"""Which callbacks have deliveries that wait as rows for their first attempt: what is new for them
+has to wait there too, or it would overtake them (rule 12). Memory only: it is learnt anew from the
+store after a start. Called by the hand and the due taker.
 """
 
 from collections.abc import Collection
@@ -10,7 +11,9 @@ from schemas.ids import CallbackId
 
 
 class Scan(msgspec.Struct, frozen=True):
-    """A search of the store for such rows: its number, and how many settlements had been written when it began."""
+    """A search of the store for such rows: its number, and how many settlements had been written
+    when it began.
+    """
 
     number: int
     written: int
@@ -48,9 +51,15 @@ class SpillTracker:
         return Scan(self._looks, written)
 
     def saw(self, look: Scan, waiting: Collection[CallbackId]) -> None:
-        """It ended, and these callbacks have rows. Of what was added since it began it knows nothing."""
+        """It ended, and these callbacks have rows. Of what was added since it began it knows
+        nothing.
+        """
         self.is_known = True
-        gone = [callback_id for callback_id, mark in self._marks.items() if mark.look < look.number and mark.settlement <= look.written]
+        gone = [
+            callback_id
+            for callback_id, mark in self._marks.items()
+            if mark.look < look.number and mark.settlement <= look.written
+        ]
         for callback_id in gone:
             del self._marks[callback_id]
         for callback_id in waiting:

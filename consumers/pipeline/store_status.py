@@ -1,4 +1,6 @@
-"""Whether the store answers, as this process's loops find out: one place that all of them tell, and that says it once."""
+"""Whether the store answers, as this process's loops find out: one place that all of them tell, and
+that says it once.
+"""
 
 import time
 from collections.abc import Callable
@@ -7,13 +9,19 @@ from schemas.errors import StatementTimedOut, StoreRefused
 from schemas.observer import Observer
 
 CATCH_UP_S = 3.0
-"""After the store was away: how long whoever kept outcomes in memory has to write them before lapsed leases are taken."""
+"""After the store was away: how long whoever kept outcomes in memory has to write them before
+lapsed leases are taken.
+"""
 
 ERROR_LOGGED_EVERY_S = 10.0
-"""How often the operator is told of mistakes of ours that come at every look. More often: the same line again and again."""
+"""How often the operator is told of mistakes of ours that come at every look. More often: the same
+line again and again.
+"""
 
 SLOW_SAID_EVERY_S = 60.0
-"""How often the operator is told that looks take too long. More often: the same line again and again."""
+"""How often the operator is told that looks take too long. More often: the same line again and
+again.
+"""
 
 
 class StoreStatus:
@@ -31,14 +39,17 @@ class StoreStatus:
             self._observer.note("waiting for the store", reason=str(error))
 
     def slow(self, error: StatementTimedOut) -> None:
-        """A look took too long, while others are answered: no reason to wait with these, or with what they would do. From any thread."""
+        """A look took too long, while others are answered: no reason to wait with these, or with
+        what they would do. From any thread.
+        """
         if self._clock() - self._slow_said_s >= SLOW_SAID_EVERY_S:
             self._slow_said_s = self._clock()
             self._observer.note("a look into the store took too long", reason=str(error))
 
     def mistaken(self, loop: str, error: Exception) -> None:
-        """A loop goes on although it met what nobody foresaw, or what the store refuses: it would meet it again after a restart. From any
-        thread."""
+        """A loop goes on although it met what nobody foresaw, or what the store refuses: it would
+        meet it again after a restart. From any thread.
+        """
         if self._clock() - self._error_logged_s >= ERROR_LOGGED_EVERY_S:
             self._error_logged_s = self._clock()
             told = str(error) if isinstance(error, StoreRefused) else repr(error)

@@ -1,8 +1,10 @@
-"""What this process has in hand: deliveries that it claimed or took and has not yet found out about.
+"""What this process has in hand: deliveries that it claimed or took and has not yet found out
+about.
 
-Bounded, so that back-pressure reaches the broker; and impatient, so that no message is pinned by a slow callback: a delivery
-still in flight after a second becomes a leased row; one that could not start because of its callback spills, which means that
-it becomes a due row, and so does every new one of that callback until those rows are gone (rule 12).
+Bounded, so that back-pressure reaches the broker; and impatient, so that no message is pinned by a
+slow callback: a delivery still in flight after a second becomes a leased row; one that could not
+start because of its callback spills, which means that it becomes a due row, and so does every new
+one of that callback until those rows are gone (rule 12).
 """
 
 import asyncio
@@ -19,22 +21,30 @@ from schemas.observer import Observer
 from schemas.rate_meter import RateMeter
 
 MAX_UNSETTLED = 1500
-"""Places of deliveries in memory, claimed or waiting to be recorded, before intake pauses: one each, more for a large body. Larger: more
-memory and more repeated after a crash. Smaller than a second's throughput of a lane would leave processors idle."""
+"""Places of deliveries in memory, claimed or waiting to be recorded, before intake pauses: one
+each, more for a large body. Larger: more memory and more repeated after a crash. Smaller than a
+second's throughput of a lane would leave processors idle.
+"""
 
 MIN_UNSETTLED = 500
 WORTH_S = 0.6
-"""Between the two: as many as this process settles in this time, so that none loses patience because the processor is busy."""
+"""Between the two: as many as this process settles in this time, so that none loses patience
+because the processor is busy.
+"""
 
 MAX_SLOW = 1500
-"""Places of attempts in flight longer than the patience. They do not count as in hand, or callbacks that hang would stop everybody's
-intake; beyond this number the callbacks that have some get no more. Larger: more memory for connections that hang."""
+"""Places of attempts in flight longer than the patience. They do not count as in hand, or callbacks
+that hang would stop everybody's intake; beyond this number the callbacks that have some get no
+more. Larger: more memory for connections that hang.
+"""
 
 PATIENCE_S = 1.0
 TICK_S = 0.1
 
 AGAIN_S = 1.0
-"""When somebody may look again at a delivery whose callback has no room. Shorter: rows go round in circles. Longer: it starts later."""
+"""When somebody may look again at a delivery whose callback has no room. Shorter: rows go round in
+circles. Longer: it starts later.
+"""
 
 
 class DispatcherPort(Protocol):
@@ -56,19 +66,39 @@ class DispatcherPort(Protocol):
 
 
 class _Holding:
-    """One delivery in hand, its message while that is not released, since when, and whether its attempt outlasted the patience."""
+    """One delivery in hand, its message while that is not released, since when, and whether its
+    attempt outlasted the patience.
+    """
 
     __slots__ = ("delivery", "is_slow", "pending_ack", "taken_s")
 
     def __init__(self, delivery: Delivery, pending_ack: PendingAck | None, taken_s: float):
-        self.delivery, self.pending_ack, self.taken_s, self.is_slow = delivery, pending_ack, taken_s, False
+        self.delivery, self.pending_ack, self.taken_s, self.is_slow = (
+            delivery,
+            pending_ack,
+            taken_s,
+            False,
+        )
 
 
 class Unsettled:
-    """Between intake and dispatcher on one side and the settler on the other; all on the event loop's thread."""
+    """Between intake and dispatcher on one side and the settler on the other; all on the event
+    loop's thread.
+    """
 
-    def __init__(self, settler: Settler, observer: Observer, lease_s: float, clock: Callable[[], float] = time.monotonic):
-        self._settler, self._observer, self._lease_s, self._clock = settler, observer, lease_s, clock
+    def __init__(
+        self,
+        settler: Settler,
+        observer: Observer,
+        lease_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._settler, self._observer, self._lease_s, self._clock = (
+            settler,
+            observer,
+            lease_s,
+            clock,
+        )
         self._dispatcher: DispatcherPort | None = None
         self._held: dict[Delivery, _Holding] = {}
         self._young: deque[_Holding] = deque()
@@ -80,7 +110,9 @@ class Unsettled:
         self._spilled = SpillTracker()
         self._roomy = asyncio.Event()
         self.on_spilled: Callable[[], None] = lambda: None
-        """Called while there are spilled rows, after each settlement: some may have come, or there may be room for some."""
+        """Called while there are spilled rows, after each settlement: some may have come, or there
+        may be room for some.
+        """
         settler.on_settled = self._settled
 
     def connect(self, dispatcher: DispatcherPort) -> None:
@@ -92,9 +124,12 @@ class Unsettled:
         assert self._dispatcher is not None, "Unsettled.connect was not called"
         return self._dispatcher
 
-    def pick_up(self, deliveries: Iterable[Delivery], pending_ack: PendingAck | None = None) -> None:
-        """Take responsibility for deliveries, of one message or of rows under lease, and hand them to the dispatcher. What is
-        new and would overtake others, or wait in vain, spills."""
+    def pick_up(
+        self, deliveries: Iterable[Delivery], pending_ack: PendingAck | None = None
+    ) -> None:
+        """Take responsibility for deliveries, of one message or of rows under lease, and hand them
+        to the dispatcher. What is new and would overtake others, or wait in vain, spills.
+        """
         now_s = self._clock()
         for delivery in deliveries:
             holding = _Holding(delivery, pending_ack, now_s)
@@ -131,7 +166,9 @@ class Unsettled:
         return self._spilled.look(self._settler.enqueued - self._settler.backlog)
 
     def saw(self, look: Scan, waiting: Collection[CallbackId]) -> None:
-        """These callbacks, which may be called, have rows that wait for their first attempt. Intake begins with the first look."""
+        """These callbacks, which may be called, have rows that wait for their first attempt. Intake
+        begins with the first look.
+        """
         self._spilled.saw(look, waiting)
         self._notice_room()
 
@@ -155,7 +192,9 @@ class Unsettled:
     def tick(self) -> None:
         """Lose patience with what is too old. Called every `TICK_S`."""
         now_s = self._clock()
-        self._most = max(MIN_UNSETTLED, min(MAX_UNSETTLED, int(WORTH_S * self._pace.per_second(now_s))))
+        self._most = max(
+            MIN_UNSETTLED, min(MAX_UNSETTLED, int(WORTH_S * self._pace.per_second(now_s)))
+        )
         still_young: list[_Holding] = []
         while self._young and now_s - self._young[0].taken_s >= PATIENCE_S:
             holding = self._young.popleft()
@@ -177,7 +216,9 @@ class Unsettled:
                 self.put_down(given_back(delivery))
 
     def _let_go(self, holding: _Holding, now_s: float) -> bool:
-        """False when the delivery simply has to wait longer: it has not started, and its callback is not to blame."""
+        """False when the delivery simply has to wait longer: it has not started, and its callback
+        is not to blame.
+        """
         delivery = holding.delivery
         if self.dispatcher.has_started(delivery):
             self._outlast(holding, now_s)
@@ -198,17 +239,23 @@ class Unsettled:
         holding.is_slow = True
         self._count_slow(delivery, 1)
         if holding.pending_ack is not None:
-            self._settler.add(leased(delivery, self._lease_s - (now_s - holding.taken_s)), holding.pending_ack)
+            self._settler.add(
+                leased(delivery, self._lease_s - (now_s - holding.taken_s)), holding.pending_ack
+            )
             holding.pending_ack = None
 
     def _spill_line(self, callback_id: CallbackId) -> None:
-        """All that waits for its first attempt at this callback: the younger would overtake the older otherwise."""
+        """All that waits for its first attempt at this callback: the younger would overtake the
+        older otherwise.
+        """
         for delivery in self.dispatcher.withdraw_firsts(callback_id):
             self._places -= delivery.places
             self._spill(self._held.pop(delivery))
 
     def _keep_order(self, throttled: Delivery) -> None:
-        """Its callback is left alone for a while: what was behind it would overtake it otherwise, and pin messages."""
+        """Its callback is left alone for a while: what was behind it would overtake it otherwise,
+        and pin messages.
+        """
         self._spill_line(throttled.callback_id)
         if throttled.trigger is Trigger.FIRST:
             self._spilled.add(throttled.callback_id, self._settler.enqueued)
@@ -216,12 +263,18 @@ class Unsettled:
     def _spill(self, holding: _Holding) -> None:
         delivery = holding.delivery
         if delivery.lease == 0:
-            self._observer.deferred("throttled" if self.dispatcher.is_throttled(delivery.callback_id) else "spilled")
+            self._observer.deferred(
+                "throttled" if self.dispatcher.is_throttled(delivery.callback_id) else "spilled"
+            )
         self._settler.add(given_back(delivery), holding.pending_ack)
         self._spilled.add(delivery.callback_id, self._settler.enqueued)
 
     def _must_spill(self, callback_id: CallbackId) -> bool:
-        return callback_id in self._spilled or self.dispatcher.is_overfull(callback_id) or self._hangs(callback_id)
+        return (
+            callback_id in self._spilled
+            or self.dispatcher.is_overfull(callback_id)
+            or self._hangs(callback_id)
+        )
 
     def _hangs(self, callback_id: CallbackId) -> bool:
         """Whether it has attempts that outlast the patience while there are too many of those."""

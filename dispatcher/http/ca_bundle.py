@@ -1,4 +1,6 @@
-"""Which certificate authorities are believed. libcurl's wheel brings none and looks where another distribution keeps them."""
+"""Which certificate authorities are believed. libcurl's wheel brings none and looks where another
+distribution keeps them.
+"""
 
 import ssl
 from pathlib import Path
@@ -14,8 +16,12 @@ _KNOWN = (
 
 
 def system_bundle() -> str:
-    """The system's file of trusted authorities: what `SSL_CERT_FILE` names, else the usual places. Raises UsageError."""
+    """The system's file of trusted authorities: what `SSL_CERT_FILE` names, else the usual places.
+    Raises UsageError.
+    """
     for place in (ssl.get_default_verify_paths().cafile, *_KNOWN):
         if place and Path(place).is_file():
             return place
-    raise UsageError("no certificate authorities found: install the package ca-certificates, or name a file in SSL_CERT_FILE")
+    raise UsageError(
+        "no certificate authorities found: install the package ca-certificates, or name a file in SSL_CERT_FILE"
+    )

@@ -1,4 +1,5 @@
-"""libcurl's multi-socket interface on an event loop: many transfers, one thread, no coroutine per transfer.
+"""libcurl's multi-socket interface on an event loop: many transfers, one thread, no coroutine per
+transfer.
 
 Knows sockets and timers, nothing of HTTP. Only the sender calls it, on the loop's own thread.
 """
@@ -13,7 +14,9 @@ OnEnd = Callable[[int, str], None]
 
 
 class CurlLoop:
-    """Drives transfers. libcurl says which sockets and timers to watch; each event goes back to it by `socket_action`."""
+    """Drives transfers. libcurl says which sockets and timers to watch; each event goes back to it
+    by `socket_action`.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, max_idle_connections: int):
         self._loop = loop
@@ -33,8 +36,8 @@ class CurlLoop:
     def start(self, curl: pycurl.Curl, on_end: OnEnd) -> None:
         """Begin a transfer; `on_end` is called once, later, when `curl` is free again.
 
-        It joins together with the others of this turn of the loop: one by one, each would go out in a round of its own, which
-        takes nearly twice the processor time of a request.
+        It joins together with the others of this turn of the loop: one by one, each would go out in
+        a round of its own, which takes nearly twice the processor time of a request.
         """
         self._ends[curl] = on_end
         self._joining.append(curl)
@@ -57,7 +60,9 @@ class CurlLoop:
         for curl in joining:
             try:
                 self._multi.add_handle(curl)
-            except pycurl.error as error:  # of this one; the others of this turn are to join all the same
+            except (
+                pycurl.error
+            ) as error:  # of this one; the others of this turn are to join all the same
                 self._tell(curl, pycurl.E_FAILED_INIT, f"the request could not be started: {error}")
 
     def _arm(self, ms: int) -> None:
@@ -65,7 +70,9 @@ class CurlLoop:
             self._timer.cancel()
             self._timer = None
         if ms == 0:
-            self._timer = self._loop.call_soon(self._act, pycurl.SOCKET_TIMEOUT, 0)  # libcurl must not be called from its callback
+            self._timer = self._loop.call_soon(
+                self._act, pycurl.SOCKET_TIMEOUT, 0
+            )  # libcurl must not be called from its callback
         elif ms > 0:
             self._timer = self._loop.call_later(ms / 1000, self._act, pycurl.SOCKET_TIMEOUT, 0)
 
@@ -103,4 +110,6 @@ class CurlLoop:
         try:
             on_end(number, message)
         except Exception as error:  # noqa: BLE001  # one reader's mistake must not cost the other transfers of this batch their end
-            self._loop.call_exception_handler({"message": "the reader of an answer failed", "exception": error})
+            self._loop.call_exception_handler(
+                {"message": "the reader of an answer failed", "exception": error}
+            )

@@ -1,4 +1,6 @@
-"""One POST: the request, and what came of it. Plain values, made and read on both sides of the sender."""
+"""One POST: the request, and what came of it. Plain values, made and read on both sides of the
+sender.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol

@@ -1,7 +1,9 @@
-"""Finds the addresses of host names, apart from libcurl: a name that nobody answers for must delay nobody but its own callbacks.
+"""Finds the addresses of host names, apart from libcurl: a name that nobody answers for must delay
+nobody but its own callbacks.
 
-One look-up per name at a time, each on a thread of its own. Knows nothing of HTTP and judges no address. Only the sender calls it,
-on the event loop's thread. Why so: docs/decisions/0006-name-resolution.md.
+One look-up per name at a time, each on a thread of its own. Knows nothing of HTTP and judges no
+address. Only the sender calls it, on the event loop's thread. Why so:
+docs/decisions/0006-name-resolution.md.
 """
 
 import asyncio
@@ -16,20 +18,30 @@ from urllib.parse import urlsplit
 import msgspec
 
 KEPT_S = 30.0
-"""How long found addresses are used. Larger: a receiver that moves is called in vain for longer; smaller: more look-ups."""
+"""How long found addresses are used. Larger: a receiver that moves is called in vain for longer;
+smaller: more look-ups.
+"""
 
 FAILURE_KEPT_S = 2.0
-"""How long a failure is. Larger: a name that was just made fails for longer; smaller: more questions about names that do not exist."""
+"""How long a failure is. Larger: a name that was just made fails for longer; smaller: more
+questions about names that do not exist.
+"""
 
 MAX_LOOK_UPS = 256
-"""At once, each a thread. Larger: more memory while names hang; smaller: fewer such names and every other waits behind them."""
+"""At once, each a thread. Larger: more memory while names hang; smaller: fewer such names and every
+other waits behind them.
+"""
 
 LookUp = Callable[[str], tuple[str, ...]]
-"""The addresses of a name, best first; blocks, and raises OSError or UnicodeError saying what is wrong with the name."""
+"""The addresses of a name, best first; blocks, and raises OSError or UnicodeError saying what is
+wrong with the name.
+"""
 
 
 class Found(msgspec.Struct, frozen=True, eq=False):
-    """What one look-up came to: addresses, or in words why there are none. Equal only to itself, also when the next finds the same."""
+    """What one look-up came to: addresses, or in words why there are none. Equal only to itself,
+    also when the next finds the same.
+    """
 
     addresses: tuple[str, ...]
     error: str | None = None
@@ -38,12 +50,16 @@ class Found(msgspec.Struct, frozen=True, eq=False):
 def addresses_of(host: str) -> tuple[str, ...]:
     """Ask the system, whichever way it is set up to find names."""
     answers = socket.getaddrinfo(host.encode("ascii"), None, type=socket.SOCK_STREAM)
-    return tuple(str(sockaddr[0]).partition("%")[0] for *_, sockaddr in answers)  # a zone (%eth0) is nothing that libcurl can read
+    return tuple(
+        str(sockaddr[0]).partition("%")[0] for *_, sockaddr in answers
+    )  # a zone (%eth0) is nothing that libcurl can read
 
 
 @functools.lru_cache(4096)
 def name_in(url: str) -> tuple[str, int] | None:
-    """The name to be found, and the port; None where there is none: an address in any spelling, or `localhost` (RFC 6761)."""
+    """The name to be found, and the port; None where there is none: an address in any spelling, or
+    `localhost` (RFC 6761).
+    """
     parts = urlsplit(url)
     host = parts.hostname or ""
     bare = host.removesuffix(".")
@@ -66,13 +82,20 @@ def _words(host: str, error: Exception) -> str:
         socket.EAI_AGAIN: f"no name server answers for {host} just now. Check the name, and our name server",
     }
     known = what.get(error.errno or 0) if isinstance(error, socket.gaierror) else None
-    return known or f"the name {host} could not be resolved ({getattr(error, 'strerror', None) or error}). Check it, and our name server"
+    return (
+        known
+        or f"the name {host} could not be resolved ({getattr(error, 'strerror', None) or error}). Check it, and our name server"
+    )
 
 
 class Resolver:
-    """Belongs to one event loop. `limit_s` is how long anybody waits for a name; the look-up itself may take longer."""
+    """Belongs to one event loop. `limit_s` is how long anybody waits for a name; the look-up itself
+    may take longer.
+    """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limit_s: float, look_up: LookUp = addresses_of):
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, limit_s: float, look_up: LookUp = addresses_of
+    ):
         self._loop, self._limit_s, self._look_up = loop, limit_s, look_up
         self._known: dict[str, Found] = {}
         self._sought: dict[str, asyncio.Future[Found]] = {}
@@ -92,7 +115,10 @@ class Resolver:
             async with asyncio.timeout(self._limit_s):
                 return await asyncio.shield(sought)  # others wait for it, too
         except TimeoutError:
-            return Found((), f"the name {host} was not resolved within {self._limit_s:g} s. Check the name, and our name server")
+            return Found(
+                (),
+                f"the name {host} was not resolved within {self._limit_s:g} s. Check the name, and our name server",
+            )
 
     def _seek(self, host: str) -> asyncio.Future[Found]:
         sought = self._sought[host] = self._loop.create_future()
@@ -105,9 +131,13 @@ class Resolver:
             self._looking_up += 1
             host = self._queue.popleft()
             try:  # a daemon: at the end of the process nobody waits for a name
-                threading.Thread(target=self._run, args=(host,), name=f"look-up {host}", daemon=True).start()
+                threading.Thread(
+                    target=self._run, args=(host,), name=f"look-up {host}", daemon=True
+                ).start()
             except RuntimeError as error:
-                self._loop.call_soon(self._keep, host, Found((), f"{host} cannot be looked up: {error}"))
+                self._loop.call_soon(
+                    self._keep, host, Found((), f"{host} cannot be looked up: {error}")
+                )
 
     def _run(self, host: str) -> None:
         """On its own thread."""

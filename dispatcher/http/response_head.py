@@ -1,4 +1,6 @@
-"""The head of an answer, in the lines that libcurl hands on: interim answers before it, trailers behind it. Pure; used by `transfer`."""
+"""The head of an answer, in the lines that libcurl hands on: interim answers before it, trailers
+behind it. Pure; used by `transfer`.
+"""
 
 from collections.abc import Sequence
 
@@ -6,12 +8,16 @@ _BLANK = (b"\r\n", b"\n")
 
 
 def is_whole(lines: Sequence[bytes]) -> bool:
-    """Whether the head of the final answer ended with its blank line. Only asked once its status is known: 200 or more."""
+    """Whether the head of the final answer ended with its blank line. Only asked once its status is
+    known: 200 or more.
+    """
     return bool(lines) and (lines[-1] in _BLANK or _ends_at(lines) is not None)
 
 
 def field(lines: Sequence[bytes], name: bytes) -> str | None:
-    """A header of the final answer. Those of interim answers (1xx) say nothing about it, and trailers are none."""
+    """A header of the final answer. Those of interim answers (1xx) say nothing about it, and
+    trailers are none.
+    """
     for line in reversed(lines[: _ends_at(lines)]):
         if _is_status_line(line):
             return None

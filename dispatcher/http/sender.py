@@ -1,6 +1,8 @@
-"""Sends HTTP requests and says what came back. Knows neither deliveries nor retries: `verdict` judges, `dispatch` calls.
+"""Sends HTTP requests and says what came back. Knows neither deliveries nor retries: `verdict`
+judges, `dispatch` calls.
 
-Names are found by the `resolver`, the rest is a `transfer`'s. One event loop's thread, no coroutine per request.
+Names are found by the `resolver`, the rest is a `transfer`'s. One event loop's thread, no coroutine
+per request.
 """
 
 import asyncio
@@ -14,11 +16,15 @@ from schemas.deliveries.deliveries import Outcome
 from schemas.tokens.target_policy import TargetPolicy
 
 IDLE_CONNECTIONS = 256
-"""Kept open for the next request. Larger: more descriptors; smaller: more handshakes once more callbacks than that are busy."""
+"""Kept open for the next request. Larger: more descriptors; smaller: more handshakes once more
+callbacks than that are busy.
+"""
 
 
 class Sender:
-    """Belongs to one event loop and is only used on its thread. Limits are per request; lanes limit how many there are."""
+    """Belongs to one event loop and is only used on its thread. Limits are per request; lanes limit
+    how many there are.
+    """
 
     def __init__(
         self,
@@ -31,7 +37,9 @@ class Sender:
         max_idle_connections: int = IDLE_CONNECTIONS,
         look_up: LookUp = addresses_of,
     ):
-        """`ca_file` replaces the system's certificate authorities; raises UsageError when there are none."""
+        """`ca_file` replaces the system's certificate authorities; raises UsageError when there are
+        none.
+        """
         self._policy, self._limits = policy, (timeout_s, connect_timeout_s)
         self._ca_file = ca_file or system_bundle()
         self._transfers = CurlLoop(loop, max_idle_connections)

@@ -1,4 +1,6 @@
-"""Dead letters among the rows of the outbox: what embedded mode has of them, and what came while no broker answered."""
+"""Dead letters among the rows of the outbox: what embedded mode has of them, and what came while no
+broker answered.
+"""
 
 from collections.abc import Callable, Collection
 from hashlib import sha256
@@ -21,7 +23,10 @@ class OutboxDeadLetters:
     def look(self, most: int) -> list[DeadLetter]:
         with self._database.read() as connection:
             rows = dead_letters.oldest(connection, most)
-        return [DeadLetter(row.body, row.reason, row.message_id, row.accepted_at, _mark(row.id)) for row in rows]
+        return [
+            DeadLetter(row.body, row.reason, row.message_id, row.accepted_at, _mark(row.id))
+            for row in rows
+        ]
 
     def replay(self, marks: Collection[str] | None, told: Callable[[], None]) -> None:
         for row_id in self._named(marks):

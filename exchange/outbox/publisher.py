@@ -1,6 +1,7 @@
 """The exchange without a broker: publishing into the outbox table, and taking from it.
 
-Embedded mode is this and nothing else; with RabbitMQ it takes over while no broker answers (`exchange.failover`).
+Embedded mode is this and nothing else; with RabbitMQ it takes over while no broker answers
+(`exchange.failover`).
 """
 
 import contextlib
@@ -19,8 +20,9 @@ from store.engine.database import Connection, Database
 from store.events import outbox
 
 GATHER_ROWS = 1000
-"""Rows in one transaction. More: the first of them waits longer, and a slow disk may exceed the statement's limit. Fewer: more
-commits, each of which costs a disk flush."""
+"""Rows in one transaction. More: the first of them waits longer, and a slow disk may exceed the
+statement's limit. Fewer: more commits, each of which costs a disk flush.
+"""
 
 GATHER_BYTES = 16 * 1024 * 1024
 """The same of their bodies, beside which the database's driver holds copies."""
@@ -29,7 +31,9 @@ GATHER_BYTES = 16 * 1024 * 1024
 _COUNT_EVERY_S = 1.0
 _AT_ONCE_S = 0.2
 _PER_ROW_S = 0.002
-"""What a row may take on a busy machine before it looks like silence: batches of a thousand are megabytes."""
+"""What a row may take on a busy machine before it looks like silence: batches of a thousand are
+megabytes.
+"""
 
 _SILENT = "the outbox does not answer"
 _ANSWER_LIMIT_S = 15.0
@@ -37,22 +41,28 @@ _ANSWER_LIMIT_S = 15.0
 
 
 class _Batch:
-    """What one request hands in: all of it is committed together. `abandoned`: its request was told that it is not stored."""
+    """What one request hands in: all of it is committed together. `abandoned`: its request was told
+    that it is not stored.
+    """
 
     __slots__ = ("abandoned", "confirmation", "rows", "size_bytes")
 
     def __init__(self, outgoing: Sequence[Outgoing]):
-        self.rows: list[bulk.Row] = [{"body": one.event.message(), "accepted_at": one.accepted_at} for one in outgoing]
+        self.rows: list[bulk.Row] = [
+            {"body": one.event.message(), "accepted_at": one.accepted_at} for one in outgoing
+        ]
         self.size_bytes = sum(len(row["body"]) for row in self.rows)
         self.confirmation = Confirmation()
         self.abandoned = False
 
 
 class OutboxPublisher:
-    """Thread-safe. One thread writes, each time all that came during the commit before: nothing lingers.
+    """Thread-safe. One thread writes, each time all that came during the commit before: nothing
+    lingers.
 
-    With a `claimer`, for a process that is alone with its database, what is written is claimed in the same transaction while
-    nothing else waits: one commit less between a publish and its first attempt.
+    With a `claimer`, for a process that is alone with its database, what is written is claimed in
+    the same transaction while nothing else waits: one commit less between a publish and its first
+    attempt.
     """
 
     def __init__(self, database: Database, limit_rows: int, observer: Observer):
@@ -61,7 +71,9 @@ class OutboxPublisher:
         self._limit_rows = limit_rows
         self._handed: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._handing = threading.Lock()
-        """While it is held nobody else hands in: what comes to `_handed` after the end would wait in vain."""
+        """While it is held nobody else hands in: what comes to `_handed` after the end would wait
+        in vain.
+        """
         self._closed = False
         self._depth = 0
         self._counted_s = -_COUNT_EVERY_S
@@ -73,7 +85,9 @@ class OutboxPublisher:
         self._thread.start()
 
     def connected(self) -> bool:
-        """A table needs no connection of its own: whether the database answers is the database's to say."""
+        """A table needs no connection of its own: whether the database answers is the database's to
+        say.
+        """
         return not self._closed
 
     def trouble(self) -> str | None:
@@ -93,13 +107,21 @@ class OutboxPublisher:
             self._handed.put(batch)
         end_s = time.monotonic() + _ANSWER_LIMIT_S
         while not batch.confirmation.kept(min(self._left_s(silence_s), end_s - time.monotonic())):
-            if batch.confirmation.broken or self._left_s(silence_s) <= 0 or time.monotonic() >= end_s:
+            if (
+                batch.confirmation.broken
+                or self._left_s(silence_s) <= 0
+                or time.monotonic() >= end_s
+            ):
                 batch.abandoned = True
                 raise ExchangeUnavailable(batch.confirmation.broken or _SILENT)
 
     def _left_s(self, silence_s: float) -> float:
         """Until the write under way is taken for silence. Large ones may take longer."""
-        return silence_s if self._write_due_s is None else self._write_due_s + silence_s - time.monotonic()
+        return (
+            silence_s
+            if self._write_due_s is None
+            else self._write_due_s + silence_s - time.monotonic()
+        )
 
     def close(self) -> None:
         with self._handing:
@@ -114,7 +136,9 @@ class OutboxPublisher:
             gathered, closing = self._gathered()
             batches = [batch for batch in gathered if not batch.abandoned]
             if batches:
-                self._write_due_s = time.monotonic() + _PER_ROW_S * sum(len(batch.rows) for batch in batches)
+                self._write_due_s = time.monotonic() + _PER_ROW_S * sum(
+                    len(batch.rows) for batch in batches
+                )
                 self._write(batches)
                 self._write_due_s = None
 
@@ -136,23 +160,34 @@ class OutboxPublisher:
         broken = None
         rows = [row for batch in batches for row in batch.rows]
         try:
-            if self.claimer is None or not self.claimer.is_open() or not self._claimed(self.claimer, rows):
+            if (
+                self.claimer is None
+                or not self.claimer.is_open()
+                or not self._claimed(self.claimer, rows)
+            ):
                 self._add_by_a_live_connection(rows)
         except RingbackError as error:
             broken = str(error)
         except Exception as error:  # noqa: BLE001 - a mistake of ours: a thread that ended here would let all that follow wait in vain
             broken = "the outbox could not be written"
-            self._observer.note("outbox not written", error=repr(error), trace=traceback.format_exc())
+            self._observer.note(
+                "outbox not written", error=repr(error), trace=traceback.format_exc()
+            )
         for batch in batches:
             batch.confirmation.settle(broken)
 
     def _claimed(self, claimer: Claimer, rows: Sequence[bulk.Row]) -> bool:
-        """False when something is wrong with one of them: the intake will find out which, taking them from the outbox."""
+        """False when something is wrong with one of them: the intake will find out which, taking
+        them from the outbox.
+        """
         try:
             with self._database.write() as connection:
                 self._admit(connection, len(rows))
                 ids = outbox.add_leased(connection, rows, self._database.now(connection))
-                messages = [Message(row["body"], row["accepted_at"], None, 0, one) for one, row in zip(ids, rows, strict=True)]
+                messages = [
+                    Message(row["body"], row["accepted_at"], None, 0, one)
+                    for one, row in zip(ids, rows, strict=True)
+                ]
                 committed = claimer.claim(connection, messages)
         except (StoreUnavailable, ExchangeUnavailable):
             raise
@@ -163,12 +198,16 @@ class OutboxPublisher:
         return True
 
     def _add_by_a_live_connection(self, rows: Sequence[bulk.Row]) -> None:
-        """That a connection was cut is only found out by using it; the one after it is new. Adding twice does no harm (rule 3)."""
+        """That a connection was cut is only found out by using it; the one after it is new. Adding
+        twice does no harm (rule 3).
+        """
         began_s = time.monotonic()
         try:
             self._add(rows)
         except StoreUnavailable:
-            if time.monotonic() - began_s > _AT_ONCE_S:  # silence: to wait as long again would answer nobody
+            if (
+                time.monotonic() - began_s > _AT_ONCE_S
+            ):  # silence: to wait as long again would answer nobody
                 raise
             self._add(rows)
 
@@ -179,12 +218,18 @@ class OutboxPublisher:
                 outbox.add(connection, rows)
                 self._database.notify(connection, outbox.NOTIFICATION)
         finally:
-            if self.claimer is not None:  # after the commit, which a failure need not have prevented: a take before could not see it
+            if (
+                self.claimer is not None
+            ):  # after the commit, which a failure need not have prevented: a take before could not see it
                 self.claimer.fell_behind()
-                self._database.wake(outbox.NOTIFICATION)  # the ring came before: the take that it caused may have begun too early to count
+                self._database.wake(
+                    outbox.NOTIFICATION
+                )  # the ring came before: the take that it caused may have begun too early to count
 
     def _admit(self, connection: Connection, count: int) -> None:
-        """Raises ExchangeUnavailable when the outbox is full. Counted once a second; in between, by what is added here."""
+        """Raises ExchangeUnavailable when the outbox is full. Counted once a second; in between, by
+        what is added here.
+        """
         now_s = time.monotonic()
         if now_s - self._counted_s >= _COUNT_EVERY_S:
             self._depth = outbox.depth_at_most(connection, self._limit_rows - count)

@@ -13,7 +13,8 @@ _POLL_S = 1.0
 
 
 class OutboxSource:
-    """Takes rows under a lease; what is forgotten in the settling transaction is gone, the rest comes again.
+    """Takes rows under a lease; what is forgotten in the settling transaction is gone, the rest
+    comes again.
 
     Receipts are row ids. Its loop methods belong to the event loop that `start` was called on.
     """

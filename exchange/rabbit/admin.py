@@ -1,7 +1,8 @@
-"""Low-rate work on the broker, each on a short connection of its own: declaring the topology, looking at the queues.
+"""Low-rate work on the broker, each on a short connection of its own: declaring the topology,
+looking at the queues.
 
-Called by `ringback migrate`, by whoever gathers metrics, by `rabbit_dead` and `rabbit_policies`; never on the way of an event. The only place
-that knows kombu.
+Called by `ringback migrate`, by whoever gathers metrics, by `rabbit_dead` and `rabbit_policies`;
+never on the way of an event. The only place that knows kombu.
 """
 
 import ssl
@@ -21,12 +22,18 @@ from schemas.errors import ExchangeUnavailable, UsageError
 CONNECT_LIMIT_S = 5.0
 
 ANSWER_LIMIT_S = 15.0
-"""For whatever is asked of the broker. Longer: a silent one, or one that takes no messages just now, holds up a person longer."""
+"""For whatever is asked of the broker. Longer: a silent one, or one that takes no messages just
+now, holds up a person longer.
+"""
 
 DENIED, DIFFERENT = 403, 406
 """How AMQP calls it: access refused, precondition failed."""
 
-_OPTIONS = {"confirm_publish": True, "read_timeout": ANSWER_LIMIT_S, "write_timeout": ANSWER_LIMIT_S}
+_OPTIONS = {
+    "confirm_publish": True,
+    "read_timeout": ANSWER_LIMIT_S,
+    "write_timeout": ANSWER_LIMIT_S,
+}
 
 
 class Depths(msgspec.Struct, frozen=True):
@@ -37,8 +44,10 @@ class Depths(msgspec.Struct, frozen=True):
 
 
 def declare(url: str) -> None:
-    """Make exchanges and queues; nothing happens to those that are there. Raises ExchangeUnavailable, also for one that stands with
-    other arguments. A user without the right to declare is content with finding them."""
+    """Make exchanges and queues; nothing happens to those that are there. Raises
+    ExchangeUnavailable, also for one that stands with other arguments. A user without the right to
+    declare is content with finding them.
+    """
     with opened_channel(url) as channel:
         ensure_on(channel)
         if different := standing_otherwise(channel):
@@ -46,7 +55,9 @@ def declare(url: str) -> None:
 
 
 def ensure_on(channel: Any) -> None:
-    """Make what is missing, on a channel that is open already. What is there is only looked at, which takes no rights."""
+    """Make what is missing, on a channel that is open already. What is there is only looked at,
+    which takes no rights.
+    """
     for part in topology.PARTS:
         if refusal(channel, _look_at, part) is not None:
             refused = refusal(channel, _declare, part)
@@ -55,10 +66,15 @@ def ensure_on(channel: Any) -> None:
 
 
 def standing_otherwise(channel: Any) -> str | None:
-    """Which exchanges and queues were declared with other arguments than they should have, and what to do. None: none, or this user
-    may not ask that. Binds anew, where a binding is gone."""
+    """Which exchanges and queues were declared with other arguments than they should have, and what
+    to do. None: none, or this user may not ask that. Binds anew, where a binding is gone.
+    """
     refused = {part.name: refusal(channel, _declare, part) for part in topology.PARTS}
-    names = [name for name, error in refused.items() if error is not None and error.reply_code == DIFFERENT]
+    names = [
+        name
+        for name, error in refused.items()
+        if error is not None and error.reply_code == DIFFERENT
+    ]
     if not names:
         return None
     return (
@@ -69,7 +85,9 @@ def standing_otherwise(channel: Any) -> str | None:
 
 
 def refusal(channel: Any, ask: Callable[..., object], *arguments: object) -> Any:
-    """What the broker says when it refuses what is asked on a channel of its own, which it closes then; None: it does not."""
+    """What the broker says when it refuses what is asked on a channel of its own, which it closes
+    then; None: it does not.
+    """
     try:
         with channel.connection.channel() as own:
             ask(own, *arguments)
@@ -89,7 +107,9 @@ def _declare(channel: Any, part: topology.Declaration) -> None:
     if isinstance(part, topology.ExchangeDeclaration):
         channel.exchange_declare(part.name, part.kind, durable=True, auto_delete=False)
     else:
-        channel.queue_declare(part.name, durable=True, auto_delete=False, arguments=dict(part.arguments))
+        channel.queue_declare(
+            part.name, durable=True, auto_delete=False, arguments=dict(part.arguments)
+        )
         channel.queue_bind(part.name, part.exchange, part.routing_key)
 
 
@@ -104,15 +124,17 @@ def depths(url: str) -> Depths:
     """Raises ExchangeUnavailable, also when the queues are not declared yet."""
     with opened_channel(url) as channel:
         dispatch, dead = (
-            channel.queue_declare(name, passive=True).message_count for name in (topology.DISPATCH_QUEUE, topology.DEAD_QUEUE)
+            channel.queue_declare(name, passive=True).message_count
+            for name in (topology.DISPATCH_QUEUE, topology.DEAD_QUEUE)
         )
     return Depths(dispatch, dead)
 
 
 @contextmanager
 def opened_channel(url: str) -> Iterator[Any]:
-    """On the first address that answers. Every publish waits for its confirm. Raises ExchangeUnavailable for whatever goes wrong with the
-    broker in the block, silence included."""
+    """On the first address that answers. Every publish waits for its confirm. Raises
+    ExchangeUnavailable for whatever goes wrong with the broker in the block, silence included.
+    """
     connection = _connected(url)
     try:
         with connection:

@@ -1,6 +1,8 @@
-"""Publishing with confirms on one link: many messages on their way at once, each with somebody waiting for its word.
+"""Publishing with confirms on one link: many messages on their way at once, each with somebody
+waiting for its word.
 
-Lives on the link's event loop. Used by `rabbit_publisher` from a thread of its own, and by `rabbit_burials`.
+Lives on the link's event loop. Used by `rabbit_publisher` from a thread of its own, and by
+`rabbit_burials`.
 """
 
 import asyncio
@@ -23,7 +25,9 @@ _OVERHEAD_BYTES = 1024
 
 
 class PendingPublish(msgspec.Struct, frozen=True):
-    """A message to publish. `settle(None)` is called when it is confirmed, `settle(reason)` when that will not happen."""
+    """A message to publish. `settle(None)` is called when it is confirmed, `settle(reason)` when
+    that will not happen.
+    """
 
     exchange: str
     routing_key: str
@@ -40,9 +44,10 @@ class PendingPublish(msgspec.Struct, frozen=True):
 class Confirms:
     """Every letter is settled: by its confirm, or at once when its channel is lost.
 
-    A return, a nack and a block end the connection; what was on its way then counts as not stored. After a return the next one declares
-    the topology again, as a queue is missing. Its copies do no harm (rule 3 of the architecture). With `refusals_apart` a nack is said of
-    its letter alone: while a queue is full, connections would follow each other.
+    A return, a nack and a block end the connection; what was on its way then counts as not stored.
+    After a return the next one declares the topology again, as a queue is missing. Its copies do no
+    harm (rule 3 of the architecture). With `refusals_apart` a nack is said of its letter alone:
+    while a queue is full, connections would follow each other.
     """
 
     def __init__(self, url: str, part: str, observer: Observer, *, refusals_apart: bool = False):
@@ -82,20 +87,28 @@ class Confirms:
             self.give_up(f"a message could not be sent: {reason_of(error)}")
 
     def give_up(self, reason: str, *, anew: bool = False) -> None:
-        """Settle all that waits, at once: an ack that comes after a return, in the same breath, must not count."""
+        """Settle all that waits, at once: an ack that comes after a return, in the same breath,
+        must not count.
+        """
         self._lost(reason)
         self.link.drop(reason, anew=anew)
 
     def _opened(self, channel: Channel) -> None:
         self._tag, self._lowest = 0, 1
-        channel.add_on_return_callback(lambda _channel, method, *_: self.give_up(f"a message came back: {method.reply_text}", anew=True))
+        channel.add_on_return_callback(
+            lambda _channel, method, *_: self.give_up(
+                f"a message came back: {method.reply_text}", anew=True
+            )
+        )
         channel.confirm_delivery(self._answered, callback=lambda _frame: self._confirming(channel))
 
     def _confirming(self, channel: Channel) -> None:
         self.ready = channel is self.link.channel
 
     def _answered(self, frame: MethodFrame) -> None:
-        """An ack, or a nack, which the broker sends when a queue is full or it could not store a message."""
+        """An ack, or a nack, which the broker sends when a queue is full or it could not store a
+        message.
+        """
         refused = frame.method.NAME == "Basic.Nack"
         if refused and not self._refusals_apart:
             self.give_up(REFUSED)
@@ -125,8 +138,19 @@ class Confirms:
 def _send(channel: Channel, letters: Sequence[PendingPublish]) -> None:
     with channel.connection.one_write():
         for letter in letters:
-            channel.basic_publish(letter.exchange, letter.routing_key, letter.body, _properties(letter), mandatory=True)
+            channel.basic_publish(
+                letter.exchange,
+                letter.routing_key,
+                letter.body,
+                _properties(letter),
+                mandatory=True,
+            )
 
 
 def _properties(letter: PendingPublish) -> Properties:
-    return Properties(content_type="application/json", delivery_mode=_PERSISTENT, message_id=letter.message_id, headers=letter.headers)
+    return Properties(
+        content_type="application/json",
+        delivery_mode=_PERSISTENT,
+        message_id=letter.message_id,
+        headers=letter.headers,
+    )

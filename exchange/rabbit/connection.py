@@ -1,6 +1,8 @@
-"""One connection to RabbitMQ and one channel on it, with the topology declared: the only place that knows pika.
+"""One connection to RabbitMQ and one channel on it, with the topology declared: the only place that
+knows pika.
 
-Everything lives on an event loop and knows nothing of healing; `rabbit_link` makes a new one whenever one is lost.
+Everything lives on an event loop and knows nothing of healing; `rabbit_link` makes a new one
+whenever one is lost.
 """
 
 import asyncio
@@ -26,19 +28,23 @@ Parameters: TypeAlias = pika.ConnectionParameters
 _Done: TypeAlias = Callable[[object], None]
 
 OPEN_LIMIT_S = 5.0
-"""For one address: connect, log in, declare. Longer: a frozen node keeps us from the next address."""
+"""For one address: connect, log in, declare. Longer: a frozen node keeps us from the next address.
+"""
 
 CLOSE_LIMIT_S = 2.0
 
 _PROPERTIES_AT = 12
-"""In the payload of a content header frame (AMQP 0-9-1, section 4.2.6.1), after the class, a weight and the size of the body."""
+"""In the payload of a content header frame (AMQP 0-9-1, section 4.2.6.1), after the class, a weight
+and the size of the body.
+"""
 
 
 class OneWrite(AsyncioConnection):  # type: ignore[misc]  # pika ships no types
     """Writes once for many frames, and reads headers that pika cannot.
 
-    pika hands every frame (three per message, one per acknowledgement) to the socket by a system call of its own, and each
-    gives the GIL away. Overrides protected methods and calls another; `tests/unit/test_one_write.py` notices when pika changes them.
+    pika hands every frame (three per message, one per acknowledgement) to the socket by a system
+    call of its own, and each gives the GIL away. Overrides protected methods and calls another;
+    `tests/unit/test_one_write.py` notices when pika changes them.
     """
 
     _gathered: list[bytes] | None = None
@@ -62,8 +68,9 @@ class OneWrite(AsyncioConnection):  # type: ignore[misc]  # pika ships no types
                 super()._output_marshaled_frames([b"".join(frames)])
 
     def _read_frame(self) -> tuple[int, Any]:
-        """pika raises at a header value that Python has no word for (a time in milliseconds, NaN). That would end every connection
-        that the message comes to, again and again: no other message would get past it.
+        """pika raises at a header value that Python has no word for (a time in milliseconds, NaN).
+        That would end every connection that the message comes to, again and again: no other message
+        would get past it.
         """
         try:
             read: tuple[int, Any] = super()._read_frame()
@@ -81,30 +88,46 @@ class OneWrite(AsyncioConnection):  # type: ignore[misc]  # pika ships no types
 
 
 def without_headers(frame: bytes) -> tuple[int, Header]:
-    """A content header frame, at the beginning of these bytes, read as if its table of headers were empty; and its length."""
+    """A content header frame, at the beginning of these bytes, read as if its table of headers were
+    empty; and its length.
+    """
     _, channel, size = struct.unpack_from(">BHL", frame)
     payload = frame[spec.FRAME_HEADER_SIZE : spec.FRAME_HEADER_SIZE + size]
     body_size, flags = struct.unpack_from(">QH", payload, 4)
     table_at = _PROPERTIES_AT + 2
-    for flag in (Properties.FLAG_CONTENT_TYPE, Properties.FLAG_CONTENT_ENCODING):  # these come before it: a length, and so many bytes
+    for flag in (
+        Properties.FLAG_CONTENT_TYPE,
+        Properties.FLAG_CONTENT_ENCODING,
+    ):  # these come before it: a length, and so many bytes
         table_at += 1 + payload[table_at] if flags & flag else 0
     (table_size,) = struct.unpack_from(">I", payload, table_at)
     properties = Properties()
-    properties.decode(payload[_PROPERTIES_AT:table_at] + bytes(4) + payload[table_at + 4 + table_size :])
-    return spec.FRAME_HEADER_SIZE + size + spec.FRAME_END_SIZE, Header(channel, body_size, properties)
+    properties.decode(
+        payload[_PROPERTIES_AT:table_at] + bytes(4) + payload[table_at + 4 + table_size :]
+    )
+    return spec.FRAME_HEADER_SIZE + size + spec.FRAME_END_SIZE, Header(
+        channel, body_size, properties
+    )
 
 
 class Services(_AsyncioIOServicesAdapter):  # type: ignore[misc]  # pika ships no types
-    """What pika asks of the event loop. A connection that is reset the moment it is made, by a broker that is just killed, makes pika
-    raise in a callback of the loop, where nobody can handle it: it fails here like any other.
+    """What pika asks of the event loop. A connection that is reset the moment it is made, by a
+    broker that is just killed, makes pika raise in a callback of the loop, where nobody can handle
+    it: it fails here like any other.
     """
 
-    def create_streaming_connection(self, protocol_factory: Any, sock: Any, on_done: Any, *more: Any, **named: Any) -> Any:
+    def create_streaming_connection(
+        self, protocol_factory: Any, sock: Any, on_done: Any, *more: Any, **named: Any
+    ) -> Any:
         try:
-            return super().create_streaming_connection(protocol_factory, sock, on_done, *more, **named)
+            return super().create_streaming_connection(
+                protocol_factory, sock, on_done, *more, **named
+            )
         except ValueError as error:  # it has closed the socket
             reset = ConnectionResetError(f"reset while connecting: {error}")
-            return self.call_later(0, lambda: on_done(reset))  # later, as pika expects; with a handle to cancel it by
+            return self.call_later(
+                0, lambda: on_done(reset)
+            )  # later, as pika expects; with a handle to cancel it by
 
 
 class GivenUp(Exception):
@@ -112,7 +135,9 @@ class GivenUp(Exception):
 
 
 def addresses(url: str, part: str) -> list[Parameters]:
-    """The nodes of `RINGBACK_BROKER_URL` as connection parameters, in that order. Raises UsageError, without the password."""
+    """The nodes of `RINGBACK_BROKER_URL` as connection parameters, in that order. Raises
+    UsageError, without the password.
+    """
     try:
         return [_parameters(address, part) for address in broker_addresses(url)]
     except ValueError as error:
@@ -135,7 +160,9 @@ def _parameters(address: BrokerAddress, part: str) -> Parameters:
 
 @contextlib.asynccontextmanager
 async def open_connection(parameters: Parameters) -> AsyncIterator[OneWrite]:
-    """An open connection, closed at the end of the block; aborted when given up. Raises pika's AMQPError, OSError, TimeoutError."""
+    """An open connection, closed at the end of the block; aborted when given up. Raises pika's
+    AMQPError, OSError, TimeoutError.
+    """
     loop = asyncio.get_running_loop()
     opened: asyncio.Future[Exception | None] = loop.create_future()
     gone: asyncio.Future[Exception | None] = loop.create_future()
@@ -158,7 +185,9 @@ async def open_connection(parameters: Parameters) -> AsyncIterator[OneWrite]:
 
 
 async def _part(connection: OneWrite, gone: "asyncio.Future[Exception | None]") -> None:
-    """Say goodbye if there is anybody to say it to, wait a moment for the answer, and end it anyway."""
+    """Say goodbye if there is anybody to say it to, wait a moment for the answer, and end it
+    anyway.
+    """
     if connection.is_open and not connection.aborted:
         connection.close()
         await asyncio.wait([gone], timeout=CLOSE_LIMIT_S)
@@ -168,21 +197,26 @@ async def _part(connection: OneWrite, gone: "asyncio.Future[Exception | None]") 
 
 
 async def declared_channel(connection: OneWrite, *, anew: bool = False) -> Channel:
-    """A channel, and the topology stands: whatever is published now has a queue to go to. Raises pika's AMQPError.
+    """A channel, and the topology stands: whatever is published now has a queue to go to. Raises
+    pika's AMQPError.
 
-    It is looked at, which takes no rights; what is missing is declared. Bound is what was declared, and `anew` everything: a binding
-    that is gone cannot be seen.
+    It is looked at, which takes no rights; what is missing is declared. Bound is what was declared,
+    and `anew` everything: a binding that is gone cannot be seen.
     """
     if not anew:
         with contextlib.suppress(ChannelClosedByBroker):
-            return await _channel(connection, lambda channel, done: _look_at(channel, topology.PARTS, done))
+            return await _channel(
+                connection, lambda channel, done: _look_at(channel, topology.PARTS, done)
+            )
     for part in topology.PARTS:
         await _ensure(connection, part, anew)
     return await _channel(connection, lambda channel, done: _look_at(channel, topology.PARTS, done))
 
 
 async def _ensure(connection: OneWrite, part: topology.Declaration, anew: bool) -> None:
-    """Each by itself: that another stands with other arguments, from an earlier version, is no hindrance."""
+    """Each by itself: that another stands with other arguments, from an earlier version, is no
+    hindrance.
+    """
     try:
         channel = await _channel(connection, lambda channel, done: _look_at(channel, (part,), done))
         missing = False
@@ -197,7 +231,11 @@ async def _ensure(connection: OneWrite, part: topology.Declaration, anew: bool) 
 
 def _look_at(channel: Channel, parts: Sequence[topology.Declaration], done: _Done) -> None:
     for part in parts:
-        ask = channel.exchange_declare if isinstance(part, topology.ExchangeDeclaration) else channel.queue_declare
+        ask = (
+            channel.exchange_declare
+            if isinstance(part, topology.ExchangeDeclaration)
+            else channel.queue_declare
+        )
         ask(part.name, passive=True, callback=done if part is parts[-1] else None)
 
 
@@ -205,7 +243,9 @@ def _declare(channel: Channel, part: topology.Declaration, done: _Done) -> None:
     if isinstance(part, topology.ExchangeDeclaration):
         channel.exchange_declare(part.name, part.kind, durable=True, callback=done)
     else:
-        channel.queue_declare(part.name, durable=True, arguments=dict(part.arguments), callback=done)
+        channel.queue_declare(
+            part.name, durable=True, arguments=dict(part.arguments), callback=done
+        )
 
 
 def _bind(channel: Channel, queue: topology.QueueDeclaration, done: _Done) -> None:
@@ -213,7 +253,9 @@ def _bind(channel: Channel, queue: topology.QueueDeclaration, done: _Done) -> No
 
 
 async def _channel(connection: OneWrite, prepare: Callable[[Channel, _Done], None]) -> Channel:
-    """The broker takes up the steps in order and closes the channel at one that it refuses, so only the last is answered."""
+    """The broker takes up the steps in order and closes the channel at one that it refuses, so only
+    the last is answered.
+    """
     loop = asyncio.get_running_loop()
     opened: asyncio.Future[Channel] = loop.create_future()
     connection.channel(on_open_callback=lambda channel: _resolve(opened, channel))

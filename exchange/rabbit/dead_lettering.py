@@ -1,7 +1,9 @@
-"""Dead letters on their way to the broker, and past it: what it does not take, its queue being full or itself blocked, goes into the outbox.
+"""Dead letters on their way to the broker, and past it: what it does not take, its queue being full
+or itself blocked, goes into the outbox.
 
-Letters must not stay in hand: a source that holds as many messages as it may gets no more, and every event waits behind them. Lives on
-the event loop of `rabbit_source`, with a connection of its own.
+Letters must not stay in hand: a source that holds as many messages as it may gets no more, and
+every event waits behind them. Lives on the event loop of `rabbit_source`, with a connection of its
+own.
 """
 
 import asyncio
@@ -20,12 +22,14 @@ from schemas.times import now_ms
 from store.engine.database import Database
 
 _TRIES = 3
-"""How often a letter is offered to the broker before the database gets it. More: letters are longer in hand. Fewer: a broker that stumbles
-once has them lie in two places."""
+"""How often a letter is offered to the broker before the database gets it. More: letters are longer
+in hand. Fewer: a broker that stumbles once has them lie in two places.
+"""
 
 _AGAIN_S = 0.5
 _CONFIRM_LIMIT_S = 5.0
-"""A queue that has lost most of its nodes answers nothing. Shorter: a busy broker is taken for one."""
+"""A queue that has lost most of its nodes answers nothing. Shorter: a busy broker is taken for one.
+"""
 
 _TOGETHER = 1000
 """Letters of one transaction, at most: beside the bound in bytes."""
@@ -61,7 +65,11 @@ class Burials:
             if await self._published(message, reason):
                 return True
             tries += 1
-            if tries >= _TRIES and self._database is not None and await self._stored(self._database, message, reason):
+            if (
+                tries >= _TRIES
+                and self._database is not None
+                and await self._stored(self._database, message, reason)
+            ):
                 return True
             await asyncio.sleep(_AGAIN_S)
         return False
@@ -71,20 +79,29 @@ class Burials:
             async with asyncio.timeout(_CONFIRM_LIMIT_S):
                 return await self._confirmed(message, reason)
         except TimeoutError:
-            self._confirms.give_up("it confirms no dead letter")  # else all that is offered again would gather there
+            self._confirms.give_up(
+                "it confirms no dead letter"
+            )  # else all that is offered again would gather there
             return False
 
     def _confirmed(self, message: Message, reason: str) -> "asyncio.Future[bool]":
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        headers: dict[str, object] = {REASON_HEADER: reason[:REASON_LENGTH], BURIED_AT_HEADER: now_ms()}
+        headers: dict[str, object] = {
+            REASON_HEADER: reason[:REASON_LENGTH],
+            BURIED_AT_HEADER: now_ms(),
+        }
         if message.accepted_at is not None:
             headers[ACCEPTED_AT_HEADER] = message.accepted_at
         settle = lambda broken: None if done.done() else done.set_result(broken is None)  # noqa: E731
-        self._confirms.publish([PendingPublish(DEAD_EXCHANGE, "", message.body, message.message_id, headers, settle)])
+        self._confirms.publish(
+            [PendingPublish(DEAD_EXCHANGE, "", message.body, message.message_id, headers, settle)]
+        )
         return done
 
     async def _stored(self, database: Database, message: Message, reason: str) -> bool:
-        """One transaction at a time, each with all that gathered during the one before: thousands may be refused at once."""
+        """One transaction at a time, each with all that gathered during the one before: thousands
+        may be refused at once.
+        """
         mine = _Waiting(message, reason, asyncio.get_running_loop().create_future())
         self._waiting.append(mine)
         async with self._writing:
@@ -108,7 +125,15 @@ class Burials:
         """In a thread. The places of those that are not stored."""
         refused = store(database, [row(one.message, one.reason) for one in batch])
         for number, why in refused:
-            self._observer.note("dead letters not written", letters=1, message_id=batch[number].message.message_id, reason=why)
+            self._observer.note(
+                "dead letters not written",
+                letters=1,
+                message_id=batch[number].message.message_id,
+                reason=why,
+            )
         if len(refused) < len(batch):
-            self._observer.note("dead letters in the outbox: the broker did not take them", letters=len(batch) - len(refused))
+            self._observer.note(
+                "dead letters in the outbox: the broker did not take them",
+                letters=len(batch) - len(refused),
+            )
         return {number for number, _ in refused}

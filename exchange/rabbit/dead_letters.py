@@ -41,7 +41,12 @@ class RabbitDeadLetters:
     def drop(self, marks: Collection[str] | None, told: Callable[[], None]) -> None:
         self._each(marks, lambda _channel, _raw: None, told)
 
-    def _each(self, marks: Collection[str] | None, act: Callable[[_Channel, _Raw], None], told: Callable[[], None]) -> None:
+    def _each(
+        self,
+        marks: Collection[str] | None,
+        act: Callable[[_Channel, _Raw], None],
+        told: Callable[[], None],
+    ) -> None:
         """Those that were not chosen go back when the channel is closed."""
         with opened_channel(self._url) as channel:
             ensure_on(channel)
@@ -57,8 +62,10 @@ def _count(channel: _Channel) -> int:
 
 
 def _first(channel: _Channel, most: int) -> list[_Raw]:
-    """The first by an order of ours: a quorum queue lines up what is given back as it likes, and somebody who had looked would
-    throw away another one than he saw. So all are taken, whichever are wanted, and no more than these are kept in memory."""
+    """The first by an order of ours: a quorum queue lines up what is given back as it likes, and
+    somebody who had looked would throw away another one than he saw. So all are taken, whichever
+    are wanted, and no more than these are kept in memory.
+    """
     return nsmallest(most, _taken(channel), key=_place)
 
 
@@ -83,25 +90,44 @@ def _taken(channel: _Channel) -> Iterator[_Raw]:
 
 
 def _place(raw: _Raw) -> tuple[int, int, str, str]:
-    """By burial, so that whatever dies meanwhile comes last. Those that a version before buried are first, by acceptance; what is left
-    is told apart by what it is."""
+    """By burial, so that whatever dies meanwhile comes last. Those that a version before buried are
+    first, by acceptance; what is left is told apart by what it is.
+    """
     buried_at = _headers(raw).get(topology.BURIED_AT_HEADER)
     letter = _letter(raw)
-    return buried_at if isinstance(buried_at, int) else 0, letter.accepted_at or LATEST, str(letter.message_id), letter.mark
+    return (
+        buried_at if isinstance(buried_at, int) else 0,
+        letter.accepted_at or LATEST,
+        str(letter.message_id),
+        letter.mark,
+    )
 
 
 def _mark(raw: _Raw) -> str:
     headers = _headers(raw)
-    said = [headers.get(name) for name in (topology.REASON_HEADER, topology.ACCEPTED_AT_HEADER, topology.BURIED_AT_HEADER)]
-    return sha256(repr([raw.properties.get("message_id"), *said]).encode(errors="replace") + bytes(raw.body)).hexdigest()
+    said = [
+        headers.get(name)
+        for name in (topology.REASON_HEADER, topology.ACCEPTED_AT_HEADER, topology.BURIED_AT_HEADER)
+    ]
+    return sha256(
+        repr([raw.properties.get("message_id"), *said]).encode(errors="replace") + bytes(raw.body)
+    ).hexdigest()
 
 
 def _put_back(channel: _Channel, raw: _Raw) -> None:
-    """Returns when the broker has confirmed it (this connection waits for each) and so has a queue for it (`mandatory`). How often
-    it was given back here goes by a header that is left behind: there it would count as poison."""
-    kept = {name: value for name, value in _headers(raw).items() if name == topology.ACCEPTED_AT_HEADER}
-    properties = {"delivery_mode": 2} | ({"message_id": raw.properties["message_id"]} if "message_id" in raw.properties else {})
-    message = channel.prepare_message(raw.body, content_type="application/json", headers=kept, properties=properties)
+    """Returns when the broker has confirmed it (this connection waits for each) and so has a queue
+    for it (`mandatory`). How often it was given back here goes by a header that is left behind:
+    there it would count as poison.
+    """
+    kept = {
+        name: value for name, value in _headers(raw).items() if name == topology.ACCEPTED_AT_HEADER
+    }
+    properties = {"delivery_mode": 2} | (
+        {"message_id": raw.properties["message_id"]} if "message_id" in raw.properties else {}
+    )
+    message = channel.prepare_message(
+        raw.body, content_type="application/json", headers=kept, properties=properties
+    )
     channel.basic_publish(message, topology.EVENTS_EXCHANGE, "", mandatory=True)
 
 

@@ -1,8 +1,9 @@
-"""Which policies of the broker lose events, found out by what queues do: AMQP does not tell a queue's policy.
+"""Which policies of the broker lose events, found out by what queues do: AMQP does not tell a
+queue's policy.
 
-Our queues are declared so that most policies do no harm (`topology`). What no argument prevents is found by canaries: queues of a name
-that a policy for all queues, or for Ringback's, takes hold of too, made, tried and deleted. Called by `ringback migrate`, `ringback
-doctor` and `broker_watch`.
+Our queues are declared so that most policies do no harm (`topology`). What no argument prevents is
+found by canaries: queues of a name that a policy for all queues, or for Ringback's, takes hold of
+too, made, tried and deleted. Called by `ringback migrate`, `ringback doctor` and `broker_watch`.
 """
 
 import secrets
@@ -18,14 +19,18 @@ _KEPT_MS = 60_000
 
 _BRIEF_MS = 500
 _GONE_WITHIN_S = 15.0
-"""A quorum queue looks every 5 s whether its time is over. Longer: a policy is found later. Shorter: a busy broker is taken for a policy."""
+"""A quorum queue looks every 5 s whether its time is over. Longer: a policy is found later.
+Shorter: a busy broker is taken for a policy.
+"""
 
 _LOOK_EVERY_S = 0.5
 _APPLIED_WITHIN_S = 3.0
 _FILLING = 8
 _ROOM = 100
 _MOST = 20_000
-"""Tiny messages that one look at a limit publishes at most: two seconds. More: it takes longer. Fewer: a larger limit is not found."""
+"""Tiny messages that one look at a limit publishes at most: two seconds. More: it takes longer.
+Fewer: a larger limit is not found.
+"""
 
 _POLICY = "a policy "
 _REMEDY = (
@@ -39,8 +44,8 @@ TTL = "a policy with message-ttl has events expire before they are delivered"
 
 
 def harms(url: str) -> Iterator[str]:
-    """What loses or delays events, one by one as it is found; it takes six seconds to look. Nothing when this user may make no queue.
-    Raises ExchangeUnavailable.
+    """What loses or delays events, one by one as it is found; it takes six seconds to look. Nothing
+    when this user may make no queue. Raises ExchangeUnavailable.
     """
     with opened_channel(url) as channel:
         if not _may_look(channel):
@@ -54,7 +59,9 @@ def harms(url: str) -> Iterator[str]:
 
 def advice(found: Sequence[str]) -> str:
     """What was found, and what helps against policies."""
-    return "; ".join(found) + (f": {_REMEDY}" if any(one.startswith(_POLICY) for one in found) else "")
+    return "; ".join(found) + (
+        f": {_REMEDY}" if any(one.startswith(_POLICY) for one in found) else ""
+    )
 
 
 def may_look(url: str) -> bool:
@@ -109,14 +116,21 @@ def _spans(channel: Any) -> Iterator[str]:
 @contextmanager
 def _canary(channel: Any, **arguments: int) -> Iterator[str]:
     name = f"ringback.canary.{secrets.token_hex(4)}"
-    stated = {"x-queue-type": "quorum", "x-overflow": "reject-publish", "x-expires": _KEPT_MS, **arguments}
+    stated = {
+        "x-queue-type": "quorum",
+        "x-overflow": "reject-publish",
+        "x-expires": _KEPT_MS,
+        **arguments,
+    }
     channel.queue_declare(name, durable=True, auto_delete=False, arguments=stated)
     yield name
     channel.queue_delete(name)
 
 
 def _fill(channel: Any, name: str, count: int) -> None:
-    """Without confirms, which this connection would wait for one by one: what is refused is the answer."""
+    """Without confirms, which this connection would wait for one by one: what is refused is the
+    answer.
+    """
     for number in range(count):
         type(channel).basic_publish(channel, channel.prepare_message(_body(number)), "", name)
 

@@ -1,6 +1,8 @@
-"""Whether the broker keeps what it confirms, as its policies are now: looked at again and again, in a thread.
+"""Whether the broker keeps what it confirms, as its policies are now: looked at again and again, in
+a thread.
 
-Asked by `rabbit_publisher` before each publish: while the broker loses events they go to the outbox, or are refused. Readiness tells why.
+Asked by `rabbit_publisher` before each publish: while the broker loses events they go to the
+outbox, or are refused. Readiness tells why.
 """
 
 import threading
@@ -12,7 +14,9 @@ from schemas.errors import ExchangeUnavailable
 from schemas.observer import Observer
 
 _EVERY_S = 60.0
-"""Longer: a policy that is set, or taken away, is noticed later. Shorter: more queues are made and deleted just for looking."""
+"""Longer: a policy that is set, or taken away, is noticed later. Shorter: more queues are made and
+deleted just for looking.
+"""
 
 _REMEMBERED_S = 600.0
 """How long an event that expired speaks of a policy: longer than canaries can wait."""
@@ -22,7 +26,11 @@ class BrokerWatch:
     """Thread-safe. `start` returns at once."""
 
     def __init__(
-        self, url: str, observer: Observer, look: Callable[[str], Iterable[str]] = harms, clock: Callable[[], float] = time.monotonic
+        self,
+        url: str,
+        observer: Observer,
+        look: Callable[[str], Iterable[str]] = harms,
+        clock: Callable[[], float] = time.monotonic,
     ):
         self._url, self._observer, self._look, self._clock = url, observer, look, clock
         self._found: tuple[str, ...] = ()

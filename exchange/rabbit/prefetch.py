@@ -1,19 +1,26 @@
-"""How many messages the broker may send ahead of their acknowledgements, so that their bytes are bounded as well. Pure.
+"""How many messages the broker may send ahead of their acknowledgements, so that their bytes are
+bounded as well. Pure.
 
-AMQP knows no limit in bytes that RabbitMQ keeps: its prefetch counts messages, and of these one may be four hundred times another.
-Called by `rabbit_source`, on the event loop.
+AMQP knows no limit in bytes that RabbitMQ keeps: its prefetch counts messages, and of these one may
+be four hundred times another. Called by `rabbit_source`, on the event loop.
 """
 
 from schemas.events.events import MAX_EVENT_BYTES
 
 MOST_MESSAGES = 2000
-"""Messages in hand at most. More: more that comes again after a crash. Fewer: the pipeline runs dry between acks."""
+"""Messages in hand at most. More: more that comes again after a crash. Fewer: the pipeline runs dry
+between acks.
+"""
 
 MOST_BYTES = 48 * 1024 * 1024
-"""Of them, before nothing more is asked for. Larger: more memory. Smaller: large events come by fits and starts."""
+"""Of them, before nothing more is asked for. Larger: more memory. Smaller: large events come by
+fits and starts.
+"""
 
 AIM_BYTES = MOST_BYTES // 2
-"""What the prefetch is chosen for, by the size of the messages in hand. Closer to the most: larger messages than before are cut off."""
+"""What the prefetch is chosen for, by the size of the messages in hand. Closer to the most: larger
+messages than before are cut off.
+"""
 
 FIRST = AIM_BYTES // MAX_EVENT_BYTES
 """Messages that a new channel asks for: nobody knows yet how large they are."""
@@ -56,8 +63,10 @@ class Window:
 
     @property
     def is_too_small(self) -> bool:
-        """Whether a larger prefetch is due. Only said while the consumer has as many messages as it asked for: none is on its way then,
-        and it can be replaced without one being sent back, and overtaken."""
+        """Whether a larger prefetch is due. Only said while the consumer has as many messages as it
+        asked for: none is on its way then, and it can be replaced without one being sent back, and
+        overtaken.
+        """
         return self._of_consumer == self.size and self._fitting >= 2 * self.size
 
     def fit(self) -> None:

@@ -1,4 +1,5 @@
-"""Publishing on RabbitMQ for request threads: one connection in a thread of its own, many messages confirmed at a time.
+"""Publishing on RabbitMQ for request threads: one connection in a thread of its own, many messages
+confirmed at a time.
 
 Alone it is a `Publisher` that needs its broker; `exchange.failover` puts the outbox behind it.
 """
@@ -22,7 +23,9 @@ from schemas.errors import ExchangeUnavailable
 from schemas.observer import Observer
 
 WINDOW_BYTES = 64 * 1024 * 1024
-"""How much may wait for its confirm. Larger: more memory while the broker is slow. Smaller: bursts are refused that it would take."""
+"""How much may wait for its confirm. Larger: more memory while the broker is slow. Smaller: bursts
+are refused that it would take.
+"""
 
 _CONFIRM_LIMIT_S = 10.0
 _CLOSE_LIMIT_S = 5.0
@@ -31,7 +34,13 @@ _CLOSE_LIMIT_S = 5.0
 class RabbitPublisher:
     """Thread-safe. `start` returns at once, whether or not a broker answers."""
 
-    def __init__(self, url: str, observer: Observer, watch: BrokerWatch | None = None, returned: RabbitReturned | None = None):
+    def __init__(
+        self,
+        url: str,
+        observer: Observer,
+        watch: BrokerWatch | None = None,
+        returned: RabbitReturned | None = None,
+    ):
         self._confirms = Confirms(url, "publisher", observer)
         self._watch, self._returned = watch, returned
         self._handed: collections.deque[PendingPublish] = collections.deque()
@@ -68,12 +77,19 @@ class RabbitPublisher:
         end_s = time.monotonic() + _CONFIRM_LIMIT_S
         for confirmation in self.publish_nowait(outgoing):
             if not confirmation.kept(end_s - time.monotonic()):
-                raise ExchangeUnavailable(confirmation.broken or "the broker did not confirm in time")
+                raise ExchangeUnavailable(
+                    confirmation.broken or "the broker did not confirm in time"
+                )
 
     def publish_nowait(self, outgoing: Sequence[Outgoing]) -> list[Confirmation]:
-        """Publish without waiting; a promise for each message. Raises ExchangeUnavailable when the window is full."""
+        """Publish without waiting; a promise for each message. Raises ExchangeUnavailable when the
+        window is full.
+        """
         confirmations = [Confirmation() for _ in outgoing]
-        letters = [_letter(one, confirmation) for one, confirmation in zip(outgoing, confirmations, strict=True)]
+        letters = [
+            _letter(one, confirmation)
+            for one, confirmation in zip(outgoing, confirmations, strict=True)
+        ]
         self._admit(sum(letter.weight_bytes for letter in letters))
         self._handed.extend(letters)
         if not self._woken:
@@ -82,8 +98,12 @@ class RabbitPublisher:
         return confirmations
 
     def abandon(self, generation: int, reason: str) -> None:
-        """Give up that connection, if it is still the one, and all that waits on it; another is made."""
-        self._call(lambda: self._confirms.give_up(reason) if self.generation == generation else None)
+        """Give up that connection, if it is still the one, and all that waits on it; another is
+        made.
+        """
+        self._call(
+            lambda: self._confirms.give_up(reason) if self.generation == generation else None
+        )
 
     def close(self) -> None:
         """Wait a little for what is unconfirmed."""
@@ -94,7 +114,9 @@ class RabbitPublisher:
         self._loop.close()
 
     def _call(self, what: Callable[[], object]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nothing is left to be told
+        with contextlib.suppress(
+            RuntimeError
+        ):  # the loop was closed meanwhile: nothing is left to be told
             self._loop.call_soon_threadsafe(what)
 
     def _admit(self, size_bytes: int) -> None:
@@ -129,5 +151,10 @@ class RabbitPublisher:
 def _letter(one: Outgoing, confirmation: Confirmation) -> PendingPublish:
     event = one.event
     return PendingPublish(
-        EVENTS_EXCHANGE, event.type.value, event.message(), event.id, {ACCEPTED_AT_HEADER: one.accepted_at}, confirmation.settle
+        EVENTS_EXCHANGE,
+        event.type.value,
+        event.message(),
+        event.id,
+        {ACCEPTED_AT_HEADER: one.accepted_at},
+        confirmation.settle,
     )

@@ -1,7 +1,9 @@
-"""Why a broker cannot be used, in words: what happened, what to do, and behind it what the library said.
+"""Why a broker cannot be used, in words: what happened, what to do, and behind it what the library
+said.
 
-Reads pika's and py-amqp's errors by what they carry (a reply code, a cause), so that neither is imported here. Called wherever a
-connection to the broker fails: its words reach the log, `/readyz` and `doctor`.
+Reads pika's and py-amqp's errors by what they carry (a reply code, a cause), so that neither is
+imported here. Called wherever a connection to the broker fails: its words reach the log, `/readyz`
+and `doctor`.
 """
 
 import socket
@@ -12,7 +14,9 @@ _SETTING = "RINGBACK_BROKER_URL"
 
 
 def reason(error: BaseException) -> str:
-    """One line. Holds no part of the URL but the host and the names of user and vhost, where the broker says them."""
+    """One line. Holds no part of the URL but the host and the names of user and vhost, where the
+    broker says them.
+    """
     chain = list(_causes(error))
     for one in reversed(chain):  # the innermost knows best
         if told := _told(one):
@@ -29,7 +33,9 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         yield current
         tried = getattr(current, "exceptions", None)
         held = tried[-1] if tried else getattr(current, "exception", None)
-        current = held if isinstance(held, BaseException) else _held_in_args(current) or current.__cause__
+        current = (
+            held if isinstance(held, BaseException) else _held_in_args(current) or current.__cause__
+        )
 
 
 def _held_in_args(error: BaseException) -> BaseException | None:
@@ -41,11 +47,17 @@ def _told(error: BaseException) -> str | None:
 
 
 def _told_by_code(error: BaseException) -> str | None:
-    """RabbitMQ's reply codes (AMQP 0-9-1, section 1.1): it uses 403 both for a log-in and for a missing right."""
+    """RabbitMQ's reply codes (AMQP 0-9-1, section 1.1): it uses 403 both for a log-in and for a
+    missing right.
+    """
     code, text = getattr(error, "reply_code", None), str(getattr(error, "reply_text", ""))
     if code == 403:
         refused_login = "login was refused" in text.lower()
-        return _NO_LOGIN if refused_login else f"the user of {_SETTING} may not do this: give it the right with rabbitmqctl set_permissions"
+        return (
+            _NO_LOGIN
+            if refused_login
+            else f"the user of {_SETTING} may not do this: give it the right with rabbitmqctl set_permissions"
+        )
     if code == 530 and "vhost" in text:
         return f"the vhost of {_SETTING} is not there, or its user has no access to it: rabbitmqctl add_vhost, set_permissions"
     return _TOLD_BY_CODE.get(code) if isinstance(code, int) else None
@@ -62,9 +74,7 @@ def _library_words(error: BaseException) -> str:
     return " ".join(words.split()) or type(error).__name__
 
 
-_NO_LOGIN = (
-    f"the broker refuses the log-in: check user and password in {_SETTING}; the user guest may connect from the broker's own machine alone"
-)
+_NO_LOGIN = f"the broker refuses the log-in: check user and password in {_SETTING}; the user guest may connect from the broker's own machine alone"
 
 _NO_AMQP = f"what answers there does not speak AMQP 0-9-1: check host and port in {_SETTING} (amqp:// 5672, amqps:// 5671, not the management port)"
 
@@ -82,12 +92,30 @@ _TOLD_BY_CODE = {
 
 _TOLD_BY_TYPE: tuple[tuple[type[BaseException], str], ...] = (
     (ssl.SSLCertVerificationError, _BAD_CERTIFICATE),
-    (ssl.SSLError, "TLS cannot be agreed with the broker: check that its port speaks TLS (amqps:// 5671)"),
-    (socket.gaierror, f"the broker's host name cannot be found: check {_SETTING} and the name service"),
-    (ConnectionRefusedError, f"nothing listens there: start the broker, or check host and port in {_SETTING}"),
-    (ConnectionResetError, "the connection was reset: the broker was stopped, or a firewall cut it; it is connected again by itself"),
-    (TimeoutError, "the broker does not answer in time: it is frozen or overloaded, or a firewall drops what is sent"),
-    (OSError, f"the connection failed: check host and port in {_SETTING}, and the broker's log; what answers there may not speak AMQP"),
+    (
+        ssl.SSLError,
+        "TLS cannot be agreed with the broker: check that its port speaks TLS (amqps:// 5671)",
+    ),
+    (
+        socket.gaierror,
+        f"the broker's host name cannot be found: check {_SETTING} and the name service",
+    ),
+    (
+        ConnectionRefusedError,
+        f"nothing listens there: start the broker, or check host and port in {_SETTING}",
+    ),
+    (
+        ConnectionResetError,
+        "the connection was reset: the broker was stopped, or a firewall cut it; it is connected again by itself",
+    ),
+    (
+        TimeoutError,
+        "the broker does not answer in time: it is frozen or overloaded, or a firewall drops what is sent",
+    ),
+    (
+        OSError,
+        f"the connection failed: check host and port in {_SETTING}, and the broker's log; what answers there may not speak AMQP",
+    ),
 )
 
 _TOLD_BY_NAME = {

@@ -1,7 +1,8 @@
 """A connection to RabbitMQ that heals, with jittered backoff, over several addresses.
 
-What is done on its channel is its user's: `rabbit_confirms` publishes, `rabbit_source` consumes. A connection does one or the
-other: RabbitMQ stops reading from one that publishes too much, acknowledgements included.
+What is done on its channel is its user's: `rabbit_confirms` publishes, `rabbit_source` consumes. A
+connection does one or the other: RabbitMQ stops reading from one that publishes too much,
+acknowledgements included.
 """
 
 import asyncio
@@ -28,13 +29,21 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
 
 
 class ReconnectingConnection:
-    """One connection with one channel, made again and again until closed. Lives on the event loop's thread.
+    """One connection with one channel, made again and again until closed. Lives on the event loop's
+    thread.
 
     `opened(channel)` is called with each new channel, `lost(reason)` when that one is no more. `generation` counts channels:
     what belongs to an older one (confirms, acknowledgements) means nothing any more.
     """
 
-    def __init__(self, url: str, part: str, observer: Observer, opened: Callable[[Channel], None], lost: Callable[[str], None]):
+    def __init__(
+        self,
+        url: str,
+        part: str,
+        observer: Observer,
+        opened: Callable[[Channel], None],
+        lost: Callable[[str], None],
+    ):
         self._addresses = addresses(url, part)
         self._part, self._observer = part, observer
         self._opened, self._lost = opened, lost
@@ -51,12 +60,16 @@ class ReconnectingConnection:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def drop(self, reason: str, *, anew: bool = False) -> None:
-        """Give this connection up, without a goodbye, and make another; `anew`: one that declares the topology, whatever it finds."""
+        """Give this connection up, without a goodbye, and make another; `anew`: one that declares
+        the topology, whatever it finds.
+        """
         self._anew = anew
         self._end(GivenUp(reason))
 
     def renew(self) -> None:
-        """Close the channel, which gives back what it holds, and open another on the same connection."""
+        """Close the channel, which gives back what it holds, and open another on the same
+        connection.
+        """
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
 
@@ -73,12 +86,16 @@ class ReconnectingConnection:
             except Exception as error:  # noqa: BLE001  # whatever it was: a link that ends would never heal (invariant 7)
                 self._failures = 1 if self._lasted() else self._failures + 1
                 pause_s = pause_after(self._failures - len(self._addresses), _random.random())
-                self._note("broker lost", parameters, reason=reason_of(error), pause_s=round(pause_s, 3))
+                self._note(
+                    "broker lost", parameters, reason=reason_of(error), pause_s=round(pause_s, 3)
+                )
                 await asyncio.sleep(pause_s)
 
     async def _use(self, connection: OneWrite) -> None:
         """Channel after channel, until the connection is lost."""
-        connection.add_on_connection_blocked_callback(lambda _connection, _frame: self.drop("blocked: short of memory or disk"))
+        connection.add_on_connection_blocked_callback(
+            lambda _connection, _frame: self.drop("blocked: short of memory or disk")
+        )
         while True:
             async with asyncio.timeout(OPEN_LIMIT_S):
                 channel = await declared_channel(connection, anew=self._anew)
@@ -91,7 +108,11 @@ class ReconnectingConnection:
         self._ended = asyncio.get_running_loop().create_future()
         channel.add_on_close_callback(lambda _channel, why: self._end(why))
         channel.add_on_cancel_callback(lambda _frame: self.drop("the queue is gone"))
-        self.channel, self.generation, self._since_s = channel, self.generation + 1, time.monotonic()
+        self.channel, self.generation, self._since_s = (
+            channel,
+            self.generation + 1,
+            time.monotonic(),
+        )
         reason = "closed"
         try:
             self._opened(channel)
@@ -104,7 +125,9 @@ class ReconnectingConnection:
             self._lost(reason)
 
     def _lasted(self) -> bool:
-        """Whether the connection that ended had lived: one that opens and breaks at once is a failure like one that does not open."""
+        """Whether the connection that ended had lived: one that opens and breaks at once is a
+        failure like one that does not open.
+        """
         since_s, self._since_s = self._since_s, math.inf
         return time.monotonic() - since_s > _LONGEST_PAUSE_S
 
@@ -113,14 +136,17 @@ class ReconnectingConnection:
             self._ended.set_exception(why)
 
     def _note(self, what: str, parameters: Parameters, **fields: object) -> None:
-        self._observer.note(what, part=self._part, address=f"{parameters.host}:{parameters.port}", **fields)
+        self._observer.note(
+            what, part=self._part, address=f"{parameters.host}:{parameters.port}", **fields
+        )
 
 
 def pause_after(rounds: int, chance: float) -> float:
-    """Seconds to wait after so many rounds in vain; zero or less: other addresses are still to be tried.
+    """Seconds to wait after so many rounds in vain; zero or less: other addresses are still to be
+    tried.
 
-    Doubles from a quarter of a second to five, and of that half to all by `chance` (0 to 1): without jitter a hundred processes
-    would knock at a restarted broker in step.
+    Doubles from a quarter of a second to five, and of that half to all by `chance` (0 to 1):
+    without jitter a hundred processes would knock at a restarted broker in step.
     """
     if rounds < 0:
         return 0.0

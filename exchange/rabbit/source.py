@@ -1,6 +1,8 @@
-"""Taking from RabbitMQ: messages arrive ahead of need, up to the prefetch, and are acknowledged when they are settled.
+"""Taking from RabbitMQ: messages arrive ahead of need, up to the prefetch, and are acknowledged
+when they are settled.
 
-On the dispatcher's event loop, with a connection of its own that only consumes; dead letters leave by another one.
+On the dispatcher's event loop, with a connection of its own that only consumes; dead letters leave
+by another one.
 """
 
 import asyncio
@@ -32,7 +34,9 @@ class _Receipt(msgspec.Struct, frozen=True):
 
 
 class QueueSettings(msgspec.Struct, frozen=True):
-    """Which queue a source takes from, what its connection is called, and how a message there is read."""
+    """Which queue a source takes from, what its connection is called, and how a message there is
+    read.
+    """
 
     part: str
     queue: str
@@ -41,12 +45,21 @@ class QueueSettings(msgspec.Struct, frozen=True):
 
 
 class RabbitSource:
-    """Give it a running event loop with `start`. What was given back comes again, from the broker, with a higher count.
+    """Give it a running event loop with `start`. What was given back comes again, from the broker,
+    with a higher count.
 
-    Dead letters that the broker does not take go into the database's outbox; without a database they are offered to it for ever.
+    Dead letters that the broker does not take go into the database's outbox; without a database
+    they are offered to it for ever.
     """
 
-    def __init__(self, url: str, observer: Observer, database: Database | None = None, *, of: "QueueSettings | None" = None):
+    def __init__(
+        self,
+        url: str,
+        observer: Observer,
+        database: Database | None = None,
+        *,
+        of: "QueueSettings | None" = None,
+    ):
         self._of = of or QueueSettings("consumer", DISPATCH_QUEUE, message_from, buries=True)
         self._link = ReconnectingConnection(url, self._of.part, observer, self._opened, self._lost)
         self._burials = Burials(url, observer, database)
@@ -66,7 +79,9 @@ class RabbitSource:
         return self._link.channel is not None
 
     async def wait(self) -> None:
-        """Until something has arrived; while paused, a moment, so that the caller looks whether the store is back."""
+        """Until something has arrived; while paused, a moment, so that the caller looks whether the
+        store is back.
+        """
         while not self._arrived:
             if not self._wanted:
                 await asyncio.sleep(_PAUSED_S)
@@ -90,7 +105,9 @@ class RabbitSource:
         """The broker's queue is no part of the transaction."""
 
     def acknowledge(self, receipts: Sequence[object]) -> None:
-        """One by one, in one write. Those of a channel that is gone are dropped: the broker gives these messages out again."""
+        """One by one, in one write. Those of a channel that is gone are dropped: the broker gives
+        these messages out again.
+        """
         channel = self._link.channel
         if channel is None or not channel.is_open:
             return
@@ -103,8 +120,10 @@ class RabbitSource:
             self._consume(channel)
 
     async def bury(self, message: Message, reason: str) -> None:
-        """Tries until the copy among the dead letters is durable, or the original has gone back to the broker. Acknowledged only then: a
-        crash in between makes two letters of one message, and none of none."""
+        """Tries until the copy among the dead letters is durable, or the original has gone back to
+        the broker. Acknowledged only then: a crash in between makes two letters of one message, and
+        none of none.
+        """
         if await self._burials.bury(message, reason, lambda: self._current(message.receipt)):
             self.acknowledge([message.receipt])
 
@@ -119,7 +138,9 @@ class RabbitSource:
         if not self._wanted:
             self._wanted = True
             channel = self._link.channel
-            if channel is not None and channel.is_open:  # else the next one consumes as soon as it is opened
+            if (
+                channel is not None and channel.is_open
+            ):  # else the next one consumes as soon as it is opened
                 self._consume(channel)
 
     async def close(self) -> None:
@@ -130,7 +151,9 @@ class RabbitSource:
             self._consume(channel)
 
     def _consume(self, channel: Channel) -> None:
-        """A prefetch is a consumer's: another one takes another consumer (for all of a channel, quorum queues know none)."""
+        """A prefetch is a consumer's: another one takes another consumer (for all of a channel,
+        quorum queues know none).
+        """
         self._window.begin()
         channel.basic_qos(prefetch_count=self._window.size)
         self._consumer = channel.basic_consume(self._of.queue, self._on_message)
@@ -146,7 +169,9 @@ class RabbitSource:
         self._window.clear()
         self._consumer = None
 
-    def _on_message(self, channel: Channel, method: Channel, properties: Properties, body: bytes) -> None:
+    def _on_message(
+        self, channel: Channel, method: Channel, properties: Properties, body: bytes
+    ) -> None:
         receipt = _Receipt(self._link.generation, method.delivery_tag, len(body))
         self._arrived.append(self._of.read(body, properties, receipt))
         self._some.set()
@@ -160,17 +185,27 @@ class RabbitSource:
             self._consume(channel)
 
     def _current(self, receipt: object) -> bool:
-        return isinstance(receipt, _Receipt) and receipt.generation == self._link.generation and self._link.channel is not None
+        return (
+            isinstance(receipt, _Receipt)
+            and receipt.generation == self._link.generation
+            and self._link.channel is not None
+        )
 
 
 def message_from(body: bytes, properties: Properties, receipt: object) -> Message:
-    """Whatever a backend put beside the body. What makes no sense there counts as absent: it must not bring a dispatcher down."""
+    """Whatever a backend put beside the body. What makes no sense there counts as absent: it must
+    not bring a dispatcher down.
+    """
     headers = properties.headers or {}
     accepted_at, deliveries = headers.get(ACCEPTED_AT_HEADER), headers.get("x-delivery-count")
     return Message(
         body,
-        UnixMs(accepted_at) if isinstance(accepted_at, int) and EARLIEST <= accepted_at <= LATEST else None,
-        properties.message_id if isinstance(properties.message_id, str) else None,  # pika gives bytes when it is not UTF-8
+        UnixMs(accepted_at)
+        if isinstance(accepted_at, int) and EARLIEST <= accepted_at <= LATEST
+        else None,
+        properties.message_id
+        if isinstance(properties.message_id, str)
+        else None,  # pika gives bytes when it is not UTF-8
         deliveries if isinstance(deliveries, int) else 0,
         receipt,
     )

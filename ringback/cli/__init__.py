@@ -1,6 +1,8 @@
-"""The command line: one module per subcommand, imported when it is called for, so that `listen` and `--help` start at once.
+"""The command line: one module per subcommand, imported when it is called for, so that `listen` and
+`--help` start at once.
 
-Here is only what all share: the list of them, `--env-file`, and errors as one line. Exit status: 0 done, 1 failed, 2 usage.
+Here is only what all share: the list of them, `--env-file`, and errors as one line. Exit status: 0
+done, 1 failed, 2 usage.
 """
 
 import importlib
@@ -68,7 +70,8 @@ class Commands(Group):
 @click.version_option(ringback.__version__, prog_name="ringback")
 @click.pass_context
 def main(context: click.Context, env_file: Path | None) -> None:
-    """Ringback delivers what happens in a chat platform to webhooks: signed, retried, measured, logged, never lost.
+    """Ringback delivers what happens in a chat platform to webhooks: signed, retried, measured,
+    logged, never lost.
 
     Settings come from the environment (RINGBACK_…); `ringback doctor` shows and checks them.
     """

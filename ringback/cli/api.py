@@ -9,7 +9,13 @@ from ringback.cli.invocation import Invocation
 
 
 @click.command(cls=Command)
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that answer: at most one per core.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that answer: at most one per core.",
+)
 @click.pass_obj
 def command(invocation: Invocation, workers: int) -> None:
     """Start the API alone, for production.

@@ -1,21 +1,28 @@
-"""What every command is made of: one that takes each option once, unless it says that it takes several.
+"""What every command is made of: one that takes each option once, unless it says that it takes
+several.
 
-Click itself lets the last of them count, without a word: of two tokens that somebody names, one would be left out. Groups and commands
-of every module in `ringback.cli` are of these classes.
+Click itself lets the last of them count, without a word: of two tokens that somebody names, one
+would be left out. Groups and commands of every module in `ringback.cli` are of these classes.
 """
 
 import click
 
 
 def _require_once(command: click.Command, context: click.Context, arguments: list[str]) -> None:
-    """Click tells in which order the options came, each as often as it came. Raises click.UsageError."""
+    """Click tells in which order the options came, each as often as it came. Raises
+    click.UsageError.
+    """
     _, _, found = command.make_parser(context).parse_args(args=[*arguments])
     options = [one for one in found if isinstance(one, click.Option)]
-    if any(one.is_eager for one in options):  # --help and --version, which answer instead of the command
+    if any(
+        one.is_eager for one in options
+    ):  # --help and --version, which answer instead of the command
         return
     for one in options:
         if not one.multiple and options.count(one) > 1:
-            raise click.BadParameter("it is given more than once, and only one would count: give it once", context, one)
+            raise click.BadParameter(
+                "it is given more than once, and only one would count: give it once", context, one
+            )
 
 
 class Command(click.Command):

@@ -20,8 +20,12 @@ class NotMigrated(RingbackError):
 @contextmanager
 def opened(settings: Settings) -> Iterator[Database]:
     """Raises NotMigrated, StoreUnavailable."""
-    if settings.sqlite_path is not None and not settings.sqlite_path.exists():  # opening it would make an empty one
-        raise NotMigrated(f"there is no database at {settings.sqlite_path}: start `ringback serve` there once, or run `ringback migrate`")
+    if (
+        settings.sqlite_path is not None and not settings.sqlite_path.exists()
+    ):  # opening it would make an empty one
+        raise NotMigrated(
+            f"there is no database at {settings.sqlite_path}: start `ringback serve` there once, or run `ringback migrate`"
+        )
     database = Database(settings.database_url)
     try:
         require_migrated(database)
@@ -34,16 +38,21 @@ def require_migrated(database: Database) -> None:
     """Raises NotMigrated."""
     found, needed = migrate.current(database), migrate.head()
     if found != needed:
-        raise NotMigrated(f"the database is at version {found or 'none'} and this program needs {needed}: run `ringback migrate`")
+        raise NotMigrated(
+            f"the database is at version {found or 'none'} and this program needs {needed}: run `ringback migrate`"
+        )
 
 
 def require_services(settings: Settings) -> None:
-    """For processes of which there are several. A database that is away is no reason not to start: everything waits for it.
+    """For processes of which there are several. A database that is away is no reason not to start:
+    everything waits for it.
 
     Raises UsageError, NotMigrated.
     """
     if settings.sqlite_path is not None:
-        raise UsageError("RINGBACK_DATABASE_URL: SQLite is for one process: use `ringback serve`, or postgresql+psycopg://…")
+        raise UsageError(
+            "RINGBACK_DATABASE_URL: SQLite is for one process: use `ringback serve`, or postgresql+psycopg://…"
+        )
     database = Database(settings.database_url)
     try:
         require_migrated(database)

@@ -1,4 +1,6 @@
-"""`ringback dead …`: messages that were no events. On the broker, and in the outbox: embedded, or from while no broker answered."""
+"""`ringback dead …`: messages that were no events. On the broker, and in the outbox: embedded, or
+from while no broker answered.
+"""
 
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -26,11 +28,15 @@ _BEGINNING = 60
 _NUMBER = re.compile("[1-9][0-9]{0,8}")
 _MARK = re.compile("(?:([1-9][0-9]{0,8})?:)?([0-9a-f]{4,64})")
 _SHOWN_MARK = 4
-"""Digits of a mark on a list. More: longer to type. Fewer: another letter at that number is more often taken for the one that was seen."""
+"""Digits of a mark on a list. More: longer to type. Fewer: another letter at that number is more
+often taken for the one that was seen.
+"""
 
 
 class Named(NamedTuple):
-    """One letter as a person names it: by its number, by the beginning of its mark, or by both, which must agree then."""
+    """One letter as a person names it: by its number, by the beginning of its mark, or by both,
+    which must agree then.
+    """
 
     number: int | None
     mark: str
@@ -42,13 +48,19 @@ class Named(NamedTuple):
 class _Name(click.ParamType[Named]):
     name = "letter"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Named:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Named:
         text = str(value)
         if _NUMBER.fullmatch(text):
             return Named(int(text), "")
         if found := _MARK.fullmatch(text):
             return Named(int(found[1]) if found[1] else None, found[2])
-        return self.fail(f"{text!r} is no letter: name one as `dead list` does, 2:9f3c, or by 2 or 9f3c alone", param, ctx)
+        return self.fail(
+            f"{text!r} is no letter: name one as `dead list` does, 2:9f3c, or by 2 or 9f3c alone",
+            param,
+            ctx,
+        )
 
 
 _names = click.argument("names", metavar="[N[:MARK]]...", nargs=-1, type=_Name())
@@ -58,14 +70,21 @@ _names = click.argument("names", metavar="[N[:MARK]]...", nargs=-1, type=_Name()
 def command() -> None:
     """Look at messages that were no events, put them back, throw them away.
 
-    They are numbered from 1, in the order in which they came here. Beside the number stands a mark that belongs to the letter itself: with
-    it (2:9f3c), or with it alone (9f3c), no other letter is meant, whatever came or went since. What is put back and still is no event
-    comes back here, as the last.
+    They are numbered from 1, in the order in which they came here. Beside the number stands a mark
+    that belongs to the letter itself: with it (2:9f3c), or with it alone (9f3c), no other letter is
+    meant, whatever came or went since. What is put back and still is no event comes back here, as
+    the last.
     """
 
 
 @command.command("list")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many at most.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="How many at most.",
+)
 @as_json
 @click.pass_obj
 def list_(invocation: Invocation, limit: int, as_json: bool) -> None:
@@ -76,7 +95,10 @@ def list_(invocation: Invocation, limit: int, as_json: bool) -> None:
     if as_json:
         print_json([_shown(number, letter) for number, letter in enumerate(found, 1)])
         return
-    print_table(["N", "ACCEPTED", "ID", "BYTES", "REASON", "BEGINS"], [_row(number, letter) for number, letter in enumerate(found, 1)])
+    print_table(
+        ["N", "ACCEPTED", "ID", "BYTES", "REASON", "BEGINS"],
+        [_row(number, letter) for number, letter in enumerate(found, 1)],
+    )
     if count > len(found):
         click.echo(f"the first {len(found)} of {count}: see --limit")
 
@@ -92,7 +114,14 @@ def show(invocation: Invocation, name: Named, as_json: bool) -> None:
     if as_json:
         print_json(_shown(number, letter) | {"body": letter.body.decode(errors="replace")})
         return
-    print_facts({"number": _name(number, letter), "accepted": _accepted(letter), "id": letter.message_id, "reason": letter.reason})
+    print_facts(
+        {
+            "number": _name(number, letter),
+            "accepted": _accepted(letter),
+            "id": letter.message_id,
+            "reason": letter.reason,
+        }
+    )
     click.echo()
     click.echo(spelled_out(letter.body.decode(errors="replace"), keep="\n\t"))
 
@@ -104,7 +133,8 @@ def show(invocation: Invocation, name: Named, as_json: bool) -> None:
 def replay(invocation: Invocation, names: tuple[Named, ...], as_json: bool) -> None:
     """Put them back to where events come from: all, or those named.
 
-    Worth it when what was wrong is mended: an upgrade, a database that refused. A message that arrived after all is not sent twice.
+    Worth it when what was wrong is mended: an upgrade, a database that refused. A message that
+    arrived after all is not sent twice.
     """
     with _places(invocation.settings) as places:
         done = places.act(names, "putting back", replays=True)
@@ -138,13 +168,17 @@ class _Places:
         return found
 
     def find(self, name: Named) -> tuple[int, DeadLetter]:
-        """Its number, and the letter. Raises NotFound, and Conflict when number and mark do not agree."""
+        """Its number, and the letter. Raises NotFound, and Conflict when number and mark do not
+        agree.
+        """
         found = self.look(name.number or self.count())
         (number,) = _numbers([name], found)
         return number, found[number - 1]
 
     def act(self, names: Collection[Named], doing: str, *, replays: bool) -> int:
-        """How many. Without names all that are there now. Raises NotFound and Conflict, before anything is done."""
+        """How many. Without names all that are there now. Raises NotFound and Conflict, before
+        anything is done.
+        """
         marks = self._marks(names) if names else dict.fromkeys(range(len(self.places)))
         done = 0
         with progress(doing, len(names) or self.count()) as bar:
@@ -158,11 +192,15 @@ class _Places:
                 place = self.places[at]
                 (place.replay if replays else place.drop)(wanted, told)
         if done < sum(len(wanted or ()) for wanted in marks.values()):
-            raise NotFound(f"{done} done; the rest is there no more, or somebody else looks at it just now: see `ringback dead list`")
+            raise NotFound(
+                f"{done} done; the rest is there no more, or somebody else looks at it just now: see `ringback dead list`"
+            )
         return done
 
     def _marks(self, names: Collection[Named]) -> dict[int, Collection[str] | None]:
-        """By place: from here on the letters that were looked at are meant, wherever they stand by then."""
+        """By place: from here on the letters that were looked at are meant, wherever they stand by
+        then.
+        """
         most = max((name.number or self.count() for name in names), default=0)
         found: list[DeadLetter] = []
         home: list[int] = []
@@ -170,7 +208,10 @@ class _Places:
             found += place.look(most - len(found))
             home += [at] * (len(found) - len(home))
         chosen = _numbers(names, found)
-        return {at: [found[number - 1].mark for number in sorted(chosen) if home[number - 1] == at] for at in sorted(set(home))}
+        return {
+            at: [found[number - 1].mark for number in sorted(chosen) if home[number - 1] == at]
+            for at in sorted(set(home))
+        }
 
 
 def _numbers(names: Collection[Named], found: Sequence[DeadLetter]) -> set[int]:
@@ -180,16 +221,22 @@ def _numbers(names: Collection[Named], found: Sequence[DeadLetter]) -> set[int]:
 
 def _number(name: Named, found: Sequence[DeadLetter]) -> int:
     if name.number is None:
-        fitting = [number for number, letter in enumerate(found, 1) if letter.mark.startswith(name.mark)]
+        fitting = [
+            number for number, letter in enumerate(found, 1) if letter.mark.startswith(name.mark)
+        ]
         if not fitting:
             raise NotFound(f"there is no dead letter {name}: see `ringback dead list`")
         if len({found[number - 1].mark for number in fitting}) > 1:
-            raise Conflict(f"{len(fitting)} dead letters are {name}: name one with its number, {fitting[0]}:{name.mark}")
+            raise Conflict(
+                f"{len(fitting)} dead letters are {name}: name one with its number, {fitting[0]}:{name.mark}"
+            )
         return fitting[0]
     if name.number > len(found):
         raise _no_such(name.number, len(found))
     if not found[name.number - 1].mark.startswith(name.mark):
-        raise Conflict(f"dead letter {name.number} is not the one that was {name}: letters came or went since. See `ringback dead list`")
+        raise Conflict(
+            f"dead letter {name.number} is not the one that was {name}: letters came or went since. See `ringback dead list`"
+        )
     return name.number
 
 
@@ -220,7 +267,11 @@ def _tell(done: int, name: str, words: str, as_json: bool) -> None:
 
 
 def _no_such(number: int, count: int) -> NotFound:
-    return NotFound(f"there is no dead letter {number}: there are {count}" if count else "there are no dead letters")
+    return NotFound(
+        f"there is no dead letter {number}: there are {count}"
+        if count
+        else "there are no dead letters"
+    )
 
 
 def _shown(number: int, letter: DeadLetter) -> dict[str, object]:
@@ -236,7 +287,14 @@ def _shown(number: int, letter: DeadLetter) -> dict[str, object]:
 
 def _row(number: int, letter: DeadLetter) -> list[str | None]:
     beginning = letter.body[: 4 * _BEGINNING].decode(errors="replace")[:_BEGINNING]
-    return [_name(number, letter), _accepted(letter), letter.message_id, str(len(letter.body)), letter.reason, beginning]
+    return [
+        _name(number, letter),
+        _accepted(letter),
+        letter.message_id,
+        str(len(letter.body)),
+        letter.reason,
+        beginning,
+    ]
 
 
 def _name(number: int, letter: DeadLetter) -> str:

@@ -1,4 +1,6 @@
-"""`ringback deliveries …`: what was delivered, what was not and why, and one more try, worked on in the database."""
+"""`ringback deliveries …`: what was delivered, what was not and why, and one more try, worked on in
+the database.
+"""
 
 from itertools import islice
 
@@ -36,10 +38,16 @@ command.add_command(recover)
 @command.command("list")
 @click.option("--token", metavar="ID", type=TEXT, help="Only of this token.")
 @click.option("--type", "kind", type=EVENT_TYPE, help="Only of this event type.")
-@click.option("--state", type=one_of(DeliveryState), help="Only those: pending, delivered, exhausted, superseded, cancelled or held.")
+@click.option(
+    "--state",
+    type=one_of(DeliveryState),
+    help="Only those: pending, delivered, exhausted, superseded, cancelled or held.",
+)
 @click.option("--since", type=TIME, help="Made then or later, such as 2026-12-01T00:00:00Z.")
 @click.option("--until", type=TIME, help="Made before.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many at most.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many at most."
+)
 @as_json
 @click.pass_obj
 def list_(
@@ -53,9 +61,13 @@ def list_(
     as_json: bool,
 ) -> None:
     """List deliveries, newest first."""
-    chosen = DeliveryFilter(token=TokenId(token) if token else None, type=kind, state=state, since=since, until=until)
+    chosen = DeliveryFilter(
+        token=TokenId(token) if token else None, type=kind, state=state, since=since, until=until
+    )
     with opened(invocation.settings) as database:
-        found = list(islice(every_delivery(database, chosen, limit), limit))  # a page of a token may hold fewer
+        found = list(
+            islice(every_delivery(database, chosen, limit), limit)
+        )  # a page of a token may hold fewer
     if as_json:
         print_json([delivery_answer(delivery) for delivery in found])
     else:
@@ -77,7 +89,10 @@ def show(invocation: Invocation, delivery_id: str, as_json: bool) -> None:
         return
     print_facts(dict(zip(_COLUMNS, _row(found.delivery), strict=True)))
     click.echo()
-    print_table(["NUMBER", "STARTED", "TRIGGER", "OUTCOME", "TOOK", "ERROR"], [_attempt_row(attempt) for attempt in found.attempts])
+    print_table(
+        ["NUMBER", "STARTED", "TRIGGER", "OUTCOME", "TOOK", "ERROR"],
+        [_attempt_row(attempt) for attempt in found.attempts],
+    )
 
 
 @command.command()
@@ -90,7 +105,9 @@ def retry(invocation: Invocation, delivery_id: str, as_json: bool) -> None:
     A dispatcher makes it; `ringback deliveries show` tells how it ended.
     """
     with opened(invocation.settings) as database:
-        attempt_id = request_retry(database, Tokens(database, vault(invocation.settings)), DeliveryId(delivery_id))
+        attempt_id = request_retry(
+            database, Tokens(database, vault(invocation.settings)), DeliveryId(delivery_id)
+        )
     if as_json:
         print_json({"attempt_id": attempt_id})
     else:
@@ -107,7 +124,14 @@ def _row(delivery: ListedDelivery) -> list[str | None]:
 
 def _attempt_row(attempt: Attempt) -> list[str | None]:
     ended = _ended(attempt.outcome, attempt.status_code)
-    return [str(attempt.number), to_rfc3339(attempt.started_at), attempt.trigger, ended, f"{attempt.duration_ms} ms", attempt.error]
+    return [
+        str(attempt.number),
+        to_rfc3339(attempt.started_at),
+        attempt.trigger,
+        ended,
+        f"{attempt.duration_ms} ms",
+        attempt.error,
+    ]
 
 
 def _ended(outcome: Outcome | None, status_code: int | None) -> str | None:

@@ -1,4 +1,6 @@
-"""`ringback deliveries recover`: ask for a recovery, and follow it to its end. The dispatchers do the work."""
+"""`ringback deliveries recover`: ask for a recovery, and follow it to its end. The dispatchers do
+the work.
+"""
 
 import time
 
@@ -25,12 +27,22 @@ _PATIENCE_S = 5.0
 
 
 @click.command(cls=Command)
-@click.option("--since", type=TIME, required=True, help="Made then or later, such as 2026-12-01T00:00:00Z.")
-@click.option("--until", type=TIME, help="Made before. Default: now.")
-@click.option("--token", metavar="ID", type=TEXT, help="Only of this token. Default: of every token.")
-@click.option("--type", "kind", type=EVENT_TYPE, help="Only of this event type. Default: of every type.")
 @click.option(
-    "--state", "states", type=one_of(Recoverable), multiple=True, help="exhausted (default), held, or missing: events nobody was sent."
+    "--since", type=TIME, required=True, help="Made then or later, such as 2026-12-01T00:00:00Z."
+)
+@click.option("--until", type=TIME, help="Made before. Default: now.")
+@click.option(
+    "--token", metavar="ID", type=TEXT, help="Only of this token. Default: of every token."
+)
+@click.option(
+    "--type", "kind", type=EVENT_TYPE, help="Only of this event type. Default: of every type."
+)
+@click.option(
+    "--state",
+    "states",
+    type=one_of(Recoverable),
+    multiple=True,
+    help="exhausted (default), held, or missing: events nobody was sent.",
 )
 @as_json
 @click.pass_obj
@@ -45,13 +57,15 @@ def recover(
 ) -> None:
     """Send again what was not delivered.
 
-    The dispatchers work on it; this command waits for its end. Ctrl-C stops it: what was made due until then is sent, the rest stays
-    as it was.
+    The dispatchers work on it; this command waits for its end. Ctrl-C stops it: what was made due
+    until then is sent, the rest stays as it was.
     """
     if until is not None and until <= since:
         raise click.BadParameter("is not after --since", param_hint="--until")
     chosen = tuple(state for state in Recoverable if state in (states or (Recoverable.EXHAUSTED,)))
-    query = RecoveryQuery(since, LATEST if until is None else until, chosen, TokenId(token) if token else None, kind)
+    query = RecoveryQuery(
+        since, LATEST if until is None else until, chosen, TokenId(token) if token else None, kind
+    )
     with opened(invocation.settings) as database:
         ended = _followed(database, jobs.create(database, query))
     if as_json:
@@ -79,11 +93,17 @@ def _end(database: Database, recovery: Recovery, bar: Bar) -> Recovery:
             found = jobs.get(connection, recovery.id)
         bar.show(found.done + found.skipped, found.total)
         if found.trouble and found.trouble != recovery.trouble:
-            click.echo(f"ringback: a step failed and is tried again in smaller ones: {found.trouble}", err=True)
+            click.echo(
+                f"ringback: a step failed and is tried again in smaller ones: {found.trouble}",
+                err=True,
+            )
         if found != recovery:
             moved_s = None
         elif moved_s is not None and time.monotonic() - moved_s > _PATIENCE_S:
-            click.echo("ringback: nobody has begun yet: is a dispatcher running? Ctrl-C stops the recovery", err=True)
+            click.echo(
+                "ringback: nobody has begun yet: is a dispatcher running? Ctrl-C stops the recovery",
+                err=True,
+            )
             moved_s = None
         recovery = found
     return recovery

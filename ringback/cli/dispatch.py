@@ -13,7 +13,8 @@ from ringback.cli.invocation import Invocation
 def command(invocation: Invocation) -> None:
     """Start a dispatcher alone, for production.
 
-    It uses one core: start one per core, on as many hosts as needed, each with a RINGBACK_METRICS_LISTEN of its own.
+    It uses one core: start one per core, on as many hosts as needed, each with a
+    RINGBACK_METRICS_LISTEN of its own.
     """
     leave_on_signals()
     require_services(invocation.settings)

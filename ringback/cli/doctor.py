@@ -1,4 +1,6 @@
-"""`ringback doctor`: shows the settings and checks what they point at. One line each: ok, or what to do about it."""
+"""`ringback doctor`: shows the settings and checks what they point at. One line each: ok, or what
+to do about it.
+"""
 
 import http.client
 import socket
@@ -21,7 +23,9 @@ from store.engine.suitability import require_usable
 from store.tokens.listing import TokenFilter, list_tokens
 
 CLOCK_TOLERANCE_MS = 1000
-"""More: activation, expiration and signatures are that much off. Less: a slow connection is taken for a wrong clock."""
+"""More: activation, expiration and signatures are that much off. Less: a slow connection is taken
+for a wrong clock.
+"""
 
 _ANSWER_LIMIT_S = 2
 
@@ -46,11 +50,21 @@ def command(context: click.Context, as_json: bool) -> None:
     invocation: Invocation = context.obj
     findings = [_checked(what, check, invocation.settings) for what, check in _CHECKS.items()]
     if as_json:
-        print_json({"settings": invocation.settings.shown(), "checks": [asdict(finding) for finding in findings]})
+        print_json(
+            {
+                "settings": invocation.settings.shown(),
+                "checks": [asdict(finding) for finding in findings],
+            }
+        )
     else:
         print_facts(invocation.settings.shown())
         click.echo()
-        print_facts({finding.what: ("ok: " if finding.ok else "TO DO: ") + finding.told for finding in findings})
+        print_facts(
+            {
+                finding.what: ("ok: " if finding.ok else "TO DO: ") + finding.told
+                for finding in findings
+            }
+        )
     context.exit(0 if all(finding.ok for finding in findings) else 1)
 
 
@@ -100,7 +114,9 @@ def _broker(settings: Settings) -> str:
     found = depths(url)
     told = f"{found.dispatch} messages wait, {found.dead} are dead letters"
     if not may_look(url):
-        return f"{told}; its policies are not checked: this user may not configure queues ringback.*"
+        return (
+            f"{told}; its policies are not checked: this user may not configure queues ringback.*"
+        )
     _require_harmless_policies(url, found.dispatch)
     return told
 
@@ -127,7 +143,9 @@ def _port(name: str, address: ListenAddress) -> str:
     except OSError as error:
         if _is_ours(address.reachable()):
             return f"Ringback answers on {address}"
-        raise RingbackError(f"{address} cannot be listened on ({error.strerror}): stop what is there, or set {name}") from error
+        raise RingbackError(
+            f"{address} cannot be listened on ({error.strerror}): stop what is there, or set {name}"
+        ) from error
     return f"{address} is free"
 
 
@@ -148,7 +166,9 @@ def _temporary(_: Settings) -> str:
 
 def _targets(settings: Settings) -> str:
     public = "public addresses" + (", http:// too" if settings.allow_http else " by https://")
-    return public + (f"; also {', '.join(map(str, settings.allow_targets))}" if settings.allow_targets else "")
+    return public + (
+        f"; also {', '.join(map(str, settings.allow_targets))}" if settings.allow_targets else ""
+    )
 
 
 Check = Callable[[Settings], str]

@@ -1,4 +1,6 @@
-"""`ringback export FILE.xlsx`: everything about all tokens but their secrets. The file is there whole or not at all."""
+"""`ringback export FILE.xlsx`: everything about all tokens but their secrets. The file is there
+whole or not at all.
+"""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -29,8 +31,8 @@ _STRIDE = 1_000
 def command(invocation: Invocation, file: Path) -> None:
     """Write everything about all tokens into an Excel workbook, but no secret.
 
-    One sheet each for details with counts of deliveries, permissions, and callbacks with their health; revoked tokens are in it. A file
-    of that name is replaced once the new one is complete.
+    One sheet each for details with counts of deliveries, permissions, and callbacks with their
+    health; revoked tokens are in it. A file of that name is replaced once the new one is complete.
     """
     if file.suffix.lower() != ".xlsx":
         raise click.BadParameter(f"{file}: a workbook's name ends in .xlsx", param_hint="FILE.xlsx")
@@ -39,16 +41,24 @@ def command(invocation: Invocation, file: Path) -> None:
         everything = Everything(database, vault(invocation.settings))
         with progress("counting deliveries", 0) as bar:
             counts = count_deliveries(database, lambda seen: bar.show(seen, 0))
-        with progress("writing rows", 2 * everything.tokens_total + everything.callbacks_total) as bar:
-            write_workbook(unfinished, [_shown(sheet, bar) for sheet in token_sheets(everything, counts, now)])
+        with progress(
+            "writing rows", 2 * everything.tokens_total + everything.callbacks_total
+        ) as bar:
+            write_workbook(
+                unfinished, [_shown(sheet, bar) for sheet in token_sheets(everything, counts, now)]
+            )
     click.echo(f"{file}: tokens {everything.tokens_total}, callbacks {everything.callbacks_total}")
 
 
 @contextmanager
 def _replaced_when_whole(file: Path) -> Iterator[Path]:
-    """A file beside it that takes its place at the end. Only its owner may read it: names and addresses of suppliers are in it."""
+    """A file beside it that takes its place at the end. Only its owner may read it: names and
+    addresses of suppliers are in it.
+    """
     try:
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}-", delete=False) as made:
+        with tempfile.NamedTemporaryFile(
+            dir=file.parent, prefix=f".{file.name}-", delete=False
+        ) as made:
             unfinished = Path(made.name)
         try:
             yield unfinished

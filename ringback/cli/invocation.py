@@ -1,4 +1,6 @@
-"""What every subcommand is given, and how its failure is told. Imports nothing heavy: `listen` needs no settings."""
+"""What every subcommand is given, and how its failure is told. Imports nothing heavy: `listen`
+needs no settings.
+"""
 
 import io
 import os
@@ -16,7 +18,9 @@ if TYPE_CHECKING:  # reading them takes pydantic, a quarter of a second
     from ringback.settings import Settings
 
 _TOKEN = "RINGBACK_TOKEN"
-_VISIBLE = re.compile("[!-~]+")  # ASCII: what a header of HTTP may hold, which is where a token goes
+_VISIBLE = re.compile(
+    "[!-~]+"
+)  # ASCII: what a header of HTTP may hold, which is where a token goes
 
 
 class Invocation:
@@ -27,7 +31,9 @@ class Invocation:
 
     @cached_property
     def settings(self) -> "Settings":
-        """Read when first asked for. Raises UsageError; tells of what others may mean by it, and so is let pass."""
+        """Read when first asked for. Raises UsageError; tells of what others may mean by it, and so
+        is let pass.
+        """
         from ringback.settings import load, not_read
 
         settings = load(self._env_file)
@@ -37,14 +43,22 @@ class Invocation:
 
     @property
     def token(self) -> str:
-        """What `emit` shows to the API: from where settings come, though it is none. Raises UsageError, which shows nothing of it."""
+        """What `emit` shows to the API: from where settings come, though it is none. Raises
+        UsageError, which shows nothing of it.
+        """
         from ringback.env_file import env_file, env_file_values
 
-        found = os.environ[_TOKEN] if _TOKEN in os.environ else env_file_values(env_file(self._env_file)).get(_TOKEN)
+        found = (
+            os.environ[_TOKEN]
+            if _TOKEN in os.environ
+            else env_file_values(env_file(self._env_file)).get(_TOKEN)
+        )
         token = (found or "").strip()  # `echo … | base64` puts a line's end into a Secret
         if not token:
             wrong = "not set" if found is None else "empty"
-            raise UsageError(f"{_TOKEN} is {wrong}: put a token there, or into ringback.env, that has the permission events:publish")
+            raise UsageError(
+                f"{_TOKEN} is {wrong}: put a token there, or into ringback.env, that has the permission events:publish"
+            )
         if not _VISIBLE.fullmatch(token):
             raise UsageError(
                 f"{_TOKEN} holds a blank, or a character that is not ASCII, as no token does: put it there as it was shown, rbk_…"
@@ -69,7 +83,9 @@ class WrongSettings(Refused):
 
 
 def replace_what_cannot_be_printed() -> None:
-    """Standard output may speak another encoding than UTF-8, by the terminal's locale: a name that does not fit must not end a command."""
+    """Standard output may speak another encoding than UTF-8, by the terminal's locale: a name that
+    does not fit must not end a command.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
 

@@ -1,6 +1,8 @@
-"""The HTTP server behind `ringback listen`: takes webhooks, judges their signatures, answers as it was told to.
+"""The HTTP server behind `ringback listen`: takes webhooks, judges their signatures, answers as it
+was told to.
 
-Follows Standard Webhooks 1.0 from the receiver's side. Prints nothing: it hands each webhook to whoever made it.
+Follows Standard Webhooks 1.0 from the receiver's side. Prints nothing: it hands each webhook to
+whoever made it.
 """
 
 import hmac
@@ -13,7 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from dispatcher.signer import sign
 
 TOLERANCE_S = 300
-"""How old a webhook's timestamp may be. Longer: a recorded request can be played back later. Shorter: clocks must agree better."""
+"""How old a webhook's timestamp may be. Longer: a recorded request can be played back later.
+Shorter: clocks must agree better.
+"""
 
 _BACKLOG = 128  # connections that may wait: a burst opens many at once
 _IDLE_S = 60
@@ -33,7 +37,9 @@ class Behaviour:
 
 @dataclass(frozen=True)
 class Webhook:
-    """One request as it came. `fault` says why it does not verify, None when it does. `answer` is the status sent back."""
+    """One request as it came. `fault` says why it does not verify, None when it does. `answer` is
+    the status sent back.
+    """
 
     headers: Mapping[str, str]
     body: bytes
@@ -45,9 +51,15 @@ class Webhook:
         return self.headers.get("webhook-id", "without an id")
 
 
-def fault(keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, now_s: float) -> str | None:
+def fault(
+    keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, now_s: float
+) -> str | None:
     """Why these are not the headers of a genuine webhook, or None. Header names are in lower case."""
-    missing = [name for name in ("webhook-id", "webhook-timestamp", "webhook-signature") if not headers.get(name)]
+    missing = [
+        name
+        for name in ("webhook-id", "webhook-timestamp", "webhook-signature")
+        if not headers.get(name)
+    ]
     if missing:
         return f"there is no header {missing[0]}"
     if not keys:
@@ -64,17 +76,28 @@ def fault(keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, now_s:
 
 def _signed(keys: Sequence[bytes], headers: Mapping[str, str], body: bytes) -> bool:
     given = headers["webhook-signature"].encode().split()
-    wanted = [sign([key], headers["webhook-id"], int(headers["webhook-timestamp"]), body).encode() for key in keys]
+    wanted = [
+        sign([key], headers["webhook-id"], int(headers["webhook-timestamp"]), body).encode()
+        for key in keys
+    ]
     return any(hmac.compare_digest(one, other) for one in given for other in wanted)
 
 
 class Receiver(ThreadingHTTPServer):
-    """Listens on 127.0.0.1 from the moment it is made (OSError when the port is taken); `serve_forever` answers."""
+    """Listens on 127.0.0.1 from the moment it is made (OSError when the port is taken);
+    `serve_forever` answers.
+    """
 
     request_queue_size = _BACKLOG
     daemon_threads = True
 
-    def __init__(self, port: int, keys: Sequence[bytes], behaviour: Behaviour, received: Callable[[Webhook], None]):
+    def __init__(
+        self,
+        port: int,
+        keys: Sequence[bytes],
+        behaviour: Behaviour,
+        received: Callable[[Webhook], None],
+    ):
         super().__init__(("127.0.0.1", port), _Handler)
         self.keys, self.behaviour, self.received = keys, behaviour, received
 
@@ -90,7 +113,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
         status = self.server.behaviour.next_status()
-        self.server.received(Webhook(headers, body, fault(self.server.keys, headers, body, time.time()), status))
+        self.server.received(
+            Webhook(headers, body, fault(self.server.keys, headers, body, time.time()), status)
+        )
         time.sleep(self.server.behaviour.delay_s)
         self._answer(status)
 

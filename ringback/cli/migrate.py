@@ -1,4 +1,6 @@
-"""`ringback migrate`: the database's schema and the broker's exchanges and queues, brought to what this program needs."""
+"""`ringback migrate`: the database's schema and the broker's exchanges and queues, brought to what
+this program needs.
+"""
 
 import click
 

@@ -14,8 +14,9 @@ from rich.text import Text
 from schemas.texts import spelled_out
 
 _WIDTH = 240
-"""Of a table, whatever the terminal's: narrower ones break its lines, but an id stays in one piece, and can be copied. Smaller:
-delivery ids are folded into columns."""
+"""Of a table, whatever the terminal's: narrower ones break its lines, but an id stays in one piece,
+and can be copied. Smaller: delivery ids are folded into columns.
+"""
 
 _NOTHING = "-"
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
@@ -32,7 +33,9 @@ def print_json(value: object) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str | None]]) -> None:
-    """Texts are printed as they are: whatever looks like markup is none, and what would steer a terminal is spelled out."""
+    """Texts are printed as they are: whatever looks like markup is none, and what would steer a
+    terminal is spelled out.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")

@@ -1,4 +1,6 @@
-"""How arguments are written: times, durations, callbacks. What is wrong with one is told as click tells it, exit 2."""
+"""How arguments are written: times, durations, callbacks. What is wrong with one is told as click
+tells it, exit 2.
+"""
 
 import math
 from collections.abc import Callable
@@ -32,7 +34,9 @@ class Parsed(click.ParamType[T]):
 
 
 def one_of(closed_set: type[E]) -> Parsed[E]:
-    """A member of an enumeration, by its value: click's own choice would go by the names in the code."""
+    """A member of an enumeration, by its value: click's own choice would go by the names in the
+    code.
+    """
     known = ", ".join(closed_set)
 
     def read(text: str) -> E:
@@ -44,8 +48,10 @@ def one_of(closed_set: type[E]) -> Parsed[E]:
 
 
 def _read_text(text: str) -> str:
-    """An unset shell variable leaves nothing between its quotes: that must not be taken for "any". Bytes that are no UTF-8 come from
-    the system as halves of surrogate pairs, which no database takes."""
+    """An unset shell variable leaves nothing between its quotes: that must not be taken for "any".
+    Bytes that are no UTF-8 come from the system as halves of surrogate pairs, which no database
+    takes.
+    """
     if not text:
         raise ValueError("this is empty: give a value, or leave it out")
     try:
@@ -60,7 +66,9 @@ def _read_text(text: str) -> str:
 class FiniteRange(click.FloatRange):
     """A number between bounds. Click takes `nan` for one, as it is below and above nothing."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         number: float = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a number that can be reached", param, ctx)

@@ -1,4 +1,6 @@
-"""`ringback rekey`: what is encrypted in the database, encrypted anew with the last of the secret keys."""
+"""`ringback rekey`: what is encrypted in the database, encrypted anew with the last of the secret
+keys.
+"""
 
 import click
 
@@ -20,9 +22,11 @@ _NAMED = 20
 @as_json
 @click.pass_obj
 def command(invocation: Invocation, as_json: bool) -> None:
-    """Encrypt all signing secrets and callback headers anew, with the last of several RINGBACK_SECRET_KEYs.
+    """Encrypt all signing secrets and callback headers anew, with the last of several
+    RINGBACK_SECRET_KEYs.
 
-    Afterwards the older keys can be dropped. Safe beside running processes; when it is interrupted, start it again.
+    Afterwards the older keys can be dropped. Safe beside running processes; when it is interrupted,
+    start it again.
     """
     found = Tally()
     with opened(invocation.settings) as database:
@@ -32,11 +36,21 @@ def command(invocation: Invocation, as_json: bool) -> None:
                 bar.show(found.looked_at, total)
     unreadable = sorted(found.unreadable)
     if as_json:
-        print_json({"re_encrypted": found.re_encrypted, "right_already": found.right_already, "unreadable": unreadable})
+        print_json(
+            {
+                "re_encrypted": found.re_encrypted,
+                "right_already": found.right_already,
+                "unreadable": unreadable,
+            }
+        )
     else:
-        print_facts({"re-encrypted": str(found.re_encrypted), "right already": str(found.right_already)})
+        print_facts(
+            {"re-encrypted": str(found.re_encrypted), "right already": str(found.right_already)}
+        )
     if unreadable:
-        named = ", ".join(unreadable[:_NAMED]) + (f" and {len(unreadable) - _NAMED} more" if len(unreadable) > _NAMED else "")
+        named = ", ".join(unreadable[:_NAMED]) + (
+            f" and {len(unreadable) - _NAMED} more" if len(unreadable) > _NAMED else ""
+        )
         raise RingbackError(
             f"the secrets of {named} cannot be read: give RINGBACK_SECRET_KEY the key that encrypted them, before the newer ones, or"
             " revoke them; then run this again before a key is dropped"

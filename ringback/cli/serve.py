@@ -9,13 +9,16 @@ from ringback.cli.invocation import Invocation
 
 @click.command(cls=Command)
 @click.option(
-    "--quickstart", is_flag=True, help="Also make a token for trying out, and print what to paste. Callbacks may go to 127.0.0.1."
+    "--quickstart",
+    is_flag=True,
+    help="Also make a token for trying out, and print what to paste. Callbacks may go to 127.0.0.1.",
 )
 @click.pass_obj
 def command(invocation: Invocation, quickstart: bool) -> None:
     """Start everything in one process: API and dispatcher.
 
-    Without RINGBACK_BROKER_URL it needs nothing else: events wait in the database. Ctrl-C finishes what is in flight.
+    Without RINGBACK_BROKER_URL it needs nothing else: events wait in the database. Ctrl-C finishes
+    what is in flight.
     """
     leave_on_signals()
     from ringback import quickstart as first_steps

@@ -1,4 +1,6 @@
-"""`ringback token …`: API access tokens, worked on in the database. In force in every process within a second."""
+"""`ringback token …`: API access tokens, worked on in the database. In force in every process
+within a second.
+"""
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
@@ -12,7 +14,15 @@ from ringback.cli.commands import Group
 from ringback.cli.database_access import opened, vault
 from ringback.cli.invocation import Invocation
 from ringback.cli.output import print_facts, print_json, print_table
-from ringback.cli.parameter_types import CALLBACK, DURATION, TEXT, TIME, CallbackArgument, as_json, one_of
+from ringback.cli.parameter_types import (
+    CALLBACK,
+    DURATION,
+    TEXT,
+    TIME,
+    CallbackArgument,
+    as_json,
+    one_of,
+)
 from ringback.cli.token_changes import changes
 from schemas.events.types import EventType
 from schemas.ids import TokenId
@@ -29,7 +39,9 @@ from store.tokens.tokens import NewSecrets, Tokens
 _PAGE = 100
 _LOOPBACK = parse_networks(["127.0.0.0/8", "::1/128"])
 
-_PERMISSIONS = "\b\nPermissions:\n" + "\n".join(f"  {one.value:21} {one.label}" for one in Permission)
+_PERMISSIONS = "\b\nPermissions:\n" + "\n".join(
+    f"  {one.value:21} {one.label}" for one in Permission
+)
 """Click leaves what follows a `\\b` in the lines that it has."""
 
 _id = click.argument("token_id", metavar="ID", type=TEXT)
@@ -45,10 +57,32 @@ command.add_command(changes)
 
 @command.command(epilog=_PERMISSIONS)
 @click.argument("name", type=TEXT)
-@click.option("--permission", "permissions", multiple=True, type=one_of(Permission), help="What it may do, of the list below. Repeatable.")
-@click.option("--callback", "callbacks", multiple=True, type=CALLBACK, help="Where its events go, by type. Repeatable.")
-@click.option("--channel", "channels", multiple=True, type=TEXT, help="A channel that it may see. Repeatable; without any it sees all.")
-@click.option("--activates-at", type=TIME, help="Valid from then on, such as 2026-12-01T00:00:00Z. Default: now.")
+@click.option(
+    "--permission",
+    "permissions",
+    multiple=True,
+    type=one_of(Permission),
+    help="What it may do, of the list below. Repeatable.",
+)
+@click.option(
+    "--callback",
+    "callbacks",
+    multiple=True,
+    type=CALLBACK,
+    help="Where its events go, by type. Repeatable.",
+)
+@click.option(
+    "--channel",
+    "channels",
+    multiple=True,
+    type=TEXT,
+    help="A channel that it may see. Repeatable; without any it sees all.",
+)
+@click.option(
+    "--activates-at",
+    type=TIME,
+    help="Valid from then on, such as 2026-12-01T00:00:00Z. Default: now.",
+)
 @click.option("--expires-at", type=TIME, help="Not valid from then on. Default: never.")
 @as_json
 @click.pass_obj
@@ -66,12 +100,23 @@ def create(
     visible = frozenset(channels) if channels else None
     targets = _targets(invocation, callbacks)
     with _tokens(invocation) as (tokens, now):
-        fields = TokenFields(name, now if activates_at is None else activates_at, expires_at, True, frozenset(permissions), visible)
+        fields = TokenFields(
+            name,
+            now if activates_at is None else activates_at,
+            expires_at,
+            True,
+            frozenset(permissions),
+            visible,
+        )
         _show_secrets(tokens.create(fields, targets, now, COMMAND_LINE), now, as_json)
 
 
 @command.command("list")
-@click.option("--state", type=one_of(TokenState), help="Only those. Revoked ones are listed by --state revoked alone.")
+@click.option(
+    "--state",
+    type=one_of(TokenState),
+    help="Only those. Revoked ones are listed by --state revoked alone.",
+)
 @as_json
 @click.pass_obj
 def list_(invocation: Invocation, state: TokenState | None, as_json: bool) -> None:
@@ -81,7 +126,10 @@ def list_(invocation: Invocation, state: TokenState | None, as_json: bool) -> No
     if as_json:
         print_json([token_answer(token, now) for token in found])
     else:
-        print_table(["ID", "NAME", "STATE", "TOKEN", "CALLBACKS", "EXPIRES"], [_row(token, now) for token in found])
+        print_table(
+            ["ID", "NAME", "STATE", "TOKEN", "CALLBACKS", "EXPIRES"],
+            [_row(token, now) for token in found],
+        )
 
 
 @command.command()
@@ -98,7 +146,9 @@ def show(invocation: Invocation, token_id: str, as_json: bool) -> None:
 @_id
 @click.pass_obj
 def revoke(invocation: Invocation, token_id: str) -> None:
-    """End a token for good: it authenticates nothing, calls nobody, and its open deliveries are cancelled."""
+    """End a token for good: it authenticates nothing, calls nobody, and its open deliveries are
+    cancelled.
+    """
     with _tokens(invocation) as (tokens, now):
         cancelled = tokens.revoke(TokenId(token_id), now, COMMAND_LINE)
     click.echo(f"{token_id} is revoked; {sum(cancelled.values())} open deliveries are cancelled")
@@ -122,10 +172,18 @@ def resume(invocation: Invocation, token_id: str) -> None:
 
 @command.command("rotate-signing-secret")
 @_id
-@click.option("--overlap", type=DURATION, default=dt.timedelta(hours=24), show_default="24h", help="How long the old one signs too.")
+@click.option(
+    "--overlap",
+    type=DURATION,
+    default=dt.timedelta(hours=24),
+    show_default="24h",
+    help="How long the old one signs too.",
+)
 @as_json
 @click.pass_obj
-def rotate_signing_secret(invocation: Invocation, token_id: str, overlap: dt.timedelta, as_json: bool) -> None:
+def rotate_signing_secret(
+    invocation: Invocation, token_id: str, overlap: dt.timedelta, as_json: bool
+) -> None:
     """Replace the signing secret."""
     with _tokens(invocation) as (tokens, now):
         made = tokens.rotate_signing_secret(TokenId(token_id), overlap, now, COMMAND_LINE)
@@ -137,13 +195,21 @@ def rotate_signing_secret(invocation: Invocation, token_id: str, overlap: dt.tim
 
 @command.command()
 @_id
-@click.option("--overlap", type=DURATION, default=dt.timedelta(0), show_default="0s", help="How long the old token stays valid too.")
+@click.option(
+    "--overlap",
+    type=DURATION,
+    default=dt.timedelta(0),
+    show_default="0s",
+    help="How long the old token stays valid too.",
+)
 @as_json
 @click.pass_obj
 def regenerate(invocation: Invocation, token_id: str, overlap: dt.timedelta, as_json: bool) -> None:
     """Replace the token itself. The new one is shown now and never again."""
     with _tokens(invocation) as (tokens, now):
-        _show_secrets(tokens.regenerate(TokenId(token_id), overlap, now, COMMAND_LINE), now, as_json)
+        _show_secrets(
+            tokens.regenerate(TokenId(token_id), overlap, now, COMMAND_LINE), now, as_json
+        )
 
 
 @contextmanager
@@ -163,23 +229,32 @@ def _all(invocation: Invocation, chosen: TokenFilter, now: UnixMs) -> Iterator[T
             yield from page.rows
 
 
-def _targets(invocation: Invocation, callbacks: Sequence[CallbackArgument]) -> dict[EventType, CallbackFields]:
+def _targets(
+    invocation: Invocation, callbacks: Sequence[CallbackArgument]
+) -> dict[EventType, CallbackFields]:
     """By type. Of two URLs for one, either could be meant. Raises click.UsageError."""
     types = [callback.type for callback in callbacks]
     if twice := next((one for one in types if types.count(one) > 1), None):
-        raise click.BadParameter(f"{twice} is given more than once: a token has one callback for each type", param_hint="--callback")
+        raise click.BadParameter(
+            f"{twice} is given more than once: a token has one callback for each type",
+            param_hint="--callback",
+        )
     return {callback.type: _checked(invocation, callback) for callback in callbacks}
 
 
 def _checked(invocation: Invocation, callback: CallbackArgument) -> CallbackFields:
     policy = TargetPolicy(invocation.settings.allow_targets, invocation.settings.allow_http)
     if fault := policy.url_fault(callback.url):
-        raise click.BadParameter(f"{callback.type}: {fault}{_remedy(policy, callback.url)}", param_hint="--callback")
+        raise click.BadParameter(
+            f"{callback.type}: {fault}{_remedy(policy, callback.url)}", param_hint="--callback"
+        )
     return CallbackFields(callback.url)
 
 
 def _remedy(policy: TargetPolicy, url: str) -> str:
-    """The line that allows a receiver on this machine, when that is all that is missing. Others are for their administrators to weigh."""
+    """The line that allows a receiver on this machine, when that is all that is missing. Others are
+    for their administrators to weigh.
+    """
     for network in _LOOPBACK:
         allow = (*policy.allow, network)
         if TargetPolicy(allow, policy.allow_http).url_fault(url) is None:
@@ -189,7 +264,9 @@ def _remedy(policy: TargetPolicy, url: str) -> str:
 
 def _switch(invocation: Invocation, token_id: str, *, enabled: bool) -> None:
     with _tokens(invocation) as (tokens, now):
-        token = tokens.change(TokenId(token_id), lambda fields: replace(fields, enabled=enabled), COMMAND_LINE)
+        token = tokens.change(
+            TokenId(token_id), lambda fields: replace(fields, enabled=enabled), COMMAND_LINE
+        )
     click.echo(f"{token_id} is {token.state(now)}")
 
 
@@ -206,14 +283,18 @@ def _show(token: Token, now: UnixMs, as_json: bool) -> None:
     if as_json:
         print_json(token_answer(token, now))
         return
-    callbacks: dict[str, str | None] = {kind: f"{c.url} ({_fares(c)})" for kind, c in sorted(token.callbacks.items())}
+    callbacks: dict[str, str | None] = {
+        kind: f"{c.url} ({_fares(c)})" for kind, c in sorted(token.callbacks.items())
+    }
     facts: dict[str, str | None] = {
         "id": token.id,
         "name": token.name,
         "state": _state(token, now),
         "token": token.hint,
         "permissions": ", ".join(sorted(token.permissions)),
-        "channels": "all" if token.channels is None else ", ".join(sorted(token.channels)) or "none",
+        "channels": "all"
+        if token.channels is None
+        else ", ".join(sorted(token.channels)) or "none",
         "activates": to_rfc3339(token.activates_at),
         "expires": _time(token.expires_at),
         "last used": _time(token.last_used_at),
@@ -237,11 +318,22 @@ def _fares(callback: Callback) -> str:
 
 def _state(token: Token, now: UnixMs) -> str:
     """With what stops it besides."""
-    return token.state(now) if token.is_readable else f"{token.state(now)}, secrets unreadable: nothing is sent"
+    return (
+        token.state(now)
+        if token.is_readable
+        else f"{token.state(now)}, secrets unreadable: nothing is sent"
+    )
 
 
 def _row(token: Token, now: UnixMs) -> list[str | None]:
-    return [token.id, token.name, _state(token, now), token.hint, ", ".join(sorted(token.callbacks)), _time(token.expires_at)]
+    return [
+        token.id,
+        token.name,
+        _state(token, now),
+        token.hint,
+        ", ".join(sorted(token.callbacks)),
+        _time(token.expires_at),
+    ]
 
 
 def _time(at: UnixMs | None) -> str | None:

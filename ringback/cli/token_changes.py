@@ -18,7 +18,9 @@ from store.tokens.tokens import Tokens
 
 @click.command(cls=Command)
 @click.argument("token_id", metavar="ID", type=TEXT)
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many at most.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many at most."
+)
 @as_json
 @click.pass_obj
 def changes(invocation: Invocation, token_id: str, limit: int, as_json: bool) -> None:
@@ -35,7 +37,10 @@ def changes(invocation: Invocation, token_id: str, limit: int, as_json: bool) ->
 def _row(change: Change) -> list[str | None]:
     what = f"{change.action} ({change.type})" if change.type else change.action
     by = f"{change.actor.by} ({change.by_name})" if change.by_name else change.actor.by
-    changed = "; ".join(f"{field}: {_text(before)} → {_text(after)}" for field, (before, after) in change.details.items())
+    changed = "; ".join(
+        f"{field}: {_text(before)} → {_text(after)}"
+        for field, (before, after) in change.details.items()
+    )
     return [to_rfc3339(change.at), what, by, change.actor.address, changed]
 
 

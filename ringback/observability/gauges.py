@@ -1,7 +1,8 @@
-"""The figures behind the gauges: how much waits and what is connected. Gathered when `/metrics` is read.
+"""The figures behind the gauges: how much waits and what is connected. Gathered when `/metrics` is
+read.
 
-Never counts anything by itself: the wiring adds what each part can tell. A part that cannot answer leaves its figures out,
-because a gap can be seen on a graph and a wrong zero cannot.
+Never counts anything by itself: the wiring adds what each part can tell. A part that cannot answer
+leaves its figures out, because a gap can be seen on a graph and a wrong zero cannot.
 """
 
 import threading
@@ -17,10 +18,14 @@ Source = Callable[[], Figures]
 """May raise any of our errors when what it asks is away."""
 
 KEPT_S = 2.0
-"""Longer: a graph lags. Shorter: several scrapers, or somebody reloading a page, make the database count again and again."""
+"""Longer: a graph lags. Shorter: several scrapers, or somebody reloading a page, make the database
+count again and again.
+"""
 
 PATIENCE_S = 1.0
-"""How long a reader waits for a database or broker that is silent. Longer than a scraper's own patience would cost the page."""
+"""How long a reader waits for a database or broker that is silent. Longer than a scraper's own
+patience would cost the page.
+"""
 
 
 class Gatherer:
@@ -36,7 +41,9 @@ class Gatherer:
         self._cheap.append(source)
 
     def add_costly(self, source: Source) -> None:
-        """One that asks a database or a broker: its answer, or that there was none, is kept for two seconds."""
+        """One that asks a database or a broker: its answer, or that there was none, is kept for two
+        seconds.
+        """
         self._costly.append(_Kept(source, self._clock))
 
     def __call__(self) -> Figures:
@@ -49,7 +56,9 @@ class Gatherer:
 
 
 class _Kept:
-    """One costly source, asked by a thread of its own so that nobody need wait for it to the end, and never twice at once."""
+    """One costly source, asked by a thread of its own so that nobody need wait for it to the end,
+    and never twice at once.
+    """
 
     def __init__(self, source: Source, clock: Callable[[], float]):
         self._source, self._clock = source, clock
@@ -60,7 +69,9 @@ class _Kept:
         self._until_s = float("-inf")
 
     def answer(self, patience_s: float) -> Figures:
-        """The last answer when it is new enough; nothing while a newer one is being waited for in vain."""
+        """The last answer when it is new enough; nothing while a newer one is being waited for in
+        vain.
+        """
         with self._lock:
             if self._asked.is_set() and self._clock() >= self._until_s:
                 self._asked.clear()
@@ -70,7 +81,9 @@ class _Kept:
     def _ask(self) -> None:
         try:
             self._gauges = self._source()
-        except RingbackError:  # it is away: a gap, and `database_connected` or `broker_connected` says why
+        except (
+            RingbackError
+        ):  # it is away: a gap, and `database_connected` or `broker_connected` says why
             self._gauges = {}
         finally:
             self._until_s = self._clock() + KEPT_S

@@ -1,7 +1,8 @@
 """The log: one JSON object per line on standard output (for a person at a terminal, coloured text).
 
-Lines are made where something happens and written by a thread of their own, so a terminal that is stopped or a pipe that is
-full costs log lines, which are counted, and never a delivery. Called by `ringback.observability.observer` and the processes.
+Lines are made where something happens and written by a thread of their own, so a terminal that is
+stopped or a pipe that is full costs log lines, which are counted, and never a delivery. Called by
+`ringback.observability.observer` and the processes.
 """
 
 import contextlib
@@ -27,14 +28,19 @@ Line = dict[str, Any]
 _WARNED = "a library warned"
 
 WAITING_BYTES = 8 * 1024 * 1024
-"""What may wait for a slow reader, some seconds at full load. More: memory. Less: lines are lost to shorter hiccups."""
+"""What may wait for a slow reader, some seconds at full load. More: memory. Less: lines are lost to
+shorter hiccups.
+"""
 
 GATHERING_S = 0.02
-"""Between two writes. Longer: the last lines before a crash are missing. Shorter: a system call for every few lines."""
+"""Between two writes. Longer: the last lines before a crash are missing. Shorter: a system call for
+every few lines.
+"""
 
 
 class Log:
-    """Writes to the file descriptor `fd`. Thread-safe; `start` once, `close` at the end writes what waits.
+    """Writes to the file descriptor `fd`. Thread-safe; `start` once, `close` at the end writes what
+    waits.
 
     `dropped` is told how many lines were lost; it must be cheap and may be called from any thread.
     """
@@ -47,7 +53,9 @@ class Log:
         self._lock = threading.Lock()
         self._written_to = threading.Event()
         self._closing = False
-        self._thread = threading.Thread(target=self._write_for_ever, name="ringback-log", daemon=True)
+        self._thread = threading.Thread(
+            target=self._write_for_ever, name="ringback-log", daemon=True
+        )
 
     def start(self) -> None:
         self._thread.start()
@@ -57,7 +65,9 @@ class Log:
         self._append([self._render({"at": to_rfc3339(now_ms()), "what": what, **fields})])
 
     def attempted(self, reports: Iterable[AttemptReport]) -> None:
-        """A line for each attempt. No header, no URL, no answer: those may hold secrets, and are in the store."""
+        """A line for each attempt. No header, no URL, no answer: those may hold secrets, and are in
+        the store.
+        """
         at = to_rfc3339(now_ms())
         self._append([self._render(_attempt_line(report, at)) for report in reports])
 
@@ -108,7 +118,9 @@ def standard_output(*, pretty: bool, dropped: Callable[[int], None]) -> Log:
     log = Log(1, pretty=pretty, dropped=dropped)
     log.start()
     logging.basicConfig(handlers=[Libraries(log)], level=logging.WARNING, force=True)
-    logging.getLogger("pika").setLevel(logging.CRITICAL)  # seven lines for each failed connect; ours says it once
+    logging.getLogger("pika").setLevel(
+        logging.CRITICAL
+    )  # seven lines for each failed connect; ours says it once
     return log
 
 
@@ -124,7 +136,9 @@ class Libraries(logging.Handler):
 
 
 class AtOnce(logging.Handler):
-    """The same for a process that only watches others and has no log of its own: a line is written where it is made."""
+    """The same for a process that only watches others and has no log of its own: a line is written
+    where it is made.
+    """
 
     def __init__(self, fd: int, *, pretty: bool):
         super().__init__()
@@ -132,12 +146,19 @@ class AtOnce(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(OSError):  # a reader that is gone loses the line, not us
-            os.write(self._fd, self._render({"at": to_rfc3339(now_ms()), "what": _WARNED, **_warning(record)}))
+            os.write(
+                self._fd,
+                self._render({"at": to_rfc3339(now_ms()), "what": _WARNED, **_warning(record)}),
+            )
 
 
 def _warning(record: logging.LogRecord) -> Line:
     error = record.exc_info[1] if record.exc_info else None
-    return {"library": record.name, "message": record.getMessage(), "error": None if error is None else repr(error)}
+    return {
+        "library": record.name,
+        "message": record.getMessage(),
+        "error": None if error is None else repr(error),
+    }
 
 
 def _attempt_line(report: AttemptReport, at: str) -> Line:
@@ -171,7 +192,9 @@ def _json(line: Line) -> bytes:
 
 
 def _console() -> Callable[[Line], bytes]:
-    render = structlog.dev.ConsoleRenderer(event_key="what", timestamp_key="at", pad_event_to=0, sort_keys=False)
+    render = structlog.dev.ConsoleRenderer(
+        event_key="what", timestamp_key="at", pad_event_to=0, sort_keys=False
+    )
 
     def rendered(line: Line) -> bytes:
         told = {key: _harmless(value) for key, value in line.items() if value is not None}

@@ -15,7 +15,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics, generate_latest, values
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+    values,
+)
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -27,17 +35,91 @@ from schemas.events.types import EventType
 from schemas.observer import EXPIRING
 
 MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""The environment variable that makes worker processes count into files of one folder, and each answer for all of them."""
+"""The environment variable that makes worker processes count into files of one folder, and each
+answer for all of them.
+"""
 
 FLUSH_S = 0.1
-"""How old the figures of another worker process may be. Longer: more of them is lost when it is killed. Shorter: more work."""
+"""How old the figures of another worker process may be. Longer: more of them is lost when it is
+killed. Shorter: more work.
+"""
 
 _T = TypeVar("_T")
 
-_ATTEMPT_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60)
-_FIRST_ATTEMPT_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
-_END_TO_END_BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 1800, 7200, 18000, 43200, 86400, 172800, 345600)
-_REQUEST_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_ATTEMPT_BUCKETS_S = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    15,
+    30,
+    60,
+)
+_FIRST_ATTEMPT_BUCKETS_S = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    30,
+    60,
+    120,
+    300,
+)
+_END_TO_END_BUCKETS_S = (
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    5,
+    30,
+    300,
+    1800,
+    7200,
+    18000,
+    43200,
+    86400,
+    172800,
+    345600,
+)
+_REQUEST_BUCKETS_S = (
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+)
 
 _GAUGES = {
     "deliveries_due": "Deliveries in the store whose next attempt is due and that nobody has taken; 100,000: at least so many.",
@@ -56,7 +138,9 @@ _GAUGES = {
 
 
 class Labelled:
-    """A counter that is counted up for many at once: what threads add is gathered without a lock until `flush`."""
+    """A counter that is counted up for many at once: what threads add is gathered without a lock
+    until `flush`.
+    """
 
     def __init__(self, counter: Counter, known: Iterable[tuple[str, ...]]):
         self._counter = counter
@@ -96,7 +180,9 @@ class Timed:
 
 
 class _Histogram(Histogram):
-    """The library's takes one value at a time, with a lock (and a write to a file, of worker processes) for each of its parts."""
+    """The library's takes one value at a time, with a lock (and a write to a file, of worker
+    processes) for each of its parts.
+    """
 
     def observe_all(self, amounts: Sequence[float]) -> None:
         in_bucket = Counts(bisect_left(self._upper_bounds, amount) for amount in amounts)
@@ -111,7 +197,9 @@ def _drained(gathered: deque[_T]) -> list[_T]:
 
 
 class Metrics:
-    """All metrics of one process. Thread-safe. With PROMETHEUS_MULTIPROC_DIR set, those of all worker processes."""
+    """All metrics of one process. Thread-safe. With PROMETHEUS_MULTIPROC_DIR set, those of all
+    worker processes.
+    """
 
     def __init__(self, version: str, figures: Callable[[], Figures] = dict):
         disable_created_metrics()
@@ -122,12 +210,17 @@ class Metrics:
         self._gathering: list[Labelled | Timed] = []
         self._flushing = threading.Lock()
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._flush_for_ever, name="ringback-metrics", daemon=True)
+        self._thread = threading.Thread(
+            target=self._flush_for_ever, name="ringback-metrics", daemon=True
+        )
         self._count_events()
         self._count_requests()
         self._count_attempts()
         self.log_lines_dropped = Counter(
-            "log_lines_dropped", "Log lines that standard output did not take.", namespace="ringback", registry=self._registry
+            "log_lines_dropped",
+            "Log lines that standard output did not take.",
+            namespace="ringback",
+            registry=self._registry,
         )
         self.requests_unlogged = Counter(
             "requests_unlogged",
@@ -150,7 +243,9 @@ class Metrics:
         self._flush()
 
     def http_request(self, route: str, method: str, status: int, duration_s: float) -> None:
-        """`route` is the pattern that matched, `method` one that HTTP knows: the caller sees to it that neither set has no end."""
+        """`route` is the pattern that matched, `method` one that HTTP knows: the caller sees to it
+        that neither set has no end.
+        """
         self._requests.add(route, method, str(status))
         self._request_duration.observe(route, duration_s)
 
@@ -162,24 +257,46 @@ class Metrics:
     def _count_events(self) -> None:
         kinds = [(str(kind),) for kind in EventType]
         slugs = [(slug,) for slug in sorted(_slugs(Problem))]
-        self.events_accepted = self._counter("events_accepted", "Events answered with 202.", ["type"], kinds)
-        self.events_rejected = self._counter("events_rejected", "Events refused, by the problem's slug.", ["reason"], slugs)
-        self.events_duplicate = self._counter("events_duplicate", "Events whose id had been seen before.", ["type"], kinds)
-        self.events_conflicting = self._counter("events_conflicting", "Events whose id had other content before.", ["type"], kinds)
+        self.events_accepted = self._counter(
+            "events_accepted", "Events answered with 202.", ["type"], kinds
+        )
+        self.events_rejected = self._counter(
+            "events_rejected", "Events refused, by the problem's slug.", ["reason"], slugs
+        )
+        self.events_duplicate = self._counter(
+            "events_duplicate", "Events whose id had been seen before.", ["type"], kinds
+        )
+        self.events_conflicting = self._counter(
+            "events_conflicting", "Events whose id had other content before.", ["type"], kinds
+        )
 
     def _count_requests(self) -> None:
-        self._requests = self._counter("http_requests", "Requests answered by the API.", ["route", "method", "status"])
-        self._request_duration = self._histogram(
-            "http_request_duration_seconds", "From a request's arrival to its answer.", "route", _REQUEST_BUCKETS_S
+        self._requests = self._counter(
+            "http_requests", "Requests answered by the API.", ["route", "method", "status"]
         )
-        self.auth_failures = self._counter("token_auth_failures", "Requests without a valid token.", ["reason"])
+        self._request_duration = self._histogram(
+            "http_request_duration_seconds",
+            "From a request's arrival to its answer.",
+            "route",
+            _REQUEST_BUCKETS_S,
+        )
+        self.auth_failures = self._counter(
+            "token_auth_failures", "Requests without a valid token.", ["reason"]
+        )
 
     def _count_attempts(self) -> None:
         kinds = [str(kind) for kind in EventType]
         known = list(product(kinds, map(str, Outcome), map(str, Trigger)))
-        self.attempts = self._counter("attempts", "HTTP requests to callbacks, by how they ended.", ["type", "outcome", "trigger"], known)
+        self.attempts = self._counter(
+            "attempts",
+            "HTTP requests to callbacks, by how they ended.",
+            ["type", "outcome", "trigger"],
+            known,
+        )
         ends = list(product(kinds, sorted(map(str, SETTLED))))
-        self.settled = self._counter("deliveries_settled", "Deliveries that are done with.", ["type", "state"], ends)
+        self.settled = self._counter(
+            "deliveries_settled", "Deliveries that are done with.", ["type", "state"], ends
+        )
         self.deferred = self._counter(
             "deliveries_deferred",
             "Deliveries whose first attempt was put off, and why.",
@@ -187,25 +304,51 @@ class Metrics:
             [("spilled",), ("breaker",), ("throttled",), ("held",), ("status",)],
         )
         self.expired = self._counter(
-            "rows_expired", "Rows that were deleted as older than the retention.", ["table"], [(table,) for table in EXPIRING]
+            "rows_expired",
+            "Rows that were deleted as older than the retention.",
+            ["table"],
+            [(table,) for table in EXPIRING],
         )
         self.attempt_duration = self._histogram(
-            "attempt_duration_seconds", "From the start of an attempt to its answer or failure.", "type", _ATTEMPT_BUCKETS_S, kinds
+            "attempt_duration_seconds",
+            "From the start of an attempt to its answer or failure.",
+            "type",
+            _ATTEMPT_BUCKETS_S,
+            kinds,
         )
         self.first_attempt_delay = self._histogram(
-            "first_attempt_delay_seconds", "From an event's acceptance to its first attempt.", "type", _FIRST_ATTEMPT_BUCKETS_S, kinds
+            "first_attempt_delay_seconds",
+            "From an event's acceptance to its first attempt.",
+            "type",
+            _FIRST_ATTEMPT_BUCKETS_S,
+            kinds,
         )
         self.end_to_end = self._histogram(
-            "end_to_end_seconds", "From an event's acceptance to the answer that delivered it.", "type", _END_TO_END_BUCKETS_S, kinds
+            "end_to_end_seconds",
+            "From an event's acceptance to the answer that delivered it.",
+            "type",
+            _END_TO_END_BUCKETS_S,
+            kinds,
         )
 
-    def _counter(self, name: str, what: str, labels: list[str], known: Iterable[tuple[str, ...]] = ()) -> Labelled:
-        made = Labelled(Counter(name, what, labels, namespace="ringback", registry=self._registry), known)
+    def _counter(
+        self, name: str, what: str, labels: list[str], known: Iterable[tuple[str, ...]] = ()
+    ) -> Labelled:
+        made = Labelled(
+            Counter(name, what, labels, namespace="ringback", registry=self._registry), known
+        )
         self._gathering.append(made)
         return made
 
-    def _histogram(self, name: str, what: str, label: str, buckets: Sequence[float], known: Iterable[str] = ()) -> Timed:
-        made = Timed(_Histogram(name, what, [label], namespace="ringback", registry=self._registry, buckets=buckets), known)
+    def _histogram(
+        self, name: str, what: str, label: str, buckets: Sequence[float], known: Iterable[str] = ()
+    ) -> Timed:
+        made = Timed(
+            _Histogram(
+                name, what, [label], namespace="ringback", registry=self._registry, buckets=buckets
+            ),
+            known,
+        )
         self._gathering.append(made)
         return made
 
@@ -226,7 +369,11 @@ class _Gauges:
         self._version, self._gauges = version, figures
 
     def collect(self) -> Iterable[Metric]:
-        info = GaugeMetricFamily("ringback_build_info", "Always 1; the version is in the label.", labels=["version", "python"])
+        info = GaugeMetricFamily(
+            "ringback_build_info",
+            "Always 1; the version is in the label.",
+            labels=["version", "python"],
+        )
         info.add_metric([self._version, platform.python_version()], 1)
         yield info
         for name, value in self._gauges().items():

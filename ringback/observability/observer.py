@@ -32,7 +32,10 @@ class Observing:
     def event_conflicting(self, kind: EventType, event_id: str) -> None:
         self._metrics.events_conflicting.add(kind)
         self._log.note(
-            "event conflicts", event_id=event_id, type=kind, error="its id was taken in before with other content; the first stays"
+            "event conflicts",
+            event_id=event_id,
+            type=kind,
+            error="its id was taken in before with other content; the first stays",
         )
 
     def auth_failed(self, reason: str) -> None:

@@ -1,4 +1,6 @@
-"""The API for production: granian with worker processes. The parent only watches; each worker builds its own parts."""
+"""The API for production: granian with worker processes. The parent only watches; each worker
+builds its own parts.
+"""
 
 import ctypes
 import logging
@@ -24,7 +26,9 @@ from ringback.settings import Settings
 from ringback.temporary_folder import temporary_folder
 
 THREADS_IN_ALL = 16
-"""Requests handled at once, over all workers. With 8 or 32 one worker measured no better; each thread waits for the GIL."""
+"""Requests handled at once, over all workers. With 8 or 32 one worker measured no better; each
+thread waits for the GIL.
+"""
 
 _BACKLOG = 1024
 _GRANIAN = "_granian"
@@ -36,13 +40,19 @@ _STOP_MARGIN_S = 5
 
 
 def api(settings: Settings, workers: int) -> None:
-    """Until a signal. A worker that dies is replaced. Raises CannotListen, and RingbackError without a temporary folder."""
+    """Until a signal. A worker that dies is replaced. Raises CannotListen, and RingbackError
+    without a temporary folder.
+    """
     _require_free(settings.listen)
     temporary_folder()
-    logging.basicConfig(handlers=[AtOnce(1, pretty=sys.stdout.isatty())], level=logging.WARNING, force=True)
+    logging.basicConfig(
+        handlers=[AtOnce(1, pretty=sys.stdout.isatty())], level=logging.WARNING, force=True
+    )
     logging.getLogger(_GRANIAN).addFilter(_is_news)
     with tempfile.TemporaryDirectory(prefix="ringback-metrics-") as folder:
-        os.environ[MULTIPROCESS_FOLDER] = folder  # before the workers are forked: they count into files there
+        os.environ[MULTIPROCESS_FOLDER] = (
+            folder  # before the workers are forked: they count into files there
+        )
         server = Granian(
             "ringback",
             address=settings.listen.host,
@@ -58,7 +68,10 @@ def api(settings: Settings, workers: int) -> None:
             workers_kill_timeout=int(settings.timeout.total_seconds()) + _STOP_MARGIN_S,
         )
         server.serve(target_loader=lambda: worker_application(settings), wrap_loader=False)
-        for number in (signal.SIGTERM, signal.SIGINT):  # it has stopped: another signal must not end it in the middle of leaving
+        for number in (
+            signal.SIGTERM,
+            signal.SIGINT,
+        ):  # it has stopped: another signal must not end it in the middle of leaving
             signal.signal(number, signal.SIG_IGN)
 
 
@@ -77,7 +90,8 @@ def worker_application(settings: Settings) -> Callable[..., Any]:
     parts = gather(settings)
     publisher = parts.publisher()
     parts.gatherer.add(lambda: {"broker_connected": float(publisher.connected())})
-    # granian's workers are multiprocessing's children, which leave without `atexit`. The higher priority goes first.
+    # granian's workers are multiprocessing's children, which leave without `atexit`. The higher
+    # priority goes first.
     Finalize(None, publisher.close, exitpriority=20)
     Finalize(None, parts.close, exitpriority=10)
     application = create_app(parts.api_parts(publisher))
@@ -89,7 +103,9 @@ def _require_free(address: ListenAddress) -> None:
     """granian binds with SO_REUSEPORT, which would share a port with whoever else allows that."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:  # refused too where the kernel has no IPv6
+        with socket.socket(
+            family, socket.SOCK_STREAM
+        ) as probe:  # refused too where the kernel has no IPv6
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((address.host, address.port))
     except OSError as error:

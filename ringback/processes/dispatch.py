@@ -27,9 +27,19 @@ def dispatch(settings: Settings) -> None:
 async def _dispatch(parts: Parts) -> None:
     stop = stop_on_signals()
     dispatching, returned = DispatchHalf(parts), parts.returned()
-    health = HealthApp(lambda: parts.missing(None if dispatching.connected else "no broker answers"), parts.metrics.render)
-    web = WebServer(health, parts.settings.metrics_listen, "RINGBACK_METRICS_LISTEN", threads=_HEALTH_THREADS)
-    parts.gatherer.add(lambda: {"in_flight": dispatching.in_flight, "broker_connected": float(dispatching.connected)})
+    health = HealthApp(
+        lambda: parts.missing(None if dispatching.connected else "no broker answers"),
+        parts.metrics.render,
+    )
+    web = WebServer(
+        health, parts.settings.metrics_listen, "RINGBACK_METRICS_LISTEN", threads=_HEALTH_THREADS
+    )
+    parts.gatherer.add(
+        lambda: {
+            "in_flight": dispatching.in_flight,
+            "broker_connected": float(dispatching.connected),
+        }
+    )
     settle()
     dispatching.start()
     if returned is not None:
@@ -39,7 +49,9 @@ async def _dispatch(parts: Parts) -> None:
         await dispatching.watch(stop)
     finally:
         try:
-            await asyncio.gather(dispatching.drain(), *([] if returned is None else [returned.close()]))
+            await asyncio.gather(
+                dispatching.drain(), *([] if returned is None else [returned.close()])
+            )
         finally:
             await asyncio.to_thread(web.stop)
             ignore_signals()

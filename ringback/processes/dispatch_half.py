@@ -1,4 +1,6 @@
-"""The dispatching half of a process: from its sources to settled deliveries, until it is told to stop."""
+"""The dispatching half of a process: from its sources to settled deliveries, until it is told to
+stop.
+"""
 
 import asyncio
 import resource
@@ -44,7 +46,14 @@ class DispatchHalf:
         )
         self._sources = parts.sources()
         schedule = RetrySchedule(settings.retry_schedule)
-        self._worker = Worker(parts.database, parts.directory, self._sources, parts.observer, timeout_s, schedule.total)
+        self._worker = Worker(
+            parts.database,
+            parts.directory,
+            self._sources,
+            parts.observer,
+            timeout_s,
+            schedule.total,
+        )
         self._dispatcher = Dispatcher(
             self._sender,
             parts.directory,
@@ -57,7 +66,9 @@ class DispatchHalf:
             asyncio.get_running_loop().call_later,
         )
         self._sweeper = RetentionSweeper(parts.database, settings.retention, parts.observer)
-        self._alerting = AlertRelay(parts.database, self._alert_sender(), parts.observer, timeout_s + LEASE_MARGIN_S)
+        self._alerting = AlertRelay(
+            parts.database, self._alert_sender(), parts.observer, timeout_s + LEASE_MARGIN_S
+        )
 
     @property
     def in_flight(self) -> int:
@@ -73,7 +84,9 @@ class DispatchHalf:
         return self._worker.claimer
 
     def start(self) -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: self._internal_error(context))
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: self._internal_error(context)
+        )
         self._notifications.start()
         self._worker.start(self._dispatcher)
         self._alerting.start()
@@ -87,7 +100,12 @@ class DispatchHalf:
         self._parts.observer.note("stopping: finishing what is in flight", limit_s=self._limit_s)
 
     async def drain(self) -> None:
-        await asyncio.gather(*(part(self._limit_s) for part in (self._worker.drain, self._alerting.stop, self._sweeper.stop)))
+        await asyncio.gather(
+            *(
+                part(self._limit_s)
+                for part in (self._worker.drain, self._alerting.stop, self._sweeper.stop)
+            )
+        )
         self._sender.close()
         await asyncio.to_thread(self._notifications.close)
         if self._worker.failed.done():
@@ -98,22 +116,34 @@ class DispatchHalf:
         if settings.alert_url is None:
             return None
         keys = [signing_key(secret) for secret in settings.alert_secret]
-        return AlertSender(self._sender, settings.alert_url, keys, RetrySchedule(settings.retry_schedule), _USER_AGENT)
+        return AlertSender(
+            self._sender,
+            settings.alert_url,
+            keys,
+            RetrySchedule(settings.retry_schedule),
+            _USER_AGENT,
+        )
 
     def _internal_error(self, context: dict[str, Any]) -> None:
         error = context.get("exception") or RuntimeError(context["message"])
-        self._parts.observer.note("a mistake of ours", error=repr(error), trace="".join(traceback.format_exception(error)))
+        self._parts.observer.note(
+            "a mistake of ours", error=repr(error), trace="".join(traceback.format_exception(error))
+        )
         self._worker.fail(error)
 
 
 def allow_many_connections() -> None:
-    """Every attempt in flight is a descriptor: a service manager's usual soft limit of 1,024 is soon reached."""
+    """Every attempt in flight is a descriptor: a service manager's usual soft limit of 1,024 is
+    soon reached.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def stop_on_signals() -> asyncio.Event:
-    """Set by the first SIGTERM or SIGINT; a second one changes nothing: the drain has a limit of its own."""
+    """Set by the first SIGTERM or SIGINT; a second one changes nothing: the drain has a limit of
+    its own.
+    """
     stop = asyncio.Event()
     for number in STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -121,8 +151,8 @@ def stop_on_signals() -> asyncio.Event:
 
 
 def ignore_signals() -> None:
-    """When all that is left is to close things: the loop's end would bring back the default action, and a signal that comes then
-    would end the process in the middle of that.
+    """When all that is left is to close things: the loop's end would bring back the default action,
+    and a signal that comes then would end the process in the middle of that.
     """
     for number in STOP_SIGNALS:
         asyncio.get_running_loop().remove_signal_handler(number)

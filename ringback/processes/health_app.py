@@ -1,6 +1,8 @@
-"""What a dispatcher tells its surroundings: `/healthz` (alive), `/readyz` (can deliver, or what is missing), `/metrics`.
+"""What a dispatcher tells its surroundings: `/healthz` (alive), `/readyz` (can deliver, or what is
+missing), `/metrics`.
 
-A WSGI callable and nothing else: `ringback.processes` puts it on `METRICS_LISTEN`. The API has routes of its own for these.
+A WSGI callable and nothing else: `ringback.processes` puts it on `METRICS_LISTEN`. The API has
+routes of its own for these.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -16,23 +18,41 @@ _PROBLEM = "application/problem+json"
 
 
 class HealthApp:
-    """`missing` names what keeps this process from its work, by part, in words; empty: nothing. `render` is the metrics'."""
+    """`missing` names what keeps this process from its work, by part, in words; empty: nothing.
+    `render` is the metrics'.
+    """
 
-    def __init__(self, missing: Callable[[], Mapping[str, str]], render: Callable[[], tuple[bytes, str]]):
+    def __init__(
+        self, missing: Callable[[], Mapping[str, str]], render: Callable[[], tuple[bytes, str]]
+    ):
         self._missing, self._render = missing, render
-        self._routes = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics}
+        self._routes = {
+            "/healthz": self._healthz,
+            "/readyz": self._readyz,
+            "/metrics": self._metrics,
+        }
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        status, content_type, body = self._answer(environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""))
-        headers = [("Content-Type", content_type), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
+        status, content_type, body = self._answer(
+            environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
+        )
+        headers = [
+            ("Content-Type", content_type),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+        ]
         start_response(f"{status.value} {status.phrase}", headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
     def _answer(self, method: str, path: str) -> Answer:
         if path not in self._routes:
-            return _problem(HTTPStatus.NOT_FOUND, "not-found", "there are /healthz, /readyz and /metrics")
+            return _problem(
+                HTTPStatus.NOT_FOUND, "not-found", "there are /healthz, /readyz and /metrics"
+            )
         if method not in ("GET", "HEAD"):
-            return _problem(HTTPStatus.METHOD_NOT_ALLOWED, "method-not-allowed", "this is only read")
+            return _problem(
+                HTTPStatus.METHOD_NOT_ALLOWED, "method-not-allowed", "this is only read"
+            )
         return self._routes[path]()
 
     def _healthz(self) -> Answer:
@@ -40,7 +60,12 @@ class HealthApp:
 
     def _readyz(self) -> Answer:
         if missing := self._missing():
-            return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", f"not ready: {', '.join(missing)}", missing=missing)
+            return _problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "unavailable",
+                f"not ready: {', '.join(missing)}",
+                missing=missing,
+            )
         return _json({"status": "ready"})
 
     def _metrics(self) -> Answer:
@@ -54,5 +79,11 @@ def _json(value: object) -> Answer:
 
 def _problem(status: HTTPStatus, slug: str, detail: str, **more: object) -> Answer:
     """RFC 9457, as the API answers."""
-    problem = {"type": f"/docs/problems/{slug}", "title": status.phrase, "status": status.value, "detail": detail, **more}
+    problem = {
+        "type": f"/docs/problems/{slug}",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": detail,
+        **more,
+    }
     return status, _PROBLEM, orjson.dumps(problem)

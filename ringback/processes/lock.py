@@ -1,4 +1,6 @@
-"""One embedded process per database: whoever holds the lock may void leases, because nobody else can hold any."""
+"""One embedded process per database: whoever holds the lock may void leases, because nobody else
+can hold any.
+"""
 
 import fcntl
 from pathlib import Path

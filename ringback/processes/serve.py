@@ -1,4 +1,6 @@
-"""Everything in one process: the event loop with the dispatching half in the main thread, the API's threads beside it."""
+"""Everything in one process: the event loop with the dispatching half in the main thread, the API's
+threads beside it.
+"""
 
 import asyncio
 import contextlib
@@ -20,7 +22,9 @@ from store.maintenance.startup import void_leases
 
 
 def serve(settings: Settings, announce: Callable[[Parts], None]) -> None:
-    """Until a signal. `announce` is called once requests are answered. Raises AlreadyRunning and CannotListen before anything is changed."""
+    """Until a signal. `announce` is called once requests are answered. Raises AlreadyRunning and
+    CannotListen before anything is changed.
+    """
     if settings.sqlite_path is None:
         _run(settings, announce)
         return
@@ -44,7 +48,9 @@ def _run(settings: Settings, announce: Callable[[Parts], None]) -> None:
 
 async def _serve(parts: Parts, announce: Callable[[Parts], None]) -> None:
     stop = stop_on_signals()
-    async with contextlib.AsyncExitStack() as closing:  # last in, first out: requests, then what they handed in, then deliveries
+    async with (
+        contextlib.AsyncExitStack() as closing
+    ):  # last in, first out: requests, then what they handed in, then deliveries
         closing.callback(ignore_signals)
         dispatching = DispatchHalf(parts)
         publisher = parts.publisher(dispatching.claimer if parts.settings.embedded else None)

@@ -19,7 +19,9 @@ THREADS = 32
 
 _BACKLOG = 1024
 _KEPT_CONNECTIONS = 1000
-"""Beyond it a connection is closed after its answer. More: idle clients hold more descriptors. Fewer: clients reconnect more often."""
+"""Beyond it a connection is closed after its answer. More: idle clients hold more descriptors.
+Fewer: clients reconnect more often.
+"""
 
 _HELD_BYTES = 64 * 1024
 """How much of an answer is kept to be sent at once. More: more memory for each download."""
@@ -33,12 +35,20 @@ class CannotListen(RingbackError):
 
     def __init__(self, address: ListenAddress, setting: str, error: OSError):
         taken = error.errno == errno.EADDRINUSE
-        why = "is taken: stop what listens there," if taken else f"cannot be listened on ({error.strerror or error}):"
-        super().__init__(f"{address} {why} {'or ' if taken else ''}set {setting} to another host:port")
+        why = (
+            "is taken: stop what listens there,"
+            if taken
+            else f"cannot be listened on ({error.strerror or error}):"
+        )
+        super().__init__(
+            f"{address} {why} {'or ' if taken else ''}set {setting} to another host:port"
+        )
 
 
 class _Writer(StreamWriter):
-    """Sends an answer at once: the library's takes a system call for its head and one for its body, and each gives the GIL away."""
+    """Sends an answer at once: the library's takes a system call for its head and one for its body,
+    and each gives the GIL away.
+    """
 
     _held: bytearray | None = None
 
@@ -69,10 +79,14 @@ class _Writer(StreamWriter):
 
 
 class _Fields(dict[bytes, bytes]):
-    """Of a field that comes twice the library keeps the last. Whoever asks for a permission must not have it replaced by another."""
+    """Of a field that comes twice the library keeps the last. Whoever asks for a permission must
+    not have it replaced by another.
+    """
 
     def __setitem__(self, name: bytes, value: bytes) -> None:
-        super().__setitem__(name, b", ".join((self[name], value)) if name == _ONCE and name in self else value)
+        super().__setitem__(
+            name, b", ".join((self[name], value)) if name == _ONCE and name in self else value
+        )
 
 
 class _HeaderReader(HeaderReader):
@@ -103,7 +117,9 @@ class _Connection(HTTPConnection):
 
 
 class _Server(Server):
-    """Knows how many connections are open: the library counts them anew for each answer, under a lock that all requests wait for."""
+    """Knows how many connections are open: the library counts them anew for each answer, under a
+    lock that all requests wait for.
+    """
 
     ConnectionClass = _Connection
 
@@ -119,9 +135,19 @@ class _Server(Server):
 class WebServer:
     """Serves one WSGI application. Build it (which binds the port), `start` it, `stop` it."""
 
-    def __init__(self, application: object, address: ListenAddress, setting: str = "RINGBACK_LISTEN", threads: int = THREADS):
+    def __init__(
+        self,
+        application: object,
+        address: ListenAddress,
+        setting: str = "RINGBACK_LISTEN",
+        threads: int = THREADS,
+    ):
         self._server = _Server(
-            (address.host, address.port), application, numthreads=threads, request_queue_size=_BACKLOG, shutdown_timeout=_STOP_LIMIT_S
+            (address.host, address.port),
+            application,
+            numthreads=threads,
+            request_queue_size=_BACKLOG,
+            shutdown_timeout=_STOP_LIMIT_S,
         )
         try:
             self._server.prepare()

@@ -1,6 +1,7 @@
 """The life of a delivery: its states, what moves it, and the record of one attempt.
 
-The transition table below is the whole truth; whoever settles a delivery asks `next_state`, and an illegal move is an error.
+The transition table below is the whole truth; whoever settles a delivery asks `next_state`, and an
+illegal move is an error.
 """
 
 from enum import StrEnum
@@ -14,8 +15,9 @@ from schemas.ids import AttemptId, CallbackId, EventId, TokenId
 from schemas.times import UnixMs
 
 PLACE_BYTES = 32 * 1024
-"""Of a body, for which a delivery takes one place of those that bound what a process holds. Larger: more memory while events are
-large. Smaller: middling events already leave room for fewer of them."""
+"""Of a body, for which a delivery takes one place of those that bound what a process holds. Larger:
+more memory while events are large. Smaller: middling events already leave room for fewer of them.
+"""
 
 
 class DeliveryState(StrEnum):
@@ -65,7 +67,9 @@ class Move(StrEnum):
     FAILED = "failed"  # any other outcome, with attempts left
     GAVE_UP = "gave_up"  # any other outcome, with none left
     OVERTAKEN = "overtaken"  # a newer status of the same message took its place
-    WITHDRAWN = "withdrawn"  # token revoked or expired, or sees the channel no longer; callback deleted; or discarded by hand
+    # token revoked or expired, or sees the channel no longer; callback deleted; or discarded by
+    # hand
+    WITHDRAWN = "withdrawn"
     REOPENED = "reopened"  # a recovery gives it the whole schedule once more
 
 
@@ -100,8 +104,9 @@ def next_state(state: DeliveryState, move: Move) -> DeliveryState:
 
 
 class Delivery(msgspec.Struct, frozen=True, eq=False):
-    """One event for one callback, as a dispatcher holds it while it works on it. Equal only to itself: the same delivery
-    may be in hand twice, once by itself and once because somebody asked for an attempt.
+    """One event for one callback, as a dispatcher holds it while it works on it. Equal only to
+    itself: the same delivery may be in hand twice, once by itself and once because somebody asked
+    for an attempt.
 
     `lease` is the number under which it is held: 0 for a first attempt that has no row yet. `failures` counts the automatic
     attempts that failed so far; `number` is that of the coming attempt, whatever triggered the earlier ones. `attempt_id` is
@@ -141,12 +146,15 @@ class Delivery(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def asked_for(self) -> bool:
-        """Whether this is an attempt of its own, beside the automatic ones: its failure is only recorded."""
+        """Whether this is an attempt of its own, beside the automatic ones: its failure is only
+        recorded.
+        """
         return self.attempt_id is not None
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One HTTP request of a delivery, as it is recorded. `number` counts the delivery's attempts from 1.
+    """One HTTP request of a delivery, as it is recorded. `number` counts the delivery's attempts
+    from 1.
 
     `status_code` is None when there was no HTTP answer. `error` says in words of ours what went wrong; of an attempt that delivered,
     what was wrong with the rest of the answer. `behind` are the words of a library or of the receiver that stand behind it: they may
@@ -175,7 +183,8 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Settlement(msgspec.Struct, frozen=True):
-    """What is to be written of a delivery: an outcome, a lease, or that somebody else should take it.
+    """What is to be written of a delivery: an outcome, a lease, or that somebody else should take
+    it.
 
     `state` None leaves the row as it is (an attempt that was asked for and failed). `due_in_s` counts from the writing, by the
     store's clock; None when the delivery is settled. `leased`: `due_in_s` is the end of the lease of who writes this. `health`:
@@ -195,13 +204,21 @@ class Settlement(msgspec.Struct, frozen=True):
 
 
 def given_back(delivery: Delivery, due_in_s: float = 0.0) -> Settlement:
-    """Due now, for whoever can: this process did not get to it, or may not send it at present. With `due_in_s`, not before that:
-    nobody is better placed at once when the callback itself is the reason."""
-    if delivery.asked_for:  # beside the automatic attempts: its request comes due again by itself, the row is not ours to move
+    """Due now, for whoever can: this process did not get to it, or may not send it at present. With
+    `due_in_s`, not before that: nobody is better placed at once when the callback itself is the
+    reason.
+    """
+    # beside the automatic attempts: its request comes due again by itself, the row is not ours to
+    # move
+    if delivery.asked_for:
         return Settlement(delivery, None)
-    return Settlement(delivery, DeliveryState.PENDING, due_in_s=due_in_s, failures=delivery.failures)
+    return Settlement(
+        delivery, DeliveryState.PENDING, due_in_s=due_in_s, failures=delivery.failures
+    )
 
 
 def leased(delivery: Delivery, lease_s: float) -> Settlement:
     """In flight here: nobody else is to try it before the lease ends."""
-    return Settlement(delivery, DeliveryState.PENDING, due_in_s=lease_s, leased=True, failures=delivery.failures)
+    return Settlement(
+        delivery, DeliveryState.PENDING, due_in_s=lease_s, leased=True, failures=delivery.failures
+    )

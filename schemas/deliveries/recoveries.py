@@ -1,6 +1,7 @@
 """Recoveries: what was not delivered is sent once more. What is asked for, and how far it has come.
 
-Made by the API and the command line, kept by `store.recoveries.jobs`, worked on by `consumers.maintenance.recovery_runner`.
+Made by the API and the command line, kept by `store.recoveries.jobs`, worked on by
+`consumers.maintenance.recovery_runner`.
 """
 
 from enum import StrEnum
@@ -13,7 +14,9 @@ from schemas.times import UnixMs
 
 
 class Recoverable(StrEnum):
-    """`missing` is no delivery's state: events without a delivery for a callback that may see them now."""
+    """`missing` is no delivery's state: events without a delivery for a callback that may see them
+    now.
+    """
 
     EXHAUSTED = "exhausted"
     HELD = "held"
@@ -27,8 +30,10 @@ class RecoveryState(StrEnum):
 
 
 class RecoveryQuery(msgspec.Struct, frozen=True):
-    """What to recover; None: any. `since` is inclusive, `until` exclusive: by when the delivery was made, of what is missing by
-    when the event was accepted. The states are worked through in their order here."""
+    """What to recover; None: any. `since` is inclusive, `until` exclusive: by when the delivery was
+    made, of what is missing by when the event was accepted. The states are worked through in their
+    order here.
+    """
 
     since: UnixMs
     until: UnixMs

@@ -1,7 +1,8 @@
 """What an event's `data` must hold (contract section 5), one model per type.
 
-Unknown fields pass; unknown values of `kind`, `content.type` and `status` pass, as the platform's words grow; the other closed
-sets are closed. The models are only read, never written back. `json_schema` turns them into the published documents.
+Unknown fields pass; unknown values of `kind`, `content.type` and `status` pass, as the platform's
+words grow; the other closed sets are closed. The models are only read, never written back.
+`json_schema` turns them into the published documents.
 """
 
 from typing import Annotated, Any, Literal, TypeAlias, Union
@@ -19,7 +20,12 @@ class Channel(msgspec.Struct):
     """A managed number, page or mailbox: visibility is decided by its id."""
 
     id: Id
-    kind: Annotated[str, msgspec.Meta(examples=["whatsapp", "messenger", "instagram", "telegram", "sms", "email", "webchat"])]
+    kind: Annotated[
+        str,
+        msgspec.Meta(
+            examples=["whatsapp", "messenger", "instagram", "telegram", "sms", "email", "webchat"]
+        ),
+    ]
     address: str | None = None
     provider: str | None = None
 
@@ -45,7 +51,9 @@ class Conversation(msgspec.Struct):
     """A thread between a customer and the platform."""
 
     id: Id
-    status: Annotated[str, msgspec.Meta(examples=["queued", "open", "pending", "closed"])] | None = None
+    status: (
+        Annotated[str, msgspec.Meta(examples=["queued", "open", "pending", "closed"])] | None
+    ) = None
     origin: Literal["customer", "agent", "campaign", "api", "bot"] | None = None
     created_at: str | None = None
     queue: Any = None
@@ -103,7 +111,9 @@ CONTENT_MODELS: dict[str, type[Content]] = {
     "text": TextContent,
     **dict.fromkeys(("image", "video", "audio", "document", "sticker"), MediaContent),
     "location": LocationContent,
-    **dict.fromkeys(("contacts", "interactive", "reaction", "order", "system", "unsupported"), Content),
+    **dict.fromkeys(
+        ("contacts", "interactive", "reaction", "order", "system", "unsupported"), Content
+    ),
 }
 
 
@@ -112,7 +122,10 @@ def known_content() -> Any:
     tagged = []
     for name, model in CONTENT_MODELS.items():
         fields = [one for one in msgspec.structs.fields(model) if one.name != "type"]
-        members = [(one.name, one.type) if one.required else (one.name, one.type, one.default) for one in fields]
+        members = [
+            (one.name, one.type) if one.required else (one.name, one.type, one.default)
+            for one in fields
+        ]
         tagged.append(msgspec.defstruct(model.__name__, members, tag=name))
     return Union[tuple(tagged)]  # noqa: UP007 - they are made here: there is nothing to write between bars
 
@@ -192,7 +205,9 @@ DATA_MODELS: dict[EventType, type[DataModel]] = {
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What the pipeline itself needs to know of an event's data. `status` is one that has a rank, or None."""
+    """What the pipeline itself needs to know of an event's data. `status` is one that has a rank,
+    or None.
+    """
 
     channel_id: str
     conversation_id: str
@@ -204,4 +219,9 @@ def facts_of(data: DataModel) -> Facts:
     if isinstance(data, ConversationCreated):
         return Facts(data.channel.id, data.conversation.id, None, None)
     message = data.message
-    return Facts(data.channel.id, message.conversation_id, message.id, ranked(data.status) if isinstance(data, MessageStatus) else None)
+    return Facts(
+        data.channel.id,
+        message.conversation_id,
+        message.id,
+        ranked(data.status) if isinstance(data, MessageStatus) else None,
+    )

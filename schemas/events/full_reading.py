@@ -1,7 +1,9 @@
-"""An event looked at once more, in full and slowly: when the first look refused it, or could not tell.
+"""An event looked at once more, in full and slowly: when the first look refused it, or could not
+tell.
 
-It finds every fault, where the fast decoders stop at the first; it takes what they do not know to be JSON; and it sees names that
-come twice. What both take is the same event. Called by `schemas.events.events` alone.
+It finds every fault, where the fast decoders stop at the first; it takes what they do not know to
+be JSON; and it sees names that come twice. What both take is the same event. Called by
+`schemas.events.events` alone.
 """
 
 import re
@@ -24,8 +26,10 @@ from schemas.texts import shortened
 from schemas.times import UnixMs, from_rfc3339
 
 MAX_DEPTH = 100
-"""Of the data, in nested objects and lists. JSON is read within what the stack leaves at that place, near a thousand: without a limit of
-our own an event could be accepted here and break whoever reads it from deeper calls, such as the list that shows it."""
+"""Of the data, in nested objects and lists. JSON is read within what the stack leaves at that
+place, near a thousand: without a limit of our own an event could be accepted here and break whoever
+reads it from deeper calls, such as the list that shows it.
+"""
 
 ENVELOPE = ("id", "type", "timestamp", "data")
 DECIDING: Mapping[type[msgspec.Struct], tuple[str, ...]] = {
@@ -37,8 +41,9 @@ DECIDING: Mapping[type[msgspec.Struct], tuple[str, ...]] = {
     event_data.MessageReference: ("id", "conversation_id"),
     event_data.Channel: ("id",),
 }
-"""By where they stand: names by whose values something is decided, such as who may see the event. One that came twice could mean one
-thing here and another to the receiver."""
+"""By where they stand: names by whose values something is decided, such as who may see the event.
+One that came twice could mean one thing here and another to the receiver.
+"""
 
 _NOT_IN_IDS = re.compile("[\0\ud800-\udfff]")
 _PATH = re.compile(r" - at `\$(.*)`$")
@@ -56,9 +61,17 @@ class FullReading(NamedTuple):
     facts: Facts
 
 
-def look(body: bytes, at: str, message_id: str | None, *, id_required: bool, ids: re.Pattern[str] = FREE_EVENT_ID) -> FullReading:
+def look(
+    body: bytes,
+    at: str,
+    message_id: str | None,
+    *,
+    id_required: bool,
+    ids: re.Pattern[str] = FREE_EVENT_ID,
+) -> FullReading:
     """`body` is UTF-8. Raises InvalidEvent with every fault, `MOST_COUNTED` at most; `at` is where the event stands, `ids` are those that
-    it may have."""
+    it may have.
+    """
     try:
         return _look(body, at, message_id, id_required=id_required, ids=ids)
     except RecursionError:
@@ -83,16 +96,26 @@ def comes_twice(body: bytes, kind: EventType) -> bool:
     data, model = tree["data"], DATA_MODELS[kind]
     if any(_doubled(tree, ENVELOPE, "")) or any(_doubled(data, DECIDING[model], "")):
         return True
-    inner = (field for field in _fields(model) if field.name in DECIDING[model] and field.type in DECIDING)
+    inner = (
+        field
+        for field in _fields(model)
+        if field.name in DECIDING[model] and field.type in DECIDING
+    )
     return any(any(_doubled(data[field.name], DECIDING[field.type], "")) for field in inner)
 
 
-def _look(body: bytes, at: str, message_id: str | None, *, id_required: bool, ids: re.Pattern[str]) -> FullReading:
+def _look(
+    body: bytes, at: str, message_id: str | None, *, id_required: bool, ids: re.Pattern[str]
+) -> FullReading:
     tree, spelled = _object(body, at)
     if "data" in spelled and depth(spelled["data"]) > MAX_DEPTH:
-        raise InvalidEvent([Fault(f"the data is nested deeper than {MAX_DEPTH} levels", f"{at}/data")])
+        raise InvalidEvent(
+            [Fault(f"the data is nested deeper than {MAX_DEPTH} levels", f"{at}/data")]
+        )
     given = message_id if tree.get("id") is None else tree["id"]
-    faults = list(islice(_faults_of(tree, given, at, id_required=id_required, ids=ids), MOST_COUNTED))
+    faults = list(
+        islice(_faults_of(tree, given, at, id_required=id_required, ids=ids), MOST_COUNTED)
+    )
     if faults:
         raise InvalidEvent(faults)
     timestamp = tree.get("timestamp")
@@ -121,7 +144,9 @@ def _too_deep(at: str) -> InvalidEvent:
     return InvalidEvent([Fault("the JSON is nested too deeply", at)], malformed=True)
 
 
-def _faults_of(tree: Members, given_id: object, at: str, *, id_required: bool, ids: re.Pattern[str]) -> Iterator[Fault]:
+def _faults_of(
+    tree: Members, given_id: object, at: str, *, id_required: bool, ids: re.Pattern[str]
+) -> Iterator[Fault]:
     yield from _doubled(tree, ENVELOPE, at)
     if given_id is not None or id_required:
         yield from _id_faults(given_id, f"{at}/id", ids)
@@ -145,7 +170,10 @@ def _id_faults(given: object, at: str, ids: re.Pattern[str]) -> Iterator[Fault]:
     elif not EVENT_ID.fullmatch(given):
         yield Fault("an id is 1 to 64 of A-Z a-z 0-9 _ -", at)
     elif not ids.fullmatch(given):
-        yield Fault("evt_test_ with 32 characters behind it is the id of a sample, which is not counted: choose another", at)
+        yield Fault(
+            "evt_test_ with 32 characters behind it is the id of a sample, which is not counted: choose another",
+            at,
+        )
 
 
 def _timestamp_faults(given: object, at: str) -> Iterator[Fault]:
@@ -166,7 +194,9 @@ def _field(tree: Members, name: str, wanted: Any, at: str) -> Iterator[Fault]:
 
 
 def _faults(value: object, wanted: Any, at: str) -> Iterator[Fault]:
-    """Of a value in a place where `wanted`, the type of a model's field, is expected. `msgspec.Raw` is a message's content."""
+    """Of a value in a place where `wanted`, the type of a model's field, is expected. `msgspec.Raw`
+    is a message's content.
+    """
     options = get_args(wanted) if get_origin(wanted) in (Union, UnionType) else ()
     if value is None and NoneType in options:
         return
@@ -174,7 +204,11 @@ def _faults(value: object, wanted: Any, at: str) -> Iterator[Fault]:
         wanted = options[0]
     if wanted is msgspec.Raw:
         wanted = _content_model(value)
-    if isinstance(value, Members) and isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
+    if (
+        isinstance(value, Members)
+        and isinstance(wanted, type)
+        and issubclass(wanted, msgspec.Struct)
+    ):
         yield from _doubled(value, DECIDING.get(wanted, ()), at)
         for field in _fields(wanted):
             if field.required or field.name in value:
@@ -199,14 +233,21 @@ def _content_model(value: object) -> type[Content]:
 
 def _simple(value: object, wanted: Any, at: str) -> Iterator[Fault]:
     """In msgspec's words: `Expected str, got int`. JSON Schema calls 1.0 an integer."""
-    if isinstance(value, float) and value.is_integer() and _is_of(0, wanted) and not _is_of(0.5, wanted):
+    if (
+        isinstance(value, float)
+        and value.is_integer()
+        and _is_of(0, wanted)
+        and not _is_of(0.5, wanted)
+    ):
         value = int(value)
     try:
         msgspec.convert(value, wanted)
     except msgspec.ValidationError as error:
         yield Fault(shortened(_PATH.sub("", str(error)).replace("`", "")), at)
     except UnicodeError:  # it looks among the words of a closed set, and half of a surrogate pair is spelled in no encoding
-        yield Fault("half of a surrogate pair stands in none of the words that are possible here", at)
+        yield Fault(
+            "half of a surrogate pair stands in none of the words that are possible here", at
+        )
     else:
         if wanted == Id and _NOT_IN_IDS.search(str(value)):
             yield Fault("an id must not hold the character U+0000, or half of a surrogate pair", at)

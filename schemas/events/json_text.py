@@ -1,7 +1,9 @@
-r"""JSON read in full, slowly: what the fast decoders refuse although it is JSON, and what they do not tell.
+r"""JSON read in full, slowly: what the fast decoders refuse although it is JSON, and what they do
+not tell.
 
-They take no half of a surrogate pair (`"\ud83d"`), and say nothing of a name that comes twice in an object. Nothing is decided
-here. Called by `schemas.events.events` and its second look, never for an ordinary event but for its depth, by `schemas.stored_values` and `web.models.parsing`.
+They take no half of a surrogate pair (`"\ud83d"`), and say nothing of a name that comes twice in an
+object. Nothing is decided here. Called by `schemas.events.events` and its second look, never for an
+ordinary event but for its depth, by `schemas.stored_values` and `web.models.parsing`.
 """
 
 import json
@@ -16,18 +18,24 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 TWICE = "the name {name} comes twice in this object: which of the two is meant cannot be told"
 
 _MOST_DIGITS = 4300
-"""Of a whole number that Python makes (`sys.int_info`). A longer one counts as the largest of these; what is passed on is its spelling."""
+"""Of a whole number that Python makes (`sys.int_info`). A longer one counts as the largest of
+these; what is passed on is its spelling.
+"""
 
 _HALF = re.compile("[\ud800-\udfff]")
 _SPACE = re.compile(r"[ \t\n\r]*")
 _BRACKETS_ONLY = bytes.maketrans(b"{}", b"[]"), bytes(set(range(256)) - set(b"[]{}"))
 _RUN = re.compile(rb"\[+|\]+")
 _WORTH_IT = 0.9
-"""Of the brackets that were left: taking the next level away goes on while it leaves no more than this."""
+"""Of the brackets that were left: taking the next level away goes on while it leaves no more than
+this.
+"""
 
 
 class Members(dict[str, object]):
-    """An object. Of a name that comes more than once it holds the last value, as the fast decoders do; `doubled` are such names."""
+    """An object. Of a name that comes more than once it holds the last value, as the fast decoders
+    do; `doubled` are such names.
+    """
 
     doubled: tuple[str, ...] = ()
 
@@ -49,12 +57,20 @@ def decoded(body: bytes) -> str:
 
 
 def read(text: str) -> object:
-    """Objects are `Members`. Raises ValueError, in words, for what is no JSON; RecursionError for what is nested too deeply."""
+    """Objects are `Members`. Raises ValueError, in words, for what is no JSON; RecursionError for
+    what is nested too deeply.
+    """
     try:
         return _decoder.decode(text)
     except json.JSONDecodeError as error:
-        what = "a byte order mark stands only at the very beginning" if text[error.pos : error.pos + 1] == "\ufeff" else error.msg
-        raise ValueError(f"JSON is malformed at line {error.lineno}, column {error.colno}: {what[:1].lower()}{what[1:]}") from None
+        what = (
+            "a byte order mark stands only at the very beginning"
+            if text[error.pos : error.pos + 1] == "\ufeff"
+            else error.msg
+        )
+        raise ValueError(
+            f"JSON is malformed at line {error.lineno}, column {error.colno}: {what[:1].lower()}{what[1:]}"
+        ) from None
 
 
 def doubled(tree: object, at: str = "") -> Iterator[tuple[str, str]]:
@@ -71,11 +87,15 @@ def doubled(tree: object, at: str = "") -> Iterator[tuple[str, str]]:
 
 
 def without_halves(tree: object, halves: list[str], at: str = "") -> object:
-    r"""The same with each half of a surrogate pair spelled out, as `\ud83d`; `halves` gets the pointers of such texts and names."""
+    r"""The same with each half of a surrogate pair spelled out, as `\ud83d`; `halves` gets the
+    pointers of such texts and names.
+    """
     if isinstance(tree, str):
         return _whole_text(tree, halves, at)
     if isinstance(tree, list):
-        return [without_halves(value, halves, f"{at}/{number}") for number, value in enumerate(tree)]
+        return [
+            without_halves(value, halves, f"{at}/{number}") for number, value in enumerate(tree)
+        ]
     if not isinstance(tree, Members):
         return tree
     found = Members()
@@ -107,7 +127,9 @@ def items(text: str) -> Iterator[bytes]:
 
 
 def depth(text: bytes) -> int:
-    """How many objects and lists are nested at most, in valid JSON. What is wide and flat goes level by level, what is deep in one pass."""
+    """How many objects and lists are nested at most, in valid JSON. What is wide and flat goes
+    level by level, what is deep in one pass.
+    """
     outside_of_strings = b"".join(text.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
     brackets, levels, goes_on = outside_of_strings.translate(*_BRACKETS_ONLY), 0, True
     while brackets and goes_on:
@@ -153,7 +175,9 @@ def _next(text: str, at: int) -> int:
 def _object(pairs: list[tuple[str, object]]) -> Members:
     found = Members(pairs)
     if len(found) < len(pairs):
-        found.doubled = tuple(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        found.doubled = tuple(
+            name for name, count in Counter(name for name, _ in pairs).items() if count > 1
+        )
     return found
 
 
@@ -162,7 +186,9 @@ def _whole(digits: str) -> int:
 
 
 def _constant(name: str) -> NoReturn:
-    raise ValueError(f"JSON is malformed: {name} is no JSON number; write null, or leave the field out")
+    raise ValueError(
+        f"JSON is malformed: {name} is no JSON number; write null, or leave the field out"
+    )
 
 
 _decoder = json.JSONDecoder(object_pairs_hook=_object, parse_int=_whole, parse_constant=_constant)

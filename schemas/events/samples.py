@@ -1,4 +1,6 @@
-"""One full sample of each event type, every documented field filled in: for `emit`, callback tests and the documentation."""
+"""One full sample of each event type, every documented field filled in: for `emit`, callback tests
+and the documentation.
+"""
 
 import copy
 from typing import Any
@@ -64,7 +66,9 @@ _DATA: dict[EventType, dict[str, Any]] = {
 
 
 def sample_event(kind: EventType, *, channel_id: str | None = None) -> dict[str, Any]:
-    """An event as a backend would post it, without an id; on `channel_id` when one is given. The caller's to change."""
+    """An event as a backend would post it, without an id; on `channel_id` when one is given. The
+    caller's to change.
+    """
     data = copy.deepcopy(_DATA[kind])
     if channel_id is not None:
         data["channel"]["id"] = channel_id

@@ -4,7 +4,9 @@ from enum import StrEnum
 
 
 class EventType(StrEnum):
-    """A closed set: adding a member means a model in `event_data`, a sample in `samples` and a column on the pages."""
+    """A closed set: adding a member means a model in `event_data`, a sample in `samples` and a
+    column on the pages.
+    """
 
     CONVERSATION_CREATED = "conversation.created"
     MESSAGE_RECEIVED = "message.received"

@@ -1,7 +1,8 @@
 """The operation log's shapes: who changed what on a token, when, and from where.
 
-Without secrets: of a token its hint, of a callback's headers their names. `differences` and what it compares spell fields as the
-API does. Called by the store's token modules; read by the API and the command line.
+Without secrets: of a token its hint, of a callback's headers their names. `differences` and what it
+compares spell fields as the API does. Called by the store's token modules; read by the API and the
+command line.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +38,9 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does something: a token by its id, `COMMAND_LINE` or `RINGBACK`. `address` is where the request came from."""
+    """Who does something: a token by its id, `COMMAND_LINE` or `RINGBACK`. `address` is where the
+    request came from.
+    """
 
     by: str
     address: str | None = None
@@ -49,8 +52,10 @@ RINGBACK = Actor("ringback")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One row. `details` holds, by field in the API's spelling, what it was and what it became, as JSON values. `type` is that of
-    the callback which was changed, None for the token itself; `by_name` the name of the token that did it, None for who is none."""
+    """One row. `details` holds, by field in the API's spelling, what it was and what it became, as
+    JSON values. `type` is that of the callback which was changed, None for the token itself;
+    `by_name` the name of the token that did it, None for who is none.
+    """
 
     id: ChangeId
     at: UnixMs
@@ -63,11 +68,17 @@ class Change:
 
 def differences(before: Mapping[str, object], after: Mapping[str, object]) -> Details:
     """What is not the same in both. A field that is not there is null."""
-    return {name: (before.get(name), after.get(name)) for name in {**before, **after} if before.get(name) != after.get(name)}
+    return {
+        name: (before.get(name), after.get(name))
+        for name in {**before, **after}
+        if before.get(name) != after.get(name)
+    }
 
 
 def edits(before: TokenFields, after: TokenFields) -> Iterator[tuple[Action, Details]]:
-    """What somebody did who set the fields of a token like this; suspending and resuming are told from the rest."""
+    """What somebody did who set the fields of a token like this; suspending and resuming are told
+    from the rest.
+    """
     details = dict(differences(of_fields(before), of_fields(after)))
     if switched := details.pop("enabled", None):
         yield (Action.RESUMED if after.enabled else Action.SUSPENDED), {"enabled": switched}

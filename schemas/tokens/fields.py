@@ -1,4 +1,5 @@
-"""What a person may set of a token and of a callback, and the rules for it. Called by the API and the command line.
+"""What a person may set of a token and of a callback, and the rules for it. Called by the API and
+the command line.
 
 The rules for a callback's URL and headers are the target policy's.
 """
@@ -31,7 +32,14 @@ class TokenFields:
     @classmethod
     def of(cls, token: Token) -> "TokenFields":
         """As they are now."""
-        return cls(token.name, token.activates_at, token.expires_at, token.enabled, token.permissions, token.channels)
+        return cls(
+            token.name,
+            token.activates_at,
+            token.expires_at,
+            token.enabled,
+            token.permissions,
+            token.channels,
+        )
 
     def faults(self) -> list[Fault]:
         """What breaks the rules, by pointer into the API's spelling; empty when all is well."""
@@ -39,7 +47,10 @@ class TokenFields:
 
     def _name_faults(self) -> Iterator[Fault]:
         if is_blank(self.name) or len(self.name) > MAX_NAME:
-            yield Fault(f"a name has 1 to {MAX_NAME} characters, and not only such as cannot be seen", "/name")
+            yield Fault(
+                f"a name has 1 to {MAX_NAME} characters, and not only such as cannot be seen",
+                "/name",
+            )
         elif found := harmful(self.name):
             yield Fault(f"a name cannot hold {named(found)}: leave it out", "/name")
 
@@ -53,13 +64,20 @@ class TokenFields:
         channels = self.channels or frozenset()
         if len(channels) > MAX_CHANNELS:
             yield Fault(f"at most {MAX_CHANNELS} channels; null means all", "/visibility/channels")
-        if not all(0 < len(channel) <= MAX_CHANNEL_ID and "\0" not in channel for channel in channels):
-            yield Fault(f"a channel id has 1 to {MAX_CHANNEL_ID} characters, none of them U+0000", "/visibility/channels")
+        if not all(
+            0 < len(channel) <= MAX_CHANNEL_ID and "\0" not in channel for channel in channels
+        ):
+            yield Fault(
+                f"a channel id has 1 to {MAX_CHANNEL_ID} characters, none of them U+0000",
+                "/visibility/channels",
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class CallbackFields:
-    """None leaves what is stored as it is; of a new callback: on, without headers of its own, and releasing what was held."""
+    """None leaves what is stored as it is; of a new callback: on, without headers of its own, and
+    releasing what was held.
+    """
 
     url: str
     enabled: bool | None = None

@@ -17,7 +17,9 @@ _SIGNING_BYTES = range(24, 65)  # Standard Webhooks 1.0
 
 
 def new_token() -> str:
-    """`rbk_`, thirty random base62 digits, and a checksum that lets a mistyped token be refused without a look-up."""
+    """`rbk_`, thirty random base62 digits, and a checksum that lets a mistyped token be refused
+    without a look-up.
+    """
     start = _TOKEN_PREFIX + "".join(secrets.choice(_BASE62) for _ in range(_RANDOM_DIGITS))
     return start + _check_digits(start)
 

@@ -1,7 +1,8 @@
 """Where callbacks may go: which addresses may be called, which URLs and headers may be saved.
 
-Pure: no DNS, no sockets. The sender asks `address_refusal` for every address it is about to connect to, and that is the check
-that counts; `url_fault` and `header_faults` give the person who saves a callback a quick answer. Every refusal says what to do.
+Pure: no DNS, no sockets. The sender asks `address_refusal` for every address it is about to connect
+to, and that is the check that counts; `url_fault` and `header_faults` give the person who saves a
+callback a quick answer. Every refusal says what to do.
 """
 
 import functools
@@ -32,10 +33,13 @@ def _parse_network(text: str) -> Network:
     try:
         return ipaddress.ip_network(text)
     except ValueError as error:
-        raise ValueError(f"{shortened(text)!r} is not a network such as 10.1.0.0/16 or fd00::/8 ({error})") from None
+        raise ValueError(
+            f"{shortened(text)!r} is not a network such as 10.1.0.0/16 or fd00::/8 ({error})"
+        ) from None
 
 
-# `ipaddress.is_global` lets too much through (multicast, 6to4, NAT64, a cloud's metadata service), hence lists of our own.
+# `ipaddress.is_global` lets too much through (multicast, 6to4, NAT64, a cloud's metadata service),
+# hence lists of our own.
 _DENIED = parse_networks(
     [
         "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
@@ -43,7 +47,9 @@ _DENIED = parse_networks(
         "224.0.0.0/4", "240.0.0.0/4", "168.63.129.16/32", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20",
     ]
 )  # fmt: skip
-_PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")  # all that was ever handed out for use on the internet
+_PUBLIC_V6 = ipaddress.IPv6Network(
+    "2000::/3"
+)  # all that was ever handed out for use on the internet
 _LOCALHOST = (ipaddress.IPv4Address("127.0.0.1"), ipaddress.IPv6Address("::1"))
 
 _URL_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*")  # RFC 3986, section 2
@@ -60,14 +66,18 @@ class TargetPolicy:
     allow_http: bool = False
 
     def address_refusal(self, address: str | Address) -> str | None:
-        """Why this address may not be called, or None. An IPv4 address inside an IPv6 one is judged as what it is."""
+        """Why this address may not be called, or None. An IPv4 address inside an IPv6 one is judged
+        as what it is.
+        """
         ip = _unwrapped(ipaddress.ip_address(address))
         if self._is_allowed(ip) or _is_public(ip):
             return None
         return f"{ip} is not a public address: callbacks reach it only if RINGBACK_ALLOW_TARGETS lists it"
 
     def url_fault(self, url: str) -> str | None:
-        """Why this callback URL cannot be saved, or None. A name is not looked up: it is judged at each connect."""
+        """Why this callback URL cannot be saved, or None. A name is not looked up: it is judged at
+        each connect.
+        """
         if fault := _spelling_fault(url):
             return fault
         try:
@@ -77,7 +87,9 @@ class TargetPolicy:
             return "the URL cannot be read: check its host and its port, a number up to 65535"
         if fault := _parts_fault(parts, port):
             return fault
-        return self._host_fault(parts.scheme, parts.hostname or "", is_bracketed=parts.netloc.startswith("["))
+        return self._host_fault(
+            parts.scheme, parts.hostname or "", is_bracketed=parts.netloc.startswith("[")
+        )
 
     def _host_fault(self, scheme: str, host: str, *, is_bracketed: bool) -> str | None:
         try:
@@ -87,7 +99,11 @@ class TargetPolicy:
         refusals = [self.address_refusal(ip) for ip in addresses]
         if refusals and all(refusals):
             return refusals[0]
-        if scheme == "https" or self.allow_http or any(ip.is_loopback and self._is_allowed(ip) for ip in addresses):
+        if (
+            scheme == "https"
+            or self.allow_http
+            or any(ip.is_loopback and self._is_allowed(ip) for ip in addresses)
+        ):
             return None
         return "http:// is not allowed: use https://, or set RINGBACK_ALLOW_HTTP=true"
 
@@ -97,7 +113,9 @@ class TargetPolicy:
 
 @functools.lru_cache(4096)
 def target_in(url: str) -> str:
-    """What is asked for of the host of a saved URL: path and query as they were saved, letter by letter."""
+    """What is asked for of the host of a saved URL: path and query as they were saved, letter by
+    letter.
+    """
     rest = url.partition("://")[2].partition("#")[0]
     found = _TARGET.search(rest)
     target = rest[found.start() :] if found else ""
@@ -140,7 +158,9 @@ def _parts_fault(parts: SplitResult, port: int | None) -> str | None:
 
 
 def _addresses(host: str, *, is_bracketed: bool) -> tuple[Address, ...]:
-    """The addresses that `host` spells; none for a name. Raises ValueError saying what is wrong with the host."""
+    """The addresses that `host` spells; none for a name. Raises ValueError saying what is wrong
+    with the host.
+    """
     if is_bracketed:
         return (_bracketed(host),)
     host = host.removesuffix(".")
@@ -160,7 +180,9 @@ def _bracketed(host: str) -> Address:
 
 
 def _numeric(host: str) -> Address:
-    """Any spelling that resolvers take for an IPv4 address: 127.1, 0x7f.0.0.1, 0177.0.0.1, 2130706433."""
+    """Any spelling that resolvers take for an IPv4 address: 127.1, 0x7f.0.0.1, 0177.0.0.1,
+    2130706433.
+    """
     try:
         return ipaddress.IPv4Address(socket.inet_aton(host))
     except OSError:
@@ -179,8 +201,14 @@ _RESERVED_PREFIXES = ("webhook-", "ringback-", "proxy-")
 
 
 def header_faults(headers: Mapping[str, str], at: str = "/headers") -> list[Fault]:
-    """What is wrong with a callback's own headers; `at` points to them. Faults never show a value: values are secrets."""
-    faults = [Fault(f"a callback has at most {MAX_HEADERS} headers", at)] if len(headers) > MAX_HEADERS else []
+    """What is wrong with a callback's own headers; `at` points to them. Faults never show a value:
+    values are secrets.
+    """
+    faults = (
+        [Fault(f"a callback has at most {MAX_HEADERS} headers", at)]
+        if len(headers) > MAX_HEADERS
+        else []
+    )
     seen: set[str] = set()
     for name, value in headers.items():
         if fault := _name_fault(name, seen) or _value_fault(value):
@@ -195,10 +223,18 @@ def _name_fault(name: str, seen: set[str]) -> str | None:
         return "a header name is made of letters, digits and -"
     if lowered in _RESERVED_NAMES or lowered.startswith(_RESERVED_PREFIXES):
         return f"{lowered} is set by Ringback: choose another name"
-    return f"{lowered} is given twice: names do not differ by upper and lower case" if lowered in seen else None
+    return (
+        f"{lowered} is given twice: names do not differ by upper and lower case"
+        if lowered in seen
+        else None
+    )
 
 
 def _value_fault(value: str) -> str | None:
     if len(value) > MAX_HEADER_VALUE_BYTES:
         return f"a header value holds at most {MAX_HEADER_VALUE_BYTES} bytes"
-    return None if HEADER_VALUE.fullmatch(value) else "a header value is visible ASCII, with spaces only inside"
+    return (
+        None
+        if HEADER_VALUE.fullmatch(value)
+        else "a header value is visible ASCII, with spaces only inside"
+    )

@@ -23,7 +23,9 @@ class TokenState(StrEnum):
 
 
 class CallbackState(StrEnum):
-    """`failing`: its breaker is open, only probes are sent. `disabled`: by Ringback. `off`: by a person."""
+    """`failing`: its breaker is open, only probes are sent. `disabled`: by Ringback. `off`: by a
+    person.
+    """
 
     HEALTHY = "healthy"
     FAILING = "failing"
@@ -66,7 +68,9 @@ class CallbackHealth:
 
 @dataclass(frozen=True, slots=True)
 class DatedSecret:
-    """A secret and when it stops to count: None for the current one, set for one that is being rotated out."""
+    """A secret and when it stops to count: None for the current one, set for one that is being
+    rotated out.
+    """
 
     value: bytes = field(repr=False)
     until: UnixMs | None = None
@@ -77,10 +81,12 @@ class DatedSecret:
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """One URL of one token for one event type. Header values are secrets: sent to the receiver, never shown.
+    """One URL of one token for one event type. Header values are secrets: sent to the receiver,
+    never shown.
 
-    Open deliveries whose age counts (`queued_at`) from before `held_before` are still held: it came back then, and `on_resume`
-    says what becomes of them. Releasing one restarts its age, and so frees it.
+    Open deliveries whose age counts (`queued_at`) from before `held_before` are still held: it came
+    back then, and `on_resume` says what becomes of them. Releasing one restarts its age, and so
+    frees it.
     """
 
     id: CallbackId
@@ -136,8 +142,9 @@ class Token:
 
     @property
     def is_readable(self) -> bool:
-        """Whether its secrets could be opened. One that is not has no signing keys, and no headers in its callbacks: nothing is
-        sent for it."""
+        """Whether its secrets could be opened. One that is not has no signing keys, and no headers
+        in its callbacks: nothing is sent for it.
+        """
         return bool(self.signing_keys)
 
     def live_signing_keys(self, now: UnixMs) -> list[bytes]:

@@ -1,7 +1,9 @@
-"""Deliveries as people see them: lists by any filter, one with its attempts. Reads only; called by the API and the command line.
+"""Deliveries as people see them: lists by any filter, one with its attempts. Reads only; called by
+the API and the command line.
 
-A list is read in the order of one index, by time: a token's, an event's, that of what is not delivered, or everybody's. What only the
-rows know is looked for in a bounded number of them (`store.engine.paging`).
+A list is read in the order of one index, by time: a token's, an event's, that of what is not
+delivered, or everybody's. What only the rows know is looked for in a bounded number of them
+(`store.engine.paging`).
 """
 
 import operator
@@ -24,8 +26,9 @@ from store.engine.paging import Key, Row, after, bounded, end_of_look, page_by_t
 from store.tables import attempts, callbacks, deliveries, events, tokens
 
 SHOWN = 100
-"""Deliveries that are shown with their event. More: longer answers, of events for very many callbacks. Fewer: more of them have to be
-asked for by themselves."""
+"""Deliveries that are shown with their event. More: longer answers, of events for very many
+callbacks. Fewer: more of them have to be asked for by themselves.
+"""
 
 _KEY = (deliveries.c.created_at, deliveries.c.event_id, deliveries.c.callback_id)
 _NEWEST_FIRST = tuple(column.desc() for column in _KEY)
@@ -33,8 +36,10 @@ _decode_headers = msgspec.json.Decoder(dict[str, str]).decode
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """What a delivery shows of its callback; `held` says why it holds its open deliveries back, None when it does not. `throttled_until`:
-    when they come, as its receiver asked; None when it did not, or that has passed."""
+    """What a delivery shows of its callback; `held` says why it holds its open deliveries back,
+    None when it does not. `throttled_until`: when they come, as its receiver asked; None when it
+    did not, or that has passed.
+    """
 
     token_id: TokenId
     type: EventType
@@ -45,20 +50,29 @@ class Owner(msgspec.Struct, frozen=True):
 
     def holds(self, queued_at: int | None) -> str | None:
         """Why it holds an open delivery whose age counts from then; None when it does not."""
-        is_from_before = self.held_before is not None and queued_at is not None and queued_at < self.held_before
+        is_from_before = (
+            self.held_before is not None and queued_at is not None and queued_at < self.held_before
+        )
         return self.held or ("kept since the callback came back" if is_from_before else None)
 
 
-def list_deliveries(connection: Connection, chosen: DeliveryFilter, limit: int, cursor: str | None = None) -> Page[ListedDelivery]:
-    """Newest first. With a filter a page may hold fewer than `limit`, even none, and still have a `next_cursor`. Raises Invalid for a
-    cursor that is none."""
+def list_deliveries(
+    connection: Connection, chosen: DeliveryFilter, limit: int, cursor: str | None = None
+) -> Page[ListedDelivery]:
+    """Newest first. With a filter a page may hold fewer than `limit`, even none, and still have a
+    `next_cursor`. Raises Invalid for a cursor that is none.
+    """
     among = [*by_index(chosen), *after(_KEY, cursor, descending=True)]
     looked_to = end_of_look(connection, _KEY, among) if list(_filters(chosen)) else None
     rows = connection.execute(page_query(chosen, limit, cursor, looked_to)).all()
-    return page_by_time(rows, limit, _key_of, lambda shown: shown_deliveries(connection, shown), looked_to)
+    return page_by_time(
+        rows, limit, _key_of, lambda shown: shown_deliveries(connection, shown), looked_to
+    )
 
 
-def every_delivery(database: Database, chosen: DeliveryFilter, limit: int) -> Iterator[ListedDelivery]:
+def every_delivery(
+    database: Database, chosen: DeliveryFilter, limit: int
+) -> Iterator[ListedDelivery]:
     """All of them, newest first, `limit` in a transaction: a slow reader holds none open."""
     cursor = None
     while True:
@@ -70,10 +84,19 @@ def every_delivery(database: Database, chosen: DeliveryFilter, limit: int) -> It
             return
 
 
-def page_query(chosen: DeliveryFilter, limit: int, cursor: str | None, looked_to: Key | None = None) -> sa.Select[Any]:
-    """Of this table alone and in the order of an index, so that it stops reading when the page is full, or where it was to stop looking."""
+def page_query(
+    chosen: DeliveryFilter, limit: int, cursor: str | None, looked_to: Key | None = None
+) -> sa.Select[Any]:
+    """Of this table alone and in the order of an index, so that it stops reading when the page is
+    full, or where it was to stop looking.
+    """
     bound = [] if looked_to is None else bounded(_KEY, looked_to, operator.ge)
-    conditions = [*by_index(chosen), *after(_KEY, cursor, descending=True), *bound, *_filters(chosen)]
+    conditions = [
+        *by_index(chosen),
+        *after(_KEY, cursor, descending=True),
+        *bound,
+        *_filters(chosen),
+    ]
     return sa.select(deliveries).where(*conditions).order_by(*_NEWEST_FIRST).limit(limit + 1)
 
 
@@ -87,22 +110,39 @@ def get_delivery(connection: Connection, delivery_id: DeliveryId) -> DeliveryDet
         return None
     this = sa.and_(deliveries.c.event_id == key[0], deliveries.c.callback_id == key[1])
     rows = connection.execute(sa.select(deliveries).where(this)).all()
-    found = shown_deliveries(connection, rows) or _unrecorded(connection, [key[0]], rows, only=key[1])
+    found = shown_deliveries(connection, rows) or _unrecorded(
+        connection, [key[0]], rows, only=key[1]
+    )
     return DeliveryDetail(found[0], _attempts(connection, *key)) if found else None
 
 
-def get_attempt(connection: Connection, event_id: EventId, callback_id: CallbackId, attempt_id: AttemptId) -> Attempt | None:
-    return next((attempt for attempt in _attempts(connection, event_id, callback_id) if attempt.id == attempt_id), None)
+def get_attempt(
+    connection: Connection, event_id: EventId, callback_id: CallbackId, attempt_id: AttemptId
+) -> Attempt | None:
+    return next(
+        (
+            attempt
+            for attempt in _attempts(connection, event_id, callback_id)
+            if attempt.id == attempt_id
+        ),
+        None,
+    )
 
 
-def deliveries_of(connection: Connection, event_ids: Sequence[EventId]) -> dict[EventId, list[ListedDelivery]]:
-    """By event, at most SHOWN of each. A delivery whose first attempt is still under way has no row yet: it is read off the event's
-    claim."""
+def deliveries_of(
+    connection: Connection, event_ids: Sequence[EventId]
+) -> dict[EventId, list[ListedDelivery]]:
+    """By event, at most SHOWN of each. A delivery whose first attempt is still under way has no row
+    yet: it is read off the event's claim.
+    """
     if not event_ids:
         return {}
     cut = _cut(connection, event_ids)
     whole = [event_id for event_id in event_ids if event_id not in cut]
-    these = [sa.and_(deliveries.c.event_id == event_id, deliveries.c.callback_id <= last) for event_id, last in cut.items()]
+    these = [
+        sa.and_(deliveries.c.event_id == event_id, deliveries.c.callback_id <= last)
+        for event_id, last in cut.items()
+    ]
     chosen = sa.or_(deliveries.c.event_id.in_(whole), *these)
     rows = connection.execute(sa.select(deliveries).where(chosen).order_by(*_KEY)).all()
     by_event: dict[EventId, list[ListedDelivery]] = {event_id: [] for event_id in event_ids}
@@ -112,9 +152,18 @@ def deliveries_of(connection: Connection, event_ids: Sequence[EventId]) -> dict[
 
 
 def _cut(connection: Connection, event_ids: Sequence[EventId]) -> dict[EventId, str]:
-    """The events with as many deliveries as are shown, or more, and the callback of the last that is."""
+    """The events with as many deliveries as are shown, or more, and the callback of the last that
+    is.
+    """
     e, d = events.c, deliveries.c
-    last = sa.select(d.callback_id).where(d.event_id == e.id).order_by(d.callback_id).offset(SHOWN - 1).limit(1).scalar_subquery()
+    last = (
+        sa.select(d.callback_id)
+        .where(d.event_id == e.id)
+        .order_by(d.callback_id)
+        .offset(SHOWN - 1)
+        .limit(1)
+        .scalar_subquery()
+    )
     rows = connection.execute(sa.select(e.id, last.label("last")).where(e.id.in_(event_ids)))
     return {EventId(row.id): row.last for row in rows if row.last is not None}
 
@@ -141,7 +190,9 @@ def by_index(chosen: DeliveryFilter) -> Iterable[sa.ColumnElement[bool]]:
     if chosen.until is not None:
         yield deliveries.c.created_at < chosen.until
     if chosen.state is not None and _is_indexed(chosen):
-        yield deliveries.c.state != sa.literal_column("'delivered'")  # a parameter would not let the partial index be used
+        yield deliveries.c.state != sa.literal_column(
+            "'delivered'"
+        )  # a parameter would not let the partial index be used
         yield deliveries.c.state == _stored(chosen.state)
 
 
@@ -159,8 +210,14 @@ def _filters(chosen: DeliveryFilter) -> Iterable[sa.ColumnElement[bool]]:
 
 
 def _is_indexed(chosen: DeliveryFilter) -> bool:
-    """Whether the state is found by the index of what is not delivered: but not among a token's or an event's, which have their own."""
-    return chosen.state is not DeliveryState.DELIVERED and chosen.token is None and chosen.event is None
+    """Whether the state is found by the index of what is not delivered: but not among a token's or
+    an event's, which have their own.
+    """
+    return (
+        chosen.state is not DeliveryState.DELIVERED
+        and chosen.token is None
+        and chosen.event is None
+    )
 
 
 def _stored(state: DeliveryState) -> str:
@@ -194,7 +251,11 @@ def _held(row: Row) -> str | None:
 
 def _delivery(row: Row, owner: Owner | None) -> ListedDelivery:
     held = owner.holds(row.queued_at) if owner and row.due_at is not None else None
-    put_off = owner.throttled_until if owner and row.due_at is not None and not (held or row.leased) else None
+    put_off = (
+        owner.throttled_until
+        if owner and row.due_at is not None and not (held or row.leased)
+        else None
+    )
     return ListedDelivery(
         event_id=EventId(row.event_id),
         callback_id=CallbackId(row.callback_id),
@@ -202,8 +263,14 @@ def _delivery(row: Row, owner: Owner | None) -> ListedDelivery:
         url=owner.url if owner else None,
         type=EventType(row.type),
         state=DeliveryState.HELD if held else DeliveryState(row.state),
-        reason=held or row.reason or (f"its receiver asked to wait until {to_rfc3339(put_off)}" if put_off else None),
-        next_attempt_at=None if held or row.leased else max(row.due_at, put_off) if put_off else row.due_at,
+        reason=held
+        or row.reason
+        or (f"its receiver asked to wait until {to_rfc3339(put_off)}" if put_off else None),
+        next_attempt_at=None
+        if held or row.leased
+        else max(row.due_at, put_off)
+        if put_off
+        else row.due_at,
         created_at=UnixMs(row.created_at),
         status_code=row.status_code,
         outcome=Outcome(row.outcome) if row.outcome else None,
@@ -211,17 +278,30 @@ def _delivery(row: Row, owner: Owner | None) -> ListedDelivery:
 
 
 def _unrecorded(
-    connection: Connection, event_ids: Sequence[EventId], rows: Sequence[Row], only: CallbackId | None = None
+    connection: Connection,
+    event_ids: Sequence[EventId],
+    rows: Sequence[Row],
+    only: CallbackId | None = None,
 ) -> list[ListedDelivery]:
     """Of one callback, or the first of all: an event may have very many."""
     recorded = {(row.event_id, row.callback_id) for row in rows}
-    statement = sa.select(events.c.id, events.c.accepted_at, events.c.callbacks).where(events.c.id.in_(event_ids))
+    statement = sa.select(events.c.id, events.c.accepted_at, events.c.callbacks).where(
+        events.c.id.in_(event_ids)
+    )
     missing = []
     for row in connection.execute(statement).all():
-        wanted = (one for one in row.callbacks.split() if (row.id, one) not in recorded and only in (None, one))
+        wanted = (
+            one
+            for one in row.callbacks.split()
+            if (row.id, one) not in recorded and only in (None, one)
+        )
         missing += [(row, callback_id) for callback_id in islice(wanted, SHOWN)]
     owners = _owners(connection, {callback_id for _, callback_id in missing})
-    return [_under_way(row, callback_id, owners[callback_id]) for row, callback_id in missing if callback_id in owners]
+    return [
+        _under_way(row, callback_id, owners[callback_id])
+        for row, callback_id in missing
+        if callback_id in owners
+    ]
 
 
 def _under_way(row: sa.Row[str, int, str], callback_id: str, owner: Owner) -> ListedDelivery:
@@ -240,7 +320,9 @@ def _under_way(row: sa.Row[str, int, str], callback_id: str, owner: Owner) -> Li
 
 def _attempts(connection: Connection, event_id: EventId, callback_id: CallbackId) -> list[Attempt]:
     this = sa.and_(attempts.c.event_id == event_id, attempts.c.callback_id == callback_id)
-    rows = connection.execute(sa.select(attempts).where(this).order_by(attempts.c.started_at, attempts.c.id))
+    rows = connection.execute(
+        sa.select(attempts).where(this).order_by(attempts.c.started_at, attempts.c.id)
+    )
     return [_attempt(row) for row in rows]
 
 

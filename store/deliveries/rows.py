@@ -1,4 +1,6 @@
-"""From a row of an open delivery to what a dispatcher works on. Used by everything that takes rows: due ones, asked for, probed."""
+"""From a row of an open delivery to what a dispatcher works on. Used by everything that takes rows:
+due ones, asked for, probed.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,19 +18,28 @@ from store.tables import attempts, deliveries, events
 
 _number = (
     sa.select(sa.func.count() + 1)
-    .where(attempts.c.event_id == deliveries.c.event_id, attempts.c.callback_id == deliveries.c.callback_id)
+    .where(
+        attempts.c.event_id == deliveries.c.event_id,
+        attempts.c.callback_id == deliveries.c.callback_id,
+    )
     .scalar_subquery()
 )
 
 
-def read(connection: Connection, callback_id: CallbackId, event_ids: Sequence[str]) -> Sequence[Row[Any]]:
+def read(
+    connection: Connection, callback_id: CallbackId, event_ids: Sequence[str]
+) -> Sequence[Row[Any]]:
     """The rows of these deliveries with all that `delivery` wants, in no order."""
     joined = deliveries.join(events, events.c.id == deliveries.c.event_id)
-    known = [column for column in deliveries.c if column.name != "conversation_id"]  # rows that were never open have none
+    known = [
+        column for column in deliveries.c if column.name != "conversation_id"
+    ]  # rows that were never open have none
     of_event = (events.c.conversation_id, events.c.channel_id, events.c.body, events.c.accepted_at)
     columns: sa.Select[Any] = sa.select(*known, *of_event, _number.label("number"))
     return connection.execute(
-        columns.select_from(joined).where(deliveries.c.callback_id == callback_id, deliveries.c.event_id.in_(event_ids))
+        columns.select_from(joined).where(
+            deliveries.c.callback_id == callback_id, deliveries.c.event_id.in_(event_ids)
+        )
     ).all()
 
 
@@ -40,14 +51,22 @@ def _trigger(row: Row[Any]) -> Trigger:
 
 
 def _status(row: Row[Any], trigger: Trigger | None) -> tuple[str | None, str | None]:
-    """The message and its status. A row that was never open does not say; a test is of no message that there is."""
+    """The message and its status. A row that was never open does not say; a test is of no message
+    that there is.
+    """
     if row.type != EventType.MESSAGE_STATUS or row.status is not None or trigger is Trigger.TEST:
         return row.message_id, row.status
     facts = stored_facts(row.type, bytes(row.body))
-    return (facts.message_id, facts.status) if facts is not None and facts.status is not None else (row.message_id, None)
+    return (
+        (facts.message_id, facts.status)
+        if facts is not None and facts.status is not None
+        else (row.message_id, None)
+    )
 
 
-def delivery(row: Row[Any], trigger: Trigger | None = None, attempt_id: AttemptId | None = None) -> Delivery:
+def delivery(
+    row: Row[Any], trigger: Trigger | None = None, attempt_id: AttemptId | None = None
+) -> Delivery:
     """A row of `read`; with the trigger of an attempt that is no turn of its schedule."""
     message_id, status = _status(row, trigger)
     return Delivery(

@@ -1,8 +1,10 @@
-"""Places: of a callback and a message, one status is sent at a time, and none below one that may have arrived (rule 13).
+"""Places: of a callback and a message, one status is sent at a time, and none below one that may
+have arrived (rule 13).
 
-A place is held by one delivery under one lease, or by one attempt that was asked for. It is taken by one upsert and freed in
-the transaction that ends the lease. Locks are taken in the order: the caller's own deliveries, places by key, and then other
-deliveries only as far as nobody else has them (SKIP LOCKED); so nobody waits in a circle. Called by `store.deliveries.status_gate`, before
+A place is held by one delivery under one lease, or by one attempt that was asked for. It is taken
+by one upsert and freed in the transaction that ends the lease. Locks are taken in the order: the
+caller's own deliveries, places by key, and then other deliveries only as far as nobody else has
+them (SKIP LOCKED); so nobody waits in a circle. Called by `store.deliveries.status_gate`, before
 anything is sent, and by `store.deliveries.settlement`, after.
 """
 
@@ -14,7 +16,14 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from schemas.deliveries.deliveries import SETTLED, Delivery, DeliveryState, Move, Settlement, next_state
+from schemas.deliveries.deliveries import (
+    SETTLED,
+    Delivery,
+    DeliveryState,
+    Move,
+    Settlement,
+    next_state,
+)
 from schemas.events.status_order import NO_RANK, OVERTAKEN, rank
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
@@ -23,15 +32,19 @@ from store.engine.database import Connection
 from store.tables import deliveries, status_locks
 
 SAFETY_NET_MS = 300_000
-"""When a status that waits for a higher one, which was sent and not answered, is looked at even if nobody wakes it: what ends
-deliveries by the thousand wakes nobody. Shorter: the same rows are looked at more often for the days that this may take."""
+"""When a status that waits for a higher one, which was sent and not answered, is looked at even if
+nobody wakes it: what ends deliveries by the thousand wakes nobody. Shorter: the same rows are
+looked at more often for the days that this may take.
+"""
 
 Place = tuple[str, str]
 """A callback's id and a message's."""
 
 
 class GateResult(msgspec.Struct, frozen=True):
-    """What a place says to those that ask for it, each in exactly one: go, wait (for so many ms), or never."""
+    """What a place says to those that ask for it, each in exactly one: go, wait (for so many ms),
+    or never.
+    """
 
     go: list[Delivery]
     wait: list[tuple[Delivery, int]]
@@ -55,12 +68,17 @@ def _higher(one: Any, other: Any) -> Any:
 
 
 _unless_held = sa.or_(_old.holder.is_(None), _old.held_until <= _new.touched_at)
-_sent = sa.case((_old.holder.is_not(None), _higher(_old.sent_rank, _old.holder_rank)), else_=_old.sent_rank)
+_sent = sa.case(
+    (_old.holder.is_not(None), _higher(_old.sent_rank, _old.holder_rank)), else_=_old.sent_rank
+)
 _may = sa.and_(_unless_held, _new.holder_rank >= _sent)
 _TAKE = bulk.Upsert(
     ("touched_at",),
     computed={
-        **{name: sa.case((_may, _new[name]), else_=_old[name]) for name in ("holder", "holder_rank", "held_until")},
+        **{
+            name: sa.case((_may, _new[name]), else_=_old[name])
+            for name in ("holder", "holder_rank", "held_until")
+        },
         "sent_rank": sa.case((_may, _sent), else_=_old.sent_rank),
         "awaited": sa.or_(_old.awaited, _new.awaited, sa.not_(_may)),
     },
@@ -73,17 +91,33 @@ _FREE = bulk.Upsert(
         "done_rank": _higher(_old.done_rank, _new.done_rank),
     },
 )
-_this = sa.and_(deliveries.c.event_id == sa.bindparam("event"), deliveries.c.callback_id == sa.bindparam("callback"))
+_this = sa.and_(
+    deliveries.c.event_id == sa.bindparam("event"),
+    deliveries.c.callback_id == sa.bindparam("callback"),
+)
 _END = (
     sa.update(deliveries)
     .where(_this)
-    .values(state=next_state(DeliveryState.PENDING, Move.OVERTAKEN).value, reason=OVERTAKEN, due_at=None, awaits_status=False)
+    .values(
+        state=next_state(DeliveryState.PENDING, Move.OVERTAKEN).value,
+        reason=OVERTAKEN,
+        due_at=None,
+        awaits_status=False,
+    )
 )
-_HASTEN = sa.update(deliveries).where(_this).values(due_at=sa.func.coalesce(deliveries.c.queued_at, deliveries.c.created_at))
+_HASTEN = (
+    sa.update(deliveries)
+    .where(_this)
+    .values(due_at=sa.func.coalesce(deliveries.c.queued_at, deliveries.c.created_at))
+)
 
 
-def acquire(connection: Connection, candidates: Iterable[Delivery], now: UnixMs, lease_ms: int) -> GateResult:
-    """Who of these may be sent now, and holds its place until `now + lease_ms`. Of several for one place the lowest goes first."""
+def acquire(
+    connection: Connection, candidates: Iterable[Delivery], now: UnixMs, lease_ms: int
+) -> GateResult:
+    """Who of these may be sent now, and holds its place until `now + lease_ms`. Of several for one
+    place the lowest goes first.
+    """
     standing = GateResult([], [], [])
     behind: list[Delivery] = []
     queues = _queues(candidates)
@@ -98,42 +132,69 @@ def acquire(connection: Connection, candidates: Iterable[Delivery], now: UnixMs,
 
 
 def release(connection: Connection, settlements: Iterable[Settlement], now: UnixMs) -> Freed:
-    """Remember what was sent and what ended, free the places of those whose lease ended, however, and let the next ones go."""
+    """Remember what was sent and what ended, free the places of those whose lease ended, however,
+    and let the next ones go.
+    """
     rounds: list[dict[Place, bulk.Row]] = []
     for one in settlements:
-        if one.delivery.status is not None and not (one.leased or one.awaits_status or one.state is DeliveryState.SUPERSEDED):
+        if one.delivery.status is not None and not (
+            one.leased or one.awaits_status or one.state is DeliveryState.SUPERSEDED
+        ):
             place = _place(one.delivery)
             following = next((rows for rows in rounds if place not in rows), None)
-            if following is None:  # an old lease's outcome beside that of a new one: a row is touched once a statement
+            if (
+                following is None
+            ):  # an old lease's outcome beside that of a new one: a row is touched once a statement
                 rounds.append(following := {})
             following[place] = _ending(one, now)
     freed: dict[Place, Row[Any]] = {}
     for rows in rounds:
-        for row in bulk.upsert(connection, status_locks, [rows[place] for place in sorted(rows)], _FREE):
+        for row in bulk.upsert(
+            connection, status_locks, [rows[place] for place in sorted(rows)], _FREE
+        ):
             freed[row.callback_id, row.message_id] = row
     awaited = {place: row for place, row in freed.items() if row.awaited}
     return _let_follow(connection, awaited, now) if awaited else Freed()
 
 
-def overtaken_among(connection: Connection, statuses: Collection[tuple[CallbackId, str, str]]) -> set[tuple[CallbackId, str, str]]:
-    """Those (callback, message, status) below one that was sent already: asking for an attempt of them is in vain."""
+def overtaken_among(
+    connection: Connection, statuses: Collection[tuple[CallbackId, str, str]]
+) -> set[tuple[CallbackId, str, str]]:
+    """Those (callback, message, status) below one that was sent already: asking for an attempt of
+    them is in vain.
+    """
     wanted = sorted({(callback_id, message_id) for callback_id, message_id, _ in statuses})
     chosen = sa.select(status_locks).where(sa.tuple_(_old.callback_id, _old.message_id).in_(wanted))
-    highest = {(row.callback_id, row.message_id): max(row.sent_rank, row.done_rank) for row in connection.execute(chosen)}
+    highest = {
+        (row.callback_id, row.message_id): max(row.sent_rank, row.done_rank)
+        for row in connection.execute(chosen)
+    }
     return {one for one in statuses if rank(one[2]) < highest.get(one[:2], NO_RANK)}
 
 
-def free_among(connection: Connection, statuses: Collection[tuple[CallbackId, str, str]], now: UnixMs) -> set[tuple[CallbackId, str, str]]:
-    """Those (callback, message, status) whose place seems free for them. Only a look: it locks nothing and promises nothing."""
+def free_among(
+    connection: Connection, statuses: Collection[tuple[CallbackId, str, str]], now: UnixMs
+) -> set[tuple[CallbackId, str, str]]:
+    """Those (callback, message, status) whose place seems free for them. Only a look: it locks
+    nothing and promises nothing.
+    """
     wanted = sorted({(callback_id, message_id) for callback_id, message_id, _ in statuses})
     chosen = sa.select(status_locks).where(sa.tuple_(_old.callback_id, _old.message_id).in_(wanted))
     known = {(row.callback_id, row.message_id): row for row in connection.execute(chosen)}
-    return {one for one in statuses if (row := known.get(one[:2])) is None or _seems_free(row, rank(one[2]), now)}
+    return {
+        one
+        for one in statuses
+        if (row := known.get(one[:2])) is None or _seems_free(row, rank(one[2]), now)
+    }
 
 
 def void_leases(connection: Connection, now: UnixMs) -> None:
     """Whoever held a place is gone. What it was about to send it may have sent."""
-    connection.execute(sa.update(status_locks).where(_old.holder.is_not(None), _old.held_until > now).values(held_until=now))
+    connection.execute(
+        sa.update(status_locks)
+        .where(_old.holder.is_not(None), _old.held_until > now)
+        .values(held_until=now)
+    )
 
 
 def _place(delivery: Delivery) -> Place:
@@ -163,16 +224,30 @@ def _wish(queue: Sequence[Delivery], now: UnixMs, lease_ms: int) -> bulk.Row:
 
 
 def _ending(one: Settlement, now: UnixMs) -> bulk.Row:
-    """What was given back unsent leaves no trace. An end counts only after something was sent, by this attempt or an earlier one."""
+    """What was given back unsent leaves no trace. An end counts only after something was sent, by
+    this attempt or an earlier one.
+    """
     delivered = one.state is DeliveryState.DELIVERED
     sent = delivered or one.attempt is not None or one.failures > one.delivery.failures
     done = delivered or (one.state in SETTLED and (sent or one.delivery.number > 1))
     own = _rank(one.delivery)
-    return _row(one.delivery, now, held_until=now, sent_rank=own if sent or done else NO_RANK, done_rank=own if done else NO_RANK)
+    return _row(
+        one.delivery,
+        now,
+        held_until=now,
+        sent_rank=own if sent or done else NO_RANK,
+        done_rank=own if done else NO_RANK,
+    )
 
 
 def _row(
-    delivery: Delivery, now: UnixMs, *, held_until: int, sent_rank: int = NO_RANK, done_rank: int = NO_RANK, awaited: bool = False
+    delivery: Delivery,
+    now: UnixMs,
+    *,
+    held_until: int,
+    sent_rank: int = NO_RANK,
+    done_rank: int = NO_RANK,
+    awaited: bool = False,
 ) -> bulk.Row:
     callback_id, message_id = _place(delivery)
     return {
@@ -188,8 +263,12 @@ def _row(
     }
 
 
-def _judge(row: Row[Any], queue: deque[Delivery], now: UnixMs, standing: GateResult, behind: list[Delivery]) -> None:
-    """Take off the queue those whose answer is in this row of their place, as it is after the first of them asked."""
+def _judge(
+    row: Row[Any], queue: deque[Delivery], now: UnixMs, standing: GateResult, behind: list[Delivery]
+) -> None:
+    """Take off the queue those whose answer is in this row of their place, as it is after the first
+    of them asked.
+    """
     first = queue.popleft()
     if row.holder == _holder(first):
         standing.go.append(first)
@@ -216,12 +295,14 @@ def _is_held(row: Row[Any], now: UnixMs) -> bool:
 
 
 def _judge_behind(connection: Connection, behind: Sequence[Delivery], standing: GateResult) -> None:
-    """These are below one that was sent. It is over, or will be, when that one is: unless it is open, they never go."""
+    """These are below one that was sent. It is over, or will be, when that one is: unless it is
+    open, they never go.
+    """
     wanted = sorted({_place(one) for one in behind})
     of_them = sa.tuple_(deliveries.c.callback_id, deliveries.c.message_id).in_(wanted)
-    chosen = sa.select(deliveries.c.callback_id, deliveries.c.message_id, deliveries.c.status).where(
-        of_them, deliveries.c.due_at.is_not(None)
-    )
+    chosen = sa.select(
+        deliveries.c.callback_id, deliveries.c.message_id, deliveries.c.status
+    ).where(of_them, deliveries.c.due_at.is_not(None))
     highest_open: dict[Place, int] = {}
     for callback_id, message_id, status in connection.execute(chosen):
         place = (callback_id, message_id)
@@ -234,13 +315,28 @@ def _judge_behind(connection: Connection, behind: Sequence[Delivery], standing: 
 
 
 def _let_follow(connection: Connection, places: dict[Place, Row[Any]], now: UnixMs) -> Freed:
-    """Of those that wait for these places, end the overtaken and hasten the lowest that may go. Waking only hastens: the one woken
-    has to ask like everybody."""
+    """Of those that wait for these places, end the overtaken and hasten the lowest that may go.
+    Waking only hastens: the one woken has to ask like everybody.
+    """
     of_them = sa.tuple_(deliveries.c.callback_id, deliveries.c.message_id).in_(sorted(places))
-    waiting = sa.and_(of_them, deliveries.c.awaits_status, sa.not_(deliveries.c.leased), deliveries.c.due_at.is_not(None))
-    columns = (deliveries.c.event_id, deliveries.c.callback_id, deliveries.c.message_id, deliveries.c.status)
-    found = connection.execute(sa.select(*columns).where(waiting).with_for_update(skip_locked=True)).all()
-    overtaken = [row for row in found if rank(row.status) < places[row.callback_id, row.message_id].done_rank]
+    waiting = sa.and_(
+        of_them,
+        deliveries.c.awaits_status,
+        sa.not_(deliveries.c.leased),
+        deliveries.c.due_at.is_not(None),
+    )
+    columns = (
+        deliveries.c.event_id,
+        deliveries.c.callback_id,
+        deliveries.c.message_id,
+        deliveries.c.status,
+    )
+    found = connection.execute(
+        sa.select(*columns).where(waiting).with_for_update(skip_locked=True)
+    ).all()
+    overtaken = [
+        row for row in found if rank(row.status) < places[row.callback_id, row.message_id].done_rank
+    ]
     following: dict[Place, Any] = {}
     for row in sorted(found, key=lambda row: (rank(row.status), row.event_id)):
         place = (row.callback_id, row.message_id)
@@ -248,5 +344,7 @@ def _let_follow(connection: Connection, places: dict[Place, Row[Any]], now: Unix
             following.setdefault(place, row)
     for statement, rows in ((_END, overtaken), (_HASTEN, list(following.values()))):
         if rows:
-            connection.execute(statement, [{"event": row.event_id, "callback": row.callback_id} for row in rows])
+            connection.execute(
+                statement, [{"event": row.event_id, "callback": row.callback_id} for row in rows]
+            )
     return Freed(len(overtaken), bool(following))

@@ -1,5 +1,5 @@
-"""When tokens expire, soonest first: what has expired sees no event any more, and must not be looked at for each. Pure; the
-directory asks after each poll.
+"""When tokens expire, soonest first: what has expired sees no event any more, and must not be
+looked at for each. Pure; the directory asks after each poll.
 """
 
 import heapq
@@ -10,8 +10,10 @@ from schemas.times import UnixMs
 from schemas.tokens.tokens import Token
 
 MARGIN_MS = 3_600_000
-"""So long after its end a token is left out. Longer: more of them are looked at in vain. Shorter: a clock that is wrong by that much,
-here or at the store, which judges each event's time, costs a token events."""
+"""So long after its end a token is left out. Longer: more of them are looked at in vain. Shorter: a
+clock that is wrong by that much, here or at the store, which judges each event's time, costs a
+token events.
+"""
 
 
 _LEFTOVERS = 1_000  # ends that do not hold any more: so many are kept before they are cleared away
@@ -22,7 +24,9 @@ class ExpiryQueue:
 
     def __init__(self) -> None:
         self._awaited: dict[TokenId, UnixMs] = {}
-        self._soonest: list[tuple[UnixMs, TokenId]] = []  # what is awaited, and what was until it got another end
+        self._soonest: list[
+            tuple[UnixMs, TokenId]
+        ] = []  # what is awaited, and what was until it got another end
         self._passed: dict[TokenId, UnixMs] = {}
         self._latest = UnixMs(0)
 
@@ -48,7 +52,9 @@ class ExpiryQueue:
         return passed
 
     def recalled(self, now: UnixMs) -> list[TokenId]:
-        """All that had passed, when the clock was set back so far that some may not have expired. They are awaited again."""
+        """All that had passed, when the clock was set back so far that some may not have expired.
+        They are awaited again.
+        """
         if now >= self._latest - MARGIN_MS:
             return []
         recalled, self._passed, self._latest = self._passed, {}, now

@@ -1,6 +1,8 @@
-"""What a process knows of the tokens, in one history of the database. Another history is another `Known`: nothing is carried over.
+"""What a process knows of the tokens, in one history of the database. Another history is another
+`Known`: nothing is carried over.
 
-Whoever polls changes it; readers take `snapshot`, which is swapped in one step. Called by the directory alone.
+Whoever polls changes it; readers take `snapshot`, which is swapped in one step. Called by the
+directory alone.
 """
 
 from collections.abc import Sequence
@@ -28,14 +30,20 @@ class Known:
         self._expiries.watch(tokens)
 
     def leave_out_expired(self, now: UnixMs) -> None:
-        """Of what is matched; when the clock is set back, all come back: some may not have expired yet."""
+        """Of what is matched; when the clock is set back, all come back: some may not have expired
+        yet.
+        """
         if recalled := self._expiries.recalled(now):
-            self.snapshot = self.snapshot.changed([token for token_id in recalled if (token := self.snapshot.token(token_id))])
+            self.snapshot = self.snapshot.changed(
+                [token for token_id in recalled if (token := self.snapshot.token(token_id))]
+            )
         if passed := self._expiries.passed(now):
             self.snapshot = self.snapshot.without_matches(passed)
 
     def is_nobodys(self, digest: bytes) -> bool:
-        """Whether it was looked up in vain. Secrets are made by us, at random: in this history it will not become somebody's."""
+        """Whether it was looked up in vain. Secrets are made by us, at random: in this history it
+        will not become somebody's.
+        """
         return digest in self._nobodys
 
     def remember_as_nobodys(self, digest: bytes) -> None:

@@ -1,7 +1,7 @@
 """When each token was last used: gathered in memory, written every few seconds in one batch.
 
-Best effort: a crash loses the last seconds, and no request waits for it. On a thread of its own, because a write may wait
-for the database where the directory's polls must not.
+Best effort: a crash loses the last seconds, and no request waits for it. On a thread of its own,
+because a write may wait for the database where the directory's polls must not.
 """
 
 import threading
@@ -18,7 +18,9 @@ FLUSH_S = 5.0
 """Longer: `last_used_at` on the pages is older. Shorter: more writes that nobody reads."""
 
 CLOSE_LIMIT_S = 2.0
-"""How long a stop waits for the last write. Longer: a store that is away delays the end of the process."""
+"""How long a stop waits for the last write. Longer: a store that is away delays the end of the
+process.
+"""
 
 _UPDATE = (
     sa.update(tokens)
@@ -35,7 +37,9 @@ class LastUsedWriter:
         self._database = database
         self._last: dict[TokenId, UnixMs] = {}
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._flush_for_ever, name="ringback-usage", daemon=True)
+        self._thread = threading.Thread(
+            target=self._flush_for_ever, name="ringback-usage", daemon=True
+        )
 
     def start(self) -> None:
         self._thread.start()
@@ -54,7 +58,9 @@ class LastUsedWriter:
         gathered, self._last = self._last, {}
         if not gathered:
             return
-        rows = [{"used_id": token_id, "at": gathered[token_id]} for token_id in sorted(gathered)]  # sorted: processes cannot deadlock
+        rows = [
+            {"used_id": token_id, "at": gathered[token_id]} for token_id in sorted(gathered)
+        ]  # sorted: processes cannot deadlock
         try:
             with self._database.write() as connection:
                 connection.execute(_UPDATE, rows)

@@ -1,7 +1,8 @@
-"""A dict that is cheap to copy, for the directory's snapshots: a copy shares with the original every part that it never writes to.
+"""A dict that is cheap to copy, for the directory's snapshots: a copy shares with the original
+every part that it never writes to.
 
-At 50,000 tokens with 150,000 callbacks a snapshot of plain dicts took 40 ms to copy for each change, most of it in single C
-calls that nothing can interrupt.
+At 50,000 tokens with 150,000 callbacks a snapshot of plain dicts took 40 ms to copy for each
+change, most of it in single C calls that nothing can interrupt.
 """
 
 from collections.abc import Hashable
@@ -11,11 +12,15 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 _PARTS = 512
-"""More: copying the list of parts costs more. Fewer: each write after a copy costs more, in proportion to what is held."""
+"""More: copying the list of parts costs more. Fewer: each write after a copy costs more, in
+proportion to what is held.
+"""
 
 
 class Shards(Generic[K, V]):
-    """Once it has been copied, the original must not be written to any more: its parts are in two hands."""
+    """Once it has been copied, the original must not be written to any more: its parts are in two
+    hands.
+    """
 
     __slots__ = ("_own", "_parts")
 

@@ -1,8 +1,10 @@
-"""All tokens and callbacks at one version of the directory, in memory: who holds this token, who may see this event.
+"""All tokens and callbacks at one version of the directory, in memory: who holds this token, who
+may see this event.
 
-A snapshot never changes, so readers need no lock and one question is answered from one version: a token that moves from
-"all channels" to one of them is matched exactly once at every moment. The next snapshot shares what did not change, so a
-change costs what it touches, however many tokens there are. Pure; `directory` swaps it.
+A snapshot never changes, so readers need no lock and one question is answered from one version: a
+token that moves from "all channels" to one of them is matched exactly once at every moment. The
+next snapshot shares what did not change, so a change costs what it touches, however many tokens
+there are. Pure; `directory` swaps it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,8 +21,10 @@ _Seen = tuple[EventType, str | None]  # a type and a channel; None: every channe
 
 
 REVOKED_KEPT = 2_000
-"""Of tokens that were revoked, the last so many are known: by them open deliveries are cancelled for that reason, and calls answered with
-it. More: more memory where tokens are made and revoked all day. Fewer: the calls of those before cost the store a look-up each."""
+"""Of tokens that were revoked, the last so many are known: by them open deliveries are cancelled
+for that reason, and calls answered with it. More: more memory where tokens are made and revoked all
+day. Fewer: the calls of those before cost the store a look-up each.
+"""
 
 
 class Snapshot:
@@ -36,10 +40,11 @@ class Snapshot:
         self._revoked: dict[TokenId, None] = {}  # in the order in which we learned of it
 
     def by_hash(self, digest: bytes, now: UnixMs) -> Token | None:
-        """The token whose secret has this SHA-256, in whatever state it is; not by a secret whose overlap has ended.
+        """The token whose secret has this SHA-256, in whatever state it is; not by a secret whose
+        overlap has ended.
 
-        A dict look-up is as good as a comparison in constant time here: what it compares is the digest, and nobody can
-        steer the digest of a guess towards a stored one.
+        A dict look-up is as good as a comparison in constant time here: what it compares is the
+        digest, and nobody can steer the digest of a guess towards a stored one.
         """
         found = self._hashes.get(digest)
         if found is None or (found[1] is not None and now >= found[1]):
@@ -53,7 +58,9 @@ class Snapshot:
         return self._callbacks.get(callback_id)
 
     def match(self, kind: EventType, channel_id: str) -> list[Match]:
-        """The callbacks that may see events of this type and channel, whatever their state: the cost is theirs alone."""
+        """The callbacks that may see events of this type and channel, whatever their state: the
+        cost is theirs alone.
+        """
         everywhere, here = self._index.get((kind, None)), self._index.get((kind, channel_id))
         return [*(everywhere.values() if everywhere else ()), *(here.values() if here else ())]
 
@@ -75,7 +82,9 @@ class Snapshot:
                 self._remove(forgotten, own)
 
     def without_matches(self, token_ids: Iterable[TokenId]) -> "Snapshot":
-        """The snapshot in which these tokens see no event; whoever asks for them by id or secret finds them as before."""
+        """The snapshot in which these tokens see no event; whoever asks for them by id or secret
+        finds them as before.
+        """
         following, own = copy(self), set[_Seen]()
         for token_id in token_ids:
             if token := following._tokens.get(token_id):  # noqa: SLF001 - one of us
@@ -118,7 +127,9 @@ class Snapshot:
                 self._own(seen, own)[callback.id] = (token, callback)
 
     def _own(self, seen: _Seen, own: set[_Seen]) -> dict[CallbackId, Match]:
-        """The inner dict for writing: copied once per change from the snapshot before, which readers may still hold."""
+        """The inner dict for writing: copied once per change from the snapshot before, which
+        readers may still hold.
+        """
         matches = self._index.get(seen)
         if matches is None or seen not in own:
             own.add(seen)

@@ -1,1 +1,3 @@
-"""The database underneath: connections, transactions, statements in bulk, paging. Knows no table but what it is given."""
+"""The database underneath: connections, transactions, statements in bulk, paging. Knows no table
+but what it is given.
+"""

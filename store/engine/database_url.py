@@ -1,6 +1,8 @@
-"""The database's address, taken apart in one place: every connection is made from these parts, and only of these anything is shown.
+"""The database's address, taken apart in one place: every connection is made from these parts, and
+only of these anything is shown.
 
-Nothing of an address is repeated when it is refused: a password with special characters in it may end up in any part.
+Nothing of an address is repeated when it is refused: a password with special characters in it may
+end up in any part.
 """
 
 import re
@@ -14,7 +16,9 @@ from sqlalchemy import exc
 
 from schemas.errors import UsageError
 
-_SEVERAL = re.compile(r"^(?P<before>\w+(?:\+\w+)?://(?:[^:/@]*(?::[^@]*)?@)?)(?P<hosts>[^/?@]*,[^/?@]*)(?P<after>[/?].*)?$")
+_SEVERAL = re.compile(
+    r"^(?P<before>\w+(?:\+\w+)?://(?:[^:/@]*(?::[^@]*)?@)?)(?P<hosts>[^/?@]*,[^/?@]*)(?P<after>[/?].*)?$"
+)
 _HOST = re.compile(r"^(?:\[(?P<v6>[^\]]*)\]|(?P<name>[^:]*))(?::(?P<port>\d*))?$")
 _HOW = (
     "use sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST:PORT/NAME, and percent-encode special characters in its parts"
@@ -51,7 +55,8 @@ _NO_SECRETS = frozenset(
     ]
 )
 """Parameters after `?` that are shown. Others are not, `password` and `sslpassword` among them, not even by name: where a password holds
-`&`, what follows reads as a name."""
+`&`, what follows reads as a name.
+"""
 
 
 _CLOSED = {
@@ -60,15 +65,33 @@ _CLOSED = {
     "load_balance_hosts": ("disable", "random"),
     "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
     "sslnegotiation": ("postgres", "direct"),
-    "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
+    "target_session_attrs": (
+        "any",
+        "read-write",
+        "read-only",
+        "primary",
+        "standby",
+        "prefer-standby",
+    ),
 }
-"""All that libpq takes for these. What it does not know it repeats, and these are shown: so they are looked at before."""
+"""All that libpq takes for these. What it does not know it repeats, and these are shown: so they
+are looked at before.
+"""
 
-_NUMBERS = ("connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
+_NUMBERS = (
+    "connect_timeout",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_count",
+    "tcp_user_timeout",
+)
 
 
 def read_address(text: str) -> sa.URL:
-    """Several hosts as libpq writes them, `@one:5432,two:5432/`, are taken too. Raises UsageError, which shows nothing of the text."""
+    """Several hosts as libpq writes them, `@one:5432,two:5432/`, are taken too. Raises UsageError,
+    which shows nothing of the text.
+    """
     text = text.strip()  # `echo … | base64` puts a line's end into a Secret
     if _CONTROL.search(text) or "\0" in unquote(text):
         raise UsageError(f"the address cannot be read, as a control character is in it: {_HOW}")
@@ -97,19 +120,32 @@ def parameters(url: sa.URL) -> dict[str, Any]:
     try:
         _, given = url.get_dialect()().create_connect_args(url)
     except (exc.ArgumentError, ValueError):  # whose words repeat what may be a part of a password
-        raise UsageError(f"hosts and ports do not fit together, or a port is no number: {_HOW}") from None
+        raise UsageError(
+            f"hosts and ports do not fit together, or a port is no number: {_HOW}"
+        ) from None
     return dict(given)
 
 
 def sqlite_path(text: str) -> Path | None:
-    """The file that an address leads to, `%20` and the like decoded as for every connection; None when it is not SQLite's."""
+    """The file that an address leads to, `%20` and the like decoded as for every connection; None
+    when it is not SQLite's.
+    """
     url = read_address(text)
     return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
 
 
 def _of_a_file(url: sa.URL) -> sa.URL:
-    if url.drivername not in ("sqlite", "sqlite+pysqlite") or url.host or url.port or url.username or url.password or url.query:
-        raise UsageError(f"an address of SQLite is sqlite:/// and a path, with nothing after ?: {_HOW}")
+    if (
+        url.drivername not in ("sqlite", "sqlite+pysqlite")
+        or url.host
+        or url.port
+        or url.username
+        or url.password
+        or url.query
+    ):
+        raise UsageError(
+            f"an address of SQLite is sqlite:/// and a path, with nothing after ?: {_HOW}"
+        )
     return url
 
 
@@ -138,12 +174,17 @@ def _require_known(given: Mapping[str, Any]) -> None:
 
 
 def _hosts(given: str) -> dict[str, str]:
-    """As libpq's own parameters: `host` and, where any is given, `port`, each with as many parts as there are hosts."""
+    """As libpq's own parameters: `host` and, where any is given, `port`, each with as many parts as
+    there are hosts.
+    """
     parts = [_HOST.match(one) for one in given.split(",")]
     found = [part for part in parts if part]
     if len(found) < len(parts):
         raise UsageError(f"of several hosts each is HOST or HOST:PORT, separated by commas: {_HOW}")
-    hosts, ports = [part["v6"] or part["name"] for part in found], [part["port"] or "" for part in found]
+    hosts, ports = (
+        [part["v6"] or part["name"] for part in found],
+        [part["port"] or "" for part in found],
+    )
     return {"host": ",".join(hosts)} | ({"port": ",".join(ports)} if any(ports) else {})
 
 
@@ -168,9 +209,20 @@ def shown(text: str) -> str:
 
 
 def without_hidden(words: str, given: Mapping[str, Any]) -> str:
-    """Libpq's words, or a server's, which quote the values of parameters: those that `shown` does not show are no part of them."""
-    seen = {str(value) for name, value in given.items() if name in _NO_SECRETS or name in ("user", "dbname")}
-    hidden = {part for name, value in given.items() if name not in _NO_SECRETS for part in (str(value), *str(value).split(","))}
+    """Libpq's words, or a server's, which quote the values of parameters: those that `shown` does
+    not show are no part of them.
+    """
+    seen = {
+        str(value)
+        for name, value in given.items()
+        if name in _NO_SECRETS or name in ("user", "dbname")
+    }
+    hidden = {
+        part
+        for name, value in given.items()
+        if name not in _NO_SECRETS
+        for part in (str(value), *str(value).split(","))
+    }
     for one in sorted(hidden - seen - {""}, key=len, reverse=True):
         words = words.replace(f'"{one}"', '"***"')
     return words

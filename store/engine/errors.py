@@ -1,4 +1,5 @@
-"""What the database's errors mean to us: try again, or do not. Nobody above `store` sees SQLAlchemy's or a driver's errors.
+"""What the database's errors mean to us: try again, or do not. Nobody above `store` sees
+SQLAlchemy's or a driver's errors.
 
 Called by `Database` around every transaction.
 """
@@ -11,8 +12,10 @@ from sqlalchemy import exc
 from schemas.errors import StatementTimedOut, StoreRefused, StoreUnavailable
 
 _DATA_CLASSES = ("22", "23")
-"""SQLSTATE: data exception, integrity constraint violation. Only these are the data's own fault. Whatever else a database says
-(read-only after a fail-over, a table that a migration has not made yet, no right to it) ends without the data being changed."""
+"""SQLSTATE: data exception, integrity constraint violation. Only these are the data's own fault.
+Whatever else a database says (read-only after a fail-over, a table that a migration has not made
+yet, no right to it) ends without the data being changed.
+"""
 
 _READ_ONLY = "25006"
 """SQLSTATE: the server is a standby, or was set read-only."""
@@ -23,28 +26,43 @@ _NO_RIGHT = "42501"
 _STATEMENT_POOLING = "statement pooling"  # PgBouncer's words
 
 _OUT_OF_TIME = ("57014", "55P03")
-"""SQLSTATE: a statement that was cancelled by `statement_timeout`, and by `lock_timeout`. Its connection is as good as before."""
+"""SQLSTATE: a statement that was cancelled by `statement_timeout`, and by `lock_timeout`. Its
+connection is as good as before.
+"""
 
-_LOST_CLASSES = ("08", "53", "55", "57", "40")  # connection, resources, lock not available, operator intervention, rollback
+_LOST_CLASSES = (
+    "08",
+    "53",
+    "55",
+    "57",
+    "40",
+)  # connection, resources, lock not available, operator intervention, rollback
 
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
-    """Raises StoreUnavailable, StatementTimedOut among it, and StoreRefused for what SQLAlchemy raises."""
+    """Raises StoreUnavailable, StatementTimedOut among it, and StoreRefused for what SQLAlchemy
+    raises.
+    """
     try:
         yield
     except exc.TimeoutError as error:
         raise StoreUnavailable("no database connection became free in time") from error
     except exc.DBAPIError as error:
         raise _meaning(error) from error
-    except (UnicodeError, OverflowError) as error:  # the drivers' own, before the database sees anything: SQLAlchemy lets these through
+    except (
+        UnicodeError,
+        OverflowError,
+    ) as error:  # the drivers' own, before the database sees anything: SQLAlchemy lets these through
         raise StoreRefused(f"the database cannot be given this: {error}") from error
 
 
 def _meaning(error: exc.DBAPIError) -> Exception:
     state = getattr(error.orig, "sqlstate", None) or ""
     text = first_line(error.orig)
-    if state[:2] in _DATA_CLASSES or (not state and isinstance(error, (exc.DataError, exc.IntegrityError))):
+    if state[:2] in _DATA_CLASSES or (
+        not state and isinstance(error, (exc.DataError, exc.IntegrityError))
+    ):
         return StoreRefused(f"the database refuses this: {text}")
     if state == _READ_ONLY:
         return StoreUnavailable(f"the database can only be read: {text} (SQLSTATE {state})")
@@ -53,7 +71,9 @@ def _meaning(error: exc.DBAPIError) -> Exception:
             f"the database's role lacks a right: {text}: GRANT it, or use the role that owns the tables (SQLSTATE {state})"
         )
     if _STATEMENT_POOLING in text:
-        return StoreUnavailable(f"the connection pooler does not allow transactions: {text}: set its pool_mode to transaction or session")
+        return StoreUnavailable(
+            f"the connection pooler does not allow transactions: {text}: set its pool_mode to transaction or session"
+        )
     if state in _OUT_OF_TIME and not error.connection_invalidated:
         return StatementTimedOut(f"the database gave this statement up: {text}")
     if error.connection_invalidated or not state or state[:2] in _LOST_CLASSES:

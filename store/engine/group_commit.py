@@ -1,8 +1,9 @@
 """SQLite's one writer: threads that meet here share a commit.
 
-A commit waits for the disk, which takes longer than what most transactions do. So whoever finishes while others wait leaves
-the transaction open to the next of them, and is told when the last one has committed for all. Each stands by itself: what
-one raises undoes only its own work. However a turn ends, the group is then committed, undone, or another's turn to end.
+A commit waits for the disk, which takes longer than what most transactions do. So whoever finishes
+while others wait leaves the transaction open to the next of them, and is told when the last one has
+committed for all. Each stands by itself: what one raises undoes only its own work. However a turn
+ends, the group is then committed, undone, or another's turn to end.
 """
 
 import contextlib
@@ -17,7 +18,9 @@ from schemas.errors import StoreUnavailable
 from store.engine.errors import first_line
 
 GROUP_MAX = 4
-"""Transactions per commit. More: fewer waits for the disk, but the first waits for more of the others' work."""
+"""Transactions per commit. More: fewer waits for the disk, but the first waits for more of the
+others' work.
+"""
 
 
 class _Group:
@@ -35,15 +38,21 @@ class _Group:
         self._ended.set()
 
     def outcome(self, limit_s: float) -> None:
-        """Wait for the commit. Raises StoreUnavailable: whose fault it was is not known, so each may try again."""
+        """Wait for the commit. Raises StoreUnavailable: whose fault it was is not known, so each
+        may try again.
+        """
         if not self._ended.wait(limit_s):
             raise StoreUnavailable("the commit takes too long: it may have happened or not")
         if self._failure is not None:
-            raise StoreUnavailable(f"the commit failed: {_reason(self._failure)}") from self._failure
+            raise StoreUnavailable(
+                f"the commit failed: {_reason(self._failure)}"
+            ) from self._failure
 
 
 class GroupCommit:
-    """Keeps one connection: taking one from the pool each time costs a third of a small transaction."""
+    """Keeps one connection: taking one from the pool each time costs a third of a small
+    transaction.
+    """
 
     def __init__(self, engine: sa.Engine, timeout_s: float):
         self._engine, self._timeout_s = engine, timeout_s
@@ -55,7 +64,9 @@ class GroupCommit:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Committed, with whoever joined, when this returns. Raises what the block raises, SQLAlchemy's errors, StoreUnavailable."""
+        """Committed, with whoever joined, when this returns. Raises what the block raises,
+        SQLAlchemy's errors, StoreUnavailable.
+        """
         if not self._take_turn():
             raise StoreUnavailable("another writer keeps the database")
         group = yield from self._in_turn()
@@ -99,7 +110,9 @@ class GroupCommit:
             self._connection = self._engine.connect()
         group = self._group or _Group()
         try:
-            self._connection.exec_driver_sql("SAVEPOINT member" if self._group else "BEGIN IMMEDIATE")
+            self._connection.exec_driver_sql(
+                "SAVEPOINT member" if self._group else "BEGIN IMMEDIATE"
+            )
         except BaseException as error:
             self._fail(group, error)
             raise
@@ -113,7 +126,9 @@ class GroupCommit:
         group.members += 1
 
     def _undo(self, connection: Connection, group: _Group) -> None:
-        """The work of one. When that fails, as after an error that made SQLite undo everything, the group's is lost."""
+        """The work of one. When that fails, as after an error that made SQLite undo everything, the
+        group's is lost.
+        """
         if not group.members:
             self._fail(group, None)
             return
@@ -122,11 +137,15 @@ class GroupCommit:
             connection.exec_driver_sql("RELEASE member")
         except BaseException as error:
             self._fail(group, error)
-            if not isinstance(error, Exception):  # else what ended the turn is raised, and the others are told of this
+            if not isinstance(
+                error, Exception
+            ):  # else what ended the turn is raised, and the others are told of this
                 raise
 
     def _end_turn(self) -> None:
-        """Leave the group open to who waits: one who does will find the turn free, even as its patience ends."""
+        """Leave the group open to who waits: one who does will find the turn free, even as its
+        patience ends.
+        """
         with self._line:
             if self._group is not None and self._waiting and self._group.members < GROUP_MAX:
                 self._free()
@@ -164,7 +183,9 @@ class GroupCommit:
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        if error is not None:  # after a failed commit SQLAlchemy gives back a transaction that is still open: all writers would wait for it
+        if (
+            error is not None
+        ):  # after a failed commit SQLAlchemy gives back a transaction that is still open: all writers would wait for it
             connection.invalidate(error)
         connection.close()
 
@@ -178,7 +199,9 @@ class GroupCommit:
 
 
 def _require_open(connection: Connection) -> None:
-    """After some errors (a full disk) SQLite undoes all by itself, and a commit of nothing succeeds. Raises StoreUnavailable."""
+    """After some errors (a full disk) SQLite undoes all by itself, and a commit of nothing
+    succeeds. Raises StoreUnavailable.
+    """
     if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # the driver is sqlite3
         raise StoreUnavailable("the database gave this transaction up")
 

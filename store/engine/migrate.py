@@ -1,4 +1,6 @@
-"""Brings a database up to date: Alembic's migrations, run by program. Called by `ringback migrate`, `serve` and the tests."""
+"""Brings a database up to date: Alembic's migrations, run by program. Called by `ringback migrate`,
+`serve` and the tests.
+"""
 
 from pathlib import Path
 
@@ -16,8 +18,9 @@ _LOCK = 0x52_49_4E_47  # "RING": any number, as long as it stays the same
 
 
 def upgrade(database: Database) -> None:
-    """Run what is missing, all or nothing. Two at once are safe: the second waits, then finds nothing to do. Raises Unsuitable when the
-    database has to be set up otherwise first."""
+    """Run what is missing, all or nothing. Two at once are safe: the second waits, then finds
+    nothing to do. Raises Unsuitable when the database has to be set up otherwise first.
+    """
     if current(database) != head():
         require_migratable(database)
     with database.write() as connection:
@@ -42,6 +45,8 @@ def head() -> str | None:
 
 def _config(connection: Connection) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))  # configparser's escape
+    config.set_main_option(
+        "script_location", str(_SCRIPTS).replace("%", "%%")
+    )  # configparser's escape
     config.attributes["connection"] = connection
     return config

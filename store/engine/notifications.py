@@ -1,7 +1,8 @@
-"""Hears what other processes ring (`NOTIFY`) and wakes whoever listens here. On SQLite there are no others.
+"""Hears what other processes ring (`NOTIFY`) and wakes whoever listens here. On SQLite there are no
+others.
 
-A thread with a PostgreSQL connection of its own, because it listens all the time. It heals by itself; whoever relies on it
-polls as well, so a lost ring only costs time.
+A thread with a PostgreSQL connection of its own, because it listens all the time. It heals by
+itself; whoever relies on it polls as well, so a lost ring only costs time.
 """
 
 import threading
@@ -29,7 +30,9 @@ CLOSE_LIMIT_S = 2.0
 class NotificationListener:
     """`start` it where `Database.on_ring` is used on PostgreSQL."""
 
-    def __init__(self, database: Database, observer: Observer, names: Sequence[str] = ("outbox", "due")):
+    def __init__(
+        self, database: Database, observer: Observer, names: Sequence[str] = ("outbox", "due")
+    ):
         self._database, self._observer = database, observer
         self._names = {channel(name): name for name in names}
         self._stopped = threading.Event()
@@ -74,17 +77,23 @@ class NotificationListener:
                 _require_a_primary(connection)
 
     def _do_without(self, connection: psycopg.Connection[Any]) -> None:
-        """A pooler lends its server's connections to whoever comes: what is heard on one is not for us."""
+        """A pooler lends its server's connections to whoever comes: what is heard on one is not for
+        us.
+        """
         connection.close()
         if not self._told:
             self._told = True
-            self._observer.note("no rings through a connection pooler: what others commit is found by polling, within a second")
+            self._observer.note(
+                "no rings through a connection pooler: what others commit is found by polling, within a second"
+            )
         self._stopped.wait(_POOLER_S)
 
 
 def _require_a_primary(connection: psycopg.Connection[Any]) -> None:
-    """Silence is the usual state of a listener: only a question tells a server that hangs, or that nobody writes to any more. Raises
-    psycopg.OperationalError: a new connection may lead to the one that took its place."""
+    """Silence is the usual state of a listener: only a question tells a server that hangs, or that
+    nobody writes to any more. Raises psycopg.OperationalError: a new connection may lead to the one
+    that took its place.
+    """
     row = connection.execute("SHOW transaction_read_only").fetchone()
     if row and row[0] == "on":
         raise psycopg.OperationalError("the database can only be read here: nobody rings")

@@ -1,7 +1,9 @@
-"""Connections to PostgreSQL: all of them are made here, from one reading of the address, with the same limits. Called by `Database` alone.
+"""Connections to PostgreSQL: all of them are made here, from one reading of the address, with the
+same limits. Called by `Database` alone.
 
-Behind a pooler such as PgBouncer, which lends a server's connection to each transaction anew, nothing that belongs to a session can be
-relied on: prepared statements are not used there, and the server's own settings bound statements.
+Behind a pooler such as PgBouncer, which lends a server's connection to each transaction anew,
+nothing that belongs to a session can be relied on: prepared statements are not used there, and the
+server's own settings bound statements.
 """
 
 import time
@@ -31,7 +33,8 @@ class Connector:
         self._limit_s = timeout_s + _GRACE_S
         self._parameters = _parameters(url, timeout_s)
         self.by_pooler = False
-        """Whether a pooler stood between us and the server, the last time that somebody connected."""
+        """Whether a pooler stood between us and the server, the last time that somebody connected.
+        """
 
     def connect(self, *, autocommit: bool = False) -> LimitedConnection:
         """Raises psycopg.Error, whose words hold nothing of the address that must not be shown."""
@@ -43,7 +46,9 @@ class Connector:
             raise type(error)(words) from None
         made.limit_s = self._limit_s
         (process,) = made.execute("SELECT pg_backend_pid()").fetchone() or (None,)
-        self.by_pooler = process != made.info.backend_pid  # a pooler answers for the server, under a number of its own
+        self.by_pooler = (
+            process != made.info.backend_pid
+        )  # a pooler answers for the server, under a number of its own
         if self.by_pooler:
             made.prepare_threshold = None
         made.autocommit = autocommit
@@ -55,11 +60,16 @@ class Connector:
         except psycopg.OperationalError as error:
             if _REFUSED_BY_A_POOLER not in str(error):
                 raise
-        return LimitedConnection.connect(**{name: value for name, value in self._parameters.items() if name != "options"}, autocommit=True)
+        return LimitedConnection.connect(
+            **{name: value for name, value in self._parameters.items() if name != "options"},
+            autocommit=True,
+        )
 
 
 class Pool:
-    """SQLAlchemy's engine, whose connections can be declared stale: each is replaced before it is used again."""
+    """SQLAlchemy's engine, whose connections can be declared stale: each is replaced before it is
+    used again.
+    """
 
     def __init__(self, url: sa.URL, connector: Connector, pool_size: int, timeout_s: float):
         self.engine = sa.create_engine(
@@ -71,7 +81,9 @@ class Pool:
         )
         self._fresh_since_s = float("-inf")
         event.listen(self.engine, "do_connect", lambda *_: connector.connect())
-        event.listen(self.engine, "connect", lambda _, record: record.info.update(made_s=time.monotonic()))
+        event.listen(
+            self.engine, "connect", lambda _, record: record.info.update(made_s=time.monotonic())
+        )
         event.listen(self.engine, "checkout", self._require_fresh)
         event.listen(self.engine, "handle_error", _leave_read_only)
 
@@ -84,13 +96,16 @@ class Pool:
 
 
 def _leave_read_only(context: Any) -> None:
-    """A server that became read-only keeps its sessions, while a new connection may lead to the new primary: all go over to it."""
+    """A server that became read-only keeps its sessions, while a new connection may lead to the new
+    primary: all go over to it.
+    """
     if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
         context.is_disconnect = True
 
 
 def _parameters(url: sa.URL, timeout_s: float) -> dict[str, Any]:
-    """Every wait has its limit, the network's included. Nothing is compiled: that takes longer than any statement of ours.
+    """Every wait has its limit, the network's included. Nothing is compiled: that takes longer than
+    any statement of ours.
 
     What the address says goes before what we would say, but for what a text must be.
     """
@@ -108,5 +123,6 @@ def _parameters(url: sa.URL, timeout_s: float) -> dict[str, Any]:
         **given,
         "options": " ".join(filter(None, (limits, given.get("options")))),
         "application_name": APPLICATION,  # `store.events.pull` looks for it
-        "client_encoding": "utf8",  # whatever the database keeps: without it one in SQL_ASCII answers bytes
+        # whatever the database keeps: without it one in SQL_ASCII answers bytes
+        "client_encoding": "utf8",
     }

@@ -1,8 +1,8 @@
 """Statements of the hot path, compiled once per database and then given to the driver as they are.
 
-SQLAlchemy looks a statement up in its cache by walking through it, and prepares parameters and results by type, each time:
-for a one-row transaction that is as much as the database's own work. What goes in and comes out here needs no conversion:
-text, numbers, bytes.
+SQLAlchemy looks a statement up in its cache by walking through it, and prepares parameters and
+results by type, each time: for a one-row transaction that is as much as the database's own work.
+What goes in and comes out here needs no conversion: text, numbers, bytes.
 """
 
 from collections.abc import Mapping
@@ -36,9 +36,13 @@ class Prepared:
         return found
 
 
-def _ordered(order: tuple[str, ...] | None, constants: dict[str, Any], parameters: Parameters) -> Any:
+def _ordered(
+    order: tuple[str, ...] | None, constants: dict[str, Any], parameters: Parameters
+) -> Any:
     if order is None:
         return {**constants, **parameters} if constants else parameters
     if constants:
-        return tuple([parameters[name] if name in parameters else constants[name] for name in order])
+        return tuple(
+            [parameters[name] if name in parameters else constants[name] for name in order]
+        )
     return tuple([parameters[name] for name in order])

@@ -1,4 +1,6 @@
-"""Connections to SQLite, and whether they still lead to the file of that name. Called by `Database` alone."""
+"""Connections to SQLite, and whether they still lead to the file of that name. Called by `Database`
+alone.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -11,15 +13,21 @@ _STATEMENTS_KEPT = 512
 
 
 class SqliteFile:
-    """A database that is a file. What is opened stays open whatever becomes of its name: in a file that was deleted, or replaced by a
-    back-up, all that is written would be gone at the end of the process."""
+    """A database that is a file. What is opened stays open whatever becomes of its name: in a file
+    that was deleted, or replaced by a back-up, all that is written would be gone at the end of the
+    process.
+    """
 
     def __init__(self, url: sa.URL, timeout_s: float):
         self._path = Path(url.database or "")
         self.lost: str | None = None
         """Why nothing can be kept here any more, and what to do."""
         self._opened: tuple[int, int] | None = None
-        arguments = {"timeout": timeout_s, "check_same_thread": False, "cached_statements": _STATEMENTS_KEPT}
+        arguments = {
+            "timeout": timeout_s,
+            "check_same_thread": False,
+            "cached_statements": _STATEMENTS_KEPT,
+        }
         self.engine = sa.create_engine(url, connect_args=arguments)
         event.listen(self.engine, "connect", self._prepare)
 
@@ -32,7 +40,9 @@ class SqliteFile:
             )
 
     def _prepare(self, connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # transactions are ours: pysqlite would begin late and deferred
+        connection.isolation_level = (
+            None  # transactions are ours: pysqlite would begin late and deferred
+        )
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")  # 202 means durable: a commit is on disk
         connection.execute("PRAGMA foreign_keys=ON")

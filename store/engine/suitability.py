@@ -1,4 +1,5 @@
-"""Whether a PostgreSQL database, as it was set up, is one that Ringback can work with; if not, what to change, in one line.
+"""Whether a PostgreSQL database, as it was set up, is one that Ringback can work with; if not, what
+to change, in one line.
 
 Called by `ringback migrate` before it begins, and by `doctor`. On SQLite there is nothing to ask.
 """
@@ -43,12 +44,16 @@ def require_migratable(database: Database) -> None:
 
 
 def require_usable(database: Database) -> str:
-    """That what it holds can be read and written. What else there is to know of it, in words. Raises Unsuitable, StoreUnavailable."""
+    """That what it holds can be read and written. What else there is to know of it, in words.
+    Raises Unsuitable, StoreUnavailable.
+    """
     if database.dialect != "postgresql":
         return ""
     with database.read() as connection:
         row = _require_sound(connection)
-        lacking = connection.execute(_LACKING, {"rights": list(_RIGHTS), "tables": list(metadata.tables)}).all()
+        lacking = connection.execute(
+            _LACKING, {"rights": list(_RIGHTS), "tables": list(metadata.tables)}
+        ).all()
     if lacking:
         named = ", ".join(f"{right} on {table}" for right, table in lacking[:3]) + (
             f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""

@@ -1,4 +1,6 @@
-"""Claiming: the events of a batch become rows, each once, whatever copies of it come (rules 3 and 7 of the architecture)."""
+"""Claiming: the events of a batch become rows, each once, whatever copies of it come (rules 3 and 7
+of the architecture).
+"""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -21,14 +23,23 @@ from store.engine.prepared import Prepared
 from store.tables import callbacks, deliveries, events
 
 COPY_DELAY_MS = 3000
-"""How long whoever claimed an event first has to record its outcomes before a copy makes rows of what is missing. Shorter:
-duplicates after a redelivery. Longer: what a crashed dispatcher held is sent later."""
+"""How long whoever claimed an event first has to record its outcomes before a copy makes rows of
+what is missing. Shorter: duplicates after a redelivery. Longer: what a crashed dispatcher held is
+sent later.
+"""
 
 SLICE = 500
-"""Rows of a statement, when an event is for very many callbacks. More: more memory at once. Fewer: more statements."""
+"""Rows of a statement, when an event is for very many callbacks. More: more memory at once. Fewer:
+more statements.
+"""
 
 
-_last_taken = Prepared(sa.select(events.c.claimed_at).where(events.c.claimed_at.is_not(None)).order_by(events.c.claimed_at.desc()).limit(1))
+_last_taken = Prepared(
+    sa.select(events.c.claimed_at)
+    .where(events.c.claimed_at.is_not(None))
+    .order_by(events.c.claimed_at.desc())
+    .limit(1)
+)
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -42,7 +53,9 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class Claimed(msgspec.Struct, frozen=True):
-    """What became of a batch, by event id: new events are the caller's to deliver, of the others it has nothing to do."""
+    """What became of a batch, by event id: new events are the caller's to deliver, of the others it
+    has nothing to do.
+    """
 
     new: set[str]
     duplicates: list[Event]
@@ -50,7 +63,9 @@ class Claimed(msgspec.Struct, frozen=True):
 
 
 def claim(connection: Connection, batch: Sequence[Claim], now: UnixMs) -> Claimed:
-    """Insert what is new. Of what is not, make sure that every delivery it matched at first has a row."""
+    """Insert what is new. Of what is not, make sure that every delivery it matched at first has a
+    row.
+    """
     first: dict[EventId, Claim] = {}
     copies: list[Claim] = []
     for one in batch:
@@ -71,9 +86,13 @@ def _insert(connection: Connection, batch: Sequence[Claim], now: UnixMs) -> set[
     pg_stat_activity already shows this transaction. SQLite's writers commit one after the other: there it is later than all before.
     """
     if connection.dialect.name == "postgresql":
-        return bulk.insert_new(connection, events, [_row(one) for one in batch], clocked=("claimed_at",))
+        return bulk.insert_new(
+            connection, events, [_row(one) for one in batch], clocked=("claimed_at",)
+        )
     claimed_at = max(now, 1 + (_last_taken.run(connection, {}).scalar() or 0))
-    return bulk.insert_new(connection, events, [{**_row(one), "claimed_at": claimed_at} for one in batch])
+    return bulk.insert_new(
+        connection, events, [{**_row(one), "claimed_at": claimed_at} for one in batch]
+    )
 
 
 def _row(claim: Claim) -> bulk.Row:
@@ -94,7 +113,9 @@ def _row(claim: Claim) -> bulk.Row:
 
 
 def put_off(connection: Connection, claimed: Iterable[Delivery]) -> None:
-    """Rows, due now, for deliveries of new events that nobody takes in hand: many go through here one slice at a time."""
+    """Rows, due now, for deliveries of new events that nobody takes in hand: many go through here
+    one slice at a time.
+    """
     rows = (_open_row(one) for one in claimed)
     while some := list(islice(rows, SLICE)):
         bulk.insert(connection, deliveries, some)
@@ -121,17 +142,27 @@ def _open_row(delivery: Delivery) -> bulk.Row:
 
 
 def _secure_deliveries(connection: Connection, event_ids: Sequence[EventId], now: UnixMs) -> None:
-    """Rows for the deliveries of these events that have none: of the callbacks matched at first and not deleted since."""
-    chosen: sa.Select[Any] = sa.select(events.c.id, events.c.type, events.c.conversation_id, events.c.callbacks, events.c.body)
+    """Rows for the deliveries of these events that have none: of the callbacks matched at first and
+    not deleted since.
+    """
+    chosen: sa.Select[Any] = sa.select(
+        events.c.id, events.c.type, events.c.conversation_id, events.c.callbacks, events.c.body
+    )
     chosen = chosen.where(events.c.id.in_(event_ids))
-    kept = chosen.with_for_update(read=True, key_share=True)  # `store.maintenance.retention` must not take it away just now
+    kept = chosen.with_for_update(
+        read=True, key_share=True
+    )  # `store.maintenance.retention` must not take it away just now
     stored = sorted(connection.execute(kept).all(), key=lambda row: row.id)
     ordering = {row.id: _ordering(row) for row in stored}
     wanted = [(row, callback_id) for row in stored for callback_id in sorted(row.callbacks.split())]
     for start in range(0, len(wanted), SLICE):
         some = wanted[start : start + SLICE]
         owners = _owners(connection, {callback_id for _, callback_id in some})
-        rows = [_copied_row(row, one, owners[one], now) | ordering[row.id] for row, one in some if one in owners]
+        rows = [
+            _copied_row(row, one, owners[one], now) | ordering[row.id]
+            for row, one in some
+            if one in owners
+        ]
         bulk.insert(connection, deliveries, rows)
 
 
@@ -159,24 +190,38 @@ def _copied_row(event: Row[Any], callback_id: str, token_id: str, now: UnixMs) -
 
 def _ordering(event: Row[Any]) -> dict[str, Any]:
     """What the order of deliveries goes by, read off the event as it was first taken."""
-    facts = stored_facts(event.type, bytes(event.body)) if event.type == EventType.MESSAGE_STATUS else None
+    facts = (
+        stored_facts(event.type, bytes(event.body))
+        if event.type == EventType.MESSAGE_STATUS
+        else None
+    )
     status = facts.status if facts else None
     message_id = facts.message_id if facts and status is not None else None
     return {"conversation_id": event.conversation_id, "message_id": message_id, "status": status}
 
 
 def _compared(connection: Connection, copies: Sequence[Claim]) -> tuple[list[Event], list[Event]]:
-    """The duplicates of what was claimed first, and those with other content, which is counted on the event."""
+    """The duplicates of what was claimed first, and those with other content, which is counted on
+    the event.
+    """
     ids = sorted({one.event.id for one in copies})
-    columns = sa.select(events.c.id, events.c.content_hash, events.c.timestamp).where(events.c.id.in_(ids))
+    columns = sa.select(events.c.id, events.c.content_hash, events.c.timestamp).where(
+        events.c.id.in_(ids)
+    )
     stored = {row.id: row for row in connection.execute(columns)}
     duplicates: list[Event] = []
     conflicting: list[Event] = []
     for event in (one.event for one in copies):
         row = stored.get(event.id)
-        (conflicting if row and _differs(event, row.content_hash, row.timestamp) else duplicates).append(event)
+        (
+            conflicting if row and _differs(event, row.content_hash, row.timestamp) else duplicates
+        ).append(event)
     for event_id, count in sorted(Counter(event.id for event in conflicting).items()):
-        connection.execute(sa.update(events).where(events.c.id == event_id).values(conflicts=events.c.conflicts + count))
+        connection.execute(
+            sa.update(events)
+            .where(events.c.id == event_id)
+            .values(conflicts=events.c.conflicts + count)
+        )
     return duplicates, conflicting
 
 

@@ -1,4 +1,6 @@
-"""Rows of the outbox that are dead letters: each has its reason, and nobody takes it. Called by `exchange.outbox.dead_letters`."""
+"""Rows of the outbox that are dead letters: each has its reason, and nobody takes it. Called by
+`exchange.outbox.dead_letters`.
+"""
 
 import msgspec
 import sqlalchemy as sa
@@ -24,7 +26,16 @@ class DeadRow(msgspec.Struct, frozen=True):
 def oldest(connection: Connection, most: int) -> list[DeadRow]:
     """In the order in which they died: `outbox.bury` gives each a new id."""
     rows = connection.execute(sa.select(outbox).where(_dead).order_by(outbox.c.id).limit(most))
-    return [DeadRow(row.id, bytes(row.body), None if row.via_amqp else UnixMs(row.accepted_at), row.message_id, row.reason) for row in rows]
+    return [
+        DeadRow(
+            row.id,
+            bytes(row.body),
+            None if row.via_amqp else UnixMs(row.accepted_at),
+            row.message_id,
+            row.reason,
+        )
+        for row in rows
+    ]
 
 
 def ids(connection: Connection) -> list[int]:

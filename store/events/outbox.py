@@ -1,7 +1,9 @@
-"""The outbox: messages that no broker took, or that it gave up, as a queue with leases (rule 5 of the architecture).
+"""The outbox: messages that no broker took, or that it gave up, as a queue with leases (rule 5 of
+the architecture).
 
-Many dispatchers take from it at once. A row that was taken is leased, not gone: it is deleted by the transaction that
-settles it, and comes again when its lease lapses before. Rows with a reason are dead letters and are never taken.
+Many dispatchers take from it at once. A row that was taken is leased, not gone: it is deleted by
+the transaction that settles it, and comes again when its lease lapses before. Rows with a reason
+are dead letters and are never taken.
 """
 
 import json
@@ -21,8 +23,9 @@ NOTIFICATION = "outbox"
 """Rung once per commit that adds rows."""
 
 LEASE_MS = 30_000
-"""Longer: what a killed dispatcher held waits longer. Shorter: what is merely settled slowly is taken twice. A healthy
-dispatcher settles within two seconds, or else makes a row of the delivery."""
+"""Longer: what a killed dispatcher held waits longer. Shorter: what is merely settled slowly is
+taken twice. A healthy dispatcher settles within two seconds, or else makes a row of the delivery.
+"""
 
 
 class OutboxRow(msgspec.Struct, frozen=True):
@@ -42,37 +45,54 @@ _oldest_free = (
     .limit(sa.bindparam("most"))
     .with_for_update(skip_locked=True)
 )
-# As a CTE PostgreSQL evaluates it once; a plain subquery with a limit may be run again for every row.
+# As a CTE PostgreSQL evaluates it once; a plain subquery with a limit may be run again for every
+# row.
 _take = Prepared(
     sa.update(outbox)
     .where(outbox.c.id.in_(sa.select(_oldest_free.cte())))
     .values(leased_until=sa.bindparam("until"))
-    .returning(outbox.c.id, outbox.c.body, outbox.c.accepted_at, outbox.c.via_amqp, outbox.c.message_id)
+    .returning(
+        outbox.c.id, outbox.c.body, outbox.c.accepted_at, outbox.c.via_amqp, outbox.c.message_id
+    )
 )
 _last_id = Prepared(sa.text("SELECT last_insert_rowid()"))
 _named = sa.func.json_each(sa.bindparam("row_ids")).table_valued("value")
 _forget_named = Prepared(sa.delete(outbox).where(outbox.c.id.in_(sa.select(_named.c.value))))
 _forget_all = Prepared(
-    sa.delete(outbox).where(outbox.c.id == sa.func.any(sa.cast(sa.bindparam("row_ids", type_=sa.Text), ARRAY(sa.BigInteger))))
+    sa.delete(outbox).where(
+        outbox.c.id
+        == sa.func.any(sa.cast(sa.bindparam("row_ids", type_=sa.Text), ARRAY(sa.BigInteger)))
+    )
 )
 
 
 def add(connection: Connection, rows: Sequence[bulk.Row]) -> None:
-    """Rows of `body` and `accepted_at`, in this order. All may have `via_amqp`, `message_id` and `reason`, too."""
+    """Rows of `body` and `accepted_at`, in this order. All may have `via_amqp`, `message_id` and
+    `reason`, too.
+    """
     bulk.insert(connection, outbox, rows)
 
 
 def add_leased(connection: Connection, rows: Sequence[bulk.Row], now: UnixMs) -> list[int]:
-    """The same, taken already by who adds them; their ids. For SQLite, whose one writer can count up by itself."""
+    """The same, taken already by who adds them; their ids. For SQLite, whose one writer can count
+    up by itself.
+    """
     bulk.insert(connection, outbox, [{"leased_until": now + LEASE_MS, **row} for row in rows])
     last: int = _last_id.run(connection, {}).scalar_one()
     return list(range(last + 1 - len(rows), last + 1))
 
 
 def take(connection: Connection, limit: int, now: UnixMs) -> list[OutboxRow]:
-    """At most `limit` rows that are free or whose lease has lapsed, oldest first; leased from now on."""
+    """At most `limit` rows that are free or whose lease has lapsed, oldest first; leased from now
+    on.
+    """
     found = _take.run(connection, {"now": now, "most": limit, "until": now + LEASE_MS}).all()
-    rows = (OutboxRow(row.id, bytes(row.body), None if row.via_amqp else row.accepted_at, row.message_id) for row in found)
+    rows = (
+        OutboxRow(
+            row.id, bytes(row.body), None if row.via_amqp else row.accepted_at, row.message_id
+        )
+        for row in found
+    )
     return sorted(rows, key=lambda row: row.id)
 
 
@@ -87,9 +107,15 @@ def forget(connection: Connection, ids: Sequence[int]) -> None:
 
 
 def bury(connection: Connection, row_id: int, reason: str) -> None:
-    """Keep the message as a dead letter: it is no event. As a row of a new id, the last of all: the numbers of the others stay."""
+    """Keep the message as a dead letter: it is no event. As a row of a new id, the last of all: the
+    numbers of the others stay.
+    """
     kept = (outbox.c.body, outbox.c.accepted_at, outbox.c.via_amqp, outbox.c.message_id)
-    for row in connection.execute(sa.delete(outbox).where(outbox.c.id == row_id).returning(*kept)).mappings().all():
+    for row in (
+        connection.execute(sa.delete(outbox).where(outbox.c.id == row_id).returning(*kept))
+        .mappings()
+        .all()
+    ):
         connection.execute(sa.insert(outbox).values(**row, reason=reason))
 
 
@@ -105,13 +131,15 @@ def dead(connection: Connection) -> int:
 
 def oldest_accepted_at(connection: Connection) -> UnixMs | None:
     """Of the oldest row that waits; None when none does."""
-    found = connection.scalar(sa.select(outbox.c.accepted_at).where(_waits).order_by(outbox.c.id).limit(1))
+    found = connection.scalar(
+        sa.select(outbox.c.accepted_at).where(_waits).order_by(outbox.c.id).limit(1)
+    )
     return None if found is None else UnixMs(found)
 
 
 def depth_at_most(connection: Connection, enough: int) -> int:
-    """The depth, or a figure not below it that is at most `enough`. Ids are counted up, so their span bounds how many there are:
-    only when that is too much are the rows counted.
+    """The depth, or a figure not below it that is at most `enough`. Ids are counted up, so their
+    span bounds how many there are: only when that is too much are the rows counted.
     """
     first = sa.select(sa.func.min(outbox.c.id)).where(_waits).scalar_subquery()
     span = connection.scalar(sa.select(sa.func.max(outbox.c.id) - first + 1)) or 0

@@ -1,4 +1,6 @@
-"""Alembic's entry: runs the revisions on the connection, and inside the transaction, that `store.engine.migrate` hands over."""
+"""Alembic's entry: runs the revisions on the connection, and inside the transaction, that
+`store.engine.migrate` hands over.
+"""
 
 from alembic import context
 

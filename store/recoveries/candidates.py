@@ -1,9 +1,11 @@
-"""The rows of a recovery: deliveries that were not delivered, events that had none, and how they are made due.
+"""The rows of a recovery: deliveries that were not delivered, events that had none, and how they
+are made due.
 
-They are read along an index, in the order in which they were made. What is wanted may be rare in it: so a look is bounded by what it
-passes over, not only by what it finds, and says where it ended.
+They are read along an index, in the order in which they were made. What is wanted may be rare in
+it: so a look is bounded by what it passes over, not only by what it finds, and says where it ended.
 
-Called by `consumers.maintenance.recovery_runner` in the transaction of a slice, and by `store.recoveries.jobs` to count.
+Called by `consumers.maintenance.recovery_runner` in the transaction of a slice, and by
+`store.recoveries.jobs` to count.
 """
 
 import operator
@@ -31,16 +33,22 @@ from store.engine.paging import Row, bounded
 from store.tables import deliveries, events
 
 Key: TypeAlias = tuple[int, str, str]
-"""When it was made, the event, the callback: the order in which deliveries are worked through. Of events without the last."""
+"""When it was made, the event, the callback: the order in which deliveries are worked through. Of
+events without the last.
+"""
 
 Columns: TypeAlias = Sequence[sa.ColumnElement[Any]]
 Conditions: TypeAlias = Sequence[sa.ColumnElement[bool]]
 
 LOOKED_AT = 20
-"""Rows that a slice looks at for each that it may find. More: one takes longer. Fewer: what is rare takes more of them."""
+"""Rows that a slice looks at for each that it may find. More: one takes longer. Fewer: what is rare
+takes more of them.
+"""
 
 COUNTED = 100_000
-"""Rows that are looked at to count what there is. More: who asks waits longer. Fewer: of a great recovery less is known before."""
+"""Rows that are looked at to count what there is. More: who asks waits longer. Fewer: of a great
+recovery less is known before.
+"""
 
 T = TypeVar("T")
 
@@ -48,19 +56,34 @@ _DELIVERY_KEY = (deliveries.c.created_at, deliveries.c.event_id, deliveries.c.ca
 _PRIMARY_KEY = (deliveries.c.event_id, deliveries.c.callback_id)
 _EVENT_KEY = (events.c.accepted_at, events.c.id)
 _AT_A_TIME = 32
-"""Rows that the driver holds at once: each comes with the event's whole body, of which only the facts are kept. More: more memory.
-Fewer: more round trips."""
+"""Rows that the driver holds at once: each comes with the event's whole body, of which only the
+facts are kept. More: more memory. Fewer: more round trips.
+"""
 
 
-_DUE = ("due_at", "leased", "lease", "failures", "is_retry", "lease_count", "is_recovery", "sequence", "queued_at")
+_DUE = (
+    "due_at",
+    "leased",
+    "lease",
+    "failures",
+    "is_retry",
+    "lease_count",
+    "is_recovery",
+    "sequence",
+    "queued_at",
+)
 _FACTS = ("conversation_id", "message_id", "status", "awaits_status")
-_REOPENED = bulk.Upsert(("state", "reason", *_DUE, *_FACTS), deliveries.c.state != DeliveryState.DELIVERED.value)
+_REOPENED = bulk.Upsert(
+    ("state", "reason", *_DUE, *_FACTS), deliveries.c.state != DeliveryState.DELIVERED.value
+)
 _OPEN = next_state(DeliveryState.EXHAUSTED, Move.REOPENED)
 
 
 class Lost(msgspec.Struct, frozen=True):
-    """A delivery to be made due. `lease` is its row's, -1 when it has none yet; `facts` are None when its event is gone
-    (`RETENTION`) or cannot be read; `in_flight`: an attempt is under way, and its outcome will be written."""
+    """A delivery to be made due. `lease` is its row's, -1 when it has none yet; `facts` are None
+    when its event is gone (`RETENTION`) or cannot be read; `in_flight`: an attempt is under way,
+    and its outcome will be written.
+    """
 
     event_id: EventId
     callback_id: CallbackId
@@ -107,58 +130,107 @@ def count(connection: Connection, query: RecoveryQuery, state: DeliveryState) ->
 
 
 def undelivered(
-    connection: Connection, query: RecoveryQuery, state: DeliveryState, after: Key | None, limit: int, now: UnixMs
+    connection: Connection,
+    query: RecoveryQuery,
+    state: DeliveryState,
+    after: Key | None,
+    limit: int,
+    now: UnixMs,
 ) -> CandidatePage[Lost]:
-    """At most `limit` deliveries of this state behind `after`, oldest first; nobody else changes them before the commit."""
+    """At most `limit` deliveries of this state behind `after`, oldest first; nobody else changes
+    them before the commit.
+    """
     among = [*_among(query, state), *_behind(_DELIVERY_KEY, after)]
     end = _end(connection, _DELIVERY_KEY, among, limit * LOOKED_AT)
-    keys = sa.select(*_DELIVERY_KEY).where(*among, *_up_to(_DELIVERY_KEY, end), *_wanted(query, state))
+    keys = sa.select(*_DELIVERY_KEY).where(
+        *among, *_up_to(_DELIVERY_KEY, end), *_wanted(query, state)
+    )
     seen = connection.execute(keys.order_by(*_DELIVERY_KEY).limit(limit)).all()
     these = sa.tuple_(*_PRIMARY_KEY).in_([(row.event_id, row.callback_id) for row in seen])
-    connection.execute(bulk.by_key(connection, sa.select(*_PRIMARY_KEY).where(these), *_PRIMARY_KEY)).all()
-    statement = sa.select(deliveries, events.c.body).outerjoin(events, events.c.id == deliveries.c.event_id)
+    connection.execute(
+        bulk.by_key(connection, sa.select(*_PRIMARY_KEY).where(these), *_PRIMARY_KEY)
+    ).all()
+    statement = sa.select(deliveries, events.c.body).outerjoin(
+        events, events.c.id == deliveries.c.event_id
+    )
     still = statement.where(these, *_among(query, state), *_wanted(query, state)).order_by(
         *_DELIVERY_KEY
     )  # while they were waited for, some may have come
-    found = [_lost(row, now) for row in connection.execute(still.execution_options(yield_per=_AT_A_TIME))]
-    return CandidatePage(found, (seen[-1].created_at, seen[-1].event_id, seen[-1].callback_id) if len(seen) == limit else end)
+    found = [
+        _lost(row, now) for row in connection.execute(still.execution_options(yield_per=_AT_A_TIME))
+    ]
+    return CandidatePage(
+        found,
+        (seen[-1].created_at, seen[-1].event_id, seen[-1].callback_id)
+        if len(seen) == limit
+        else end,
+    )
 
 
-def stored_events(connection: Connection, query: RecoveryQuery, after: Key | None, limit: int) -> CandidatePage[StoredEvent]:
-    """At most `limit` events of the time asked for behind `after`, oldest first, whether or not anything of theirs is missing."""
-    among = [events.c.accepted_at >= query.since, events.c.accepted_at < query.until, *_behind(_EVENT_KEY, after and after[:2])]
+def stored_events(
+    connection: Connection, query: RecoveryQuery, after: Key | None, limit: int
+) -> CandidatePage[StoredEvent]:
+    """At most `limit` events of the time asked for behind `after`, oldest first, whether or not
+    anything of theirs is missing.
+    """
+    among = [
+        events.c.accepted_at >= query.since,
+        events.c.accepted_at < query.until,
+        *_behind(_EVENT_KEY, after and after[:2]),
+    ]
     end = _end(connection, _EVENT_KEY, among, limit * LOOKED_AT)
     conditions = [*among, *_up_to(_EVENT_KEY, end), no_test(events.c.id)]
     if query.type is not None:
         conditions.append(events.c.type == query.type.value)
     statement = sa.select(events).where(*conditions).order_by(*_EVENT_KEY).limit(limit)
-    stored = [_stored_event(row) for row in connection.execute(statement.execution_options(yield_per=_AT_A_TIME))]
+    stored = [
+        _stored_event(row)
+        for row in connection.execute(statement.execution_options(yield_per=_AT_A_TIME))
+    ]
     recorded = _recorded(connection, [one.id for one in stored])
-    found = [msgspec.structs.replace(one, callback_ids=one.callback_ids | recorded.get(one.id, set())) for one in stored]
-    return CandidatePage(found, found[-1].key if len(found) == limit else end and (end[0], end[1], ""))
+    found = [
+        msgspec.structs.replace(one, callback_ids=one.callback_ids | recorded.get(one.id, set()))
+        for one in stored
+    ]
+    return CandidatePage(
+        found, found[-1].key if len(found) == limit else end and (end[0], end[1], "")
+    )
 
 
 def stale(connection: Connection, lost: Sequence[Lost]) -> set[Key]:
-    """Those that report a status below one of the same message that was sent already (rule 13): they never are."""
+    """Those that report a status below one of the same message that was sent already (rule 13):
+    they never are.
+    """
     statuses = {one.key: status for one in lost if (status := _status(one)) is not None}
     overtaken = status_locks.overtaken_among(connection, set(statuses.values())) if statuses else ()
     return {key for key, status in statuses.items() if status in overtaken}
 
 
 def still_stored(connection: Connection, lost: Iterable[Lost]) -> set[str]:
-    """The events of these that `store.maintenance.retention` is not just deleting; until the commit it leaves them alone. It is not waited for:
-    it may wait for one of the deliveries that are ours."""
+    """The events of these that `store.maintenance.retention` is not just deleting; until the commit
+    it leaves them alone. It is not waited for: it may wait for one of the deliveries that are ours.
+    """
     these = events.c.id.in_({one.event_id for one in lost})
-    return set(connection.scalars(sa.select(events.c.id).where(these).with_for_update(read=True, key_share=True, skip_locked=True)))
+    return set(
+        connection.scalars(
+            sa.select(events.c.id)
+            .where(these)
+            .with_for_update(read=True, key_share=True, skip_locked=True)
+        )
+    )
 
 
 def reopen(connection: Connection, lost: Iterable[Lost], now: UnixMs) -> None:
-    """Make these due now, as if they were new, whatever is known of them; their attempts stay on record."""
+    """Make these due now, as if they were new, whatever is known of them; their attempts stay on
+    record.
+    """
     bulk.insert(connection, deliveries, _rows(lost, now), _REOPENED)
 
 
 def make(connection: Connection, lost: Iterable[Lost], now: UnixMs) -> None:
-    """Rows, due now, of deliveries that had none. Should one have come to be meanwhile, it stays as it is."""
+    """Rows, due now, of deliveries that had none. Should one have come to be meanwhile, it stays as
+    it is.
+    """
     bulk.insert(connection, deliveries, _rows(lost, now))
 
 
@@ -184,22 +256,37 @@ def _up_to(columns: Columns, end: Sequence[int | str] | None) -> list[sa.ColumnE
 
 
 def _end(connection: Connection, columns: Columns, among: Conditions, most: int) -> Any:
-    """The key of the last of so many rows, read off the index alone; None when there are not so many."""
-    row = connection.execute(sa.select(*columns).where(*among).order_by(*columns).offset(most - 1).limit(1)).first()
+    """The key of the last of so many rows, read off the index alone; None when there are not so
+    many.
+    """
+    row = connection.execute(
+        sa.select(*columns).where(*among).order_by(*columns).offset(most - 1).limit(1)
+    ).first()
     return None if row is None else tuple(row)
 
 
 def _recorded(connection: Connection, event_ids: Sequence[str]) -> dict[str, set[str]]:
     """The callbacks that these events have delivery rows for."""
     found: dict[str, set[str]] = {}
-    for row in connection.execute(sa.select(deliveries.c.event_id, deliveries.c.callback_id).where(deliveries.c.event_id.in_(event_ids))):
+    for row in connection.execute(
+        sa.select(deliveries.c.event_id, deliveries.c.callback_id).where(
+            deliveries.c.event_id.in_(event_ids)
+        )
+    ):
         found.setdefault(row.event_id, set()).add(row.callback_id)
     return found
 
 
 def _stored_event(row: Row) -> StoredEvent:
     matched = frozenset(row.callbacks.split())
-    return StoredEvent(EventId(row.id), EventType(row.type), UnixMs(row.accepted_at), row.channel_id, _read(row), matched)
+    return StoredEvent(
+        EventId(row.id),
+        EventType(row.type),
+        UnixMs(row.accepted_at),
+        row.channel_id,
+        _read(row),
+        matched,
+    )
 
 
 def _lost(row: sa.Row[Any], now: UnixMs) -> Lost:
@@ -217,7 +304,11 @@ def _lost(row: sa.Row[Any], now: UnixMs) -> Lost:
 
 def _status(lost: Lost) -> tuple[CallbackId, str, str] | None:
     facts = lost.facts
-    return (lost.callback_id, facts.message_id, facts.status) if facts and facts.message_id and facts.status else None
+    return (
+        (lost.callback_id, facts.message_id, facts.status)
+        if facts and facts.message_id and facts.status
+        else None
+    )
 
 
 def _read(row: sa.Row[Any]) -> Facts | None:

@@ -1,6 +1,8 @@
-"""The request log as people see it: a token's requests, newest first, by any filter. Reads only; called by the API.
+"""The request log as people see it: a token's requests, newest first, by any filter. Reads only;
+called by the API.
 
-Every page is read in the order of one index, (token, time, id); with a filter it looks at a bounded number of rows (`store.engine.paging`).
+Every page is read in the order of one index, (token, time, id); with a filter it looks at a bounded
+number of rows (`store.engine.paging`).
 """
 
 import operator
@@ -26,18 +28,31 @@ Conditions = list[sa.ColumnElement[bool]]
 
 
 def list_requests(
-    connection: Connection, token_id: TokenId, chosen: RequestFilter, limit: int, cursor: str | None = None
+    connection: Connection,
+    token_id: TokenId,
+    chosen: RequestFilter,
+    limit: int,
+    cursor: str | None = None,
 ) -> Page[LoggedRequest]:
-    """Newest first. A page may hold fewer than `limit`, even none, and still have a `next_cursor`. Raises Invalid for a cursor
-    that is none."""
+    """Newest first. A page may hold fewer than `limit`, even none, and still have a `next_cursor`.
+    Raises Invalid for a cursor that is none.
+    """
     among = _among(token_id, chosen, cursor)
     filters = list(_filters(chosen))
     looked_to = end_of_look(connection, _KEY, among) if filters else None
     rows = connection.execute(_page_query(among, filters, looked_to, limit)).all()
-    return page_by_time(rows, limit, lambda row: (row.at, row.id), lambda shown: [_request(row) for row in shown], looked_to)
+    return page_by_time(
+        rows,
+        limit,
+        lambda row: (row.at, row.id),
+        lambda shown: [_request(row) for row in shown],
+        looked_to,
+    )
 
 
-def every_request(database: Database, token_id: TokenId, chosen: RequestFilter) -> Iterator[LoggedRequest]:
+def every_request(
+    database: Database, token_id: TokenId, chosen: RequestFilter
+) -> Iterator[LoggedRequest]:
     """All of them, newest first. A transaction a page, so that a slow reader holds none open."""
     cursor = None
     while True:
@@ -49,10 +64,19 @@ def every_request(database: Database, token_id: TokenId, chosen: RequestFilter) 
             return
 
 
-def _page_query(among: Conditions, filters: Conditions, looked_to: Key | None, limit: int) -> sa.Select[Any]:
-    """In the order of the index, so that it stops when the page is full, or where it was to stop looking."""
+def _page_query(
+    among: Conditions, filters: Conditions, looked_to: Key | None, limit: int
+) -> sa.Select[Any]:
+    """In the order of the index, so that it stops when the page is full, or where it was to stop
+    looking.
+    """
     bound = [] if looked_to is None else bounded(_KEY, looked_to, operator.ge)
-    return sa.select(requests).where(*among, *bound, *filters).order_by(*_NEWEST_FIRST).limit(limit + 1)
+    return (
+        sa.select(requests)
+        .where(*among, *bound, *filters)
+        .order_by(*_NEWEST_FIRST)
+        .limit(limit + 1)
+    )
 
 
 def _among(token_id: TokenId, chosen: RequestFilter, cursor: str | None) -> Conditions:
@@ -75,7 +99,9 @@ def _filters(chosen: RequestFilter) -> Iterable[sa.ColumnElement[bool]]:
             sa.func.upper(c.method) == chosen.method.upper(), c.method == chosen.method.lower()
         )  # Turkish locales: i is not I there
     if chosen.path is not None:
-        yield sa.func.substr(c.path, 1, len(chosen.path)) == chosen.path  # SQLite's LIKE takes no notice of case
+        yield (
+            sa.func.substr(c.path, 1, len(chosen.path)) == chosen.path
+        )  # SQLite's LIKE takes no notice of case
     if chosen.allowed is not None:
         yield c.allowed.is_(chosen.allowed)
 

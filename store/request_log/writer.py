@@ -1,7 +1,9 @@
-"""The request log's writer: rows gather in memory and are written in batches, off the way of the requests.
+"""The request log's writer: rows gather in memory and are written in batches, off the way of the
+requests.
 
-A crash loses what gathered last, a stop nothing. While the store is away rows are kept, up to a bound; past it new ones are
-dropped, and counted. Called by the API's threads; lists of what was written are in `store.request_log.listing`.
+A crash loses what gathered last, a stop nothing. While the store is away rows are kept, up to a
+bound; past it new ones are dropped, and counted. Called by the API's threads; lists of what was
+written are in `store.request_log.listing`.
 """
 
 import sys
@@ -28,27 +30,41 @@ BATCH = 2_000
 """Rows a transaction. More: a longer one. Fewer: more of them under load."""
 
 MOST_WAITING_BYTES = 50_000_000
-"""Of memory while the store is away: some 75,000 rows. More: more memory; fewer: a shorter outage leaves a gap in the log."""
+"""Of memory while the store is away: some 75,000 rows. More: more memory; fewer: a shorter outage
+leaves a gap in the log.
+"""
 
 MOST_ADDED = 20_000
-"""Rows that came since the last flush, which wait unmeasured. More: more memory while a flush waits for a store that is silent."""
+"""Rows that came since the last flush, which wait unmeasured. More: more memory while a flush waits
+for a store that is silent.
+"""
 
 _ENTRY_BYTES = 500
 """What a row takes beside the texts of any length: two ids, an address, figures."""
 
 CLOSE_LIMIT_S = 5.0
-"""How long a stop waits for the last rows. Longer: a store that is away delays the end of the process."""
+"""How long a stop waits for the last rows. Longer: a store that is away delays the end of the
+process.
+"""
 
 _Entry = LoggedRequest | Completion
 
 _excluded = sa.table("excluded", *(sa.column(column.name) for column in requests.c))
-_REPORTED = {name: sa.func.coalesce(requests.c[name], _excluded.c[name]) for name in ("status", "duration_ms")}
-_WHOLE = bulk.Upsert([column.name for column in requests.c if column.name not in {"id", *_REPORTED}], computed=_REPORTED)
+_REPORTED = {
+    name: sa.func.coalesce(requests.c[name], _excluded.c[name])
+    for name in ("status", "duration_ms")
+}
+_WHOLE = bulk.Upsert(
+    [column.name for column in requests.c if column.name not in {"id", *_REPORTED}],
+    computed=_REPORTED,
+)
 _COMPLETED = bulk.Upsert([], computed=_REPORTED)
 
 
 class RequestLog:
-    """Thread-safe; `add` is cheap enough for every request. `dropped` is told how many rows were lost."""
+    """Thread-safe; `add` is cheap enough for every request. `dropped` is told how many rows were
+    lost.
+    """
 
     def __init__(self, database: Database, dropped: Callable[[int], None]):
         self._database, self._dropped = database, dropped
@@ -58,13 +74,17 @@ class RequestLog:
         self._waiting_bytes = 0
         self._stopped = threading.Event()
         self._flushing = threading.Lock()
-        self._thread = threading.Thread(target=self._flush_for_ever, name="ringback-request-log", daemon=True)
+        self._thread = threading.Thread(
+            target=self._flush_for_ever, name="ringback-request-log", daemon=True
+        )
 
     def start(self) -> None:
         self._thread.start()
 
     def close(self) -> None:
-        """What has gathered is written, if the store answers soon; else it is lost. Nothing is added any more."""
+        """What has gathered is written, if the store answers soon; else it is lost. Nothing is
+        added any more.
+        """
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join(CLOSE_LIMIT_S)
@@ -81,9 +101,12 @@ class RequestLog:
             self._added.append(entry)
 
     def add_refused(self, entry: LoggedRequest) -> RequestId:
-        """The same of a request that was refused: past so many of one token it is counted on the row before. The id of the row.
+        """The same of a request that was refused: past so many of one token it is counted on the
+        row before. The id of the row.
 
-        A row is added before anybody can count on it: written after what it grew to, it would be as it was."""
+        A row is added before anybody can count on it: written after what it grew to, it would be as
+        it was.
+        """
         with self._refusing:
             counted_on = self._refusals.row_for(entry, time.monotonic())
             if counted_on == entry.id:
@@ -95,12 +118,15 @@ class RequestLog:
         return len(self._added) >= MOST_ADDED or self._waiting_bytes >= MOST_WAITING_BYTES
 
     def flush(self) -> None:
-        """Write what has gathered; keep it when the store does not answer. Of a batch that is refused smaller parts are tried, until
-        the one row that is to blame stands alone."""
+        """Write what has gathered; keep it when the store does not answer. Of a batch that is
+        refused smaller parts are tried, until the one row that is to blame stands alone.
+        """
         with self._flushing:
             self._take_in()
             most = BATCH
-            while entries := [self._waiting[place] for place in range(min(most, len(self._waiting)))]:
+            while entries := [
+                self._waiting[place] for place in range(min(most, len(self._waiting)))
+            ]:
                 try:
                     _insert(self._database, entries)
                 except StoreUnavailable:
@@ -147,11 +173,15 @@ def size_of(entry: _Entry) -> int:
 
 
 def _insert(database: Database, entries: list[_Entry]) -> None:
-    """May be repeated. In two transactions, each in the order of ids: one that held whole rows and waited for those that it completes
-    could wait for a process that waits for it."""
+    """May be repeated. In two transactions, each in the order of ids: one that held whole rows and
+    waited for those that it completes could wait for a process that waits for it.
+    """
     whole = {one.id: one for one in entries if isinstance(one, LoggedRequest)}
     completions = {one.id: one for one in entries if isinstance(one, Completion)}
-    rows = [_row(whole[key]) for key in sorted(whole)], [_completing(completions[key]) for key in sorted(completions)]
+    rows = (
+        [_row(whole[key]) for key in sorted(whole)],
+        [_completing(completions[key]) for key in sorted(completions)],
+    )
     for some, rule in zip(rows, (_WHOLE, _COMPLETED), strict=True):
         if some:
             with database.write() as connection:

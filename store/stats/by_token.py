@@ -1,7 +1,9 @@
-"""How many deliveries each token has in each state. Reads every delivery there is, in slices, so that ten million are no statement
-that takes too long: what each slice holds is added up in memory. Called by the export.
+"""How many deliveries each token has in each state. Reads every delivery there is, in slices, so
+that ten million are no statement that takes too long: what each slice holds is added up in memory.
+Called by the export.
 
-A delivery whose first attempt is still under way has no row yet: as in the lists, it does not count. Nor do samples.
+A delivery whose first attempt is still under way has no row yet: as in the lists, it does not
+count. Nor do samples.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +20,9 @@ from store.engine.paging import Row
 from store.tables import callbacks, deliveries, tokens
 
 SLICE = 50_000
-"""Rows a statement. More: on a slow disk one takes longer than a statement may. Fewer: more of them."""
+"""Rows a statement. More: on a slow disk one takes longer than a statement may. Fewer: more of
+them.
+"""
 
 Counts = dict[DeliveryState, int]
 
@@ -30,14 +34,19 @@ _holding = (
     .where(sa.or_(callback_holds, is_kept(deliveries.c, callbacks.c)))
 )
 _state = sa.case(
-    (deliveries.c.due_at.is_(None), deliveries.c.state),  # settled: its callback is not even looked at
+    (
+        deliveries.c.due_at.is_(None),
+        deliveries.c.state,
+    ),  # settled: its callback is not even looked at
     (_holding, DeliveryState.HELD.value),
     else_=deliveries.c.state,
 ).label("state")
 
 
 def count_deliveries(database: Database, counted: Callable[[int], None]) -> dict[TokenId, Counts]:
-    """By token; one without deliveries is not there. `counted` is told after each slice how many there were so far."""
+    """By token; one without deliveries is not there. `counted` is told after each slice how many
+    there were so far.
+    """
     totals: dict[TokenId, Counts] = {}
     seen, last = 0, None
     while True:
@@ -50,7 +59,9 @@ def count_deliveries(database: Database, counted: Callable[[int], None]) -> dict
         last = end
 
 
-def _add(connection: Connection, last: Row | None, end: Row | None, totals: dict[TokenId, Counts]) -> int:
+def _add(
+    connection: Connection, last: Row | None, end: Row | None, totals: dict[TokenId, Counts]
+) -> int:
     """How many there were."""
     found = 0
     for row in connection.execute(_slice(last, end)):
@@ -66,8 +77,14 @@ def _end_of_slice(last: Row | None) -> sa.Select[Any]:
 
 
 def _slice(last: Row | None, end: Row | None) -> sa.Select[Any]:
-    counted = sa.select(deliveries.c.token_id, _state).where(*_between(last, end), no_test(deliveries.c.event_id)).subquery()
-    return sa.select(counted.c.token_id, counted.c.state, sa.func.count().label("n")).group_by(counted.c.token_id, counted.c.state)
+    counted = (
+        sa.select(deliveries.c.token_id, _state)
+        .where(*_between(last, end), no_test(deliveries.c.event_id))
+        .subquery()
+    )
+    return sa.select(counted.c.token_id, counted.c.state, sa.func.count().label("n")).group_by(
+        counted.c.token_id, counted.c.state
+    )
 
 
 def _between(last: Row | None, end: Row | None) -> Sequence[sa.ColumnElement[bool]]:

@@ -1,4 +1,6 @@
-"""What the store can say about itself for the dashboards: how much waits, and how long already. Called a few times a minute."""
+"""What the store can say about itself for the dashboards: how much waits, and how long already.
+Called a few times a minute.
+"""
 
 import msgspec
 import sqlalchemy as sa
@@ -10,13 +12,16 @@ from store.events import outbox
 from store.tables import callbacks, deliveries, events, tokens
 
 DUE_COUNTED = 100_000
-"""Due deliveries that are counted; of more it is said that there are so many. Larger: each scrape of each process costs the database more
-while a backlog waits. Smaller: backlogs of different sizes look alike sooner."""
+"""Due deliveries that are counted; of more it is said that there are so many. Larger: each scrape
+of each process costs the database more while a backlog waits. Smaller: backlogs of different sizes
+look alike sooner.
+"""
 
 
 class Gauges(msgspec.Struct, frozen=True):
-    """Counts and ages (seconds; 0 when nothing waits). Held deliveries are not due, nor are leased ones, nor those that wait for a
-    failing callback. `deliveries_due` ends at DUE_COUNTED."""
+    """Counts and ages (seconds; 0 when nothing waits). Held deliveries are not due, nor are leased
+    ones, nor those that wait for a failing callback. `deliveries_due` ends at DUE_COUNTED.
+    """
 
     deliveries_due: int
     deliveries_due_oldest_s: float
@@ -36,7 +41,9 @@ def read(database: Database) -> Gauges:
         return Gauges(
             deliveries_due=due,
             deliveries_due_oldest_s=_age_s(due_since, now),
-            events_oldest_s=_age_s(connection.scalar(sa.select(sa.func.min(events.c.accepted_at))), now),
+            events_oldest_s=_age_s(
+                connection.scalar(sa.select(sa.func.min(events.c.accepted_at))), now
+            ),
             outbox_depth=outbox.depth(connection),
             outbox_oldest_s=_age_s(outbox.oldest_accepted_at(connection), now),
             outbox_dead=outbox.dead(connection),
@@ -46,16 +53,27 @@ def read(database: Database) -> Gauges:
 
 
 def _due(connection: Connection, now: UnixMs) -> tuple[int, UnixMs | None]:
-    """How many, and since when the oldest. Both follow the index of due rows, callback by callback: what is open and not due yet, or due
-    beyond what is counted, costs nothing."""
+    """How many, and since when the oldest. Both follow the index of due rows, callback by callback:
+    what is open and not due yet, or due beyond what is counted, costs nothing.
+    """
     sendable = (
         sa.select(callbacks.c.id)
         .join_from(callbacks, tokens, tokens.c.id == callbacks.c.token_id)
-        .where(callbacks.c.enabled, callbacks.c.disabled_at.is_(None), callbacks.c.failing_since.is_(None))
+        .where(
+            callbacks.c.enabled,
+            callbacks.c.disabled_at.is_(None),
+            callbacks.c.failing_since.is_(None),
+        )
         .where(tokens.c.enabled, tokens.c.revoked_at.is_(None))
     )
-    due = sa.and_(deliveries.c.callback_id.in_(sendable), deliveries.c.is_retry.in_((False, True)), deliveries.c.due_at <= now)
-    counted = sa.select(sa.literal(1)).select_from(deliveries).where(due).limit(DUE_COUNTED).subquery()
+    due = sa.and_(
+        deliveries.c.callback_id.in_(sendable),
+        deliveries.c.is_retry.in_((False, True)),
+        deliveries.c.due_at <= now,
+    )
+    counted = (
+        sa.select(sa.literal(1)).select_from(deliveries).where(due).limit(DUE_COUNTED).subquery()
+    )
     count = connection.scalar(sa.select(sa.func.count()).select_from(counted)) or 0
     named = sendable.subquery()
     firsts = (sa.func.min(_first_due(named, is_retry)) for is_retry in (False, True))
@@ -64,8 +82,14 @@ def _due(connection: Connection, now: UnixMs) -> tuple[int, UnixMs | None]:
 
 
 def _first_due(named: sa.Subquery, is_retry: bool) -> sa.ScalarSelect[int | None]:
-    this = sa.and_(deliveries.c.callback_id == named.c.id, deliveries.c.is_retry == is_retry, deliveries.c.due_at.is_not(None))
-    return sa.select(sa.func.min(deliveries.c.due_at)).where(this).correlate(named).scalar_subquery()
+    this = sa.and_(
+        deliveries.c.callback_id == named.c.id,
+        deliveries.c.is_retry == is_retry,
+        deliveries.c.due_at.is_not(None),
+    )
+    return (
+        sa.select(sa.func.min(deliveries.c.due_at)).where(this).correlate(named).scalar_subquery()
+    )
 
 
 def _callbacks(connection: Connection) -> dict[CallbackState, int]:
@@ -76,7 +100,9 @@ def _callbacks(connection: Connection) -> dict[CallbackState, int]:
         (callbacks.c.failing_since.is_not(None), CallbackState.FAILING.value),
         else_=CallbackState.HEALTHY.value,
     ).label("state")
-    of_living = sa.select(state, sa.func.count().label("n")).join_from(callbacks, tokens, tokens.c.id == callbacks.c.token_id)
+    of_living = sa.select(state, sa.func.count().label("n")).join_from(
+        callbacks, tokens, tokens.c.id == callbacks.c.token_id
+    )
     rows = connection.execute(of_living.where(tokens.c.revoked_at.is_(None)).group_by(state))
     found = {row.state: row.n for row in rows}
     return {callback_state: found.get(callback_state.value, 0) for callback_state in CallbackState}

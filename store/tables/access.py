@@ -1,6 +1,18 @@
 """Tables of tokens: the directory, tokens, callbacks, and the logs about them."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Identity, Index, Integer, LargeBinary, SmallInteger, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
 
 from store.tables.base import RowId, Unordered, metadata, where
 
@@ -16,7 +28,12 @@ directory_marks = Table(
     "directory_marks",
     metadata,
     Column("version", BigInteger, primary_key=True, autoincrement=False),
-    Column("mark", Text, nullable=False, comment="made by chance: where it stands no more, this is not the history that it was seen in"),
+    Column(
+        "mark",
+        Text,
+        nullable=False,
+        comment="made by chance: where it stands no more, this is not the history that it was seen in",
+    ),
     comment="The last versions of the directory: who remembers tokens sees by them that the database was restored, or lost transactions.",
 )
 
@@ -24,14 +41,35 @@ tokens = Table(
     "tokens",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("version", BigInteger, nullable=False, comment="the directory version of its last change, callbacks included"),
+    Column(
+        "version",
+        BigInteger,
+        nullable=False,
+        comment="the directory version of its last change, callbacks included",
+    ),
     Column("name", Text, nullable=False),
-    Column("folded", Unordered, nullable=False, server_default=text("''"), comment="the name without case, as it is searched and sorted"),
+    Column(
+        "folded",
+        Unordered,
+        nullable=False,
+        server_default=text("''"),
+        comment="the name without case, as it is searched and sorted",
+    ),
     Column("hint", Text, nullable=False),
     Column("secret_hash", LargeBinary, nullable=False, unique=True, comment="SHA-256 of the token"),
-    Column("previous_hash", LargeBinary, unique=True, comment="of the token before a regeneration with overlap"),
+    Column(
+        "previous_hash",
+        LargeBinary,
+        unique=True,
+        comment="of the token before a regeneration with overlap",
+    ),
     Column("previous_until", BigInteger),
-    Column("signing_secrets", LargeBinary, nullable=False, comment="encrypted JSON: [[base64 key, until], …], oldest first"),
+    Column(
+        "signing_secrets",
+        LargeBinary,
+        nullable=False,
+        comment="encrypted JSON: [[base64 key, until], …], oldest first",
+    ),
     Column("permissions", Text, nullable=False, comment="JSON list"),
     Column("channels", Text, comment="JSON list; null: all"),
     Column("enabled", Boolean, nullable=False),
@@ -40,7 +78,11 @@ tokens = Table(
     Column("expires_at", BigInteger),
     Column("revoked_at", BigInteger),
     Column("last_used_at", BigInteger),
-    Column("expiry_alerted_days", Integer, comment="how many days before its end its owner was last told"),
+    Column(
+        "expiry_alerted_days",
+        Integer,
+        comment="how many days before its end its owner was last told",
+    ),
     Index(None, "version", "id"),
 )
 
@@ -63,7 +105,13 @@ callbacks = Table(
     ),
     Column("failing_since", BigInteger, comment="since when nothing succeeds; null: healthy"),
     Column("probe_at", BigInteger, comment="while failing: when its next probe may be made"),
-    Column("probes", Integer, nullable=False, server_default=text("0"), comment="probes that failed since failing_since"),
+    Column(
+        "probes",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="probes that failed since failing_since",
+    ),
     Column("disabled_at", BigInteger),
     Column("disabled_reason", Text),
     Column(
@@ -73,7 +121,11 @@ callbacks = Table(
         server_default=text("'release'"),
         comment="what becomes of held deliveries: release, keep, discard",
     ),
-    Column("held_before", BigInteger, comment="open deliveries whose age counts from before this are still held: it came back then"),
+    Column(
+        "held_before",
+        BigInteger,
+        comment="open deliveries whose age counts from before this are still held: it came back then",
+    ),
     Column(
         "backlog_pending",
         Boolean,
@@ -82,13 +134,25 @@ callbacks = Table(
         comment="it works again, or came back: its open deliveries are still being hastened, released, parked or discarded",
     ),
     Column(
-        "throttled_until", BigInteger, comment="nothing automatic is sent before this, as its receiver asked; it may have passed long ago"
+        "throttled_until",
+        BigInteger,
+        comment="nothing automatic is sent before this, as its receiver asked; it may have passed long ago",
     ),
-    Column("throttled_since", BigInteger, comment="since when it takes nothing and asks for that; null: it took something since"),
-    Column("exhausted_alerted_at", BigInteger, comment="when its owner was last told of an exhausted delivery"),
+    Column(
+        "throttled_since",
+        BigInteger,
+        comment="since when it takes nothing and asks for that; null: it took something since",
+    ),
+    Column(
+        "exhausted_alerted_at",
+        BigInteger,
+        comment="when its owner was last told of an exhausted delivery",
+    ),
     Index(None, "token_id", "type", unique=True),
     Index("ix_callbacks_probe_at", "probe_at", **where("probe_at IS NOT NULL")),
-    Index("ix_callbacks_throttled_since", "throttled_since", **where("throttled_since IS NOT NULL")),
+    Index(
+        "ix_callbacks_throttled_since", "throttled_since", **where("throttled_since IS NOT NULL")
+    ),
     Index("ix_callbacks_backlog_pending", "id", **where("backlog_pending")),
 )
 
@@ -102,7 +166,12 @@ audit_log = Table(
     Column("type", Text, comment="of the callback that was changed; null: the token itself"),
     Column("by", Text, nullable=False, comment="a token's id, or who else it was"),
     Column("address", Text, comment="from where; null: at the command line"),
-    Column("details", Text, nullable=False, comment="JSON object: field → [before, after], without secrets"),
+    Column(
+        "details",
+        Text,
+        nullable=False,
+        comment="JSON object: field → [before, after], without secrets",
+    ),
     Index(None, "token_id", "id"),
     sqlite_autoincrement=True,
     comment="The operation log: who changed what on a token. Written in the transaction of the change.",
@@ -124,7 +193,13 @@ requests = Table(
     Column("permission", Text, comment="that was asked for; null: none"),
     Column("allowed", Boolean),
     Column("reason", Text, comment="why not"),
-    Column("stands_for", Integer, nullable=False, server_default=text("1"), comment="how many requests, itself among them"),
+    Column(
+        "stands_for",
+        Integer,
+        nullable=False,
+        server_default=text("1"),
+        comment="how many requests, itself among them",
+    ),
     Index(None, "token_id", "at", "id"),
     comment="The request log: every request made with a token, here or as the chat platform reported it.",
 )

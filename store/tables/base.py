@@ -13,9 +13,12 @@ metadata = MetaData(
 )
 
 Unordered = Text().with_variant(Text(collation="C"), "postgresql")
-"""Compared and sorted by its characters' numbers, as SQLite does, whatever the database's locale."""
+"""Compared and sorted by its characters' numbers, as SQLite does, whatever the database's locale.
+"""
 
-RowId = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up by itself only in INTEGER keys
+RowId = BigInteger().with_variant(
+    Integer, "sqlite"
+)  # SQLite counts up by itself only in INTEGER keys
 
 
 def where(condition: str) -> dict[str, Any]:

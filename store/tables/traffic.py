@@ -1,6 +1,18 @@
 """Tables of traffic: events, deliveries, attempts, and what orders them."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Identity, Index, Integer, LargeBinary, SmallInteger, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
 
 from store.tables.base import RowId, metadata, where
 
@@ -15,12 +27,28 @@ events = Table(
     Column("channel_id", Text, nullable=False),
     Column("conversation_id", Text, nullable=False),
     Column("content_hash", LargeBinary, nullable=False),
-    Column("conflicts", Integer, nullable=False, comment="how often other content came under the same id"),
-    Column("callbacks", Text, nullable=False, comment="ids of those matched at the first claim, separated by spaces"),
+    Column(
+        "conflicts",
+        Integer,
+        nullable=False,
+        comment="how often other content came under the same id",
+    ),
+    Column(
+        "callbacks",
+        Text,
+        nullable=False,
+        comment="ids of those matched at the first claim, separated by spaces",
+    ),
     Column("body", LargeBinary, nullable=False, comment="as sent on every attempt"),
-    Column("claimed_at", BigInteger, comment="when it was claimed, by the store's clock: the order in which it is pulled; null: a test"),
+    Column(
+        "claimed_at",
+        BigInteger,
+        comment="when it was claimed, by the store's clock: the order in which it is pulled; null: a test",
+    ),
     Index(None, "accepted_at", "id"),
-    Index("ix_events_claimed_at", "claimed_at", "accepted_at", "id", **where("claimed_at IS NOT NULL")),
+    Index(
+        "ix_events_claimed_at", "claimed_at", "accepted_at", "id", **where("claimed_at IS NOT NULL")
+    ),
 )
 
 deliveries = Table(
@@ -34,14 +62,49 @@ deliveries = Table(
     Column("reason", Text),
     Column("created_at", BigInteger, nullable=False),
     Column("due_at", BigInteger, comment="null when settled"),
-    Column("leased", Boolean, nullable=False, comment="whether due_at is the end of somebody's lease"),
-    Column("lease", BigInteger, nullable=False, comment="counted up at each take; 0: never taken from here"),
+    Column(
+        "leased", Boolean, nullable=False, comment="whether due_at is the end of somebody's lease"
+    ),
+    Column(
+        "lease",
+        BigInteger,
+        nullable=False,
+        comment="counted up at each take; 0: never taken from here",
+    ),
     Column("failures", Integer, nullable=False, comment="automatic attempts that failed"),
-    Column("is_retry", Boolean, nullable=False, server_default=text("false"), comment="whether it shares the slots of repeats"),
-    Column("lease_count", Integer, nullable=False, server_default=text("0"), comment="how often it was taken since anything was found out"),
-    Column("is_recovery", Boolean, nullable=False, server_default=text("false"), comment="its next attempt is a recovery's"),
-    Column("sequence", BigInteger, nullable=False, server_default=text("0"), comment="its place among rows due in the same millisecond"),
-    Column("queued_at", BigInteger, comment="from when its age counts; this, the next three and turn are set while it is open"),
+    Column(
+        "is_retry",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="whether it shares the slots of repeats",
+    ),
+    Column(
+        "lease_count",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="how often it was taken since anything was found out",
+    ),
+    Column(
+        "is_recovery",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="its next attempt is a recovery's",
+    ),
+    Column(
+        "sequence",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="its place among rows due in the same millisecond",
+    ),
+    Column(
+        "queued_at",
+        BigInteger,
+        comment="from when its age counts; this, the next three and turn are set while it is open",
+    ),
     Column("conversation_id", Text),
     Column("message_id", Text, comment="of a message.status"),
     Column("status", Text, comment="of a message.status"),
@@ -56,10 +119,29 @@ deliveries = Table(
     Column("outcome", Text, comment="of the last attempt"),
     Index(None, "created_at", "event_id", "callback_id"),
     Index(None, "token_id", "created_at", "event_id", "callback_id"),
-    Index("ix_deliveries_due", "callback_id", "is_retry", "due_at", "sequence", **where("due_at IS NOT NULL")),
+    Index(
+        "ix_deliveries_due",
+        "callback_id",
+        "is_retry",
+        "due_at",
+        "sequence",
+        **where("due_at IS NOT NULL"),
+    ),
     Index("ix_deliveries_since", "callback_id", "queued_at", **where("due_at IS NOT NULL")),
-    Index("ix_deliveries_message", "callback_id", "message_id", **where("due_at IS NOT NULL AND message_id IS NOT NULL")),
-    Index("ix_deliveries_undelivered", "state", "created_at", "event_id", "callback_id", **where("state <> 'delivered'")),
+    Index(
+        "ix_deliveries_message",
+        "callback_id",
+        "message_id",
+        **where("due_at IS NOT NULL AND message_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_deliveries_undelivered",
+        "state",
+        "created_at",
+        "event_id",
+        "callback_id",
+        **where("state <> 'delivered'"),
+    ),
 )
 
 attempts = Table(
@@ -75,7 +157,12 @@ attempts = Table(
     Column("outcome", Text, nullable=False),
     Column("status_code", SmallInteger),
     Column("error", Text),
-    Column("request_headers", LargeBinary, nullable=False, comment="JSON object, without the callback's own values"),
+    Column(
+        "request_headers",
+        LargeBinary,
+        nullable=False,
+        comment="JSON object, without the callback's own values",
+    ),
     Column("response_body", LargeBinary, nullable=False, comment="its first KiB"),
 )
 
@@ -95,11 +182,28 @@ status_locks = Table(
     metadata,
     Column("callback_id", Text, primary_key=True),
     Column("message_id", Text, primary_key=True),
-    Column("holder", Text, comment="the delivery, under its lease, that may be sent now; null: free"),
-    Column("holder_rank", SmallInteger, nullable=False, comment="of the last holder: sent, for all that is known, when its lease ran out"),
+    Column(
+        "holder", Text, comment="the delivery, under its lease, that may be sent now; null: free"
+    ),
+    Column(
+        "holder_rank",
+        SmallInteger,
+        nullable=False,
+        comment="of the last holder: sent, for all that is known, when its lease ran out",
+    ),
     Column("held_until", BigInteger, nullable=False, comment="the end of the holder's lease"),
-    Column("sent_rank", SmallInteger, nullable=False, comment="the highest rank that was ever sent; 0: none"),
-    Column("done_rank", SmallInteger, nullable=False, comment="the highest that was delivered, or ended after it was sent; 0: none"),
+    Column(
+        "sent_rank",
+        SmallInteger,
+        nullable=False,
+        comment="the highest rank that was ever sent; 0: none",
+    ),
+    Column(
+        "done_rank",
+        SmallInteger,
+        nullable=False,
+        comment="the highest that was delivered, or ended after it was sent; 0: none",
+    ),
     Column("awaited", Boolean, nullable=False, comment="whether a status ever had to wait here"),
     Column("touched_at", BigInteger, nullable=False),
     comment="Rule 13: of a callback and a message, one status is sent at a time, and none below one that may have arrived.",
@@ -113,8 +217,19 @@ outbox = Table(
     Column("accepted_at", BigInteger, nullable=False),
     Column("leased_until", BigInteger, nullable=False, server_default=text("0"), comment="0: free"),
     Column("reason", Text, comment="why it is no event; null: it may be one"),
-    Column("via_amqp", Boolean, nullable=False, server_default=text("false"), comment="by AMQP; accepted_at is when it was taken in"),
-    Column("message_id", Text, comment="the id that stood beside the body; null: none, or it is in the body"),
-    sqlite_autoincrement=True,  # an id is never used again: a late `forget` must not meet another message
+    Column(
+        "via_amqp",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="by AMQP; accepted_at is when it was taken in",
+    ),
+    Column(
+        "message_id",
+        Text,
+        comment="the id that stood beside the body; null: none, or it is in the body",
+    ),
+    # an id is never used again: a late `forget` must not meet another message
+    sqlite_autoincrement=True,
     comment="Messages that no broker took. Many copies of one event may stand here.",
 )

@@ -1,5 +1,6 @@
-"""The operation log: who changed what on a token. A row is written in the transaction of its change: neither is there without
-the other. Called by the store's modules that change tokens; lists of it by the API and the command line.
+"""The operation log: who changed what on a token. A row is written in the transaction of its
+change: neither is there without the other. Called by the store's modules that change tokens; lists
+of it by the API and the command line.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,13 @@ _decode_details = msgspec.json.Decoder(dict[str, tuple[Any, Any]]).decode
 
 
 def record(
-    connection: Connection, token_id: TokenId, action: Action, details: Details, actor: Actor, at: UnixMs, kind: EventType | None = None
+    connection: Connection,
+    token_id: TokenId,
+    action: Action,
+    details: Details,
+    actor: Actor,
+    at: UnixMs,
+    kind: EventType | None = None,
 ) -> None:
     """Write down that `actor` did this to a token, or to its callback for `kind`."""
     row = {
@@ -36,7 +43,9 @@ def record(
     connection.execute(sa.insert(audit_log).values(row))
 
 
-def list_changes(connection: Connection, token_id: TokenId, limit: int, cursor: str | None = None) -> Page[Change]:
+def list_changes(
+    connection: Connection, token_id: TokenId, limit: int, cursor: str | None = None
+) -> Page[Change]:
     """Those of one token, newest first. Raises Invalid for a cursor that is none."""
     query = (
         sa.select(audit_log, tokens.c.name.label("by_name"))

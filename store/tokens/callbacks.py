@@ -1,4 +1,5 @@
-"""Callbacks of tokens: put, deleted, found. A callback keeps its id while its URL changes, so its deliveries stay its own.
+"""Callbacks of tokens: put, deleted, found. A callback keeps its id while its URL changes, so its
+deliveries stay its own.
 
 Called by the API and the command line; whether a URL may be a target was judged before.
 """
@@ -26,7 +27,9 @@ _CALLED = frozenset({CallbackState.HEALTHY, CallbackState.FAILING})
 
 
 class Callbacks:
-    """The callbacks of one database. Raises NotFound, Conflict (revoked); StoreUnavailable anywhere."""
+    """The callbacks of one database. Raises NotFound, Conflict (revoked); StoreUnavailable
+    anywhere.
+    """
 
     def __init__(self, database: Database, vault: Vault):
         self._database, self._vault = database, vault
@@ -37,10 +40,14 @@ class Callbacks:
             token = readable(read_token(connection, self._vault, token_id))
         return token, _owned(token, kind)
 
-    def put(self, token_id: TokenId, kind: EventType, fields: CallbackFields, actor: Actor) -> Callback:
+    def put(
+        self, token_id: TokenId, kind: EventType, fields: CallbackFields, actor: Actor
+    ) -> Callback:
         with self._database.write() as connection:
             token = lock_token(connection, self._vault, token_id)
-            return put_callback(connection, self._vault, token, kind, fields, self._database.now(connection), actor)
+            return put_callback(
+                connection, self._vault, token, kind, fields, self._database.now(connection), actor
+            )
 
     def delete(self, token_id: TokenId, kind: EventType, actor: Actor) -> int:
         """Cancels its open deliveries, once it is gone. Returns how many."""
@@ -48,15 +55,25 @@ class Callbacks:
             callback = _owned(lock_token(connection, self._vault, token_id), kind)
             connection.execute(sa.delete(callbacks).where(callbacks.c.id == callback.id))
             details, now = differences(of_callback(callback), {}), self._database.now(connection)
-            audit_log.record(connection, token_id, Action.CALLBACK_DELETED, details, actor, now, kind)
+            audit_log.record(
+                connection, token_id, Action.CALLBACK_DELETED, details, actor, now, kind
+            )
             drop_requested(connection, [callback.id])
         return cancel_open(self._database, [callback.id], CALLBACK_DELETED)[callback.id]
 
 
 def put_callback(
-    connection: Connection, vault: Vault, token: Token, kind: EventType, fields: CallbackFields, now: UnixMs, actor: Actor
+    connection: Connection,
+    vault: Vault,
+    token: Token,
+    kind: EventType,
+    fields: CallbackFields,
+    now: UnixMs,
+    actor: Actor,
 ) -> Callback:
-    """Insert or change one of a token that this transaction has locked, and write down what changed. `now` is the store's."""
+    """Insert or change one of a token that this transaction has locked, and write down what
+    changed. `now` is the store's.
+    """
     _store(connection, vault, token, kind, fields, now)
     callback = _owned(read_token(connection, vault, token.id), kind)
     if details := _details(token, callback, fields):
@@ -64,7 +81,14 @@ def put_callback(
     return callback
 
 
-def _store(connection: Connection, vault: Vault, token: Token, kind: EventType, fields: CallbackFields, now: UnixMs) -> None:
+def _store(
+    connection: Connection,
+    vault: Vault,
+    token: Token,
+    kind: EventType,
+    fields: CallbackFields,
+    now: UnixMs,
+) -> None:
     known = token.callbacks.get(kind)
     callback_id = known.id if known else new_callback_id()
     columns: dict[str, object] = {"url": fields.url}
@@ -76,29 +100,47 @@ def _store(connection: Connection, vault: Vault, token: Token, kind: EventType, 
         columns["on_resume"] = fields.held.value
     if known:
         columns |= _return(token, known, fields, now)
-        connection.execute(sa.update(callbacks).where(callbacks.c.id == callback_id).values(columns))
+        connection.execute(
+            sa.update(callbacks).where(callbacks.c.id == callback_id).values(columns)
+        )
         return
     identity = {"id": callback_id, "token_id": token.id, "type": kind.value, "created_at": now}
     connection.execute(sa.insert(callbacks).values(identity | columns))
 
 
 def bring_back(connection: Connection, token: Token, now: UnixMs) -> None:
-    """Its suspended token came back. Those that are off or disabled stay so; what the others held is seen to."""
+    """Its suspended token came back. Those that are off or disabled stay so; what the others held
+    is seen to.
+    """
     for callback in token.callbacks.values():
         if callback.state in _CALLED:
             columns = back_to_health(callback.health.generation) | {"held_before": now}
-            connection.execute(sa.update(callbacks).where(callbacks.c.id == callback.id).values(columns))
+            connection.execute(
+                sa.update(callbacks).where(callbacks.c.id == callback.id).values(columns)
+            )
 
 
-def _return(token: Token, known: Callback, fields: CallbackFields, now: UnixMs) -> dict[str, object]:
-    """A callback that is enabled, or on and changed, starts afresh: what was found out about it does not count any more. What only says
-    again how it is changes nothing: programs that keep a state say so over and over."""
+def _return(
+    token: Token, known: Callback, fields: CallbackFields, now: UnixMs
+) -> dict[str, object]:
+    """A callback that is enabled, or on and changed, starts afresh: what was found out about it
+    does not count any more. What only says again how it is changes nothing: programs that keep a
+    state say so over and over.
+    """
     is_changed = fields.url != known.url or not _keeps_headers(token, known, fields)
     if not fields.enabled and not (fields.enabled is None and known.enabled and is_changed):
         says_of_kept = fields.held not in (None, known.on_resume) and known.held_before is not None
-        return {"backlog_pending": True, "generation": known.health.generation + 1} if says_of_kept else {}
+        return (
+            {"backlog_pending": True, "generation": known.health.generation + 1}
+            if says_of_kept
+            else {}
+        )
     was_held = known.state not in _CALLED
-    return back_to_health(known.health.generation) | NOT_THROTTLED | ({"held_before": now} if was_held else {})
+    return (
+        back_to_health(known.health.generation)
+        | NOT_THROTTLED
+        | ({"held_before": now} if was_held else {})
+    )
 
 
 def _keeps_headers(token: Token, known: Callback, fields: CallbackFields) -> bool:
@@ -107,12 +149,20 @@ def _keeps_headers(token: Token, known: Callback, fields: CallbackFields) -> boo
 
 
 def _details(token: Token, callback: Callback, fields: CallbackFields) -> Details:
-    """Of headers whose values alone changed, the same names twice: that is all that can be shown of it."""
+    """Of headers whose values alone changed, the same names twice: that is all that can be shown of
+    it.
+    """
     known = token.callbacks.get(callback.type)
     details = differences(of_callback(known), of_callback(callback))
     if known is None or _keeps_headers(token, known, fields):
         return details
-    return {**details, "header_names": (sorted(known.headers) if token.is_readable else None, sorted(fields.headers or {}))}
+    return {
+        **details,
+        "header_names": (
+            sorted(known.headers) if token.is_readable else None,
+            sorted(fields.headers or {}),
+        ),
+    }
 
 
 def _owned(token: Token, kind: EventType) -> Callback:

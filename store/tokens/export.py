@@ -1,7 +1,9 @@
-"""Every token and every callback, revoked tokens' too, in the order in which the tokens were made: what the export shows of them.
+"""Every token and every callback, revoked tokens' too, in the order in which the tokens were made:
+what the export shows of them.
 
-Read in pages, each in a transaction of its own, so that no export holds a connection or keeps the database from tidying up. Made
-of each row is only what is shown: signing secrets stay sealed, header values are not handed out. Called by the export.
+Read in pages, each in a transaction of its own, so that no export holds a connection or keeps the
+database from tidying up. Made of each row is only what is shown: signing secrets stay sealed,
+header values are not handed out. Called by the export.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,8 +41,12 @@ class Everything:
         self._database, self._vault = database, vault
         with database.read() as connection:
             self._last_id: str = connection.scalar(sa.select(sa.func.max(tokens.c.id))) or ""
-            self.tokens_total = connection.scalar(sa.select(sa.func.count()).select_from(tokens)) or 0
-            self.callbacks_total = connection.scalar(sa.select(sa.func.count()).select_from(callbacks)) or 0
+            self.tokens_total = (
+                connection.scalar(sa.select(sa.func.count()).select_from(tokens)) or 0
+            )
+            self.callbacks_total = (
+                connection.scalar(sa.select(sa.func.count()).select_from(callbacks)) or 0
+            )
 
     def tokens(self) -> Iterator[Token]:
         """Without their callbacks and secrets."""
@@ -48,7 +54,9 @@ class Everything:
         return map(read_token_alone, self._rows(chosen, (tokens.c.id,)))
 
     def callbacks(self) -> Iterator[OwnedCallback]:
-        chosen = sa.select(callbacks, tokens.c.name, tokens.c.revoked_at).join_from(callbacks, tokens, tokens.c.id == callbacks.c.token_id)
+        chosen = sa.select(callbacks, tokens.c.name, tokens.c.revoked_at).join_from(
+            callbacks, tokens, tokens.c.id == callbacks.c.token_id
+        )
         chosen = chosen.where(callbacks.c.token_id <= self._last_id)
         return map(self._owned, self._rows(chosen, (callbacks.c.token_id, callbacks.c.type)))
 

@@ -1,6 +1,7 @@
 """Lists of tokens: searched, sorted, by state. Reads only; called by the API and the command line.
 
-A token's state follows from its columns and the time; here that is said once more, in SQL, for choosing by it.
+A token's state follows from its columns and the time; here that is said once more, in SQL, for
+choosing by it.
 """
 
 from collections.abc import Iterable
@@ -33,7 +34,9 @@ class TokenSort(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TokenFilter:
-    """`search` finds part of a name, whatever its case, or a whole id. Without a state, revoked tokens are left out."""
+    """`search` finds part of a name, whatever its case, or a whole id. Without a state, revoked
+    tokens are left out.
+    """
 
     search: str | None = None
     state: TokenState | None = None
@@ -41,12 +44,22 @@ class TokenFilter:
 
 
 def list_tokens(
-    connection: Connection, vault: Vault, chosen: TokenFilter, now: UnixMs, limit: int, cursor: str | None = None
+    connection: Connection,
+    vault: Vault,
+    chosen: TokenFilter,
+    now: UnixMs,
+    limit: int,
+    cursor: str | None = None,
 ) -> Page[Token]:
     """Raises Invalid for a cursor that is none."""
     rows = connection.execute(_page_query(chosen, now, limit, cursor)).all()
     column = _column(chosen.sort).name
-    return page(rows, limit, lambda row: (getattr(row, column), row.id), lambda shown: read_tokens(connection, vault, shown))
+    return page(
+        rows,
+        limit,
+        lambda row: (getattr(row, column), row.id),
+        lambda shown: read_tokens(connection, vault, shown),
+    )
 
 
 def _page_query(chosen: TokenFilter, now: UnixMs, limit: int, cursor: str | None) -> sa.Select[Any]:
@@ -63,7 +76,11 @@ def _page_query(chosen: TokenFilter, now: UnixMs, limit: int, cursor: str | None
 
 def _column(sort: TokenSort) -> sa.Column[Any]:
     """Names are sorted as they are searched: by letters without case, and alike on every database."""
-    return tokens.c.folded if sort in {TokenSort.NAME, TokenSort.NAME_DESCENDING} else tokens.c.created_at
+    return (
+        tokens.c.folded
+        if sort in {TokenSort.NAME, TokenSort.NAME_DESCENDING}
+        else tokens.c.created_at
+    )
 
 
 def _in_state(state: TokenState | None, now: UnixMs) -> sa.ColumnElement[bool]:
@@ -84,4 +101,8 @@ def _in_state(state: TokenState | None, now: UnixMs) -> sa.ColumnElement[bool]:
 
 def known_tokens(connection: Connection, token_ids: Iterable[TokenId]) -> set[TokenId]:
     """Those that there are, in whatever state."""
-    return set(connection.execute(sa.select(tokens.c.id).where(tokens.c.id.in_(sorted(token_ids)))).scalars())
+    return set(
+        connection.execute(
+            sa.select(tokens.c.id).where(tokens.c.id.in_(sorted(token_ids)))
+        ).scalars()
+    )

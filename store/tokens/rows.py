@@ -1,4 +1,6 @@
-"""Rows of tokens and callbacks as schemas' shapes, and back. Called by the store's token modules and the directory."""
+"""Rows of tokens and callbacks as schemas' shapes, and back. Called by the store's token modules
+and the directory.
+"""
 
 import base64
 from collections import defaultdict
@@ -29,17 +31,28 @@ _decode_headers = msgspec.json.Decoder(dict[str, str]).decode
 
 
 def raise_version(connection: Connection) -> int:
-    """The next directory version. Its row stays locked until the commit, so versions become visible in their order."""
-    statement = sa.update(directory_version).values(version=directory_version.c.version + 1).returning(directory_version.c.version)
+    """The next directory version. Its row stays locked until the commit, so versions become visible
+    in their order.
+    """
+    statement = (
+        sa.update(directory_version)
+        .values(version=directory_version.c.version + 1)
+        .returning(directory_version.c.version)
+    )
     version = int(connection.execute(statement).scalar_one())
-    too_old, never_was = directory_marks.c.version <= version - MARKS_KEPT, directory_marks.c.version >= version
+    too_old, never_was = (
+        directory_marks.c.version <= version - MARKS_KEPT,
+        directory_marks.c.version >= version,
+    )
     connection.execute(sa.delete(directory_marks).where(sa.or_(too_old, never_was)))
     connection.execute(sa.insert(directory_marks).values(version=version, mark=token_hex(8)))
     return version
 
 
 def lock_directory(connection: Connection) -> None:
-    """Until the commit nobody changes tokens or callbacks. Nothing changes here either: the version stays what it is."""
+    """Until the commit nobody changes tokens or callbacks. Nothing changes here either: the version
+    stays what it is.
+    """
     connection.execute(sa.select(directory_version.c.version).with_for_update())
 
 
@@ -54,12 +67,15 @@ def read_token(connection: Connection, vault: Vault, token_id: TokenId) -> Token
 def readable(token: Token) -> Token:
     """The same, for what needs its secrets. Raises Conflict."""
     if not token.is_readable:
-        raise Conflict(f"the secrets of {token.id} cannot be read: RINGBACK_SECRET_KEY lacks the key that encrypted them")
+        raise Conflict(
+            f"the secrets of {token.id} cannot be read: RINGBACK_SECRET_KEY lacks the key that encrypted them"
+        )
     return token
 
 
 def lock_token(connection: Connection, vault: Vault, token_id: TokenId) -> Token:
-    """The token, for changing it or its callbacks: stamped with a new version. Raises NotFound, and Conflict when revoked.
+    """The token, for changing it or its callbacks: stamped with a new version. Raises NotFound, and
+    Conflict when revoked.
 
     The version's row is locked first, so all changes queue at one place and cannot deadlock.
     """
@@ -72,9 +88,12 @@ def lock_token(connection: Connection, vault: Vault, token_id: TokenId) -> Token
 
 
 def read_tokens(connection: Connection, vault: Vault, rows: Sequence[TokenRow]) -> list[Token]:
-    """The tokens of these rows with their callbacks. One whose secrets do not open is there without them (`is_readable`): people
-    must be able to see it, and to end it."""
-    return [_token_or_reason(row, owned, vault)[0] for row, owned in _with_callbacks(connection, rows)]
+    """The tokens of these rows with their callbacks. One whose secrets do not open is there without
+    them (`is_readable`): people must be able to see it, and to end it.
+    """
+    return [
+        _token_or_reason(row, owned, vault)[0] for row, owned in _with_callbacks(connection, rows)
+    ]
 
 
 def read_tokens_or_reasons(
@@ -82,8 +101,9 @@ def read_tokens_or_reasons(
 ) -> Iterator[tuple[Token, SecretUnreadable | None]]:
     """The same, whatever does not open.
 
-    A token with a secret that does not open has none, and its callbacks are off: it authenticates, and its events are kept
-    for it as for anybody whose callbacks are off, but nothing is sent unsigned or without the headers that it should have.
+    A token with a secret that does not open has none, and its callbacks are off: it authenticates,
+    and its events are kept for it as for anybody whose callbacks are off, but nothing is sent
+    unsigned or without the headers that it should have.
     """
     for row, owned in _with_callbacks(connection, rows):
         token, reason = _token_or_reason(row, owned, vault)
@@ -97,7 +117,13 @@ def read_token_alone(row: TokenRow) -> Token:
 
 def read_callback(row: TokenRow, vault: Vault | None) -> Callback:
     """Without a vault: without its headers. Raises SecretUnreadable with one."""
-    headers = {} if vault is None else _decode_headers(vault.open(bytes(row.headers), SecretLocation("callbacks", "headers", row.id)))
+    headers = (
+        {}
+        if vault is None
+        else _decode_headers(
+            vault.open(bytes(row.headers), SecretLocation("callbacks", "headers", row.id))
+        )
+    )
     return Callback(
         id=CallbackId(row.id),
         token_id=TokenId(row.token_id),
@@ -111,28 +137,40 @@ def read_callback(row: TokenRow, vault: Vault | None) -> Callback:
     )
 
 
-def _with_callbacks(connection: Connection, rows: Sequence[TokenRow]) -> list[tuple[TokenRow, list[TokenRow]]]:
+def _with_callbacks(
+    connection: Connection, rows: Sequence[TokenRow]
+) -> list[tuple[TokenRow, list[TokenRow]]]:
     owned: defaultdict[str, list[TokenRow]] = defaultdict(list)
-    for row in connection.execute(sa.select(callbacks).where(callbacks.c.token_id.in_([row.id for row in rows]))):
+    for row in connection.execute(
+        sa.select(callbacks).where(callbacks.c.token_id.in_([row.id for row in rows]))
+    ):
         owned[row.token_id].append(row)
     return [(row, owned[row.id]) for row in rows]
 
 
 def seal_signing_keys(vault: Vault, token_id: TokenId, keys: Sequence[DatedSecret]) -> bytes:
     spelled = [(base64.b64encode(key.value).decode(), key.until) for key in keys]
-    return vault.seal(msgspec.json.encode(spelled), SecretLocation("tokens", "signing_secrets", token_id))
+    return vault.seal(
+        msgspec.json.encode(spelled), SecretLocation("tokens", "signing_secrets", token_id)
+    )
 
 
 def seal_headers(vault: Vault, callback_id: CallbackId, headers: Mapping[str, str]) -> bytes:
-    return vault.seal(msgspec.json.encode(headers), SecretLocation("callbacks", "headers", callback_id))
+    return vault.seal(
+        msgspec.json.encode(headers), SecretLocation("callbacks", "headers", callback_id)
+    )
 
 
 def texts(values: frozenset[str] | frozenset[Permission]) -> str:
-    """As the columns `permissions` and `channels` hold them: sorted, so that equal sets are equal rows."""
+    """As the columns `permissions` and `channels` hold them: sorted, so that equal sets are equal
+    rows.
+    """
     return msgspec.json.encode(sorted(values)).decode()
 
 
-def _token_or_reason(row: TokenRow, callback_rows: Sequence[TokenRow], vault: Vault) -> tuple[Token, SecretUnreadable | None]:
+def _token_or_reason(
+    row: TokenRow, callback_rows: Sequence[TokenRow], vault: Vault
+) -> tuple[Token, SecretUnreadable | None]:
     try:
         return _token(row, callback_rows, vault), None
     except SecretUnreadable as reason:
@@ -140,7 +178,12 @@ def _token_or_reason(row: TokenRow, callback_rows: Sequence[TokenRow], vault: Va
 
 
 def _switched_off(token: Token) -> Token:
-    return replace(token, callbacks={kind: replace(callback, enabled=False) for kind, callback in token.callbacks.items()})
+    return replace(
+        token,
+        callbacks={
+            kind: replace(callback, enabled=False) for kind, callback in token.callbacks.items()
+        },
+    )
 
 
 def _token(row: TokenRow, callback_rows: Sequence[TokenRow], vault: Vault | None) -> Token:
@@ -174,8 +217,13 @@ def _hashes(row: TokenRow) -> tuple[DatedSecret, ...]:
 def _signing_keys(row: TokenRow, vault: Vault | None) -> tuple[DatedSecret, ...]:
     if vault is None:
         return ()
-    opened = _decode_keys(vault.open(bytes(row.signing_secrets), SecretLocation("tokens", "signing_secrets", row.id)))
-    return tuple(DatedSecret(base64.b64decode(key), None if until is None else UnixMs(until)) for key, until in opened)
+    opened = _decode_keys(
+        vault.open(bytes(row.signing_secrets), SecretLocation("tokens", "signing_secrets", row.id))
+    )
+    return tuple(
+        DatedSecret(base64.b64decode(key), None if until is None else UnixMs(until))
+        for key, until in opened
+    )
 
 
 def _health(row: TokenRow) -> CallbackHealth:

@@ -1,8 +1,9 @@
-"""Tokens: made, read, changed, revoked, and their secrets replaced. Each change is one transaction that raises the
-directory's version, so every process knows of it within a second, and that writes the operation log.
+"""Tokens: made, read, changed, revoked, and their secrets replaced. Each change is one transaction
+that raises the directory's version, so every process knows of it within a second, and that writes
+the operation log.
 
-Secrets leave here once, as text, when they are made; the signing secret can be shown again. Called by the API and the
-command line.
+Secrets leave here once, as text, when they are made; the signing secret can be shown again. Called
+by the API and the command line.
 
 `now` is the store's everywhere (`Database.time`): events are matched by that clock, so a token that is to be active from now on is
 so for them too.
@@ -21,24 +22,47 @@ from schemas.events.types import EventType
 from schemas.folding import folded
 from schemas.ids import TokenId, new_token_id
 from schemas.times import UnixMs
-from schemas.tokens.audit_log import Action, Actor, differences, edits, of_fields, of_secret, of_signing_secret
+from schemas.tokens.audit_log import (
+    Action,
+    Actor,
+    differences,
+    edits,
+    of_fields,
+    of_secret,
+    of_signing_secret,
+)
 from schemas.tokens.fields import CallbackFields, TokenFields
-from schemas.tokens.secrets import new_signing_secret, new_token, signing_key, signing_secret_text, token_hash, token_hint
+from schemas.tokens.secrets import (
+    new_signing_secret,
+    new_token,
+    signing_key,
+    signing_secret_text,
+    token_hash,
+    token_hint,
+)
 from schemas.tokens.tokens import DatedSecret, Token, TokenState
 from store.engine.database import Connection, Database
 from store.tables import tokens
 from store.tokens import audit_log
 from store.tokens.callbacks import bring_back, put_callback
 from store.tokens.cancellation import cancel_open, drop_requested
-from store.tokens.rows import lock_token, raise_version, read_token, readable, seal_signing_keys, texts
+from store.tokens.rows import (
+    lock_token,
+    raise_version,
+    read_token,
+    readable,
+    seal_signing_keys,
+    texts,
+)
 from store.tokens.vault import Vault
 
 MAX_OVERLAP = dt.timedelta(days=7)
 """How long a replaced secret may live on. Longer: one that leaked stays useful longer."""
 
 MAX_SIGNING_SECRETS = 5
-"""That sign at once, while one after the other is rotated out. More: a longer header, which receivers begin to refuse at some 8 KB,
-and more work for each webhook."""
+"""That sign at once, while one after the other is rotated out. More: a longer header, which
+receivers begin to refuse at some 8 KB, and more work for each webhook.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +80,13 @@ class Tokens:
     def __init__(self, database: Database, vault: Vault):
         self._database, self._vault = database, vault
 
-    def create(self, fields: TokenFields, callbacks: Mapping[EventType, CallbackFields], now: UnixMs, actor: Actor) -> NewSecrets:
+    def create(
+        self,
+        fields: TokenFields,
+        callbacks: Mapping[EventType, CallbackFields],
+        now: UnixMs,
+        actor: Actor,
+    ) -> NewSecrets:
         _require(fields)
         token_id, secret, signing_secret = new_token_id(), new_token(), new_signing_secret()
         keys = [DatedSecret(signing_key(signing_secret))]
@@ -68,8 +98,14 @@ class Tokens:
             "created_at": now,
         }
         with self._database.write() as connection:
-            connection.execute(sa.insert(tokens).values(row | _columns(fields) | {"version": raise_version(connection)}))
-            audit_log.record(connection, token_id, Action.CREATED, differences({}, of_fields(fields)), actor, now)
+            connection.execute(
+                sa.insert(tokens).values(
+                    row | _columns(fields) | {"version": raise_version(connection)}
+                )
+            )
+            audit_log.record(
+                connection, token_id, Action.CREATED, differences({}, of_fields(fields)), actor, now
+            )
             token = read_token(connection, self._vault, token_id)
             for kind, callback in callbacks.items():
                 put_callback(connection, self._vault, token, kind, callback, now, actor)
@@ -83,8 +119,12 @@ class Tokens:
         """As `get`, within the caller's transaction."""
         return read_token(connection, self._vault, token_id)
 
-    def change(self, token_id: TokenId, edit: Callable[[TokenFields], TokenFields], actor: Actor) -> Token:
-        """`edit` sees the fields as they are under the lock, so that two changes at once do not undo each other."""
+    def change(
+        self, token_id: TokenId, edit: Callable[[TokenFields], TokenFields], actor: Actor
+    ) -> Token:
+        """`edit` sees the fields as they are under the lock, so that two changes at once do not
+        undo each other.
+        """
         with self._database.write() as connection:
             known = lock_token(connection, self._vault, token_id)
             before, now = TokenFields.of(known), self._database.now(connection)
@@ -97,53 +137,105 @@ class Tokens:
             return self._update(connection, token_id, _columns(fields))
 
     def revoke(self, token_id: TokenId, now: UnixMs, actor: Actor) -> dict[EventType, int]:
-        """For good: cancels every open delivery. Returns how many by type. Revoking again cancels what is still open: whoever did so
-        before may have died in the middle."""
+        """For good: cancels every open delivery. Returns how many by type. Revoking again cancels
+        what is still open: whoever did so before may have died in the middle.
+        """
         with self._database.write() as connection:
             version = raise_version(connection)
             token = read_token(connection, self._vault, token_id)
             callback_ids = [callback.id for callback in token.callbacks.values()]
             if token.revoked_at is None:
-                connection.execute(sa.update(tokens).where(tokens.c.id == token_id).values(revoked_at=now, version=version))
-                audit_log.record(connection, token_id, Action.REVOKED, {"state": (token.state(now), TokenState.REVOKED)}, actor, now)
+                connection.execute(
+                    sa.update(tokens)
+                    .where(tokens.c.id == token_id)
+                    .values(revoked_at=now, version=version)
+                )
+                audit_log.record(
+                    connection,
+                    token_id,
+                    Action.REVOKED,
+                    {"state": (token.state(now), TokenState.REVOKED)},
+                    actor,
+                    now,
+                )
                 drop_requested(connection, callback_ids)
         totals = cancel_open(self._database, callback_ids, TOKEN_REVOKED)
-        return {kind: totals[callback.id] for kind, callback in token.callbacks.items() if totals[callback.id]}
+        return {
+            kind: totals[callback.id]
+            for kind, callback in token.callbacks.items()
+            if totals[callback.id]
+        }
 
-    def regenerate(self, token_id: TokenId, overlap: dt.timedelta, now: UnixMs, actor: Actor) -> NewSecrets:
+    def regenerate(
+        self, token_id: TokenId, overlap: dt.timedelta, now: UnixMs, actor: Actor
+    ) -> NewSecrets:
         """A new secret; the one before goes on for `overlap`, any older one ends now."""
         until = now + _milliseconds(overlap)
         secret = new_token()
         with self._database.write() as connection:
             known = lock_token(connection, self._vault, token_id)
             current = known.hashes[-1].value
-            changed: dict[str, Any] = {"secret_hash": token_hash(secret), "hint": token_hint(secret)}
-            changed |= {"previous_hash": current if overlap else None, "previous_until": until if overlap else None}
+            changed: dict[str, Any] = {
+                "secret_hash": token_hash(secret),
+                "hint": token_hint(secret),
+            }
+            changed |= {
+                "previous_hash": current if overlap else None,
+                "previous_until": until if overlap else None,
+            }
             token = self._update(connection, token_id, changed)
-            audit_log.record(connection, token_id, Action.REGENERATED, differences(of_secret(known), of_secret(token)), actor, now)
+            audit_log.record(
+                connection,
+                token_id,
+                Action.REGENERATED,
+                differences(of_secret(known), of_secret(token)),
+                actor,
+                now,
+            )
             return NewSecrets(token, secret)
 
-    def rotate_signing_secret(self, token_id: TokenId, overlap: dt.timedelta, now: UnixMs, actor: Actor) -> str:
-        """A new signing secret; those that live sign beside it for at most `overlap`. Raises Conflict when they are too many, and
-        when they cannot be read: a process that was given the wrong key must not replace what the others use."""
+    def rotate_signing_secret(
+        self, token_id: TokenId, overlap: dt.timedelta, now: UnixMs, actor: Actor
+    ) -> str:
+        """A new signing secret; those that live sign beside it for at most `overlap`. Raises
+        Conflict when they are too many, and when they cannot be read: a process that was given the
+        wrong key must not replace what the others use.
+        """
         until = UnixMs(now + _milliseconds(overlap))
         made = new_signing_secret()
         with self._database.write() as connection:
             known = readable(lock_token(connection, self._vault, token_id))
             keys = [*_ending(known.signing_keys, until, now), DatedSecret(signing_key(made))]
-            token = self._update(connection, token_id, {"signing_secrets": seal_signing_keys(self._vault, token_id, keys)})
+            token = self._update(
+                connection,
+                token_id,
+                {"signing_secrets": seal_signing_keys(self._vault, token_id, keys)},
+            )
             details = differences(of_signing_secret(known), of_signing_secret(token))
-            audit_log.record(connection, token_id, Action.SIGNING_SECRET_ROTATED, details, actor, now)
+            audit_log.record(
+                connection, token_id, Action.SIGNING_SECRET_ROTATED, details, actor, now
+            )
         return made
 
     def signing_secret(self, token_id: TokenId, actor: Actor) -> str:
-        """The current one, as text: shown only when it could be written down that it was. Raises Conflict when it cannot be read."""
+        """The current one, as text: shown only when it could be written down that it was. Raises
+        Conflict when it cannot be read.
+        """
         with self._database.write() as connection:
             key = readable(self.get_in(connection, token_id)).signing_keys[-1].value
-            audit_log.record(connection, token_id, Action.SIGNING_SECRET_SHOWN, {}, actor, self._database.now(connection))
+            audit_log.record(
+                connection,
+                token_id,
+                Action.SIGNING_SECRET_SHOWN,
+                {},
+                actor,
+                self._database.now(connection),
+            )
         return signing_secret_text(key)
 
-    def _update(self, connection: Connection, token_id: TokenId, columns: Mapping[str, object]) -> Token:
+    def _update(
+        self, connection: Connection, token_id: TokenId, columns: Mapping[str, object]
+    ) -> Token:
         connection.execute(sa.update(tokens).where(tokens.c.id == token_id).values(columns))
         return read_token(connection, self._vault, token_id)
 
@@ -167,7 +259,15 @@ def _columns(fields: TokenFields) -> dict[str, object]:
 
 def _ending(keys: Sequence[DatedSecret], until: UnixMs, now: UnixMs) -> list[DatedSecret]:
     """Those that go on beside a new one, none longer than it was to. Raises Conflict."""
-    ending = [DatedSecret(key.value, UnixMs(min(until, key.until or until))) for key in keys if key.lives(now)] if until > now else []
+    ending = (
+        [
+            DatedSecret(key.value, UnixMs(min(until, key.until or until)))
+            for key in keys
+            if key.lives(now)
+        ]
+        if until > now
+        else []
+    )
     if len(ending) >= MAX_SIGNING_SECRETS:
         raise Conflict(
             f"{len(ending)} signing secrets of this token sign already: wait until one ends, or end them all with the overlap 0s"
@@ -177,5 +277,7 @@ def _ending(keys: Sequence[DatedSecret], until: UnixMs, now: UnixMs) -> list[Dat
 
 def _milliseconds(overlap: dt.timedelta) -> int:
     if not dt.timedelta(0) <= overlap <= MAX_OVERLAP:
-        raise Invalid("the overlap cannot be like this", faults=[Fault("an overlap is 0s to 7d", "/overlap")])
+        raise Invalid(
+            "the overlap cannot be like this", faults=[Fault("an overlap is 0s to 7d", "/overlap")]
+        )
     return overlap // dt.timedelta(milliseconds=1)

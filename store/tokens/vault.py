@@ -1,7 +1,9 @@
-"""Secrets at rest: signing secrets and callback headers, encrypted with AES-256-GCM and bound to their row.
+"""Secrets at rest: signing secrets and callback headers, encrypted with AES-256-GCM and bound to
+their row.
 
-Whoever reads the database learns nothing, and whoever may write to it cannot move one row's secret to another: the
-place is authenticated along with the content. Called by `store` alone; tokens are not here, they are only hashed.
+Whoever reads the database learns nothing, and whoever may write to it cannot move one row's secret
+to another: the place is authenticated along with the content. Called by `store` alone; tokens are
+not here, they are only hashed.
 """
 
 import os
@@ -39,13 +41,17 @@ class Vault:
 
     def __init__(self, secret_keys: Sequence[str]):
         if not secret_keys or not all(secret_keys):
-            raise UsageError("RINGBACK_SECRET_KEY: at least one key is needed, and none may be empty")
+            raise UsageError(
+                "RINGBACK_SECRET_KEY: at least one key is needed, and none may be empty"
+            )
         derived = [_derive(key) for key in secret_keys]
         self._ciphers = dict(derived)
         self._current, self._cipher = derived[-1]
 
     def seal(self, content: bytes, place: SecretLocation) -> bytes:
-        """`content` so that only `open` with the same place reads it: format, key id, nonce, ciphertext."""
+        """`content` so that only `open` with the same place reads it: format, key id, nonce,
+        ciphertext.
+        """
         nonce = os.urandom(_NONCE_BYTES)
         return _FORMAT + self._current + nonce + self._cipher.encrypt(nonce, content, place.bound())
 
@@ -53,11 +59,17 @@ class Vault:
         """The inverse of `seal`. Raises SecretUnreadable."""
         cipher = self._ciphers.get(sealed[len(_FORMAT) : _NONCE_AT])
         if sealed[: len(_FORMAT)] != _FORMAT or cipher is None:
-            raise SecretUnreadable(f"RINGBACK_SECRET_KEY does not hold the key that encrypted {place.table}.{place.column} of {place.row}")
+            raise SecretUnreadable(
+                f"RINGBACK_SECRET_KEY does not hold the key that encrypted {place.table}.{place.column} of {place.row}"
+            )
         try:
-            return cipher.decrypt(sealed[_NONCE_AT:_CONTENT_AT], sealed[_CONTENT_AT:], place.bound())
+            return cipher.decrypt(
+                sealed[_NONCE_AT:_CONTENT_AT], sealed[_CONTENT_AT:], place.bound()
+            )
         except InvalidTag:
-            raise SecretUnreadable(f"{place.table}.{place.column} of {place.row} was changed or moved: it does not open") from None
+            raise SecretUnreadable(
+                f"{place.table}.{place.column} of {place.row} was changed or moved: it does not open"
+            ) from None
 
     def is_current(self, sealed: bytes) -> bool:
         """Whether the last key encrypted it."""
@@ -66,5 +78,7 @@ class Vault:
 
 def _derive(secret_key: str) -> tuple[bytes, AESGCM]:
     """A key's id and its cipher. HKDF, not a slow hash: a secret key is random, not a password."""
-    material = HKDF(SHA256(), length=_ID_BYTES + _KEY_BYTES, salt=None, info=b"ringback vault 1").derive(secret_key.encode())
+    material = HKDF(
+        SHA256(), length=_ID_BYTES + _KEY_BYTES, salt=None, info=b"ringback vault 1"
+    ).derive(secret_key.encode())
     return material[:_ID_BYTES], AESGCM(material[_ID_BYTES:])

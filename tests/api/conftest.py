@@ -36,7 +36,12 @@ def admin(house: House) -> Caller:
 def token(admin: Caller) -> dict[str, Any]:
     """Just made, with a callback for received messages."""
     answer = admin.call(
-        "POST", "/v1/tokens", {"name": "ACME CRM", "callbacks": {"message.received": {"url": URL, "headers": {"X-Key": "hidden"}}}}
+        "POST",
+        "/v1/tokens",
+        {
+            "name": "ACME CRM",
+            "callbacks": {"message.received": {"url": URL, "headers": {"X-Key": "hidden"}}},
+        },
     )
     assert answer.status_code == 201, answer.json
     return answer.json or {}

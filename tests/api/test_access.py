@@ -44,9 +44,16 @@ def test_every_permission_but_the_one_is_not_enough(house: House, route: Route) 
 
 
 @pytest.mark.parametrize("route", CLOSED, ids=lambda route: f"{route.method} {route.rule}")
-def test_a_single_permission_opens_what_needs_it_and_nothing_else(house: House, route: Route) -> None:
-    """Every route with every permission by itself, and with none: no permission stands in for another."""
-    answers = {held: house.caller(*held).call(route.method, address(route)) for held in ((), *((one,) for one in Permission))}
+def test_a_single_permission_opens_what_needs_it_and_nothing_else(
+    house: House, route: Route
+) -> None:
+    """Every route with every permission by itself, and with none: no permission stands in for
+    another.
+    """
+    answers = {
+        held: house.caller(*held).call(route.method, address(route))
+        for held in ((), *((one,) for one in Permission))
+    }
 
     refused = {held: answer for held, answer in answers.items() if answer.status_code == 403}
     assert set(refused) == {held for held in answers if route.needs and route.needs not in held}
@@ -90,7 +97,12 @@ def test_the_scheme_is_read_whatever_its_case(house: House) -> None:
     """RFC 9110, section 11.1."""
     secret = house.secret()
 
-    assert Caller(house, None).call("GET", "/v1/me", headers={"Authorization": f"bEaReR  {secret}"}).status_code == 200
+    assert (
+        Caller(house, None)
+        .call("GET", "/v1/me", headers={"Authorization": f"bEaReR  {secret}"})
+        .status_code
+        == 200
+    )
 
 
 @pytest.mark.parametrize("state", ["scheduled", "suspended", "expired", "revoked"])
@@ -132,13 +144,27 @@ def test_a_request_id_is_taken_over_when_it_is_well_formed(house: House) -> None
     """So that one id goes through all systems; what could break a log is replaced."""
     caller = Caller(house, None)
 
-    assert caller.call("GET", "/healthz", headers={"X-Request-Id": "abc-1.2_3"}).headers["X-Request-Id"] == "abc-1.2_3"
+    assert (
+        caller.call("GET", "/healthz", headers={"X-Request-Id": "abc-1.2_3"}).headers[
+            "X-Request-Id"
+        ]
+        == "abc-1.2_3"
+    )
     for bad in ("", "a b", "x" * 129, "ü"):
-        assert caller.call("GET", "/healthz", headers={"X-Request-Id": bad}).headers["X-Request-Id"].startswith("req_")
+        assert (
+            caller.call("GET", "/healthz", headers={"X-Request-Id": bad})
+            .headers["X-Request-Id"]
+            .startswith("req_")
+        )
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nope", 404), ("DELETE", "/v1/events", 405), ("GET", "/v1/tokens/", 404)])
-def test_what_the_router_refuses_is_a_problem_too(house: House, method: str, path: str, status: int) -> None:
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nope", 404), ("DELETE", "/v1/events", 405), ("GET", "/v1/tokens/", 404)],
+)
+def test_what_the_router_refuses_is_a_problem_too(
+    house: House, method: str, path: str, status: int
+) -> None:
     """Everything is RFC 9457, and carries a request id."""
     answer = Caller(house, None).call(method, path)
 
@@ -167,7 +193,11 @@ def test_requests_are_counted_by_rule_and_not_by_address(house: House, admin: Ca
     admin.call("GET", "/made/up")
     admin.call("BREW", "/healthz")
 
-    assert house.observer.requests == [("/v1/tokens/<id>", "GET", 404), ("unmatched", "GET", 404), ("unmatched", "other", 405)]
+    assert house.observer.requests == [
+        ("/v1/tokens/<id>", "GET", 404),
+        ("unmatched", "GET", 404),
+        ("unmatched", "other", 405),
+    ]
 
 
 def test_a_use_is_remembered(house: House) -> None:

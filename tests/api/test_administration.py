@@ -8,19 +8,30 @@ from schemas.ids import TokenId
 from schemas.tokens.secrets import is_token, signing_key
 from tests.kit.api import RECEIVED, URL, Caller, House, callback_path, deliver
 
-WELL = {"failing_since": None, "throttled_until": None, "disabled_at": None, "disabled_reason": None}
+WELL = {
+    "failing_since": None,
+    "throttled_until": None,
+    "disabled_at": None,
+    "disabled_reason": None,
+}
 
 
-def test_a_new_token_is_shown_with_its_secrets_once(admin: Caller, house: House, token: dict[str, Any]) -> None:
+def test_a_new_token_is_shown_with_its_secrets_once(
+    admin: Caller, house: House, token: dict[str, Any]
+) -> None:
     """Exactly the shape that the contract draws; header values never come out."""
     assert is_token(token["token"])
     assert signing_key(token["signing_secret"])
     assert house.caller().call("GET", "/v1/me").status_code == 200
-    assert Caller(house, token["token"]).call("GET", "/v1/me").status_code == 200, "it can be used at once"
+    assert Caller(house, token["token"]).call("GET", "/v1/me").status_code == 200, (
+        "it can be used at once"
+    )
 
     shown = admin.call("GET", f"/v1/tokens/{token['id']}")
 
-    assert shown.json == {key: value for key, value in token.items() if key not in {"token", "signing_secret"}}
+    assert shown.json == {
+        key: value for key, value in token.items() if key not in {"token", "signing_secret"}
+    }
     assert shown.json == {
         "id": token["id"],
         "name": "ACME CRM",
@@ -33,7 +44,14 @@ def test_a_new_token_is_shown_with_its_secrets_once(admin: Caller, house: House,
         "visibility": {"channels": None},
         "callbacks": {
             "conversation.created": None,
-            "message.received": {"url": URL, "enabled": True, "state": "healthy", "held": "release", "header_names": ["X-Key"]} | WELL,
+            "message.received": {
+                "url": URL,
+                "enabled": True,
+                "state": "healthy",
+                "held": "release",
+                "header_names": ["X-Key"],
+            }
+            | WELL,
             "message.status": None,
         },
         "created_at": token["created_at"],
@@ -65,16 +83,31 @@ def test_every_optional_field_of_a_new_token_may_be_null(admin: Caller) -> None:
         ({"name": "x", "permissions": ["fly"]}, ["/permissions/0"]),
         ({"name": "x", "expires_at": "tomorrow"}, ["/expires_at"]),
         ({"name": "x", "expires_at": 5}, ["/expires_at"]),
-        ({"name": "x", "activates_at": "2030-01-01T00:00:00Z", "expires_at": "2030-01-01T01:00:00+01:00"}, ["/expires_at"]),
+        (
+            {
+                "name": "x",
+                "activates_at": "2030-01-01T00:00:00Z",
+                "expires_at": "2030-01-01T01:00:00+01:00",
+            },
+            ["/expires_at"],
+        ),
         ({"name": "x", "visibility": {"channels": [1]}}, ["/visibility/channels/0"]),
         ({"name": "x", "visibility": {"channels": ["a\u0000"]}}, ["/visibility/channels"]),
-        ({"name": "x", "visibility": {"channel": []}}, ["/visibility/channels", "/visibility/channel"]),
-        ({"name": "x", "callbacks": {"message.received": {"url": "ftp://x.example"}}}, ["/callbacks/message.received/url"]),
+        (
+            {"name": "x", "visibility": {"channel": []}},
+            ["/visibility/channels", "/visibility/channel"],
+        ),
+        (
+            {"name": "x", "callbacks": {"message.received": {"url": "ftp://x.example"}}},
+            ["/callbacks/message.received/url"],
+        ),
         ({"name": "x", "callbacks": {"cat.meowed": None}}, ["/callbacks/cat.meowed"]),
         ([], [""]),
     ],
 )
-def test_a_token_that_breaks_the_rules_is_refused_with_pointers(admin: Caller, body: object, pointers: list[str]) -> None:
+def test_a_token_that_breaks_the_rules_is_refused_with_pointers(
+    admin: Caller, body: object, pointers: list[str]
+) -> None:
     """A typo is named, never swallowed."""
     answer = admin.call("POST", "/v1/tokens", body)
 
@@ -86,22 +119,45 @@ def test_a_token_that_breaks_the_rules_is_refused_with_pointers(admin: Caller, b
 @pytest.mark.parametrize("body", [b"", b"{", b'{"name":"\xff"}', b"[" * 10_000])
 def test_a_body_that_cannot_be_read_is_malformed(admin: Caller, body: bytes) -> None:
     """Not a validation error: nothing in it could be read."""
-    assert admin.call("POST", "/v1/tokens", data=body, content_type="application/json").status_code == 400
+    assert (
+        admin.call("POST", "/v1/tokens", data=body, content_type="application/json").status_code
+        == 400
+    )
 
 
-def test_a_patch_changes_what_it_names_and_nothing_else(admin: Caller, token: dict[str, Any]) -> None:
+def test_a_patch_changes_what_it_names_and_nothing_else(
+    admin: Caller, token: dict[str, Any]
+) -> None:
     """Null leaves a field, but clears the expiration."""
     path = f"/v1/tokens/{token['id']}"
-    assert admin.call("PATCH", path, {"expires_at": "2099-01-01T00:00:00Z", "permissions": ["stats:read"]}).status_code == 200
+    assert (
+        admin.call(
+            "PATCH", path, {"expires_at": "2099-01-01T00:00:00Z", "permissions": ["stats:read"]}
+        ).status_code
+        == 200
+    )
 
     renamed = admin.call("PATCH", path, {"name": "other", "permissions": None}).json or {}
-    cleared = admin.call("PATCH", path, {"expires_at": None, "visibility": {"channels": ["b", "a"]}}).json or {}
+    cleared = (
+        admin.call("PATCH", path, {"expires_at": None, "visibility": {"channels": ["b", "a"]}}).json
+        or {}
+    )
 
-    assert (renamed["name"], renamed["expires_at"], renamed["permissions"]) == ("other", "2099-01-01T00:00:00.000Z", ["stats:read"])
-    assert (cleared["name"], cleared["expires_at"], cleared["visibility"]) == ("other", None, {"channels": ["a", "b"]})
+    assert (renamed["name"], renamed["expires_at"], renamed["permissions"]) == (
+        "other",
+        "2099-01-01T00:00:00.000Z",
+        ["stats:read"],
+    )
+    assert (cleared["name"], cleared["expires_at"], cleared["visibility"]) == (
+        "other",
+        None,
+        {"channels": ["a", "b"]},
+    )
 
 
-def test_a_token_is_suspended_and_comes_back(admin: Caller, house: House, token: dict[str, Any]) -> None:
+def test_a_token_is_suspended_and_comes_back(
+    admin: Caller, house: House, token: dict[str, Any]
+) -> None:
     """The same token, the same secret."""
     path, holder = f"/v1/tokens/{token['id']}", Caller(house, token["token"])
 
@@ -114,8 +170,12 @@ def test_a_token_is_suspended_and_comes_back(admin: Caller, house: House, token:
     assert holder.call("GET", "/v1/me").status_code == 200
 
 
-def test_a_deleted_token_is_revoked_for_good(admin: Caller, house: House, token: dict[str, Any]) -> None:
-    """Shown only to who asks for revoked ones; its open deliveries are cancelled and counted; nothing changes it any more."""
+def test_a_deleted_token_is_revoked_for_good(
+    admin: Caller, house: House, token: dict[str, Any]
+) -> None:
+    """Shown only to who asks for revoked ones; its open deliveries are cancelled and counted;
+    nothing changes it any more.
+    """
     deliver(house, token)
     path = f"/v1/tokens/{token['id']}"
 
@@ -124,8 +184,12 @@ def test_a_deleted_token_is_revoked_for_good(admin: Caller, house: House, token:
     assert (answer.status_code, answer.data) == (204, b"")
     assert house.observer.cancelled == [(RECEIVED, 1)]
     assert (admin.call("GET", path).json or {})["state"] == "revoked"
-    assert token["id"] not in {one["id"] for one in (admin.call("GET", "/v1/tokens").json or {})["data"]}
-    assert [one["id"] for one in (admin.call("GET", "/v1/tokens?state=revoked").json or {})["data"]] == [token["id"]]
+    assert token["id"] not in {
+        one["id"] for one in (admin.call("GET", "/v1/tokens").json or {})["data"]
+    }
+    assert [
+        one["id"] for one in (admin.call("GET", "/v1/tokens?state=revoked").json or {})["data"]
+    ] == [token["id"]]
     assert admin.call("DELETE", path).status_code == 204
     for method, more, body in (
         ("PATCH", "", {"name": "x"}),
@@ -135,7 +199,9 @@ def test_a_deleted_token_is_revoked_for_good(admin: Caller, house: House, token:
         assert admin.call(method, path + more, body).status_code == 409
 
 
-def test_a_regenerated_token_takes_over_from_the_old_one(admin: Caller, house: House, token: dict[str, Any]) -> None:
+def test_a_regenerated_token_takes_over_from_the_old_one(
+    admin: Caller, house: House, token: dict[str, Any]
+) -> None:
     """Without a body at once, with an overlap both; the signing secret stays what it was."""
     path = f"/v1/tokens/{token['id']}/regenerate"
 
@@ -154,7 +220,9 @@ def test_a_regenerated_token_takes_over_from_the_old_one(admin: Caller, house: H
     assert Caller(house, alone["token"]).call("GET", "/v1/me").status_code == 200
 
 
-def test_an_overlap_that_is_null_is_as_good_as_left_out(admin: Caller, house: House, token: dict[str, Any]) -> None:
+def test_an_overlap_that_is_null_is_as_good_as_left_out(
+    admin: Caller, house: House, token: dict[str, Any]
+) -> None:
     """As every optional field may be."""
     path = f"/v1/tokens/{token['id']}"
 
@@ -167,19 +235,27 @@ def test_an_overlap_that_is_null_is_as_good_as_left_out(admin: Caller, house: Ho
 
 
 @pytest.mark.parametrize("overlap", ["8d", "-1s", "soon", 5, "999999999d", "9" * 400 + "d"])
-def test_an_overlap_that_is_none_is_refused(admin: Caller, token: dict[str, Any], overlap: object) -> None:
+def test_an_overlap_that_is_none_is_refused(
+    admin: Caller, token: dict[str, Any], overlap: object
+) -> None:
     """Up to a week, in the spelling of durations."""
-    answer = admin.call("POST", f"/v1/tokens/{token['id']}/rotate-signing-secret", {"overlap": overlap})
+    answer = admin.call(
+        "POST", f"/v1/tokens/{token['id']}/rotate-signing-secret", {"overlap": overlap}
+    )
 
     assert answer.status_code == 422
     assert answer.json
     assert answer.json["errors"][0]["pointer"] == "/overlap"
 
 
-def test_a_signing_secret_is_rotated_and_can_be_shown_again(admin: Caller, token: dict[str, Any]) -> None:
+def test_a_signing_secret_is_rotated_and_can_be_shown_again(
+    admin: Caller, token: dict[str, Any]
+) -> None:
     """Whoever lost it need not rotate it. That somebody looked is recorded: `test_changes`."""
     path = f"/v1/tokens/{token['id']}"
-    assert (admin.call("GET", path + "/signing-secret").json or {}) == {"signing_secret": token["signing_secret"]}
+    assert (admin.call("GET", path + "/signing-secret").json or {}) == {
+        "signing_secret": token["signing_secret"]
+    }
 
     rotated = admin.call("POST", path + "/rotate-signing-secret").json or {}
 
@@ -189,10 +265,13 @@ def test_a_signing_secret_is_rotated_and_can_be_shown_again(admin: Caller, token
 
 def test_a_callback_is_put_and_deleted(admin: Caller, house: House, token: dict[str, Any]) -> None:
     """Off, back on, gone; its headers stay when they are not given."""
-    off = admin.call("PUT", callback_path(token), {"url": URL, "enabled": False, "headers": None, "held": None})
+    off = admin.call(
+        "PUT", callback_path(token), {"url": URL, "enabled": False, "headers": None, "held": None}
+    )
     assert (off.status_code, off.json) == (
         200,
-        {"url": URL, "enabled": False, "state": "off", "held": "release", "header_names": ["X-Key"]} | WELL,
+        {"url": URL, "enabled": False, "state": "off", "held": "release", "header_names": ["X-Key"]}
+        | WELL,
     )
     deliver(house, token)
 
@@ -216,7 +295,9 @@ def test_a_callback_is_put_and_deleted(admin: Caller, house: House, token: dict[
         ({"enabled": True}, "/url"),
     ],
 )
-def test_a_callback_that_breaks_the_rules_is_refused(admin: Caller, token: dict[str, Any], body: object, pointer: str) -> None:
+def test_a_callback_that_breaks_the_rules_is_refused(
+    admin: Caller, token: dict[str, Any], body: object, pointer: str
+) -> None:
     """The quick answer of the target policy; the judgement that counts is made when connecting."""
     answer = admin.call("PUT", callback_path(token), body)
 
@@ -225,6 +306,8 @@ def test_a_callback_that_breaks_the_rules_is_refused(admin: Caller, token: dict[
     assert [fault["pointer"] for fault in answer.json["errors"]] == [pointer]
 
 
-def test_a_callback_of_a_type_that_there_is_not_is_not_found(admin: Caller, token: dict[str, Any]) -> None:
+def test_a_callback_of_a_type_that_there_is_not_is_not_found(
+    admin: Caller, token: dict[str, Any]
+) -> None:
     """The type is a part of the address."""
     assert admin.call("PUT", callback_path(token, "cat.meowed"), {"url": URL}).status_code == 404

@@ -1,4 +1,6 @@
-"""What somebody outside may try against the API, beyond what other tests try already: docs/security.md lists all of it."""
+"""What somebody outside may try against the API, beyond what other tests try already:
+docs/security.md lists all of it.
+"""
 
 from typing import Any
 
@@ -36,7 +38,16 @@ def a_forgery(secret: str) -> str:
         a_forgery,
         lambda _: new_token(),
     ],
-    ids=["cut", "cut short", "lengthened", "mistyped", "other case", "other prefix", "forged", "guessed"],
+    ids=[
+        "cut",
+        "cut short",
+        "lengthened",
+        "mistyped",
+        "other case",
+        "other prefix",
+        "forged",
+        "guessed",
+    ],
 )
 def test_a_token_that_is_not_whole_or_not_ours_opens_nothing(house: House, changed: Any) -> None:
     """Nor does the answer tell how near it was."""
@@ -45,12 +56,18 @@ def test_a_token_that_is_not_whole_or_not_ours_opens_nothing(house: House, chang
     answer = Caller(house, changed(secret)).call("GET", "/v1/tokens")
 
     assert answer.status_code == 401
-    assert (answer.json or {})["detail"] == "this is not a token of ours: is it whole, and was it replaced?"
+    assert (answer.json or {})[
+        "detail"
+    ] == "this is not a token of ours: is it whole, and was it replaced?"
     assert secret[4:12] not in answer.text
 
 
-@pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nb", "a\rb", "a\0b", "caffè", " a", "a ", ""])
-def test_no_header_of_a_callback_can_become_two(admin: Caller, token: dict[str, Any], value: str) -> None:
+@pytest.mark.parametrize(
+    "value", ["a\r\nX-Evil: 1", "a\nb", "a\rb", "a\0b", "caffè", " a", "a ", ""]
+)
+def test_no_header_of_a_callback_can_become_two(
+    admin: Caller, token: dict[str, Any], value: str
+) -> None:
     """Refused when it is set, and the secret value is not repeated in the answer."""
     answer = admin.call("PUT", callback_path(token), {"url": URL, "headers": {"X-Key": value}})
 
@@ -59,10 +76,27 @@ def test_no_header_of_a_callback_can_become_two(admin: Caller, token: dict[str, 
     assert "Evil" not in answer.text
 
 
-@pytest.mark.parametrize("name", ["X\r\nY", "X:Y", "X Y", "", "Host", "Content-Length", "Transfer-Encoding", "Webhook-Signature"])
-def test_no_header_of_a_callback_takes_the_place_of_ours(admin: Caller, token: dict[str, Any], name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "X\r\nY",
+        "X:Y",
+        "X Y",
+        "",
+        "Host",
+        "Content-Length",
+        "Transfer-Encoding",
+        "Webhook-Signature",
+    ],
+)
+def test_no_header_of_a_callback_takes_the_place_of_ours(
+    admin: Caller, token: dict[str, Any], name: str
+) -> None:
     """Neither the signature's nor those that frame the request."""
-    assert admin.call("PUT", callback_path(token), {"url": URL, "headers": {name: "x"}}).status_code == 422
+    assert (
+        admin.call("PUT", callback_path(token), {"url": URL, "headers": {name: "x"}}).status_code
+        == 422
+    )
 
 
 def deep_bodies() -> dict[str, bytes]:
@@ -83,7 +117,10 @@ def test_an_event_nested_too_deeply_is_refused(house: House, backend: Caller, na
     """By itself and in a batch; the process goes on."""
     body = deep_bodies()[name]
 
-    for path, sent in (("/v1/events", body), ("/v1/events/batch", b'{"events":[' + SAMPLE + b"," + body + b"]}")):
+    for path, sent in (
+        ("/v1/events", body),
+        ("/v1/events/batch", b'{"events":[' + SAMPLE + b"," + body + b"]}"),
+    ):
         answer = backend.call("POST", path, data=sent, content_type=JSON)
         assert answer.status_code in (400, 422), path
         assert answer.content_type == "application/problem+json"
@@ -93,7 +130,12 @@ def test_an_event_nested_too_deeply_is_refused(house: House, backend: Caller, na
 
 @pytest.mark.parametrize(
     "body",
-    [DEEP, b'{"name":' + DEEP + b"}", b'{"name":"x","callbacks":{"message.received":' + DEEP + b"}}", b'{"x":' + DEEP + b"}"],
+    [
+        DEEP,
+        b'{"name":' + DEEP + b"}",
+        b'{"name":"x","callbacks":{"message.received":' + DEEP + b"}}",
+        b'{"x":' + DEEP + b"}",
+    ],
     ids=["whole", "in the name", "in a callback", "in an unknown field"],
 )
 def test_a_token_nested_too_deeply_is_refused(admin: Caller, body: bytes) -> None:
@@ -107,8 +149,12 @@ def an_event_of_depth(depth: int) -> bytes:
     return b'{"id":"evt_deep",' + SAMPLE[1:].replace(b'"data":{', b'"data":{"x":' + nested + b",")
 
 
-def test_an_event_that_is_accepted_can_be_claimed_and_shown(house: House, backend: Caller, admin: Caller) -> None:
-    """All read within what the stack leaves them, and theirs differ: one event at the very limit must not break a list."""
+def test_an_event_that_is_accepted_can_be_claimed_and_shown(
+    house: House, backend: Caller, admin: Caller
+) -> None:
+    """All read within what the stack leaves them, and theirs differ: one event at the very limit
+    must not break a list.
+    """
     for depth in range(90, 1000, 5):
         backend.call("POST", "/v1/events", data=an_event_of_depth(depth), content_type=JSON)
     deepest = max((outgoing.event.message() for outgoing in house.publisher.published), key=len)
@@ -123,7 +169,13 @@ def _is_claimed(house: House, message: bytes, frames: int) -> bool:
     if frames:
         return _is_claimed(house, message, frames - 1)
     with house.database.write() as connection:
-        taken = claim(connection, [Message(message, UnixMs(1), None, 0, "receipt")], house.directory, UnixMs(2), Terms(10, 0.0, 1000))
+        taken = claim(
+            connection,
+            [Message(message, UnixMs(1), None, 0, "receipt")],
+            house.directory,
+            UnixMs(2),
+            Terms(10, 0.0, 1000),
+        )
     return taken.invalid == []
 
 
@@ -153,7 +205,9 @@ def test_a_name_cannot_make_lines_or_steer_a_terminal(admin: Caller, name: str, 
 
 
 @pytest.mark.parametrize("given", ["a\tb", "a;b", '"', "%0a", "{}", "é", "x" * 129])
-def test_a_request_id_that_could_be_read_as_something_else_is_replaced(house: House, given: str) -> None:
+def test_a_request_id_that_could_be_read_as_something_else_is_replaced(
+    house: House, given: str
+) -> None:
     """It goes into the answer, the log and the request log."""
     answer = Caller(house, None).call("GET", "/healthz", headers={"X-Request-Id": given})
 

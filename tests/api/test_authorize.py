@@ -29,7 +29,9 @@ def behind_a_gateway(house: House) -> House:
         (["a\r\nX-Evil: 1"], "a%0D%0AX-Evil%3A%201"),
     ],
 )
-def test_a_gateway_is_told_whose_token_it_is_and_what_it_sees(house: House, channels: list[str] | None, told: str) -> None:
+def test_a_gateway_is_told_whose_token_it_is_and_what_it_sees(
+    house: House, channels: list[str] | None, told: str
+) -> None:
     """No id can be taken for two, for all, or for the next header."""
     token = made(house, READ, channels=channels)
 
@@ -53,7 +55,11 @@ def test_a_permission_that_is_missing_is_forbidden_and_logged(house: House) -> N
     assert answer.json
     assert "messages:send" in answer.json["detail"]
     (row,) = logged(house)
-    assert (row["allowed"], row["reason"], row["permission"]) == (False, "permission-missing", "messages:send")
+    assert (row["allowed"], row["reason"], row["permission"]) == (
+        False,
+        "permission-missing",
+        "messages:send",
+    )
 
 
 def test_a_gateway_that_asks_for_none_lets_any_active_token_through(house: House) -> None:
@@ -61,9 +67,15 @@ def test_a_gateway_that_asks_for_none_lets_any_active_token_through(house: House
     assert authorize(house, made(house).secret, "none").status_code == 204
 
 
-@pytest.mark.parametrize("permission", [None, "", " ", "stats:read,stats:read", "none, none", "stats:read, none", "None"])
-def test_a_gateway_that_lost_its_question_opens_nothing(house: House, permission: str | None) -> None:
-    """A header that is forgotten, or emptied, or sent by its client too, would let every token through."""
+@pytest.mark.parametrize(
+    "permission", [None, "", " ", "stats:read,stats:read", "none, none", "stats:read, none", "None"]
+)
+def test_a_gateway_that_lost_its_question_opens_nothing(
+    house: House, permission: str | None
+) -> None:
+    """A header that is forgotten, or emptied, or sent by its client too, would let every token
+    through.
+    """
     answer = authorize(house, made(house, *Permission).secret, permission)
 
     assert answer.status_code == 422
@@ -79,7 +91,10 @@ def test_a_gateway_is_told_401_for_a_token_that_is_not_active(house: House, stat
 
     answer = authorize(house, token.secret, "conversations:read")
 
-    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, 'Bearer error="invalid_token"')
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (
+        401,
+        'Bearer error="invalid_token"',
+    )
     (row,) = logged(house)
     assert (row["token_id"], row["allowed"], row["reason"]) == (token.token.id, False, state)
 
@@ -92,7 +107,9 @@ def test_a_gateway_is_told_401_for_what_is_no_token(house: House, secret: str | 
 
 
 @pytest.mark.parametrize("permission", ["conversation:read", "ü", "Conversations:Read"])
-def test_a_permission_that_there_is_not_is_the_gateways_mistake(house: House, permission: str) -> None:
+def test_a_permission_that_there_is_not_is_the_gateways_mistake(
+    house: House, permission: str
+) -> None:
     """403 would look as if the token lacked it, and be looked for in the wrong place."""
     answer = authorize(house, made(house, *Permission).secret, permission)
 
@@ -105,10 +122,16 @@ def test_a_permission_that_there_is_not_is_the_gateways_mistake(house: House, pe
 
 
 @pytest.mark.parametrize("spelling", ["X_Original_{}", "X_Forwarded_{}"])
-def test_what_a_trusted_gateway_says_of_the_request_is_logged(behind_a_gateway: House, spelling: str) -> None:
+def test_what_a_trusted_gateway_says_of_the_request_is_logged(
+    behind_a_gateway: House, spelling: str
+) -> None:
     """nginx's usual names and Traefik's; the path as people read it, without the query."""
     uri = "URI" if "Original" in spelling else "Uri"
-    told = {spelling.format("Method"): "PATCH", spelling.format(uri): "/customers/J%C3%B6rg?key=secret", "X_Forwarded_For": "198.51.100.7"}
+    told = {
+        spelling.format("Method"): "PATCH",
+        spelling.format(uri): "/customers/J%C3%B6rg?key=secret",
+        "X_Forwarded_For": "198.51.100.7",
+    }
 
     authorize(behind_a_gateway, made(behind_a_gateway).secret, User_Agent="curl/8", **told)
 
@@ -119,7 +142,11 @@ def test_what_a_trusted_gateway_says_of_the_request_is_logged(behind_a_gateway: 
 
 def test_what_a_stranger_says_of_the_request_is_not_logged(behind_a_gateway: House) -> None:
     """A supplier must not write into its own log what it did not do."""
-    said = {"X_Original_Method": "GET", "X_Original_URI": "/innocent", "X_Forwarded_For": "203.0.113.9"}
+    said = {
+        "X_Original_Method": "GET",
+        "X_Original_URI": "/innocent",
+        "X_Forwarded_For": "203.0.113.9",
+    }
 
     authorize(behind_a_gateway, made(behind_a_gateway).secret, peer="192.0.2.1", **said)
 
@@ -128,7 +155,9 @@ def test_what_a_stranger_says_of_the_request_is_not_logged(behind_a_gateway: Hou
 
 
 def test_a_check_for_a_gateway_is_marked_as_logged(house: House) -> None:
-    """It is in the log as the request that was asked about, and must not be there as a call of the API too."""
+    """It is in the log as the request that was asked about, and must not be there as a call of the
+    API too.
+    """
     seen: list[object] = []
     app = house.app.wsgi_app
 

@@ -26,8 +26,12 @@ def log(admin: Caller, token: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def test_every_way_to_change_a_token_is_recorded_with_who_did_it_and_from_where(admin: Caller, house: House, token: dict[str, Any]) -> None:
-    """Each route by itself: a new one cannot be forgotten without a member of `Action` that is missing here."""
+def test_every_way_to_change_a_token_is_recorded_with_who_did_it_and_from_where(
+    admin: Caller, house: House, token: dict[str, Any]
+) -> None:
+    """Each route by itself: a new one cannot be forgotten without a member of `Action` that is
+    missing here.
+    """
     path = path_of(token)
     steps: list[tuple[str, str, object, str]] = [
         ("PATCH", path, {"name": "other"}, "changed"),
@@ -44,11 +48,17 @@ def test_every_way_to_change_a_token_is_recorded_with_who_did_it_and_from_where(
     for method, address, body, action in steps:
         assert admin.call(method, address, body).status_code < 300
         newest = log(admin, token)[0]
-        assert (newest["action"], newest["by_name"], newest["address"]) == (action, "caller", "127.0.0.1")
+        assert (newest["action"], newest["by_name"], newest["address"]) == (
+            action,
+            "caller",
+            "127.0.0.1",
+        )
         assert newest["by"] == (admin.call("GET", "/v1/me").json or {})["id"]
 
     done = [row["action"] for row in log(admin, token)]
-    assert set(done) == set(Action) - {Action.CALLBACK_DISABLED}, "what Ringback does by itself no request does"
+    assert set(done) == set(Action) - {Action.CALLBACK_DISABLED}, (
+        "what Ringback does by itself no request does"
+    )
     assert done[::-1][:2] == ["created", "callback_set"]
 
 
@@ -67,7 +77,9 @@ def test_a_row_says_what_was_changed(admin: Caller, token: dict[str, Any]) -> No
     assert newest["id"].startswith("chg_")
 
 
-def test_the_address_is_that_of_whom_a_trusted_proxy_speaks_for(house: House, token: dict[str, Any]) -> None:
+def test_the_address_is_that_of_whom_a_trusted_proxy_speaks_for(
+    house: House, token: dict[str, Any]
+) -> None:
     """Behind a load balancer every change would seem to come from it; and nobody else is believed."""
     header = {"X-Forwarded-For": "203.0.113.9"}
     admin = house.caller(Permission.PLATFORM_ADMIN)
@@ -95,7 +107,10 @@ def test_the_log_is_paged(admin: Caller, token: dict[str, Any]) -> None:
         admin.call("PATCH", path_of(token), {"name": f"name {number}"})
 
     first = admin.call("GET", path_of(token) + "/changes?limit=10").json or {}
-    second = admin.call("GET", f"{path_of(token)}/changes?limit=10&cursor={first['next_cursor']}").json or {}
+    second = (
+        admin.call("GET", f"{path_of(token)}/changes?limit=10&cursor={first['next_cursor']}").json
+        or {}
+    )
 
     assert [row["action"] for row in first["data"]] == ["changed"] * 10
     assert [row["action"] for row in second["data"]] == ["callback_set", "created"]
@@ -103,7 +118,9 @@ def test_the_log_is_paged(admin: Caller, token: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("query", ["limit=9", "limit=101", "cursor=nonsense", "since=now"])
-def test_a_query_that_breaks_the_rules_is_refused(admin: Caller, token: dict[str, Any], query: str) -> None:
+def test_a_query_that_breaks_the_rules_is_refused(
+    admin: Caller, token: dict[str, Any], query: str
+) -> None:
     """The rules of all lists."""
     assert admin.call("GET", f"{path_of(token)}/changes?{query}").status_code == 422
 

@@ -18,7 +18,9 @@ def basic(name: str, password: str, scheme: str = "Basic") -> dict[str, str]:
 
 def ask(house: House, headers: dict[str, str] | None = None, **fields: str) -> TestResponse:
     form = urlencode({"token": made(house).secret} | fields)
-    return Caller(house, None).call("POST", "/v1/introspect", data=form, content_type=FORM, headers=headers or {})
+    return Caller(house, None).call(
+        "POST", "/v1/introspect", data=form, content_type=FORM, headers=headers or {}
+    )
 
 
 @pytest.fixture
@@ -29,7 +31,9 @@ def secret(house: House) -> str:
 
 @pytest.mark.parametrize("name", ["chat-api", "", "tok_1", "ü"])
 @pytest.mark.parametrize("scheme", ["Basic", "basic"])
-def test_a_client_shows_its_token_as_the_password_of_http_basic(house: House, secret: str, name: str, scheme: str) -> None:
+def test_a_client_shows_its_token_as_the_password_of_http_basic(
+    house: House, secret: str, name: str, scheme: str
+) -> None:
     """Libraries know no other way, and ask for a client id, whatever it is."""
     answer = ask(house, basic(name, secret, scheme))
 
@@ -56,8 +60,13 @@ def test_a_client_shows_its_token_in_the_form(house: House, secret: str) -> None
     assert (answer.status_code, (answer.json or {})["allowed"]) == (200, False)
 
 
-@pytest.mark.parametrize("fields", [{"client_id": "chat-api"}, {"client_id": "x", "client_secret": "y"}, {"client_secret": ""}])
-def test_what_comes_beside_a_bearer_token_is_let_pass(house: House, platform: Caller, fields: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "fields",
+    [{"client_id": "chat-api"}, {"client_id": "x", "client_secret": "y"}, {"client_secret": ""}],
+)
+def test_what_comes_beside_a_bearer_token_is_let_pass(
+    house: House, platform: Caller, fields: dict[str, str]
+) -> None:
     """Clients send their id in any case."""
     form = urlencode({"token": made(house).secret} | fields)
 
@@ -77,7 +86,9 @@ def test_what_comes_beside_a_bearer_token_is_let_pass(house: House, platform: Ca
 )
 def test_a_client_without_a_good_token_is_refused(house: House, headers: dict[str, str]) -> None:
     """Whatever it is that it shows; nothing of what it asked is read."""
-    answer = ask(house, headers, client_id="x", client_secret="y" if not headers else "", permision="typo")
+    answer = ask(
+        house, headers, client_id="x", client_secret="y" if not headers else "", permision="typo"
+    )
 
     assert (answer.status_code, answer.content_type) == (401, "application/problem+json")
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")

@@ -14,7 +14,11 @@ from web.exports import delivery_sheets, streaming
 
 
 def test_deliveries_are_downloaded_as_csv(
-    house: House, me: Caller, mine: dict[str, Any], theirs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    house: House,
+    me: Caller,
+    mine: dict[str, Any],
+    theirs: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All that the filter finds, over as many reads as it takes."""
     own = [deliver(house, mine, f"evt_{number}", created_at=number) for number in range(5)]
@@ -28,13 +32,24 @@ def test_deliveries_are_downloaded_as_csv(
     assert 'filename="deliveries.csv"' in answer.headers["Content-Disposition"]
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert [row["ID"] for row in rows] == own[::-1]
-    assert (rows[0]["URL"], rows[0]["Created (UTC)"], rows[0]["Status code"]) == (URL, "1970-01-01T00:00:00.004Z", "")
+    assert (rows[0]["URL"], rows[0]["Created (UTC)"], rows[0]["Status code"]) == (
+        URL,
+        "1970-01-01T00:00:00.004Z",
+        "",
+    )
 
 
-@pytest.mark.parametrize(("asked", "marked"), [("", False), ("?excel=false", False), ("?excel=true", True)])
-def test_excel_gets_its_marks_when_it_is_asked_for(admin: Caller, me: Caller, mine: dict[str, Any], asked: str, marked: bool) -> None:
+@pytest.mark.parametrize(
+    ("asked", "marked"), [("", False), ("?excel=false", False), ("?excel=true", True)]
+)
+def test_excel_gets_its_marks_when_it_is_asked_for(
+    admin: Caller, me: Caller, mine: dict[str, Any], asked: str, marked: bool
+) -> None:
     """Of both files; programs would stumble over them."""
-    for answer in (me.call("GET", f"/v1/me/deliveries.csv{asked}"), admin.call("GET", f"/v1/tokens/{mine['id']}/requests.csv{asked}")):
+    for answer in (
+        me.call("GET", f"/v1/me/deliveries.csv{asked}"),
+        admin.call("GET", f"/v1/tokens/{mine['id']}/requests.csv{asked}"),
+    ):
         assert answer.status_code == 200
         assert answer.data.startswith(b"\xef\xbb\xbfsep=,\r\n") is marked
 
@@ -45,7 +60,9 @@ def test_only_csv_is_made_for_excel_on_demand(me: Caller, path: str) -> None:
     assert me.call("GET", f"{path}?excel=true").status_code == 422
 
 
-def test_deliveries_are_downloaded_as_a_workbook(house: House, me: Caller, mine: dict[str, Any]) -> None:
+def test_deliveries_are_downloaded_as_a_workbook(
+    house: House, me: Caller, mine: dict[str, Any]
+) -> None:
     """Times are dates there."""
     delivery = deliver(house, mine, state="exhausted", due_at=None, reason="=3 attempts failed")
 
@@ -53,7 +70,11 @@ def test_deliveries_are_downloaded_as_a_workbook(house: House, me: Caller, mine:
 
     page = openpyxl.load_workbook(io.BytesIO(answer.data))["Deliveries"]
     assert [cell.value for cell in page[1]][:4] == ["ID", "Event ID", "Event", "State"]
-    assert (page["A2"].value, page["D2"].value, page["E2"].value) == (delivery, "exhausted", "=3 attempts failed")
+    assert (page["A2"].value, page["D2"].value, page["E2"].value) == (
+        delivery,
+        "exhausted",
+        "=3 attempts failed",
+    )
     assert (page["F2"].is_date, page["E2"].data_type) == (True, "s")
 
 
@@ -74,9 +95,15 @@ def test_a_workbook_too_large_to_be_waited_for_is_refused(
     assert me.call("GET", "/v1/me/deliveries.xlsx").status_code == 200
 
 
-def test_one_workbook_is_made_at_a_time(admin: Caller, me: Caller, mine: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_workbook_is_made_at_a_time(
+    admin: Caller, me: Caller, mine: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whichever it is, and whoever asks: each keeps a core busy."""
-    paths = {"/v1/me/deliveries.xlsx": me, f"/v1/tokens/{mine['id']}/requests.xlsx": admin, "/v1/tokens.xlsx": admin}
+    paths = {
+        "/v1/me/deliveries.xlsx": me,
+        f"/v1/tokens/{mine['id']}/requests.xlsx": admin,
+        "/v1/tokens.xlsx": admin,
+    }
     held = threading.Lock()
     monkeypatch.setattr(streaming, "_one_at_a_time", held)
 
@@ -85,15 +112,25 @@ def test_one_workbook_is_made_at_a_time(admin: Caller, me: Caller, mine: dict[st
         assert me.call("GET", "/v1/me/deliveries.csv").status_code == 200
     taken = [caller.call("GET", path).status_code for path, caller in paths.items()]
 
-    assert [(answer.status_code, answer.headers.get("Retry-After")) for answer in refused] == [(503, "30")] * 3
+    assert [(answer.status_code, answer.headers.get("Retry-After")) for answer in refused] == [
+        (503, "30")
+    ] * 3
     assert taken == [200] * 3
 
 
-@pytest.mark.parametrize("error", [FileNotFoundError(2, "No usable temporary directory found"), OSError(28, "No space left on device")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError(2, "No usable temporary directory found"),
+        OSError(28, "No space left on device"),
+    ],
+)
 def test_without_a_temporary_folder_there_is_no_workbook_and_the_answer_says_why(
     me: Caller, mine: dict[str, Any], monkeypatch: pytest.MonkeyPatch, error: OSError
 ) -> None:
-    """In a container whose root is read-only, and on a disk that is full. The next one can be made again."""
+    """In a container whose root is read-only, and on a disk that is full. The next one can be made
+    again.
+    """
 
     def refuse(*_: object, **__: object) -> None:
         raise error

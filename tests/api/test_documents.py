@@ -39,9 +39,17 @@ def test_the_document_is_valid_openapi(document: dict[str, Any]) -> None:
     assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
 
 
-def test_the_document_names_every_route_and_nothing_else(house: House, document: dict[str, Any]) -> None:
-    """What is not documented does not exist for a supplier. The documentation's own pages are left out."""
-    documented = {(method.upper(), path) for path, operations in document["paths"].items() for method in operations}
+def test_the_document_names_every_route_and_nothing_else(
+    house: House, document: dict[str, Any]
+) -> None:
+    """What is not documented does not exist for a supplier. The documentation's own pages are left
+    out.
+    """
+    documented = {
+        (method.upper(), path)
+        for path, operations in document["paths"].items()
+        for method in operations
+    }
     served = {
         (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
         for rule in house.app.url_map.iter_rules()
@@ -72,7 +80,10 @@ def test_every_answer_is_typed(document: dict[str, Any]) -> None:
                 assert bool(schemas) is (status != "204"), f"{method} {path}: {status}"
 
 
-@pytest.mark.parametrize(("name", "path"), [("Regenerate", "regenerate"), ("RotateSigningSecret", "rotate-signing-secret")])
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [("Regenerate", "regenerate"), ("RotateSigningSecret", "rotate-signing-secret")],
+)
 def test_a_default_is_documented_as_it_may_be_sent(
     admin: Caller, document: dict[str, Any], token: dict[str, Any], name: str, path: str
 ) -> None:
@@ -85,31 +96,51 @@ def test_a_default_is_documented_as_it_may_be_sent(
 
 
 def test_the_document_says_what_a_callback_may_be(document: dict[str, Any]) -> None:
-    """As far as JSON Schema can: who generates a form from it need not learn the rules from refusals."""
+    """As far as JSON Schema can: who generates a form from it need not learn the rules from
+    refusals.
+    """
     schemas = document["components"]["schemas"]
     callback, name = (
         Draft202012Validator(one)
-        for one in (schemas["PutCallback"] | {"components": document["components"]}, schemas["CreateToken"]["properties"]["name"])
+        for one in (
+            schemas["PutCallback"] | {"components": document["components"]},
+            schemas["CreateToken"]["properties"]["name"],
+        )
     )
 
     assert callback.is_valid({"url": "https://x.example/", "headers": {"X-API_Key": "a\tb c"}})
-    for bad in ({"url": "ftp://x.example/"}, {"url": "https://" + "x" * 2048}, {"url": "https://x.example/", "headers": {"a b": "c"}}):
+    for bad in (
+        {"url": "ftp://x.example/"},
+        {"url": "https://" + "x" * 2048},
+        {"url": "https://x.example/", "headers": {"a b": "c"}},
+    ):
         assert not callback.is_valid(bad)
-    assert [name.is_valid("x" * length) for length in (0, 1, 200, 201)] == [False, True, True, False]
+    assert [name.is_valid("x" * length) for length in (0, 1, 200, 201)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
 
 
-def test_closed_routes_ask_for_the_bearer_token_and_name_the_permission(document: dict[str, Any]) -> None:
+def test_closed_routes_ask_for_the_bearer_token_and_name_the_permission(
+    document: dict[str, Any],
+) -> None:
     """So that Swagger UI sends it, and people know what to ask an administrator for."""
     assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
     publishing = document["paths"]["/v1/events"]["post"]
     assert publishing["security"] == [{"token": ["events:publish"]}]
-    assert publishing["description"].endswith("Needs the permission `events:publish` (Publish events).")
+    assert publishing["description"].endswith(
+        "Needs the permission `events:publish` (Publish events)."
+    )
     assert document["paths"]["/v1/me"]["get"]["security"] == [{"token": []}]
     assert "security" not in document["paths"]["/healthz"]["get"]
 
 
 @pytest.mark.parametrize("kind", EventType)
-def test_every_webhook_is_described_with_an_example(document: dict[str, Any], kind: EventType) -> None:
+def test_every_webhook_is_described_with_an_example(
+    document: dict[str, Any], kind: EventType
+) -> None:
     """A supplier starts from the example; it fits the schema that they validate with."""
     assert set(document["webhooks"]) == set(EventType)
     body = document["webhooks"][kind]["post"]["requestBody"]["content"]["application/json"]
@@ -141,12 +172,16 @@ def test_the_sample_of_a_type_is_valid_by_the_schema_and_by_us(kind: EventType) 
         ({}, False),
     ],
 )
-def test_the_schema_takes_the_contents_that_we_take(content: dict[str, Any], is_valid: bool) -> None:
+def test_the_schema_takes_the_contents_that_we_take(
+    content: dict[str, Any], is_valid: bool
+) -> None:
     """Unknown types pass, known ones have their fields."""
     event = sample_event(EventType.MESSAGE_RECEIVED)
     event["data"]["message"]["content"] = content
 
-    assert Draft202012Validator(event_schema(EventType.MESSAGE_RECEIVED)).is_valid(event) is is_valid
+    assert (
+        Draft202012Validator(event_schema(EventType.MESSAGE_RECEIVED)).is_valid(event) is is_valid
+    )
 
 
 def test_the_documentation_needs_no_network(anybody: Caller) -> None:
@@ -161,9 +196,20 @@ def test_the_documentation_needs_no_network(anybody: Caller) -> None:
     assert "//" not in re.sub(r"<!DOCTYPE.*?>", "", page)
 
 
-@pytest.mark.parametrize("base", ["https://ringback.example/", "http://10.0.0.7:8080/", "https://gateway.example/chat/ringback/"])
-def test_the_documentation_works_wherever_it_is_opened(anybody: Caller, document: dict[str, Any], base: str) -> None:
-    """By another name than PUBLIC_URL, or below a path that a proxy takes away: what it loads and calls is beside it."""
+@pytest.mark.parametrize(
+    "base",
+    [
+        "https://ringback.example/",
+        "http://10.0.0.7:8080/",
+        "https://gateway.example/chat/ringback/",
+    ],
+)
+def test_the_documentation_works_wherever_it_is_opened(
+    anybody: Caller, document: dict[str, Any], base: str
+) -> None:
+    """By another name than PUBLIC_URL, or below a path that a proxy takes away: what it loads and
+    calls is beside it.
+    """
     for page in ("docs", "docs/problems/not-found"):
         for address in re.findall(r'(?:src|href)="([^"]+)"', anybody.call("GET", f"/{page}").text):
             loaded = urljoin(base + page, address)
@@ -177,7 +223,9 @@ def test_the_documentation_works_wherever_it_is_opened(anybody: Caller, document
 
 def test_a_document_in_a_file_names_an_address() -> None:
     """Nothing is beside a file: what builds make of it goes to PUBLIC_URL."""
-    assert openapi_document("9.9.9", "https://ringback.example")["servers"] == [{"url": "https://ringback.example"}]
+    assert openapi_document("9.9.9", "https://ringback.example")["servers"] == [
+        {"url": "https://ringback.example"}
+    ]
 
 
 def test_the_documentation_leads_on(house: House, anybody: Caller) -> None:
@@ -201,7 +249,9 @@ def test_only_the_assets_are_served(anybody: Caller, name: str) -> None:
 
 def test_every_problem_has_a_page_at_its_type(anybody: Caller) -> None:
     """`type` is an address that one can open."""
-    assert {"malformed", "unauthenticated", "permission-missing", "no-dispatcher"} <= set(problems())
+    assert {"malformed", "unauthenticated", "permission-missing", "no-dispatcher"} <= set(
+        problems()
+    )
     for slug, problem in problems().items():
         page = anybody.call("GET", f"/docs/problems/{slug}")
         assert page.status_code == 200
@@ -210,7 +260,9 @@ def test_every_problem_has_a_page_at_its_type(anybody: Caller) -> None:
 
 
 @pytest.mark.parametrize("problem", problems().values(), ids=problems())
-def test_a_problems_page_says_what_happened_what_to_do_and_shows_an_answer(anybody: Caller, problem: type[Problem]) -> None:
+def test_a_problems_page_says_what_happened_what_to_do_and_shows_an_answer(
+    anybody: Caller, problem: type[Problem]
+) -> None:
     """Whoever comes from a log line has no other page."""
     page = anybody.call("GET", f"/docs/problems/{problem.slug}").text
 
@@ -223,8 +275,12 @@ def test_a_problems_page_says_what_happened_what_to_do_and_shows_an_answer(anybo
     assert shown.example in unescape(page)
 
 
-def test_a_process_that_lacks_something_and_accepts_events_is_ready_and_says_what_it_lacks(house: House, anybody: Caller) -> None:
-    """A load balancer that took every API away because the broker restarts would make an outage of it."""
+def test_a_process_that_lacks_something_and_accepts_events_is_ready_and_says_what_it_lacks(
+    house: House, anybody: Caller
+) -> None:
+    """A load balancer that took every API away because the broker restarts would make an outage of
+    it.
+    """
     house.missing["broker"] = "no broker answers"
 
     answer = anybody.call("GET", "/readyz")
@@ -233,7 +289,9 @@ def test_a_process_that_lacks_something_and_accepts_events_is_ready_and_says_wha
     assert answer.json == {"status": "ready", "degraded": {"broker": "no broker answers"}}
 
 
-def test_a_process_is_alive_whatever_is_missing_and_ready_when_events_can_be_made_durable(house: House, anybody: Caller) -> None:
+def test_a_process_is_alive_whatever_is_missing_and_ready_when_events_can_be_made_durable(
+    house: House, anybody: Caller
+) -> None:
     """What is missing is named."""
     assert anybody.call("GET", "/readyz").json == {"status": "ready"}
     house.ready = False
@@ -251,7 +309,10 @@ def test_metrics_are_passed_on_as_they_are(anybody: Caller) -> None:
     """Their text and their content type are the metrics' own."""
     answer = anybody.call("GET", "/metrics")
 
-    assert (answer.data, answer.content_type) == (b"ringback_build_info 1\n", "text/plain; version=0.0.4")
+    assert (answer.data, answer.content_type) == (
+        b"ringback_build_info 1\n",
+        "text/plain; version=0.0.4",
+    )
 
 
 def test_a_token_sees_itself(house: House) -> None:

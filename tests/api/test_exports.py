@@ -62,19 +62,33 @@ def made(house: House, admin: Caller) -> dict[str, Any]:
                 "expires_at": "2046-11-22T10:00:00Z",
                 "permissions": ["conversations:read", "events:publish"],
                 "visibility": {"channels": ["b", "a"]},
-                "callbacks": {"message.received": {"url": URL, "headers": {"X-Key": "hidden", "X-Also": "hidden"}, "held": "keep"}},
+                "callbacks": {
+                    "message.received": {
+                        "url": URL,
+                        "headers": {"X-Key": "hidden", "X-Also": "hidden"},
+                        "held": "keep",
+                    }
+                },
             },
         ).json
         or {}
     )
-    for number, state in enumerate(("delivered", "exhausted", "superseded", "cancelled", "delivered", "pending")):
+    for number, state in enumerate(
+        ("delivered", "exhausted", "superseded", "cancelled", "delivered", "pending")
+    ):
         deliver(house, made, f"evt_{number}", state=state, due_at=9 if state == "pending" else None)
     with house.database.write() as connection:
-        connection.execute(sa.update(tokens).where(tokens.c.id == made["id"]).values(last_used_at=1_000))
+        connection.execute(
+            sa.update(tokens).where(tokens.c.id == made["id"]).values(last_used_at=1_000)
+        )
         connection.execute(
             sa.update(callbacks)
             .where(callbacks.c.id == callback_id(house, made))
-            .values(failing_since=2_000, disabled_at=3_000, disabled_reason="its receiver answered 410 Gone")
+            .values(
+                failing_since=2_000,
+                disabled_at=3_000,
+                disabled_reason="its receiver answered 410 Gone",
+            )
         )
     return made
 
@@ -109,7 +123,10 @@ def test_every_permission_is_on_or_off(admin: Caller, made: dict[str, Any]) -> N
     assert permissions == {
         "ID": made["id"],
         "Name": "ACME CRM",
-        **{permission.label: "on" if permission in made["permissions"] else "off" for permission in Permission},
+        **{
+            permission.label: "on" if permission in made["permissions"] else "off"
+            for permission in Permission
+        },
     }
 
 
@@ -134,7 +151,9 @@ def test_callbacks_are_there_with_their_health(admin: Caller, made: dict[str, An
 
 
 def test_revoked_tokens_are_in_it_with_their_state(admin: Caller, token: dict[str, Any]) -> None:
-    """An inventory that leaves out the ended ones is none; the list of tokens shows them only when asked."""
+    """An inventory that leaves out the ended ones is none; the list of tokens shows them only when
+    asked.
+    """
     admin.call("DELETE", f"/v1/tokens/{token['id']}")
 
     sheets = exported(admin)
@@ -147,12 +166,17 @@ def test_revoked_tokens_are_in_it_with_their_state(admin: Caller, token: dict[st
     assert (callback["URL"], callback["Token revoked (UTC)"]) == (URL, details["Revoked (UTC)"])
 
 
-def test_tokens_are_in_the_order_in_which_they_were_made_over_pages(house: House, admin: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_are_in_the_order_in_which_they_were_made_over_pages(
+    house: House, admin: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each exactly once on each sheet, however many there are."""
     monkeypatch.setattr("store.tokens.export._PAGE", 2)
     callback = {"url": URL}
     for number in range(5):
-        body = {"name": f"token {number}", "callbacks": dict.fromkeys(("message.received", "message.status"), callback)}
+        body = {
+            "name": f"token {number}",
+            "callbacks": dict.fromkeys(("message.received", "message.status"), callback),
+        }
         assert admin.call("POST", "/v1/tokens", body).status_code == 201
 
     sheets = exported(admin)
@@ -170,7 +194,9 @@ def test_no_secret_is_in_the_workbook(house: House, admin: Caller, token: dict[s
     answer = admin.call("GET", "/v1/tokens.xlsx")
 
     book = openpyxl.load_workbook(io.BytesIO(answer.data))
-    texts = " ".join(str(cell) for sheet in book for row in sheet.iter_rows(values_only=True) for cell in row)
+    texts = " ".join(
+        str(cell) for sheet in book for row in sheet.iter_rows(values_only=True) for cell in row
+    )
     assert "X-Key" in texts
     assert "hidden" not in texts
     assert token["token"] not in texts
@@ -181,8 +207,13 @@ def test_the_workbook_is_a_file_of_the_day(admin: Caller) -> None:
     """A browser saves it under a name that tells which one it is."""
     answer = admin.call("GET", "/v1/tokens.xlsx")
 
-    assert answer.content_type == "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-    assert answer.headers["Content-Disposition"] == f'attachment; filename="ringback-tokens-{dt.datetime.now(dt.UTC):%Y-%m-%d}.xlsx"'
+    assert (
+        answer.content_type == "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    )
+    assert (
+        answer.headers["Content-Disposition"]
+        == f'attachment; filename="ringback-tokens-{dt.datetime.now(dt.UTC):%Y-%m-%d}.xlsx"'
+    )
 
 
 def test_an_export_is_noted_with_who_made_it(house: House, admin: Caller) -> None:
@@ -193,7 +224,9 @@ def test_an_export_is_noted_with_who_made_it(house: House, admin: Caller) -> Non
     assert str(noted["by"]).startswith("tok_")
 
 
-def test_a_second_export_at_the_same_time_is_told_to_wait(admin: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_export_at_the_same_time_is_told_to_wait(
+    admin: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each keeps a core busy: five impatient clicks must not slow down everybody's events."""
     held = threading.Lock()
     held.acquire()
@@ -207,7 +240,9 @@ def test_a_second_export_at_the_same_time_is_told_to_wait(admin: Caller, monkeyp
     assert (taken.status_code, admin.call("GET", "/v1/tokens.xlsx").status_code) == (200, 200)
 
 
-def test_headers_that_cannot_be_read_do_not_stop_the_export(house: House, admin: Caller, token: dict[str, Any]) -> None:
+def test_headers_that_cannot_be_read_do_not_stop_the_export(
+    house: House, admin: Caller, token: dict[str, Any]
+) -> None:
     """After a restore without its key one still needs to know what there is."""
     with house.database.write() as connection:
         connection.execute(sa.update(callbacks).values(headers=b"\x01 of another key"))
@@ -220,24 +255,50 @@ def test_headers_that_cannot_be_read_do_not_stop_the_export(house: House, admin:
 
 def see(house: House, event_id: str, channel: dict[str, Any], at: int) -> None:
     """An event of this channel was taken then."""
-    data = {"message": {"id": "m", "conversation_id": "c", "content": {"type": "text", "text": "x"}}, "customer": {"id": "cus"}}
+    data = {
+        "message": {"id": "m", "conversation_id": "c", "content": {"type": "text", "text": "x"}},
+        "customer": {"id": "cus"},
+    }
     event = an_event(event_id, data=data | {"channel": channel})
     with house.database.write() as connection:
-        claims.claim(connection, [Claim(event, UnixMs(at), False, (), event.webhook_body(UnixMs(at)))], UnixMs(at))
+        claims.claim(
+            connection,
+            [Claim(event, UnixMs(at), False, (), event.webhook_body(UnixMs(at)))],
+            UnixMs(at),
+        )
 
 
-def test_channels_are_listed_as_their_latest_event_describes_them(house: House, admin: Caller) -> None:
+def test_channels_are_listed_as_their_latest_event_describes_them(
+    house: House, admin: Caller
+) -> None:
     """Newest first: the one that somebody is asking about is at the top."""
     see(house, "evt_1", {"id": "chn_a", "kind": "sms", "address": "+1"}, 1_000)
     see(house, "evt_2", {"id": "chn_b", "kind": "email"}, 2_000)
-    see(house, "evt_3", {"id": "chn_a", "kind": "whatsapp", "address": "+2", "provider": "meta"}, 3_000)
+    see(
+        house,
+        "evt_3",
+        {"id": "chn_a", "kind": "whatsapp", "address": "+2", "provider": "meta"},
+        3_000,
+    )
 
     answer = admin.call("GET", "/v1/channels")
 
     assert answer.json == {
         "data": [
-            {"id": "chn_a", "kind": "whatsapp", "address": "+2", "provider": "meta", "last_seen_at": "1970-01-01T00:00:03.000Z"},
-            {"id": "chn_b", "kind": "email", "address": None, "provider": None, "last_seen_at": "1970-01-01T00:00:02.000Z"},
+            {
+                "id": "chn_a",
+                "kind": "whatsapp",
+                "address": "+2",
+                "provider": "meta",
+                "last_seen_at": "1970-01-01T00:00:03.000Z",
+            },
+            {
+                "id": "chn_b",
+                "kind": "email",
+                "address": None,
+                "provider": None,
+                "last_seen_at": "1970-01-01T00:00:02.000Z",
+            },
         ],
         "next_cursor": None,
     }
@@ -246,7 +307,9 @@ def test_channels_are_listed_as_their_latest_event_describes_them(house: House, 
 def test_channels_come_in_pages(house: House, admin: Caller) -> None:
     """As every list does."""
     for number in range(25):
-        see(house, f"evt_{number}", {"id": f"chn_{number % 23}", "kind": "sms"}, 1_000 + number // 2)
+        see(
+            house, f"evt_{number}", {"id": f"chn_{number % 23}", "kind": "sms"}, 1_000 + number // 2
+        )
 
     listed, query = [], {"limit": "10"}
     while True:
@@ -260,7 +323,9 @@ def test_channels_come_in_pages(house: House, admin: Caller) -> None:
     assert set(listed) == {f"chn_{number}" for number in range(23)}
 
 
-def test_no_more_than_the_latest_events_are_looked_through(house: House, admin: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_than_the_latest_events_are_looked_through(
+    house: House, admin: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The table holds a month; whoever chooses wants what is in use."""
     monkeypatch.setattr(seen_channels, "LATEST", 2)
     for number in range(3):
@@ -271,9 +336,14 @@ def test_no_more_than_the_latest_events_are_looked_through(house: House, admin: 
     assert [channel["id"] for channel in answer["data"]] == ["chn_2", "chn_1"]
 
 
-def test_the_channel_of_a_test_is_no_channel(house: House, admin: Caller, token: dict[str, Any]) -> None:
+def test_the_channel_of_a_test_is_no_channel(
+    house: House, admin: Caller, token: dict[str, Any]
+) -> None:
     """Its sample names one that does not exist."""
-    assert admin.call("POST", f"/v1/tokens/{token['id']}/callbacks/message.received/test").status_code == 503
+    assert (
+        admin.call("POST", f"/v1/tokens/{token['id']}/callbacks/message.received/test").status_code
+        == 503
+    )
 
     assert (admin.call("GET", "/v1/channels").json or {})["data"] == []
 
@@ -281,6 +351,8 @@ def test_the_channel_of_a_test_is_no_channel(house: House, admin: Caller, token:
 @pytest.mark.parametrize("path", ["/v1/tokens.xlsx", "/v1/channels"])
 def test_only_administrators_see_these(house: House, path: str) -> None:
     """All other rights together are not enough."""
-    caller = house.caller(*(permission for permission in Permission if permission is not Permission.PLATFORM_ADMIN))
+    caller = house.caller(
+        *(permission for permission in Permission if permission is not Permission.PLATFORM_ADMIN)
+    )
 
     assert caller.call("GET", path).status_code == 403

@@ -68,7 +68,9 @@ def test_it_loads_nothing(page: str) -> None:
     """It is read in a train, from a mail, years later."""
     read = Reader(page)
 
-    assert read.tags.isdisjoint({"script", "link", "img", "iframe", "object", "embed", "video", "audio", "form"})
+    assert read.tags.isdisjoint(
+        {"script", "link", "img", "iframe", "object", "embed", "video", "audio", "form"}
+    )
     assert "url(" not in page
     assert "@import" not in page
 
@@ -84,9 +86,13 @@ def test_every_link_leads_to_a_place_in_it_or_to_a_whole_address(page: str) -> N
 
 def test_it_has_every_operation_and_every_problem(page: str) -> None:
     """What a supplier cannot find does not exist for them."""
-    shown = set(re.findall(r'<span class="method">(\w+)</span><span class="path">([^<]+)</span>', page))
+    shown = set(
+        re.findall(r'<span class="method">(\w+)</span><span class="path">([^<]+)</span>', page)
+    )
 
-    assert shown == {(route.method, route.rule.replace("<", "{").replace(">", "}")) for route in ROUTES}
+    assert shown == {
+        (route.method, route.rule.replace("<", "{").replace(">", "}")) for route in ROUTES
+    }
     assert {f"problem-{slug}" for slug in problems()} <= set(Reader(page).ids)
     assert all(f"<code>{permission}</code>" in page for permission in Permission)
 
@@ -118,11 +124,26 @@ def _paths(value: dict[str, object], start: str = "") -> list[str]:
 
 def test_it_tells_the_allowed_values(page: str) -> None:
     """A receiver writes a `match` over them."""
-    origin, status = (page.partition(f"<code>{name}</code>")[2].partition("</tr>")[0] for name in ("origin", "status"))
+    origin, status = (
+        page.partition(f"<code>{name}</code>")[2].partition("</tr>")[0]
+        for name in ("origin", "status")
+    )
 
-    assert set(re.findall(r"<code>(\w+)</code>", origin)) == {"customer", "agent", "campaign", "api", "bot"}
+    assert set(re.findall(r"<code>(\w+)</code>", origin)) == {
+        "customer",
+        "agent",
+        "campaign",
+        "api",
+        "bot",
+    }
     assert "or null" in origin
-    assert set(re.findall(r"<code>(\w+)</code>", status)) == {"queued", "sent", "failed", "delivered", "read"}
+    assert set(re.findall(r"<code>(\w+)</code>", status)) == {
+        "queued",
+        "sent",
+        "failed",
+        "delivered",
+        "read",
+    }
     assert "such as" in status
 
 
@@ -130,7 +151,12 @@ def test_it_tells_how_this_installation_calls(house: House, page: str) -> None:
     """The defaults would be a lie where somebody has set something else."""
     terms = replace(house.parts.call_terms, concurrency=3)
     other = create_app(
-        replace(house.parts, call_terms=terms, public_url="https://hooks.example", platform_docs_url="https://chat.example/?<b>")
+        replace(
+            house.parts,
+            call_terms=terms,
+            public_url="https://hooks.example",
+            platform_docs_url="https://chat.example/?<b>",
+        )
     )
 
     told = other.test_client().get(ADDRESS).text
@@ -151,7 +177,14 @@ def test_every_template_is_packed() -> None:
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     packed = setup["options.package_data"]["api"].split()
-    templates = [str(path.relative_to(ROOT / "api")) for path in (ROOT / "api" / "templates").rglob("*") if path.is_file()]
+    templates = [
+        str(path.relative_to(ROOT / "api"))
+        for path in (ROOT / "api" / "templates").rglob("*")
+        if path.is_file()
+    ]
 
     assert len(templates) > 8
-    assert all(any(fnmatch(name, pattern) and name.count("/") == pattern.count("/") for pattern in packed) for name in templates)
+    assert all(
+        any(fnmatch(name, pattern) and name.count("/") == pattern.count("/") for pattern in packed)
+        for name in templates
+    )

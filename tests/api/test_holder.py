@@ -1,4 +1,6 @@
-"""What a token's holder may ask: its own deliveries, events and figures, and nothing of anybody else's."""
+"""What a token's holder may ask: its own deliveries, events and figures, and nothing of anybody
+else's.
+"""
 
 import csv
 import io
@@ -28,30 +30,64 @@ def get(caller: Caller, path: str, **query: object) -> Any:
 
 def failed_attempt(house: House, delivery: str) -> None:
     _, callback_id, event_id = delivery.split("_", 2)
-    row = {"event_id": event_id, "callback_id": callback_id, "id": "att_1", "number": 1, "trigger": "first", "started_at": 5}
+    row = {
+        "event_id": event_id,
+        "callback_id": callback_id,
+        "id": "att_1",
+        "number": 1,
+        "trigger": "first",
+        "started_at": 5,
+    }
     row |= {"duration_ms": 3, "outcome": "http_5xx", "status_code": 500, "error": "it answered 500"}
     with house.database.write() as connection:
         connection.execute(
-            sa.insert(attempts).values(row | {"request_headers": b'{"webhook-id":"evt_1","X-Key":"***"}', "response_body": b"oh"})
+            sa.insert(attempts).values(
+                row
+                | {
+                    "request_headers": b'{"webhook-id":"evt_1","X-Key":"***"}',
+                    "response_body": b"oh",
+                }
+            )
         )
 
 
-def test_a_holder_sees_its_own_deliveries_alone(house: House, me: Caller, mine: dict[str, Any], theirs: dict[str, Any]) -> None:
+def test_a_holder_sees_its_own_deliveries_alone(
+    house: House, me: Caller, mine: dict[str, Any], theirs: dict[str, Any]
+) -> None:
     """By every filter of the administrator's list but the token."""
     own = [
-        deliver(house, mine, "evt_1", state="exhausted", status_code=500, outcome="http_5xx", due_at=None),
+        deliver(
+            house,
+            mine,
+            "evt_1",
+            state="exhausted",
+            status_code=500,
+            outcome="http_5xx",
+            due_at=None,
+        ),
         deliver(house, mine, "evt_2"),
     ]
     deliver(house, theirs, "evt_3")
 
     assert [one["id"] for one in get(me, "/v1/me/deliveries")["data"]] == own[::-1]
-    assert [one["id"] for one in get(me, "/v1/me/deliveries", status_code=500, state="exhausted", error="http_5xx")["data"]] == own[:1]
-    assert get(me, "/v1/me/deliveries", type="message.status") == {"data": [], "next_cursor": None, "looked_until": None}
+    assert [
+        one["id"]
+        for one in get(
+            me, "/v1/me/deliveries", status_code=500, state="exhausted", error="http_5xx"
+        )["data"]
+    ] == own[:1]
+    assert get(me, "/v1/me/deliveries", type="message.status") == {
+        "data": [],
+        "next_cursor": None,
+        "looked_until": None,
+    }
     assert get(me, "/v1/me/deliveries", until=to_rfc3339(UnixMs(7)))["data"] == []
     assert me.call("GET", f"/v1/me/deliveries?token={theirs['id']}").status_code == 422
 
 
-def test_a_holder_learns_why_its_call_failed(house: House, me: Caller, mine: dict[str, Any]) -> None:
+def test_a_holder_learns_why_its_call_failed(
+    house: House, me: Caller, mine: dict[str, Any]
+) -> None:
     """What was sent, but for the values of the callback's own headers, and what was answered."""
     delivery = deliver(house, mine)
     failed_attempt(house, delivery)
@@ -60,7 +96,11 @@ def test_a_holder_learns_why_its_call_failed(house: House, me: Caller, mine: dic
 
     (attempt,) = shown["attempts"]
     assert (shown["id"], shown["state"], shown["callback"]) == (delivery, "pending", URL)
-    assert (attempt["status_code"], attempt["error"], attempt["response_body"]) == (500, "it answered 500", "oh")
+    assert (attempt["status_code"], attempt["error"], attempt["response_body"]) == (
+        500,
+        "it answered 500",
+        "oh",
+    )
     assert "hidden" not in json.dumps(shown)
 
 
@@ -74,7 +114,9 @@ def test_a_delivery_under_way_is_shown_too(house: House, me: Caller, mine: dict[
 
 
 @pytest.mark.parametrize("state", ["recorded", "under way", "absent"])
-def test_anothers_delivery_cannot_be_told_from_one_that_is_not_there(house: House, me: Caller, theirs: dict[str, Any], state: str) -> None:
+def test_anothers_delivery_cannot_be_told_from_one_that_is_not_there(
+    house: House, me: Caller, theirs: dict[str, Any], state: str
+) -> None:
     """404 in the same words, never 403: ids must not be guessable as existing."""
     delivery = deliver(house, theirs)
     if state == "under way":
@@ -85,10 +127,15 @@ def test_anothers_delivery_cannot_be_told_from_one_that_is_not_there(house: Hous
 
     answer = me.call("GET", f"/v1/me/deliveries/{delivery}")
 
-    assert (answer.status_code, (answer.json or {})["detail"]) == (404, f"this token has no delivery {delivery}")
+    assert (answer.status_code, (answer.json or {})["detail"]) == (
+        404,
+        f"this token has no delivery {delivery}",
+    )
 
 
-def test_the_life_of_a_token_gone_by_is_still_its_own(house: House, admin: Caller, me: Caller, mine: dict[str, Any]) -> None:
+def test_the_life_of_a_token_gone_by_is_still_its_own(
+    house: House, admin: Caller, me: Caller, mine: dict[str, Any]
+) -> None:
     """Also when the callback was deleted since."""
     delivery = deliver(house, mine)
     admin.call("DELETE", callback_path(mine))
@@ -124,7 +171,9 @@ def test_pulling_goes_on_with_the_cursor_for_ever(house: House, me: Caller) -> N
     assert page["next_cursor"] == cursor
 
 
-def test_a_token_pulls_events_of_its_channels_alone(house: House, admin: Caller, me: Caller) -> None:
+def test_a_token_pulls_events_of_its_channels_alone(
+    house: House, admin: Caller, me: Caller
+) -> None:
     """Visibility, and from the next request on when it is changed."""
     narrow = a_token(admin, "narrow", "conversations:read", channels=["elsewhere"])
     caller = Caller(house, narrow["token"])
@@ -139,17 +188,28 @@ def test_a_token_pulls_events_of_its_channels_alone(house: House, admin: Caller,
     assert len(get(caller, "/v1/me/events")["data"]) == 1
 
 
-@pytest.mark.parametrize("query", ["limit=9", "cursor=nonsense", "since=now", "type=nope", "token=x"])
+@pytest.mark.parametrize(
+    "query", ["limit=9", "cursor=nonsense", "since=now", "type=nope", "token=x"]
+)
 def test_a_pull_that_breaks_the_rules_is_refused(me: Caller, query: str) -> None:
     """A mistyped filter must not answer with everything."""
     assert me.call("GET", f"/v1/me/events?{query}").status_code == 422
 
 
-def test_stats_count_by_type_and_state(house: House, admin: Caller, me: Caller, mine: dict[str, Any], theirs: dict[str, Any]) -> None:
+def test_stats_count_by_type_and_state(
+    house: House, admin: Caller, me: Caller, mine: dict[str, Any], theirs: dict[str, Any]
+) -> None:
     """Its own, of the last day; what is held is told from what is pending."""
     now = now_ms()
     for number, state in enumerate(("delivered", "delivered", "delivered", "exhausted", "pending")):
-        deliver(house, mine, f"evt_{number}", state=state, created_at=now - 1000, due_at=9 if state == "pending" else None)
+        deliver(
+            house,
+            mine,
+            f"evt_{number}",
+            state=state,
+            created_at=now - 1000,
+            due_at=9 if state == "pending" else None,
+        )
     deliver(house, mine, "evt_old", state="delivered", created_at=now - 25 * 3_600_000)
     deliver(house, theirs, "evt_other", state="delivered", created_at=now - 1000)
 
@@ -177,16 +237,24 @@ def test_a_token_without_deliveries_has_no_share(me: Caller) -> None:
     stats = get(me, "/v1/me/stats", since="2026-01-01T00:00:00Z", until="2026-01-02T00:00:00Z")
 
     assert (stats["total"], stats["success_share"]) == (0, None)
-    assert (stats["since"], stats["until"]) == ("2026-01-01T00:00:00.000Z", "2026-01-02T00:00:00.000Z")
+    assert (stats["since"], stats["until"]) == (
+        "2026-01-01T00:00:00.000Z",
+        "2026-01-02T00:00:00.000Z",
+    )
 
 
-@pytest.mark.parametrize("query", ["since=2026-01-02T00:00:00Z&until=2026-01-01T00:00:00Z", "until=yesterday", "limit=10"])
+@pytest.mark.parametrize(
+    "query",
+    ["since=2026-01-02T00:00:00Z&until=2026-01-01T00:00:00Z", "until=yesterday", "limit=10"],
+)
 def test_a_period_that_is_none_is_refused(me: Caller, query: str) -> None:
     """Zero would look like an answer."""
     assert me.call("GET", f"/v1/me/stats?{query}").status_code == 422
 
 
-def test_very_many_are_counted_a_part_at_a_time(house: House, me: Caller, mine: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_very_many_are_counted_a_part_at_a_time(
+    house: House, me: Caller, mine: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The newest first, each once, and the answer says how far back it went: ask again from there."""
     monkeypatch.setattr(by_period, "SLICE", 3)
     monkeypatch.setattr(by_period, "COUNT_MOST", 6)
@@ -213,8 +281,12 @@ def test_the_document_says_what_each_permission_is_called(house: House) -> None:
         assert f"`{permission.value}`: {permission.label}" in told
 
 
-def test_tests_are_marked_and_counted_nowhere(house: House, admin: Caller, me: Caller, mine: dict[str, Any]) -> None:
-    """Whoever tries a callback out has no traffic of it: a share of success would tell of the trying."""
+def test_tests_are_marked_and_counted_nowhere(
+    house: House, admin: Caller, me: Caller, mine: dict[str, Any]
+) -> None:
+    """Whoever tries a callback out has no traffic of it: a share of success would tell of the
+    trying.
+    """
     sample, alike = new_test_event_id(), "evt_test_of_mine"
     for event_id, state in ((sample, "exhausted"), (alike, "delivered"), ("evt_1", "delivered")):
         deliver(house, mine, event_id, state=state, due_at=None, created_at=now_ms() - 5)
@@ -226,10 +298,18 @@ def test_tests_are_marked_and_counted_nowhere(house: House, admin: Caller, me: C
     ] * 2
 
     stats = me.call("GET", "/v1/me/stats").json or {}
-    assert (stats["total"], stats["success_share"], stats["deliveries"]["message.received"]["exhausted"]) == (2, 1.0, 0)
+    assert (
+        stats["total"],
+        stats["success_share"],
+        stats["deliveries"]["message.received"]["exhausted"],
+    ) == (2, 1.0, 0)
 
     rows = list(csv.DictReader(io.StringIO(me.call("GET", "/v1/me/deliveries.csv").text)))
-    assert {row["Event ID"]: row["Test"] for row in rows} == {sample: "yes", alike: "no", "evt_1": "no"}
+    assert {row["Event ID"]: row["Test"] for row in rows} == {
+        sample: "yes",
+        alike: "no",
+        "evt_1": "no",
+    }
     page = openpyxl.load_workbook(io.BytesIO(admin.call("GET", "/v1/tokens.xlsx").data))["Details"]
     header, *tokens = page.iter_rows(values_only=True)
     details = next(dict(zip(header, row, strict=True)) for row in tokens if row[1] == "mine")

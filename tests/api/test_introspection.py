@@ -9,14 +9,32 @@ from schemas.times import UnixMs, now_ms
 from schemas.tokens.permissions import Permission
 from schemas.tokens.secrets import new_token
 from tests.kit.api import Caller, House
-from tests.kit.checks import NOBODYS, READ, SEND, STATES, authorize, introspect, logged, logged_of, made, not_active
+from tests.kit.checks import (
+    NOBODYS,
+    READ,
+    SEND,
+    STATES,
+    authorize,
+    introspect,
+    logged,
+    logged_of,
+    made,
+    not_active,
+)
 
 INACTIVE = b'{"active":false}'
 
 
 def test_an_active_token_is_told_of(house: House, platform: Caller) -> None:
     """The fields of RFC 7662, and what the chat platform needs to answer for itself."""
-    token = made(house, READ, SEND, channels=["chn_2", "chn_1"], activates_at=UnixMs(2_999), expires_at=UnixMs(32_503_680_000_999))
+    token = made(
+        house,
+        READ,
+        SEND,
+        channels=["chn_2", "chn_1"],
+        activates_at=UnixMs(2_999),
+        expires_at=UnixMs(32_503_680_000_999),
+    )
 
     answer = introspect(platform, token.secret, permission="messages:send")
 
@@ -47,8 +65,12 @@ def test_what_is_unlimited_is_told_as_such(house: House, platform: Caller) -> No
     assert "exp" not in answer
 
 
-@pytest.mark.parametrize(("permission", "allowed"), [("conversations:read", True), ("messages:send", False)])
-def test_whether_the_token_may_is_answered(house: House, platform: Caller, permission: str, allowed: bool) -> None:
+@pytest.mark.parametrize(
+    ("permission", "allowed"), [("conversations:read", True), ("messages:send", False)]
+)
+def test_whether_the_token_may_is_answered(
+    house: House, platform: Caller, permission: str, allowed: bool
+) -> None:
     """It is active all the same."""
     answer = introspect(platform, made(house, READ).secret, permission=permission).json
 
@@ -56,18 +78,28 @@ def test_whether_the_token_may_is_answered(house: House, platform: Caller, permi
     assert (answer["active"], answer["allowed"]) == (True, allowed)
 
 
-@pytest.mark.parametrize("text", [NOBODYS, NOBODYS[:-1], NOBODYS[:-6] + "000000", "x", "rbk_ü", "\0", " "])
-def test_what_is_no_token_of_ours_is_not_active_and_nothing_else(house: House, platform: Caller, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", [NOBODYS, NOBODYS[:-1], NOBODYS[:-6] + "000000", "x", "rbk_ü", "\0", " "]
+)
+def test_what_is_no_token_of_ours_is_not_active_and_nothing_else(
+    house: House, platform: Caller, text: str
+) -> None:
     """Whoever asks learns nothing of why, and nothing is remembered but a count."""
     answer = introspect(platform, text)
 
-    assert (answer.status_code, answer.data, answer.content_type) == (200, INACTIVE, "application/json")
+    assert (answer.status_code, answer.data, answer.content_type) == (
+        200,
+        INACTIVE,
+        "application/json",
+    )
     assert house.observer.refused == ["unknown"]
     assert logged(house) == []
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_token_that_is_not_active_is_just_that(house: House, platform: Caller, state: str) -> None:
+def test_a_token_that_is_not_active_is_just_that(
+    house: House, platform: Caller, state: str
+) -> None:
     """Told apart only where administrators look: its log has the check, and why it failed."""
     token = not_active(house, state)
 
@@ -75,7 +107,11 @@ def test_a_token_that_is_not_active_is_just_that(house: House, platform: Caller,
 
     assert (answer.status_code, answer.data) == (200, INACTIVE)
     (row,) = logged_of(house, token)
-    assert (row["allowed"], row["reason"], row["permission"]) == (False, state, "conversations:read")
+    assert (row["allowed"], row["reason"], row["permission"]) == (
+        False,
+        state,
+        "conversations:read",
+    )
     assert house.observer.refused == [state]
 
 
@@ -84,7 +120,9 @@ def test_a_replaced_secret_ends_with_its_overlap(house: House, platform: Caller)
     admin = house.caller(Permission.PLATFORM_ADMIN)
     token = made(house)
     before_s = now_ms() // 1000
-    new = (admin.call("POST", f"/v1/tokens/{token.token.id}/regenerate", {"overlap": "1h"}).json or {})["token"]
+    new = (
+        admin.call("POST", f"/v1/tokens/{token.token.id}/regenerate", {"overlap": "1h"}).json or {}
+    )["token"]
     house.directory.refresh()
 
     old_ends, new_is = (introspect(platform, secret).json or {} for secret in (token.secret, new))
@@ -94,7 +132,9 @@ def test_a_replaced_secret_ends_with_its_overlap(house: House, platform: Caller)
 
 
 def test_what_the_caller_tells_of_the_request_is_in_the_log(house: House, platform: Caller) -> None:
-    """Without the query, where secrets may be; cut, and without what could do harm in a terminal or a database."""
+    """Without the query, where secrets may be; cut, and without what could do harm in a terminal or
+    a database.
+    """
     token = made(house, READ)
     told = {
         "method": "GET",
@@ -118,7 +158,11 @@ def test_what_the_caller_tells_of_the_request_is_in_the_log(house: House, platfo
     )
     assert row["user_agent"].startswith("curl/8\\x00\\x1b[2J")
     assert len(row["user_agent"]) == 512
-    assert (row["permission"], row["allowed"], row["reason"]) == ("messages:send", False, "permission-missing")
+    assert (row["permission"], row["allowed"], row["reason"]) == (
+        "messages:send",
+        False,
+        "permission-missing",
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,10 +175,18 @@ def test_what_the_caller_tells_of_the_request_is_in_the_log(house: House, platfo
         (b"cut+%ED%A0%BD", "cut \\xed\\xa0\\xbd"),
     ],
 )
-def test_what_a_client_wrote_in_bytes_that_are_no_utf8_fails_no_check(house: House, platform: Caller, sent: bytes, kept: str) -> None:
-    """Platforms hand on a header as its bytes came. Whoever writes an odd one must not take the check away from its own token."""
+def test_what_a_client_wrote_in_bytes_that_are_no_utf8_fails_no_check(
+    house: House, platform: Caller, sent: bytes, kept: str
+) -> None:
+    """Platforms hand on a header as its bytes came. Whoever writes an odd one must not take the
+    check away from its own token.
+    """
     token = made(house, READ)
-    body = b"token=%s&permission=conversations:read&path=/%s&user_agent=%s" % (token.secret.encode(), sent, sent)
+    body = b"token=%s&permission=conversations:read&path=/%s&user_agent=%s" % (
+        token.secret.encode(),
+        sent,
+        sent,
+    )
 
     answer = platform.call("POST", "/v1/introspect", data=body, content_type=FORM)
 
@@ -167,7 +219,16 @@ def test_what_is_not_told_is_not_known(house: House, platform: Caller) -> None:
     introspect(platform, token.secret)
 
     (row,) = logged_of(house, token)
-    unknown = ("method", "path", "status", "duration_ms", "address", "user_agent", "permission", "reason")
+    unknown = (
+        "method",
+        "path",
+        "status",
+        "duration_ms",
+        "address",
+        "user_agent",
+        "permission",
+        "reason",
+    )
     assert [row[name] for name in unknown] == [None] * len(unknown)
     assert row["allowed"]
 
@@ -196,20 +257,29 @@ def test_a_check_is_a_use(house: House, platform: Caller) -> None:
         (b"token=" + b"x" * 300_000, 413, None),
     ],
 )
-def test_a_form_that_breaks_the_rules_is_a_problem(platform: Caller, body: bytes, status: int, pointer: str | None) -> None:
+def test_a_form_that_breaks_the_rules_is_a_problem(
+    platform: Caller, body: bytes, status: int, pointer: str | None
+) -> None:
     """A misspelt `permission` above all: it would be allowed, whatever the token may."""
     answer = platform.call("POST", "/v1/introspect", data=body, content_type=FORM)
 
     assert (answer.status_code, answer.content_type) == (status, "application/problem+json")
     assert answer.json
-    assert [fault["pointer"] for fault in answer.json.get("errors", [])] == ([pointer] if pointer else [])
+    assert [fault["pointer"] for fault in answer.json.get("errors", [])] == (
+        [pointer] if pointer else []
+    )
 
 
 def test_a_field_that_comes_twice_is_named(platform: Caller) -> None:
     """Nothing else in the form tells which."""
-    answer = platform.call("POST", "/v1/introspect", data=b"token=x&path=/a&path=/b", content_type=FORM)
+    answer = platform.call(
+        "POST", "/v1/introspect", data=b"token=x&path=/a&path=/b", content_type=FORM
+    )
 
-    assert (answer.status_code, "the field path comes twice" in (answer.json or {})["detail"]) == (400, True)
+    assert (answer.status_code, "the field path comes twice" in (answer.json or {})["detail"]) == (
+        400,
+        True,
+    )
 
 
 def test_only_forms_are_taken(house: House, platform: Caller) -> None:
@@ -218,21 +288,36 @@ def test_only_forms_are_taken(house: House, platform: Caller) -> None:
 
     assert platform.call("POST", "/v1/introspect", {"token": secret}).status_code == 415
     assert platform.call("POST", "/v1/introspect", data=f"token={secret}").status_code == 415
-    squeezed = platform.call("POST", "/v1/introspect", data="x", content_type=FORM, headers={"Content-Encoding": "gzip"})
+    squeezed = platform.call(
+        "POST", "/v1/introspect", data="x", content_type=FORM, headers={"Content-Encoding": "gzip"}
+    )
     assert squeezed.status_code == 415
     declared = "Application/X-WWW-Form-Urlencoded; charset=UTF-8"
     hinted = f"token_type_hint=access_token&token={secret}"
-    assert platform.call("POST", "/v1/introspect", data=hinted, content_type=declared).json["active"]  # type: ignore[index]
+    assert platform.call("POST", "/v1/introspect", data=hinted, content_type=declared).json[
+        "active"
+    ]  # type: ignore[index]
 
 
 def test_a_form_may_come_in_chunks(house: House, platform: Caller) -> None:
     """Werkzeug would cut it off at its limit without a word."""
     form = urlencode({"token": made(house).secret, "user_agent": "x" * 200_000}).encode()
-    chunked = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": ""}
+    chunked = {
+        "wsgi.input_terminated": True,
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "CONTENT_LENGTH": "",
+    }
 
-    assert platform.call("POST", "/v1/introspect", data=form, content_type=FORM, environ_overrides=chunked).json["active"]  # type: ignore[index]
+    assert platform.call(
+        "POST", "/v1/introspect", data=form, content_type=FORM, environ_overrides=chunked
+    ).json["active"]  # type: ignore[index]
     too_long = form + b"x" * 100_000
-    assert platform.call("POST", "/v1/introspect", data=too_long, content_type=FORM, environ_overrides=chunked).status_code == 413
+    assert (
+        platform.call(
+            "POST", "/v1/introspect", data=too_long, content_type=FORM, environ_overrides=chunked
+        ).status_code
+        == 413
+    )
 
 
 def test_checks_of_known_tokens_ask_the_store_nothing(house: House, platform: Caller) -> None:
@@ -246,7 +331,9 @@ def test_checks_of_known_tokens_ask_the_store_nothing(house: House, platform: Ca
     assert authorize(house, token.secret, "conversations:read").status_code == 204
 
 
-def test_a_token_that_cannot_be_looked_up_is_not_called_inactive(house: House, platform: Caller) -> None:
+def test_a_token_that_cannot_be_looked_up_is_not_called_inactive(
+    house: House, platform: Caller
+) -> None:
     """Its holder's good token would be thrown away."""
     introspect(platform, new_token())
     with house.database.write() as connection:
@@ -261,7 +348,14 @@ def test_the_document_says_that_it_is_a_form_and_which_headers_are_read(house: H
     paths = (Caller(house, None).call("GET", "/docs/openapi.json").json or {})["paths"]
     introspection, authorization = paths["/v1/introspect"]["post"], paths["/v1/authorize"]["get"]
 
-    assert introspection["requestBody"] == {"required": True, "content": {FORM: {"schema": {"$ref": "#/components/schemas/CheckToken"}}}}
-    assert [one["name"] for one in authorization["parameters"]] == ["X-Required-Permission", "X-Original-Method", "X-Original-URI"]
+    assert introspection["requestBody"] == {
+        "required": True,
+        "content": {FORM: {"schema": {"$ref": "#/components/schemas/CheckToken"}}},
+    }
+    assert [one["name"] for one in authorization["parameters"]] == [
+        "X-Required-Permission",
+        "X-Original-Method",
+        "X-Original-URI",
+    ]
     assert set(authorization["responses"]) == {"204", "401", "403", "422", "429", "503"}
     assert authorization["security"] == [{"token": []}]

@@ -67,11 +67,19 @@ def test_a_refusal_for_want_of_a_permission_counts_too(limited: House) -> None:
 
 
 def test_checks_of_the_tokens_of_others_are_not_limited(limited: House) -> None:
-    """The chat platform's API asks once for each request of everybody. A gateway asks with the holder's token, which is limited."""
+    """The chat platform's API asks once for each request of everybody. A gateway asks with the
+    holder's token, which is limited.
+    """
     platform, holder = limited.caller(Permission.TOKENS_INTROSPECT), limited.caller()
 
-    checks = [platform.call("POST", "/v1/introspect", data={"token": holder.secret}, content_type=FORM) for _ in range(3)]
-    asked = [holder.call("GET", "/v1/authorize", headers={"X-Required-Permission": "none"}).status_code for _ in range(2)]
+    checks = [
+        platform.call("POST", "/v1/introspect", data={"token": holder.secret}, content_type=FORM)
+        for _ in range(3)
+    ]
+    asked = [
+        holder.call("GET", "/v1/authorize", headers={"X-Required-Permission": "none"}).status_code
+        for _ in range(2)
+    ]
 
     assert [answer.status_code for answer in checks] == [200] * 3
     assert not RATE_FIELDS & set(checks[0].headers.keys())
@@ -87,7 +95,9 @@ def test_a_stranger_is_told_nothing_of_limits(limited: House) -> None:
 
 
 def exhaust(house: House, peer: str = "192.0.2.1") -> None:
-    """As many unknown tokens from there as are answered. Time stands still from now on: a slow machine would be let through again."""
+    """As many unknown tokens from there as are answered. Time stands still from now on: a slow
+    machine would be let through again.
+    """
     house.use(clock_ns=lambda: 0)
     for _ in range(UNKNOWN_TOKENS):
         assert me(Caller(house, "rbk_guessed"), peer).status_code == 401
@@ -98,7 +108,9 @@ def test_an_address_that_tries_many_tokens_is_told_to_wait(house: House) -> None
     me(house.caller())
     exhaust(house)
     queries: list[str] = []
-    sa.event.listen(house.directory._own.engine, "before_cursor_execute", lambda *args: queries.append(args[2]))
+    sa.event.listen(
+        house.directory._own.engine, "before_cursor_execute", lambda *args: queries.append(args[2])
+    )
 
     answer = me(Caller(house, new_token()))
 
@@ -111,7 +123,9 @@ def test_an_address_that_tries_many_tokens_is_told_to_wait(house: House) -> None
 
 
 def test_a_good_token_works_from_a_damped_address(house: House) -> None:
-    """Behind one address there may be a whole office, or a gateway; a token that is not active is told so."""
+    """Behind one address there may be a whole office, or a gateway; a token that is not active is
+    told so.
+    """
     caller, suspended = house.caller(), house.caller()
     assert (me(caller).status_code, me(suspended).status_code) == (200, 200)
     token = (suspended.call("GET", "/v1/me").json or {})["id"]
@@ -158,29 +172,41 @@ def test_introspection_is_never_damped_and_asks_the_store_once_for_each_token(ho
     platform, guessed = house.caller(Permission.TOKENS_INTROSPECT), new_token()
     me(platform)
     queries: list[str] = []
-    sa.event.listen(house.directory._own.engine, "before_cursor_execute", lambda *args: queries.append(args[2]))
+    sa.event.listen(
+        house.directory._own.engine, "before_cursor_execute", lambda *args: queries.append(args[2])
+    )
 
     answers = [platform.call("POST", "/v1/introspect", data={"token": guessed}, content_type=FORM)]
     asked = len(queries)
     for text in [guessed, "rbk_garbage"] * 2 * UNKNOWN_TOKENS:
-        answers.append(platform.call("POST", "/v1/introspect", data={"token": text}, content_type=FORM))
+        answers.append(
+            platform.call("POST", "/v1/introspect", data={"token": text}, content_type=FORM)
+        )
 
     assert {answer.data for answer in answers} == {b'{"active":false}'}
     assert len(queries) == asked > 0
 
 
-def test_guesses_that_are_handed_on_to_introspection_stop_costing_a_look_at_the_store(house: House) -> None:
-    """Check digits are public: whoever guesses makes them right. A token that is new is known by the next poll all the same."""
+def test_guesses_that_are_handed_on_to_introspection_stop_costing_a_look_at_the_store(
+    house: House,
+) -> None:
+    """Check digits are public: whoever guesses makes them right. A token that is new is known by
+    the next poll all the same.
+    """
     house.use(clock_ns=lambda: 0)
     platform = house.caller(Permission.TOKENS_INTROSPECT)
 
     def introspect(token: str) -> bytes:
-        return platform.call("POST", "/v1/introspect", data={"token": token}, content_type=FORM).data
+        return platform.call(
+            "POST", "/v1/introspect", data={"token": token}, content_type=FORM
+        ).data
 
     for _ in range(UNKNOWN_TOKENS + 1):
         introspect(new_token())
     queries: list[str] = []
-    sa.event.listen(house.directory._own.engine, "before_cursor_execute", lambda *args: queries.append(args[2]))
+    sa.event.listen(
+        house.directory._own.engine, "before_cursor_execute", lambda *args: queries.append(args[2])
+    )
 
     assert introspect(new_token()) == introspect(fresh := house.secret()) == b'{"active":false}'
     assert queries == []

@@ -1,4 +1,6 @@
-"""Events in: what is good is published before it is answered 202, what is not gets a problem that says what."""
+"""Events in: what is good is published before it is answered 202, what is not gets a problem that
+says what.
+"""
 
 import json
 from typing import Any
@@ -31,9 +33,13 @@ def padded(size: int) -> bytes:
 
 
 @pytest.mark.parametrize("kind", EventType)
-def test_a_good_event_is_published_and_answered_202(house: House, backend: Caller, kind: EventType) -> None:
+def test_a_good_event_is_published_and_answered_202(
+    house: House, backend: Caller, kind: EventType
+) -> None:
     """With its own id, its data byte for byte, and the time of its acceptance."""
-    body = json.dumps(sample_event(kind) | {"id": "evt_mine"}, indent=3, ensure_ascii=False).encode()
+    body = json.dumps(
+        sample_event(kind) | {"id": "evt_mine"}, indent=3, ensure_ascii=False
+    ).encode()
 
     answer = backend.call("POST", "/v1/events", data=body, content_type=JSON)
 
@@ -58,11 +64,23 @@ BAD = [
     ("empty", b"", 400),
     ("not UTF-8", b'{"type":"message.received","data":{"a":"\xff"}}', 400),
     ("half a surrogate pair as an id", json.dumps(event(id="\ud83d")).encode(), 422),
-    ("half a surrogate pair in an id", event(data=event()["data"] | {"channel": {"id": "a\ud83d", "kind": "sms"}}), 422),
+    (
+        "half a surrogate pair in an id",
+        event(data=event()["data"] | {"channel": {"id": "a\ud83d", "kind": "sms"}}),
+        422,
+    ),
     ("a name twice", json.dumps(event()).encode().replace(b'"data":', b'"data": {}, "data":'), 422),
     ("not a number", b'{"type":"message.received","data":{"a":NaN}}', 400),
-    ("too deep", b'{"type":"message.received","data":' + b"[" * 100_000 + b"]" * 100_000 + b"}", 400),
-    ("deep within the limit of JSON", b'{"type":"message.received","data":{"customer":' + b"[" * 5_000 + b"]" * 5_000 + b"}}", 400),
+    (
+        "too deep",
+        b'{"type":"message.received","data":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        400,
+    ),
+    (
+        "deep within the limit of JSON",
+        b'{"type":"message.received","data":{"customer":' + b"[" * 5_000 + b"]" * 5_000 + b"}}",
+        400,
+    ),
     ("more after the end", json.dumps(event()).encode() + b"{}", 400),
     ("not an object", b"[1]", 422),
     ("null", b"null", 422),
@@ -77,12 +95,20 @@ BAD = [
     ("timestamp without an offset", event(timestamp="2026-11-22T10:00:00"), 422),
     ("wrong field type", event(data=event()["data"] | {"message": "m"}), 422),
     ("no status", status_event(None), 422),
-    ("an id with U+0000", event(data=event()["data"] | {"channel": {"id": "a\0b", "kind": "sms"}}), 422),
+    (
+        "an id with U+0000",
+        event(data=event()["data"] | {"channel": {"id": "a\0b", "kind": "sms"}}),
+        422,
+    ),
 ]
 
 
-@pytest.mark.parametrize(("body", "status"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
-def test_a_bad_event_gets_a_problem_and_is_not_published(house: House, backend: Caller, body: Any, status: int) -> None:
+@pytest.mark.parametrize(
+    ("body", "status"), [case[1:] for case in BAD], ids=[case[0] for case in BAD]
+)
+def test_a_bad_event_gets_a_problem_and_is_not_published(
+    house: House, backend: Caller, body: Any, status: int
+) -> None:
     """Every kind of mistake, told as RFC 9457 tells it, counted, and without harm to the next one."""
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
 
@@ -110,8 +136,19 @@ def test_a_fault_is_pointed_at(backend: Caller) -> None:
     assert [fault["pointer"] for fault in answer.json["errors"]] == ["/data/message/content/text"]
 
 
-@pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "application/jsonx", "multipart/form-data"])
-def test_a_body_that_is_not_declared_as_json_is_refused(house: House, backend: Caller, kind: str | None) -> None:
+@pytest.mark.parametrize(
+    "kind",
+    [
+        None,
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/jsonx",
+        "multipart/form-data",
+    ],
+)
+def test_a_body_that_is_not_declared_as_json_is_refused(
+    house: House, backend: Caller, kind: str | None
+) -> None:
     """curl's -d without a header says that it is a form: better told than guessed."""
     answer = backend.call("POST", "/v1/events", data=json.dumps(event()), content_type=kind)
 
@@ -119,22 +156,38 @@ def test_a_body_that_is_not_declared_as_json_is_refused(house: House, backend: C
     assert house.publisher.published == []
 
 
-@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/cloudevents+json"])
+@pytest.mark.parametrize(
+    "kind", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/cloudevents+json"]
+)
 def test_json_by_any_of_its_names_is_taken(backend: Caller, kind: str) -> None:
     """Parameters and case mean nothing here."""
-    assert backend.call("POST", "/v1/events", data=json.dumps(event()), content_type=kind).status_code == 202
+    assert (
+        backend.call("POST", "/v1/events", data=json.dumps(event()), content_type=kind).status_code
+        == 202
+    )
 
 
 def test_a_compressed_body_is_refused_as_what_it_is(backend: Caller) -> None:
     """And not as broken JSON."""
-    answer = backend.call("POST", "/v1/events", data=b"\x1f\x8b", content_type=JSON, headers={"Content-Encoding": "gzip"})
+    answer = backend.call(
+        "POST",
+        "/v1/events",
+        data=b"\x1f\x8b",
+        content_type=JSON,
+        headers={"Content-Encoding": "gzip"},
+    )
 
     assert answer.status_code == 415
 
 
 def test_the_greatest_event_is_taken_and_one_byte_more_is_not(backend: Caller) -> None:
     """The limit is a promise in both directions."""
-    assert backend.call("POST", "/v1/events", data=padded(MAX_BODY_BYTES), content_type=JSON).status_code == 202
+    assert (
+        backend.call(
+            "POST", "/v1/events", data=padded(MAX_BODY_BYTES), content_type=JSON
+        ).status_code
+        == 202
+    )
 
     answer = backend.call("POST", "/v1/events", data=padded(MAX_BODY_BYTES + 1), content_type=JSON)
 
@@ -143,7 +196,9 @@ def test_the_greatest_event_is_taken_and_one_byte_more_is_not(backend: Caller) -
 
 def test_a_batch_is_published_in_its_order(house: House, backend: Caller) -> None:
     """The ids come back in the order given."""
-    answer = backend.call("POST", "/v1/events/batch", {"events": [event(id=f"e{number}") for number in range(20)]})
+    answer = backend.call(
+        "POST", "/v1/events/batch", {"events": [event(id=f"e{number}") for number in range(20)]}
+    )
 
     assert answer.status_code == 202
     assert answer.json == {"ids": [f"e{number}" for number in range(20)]}
@@ -155,21 +210,40 @@ def test_a_batch_with_bad_events_is_taken_not_at_all(house: House, backend: Call
     """Each bad one is named by pointer."""
     huge = event(data=event()["data"] | {"x": "y" * 300_000})
 
-    answer = backend.call("POST", "/v1/events/batch", {"events": [event(), {"type": "nope"}, event(), {"type": "nope", "data": {}}, huge]})
+    answer = backend.call(
+        "POST",
+        "/v1/events/batch",
+        {"events": [event(), {"type": "nope"}, event(), {"type": "nope", "data": {}}, huge]},
+    )
 
     assert answer.status_code == 422
     assert answer.json
-    assert [fault["pointer"] for fault in answer.json["errors"]] == ["/events/1/type", "/events/1", "/events/3/type", "/events/4"]
+    assert [fault["pointer"] for fault in answer.json["errors"]] == [
+        "/events/1/type",
+        "/events/1",
+        "/events/3/type",
+        "/events/4",
+    ]
     assert house.publisher.published == []
 
 
-@pytest.mark.parametrize("batch", [{"events": []}, {"events": [1]}, {}, {"events": None}, [], {"events": [{}] * 1001}])
+@pytest.mark.parametrize(
+    "batch", [{"events": []}, {"events": [1]}, {}, {"events": None}, [], {"events": [{}] * 1001}]
+)
 def test_a_batch_of_the_wrong_shape_is_refused(backend: Caller, batch: object) -> None:
     """Empty, not of events, too many."""
-    assert backend.call("POST", "/v1/events/batch", data=json.dumps(batch), content_type=JSON).status_code == 422
+    assert (
+        backend.call(
+            "POST", "/v1/events/batch", data=json.dumps(batch), content_type=JSON
+        ).status_code
+        == 422
+    )
 
 
-@pytest.mark.parametrize(("path", "body"), [("/v1/events", event(id="e1")), ("/v1/events/batch", {"events": [event(id="e1")]})])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/v1/events", event(id="e1")), ("/v1/events/batch", {"events": [event(id="e1")]})],
+)
 def test_when_nothing_durable_takes_it_the_answer_names_the_ids_to_repeat_with(
     house: House, backend: Caller, path: str, body: object
 ) -> None:

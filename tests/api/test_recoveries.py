@@ -16,13 +16,21 @@ def ask(admin: Caller, **body: object) -> dict[str, Any]:
     return answer.json or {}
 
 
-def test_a_recovery_is_asked_for_and_followed(admin: Caller, house: House, token: dict[str, Any]) -> None:
+def test_a_recovery_is_asked_for_and_followed(
+    admin: Caller, house: House, token: dict[str, Any]
+) -> None:
     """It says at once how much there is; nothing of it is done by the API."""
     deliver(house, token, "evt_1", state="exhausted", due_at=None)
     deliver(house, token, "evt_2", state="exhausted", due_at=None, created_at=2_000)
     deliver(house, token, "evt_3")
 
-    asked = ask(admin, until="1970-01-01T00:00:02.000Z", token=token["id"], type="message.received", states=["exhausted", "missing"])
+    asked = ask(
+        admin,
+        until="1970-01-01T00:00:02.000Z",
+        token=token["id"],
+        type="message.received",
+        states=["exhausted", "missing"],
+    )
 
     assert asked["id"].startswith("rec_")
     assert {name: asked[name] for name in ("total", "done", "skipped", "state")} == {
@@ -34,7 +42,9 @@ def test_a_recovery_is_asked_for_and_followed(admin: Caller, house: House, token
     assert admin.call("GET", f"/v1/recoveries/{asked['id']}").json == asked
 
 
-def test_what_is_exhausted_is_meant_when_nothing_is_said(admin: Caller, house: House, token: dict[str, Any]) -> None:
+def test_what_is_exhausted_is_meant_when_nothing_is_said(
+    admin: Caller, house: House, token: dict[str, Any]
+) -> None:
     """Who keeps what is held back, and what somebody never subscribed to, is not sent by accident."""
     deliver(house, token, "evt_1", state="exhausted", due_at=None)
     admin.call("PATCH", f"/v1/tokens/{token['id']}", {"enabled": False})
@@ -68,7 +78,9 @@ def test_a_recovery_can_be_stopped(admin: Caller) -> None:
         ({"state": ["held"]}, "/state"),
     ],
 )
-def test_a_recovery_that_cannot_be_meant_is_refused(admin: Caller, body: dict[str, object], pointer: str) -> None:
+def test_a_recovery_that_cannot_be_meant_is_refused(
+    admin: Caller, body: dict[str, object], pointer: str
+) -> None:
     """With what is wrong, by pointer: a mistyped filter must not recover everything."""
     answer = admin.call("POST", "/v1/recoveries", {"since": SINCE} | body)
 
@@ -87,4 +99,9 @@ def test_only_administrators_recover(house: House, backend: Caller) -> None:
     answer = backend.call("POST", "/v1/recoveries", {"since": SINCE})
 
     assert answer.status_code == 403
-    assert house.caller(*set(Permission) - {Permission.PLATFORM_ADMIN}).call("GET", "/v1/recoveries/rec_1").status_code == 403
+    assert (
+        house.caller(*set(Permission) - {Permission.PLATFORM_ADMIN})
+        .call("GET", "/v1/recoveries/rec_1")
+        .status_code
+        == 403
+    )

@@ -1,4 +1,6 @@
-"""Who is refused again and again: few rows of the request log, and no more answers than the limit lets through."""
+"""Who is refused again and again: few rows of the request log, and no more answers than the limit
+lets through.
+"""
 
 from collections.abc import Callable
 
@@ -35,8 +37,12 @@ Call = Callable[[House, Caller, Caller], int]
 INACTIVE: dict[str, Call] = {
     "a call": lambda _, supplier, __: supplier.call("GET", "/v1/me").status_code,
     "a mistyped address": lambda _, supplier, __: supplier.call("GET", "/v1/mee").status_code,
-    "a gateway's check": lambda house, supplier, _: authorize(house, supplier.secret, "none").status_code,
-    "introspection": lambda _, supplier, platform: introspect(platform, str(supplier.secret)).status_code,
+    "a gateway's check": lambda house, supplier, _: (
+        authorize(house, supplier.secret, "none").status_code
+    ),
+    "introspection": lambda _, supplier, platform: (
+        introspect(platform, str(supplier.secret)).status_code
+    ),
 }
 
 
@@ -54,10 +60,18 @@ def test_a_flood_of_calls_with_a_revoked_token_is_one_row_a_second(
 ACTIVE: dict[str, Call] = {
     "mistyped addresses": lambda _, supplier, __: supplier.call("GET", "/v1/mee").status_code,
     "mistyped methods": lambda _, supplier, __: supplier.call("DELETE", "/v1/me").status_code,
-    "a permission that is missing": lambda _, supplier, __: supplier.call("GET", "/v1/tokens").status_code,
-    "queries that break the rules": lambda _, supplier, __: supplier.call("GET", "/v1/me/deliveries?limit=1").status_code,
-    "what is not there": lambda _, supplier, __: supplier.call("GET", "/v1/me/deliveries/dlv_1").status_code,
-    "gateways' checks": lambda house, supplier, _: authorize(house, supplier.secret, "messages:send").status_code,
+    "a permission that is missing": lambda _, supplier, __: (
+        supplier.call("GET", "/v1/tokens").status_code
+    ),
+    "queries that break the rules": lambda _, supplier, __: (
+        supplier.call("GET", "/v1/me/deliveries?limit=1").status_code
+    ),
+    "what is not there": lambda _, supplier, __: (
+        supplier.call("GET", "/v1/me/deliveries/dlv_1").status_code
+    ),
+    "gateways' checks": lambda house, supplier, _: (
+        authorize(house, supplier.secret, "messages:send").status_code
+    ),
 }
 
 
@@ -71,12 +85,22 @@ def test_a_flood_of_refused_calls_with_an_active_token_is_bounded_too(
     statuses = {ACTIVE[kind](house, supplier, platform) for _ in range(CALLS)}
 
     assert all(400 <= status < 500 for status in statuses)
-    assert sorted(row["count"] for row in log.rows()) == [1] * (WINDOW_ROWS - 1) + [CALLS - WINDOW_ROWS + 1]
+    assert sorted(row["count"] for row in log.rows()) == [1] * (WINDOW_ROWS - 1) + [
+        CALLS - WINDOW_ROWS + 1
+    ]
 
 
-def test_reports_of_refused_requests_share_rows(made: NewSecrets, platform: Caller, log: Log) -> None:
+def test_reports_of_refused_requests_share_rows(
+    made: NewSecrets, platform: Caller, log: Log
+) -> None:
     """The chat platform reports what strangers send it."""
-    whole = {"token": made.token.id, "method": "GET", "path": "/conversations", "status": 401, "reason": "revoked"}
+    whole = {
+        "token": made.token.id,
+        "method": "GET",
+        "path": "/conversations",
+        "status": 401,
+        "reason": "revoked",
+    }
     fine = {"token": made.token.id, "method": "GET", "path": "/conversations", "status": 404}
 
     platform.call("POST", "/v1/requests", {"requests": [whole] * CALLS + [fine] * 12})
@@ -97,7 +121,10 @@ def test_a_status_reported_of_a_counted_check_completes_the_row_on_which_it_coun
     house: House, supplier: Caller, platform: Caller, log: Log
 ) -> None:
     """Else each report would leave a row that nobody sees."""
-    told = [introspect(platform, str(supplier.secret), permission="messages:send").json or {} for _ in range(CALLS)]
+    told = [
+        introspect(platform, str(supplier.secret), permission="messages:send").json or {}
+        for _ in range(CALLS)
+    ]
 
     reports = [{"request_id": one["request_id"], "status": 403} for one in told]
     assert platform.call("POST", "/v1/requests", {"requests": reports}).status_code == 202
@@ -108,7 +135,9 @@ def test_a_status_reported_of_a_counted_check_completes_the_row_on_which_it_coun
     assert sum(row["count"] for row in rows) == CALLS
 
 
-def test_the_limit_holds_whatever_the_state_of_the_token(house: House, revoked: Caller, log: Log) -> None:
+def test_the_limit_holds_whatever_the_state_of_the_token(
+    house: House, revoked: Caller, log: Log
+) -> None:
     """Else a revoked token may ask more than a good one."""
     house.use(rate_limit=0.1)
 

@@ -16,19 +16,27 @@ from tests.kit.requests import a_request
 from tests.kit.tokens import TESTER
 
 
-def test_a_report_completes_what_was_introspected(house: House, made: NewSecrets, platform: Caller, log: Log) -> None:
+def test_a_report_completes_what_was_introspected(
+    house: House, made: NewSecrets, platform: Caller, log: Log
+) -> None:
     """Until then its status is unknown."""
     asked = a_request(token_id=made.token.id, status=None)
     house.request_log.add(asked)
     assert log.row()["status"] is None
 
-    answer = platform.call("POST", "/v1/requests", {"requests": [{"request_id": asked.id, "status": 201, "duration_ms": 17}]})
+    answer = platform.call(
+        "POST",
+        "/v1/requests",
+        {"requests": [{"request_id": asked.id, "status": 201, "duration_ms": 17}]},
+    )
 
     assert (answer.status_code, answer.json) == (202, {"accepted": 1})
     assert (log.row()["status"], log.row()["duration_ms"]) == (201, 17)
 
 
-def test_a_request_nobody_asked_about_is_reported_whole(made: NewSecrets, platform: Caller, log: Log) -> None:
+def test_a_request_nobody_asked_about_is_reported_whole(
+    made: NewSecrets, platform: Caller, log: Log
+) -> None:
     """As the chat platform knows it; what may be left out is."""
     whole = {
         "token": made.token.id,
@@ -49,15 +57,29 @@ def test_a_request_nobody_asked_about_is_reported_whole(made: NewSecrets, platfo
     rows = {row["path"]: row for row in log.rows()}
     of_log = rows["/conversations"]
     assert of_log.pop("id") == of_log.pop("request_id")
-    assert of_log | {"token": made.token.id} == whole | {"path": "/conversations", "allowed": False, "count": 1}
-    assert (rows["/ping"]["allowed"], rows["/ping"]["ip"], rows["/ping"]["reason"]) == (True, None, None)
+    assert of_log | {"token": made.token.id} == whole | {
+        "path": "/conversations",
+        "allowed": False,
+        "count": 1,
+    }
+    assert (rows["/ping"]["allowed"], rows["/ping"]["ip"], rows["/ping"]["reason"]) == (
+        True,
+        None,
+        None,
+    )
 
 
-def test_a_request_of_a_token_that_was_revoked_since_can_be_reported(house: House, made: NewSecrets, platform: Caller, log: Log) -> None:
+def test_a_request_of_a_token_that_was_revoked_since_can_be_reported(
+    house: House, made: NewSecrets, platform: Caller, log: Log
+) -> None:
     """Reports come in batches, later than the requests."""
     house.parts.tokens.revoke(made.token.id, now_ms(), TESTER)
 
-    answer = platform.call("POST", "/v1/requests", {"requests": [{"token": made.token.id, "method": "GET", "path": "/", "status": 200}]})
+    answer = platform.call(
+        "POST",
+        "/v1/requests",
+        {"requests": [{"token": made.token.id, "method": "GET", "path": "/", "status": 200}]},
+    )
 
     assert answer.status_code == 202
     assert log.row()["path"] == "/"
@@ -90,7 +112,9 @@ def test_a_report_that_breaks_the_rules_is_named_and_none_is_taken(
     answer = platform.call("POST", "/v1/requests", {"requests": [good, report]})
 
     assert answer.status_code == 422
-    assert [fault["pointer"] for fault in (answer.json or {})["errors"]] == [f"/requests/1{pointer}"]
+    assert [fault["pointer"] for fault in (answer.json or {})["errors"]] == [
+        f"/requests/1{pointer}"
+    ]
     assert log.rows() == []
 
 
@@ -99,22 +123,48 @@ def test_an_id_may_be_as_far_ahead_as_a_clock(platform: Caller) -> None:
 
     def status(ahead_s: int) -> int:
         own = first_request_id(now_ms() + ahead_s * 1000) + "0" * 20
-        return platform.call("POST", "/v1/requests", {"requests": [{"request_id": own, "status": 200}]}).status_code
+        return platform.call(
+            "POST", "/v1/requests", {"requests": [{"request_id": own, "status": 200}]}
+        ).status_code
 
     assert (status(240), status(360)) == (202, 422)
 
 
-def test_a_whole_number_is_one_however_it_is_written(made: NewSecrets, platform: Caller, log: Log) -> None:
+def test_a_whole_number_is_one_however_it_is_written(
+    made: NewSecrets, platform: Caller, log: Log
+) -> None:
     """JSON Schema calls 200.0 an integer."""
-    report = {"token": made.token.id, "method": "GET", "path": "/", "status": 200.0, "duration_ms": 5.0}
+    report = {
+        "token": made.token.id,
+        "method": "GET",
+        "path": "/",
+        "status": 200.0,
+        "duration_ms": 5.0,
+    }
 
     assert platform.call("POST", "/v1/requests", {"requests": [report]}).status_code == 202
     assert (log.row()["status"], log.row()["duration_ms"]) == (200, 5)
-    assert platform.call("POST", "/v1/requests", {"requests": [report | {"status": 200.5}]}).status_code == 422
+    assert (
+        platform.call(
+            "POST", "/v1/requests", {"requests": [report | {"status": 200.5}]}
+        ).status_code
+        == 422
+    )
 
 
-@pytest.mark.parametrize("path", ["/a?key=secret", "/a%3Fkey=secret", "/a%3fkey=secret", "/a%253Fkey=secret", "/a%25253fkey=secret"])
-def test_no_query_is_kept_however_it_was_escaped(made: NewSecrets, platform: Caller, log: Log, path: str) -> None:
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/a?key=secret",
+        "/a%3Fkey=secret",
+        "/a%3fkey=secret",
+        "/a%253Fkey=secret",
+        "/a%25253fkey=secret",
+    ],
+)
+def test_no_query_is_kept_however_it_was_escaped(
+    made: NewSecrets, platform: Caller, log: Log, path: str
+) -> None:
     """Secrets may be in it."""
     report = {"token": made.token.id, "method": "GET", "path": path, "status": 200}
 
@@ -130,7 +180,9 @@ def test_a_batch_of_reports_is_bounded(platform: Caller, count: int) -> None:
     assert platform.call("POST", "/v1/requests", {"requests": [report] * count}).status_code == 422
 
 
-def test_a_full_batch_of_long_reports_is_taken(made: NewSecrets, platform: Caller, house: House) -> None:
+def test_a_full_batch_of_long_reports_is_taken(
+    made: NewSecrets, platform: Caller, house: House
+) -> None:
     """A thousand may be larger than a single call's body."""
     report = {"token": made.token.id, "method": "GET", "path": "/" + "x" * 500, "status": 200}
 
@@ -138,10 +190,17 @@ def test_a_full_batch_of_long_reports_is_taken(made: NewSecrets, platform: Calle
     house.request_log.flush()
 
     with house.database.read() as connection:
-        assert connection.scalar(sa.select(sa.func.count()).where(requests.c.token_id == made.token.id)) == 1000
+        assert (
+            connection.scalar(
+                sa.select(sa.func.count()).where(requests.c.token_id == made.token.id)
+            )
+            == 1000
+        )
 
 
-def test_a_made_up_request_id_harms_nobody(house: House, made: NewSecrets, platform: Caller, log: Log, supplier: Caller) -> None:
+def test_a_made_up_request_id_harms_nobody(
+    house: House, made: NewSecrets, platform: Caller, log: Log, supplier: Caller
+) -> None:
     """Nor can what this API has answered be rewritten."""
     supplier.call("GET", "/v1/me")
     reports = [{"request_id": own, "status": 500} for own in (new_request_id(), log.row()["id"])]
@@ -151,7 +210,9 @@ def test_a_made_up_request_id_harms_nobody(house: House, made: NewSecrets, platf
     assert log.row()["status"] == 200
 
 
-def test_what_could_only_be_dropped_is_not_taken(made: NewSecrets, platform: Caller, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_could_only_be_dropped_is_not_taken(
+    made: NewSecrets, platform: Caller, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """202 would be a promise that nobody keeps; whoever reports can do so again."""
     report = {"token": made.token.id, "method": "GET", "path": "/conversations", "status": 200}
     with monkeypatch.context() as full:

@@ -33,7 +33,11 @@ def test_a_request_is_logged_with_what_was_asked_and_answered(log: Log, supplier
     """And without its query, which may hold what is nobody else's."""
     before = now_ms()
 
-    supplier.call("GET", "/v1/me/deliveries?type=message.status", headers={"User-Agent": "acme/1.0", "X-Request-Id": "theirs-1"})
+    supplier.call(
+        "GET",
+        "/v1/me/deliveries?type=message.status",
+        headers={"User-Agent": "acme/1.0", "X-Request-Id": "theirs-1"},
+    )
 
     row = log.row()
     assert before <= from_rfc3339(row.pop("at")) <= now_ms()
@@ -55,14 +59,26 @@ def test_a_request_is_logged_with_what_was_asked_and_answered(log: Log, supplier
 
 def test_nothing_secret_is_in_it(house: House, made: NewSecrets, supplier: Caller) -> None:
     """Neither the token nor a body, whatever was asked."""
-    supplier.call("POST", "/v1/events", {"type": "a-body"}, headers={"X-Other": "a-header"}, query_string={"a": "a-query"})
+    supplier.call(
+        "POST",
+        "/v1/events",
+        {"type": "a-body"},
+        headers={"X-Other": "a-header"},
+        query_string={"a": "a-query"},
+    )
     house.request_log.flush()
 
     with house.database.read() as connection:
-        row = str(connection.execute(sa.select(requests).where(requests.c.token_id == made.token.id)).one())
+        row = str(
+            connection.execute(
+                sa.select(requests).where(requests.c.token_id == made.token.id)
+            ).one()
+        )
 
     assert "/v1/events" in row
-    assert not [word for word in ("a-body", "a-header", "a-query", made.secret, "Bearer") if word in row]
+    assert not [
+        word for word in ("a-body", "a-header", "a-query", made.secret, "Bearer") if word in row
+    ]
 
 
 def test_a_missing_permission_is_logged_with_its_name(log: Log, supplier: Caller) -> None:
@@ -70,13 +86,22 @@ def test_a_missing_permission_is_logged_with_its_name(log: Log, supplier: Caller
     supplier.call("GET", "/v1/events")
 
     row = log.row()
-    assert (row["status"], row["permission"], row["allowed"], row["reason"]) == (403, "platform:admin", False, "permission-missing")
+    assert (row["status"], row["permission"], row["allowed"], row["reason"]) == (
+        403,
+        "platform:admin",
+        False,
+        "permission-missing",
+    )
 
 
 @pytest.mark.parametrize("state", ["scheduled", "suspended", "expired", "revoked"])
 @pytest.mark.parametrize("known_before", [True, False])
-def test_a_call_with_a_token_that_is_not_active_counts_for_it(house: House, admin: Caller, state: str, known_before: bool) -> None:
-    """Why it fails is what its supplier will ask. Also when it was revoked before this process started."""
+def test_a_call_with_a_token_that_is_not_active_counts_for_it(
+    house: House, admin: Caller, state: str, known_before: bool
+) -> None:
+    """Why it fails is what its supplier will ask. Also when it was revoked before this process
+    started.
+    """
     fields, now = token_fields("supplier"), now_ms()
     changed = {
         "scheduled": replace(fields, activates_at=UnixMs(now + 60_000)),
@@ -93,7 +118,12 @@ def test_a_call_with_a_token_that_is_not_active_counts_for_it(house: House, admi
     answer = Caller(house, made.secret).call("GET", "/v1/me")
 
     row = Log(house, admin, f"/v1/tokens/{made.token.id}/requests").row()
-    assert (answer.status_code, row["status"], row["allowed"], row["reason"]) == (401, 401, False, state)
+    assert (answer.status_code, row["status"], row["allowed"], row["reason"]) == (
+        401,
+        401,
+        False,
+        state,
+    )
 
 
 def test_a_revoked_token_is_asked_for_once(house: House, made: NewSecrets) -> None:
@@ -142,44 +172,79 @@ def test_a_mistyped_address_or_method_is_logged(log: Log, supplier: Caller) -> N
 def test_what_a_client_makes_up_is_cut_and_made_harmless(supplier: Caller, log: Log) -> None:
     """Bytes that are no UTF-8, NUL, a line that pretends to be another, and too much of everything."""
     supplier.call("GET", "/v1/me")
-    for path, agent in [("/v1/caf\xc3\xa9\x00\xff\n", "a\x00\xc3\xa9\x1b[2J\xff"), ("/v1/" + "x" * 2_000, "y" * 1_000)]:
+    for path, agent in [
+        ("/v1/caf\xc3\xa9\x00\xff\n", "a\x00\xc3\xa9\x1b[2J\xff"),
+        ("/v1/" + "x" * 2_000, "y" * 1_000),
+    ]:
         environ = {"REQUEST_METHOD": "BREW" * 20, "PATH_INFO": path, "HTTP_USER_AGENT": agent}
         supplier.call("GET", "/", environ_overrides=environ)
 
     odd, long = sorted(log.rows(status=404), key=lambda row: len(row["path"]))
     assert (odd["path"], odd["user_agent"]) == ("/v1/café\\x00\\xff\\n", "a\\x00é\\x1b[2J\\xff")
-    assert (len(long["method"]), len(long["path"]), len(long["user_agent"])) == (MAX_METHOD, MAX_PATH, MAX_USER_AGENT)
+    assert (len(long["method"]), len(long["path"]), len(long["user_agent"])) == (
+        MAX_METHOD,
+        MAX_PATH,
+        MAX_USER_AGENT,
+    )
 
 
-def test_the_address_is_that_for_which_a_trusted_proxy_speaks(house: House, made: NewSecrets, log: Log) -> None:
+def test_the_address_is_that_for_which_a_trusted_proxy_speaks(
+    house: House, made: NewSecrets, log: Log
+) -> None:
     """And what anybody else says about it is not believed."""
     forwarded = {"X-Forwarded-For": "203.0.113.9"}
     Caller(house, made.secret).call("GET", "/v1/me", headers=forwarded)
     believing = create_app(replace(house.parts, trusted_proxies=[ip_network("127.0.0.0/8")]))
-    believing.test_client().get("/v1/me", headers=forwarded | {"Authorization": f"Bearer {made.secret}"})
+    believing.test_client().get(
+        "/v1/me", headers=forwarded | {"Authorization": f"Bearer {made.secret}"}
+    )
 
     assert sorted(row["ip"] for row in log.rows()) == ["127.0.0.1", "203.0.113.9"]
 
 
-def test_the_log_is_paged_and_filtered(house: House, made: NewSecrets, log: Log, admin: Caller) -> None:
+def test_the_log_is_paged_and_filtered(
+    house: House, made: NewSecrets, log: Log, admin: Caller
+) -> None:
     """By status, method, path, time and whether it was allowed; newest first."""
     for number in range(12):
-        house.request_log.add(a_request(token_id=made.token.id, at=number * 1_000, status=200 + number, path=f"/v1/{number}"))
+        house.request_log.add(
+            a_request(
+                token_id=made.token.id, at=number * 1_000, status=200 + number, path=f"/v1/{number}"
+            )
+        )
     house.request_log.add(
-        a_request(token_id=made.token.id, at=20_000, method="POST", status=403, allowed=False, reason="permission-missing")
+        a_request(
+            token_id=made.token.id,
+            at=20_000,
+            method="POST",
+            status=403,
+            allowed=False,
+            reason="permission-missing",
+        )
     )
     house.request_log.flush()
 
     first = admin.call("GET", f"{log.address}?limit=10").json or {}
-    second = admin.call("GET", log.address, query_string={"limit": 10, "cursor": first["next_cursor"]}).json or {}
+    second = (
+        admin.call(
+            "GET", log.address, query_string={"limit": 10, "cursor": first["next_cursor"]}
+        ).json
+        or {}
+    )
 
-    assert [row["status"] for row in first["data"] + second["data"]] == [403, *reversed(range(200, 212))]
+    assert [row["status"] for row in first["data"] + second["data"]] == [
+        403,
+        *reversed(range(200, 212)),
+    ]
     assert second["next_cursor"] is None
     assert [row["status"] for row in log.rows(method="post")] == [403]
     assert [row["status"] for row in log.rows(allowed="false")] == [403]
     assert [row["status"] for row in log.rows(status=205)] == [205]
     assert [row["status"] for row in log.rows(path="/v1/1")] == [211, 210, 201]
-    assert [row["status"] for row in log.rows(since=to_rfc3339(UnixMs(2_000)), until=to_rfc3339(UnixMs(4_000)))] == [203, 202]
+    assert [
+        row["status"]
+        for row in log.rows(since=to_rfc3339(UnixMs(2_000)), until=to_rfc3339(UnixMs(4_000)))
+    ] == [203, 202]
 
 
 @pytest.mark.parametrize("file", ["", ".csv", ".xlsx"])
@@ -189,8 +254,12 @@ def test_the_log_of_no_token_is_not_found(admin: Caller, file: str) -> None:
 
 
 @pytest.mark.parametrize("file", ["", ".csv", ".xlsx"])
-@pytest.mark.parametrize("query", ["status=99", "status=600", "since=now", "allowed=perhaps", "path=%00", "state=x"])
-def test_a_filter_that_breaks_the_rules_is_refused(admin: Caller, log: Log, file: str, query: str) -> None:
+@pytest.mark.parametrize(
+    "query", ["status=99", "status=600", "since=now", "allowed=perhaps", "path=%00", "state=x"]
+)
+def test_a_filter_that_breaks_the_rules_is_refused(
+    admin: Caller, log: Log, file: str, query: str
+) -> None:
     """Of files too, before they begin."""
     answer = admin.call("GET", f"{log.address}{file}?{query}")
 
@@ -203,10 +272,17 @@ def two_requests(house: House, made: NewSecrets) -> None:
     for one in (
         a_request(token_id=made.token.id, at=1_000),
         a_request(
-            token_id=made.token.id, at=2_000, status=403, permission=Permission.STATS_READ, allowed=False, reason="permission-missing"
+            token_id=made.token.id,
+            at=2_000,
+            status=403,
+            permission=Permission.STATS_READ,
+            allowed=False,
+            reason="permission-missing",
         ),
     ):
-        house.request_log.add(msgspec.structs.replace(one, user_agent=FORMULA, request_id="theirs-1"))
+        house.request_log.add(
+            msgspec.structs.replace(one, user_agent=FORMULA, request_id="theirs-1")
+        )
     house.request_log.flush()
 
 
@@ -247,7 +323,9 @@ def test_the_log_is_downloaded_as_a_workbook(admin: Caller, log: Log, tmp_path: 
 
 
 @pytest.mark.usefixtures("two_requests")
-def test_a_workbook_too_large_to_be_waited_for_is_refused(admin: Caller, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_workbook_too_large_to_be_waited_for_is_refused(
+    admin: Caller, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With what to do instead; half a log would be worse."""
     monkeypatch.setattr(streaming, "MOST_IN_EXCEL", 1)
 
@@ -259,16 +337,27 @@ def test_a_workbook_too_large_to_be_waited_for_is_refused(admin: Caller, log: Lo
     assert admin.call("GET", f"{log.address}.xlsx").status_code == 200
 
 
-def test_a_path_and_a_user_agent_are_kept_as_they_were_sent(house: House, made: NewSecrets, supplier: Caller, log: Log) -> None:
+def test_a_path_and_a_user_agent_are_kept_as_they_were_sent(
+    house: House, made: NewSecrets, supplier: Caller, log: Log
+) -> None:
     """By whichever way they come: as a call, as a gateway's check, as introspection's word."""
     agent, path = "Müller\u3000👩\u200d🔬/1", "/v1/株式会社\u3000山田"
-    native = {"HTTP_USER_AGENT": agent.encode().decode("latin-1"), "PATH_INFO": path.encode().decode("latin-1")}
+    native = {
+        "HTTP_USER_AGENT": agent.encode().decode("latin-1"),
+        "PATH_INFO": path.encode().decode("latin-1"),
+    }
     supplier.call("GET", "/v1/me")
     supplier.call("GET", "/", environ_overrides=native)
     house.use(trusted_proxies=[ip_network("127.0.0.0/8")])
-    gateway = {"HTTP_USER_AGENT": native["HTTP_USER_AGENT"], "HTTP_X_REQUIRED_PERMISSION": "none", "HTTP_X_ORIGINAL_URI": quote(path)}
+    gateway = {
+        "HTTP_USER_AGENT": native["HTTP_USER_AGENT"],
+        "HTTP_X_REQUIRED_PERMISSION": "none",
+        "HTTP_X_ORIGINAL_URI": quote(path),
+    }
     supplier.call("GET", "/v1/authorize", environ_overrides=gateway)
-    supplier.call("GET", "/v1/authorize", environ_overrides=gateway | {"HTTP_X_ORIGINAL_URI": "/%ff\xff"})
+    supplier.call(
+        "GET", "/v1/authorize", environ_overrides=gateway | {"HTTP_X_ORIGINAL_URI": "/%ff\xff"}
+    )
 
     rows = log.rows()
     assert {row["path"] for row in rows} == {"/v1/me", path, "/\\xff\\xff"}

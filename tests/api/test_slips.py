@@ -1,4 +1,5 @@
-"""Slips that could show or send more than was meant: what is empty, comes twice, or stands where nothing is read.
+"""Slips that could show or send more than was meant: what is empty, comes twice, or stands where
+nothing is read.
 
 Every route is tried, by the document's own list of them: one that is added is covered.
 """
@@ -31,7 +32,11 @@ class Asked(NamedTuple):
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, methods in DOCUMENT["paths"].items():
         for method, operation in methods.items():
-            yield method.upper(), path.replace("{id}", "tok_1").replace("{type}", "message.received"), operation
+            yield (
+                method.upper(),
+                path.replace("{id}", "tok_1").replace("{type}", "message.received"),
+                operation,
+            )
 
 
 def parameters() -> list[Asked]:
@@ -48,7 +53,15 @@ def bodies() -> Iterator[tuple[str, str, dict[str, Any]]]:
     administrative = {route.name for route in ROUTES if route.needs is Permission.PLATFORM_ADMIN}
     for method, path, operation in operations():
         if operation["operationId"] in administrative and "requestBody" in operation:
-            yield method, path, SCHEMAS[operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]]
+            yield (
+                method,
+                path,
+                SCHEMAS[
+                    operation["requestBody"]["content"]["application/json"]["schema"][
+                        "$ref"
+                    ].rpartition("/")[2]
+                ],
+            )
 
 
 def fields_of_text() -> list[Asked]:
@@ -66,12 +79,15 @@ def takes_text(schema: dict[str, Any]) -> bool:
 
 
 def without_parameters() -> list[tuple[str, str]]:
-    """Routes of callers with a token that take none; but for events, and for checks, whose address a gateway may have put together."""
+    """Routes of callers with a token that take none; but for events, and for checks, whose address
+    a gateway may have put together.
+    """
     free = {route.name for route in ROUTES if route.is_open or route.authenticates or route.takes}
     return [
         (method, path)
         for method, path, operation in operations()
-        if operation["operationId"] not in free and not any(one["in"] == "query" for one in operation.get("parameters", ()))
+        if operation["operationId"] not in free
+        and not any(one["in"] == "query" for one in operation.get("parameters", ()))
     ]
 
 
@@ -83,7 +99,9 @@ def anybody(house: House) -> Caller:
 
 @pytest.mark.parametrize("asked", parameters(), ids=" ".join)
 def test_a_parameter_that_is_empty_or_comes_twice_is_refused(anybody: Caller, asked: Asked) -> None:
-    """`?token=$TOKEN` with a variable that is not set would answer with everybody's, and of two filters one would not be heard."""
+    """`?token=$TOKEN` with a variable that is not set would answer with everybody's, and of two
+    filters one would not be heard.
+    """
     for query in (f"{asked.name}=", asked.name, f"{asked.name}=10&{asked.name}=10"):
         answer = anybody.call(asked.method, f"{asked.path}?{query}")
 
@@ -92,9 +110,13 @@ def test_a_parameter_that_is_empty_or_comes_twice_is_refused(anybody: Caller, as
 
 
 @pytest.mark.parametrize(("method", "path"), without_parameters(), ids=" ".join)
-def test_a_parameter_where_none_is_taken_is_refused(anybody: Caller, method: str, path: str) -> None:
+def test_a_parameter_where_none_is_taken_is_refused(
+    anybody: Caller, method: str, path: str
+) -> None:
     """Whoever adds `?dry_run=true` or `?state=active` there must not get the whole of it done."""
-    answer = anybody.call(method, f"{path}?dry_run=true", json={"since": SINCE} if path == "/v1/recoveries" else None)
+    answer = anybody.call(
+        method, f"{path}?dry_run=true", json={"since": SINCE} if path == "/v1/recoveries" else None
+    )
 
     assert answer.status_code in {415, 422}, answer.json
 
@@ -103,7 +125,9 @@ def test_a_parameter_where_none_is_taken_is_refused(anybody: Caller, method: str
 def test_a_field_that_is_empty_is_refused(anybody: Caller, asked: Asked) -> None:
     """It is a variable that was not set. What it leaves out may be asked for by leaving it out."""
     needed = {"name": "ACME CRM", "since": SINCE, "url": URL}
-    named = next(schema["properties"] for method, path, schema in bodies() if (method, path) == asked[:2])
+    named = next(
+        schema["properties"] for method, path, schema in bodies() if (method, path) == asked[:2]
+    )
     body = {name: value for name, value in needed.items() if name in named} | {asked.name: ""}
 
     answer = anybody.call(asked.method, asked.path, body)
@@ -120,7 +144,9 @@ def without_fields() -> list[tuple[str, str]]:
         for method, path, operation in operations()
         if method in {"POST", "PUT", "PATCH"}
         and not any(
-            "$ref" not in schema or SCHEMAS[schema["$ref"].rpartition("/")[2]].get("properties", True) for schema in sent(operation)
+            "$ref" not in schema
+            or SCHEMAS[schema["$ref"].rpartition("/")[2]].get("properties", True)
+            for schema in sent(operation)
         )
     ]
 
@@ -130,25 +156,52 @@ def sent(operation: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("method", "path"), without_fields(), ids=" ".join)
-@pytest.mark.parametrize(("body", "status"), [(b'{"url":"x"}', 422), (b'{"data":{}}', 422), (b"garbage", 400), (b"[]", 422)])
-def test_a_body_where_none_is_taken_is_refused(anybody: Caller, method: str, path: str, body: bytes, status: int) -> None:
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b'{"url":"x"}', 422), (b'{"data":{}}', 422), (b"garbage", 400), (b"[]", 422)],
+)
+def test_a_body_where_none_is_taken_is_refused(
+    anybody: Caller, method: str, path: str, body: bytes, status: int
+) -> None:
     """Whoever sends one means something by it, and would take the answer for an answer to that."""
-    assert anybody.call(method, path, data=body, content_type="application/json").status_code == status
+    assert (
+        anybody.call(method, path, data=body, content_type="application/json").status_code == status
+    )
     for nothing in (b"", b"{}"):
-        assert anybody.call(method, path, data=nothing, content_type="application/json").status_code == 404
+        assert (
+            anybody.call(method, path, data=nothing, content_type="application/json").status_code
+            == 404
+        )
 
 
 def test_all_of_these_are_found() -> None:
     """A change of the document's form must not leave the tests above without cases."""
     assert Asked("GET", "/v1/deliveries", "state") in parameters()
     assert Asked("GET", "/v1/me/deliveries.csv", "error") in parameters()
-    assert {Asked("POST", "/v1/recoveries", name) for name in ("token", "type", "since", "until")} <= set(fields_of_text())
+    assert {
+        Asked("POST", "/v1/recoveries", name) for name in ("token", "type", "since", "until")
+    } <= set(fields_of_text())
     assert ("GET", "/v1/tokens.xlsx") in without_parameters()
-    assert without_fields() == [("POST", "/v1/tokens/tok_1/callbacks/message.received/test"), ("POST", "/v1/deliveries/tok_1/retry")]
+    assert without_fields() == [
+        ("POST", "/v1/tokens/tok_1/callbacks/message.received/test"),
+        ("POST", "/v1/deliveries/tok_1/retry"),
+    ]
 
 
-@pytest.mark.parametrize("body", [{"token": ""}, {"states": []}, {"states": [""]}, {"type": ""}, {"until": ""}, {"tokens": "tok_1"}])
-def test_a_slip_recovers_nothing(admin: Caller, house: House, token: dict[str, Any], body: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"token": ""},
+        {"states": []},
+        {"states": [""]},
+        {"type": ""},
+        {"until": ""},
+        {"tokens": "tok_1"},
+    ],
+)
+def test_a_slip_recovers_nothing(
+    admin: Caller, house: House, token: dict[str, Any], body: dict[str, object]
+) -> None:
     """What is sent again cannot be called back."""
     deliver(house, token, state="exhausted", due_at=None)
 
@@ -158,9 +211,15 @@ def test_a_slip_recovers_nothing(admin: Caller, house: House, token: dict[str, A
     assert rows(house, recoveries) == 0
 
 
-@pytest.mark.parametrize("visibility", [{}, {"channels": ""}, {"channel": ["chn_1"]}, [], "", {"channels": [""]}])
-def test_a_slip_does_not_widen_what_a_token_sees(admin: Caller, house: House, visibility: object) -> None:
-    """Only `null`, written out, is all channels: for who makes a token, and for who changes one that sees little."""
+@pytest.mark.parametrize(
+    "visibility", [{}, {"channels": ""}, {"channel": ["chn_1"]}, [], "", {"channels": [""]}]
+)
+def test_a_slip_does_not_widen_what_a_token_sees(
+    admin: Caller, house: House, visibility: object
+) -> None:
+    """Only `null`, written out, is all channels: for who makes a token, and for who changes one
+    that sees little.
+    """
     token = a_token(admin, "CRM", channels=["chn_1"])
     before = rows(house, tokens)
 
@@ -168,8 +227,13 @@ def test_a_slip_does_not_widen_what_a_token_sees(admin: Caller, house: House, vi
     made = admin.call("POST", "/v1/tokens", {"name": "other", "visibility": visibility})
 
     assert (changed.status_code, made.status_code) == (422, 422)
-    assert all(pointer.startswith("/visibility") for pointer in [*pointers(changed.json), *pointers(made.json)])
-    assert (admin.call("GET", f"/v1/tokens/{token['id']}").json or {})["visibility"] == {"channels": ["chn_1"]}
+    assert all(
+        pointer.startswith("/visibility")
+        for pointer in [*pointers(changed.json), *pointers(made.json)]
+    )
+    assert (admin.call("GET", f"/v1/tokens/{token['id']}").json or {})["visibility"] == {
+        "channels": ["chn_1"]
+    }
     assert rows(house, tokens) == before
 
 
@@ -178,23 +242,39 @@ def test_null_that_is_written_out_widens(admin: Caller) -> None:
     token = a_token(admin, "CRM", channels=["chn_1"])
     path = f"/v1/tokens/{token['id']}"
 
-    assert (admin.call("PATCH", path, {"visibility": None}).json or {})["visibility"] == {"channels": ["chn_1"]}
-    assert (admin.call("PATCH", path, {"visibility": {"channels": None}}).json or {})["visibility"] == {"channels": None}
+    assert (admin.call("PATCH", path, {"visibility": None}).json or {})["visibility"] == {
+        "channels": ["chn_1"]
+    }
+    assert (admin.call("PATCH", path, {"visibility": {"channels": None}}).json or {})[
+        "visibility"
+    ] == {"channels": None}
 
 
 def test_a_check_whose_permission_got_lost_is_refused(platform: Caller, supplier: Caller) -> None:
-    """`allowed` would be true: without a permission that was asked about, everything is. Other empty fields are none."""
-    answer = platform.call("POST", "/v1/introspect", data={"token": supplier.secret, "permission": ""})
-    fine = platform.call("POST", "/v1/introspect", data={"token": supplier.secret, "method": "", "status": ""})
+    """`allowed` would be true: without a permission that was asked about, everything is. Other
+    empty fields are none.
+    """
+    answer = platform.call(
+        "POST", "/v1/introspect", data={"token": supplier.secret, "permission": ""}
+    )
+    fine = platform.call(
+        "POST", "/v1/introspect", data={"token": supplier.secret, "method": "", "status": ""}
+    )
 
     assert (answer.status_code, pointers(answer.json)) == (422, ["/permission"])
     assert (fine.json or {})["active"] is True
 
 
-@pytest.mark.parametrize("path", ["/v1/deliveries", "/v1/events", "/v1/me/stats", "/v1/me/events", "/v1/tokens/tok_1/requests"])
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/deliveries", "/v1/events", "/v1/me/stats", "/v1/me/events", "/v1/tokens/tok_1/requests"],
+)
 def test_a_plus_that_was_not_encoded_is_read(anybody: Caller, path: str) -> None:
     """In a query it is a blank; there it can be nothing else."""
-    told = {anybody.call("GET", f"{path}?since=2026-11-22T10:00:00{zone}").status_code for zone in ("+01:00", "%2B01:00", ".5+01:00")}
+    told = {
+        anybody.call("GET", f"{path}?since=2026-11-22T10:00:00{zone}").status_code
+        for zone in ("+01:00", "%2B01:00", ".5+01:00")
+    }
 
     assert told <= {200, 404}
 
@@ -203,9 +283,13 @@ PERIODS = sorted({(asked.method, asked.path) for asked in parameters() if asked.
 
 
 @pytest.mark.parametrize(("method", "path"), PERIODS, ids=" ".join)
-def test_a_period_that_ends_before_it_begins_is_refused(anybody: Caller, method: str, path: str) -> None:
+def test_a_period_that_ends_before_it_begins_is_refused(
+    anybody: Caller, method: str, path: str
+) -> None:
     """An empty list would say that there is nothing. The two may be the same."""
-    wrong = anybody.call(method, f"{path}?since=2026-11-22T10:00:00.001Z&until=2026-11-22T11:00:00%2B01:00")
+    wrong = anybody.call(
+        method, f"{path}?since=2026-11-22T10:00:00.001Z&until=2026-11-22T11:00:00%2B01:00"
+    )
     right = anybody.call(method, f"{path}?since=2026-11-22T10:00:00Z&until=2026-11-22T10:00:00Z")
 
     assert wrong.status_code == 422
@@ -213,9 +297,13 @@ def test_a_period_that_ends_before_it_begins_is_refused(anybody: Caller, method:
     assert right.status_code in {200, 404}, right.json
 
 
-@pytest.mark.parametrize("text", ["2_0", "20.0", "%2020", "%2B20", "٢٠", "2e1", "0x14", "twenty", "9" * 5000])
+@pytest.mark.parametrize(
+    "text", ["2_0", "20.0", "%2020", "%2B20", "٢٠", "2e1", "0x14", "twenty", "9" * 5000]
+)
 @pytest.mark.parametrize("name", ["limit", "status_code"])
-def test_a_number_that_no_other_program_reads_is_refused(anybody: Caller, name: str, text: str) -> None:
+def test_a_number_that_no_other_program_reads_is_refused(
+    anybody: Caller, name: str, text: str
+) -> None:
     """Python's spellings are Python's own."""
     answer = anybody.call("GET", f"/v1/deliveries?{name}={text}")
 
@@ -223,13 +311,23 @@ def test_a_number_that_no_other_program_reads_is_refused(anybody: Caller, name: 
 
 
 @pytest.mark.parametrize("zone", ["+01", "%2B01", "%2B0100", "+Z", "%20Z", ",5Z"])
-def test_a_time_that_is_none_of_rfc3339_is_refused_however_it_is_encoded(anybody: Caller, zone: str) -> None:
+def test_a_time_that_is_none_of_rfc3339_is_refused_however_it_is_encoded(
+    anybody: Caller, zone: str
+) -> None:
     """Elsewhere it means something else, or nothing."""
     assert anybody.call("GET", f"/v1/deliveries?since=2026-11-22T10:00:00{zone}").status_code == 422
 
 
 @pytest.mark.parametrize(
-    "text", ["yesterday", "2026-11-22", "2026-11-22+10:00", "2026-11-22T10:00:00", "1700000000", "2026-11-22T25:00:00Z"]
+    "text",
+    [
+        "yesterday",
+        "2026-11-22",
+        "2026-11-22+10:00",
+        "2026-11-22T10:00:00",
+        "1700000000",
+        "2026-11-22T25:00:00Z",
+    ],
 )
 def test_a_time_that_cannot_be_read_is_refused_with_an_example(anybody: Caller, text: str) -> None:
     """Alike in a query and in a body."""

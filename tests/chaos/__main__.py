@@ -1,7 +1,8 @@
-"""`python -m tests.chaos [NAME…] [--brief]`: plays scenarios, one after the other, and prints a row for each.
+"""`python -m tests.chaos [NAME…] [--brief]`: plays scenarios, one after the other, and prints a row
+for each.
 
-Full sizes take minutes each; their figures are kept in figures.json, from which docs/reliability.md is written. Exits 1 when a
-promise was not kept.
+Full sizes take minutes each; their figures are kept in figures.json, from which docs/reliability.md
+is written. Exits 1 when a promise was not kept.
 """
 
 import argparse
@@ -20,14 +21,20 @@ from tests.kit.rabbit import Rabbit
 
 def main() -> int:
     arguments = _parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that what was started is ended too
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # unwinds, so that what was started is ended too
     if arguments.write:
         reliability.write()
         return 0
     rabbit, postgres = Rabbit(), Postgres(fsync=not arguments.brief)
     try:
         rabbit.start()
-        broken = [name for name in arguments.names or SCENARIOS if not _play(Nodes(rabbit, postgres), name, full=not arguments.brief)]
+        broken = [
+            name
+            for name in arguments.names or SCENARIOS
+            if not _play(Nodes(rabbit, postgres), name, full=not arguments.brief)
+        ]
     finally:
         rabbit.close()
         postgres.close()
@@ -36,10 +43,21 @@ def main() -> int:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="Break things, and count what is lost.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SCENARIOS)}; all when none is named")
-    parser.add_argument("--brief", action="store_true", help="as the tests play them; the figures are not kept")
-    parser.add_argument("--write", action="store_true", help="only write docs/reliability.md from the figures kept")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.chaos", description="Break things, and count what is lost."
+    )
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"of {', '.join(SCENARIOS)}; all when none is named",
+    )
+    parser.add_argument(
+        "--brief", action="store_true", help="as the tests play them; the figures are not kept"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="only write docs/reliability.md from the figures kept"
+    )
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.names if name not in SCENARIOS]:
         parser.error(f"no such scenario: {', '.join(unknown)}")

@@ -14,7 +14,9 @@ KeptBriefly = Callable[[str], None]
 
 @pytest.fixture
 def kept_briefly(rabbit: Rabbit, postgres: Postgres) -> KeptBriefly:
-    """Plays the scenario of that name briefly, and fails with what was not kept and all that was counted."""
+    """Plays the scenario of that name briefly, and fails with what was not kept and all that was
+    counted.
+    """
 
     def play(name: str) -> None:
         report = SCENARIOS[name].play(Nodes(rabbit, postgres), full=False)

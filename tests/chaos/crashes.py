@@ -1,4 +1,6 @@
-"""Scenarios in which processes end, or stop being there: killed, told to stop, frozen, crashed by what they handle."""
+"""Scenarios in which processes end, or stop being there: killed, told to stop, frozen, crashed by
+what they handle.
+"""
 
 import random
 import signal
@@ -21,18 +23,30 @@ _SCHEDULE = ",".join(["1s"] * 30 + ["10m"])
 """So many tries that chance exhausts none, and a horizon that no outage here reaches."""
 
 _CRASH_LOOP = "Worker crash loop detected"
-"""What the API says when a worker dies twice within six seconds. It ends then, and its service manager starts it again: a worker
-that cannot live must not be tried for ever in silence."""
+"""What the API says when a worker dies twice within six seconds. It ends then, and its service
+manager starts it again: a worker that cannot live must not be tried for ever in silence.
+"""
 
 MOST_TWICE = 150
-"""Per kill: deliveries of that process that had been sent and were not recorded yet; what 80 a second can have in flight, and more."""
+"""Per kill: deliveries of that process that had been sent and were not recorded yet; what 80 a
+second can have in flight, and more.
+"""
 
 
 def kills(nodes: Nodes, *, full: bool) -> Report:
-    """`kill -9` of whatever chance chooses, a moment after the one before; everything is started again at once."""
+    """`kill -9` of whatever chance chooses, a moment after the one before; everything is started
+    again at once.
+    """
     report, left = Report(), 200 if full else 20
     chance = random.Random(left)
-    with World(nodes, dispatchers=2, workers=2, TIMEOUT="2s", CONNECT_TIMEOUT="1s", RETRY_SCHEDULE=_SCHEDULE) as world:
+    with World(
+        nodes,
+        dispatchers=2,
+        workers=2,
+        TIMEOUT="2s",
+        CONNECT_TIMEOUT="1s",
+        RETRY_SCHEDULE=_SCHEDULE,
+    ) as world:
         killer = _Killer(world, chance)
         with world.load(world.subscribe(_PATHS), _RATE) as load:
             for _ in range(left):
@@ -43,7 +57,10 @@ def kills(nodes: Nodes, *, full: bool) -> Report:
         killer.revive_until_ready(60)
         tally = world.settle(load, 180)
     report.note(**{f"kills_of_{what}": count for what, count in sorted(killer.killed.items())})
-    report.note(api_restarts_after_two_kills_of_a_worker=killer.crash_loops, ended_by_themselves=len(killer.ended))
+    report.note(
+        api_restarts_after_two_kills_of_a_worker=killer.crash_loops,
+        ended_by_themselves=len(killer.ended),
+    )
     report.count(tally)
     report.demand("few duplicates", held=tally.duplicates <= MOST_TWICE * left)
     report.demand(f"no process ends by itself, but {killer.ended}", held=not killer.ended)
@@ -79,14 +96,18 @@ class _Killer:
         for name, process in self._world.ringback.processes.items():
             if process.poll() is not None:
                 log = self._world.ringback.log(name)
-                if name == "api" and log.count(_CRASH_LOOP) > self.crash_loops:  # its last lines may be those of another worker's end
+                if (
+                    name == "api" and log.count(_CRASH_LOOP) > self.crash_loops
+                ):  # its last lines may be those of another worker's end
                     self.crash_loops = log.count(_CRASH_LOOP)
                 else:
                     self.ended.append(f"{name} with {process.returncode}: {log.splitlines()[-5:]}")
                 self._world.ringback.spawn(name)
 
     def revive_until_ready(self, limit_s: float) -> None:
-        """What was killed last may end after its worker's death is noticed, so one look is not enough."""
+        """What was killed last may end after its worker's death is noticed, so one look is not
+        enough.
+        """
         end_s = time.monotonic() + limit_s
         while missing := self._missing():
             if time.monotonic() > end_s:
@@ -102,7 +123,9 @@ class _Killer:
                 if lacks := self._world.ringback.ready(name):
                     missing[name] = lacks
             except OSError as error:
-                missing[name] = f"{error!r}, exit status {process.poll()}: {self._world.ringback.log(name).splitlines()[-5:]}"
+                missing[name] = (
+                    f"{error!r}, exit status {process.poll()}: {self._world.ringback.log(name).splitlines()[-5:]}"
+                )
         return missing
 
     def _dispatcher(self) -> None:
@@ -134,7 +157,9 @@ class _Killer:
     def _database_session(self) -> None:
         """PostgreSQL ends all sessions then, and recovers by itself."""
         folder = self._world.nodes.postgres.dir
-        sessions = psutil.Process(int((folder / "data" / "postmaster.pid").read_text().split()[0])).children()
+        sessions = psutil.Process(
+            int((folder / "data" / "postmaster.pid").read_text().split()[0])
+        ).children()
         self._chance.choice(sessions).kill()
 
 
@@ -143,7 +168,9 @@ def stops(nodes: Nodes, *, full: bool) -> Report:
     report = Report()
     with World(nodes, dispatchers=2, direct=True, RETRY_SCHEDULE=_SCHEDULE) as world:
         statuses = []
-        with world.load(world.subscribe(["/slow/20/a", "/slow/20/b", "/slow/500/c"]), 100.0) as load:
+        with world.load(
+            world.subscribe(["/slow/20/a", "/slow/20/b", "/slow/500/c"]), 100.0
+        ) as load:
             for round_ in range(24 if full else 3):
                 time.sleep(5.0 if full else 1.5)
                 name = world.ringback.dispatchers[round_ % 2]
@@ -190,7 +217,14 @@ def _stop_impatiently(world: World, name: str) -> int:
 def frozen(nodes: Nodes, *, full: bool) -> Report:
     """SIGSTOP of one of two dispatchers past its leases (TIMEOUT + 10 s), then SIGCONT."""
     report, frozen_s = Report(), 40.0 if full else 14.0
-    with World(nodes, dispatchers=2, direct=True, TIMEOUT="1s", CONNECT_TIMEOUT="1s", RETRY_SCHEDULE=_SCHEDULE) as world:
+    with World(
+        nodes,
+        dispatchers=2,
+        direct=True,
+        TIMEOUT="1s",
+        CONNECT_TIMEOUT="1s",
+        RETRY_SCHEDULE=_SCHEDULE,
+    ) as world:
         with world.load(world.subscribe(["/ok/a", "/slow/300/b", "/flaky/20/c"]), _RATE) as load:
             time.sleep(_STEADY_S)
             world.signal("dispatch-0", signal.SIGSTOP)
@@ -198,7 +232,9 @@ def frozen(nodes: Nodes, *, full: bool) -> Report:
             world.signal("dispatch-0", signal.SIGCONT)
             time.sleep(_STEADY_S)
         tally = world.settle(load)
-        report.demand("no process ends", held=world.ringback.running() == {"api", "dispatch-0", "dispatch-1"})
+        report.demand(
+            "no process ends", held=world.ringback.running() == {"api", "dispatch-0", "dispatch-1"}
+        )
     report.note(frozen_s=frozen_s)
     report.count(tally)
     report.demand("few duplicates", held=tally.duplicates <= MOST_TWICE)
@@ -207,15 +243,26 @@ def frozen(nodes: Nodes, *, full: bool) -> Report:
 
 
 def poison(nodes: Nodes, *, full: bool) -> Report:
-    """An event whose webhook ends the process that puts it together, at every try. A service manager starts that again."""
+    """An event whose webhook ends the process that puts it together, at every try. A service
+    manager starts that again.
+    """
     report = Report()
-    with World(nodes, sabotaged=True, direct=True, TIMEOUT="1s", CONNECT_TIMEOUT="1s", RETRY_SCHEDULE=_SCHEDULE) as world:
+    with World(
+        nodes,
+        sabotaged=True,
+        direct=True,
+        TIMEOUT="1s",
+        CONNECT_TIMEOUT="1s",
+        RETRY_SCHEDULE=_SCHEDULE,
+    ) as world:
         targets = world.subscribe(["/ok/a"])
         (world.folder / "poison").write_text("evt_poison")
         with world.load(targets, 20.0) as load:
             _, event = next(messages(targets))
             world.ringback.publisher.publish(event | {"id": "evt_poison"})
-            crashes = _revive_for(world, 240.0 if full else 30.0, lambda: full and _is_exhausted(world))
+            crashes = _revive_for(
+                world, 240.0 if full else 30.0, lambda: full and _is_exhausted(world)
+            )
         crashes += _revive_for(world, 60.0, lambda: not _missing(world, load.posted))
         (world.folder / "poison").unlink()
         report.note(crashes=crashes)

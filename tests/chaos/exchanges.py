@@ -1,4 +1,6 @@
-"""Scenarios in which the broker is there but not well: late with its confirms, blocked by an alarm, without its queue."""
+"""Scenarios in which the broker is there but not well: late with its confirms, blocked by an alarm,
+without its queue.
+"""
 
 import json
 import time
@@ -35,7 +37,9 @@ def late_confirms(nodes: Nodes, *, full: bool) -> Report:
 
 
 def thin_line(nodes: Nodes, *, full: bool) -> Report:
-    """20 kB a second in each direction of each connection to the broker and to the database: too little for this load."""
+    """20 kB a second in each direction of each connection to the broker and to the database: too
+    little for this load.
+    """
     report = Report()
     with World(nodes, workers=2, RETRY_SCHEDULE=_SCHEDULE) as world:
         with world.load(world.subscribe(["/ok/a", "/ok/b"]), _RATE) as load:
@@ -48,13 +52,17 @@ def thin_line(nodes: Nodes, *, full: bool) -> Report:
             healed_s = time.time()
             time.sleep(_STEADY_S)
         report.count(world.settle(load))
-        report.note(recovered_s=counting.recovered_s(load.posted, world.receiver.arrivals(), healed_s))
+        report.note(
+            recovered_s=counting.recovered_s(load.posted, world.receiver.arrivals(), healed_s)
+        )
         report.demand("no process ends", held=world.ringback.running() == {"api", "dispatch-0"})
     return report
 
 
 def memory_alarm(nodes: Nodes, *, full: bool) -> Report:
-    """RabbitMQ is short of memory and blocks whoever publishes, while there are dead letters to be written."""
+    """RabbitMQ is short of memory and blocks whoever publishes, while there are dead letters to be
+    written.
+    """
     report, letters = Report(), 20
     with World(nodes, RETRY_SCHEDULE=_SCHEDULE) as world:
         targets = world.subscribe(["/ok/a"])
@@ -65,7 +73,11 @@ def memory_alarm(nodes: Nodes, *, full: bool) -> Report:
             world.ringback.start("dispatch-0")
             with world.load(targets, _RATE) as load:
                 time.sleep(60.0 if full else 6.0)
-            wait_for("events to be delivered meanwhile", lambda: not counting.missing(load.posted, world.receiver.arrivals()), 30)
+            wait_for(
+                "events to be delivered meanwhile",
+                lambda: not counting.missing(load.posted, world.receiver.arrivals()),
+                30,
+            )
         finally:
             nodes.rabbit.ctl("set_vm_memory_high_watermark", "0.4")
         wait_for("the dead letters to be written", lambda: _dead_letters(world) >= letters, 60)
@@ -77,7 +89,9 @@ def memory_alarm(nodes: Nodes, *, full: bool) -> Report:
 
 
 def queue_deleted(nodes: Nodes, *, full: bool) -> Report:
-    """Somebody deletes ringback.dispatch, again and again. What it held is gone with it; nothing that is accepted after may be."""
+    """Somebody deletes ringback.dispatch, again and again. What it held is gone with it; nothing
+    that is accepted after may be.
+    """
     report, deleted_s = Report(), []
     with World(nodes, workers=2, RETRY_SCHEDULE=_SCHEDULE) as world:
         with world.load(world.subscribe(["/ok/a", "/ok/b"]), _RATE) as load:
@@ -90,10 +104,20 @@ def queue_deleted(nodes: Nodes, *, full: bool) -> Report:
         world.settle(load, 20.0)
         arrivals = world.receiver.arrivals()
         lost = counting.missing(load.posted, arrivals)
-    # An answer may come after the end of a queue that had confirmed its event before; and a busy dispatcher is behind by as much.
-    at_risk = {one.event_id for one in load.posted if any(one.due_s <= b and a - 2.0 <= one.answered_s for a, b in deleted_s)}
+    # An answer may come after the end of a queue that had confirmed its event before; and a busy
+    # dispatcher is behind by as much.
+    at_risk = {
+        one.event_id
+        for one in load.posted
+        if any(one.due_s <= b and a - 2.0 <= one.answered_s for a, b in deleted_s)
+    }
     tally = counting.tally(load.posted, arrivals)
-    report.note(sent=tally.sent, accepted=tally.accepted, lost_with_the_queue=len(lost & at_risk), duplicates=tally.duplicates)
+    report.note(
+        sent=tally.sent,
+        accepted=tally.accepted,
+        lost_with_the_queue=len(lost & at_risk),
+        duplicates=tally.duplicates,
+    )
     report.note(missing=len(lost - at_risk))
     report.demand("nothing missing but what the queue held", held=not lost - at_risk)
     judge_answers(report, load, full=full)
@@ -106,7 +130,12 @@ def _publish_nonsense(nodes: Nodes, count: int) -> None:
         channel.confirm_delivery()
         for number in range(count):
             body = json.dumps({"type": "nonsense", "number": number}).encode()
-            channel.basic_publish("ringback.events", "nonsense", body, pika.BasicProperties(delivery_mode=2, message_id=f"bad_{number}"))
+            channel.basic_publish(
+                "ringback.events",
+                "nonsense",
+                body,
+                pika.BasicProperties(delivery_mode=2, message_id=f"bad_{number}"),
+            )
 
 
 def _dead_letters(world: World) -> int:

@@ -1,6 +1,8 @@
-"""An ear for the proxy before RabbitMQ: how long consumers hold messages, from delivery to acknowledgement.
+"""An ear for the proxy before RabbitMQ: how long consumers hold messages, from delivery to
+acknowledgement.
 
-Reads just enough of AMQP 0-9-1 (sections 2.3.5 and 4.2) for that. Feeds on whole connections, from their first byte.
+Reads just enough of AMQP 0-9-1 (sections 2.3.5 and 4.2) for that. Feeds on whole connections, from
+their first byte.
 """
 
 import struct
@@ -28,7 +30,9 @@ class HoldTimes:
         rest = self._rest[connection, way] + piece
         if not known and way is Way.TO_SERVER:
             rest = rest[_GREETING:]
-        while len(rest) >= _HEAD and len(rest) >= (end := _HEAD + struct.unpack_from(">I", rest, 3)[0] + _END):
+        while len(rest) >= _HEAD and len(rest) >= (
+            end := _HEAD + struct.unpack_from(">I", rest, 3)[0] + _END
+        ):
             self._frame(connection, way, rest[:end])
             rest = rest[end:]
         self._rest[connection, way] = rest
@@ -49,8 +53,12 @@ class HoldTimes:
         method = struct.unpack_from(">HH", frame, _HEAD)
         if way is Way.TO_CLIENT and method == _DELIVER:
             tag_at = _HEAD + 5 + frame[_HEAD + 4]  # after the consumer's tag, a short string
-            self._delivered_s[connection, channel, struct.unpack_from(">Q", frame, tag_at)[0]] = time.monotonic()
+            self._delivered_s[connection, channel, struct.unpack_from(">Q", frame, tag_at)[0]] = (
+                time.monotonic()
+            )
         elif way is Way.TO_SERVER and method == _ACK:
-            since_s = self._delivered_s.pop((connection, channel, struct.unpack_from(">Q", frame, _HEAD + 4)[0]), None)
+            since_s = self._delivered_s.pop(
+                (connection, channel, struct.unpack_from(">Q", frame, _HEAD + 4)[0]), None
+            )
             if since_s is not None:
                 self._longest_s = max(self._longest_s, time.monotonic() - since_s)

@@ -1,4 +1,6 @@
-"""The scenario of the size limit: messages of every size around it, each twice, by every way in, beside a steady load."""
+"""The scenario of the size limit: messages of every size around it, each twice, by every way in,
+beside a steady load.
+"""
 
 import itertools
 import json
@@ -21,7 +23,9 @@ from tests.kit.waiting import wait_for
 
 _RATE = 20.0
 _AT_ONCE = 20
-"""Messages that are published before each comes for the second time. More: copies come later, of events that were delivered long ago."""
+"""Messages that are published before each comes for the second time. More: copies come later, of
+events that were delivered long ago.
+"""
 
 _LATE_S = 2.0
 """Promised when it is played in full, on a machine that has nothing else to do."""
@@ -29,7 +33,9 @@ _LATE_S = 2.0
 _LIMIT_S = 120.0
 
 _CLOSELY = range(262_100, 262_421)
-"""Where something is added to a message: its id, a time, what a webhook has beside. Every size of these; of the others every twentieth."""
+"""Where something is added to a message: its id, a time, what a webhook has beside. Every size of
+these; of the others every twentieth.
+"""
 
 _BRIEFLY = (262_000, 262_144, 262_145, 262_268, 262_341, 262_400, 262_600)
 _SIZED = "/ok/sized"
@@ -50,7 +56,9 @@ class Sized(NamedTuple):
 
 
 def around_the_limit(nodes: Nodes, *, full: bool) -> Report:
-    """Straight from a backend by AMQP, by HTTP and the broker, and by HTTP and the outbox while there is no broker."""
+    """Straight from a backend by AMQP, by HTTP and the broker, and by HTTP and the outbox while
+    there is no broker.
+    """
     report = Report()
     sizes = sorted({*_CLOSELY, *range(262_000, 262_601, 20)}) if full else _BRIEFLY
     with World(nodes, direct=True, RETRY_SCHEDULE=_SCHEDULE) as world:
@@ -70,7 +78,9 @@ def _by_the_broker(report: Report, world: World, sizes: Sequence[int], *, full: 
     _judge(report, "amqp", world, sized, load, full=full)
     report.note(dead_letters=len(buried))
     expected = sorted(2 * [one.event_id for one in sized if not one.fits])
-    report.demand("by AMQP, what is too large is a dead letter, each time", held=sorted(buried) == expected)
+    report.demand(
+        "by AMQP, what is too large is a dead letter, each time", held=sorted(buried) == expected
+    )
     _by_http(report, world, "http", sizes, full=full)
 
 
@@ -78,11 +88,17 @@ def _by_http(report: Report, world: World, name: str, sizes: Sequence[int], *, f
     channel, steady = _subscribe(world, name)
     sized = _sized(name, channel, sizes, beside=(False,))
     with world.load(steady, _RATE, f"beside_{name}") as load:
-        statuses = [world.ringback.publisher.call("POST", "/v1/events", one.body).status for one in sized for _ in range(2)]
+        statuses = [
+            world.ringback.publisher.call("POST", "/v1/events", one.body).status
+            for one in sized
+            for _ in range(2)
+        ]
         _wait_for(world, sized)
     _judge(report, name, world, sized, load, full=full)
     expected = [202 if one.fits else 413 for one in sized for _ in range(2)]
-    report.demand(f"by {name}, what is too large is answered 413, all else 202", held=statuses == expected)
+    report.demand(
+        f"by {name}, what is too large is answered 413, all else 202", held=statuses == expected
+    )
 
 
 def _subscribe(world: World, name: str = "amqp") -> tuple[str, dict[str, str]]:
@@ -91,11 +107,19 @@ def _subscribe(world: World, name: str = "amqp") -> tuple[str, dict[str, str]]:
     return channel, dict([steady])
 
 
-def _judge(report: Report, name: str, world: World, sized: Sequence[Sized], load: Load, *, full: bool) -> None:
+def _judge(
+    report: Report, name: str, world: World, sized: Sequence[Sized], load: Load, *, full: bool
+) -> None:
     tally = world.settle(load)
     arrivals = world.receiver.arrivals()
     of_these = [one for one in arrivals if one.path == f"{_SIZED}/{name}"]
-    found = counting.tally([Posted(one.event_id, f"{_SIZED}/{name}", 0.0, 0.0, 202 if one.fits else 413) for one in sized], of_these)
+    found = counting.tally(
+        [
+            Posted(one.event_id, f"{_SIZED}/{name}", 0.0, 0.0, 202 if one.fits else 413)
+            for one in sized
+        ],
+        of_these,
+    )
     late_s = counting.percentile(counting.delays_s(load.posted, arrivals), 0.99)
     report.note(
         **{
@@ -105,11 +129,26 @@ def _judge(report: Report, name: str, world: World, sized: Sequence[Sized], load
             f"duplicates_{name}": tally.duplicates,
         }
     )
-    report.note(**{f"beside_{name}": tally.accepted, f"missing_beside_{name}": tally.missing, f"p99_beside_{name}_ms": 1000 * late_s})
-    report.demand(f"by {name}, each that fits is delivered once, and nothing else", held=found.missing == tally.duplicates == 0)
+    report.note(
+        **{
+            f"beside_{name}": tally.accepted,
+            f"missing_beside_{name}": tally.missing,
+            f"p99_beside_{name}_ms": 1000 * late_s,
+        }
+    )
+    report.demand(
+        f"by {name}, each that fits is delivered once, and nothing else",
+        held=found.missing == tally.duplicates == 0,
+    )
     report.demand(f"by {name}, nothing else is delivered", held=found.received == found.accepted)
-    report.demand(f"beside {name}, nothing is missing or late", held=not tally.missing and (late_s <= _LATE_S or not full))
-    report.demand(f"after {name}, every process is alive", held=world.ringback.running() == {"api", "dispatch-0"})
+    report.demand(
+        f"beside {name}, nothing is missing or late",
+        held=not tally.missing and (late_s <= _LATE_S or not full),
+    )
+    report.demand(
+        f"after {name}, every process is alive",
+        held=world.ringback.running() == {"api", "dispatch-0"},
+    )
 
 
 def _sized(name: str, channel: str, sizes: Iterable[int], beside: Sequence[bool]) -> list[Sized]:
@@ -125,16 +164,22 @@ def _sized(name: str, channel: str, sizes: Iterable[int], beside: Sequence[bool]
 
 
 def _publish_twice(world: World, sized: Sequence[Sized]) -> list[str]:
-    """As a backend does it, confirmed; a few at a time, or all others would wait behind a backlog, which is no fault. Returns the ids of
-    the dead letters, which are taken away."""
+    """As a backend does it, confirmed; a few at a time, or all others would wait behind a backlog,
+    which is no fault. Returns the ids of the dead letters, which are taken away.
+    """
     buried: list[str] = []
     with _channel(world.nodes) as channel:
         for start in range(0, len(sized), _AT_ONCE):
             some = sized[start : start + _AT_ONCE]
             for one in 2 * some:
                 properties = pika.BasicProperties(delivery_mode=2, message_id=one.message_id)
-                channel.basic_publish("ringback.events", MESSAGE, one.body, properties, mandatory=True)
-            expected, end_s = len(buried) + 2 * sum(not one.fits for one in some), time.monotonic() + _LIMIT_S
+                channel.basic_publish(
+                    "ringback.events", MESSAGE, one.body, properties, mandatory=True
+                )
+            expected, end_s = (
+                len(buried) + 2 * sum(not one.fits for one in some),
+                time.monotonic() + _LIMIT_S,
+            )
             while len(buried) < expected and time.monotonic() < end_s:
                 channel.connection.sleep(0.05)
                 buried += _dead_letters(channel)
@@ -162,4 +207,8 @@ def _dead_letters(channel: BlockingChannel) -> list[str]:
 
 def _wait_for(world: World, sized: Sequence[Sized]) -> None:
     wanted = {one.event_id for one in sized if one.fits}
-    wait_for("all that fit to come", lambda: wanted <= {one.event_id for one in world.receiver.arrivals()}, _LIMIT_S)
+    wait_for(
+        "all that fit to come",
+        lambda: wanted <= {one.event_id for one in world.receiver.arrivals()},
+        _LIMIT_S,
+    )

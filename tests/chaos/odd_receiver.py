@@ -1,6 +1,7 @@
-"""The kit's misbehaving receiver in a process of its own, so that what it makes up costs the scenario's load no time.
+"""The kit's misbehaving receiver in a process of its own, so that what it makes up costs the
+scenario's load no time.
 
-python -m tests.chaos.odd_receiver      prints its port, and ends with its standard input
+python -m tests.chaos.odd_receiver prints its port, and ends with its standard input
 """
 
 import contextlib
@@ -16,7 +17,13 @@ from tests.kit.receiver import Receiver
 def odd_receiver() -> Iterator[int]:
     """Its port, for the time of the block."""
     command = [sys.executable, "-m", "tests.chaos.odd_receiver"]
-    with subprocess.Popen(command, env=environment(FROM_CHECKOUT), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        env=environment(FROM_CHECKOUT),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
         assert process.stdout is not None
         yield int(process.stdout.readline())
         process.kill()  # it may be in the middle of an endless answer

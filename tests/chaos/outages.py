@@ -1,4 +1,6 @@
-"""Scenarios in which the broker, the database, both, or the names of receivers are away for a while, and come back."""
+"""Scenarios in which the broker, the database, both, or the names of receivers are away for a
+while, and come back.
+"""
 
 import itertools
 import time
@@ -11,8 +13,10 @@ from tests.chaos.reports import Report
 from tests.chaos.world import Nodes, World
 
 ANSWER_LIMIT_S, BRIEF_LIMIT_S = 1.0, 3.0
-"""Promised in docs/reliability.md: an answer within a second, whatever is away. Played briefly, beside other tests, it may take a little
-longer; a wait for what is silent would still be seen: those take five seconds and more."""
+"""Promised in docs/reliability.md: an answer within a second, whatever is away. Played briefly,
+beside other tests, it may take a little longer; a wait for what is silent would still be seen:
+those take five seconds and more.
+"""
 
 MOST_CPU = 0.05
 """Of a core, by a process that waits for what is away."""
@@ -51,8 +55,8 @@ def both_silent(nodes: Nodes, *, full: bool) -> Report:
 
 
 def half_open(nodes: Nodes, *, full: bool) -> Report:
-    """All connections of now are silent for ever, to the broker and then to the database, while new ones are well: only limits and
-    heartbeats of one's own find that out.
+    """All connections of now are silent for ever, to the broker and then to the database, while new
+    ones are well: only limits and heartbeats of one's own find that out.
     """
     away_s = 120.0 if full else 30.0
     is_brokers_turn = itertools.cycle((True, False))
@@ -78,20 +82,30 @@ def waiting(nodes: Nodes, *, full: bool) -> Report:
             shares = world.watch.cpu_share(watched_s)
             world.broker.heal()
             world.store.heal()
-            report.note(**{f"{part},_{name},_%_of_a_core": 100 * share for part, share in shares.items()})
-            report.demand(f"under 5 % of a core while waiting ({name})", held=max(shares.values()) < MOST_CPU)
+            report.note(
+                **{f"{part},_{name},_%_of_a_core": 100 * share for part, share in shares.items()}
+            )
+            report.demand(
+                f"under 5 % of a core while waiting ({name})", held=max(shares.values()) < MOST_CPU
+            )
         report.demand("no process ends", held=world.ringback.running() == {"api", "dispatch-0"})
     return report
 
 
 def names_away(nodes: Nodes, *, full: bool) -> Report:
-    """The name service fails, then hangs. Receivers known by address must not notice; those known by name are retried."""
+    """The name service fails, then hangs. Receivers known by address must not notice; those known
+    by name are retried.
+    """
     report, away_s = Report(), 60.0 if full else 5.0
-    with World(nodes, sabotaged=True, direct=True, RETRY_SCHEDULE=_SCHEDULE, ALLOW_HTTP="true") as world:
+    with World(
+        nodes, sabotaged=True, direct=True, RETRY_SCHEDULE=_SCHEDULE, ALLOW_HTTP="true"
+    ) as world:
         by_address = world.subscribe(["/ok/a", "/ok/b"])
         by_name = world.subscribe(["/ok/named"], host="receiver.test")
         names = world.folder / "names"
-        names.write_text("fail")  # before anything was found: what was found is used for half a minute
+        names.write_text(
+            "fail"
+        )  # before anything was found: what was found is used for half a minute
         with world.load(by_address | by_name, _RATE) as load:
             time.sleep(away_s)
             names.write_text("hang")
@@ -100,16 +114,35 @@ def names_away(nodes: Nodes, *, full: bool) -> Report:
             healed_s = time.time()
             time.sleep(_STEADY_S)
         report.count(world.settle(load))
-        delays_s = counting.delays_s(load.posted, world.receiver.arrivals(), set(by_address.values()))
+        delays_s = counting.delays_s(
+            load.posted, world.receiver.arrivals(), set(by_address.values())
+        )
         named_s = counting.delays_s(load.posted, world.receiver.arrivals(), set(by_name.values()))
-        report.note(p99_by_address_ms=1000 * counting.percentile(delays_s, 0.99), longest_by_name_s=named_s[-1])
-        report.note(recovered_s=counting.recovered_s(load.posted, world.receiver.arrivals(), healed_s))
-        report.demand("callbacks by address do not wait for names", held=delays_s[-1] < ANSWER_LIMIT_S)
+        report.note(
+            p99_by_address_ms=1000 * counting.percentile(delays_s, 0.99),
+            longest_by_name_s=named_s[-1],
+        )
+        report.note(
+            recovered_s=counting.recovered_s(load.posted, world.receiver.arrivals(), healed_s)
+        )
+        report.demand(
+            "callbacks by address do not wait for names", held=delays_s[-1] < ANSWER_LIMIT_S
+        )
     return report
 
 
-def _outage(nodes: Nodes, away_s: float, fault: Break, *, full: bool, may_refuse: bool = False, every_s: float = 0.0) -> Report:
-    """Under a steady load: the fault, so many seconds, healing, and the count. `every_s`: it is repeated meanwhile."""
+def _outage(
+    nodes: Nodes,
+    away_s: float,
+    fault: Break,
+    *,
+    full: bool,
+    may_refuse: bool = False,
+    every_s: float = 0.0,
+) -> Report:
+    """Under a steady load: the fault, so many seconds, healing, and the count. `every_s`: it is
+    repeated meanwhile.
+    """
     report = Report()
     with World(nodes, dispatchers=2, workers=2, RETRY_SCHEDULE=_SCHEDULE) as world:
         with world.load(world.subscribe(_PATHS), _RATE) as load:
@@ -118,9 +151,13 @@ def _outage(nodes: Nodes, away_s: float, fault: Break, *, full: bool, may_refuse
             healed_s = time.time()
             time.sleep(_STEADY_S)
         report.count(world.settle(load))
-        report.note(recovered_s=counting.recovered_s(load.posted, world.receiver.arrivals(), healed_s))
+        report.note(
+            recovered_s=counting.recovered_s(load.posted, world.receiver.arrivals(), healed_s)
+        )
         judge_answers(report, load, full=full, may_refuse=may_refuse)
-        report.demand("no process ends", held=world.ringback.running() == {"api", "dispatch-0", "dispatch-1"})
+        report.demand(
+            "no process ends", held=world.ringback.running() == {"api", "dispatch-0", "dispatch-1"}
+        )
     return report
 
 
@@ -138,12 +175,21 @@ def judge_answers(report: Report, load: Load, *, full: bool, may_refuse: bool = 
     slowest_s = max(one.answered_s - one.due_s for one in load.posted)
     refused = [one for one in load.posted if one.status not in (0, 202)]
     report.note(slowest_answer_ms=1000 * slowest_s)
-    report.demand("every answer within a second", held=slowest_s <= (ANSWER_LIMIT_S if full else BRIEF_LIMIT_S))
+    report.demand(
+        "every answer within a second",
+        held=slowest_s <= (ANSWER_LIMIT_S if full else BRIEF_LIMIT_S),
+    )
     report.demand("every request answered", held=all(one.status for one in load.posted))
     if may_refuse:
-        report.demand("503 with Retry-After", held=all(one.status == 503 and one.retry_after for one in refused))
+        report.demand(
+            "503 with Retry-After",
+            held=all(one.status == 503 and one.retry_after for one in refused),
+        )
     else:
-        counts, example = dict(Counter(one.status for one in refused)), refused[0].said[:200] if refused else ""
+        counts, example = (
+            dict(Counter(one.status for one in refused)),
+            refused[0].said[:200] if refused else "",
+        )
         report.demand(f"every request accepted, but {counts}, such as {example}", held=not refused)
 
 

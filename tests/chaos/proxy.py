@@ -1,7 +1,8 @@
-"""A TCP proxy that breaks connections on request: slow, silent, cut, refused. It stands between Ringback and a service.
+"""A TCP proxy that breaks connections on request: slow, silent, cut, refused. It stands between
+Ringback and a service.
 
-Knows nothing of what passes through it, but lets an `ear` listen. Lives on a thread and an event loop of its own; all public
-methods may be called from any thread and return when the change holds.
+Knows nothing of what passes through it, but lets an `ear` listen. Lives on a thread and an event
+loop of its own; all public methods may be called from any thread and return when the change holds.
 """
 
 import asyncio
@@ -20,7 +21,9 @@ import uvloop
 
 _PIECE_BYTES = 65_536
 _ON_THE_WAY = 256
-"""Pieces that may be under way in one direction of one connection. More: a delayed stream is not slowed down, only late."""
+"""Pieces that may be under way in one direction of one connection. More: a delayed stream is not
+slowed down, only late.
+"""
 
 _ABORTIVE = struct.pack("ii", 1, 0)  # SO_LINGER of no time: closing sends a reset (tcp(7))
 _LIMIT_S = 10
@@ -34,16 +37,22 @@ class Way(Enum):
 
 
 Ear = Callable[[int, Way, bytes], None]
-"""Hears what passes: the connection's number, from 1, the direction, and the bytes. Called on the proxy's thread."""
+"""Hears what passes: the connection's number, from 1, the direction, and the bytes. Called on the
+proxy's thread.
+"""
 
 
 class FaultProxy:
-    """A context manager: passes everything on, from `port` to `target_port` of 127.0.0.1, until it is told otherwise."""
+    """A context manager: passes everything on, from `port` to `target_port` of 127.0.0.1, until it
+    is told otherwise.
+    """
 
     def __init__(self, target_port: int, ear: Ear | None = None):
         self._target_port, self._ear = target_port, ear
         self._loop = uvloop.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="fault proxy", daemon=True)
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="fault proxy", daemon=True
+        )
         self._listening = _bound(0)
         self.port = int(self._listening.getsockname()[1])
         self._server: asyncio.Server | None = None
@@ -70,7 +79,9 @@ class FaultProxy:
         return len(self._open)
 
     def delay(self, seconds: float, *ways: Way) -> None:
-        """Whatever is read from now on arrives so much later, in these directions or in both. Nothing is made slower by it."""
+        """Whatever is read from now on arrives so much later, in these directions or in both.
+        Nothing is made slower by it.
+        """
         self._do(self._set(lambda: self._delays_s.update(dict.fromkeys(ways or Way, seconds))))
 
     def throttle(self, bytes_per_s: float) -> None:
@@ -78,11 +89,15 @@ class FaultProxy:
         self._do(self._set(lambda: setattr(self, "_bytes_per_s", bytes_per_s)))
 
     def silence(self) -> None:
-        """Connections stay open and new ones are taken, but nothing passes: a firewall that drops, a host that froze."""
+        """Connections stay open and new ones are taken, but nothing passes: a firewall that drops,
+        a host that froze.
+        """
         self._do(self._set(self._passing.clear))
 
     def strand(self) -> None:
-        """The connections of now are silent for ever, new ones are well: a NAT that forgot, a host that was replaced. Half-open."""
+        """The connections of now are silent for ever, new ones are well: a NAT that forgot, a host
+        that was replaced. Half-open.
+        """
         self._do(self._set(lambda: self._each(_Connection.strand)))
 
     def cut(self) -> None:
@@ -98,7 +113,9 @@ class FaultProxy:
         self._do(self._set(lambda: setattr(self, "_target_port", target_port)))
 
     def heal(self) -> None:
-        """Pass everything on again, without delay. What was silent goes on where it stopped, what was stranded does not."""
+        """Pass everything on again, without delay. What was silent goes on where it stopped, what
+        was stranded does not.
+        """
         self._do(self._heal())
 
     async def _listen(self) -> None:
@@ -108,7 +125,9 @@ class FaultProxy:
 
     async def _refuse(self) -> None:
         await self._stop_listening()
-        self._listening = _bound(self.port)  # bound but not listening: refused, and nobody else gets the port
+        self._listening = _bound(
+            self.port
+        )  # bound but not listening: refused, and nobody else gets the port
         self._each(_Connection.reset)
 
     async def _heal(self) -> None:
@@ -146,7 +165,9 @@ class FaultProxy:
 
     async def _hold(self, way: Way, read_s: float, size: int) -> None:
         """Until a piece that was read then may be written."""
-        await asyncio.sleep(max(size / self._bytes_per_s, read_s + self._delays_s[way] - time.monotonic()))
+        await asyncio.sleep(
+            max(size / self._bytes_per_s, read_s + self._delays_s[way] - time.monotonic())
+        )
         await self._passing.wait()
 
     def _each(self, change: "Callable[[_Connection], None]") -> None:
@@ -166,7 +187,9 @@ _Hold = Callable[[Way, float, int], Coroutine[Any, Any, None]]
 
 
 class _Connection:
-    """Two directions of two tasks each: one reads what comes, the other writes it when its time has come."""
+    """Two directions of two tasks each: one reads what comes, the other writes it when its time has
+    come.
+    """
 
     def __init__(self, number: int, near: _Stream, far: _Stream):
         self._number, self._near, self._far = number, near, far
@@ -175,7 +198,10 @@ class _Connection:
 
     async def run(self, hold: _Hold, ear: Ear | None) -> None:
         """Until one side has ended, and the other was told."""
-        ways = ((Way.TO_SERVER, self._near[0], self._far[1]), (Way.TO_CLIENT, self._far[0], self._near[1]))
+        ways = (
+            (Way.TO_SERVER, self._near[0], self._far[1]),
+            (Way.TO_CLIENT, self._far[0], self._near[1]),
+        )
         for way, reader, writer in ways:
             pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_ON_THE_WAY)
             self.tasks += [
@@ -195,7 +221,9 @@ class _Connection:
         _reset(self._near[1])
         _reset(self._far[1])
 
-    async def _read(self, reader: asyncio.StreamReader, pieces: "asyncio.Queue[tuple[float, bytes]]") -> None:
+    async def _read(
+        self, reader: asyncio.StreamReader, pieces: "asyncio.Queue[tuple[float, bytes]]"
+    ) -> None:
         """The last piece is empty: the end."""
         while True:
             try:
@@ -207,14 +235,21 @@ class _Connection:
                 return
 
     async def _write(
-        self, writer: asyncio.StreamWriter, pieces: "asyncio.Queue[tuple[float, bytes]]", way: Way, hold: _Hold, ear: Ear | None
+        self,
+        writer: asyncio.StreamWriter,
+        pieces: "asyncio.Queue[tuple[float, bytes]]",
+        way: Way,
+        hold: _Hold,
+        ear: Ear | None,
     ) -> None:
         with contextlib.suppress(ConnectionError):
             while True:
                 read_s, piece = await pieces.get()
                 await hold(way, read_s, len(piece))
                 if self._stranded:
-                    await asyncio.get_running_loop().create_future()  # until the connection is reset
+                    await (
+                        asyncio.get_running_loop().create_future()
+                    )  # until the connection is reset
                 if not piece:
                     return
                 if ear is not None:
@@ -231,6 +266,8 @@ def _bound(port: int) -> socket.socket:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    if not writer.transport.is_closing():  # else its socket may be gone, and its descriptor another's
+    if (
+        not writer.transport.is_closing()
+    ):  # else its socket may be gone, and its descriptor another's
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORTIVE)
         writer.transport.abort()

@@ -1,8 +1,10 @@
-"""A webhook receiver for chaos, in a process of its own: fast, misbehaving by path, and it remembers every request.
+"""A webhook receiver for chaos, in a process of its own: fast, misbehaving by path, and it
+remembers every request.
 
     python -m tests.chaos.receiver PORT
 
-The first part of a POST's path says how it is answered, the second is the behaviour's argument; anything may follow:
+The first part of a POST's path says how it is answered, the second is the behaviour's argument;
+anything may follow:
 
     /ok            200                          /hang          never
     /flaky/P       500 for P percent, by        /slow/MS       200 after MS milliseconds
@@ -11,7 +13,8 @@ The first part of a POST's path says how it is answered, the second is the behav
                    else 429 with                               Retry-After: 1
                    Retry-After: 1
 
-GET /.log/N: all arrivals from the N-th on, as JSON. Used through `Receiver`, which starts it and keeps what it tells.
+GET /.log/N: all arrivals from the N-th on, as JSON. Used through `Receiver`, which starts it and
+keeps what it tells.
 """
 
 import asyncio
@@ -36,7 +39,9 @@ _SLICE = 20_000
 
 
 class Arrival(NamedTuple):
-    """One request: where, which event, when (unix seconds), and the status it was answered; 0: none was."""
+    """One request: where, which event, when (unix seconds), and the status it was answered; 0: none
+    was.
+    """
 
     path: str
     event_id: str
@@ -53,7 +58,9 @@ class Receiver:
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "tests.chaos.receiver", str(self._port)]
-        child = self._stack.enter_context(running(command, self._folder / "receiver.log", FROM_CHECKOUT))
+        child = self._stack.enter_context(
+            running(command, self._folder / "receiver.log", FROM_CHECKOUT)
+        )
         self.pid = child.pid
         wait_for("the receiver answers", lambda: [self.arrivals()])
         return self
@@ -118,7 +125,9 @@ class _Connection(asyncio.Protocol):
 
     def _answer(self, status: int, body: bytes) -> None:
         more = b"retry-after: 1\r\n" if status == 429 else b""
-        self._transport.write(b"HTTP/1.1 %d x\r\n%bcontent-length: %d\r\n\r\n%s" % (status, more, len(body), body))
+        self._transport.write(
+            b"HTTP/1.1 %d x\r\n%bcontent-length: %d\r\n\r\n%s" % (status, more, len(body), body)
+        )
 
 
 def _behaviour(path: str) -> tuple[int, float]:
@@ -161,7 +170,9 @@ def _control(path: str) -> list[Arrival]:
 
 
 async def _main(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(_Connection, "127.0.0.1", port, backlog=4096)
+    server = await asyncio.get_running_loop().create_server(
+        _Connection, "127.0.0.1", port, backlog=4096
+    )
     await server.serve_forever()
 
 

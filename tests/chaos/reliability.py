@@ -1,4 +1,6 @@
-"""The figures last measured, and docs/reliability.md, whose table is written from them. Called by `__main__`, checked by a test."""
+"""The figures last measured, and docs/reliability.md, whose table is written from them. Called by
+`__main__`, checked by a test.
+"""
 
 import datetime as dt
 import json
@@ -16,7 +18,11 @@ _BEGIN, _END = "<!-- written by `python -m tests.chaos --write` -->\n", "<!-- un
 def keep(name: str, report: Report) -> None:
     """Beside those of the other scenarios, and on the page."""
     kept = figures()
-    kept[name] = {"measured": f"{dt.datetime.now(dt.UTC):%Y-%m-%d}", "figures": report.line(), "broken": report.broken}
+    kept[name] = {
+        "measured": f"{dt.datetime.now(dt.UTC):%Y-%m-%d}",
+        "figures": report.line(),
+        "broken": report.broken,
+    }
     FIGURES.write_text(json.dumps(kept, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
     write()
 
@@ -32,7 +38,9 @@ def table() -> str:
     kept = figures()
     rows = ["| scenario | fault | what is promised | last measured |", "|---|---|---|---|"]
     for name, scenario in SCENARIOS.items():
-        rows.append(f"| `{name}` | {scenario.fault} | {scenario.promise} | {_measured(kept.get(name))} |")
+        rows.append(
+            f"| `{name}` | {scenario.fault} | {scenario.promise} | {_measured(kept.get(name))} |"
+        )
     return "\n".join(rows) + "\n"
 
 

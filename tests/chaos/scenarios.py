@@ -1,8 +1,20 @@
-"""Every scenario by name: what is broken, what is promised, and what plays it. Played by `__main__` and by the tests here."""
+"""Every scenario by name: what is broken, what is promised, and what plays it. Played by `__main__`
+and by the tests here.
+"""
 
 from typing import NamedTuple, Protocol
 
-from tests.chaos import callbacks, crashes, exchanges, histories, limits, odd_times, outages, sizes, throttling
+from tests.chaos import (
+    callbacks,
+    crashes,
+    exchanges,
+    histories,
+    limits,
+    odd_times,
+    outages,
+    sizes,
+    throttling,
+)
 from tests.chaos.reports import Report
 from tests.chaos.world import Nodes
 
@@ -28,9 +40,15 @@ SCENARIOS: dict[str, Scenario] = {
         "at most the deliveries in flight come twice",
         crashes.kills,
     ),
-    "stops": Scenario("SIGTERM every 5 s to one of two dispatchers under load", "no duplicates at all; exit 0", crashes.stops),
+    "stops": Scenario(
+        "SIGTERM every 5 s to one of two dispatchers under load",
+        "no duplicates at all; exit 0",
+        crashes.stops,
+    ),
     "impatient-stops": Scenario(
-        "SIGTERM, SIGTERM again and SIGINT while it drains, to every process in turn", "no duplicates; exit 0", crashes.impatient_stops
+        "SIGTERM, SIGTERM again and SIGINT while it drains, to every process in turn",
+        "no duplicates; exit 0",
+        crashes.impatient_stops,
     ),
     "frozen": Scenario(
         "one of two dispatchers is stopped (SIGSTOP) past its leases, and goes on",
@@ -43,17 +61,35 @@ SCENARIOS: dict[str, Scenario] = {
         crashes.poison,
     ),
     "broker-refused": Scenario(
-        "broker away 60 s, connections refused", "every event accepted, every answer within 1 s", outages.broker_refused
+        "broker away 60 s, connections refused",
+        "every event accepted, every answer within 1 s",
+        outages.broker_refused,
     ),
-    "broker-silent": Scenario("broker away 60 s, silent", "every event accepted, every answer within 1 s", outages.broker_silent),
+    "broker-silent": Scenario(
+        "broker away 60 s, silent",
+        "every event accepted, every answer within 1 s",
+        outages.broker_silent,
+    ),
     "database-refused": Scenario(
-        "database away 60 s, connections refused", "every event accepted, every answer within 1 s", outages.database_refused
+        "database away 60 s, connections refused",
+        "every event accepted, every answer within 1 s",
+        outages.database_refused,
     ),
-    "database-silent": Scenario("database away 60 s, silent", "every event accepted, every answer within 1 s", outages.database_silent),
+    "database-silent": Scenario(
+        "database away 60 s, silent",
+        "every event accepted, every answer within 1 s",
+        outages.database_silent,
+    ),
     "both-refused": Scenario(
-        "broker and database away 60 s, connections refused", "202, or 503 with `Retry-After`, within 1 s", outages.both_refused
+        "broker and database away 60 s, connections refused",
+        "202, or 503 with `Retry-After`, within 1 s",
+        outages.both_refused,
     ),
-    "both-silent": Scenario("broker and database away 60 s, silent", "202, or 503 with `Retry-After`, within 1 s", outages.both_silent),
+    "both-silent": Scenario(
+        "broker and database away 60 s, silent",
+        "202, or 503 with `Retry-After`, within 1 s",
+        outages.both_silent,
+    ),
     "half-open": Scenario(
         "every connection to the broker, and a minute later to the database, is half-open; new ones are well",
         "found by limits and heartbeats; every event accepted, every answer within 1 s",
@@ -79,7 +115,11 @@ SCENARIOS: dict[str, Scenario] = {
         "all tokens authenticate, all are matched, nothing is cancelled",
         histories.crowd,
     ),
-    "waiting": Scenario("broker and database away, nothing to do", "under 5 % of a core; no process ends", outages.waiting),
+    "waiting": Scenario(
+        "broker and database away, nothing to do",
+        "under 5 % of a core; no process ends",
+        outages.waiting,
+    ),
     "names-away": Scenario(
         "names of receivers cannot be found for 60 s, then nobody answers for 60 s",
         "callbacks by address do not notice",
@@ -90,7 +130,11 @@ SCENARIOS: dict[str, Scenario] = {
         "every answer within 1 s; no duplicates, though events are stored twice",
         exchanges.late_confirms,
     ),
-    "thin-line": Scenario("20 kB/s to and from broker and database", "what is accepted is delivered; no process ends", exchanges.thin_line),
+    "thin-line": Scenario(
+        "20 kB/s to and from broker and database",
+        "what is accepted is delivered; no process ends",
+        exchanges.thin_line,
+    ),
     "memory-alarm": Scenario(
         "a memory alarm of RabbitMQ while dead letters are to be written",
         "every event accepted and delivered meanwhile; the dead letters are written afterwards",
@@ -127,10 +171,14 @@ SCENARIOS: dict[str, Scenario] = {
         throttling.throttling,
     ),
     "throttling-embedded": Scenario(
-        "the same, in embedded mode", "at least 4 a second get through to each; nothing is exhausted", throttling.throttling_embedded
+        "the same, in embedded mode",
+        "at least 4 a second get through to each; nothing is exhausted",
+        throttling.throttling_embedded,
     ),
     "backlog": Scenario(
-        "500,000 events in the broker when a dispatcher comes back", "a dispatcher stays below 300 MB; no duplicates", sizes.backlog
+        "500,000 events in the broker when a dispatcher comes back",
+        "a dispatcher stays below 300 MB; no duplicates",
+        sizes.backlog,
     ),
     "large-backlog": Scenario(
         "3,000 events of 250 KB in the broker for two receivers, of which one hangs and one takes 0.2 s; the database is away for 20 s",
@@ -138,7 +186,9 @@ SCENARIOS: dict[str, Scenario] = {
         sizes.large_backlog,
     ),
     "largest-batches": Scenario(
-        "batches of 1,000 events and 8 MiB, four at a time", "processes stay below 600 MB; other requests accepted", sizes.largest_batches
+        "batches of 1,000 events and 8 MiB, four at a time",
+        "processes stay below 600 MB; other requests accepted",
+        sizes.largest_batches,
     ),
     "around-the-limit": Scenario(
         "messages of every size around 256 KiB, each twice, by AMQP (id inside or beside, with a time or without), by HTTP, and by the outbox",
@@ -160,5 +210,9 @@ SCENARIOS: dict[str, Scenario] = {
         "retries come neither late nor early",
         odd_times.clock_on_services,
     ),
-    "clock-embedded": Scenario("the same, in embedded mode", "retries come neither late nor early", odd_times.clock_embedded),
+    "clock-embedded": Scenario(
+        "the same, in embedded mode",
+        "retries come neither late nor early",
+        odd_times.clock_embedded,
+    ),
 }

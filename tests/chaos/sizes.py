@@ -1,4 +1,6 @@
-"""Scenarios of size: a huge backlog, the largest batches, and a long time. Memory has to stay where it is."""
+"""Scenarios of size: a huge backlog, the largest batches, and a long time. Memory has to stay where
+it is.
+"""
 
 import concurrent.futures
 import itertools
@@ -39,14 +41,20 @@ def backlog(nodes: Nodes, *, full: bool) -> Report:
         arrivals = world.receiver.arrivals()
         peak_mb = world.watch.peak_mb["dispatch-0"]
     report.note(sent=count, accepted=count, missing=count - len({one.event_id for one in arrivals}))
-    report.note(duplicates=counting.duplicates(arrivals), deliveries_a_second=count / took_s, dispatcher_peak_mb=peak_mb)
+    report.note(
+        duplicates=counting.duplicates(arrivals),
+        deliveries_a_second=count / took_s,
+        dispatcher_peak_mb=peak_mb,
+    )
     report.demand("memory stays bounded", held=peak_mb <= MOST_MB)
     report.demand("no duplicates", held=counting.duplicates(arrivals) == 0)
     return report
 
 
 def large_backlog(nodes: Nodes, *, full: bool) -> Report:
-    """Events of 250 KB gathered in the broker; of their two receivers one hangs and one is slow, and then the store is away too."""
+    """Events of 250 KB gathered in the broker; of their two receivers one hangs and one is slow,
+    and then the store is away too.
+    """
     report, count = Report(), 3_000 if full else 300
     with World(nodes, TIMEOUT="5s", RETRY_SCHEDULE=",".join(["2s"] * 60)) as world:
         world.receiver.switch("hanging", 0)
@@ -56,7 +64,9 @@ def large_backlog(nodes: Nodes, *, full: bool) -> Report:
         amqp.fill(nodes.rabbit.url, amqp.RINGBACK_EXCHANGE, count, _LARGE_BYTES)
         world.ringback.start("dispatch-0")
         time.sleep(20.0 if full else 5.0)
-        report.note(events=count, dispatcher_peak_beside_receivers_mb=world.watch.peak_mb["dispatch-0"])
+        report.note(
+            events=count, dispatcher_peak_beside_receivers_mb=world.watch.peak_mb["dispatch-0"]
+        )
         world.store.refuse()
         time.sleep(20.0 if full else 5.0)
         report.note(dispatcher_peak_without_the_store_mb=world.watch.peak_mb["dispatch-0"])
@@ -64,14 +74,30 @@ def large_backlog(nodes: Nodes, *, full: bool) -> Report:
         time.sleep(10.0 if full else 5.0)
         world.receiver.switch("hanging", 200)
         began_s = time.monotonic()
-        wait_for("all of it to come", lambda: min(_answered(world, path) for path in _LARGE_PATHS) >= count, count / 5 + 60)
-        report.note(missing=0, all_came_after_s=time.monotonic() - began_s, dispatcher_peak_mb=world.watch.peak_mb["dispatch-0"])
-    report.demand("memory stays bounded", held=float(report.figures["dispatcher peak mb"]) <= MOST_MB_LARGE)
+        wait_for(
+            "all of it to come",
+            lambda: min(_answered(world, path) for path in _LARGE_PATHS) >= count,
+            count / 5 + 60,
+        )
+        report.note(
+            missing=0,
+            all_came_after_s=time.monotonic() - began_s,
+            dispatcher_peak_mb=world.watch.peak_mb["dispatch-0"],
+        )
+    report.demand(
+        "memory stays bounded", held=float(report.figures["dispatcher peak mb"]) <= MOST_MB_LARGE
+    )
     return report
 
 
 def _answered(world: World, path: str) -> int:
-    return len({one.event_id for one in world.receiver.arrivals() if one.path == path and one.status == 200})
+    return len(
+        {
+            one.event_id
+            for one in world.receiver.arrivals()
+            if one.path == path and one.status == 200
+        }
+    )
 
 
 def _came(world: World) -> int:
@@ -79,24 +105,39 @@ def _came(world: World) -> int:
 
 
 def largest_batches(nodes: Nodes, *, full: bool) -> Report:
-    """Batches of a thousand events and nearly 8 MiB, four at a time, beside a steady load for another callback."""
+    """Batches of a thousand events and nearly 8 MiB, four at a time, beside a steady load for
+    another callback.
+    """
     report, batches = Report(), 40 if full else 4
     with World(nodes, direct=True, TIMEOUT="5s") as world:
         targets = world.subscribe(["/ok/a", "/ok/b"])
         of_batches, of_load = ({channel: path} for channel, path in targets.items())
         events = _Large(next(iter(of_batches)))
         with world.load(of_load, 20.0) as load, concurrent.futures.ThreadPoolExecutor(4) as pool:
-            posted = list(pool.map(lambda _: post_batch(world.ringback.publisher, [next(events) for _ in range(_BATCH)]), range(batches)))
+            posted = list(
+                pool.map(
+                    lambda _: post_batch(
+                        world.ringback.publisher, [next(events) for _ in range(_BATCH)]
+                    ),
+                    range(batches),
+                )
+            )
         report.count(world.settle(load))
         ids = {event_id for batch, _ in posted for event_id in batch}
         wait_for("all batches to come", lambda: ids <= _ids_at(world, "/ok/a"), 120)
         peaks_mb = world.watch.peak_mb
-        report.note(events_in_batches=len(ids), batches_posted_again=sum(again for _, again in posted))
+        report.note(
+            events_in_batches=len(ids), batches_posted_again=sum(again for _, again in posted)
+        )
         report.note(**{f"{part}_peak_mb": peak for part, peak in peaks_mb.items()})
-        report.note(slowest_answer_beside_ms=1000 * max(one.answered_s - one.due_s for one in load.posted))
+        report.note(
+            slowest_answer_beside_ms=1000 * max(one.answered_s - one.due_s for one in load.posted)
+        )
         report.demand("no duplicates", held=counting.duplicates(world.receiver.arrivals()) == 0)
     report.demand("memory stays bounded", held=max(peaks_mb.values()) <= 2 * MOST_MB)
-    report.demand("every request beside them accepted", held=all(one.status == 202 for one in load.posted))
+    report.demand(
+        "every request beside them accepted", held=all(one.status == 202 for one in load.posted)
+    )
     return report
 
 
@@ -120,11 +161,15 @@ def _ids_at(world: World, path: str) -> set[str]:
 
 
 def long_run(nodes: Nodes, *, full: bool) -> Report:
-    """The same processes under load for long, with receivers that fail and services that are cut off now and then."""
+    """The same processes under load for long, with receivers that fail and services that are cut
+    off now and then.
+    """
     report, minutes = Report(), 15 if full else 0.3
     warm_s, window_s = (180.0, 60.0) if full else (6.0, 3.0)
     with World(nodes, dispatchers=2, workers=2, RETRY_SCHEDULE=",".join(["1s"] * 30)) as world:
-        targets = world.subscribe([f"/ok/{n}" for n in range(8)] + ["/flaky/20/x", "/flaky/40/y", "/slow/200/z"])
+        targets = world.subscribe(
+            [f"/ok/{n}" for n in range(8)] + ["/flaky/20/x", "/flaky/40/y", "/slow/200/z"]
+        )
         with world.load(targets, 150.0 if full else 60.0) as load:
             began_s = time.monotonic()
             end_s = began_s + minutes * 60
@@ -133,7 +178,10 @@ def long_run(nodes: Nodes, *, full: bool) -> Report:
                 world.broker.cut()
                 world.store.cut()
             time.sleep(window_s)
-        warm, late = (world.watch.median_mb(at_s, at_s + window_s) for at_s in (began_s + warm_s - window_s, end_s - window_s))
+        warm, late = (
+            world.watch.median_mb(at_s, at_s + window_s)
+            for at_s in (began_s + warm_s - window_s, end_s - window_s)
+        )
         report.count(world.settle(load))
         for part, peak in world.watch.peak_mb.items():
             growth = late[part] / warm[part] - 1

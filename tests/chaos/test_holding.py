@@ -1,4 +1,6 @@
-"""The ear that measures how long messages are held: read wrongly, it would hear nothing and be content."""
+"""The ear that measures how long messages are held: read wrongly, it would hear nothing and be
+content.
+"""
 
 import pika
 import pytest
@@ -13,7 +15,9 @@ HELD_S = 0.3
 
 
 def test_it_hears_how_long_a_message_was_held(rabbit: Rabbit) -> None:
-    """On a real connection, among everything else that AMQP says there; a body in several frames is no obstacle."""
+    """On a real connection, among everything else that AMQP says there; a body in several frames is
+    no obstacle.
+    """
     ear = HoldTimes()
     with FaultProxy(rabbit.port, ear) as proxy:
         parameters = pika.URLParameters(f"amqp://guest:guest@127.0.0.1:{proxy.port}/")

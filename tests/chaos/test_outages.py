@@ -1,4 +1,6 @@
-"""The short set, on services that are away, silent or unwell. Those that refuse connections are in tests/flows."""
+"""The short set, on services that are away, silent or unwell. Those that refuse connections are in
+tests/flows.
+"""
 
 import pytest
 
@@ -22,7 +24,9 @@ def test_with_both_silent_every_answer_still_comes_at_once(kept_briefly: KeptBri
     kept_briefly("both-silent")
 
 
-def test_connections_that_are_cut_again_and_again_cost_nobody_an_event(kept_briefly: KeptBriefly) -> None:
+def test_connections_that_are_cut_again_and_again_cost_nobody_an_event(
+    kept_briefly: KeptBriefly,
+) -> None:
     """Each end is found out by whoever uses the connection next."""
     kept_briefly("cuts")
 
@@ -32,7 +36,9 @@ def test_waiting_for_services_takes_no_processor(kept_briefly: KeptBriefly) -> N
     kept_briefly("waiting")
 
 
-def test_names_that_cannot_be_found_delay_only_their_own_callbacks(kept_briefly: KeptBriefly) -> None:
+def test_names_that_cannot_be_found_delay_only_their_own_callbacks(
+    kept_briefly: KeptBriefly,
+) -> None:
     """A name service that hangs, hangs for every name."""
     kept_briefly("names-away")
 
@@ -47,6 +53,8 @@ def test_a_memory_alarm_loses_neither_events_nor_dead_letters(kept_briefly: Kept
     kept_briefly("memory-alarm")
 
 
-def test_a_queue_that_is_deleted_is_made_again_before_anything_is_published(kept_briefly: KeptBriefly) -> None:
+def test_a_queue_that_is_deleted_is_made_again_before_anything_is_published(
+    kept_briefly: KeptBriefly,
+) -> None:
     """An exchange without a queue confirms what it throws away."""
     kept_briefly("queue-deleted")

@@ -181,14 +181,21 @@ def test_a_service_that_is_not_there_looks_the_same_through_the_proxy() -> None:
     """Whoever connects must not be kept waiting by us when there is nobody behind us."""
     with socket.create_server(("127.0.0.1", 0)) as gone:
         nobody = int(gone.getsockname()[1])
-    with FaultProxy(nobody) as proxy, pytest.raises(ConnectionResetError), connect(proxy) as connection:
+    with (
+        FaultProxy(nobody) as proxy,
+        pytest.raises(ConnectionResetError),
+        connect(proxy) as connection,
+    ):
         connection.recv(1)
 
 
 def test_an_ear_hears_both_directions(echo: int) -> None:
     """What passes can be judged without being disturbed."""
     heard: list[tuple[int, Way, bytes]] = []
-    with FaultProxy(echo, ear=lambda *said: heard.append(said)) as proxy, connect(proxy) as connection:
+    with (
+        FaultProxy(echo, ear=lambda *said: heard.append(said)) as proxy,
+        connect(proxy) as connection,
+    ):
         said_back(connection)
 
     assert heard == [(1, Way.TO_SERVER, b"hello"), (1, Way.TO_CLIENT, b"hello")]

@@ -1,4 +1,6 @@
-"""The short set, on receivers that misbehave, and loads that are odd. What they cost the others is measured at full size."""
+"""The short set, on receivers that misbehave, and loads that are odd. What they cost the others is
+measured at full size.
+"""
 
 import pytest
 
@@ -47,6 +49,8 @@ def test_one_id_posted_by_many_at_once_is_one_event(kept_briefly: KeptBriefly) -
     kept_briefly("one-id")
 
 
-def test_a_wall_clock_that_jumps_neither_stalls_nor_storms_retries(kept_briefly: KeptBriefly) -> None:
+def test_a_wall_clock_that_jumps_neither_stalls_nor_storms_retries(
+    kept_briefly: KeptBriefly,
+) -> None:
     """A machine that had the wrong time, or a careless administrator."""
     kept_briefly("clock-embedded")

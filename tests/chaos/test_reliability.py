@@ -1,4 +1,6 @@
-"""docs/reliability.md is what people trust: its rows are the scenarios, its figures those last measured."""
+"""docs/reliability.md is what people trust: its rows are the scenarios, its figures those last
+measured.
+"""
 
 from tests.chaos import reliability
 from tests.chaos.scenarios import SCENARIOS

@@ -27,10 +27,18 @@ def throttling_embedded(nodes: Nodes, *, full: bool) -> Report:
 
 
 def _play(world: World, *, full: bool) -> Report:
-    """One receiver counts by the second, the other lets a burst pass; each is to get all of its events, posted at once."""
-    report, count, paths = Report(), 600 if full else 30, [f"/window/{TAKES}/a", f"/bucket/{TAKES}/b"]
+    """One receiver counts by the second, the other lets a burst pass; each is to get all of its
+    events, posted at once.
+    """
+    report, count, paths = (
+        Report(),
+        600 if full else 30,
+        [f"/window/{TAKES}/a", f"/bucket/{TAKES}/b"],
+    )
     with world:
-        posted = {path: _post(world, channel, count) for channel, path in world.subscribe(paths).items()}
+        posted = {
+            path: _post(world, channel, count) for channel, path in world.subscribe(paths).items()
+        }
         began_s = time.time()
         wait_for("all to be delivered or given up", lambda: not _is_any_open(world), 60 + count)
         exhausted = world.ringback.admin.get("/v1/deliveries?state=exhausted&limit=100")["data"]
@@ -44,7 +52,12 @@ def _play(world: World, *, full: bool) -> Report:
 
 
 def _post(world: World, channel: str, count: int) -> set[str]:
-    return set(post_batch(world.ringback.publisher, [message(f"{channel}_{number}", channel=channel) for number in range(count)])[0])
+    return set(
+        post_batch(
+            world.ringback.publisher,
+            [message(f"{channel}_{number}", channel=channel) for number in range(count)],
+        )[0]
+    )
 
 
 def _is_any_open(world: World) -> bool:
@@ -52,11 +65,23 @@ def _is_any_open(world: World) -> bool:
     return not world.nothing_open()
 
 
-def _judge(report: Report, path: str, ids: set[str], came: list[Arrival], began_s: float, *, full: bool) -> None:
-    """A pace shows only at full size: what was saved up for a burst, and the first pauses, count for much of a few."""
+def _judge(
+    report: Report, path: str, ids: set[str], came: list[Arrival], began_s: float, *, full: bool
+) -> None:
+    """A pace shows only at full size: what was saved up for a burst, and the first pauses, count
+    for much of a few.
+    """
     name, taken = path.split("/")[1], [one for one in came if one.status == 200]
     a_second = len(taken) / max(1.0, taken[-1].at_s - began_s)
     missing = len(ids - {one.event_id for one in taken})
-    report.note(**{f"{name}_a_second": a_second, f"{name}_refused": len(came) - len(taken), f"{name}_missing": missing})
-    report.demand(f"{name}: at least {LEAST:g} of {TAKES} a second", held=a_second >= LEAST or not full)
+    report.note(
+        **{
+            f"{name}_a_second": a_second,
+            f"{name}_refused": len(came) - len(taken),
+            f"{name}_missing": missing,
+        }
+    )
+    report.demand(
+        f"{name}: at least {LEAST:g} of {TAKES} a second", held=a_second >= LEAST or not full
+    )
     report.demand(f"{name}: 0 of the accepted events missing", held=missing == 0)

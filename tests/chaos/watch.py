@@ -1,4 +1,6 @@
-"""Watches what the processes of Ringback take: resident memory by part, its peak, and processor time. On a thread of its own."""
+"""Watches what the processes of Ringback take: resident memory by part, its peak, and processor
+time. On a thread of its own.
+"""
 
 import contextlib
 import statistics
@@ -19,7 +21,9 @@ class _Sample(NamedTuple):
 
 
 class Watch:
-    """A context manager. `pids` gives the first process of each part that runs just now; each with its children counts as one."""
+    """A context manager. `pids` gives the first process of each part that runs just now; each with
+    its children counts as one.
+    """
 
     def __init__(self, pids: Callable[[], Mapping[str, int]]):
         self._pids = pids
@@ -38,18 +42,27 @@ class Watch:
     @property
     def peak_mb(self) -> dict[str, float]:
         """The highest sample of each part."""
-        return {name: max(sample.mb for sample in samples) for name, samples in self._samples.items()}
+        return {
+            name: max(sample.mb for sample in samples) for name, samples in self._samples.items()
+        }
 
     def median_mb(self, from_s: float, to_s: float) -> dict[str, float]:
         """Of each part between two moments of `time.monotonic`."""
-        found = {name: [one.mb for one in samples if from_s <= one.at_s <= to_s] for name, samples in self._samples.items()}
+        found = {
+            name: [one.mb for one in samples if from_s <= one.at_s <= to_s]
+            for name, samples in self._samples.items()
+        }
         return {name: statistics.median(values) for name, values in found.items() if values}
 
     def cpu_share(self, seconds: float) -> dict[str, float]:
         """Of one core, by each part, over so many seconds from now."""
         before = {name: _cpu_s(pid) for name, pid in self._pids().items()}
         time.sleep(seconds)
-        return {name: (_cpu_s(pid) - before[name]) / seconds for name, pid in self._pids().items() if name in before}
+        return {
+            name: (_cpu_s(pid) - before[name]) / seconds
+            for name, pid in self._pids().items()
+            if name in before
+        }
 
     def _run(self) -> None:
         while not self._ended.wait(_EVERY_S):

@@ -1,4 +1,5 @@
-"""The world of a scenario: Ringback on services of the suite's own, a fault proxy before each of them, receiver and load.
+"""The world of a scenario: Ringback on services of the suite's own, a fault proxy before each of
+them, receiver and load.
 
 Called by the scenarios. Everything in it ends with its `with` block.
 """
@@ -26,7 +27,9 @@ from tests.kit.rabbit import Rabbit
 from tests.kit.ringback import Ringback
 
 SABOTAGE = pathlib.Path(__file__).with_name("sabotage")
-"""Put before everything else on the path of sabotaged processes: Python runs its `sitecustomize` first."""
+"""Put before everything else on the path of sabotaged processes: Python runs its `sitecustomize`
+first.
+"""
 
 _SETTLE_LIMIT_S = 90.0
 
@@ -71,7 +74,8 @@ class Installation(Ringback):
 
 class World:
     """`embedded`: in one process and without services. `direct`: no proxies, but for an ear, for scenarios that measure time. `settings` are
-    `RINGBACK_` settings by their short name."""
+    `RINGBACK_` settings by their short name.
+    """
 
     def __init__(
         self,
@@ -93,7 +97,9 @@ class World:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            self.folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ringback-chaos-")))
+            self.folder = pathlib.Path(
+                stack.enter_context(tempfile.TemporaryDirectory(prefix="ringback-chaos-"))
+            )
             self.receiver = stack.enter_context(Receiver(self.folder))
             self.nodes.clear()
             self.broker = stack.enter_context(FaultProxy(self.nodes.rabbit.port, self._broker_ear))
@@ -107,16 +113,30 @@ class World:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def subscribe(self, paths: list[str], host: str = "127.0.0.1", **fields: object) -> dict[str, str]:
-        """A token and a channel of its own for each path of the receiver: channel → path. In force when it returns, and all is warm.
+    def subscribe(
+        self, paths: list[str], host: str = "127.0.0.1", **fields: object
+    ) -> dict[str, str]:
+        """A token and a channel of its own for each path of the receiver: channel → path. In force
+        when it returns, and all is warm.
 
         `fields` go into the tokens.
         """
-        targets = {f"chn_{number}_{path.strip('/').replace('/', '_')}": path for number, path in enumerate(paths)}
+        targets = {
+            f"chn_{number}_{path.strip('/').replace('/', '_')}": path
+            for number, path in enumerate(paths)
+        }
         for channel, path in targets.items():
-            self.ringback.token(channel, callbacks={MESSAGE: self.receiver.url(path, host)}, channels=(channel,), wait=False, **fields)
+            self.ringback.token(
+                channel,
+                callbacks={MESSAGE: self.receiver.url(path, host)},
+                channels=(channel,),
+                wait=False,
+                **fields,
+            )
         self.ringback.wait_until_in_force()
-        self.ringback.publisher.publish_many([message(f"warm_{n}", channel="chn_nobody") for n in range(100)])
+        self.ringback.publisher.publish_many(
+            [message(f"warm_{n}", channel="chn_nobody") for n in range(100)]
+        )
         return targets
 
     def load(self, targets: dict[str, str], rate: float, prefix: str = "evt") -> Load:
@@ -128,8 +148,11 @@ class World:
         assert token is not None
         return Load(self.ringback.port, token, events, rate)
 
-    def settle(self, load: Load, limit_s: float = _SETTLE_LIMIT_S, *, others_stay_open: bool = False) -> counting.Tally:
-        """Wait until all that was accepted has come and nothing is open that could come again, or for the limit; then count.
+    def settle(
+        self, load: Load, limit_s: float = _SETTLE_LIMIT_S, *, others_stay_open: bool = False
+    ) -> counting.Tally:
+        """Wait until all that was accepted has come and nothing is open that could come again, or
+        for the limit; then count.
 
         `others_stay_open`: deliveries for callbacks that never answer are not waited for, nor is anything else that is open.
         """
@@ -139,7 +162,9 @@ class World:
         return counting.tally(load.posted, self.receiver.arrivals())
 
     def _is_settled(self, load: Load, others_stay_open: bool) -> bool:
-        return not counting.missing(load.posted, self.receiver.arrivals()) and (others_stay_open or self.nothing_open())
+        return not counting.missing(load.posted, self.receiver.arrivals()) and (
+            others_stay_open or self.nothing_open()
+        )
 
     def nothing_open(self) -> bool:
         found = self.ringback.admin.call("GET", "/v1/deliveries?state=pending&limit=10")
@@ -152,24 +177,38 @@ class World:
     def _install(self) -> Installation:
         environment = (
             {
-                "PYTHONPATH": os.pathsep.join([str(SABOTAGE), *filter(None, [os.environ.get("PYTHONPATH")])]),
+                "PYTHONPATH": os.pathsep.join(
+                    [str(SABOTAGE), *filter(None, [os.environ.get("PYTHONPATH")])]
+                ),
                 "CHAOS_FOLDER": str(self.folder),
             }
             if self._sabotaged
             else {}
         )
-        broker_url, store_url = (None, None) if self._embedded else (self._broker_url(), self._store_url())
-        return Installation(broker_url, store_url, environment, self._dispatchers, self._workers, self._settings)
+        broker_url, store_url = (
+            (None, None) if self._embedded else (self._broker_url(), self._store_url())
+        )
+        return Installation(
+            broker_url, store_url, environment, self._dispatchers, self._workers, self._settings
+        )
 
     def _broker_url(self) -> str:
-        return self.nodes.rabbit.url if self._direct and self._broker_ear is None else _through(self.nodes.rabbit.url, self.broker)
+        return (
+            self.nodes.rabbit.url
+            if self._direct and self._broker_ear is None
+            else _through(self.nodes.rabbit.url, self.broker)
+        )
 
     def _store_url(self) -> str:
         url = self.nodes.postgres.fresh_database()
         return url if self._direct else _through(url, self.store)
 
     def _pids(self) -> dict[str, int]:
-        return {name: process.pid for name, process in self.ringback.processes.items() if process.poll() is None}
+        return {
+            name: process.pid
+            for name, process in self.ringback.processes.items()
+            if process.poll() is None
+        }
 
 
 def kill_postgres(node: Postgres) -> None:

@@ -1,5 +1,5 @@
-"""Stores of the conformance tests that are more than a database: shared by several dispatchers, with recoveries in it, with
-backups, followed by a directory, or behind an adapter of the exchange.
+"""Stores of the conformance tests that are more than a database: shared by several dispatchers,
+with recoveries in it, with backups, followed by a directory, or behind an adapter of the exchange.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -30,7 +30,9 @@ def shared(postgres: Postgres) -> Iterator[Database]:
 
 @pytest.fixture
 def no_margin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock of these tests only goes forward: without it, a mistake about open transactions shows at once."""
+    """The clock of these tests only goes forward: without it, a mistake about open transactions
+    shows at once.
+    """
     monkeypatch.setattr(pull, "MARGIN_MS", 0)
 
 
@@ -62,11 +64,21 @@ def restorable(database: Database) -> RestorableStore:
 
 @pytest.fixture(params=["rabbitmq", "outbox-sqlite", "outbox-postgresql"])
 def pipe(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pipe]:
-    """One adapter with its service; the broker's needs a database only for the transactions of its port."""
+    """One adapter with its service; the broker's needs a database only for the transactions of its
+    port.
+    """
     on_postgres = request.param == "outbox-postgresql"
-    database = Database(request.getfixturevalue("postgres").fresh_database() if on_postgres else f"sqlite:///{tmp_path}/ringback.db")
+    database = Database(
+        request.getfixturevalue("postgres").fresh_database()
+        if on_postgres
+        else f"sqlite:///{tmp_path}/ringback.db"
+    )
     lay_tables(database)
-    made = RabbitPipe(request.getfixturevalue("rabbit"), database) if request.param == "rabbitmq" else OutboxPipe(database)
+    made = (
+        RabbitPipe(request.getfixturevalue("rabbit"), database)
+        if request.param == "rabbitmq"
+        else OutboxPipe(database)
+    )
     yield made
     made.close()
 

@@ -1,4 +1,6 @@
-"""Whatever is about to be sent asks for its place: by hand, as a probe, at the same time; and what is no status pays nothing."""
+"""Whatever is about to be sent asks for its place: by hand, as a probe, at the same time; and what
+is no status pays nothing.
+"""
 
 import asyncio
 import itertools
@@ -11,7 +13,14 @@ import sqlalchemy as sa
 
 from consumers.pipeline.settler import Settler
 from consumers.pipeline.store_status import StoreStatus
-from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger, given_back
+from schemas.deliveries.deliveries import (
+    Delivery,
+    DeliveryState,
+    Outcome,
+    Settlement,
+    Trigger,
+    given_back,
+)
 from schemas.events.types import EventType
 from schemas.ids import AttemptId, CallbackId
 from schemas.observer import NullObserver
@@ -30,14 +39,22 @@ def line(database: Database) -> Line:
 
 
 def asked_for(line: Line, delivery: Delivery) -> Delivery:
-    row = {"id": "att_1", "event_id": delivery.event_id, "callback_id": delivery.callback_id, "trigger": "manual", "due_at": 0}
+    row = {
+        "id": "att_1",
+        "event_id": delivery.event_id,
+        "callback_id": delivery.callback_id,
+        "trigger": "manual",
+        "due_at": 0,
+    }
     with line.database.write() as connection:
         connection.execute(sa.insert(requested_attempts).values(row))
     return msgspec.structs.replace(delivery, trigger=Trigger.MANUAL, attempt_id=AttemptId("att_1"))
 
 
 def test_an_attempt_by_hand_needs_the_place_too(line: Line) -> None:
-    """It would otherwise arrive beside another. It asks again soon, as its row is not the delivery's."""
+    """It would otherwise arrive beside another. It asks again soon, as its row is not the
+    delivery's.
+    """
     first = a_status("e1", "queued")
     line.claim(first)
     line.settle(failed(first))
@@ -67,7 +84,9 @@ def test_an_attempt_by_hand_of_what_was_overtaken_meanwhile_is_dropped(line: Lin
 
 
 def test_an_attempt_by_hand_does_not_wait_for_days(line: Line) -> None:
-    """A higher one was sent and is still to be repeated: whoever asks for a lower one asks in vain, now or later."""
+    """A higher one was sent and is still to be repeated: whoever asks for a lower one asks in vain,
+    now or later.
+    """
     first, second = a_status("e1", "queued"), a_status("e2", "sent")
     line.claim(first)
     line.settle(failed(first))
@@ -81,11 +100,15 @@ def test_an_attempt_by_hand_does_not_wait_for_days(line: Line) -> None:
     assert line.row("e1").state == "pending", "its schedule goes on"
 
 
-@pytest.mark.parametrize(("trigger", "known"), [("manual", ("msg_1", "sent")), ("test", (None, None))])
+@pytest.mark.parametrize(
+    ("trigger", "known"), [("manual", ("msg_1", "sent")), ("test", (None, None))]
+)
 def test_a_row_that_was_never_open_is_known_as_a_status_all_the_same(
     line: Line, trigger: str, known: tuple[str | None, str | None]
 ) -> None:
-    """Delivered at once, it has only what a list shows: the event itself says the rest. A test's sample is of no message that there is."""
+    """Delivered at once, it has only what a list shows: the event itself says the rest. A test's
+    sample is of no message that there is.
+    """
     first = a_status("e1", "sent")
     line.claim(first)
     line.settle(delivered(first))
@@ -113,13 +136,19 @@ def test_a_manual_attempt_that_fails_counts_as_sent(line: Line) -> None:
 
 
 def test_what_ends_by_the_thousand_wakes_nobody_but_keeps_nobody_for_ever(line: Line) -> None:
-    """Rows cancelled or given up in slices say nothing to their places: who waits finds out by the safety net."""
+    """Rows cancelled or given up in slices say nothing to their places: who waits finds out by the
+    safety net.
+    """
     high = a_status("e1", "read")
     line.claim(high)
     line.settle(failed(high))
     line.claim(a_status("e2", "sent"))
     with line.database.write() as connection:
-        ended = sa.update(deliveries).where(deliveries.c.event_id == "e1").values(state="exhausted", due_at=None)
+        ended = (
+            sa.update(deliveries)
+            .where(deliveries.c.event_id == "e1")
+            .values(state="exhausted", due_at=None)
+        )
         connection.execute(ended)
 
     line.now_ms += status_locks.SAFETY_NET_MS
@@ -133,14 +162,24 @@ def test_at_the_start_of_a_process_that_is_alone_no_place_is_held(line: Line) ->
     with line.database.write() as connection:
         status_locks.void_leases(connection, line.now)
 
-    assert line.claim(a_status("e2", "queued")).overtaken == 1, "nothing is known of e1 but that it may have arrived"
+    assert line.claim(a_status("e2", "queued")).overtaken == 1, (
+        "nothing is known of e1 but that it may have arrived"
+    )
     assert events(line.claim(a_status("e3", "sent"))) == ["e3"]
 
 
 def test_a_probe_is_made_with_the_oldest_whose_turn_it_is(line: Line) -> None:
     """A status that has to wait for one that was sent is no reason to leave the callback unprobed."""
-    high, low, late = a_status("e1", "read", at=3_000), a_status("e2", "sent", at=1_000), a_status("e3", "queued", "m2", at=2_000)
-    for one, end in ((low, given_back(low)), (late, given_back(late)), (high, failed(high, due_in_s=900.0))):
+    high, low, late = (
+        a_status("e1", "read", at=3_000),
+        a_status("e2", "sent", at=1_000),
+        a_status("e3", "queued", "m2", at=2_000),
+    )
+    for one, end in (
+        (low, given_back(low)),
+        (late, given_back(late)),
+        (high, failed(high, due_in_s=900.0)),
+    ):
         line.claim(one)
         line.settle(end)
     line.fail()
@@ -154,7 +193,10 @@ def test_a_probe_is_made_with_the_oldest_whose_turn_it_is(line: Line) -> None:
 def test_of_statuses_that_all_have_to_wait_the_next_probe_comes_at_once(line: Line) -> None:
     """They are put aside, and nobody has been called: whoever looks next goes on behind them."""
     for number in range(probes.TRIES + 1):
-        high, low = a_status(f"high{number}", "read", f"m{number}", at=900_000), a_status(f"low{number:02}", "sent", f"m{number}", at=1_000)
+        high, low = (
+            a_status(f"high{number}", "read", f"m{number}", at=900_000),
+            a_status(f"low{number:02}", "sent", f"m{number}", at=1_000),
+        )
         for one, end in ((low, given_back(low)), (high, failed(high, due_in_s=900.0))):
             line.claim(one)
             line.settle(end)
@@ -168,8 +210,12 @@ def test_of_statuses_that_all_have_to_wait_the_next_probe_comes_at_once(line: Li
     assert line.probe() == Admitted([]), "one at a time"
 
 
-def test_a_place_that_only_seemed_free_is_not_kept(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or not taken: a look locks nothing. Of several that may go the oldest probes, the others are given back."""
+def test_a_place_that_only_seemed_free_is_not_kept(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or not taken: a look locks nothing. Of several that may go the oldest probes, the others are
+    given back.
+    """
     for number, at in enumerate((1_000, 2_000, 3_000)):
         one = a_status(f"e{number}", "sent", f"m{number}", at=at)
         line.claim(one)
@@ -178,14 +224,18 @@ def test_a_place_that_only_seemed_free_is_not_kept(line: Line, monkeypatch: pyte
     monkeypatch.setattr(status_locks, "free_among", lambda *_: set())
 
     assert events(line.probe()) == ["e0"]
-    assert [(line.row(event_id).leased, line.due(event_id)) for event_id in ("e1", "e2")] == [(False, True)] * 2
+    assert [(line.row(event_id).leased, line.due(event_id)) for event_id in ("e1", "e2")] == [
+        (False, True)
+    ] * 2
     assert events(line.claim(a_status("new", "delivered", "m1"))) == ["new"], "its place is free"
 
 
 def test_events_of_other_types_cost_no_statement(line: Line) -> None:
     """Most events are no statuses."""
     statements: list[str] = []
-    sa.event.listen(line.database.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    sa.event.listen(
+        line.database.engine, "before_cursor_execute", lambda *args: statements.append(args[2])
+    )
     others = [a_delivery(f"e{n}", conversation=f"c{n}") for n in range(3)]
 
     assert line.admit(*others).go == others
@@ -197,7 +247,9 @@ def test_events_of_other_types_cost_no_statement(line: Line) -> None:
 def test_statuses_that_nobody_waits_for_cost_two_statements_a_batch(line: Line) -> None:
     """However many they are: one to take the places, one to free them."""
     statements: list[str] = []
-    sa.event.listen(line.database.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    sa.event.listen(
+        line.database.engine, "before_cursor_execute", lambda *args: statements.append(args[2])
+    )
     batch = [a_status(f"e{n}", "queued", f"m{n}") for n in range(20)]
 
     assert len(line.claim(*batch).go) == 20
@@ -207,24 +259,35 @@ def test_statuses_that_nobody_waits_for_cost_two_statements_a_batch(line: Line) 
 
 
 def test_two_who_ask_at_the_same_time_do_not_both_get_it(line: Line) -> None:
-    """On PostgreSQL they really are at the same time. Their orders differ, and nobody locks anybody out."""
+    """On PostgreSQL they really are at the same time. Their orders differ, and nobody locks anybody
+    out.
+    """
     rounds, found, failures = 20, [], []
 
     def ask(name: str, order: Sequence[int]) -> None:
         try:
             for number in range(rounds):
-                found.extend(line.admit(*(a_status(f"{name}{number}-{m}", "sent", f"m{number}-{m}") for m in order)).go)
+                found.extend(
+                    line.admit(
+                        *(a_status(f"{name}{number}-{m}", "sent", f"m{number}-{m}") for m in order)
+                    ).go
+                )
         except Exception as error:  # noqa: BLE001 - told below
             failures.append(error)
 
-    threads = [threading.Thread(target=ask, args=("a", range(30))), threading.Thread(target=ask, args=("b", range(29, -1, -1)))]
+    threads = [
+        threading.Thread(target=ask, args=("a", range(30))),
+        threading.Thread(target=ask, args=("b", range(29, -1, -1))),
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
     assert failures == []
-    assert sorted(one.message_id or "" for one in found) == sorted(f"m{n}-{m}" for n, m in itertools.product(range(rounds), range(30)))
+    assert sorted(one.message_id or "" for one in found) == sorted(
+        f"m{n}-{m}" for n, m in itertools.product(range(rounds), range(30))
+    )
 
 
 def test_a_place_remembers_when_it_was_last_used(line: Line) -> None:
@@ -266,6 +329,8 @@ async def test_what_a_settlement_lets_go_is_told_at_once(line: Line) -> None:
     await settler.flushed()
 
     task.cancel()
-    assert rung == (["due"] if line.database.dialect == "sqlite" else [])  # else it takes PostgreSQL's way: see test_doorbell
+    assert rung == (
+        ["due"] if line.database.dialect == "sqlite" else []
+    )  # else it takes PostgreSQL's way: see test_doorbell
     assert sorted(observer.counted) == [(DeliveryState.DELIVERED, 1), (DeliveryState.SUPERSEDED, 1)]
     assert line.row("e3").state == "superseded"

@@ -53,7 +53,10 @@ class Operator:
 
 @asynccontextmanager
 async def running(
-    database: Database, operator: Operator | None, observer: NullObserver | None = None, poll_s: float = POLL_S
+    database: Database,
+    operator: Operator | None,
+    observer: NullObserver | None = None,
+    poll_s: float = POLL_S,
 ) -> AsyncIterator[AlertRelay]:
     loop = AlertRelay(database, operator, observer or NullObserver(), LEASE_S, poll_s)
     loop.start()
@@ -66,7 +69,11 @@ async def running(
 def tell(database: Database, *numbers: int) -> None:
     with database.write() as connection:
         for number in numbers:
-            data = {"number": number, "token": {"id": "tok_1"}, "callback": {"type": "message.received", "url": "https://hidden.example/"}}
+            data = {
+                "number": number,
+                "token": {"id": "tok_1"},
+                "callback": {"type": "message.received", "url": "https://hidden.example/"},
+            }
             alerts.add(connection, AlertKind.CALLBACK_FAILING, data, database.now(connection))
 
 
@@ -131,7 +138,9 @@ async def test_one_whose_schedule_has_ended_is_given_up(database: Database) -> N
     async with running(database, Operator(lambda _: AlertOutcome("HTTP 500", None)), observer):
         await eventually("it to be forgotten", lambda: not left(database))
 
-    assert [(note["what"], note["next_attempt_in_s"]) for note in observer.notes] == [("alert not delivered", None)]
+    assert [(note["what"], note["next_attempt_in_s"]) for note in observer.notes] == [
+        ("alert not delivered", None)
+    ]
 
 
 async def test_without_an_address_alerts_are_logged_and_forgotten(database: Database) -> None:
@@ -142,7 +151,9 @@ async def test_without_an_address_alerts_are_logged_and_forgotten(database: Data
     async with running(database, None, observer):
         await eventually("it to be forgotten", lambda: not left(database))
 
-    assert [(note["what"], note["kind"], note["token_id"]) for note in observer.notes] == [("alert", "callback.failing", "tok_1")]
+    assert [(note["what"], note["kind"], note["token_id"]) for note in observer.notes] == [
+        ("alert", "callback.failing", "tok_1")
+    ]
 
 
 async def test_a_stop_waits_for_what_is_in_flight(database: Database) -> None:
@@ -186,7 +197,9 @@ def mistaken(number: int) -> AlertOutcome:
     return AlertOutcome()
 
 
-async def test_a_mistake_of_ours_is_noted_and_the_rest_goes_on(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_mistake_of_ours_is_noted_and_the_rest_goes_on(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A dispatcher that ended of it would deliver nothing any more, for the sake of an alert."""
     monkeypatch.setattr(alert_relay, "ERROR_PAUSE_S", POLL_S)
     observer = Notes()
@@ -194,14 +207,19 @@ async def test_a_mistake_of_ours_is_noted_and_the_rest_goes_on(database: Databas
     tell(database, 0, 1)
 
     async with running(database, operator, observer):
-        await eventually("the mistake to be noted", lambda: [n for n in observer.notes if n["what"] == "a mistake of ours"])
+        await eventually(
+            "the mistake to be noted",
+            lambda: [n for n in observer.notes if n["what"] == "a mistake of ours"],
+        )
         tell(database, 2)
         await eventually("the next to be told", lambda: 2 in operator.got)
 
     assert 1 in operator.got
 
 
-async def test_a_store_that_is_away_is_awaited(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_store_that_is_away_is_awaited(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without a word: the loops that deliver have said it."""
     observer, operator = Notes(), Operator()
     away = [True] * 3

@@ -1,4 +1,6 @@
-"""Operational events in the store, the same on SQLite and PostgreSQL: told with what they tell of, sent by one, seldom twice."""
+"""Operational events in the store, the same on SQLite and PostgreSQL: told with what they tell of,
+sent by one, seldom twice.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -50,21 +52,46 @@ def callback_id(token: Token) -> CallbackId:
 def told(database: Database) -> list[dict[str, Any]]:
     """What is to be sent, oldest first."""
     with database.read() as connection:
-        return [msgspec.json.decode(body) for body in connection.execute(sa.select(rows.c.body).order_by(rows.c.id)).scalars()]
+        return [
+            msgspec.json.decode(body)
+            for body in connection.execute(sa.select(rows.c.body).order_by(rows.c.id)).scalars()
+        ]
 
 
-def exhaust(database: Database, callback_id: CallbackId, *event_ids: str, now: UnixMs = NOW, state: str = "exhausted") -> None:
+def exhaust(
+    database: Database,
+    callback_id: CallbackId,
+    *event_ids: str,
+    now: UnixMs = NOW,
+    state: str = "exhausted",
+) -> None:
     """Rows in this state, written by whoever says that they are exhausted."""
     with database.write() as connection:
         unalerted = alerts.lock_unalerted(connection, [callback_id], now)
         for event_id in event_ids:
             connection.execute(sa.insert(deliveries).values(a_row(event_id, callback_id, state)))
-        alerts.alert_exhausted(connection, [Exhausted(EventId(e), callback_id, "10 attempts failed") for e in event_ids], unalerted, now)
+        alerts.alert_exhausted(
+            connection,
+            [Exhausted(EventId(e), callback_id, "10 attempts failed") for e in event_ids],
+            unalerted,
+            now,
+        )
 
 
 def a_row(event_id: str, callback_id: CallbackId, state: str) -> dict[str, object]:
-    identity = {"event_id": event_id, "callback_id": callback_id, "token_id": "tok_1", "type": RECEIVED.value}
-    return identity | {"state": state, "created_at": NOW, "leased": False, "lease": 0, "failures": 0}
+    identity = {
+        "event_id": event_id,
+        "callback_id": callback_id,
+        "token_id": "tok_1",
+        "type": RECEIVED.value,
+    }
+    return identity | {
+        "state": state,
+        "created_at": NOW,
+        "leased": False,
+        "lease": 0,
+        "failures": 0,
+    }
 
 
 def tell_and_break_off(database: Database) -> None:
@@ -73,10 +100,18 @@ def tell_and_break_off(database: Database) -> None:
         raise ZeroDivisionError
 
 
-def test_an_alert_looks_like_a_webhook(database: Database, token: Token, callback_id: CallbackId) -> None:
+def test_an_alert_looks_like_a_webhook(
+    database: Database, token: Token, callback_id: CallbackId
+) -> None:
     """One kind of body, one way to verify it; and it says whose callback it is."""
     with database.write() as connection:
-        alerts.add_of_callback(connection, AlertKind.CALLBACK_DISABLED, callback_id, {"reason": "the receiver is gone"}, NOW)
+        alerts.add_of_callback(
+            connection,
+            AlertKind.CALLBACK_DISABLED,
+            callback_id,
+            {"reason": "the receiver is gone"},
+            NOW,
+        )
 
     (body,) = told(database)
     assert body.pop("id").startswith("alt_")
@@ -95,7 +130,9 @@ def test_an_alert_looks_like_a_webhook(database: Database, token: Token, callbac
 def test_nothing_is_told_of_a_callback_that_was_deleted(database: Database) -> None:
     """A settlement may outlive it."""
     with database.write() as connection:
-        alerts.add_of_callback(connection, AlertKind.CALLBACK_FAILING, CallbackId("f" * 16), {}, NOW)
+        alerts.add_of_callback(
+            connection, AlertKind.CALLBACK_FAILING, CallbackId("f" * 16), {}, NOW
+        )
 
     assert told(database) == []
 
@@ -126,7 +163,9 @@ def test_alerts_are_taken_oldest_first_and_only_so_many(database: Database) -> N
     """A pile of them neither fills the memory nor hides the first."""
     with database.write() as connection:
         for number in range(5):
-            alerts.add(connection, AlertKind.TOKEN_EXPIRING, {"number": number}, UnixMs(NOW - number))
+            alerts.add(
+                connection, AlertKind.TOKEN_EXPIRING, {"number": number}, UnixMs(NOW - number)
+            )
 
     with database.write() as connection:
         taken = alerts.take(connection, 3, NOW, LEASE_MS)
@@ -171,7 +210,9 @@ def test_a_delivered_alert_is_forgotten(database: Database) -> None:
     assert told(database) == []
 
 
-def test_exhausted_deliveries_are_told_once_an_hour_for_each_callback(database: Database, token: Token) -> None:
+def test_exhausted_deliveries_are_told_once_an_hour_for_each_callback(
+    database: Database, token: Token
+) -> None:
     """One is enough to make somebody look; another callback is another matter."""
     received, status = token.callbacks[RECEIVED].id, token.callbacks[STATUS].id
 
@@ -180,7 +221,10 @@ def test_exhausted_deliveries_are_told_once_an_hour_for_each_callback(database: 
     exhaust(database, status, "evt_1")
     exhaust(database, received, "evt_4", now=UnixMs(NOW + EXHAUSTED_EVERY_MS))
 
-    found = [(body["type"], body["data"]["callback"]["type"], body["data"]["delivery_id"]) for body in told(database)]
+    found = [
+        (body["type"], body["data"]["callback"]["type"], body["data"]["delivery_id"])
+        for body in told(database)
+    ]
     assert found == [
         ("delivery.exhausted", "message.received", delivery_id(EventId("evt_1"), received)),
         ("delivery.exhausted", "message.status", delivery_id(EventId("evt_1"), status)),
@@ -189,24 +233,36 @@ def test_exhausted_deliveries_are_told_once_an_hour_for_each_callback(database: 
     assert told(database)[0]["data"]["reason"] == "10 attempts failed"
 
 
-def test_a_delivery_that_is_not_exhausted_after_all_is_not_told_of(database: Database, callback_id: CallbackId) -> None:
-    """Its lease had lapsed and it was delivered by somebody else: the hour stays free for one that is."""
+def test_a_delivery_that_is_not_exhausted_after_all_is_not_told_of(
+    database: Database, callback_id: CallbackId
+) -> None:
+    """Its lease had lapsed and it was delivered by somebody else: the hour stays free for one that
+    is.
+    """
     exhaust(database, callback_id, "evt_1", state=DeliveryState.DELIVERED.value)
     exhaust(database, callback_id, "evt_2")
 
     assert [body["data"]["event_id"] for body in told(database)] == ["evt_2"]
 
 
-def test_a_settlement_tells_that_a_delivery_is_exhausted(database: Database, callback_id: CallbackId) -> None:
+def test_a_settlement_tells_that_a_delivery_is_exhausted(
+    database: Database, callback_id: CallbackId
+) -> None:
     """In its transaction. Of a test, whoever made it has the answer before them."""
     given_up = {"state": DeliveryState.EXHAUSTED, "reason": "10 attempts failed", "failures": 10}
     tested = Settlement(a_delivery("evt_0_test", callback_id, trigger=Trigger.TEST), **given_up)
 
     with database.write() as connection:
-        settlement.settle(connection, [tested, Settlement(a_delivery("evt_1", callback_id), **given_up)], NOW)
-        settlement.settle(connection, [Settlement(a_delivery("evt_2", callback_id), DeliveryState.DELIVERED)], NOW)
+        settlement.settle(
+            connection, [tested, Settlement(a_delivery("evt_1", callback_id), **given_up)], NOW
+        )
+        settlement.settle(
+            connection, [Settlement(a_delivery("evt_2", callback_id), DeliveryState.DELIVERED)], NOW
+        )
 
-    assert [(body["data"]["event_id"], body["data"]["reason"]) for body in told(database)] == [("evt_1", "10 attempts failed")]
+    assert [(body["data"]["event_id"], body["data"]["reason"]) for body in told(database)] == [
+        ("evt_1", "10 attempts failed")
+    ]
 
 
 def test_poison_is_told_too(database: Database, callback_id: CallbackId) -> None:
@@ -216,7 +272,14 @@ def test_poison_is_told_too(database: Database, callback_id: CallbackId) -> None
         settlement.settle(connection, [given_back(a_delivery("evt_1", callback_id))], NOW)
         connection.execute(sa.update(deliveries).values(lease_count=due.MAX_LEASES))
 
-        taken = due.take(connection, {due.Share(callback_id, False): due.Wish(1)}, NOW, LEASE_MS, lapsed=True, most=1)
+        taken = due.take(
+            connection,
+            {due.Share(callback_id, False): due.Wish(1)},
+            NOW,
+            LEASE_MS,
+            lapsed=True,
+            most=1,
+        )
 
     assert taken.poisoned == {callback_id: ["evt_1"]}
     with database.write() as connection:
@@ -240,13 +303,19 @@ def test_two_dispatchers_do_not_wait_for_each_other(shared: Database) -> None:
 def test_two_dispatchers_that_exhaust_at_once_tell_it_once(shared: Database) -> None:
     """The second finds the hour taken when the first has committed."""
     urls = {RECEIVED: CallbackFields(URL)}
-    callback_id = Tokens(shared, VAULT).create(token_fields(), urls, NOW, TESTER).token.callbacks[RECEIVED].id
+    callback_id = (
+        Tokens(shared, VAULT).create(token_fields(), urls, NOW, TESTER).token.callbacks[RECEIVED].id
+    )
 
     with ThreadPoolExecutor(1) as thread:
         with shared.write() as connection:
             unalerted = alerts.lock_unalerted(connection, [callback_id], NOW)
-            connection.execute(sa.insert(deliveries).values(a_row("evt_1", callback_id, "exhausted")))
-            alerts.alert_exhausted(connection, [Exhausted(EventId("evt_1"), callback_id, None)], unalerted, NOW)
+            connection.execute(
+                sa.insert(deliveries).values(a_row("evt_1", callback_id, "exhausted"))
+            )
+            alerts.alert_exhausted(
+                connection, [Exhausted(EventId("evt_1"), callback_id, None)], unalerted, NOW
+            )
             second = thread.submit(exhaust, shared, callback_id, "evt_2")
             wait_for("the second to wait", lambda: somebody_waits(shared))
         second.result()

@@ -105,7 +105,9 @@ async def test_a_certificate_of_an_unknown_authority_is_refused(failing: Failing
     assert "the broker's certificate is not accepted" in words
 
 
-async def test_the_name_is_asked_for_and_a_fitting_certificate_taken(failing: Failing, tmp_path: Path) -> None:
+async def test_the_name_is_asked_for_and_a_fitting_certificate_taken(
+    failing: Failing, tmp_path: Path
+) -> None:
     """A proxy before several brokers goes by it."""
     authority, names = trustme.CA(), list[str | None]()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
@@ -146,7 +148,9 @@ async def test_a_wrong_password_is_said_so(failing: Failing, rabbit: Rabbit) -> 
 
 async def test_a_vhost_that_is_not_there_is_said_so(failing: Failing, rabbit: Rabbit) -> None:
     """The path of the URL is forgotten, or one too many."""
-    assert "vhost of RINGBACK_BROKER_URL is not there" in await failing(f"amqp://guest:guest@127.0.0.1:{rabbit.port}/elsewhere")
+    assert "vhost of RINGBACK_BROKER_URL is not there" in await failing(
+        f"amqp://guest:guest@127.0.0.1:{rabbit.port}/elsewhere"
+    )
 
 
 async def test_a_port_that_speaks_something_else_is_said_so(failing: Failing) -> None:

@@ -18,10 +18,17 @@ _TABLE = sa.Table(
     sa.Column("payload", sa.LargeBinary),
 )
 _words = st.one_of(
-    st.none(), st.sampled_from(["NULL", "", '"', "\\", "{}", ",", "a\nb"]), st.text(st.characters(exclude_characters="\0", codec="utf-8"))
+    st.none(),
+    st.sampled_from(["NULL", "", '"', "\\", "{}", ",", "a\nb"]),
+    st.text(st.characters(exclude_characters="\0", codec="utf-8")),
 )
 _row = st.fixed_dictionaries(
-    {"words": _words, "number": st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)), "yes": st.booleans(), "payload": st.binary()}
+    {
+        "words": _words,
+        "number": st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)),
+        "yes": st.booleans(),
+        "payload": st.binary(),
+    }
 )
 
 
@@ -31,9 +38,13 @@ def sample(database: Database) -> Database:
     return database
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60
+)
 @given(rows=st.lists(_row, min_size=1, max_size=8))
-def test_rows_come_back_as_they_were_written(sample: Database, rows: list[dict[str, object]]) -> None:
+def test_rows_come_back_as_they_were_written(
+    sample: Database, rows: list[dict[str, object]]
+) -> None:
     """Both databases' fast ways spell values by themselves: no value may break out of its place."""
     numbered = [{"id": str(number), **row} for number, row in enumerate(rows)]
     with sample.write() as connection:
@@ -51,7 +62,9 @@ def test_of_rows_whose_id_is_there_only_the_new_are_inserted_and_named(sample: D
     row = {"words": "first", "number": 1, "yes": True, "payload": b""}
     with sample.write() as connection:
         bulk.insert(connection, _TABLE, [{"id": "b", **row}])
-        new = bulk.insert_new(connection, _TABLE, [{"id": i, **row, "words": "second"} for i in ("a", "b", "c")])
+        new = bulk.insert_new(
+            connection, _TABLE, [{"id": i, **row, "words": "second"} for i in ("a", "b", "c")]
+        )
 
     assert new == {"a", "c"}
     with sample.read() as connection:

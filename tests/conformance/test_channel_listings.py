@@ -10,9 +10,15 @@ from tests.kit.making import an_event
 def see(database: Database, event_id: str, channel: dict[str, str], at: int) -> None:
     """An event of this channel was taken then."""
     message = {"id": "m", "conversation_id": "c", "content": {"type": "text", "text": "x"}}
-    event = an_event(event_id, data={"message": message, "customer": {"id": "cus"}, "channel": channel})
+    event = an_event(
+        event_id, data={"message": message, "customer": {"id": "cus"}, "channel": channel}
+    )
     with database.write() as connection:
-        claim(connection, [Claim(event, UnixMs(at), False, (), event.webhook_body(UnixMs(at)))], UnixMs(at))
+        claim(
+            connection,
+            [Claim(event, UnixMs(at), False, (), event.webhook_body(UnixMs(at)))],
+            UnixMs(at),
+        )
 
 
 def test_each_channel_is_listed_once_by_its_latest_event(database: Database) -> None:
@@ -30,7 +36,9 @@ def test_each_channel_is_listed_once_by_its_latest_event(database: Database) -> 
         if (cursor := page.next_cursor) is None:
             break
 
-    assert [(channel.id, channel.kind, channel.address, channel.last_seen_at) for channel in listed] == [
+    assert [
+        (channel.id, channel.kind, channel.address, channel.last_seen_at) for channel in listed
+    ] == [
         ("c", "sms", None, 3_000),
         ("a", "whatsapp", "+39", 3_000),
         ("b", "sms", None, 2_000),

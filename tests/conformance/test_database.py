@@ -13,7 +13,12 @@ from store.engine.database import Database
 from tests.kit.postgres import Postgres
 from tests.kit.waiting import free_port
 
-_TABLE = sa.Table("sample", sa.MetaData(), sa.Column("id", sa.Text, primary_key=True), sa.Column("number", sa.SmallInteger))
+_TABLE = sa.Table(
+    "sample",
+    sa.MetaData(),
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("number", sa.SmallInteger),
+)
 
 
 @pytest.fixture
@@ -47,7 +52,10 @@ def test_data_that_breaks_a_rule_is_refused(database: Database) -> None:
         run(database, "INSERT INTO sample VALUES ('a', 2)")
 
 
-@pytest.mark.parametrize("statement", ["INSERT INTO sample VALUES ('a', 99999)", "INSERT INTO sample VALUES ('a', 1 / 0)"])
+@pytest.mark.parametrize(
+    "statement",
+    ["INSERT INTO sample VALUES ('a', 99999)", "INSERT INTO sample VALUES ('a', 1 / 0)"],
+)
 def test_data_that_does_not_fit_is_refused(on_postgres: Database, statement: str) -> None:
     """SQLSTATE class 22."""
     with pytest.raises(StoreRefused):
@@ -73,20 +81,30 @@ def test_a_read_only_standby_is_no_fault_of_the_data(on_postgres: Database) -> N
 
 
 def test_a_read_only_server_is_left_by_all_connections(on_postgres: Database) -> None:
-    """They would stay with the old primary for as long as it lives, while new ones lead to the new primary."""
+    """They would stay with the old primary for as long as it lives, while new ones lead to the new
+    primary.
+    """
     with on_postgres.read() as first, on_postgres.read() as second:
-        before = {connection.exec_driver_sql("SELECT pg_backend_pid()").scalar() for connection in (first, second)}
+        before = {
+            connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+            for connection in (first, second)
+        }
 
     with pytest.raises(StoreUnavailable, match="read-only"):
         run(on_postgres, "SET TRANSACTION READ ONLY", "INSERT INTO sample VALUES ('a', 1)")
 
     with on_postgres.read() as first, on_postgres.read() as second:
-        after = {connection.exec_driver_sql("SELECT pg_backend_pid()").scalar() for connection in (first, second)}
+        after = {
+            connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+            for connection in (first, second)
+        }
     assert not before & after
 
 
 @pytest.mark.parametrize("code", ["42501", "0A000", "XX000", "25006", "54000", "58030"])
-def test_whatever_else_a_database_says_is_worth_another_try(on_postgres: Database, code: str) -> None:
+def test_whatever_else_a_database_says_is_worth_another_try(
+    on_postgres: Database, code: str
+) -> None:
     """No right, not supported, a mistake of its own, a limit, its disk: the data is as it was."""
     with pytest.raises(StoreUnavailable, match=f"said so.*{code}"):
         run(on_postgres, f"DO $$ BEGIN RAISE 'said so' USING ERRCODE = '{code}'; END $$")
@@ -103,7 +121,9 @@ def test_a_file_that_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:
 
 def test_of_several_hosts_each_connection_finds_the_one_that_answers(postgres: Postgres) -> None:
     """Also LISTEN's: it took the last one."""
-    url = postgres.fresh_database().replace(f":{postgres.port}/", f":{postgres.port},127.0.0.1:{free_port()}/")
+    url = postgres.fresh_database().replace(
+        f":{postgres.port}/", f":{postgres.port},127.0.0.1:{free_port()}/"
+    )
     with contextlib.closing(Database(url)) as database:
         run(database, "CREATE TABLE sample (id integer)")
         with database.listener() as connection:
@@ -111,7 +131,9 @@ def test_of_several_hosts_each_connection_finds_the_one_that_answers(postgres: P
 
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1", "WIN1252"])
-def test_texts_come_back_as_they_were_whatever_the_database_keeps(postgres: Postgres, encoding: str) -> None:
+def test_texts_come_back_as_they_were_whatever_the_database_keeps(
+    postgres: Postgres, encoding: str
+) -> None:
     """A database made on a machine without a locale is in SQL_ASCII, and would answer bytes."""
     with contextlib.closing(Database(postgres.database_in(encoding))) as database:
         _TABLE.create(database.engine)
@@ -123,7 +145,9 @@ def test_texts_come_back_as_they_were_whatever_the_database_keeps(postgres: Post
 
 
 def test_a_slow_statement_ends_by_the_servers_limit(impatient: Database) -> None:
-    """It says why, and the connection is as good as before. It is told from a database that is away: that would stop everybody's work."""
+    """It says why, and the connection is as good as before. It is told from a database that is
+    away: that would stop everybody's work.
+    """
     run(impatient, "SELECT 1")
     with pytest.raises(StatementTimedOut, match="statement timeout"):
         run(impatient, "SELECT pg_sleep(60)")
@@ -131,7 +155,9 @@ def test_a_slow_statement_ends_by_the_servers_limit(impatient: Database) -> None
     run(impatient, "SELECT 1")
 
 
-def test_a_statement_that_waits_too_long_for_a_lock_is_told_from_a_database_that_is_away(impatient: Database) -> None:
+def test_a_statement_that_waits_too_long_for_a_lock_is_told_from_a_database_that_is_away(
+    impatient: Database,
+) -> None:
     """Somebody alters a table: who needs it waits, and everybody else works on."""
     run(impatient, "CREATE TABLE kept (id integer)")
     with impatient.write() as keeping:
@@ -141,7 +167,9 @@ def test_a_statement_that_waits_too_long_for_a_lock_is_told_from_a_database_that
             run(impatient, "INSERT INTO kept VALUES (1)")
 
 
-def test_a_connection_that_an_operator_ends_is_no_statement_out_of_time(on_postgres: Database) -> None:
+def test_a_connection_that_an_operator_ends_is_no_statement_out_of_time(
+    on_postgres: Database,
+) -> None:
     """SQLSTATE class 57 too, but this one is lost."""
     with pytest.raises(StoreUnavailable) as caught:
         run(on_postgres, "SELECT pg_terminate_backend(pg_backend_pid())")
@@ -149,8 +177,12 @@ def test_a_connection_that_an_operator_ends_is_no_statement_out_of_time(on_postg
     assert not isinstance(caught.value, StatementTimedOut)
 
 
-def test_a_silent_database_is_noticed_in_the_midst_of_a_transaction(impatient: Database, postgres: Postgres) -> None:
-    """A server that hangs still acknowledges what it is sent: neither TCP nor the server's own limit notices."""
+def test_a_silent_database_is_noticed_in_the_midst_of_a_transaction(
+    impatient: Database, postgres: Postgres
+) -> None:
+    """A server that hangs still acknowledges what it is sent: neither TCP nor the server's own
+    limit notices.
+    """
 
     def fall_silent_between() -> None:
         with impatient.write() as connection:
@@ -179,7 +211,9 @@ def test_a_silent_database_is_noticed_by_a_commit(impatient: Database, postgres:
     run(impatient, "SELECT 1")
 
 
-def test_a_silent_database_is_noticed_by_who_connects(impatient: Database, postgres: Postgres) -> None:
+def test_a_silent_database_is_noticed_by_who_connects(
+    impatient: Database, postgres: Postgres
+) -> None:
     """The kernel takes the connection for it."""
     with postgres.frozen(), pytest.raises(StoreUnavailable):
         run(impatient, "SELECT 1")
@@ -187,7 +221,13 @@ def test_a_silent_database_is_noticed_by_who_connects(impatient: Database, postg
     run(impatient, "SELECT 1")
 
 
-def test_a_silent_database_is_noticed_outside_the_pool(impatient: Database, postgres: Postgres) -> None:
+def test_a_silent_database_is_noticed_outside_the_pool(
+    impatient: Database, postgres: Postgres
+) -> None:
     """The doorbell's connection has the same limit."""
-    with impatient.listener() as connection, postgres.frozen(), pytest.raises(psycopg.OperationalError, match="no answer"):
+    with (
+        impatient.listener() as connection,
+        postgres.frozen(),
+        pytest.raises(psycopg.OperationalError, match="no answer"),
+    ):
         connection.execute("SELECT 1")

@@ -37,12 +37,18 @@ async def buried(pipe: Pipe, *event_ids: str, there: int = 0) -> DeadLetters:
     await source.close()
     publisher.close()
     letters = letters_of(pipe)
-    await eventually("the dead letters", lambda: letters.count() == there + len(event_ids))  # the broker counts them a moment later
+    await eventually(
+        "the dead letters", lambda: letters.count() == there + len(event_ids)
+    )  # the broker counts them a moment later
     return letters
 
 
 def letters_of(pipe: Pipe) -> DeadLetters:
-    return RabbitDeadLetters(pipe.rabbit.url) if isinstance(pipe, RabbitPipe) else OutboxDeadLetters(pipe.database)
+    return (
+        RabbitDeadLetters(pipe.rabbit.url)
+        if isinstance(pipe, RabbitPipe)
+        else OutboxDeadLetters(pipe.database)
+    )
 
 
 def marks(dead: DeadLetters, *numbers: int) -> list[str]:
@@ -81,7 +87,9 @@ async def test_a_number_means_the_same_letter_however_often_some_were_looked_at(
 
 
 async def test_what_is_put_back_is_taken_like_any_event(pipe: Pipe, dead: DeadLetters) -> None:
-    """With the time of its acceptance, and without the reason: it is judged anew. What was not named stays in its place."""
+    """With the time of its acceptance, and without the reason: it is judged anew. What was not
+    named stays in its place.
+    """
     told: list[int] = []
     dead.look(4)
 
@@ -91,9 +99,16 @@ async def test_what_is_put_back_is_taken_like_any_event(pipe: Pipe, dead: DeadLe
     assert len(told) == 2
     source = pipe.source()
     taken = await take(pipe, source, 2)
-    assert {(message.body, message.accepted_at) for message in taken} == {(BODIES[0], 1_000), (BODIES[2], 1_000)}
-    assert {message.deliveries for message in taken} == {0}, "that it was looked at must not make it poison"
-    assert {message.message_id for message in taken} == ({"evt_1", "evt_3"} if isinstance(pipe, RabbitPipe) else {None})
+    assert {(message.body, message.accepted_at) for message in taken} == {
+        (BODIES[0], 1_000),
+        (BODIES[2], 1_000),
+    }
+    assert {message.deliveries for message in taken} == {0}, (
+        "that it was looked at must not make it poison"
+    )
+    assert {message.message_id for message in taken} == (
+        {"evt_1", "evt_3"} if isinstance(pipe, RabbitPipe) else {None}
+    )
     await source.close()
 
 
@@ -160,7 +175,14 @@ def test_a_letter_is_kept_when_it_cannot_be_stored_elsewhere(rabbit: Rabbit) -> 
     """Put back first, taken away then: with a queue that takes no more, it stays where it is."""
     declare(rabbit.url)
     rabbit.publish(DEAD_EXCHANGE, b"{}")
-    rabbit.ctl("set_policy", "full", "^ringback\\.dispatch$", '{"max-length": 1, "overflow": "reject-publish"}', "--apply-to", "queues")
+    rabbit.ctl(
+        "set_policy",
+        "full",
+        "^ringback\\.dispatch$",
+        '{"max-length": 1, "overflow": "reject-publish"}',
+        "--apply-to",
+        "queues",
+    )
     try:
         fill(rabbit)
         with pytest.raises(ExchangeUnavailable, match="MessageNacked"):

@@ -1,4 +1,6 @@
-"""Counts of deliveries by token and state: what the lists show, added up, on SQLite and on PostgreSQL."""
+"""Counts of deliveries by token and state: what the lists show, added up, on SQLite and on
+PostgreSQL.
+"""
 
 from collections import Counter
 from dataclasses import replace
@@ -18,11 +20,16 @@ from tests.kit.tokens import TESTER
 from tests.kit.waiting_rows import Patient
 
 NOW = 10_000_000
-SETTLED = [state for state in DeliveryState if state not in (DeliveryState.PENDING, DeliveryState.HELD)]
+SETTLED = [
+    state for state in DeliveryState if state not in (DeliveryState.PENDING, DeliveryState.HELD)
+]
 
 
 def counted(database: Database) -> dict[TokenId, dict[DeliveryState, int]]:
-    return {token_id: dict(counts) for token_id, counts in count_deliveries(database, lambda _: None).items()}
+    return {
+        token_id: dict(counts)
+        for token_id, counts in count_deliveries(database, lambda _: None).items()
+    }
 
 
 def listed(database: Database) -> dict[TokenId, dict[DeliveryState, int]]:
@@ -43,8 +50,13 @@ def test_every_state_is_counted_by_token(database: Database) -> None:
     patient.wait("evt_open", NOW)
     other.wait("evt_open_too", NOW)
 
-    expected = {state: number + 1 for number, state in enumerate(SETTLED)} | {DeliveryState.PENDING: 1}
-    assert counted(database) == {patient.token_id: expected, other.token_id: {DeliveryState.PENDING: 1}}
+    expected = {state: number + 1 for number, state in enumerate(SETTLED)} | {
+        DeliveryState.PENDING: 1
+    }
+    assert counted(database) == {
+        patient.token_id: expected,
+        other.token_id: {DeliveryState.PENDING: 1},
+    }
 
 
 @pytest.mark.parametrize("hold", ["off", "disabled", "suspended", "kept", "failing"])
@@ -61,7 +73,9 @@ def test_open_ones_are_held_or_pending_as_the_lists_say(database: Database, hold
         case "disabled":
             patient.found(HealthFinding.USELESS, NOW, reason="gone")
         case "suspended":
-            patient.tokens.change(patient.token_id, lambda fields: replace(fields, enabled=False), TESTER)
+            patient.tokens.change(
+                patient.token_id, lambda fields: replace(fields, enabled=False), TESTER
+            )
         case "kept":
             patient.put(enabled=False)
             patient.put(enabled=True, held=OnResume.KEEP)
@@ -74,8 +88,12 @@ def test_open_ones_are_held_or_pending_as_the_lists_say(database: Database, hold
 
 
 @pytest.mark.parametrize("rows", [0, 2, 3, 4, 6, 7])
-def test_slices_add_up_to_the_whole(database: Database, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-    """Ten million are no single statement; where one slice ends the next begins, also among rows of the same millisecond."""
+def test_slices_add_up_to_the_whole(
+    database: Database, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """Ten million are no single statement; where one slice ends the next begins, also among rows of
+    the same millisecond.
+    """
     monkeypatch.setattr(by_token, "SLICE", 3)
     patient = Patient(database)
     for number in range(rows):

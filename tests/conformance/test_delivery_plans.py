@@ -26,13 +26,17 @@ ABSENT = CallbackId("f" * 16)
 
 
 def test_pages_are_read_in_the_order_of_an_index(database: Database) -> None:
-    """At ten million rows a page must cost what it shows: no sort, and no walk over the table. What is held may be sorted:
-    where few callbacks hold, that is less than walking past everything that is open."""
+    """At ten million rows a page must cost what it shows: no sort, and no walk over the table. What
+    is held may be sorted: where few callbacks hold, that is less than walking past everything that
+    is open.
+    """
     fill(database)
     cursor = paging.cursor_of((5900, "e", "c"))
     for query in (
         delivery_listing.page_query(DeliveryFilter(), 50, cursor),
-        delivery_listing.page_query(DeliveryFilter(token=TokenId("tok_2"), since=UnixMs(3)), 50, cursor),
+        delivery_listing.page_query(
+            DeliveryFilter(token=TokenId("tok_2"), since=UnixMs(3)), 50, cursor
+        ),
         delivery_listing.page_query(DeliveryFilter(state=DeliveryState.EXHAUSTED), 50, cursor),
         delivery_listing.page_query(DeliveryFilter(state=DeliveryState.DELIVERED), 50, None),
         event_listing.page_query(EventFilter(), 50, paging.cursor_of((5900, "e"))),
@@ -40,20 +44,36 @@ def test_pages_are_read_in_the_order_of_an_index(database: Database) -> None:
         plan = explain(database, query)
 
         assert "INDEX" in plan, plan
-        assert not any(word in plan for word in ("SORT", "TEMP B-TREE", "SEQ SCAN ON DELIVERIES", "SEQ SCAN ON EVENTS")), plan
-        assert not any(line.strip() in ("SCAN DELIVERIES", "SCAN EVENTS") for line in plan.splitlines()), plan
+        assert not any(
+            word in plan
+            for word in ("SORT", "TEMP B-TREE", "SEQ SCAN ON DELIVERIES", "SEQ SCAN ON EVENTS")
+        ), plan
+        assert not any(
+            line.strip() in ("SCAN DELIVERIES", "SCAN EVENTS") for line in plan.splitlines()
+        ), plan
 
 
-@pytest.mark.parametrize("chosen", [DeliveryFilter(status_code=500), *(DeliveryFilter(state=state) for state in DeliveryState)])
+@pytest.mark.parametrize(
+    "chosen",
+    [DeliveryFilter(status_code=500), *(DeliveryFilter(state=state) for state in DeliveryState)],
+)
 @pytest.mark.parametrize("look", [100, 20_000])
-def test_a_token_is_read_by_its_own_index(database: Database, chosen: DeliveryFilter, look: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the filter, and whether or not its deliveries are many: not by what is undelivered or open of everybody, unless
-    PostgreSQL has counted that this is next to nothing."""
+def test_a_token_is_read_by_its_own_index(
+    database: Database, chosen: DeliveryFilter, look: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the filter, and whether or not its deliveries are many: not by what is undelivered
+    or open of everybody, unless PostgreSQL has counted that this is next to nothing.
+    """
     monkeypatch.setattr(paging, "LOOK", look)
     fill(database)
 
     own = replace(chosen, token=TokenId("tok_2"))
-    found = plans(database, lambda connection: list_deliveries(connection, own, 50, paging.cursor_of((5_900, "e", "c"))))
+    found = plans(
+        database,
+        lambda connection: list_deliveries(
+            connection, own, 50, paging.cursor_of((5_900, "e", "c"))
+        ),
+    )
 
     for plan in found[:2]:
         is_next_to_nothing = database.dialect == "postgresql" and "rows=1 " in plan.splitlines()[0]
@@ -73,8 +93,9 @@ def test_a_token_is_read_by_its_own_index(database: Database, chosen: DeliveryFi
 def test_what_a_page_of_everybodys_looks_at_is_bounded(
     database: Database, chosen: DeliveryFilter | EventFilter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where looking stops is read off the index by time, and so is what lies before it: no walk to the end of the table. What is so
-    little may be sorted."""
+    """Where looking stops is read off the index by time, and so is what lies before it: no walk to
+    the end of the table. What is so little may be sorted.
+    """
     monkeypatch.setattr(paging, "LOOK", 100)
     fill(database)
 
@@ -106,11 +127,28 @@ def fill(database: Database) -> None:
         }
         for n in range(6000)
     ]
-    event = {"type": RECEIVED.value, "timestamp": 1, "via_amqp": False, "channel_id": "c", "conversation_id": "c", "content_hash": b""}
+    event = {
+        "type": RECEIVED.value,
+        "timestamp": 1,
+        "via_amqp": False,
+        "channel_id": "c",
+        "conversation_id": "c",
+        "content_hash": b"",
+    }
     with database.write() as connection:
         connection.execute(sa.insert(deliveries), rows)
         connection.execute(
             sa.insert(events),
-            [event | {"id": f"e{n}", "accepted_at": n, "conflicts": 0, "callbacks": "", "body": b"x" * 100} for n in range(6000)],
+            [
+                event
+                | {
+                    "id": f"e{n}",
+                    "accepted_at": n,
+                    "conflicts": 0,
+                    "callbacks": "",
+                    "body": b"x" * 100,
+                }
+                for n in range(6000)
+            ],
         )
         connection.execute(sa.text("ANALYZE"))

@@ -1,4 +1,6 @@
-"""The directory follows the store, keeps what it knows while the store is away, and says which it is."""
+"""The directory follows the store, keeps what it knows while the store is away, and says which it
+is.
+"""
 
 import contextlib
 from dataclasses import replace
@@ -50,26 +52,40 @@ def tokens(database: Database) -> Tokens:
     return Tokens(database, VAULT)
 
 
-def test_a_started_directory_learns_of_changes_by_itself(directory: Directory, tokens: Tokens, database: Database) -> None:
-    """Made, changed, revoked: each reaches those who match and authenticate, without anybody asking the store."""
+def test_a_started_directory_learns_of_changes_by_itself(
+    directory: Directory, tokens: Tokens, database: Database
+) -> None:
+    """Made, changed, revoked: each reaches those who match and authenticate, without anybody asking
+    the store.
+    """
     directory.start()
     made = tokens.create(token_fields(channels=["ch1"]), CALLBACK, NOW, TESTER)
     digest = token_hash(made.secret)
 
     wait_for("the new token", lambda: directory.snapshot.by_hash(digest, NOW))
-    assert [callback.url for _, callback in directory.match(RECEIVED, "ch1")] == ["https://x.example/"]
+    assert [callback.url for _, callback in directory.match(RECEIVED, "ch1")] == [
+        "https://x.example/"
+    ]
     assert directory.match(RECEIVED, "ch2") == []
 
-    Callbacks(database, VAULT).put(made.token.id, RECEIVED, CallbackFields("https://y.example/"), TESTER)
-    wait_for("the new URL", lambda: directory.match(RECEIVED, "ch1")[0][1].url == "https://y.example/")
+    Callbacks(database, VAULT).put(
+        made.token.id, RECEIVED, CallbackFields("https://y.example/"), TESTER
+    )
+    wait_for(
+        "the new URL", lambda: directory.match(RECEIVED, "ch1")[0][1].url == "https://y.example/"
+    )
 
     tokens.revoke(made.token.id, NOW, TESTER)
     wait_for("the end of it", lambda: not directory.match(RECEIVED, "ch1"))
 
 
 def test_only_what_changed_is_loaded(directory: Directory, tokens: Tokens) -> None:
-    """With 50,000 tokens a change must not cost 50,000 decryptions: what did not change is the very same object."""
-    first, second = (tokens.create(token_fields(), CALLBACK, NOW, TESTER).token.id for _ in range(2))
+    """With 50,000 tokens a change must not cost 50,000 decryptions: what did not change is the very
+    same object.
+    """
+    first, second = (
+        tokens.create(token_fields(), CALLBACK, NOW, TESTER).token.id for _ in range(2)
+    )
     directory.refresh()
     kept = directory.token(first)
 
@@ -82,7 +98,9 @@ def test_only_what_changed_is_loaded(directory: Directory, tokens: Tokens) -> No
     assert changed.name == "changed"
 
 
-def test_a_token_made_a_moment_ago_is_known_when_it_is_first_used(directory: Directory, tokens: Tokens) -> None:
+def test_a_token_made_a_moment_ago_is_known_when_it_is_first_used(
+    directory: Directory, tokens: Tokens
+) -> None:
     """The store is asked before anybody is refused."""
     directory.refresh()
     made = tokens.create(token_fields(), {}, NOW, TESTER)
@@ -92,8 +110,12 @@ def test_a_token_made_a_moment_ago_is_known_when_it_is_first_used(directory: Dir
     assert holder == made.token
 
 
-def test_a_token_revoked_long_ago_is_known_by_its_name(directory: Directory, tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory holds only the last ones; the calls of the others are refused for that reason too, and logged as theirs."""
+def test_a_token_revoked_long_ago_is_known_by_its_name(
+    directory: Directory, tokens: Tokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory holds only the last ones; the calls of the others are refused for that reason too, and
+    logged as theirs.
+    """
     monkeypatch.setattr("store.directory.snapshot.REVOKED_KEPT", 1)
     made = [tokens.create(token_fields(), CALLBACK, NOW, TESTER) for _ in range(3)]
     directory.refresh()
@@ -119,10 +141,14 @@ def test_what_is_nobodys_is_asked_for_once(directory: Directory, database: Datab
         connection.execute(sa.text("ALTER TABLE directory_version RENAME TO hidden"))
 
     assert directory.holder(wrong, NOW) is None
-    assert directory.holder("rbk_" + "0" * 36, NOW) is None, "a wrong checksum never reaches the store"
+    assert directory.holder("rbk_" + "0" * 36, NOW) is None, (
+        "a wrong checksum never reaches the store"
+    )
 
 
-def test_a_directory_is_fresh_as_long_as_its_last_good_poll_began_lately(database: Database) -> None:
+def test_a_directory_is_fresh_as_long_as_its_last_good_poll_began_lately(
+    database: Database,
+) -> None:
     """Rule 9: beyond that nothing may be attempted, because a revocation may have been missed."""
     clock = HandClock()
     directory = Directory(database, VAULT, Notes(), clock)
@@ -142,16 +168,25 @@ def put(database: Database, column: sa.Column[_Value], row_id: str, value: _Valu
     with database.write() as connection:
         version = raise_version(connection)
         before = connection.scalar(sa.select(column).where(column.table.c.id == row_id))
-        connection.execute(sa.update(column.table).where(column.table.c.id == row_id).values({column.name: value}))
+        connection.execute(
+            sa.update(column.table).where(column.table.c.id == row_id).values({column.name: value})
+        )
         connection.execute(sa.update(tables.tokens).values(version=version))
     assert before is not None
     return before
 
 
 @pytest.mark.parametrize("of", ["signing secrets", "headers"])
-def test_a_secret_that_does_not_open_costs_only_its_token(directory: Directory, tokens: Tokens, database: Database, of: str) -> None:
-    """Its events are kept for it as for a callback that is off; everybody else is called, and it authenticates."""
-    whole, broken = tokens.create(token_fields(), CALLBACK, NOW, TESTER), tokens.create(token_fields(), CALLBACK, NOW, TESTER)
+def test_a_secret_that_does_not_open_costs_only_its_token(
+    directory: Directory, tokens: Tokens, database: Database, of: str
+) -> None:
+    """Its events are kept for it as for a callback that is off; everybody else is called, and it
+    authenticates.
+    """
+    whole, broken = (
+        tokens.create(token_fields(), CALLBACK, NOW, TESTER),
+        tokens.create(token_fields(), CALLBACK, NOW, TESTER),
+    )
     column, row_id = tables.tokens.c.signing_secrets, str(broken.token.id)
     if of == "headers":
         column, row_id = tables.callbacks.c.headers, str(broken.token.callbacks[RECEIVED].id)
@@ -160,14 +195,19 @@ def test_a_secret_that_does_not_open_costs_only_its_token(directory: Directory, 
     directory.start()
 
     assert directory.fresh()
-    matched = {token.id: (len(token.signing_keys), callback.enabled) for token, callback in directory.match(RECEIVED, "ch1")}
+    matched = {
+        token.id: (len(token.signing_keys), callback.enabled)
+        for token, callback in directory.match(RECEIVED, "ch1")
+    }
     assert matched == {whole.token.id: (1, True), broken.token.id: (0, False)}
     holder = directory.holder(broken.secret, NOW)
     assert holder
     assert holder.id == broken.token.id
 
 
-def test_a_secret_that_does_not_open_is_told_once_and_heals(database: Database, tokens: Tokens) -> None:
+def test_a_secret_that_does_not_open_is_told_once_and_heals(
+    database: Database, tokens: Tokens
+) -> None:
     """Many changes may make us load it again: one line by its id, until it opens and breaks again."""
     token_id = tokens.create(token_fields(), CALLBACK, NOW, TESTER).token.id
     sealed = put(database, tables.tokens.c.signing_secrets, token_id, _DAMAGED)
@@ -190,7 +230,9 @@ def test_a_secret_that_does_not_open_is_told_once_and_heals(database: Database, 
     directory.close()
 
 
-def test_with_the_wrong_key_everything_is_held_and_nothing_lost(database: Database, tokens: Tokens) -> None:
+def test_with_the_wrong_key_everything_is_held_and_nothing_lost(
+    database: Database, tokens: Tokens
+) -> None:
     """Its deliveries become rows that a process with the right key takes."""
     tokens.create(token_fields(), CALLBACK, NOW, TESTER)
     directory = Directory(database, Vault(["another-key-for-tests" * 2]), Notes())
@@ -202,7 +244,9 @@ def test_with_the_wrong_key_everything_is_held_and_nothing_lost(database: Databa
     directory.close()
 
 
-def test_whatever_cannot_be_read_is_no_other_error_than_a_store_that_is_away(database: Database, tokens: Tokens) -> None:
+def test_whatever_cannot_be_read_is_no_other_error_than_a_store_that_is_away(
+    database: Database, tokens: Tokens
+) -> None:
     """Who asks in the middle of a claim gives it up and tries again; the thread that polls goes on."""
     token_id = tokens.create(token_fields(), CALLBACK, NOW, TESTER).token.id
     whole = put(database, tables.tokens.c.permissions, token_id, "no JSON")
@@ -222,15 +266,24 @@ def test_whatever_cannot_be_read_is_no_other_error_than_a_store_that_is_away(dat
 
 @pytest.mark.parametrize("before", range(3))
 def test_tokens_that_changed_together_are_loaded_wherever_a_page_ends(
-    directory: Directory, tokens: Tokens, database: Database, monkeypatch: pytest.MonkeyPatch, before: int
+    directory: Directory,
+    tokens: Tokens,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    before: int,
 ) -> None:
-    """Pages keep each load below the statement timeout, however many tokens there are. A receiver that many suppliers share dies: one
-    settlement gives all of them one version. None may be left out by who starts then, nor by who follows: its calls would be 401, its
-    events nobody's, its deliveries cancelled."""
+    """Pages keep each load below the statement timeout, however many tokens there are. A receiver
+    that many suppliers share dies: one settlement gives all of them one version. None may be left
+    out by who starts then, nor by who follows: its calls would be 401, its events nobody's, its
+    deliveries cancelled.
+    """
     monkeypatch.setattr("store.directory.directory._PAGE", 3)
     made = [tokens.create(token_fields(), CALLBACK, NOW, TESTER).token for _ in range(before + 7)]
     directory.refresh()
-    reports = [HealthReport(token.callbacks[RECEIVED].id, 0, HealthFinding.FAILING) for token in made[before:]]
+    reports = [
+        HealthReport(token.callbacks[RECEIVED].id, 0, HealthFinding.FAILING)
+        for token in made[before:]
+    ]
     with database.write() as connection:
         callback_health.record(connection, reports, NOW)
 
@@ -238,7 +291,11 @@ def test_tokens_that_changed_together_are_loaded_wherever_a_page_ends(
     with contextlib.closing(Directory(database, VAULT, Notes())) as starting:
         starting.refresh()
         for known in (directory, starting):
-            failing = {token.id for token, callback in known.match(RECEIVED, "ch1") if callback.state is CallbackState.FAILING}
+            failing = {
+                token.id
+                for token, callback in known.match(RECEIVED, "ch1")
+                if callback.state is CallbackState.FAILING
+            }
             assert failing == {token.id for token in made[before:]}
             assert len(known.match(RECEIVED, "ch1")) == len(made)
 

@@ -1,6 +1,8 @@
-"""A directory whose database goes back, or is another one than before: what it remembers may never have been.
+"""A directory whose database goes back, or is another one than before: what it remembers may never
+have been.
 
-A restore is played by putting the rows of before in their place, in one transaction or table after table, as `psql` does it.
+A restore is played by putting the rows of before in their place, in one transaction or table after
+table, as `psql` does it.
 """
 
 import contextlib
@@ -26,9 +28,15 @@ ANEW = "directory starts anew: the database is not the one it was"
 def test_after_a_restore_everything_is_as_the_database_has_it(
     restorable: RestorableStore, directory: Directory, notes: Notes, changes: int
 ) -> None:
-    """However many changes were made since, and whether its version is below, at or above the one that we knew: what was revoked meanwhile
-    lives again, what was made meanwhile never was, and what is revoked or made afterwards is so."""
-    lives, ends, other = restorable.create("lives"), restorable.create("ends"), restorable.create("other")
+    """However many changes were made since, and whether its version is below, at or above the one
+    that we knew: what was revoked meanwhile lives again, what was made meanwhile never was, and
+    what is revoked or made afterwards is so.
+    """
+    lives, ends, other = (
+        restorable.create("lives"),
+        restorable.create("ends"),
+        restorable.create("other"),
+    )
     backup = restorable.backup()
     directory.refresh()
     restorable.revoke(lives)
@@ -44,13 +52,19 @@ def test_after_a_restore_everything_is_as_the_database_has_it(
     directory.refresh()
 
     assert matched(directory) == {one.token.id for one in (lives, other, made)}
-    states = [found and found.state(NOW) for one in (lives, ends, lost, made) if [found := directory.holder(one.secret, NOW)]]
+    states = [
+        found and found.state(NOW)
+        for one in (lives, ends, lost, made)
+        if [found := directory.holder(one.secret, NOW)]
+    ]
     assert states == [TokenState.ACTIVE, TokenState.REVOKED, None, TokenState.ACTIVE]
     assert directory.callback(lost.token.callbacks[RECEIVED].id) is None
     assert notes.said == [ANEW]
 
 
-def test_a_restore_without_a_change_after_it_is_noticed(restorable: RestorableStore, directory: Directory, notes: Notes) -> None:
+def test_a_restore_without_a_change_after_it_is_noticed(
+    restorable: RestorableStore, directory: Directory, notes: Notes
+) -> None:
     """On a quiet installation the next change may come in days."""
     backup = restorable.backup()
     lost = restorable.create()
@@ -63,7 +77,9 @@ def test_a_restore_without_a_change_after_it_is_noticed(restorable: RestorableSt
     assert notes.said == [ANEW]
 
 
-def test_what_was_nobodys_may_be_somebodys_in_another_history(restorable: RestorableStore, directory: Directory) -> None:
+def test_what_was_nobodys_may_be_somebodys_in_another_history(
+    restorable: RestorableStore, directory: Directory
+) -> None:
     """A backup of an hour ago was restored, and then the right one: its tokens work."""
     empty = restorable.backup()
     made = restorable.create()
@@ -78,7 +94,9 @@ def test_what_was_nobodys_may_be_somebodys_in_another_history(restorable: Restor
     assert directory.holder(made.secret, NOW) == made.token
 
 
-def test_readers_see_one_history_or_the_other(restorable: RestorableStore, database: Database) -> None:
+def test_readers_see_one_history_or_the_other(
+    restorable: RestorableStore, database: Database
+) -> None:
     """While everything is loaded anew, events are matched by what was: never by a half of it."""
     first = restorable.create()
     backup = restorable.backup()
@@ -103,8 +121,12 @@ def test_readers_see_one_history_or_the_other(restorable: RestorableStore, datab
     directory.close()
 
 
-def test_a_restore_that_fills_table_after_table_ends_in_what_was_restored(restorable: RestorableStore, directory: Directory) -> None:
-    """`pg_dump` writes them by name: the version is there before the tokens, and a look of ours may fall between."""
+def test_a_restore_that_fills_table_after_table_ends_in_what_was_restored(
+    restorable: RestorableStore, directory: Directory
+) -> None:
+    """`pg_dump` writes them by name: the version is there before the tokens, and a look of ours may
+    fall between.
+    """
     made = restorable.create()
     backup = restorable.backup()
     restorable.create()
@@ -122,7 +144,9 @@ def test_a_restore_that_fills_table_after_table_ends_in_what_was_restored(restor
     assert directory.holder(made.secret, NOW) == made.token
 
 
-def test_tables_without_their_keys_are_not_believed(restorable: RestorableStore, directory: Directory, database: Database) -> None:
+def test_tables_without_their_keys_are_not_believed(
+    restorable: RestorableStore, directory: Directory, database: Database
+) -> None:
     """`pg_restore` makes keys last: tokens may be there before their callbacks."""
     made = restorable.create()
     backup = restorable.backup()
@@ -140,7 +164,9 @@ def test_tables_without_their_keys_are_not_believed(restorable: RestorableStore,
     assert matched(directory) == before
 
     with database.write() as connection:
-        connection.exec_driver_sql("ALTER TABLE callbacks ADD CONSTRAINT pk_callbacks PRIMARY KEY (id)")
+        connection.exec_driver_sql(
+            "ALTER TABLE callbacks ADD CONSTRAINT pk_callbacks PRIMARY KEY (id)"
+        )
     directory.refresh()
     assert matched(directory) == {made.token.id}
 
@@ -169,5 +195,8 @@ def test_a_backup_restored_into_the_open_file_is_noticed(tmp_path: Path) -> None
 
 def _copy(source: Path, target: Path) -> None:
     """As `sqlite3 TARGET ".restore SOURCE"` does it."""
-    with contextlib.closing(sqlite3.connect(source)) as read, contextlib.closing(sqlite3.connect(target)) as written:
+    with (
+        contextlib.closing(sqlite3.connect(source)) as read,
+        contextlib.closing(sqlite3.connect(target)) as written,
+    ):
         read.backup(written)

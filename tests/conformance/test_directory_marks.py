@@ -1,4 +1,6 @@
-"""How a directory follows by versions and their marks: what changed is loaded, and nothing else, as long as nothing was restored."""
+"""How a directory follows by versions and their marks: what changed is loaded, and nothing else, as
+long as nothing was restored.
+"""
 
 import contextlib
 from dataclasses import replace
@@ -17,7 +19,9 @@ from tests.kit.notes import Notes
 from tests.kit.plans import plans
 
 
-def test_who_missed_many_changes_goes_on_from_where_it_was(restorable: RestorableStore, directory: Directory, notes: Notes) -> None:
+def test_who_missed_many_changes_goes_on_from_where_it_was(
+    restorable: RestorableStore, directory: Directory, notes: Notes
+) -> None:
     """Nothing was restored: only what changed is loaded."""
     kept, changed = restorable.create(), restorable.create()
     directory.refresh()
@@ -31,8 +35,12 @@ def test_who_missed_many_changes_goes_on_from_where_it_was(restorable: Restorabl
     assert notes.said == []
 
 
-def test_only_so_many_marks_are_kept(restorable: RestorableStore, directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They must not grow for ever. Who missed more than there are loads everything: that it was not restored can no longer be seen."""
+def test_only_so_many_marks_are_kept(
+    restorable: RestorableStore, directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They must not grow for ever. Who missed more than there are loads everything: that it was not
+    restored can no longer be seen.
+    """
     monkeypatch.setattr("store.tokens.rows.MARKS_KEPT", 5)
     made = restorable.create()
     directory.refresh()
@@ -56,9 +64,15 @@ def test_a_process_of_the_release_before_leaves_no_marks_and_costs_nobody_a_fres
     for name in ("by the old one", "and again"):
         with database.write() as connection:
             version = connection.scalar(
-                sa.update(directory_version).values(version=directory_version.c.version + 1).returning(directory_version.c.version)
+                sa.update(directory_version)
+                .values(version=directory_version.c.version + 1)
+                .returning(directory_version.c.version)
             )
-            connection.execute(sa.update(tokens).where(tokens.c.id == made.token.id).values(version=version, name=name))
+            connection.execute(
+                sa.update(tokens)
+                .where(tokens.c.id == made.token.id)
+                .values(version=version, name=name)
+            )
         directory.refresh()
         assert directory.token(made.token.id) == replace(made.token, name=name)
     restorable.change(made, "by the new one")
@@ -68,7 +82,9 @@ def test_a_process_of_the_release_before_leaves_no_marks_and_costs_nobody_a_fres
     assert notes.said == []
 
 
-def test_a_poll_finds_its_rows_by_index(database: Database, restorable: RestorableStore, database_url: str) -> None:
+def test_a_poll_finds_its_rows_by_index(
+    database: Database, restorable: RestorableStore, database_url: str
+) -> None:
     """Four times a second, in every process, however many tokens and marks there are."""
     restorable.create()
     if database.dialect == "postgresql":  # which would read a table of a few rows whole
@@ -80,7 +96,9 @@ def test_a_poll_finds_its_rows_by_index(database: Database, restorable: Restorab
     assert "ix_tokens_version_id" in found
 
 
-def test_a_version_that_was_raised_for_nothing_is_known(directory: Directory, database: Database, notes: Notes) -> None:
+def test_a_version_that_was_raised_for_nothing_is_known(
+    directory: Directory, database: Database, notes: Notes
+) -> None:
     """Two dispatchers may find out the same of a callback at once."""
     directory.refresh()
     with database.write() as connection:
@@ -92,7 +110,9 @@ def test_a_version_that_was_raised_for_nothing_is_known(directory: Directory, da
     assert notes.said == []
 
 
-def test_an_empty_database_is_no_other_history(directory: Directory, restorable: RestorableStore, notes: Notes) -> None:
+def test_an_empty_database_is_no_other_history(
+    directory: Directory, restorable: RestorableStore, notes: Notes
+) -> None:
     """The first token of a new installation."""
     directory.refresh()
     made = restorable.create()

@@ -77,7 +77,9 @@ def test_a_directory_is_closed_while_its_store_is_silent(postgres: Postgres) -> 
 
 
 def test_the_directory_outlives_its_store(postgres: Postgres) -> None:
-    """What it knew it still knows; what it cannot look up it does not refuse; it heals, and says both once."""
+    """What it knew it still knows; what it cannot look up it does not refuse; it heals, and says
+    both once.
+    """
     database, notes = Database(postgres.fresh_database()), Notes()
     lay_tables(database)
     made = Tokens(database, VAULT).create(token_fields(), CALLBACK, NOW, TESTER)
@@ -99,8 +101,12 @@ def test_the_directory_outlives_its_store(postgres: Postgres) -> None:
     assert notes.said == ["directory waits for the store", "directory goes on: the store is back"]
 
 
-def test_a_server_that_can_only_be_read_is_left_as_soon_as_there_is_another(postgres: Postgres) -> None:
-    """After a fail-over the old primary may go on answering: what it says may be old, and nothing done by it could be written down."""
+def test_a_server_that_can_only_be_read_is_left_as_soon_as_there_is_another(
+    postgres: Postgres,
+) -> None:
+    """After a fail-over the old primary may go on answering: what it says may be old, and nothing
+    done by it could be written down.
+    """
     database, notes = Database(postgres.fresh_database()), Notes()
     lay_tables(database)
     tokens = Tokens(database, VAULT)
@@ -127,8 +133,12 @@ def test_a_server_that_can_only_be_read_is_left_as_soon_as_there_is_another(post
 
 
 @pytest.mark.parametrize("becomes", ["replaced", "deleted"])
-def test_a_file_that_is_not_the_one_in_its_place_takes_nothing(tmp_path: Path, becomes: str) -> None:
-    """Somebody puts a back-up there under a running `serve`: what is written to the old file would be gone at its end."""
+def test_a_file_that_is_not_the_one_in_its_place_takes_nothing(
+    tmp_path: Path, becomes: str
+) -> None:
+    """Somebody puts a back-up there under a running `serve`: what is written to the old file would
+    be gone at its end.
+    """
     path, other = tmp_path / "ringback.db", tmp_path / "backup.db"
     database = Database(f"sqlite:///{path}")
     lay_tables(database)
@@ -140,7 +150,10 @@ def test_a_file_that_is_not_the_one_in_its_place_takes_nothing(tmp_path: Path, b
     else:
         path.unlink()
 
-    wait_for("it to be stale", lambda: not directory.fresh() and "was replaced or deleted" in directory.trouble)
+    wait_for(
+        "it to be stale",
+        lambda: not directory.fresh() and "was replaced or deleted" in directory.trouble,
+    )
     with pytest.raises(StoreUnavailable, match="was replaced or deleted"):
         Tokens(database, VAULT).create(token_fields(), CALLBACK, NOW, TESTER)
     directory.close()
@@ -160,8 +173,14 @@ def test_a_standby_that_knows_less_is_not_believed(postgres: Postgres) -> None:
     directory.refresh()
 
     with database.write() as connection:  # back to where it was, by somebody who may still write
-        connection.execute(sa.update(tables.tokens).values(revoked_at=None, version=version.version if version else 0))
-        connection.execute(sa.update(tables.directory_version).values(version=version.version if version else 0))
+        connection.execute(
+            sa.update(tables.tokens).values(
+                revoked_at=None, version=version.version if version else 0
+            )
+        )
+        connection.execute(
+            sa.update(tables.directory_version).values(version=version.version if version else 0)
+        )
     with postgres.read_only(), pytest.raises(StoreUnavailable, match="only be read"):
         directory.refresh()
 

@@ -45,7 +45,9 @@ def notify(database: Database, name: str = "outbox") -> None:
         database.notify(connection, name)
 
 
-def test_a_commit_wakes_who_listens_elsewhere(listening: tuple[NotificationListener, threading.Event, Notes], other: Database) -> None:
+def test_a_commit_wakes_who_listens_elsewhere(
+    listening: tuple[NotificationListener, threading.Event, Notes], other: Database
+) -> None:
     """An API process commits, a dispatcher takes."""
     _, woken, _ = listening
 
@@ -54,7 +56,9 @@ def test_a_commit_wakes_who_listens_elsewhere(listening: tuple[NotificationListe
     assert woken.wait(20)
 
 
-def test_another_name_wakes_nobody(listening: tuple[NotificationListener, threading.Event, Notes], other: Database) -> None:
+def test_another_name_wakes_nobody(
+    listening: tuple[NotificationListener, threading.Event, Notes], other: Database
+) -> None:
     """Due rows are no business of the outbox's taker."""
     _, woken, _ = listening
     due = threading.Event()

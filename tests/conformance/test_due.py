@@ -33,36 +33,61 @@ def lay_due(database: Database, callback_id: str, count: int, text: str = "hello
         for n in range(count)
     ]
     with database.write() as connection:
-        claims.claim(connection, [a_claim(f"evt_{n}", callback_id, text=text) for n in range(count)], UnixMs(10_000))
+        claims.claim(
+            connection,
+            [a_claim(f"evt_{n}", callback_id, text=text) for n in range(count)],
+            UnixMs(10_000),
+        )
         settlement.settle(connection, failed, UnixMs(20_000))
 
 
 def ask(database: Database, callback_id: str, count: int, since: int) -> None:
     """Somebody asks for so many attempts."""
     rows = [
-        {"id": f"att_{callback_id}_{n}", "event_id": f"evt_{n}", "callback_id": callback_id, "trigger": "manual", "due_at": since + n}
+        {
+            "id": f"att_{callback_id}_{n}",
+            "event_id": f"evt_{n}",
+            "callback_id": callback_id,
+            "trigger": "manual",
+            "due_at": since + n,
+        }
         for n in range(count)
     ]
     with database.write() as connection:
         connection.execute(sa.insert(requested_attempts), rows)
 
 
-def take(database: Database, limits: dict[str, int], most: int, last: str = "", until_s: float = math.inf) -> Counter[str]:
+def take(
+    database: Database, limits: dict[str, int], most: int, last: str = "", until_s: float = math.inf
+) -> Counter[str]:
     """How many were taken of each. Chance is a fixed order: `last` comes last."""
     with database.write() as connection:
         wishes = {Share(CallbackId(c), is_retry=True): Wish(limit) for c, limit in limits.items()}
         in_order = lambda order: order.sort(key=lambda share: (share.callback_id == last, share))  # noqa: E731
-        found = due.take(connection, wishes, NOW, LEASE_MS, lapsed=True, most=most, until_s=until_s, shuffle=in_order)
+        found = due.take(
+            connection,
+            wishes,
+            NOW,
+            LEASE_MS,
+            lapsed=True,
+            most=most,
+            until_s=until_s,
+            shuffle=in_order,
+        )
     return Counter(delivery.callback_id for delivery in found.deliveries)
 
 
-def take_requested(database: Database, limit: int = 20, now: int = NOW, share: int = 4) -> list[Delivery]:
+def take_requested(
+    database: Database, limit: int = 20, now: int = NOW, share: int = 4
+) -> list[Delivery]:
     with database.write() as connection:
         return due.take_requested(connection, limit, UnixMs(now), LEASE_MS, share)
 
 
 def test_a_take_whose_time_is_over_looks_at_no_further_callback(database: Database) -> None:
-    """What it took first could not start in time otherwise, and a process that is to stop would wait for it. It always takes something."""
+    """What it took first could not start in time otherwise, and a process that is to stop would
+    wait for it. It always takes something.
+    """
     lay_due(database, "a", 3)
     lay_due(database, "b", 3)
 
@@ -99,7 +124,9 @@ def test_chance_says_whose_turn_it_is(database: Database, last: str) -> None:
 
 
 def test_by_default_nobody_is_always_the_last(database: Database) -> None:
-    """Ten callbacks, one slot: that the same one wins forty times has a chance of 10 to the power of -39."""
+    """Ten callbacks, one slot: that the same one wins forty times has a chance of 10 to the power
+    of -39.
+    """
     wishes = {Share(CallbackId(f"c{n}"), is_retry=True): Wish(1) for n in range(10)}
     winners = set()
     for callback_id, _ in wishes:
@@ -132,7 +159,11 @@ def test_requests_go_on_as_others_end_or_lapse(database: Database) -> None:
 
     first = take_requested(database)
     with database.write() as connection:
-        settlement.settle(connection, [Settlement(first[0], DeliveryState.DELIVERED, attempt=an_attempt(number=2))], NOW)
+        settlement.settle(
+            connection,
+            [Settlement(first[0], DeliveryState.DELIVERED, attempt=an_attempt(number=2))],
+            NOW,
+        )
     second = take_requested(database)
     lapsed = take_requested(database, now=NOW + LEASE_MS, share=9)
 

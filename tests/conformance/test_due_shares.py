@@ -1,12 +1,29 @@
-"""Which due rows of a callback are taken: those of the share asked for, oldest first, none that would only wait or come back."""
+"""Which due rows of a callback are taken: those of the share asked for, oldest first, none that
+would only wait or come back.
+"""
 
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries.deliveries import Delivery, DeliveryState, Settlement, Trigger, given_back, leased
+from schemas.deliveries.deliveries import (
+    Delivery,
+    DeliveryState,
+    Settlement,
+    Trigger,
+    given_back,
+    leased,
+)
 from schemas.times import UnixMs
 from store.deliveries import due, settlement
-from store.deliveries.due import A_CONVERSATION, LOOK_AHEAD, MAX_LEASES, POISON, LeasedRows, Share, Wish
+from store.deliveries.due import (
+    A_CONVERSATION,
+    LOOK_AHEAD,
+    MAX_LEASES,
+    POISON,
+    LeasedRows,
+    Share,
+    Wish,
+)
 from store.engine.database import Database
 from store.events import claims
 from store.tables import deliveries
@@ -25,16 +42,38 @@ def lay(database: Database, *settlements: Settlement) -> None:
         settlement.settle(connection, settlements, NOW)
 
 
-def spilled(event_id: str, conversation: str = "", callback_id: str = CALLBACK, *, sequence: int = 0, queued_at: int = 2_000) -> Settlement:
+def spilled(
+    event_id: str,
+    conversation: str = "",
+    callback_id: str = CALLBACK,
+    *,
+    sequence: int = 0,
+    queued_at: int = 2_000,
+) -> Settlement:
     """A first attempt that was put off. Unless it says otherwise, of a conversation of its own."""
-    return given_back(a_delivery(event_id, callback_id, conversation=conversation or event_id, sequence=sequence, queued_at=queued_at))
+    return given_back(
+        a_delivery(
+            event_id,
+            callback_id,
+            conversation=conversation or event_id,
+            sequence=sequence,
+            queued_at=queued_at,
+        )
+    )
 
 
 def failed(event_id: str, due_in_s: float = 0.0) -> Settlement:
-    return Settlement(a_delivery(event_id, conversation=event_id), DeliveryState.PENDING, due_in_s=due_in_s, failures=1)
+    return Settlement(
+        a_delivery(event_id, conversation=event_id),
+        DeliveryState.PENDING,
+        due_in_s=due_in_s,
+        failures=1,
+    )
 
 
-def take(database: Database, wishes: dict[Share, Wish], now: int = NOW, most: int = 99) -> LeasedRows:
+def take(
+    database: Database, wishes: dict[Share, Wish], now: int = NOW, most: int = 99
+) -> LeasedRows:
     with database.write() as connection:
         return due.take(connection, wishes, UnixMs(now), LEASE_MS, lapsed=True, most=most)
 
@@ -58,22 +97,35 @@ def test_first_attempts_and_repeats_are_found_and_taken_apart(database: Database
 
 def test_a_callback_is_found_whatever_stands_before_it_in_the_index(database: Database) -> None:
     """Rows that are parked or not due of others, and of its own other share."""
-    lay(database, *(failed(f"evt_{n}", due_in_s=99) for n in range(3)), spilled("evt_9", callback_id="b" * 16))
+    lay(
+        database,
+        *(failed(f"evt_{n}", due_in_s=99) for n in range(3)),
+        spilled("evt_9", callback_id="b" * 16),
+    )
 
     with database.read() as connection:
         assert due.shares_with_due(connection, NOW) == [("b" * 16, False)]
 
 
 def test_what_was_put_off_together_comes_in_the_order_of_its_claim(database: Database) -> None:
-    """Whatever the ids are that a backend gave: events of one conversation were claimed in this order."""
-    lay(database, spilled("evt_c", "cnv_1", sequence=1), spilled("evt_a", "cnv_1", sequence=2), spilled("evt_b", "cnv_1", sequence=3))
+    """Whatever the ids are that a backend gave: events of one conversation were claimed in this
+    order.
+    """
+    lay(
+        database,
+        spilled("evt_c", "cnv_1", sequence=1),
+        spilled("evt_a", "cnv_1", sequence=2),
+        spilled("evt_b", "cnv_1", sequence=3),
+    )
 
     assert ids(take(database, {FIRSTS: Wish(2)})) == ["evt_c", "evt_a"]
     assert ids(take(database, {FIRSTS: Wish(2)})) == ["evt_b"]
 
 
 def test_what_is_put_off_later_but_is_older_comes_first(database: Database) -> None:
-    """One lost patience after a second, the next was put off at once because of it: the row written last is the oldest."""
+    """One lost patience after a second, the next was put off at once because of it: the row written
+    last is the oldest.
+    """
     lay(database, spilled("evt_young", queued_at=3_000, sequence=1))
     lay(database, spilled("evt_old", queued_at=2_000, sequence=7))
 
@@ -82,22 +134,39 @@ def test_what_is_put_off_later_but_is_older_comes_first(database: Database) -> N
 
 def test_rows_of_conversations_in_hand_are_left(database: Database) -> None:
     """They would wait behind the one that hangs, be given back after a second, and be taken again."""
-    lay(database, *(spilled(f"evt_{n}", "cnv_hangs", sequence=n) for n in range(20)), spilled("evt_free", sequence=99))
+    lay(
+        database,
+        *(spilled(f"evt_{n}", "cnv_hangs", sequence=n) for n in range(20)),
+        spilled("evt_free", sequence=99),
+    )
 
     assert ids(take(database, {FIRSTS: Wish(2, in_hand={"cnv_hangs"})})) == ["evt_free"]
 
 
 def test_of_one_conversation_a_few_are_taken_at_a_time(database: Database) -> None:
     """They go one after the other; a full lane of them would leave its slots to nobody."""
-    lay(database, *(spilled(f"evt_{n:02}", "cnv_long", sequence=n) for n in range(20)), spilled("evt_other", sequence=99))
+    lay(
+        database,
+        *(spilled(f"evt_{n:02}", "cnv_long", sequence=n) for n in range(20)),
+        spilled("evt_other", sequence=99),
+    )
 
-    assert ids(take(database, {FIRSTS: Wish(8)})) == [*(f"evt_{n:02}" for n in range(A_CONVERSATION)), "evt_other"]
+    assert ids(take(database, {FIRSTS: Wish(8)})) == [
+        *(f"evt_{n:02}" for n in range(A_CONVERSATION)),
+        "evt_other",
+    ]
 
 
-def test_a_take_looks_no_further_than_it_says(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_take_looks_no_further_than_it_says(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With a million rows that may not go each take would read them all."""
     monkeypatch.setattr("store.deliveries.due.LOOK_AHEAD", 10)
-    lay(database, *(spilled(f"evt_{n}", "cnv_hangs", sequence=n) for n in range(10)), spilled("evt_behind", sequence=99))
+    lay(
+        database,
+        *(spilled(f"evt_{n}", "cnv_hangs", sequence=n) for n in range(10)),
+        spilled("evt_behind", sequence=99),
+    )
 
     assert ids(take(database, {FIRSTS: Wish(1, in_hand={"cnv_hangs"})})) == []
     assert LOOK_AHEAD > 10
@@ -112,7 +181,9 @@ def test_held_rows_are_left_and_what_came_after_is_taken(database: Database) -> 
     assert ids(take(database, {FIRSTS: Wish(9)})) == ["evt_held"]
 
 
-def test_a_row_that_was_taken_twenty_times_without_an_outcome_is_given_up(database: Database) -> None:
+def test_a_row_that_was_taken_twenty_times_without_an_outcome_is_given_up(
+    database: Database,
+) -> None:
     """It brings down whoever has it in hand, and would for ever (rule 8)."""
     lay(database, spilled("evt_1"), spilled("evt_2", sequence=1))
     for number in range(MAX_LEASES):
@@ -123,16 +194,25 @@ def test_a_row_that_was_taken_twenty_times_without_an_outcome_is_given_up(databa
 
     assert (last.poisoned, ids(last)) == ({FIRSTS.callback_id: ["evt_1"]}, ["evt_2"])
     with database.write() as connection:
-        given_up = due.give_up(connection, FIRSTS.callback_id, ["evt_1", "evt_2"], UnixMs(NOW + (MAX_LEASES + 9) * LEASE_MS))
+        given_up = due.give_up(
+            connection,
+            FIRSTS.callback_id,
+            ["evt_1", "evt_2"],
+            UnixMs(NOW + (MAX_LEASES + 9) * LEASE_MS),
+        )
         assert given_up.total() == 1, "what was not taken so often is none, whatever it is called"
     with database.read() as connection:
-        stored = connection.execute(sa.select(deliveries.c.state, deliveries.c.reason).where(deliveries.c.due_at.is_(None))).all()
+        stored = connection.execute(
+            sa.select(deliveries.c.state, deliveries.c.reason).where(deliveries.c.due_at.is_(None))
+        ).all()
         assert stored == [("exhausted", POISON)]
 
 
 def hold_back(database: Database, event_id: str, due_at: int) -> None:
     with database.write() as connection:
-        connection.execute(sa.update(deliveries).where(deliveries.c.event_id == event_id).values(due_at=due_at))
+        connection.execute(
+            sa.update(deliveries).where(deliveries.c.event_id == event_id).values(due_at=due_at)
+        )
 
 
 @pytest.mark.parametrize("settle", [given_back, lambda delivery: leased(delivery, 1.0)])

@@ -1,4 +1,6 @@
-"""The due taker against both databases: of whom it takes, whom it leaves alone, and what it tells the hand of spilled rows."""
+"""The due taker against both databases: of whom it takes, whom it leaves alone, and what it tells
+the hand of spilled rows.
+"""
 
 import asyncio
 import contextlib
@@ -70,7 +72,12 @@ class Scene:
     """A taker with a real hand and settler, on a real database; only what sends is not there."""
 
     def __init__(self, database: Database):
-        self.database, self.directory, self.lanes, self.observer = database, Known(), Unsent(), Counting()
+        self.database, self.directory, self.lanes, self.observer = (
+            database,
+            Known(),
+            Unsent(),
+            Counting(),
+        )
         watch = StoreStatus(self.observer)
         self.settler = Settler(database, self.observer, watch)
         self.unsettled = Unsettled(self.settler, self.observer, 25.0)
@@ -79,7 +86,10 @@ class Scene:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        settle, take = asyncio.create_task(self.settler.run()), asyncio.create_task(self.taker.run())
+        settle, take = (
+            asyncio.create_task(self.settler.run()),
+            asyncio.create_task(self.taker.run()),
+        )
         yield
         await self.taker.stop()
         await take
@@ -130,28 +140,39 @@ async def test_what_the_directory_lost_is_left_until_it_is_found_again(database:
     async with scene.running():
         for number in range(3):  # looks, each after the one before
             scene.lay(f"evt_look_{number}")
-            await eventually("there was a look", lambda number=number: f"evt_look_{number}" in scene.lanes.ids)  # type: ignore[misc]  # its default
+            await eventually(
+                "there was a look", lambda number=number: f"evt_look_{number}" in scene.lanes.ids
+            )  # type: ignore[misc]  # its default
         assert patient.rows("state") == {"evt_1": "pending"}
 
         scene.directory.add(patient.id)
         await eventually("it is taken", lambda: "evt_1" in scene.lanes.ids)
 
 
-async def test_what_neither_the_directory_nor_the_store_knows_is_cancelled(database: Database) -> None:
+async def test_what_neither_the_directory_nor_the_store_knows_is_cancelled(
+    database: Database,
+) -> None:
     """Its callback was deleted, by somebody who died before its rows were cancelled."""
     scene = Scene(database)
     scene.lay("evt_1", OTHER)
     async with scene.running():
-        await eventually("it is cancelled", lambda: state_of(database, "evt_1") == ("cancelled", "the callback was deleted"))
+        await eventually(
+            "it is cancelled",
+            lambda: state_of(database, "evt_1") == ("cancelled", "the callback was deleted"),
+        )
 
 
 def state_of(database: Database, event_id: str) -> tuple[str, str | None]:
     with database.read() as connection:
-        row = connection.execute(sa.select(deliveries).where(deliveries.c.event_id == event_id)).one()
+        row = connection.execute(
+            sa.select(deliveries).where(deliveries.c.event_id == event_id)
+        ).one()
     return row.state, row.reason
 
 
-async def test_a_row_that_cannot_be_read_costs_its_callback_and_neither_the_others_nor_the_loop(database: Database) -> None:
+async def test_a_row_that_cannot_be_read_costs_its_callback_and_neither_the_others_nor_the_loop(
+    database: Database,
+) -> None:
     """A type of a later version, say: the process would end of it at each start."""
     scene = Scene(database)
     scene.directory.add(GOOD)
@@ -162,24 +183,42 @@ async def test_a_row_that_cannot_be_read_costs_its_callback_and_neither_the_othe
     async with scene.running():
         await eventually("it is said", lambda: scene.observer.notes)
         scene.lay("evt_good")
-        await eventually("that of another callback is taken", lambda: scene.lanes.ids == ["evt_good"])
+        await eventually(
+            "that of another callback is taken", lambda: scene.lanes.ids == ["evt_good"]
+        )
 
         with database.write() as connection:
             connection.execute(sa.update(deliveries).values(type="message.received"))
 
-        await eventually("it is taken as soon as it can be read", lambda: set(scene.lanes.ids) == {"evt_good", "evt_unreadable"})
+        await eventually(
+            "it is taken as soon as it can be read",
+            lambda: set(scene.lanes.ids) == {"evt_good", "evt_unreadable"},
+        )
     assert {note["loop"] for note in scene.observer.notes} == {"due"}
 
 
-async def test_nothing_is_taken_into_a_pause_that_another_dispatcher_was_asked_for(database: Database) -> None:
-    """What was refused is due again at once: it would be sent before the directory has heard of the pause."""
+async def test_nothing_is_taken_into_a_pause_that_another_dispatcher_was_asked_for(
+    database: Database,
+) -> None:
+    """What was refused is due again at once: it would be sent before the directory has heard of the
+    pause.
+    """
     scene, patient, now = Scene(database), Patient(database), now_ms()
     scene.directory.add(GOOD)
     scene.directory.add(patient.id)
     patient.wait("evt_refused", UnixMs(now - 1_000), outcome="throttled")
     with database.write() as connection:
         callback_health.record(
-            connection, [HealthReport(patient.id, patient.callback.health.generation, HealthFinding.THROTTLED, pause_s=600.0)], now
+            connection,
+            [
+                HealthReport(
+                    patient.id,
+                    patient.callback.health.generation,
+                    HealthFinding.THROTTLED,
+                    pause_s=600.0,
+                )
+            ],
+            now,
         )
     async with scene.running():
         scene.lay("evt_good")
@@ -201,7 +240,9 @@ async def test_what_was_claimed_before_a_callback_came_back_is_left(database: Da
         await eventually("the new one is taken", lambda: scene.lanes.ids == ["evt_new"])
 
 
-async def test_new_deliveries_wait_behind_spilled_ones_and_go_directly_when_those_are_gone(database: Database) -> None:
+async def test_new_deliveries_wait_behind_spilled_ones_and_go_directly_when_those_are_gone(
+    database: Database,
+) -> None:
     """Oldest first, also after a restart that knows of no spilling."""
     scene = Scene(database)
     scene.directory.add(GOOD)
@@ -212,10 +253,15 @@ async def test_new_deliveries_wait_behind_spilled_ones_and_go_directly_when_thos
         await eventually("there was a first look", lambda: scene.unsettled.is_roomy)
         scene.bring("evt_new")
         scene.bring("evt_new", OTHER)
-        assert [(one.event_id, one.callback_id) for one in scene.lanes.given] == [("evt_new", OTHER)]
+        assert [(one.event_id, one.callback_id) for one in scene.lanes.given] == [
+            ("evt_new", OTHER)
+        ]
 
         scene.lanes.slots = 10
-        await eventually("both were taken, in their order", lambda: scene.lanes.ids == ["evt_new", "evt_old", "evt_new"])
+        await eventually(
+            "both were taken, in their order",
+            lambda: scene.lanes.ids == ["evt_new", "evt_old", "evt_new"],
+        )
         finish(scene)
         await eventually("new ones go directly", lambda: goes_directly(scene))
 

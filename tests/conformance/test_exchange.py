@@ -20,7 +20,9 @@ def bodies(messages: Sequence[Message]) -> list[bytes]:
 
 
 async def test_what_was_published_is_taken_in_order_as_it_was(pipe: Pipe) -> None:
-    """Order within a conversation starts here; body and time of acceptance are what the webhook is made of."""
+    """Order within a conversation starts here; body and time of acceptance are what the webhook is
+    made of.
+    """
     publisher, source = pipe.publisher(), pipe.source()
     published = outgoing(*(f"evt_{number}" for number in range(50)))
 
@@ -60,7 +62,10 @@ async def test_what_was_taken_and_not_settled_comes_again(pipe: Pipe) -> None:
     pipe.forget_holders()
 
     second = pipe.source()
-    assert sorted(bodies(await take(pipe, second, 2))) == [an_event("evt_1").message(), an_event("evt_3").message()]
+    assert sorted(bodies(await take(pipe, second, 2))) == [
+        an_event("evt_1").message(),
+        an_event("evt_3").message(),
+    ]
     await second.close()
     publisher.close()
 
@@ -74,7 +79,10 @@ async def test_what_comes_again_comes_oldest_first(pipe: Pipe) -> None:
     pipe.forget_holders()
 
     second = pipe.source()
-    assert bodies(await take(pipe, second, 2)) == [an_event("evt_0").message(), an_event("evt_1").message()]
+    assert bodies(await take(pipe, second, 2)) == [
+        an_event("evt_0").message(),
+        an_event("evt_1").message(),
+    ]
     await second.close()
     publisher.close()
 
@@ -158,10 +166,18 @@ async def test_the_largest_event_passes_byte_for_byte(pipe: Pipe) -> None:
 async def test_many_threads_publish_at_once_and_each_event_arrives_once(pipe: Pipe) -> None:
     """The API's request threads share one publisher, singles and batches mixed."""
     publisher, source = pipe.publisher(), pipe.source()
-    batches = [outgoing(*(f"evt_{batch}_{number}" for number in range(1 + batch % 7))) for batch in range(100)]
+    batches = [
+        outgoing(*(f"evt_{batch}_{number}" for number in range(1 + batch % 7)))
+        for batch in range(100)
+    ]
 
     with ThreadPoolExecutor(16) as threads:
-        await asyncio.gather(*(asyncio.get_running_loop().run_in_executor(threads, publisher.publish, batch) for batch in batches))
+        await asyncio.gather(
+            *(
+                asyncio.get_running_loop().run_in_executor(threads, publisher.publish, batch)
+                for batch in batches
+            )
+        )
     expected = sorted(one.event.message() for batch in batches for one in batch)
     taken = await take(pipe, source, len(expected))
 
@@ -170,7 +186,9 @@ async def test_many_threads_publish_at_once_and_each_event_arrives_once(pipe: Pi
     publisher.close()
 
 
-async def test_a_waiting_source_is_woken_by_a_publish(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_waiting_source_is_woken_by_a_publish(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A commit, or the broker, wakes the next stage: no polling on the way of an event."""
     monkeypatch.setattr(outbox_source, "_POLL_S", 3600)
     publisher, source = pipe.publisher(), pipe.source()

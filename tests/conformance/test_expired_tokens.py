@@ -50,7 +50,11 @@ def directory(database: Database, wall: Wall) -> Iterator[Directory]:
 def token(database: Database) -> Token:
     """It ends at END."""
     fields = replace(token_fields(), expires_at=END)
-    return Tokens(database, VAULT).create(fields, {RECEIVED: CallbackFields("https://x.example/")}, UnixMs(1), TESTER).token
+    return (
+        Tokens(database, VAULT)
+        .create(fields, {RECEIVED: CallbackFields("https://x.example/")}, UnixMs(1), TESTER)
+        .token
+    )
 
 
 def matched(directory: Directory) -> set[TokenId]:
@@ -58,8 +62,12 @@ def matched(directory: Directory) -> set[TokenId]:
     return {token.id for token, _ in directory.match(RECEIVED, "chn_1")}
 
 
-def test_what_expired_long_ago_is_not_matched_any_more(directory: Directory, wall: Wall, token: Token) -> None:
-    """A thousand of them would cost each event a millisecond. A moment more or less is for whoever judges the event's time."""
+def test_what_expired_long_ago_is_not_matched_any_more(
+    directory: Directory, wall: Wall, token: Token
+) -> None:
+    """A thousand of them would cost each event a millisecond. A moment more or less is for whoever
+    judges the event's time.
+    """
     found = [matched(directory)]
     for wall.now in (UnixMs(END + MARGIN_MS - 1), UnixMs(END + MARGIN_MS)):
         found.append(matched(directory))
@@ -67,7 +75,9 @@ def test_what_expired_long_ago_is_not_matched_any_more(directory: Directory, wal
     assert found == [{token.id}, {token.id}, set()]
 
 
-def test_it_is_still_known_by_its_callback_and_its_secret(directory: Directory, wall: Wall, token: Token) -> None:
+def test_it_is_still_known_by_its_callback_and_its_secret(
+    directory: Directory, wall: Wall, token: Token
+) -> None:
     """Its open deliveries are cancelled for that reason, and its holder is told so."""
     wall.now = UnixMs(END + MARGIN_MS)
     assert matched(directory) == set()
@@ -78,29 +88,41 @@ def test_it_is_still_known_by_its_callback_and_its_secret(directory: Directory, 
 
 
 @pytest.mark.parametrize("after_ms", [0, MARGIN_MS])
-def test_one_that_is_given_more_time_is_matched(directory: Directory, wall: Wall, token: Token, database: Database, after_ms: int) -> None:
+def test_one_that_is_given_more_time_is_matched(
+    directory: Directory, wall: Wall, token: Token, database: Database, after_ms: int
+) -> None:
     """Whether it was left out already or not."""
     wall.now = UnixMs(END + after_ms)
     matched(directory)
 
-    Tokens(database, VAULT).change(token.id, lambda fields: replace(fields, expires_at=UnixMs(END * 2)), TESTER)
+    Tokens(database, VAULT).change(
+        token.id, lambda fields: replace(fields, expires_at=UnixMs(END * 2)), TESTER
+    )
     wall.now = UnixMs(END + MARGIN_MS + 1)
 
     assert matched(directory) == {token.id}
 
 
-def test_one_that_changes_after_its_end_is_left_out_again(directory: Directory, wall: Wall, token: Token, database: Database) -> None:
+def test_one_that_changes_after_its_end_is_left_out_again(
+    directory: Directory, wall: Wall, token: Token, database: Database
+) -> None:
     """A change puts it where it was before."""
     wall.now = UnixMs(END + MARGIN_MS)
     matched(directory)
 
-    Tokens(database, VAULT).change(token.id, lambda fields: replace(fields, name="another name"), TESTER)
+    Tokens(database, VAULT).change(
+        token.id, lambda fields: replace(fields, name="another name"), TESTER
+    )
 
     assert matched(directory) == set()
 
 
-def test_a_clock_that_is_set_back_brings_back_whom_it_left_out(directory: Directory, wall: Wall, token: Token) -> None:
-    """It may have been ahead by years for a minute: no token may miss its events until a restart for that."""
+def test_a_clock_that_is_set_back_brings_back_whom_it_left_out(
+    directory: Directory, wall: Wall, token: Token
+) -> None:
+    """It may have been ahead by years for a minute: no token may miss its events until a restart
+    for that.
+    """
     wall.now = UnixMs(END * 2)
     assert matched(directory) == set()
 

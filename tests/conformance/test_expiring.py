@@ -40,7 +40,9 @@ def made(tokens: Tokens, expires_at: int | None) -> Token:
 
 
 def move_end(tokens: Tokens, token: Token, expires_at: int | None) -> None:
-    tokens.change(token.id, lambda fields: dataclasses.replace(fields, expires_at=expires_at), TESTER)
+    tokens.change(
+        token.id, lambda fields: dataclasses.replace(fields, expires_at=expires_at), TESTER
+    )
 
 
 def look(database: Database, days_before: float, end: int = END) -> list[int]:
@@ -48,20 +50,31 @@ def look(database: Database, days_before: float, end: int = END) -> list[int]:
     with database.write() as connection:
         known = connection.scalar(sa.select(sa.func.count()).select_from(alerts)) or 0
         count = alert_expiring(connection, UnixMs(end - int(days_before * DAY_MS)))
-        bodies = list(connection.execute(sa.select(alerts.c.body).order_by(alerts.c.id)).scalars())[known:]
+        bodies = list(connection.execute(sa.select(alerts.c.body).order_by(alerts.c.id)).scalars())[
+            known:
+        ]
     assert count == len(bodies)
     return [msgspec.json.decode(body)["data"]["days"] for body in bodies]
 
 
 def test_an_end_is_told_fourteen_seven_and_one_day_before(database: Database, token: Token) -> None:
     """Once each, however often it is looked at."""
-    told = {days: look(database, days) for days in (14.001, 14, 13.999, 7.001, 7, 6, 1.001, 1, 0.5, 0.001, 0, -1)}
+    told = {
+        days: look(database, days)
+        for days in (14.001, 14, 13.999, 7.001, 7, 6, 1.001, 1, 0.5, 0.001, 0, -1)
+    }
 
     assert {days: found for days, found in told.items() if found} == {14: [14], 7: [7], 1: [1]}
     with database.read() as connection:
-        first = msgspec.json.decode(connection.scalar(sa.select(alerts.c.body).order_by(alerts.c.id)))
+        first = msgspec.json.decode(
+            connection.scalar(sa.select(alerts.c.body).order_by(alerts.c.id))
+        )
     assert first["type"] == "token.expiring"
-    assert first["data"] == {"token": {"id": token.id, "name": "ACME CRM"}, "expires_at": to_rfc3339(END), "days": 14}
+    assert first["data"] == {
+        "token": {"id": token.id, "name": "ACME CRM"},
+        "expires_at": to_rfc3339(END),
+        "days": 14,
+    }
 
 
 @pytest.mark.usefixtures("token")
@@ -78,13 +91,17 @@ def test_an_end_that_has_passed_is_no_news(database: Database) -> None:
 
 
 def test_a_short_life_is_no_surprise(database: Database, tokens: Tokens) -> None:
-    """Who makes a token for three days knows that it ends; a day before may have slipped their mind."""
+    """Who makes a token for three days knows that it ends; a day before may have slipped their
+    mind.
+    """
     end = made(tokens, MADE + 3 * DAY_MS).expires_at or 0
 
     assert {days: look(database, days, end) for days in (3, 2, 1)} == {3: [], 2: [], 1: [1]}
 
 
-def test_an_end_that_is_moved_is_told_anew(database: Database, tokens: Tokens, token: Token) -> None:
+def test_an_end_that_is_moved_is_told_anew(
+    database: Database, tokens: Tokens, token: Token
+) -> None:
     """It was told for the old one."""
     assert look(database, 14) == [14]
     later = END + 100 * DAY_MS
@@ -97,7 +114,9 @@ def test_an_end_that_is_moved_is_told_anew(database: Database, tokens: Tokens, t
     assert look(database, 6, later + 5 * DAY_MS) == [7]
 
 
-def test_an_end_that_is_taken_away_and_given_again_is_told_anew(database: Database, tokens: Tokens, token: Token) -> None:
+def test_an_end_that_is_taken_away_and_given_again_is_told_anew(
+    database: Database, tokens: Tokens, token: Token
+) -> None:
     """Meanwhile it had none."""
     assert look(database, 14) == [14]
     move_end(tokens, token, None)
@@ -107,7 +126,9 @@ def test_an_end_that_is_taken_away_and_given_again_is_told_anew(database: Databa
     assert look(database, 14) == [14]
 
 
-def test_a_revoked_token_has_no_end_to_tell(database: Database, tokens: Tokens, token: Token) -> None:
+def test_a_revoked_token_has_no_end_to_tell(
+    database: Database, tokens: Tokens, token: Token
+) -> None:
     """Nobody can prolong it."""
     tokens.revoke(token.id, MADE, TESTER)
 

@@ -41,8 +41,12 @@ class Writers:
             connection.execute(sa.insert(_TABLE).values(id=name))
             meanwhile()
 
-    def together(self, *names: str, fate: Callable[[str], object] = bool) -> dict[str, BaseException | None]:
-        """The first waits, inside its transaction, until all others stand in line. What became of each."""
+    def together(
+        self, *names: str, fate: Callable[[str], object] = bool
+    ) -> dict[str, BaseException | None]:
+        """The first waits, inside its transaction, until all others stand in line. What became of
+        each.
+        """
         inside = threading.Event()
 
         def wait_inside() -> None:
@@ -134,7 +138,14 @@ def test_the_first_that_raises_does_not_hurt_those_in_line(writers: Writers) -> 
     assert writers.rows() == {"b", "c"}
 
 
-@pytest.mark.parametrize("failure", [sa.exc.OperationalError("COMMIT", {}, Exception("disk I/O error")), MemoryError(), RuntimeError("?")])
+@pytest.mark.parametrize(
+    "failure",
+    [
+        sa.exc.OperationalError("COMMIT", {}, Exception("disk I/O error")),
+        MemoryError(),
+        RuntimeError("?"),
+    ],
+)
 def test_a_failed_commit_is_told_to_every_member(writers: Writers, failure: Exception) -> None:
     """202 means durable: none of them may believe that it was written."""
 
@@ -152,13 +163,19 @@ def test_a_failed_commit_is_told_to_every_member(writers: Writers, failure: Exce
 
 
 @pytest.mark.parametrize("victim", ["a", "b"])
-def test_a_transaction_that_sqlite_gave_up_is_told_to_every_member(writers: Writers, victim: str) -> None:
+def test_a_transaction_that_sqlite_gave_up_is_told_to_every_member(
+    writers: Writers, victim: str
+) -> None:
     """After some errors SQLite undoes all by itself, and a commit of nothing would succeed."""
 
     def give_up(name: str) -> None:
         if name == victim:
-            with pytest.raises(sa.exc.IntegrityError):  # caught inside: the transaction seems to go on
-                the_connection(writers).execute(sa.text("INSERT OR ROLLBACK INTO written VALUES ('there')"))
+            with pytest.raises(
+                sa.exc.IntegrityError
+            ):  # caught inside: the transaction seems to go on
+                the_connection(writers).execute(
+                    sa.text("INSERT OR ROLLBACK INTO written VALUES ('there')")
+                )
 
     writers.write("there")
     ended = writers.together("a", "b", "c", fate=give_up)
@@ -255,7 +272,9 @@ def test_closing_ends_what_was_left_open(writers: Writers) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_fails_exactly_the_rows_of_those_who_were_told_so_are_there(writers: Writers, seed: int) -> None:
+def test_whatever_fails_exactly_the_rows_of_those_who_were_told_so_are_there(
+    writers: Writers, seed: int
+) -> None:
     """The law of it, under fire: bodies, statements and commits fail at random in eight threads."""
     chance = random.Random(seed)
 
@@ -266,7 +285,9 @@ def test_whatever_fails_exactly_the_rows_of_those_who_were_told_so_are_there(wri
         if unlucky(4):
             raise RuntimeError("a commit that fails")
 
-    def statement_fails(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+    def statement_fails(
+        _connection: object, _cursor: object, statement: str, *_rest: object
+    ) -> None:
         if unlucky(3):
             raise sa.exc.OperationalError(statement, {}, Exception("disk I/O error"))
 

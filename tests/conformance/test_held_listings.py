@@ -51,8 +51,12 @@ def listed(patient: Patient, state: DeliveryState) -> dict[str, str | None]:
         (bring_back_and_keep, "kept since the callback came back"),
     ],
 )
-def test_what_is_open_is_held_while_it_may_not_be_sent(database: Database, hold: Callable[[Patient], None], reason: str) -> None:
-    """And is found by that state alone; what is settled stays what it is, and so does what others wait for."""
+def test_what_is_open_is_held_while_it_may_not_be_sent(
+    database: Database, hold: Callable[[Patient], None], reason: str
+) -> None:
+    """And is found by that state alone; what is settled stays what it is, and so does what others
+    wait for.
+    """
     patient, other = Patient(database), Patient(database, "other")
     patient.wait("evt_open", NOW)
     patient.wait("evt_done", NOW, state="exhausted", due_at=None)

@@ -1,4 +1,6 @@
-"""The intake against both databases: what it claims, what it gives back, what it buries, and when it may be used directly."""
+"""The intake against both databases: what it claims, what it gives back, what it buries, and when
+it may be used directly.
+"""
 
 import asyncio
 import contextlib
@@ -98,7 +100,16 @@ class Scene:
         self.unsettled.connect(self.dispatching)  # type: ignore[arg-type]  # as much of it as is needed
         self.unsettled.saw(self.unsettled.look(), ())
         self.thread = ThreadPoolExecutor(1)
-        self.intake = Intake(self.source, database, self.directory, self.unsettled, NullObserver(), watch, self.thread, 25.0)  # type: ignore[arg-type]
+        self.intake = Intake(
+            self.source,
+            database,
+            self.directory,
+            self.unsettled,
+            NullObserver(),
+            watch,
+            self.thread,
+            25.0,
+        )  # type: ignore[arg-type]
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -113,30 +124,48 @@ async def test_what_is_brought_is_claimed_and_handed_over(database: Database) ->
     """And what is no event is buried, beside it."""
     scene = Scene(database)
     async with scene.running():
-        scene.source.bring(message_body("evt_1"), b"{nope", message_body("evt_2", channel="chn_other"))
-        await eventually("all is dealt with", lambda: scene.source.buried and scene.dispatching.ids == ["evt_1"])
+        scene.source.bring(
+            message_body("evt_1"), b"{nope", message_body("evt_2", channel="chn_other")
+        )
+        await eventually(
+            "all is dealt with", lambda: scene.source.buried and scene.dispatching.ids == ["evt_1"]
+        )
 
     assert [receipt for receipt, _ in scene.source.buried] == [b"{nope"]
     assert scene.source.acknowledged == [message_body("evt_2", channel="chn_other")]
 
 
-async def test_an_event_that_the_store_refuses_is_found_and_buried_alone(database: Database) -> None:
+async def test_an_event_that_the_store_refuses_is_found_and_buried_alone(
+    database: Database,
+) -> None:
     """Its neighbours are claimed (rule 7)."""
     with database.write() as connection:
         connection.execute(sa.text(REFUSING[database.dialect]))
         if database.dialect == "postgresql":
-            connection.execute(sa.text("CREATE UNIQUE INDEX refusing ON events (refuse(id)) WHERE refuse(id) IS NOT NULL"))
+            connection.execute(
+                sa.text(
+                    "CREATE UNIQUE INDEX refusing ON events (refuse(id)) WHERE refuse(id) IS NOT NULL"
+                )
+            )
     scene = Scene(database)
     async with scene.running():
-        scene.source.bring(*(message_body(f"evt_{n}") for n in range(20)), message_body("evt_bad"), message_body("evt_last"))
+        scene.source.bring(
+            *(message_body(f"evt_{n}") for n in range(20)),
+            message_body("evt_bad"),
+            message_body("evt_last"),
+        )
         await eventually("the last is handed over", lambda: "evt_last" in scene.dispatching.ids)
 
     assert [receipt for receipt, _ in scene.source.buried] == [message_body("evt_bad")]
     assert sorted(scene.dispatching.ids) == sorted([*(f"evt_{n}" for n in range(20)), "evt_last"])
 
 
-async def test_a_mistake_of_ours_in_a_claim_costs_the_message_that_it_is_about(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever it is: the message would otherwise end one dispatcher after the other, at each start anew."""
+async def test_a_mistake_of_ours_in_a_claim_costs_the_message_that_it_is_about(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it is: the message would otherwise end one dispatcher after the other, at each start
+    anew.
+    """
     claim = claims.claim
 
     def mistaken(connection: Connection, batch: Sequence[Claim], now: UnixMs) -> Claimed:
@@ -147,7 +176,11 @@ async def test_a_mistake_of_ours_in_a_claim_costs_the_message_that_it_is_about(d
     monkeypatch.setattr(claims, "claim", mistaken)
     scene = Scene(database)
     async with scene.running():
-        scene.source.bring(*(message_body(f"evt_{n}") for n in range(20)), message_body("evt_bad"), message_body("evt_last"))
+        scene.source.bring(
+            *(message_body(f"evt_{n}") for n in range(20)),
+            message_body("evt_bad"),
+            message_body("evt_last"),
+        )
         await eventually("the last is handed over", lambda: "evt_last" in scene.dispatching.ids)
 
     (buried,) = scene.source.buried
@@ -182,12 +215,16 @@ async def test_while_the_store_is_away_nothing_is_lost(database: Database) -> No
     scene = Scene(Absent(database, calls=1))
     async with scene.running():
         scene.source.bring(message_body("evt_1"), message_body("evt_2"))
-        await eventually("both are handed over", lambda: scene.dispatching.ids == ["evt_1", "evt_2"])
+        await eventually(
+            "both are handed over", lambda: scene.dispatching.ids == ["evt_1", "evt_2"]
+        )
 
     assert scene.source.buried == []
 
 
-async def test_a_publisher_may_claim_directly_only_while_nothing_older_waits(database: Database) -> None:
+async def test_a_publisher_may_claim_directly_only_while_nothing_older_waits(
+    database: Database,
+) -> None:
     """A new event must not overtake one of its conversation in the outbox."""
     scene = Scene(database)
     assert not scene.intake.is_open()
@@ -207,7 +244,9 @@ async def test_what_is_claimed_directly_is_handed_over_after_the_commit(database
     scene = Scene(database)
     async with scene.running():
         with database.write() as connection:
-            committed = scene.intake.claim(connection, [Message(message_body("evt_1"), UnixMs(1_000), None, 0, 7)])
+            committed = scene.intake.claim(
+                connection, [Message(message_body("evt_1"), UnixMs(1_000), None, 0, 7)]
+            )
             assert scene.dispatching.given == []
         committed()
         await eventually("it is handed over", lambda: scene.dispatching.ids == ["evt_1"])
@@ -216,11 +255,18 @@ async def test_what_is_claimed_directly_is_handed_over_after_the_commit(database
         assert connection.scalar(sa.select(sa.func.count()).select_from(events)) == 1
 
 
-async def test_a_message_that_came_back_too_often_is_only_claimed_and_given_up(database: Database) -> None:
-    """Alone, as a row due now: if it brings us down, then not all others with it, and it is counted (rule 8)."""
+async def test_a_message_that_came_back_too_often_is_only_claimed_and_given_up(
+    database: Database,
+) -> None:
+    """Alone, as a row due now: if it brings us down, then not all others with it, and it is counted
+    (rule 8).
+    """
     scene = Scene(database)
     bodies = [message_body(f"evt_{n}") for n in range(4)]
-    scene.source.waiting = [Message(body, UnixMs(1_000), None, SUSPECT_FROM if body is bodies[1] else 0, body) for body in bodies]
+    scene.source.waiting = [
+        Message(body, UnixMs(1_000), None, SUSPECT_FROM if body is bodies[1] else 0, body)
+        for body in bodies
+    ]
     scene.source.some.set()
     batches = lay_ear(scene)
     async with scene.running():
@@ -229,7 +275,11 @@ async def test_a_message_that_came_back_too_often_is_only_claimed_and_given_up(d
 
     assert batches == [["evt_0"], ["evt_1"], ["evt_2", "evt_3"]]
     with database.read() as connection:
-        rows = connection.execute(sa.select(deliveries.c.event_id, deliveries.c.leased).where(deliveries.c.due_at.is_not(None)))
+        rows = connection.execute(
+            sa.select(deliveries.c.event_id, deliveries.c.leased).where(
+                deliveries.c.due_at.is_not(None)
+            )
+        )
         assert ("evt_1", False) in rows.all()
     assert "evt_0" in scene.dispatching.ids
     assert "evt_1" not in scene.dispatching.ids

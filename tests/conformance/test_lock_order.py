@@ -1,7 +1,9 @@
-"""Rows are locked in one order (`store.engine.bulk`), so that nobody waits in a circle: on PostgreSQL, where rows have locks.
+"""Rows are locked in one order (`store.engine.bulk`), so that nobody waits in a circle: on
+PostgreSQL, where rows have locks.
 
-In most, a settlement that is half done holds the first of two deliveries by key and then wants the second. Whoever else is at
-work on both has to wait for it, holding neither. The database has a locale, to which the second is the first.
+In most, a settlement that is half done holds the first of two deliveries by key and then wants the
+second. Whoever else is at work on both has to wait for it, holding neither. The database has a
+locale, to which the second is the first.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,12 +32,16 @@ from tests.kit.waiting_rows import RECEIVED, Patient
 
 NOW = UnixMs(10_000_000)
 FIRST, SECOND = "evt_B", "evt_a"
-"""By code points. To nearly every language small and large letters are the same at first: there A comes before B."""
+"""By code points. To nearly every language small and large letters are the same at first: there A
+comes before B.
+"""
 
 
 @pytest.fixture
 def database(postgres: Postgres) -> Iterator[Database]:
-    made = Database(postgres.fresh_database("TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"))
+    made = Database(
+        postgres.fresh_database("TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'")
+    )
     lay_tables(made)
     yield made
     made.close()
@@ -52,7 +58,9 @@ def patient(database: Database) -> Patient:
 
 
 def answered(patient: Patient, event_id: str) -> Settlement:
-    delivery: Delivery = msgspec.structs.replace(a_delivery(event_id, patient.id), token_id=patient.token_id)
+    delivery: Delivery = msgspec.structs.replace(
+        a_delivery(event_id, patient.id), token_id=patient.token_id
+    )
     return Settlement(delivery, DeliveryState.DELIVERED)
 
 
@@ -61,9 +69,13 @@ def settle(connection: Connection, patient: Patient, event_id: str) -> None:
 
 
 def revive(patient: Patient) -> None:
-    """The older one was held and the younger was not: they are two groups, and the older is seen to first."""
+    """The older one was held and the younger was not: they are two groups, and the older is seen to
+    first.
+    """
     with patient.database.write() as connection:
-        connection.execute(sa.update(callbacks).values(held_before=NOW, backlog_pending=True, enabled=True))
+        connection.execute(
+            sa.update(callbacks).values(held_before=NOW, backlog_pending=True, enabled=True)
+        )
     with patient.database.write() as connection:
         backlog.step(connection, patient.id, None, now_ms())
 
@@ -89,13 +101,21 @@ def test_whoever_works_on_many_deliveries_of_a_callback_waits_for_their_settleme
             settle(connection, patient, SECOND)
         working.result()
 
-    assert patient.rows("state") == dict.fromkeys((FIRST, SECOND), "delivered"), "delivered always wins"
+    assert patient.rows("state") == dict.fromkeys((FIRST, SECOND), "delivered"), (
+        "delivered always wins"
+    )
 
 
 @pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
-def test_a_settlement_of_both_kinds_waits_for_whoever_works_on_them(patient: Patient, job: Callable[[Patient], object]) -> None:
-    """The second by key was delivered, the first failed and goes on: whatever becomes of each, the first is locked first."""
-    failed = Settlement(answered(patient, FIRST).delivery, DeliveryState.PENDING, due_in_s=60, failures=1)
+def test_a_settlement_of_both_kinds_waits_for_whoever_works_on_them(
+    patient: Patient, job: Callable[[Patient], object]
+) -> None:
+    """The second by key was delivered, the first failed and goes on: whatever becomes of each, the
+    first is locked first.
+    """
+    failed = Settlement(
+        answered(patient, FIRST).delivery, DeliveryState.PENDING, due_in_s=60, failures=1
+    )
 
     def settle_both() -> None:
         with patient.database.write() as connection:
@@ -103,11 +123,19 @@ def test_a_settlement_of_both_kinds_waits_for_whoever_works_on_them(patient: Pat
 
     with ThreadPoolExecutor(2) as threads:
         with patient.database.write() as connection:
-            connection.execute(sa.select(deliveries).where(deliveries.c.event_id == FIRST).with_for_update())
+            connection.execute(
+                sa.select(deliveries).where(deliveries.c.event_id == FIRST).with_for_update()
+            )
             working = threads.submit(job, patient)
-            wait_for("the job to wait for the first", lambda: working.done() or waiting(patient.database) == 1)
+            wait_for(
+                "the job to wait for the first",
+                lambda: working.done() or waiting(patient.database) == 1,
+            )
             settling_both = threads.submit(settle_both)
-            wait_for("the settlement to wait behind it", lambda: settling_both.done() or waiting(patient.database) == 2)
+            wait_for(
+                "the settlement to wait behind it",
+                lambda: settling_both.done() or waiting(patient.database) == 2,
+            )
         working.result()
         settling_both.result()
 
@@ -117,7 +145,11 @@ def test_a_settlement_of_both_kinds_waits_for_whoever_works_on_them(patient: Pat
 def test_a_recovery_waits_for_an_answer_that_comes_late(patient: Patient) -> None:
     """What came meanwhile is not recovered, and the recovery goes on behind it."""
     with patient.database.write() as connection:
-        connection.execute(sa.update(deliveries).values(state="exhausted", due_at=None, created_at=deliveries.c.queued_at))
+        connection.execute(
+            sa.update(deliveries).values(
+                state="exhausted", due_at=None, created_at=deliveries.c.queued_at
+            )
+        )
     query = RecoveryQuery(states=(Recoverable.EXHAUSTED,), since=UnixMs(0), until=UnixMs(NOW * 2))
 
     def look() -> candidates.CandidatePage[candidates.Lost]:
@@ -137,35 +169,59 @@ def test_a_recovery_waits_for_an_answer_that_comes_late(patient: Patient) -> Non
 
 
 def test_a_probe_asks_for_places_in_the_order_of_claims(database: Database) -> None:
-    """The older of two statuses has to wait, and its place is the second by key. A claim of both messages locks the first before it."""
+    """The older of two statuses has to wait, and its place is the second by key. A claim of both
+    messages locks the first before it.
+    """
     line = Line(database)
-    waits, probes = a_status("evt_1", "sent", "m2", at=1_000), a_status("evt_2", "sent", "m1", at=2_000)
-    higher, awaited = a_status("evt_3", "read", "m2", at=900_000), a_status("evt_4", "queued", "m1", at=900_000)
-    for one, end in ((waits, given_back(waits)), (probes, given_back(probes)), (higher, failed(higher, due_in_s=900.0))):
+    waits, probes = (
+        a_status("evt_1", "sent", "m2", at=1_000),
+        a_status("evt_2", "sent", "m1", at=2_000),
+    )
+    higher, awaited = (
+        a_status("evt_3", "read", "m2", at=900_000),
+        a_status("evt_4", "queued", "m1", at=900_000),
+    )
+    for one, end in (
+        (waits, given_back(waits)),
+        (probes, given_back(probes)),
+        (higher, failed(higher, due_in_s=900.0)),
+    ):
         line.claim(one)
         line.settle(end)
     line.fail()
 
     with ThreadPoolExecutor(2) as threads:
         with database.write() as connection:
-            connection.execute(sa.select(status_locks).where(status_locks.c.message_id == "m1").with_for_update())
-            claiming = threads.submit(line.claim, awaited, a_status("evt_5", "queued", "m2", at=900_000))
-            wait_for("the claim to wait for the first", lambda: claiming.done() or waiting(database) == 1)
+            connection.execute(
+                sa.select(status_locks).where(status_locks.c.message_id == "m1").with_for_update()
+            )
+            claiming = threads.submit(
+                line.claim, awaited, a_status("evt_5", "queued", "m2", at=900_000)
+            )
+            wait_for(
+                "the claim to wait for the first", lambda: claiming.done() or waiting(database) == 1
+            )
             probing = threads.submit(line.probe)
-            wait_for("the probe to wait behind it", lambda: probing.done() or waiting(database) == 2)
+            wait_for(
+                "the probe to wait behind it", lambda: probing.done() or waiting(database) == 2
+            )
         claiming.result()
         probing.result()
 
 
 def test_deleting_a_callback_holds_it_no_longer_than_it_takes(patient: Patient) -> None:
-    """While its deliveries are waited for, whoever settles them may want to tell of the callback that one was exhausted."""
+    """While its deliveries are waited for, whoever settles them may want to tell of the callback
+    that one was exhausted.
+    """
     with ThreadPoolExecutor(1) as thread:
         with patient.database.write() as connection:
             settle(connection, patient, FIRST)
             deleting = thread.submit(patient.callbacks.delete, patient.token_id, RECEIVED, TESTER)
             wait_for("the callback to be gone", lambda: not is_there(patient))
             assert not deleting.done()
-            exhausted = msgspec.structs.replace(answered(patient, SECOND), state=DeliveryState.EXHAUSTED, reason="x")
+            exhausted = msgspec.structs.replace(
+                answered(patient, SECOND), state=DeliveryState.EXHAUSTED, reason="x"
+            )
             settlement.settle(connection, [exhausted], NOW)
         assert deleting.result() == 0
 

@@ -20,7 +20,9 @@ def empty(database_url: str) -> Database:
 
 
 def test_migrating_from_nothing_gives_todays_tables(empty: Database) -> None:
-    """A column added to the tables and forgotten in a migration fails here, and not at somebody's upgrade."""
+    """A column added to the tables and forgotten in a migration fails here, and not at somebody's
+    upgrade.
+    """
     assert migrate.current(empty) is None
 
     migrate.upgrade(empty)
@@ -28,9 +30,17 @@ def test_migrating_from_nothing_gives_todays_tables(empty: Database) -> None:
     with empty.read() as connection:
         # Alembic takes SQLite's counting of rows for a missing default of the key.
         options = {"compare_type": True, "compare_server_default": empty.dialect == "postgresql"}
-        assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
-        indexes = {index["name"] for table in metadata.tables for index in sa.inspect(connection).get_indexes(table)}
-        assert indexes >= {index.name for table in metadata.tables.values() for index in table.indexes}
+        assert (
+            compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
+        )
+        indexes = {
+            index["name"]
+            for table in metadata.tables
+            for index in sa.inspect(connection).get_indexes(table)
+        }
+        assert indexes >= {
+            index.name for table in metadata.tables.values() for index in table.indexes
+        }
         assert connection.execute(sa.select(directory_version)).all() == [(1, 0)]
     assert migrate.current(empty) == migrate.head()
     empty.close()
@@ -71,11 +81,21 @@ def test_processes_that_migrate_at_once_wait_for_each_other(postgres: Postgres) 
 
 def test_names_that_were_there_before_are_found_in_both_cases(empty: Database) -> None:
     """A token made by the version before has its name without case from the migration."""
-    row = {"id": "tok_1", "version": 1, "name": "MÜLLER GmbH", "hint": "", "secret_hash": b"1", "signing_secrets": b"", "permissions": "[]"}
+    row = {
+        "id": "tok_1",
+        "version": 1,
+        "name": "MÜLLER GmbH",
+        "hint": "",
+        "secret_hash": b"1",
+        "signing_secrets": b"",
+        "permissions": "[]",
+    }
     before = sa.table("tokens", *map(sa.column, [*row, "enabled", "created_at", "activates_at"]))
     with empty.write() as connection:
         command.upgrade(migrate._config(connection), "0003")
-        connection.execute(sa.insert(before).values(row | {"enabled": True, "created_at": 1, "activates_at": 1}))
+        connection.execute(
+            sa.insert(before).values(row | {"enabled": True, "created_at": 1, "activates_at": 1})
+        )
 
     migrate.upgrade(empty)
 

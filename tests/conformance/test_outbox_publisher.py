@@ -1,4 +1,6 @@
-"""The outbox's writer thread, and the intake that it claims for: what happens between two threads, step by step."""
+"""The outbox's writer thread, and the intake that it claims for: what happens between two threads,
+step by step.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -72,8 +74,12 @@ def test_a_mistake_in_the_writer_costs_one_answer_and_not_all_that_follow(
     assert "ZeroDivisionError" in str(notes.of("outbox not written")[0]["error"])
 
 
-def test_what_cannot_be_claimed_at_once_waits_in_the_outbox(publisher: OutboxPublisher, database: Database, notes: Notes) -> None:
-    """Others are written in the same transaction as the one that something is wrong with: none of them is refused for it."""
+def test_what_cannot_be_claimed_at_once_waits_in_the_outbox(
+    publisher: OutboxPublisher, database: Database, notes: Notes
+) -> None:
+    """Others are written in the same transaction as the one that something is wrong with: none of
+    them is refused for it.
+    """
     publisher.claimer = FailingClaimer()
 
     publisher.publish(outgoing("evt_1"))
@@ -128,8 +134,12 @@ class WatchingClaimer:
         raise AssertionError("it is not open")
 
 
-def test_the_intake_is_told_of_a_row_when_it_can_take_it_and_woken_after_that(publisher: OutboxPublisher, database: Database) -> None:
-    """Told before, it could look, find nothing and let younger events pass; not woken after, it would stay closed for a second."""
+def test_the_intake_is_told_of_a_row_when_it_can_take_it_and_woken_after_that(
+    publisher: OutboxPublisher, database: Database
+) -> None:
+    """Told before, it could look, find nothing and let younger events pass; not woken after, it
+    would stay closed for a second.
+    """
     seen: list[str] = []
     publisher.claimer = WatchingClaimer(database, seen)
     database.subscribe(outbox.NOTIFICATION, lambda: seen.append("woken"))
@@ -139,12 +149,18 @@ def test_the_intake_is_told_of_a_row_when_it_can_take_it_and_woken_after_that(pu
     assert seen[-2:] == ["fell behind by 1", "woken"]
 
 
-def test_a_silent_database_costs_each_publish_its_own_limit_and_nobody_after_it_any(publisher: OutboxPublisher, database: Database) -> None:
-    """Requests that all wait for the same silence would keep every thread of the API; what was refused is not stored behind their back."""
+def test_a_silent_database_costs_each_publish_its_own_limit_and_nobody_after_it_any(
+    publisher: OutboxPublisher, database: Database
+) -> None:
+    """Requests that all wait for the same silence would keep every thread of the API; what was
+    refused is not stored behind their back.
+    """
     with database.write():  # the writer waits for this transaction to end
         for event_id in ("evt_1", "evt_2"):
             with pytest.raises(ExchangeUnavailable, match="does not answer"):
-                publisher.publish(outgoing(event_id), silence_s=0.2 if event_id == "evt_2" else 0.05)
+                publisher.publish(
+                    outgoing(event_id), silence_s=0.2 if event_id == "evt_2" else 0.05
+                )
         handed = publisher._handed.qsize()
         with pytest.raises(ExchangeUnavailable, match="does not answer"):
             publisher.publish(outgoing("evt_3"), silence_s=0.05)
@@ -153,7 +169,9 @@ def test_a_silent_database_costs_each_publish_its_own_limit_and_nobody_after_it_
     publisher.publish(outgoing("evt_4"))
 
     with database.read() as connection:
-        stored = b"".join(bytes(body) for body in connection.scalars(sa.select(tables.outbox.c.body)))
+        stored = b"".join(
+            bytes(body) for body in connection.scalars(sa.select(tables.outbox.c.body))
+        )
     assert b"evt_1" in stored  # its write had begun
     assert b"evt_4" in stored
     assert b"evt_2" not in stored

@@ -1,4 +1,6 @@
-"""The place of a message's statuses (rule 13): one is sent at a time, none below one that may have arrived."""
+"""The place of a message's statuses (rule 13): one is sent at a time, none below one that may have
+arrived.
+"""
 
 import pytest
 
@@ -16,12 +18,18 @@ def line(database: Database) -> Line:
 
 
 def test_one_status_of_a_message_goes_at_a_time(line: Line) -> None:
-    """The next is a row that waits for the end of the first's lease, and is due as soon as the first ended."""
+    """The next is a row that waits for the end of the first's lease, and is due as soon as the
+    first ended.
+    """
     first, second = a_status("e1", "queued"), a_status("e2", "sent")
 
     assert events(line.claim(first)) == ["e1"]
     assert line.claim(second) == Admitted([], waiting=1)
-    assert (line.row("e2").awaits_status, line.row("e2").due_at, line.row("e2").lease) == (True, START + LEASE_MS, 0)
+    assert (line.row("e2").awaits_status, line.row("e2").due_at, line.row("e2").lease) == (
+        True,
+        START + LEASE_MS,
+        0,
+    )
 
     assert line.settle(delivered(first)).woken
     assert line.due("e2")
@@ -39,7 +47,9 @@ def test_of_a_batch_the_lowest_goes_first_and_all_arrive(line: Line) -> None:
         (holder,) = admitted.go
         seen.append(holder.status)
         line.settle(delivered(holder))
-        admitted = line.take(*(one for name, one in batch.items() if line.row(name).due_at and line.due(name)))
+        admitted = line.take(
+            *(one for name, one in batch.items() if line.row(name).due_at and line.due(name))
+        )
 
     assert seen == ["queued", "sent", "delivered", "read"]
 
@@ -48,7 +58,9 @@ def test_messages_and_callbacks_do_not_wait_for_each_other(line: Line) -> None:
     """A place is of one callback and one message."""
     line.claim(a_status("e1", "queued", "m1"))
 
-    assert events(line.claim(a_status("e2", "sent", "m2"), a_status("e3", "sent", "m1", "b" * 16))) == ["e2", "e3"]
+    assert events(
+        line.claim(a_status("e2", "sent", "m2"), a_status("e3", "sent", "m1", "b" * 16))
+    ) == ["e2", "e3"]
 
 
 @pytest.mark.parametrize("status", ["sent", "read"])
@@ -90,7 +102,9 @@ def test_those_that_wait_are_superseded_with_the_delivery_of_a_higher_one(line: 
 
 
 def test_lower_than_an_open_one_that_was_sent_waits(line: Line) -> None:
-    """The receiver may have seen it. When it ends for good, without an answer, the lower one never goes."""
+    """The receiver may have seen it. When it ends for good, without an answer, the lower one never
+    goes.
+    """
     high = a_status("e1", "read")
     line.claim(high)
     line.settle(failed(high, due_in_s=60.0))
@@ -156,7 +170,9 @@ def test_a_leased_row_keeps_its_place(line: Line) -> None:
 
 
 def test_a_lapsed_place_is_free_and_what_held_it_may_have_arrived(line: Line) -> None:
-    """A dispatcher died with it. Equal or higher may go, lower waits for it, and it may itself be tried again."""
+    """A dispatcher died with it. Equal or higher may go, lower waits for it, and it may itself be
+    tried again.
+    """
     dead = a_status("e1", "sent")
     line.claim(dead)
     line.settle(leased(dead, 20.0))
@@ -170,11 +186,15 @@ def test_a_lapsed_place_is_free_and_what_held_it_may_have_arrived(line: Line) ->
     (again,) = line.take(dead).go
     line.settle(given_back(again))
     line.now_ms += 300_000
-    assert line.take(a_status("e2", "queued")).waiting == 1, "given back now, but it may have been sent before"
+    assert line.take(a_status("e2", "queued")).waiting == 1, (
+        "given back now, but it may have been sent before"
+    )
 
 
 def test_an_outcome_under_an_old_lease_frees_nobody_elses_place(line: Line) -> None:
-    """Two of one event: the frozen dispatcher's late answer must not let a third go beside the second."""
+    """Two of one event: the frozen dispatcher's late answer must not let a third go beside the
+    second.
+    """
     first = a_status("e1", "queued")
     line.claim(first)
     line.settle(leased(first, 20.0))

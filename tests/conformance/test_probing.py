@@ -1,4 +1,6 @@
-"""Probes of failing callbacks: one over all dispatchers, with the oldest delivery; and what waited for too long."""
+"""Probes of failing callbacks: one over all dispatchers, with the oldest delivery; and what waited
+for too long.
+"""
 
 from dataclasses import replace
 
@@ -37,7 +39,11 @@ def probe(patient: Patient, now: int = LATER) -> str | None:
     """The event that is to probe it now."""
     with patient.database.write() as connection:
         due = probes.due_probes(connection, UnixMs(now), 10)
-        taken = [one for callback_id in due for one in probes.take_probe(connection, callback_id, UnixMs(now), LEASE_MS).go]
+        taken = [
+            one
+            for callback_id in due
+            for one in probes.take_probe(connection, callback_id, UnixMs(now), LEASE_MS).go
+        ]
     return taken[0].event_id if taken else None
 
 
@@ -45,7 +51,9 @@ def give_up(patient: Patient, now: int = LATER) -> int:
     with patient.database.write() as connection:
         total = 0
         for callback_id in probes.with_aged(connection, HORIZON_MS, UnixMs(now)):
-            total += probes.exhaust_aged(connection, callback_id, HORIZON_MS, "too long", UnixMs(now)).total()
+            total += probes.exhaust_aged(
+                connection, callback_id, HORIZON_MS, "too long", UnixMs(now)
+            ).total()
     return total
 
 
@@ -58,19 +66,28 @@ def test_the_oldest_probes_whatever_its_schedule_says(patient: Patient) -> None:
     with patient.database.write() as connection:
         (taken,) = probes.take_probe(connection, patient.id, UnixMs(LATER), LEASE_MS).go
 
-    assert (taken.event_id, taken.trigger, taken.lease, taken.failures) == ("evt_old", Trigger.PROBE, 1, 3)
+    assert (taken.event_id, taken.trigger, taken.lease, taken.failures) == (
+        "evt_old",
+        Trigger.PROBE,
+        1,
+        3,
+    )
     assert patient.rows("leased", "lease", "due_at")["evt_old"] == (True, 1, LATER + LEASE_MS)
 
 
 def test_one_probe_at_a_time_over_all_dispatchers(patient: Patient) -> None:
-    """Whoever moves its time on first makes it; should that one die, another may when the lease ends."""
+    """Whoever moves its time on first makes it; should that one die, another may when the lease
+    ends.
+    """
     patient.wait("evt_1", NOW - 9_000)
     patient.wait("evt_2", NOW - 8_000)
     with patient.database.read() as connection:
         seen_by_both = probes.due_probes(connection, UnixMs(LATER), 10)
 
     with patient.database.write() as connection:
-        first, second = (probes.take_probe(connection, one, UnixMs(LATER), LEASE_MS) for one in seen_by_both * 2)
+        first, second = (
+            probes.take_probe(connection, one, UnixMs(LATER), LEASE_MS) for one in seen_by_both * 2
+        )
 
     assert [one.event_id for one in first.go] == ["evt_1"]
     assert second.go == []
@@ -89,7 +106,9 @@ def test_one_probe_at_a_time_over_all_dispatchers(patient: Patient) -> None:
     ],
     ids=["in hand", "waits for another status", "put off by its receiver", "done", "poison"],
 )
-def test_what_may_not_be_sent_now_does_not_probe(patient: Patient, columns: dict[str, object]) -> None:
+def test_what_may_not_be_sent_now_does_not_probe(
+    patient: Patient, columns: dict[str, object]
+) -> None:
     """The next oldest does."""
     patient.wait("evt_busy", NOW - 9_000, **columns)
     assert probe(patient) is None
@@ -98,18 +117,24 @@ def test_what_may_not_be_sent_now_does_not_probe(patient: Patient, columns: dict
     assert probe(patient) == "evt_free"
 
 
-def test_what_its_token_may_no_longer_see_is_cancelled_on_the_way_to_a_probe(patient: Patient) -> None:
+def test_what_its_token_may_no_longer_see_is_cancelled_on_the_way_to_a_probe(
+    patient: Patient,
+) -> None:
     """All at the head of the line at once: with a probe for each, those behind would wait for days."""
     for number in range(60):
         patient.wait(f"evt_{number:02}", NOW - 9_000 + number, channel="chn_secret")
     patient.wait("evt_later", NOW - 2_000, channel="chn_secret", due_at=LATER + 1, leased=True)
     patient.wait("evt_seen", NOW - 1_000)
-    patient.tokens.change(patient.token_id, lambda fields: replace(fields, channels=frozenset({"chn_1"})), TESTER)
+    patient.tokens.change(
+        patient.token_id, lambda fields: replace(fields, channels=frozenset({"chn_1"})), TESTER
+    )
 
     assert probe(patient) == "evt_seen"
 
     rows = patient.rows("state", "reason", "due_at")
-    assert {rows[f"evt_{number:02}"] for number in range(60)} == {("cancelled", "the token may no longer see this channel", None)}
+    assert {rows[f"evt_{number:02}"] for number in range(60)} == {
+        ("cancelled", "the token may no longer see this channel", None)
+    }
     assert rows["evt_later"][0] == "pending", "somebody has it in hand"
 
 
@@ -119,7 +144,11 @@ def test_nothing_probes_a_callback_that_is_not_to_be_called(patient: Patient) ->
     suspended = Patient(patient.database, "suspended")
     suspended.found(HealthFinding.FAILING, NOW)
     suspended.wait("evt_2", NOW)
-    suspended.tokens.change(suspended.token_id, lambda fields: type(fields)(fields.name, fields.activates_at, enabled=False), TESTER)
+    suspended.tokens.change(
+        suspended.token_id,
+        lambda fields: type(fields)(fields.name, fields.activates_at, enabled=False),
+        TESTER,
+    )
     patient.put(enabled=False)
 
     assert probe(patient) is None
@@ -136,7 +165,9 @@ def test_what_is_kept_back_does_not_probe(patient: Patient) -> None:
 
 
 def test_what_is_kept_is_passed_over_by_an_index(patient: Patient) -> None:
-    """A million of them, from a week off, stand before all that is newer: both looks must not read them, twice a second."""
+    """A million of them, from a week off, stand before all that is newer: both looks must not read
+    them, twice a second.
+    """
     for number in range(300):
         patient.wait(f"evt_{number}", NOW - 9_000 + number, due_at=LATEST)
     with patient.database.write() as connection:
@@ -150,7 +181,12 @@ def test_what_is_kept_is_passed_over_by_an_index(patient: Patient) -> None:
         assert not probes.exhaust_aged(connection, patient.id, 1, "too long", UnixMs(LATER))
 
     lines = [line for plan in plans(patient.database, look) for line in plan.splitlines()]
-    entered = [line for line in lines if ("ix_deliveries_since (" in line or "Index Cond: ((callback_id" in line) and "queued_at" in line]
+    entered = [
+        line
+        for line in lines
+        if ("ix_deliveries_since (" in line or "Index Cond: ((callback_id" in line)
+        and "queued_at" in line
+    ]
     assert len(entered) == 4, lines
     assert all("queued_at>" in line or "queued_at >= " in line for line in entered), entered
 

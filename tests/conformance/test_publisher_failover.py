@@ -1,4 +1,6 @@
-"""Publishing while the broker dies, freezes, loses its queue or was never there: every event is stored, every answer quick."""
+"""Publishing while the broker dies, freezes, loses its queue or was never there: every event is
+stored, every answer quick.
+"""
 
 import asyncio
 import time
@@ -26,7 +28,9 @@ from tests.kit.tables import lay_tables
 from tests.kit.waiting import free_port, wait_for
 
 SLOW_S = 5.0
-"""Far beyond what an answer may take, so that a busy test machine is not taken for a hanging publisher."""
+"""Far beyond what an answer may take, so that a busy test machine is not taken for a hanging
+publisher.
+"""
 
 
 class Way:
@@ -34,7 +38,11 @@ class Way:
 
     def __init__(self, url: str, database: Database):
         self.database, self.notes = database, Notes()
-        self.publisher = FailoverPublisher(RabbitPublisher(url, self.notes), OutboxPublisher(database, 10_000, self.notes), self.notes)
+        self.publisher = FailoverPublisher(
+            RabbitPublisher(url, self.notes),
+            OutboxPublisher(database, 10_000, self.notes),
+            self.notes,
+        )
         self.publisher.start()
 
     def publish(self, *event_ids: str) -> None:
@@ -84,7 +92,9 @@ def test_with_no_broker_the_start_does_not_wait_and_events_are_stored(database: 
     way.close()
 
 
-async def test_a_killed_broker_is_survived_by_both_sides_without_a_restart(way: Way, rabbit: Rabbit) -> None:
+async def test_a_killed_broker_is_survived_by_both_sides_without_a_restart(
+    way: Way, rabbit: Rabbit
+) -> None:
     """The outage that other senders answer with 500, or wait out, or never recover from."""
     pipe = RabbitPipe(rabbit, way.database)
     source = RabbitSource(rabbit.url, way.notes)
@@ -97,7 +107,9 @@ async def test_a_killed_broker_is_survived_by_both_sides_without_a_restart(way: 
         way.publish(f"evt_out_{number}")
     assert way.in_outbox() == stored + 20
     await asyncio.to_thread(rabbit.start)
-    await asyncio.to_thread(wait_for, "publishing goes by the broker again", lambda: way.by_broker("evt_back"), 40)
+    await asyncio.to_thread(
+        wait_for, "publishing goes by the broker again", lambda: way.by_broker("evt_back"), 40
+    )
 
     missing = {one.event.message() for one in outgoing("evt_more", "evt_back")}
     while missing:
@@ -106,7 +118,9 @@ async def test_a_killed_broker_is_survived_by_both_sides_without_a_restart(way: 
     await source.close()
 
 
-def test_a_frozen_broker_costs_the_first_requests_half_a_second_and_later_ones_nothing(way: Way, rabbit: Rabbit) -> None:
+def test_a_frozen_broker_costs_the_first_requests_half_a_second_and_later_ones_nothing(
+    way: Way, rabbit: Rabbit
+) -> None:
     """Silence is noticed by what is not confirmed, long before TCP or heartbeats would say so."""
     stored = way.in_outbox()
     rabbit.freeze()
@@ -119,12 +133,16 @@ def test_a_frozen_broker_costs_the_first_requests_half_a_second_and_later_ones_n
 
     assert first_s >= PATIENCE_S
     assert way.in_outbox() == stored + 101
-    assert [note["reason"] for note in way.notes.of("going around the broker")] == ["it has confirmed nothing for 0.5 s"]
+    assert [note["reason"] for note in way.notes.of("going around the broker")] == [
+        "it has confirmed nothing for 0.5 s"
+    ]
     rabbit.thaw()
     wait_for("publishing goes by the broker again", way.by_broker, 40)
 
 
-def test_a_message_without_a_queue_comes_back_and_the_queue_is_declared_anew(way: Way, rabbit: Rabbit) -> None:
+def test_a_message_without_a_queue_comes_back_and_the_queue_is_declared_anew(
+    way: Way, rabbit: Rabbit
+) -> None:
     """Confirmed into nothing is the silent loss (rule 1)."""
     stored = way.in_outbox()
 
@@ -150,8 +168,12 @@ def test_a_broker_short_of_memory_is_gone_around(way: Way, rabbit: Rabbit) -> No
     wait_for("publishing goes by the broker again", way.by_broker, 40)
 
 
-def test_a_full_window_is_said_and_not_gone_around(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Back-pressure reaches the API as 503; the outbox is no way around a broker that is merely too slow (invariant 6)."""
+def test_a_full_window_is_said_and_not_gone_around(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Back-pressure reaches the API as 503; the outbox is no way around a broker that is merely too
+    slow (invariant 6).
+    """
     stored = way.in_outbox()
     monkeypatch.setattr(rabbit_publisher, "WINDOW_BYTES", 1)
 
@@ -198,7 +220,9 @@ def test_a_full_outbox_refuses_and_takes_again_when_rows_have_gone(database: Dat
 
 
 def test_a_broker_that_is_not_trusted_yet_is_better_than_a_refusal(way: Way) -> None:
-    """While one message probes a new connection the others go around it; with the database away they would be refused for nothing."""
+    """While one message probes a new connection the others go around it; with the database away
+    they would be refused for nothing.
+    """
     generation = way.publisher._primary.generation
     assert generation is not None
     way.publisher._trust.failed(generation, time.monotonic())

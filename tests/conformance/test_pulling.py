@@ -1,4 +1,6 @@
-"""Pulling: pages of what may be seen, in one order, with a cursor that is never null. Races: `test_pulling_races`."""
+"""Pulling: pages of what may be seen, in one order, with a cursor that is never null. Races:
+`test_pulling_races`.
+"""
 
 import pytest
 import sqlalchemy as sa
@@ -33,15 +35,23 @@ def test_events_come_in_the_order_in_which_they_were_taken(database: Database) -
     assert puller.catch_up()[-1] == "c"
 
 
-def test_events_of_one_claim_come_as_they_were_accepted(database: Database, no_margin: None) -> None:
+def test_events_of_one_claim_come_as_they_were_accepted(
+    database: Database, no_margin: None
+) -> None:
     """A backend's own ids say nothing about that."""
     with database.write() as connection:
-        claims.claim(connection, [a_claim("a", accepted_at=3), a_claim("b", accepted_at=1), a_claim("c", accepted_at=2)], now_ms())
+        claims.claim(
+            connection,
+            [a_claim("a", accepted_at=3), a_claim("b", accepted_at=1), a_claim("c", accepted_at=2)],
+            now_ms(),
+        )
 
     assert Puller(database).wait_for(3) == ["b", "c", "a"]
 
 
-def test_what_was_accepted_long_ago_and_claimed_just_now_is_pulled(database: Database, no_margin: None) -> None:
+def test_what_was_accepted_long_ago_and_claimed_just_now_is_pulled(
+    database: Database, no_margin: None
+) -> None:
     """A backlog is claimed late: behind the back of whoever goes by the time of acceptance."""
     puller = Puller(database)
     for count, (event_id, accepted_at) in enumerate((("new", 2_000), ("backlog", 1_000)), 1):
@@ -57,7 +67,11 @@ def test_an_event_is_pulled_as_it_is_sent(database: Database, no_margin: None) -
     body = b'{"id":"evt_1","type":"message.received","schema_version":"1","timestamp":"1970-01-01T00:00:01.000Z","data":{"n":1.10}}'
     one = a_claim("evt_1")
     with database.write() as connection:
-        claims.claim(connection, [Claim(one.event, one.accepted_at, via_amqp=False, callback_ids=(), body=body)], now_ms())
+        claims.claim(
+            connection,
+            [Claim(one.event, one.accepted_at, via_amqp=False, callback_ids=(), body=body)],
+            now_ms(),
+        )
 
     assert wait_for("it to be pulled", lambda: pull(database, EVERYTHING, 10).bodies) == [body]
 
@@ -84,7 +98,9 @@ def test_a_test_of_a_callback_is_not_pulled(database: Database) -> None:
         (PullFilter(channels=frozenset({"mine"}), since=UnixMs(3), until=UnixMs(5)), ["d"]),
     ],
 )
-def test_a_token_pulls_what_it_may_see_and_asks_for(database: Database, chosen: PullFilter, found: list[str]) -> None:
+def test_a_token_pulls_what_it_may_see_and_asks_for(
+    database: Database, chosen: PullFilter, found: list[str]
+) -> None:
     """Empty is none and None is all; `since` is inclusive, `until` exclusive."""
     lay(database, (1, "a"), (3, "c"), channel="theirs")
     lay(database, (2, "b"), channel="mine")
@@ -98,10 +114,14 @@ def test_ten_thousand_channels_are_no_trouble(database: Database) -> None:
     """As many as a token may have."""
     lay(database, (1, "a"), channel="chn_9999")
 
-    assert Puller(database, PullFilter(channels=frozenset(f"chn_{n}" for n in range(10_000)))).catch_up() == ["a"]
+    assert Puller(
+        database, PullFilter(channels=frozenset(f"chn_{n}" for n in range(10_000)))
+    ).catch_up() == ["a"]
 
 
-def test_a_page_looks_at_so_many_and_says_where_it_stopped(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_looks_at_so_many_and_says_where_it_stopped(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A token that sees one event in a million must not make a request search for it."""
     monkeypatch.setattr(pull, "LOOK_MOST", 4)
     lay(database, *((n, f"e{n}") for n in range(1, 11)))
@@ -112,13 +132,17 @@ def test_a_page_looks_at_so_many_and_says_where_it_stopped(database: Database, m
     assert puller.seen == ["mine"]
 
 
-def test_a_page_that_is_just_full_does_not_hide_what_comes_behind_it(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_that_is_just_full_does_not_hide_what_comes_behind_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Wherever its end and the end of looking fall."""
     monkeypatch.setattr(pull, "LOOK_MOST", 4)
     for count in range(1, 10):
         lay(database, (count, f"e{count}"))
         for limit in (1, 2, 3, 4, 5):
-            assert Puller(database, limit=limit).catch_up() == [f"e{n}" for n in range(1, count + 1)]
+            assert Puller(database, limit=limit).catch_up() == [
+                f"e{n}" for n in range(1, count + 1)
+            ]
 
 
 def test_a_cursor_outlives_its_event(database: Database) -> None:
@@ -159,7 +183,12 @@ def test_a_page_is_read_in_the_order_of_the_index(database: Database) -> None:
         connection.execute(sa.text("ANALYZE"))
     chosen = PullFilter(channels=frozenset({"chn_1"}), type=EventType.MESSAGE_RECEIVED)
 
-    plan = explain(database, page_query(chosen, 50, paging.cursor_of((5_000, 5_000, "e")), UnixMs(6_000), database.dialect))
+    plan = explain(
+        database,
+        page_query(
+            chosen, 50, paging.cursor_of((5_000, 5_000, "e")), UnixMs(6_000), database.dialect
+        ),
+    )
 
     assert "IX_EVENTS_TAKEN_AT" in plan, plan
     assert "SEQ SCAN ON EVENTS" not in plan, plan

@@ -1,4 +1,6 @@
-"""Pulling while others claim: every event comes exactly once, however claims, commits and looks fall together."""
+"""Pulling while others claim: every event comes exactly once, however claims, commits and looks
+fall together.
+"""
 
 import contextlib
 from collections.abc import Iterator
@@ -19,7 +21,9 @@ from tests.kit.tables import lay_tables
 
 
 def test_a_claim_that_commits_late_is_not_passed_over(shared: Database, no_margin: None) -> None:
-    """Two dispatchers claim at once: what was taken first becomes visible last, and the puller was there between."""
+    """Two dispatchers claim at once: what was taken first becomes visible last, and the puller was
+    there between.
+    """
     puller = Puller(shared)
     with shared.write() as slow:
         claim(slow, "slow")
@@ -32,7 +36,9 @@ def test_a_claim_that_commits_late_is_not_passed_over(shared: Database, no_margi
     assert puller.wait_for(2) == ["slow", "quick"]
 
 
-def test_a_transaction_that_has_begun_and_not_claimed_yet_holds_back_nothing_older(shared: Database, no_margin: None) -> None:
+def test_a_transaction_that_has_begun_and_not_claimed_yet_holds_back_nothing_older(
+    shared: Database, no_margin: None
+) -> None:
     """Somebody always has one open: pulling must go on all the same."""
     with shared.write() as before:
         claim(before, "before")
@@ -56,7 +62,9 @@ def test_a_claim_that_is_undone_holds_back_nothing(shared: Database, no_margin: 
 
 
 def test_the_order_goes_by_the_clock_of_the_server(shared: Database, no_margin: None) -> None:
-    """A dispatcher's own idea of the time may be old: it was asleep between asking and claiming, an hour or a year."""
+    """A dispatcher's own idea of the time may be old: it was asleep between asking and claiming, an
+    hour or a year.
+    """
     puller = Puller(shared)
     with shared.write() as connection:
         claim(connection, "first")
@@ -67,7 +75,9 @@ def test_the_order_goes_by_the_clock_of_the_server(shared: Database, no_margin: 
     assert puller.wait_for(2) == ["first", "by_an_old_clock"]
 
 
-def test_a_page_ends_a_margin_behind_the_clock(shared: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_ends_a_margin_behind_the_clock(
+    shared: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As much as a standby's clock may be behind that of the server whose place it takes."""
     monkeypatch.setattr(pull, "MARGIN_MS", 60_000)
     with shared.write() as connection:
@@ -75,18 +85,26 @@ def test_a_page_ends_a_margin_behind_the_clock(shared: Database, monkeypatch: py
     assert Puller(shared).catch_up() == []
 
     with shared.write() as connection:
-        connection.execute(sa.update(events).values(claimed_at=events.c.claimed_at - pull.MARGIN_MS))
+        connection.execute(
+            sa.update(events).values(claimed_at=events.c.claimed_at - pull.MARGIN_MS)
+        )
 
     assert Puller(shared).wait_for(1) == ["recent"]
 
 
-def test_where_transactions_are_hidden_pulling_is_late_and_right(postgres: Postgres, no_margin: None) -> None:
-    """Without `track_activities`, or among several roles, nobody can see how long a claim has been open."""
+def test_where_transactions_are_hidden_pulling_is_late_and_right(
+    postgres: Postgres, no_margin: None
+) -> None:
+    """Without `track_activities`, or among several roles, nobody can see how long a claim has been
+    open.
+    """
     url = postgres.fresh_database()
     hiding = Database(url)
     lay_tables(hiding)
     with hiding.write() as connection:
-        connection.execute(sa.text(f"ALTER DATABASE {hiding.url.database} SET track_activities = off"))
+        connection.execute(
+            sa.text(f"ALTER DATABASE {hiding.url.database} SET track_activities = off")
+        )
     hiding.close()
     with contextlib.closing(Database(url)) as database:
         lay(database, (1, "long_ago"))
@@ -126,15 +144,22 @@ class Dispatchers:
 
 
 _LOOK = "look"
-_STEPS = st.lists(st.one_of(st.just(_LOOK), st.tuples(st.integers(0, 2), st.sampled_from([False, False, True]))), max_size=25)
+_STEPS = st.lists(
+    st.one_of(st.just(_LOOK), st.tuples(st.integers(0, 2), st.sampled_from([False, False, True]))),
+    max_size=25,
+)
 
 
 @given(steps=_STEPS)
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_whatever_the_interleaving_everything_is_pulled_once(
     database: Database, no_margin: None, steps: list[str | tuple[int, bool]]
 ) -> None:
-    """Three that claim, commit and undo in any order, and one who looks in between. SQLite has one writer at a time."""
+    """Three that claim, commit and undo in any order, and one who looks in between. SQLite has one
+    writer at a time.
+    """
     with database.write() as connection:
         connection.execute(sa.delete(events))
     dispatchers, puller = Dispatchers(database), Puller(database)
@@ -150,7 +175,9 @@ def test_whatever_the_interleaving_everything_is_pulled_once(
     assert sorted(puller.seen) == sorted(dispatchers.committed)
 
 
-def test_on_sqlite_every_claim_is_later_than_all_before(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_on_sqlite_every_claim_is_later_than_all_before(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     """Within one millisecond, and when the machine's clock was set back before a restart."""
     database = Database(f"sqlite:///{tmp_path_factory.mktemp('x')}/ringback.db")
     lay_tables(database)

@@ -1,4 +1,6 @@
-"""Policies for all queues of RabbitMQ: which are found out, and where events go under them. What expires: `test_rabbit_returned`."""
+"""Policies for all queues of RabbitMQ: which are found out, and where events go under them. What
+expires: `test_rabbit_returned`.
+"""
 
 from contextlib import suppress
 
@@ -18,7 +20,9 @@ from tests.kit.rabbit import Rabbit
 from tests.kit.waiting import wait_for
 
 
-async def test_a_full_queue_refuses_what_comes_and_keeps_what_it_has(rabbit_pipe: RabbitPipe) -> None:
+async def test_a_full_queue_refuses_what_comes_and_keeps_what_it_has(
+    rabbit_pipe: RabbitPipe,
+) -> None:
     """By default it would confirm what comes, and throw away what came first."""
     taken: list[bytes] = []
     declare(rabbit_pipe.rabbit.url)
@@ -36,7 +40,9 @@ async def test_a_full_queue_refuses_what_comes_and_keeps_what_it_has(rabbit_pipe
     assert got == taken
 
 
-def test_behind_a_full_queue_events_go_to_the_outbox_and_readiness_says_why(rabbit_pipe: RabbitPipe) -> None:
+def test_behind_a_full_queue_events_go_to_the_outbox_and_readiness_says_why(
+    rabbit_pipe: RabbitPipe,
+) -> None:
     """202 is durable, whatever it took."""
     publisher = FailoverPublisher(
         RabbitPublisher(rabbit_pipe.rabbit.url, rabbit_pipe.notes),
@@ -56,7 +62,9 @@ def test_behind_a_full_queue_events_go_to_the_outbox_and_readiness_says_why(rabb
         at_the_broker = set()
         while raw := channel.basic_get(DISPATCH_QUEUE, no_ack=True):
             at_the_broker.add(parse_event(bytes(raw.body)).id)
-    assert at_the_broker | {event_id for event_id, _ in rabbit_pipe.kept()} == {f"evt_{number}" for number in range(30)}
+    assert at_the_broker | {event_id for event_id, _ in rabbit_pipe.kept()} == {
+        f"evt_{number}" for number in range(30)
+    }
     assert why is not None
     assert "max-length" in why
 
@@ -76,8 +84,12 @@ def test_a_policy_that_drops_what_came_first_is_found(rabbit: Rabbit) -> None:
         assert next(harms(rabbit.url)) == DROPS_HEADS
 
 
-@pytest.mark.parametrize(("definition", "harm"), [({"message_ttl": 2000}, TTL), ({"expires": 600_000}, EXPIRES)])
-def test_a_policy_that_has_events_or_queues_expire_is_found(rabbit: Rabbit, definition: dict[str, int], harm: str) -> None:
+@pytest.mark.parametrize(
+    ("definition", "harm"), [({"message_ttl": 2000}, TTL), ({"expires": 600_000}, EXPIRES)]
+)
+def test_a_policy_that_has_events_or_queues_expire_is_found(
+    rabbit: Rabbit, definition: dict[str, int], harm: str
+) -> None:
     """Nothing tells a queue's policy over AMQP: what a queue does, does."""
     with rabbit.policy(**definition):
         assert list(harms(rabbit.url)) == [harm]
@@ -96,7 +108,11 @@ def test_while_the_broker_loses_events_none_is_given_to_it(rabbit_pipe: RabbitPi
     found = [DROPS_HEADS]
     watch = BrokerWatch(rabbit_pipe.rabbit.url, rabbit_pipe.notes, look=lambda _url: list(found))
     publisher = RabbitPublisher(rabbit_pipe.rabbit.url, rabbit_pipe.notes, watch)
-    failover = FailoverPublisher(publisher, OutboxPublisher(rabbit_pipe.database, 10_000, rabbit_pipe.notes), rabbit_pipe.notes)
+    failover = FailoverPublisher(
+        publisher,
+        OutboxPublisher(rabbit_pipe.database, 10_000, rabbit_pipe.notes),
+        rabbit_pipe.notes,
+    )
     failover.start()
     wait_for("the broker", publisher.connected)
 

@@ -1,4 +1,6 @@
-"""What a policy of RabbitMQ has a queue give up: it goes to the outbox, each once and nothing before it is committed."""
+"""What a policy of RabbitMQ has a queue give up: it goes to the outbox, each once and nothing
+before it is committed.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -17,9 +19,16 @@ from tests.kit.waiting import eventually, wait_for
 
 
 @contextmanager
-def taking_in(pipe: RabbitPipe, told: Callable[[str], None] = lambda _reason: None) -> Iterator[RabbitPublisher]:
+def taking_in(
+    pipe: RabbitPipe, told: Callable[[str], None] = lambda _reason: None
+) -> Iterator[RabbitPublisher]:
     """As in a worker of the API: a publisher with what takes in again beside it."""
-    made = RabbitPublisher(pipe.rabbit.url, pipe.notes, None, RabbitReturned(pipe.rabbit.url, pipe.database, pipe.notes, told))
+    made = RabbitPublisher(
+        pipe.rabbit.url,
+        pipe.notes,
+        None,
+        RabbitReturned(pipe.rabbit.url, pipe.database, pipe.notes, told),
+    )
     made.start()
     wait_for("the publisher is connected", made.connected)
     try:
@@ -32,7 +41,10 @@ def test_what_expires_is_taken_in_again_by_the_outbox(rabbit_pipe: RabbitPipe) -
     """With no dispatcher there. Each once, and the reason is told."""
     told: list[str] = []
     ids = {f"evt_{number}" for number in range(100)}
-    with rabbit_pipe.rabbit.policy(message_ttl=300), taking_in(rabbit_pipe, told.append) as publisher:
+    with (
+        rabbit_pipe.rabbit.policy(message_ttl=300),
+        taking_in(rabbit_pipe, told.append) as publisher,
+    ):
         publisher.publish(outgoing(*ids))
         wait_for("all to be in the outbox", lambda: len(rabbit_pipe.kept()) >= len(ids), 40)
 
@@ -56,7 +68,11 @@ def test_an_id_beside_the_body_is_kept(rabbit_pipe: RabbitPipe) -> None:
 def test_a_dead_letter_that_expires_is_one_in_the_outbox(rabbit_pipe: RabbitPipe) -> None:
     """With its reason: it is not judged again."""
     with rabbit_pipe.rabbit.policy(message_ttl=300), taking_in(rabbit_pipe):
-        rabbit_pipe.rabbit.publish(DEAD_EXCHANGE, an_event("evt_dead").message(), headers={REASON_HEADER: "the database refuses it"})
+        rabbit_pipe.rabbit.publish(
+            DEAD_EXCHANGE,
+            an_event("evt_dead").message(),
+            headers={REASON_HEADER: "the database refuses it"},
+        )
         wait_for("it to be in the outbox", rabbit_pipe.kept, 40)
 
     assert rabbit_pipe.kept() == [("evt_dead", "the database refuses it")]
@@ -71,16 +87,24 @@ async def test_what_came_back_too_often_is_taken_in_again(rabbit_pipe: RabbitPip
             source.start()
             await take(rabbit_pipe, source, 1)
             await source.close()
-        await eventually("it to be in the outbox", lambda: rabbit_pipe.kept() == [("evt_often", None)], 40)
+        await eventually(
+            "it to be in the outbox", lambda: rabbit_pipe.kept() == [("evt_often", None)], 40
+        )
 
 
-async def test_what_a_database_that_is_away_cannot_take_waits_at_the_broker(rabbit_pipe: RabbitPipe) -> None:
+async def test_what_a_database_that_is_away_cannot_take_waits_at_the_broker(
+    rabbit_pipe: RabbitPipe,
+) -> None:
     """Nothing is acknowledged before it is committed."""
     with rabbit_pipe.database.write() as connection:
         connection.execute(sa.text("ALTER TABLE outbox RENAME TO away"))
     with rabbit_pipe.rabbit.policy(message_ttl=300), taking_in(rabbit_pipe) as publisher:
         await asyncio.to_thread(publisher.publish, outgoing("evt_1"))
-        await eventually("a write to fail", lambda: rabbit_pipe.notes.of("returned messages not stored"), 40)
+        await eventually(
+            "a write to fail", lambda: rabbit_pipe.notes.of("returned messages not stored"), 40
+        )
         with rabbit_pipe.database.write() as connection:
             connection.execute(sa.text("ALTER TABLE away RENAME TO outbox"))
-        await eventually("it to be in the outbox", lambda: rabbit_pipe.kept() == [("evt_1", None)], 40)
+        await eventually(
+            "it to be in the outbox", lambda: rabbit_pipe.kept() == [("evt_1", None)], 40
+        )

@@ -1,4 +1,6 @@
-"""RabbitMQ with less than Ringback asks for: users with few rights, and queues of an earlier version."""
+"""RabbitMQ with less than Ringback asks for: users with few rights, and queues of an earlier
+version.
+"""
 
 import asyncio
 from collections.abc import Iterator
@@ -19,21 +21,31 @@ from tests.kit.waiting import eventually
 
 
 def test_a_queue_of_an_earlier_version_is_told_with_what_to_do(rabbit: Rabbit) -> None:
-    """RabbitMQ changes no queue's arguments. Meanwhile it is good enough to be emptied, and what else is missing is made."""
+    """RabbitMQ changes no queue's arguments. Meanwhile it is good enough to be emptied, and what
+    else is missing is made.
+    """
     with opened_channel(rabbit.url) as channel:
-        channel.queue_declare(DISPATCH_QUEUE, durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"})
+        channel.queue_declare(
+            DISPATCH_QUEUE, durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"}
+        )
 
-    with pytest.raises(ExchangeUnavailable, match=r"ringback\.dispatch.*delete_queue.*ringback migrate"):
+    with pytest.raises(
+        ExchangeUnavailable, match=r"ringback\.dispatch.*delete_queue.*ringback migrate"
+    ):
         declare(rabbit.url)
     assert "other arguments" in next(harms(rabbit.url))
     assert RabbitDeadLetters(rabbit.url).count() == 0
 
 
-async def test_beside_a_queue_of_an_earlier_version_a_process_makes_what_is_missing(rabbit_pipe: RabbitPipe) -> None:
+async def test_beside_a_queue_of_an_earlier_version_a_process_makes_what_is_missing(
+    rabbit_pipe: RabbitPipe,
+) -> None:
     """Else the dispatchers could not empty it."""
     with opened_channel(rabbit_pipe.rabbit.url) as channel:
         channel.exchange_declare(EVENTS_EXCHANGE, "topic", durable=True, auto_delete=False)
-        channel.queue_declare(DISPATCH_QUEUE, durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"})
+        channel.queue_declare(
+            DISPATCH_QUEUE, durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"}
+        )
         channel.queue_bind(DISPATCH_QUEUE, EVENTS_EXCHANGE, "#")
     rabbit_pipe.rabbit.publish(EVENTS_EXCHANGE, b"old")
 
@@ -55,7 +67,9 @@ def poor_user(rabbit: Rabbit) -> Iterator[str]:
     rabbit.ctl("delete_user", "poor")
 
 
-async def test_a_user_who_may_configure_nothing_publishes_takes_and_buries(rabbit: Rabbit, poor_user: str) -> None:
+async def test_a_user_who_may_configure_nothing_publishes_takes_and_buries(
+    rabbit: Rabbit, poor_user: str
+) -> None:
     """What stands need not be declared: it is looked at, which takes no rights."""
     notes = Notes()
     publisher, source = RabbitPublisher(poor_user, notes), RabbitSource(poor_user, notes)

@@ -1,4 +1,6 @@
-"""What only the broker's side has: generations of channels, pausing, draining, messages of backends themselves, several addresses."""
+"""What only the broker's side has: generations of channels, pausing, draining, messages of backends
+themselves, several addresses.
+"""
 
 import asyncio
 import datetime as dt
@@ -38,16 +40,24 @@ def on_the_broker(rabbit: Rabbit, do: Callable) -> object:
 
 def unread(rabbit: Rabbit) -> int:
     """Messages that wait in the queue, those in a consumer's hands not counted."""
-    return on_the_broker(rabbit, lambda channel: channel.queue_declare(DISPATCH_QUEUE, passive=True).method.message_count)
+    return on_the_broker(
+        rabbit,
+        lambda channel: channel.queue_declare(DISPATCH_QUEUE, passive=True).method.message_count,
+    )
 
 
-async def test_a_message_that_a_backend_published_itself_is_told_apart(rabbit_pipe: RabbitPipe) -> None:
+async def test_a_message_that_a_backend_published_itself_is_told_apart(
+    rabbit_pipe: RabbitPipe,
+) -> None:
     """It has no time of acceptance, and its id may be a property (section 6 of the contract)."""
     source = rabbit_pipe.source()
     await connected(source)
 
     properties = pika.BasicProperties(delivery_mode=2, message_id="evt_own")
-    on_the_broker(rabbit_pipe.rabbit, lambda channel: channel.basic_publish(EVENTS_EXCHANGE, "any.thing", b"{}", properties))
+    on_the_broker(
+        rabbit_pipe.rabbit,
+        lambda channel: channel.basic_publish(EVENTS_EXCHANGE, "any.thing", b"{}", properties),
+    )
     [taken] = await take(rabbit_pipe, source, 1)
 
     assert (taken.body, taken.accepted_at, taken.message_id) == (b"{}", None, "evt_own")
@@ -55,17 +65,25 @@ async def test_a_message_that_a_backend_published_itself_is_told_apart(rabbit_pi
 
 
 @pytest.mark.parametrize("message_id", ["café", b"\xff\xfe"])
-@pytest.mark.parametrize("accepted_at", [None, "yesterday", 2**62, -(2**62), {"a": [1]}, dt.datetime(2026, 1, 1, tzinfo=dt.UTC)])
+@pytest.mark.parametrize(
+    "accepted_at",
+    [None, "yesterday", 2**62, -(2**62), {"a": [1]}, dt.datetime(2026, 1, 1, tzinfo=dt.UTC)],
+)
 async def test_whatever_stands_beside_a_body_is_taken_for_what_it_is_or_for_nothing(
     rabbit_pipe: RabbitPipe, message_id: str | bytes, accepted_at: object
 ) -> None:
-    """AMQP knows many types, and names need not be UTF-8: one such message must not end every dispatcher."""
+    """AMQP knows many types, and names need not be UTF-8: one such message must not end every
+    dispatcher.
+    """
     source = rabbit_pipe.source()
     await connected(source)
 
     headers = {ACCEPTED_AT_HEADER: accepted_at, "x-delivery-count": "many"}
     properties = pika.BasicProperties(message_id=message_id, headers=headers)
-    on_the_broker(rabbit_pipe.rabbit, lambda channel: channel.basic_publish(EVENTS_EXCHANGE, "any.thing", b"{}", properties))
+    on_the_broker(
+        rabbit_pipe.rabbit,
+        lambda channel: channel.basic_publish(EVENTS_EXCHANGE, "any.thing", b"{}", properties),
+    )
     [taken] = await take(rabbit_pipe, source, 1)
 
     expected = message_id if isinstance(message_id, str) else None
@@ -73,13 +91,20 @@ async def test_whatever_stands_beside_a_body_is_taken_for_what_it_is_or_for_noth
     await source.close()
 
 
-async def test_headers_that_nobody_can_read_stop_neither_their_message_nor_the_next(rabbit_pipe: RabbitPipe) -> None:
+async def test_headers_that_nobody_can_read_stop_neither_their_message_nor_the_next(
+    rabbit_pipe: RabbitPipe,
+) -> None:
     """It would come first again on each new connection, for ever."""
     source = rabbit_pipe.source()
     await connected(source)
 
-    properties = pika.BasicProperties(message_id="evt_own", content_type="application/json", headers={"sent": UNREADABLE})
-    on_the_broker(rabbit_pipe.rabbit, lambda channel: channel.basic_publish(EVENTS_EXCHANGE, "any.thing", b"{}", properties))
+    properties = pika.BasicProperties(
+        message_id="evt_own", content_type="application/json", headers={"sent": UNREADABLE}
+    )
+    on_the_broker(
+        rabbit_pipe.rabbit,
+        lambda channel: channel.basic_publish(EVENTS_EXCHANGE, "any.thing", b"{}", properties),
+    )
     await publish(rabbit_pipe, "evt_next")
 
     assert [one.message_id for one in await take(rabbit_pipe, source, 2)] == ["evt_own", "evt_next"]
@@ -100,12 +125,16 @@ async def test_what_comes_again_is_counted(rabbit_pipe: RabbitPipe) -> None:
     await second.close()
 
 
-async def publish_many(rabbit_pipe: RabbitPipe, prefix: str, count: int, size_bytes: int) -> list[str]:
+async def publish_many(
+    rabbit_pipe: RabbitPipe, prefix: str, count: int, size_bytes: int
+) -> list[str]:
     """Events of about that size; their ids, in order."""
     ids = [f"{prefix}_{number:04}" for number in range(count)]
     publisher = rabbit_pipe.publisher()
     for first in range(0, count, 100):
-        await asyncio.to_thread(publisher.publish, outgoing(*ids[first : first + 100], text="x" * size_bytes))
+        await asyncio.to_thread(
+            publisher.publish, outgoing(*ids[first : first + 100], text="x" * size_bytes)
+        )
     publisher.close()
     return ids
 
@@ -124,8 +153,12 @@ def held_bytes(source: RabbitSource) -> int:
     return sum(len(message.body) for message in source._arrived)
 
 
-async def test_small_messages_arrive_far_ahead_of_need_and_in_their_order(rabbit_pipe: RabbitPipe) -> None:
-    """The pipeline would run dry between acknowledgements otherwise; nothing is sent back when the window grows."""
+async def test_small_messages_arrive_far_ahead_of_need_and_in_their_order(
+    rabbit_pipe: RabbitPipe,
+) -> None:
+    """The pipeline would run dry between acknowledgements otherwise; nothing is sent back when the
+    window grows.
+    """
     ids = await publish_many(rabbit_pipe, "small", 700, 10)
     source = rabbit_pipe.source()
 
@@ -136,7 +169,9 @@ async def test_small_messages_arrive_far_ahead_of_need_and_in_their_order(rabbit
     await source.close()
 
 
-async def test_of_large_messages_no_more_arrives_than_fits_and_all_come_in_the_end(rabbit_pipe: RabbitPipe) -> None:
+async def test_of_large_messages_no_more_arrives_than_fits_and_all_come_in_the_end(
+    rabbit_pipe: RabbitPipe,
+) -> None:
     """Two thousand of the largest are half a gigabyte (invariant 6)."""
     ids = await publish_many(rabbit_pipe, "large", 300, 200_000)
     source = rabbit_pipe.source()
@@ -147,7 +182,9 @@ async def test_of_large_messages_no_more_arrives_than_fits_and_all_come_in_the_e
     await source.close()
 
 
-async def test_large_messages_behind_small_ones_are_stopped_before_they_fill_the_memory(rabbit_pipe: RabbitPipe) -> None:
+async def test_large_messages_behind_small_ones_are_stopped_before_they_fill_the_memory(
+    rabbit_pipe: RabbitPipe,
+) -> None:
     """The prefetch was chosen for the small ones. What was on its way goes back, and comes again."""
     small = await publish_many(rabbit_pipe, "small", 300, 10)
     source = rabbit_pipe.source()
@@ -161,7 +198,9 @@ async def test_large_messages_behind_small_ones_are_stopped_before_they_fill_the
     await source.close()
 
 
-async def test_a_receipt_of_an_earlier_channel_acknowledges_nothing(rabbit_pipe: RabbitPipe) -> None:
+async def test_a_receipt_of_an_earlier_channel_acknowledges_nothing(
+    rabbit_pipe: RabbitPipe,
+) -> None:
     """On the new channel the same tag is another message: it would be lost (rule 2)."""
     await publish(rabbit_pipe, "evt_1", "evt_2")
     source = rabbit_pipe.source()
@@ -190,7 +229,9 @@ async def test_a_paused_source_holds_nothing_and_takes_up_again(rabbit_pipe: Rab
     source.pause()
     source.pause()
     await eventually("both are back in the queue", lambda: unread(rabbit_pipe.rabbit) == 2)
-    await asyncio.wait_for(source.wait(), 20)  # it does not wait for messages: the store is to be looked at
+    await asyncio.wait_for(
+        source.wait(), 20
+    )  # it does not wait for messages: the store is to be looked at
     source.resume()
 
     assert len(await take(rabbit_pipe, source, 2)) == 2
@@ -208,7 +249,9 @@ class ClosingChannel:
 
 
 async def test_taking_up_again_leaves_a_closed_channel_alone() -> None:
-    """The store and the broker may come back at the same moment; the next channel consumes by itself."""
+    """The store and the broker may come back at the same moment; the next channel consumes by
+    itself.
+    """
     source = RabbitSource("amqp://guest:guest@127.0.0.1/", Notes())
     source.pause()
     source._link.channel = ClosingChannel()

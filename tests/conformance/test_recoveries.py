@@ -1,4 +1,6 @@
-"""Recoveries slice by slice, on both databases: what of the exhausted is made due, and what a crash or a second worker changes."""
+"""Recoveries slice by slice, on both databases: what of the exhausted is made due, and what a crash
+or a second worker changes.
+"""
 
 from typing import Any
 
@@ -23,14 +25,23 @@ EXHAUSTED, MISSING = Recoverable.EXHAUSTED, Recoverable.MISSING
 
 
 async def test_what_was_given_up_is_pending_anew(house: House) -> None:
-    """Its age and its failures count from now, its next attempt is a repair's, and no old outcome applies to it."""
+    """Its age and its failures count from now, its next attempt is a repair's, and no old outcome
+    applies to it.
+    """
     callback_id = callback_of(house.token())
     house.lay("evt_1", callback_id)
 
     assert house.recover(EXHAUSTED) == (1, 1, 0)
 
     row = house.row("evt_1", callback_id)
-    assert (row.state, row.reason, row.failures, row.lease, row.is_recovery, row.is_retry) == ("pending", None, 0, 5, True, True)
+    assert (row.state, row.reason, row.failures, row.lease, row.is_recovery, row.is_retry) == (
+        "pending",
+        None,
+        0,
+        5,
+        True,
+        True,
+    )
     assert row.queued_at == row.due_at > row.created_at == 1_000
     assert (row.conversation_id, row.leased) == ("cnv_1", False)
 
@@ -50,8 +61,12 @@ async def test_only_what_was_asked_for_is_recovered(house: House) -> None:
 
 
 async def test_nothing_is_recovered_that_nobody_is_called_for(house: House) -> None:
-    """It would be cancelled, or held: skipped and counted instead. Once it can be, somebody may ask again."""
-    off, disabled, revoked, expired = (house.token(name) for name in ("off", "disabled", "revoked", "expired"))
+    """It would be cancelled, or held: skipped and counted instead. Once it can be, somebody may ask
+    again.
+    """
+    off, disabled, revoked, expired = (
+        house.token(name) for name in ("off", "disabled", "revoked", "expired")
+    )
     for token in (off, disabled, revoked, expired, house.token("suspended", enabled=False)):
         house.lay(f"evt_{token.name}", callback_of(token))
     house.lay("evt_deleted", "f" * 16)
@@ -67,7 +82,10 @@ async def test_nothing_is_recovered_that_nobody_is_called_for(house: House) -> N
 
 async def test_what_a_token_may_no_longer_see_is_not_recovered(house: House) -> None:
     """Skipped and counted: what was taken away from it must not come by a repair."""
-    seen, unseen = house.token("seen", channels=["chn_1"]), house.token("unseen", channels=["chn_2"])
+    seen, unseen = (
+        house.token("seen", channels=["chn_1"]),
+        house.token("unseen", channels=["chn_2"]),
+    )
     for token in (seen, unseen):
         house.lay(f"evt_{token.name}", callback_of(token))
 
@@ -77,7 +95,9 @@ async def test_what_a_token_may_no_longer_see_is_not_recovered(house: House) -> 
 
 
 async def test_what_is_recovered_is_due_in_the_order_in_which_it_was_made(house: House) -> None:
-    """A backlog arrives oldest first, whatever its events are called; and whoever takes due rows is woken."""
+    """A backlog arrives oldest first, whatever its events are called; and whoever takes due rows is
+    woken.
+    """
     callback_id = callback_of(house.token())
     for at, event_id in enumerate(("evt_b", "evt_c", "evt_a"), 1_000):
         house.lay(event_id, callback_id, at)
@@ -87,8 +107,12 @@ async def test_what_is_recovered_is_due_in_the_order_in_which_it_was_made(house:
     house.recover(EXHAUSTED)
 
     rows = [house.row(event_id, callback_id) for event_id in ("evt_b", "evt_c", "evt_a")]
-    assert [(row.due_at, row.sequence) for row in rows] == [(rows[0].due_at, sequence) for sequence in range(3)]
-    assert rung == (["due"] if house.database.dialect == "sqlite" else [])  # PostgreSQL tells it to every process, by its doorbell
+    assert [(row.due_at, row.sequence) for row in rows] == [
+        (rows[0].due_at, sequence) for sequence in range(3)
+    ]
+    assert rung == (
+        ["due"] if house.database.dialect == "sqlite" else []
+    )  # PostgreSQL tells it to every process, by its doorbell
 
 
 async def test_a_callback_that_fails_just_now_is_no_reason_to_skip(house: House) -> None:
@@ -116,7 +140,9 @@ async def test_a_status_below_one_that_may_have_arrived_is_skipped(house: House)
 
 
 async def test_a_sample_is_not_recovered(house: House) -> None:
-    """A test of a callback was for that moment, and for nobody else. A backend's id may begin like one all the same."""
+    """A test of a callback was for that moment, and for nobody else. A backend's id may begin like
+    one all the same.
+    """
     sample = new_test_event_id()
     house.lay(sample, callback_of(house.token()))
     house.lay("evt_test_1", callback_of(house.token("other")))
@@ -124,7 +150,9 @@ async def test_a_sample_is_not_recovered(house: House) -> None:
     house.recover(EXHAUSTED, MISSING)
 
     with house.database.read() as connection:
-        found = connection.execute(sa.select(deliveries.c.event_id).where(deliveries.c.due_at.is_not(None))).scalars()
+        found = connection.execute(
+            sa.select(deliveries.c.event_id).where(deliveries.c.due_at.is_not(None))
+        ).scalars()
         assert set(found) == {"evt_test_1"}
 
 
@@ -136,7 +164,11 @@ async def test_what_cannot_be_sent_any_more_costs_only_itself(house: House, loss
         house.lay(f"evt_{number}", callback_id)
     with house.database.write() as connection:
         this = events.c.id == "evt_1"
-        connection.execute(sa.delete(events).where(this) if loss == "gone" else sa.update(events).where(this).values(body=b"{}"))
+        connection.execute(
+            sa.delete(events).where(this)
+            if loss == "gone"
+            else sa.update(events).where(this).values(body=b"{}")
+        )
 
     assert house.recover(EXHAUSTED) == (4, 3, 1)
 
@@ -164,7 +196,9 @@ async def test_a_recovery_goes_on_where_the_last_slice_ended(house: House) -> No
     asked = house.ask(EXHAUSTED)
     house.recoverer().work()
     half = house.recovery(asked)
-    house.change_delivery("evt_0", callback_id, state="exhausted", due_at=None)  # sent and given up again meanwhile
+    house.change_delivery(
+        "evt_0", callback_id, state="exhausted", due_at=None
+    )  # sent and given up again meanwhile
 
     house.work()
 
@@ -175,7 +209,9 @@ async def test_a_recovery_goes_on_where_the_last_slice_ended(house: House) -> No
 
 
 async def test_a_slice_that_fails_leaves_nothing_of_it(house: House) -> None:
-    """What it did, how far it was and the figures are one transaction: a crash in it is as if it had not begun."""
+    """What it did, how far it was and the figures are one transaction: a crash in it is as if it
+    had not begun.
+    """
     callback_id = callback_of(house.token())
     for number in range(3):
         house.lay(f"evt_{number}", callback_id)
@@ -190,7 +226,9 @@ async def test_a_slice_that_fails_leaves_nothing_of_it(house: House) -> None:
 
 
 async def test_a_recovery_can_be_stopped(house: House) -> None:
-    """What it made due already is sent, the rest stays as it was; stopping again, or what is done, changes nothing."""
+    """What it made due already is sent, the rest stays as it was; stopping again, or what is done,
+    changes nothing.
+    """
     callback_id = callback_of(house.token())
     for number in range(6):
         house.lay(f"evt_{number}", callback_id)
@@ -254,7 +292,9 @@ async def test_a_slice_keeps_no_data_of_its_events(house: House) -> None:
     query = RecoveryQuery(since=UnixMs(0), until=FOR_EVER, states=(EXHAUSTED, MISSING))
 
     with house.database.read() as connection:
-        (lost,) = candidates.undelivered(connection, query, DeliveryState.EXHAUSTED, None, 9, NOW).found
+        (lost,) = candidates.undelivered(
+            connection, query, DeliveryState.EXHAUSTED, None, 9, NOW
+        ).found
         (stored,) = candidates.stored_events(connection, query, None, 9).found
 
     for one in (lost, stored):

@@ -1,4 +1,6 @@
-"""Recoveries whose slices fail or find little: others get their turn, and no slice looks at more than it may. On both databases."""
+"""Recoveries whose slices fail or find little: others get their turn, and no slice looks at more
+than it may. On both databases.
+"""
 
 from typing import Any
 
@@ -24,7 +26,14 @@ TIMEOUT = StoreUnavailable(REASON)
 class Stuck(RecoveryRunner):
     """Of one recovery no slice of `at_least` rows or more can be done."""
 
-    def __init__(self, house: House, stuck: RecoveryId, at_least: int, slice_rows: int = 16, error: Exception = TIMEOUT):
+    def __init__(
+        self,
+        house: House,
+        stuck: RecoveryId,
+        at_least: int,
+        slice_rows: int = 16,
+        error: Exception = TIMEOUT,
+    ):
         self.observer = Listening()
         super().__init__(house.database, house.directory, self.observer, slice_rows)
         self.stuck, self.at_least, self.error, self.tried = stuck, at_least, error, []
@@ -39,9 +48,15 @@ class Stuck(RecoveryRunner):
     tried: list[int]
 
 
-@pytest.mark.parametrize(("error", "reason"), [(TIMEOUT, REASON), (ZeroDivisionError(), "ZeroDivisionError()")])
-async def test_a_recovery_that_can_never_get_on_does_not_stop_the_others(house: House, error: Exception, reason: str) -> None:
-    """Its slice fails each time, by the database or by a mistake of ours. Whoever looks at it reads why."""
+@pytest.mark.parametrize(
+    ("error", "reason"), [(TIMEOUT, REASON), (ZeroDivisionError(), "ZeroDivisionError()")]
+)
+async def test_a_recovery_that_can_never_get_on_does_not_stop_the_others(
+    house: House, error: Exception, reason: str
+) -> None:
+    """Its slice fails each time, by the database or by a mistake of ours. Whoever looks at it reads
+    why.
+    """
     callback_id = callback_of(house.token())
     for number in range(40):
         house.lay(f"evt_{number}", callback_id)
@@ -107,7 +122,11 @@ async def test_a_slice_looks_at_so_many_rows_and_goes_on_there(
         token = wanted if number in {0, 13} else other
         house.lay(f"evt_{number:02}", callback_of(token), 1_000 + number, token_id=token.id, **held)
     house.change_callback(callback_of(wanted), held_before=2_000)
-    asked = house.ask(*states, token=wanted.id) if MISSING not in states else house.ask(MISSING, type=EventType.MESSAGE_STATUS)
+    asked = (
+        house.ask(*states, token=wanted.id)
+        if MISSING not in states
+        else house.ask(MISSING, type=EventType.MESSAGE_STATUS)
+    )
 
     slices = 0
     recoverer = house.recoverer()
@@ -120,7 +139,9 @@ async def test_a_slice_looks_at_so_many_rows_and_goes_on_there(
     assert (found.total, found.done) == ((0, 0) if MISSING in states else (2, 2))
 
 
-async def test_of_very_many_only_a_part_is_counted_before(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_of_very_many_only_a_part_is_counted_before(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Who asks must get an answer however many there are; the total grows as they are found."""
     monkeypatch.setattr(candidates, "COUNTED", 5)
     callback_id = callback_of(house.token())

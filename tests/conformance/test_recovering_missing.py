@@ -14,7 +14,9 @@ EXHAUSTED, HELD, MISSING = Recoverable.EXHAUSTED, Recoverable.HELD, Recoverable.
 
 
 async def test_what_is_held_of_a_callback_that_is_back_is_released(house: House) -> None:
-    """It came back with `keep`: its age begins anew, and so it is no longer held. Of one that is off, and what is in flight: skipped."""
+    """It came back with `keep`: its age begins anew, and so it is no longer held. Of one that is
+    off, and what is in flight: skipped.
+    """
     back, off = callback_of(house.token("back")), callback_of(house.token("off"))
     held = {"state": "pending", "due_at": LATEST, "queued_at": 1_000, "reason": None}
     house.lay("evt_held", back, **held)
@@ -34,18 +36,32 @@ async def test_what_is_held_of_a_callback_that_is_back_is_released(house: House)
 
 
 async def test_what_nobody_was_subscribed_to_is_made(house: House) -> None:
-    """For those who may see it now: by type and channel, as at its first claim; each once, whatever is under way."""
-    had, hears, elsewhere = house.token("had"), house.token("hears"), house.token("elsewhere", channels=["chn_9"])
+    """For those who may see it now: by type and channel, as at its first claim; each once, whatever
+    is under way.
+    """
+    had, hears, elsewhere = (
+        house.token("had"),
+        house.token("hears"),
+        house.token("elsewhere", channels=["chn_9"]),
+    )
     house.token("other type", STATUS)
     house.lay("evt_1", callback_of(had), state="delivered", token_id=had.id)
     house.claim(a_claim("evt_2", callback_of(had)), a_claim("evt_3"))
 
     assert house.recover(MISSING) == (4, 4, 0)
 
-    made = {(event_id, callback_of(hears)) for event_id in ("evt_1", "evt_2", "evt_3")} | {("evt_3", callback_of(had))}
+    made = {(event_id, callback_of(hears)) for event_id in ("evt_1", "evt_2", "evt_3")} | {
+        ("evt_3", callback_of(had))
+    }
     assert house.recovering() == made
     row = house.row("evt_1", callback_of(hears))
-    assert (row.state, row.token_id, row.type, row.lease, row.failures) == ("pending", hears.id, RECEIVED, 0, 0)
+    assert (row.state, row.token_id, row.type, row.lease, row.failures) == (
+        "pending",
+        hears.id,
+        RECEIVED,
+        0,
+        0,
+    )
     assert row.created_at == row.queued_at == row.due_at
     assert row.conversation_id == "cnv_1"
     assert callback_of(elsewhere) not in {callback_id for _, callback_id in house.recovering()}
@@ -53,9 +69,12 @@ async def test_what_nobody_was_subscribed_to_is_made(house: House) -> None:
 
 
 async def test_only_the_missing_that_were_asked_for_are_made(house: House) -> None:
-    """By token and by when the event was accepted. A callback that is off, or whose token is suspended, is skipped and counted;
-    a token that has expired may see nothing."""
-    one, off, suspended, expired = (house.token(name) for name in ("one", "off", "suspended", "expired"))
+    """By token and by when the event was accepted. A callback that is off, or whose token is
+    suspended, is skipped and counted; a token that has expired may see nothing.
+    """
+    one, off, suspended, expired = (
+        house.token(name) for name in ("one", "off", "suspended", "expired")
+    )
     house.change_callback(callback_of(off), enabled=False)
     house.change_token(suspended, enabled=False)
     house.change_token(expired, expires_at=NOW)
@@ -68,9 +87,13 @@ async def test_only_the_missing_that_were_asked_for_are_made(house: House) -> No
 
 
 async def test_a_missing_status_below_one_that_may_have_arrived_is_skipped(house: House) -> None:
-    """A supplier that subscribes late, and was told of the end by hand, is not told of the beginning."""
+    """A supplier that subscribes late, and was told of the end by hand, is not told of the
+    beginning.
+    """
     callback_id = callback_of(house.token("crm", STATUS), STATUS)
-    house.claim(a_status_claim("evt_sent", "sent", "msg_1"), a_status_claim("evt_read", "read", "msg_1"))
+    house.claim(
+        a_status_claim("evt_sent", "sent", "msg_1"), a_status_claim("evt_read", "read", "msg_1")
+    )
     house.stand_at(callback_id, "msg_1", done_rank=rank("delivered"))
 
     assert house.recover(MISSING) == (2, 1, 1)
@@ -79,8 +102,12 @@ async def test_a_missing_status_below_one_that_may_have_arrived_is_skipped(house
 
 
 @pytest.mark.parametrize("subscribers", [1, 2, 5])
-async def test_slices_are_bounded_in_rows_and_leave_nothing_out(house: House, subscribers: int) -> None:
-    """Few events for many callbacks are as many rows as many events for one: a slice ends when it has enough."""
+async def test_slices_are_bounded_in_rows_and_leave_nothing_out(
+    house: House, subscribers: int
+) -> None:
+    """Few events for many callbacks are as many rows as many events for one: a slice ends when it
+    has enough.
+    """
     for number in range(subscribers):
         house.token(f"crm {number}")
     house.claim(*(a_claim(f"evt_{number}", accepted_at=1_000) for number in range(7)))

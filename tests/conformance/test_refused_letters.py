@@ -50,13 +50,25 @@ def publish(rabbit: Rabbit, exchange: str, *bodies: bytes) -> None:
         channel = connection.channel()
         channel.confirm_delivery()
         for number, body in enumerate(bodies):
-            channel.basic_publish(exchange, "", body, pika.BasicProperties(delivery_mode=2, message_id=f"bad_{number}"))
+            channel.basic_publish(
+                exchange,
+                "",
+                body,
+                pika.BasicProperties(delivery_mode=2, message_id=f"bad_{number}"),
+            )
 
 
 @contextmanager
 def full_of_letters(rabbit: Rabbit) -> Iterator[None]:
     """The queue of the dead letters takes no more, as under a policy for all queues."""
-    rabbit.ctl("set_policy", "full", "^ringback\\.dead$", json.dumps({"max-length": 1}), "--apply-to", "queues")
+    rabbit.ctl(
+        "set_policy",
+        "full",
+        "^ringback\\.dead$",
+        json.dumps({"max-length": 1}),
+        "--apply-to",
+        "queues",
+    )
     try:
         with suppress(NackError):
             publish(rabbit, DEAD_EXCHANGE, *[b"there before"] * 1000)
@@ -67,16 +79,23 @@ def full_of_letters(rabbit: Rabbit) -> Iterator[None]:
 
 
 def kept(database: Database) -> list[tuple[bytes, str | None, str]]:
-    return [(letter.body, letter.message_id, letter.reason) for letter in OutboxDeadLetters(database).look(5000)]
+    return [
+        (letter.body, letter.message_id, letter.reason)
+        for letter in OutboxDeadLetters(database).look(5000)
+    ]
 
 
 def waiting(rabbit: Rabbit) -> int:
     """Events in the queue that nobody holds."""
     with pika.BlockingConnection(pika.URLParameters(rabbit.url)) as connection:
-        return int(connection.channel().queue_declare(DISPATCH_QUEUE, passive=True).method.message_count)
+        return int(
+            connection.channel().queue_declare(DISPATCH_QUEUE, passive=True).method.message_count
+        )
 
 
-async def test_letters_that_are_refused_are_kept_and_events_behind_them_come(pipe: RabbitPipe, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_letters_that_are_refused_are_kept_and_events_behind_them_come(
+    pipe: RabbitPipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A backend whose events are all invalid: as many as may be in hand would be, for ever."""
     monkeypatch.setattr(prefetch, "MOST_MESSAGES", 20)
     bad = [b"bad %d" % number for number in range(50)]
@@ -95,8 +114,12 @@ async def test_letters_that_are_refused_are_kept_and_events_behind_them_come(pip
             await asyncio.gather(*burials)
         await source.close()
 
-    assert sorted(kept(pipe.database)) == sorted((body, f"bad_{number}", "no event") for number, body in enumerate(bad))
-    await eventually("only the one that was not acknowledged to be there", lambda: waiting(pipe.rabbit) == 1, 20)
+    assert sorted(kept(pipe.database)) == sorted(
+        (body, f"bad_{number}", "no event") for number, body in enumerate(bad)
+    )
+    await eventually(
+        "only the one that was not acknowledged to be there", lambda: waiting(pipe.rabbit) == 1, 20
+    )
     assert pipe.notes.of("broker lost") == []
 
 
@@ -155,7 +178,10 @@ async def test_what_gathers_is_stored_together_and_no_more_than_fits(
 
     monkeypatch.setattr(outbox, "add", measuring)
     large = [b"%03d" % number + b"x" * 250_000 for number in range(40)]
-    done = await asyncio.wait_for(asyncio.gather(*(absent.bury(a_message(body), "no event", lambda: True) for body in large)), 60)
+    done = await asyncio.wait_for(
+        asyncio.gather(*(absent.bury(a_message(body), "no event", lambda: True) for body in large)),
+        60,
+    )
 
     assert all(done)
     assert sorted(body for body, _, _ in kept(database)) == large
@@ -163,16 +189,23 @@ async def test_what_gathers_is_stored_together_and_no_more_than_fits(
     assert len(sizes) < 10
 
 
-async def test_one_that_is_given_up_while_it_waits_costs_no_other(absent: Burials, database: Database) -> None:
+async def test_one_that_is_given_up_while_it_waits_costs_no_other(
+    absent: Burials, database: Database
+) -> None:
     """A stop ends burials in any order."""
     async with absent._writing:
-        burials = [asyncio.create_task(absent.bury(a_message(b"%d" % number), "no event", lambda: True)) for number in range(20)]
+        burials = [
+            asyncio.create_task(absent.bury(a_message(b"%d" % number), "no event", lambda: True))
+            for number in range(20)
+        ]
         await eventually("all to wait for the database", lambda: len(absent._waiting) == 20, 20)
         burials[0].cancel()
         burials[5].cancel()
     await asyncio.wait_for(asyncio.gather(*burials, return_exceptions=True), 20)
 
-    assert {b"%d" % number for number in range(20) if number not in (0, 5)} <= {body for body, _, _ in kept(database)}
+    assert {b"%d" % number for number in range(20) if number not in (0, 5)} <= {
+        body for body, _, _ in kept(database)
+    }
 
 
 async def test_what_is_wanted_no_longer_is_let_go_of(absent: Burials, database: Database) -> None:
@@ -187,9 +220,20 @@ def test_a_refusal_may_cost_its_letter_only() -> None:
     told: dict[str, str | None] = {}
     confirms.link.channel, confirms.ready = _Wire(), True
 
-    confirms.publish([PendingPublish("", "", b"", name, {}, lambda broken, name=name: told.update({name: broken})) for name in "abc"])
-    confirms._answered(SimpleNamespace(method=SimpleNamespace(NAME="Basic.Nack", delivery_tag=2, multiple=False)))
-    confirms._answered(SimpleNamespace(method=SimpleNamespace(NAME="Basic.Ack", delivery_tag=3, multiple=True)))
+    confirms.publish(
+        [
+            PendingPublish(
+                "", "", b"", name, {}, lambda broken, name=name: told.update({name: broken})
+            )
+            for name in "abc"
+        ]
+    )
+    confirms._answered(
+        SimpleNamespace(method=SimpleNamespace(NAME="Basic.Nack", delivery_tag=2, multiple=False))
+    )
+    confirms._answered(
+        SimpleNamespace(method=SimpleNamespace(NAME="Basic.Ack", delivery_tag=3, multiple=True))
+    )
 
     assert confirms.ready
     assert told == {"a": None, "b": REFUSED, "c": None}
@@ -210,8 +254,12 @@ class _Wire:
         pass
 
 
-async def test_a_broker_that_never_confirms_is_given_up(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A queue that lost most of its nodes neither takes nor refuses. What was offered must not gather in memory."""
+async def test_a_broker_that_never_confirms_is_given_up(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A queue that lost most of its nodes neither takes nor refuses. What was offered must not
+    gather in memory.
+    """
     monkeypatch.setattr("exchange.rabbit.dead_lettering._CONFIRM_LIMIT_S", 0.05)
     burials = Burials(NOWHERE, Notes(), database)
     burials._confirms.link.channel, burials._confirms.ready = _Wire(), True
@@ -223,11 +271,19 @@ async def test_a_broker_that_never_confirms_is_given_up(database: Database, monk
 
 
 async def test_dead_letters_are_counted_wherever_they_lie(pipe: RabbitPipe) -> None:
-    """Alerts go by that figure: those that the broker refused would be seen by nobody. While one place is unknown, so is the sum."""
+    """Alerts go by that figure: those that the broker refused would be seen by nobody. While one
+    place is unknown, so is the sum.
+    """
     with pipe.database.write() as connection:
         outbox.add(connection, [row(a_message(b"bad"), "no event")])
     publish(pipe.rabbit, DEAD_EXCHANGE, b"bad", b"bad")
-    await eventually("all three", lambda: _broker_gauges(pipe.rabbit.url, pipe.database) == {"queue_depth": 0, "dead_letters": 3}, 20)
+    await eventually(
+        "all three",
+        lambda: (
+            _broker_gauges(pipe.rabbit.url, pipe.database) == {"queue_depth": 0, "dead_letters": 3}
+        ),
+        20,
+    )
 
     with pipe.database.write() as connection:
         connection.execute(sa.text("ALTER TABLE outbox RENAME TO away"))

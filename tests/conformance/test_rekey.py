@@ -1,4 +1,6 @@
-"""Everything encrypted anew under the last secret key: on SQLite and on PostgreSQL, beside those who change what is encrypted."""
+"""Everything encrypted anew under the last secret key: on SQLite and on PostgreSQL, beside those
+who change what is encrypted.
+"""
 
 import datetime as dt
 import threading
@@ -66,7 +68,9 @@ def test_a_second_time_there_is_nothing_to_do(database: Database) -> None:
     assert run(database) == Tally(re_encrypted=0, right_already=2, looked_at=2)
 
 
-def test_it_is_done_in_slices_and_goes_on_after_an_interruption(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_done_in_slices_and_goes_on_after_an_interruption(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was done stays done."""
     monkeypatch.setattr(rekey, "SLICE", 2)
     made = [make(database) for _ in range(5)]
@@ -81,8 +85,14 @@ def test_it_is_done_in_slices_and_goes_on_after_an_interruption(database: Databa
 
 
 def test_what_no_key_opens_is_named_and_left_as_it_is(database: Database) -> None:
-    """Its key may still be found. A token that was revoked needs its secrets no more: it would be named for ever."""
-    lost, revoked, well = make(database, "a-key-that-is-lost"), make(database, "a-key-that-is-lost"), make(database)
+    """Its key may still be found. A token that was revoked needs its secrets no more: it would be
+    named for ever.
+    """
+    lost, revoked, well = (
+        make(database, "a-key-that-is-lost"),
+        make(database, "a-key-that-is-lost"),
+        make(database),
+    )
     Tokens(database, BOTH).revoke(revoked, NOW, TESTER)
 
     done = run(database)
@@ -93,7 +103,9 @@ def test_what_no_key_opens_is_named_and_left_as_it_is(database: Database) -> Non
 
 
 def test_nobody_has_to_load_anything_for_it(database: Database) -> None:
-    """What is encrypted means what it meant: the version stays, and ten thousand tokens are not read again by every process."""
+    """What is encrypted means what it meant: the version stays, and ten thousand tokens are not
+    read again by every process.
+    """
     make(database)
     before = version(database)
 
@@ -121,22 +133,31 @@ class Interrupted(Vault):
 
 
 def test_what_is_changed_meanwhile_is_not_overwritten(shared: Database) -> None:
-    """A rotated signing secret that went back to the one before would have every webhook refused. On PostgreSQL: on SQLite there is
-    one writer."""
+    """A rotated signing secret that went back to the one before would have every webhook refused.
+    On PostgreSQL: on SQLite there is one writer.
+    """
     token_id = make(shared)
     made: list[str] = []
     tokens, callbacks = Tokens(shared, BOTH), Callbacks(shared, BOTH)
 
     def change() -> None:
         made.append(tokens.rotate_signing_secret(token_id, dt.timedelta(0), NOW, TESTER))
-        callbacks.put(token_id, RECEIVED, CallbackFields("https://x.example/", headers={"X-Key": "another"}), TESTER)
+        callbacks.put(
+            token_id,
+            RECEIVED,
+            CallbackFields("https://x.example/", headers={"X-Key": "another"}),
+            TESTER,
+        )
 
     changing = threading.Thread(target=change)
 
     def meanwhile() -> None:
         if changing.ident is None:
             changing.start()
-            wait_for("the change to be made, or to wait", lambda: not changing.is_alive() or somebody_waits(shared))
+            wait_for(
+                "the change to be made, or to wait",
+                lambda: not changing.is_alive() or somebody_waits(shared),
+            )
 
     list(rekey.rekey(shared, Interrupted(meanwhile)))
     changing.join()
@@ -147,7 +168,9 @@ def test_what_is_changed_meanwhile_is_not_overwritten(shared: Database) -> None:
 
 
 def test_two_at_once_do_it_once(shared: Database) -> None:
-    """Started on two hosts by mistake, or by a job that came back: each thing is encrypted anew by one of them."""
+    """Started on two hosts by mistake, or by a job that came back: each thing is encrypted anew by
+    one of them.
+    """
     made = [make(shared) for _ in range(3)]
     tallies: list[Tally] = []
     other = threading.Thread(target=lambda: tallies.append(run(shared)))
@@ -155,10 +178,17 @@ def test_two_at_once_do_it_once(shared: Database) -> None:
     def meanwhile() -> None:
         if other.ident is None:
             other.start()
-            wait_for("the other to be through, or to wait", lambda: not other.is_alive() or somebody_waits(shared))
+            wait_for(
+                "the other to be through, or to wait",
+                lambda: not other.is_alive() or somebody_waits(shared),
+            )
 
     tallies.append(list(rekey.rekey(shared, Interrupted(meanwhile)))[-1])
     other.join()
 
-    assert sum(tally.re_encrypted for tally in tallies) == sum(tally.right_already for tally in tallies) == 6
+    assert (
+        sum(tally.re_encrypted for tally in tallies)
+        == sum(tally.right_already for tally in tallies)
+        == 6
+    )
     assert all(is_readable(shared, token_id, NEW) for token_id in made)

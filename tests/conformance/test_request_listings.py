@@ -1,4 +1,6 @@
-"""The request log's lists, on both databases: right by every filter, whole when they are read to the end, and never long on the way."""
+"""The request log's lists, on both databases: right by every filter, whole when they are read to
+the end, and never long on the way.
+"""
 
 from collections.abc import Sequence
 
@@ -31,7 +33,9 @@ def write(database: Database, *entries: LoggedRequest | Completion) -> None:
     log.flush()
 
 
-def pages(database: Database, chosen: RequestFilter = ALL, limit: int = 3) -> list[list[LoggedRequest]]:
+def pages(
+    database: Database, chosen: RequestFilter = ALL, limit: int = 3
+) -> list[list[LoggedRequest]]:
     """To the end."""
     read: list[list[LoggedRequest]] = []
     cursor = None
@@ -56,14 +60,23 @@ def test_a_row_is_read_as_it_was_written(database: Database) -> None:
 
 
 def test_pages_hold_every_request_once_newest_first(database: Database) -> None:
-    """Also where many were made in the same millisecond; not those of others, nor what was only reported yet."""
+    """Also where many were made in the same millisecond; not those of others, nor what was only
+    reported yet.
+    """
     made = [a_request(at=number // 4) for number in range(10)]
-    write(database, *made, a_request(token_id="tok_2"), Completion(new_request_id(), UnixMs(5), 200, 1))
+    write(
+        database,
+        *made,
+        a_request(token_id="tok_2"),
+        Completion(new_request_id(), UnixMs(5), 200, 1),
+    )
 
     read = pages(database)
 
     assert [len(page) for page in read] == [3, 3, 3, 1]
-    assert [row for page in read for row in page] == sorted(made, key=lambda one: (one.at, one.id), reverse=True)
+    assert [row for page in read for row in page] == sorted(
+        made, key=lambda one: (one.at, one.id), reverse=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,7 +93,9 @@ def test_pages_hold_every_request_once_newest_first(database: Database) -> None:
         (RequestFilter(allowed=True, method="GET", since=UnixMs(2)), [3]),
     ],
 )
-def test_a_filter_shows_what_it_says(database: Database, chosen: RequestFilter, found: list[int]) -> None:
+def test_a_filter_shows_what_it_says(
+    database: Database, chosen: RequestFilter, found: list[int]
+) -> None:
     """The same on both databases, whatever they think of case and of wildcards."""
     write(
         database,
@@ -93,17 +108,29 @@ def test_a_filter_shows_what_it_says(database: Database, chosen: RequestFilter, 
     assert times(pages(database, chosen)[0]) == found
 
 
-def test_a_page_that_finds_little_says_where_to_go_on(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It looks at so many rows and no more; whoever goes on to the end misses nothing and sees nothing twice."""
+def test_a_page_that_finds_little_says_where_to_go_on(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks at so many rows and no more; whoever goes on to the end misses nothing and sees
+    nothing twice.
+    """
     monkeypatch.setattr(paging, "LOOK", 5)
-    write(database, *(a_request(at=number, status=500 if number in {0, 1, 12} else 200) for number in range(20)))
+    write(
+        database,
+        *(
+            a_request(at=number, status=500 if number in {0, 1, 12} else 200)
+            for number in range(20)
+        ),
+    )
 
     read = pages(database, RequestFilter(status=500))
 
     assert [times(page) for page in read] == [[], [12], [], [1, 0], []]
 
 
-def test_a_page_that_is_full_goes_on_after_its_last_row(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_that_is_full_goes_on_after_its_last_row(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And not where it would have stopped looking."""
     monkeypatch.setattr(paging, "LOOK", 8)
     write(database, *(a_request(at=number) for number in range(10)))
@@ -113,10 +140,16 @@ def test_a_page_that_is_full_goes_on_after_its_last_row(database: Database, monk
     assert [times(page) for page in read] == [[9, 8, 7], [6, 5, 4], [3, 2, 1], [0]]
 
 
-def test_requests_that_come_while_one_reads_move_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_that_come_while_one_reads_move_nothing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A busy token's log grows at its top all the time."""
     monkeypatch.setattr(paging, "LOOK", 4)
-    write(database, *(a_request(at=number, status=500) for number in range(0, 10, 5)), *(a_request(at=number) for number in range(10)))
+    write(
+        database,
+        *(a_request(at=number, status=500) for number in range(0, 10, 5)),
+        *(a_request(at=number) for number in range(10)),
+    )
     chosen = RequestFilter(status=500)
     with database.read() as connection:
         first = list_requests(connection, TOKEN, chosen, 3)
@@ -129,7 +162,9 @@ def test_requests_that_come_while_one_reads_move_nothing(database: Database, mon
 
 
 @pytest.mark.parametrize("chosen", [ALL, RequestFilter(status=200)])
-def test_a_download_reads_all_of_it(database: Database, chosen: RequestFilter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_reads_all_of_it(
+    database: Database, chosen: RequestFilter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Page by page, so that none of its transactions is long."""
     monkeypatch.setattr(request_listing, "_PAGE", 3)
     monkeypatch.setattr(paging, "LOOK", 4)
@@ -144,39 +179,71 @@ def test_a_cursor_that_is_none_is_refused(database: Database) -> None:
         list_requests(connection, TOKEN, ALL, 3, "nonsense")
 
 
-def test_pages_are_read_in_the_order_of_an_index(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At ten million rows a page costs what it shows, or what it may look at: no walk over the table, and no sort but of what
-    it found between the bounds of its look."""
+def test_pages_are_read_in_the_order_of_an_index(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At ten million rows a page costs what it shows, or what it may look at: no walk over the
+    table, and no sort but of what it found between the bounds of its look.
+    """
     monkeypatch.setattr(paging, "LOOK", 100)  # of few rows as small a part as it is of many
-    write(database, *(a_request(at=number, token_id=f"tok_{number % 5}") for number in range(6_000)))
+    write(
+        database, *(a_request(at=number, token_id=f"tok_{number % 5}") for number in range(6_000))
+    )
     with database.write() as connection:
         connection.exec_driver_sql("ANALYZE")
     with database.read() as connection:
-        cursor = list_requests(connection, TOKEN, RequestFilter(until=UnixMs(5_900)), 50).next_cursor
+        cursor = list_requests(
+            connection, TOKEN, RequestFilter(until=UnixMs(5_900)), 50
+        ).next_cursor
 
     for chosen in (ALL, RequestFilter(since=UnixMs(3)), RequestFilter(path="/nothing")):
-        for plan in plans(database, lambda connection, chosen=chosen: list_requests(connection, TOKEN, chosen, 50, cursor)):
+        for plan in plans(
+            database,
+            lambda connection, chosen=chosen: list_requests(connection, TOKEN, chosen, 50, cursor),
+        ):
             assert "ix_requests_token_id_at_id" in plan, plan
             assert not any(word in plan for word in ("TEMP B-TREE", "Seq Scan")), plan
             assert "Sort" not in plan or ">= ROW(" in plan, plan
 
 
 def test_what_was_kept_is_taken_by_both_databases(database: Database) -> None:
-    """PostgreSQL takes neither NUL nor half a character, and one such row would cost its whole batch."""
+    """PostgreSQL takes neither NUL nor half a character, and one such row would cost its whole
+    batch.
+    """
     odd = "a\0b\ud800\x7f\u202e\u2028é👋"
-    texts = {"method": odd, "path": f"/{odd}?secret=1", "address": odd, "user_agent": odd, "reason": odd}
-    write(database, logged_request(new_request_id(), TOKEN, UnixMs(1), permission=None, allowed=False, **texts))
+    texts = {
+        "method": odd,
+        "path": f"/{odd}?secret=1",
+        "address": odd,
+        "user_agent": odd,
+        "reason": odd,
+    }
+    write(
+        database,
+        logged_request(new_request_id(), TOKEN, UnixMs(1), permission=None, allowed=False, **texts),
+    )
 
     ((row,),) = pages(database)
     kept = "a\\x00b\\ud800\\x7f\\u202e\\u2028é👋"
-    assert (row.method, row.path, row.address, row.user_agent, row.reason) == (kept, "/" + kept, kept, kept, kept)
+    assert (row.method, row.path, row.address, row.user_agent, row.reason) == (
+        kept,
+        "/" + kept,
+        kept,
+        kept,
+        kept,
+    )
 
 
 def test_tokens_are_known_in_whatever_state(database: Database) -> None:
     """Their requests are reported later than they are made."""
     tokens = Tokens(database, Vault(["a-key-for-tests-" * 2]))
-    active, revoked = (tokens.create(token_fields(), {}, UnixMs(1), TESTER).token.id for _ in range(2))
+    active, revoked = (
+        tokens.create(token_fields(), {}, UnixMs(1), TESTER).token.id for _ in range(2)
+    )
     tokens.revoke(revoked, UnixMs(2), TESTER)
 
     with database.read() as connection:
-        assert known_tokens(connection, [active, revoked, TokenId("tok_missing")]) == {active, revoked}
+        assert known_tokens(connection, [active, revoked, TokenId("tok_missing")]) == {
+            active,
+            revoked,
+        }

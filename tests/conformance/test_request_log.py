@@ -1,4 +1,6 @@
-"""The request log's writer, on both databases: nothing waits for it, a stop loses nothing, a store that is away only what is too much."""
+"""The request log's writer, on both databases: nothing waits for it, a stop loses nothing, a store
+that is away only what is too much.
+"""
 
 import threading
 from collections.abc import Callable
@@ -20,7 +22,9 @@ from tests.kit.waiting import wait_for
 
 def rows(database: Database) -> list[tuple[object, ...]]:
     with database.read() as connection:
-        chosen = sa.select(requests.c.id, requests.c.token_id, requests.c.status, requests.c.duration_ms).order_by(requests.c.id)
+        chosen = sa.select(
+            requests.c.id, requests.c.token_id, requests.c.status, requests.c.duration_ms
+        ).order_by(requests.c.id)
         return [tuple(row) for row in connection.execute(chosen)]
 
 
@@ -59,7 +63,9 @@ def test_a_stop_loses_nothing(database: Database, log: RequestLog) -> None:
 
 @pytest.mark.parametrize("completion_first", [True, False])
 @pytest.mark.parametrize("together", [True, False])
-def test_a_completion_and_its_row_meet_in_either_order(database: Database, log: RequestLog, completion_first: bool, together: bool) -> None:
+def test_a_completion_and_its_row_meet_in_either_order(
+    database: Database, log: RequestLog, completion_first: bool, together: bool
+) -> None:
     """They may come to two processes, and be written in any order."""
     own = new_request_id()
     entries = [a_request(own, status=None), Completion(own, UnixMs(2_000), 404, 17)]
@@ -84,7 +90,9 @@ def test_what_is_known_is_not_overwritten(database: Database, log: RequestLog) -
     assert rows(database) == [(own, "tok_1", 200, 3)]
 
 
-def test_while_the_store_is_away_rows_are_kept(database: Database, log: RequestLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_the_store_is_away_rows_are_kept(
+    database: Database, log: RequestLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And written in their order when it is back."""
     first, second = a_request(), a_request()
     with monkeypatch.context() as away:
@@ -116,8 +124,12 @@ def test_past_its_bound_rows_are_dropped_and_counted(
     assert len(rows(database)) == 3, "what is written leaves room"
 
 
-def test_the_bound_is_one_of_memory(log: RequestLog, dropped: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Characters are of up to four bytes: a thousand of those in each path would take many times what it says."""
+def test_the_bound_is_one_of_memory(
+    log: RequestLog, dropped: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Characters are of up to four bytes: a thousand of those in each path would take many times
+    what it says.
+    """
     monkeypatch.setattr(writer, "MOST_WAITING_BYTES", 8_000)
     monkeypatch.setattr(writer, "_insert", _unavailable)
     for _ in range(3):
@@ -127,7 +139,9 @@ def test_the_bound_is_one_of_memory(log: RequestLog, dropped: list[int], monkeyp
     assert dropped == [1]
 
 
-def test_what_comes_during_one_flush_is_bounded_too(log: RequestLog, dropped: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_comes_during_one_flush_is_bounded_too(
+    log: RequestLog, dropped: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A store that is silent holds a flush for seconds."""
     monkeypatch.setattr(writer, "MOST_ADDED", 2)
     for _ in range(3):
@@ -136,7 +150,9 @@ def test_what_comes_during_one_flush_is_bounded_too(log: RequestLog, dropped: li
     assert dropped == [1]
 
 
-def test_what_is_left_at_a_stop_is_counted(log: RequestLog, dropped: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_left_at_a_stop_is_counted(
+    log: RequestLog, dropped: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The store is away: the gap in the log is no secret."""
     monkeypatch.setattr(writer, "_insert", _unavailable)
     log.start()
@@ -148,7 +164,9 @@ def test_what_is_left_at_a_stop_is_counted(log: RequestLog, dropped: list[int], 
     assert dropped == [3]
 
 
-def test_a_row_that_is_refused_costs_only_itself(database: Database, log: RequestLog, dropped: list[int]) -> None:
+def test_a_row_that_is_refused_costs_only_itself(
+    database: Database, log: RequestLog, dropped: list[int]
+) -> None:
     """Wherever in its batch it is."""
     good = [a_request() for _ in range(20)]
     for one in (*good[:13], a_request(path="/\ud800"), *good[13:], a_request(path="/\ud800")):
@@ -162,7 +180,9 @@ def test_a_row_that_is_refused_costs_only_itself(database: Database, log: Reques
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_no_row_is_held_while_a_completion_waits(database: Database, log: RequestLog) -> None:
-    """Two processes that held new rows, and waited for each other's to complete them, would wait for ever. On SQLite one writes at a time."""
+    """Two processes that held new rows, and waited for each other's to complete them, would wait
+    for ever. On SQLite one writes at a time.
+    """
     held, new = a_request(status=None), a_request()
     log.add(held)
     log.flush()
@@ -179,8 +199,12 @@ def test_no_row_is_held_while_a_completion_waits(database: Database, log: Reques
     assert rows(database) == [(held.id, "tok_1", 404, 17), (new.id, "tok_1", 200, 3)]
 
 
-def test_a_row_that_cannot_be_written_does_not_end_the_log(database: Database, log: RequestLog, dropped: list[int]) -> None:
-    """Half of a surrogate pair fits no encoding: a mistake of whoever let it in costs its row, and is counted."""
+def test_a_row_that_cannot_be_written_does_not_end_the_log(
+    database: Database, log: RequestLog, dropped: list[int]
+) -> None:
+    """Half of a surrogate pair fits no encoding: a mistake of whoever let it in costs its row, and
+    is counted.
+    """
     log.start()
     log.add(a_request(path="/\ud800"))
     wait_for("the loss", lambda: dropped == [1])
@@ -203,7 +227,9 @@ def test_a_row_that_grew_is_written_over_what_is_there(database: Database, log: 
     log.flush()
 
     with database.read() as connection:
-        assert connection.execute(sa.select(requests.c.id, requests.c.stands_for)).all() == [(first.id, 3)]
+        assert connection.execute(sa.select(requests.c.id, requests.c.stands_for)).all() == [
+            (first.id, 3)
+        ]
 
 
 class Meanwhile(RequestLog):
@@ -227,10 +253,15 @@ def counted(database: Database) -> list[int]:
         return list(connection.scalars(sa.select(requests.c.stands_for)))
 
 
-def test_a_row_that_grew_while_a_flush_took_in_what_came_stays_so(database: Database, dropped: list[int]) -> None:
+def test_a_row_that_grew_while_a_flush_took_in_what_came_stays_so(
+    database: Database, dropped: list[int]
+) -> None:
     """It came when all before it was taken in: it is not written after what it grew to."""
     log = Meanwhile(database, dropped.append)
-    log.happens = lambda: [log.add_refused(a_request(status=401, allowed=False, reason="revoked", at=7)) for _ in range(2)]
+    log.happens = lambda: [
+        log.add_refused(a_request(status=401, allowed=False, reason="revoked", at=7))
+        for _ in range(2)
+    ]
 
     log.flush()
     log.flush()
@@ -238,7 +269,9 @@ def test_a_row_that_grew_while_a_flush_took_in_what_came_stays_so(database: Data
     assert counted(database) == [2]
 
 
-def test_a_row_that_grew_before_it_was_added_stays_so(database: Database, dropped: list[int]) -> None:
+def test_a_row_that_grew_before_it_was_added_stays_so(
+    database: Database, dropped: list[int]
+) -> None:
     """Of two requests at the same time the second counts on the first, and a flush comes between."""
     log = Meanwhile(database, dropped.append)
     first, second = (a_request(status=401, allowed=False, reason="revoked", at=7) for _ in range(2))

@@ -14,7 +14,13 @@ from schemas.listings import DeliveryFilter, ListedDelivery
 from schemas.times import UnixMs
 from schemas.tokens.fields import CallbackFields
 from store.deliveries.listing import list_deliveries
-from store.deliveries.requested_attempts import request_attempt, request_retry, request_test, result_of_test, withdraw_test
+from store.deliveries.requested_attempts import (
+    request_attempt,
+    request_retry,
+    request_test,
+    result_of_test,
+    withdraw_test,
+)
 from store.deliveries.settlement import settle
 from store.engine.database import Database
 from store.events import claims
@@ -39,7 +45,11 @@ def tokens(database: Database) -> Tokens:
 @pytest.fixture
 def callback_id(tokens: Tokens) -> CallbackId:
     """Of a token that is active."""
-    return tokens.create(token_fields(), {RECEIVED: CallbackFields("https://x.example/")}, NOW, TESTER).token.callbacks[RECEIVED].id
+    return (
+        tokens.create(token_fields(), {RECEIVED: CallbackFields("https://x.example/")}, NOW, TESTER)
+        .token.callbacks[RECEIVED]
+        .id
+    )
 
 
 def listed(database: Database, chosen: DeliveryFilter | None = None) -> list[ListedDelivery]:
@@ -66,12 +76,19 @@ def test_an_attempt_that_is_asked_for_wakes_whoever_makes_it(database: Database)
 
     with database.read() as connection:
         (row,) = connection.execute(sa.select(requested_attempts)).all()
-    assert (row.id, row.event_id, row.callback_id, row.trigger) == (attempt_id, "e1", ABSENT, "manual")
+    assert (row.id, row.event_id, row.callback_id, row.trigger) == (
+        attempt_id,
+        "e1",
+        ABSENT,
+        "manual",
+    )
     assert row.due_at <= now
     assert rung == (["due"] if database.dialect == "sqlite" else [])
 
 
-def test_a_test_that_nobody_took_is_taken_back(database: Database, tokens: Tokens, callback_id: CallbackId) -> None:
+def test_a_test_that_nobody_took_is_taken_back(
+    database: Database, tokens: Tokens, callback_id: CallbackId
+) -> None:
     """A dispatcher that starts tomorrow must not send it."""
     callback = tokens.get(tokens_of(database, tokens)).callbacks[RECEIVED]
     event = an_event("evt_test_1")
@@ -87,15 +104,28 @@ def test_a_test_that_nobody_took_is_taken_back(database: Database, tokens: Token
 
 
 @pytest.mark.parametrize(("status", "refused"), [("sent", True), ("delivered", False)])
-def test_a_status_that_was_overtaken_is_not_retried(database: Database, tokens: Tokens, status: str, refused: bool) -> None:
+def test_a_status_that_was_overtaken_is_not_retried(
+    database: Database, tokens: Tokens, status: str, refused: bool
+) -> None:
     """Whoever asks is told: it would never be sent. The one that was sent last may be."""
-    created = tokens.create(token_fields(), {STATUS: CallbackFields("https://x.example/")}, NOW, TESTER).token
+    created = tokens.create(
+        token_fields(), {STATUS: CallbackFields("https://x.example/")}, NOW, TESTER
+    ).token
     callback_id = created.callbacks[STATUS].id
-    older = msgspec.structs.replace(a_status("e1", status, callback_id=callback_id), token_id=created.id)
+    older = msgspec.structs.replace(
+        a_status("e1", status, callback_id=callback_id), token_id=created.id
+    )
     newer = a_status("e2", "delivered", callback_id=callback_id)
     with database.write() as connection:
         claims.claim(connection, [a_status_claim("e1", status, callback_id=callback_id)], NOW)
-        settle(connection, [Settlement(older, DeliveryState.EXHAUSTED, reason="x"), Settlement(newer, DeliveryState.DELIVERED)], NOW)
+        settle(
+            connection,
+            [
+                Settlement(older, DeliveryState.EXHAUSTED, reason="x"),
+                Settlement(newer, DeliveryState.DELIVERED),
+            ],
+            NOW,
+        )
 
     if refused:
         with pytest.raises(Conflict, match="a newer status"):
@@ -104,7 +134,9 @@ def test_a_status_that_was_overtaken_is_not_retried(database: Database, tokens: 
         assert request_retry(database, tokens, delivery_id(*older.key))
 
 
-def test_what_the_token_may_no_longer_see_is_not_retried(database: Database, tokens: Tokens, callback_id: CallbackId) -> None:
+def test_what_the_token_may_no_longer_see_is_not_retried(
+    database: Database, tokens: Tokens, callback_id: CallbackId
+) -> None:
     """Whoever asks is told why, and how it could be."""
     token_id = tokens_of(database, tokens)
     delivery = msgspec.structs.replace(a_delivery("evt_1", callback_id), token_id=token_id)
@@ -113,7 +145,9 @@ def test_what_the_token_may_no_longer_see_is_not_retried(database: Database, tok
         settle(connection, [Settlement(delivery, DeliveryState.EXHAUSTED, reason="x")], NOW)
     tokens.change(token_id, lambda fields: replace(fields, channels=frozenset()), TESTER)
 
-    with pytest.raises(Conflict, match="the token may no longer see this channel: let it see chn_1 again"):
+    with pytest.raises(
+        Conflict, match="the token may no longer see this channel: let it see chn_1 again"
+    ):
         request_retry(database, tokens, delivery_id(*delivery.key))
 
     tokens.change(token_id, lambda fields: replace(fields, channels=frozenset({"chn_1"})), TESTER)

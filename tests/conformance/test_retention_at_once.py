@@ -1,4 +1,6 @@
-"""Retention beside everything else that runs on the same PostgreSQL: nobody waits for long, nothing goes that is being worked on."""
+"""Retention beside everything else that runs on the same PostgreSQL: nobody waits for long, nothing
+goes that is being worked on.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -33,11 +35,15 @@ def attic(shared: Database) -> Attic:
 
 
 def lost(event_id: str) -> Lost:
-    return Lost(EventId(event_id), CallbackId("a" * 16), TokenId("tok_1"), RECEIVED, UnixMs(OLD), None)
+    return Lost(
+        EventId(event_id), CallbackId("a" * 16), TokenId("tok_1"), RECEIVED, UnixMs(OLD), None
+    )
 
 
 def test_two_that_sweep_at_once_do_not_wait_for_each_other(attic: Attic) -> None:
-    """A turn may end in the middle of a slice: what the first one has in hand the second leaves alone."""
+    """A turn may end in the middle of a slice: what the first one has in hand the second leaves
+    alone.
+    """
     with attic.database.write() as first:
         assert EVENTS.remove(first, AGE, DOOMED)["events"] == 2
         with attic.database.write() as second:
@@ -84,7 +90,9 @@ def test_a_copy_of_what_goes_at_that_moment_makes_no_rows(attic: Attic) -> None:
 
     with ThreadPoolExecutor(1) as thread:
         with attic.database.write() as sweeping:
-            locked = sa.select(tables.events.c.id).where(tables.events.c.id == "evt_3").with_for_update()
+            locked = (
+                sa.select(tables.events.c.id).where(tables.events.c.id == "evt_3").with_for_update()
+            )
             sweeping.execute(locked)
             copy = thread.submit(claim_copy, attic.database)
             wait_for("the copy to wait", lambda: somebody_waits(attic.database))
@@ -105,7 +113,11 @@ def test_a_place_that_somebody_uses_at_that_moment_stays(attic: Attic) -> None:
     attic.add_place("a" * 16, "msg_2")
 
     with attic.database.write() as using:
-        using.execute(sa.update(tables.status_locks).where(tables.status_locks.c.message_id == "msg_1").values(holder="evt_1:1"))
+        using.execute(
+            sa.update(tables.status_locks)
+            .where(tables.status_locks.c.message_id == "msg_1")
+            .values(holder="evt_1:1")
+        )
         with attic.database.write() as sweeping:
             PLACES.remove(sweeping, AGE, [("a" * 16, "msg_1"), ("a" * 16, "msg_2")])
 
@@ -118,6 +130,8 @@ def test_an_attempt_is_not_asked_for_of_what_is_gone(attic: Attic) -> None:
     attic.add_delivery("evt_gone", callback_of(token), token_id=token.id)
 
     with pytest.raises(NotFound, match="RETENTION"):
-        request_retry(attic.database, attic.tokens, delivery_id(EventId("evt_gone"), callback_of(token)))
+        request_retry(
+            attic.database, attic.tokens, delivery_id(EventId("evt_gone"), callback_of(token))
+        )
 
     assert attic.ids(tables.requested_attempts) == []

@@ -1,4 +1,6 @@
-"""What the broker gave up, taken in again: as what it was, whatever stands beside it, and whatever the database says to its neighbours."""
+"""What the broker gave up, taken in again: as what it was, whatever stands beside it, and whatever
+the database says to its neighbours.
+"""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -35,7 +37,11 @@ from tests.kit.waiting import wait_for
 def pipe(request: pytest.FixtureRequest, rabbit: Rabbit, tmp_path: Path) -> Iterator[RabbitPipe]:
     """The broker, all declared, and each database."""
     on_postgres = request.param == "postgresql"
-    database = Database(request.getfixturevalue("postgres").fresh_database() if on_postgres else f"sqlite:///{tmp_path}/ringback.db")
+    database = Database(
+        request.getfixturevalue("postgres").fresh_database()
+        if on_postgres
+        else f"sqlite:///{tmp_path}/ringback.db"
+    )
     lay_tables(database)
     made = RabbitPipe(rabbit, database)
     declare(rabbit.url)
@@ -60,13 +66,26 @@ def publish(rabbit: Rabbit, exchange: str, *bodies: bytes, **properties: Any) ->
         channel = connection.channel()
         channel.confirm_delivery()
         for body in bodies:
-            channel.basic_publish(exchange, "", body, pika.BasicProperties(delivery_mode=2, **properties), mandatory=True)
+            channel.basic_publish(
+                exchange,
+                "",
+                body,
+                pika.BasicProperties(delivery_mode=2, **properties),
+                mandatory=True,
+            )
 
 
 @contextmanager
-def taking_in(pipe: RabbitPipe, told: Callable[[str], None] = lambda _reason: None) -> Iterator[RabbitPublisher]:
+def taking_in(
+    pipe: RabbitPipe, told: Callable[[str], None] = lambda _reason: None
+) -> Iterator[RabbitPublisher]:
     """As in a worker of the API: a publisher with what takes in again beside it."""
-    made = RabbitPublisher(pipe.rabbit.url, pipe.notes, None, RabbitReturned(pipe.rabbit.url, pipe.database, pipe.notes, told))
+    made = RabbitPublisher(
+        pipe.rabbit.url,
+        pipe.notes,
+        None,
+        RabbitReturned(pipe.rabbit.url, pipe.database, pipe.notes, told),
+    )
     made.start()
     wait_for("the publisher is connected", made.connected)
     try:
@@ -92,26 +111,44 @@ def directly(body: bytes, message_id: str | None = None) -> Message:
     return Message(body, None, message_id, 0, None)
 
 
-def test_what_a_backend_published_itself_is_told_apart_from_what_the_api_took(pipe: RabbitPipe) -> None:
-    """The one was measured, and completed, by the API; of the other nobody knows when it was accepted."""
+def test_what_a_backend_published_itself_is_told_apart_from_what_the_api_took(
+    pipe: RabbitPipe,
+) -> None:
+    """The one was measured, and completed, by the API; of the other nobody knows when it was
+    accepted.
+    """
     with policy(pipe.rabbit, message_ttl=300), taking_in(pipe) as publisher:
         publisher.publish(outgoing("evt_api"))
         publish(pipe.rabbit, EVENTS_EXCHANGE, an_event("evt_direct").message())
         wait_for("both to be in the outbox", lambda: len(kept(pipe)) == 2, 40)
 
-    assert {parse_event(one.body).id: one.accepted_at for one in taken(pipe.database)} == {"evt_api": 1_000, "evt_direct": None}
+    assert {parse_event(one.body).id: one.accepted_at for one in taken(pipe.database)} == {
+        "evt_api": 1_000,
+        "evt_direct": None,
+    }
 
 
-def test_what_was_just_small_enough_still_is_and_what_was_just_too_large_too(database: Database) -> None:
-    """An id that stood beside the body moves into it, which must not cost the event; nor may the way make room for what had none."""
+def test_what_was_just_small_enough_still_is_and_what_was_just_too_large_too(
+    database: Database,
+) -> None:
+    """An id that stood beside the body moves into it, which must not cost the event; nor may the
+    way make room for what had none.
+    """
     fits = with_size(MAX_EVENT_BYTES)
     too_large = with_size(MAX_EVENT_BYTES + 1)
 
     with database.write() as connection:
-        outbox.add(connection, [row(directly(fits, "evt_fits")), row(directly(too_large, "evt_large"))])
+        outbox.add(
+            connection, [row(directly(fits, "evt_fits")), row(directly(too_large, "evt_large"))]
+        )
     first, second = taken(database)
 
-    assert parse_event(first.body, message_id=first.message_id, accepted=first.accepted_at is not None).id == "evt_fits"
+    assert (
+        parse_event(
+            first.body, message_id=first.message_id, accepted=first.accepted_at is not None
+        ).id
+        == "evt_fits"
+    )
     assert (second.body, second.accepted_at, second.message_id) == (too_large, None, "evt_large")
 
 
@@ -124,11 +161,17 @@ def with_size(size_bytes: int) -> bytes:
     return body("x" * (size_bytes - len(body(""))))
 
 
-def test_a_dead_letter_keeps_who_published_it_and_its_id_until_it_is_an_event(database: Database) -> None:
-    """After an upgrade it may be one, by the id that only stood beside it. That holds nothing that no column takes."""
+def test_a_dead_letter_keeps_who_published_it_and_its_id_until_it_is_an_event(
+    database: Database,
+) -> None:
+    """After an upgrade it may be one, by the id that only stood beside it. That holds nothing that
+    no column takes.
+    """
     letters = OutboxDeadLetters(database)
     with database.write() as connection:
-        outbox.add(connection, [row(directly(b'{"type":"of tomorrow"}', "evt_\0beside"), "unknown type")])
+        outbox.add(
+            connection, [row(directly(b'{"type":"of tomorrow"}', "evt_\0beside"), "unknown type")]
+        )
     (shown,) = letters.look(1)
     letters.replay(None, lambda: None)
     (again,) = taken(database)
@@ -137,23 +180,35 @@ def test_a_dead_letter_keeps_who_published_it_and_its_id_until_it_is_an_event(da
 
     assert (shown.message_id, shown.accepted_at) == ("evt_\ufffdbeside", None)
     assert (again.message_id, again.accepted_at) == ("evt_\ufffdbeside", None)
-    assert [(one.message_id, one.accepted_at, one.reason) for one in letters.look(2)] == [("evt_\ufffdbeside", None, "still none")]
+    assert [(one.message_id, one.accepted_at, one.reason) for one in letters.look(2)] == [
+        ("evt_\ufffdbeside", None, "still none")
+    ]
 
 
 def refuse(database: Database, text: str, *, letters: bool = True) -> None:
     """The outbox takes no body with that text from now on, or none but a dead letter's."""
-    where = f"instr(NEW.body, CAST('{text}' AS BLOB)) > 0" if database.dialect == "sqlite" else f"position('{text}'::bytea IN body) > 0"
+    where = (
+        f"instr(NEW.body, CAST('{text}' AS BLOB)) > 0"
+        if database.dialect == "sqlite"
+        else f"position('{text}'::bytea IN body) > 0"
+    )
     if not letters:
         where = f"({where}) AND {'NEW.' if database.dialect == 'sqlite' else ''}reason IS NULL"
     trigger = f"CREATE TRIGGER refuse BEFORE INSERT ON outbox WHEN {where} BEGIN SELECT RAISE(ABORT, 'CHECK: refuse'); END"
     with database.write() as connection:
         connection.execute(
-            sa.text(trigger if database.dialect == "sqlite" else f"ALTER TABLE outbox ADD CONSTRAINT refuse CHECK (NOT ({where}))")
+            sa.text(
+                trigger
+                if database.dialect == "sqlite"
+                else f"ALTER TABLE outbox ADD CONSTRAINT refuse CHECK (NOT ({where}))"
+            )
         )
 
 
 def test_a_reason_that_nobody_can_store_stops_nothing(pipe: RabbitPipe) -> None:
-    """Any publisher may set that header, to whatever AMQP carries: a letter would come first again and again, for ever."""
+    """Any publisher may set that header, to whatever AMQP carries: a letter would come first again
+    and again, for ever.
+    """
     with policy(pipe.rabbit, message_ttl=300), taking_in(pipe):
         publish(pipe.rabbit, DEAD_EXCHANGE, b"{}", headers={REASON_HEADER: "a\0b" + "c" * 100_000})
         publish(pipe.rabbit, EVENTS_EXCHANGE, an_event("evt_next").message())
@@ -166,7 +221,11 @@ def test_what_the_database_refuses_is_a_dead_letter_and_stops_nothing(pipe: Rabb
     """It is found among many."""
     refuse(pipe.database, "evt_50", letters=False)
     with taking_in(pipe):
-        publish(pipe.rabbit, RETURNED_EXCHANGE, *(an_event(f"evt_{number}").message() for number in range(100)))
+        publish(
+            pipe.rabbit,
+            RETURNED_EXCHANGE,
+            *(an_event(f"evt_{number}").message() for number in range(100)),
+        )
         wait_for("all to be in the outbox", lambda: len(kept(pipe)) == 100, 40)
 
     [letter] = [one for one in kept(pipe) if one.reason is not None]
@@ -178,12 +237,20 @@ def test_what_cannot_be_stored_at_all_is_set_aside_and_comes_again(pipe: RabbitP
     """Neither lost nor in the way."""
     refuse(pipe.database, "evt_1")
     with taking_in(pipe):
-        publish(pipe.rabbit, RETURNED_EXCHANGE, *(an_event(f"evt_{number}").message() for number in range(3)))
+        publish(
+            pipe.rabbit,
+            RETURNED_EXCHANGE,
+            *(an_event(f"evt_{number}").message() for number in range(3)),
+        )
         wait_for("the others to be in the outbox", lambda: len(kept(pipe)) == 2, 40)
         wait_for("it to be told", lambda: pipe.notes.of("returned message set aside"))
     with pipe.database.write() as connection:
         connection.execute(
-            sa.text("DROP TRIGGER refuse" if pipe.database.dialect == "sqlite" else "ALTER TABLE outbox DROP CONSTRAINT refuse")
+            sa.text(
+                "DROP TRIGGER refuse"
+                if pipe.database.dialect == "sqlite"
+                else "ALTER TABLE outbox DROP CONSTRAINT refuse"
+            )
         )
     with taking_in(pipe):
         wait_for("it to be in the outbox", lambda: len(kept(pipe)) == 3, 40)
@@ -191,7 +258,9 @@ def test_what_cannot_be_stored_at_all_is_set_aside_and_comes_again(pipe: RabbitP
     assert [parse_event(one.body).id for one in kept(pipe)] == ["evt_0", "evt_2", "evt_1"]
 
 
-def test_a_mistake_of_ours_costs_the_message_that_it_is_about(pipe: RabbitPipe, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_of_ours_costs_the_message_that_it_is_about(
+    pipe: RabbitPipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The task that takes in would end without a word, and keep to itself what it was sent."""
     add = outbox.add
 
@@ -202,7 +271,11 @@ def test_a_mistake_of_ours_costs_the_message_that_it_is_about(pipe: RabbitPipe, 
 
     monkeypatch.setattr(outbox, "add", stumbling)
     with taking_in(pipe):
-        publish(pipe.rabbit, RETURNED_EXCHANGE, *(an_event(f"evt_{number}").message() for number in range(3)))
+        publish(
+            pipe.rabbit,
+            RETURNED_EXCHANGE,
+            *(an_event(f"evt_{number}").message() for number in range(3)),
+        )
         wait_for("all to be in the outbox", lambda: len(kept(pipe)) == 3, 40)
 
     assert {parse_event(one.body).id: one.reason for one in kept(pipe)} == {
@@ -212,7 +285,9 @@ def test_a_mistake_of_ours_costs_the_message_that_it_is_about(pipe: RabbitPipe, 
     }
 
 
-def test_a_mistake_of_ours_outside_of_any_message_is_told_and_survived(pipe: RabbitPipe, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_of_ours_outside_of_any_message_is_told_and_survived(
+    pipe: RabbitPipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever it was, the next try may get on."""
     slips = [RuntimeError("a slip")]
 
@@ -229,8 +304,12 @@ def test_a_mistake_of_ours_outside_of_any_message_is_told_and_survived(pipe: Rab
     assert [one["reason"] for one in pipe.notes.of("returned messages not stored")] == ["a slip"]
 
 
-def test_large_messages_are_stored_a_few_at_a_time(pipe: RabbitPipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thousand of them in one transaction are a quarter of a gigabyte, and the driver holds copies."""
+def test_large_messages_are_stored_a_few_at_a_time(
+    pipe: RabbitPipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand of them in one transaction are a quarter of a gigabyte, and the driver holds
+    copies.
+    """
     add, sizes = outbox.add, []
     returned = RabbitReturned(pipe.rabbit.url, pipe.database, pipe.notes, lambda _reason: None)
 
@@ -241,7 +320,11 @@ def test_large_messages_are_stored_a_few_at_a_time(pipe: RabbitPipe, monkeypatch
         add(connection, rows)
 
     monkeypatch.setattr(outbox, "add", measuring)
-    publish(pipe.rabbit, RETURNED_EXCHANGE, *(an_event(f"evt_{number}", "x" * 250_000).message() for number in range(60)))
+    publish(
+        pipe.rabbit,
+        RETURNED_EXCHANGE,
+        *(an_event(f"evt_{number}", "x" * 250_000).message() for number in range(60)),
+    )
     publisher = RabbitPublisher(pipe.rabbit.url, pipe.notes, None, returned)
     publisher.start()
     wait_for("all to be in the outbox", lambda: len(kept(pipe)) == 60, 40)
@@ -251,34 +334,63 @@ def test_large_messages_are_stored_a_few_at_a_time(pipe: RabbitPipe, monkeypatch
     assert {one.reason for one in kept(pipe)} == {None}
 
 
-@pytest.mark.parametrize(("sizes", "fit"), [([], 0), ([1, 1], 2), ([BATCH_BYTES, 1], 1), ([BATCH_BYTES + 1, 1], 1), ([1, BATCH_BYTES], 1)])
+@pytest.mark.parametrize(
+    ("sizes", "fit"),
+    [([], 0), ([1, 1], 2), ([BATCH_BYTES, 1], 1), ([BATCH_BYTES + 1, 1], 1), ([1, BATCH_BYTES], 1)],
+)
 def test_as_many_go_together_as_fit(sizes: list[int], fit: int) -> None:
     """One always does, however large."""
     assert fitting([directly(b"x" * size) for size in sizes]) == fit
 
 
 def test_an_event_with_a_letters_header_is_an_event(pipe: RabbitPipe) -> None:
-    """A backend that sends on what was a dead letter may well leave it there. Only where it died tells what it was."""
+    """A backend that sends on what was a dead letter may well leave it there. Only where it died
+    tells what it was.
+    """
     with policy(pipe.rabbit, message_ttl=300), taking_in(pipe):
-        publish(pipe.rabbit, EVENTS_EXCHANGE, an_event("evt_event").message(), headers={REASON_HEADER: "it was none"})
-        publish(pipe.rabbit, DEAD_EXCHANGE, an_event("evt_letter").message(), headers={REASON_HEADER: "it is none"})
+        publish(
+            pipe.rabbit,
+            EVENTS_EXCHANGE,
+            an_event("evt_event").message(),
+            headers={REASON_HEADER: "it was none"},
+        )
+        publish(
+            pipe.rabbit,
+            DEAD_EXCHANGE,
+            an_event("evt_letter").message(),
+            headers={REASON_HEADER: "it is none"},
+        )
         wait_for("both to be in the outbox", lambda: len(kept(pipe)) == 2, 40)
 
-    assert {parse_event(one.body).id: one.reason for one in kept(pipe)} == {"evt_event": None, "evt_letter": "it is none"}
+    assert {parse_event(one.body).id: one.reason for one in kept(pipe)} == {
+        "evt_event": None,
+        "evt_letter": "it is none",
+    }
 
 
-@pytest.mark.parametrize("deaths", ["many", [], ["one"], [{"queue": 1, "reason": [b"\xff"]}], {"queue": "ringback.dead"}])
-def test_what_only_looks_as_if_the_broker_had_given_it_up_is_taken_for_an_event(pipe: RabbitPipe, deaths: object) -> None:
+@pytest.mark.parametrize(
+    "deaths", ["many", [], ["one"], [{"queue": 1, "reason": [b"\xff"]}], {"queue": "ringback.dead"}]
+)
+def test_what_only_looks_as_if_the_broker_had_given_it_up_is_taken_for_an_event(
+    pipe: RabbitPipe, deaths: object
+) -> None:
     """Who may publish may write there what he likes; it must stop nothing."""
     with taking_in(pipe):
-        publish(pipe.rabbit, RETURNED_EXCHANGE, an_event("evt_1").message(), headers={"x-death": deaths, REASON_HEADER: "none"})
+        publish(
+            pipe.rabbit,
+            RETURNED_EXCHANGE,
+            an_event("evt_1").message(),
+            headers={"x-death": deaths, REASON_HEADER: "none"},
+        )
         wait_for("it to be in the outbox", lambda: len(kept(pipe)) == 1, 40)
 
     assert kept(pipe)[0].reason is None
 
 
 def test_dead_letters_that_expire_say_nothing_about_events(pipe: RabbitPipe) -> None:
-    """Somebody may want these cleaned up. Events would go around the broker for ten minutes at each, and readiness complain."""
+    """Somebody may want these cleaned up. Events would go around the broker for ten minutes at
+    each, and readiness complain.
+    """
     told: list[str] = []
     with policy(pipe.rabbit, "^ringback\\.dead$", message_ttl=300), taking_in(pipe, told.append):
         publish(pipe.rabbit, DEAD_EXCHANGE, b"{}", headers={REASON_HEADER: "it is none"})
@@ -288,8 +400,12 @@ def test_dead_letters_that_expire_say_nothing_about_events(pipe: RabbitPipe) -> 
     assert told == []
 
 
-def test_an_event_that_its_backend_gave_little_time_says_nothing_about_others(pipe: RabbitPipe) -> None:
-    """It is taken in again like any: nothing that a backend published is lost. But there is no policy that others would meet."""
+def test_an_event_that_its_backend_gave_little_time_says_nothing_about_others(
+    pipe: RabbitPipe,
+) -> None:
+    """It is taken in again like any: nothing that a backend published is lost. But there is no
+    policy that others would meet.
+    """
     told: list[str] = []
     with taking_in(pipe, told.append):
         publish(pipe.rabbit, EVENTS_EXCHANGE, an_event("evt_1").message(), expiration="100")

@@ -1,4 +1,6 @@
-"""What becomes of waiting deliveries when a callback works again or comes back: on SQLite and on PostgreSQL."""
+"""What becomes of waiting deliveries when a callback works again or comes back: on SQLite and on
+PostgreSQL.
+"""
 
 from dataclasses import replace
 
@@ -52,8 +54,12 @@ def switch_off_and_on(patient: Patient, held: OnResume | None = None) -> None:
     patient.put(enabled=True, held=held)
 
 
-def test_what_waits_for_its_schedule_is_hastened_when_a_callback_works_again(patient: Patient) -> None:
-    """In the order of its age; but not what the receiver put off, or somebody has in hand, or waits for another status."""
+def test_what_waits_for_its_schedule_is_hastened_when_a_callback_works_again(
+    patient: Patient,
+) -> None:
+    """In the order of its age; but not what the receiver put off, or somebody has in hand, or waits
+    for another status.
+    """
     patient.found(HealthFinding.FAILING, LONG_AGO)
     patient.wait("evt_scheduled", LONG_AGO, due_at=FAR, failures=3)
     patient.wait("evt_put_off", LONG_AGO, due_at=FAR, outcome="throttled")
@@ -68,7 +74,9 @@ def test_what_waits_for_its_schedule_is_hastened_when_a_callback_works_again(pat
     assert patient.rows("failures")["evt_scheduled"] == 3, "it goes on in its schedule"
 
 
-def test_what_was_held_is_released_in_its_place_and_with_its_whole_schedule(patient: Patient) -> None:
+def test_what_was_held_is_released_in_its_place_and_with_its_whole_schedule(
+    patient: Patient,
+) -> None:
     """The default. Its age begins anew, so it is not given up for having been held."""
     switch_off_and_on(patient)
     assert patient.callback.held_before is not None
@@ -124,12 +132,19 @@ def test_a_disabled_callback_comes_back_healthy_and_with_what_it_held(patient: P
     patient.put(enabled=True)
     revive(patient)
 
-    assert (patient.callback.state, patient.callback.health.disabled_reason) == (CallbackState.HEALTHY, None)
+    assert (patient.callback.state, patient.callback.health.disabled_reason) == (
+        CallbackState.HEALTHY,
+        None,
+    )
     assert patient.rows("due_at", "failures") == {"evt_gone": (LONG_AGO, 0)}
 
 
-@pytest.mark.parametrize("change", [{"url": "https://new.example/"}, {"headers": {"X-Key": "new"}}, {"enabled": True}])
-def test_a_disabled_callback_that_is_changed_comes_back(patient: Patient, change: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "change", [{"url": "https://new.example/"}, {"headers": {"X-Key": "new"}}, {"enabled": True}]
+)
+def test_a_disabled_callback_that_is_changed_comes_back(
+    patient: Patient, change: dict[str, object]
+) -> None:
     """Whoever gives it a new URL wants it called."""
     patient.found(HealthFinding.USELESS, LONG_AGO, reason="gone")
 
@@ -137,8 +152,12 @@ def test_a_disabled_callback_that_is_changed_comes_back(patient: Patient, change
     assert patient.callback.held_before is not None
 
 
-@pytest.mark.parametrize("change", [{"url": "https://new.example/"}, {"headers": {"X-Key": "new"}}, {"enabled": True}])
-def test_a_failing_callback_that_is_changed_starts_afresh(patient: Patient, change: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "change", [{"url": "https://new.example/"}, {"headers": {"X-Key": "new"}}, {"enabled": True}]
+)
+def test_a_failing_callback_that_is_changed_starts_afresh(
+    patient: Patient, change: dict[str, object]
+) -> None:
     """What waited is hastened; it was not held, so its age goes on."""
     patient.found(HealthFinding.FAILING, LONG_AGO)
     patient.wait("evt_1", LONG_AGO, due_at=FAR)
@@ -163,8 +182,12 @@ def test_a_change_that_says_nothing_new_leaves_a_failing_callback_failing(patien
 
 @pytest.mark.parametrize("headers", [{}, {"X-Key": "same"}])
 @pytest.mark.parametrize("finding", [HealthFinding.USELESS, HealthFinding.FAILING])
-def test_saying_again_what_is_so_already_brings_nothing_back(patient: Patient, finding: HealthFinding, headers: dict[str, str]) -> None:
-    """A program that keeps a state repeats all of it on each run: what a receiver refused for good must not go out once more for that."""
+def test_saying_again_what_is_so_already_brings_nothing_back(
+    patient: Patient, finding: HealthFinding, headers: dict[str, str]
+) -> None:
+    """A program that keeps a state repeats all of it on each run: what a receiver refused for good
+    must not go out once more for that.
+    """
     patient.put(headers=headers, held=OnResume.KEEP)
     revive(patient)
     patient.wait("evt_held", LONG_AGO, due_at=FAR)
@@ -234,12 +257,15 @@ def test_many_are_seen_to_slice_by_slice(patient: Patient, monkeypatch: pytest.M
 
     revive(patient)
 
-    assert patient.rows("due_at") == {f"evt_{number}": LONG_AGO + number // 5 for number in range(11)}
+    assert patient.rows("due_at") == {
+        f"evt_{number}": LONG_AGO + number // 5 for number in range(11)
+    }
 
 
 def test_what_is_kept_is_parked_once(patient: Patient) -> None:
-    """A callback that fails and works again by turns must not rewrite a week's backlog each time. One that somebody had in hand is
-    parked the next time."""
+    """A callback that fails and works again by turns must not rewrite a week's backlog each time.
+    One that somebody had in hand is parked the next time.
+    """
     switch_off_and_on(patient, OnResume.KEEP)
     revive(patient)
     patient.found(HealthFinding.FAILING, now_ms())
@@ -271,8 +297,12 @@ def test_a_return_during_the_last_slice_is_not_lost(patient: Patient) -> None:
     assert patient.callback.on_resume is OnResume.DISCARD
 
 
-def test_a_return_in_the_middle_begins_anew(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was released already, and not sent yet, is held once more: what is said of it then holds for all."""
+def test_a_return_in_the_middle_begins_anew(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was released already, and not sent yet, is held once more: what is said of it then holds
+    for all.
+    """
     monkeypatch.setattr(backlog, "SLICE", 1)
     patient.put(enabled=False)
     patient.wait("evt_1", LONG_AGO)

@@ -1,4 +1,6 @@
-"""The reviver, while what it asks takes the store too long, or goes wrong: of everybody else it sees to all; on both databases."""
+"""The reviver, while what it asks takes the store too long, or goes wrong: of everybody else it
+sees to all; on both databases.
+"""
 
 import asyncio
 import contextlib
@@ -27,7 +29,9 @@ SLOW = StatementTimedOut("the database took too long for this: x")
 
 
 class Sluggish:
-    """A database for which every statement that names one of `words` takes too long, or ends in another `error`."""
+    """A database for which every statement that names one of `words` takes too long, or ends in
+    another `error`.
+    """
 
     def __init__(self, database: Database):
         self._database, self.words, self.refused = database, set[str](), 0
@@ -37,7 +41,9 @@ class Sluggish:
         self.read, self.write = self._slow(database.read), self._slow(database.write)
         sa.event.listen(database.engine, "before_cursor_execute", self._look_at)
 
-    def _look_at(self, _connection: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+    def _look_at(
+        self, _connection: object, _cursor: object, statement: str, parameters: object, *_: object
+    ) -> None:
         if any(word in statement or word in str(parameters) for word in self.words):
             self.refused += 1
             time.sleep(self.takes_s)
@@ -65,9 +71,13 @@ class Scene:
     def __init__(self, database: Database):
         self.database, self.lanes, self.observer = Sluggish(database), Unsent(), Notes()
         self.watch = StoreStatus(self.observer)
-        self.unsettled = Unsettled(Settler(database, self.observer, self.watch), self.observer, 25.0)
+        self.unsettled = Unsettled(
+            Settler(database, self.observer, self.watch), self.observer, 25.0
+        )
         self.unsettled.connect(self.lanes)  # type: ignore[arg-type]  # as much of it as is needed
-        self.reviver = CallbackMonitor(self.database, self.unsettled, self.observer, self.watch, 25.0, dt.timedelta(days=3))  # type: ignore[arg-type]  # the same
+        self.reviver = CallbackMonitor(
+            self.database, self.unsettled, self.observer, self.watch, 25.0, dt.timedelta(days=3)
+        )  # type: ignore[arg-type]  # the same
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -102,8 +112,14 @@ def is_hastened(patient: Patient) -> bool:
     return bool(due_at < now_ms())
 
 
-@pytest.mark.parametrize("words", [("callbacks.probe_at <=",), ("deliveries.queued_at <=",)], ids=["for probes", "for what is too old"])
-async def test_a_slow_look_does_not_keep_callbacks_from_coming_back(scene: Scene, database: Database, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [("callbacks.probe_at <=",), ("deliveries.queued_at <=",)],
+    ids=["for probes", "for what is too old"],
+)
+async def test_a_slow_look_does_not_keep_callbacks_from_coming_back(
+    scene: Scene, database: Database, words: tuple[str, ...]
+) -> None:
     """Nor is the store taken for absent: lapsed leases are taken as ever."""
     failing(database, "probed")
     patient = back(database, "back")
@@ -114,16 +130,27 @@ async def test_a_slow_look_does_not_keep_callbacks_from_coming_back(scene: Scene
 
     assert scene.database.refused > 0
     assert scene.watch.has_caught_up
-    assert [note["what"] for note in scene.observer.notes] == ["a look into the store took too long"]
+    assert [note["what"] for note in scene.observer.notes] == [
+        "a look into the store took too long"
+    ]
 
 
-@pytest.mark.parametrize("error", [SLOW, ZeroDivisionError("of ours"), StoreRefused("no such value")], ids=["slow", "mistaken", "refused"])
+@pytest.mark.parametrize(
+    "error",
+    [SLOW, ZeroDivisionError("of ours"), StoreRefused("no such value")],
+    ids=["slow", "mistaken", "refused"],
+)
 async def test_one_callback_that_cannot_be_seen_to_does_not_keep_the_others_waiting(
     scene: Scene, database: Database, error: Exception
 ) -> None:
-    """Of those that come back, as of those that are probed; and the process does not end of it, at each start."""
+    """Of those that come back, as of those that are probed; and the process does not end of it, at
+    each start.
+    """
     scene.database.error = error
-    slow, quick = [(failing(database, f"{name}_probed"), back(database, f"{name}_back")) for name in ("slow", "quick")]
+    slow, quick = [
+        (failing(database, f"{name}_probed"), back(database, f"{name}_back"))
+        for name in ("slow", "quick")
+    ]
     probed, revived = slow
     scene.database.words |= {f"({one.id!r}" for one in slow} | {f"'{one.id}'" for one in slow}
 
@@ -132,11 +159,18 @@ async def test_one_callback_that_cannot_be_seen_to_does_not_keep_the_others_wait
         await eventually("the other one is probed", lambda: scene.lanes.given)
         assert scene.database.refused > 0
         scene.database.words.clear()
-        await eventually("the slow one is brought back when it can be", lambda: is_hastened(revived))
-        await eventually("and probed", lambda: {one.callback_id for one in scene.lanes.given} == {probed.id, quick[0].id})
+        await eventually(
+            "the slow one is brought back when it can be", lambda: is_hastened(revived)
+        )
+        await eventually(
+            "and probed",
+            lambda: {one.callback_id for one in scene.lanes.given} == {probed.id, quick[0].id},
+        )
 
 
-async def test_a_process_that_is_to_stop_does_not_wait_for_every_callback_that_takes_long(scene: Scene, database: Database) -> None:
+async def test_a_process_that_is_to_stop_does_not_wait_for_every_callback_that_takes_long(
+    scene: Scene, database: Database
+) -> None:
     """Each may take seconds, and there is no end to how many there are."""
     slow = [back(database, f"slow_{n}") for n in range(10)]
     scene.database.words |= {f"'{one.id}'" for one in slow} | {f"({one.id!r}" for one in slow}

@@ -1,7 +1,9 @@
-"""The law of rule 13: what a callback sees of a message never goes backwards, whatever fails, dies, repeats or is late.
+"""The law of rule 13: what a callback sees of a message never goes backwards, whatever fails, dies,
+repeats or is late.
 
-Steps are drawn by chance: a claim of some of the events, a take, an end of one of the attempts in flight. Several attempts are in
-flight at once, as of several dispatchers; one that dies leaves its lease to lapse, its row or its message to come again.
+Steps are drawn by chance: a claim of some of the events, a take, an end of one of the attempts in
+flight. Several attempts are in flight at once, as of several dispatchers; one that dies leaves its
+lease to lapse, its row or its message to come again.
 """
 
 import itertools
@@ -13,7 +15,15 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger, given_back, leased
+from schemas.deliveries.deliveries import (
+    Delivery,
+    DeliveryState,
+    Outcome,
+    Settlement,
+    Trigger,
+    given_back,
+    leased,
+)
 from schemas.events.status_order import rank
 from schemas.events.types import EventType
 from schemas.ids import AttemptId, CallbackId, EventId
@@ -55,7 +65,9 @@ class World:
         self.database, self.now_ms = database, 100_000
         self.claims = {f"e{n}": status for n, status in enumerate(statuses)}
         self.messages = list(self.claims)
-        """Events that the exchange still holds, in order; of a dispatcher that died they come again."""
+        """Events that the exchange still holds, in order; of a dispatcher that died they come
+        again.
+        """
         self.flying: list[Delivery] = []
         self.arrived: set[Delivery] = set()
         self.seen: list[int] = []
@@ -65,27 +77,54 @@ class World:
         """The next messages. Copies are nobody's, but make rows of what is missing."""
         some, self.messages = self.messages[:count], self.messages[count:]
         with self.database.write() as connection:
-            claimed = claims.claim(connection, [a_status_claim(e, self.claims[e]) for e in some], UnixMs(self.now_ms))
-            first = [a_status(e, self.claims[e], at=self.now_ms) for e in sorted(claimed.new, key=some.index)]
+            claimed = claims.claim(
+                connection, [a_status_claim(e, self.claims[e]) for e in some], UnixMs(self.now_ms)
+            )
+            first = [
+                a_status(e, self.claims[e], at=self.now_ms)
+                for e in sorted(claimed.new, key=some.index)
+            ]
             self.flying += admit(connection, first, UnixMs(self.now_ms), LEASE_MS).go
 
     def take(self, count: int) -> None:
         """Due rows, whoever's lease on them lapsed or not."""
         with self.database.write() as connection:
-            due = sa.select(deliveries.c.event_id).where(deliveries.c.due_at <= self.now_ms).order_by(deliveries.c.due_at).limit(count)
-            taken = [self._leased(connection, EventId(event_id)) for event_id in connection.scalars(due).all()]
+            due = (
+                sa.select(deliveries.c.event_id)
+                .where(deliveries.c.due_at <= self.now_ms)
+                .order_by(deliveries.c.due_at)
+                .limit(count)
+            )
+            taken = [
+                self._leased(connection, EventId(event_id))
+                for event_id in connection.scalars(due).all()
+            ]
             self.flying += admit(connection, taken, UnixMs(self.now_ms), LEASE_MS).go
 
     def by_hand(self, which: int) -> None:
         """Somebody asks for an attempt of a delivery that has a row; it is tried at once."""
         with self.database.write() as connection:
-            rows = connection.execute(sa.select(deliveries.c.event_id).order_by(deliveries.c.event_id)).scalars().all()
+            rows = (
+                connection.execute(sa.select(deliveries.c.event_id).order_by(deliveries.c.event_id))
+                .scalars()
+                .all()
+            )
             if rows:
                 event_id = rows[which % len(rows)]
                 asked = AttemptId(f"att_{next(self._numbers)}")
-                row = {"id": asked, "event_id": event_id, "callback_id": CALLBACK, "trigger": "manual", "due_at": self.now_ms}
+                row = {
+                    "id": asked,
+                    "event_id": event_id,
+                    "callback_id": CALLBACK,
+                    "trigger": "manual",
+                    "due_at": self.now_ms,
+                }
                 connection.execute(sa.insert(requested_attempts).values(row))
-                wanted = msgspec.structs.replace(a_status(event_id, self.claims[event_id]), trigger=Trigger.MANUAL, attempt_id=asked)
+                wanted = msgspec.structs.replace(
+                    a_status(event_id, self.claims[event_id]),
+                    trigger=Trigger.MANUAL,
+                    attempt_id=asked,
+                )
                 self.flying += admit(connection, [wanted], UnixMs(self.now_ms), LEASE_MS).go
 
     def patience(self, which: int) -> None:
@@ -122,7 +161,9 @@ class World:
                 self.end(0, "answered")
 
     def finish(self) -> None:
-        """Nothing fails any more: everything has to come to its end, however often rows are looked at."""
+        """Nothing fails any more: everything has to come to its end, however often rows are looked
+        at.
+        """
         for _ in range(60):
             self.claim(len(self.messages))
             while self.flying:
@@ -148,7 +189,12 @@ class World:
 
     def _leased(self, connection: Any, event_id: EventId) -> Delivery:
         values = {"lease": deliveries.c.lease + 1, "leased": True, "due_at": self.now_ms + LEASE_MS}
-        row = connection.execute(sa.update(deliveries).where(deliveries.c.event_id == event_id).values(values).returning(deliveries)).one()
+        row = connection.execute(
+            sa.update(deliveries)
+            .where(deliveries.c.event_id == event_id)
+            .values(values)
+            .returning(deliveries)
+        ).one()
         made = connection.scalar(sa.select(sa.func.count()).where(attempts.c.event_id == event_id))
         return Delivery(
             event_id, CallbackId(row.callback_id), TOKEN, EventType.MESSAGE_STATUS, row.conversation_id, "chn_1", b"", UnixMs(0),
@@ -158,20 +204,39 @@ class World:
 
 def _outcome(one: Delivery, how: str) -> Settlement:
     if how == "answered":
-        return Settlement(one, DeliveryState.DELIVERED, failures=one.failures, attempt=an_attempt(number=one.number))
+        return Settlement(
+            one,
+            DeliveryState.DELIVERED,
+            failures=one.failures,
+            attempt=an_attempt(number=one.number),
+        )
     attempt = an_attempt(Outcome.HTTP_5XX, 500, one.number)
     if one.asked_for:
         return Settlement(one, None, attempt=attempt)
     if how == "gave up":
-        return Settlement(one, DeliveryState.EXHAUSTED, reason="gave up", failures=one.failures + 1, attempt=attempt)
-    return Settlement(one, DeliveryState.PENDING, due_in_s=RETRY_S, failures=one.failures + 1, attempt=attempt)
+        return Settlement(
+            one,
+            DeliveryState.EXHAUSTED,
+            reason="gave up",
+            failures=one.failures + 1,
+            attempt=attempt,
+        )
+    return Settlement(
+        one, DeliveryState.PENDING, due_in_s=RETRY_S, failures=one.failures + 1, attempt=attempt
+    )
 
 
 @pytest.fixture
 def store(database: Database) -> Database:
-    """With the callback: copies make rows only for those that were not deleted. Hypothesis uses it many times: see `clear`."""
+    """With the callback: copies make rows only for those that were not deleted. Hypothesis uses it
+    many times: see `clear`.
+    """
     if database.dialect == "sqlite":
-        sa.event.listen(database.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
+        sa.event.listen(
+            database.engine,
+            "connect",
+            lambda connection, _: connection.execute("PRAGMA synchronous=OFF"),
+        )
         database.engine.dispose()
     add_callback(database, kind="message.status")
     return database
@@ -183,7 +248,11 @@ def clear(database: Database) -> None:
             connection.execute(sa.delete(table))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=EXAMPLES)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+    max_examples=EXAMPLES,
+)
 @given(
     statuses=st.lists(st.sampled_from(ORDER), min_size=2, max_size=8),
     repeated=st.lists(st.integers(0, 7), max_size=3),
@@ -192,7 +261,9 @@ def clear(database: Database) -> None:
 def test_what_a_callback_sees_of_a_message_never_decreases(
     store: Database, statuses: list[str], repeated: list[int], steps: list[tuple[str, Any]]
 ) -> None:
-    """Any statuses in any order, twice by an id of their own or by the same; then everything ends, and the highest has arrived."""
+    """Any statuses in any order, twice by an id of their own or by the same; then everything ends,
+    and the highest has arrived.
+    """
     clear(store)
     world = World(store, statuses)
     world.messages += [f"e{n % len(statuses)}" for n in repeated]
@@ -207,4 +278,6 @@ def test_what_a_callback_sees_of_a_message_never_decreases(
     assert set(states.values()) <= {"delivered", "superseded", "exhausted"}
     assert set(states) == set(world.claims)
     highest = max(map(rank, statuses))
-    assert any(states[e] != "superseded" for e, status in world.claims.items() if rank(status) == highest)
+    assert any(
+        states[e] != "superseded" for e, status in world.claims.items() if rank(status) == highest
+    )

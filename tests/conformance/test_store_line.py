@@ -2,7 +2,14 @@
 
 import sqlalchemy as sa
 
-from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger, leased
+from schemas.deliveries.deliveries import (
+    Delivery,
+    DeliveryState,
+    Outcome,
+    Settlement,
+    Trigger,
+    leased,
+)
 from schemas.times import UnixMs
 from store.deliveries import due, settlement, withdrawal
 from store.engine.database import Database
@@ -29,15 +36,24 @@ def any_share(limit: int) -> dict[due.Share, due.Wish]:
     return {due.Share(CALLBACK, is_retry): due.Wish(limit) for is_retry in (False, True)}
 
 
-def taken(database: Database, limit: int = 10, now: int = 30_000, *, lapsed: bool = True) -> list[tuple[str, int]]:
+def taken(
+    database: Database, limit: int = 10, now: int = 30_000, *, lapsed: bool = True
+) -> list[tuple[str, int]]:
     with database.write() as connection:
-        found = due.take(connection, any_share(limit), UnixMs(now), LEASE_MS, lapsed=lapsed, most=limit).deliveries
+        found = due.take(
+            connection, any_share(limit), UnixMs(now), LEASE_MS, lapsed=lapsed, most=limit
+        ).deliveries
     return [(d.event_id, d.lease) for d in found]
 
 
 def rows(database: Database, table: sa.Table) -> list[dict[str, object]]:
     with database.read() as connection:
-        return [dict(row) for row in connection.execute(sa.select(table).order_by(*table.primary_key.columns)).mappings()]
+        return [
+            dict(row)
+            for row in connection.execute(
+                sa.select(table).order_by(*table.primary_key.columns)
+            ).mappings()
+        ]
 
 
 def test_an_event_is_claimed_once_however_often_it_comes(database: Database) -> None:
@@ -74,7 +90,9 @@ def test_other_content_under_a_known_id_is_counted_and_changes_nothing(database:
 
 
 def test_a_copy_secures_the_deliveries_that_its_first_did_not_record(database: Database) -> None:
-    """A redelivery after a crash: what the dead process had in memory comes due, three seconds later (rule 3)."""
+    """A redelivery after a crash: what the dead process had in memory comes due, three seconds
+    later (rule 3).
+    """
     add_callback(database)
     claimed(database, a_claim("evt_1", CALLBACK), now=10_000)
 
@@ -88,7 +106,9 @@ def test_a_copy_neither_repeats_nor_loses_what_was_recorded(database: Database) 
     """Rows that are there stay as they are."""
     add_callback(database)
     claimed(database, a_claim("evt_1", CALLBACK))
-    settled(database, Settlement(a_delivery("evt_1"), DeliveryState.DELIVERED, attempt=an_attempt()))
+    settled(
+        database, Settlement(a_delivery("evt_1"), DeliveryState.DELIVERED, attempt=an_attempt())
+    )
 
     claimed(database, a_claim("evt_1", CALLBACK))
 
@@ -108,12 +128,22 @@ def test_a_copy_makes_no_rows_for_callbacks_deleted_since(database: Database) ->
 
 def test_a_success_leaves_a_delivered_row_and_its_attempt(database: Database) -> None:
     """Everything that a person needs to see of it."""
-    settled(database, Settlement(a_delivery("evt_1"), DeliveryState.DELIVERED, attempt=an_attempt()))
+    settled(
+        database, Settlement(a_delivery("evt_1"), DeliveryState.DELIVERED, attempt=an_attempt())
+    )
 
     (delivery,) = rows(database, deliveries)
     (attempt,) = rows(database, attempts)
-    assert (delivery["state"], delivery["due_at"], delivery["status_code"]) == ("delivered", None, 200)
-    assert (attempt["number"], attempt["outcome"], bytes(attempt["response_body"])) == (1, "delivered", b"ok")  # type: ignore[arg-type]
+    assert (delivery["state"], delivery["due_at"], delivery["status_code"]) == (
+        "delivered",
+        None,
+        200,
+    )
+    assert (attempt["number"], attempt["outcome"], bytes(attempt["response_body"])) == (
+        1,
+        "delivered",
+        b"ok",
+    )  # type: ignore[arg-type]
 
 
 def test_a_failure_comes_due_after_its_delay_and_is_taken_once(database: Database) -> None:
@@ -146,7 +176,10 @@ def test_an_answer_counts_under_any_lease(database: Database) -> None:
     settled(database, failed(a_delivery("evt_1"), due_in_s=0), now=20_000)
     taken(database, now=20_000)
 
-    settled(database, Settlement(a_delivery("evt_1", lease=0), DeliveryState.DELIVERED, attempt=an_attempt()))
+    settled(
+        database,
+        Settlement(a_delivery("evt_1", lease=0), DeliveryState.DELIVERED, attempt=an_attempt()),
+    )
     settled(database, failed(a_delivery("evt_1", lease=1), due_in_s=0))
 
     (row,) = rows(database, deliveries)
@@ -165,12 +198,17 @@ def test_in_one_batch_an_answer_outweighs_a_failure(database: Database) -> None:
 
 
 def test_what_ends_is_written_the_same_beside_what_goes_on(database: Database) -> None:
-    """One statement for both: what is for who takes a row next is neither lost nor invented where nobody will."""
+    """One statement for both: what is for who takes a row next is neither lost nor invented where
+    nobody will.
+    """
     ended = ("evt_1", "evt_2"), ("evt_3", "evt_4")
     for first, _ in ended:
         settled(database, failed(a_delivery(first), due_in_s=0))
     taken(database, now=50_000)
-    alone, beside = ([Settlement(a_delivery(event_id, lease=1), DeliveryState.DELIVERED) for event_id in some] for some in ended)
+    alone, beside = (
+        [Settlement(a_delivery(event_id, lease=1), DeliveryState.DELIVERED) for event_id in some]
+        for some in ended
+    )
 
     settled(database, *alone)
     settled(database, *beside, leased(a_delivery("evt_5"), 24))
@@ -195,10 +233,19 @@ def test_the_number_of_an_attempt_counts_all_before_it(database: Database) -> No
     """Also those that somebody asked for by hand."""
     claimed(database, a_claim("evt_1", CALLBACK))
     settled(database, failed(a_delivery("evt_1"), due_in_s=0), now=20_000)
-    settled(database, Settlement(a_delivery("evt_1", attempt_id="att_x", trigger=Trigger.MANUAL), None, attempt=an_attempt(number=2)))
+    settled(
+        database,
+        Settlement(
+            a_delivery("evt_1", attempt_id="att_x", trigger=Trigger.MANUAL),
+            None,
+            attempt=an_attempt(number=2),
+        ),
+    )
 
     with database.write() as connection:
-        (delivery,) = due.take(connection, any_share(1), UnixMs(20_000), LEASE_MS, lapsed=True, most=1).deliveries
+        (delivery,) = due.take(
+            connection, any_share(1), UnixMs(20_000), LEASE_MS, lapsed=True, most=1
+        ).deliveries
 
     assert (delivery.number, delivery.failures, delivery.trigger) == (3, 1, Trigger.RETRY)
     assert b"hello" in delivery.body
@@ -208,10 +255,18 @@ def test_due_rows_are_found_by_callback_whatever_their_number(database: Database
     """One with many rows and one with a single row are each named once; those not yet due are not."""
     for number in range(5):
         settled(database, failed(a_delivery(f"evt_{number}", "a" * 16), due_in_s=0), now=20_000)
-    settled(database, failed(a_delivery("evt_1", "b" * 16), due_in_s=0), failed(a_delivery("evt_1", "c" * 16), due_in_s=9), now=20_000)
+    settled(
+        database,
+        failed(a_delivery("evt_1", "b" * 16), due_in_s=0),
+        failed(a_delivery("evt_1", "c" * 16), due_in_s=9),
+        now=20_000,
+    )
 
     with database.read() as connection:
-        assert due.shares_with_due(connection, UnixMs(20_000)) == [("a" * 16, True), ("b" * 16, True)]
+        assert due.shares_with_due(connection, UnixMs(20_000)) == [
+            ("a" * 16, True),
+            ("b" * 16, True),
+        ]
 
 
 def test_no_more_are_taken_than_asked_for_and_oldest_first(database: Database) -> None:
@@ -227,31 +282,57 @@ def test_no_more_are_taken_than_asked_for_and_oldest_first(database: Database) -
 def test_an_attempt_asked_for_is_taken_once_and_forgotten_when_recorded(database: Database) -> None:
     """Beside the automatic ones, under a lease of its own."""
     claimed(database, a_claim("evt_1", CALLBACK))
-    settled(database, Settlement(a_delivery("evt_1"), DeliveryState.EXHAUSTED, attempt=an_attempt(Outcome.HTTP_5XX, 500)))
+    settled(
+        database,
+        Settlement(
+            a_delivery("evt_1"), DeliveryState.EXHAUSTED, attempt=an_attempt(Outcome.HTTP_5XX, 500)
+        ),
+    )
     with database.write() as connection:
-        asked = {"id": "att_asked", "event_id": "evt_1", "callback_id": CALLBACK, "trigger": "manual", "due_at": 0}
+        asked = {
+            "id": "att_asked",
+            "event_id": "evt_1",
+            "callback_id": CALLBACK,
+            "trigger": "manual",
+            "due_at": 0,
+        }
         connection.execute(sa.insert(requested_attempts).values(asked))
 
     with database.write() as connection:
         (delivery,) = due.take_requested(connection, 10, UnixMs(30_000), LEASE_MS)
         again = due.take_requested(connection, 10, UnixMs(30_001), LEASE_MS)
-    settled(database, Settlement(delivery, DeliveryState.DELIVERED, attempt=an_attempt(number=delivery.number)))
+    settled(
+        database,
+        Settlement(delivery, DeliveryState.DELIVERED, attempt=an_attempt(number=delivery.number)),
+    )
 
     assert again == []
-    assert (delivery.attempt_id, delivery.trigger, delivery.number) == ("att_asked", Trigger.MANUAL, 2)
+    assert (delivery.attempt_id, delivery.trigger, delivery.number) == (
+        "att_asked",
+        Trigger.MANUAL,
+        2,
+    )
     assert rows(database, requested_attempts) == []
     assert rows(database, deliveries)[0]["state"] == "delivered"
 
 
 def test_the_rows_of_a_dead_callback_are_cancelled_with_the_reason(database: Database) -> None:
     """What was for a deleted callback does not stay pending for ever."""
-    settled(database, failed(a_delivery("evt_1"), due_in_s=0), failed(a_delivery("evt_2"), due_in_s=99), now=20_000)
+    settled(
+        database,
+        failed(a_delivery("evt_1"), due_in_s=0),
+        failed(a_delivery("evt_2"), due_in_s=99),
+        now=20_000,
+    )
 
     with database.write() as connection:
         count = withdrawal.cancel(connection, CALLBACK, UnixMs(20_000))
 
     assert count == 1
-    assert [(r["state"], r["reason"]) for r in rows(database, deliveries)] == [("cancelled", "the callback was deleted"), ("pending", None)]
+    assert [(r["state"], r["reason"]) for r in rows(database, deliveries)] == [
+        ("cancelled", "the callback was deleted"),
+        ("pending", None),
+    ]
 
 
 def test_voided_leases_are_due_at_once(database: Database) -> None:

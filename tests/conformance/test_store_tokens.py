@@ -39,7 +39,12 @@ def tokens(database: Database) -> Tokens:
 @pytest.fixture
 def token_id(tokens: Tokens) -> TokenId:
     """A token with a callback for received messages."""
-    return tokens.create(token_fields(), {RECEIVED: CallbackFields("https://x.example/1", headers={"X-Key": "v"})}, NOW, TESTER).token.id
+    return tokens.create(
+        token_fields(),
+        {RECEIVED: CallbackFields("https://x.example/1", headers={"X-Key": "v"})},
+        NOW,
+        TESTER,
+    ).token.id
 
 
 def version(database: Database) -> int:
@@ -47,61 +52,116 @@ def version(database: Database) -> int:
         return connection.scalar(sa.select(directory_version.c.version)) or 0
 
 
-def add_delivery(database: Database, callback_id: str, event_id: str, due_at: int | None = 5) -> None:
-    row = {"event_id": event_id, "callback_id": callback_id, "token_id": "t", "type": RECEIVED.value, "created_at": 1, "due_at": due_at}
+def add_delivery(
+    database: Database, callback_id: str, event_id: str, due_at: int | None = 5
+) -> None:
+    row = {
+        "event_id": event_id,
+        "callback_id": callback_id,
+        "token_id": "t",
+        "type": RECEIVED.value,
+        "created_at": 1,
+        "due_at": due_at,
+    }
     state = DeliveryState.DELIVERED if due_at is None else DeliveryState.PENDING
     with database.write() as connection:
-        connection.execute(sa.insert(deliveries).values(row | {"state": state.value, "leased": True, "lease": 1, "failures": 0}))
+        connection.execute(
+            sa.insert(deliveries).values(
+                row | {"state": state.value, "leased": True, "lease": 1, "failures": 0}
+            )
+        )
 
 
 def states(database: Database) -> dict[str, tuple[str, str | None, int | None]]:
     with database.read() as connection:
-        return {row.event_id: (row.state, row.reason, row.due_at) for row in connection.execute(sa.select(deliveries))}
+        return {
+            row.event_id: (row.state, row.reason, row.due_at)
+            for row in connection.execute(sa.select(deliveries))
+        }
 
 
 def test_a_token_is_read_back_as_it_was_made(tokens: Tokens) -> None:
     """Whatever the database does to booleans, bytes and lists."""
-    fields = replace(token_fields("Ünïcode", Permission.EVENTS_PUBLISH, channels=["b", "a"]), expires_at=UnixMs(NOW + 5))
+    fields = replace(
+        token_fields("Ünïcode", Permission.EVENTS_PUBLISH, channels=["b", "a"]),
+        expires_at=UnixMs(NOW + 5),
+    )
 
-    made = tokens.create(fields, {RECEIVED: CallbackFields("https://x.example/", headers={"A": "b"})}, NOW, TESTER)
+    made = tokens.create(
+        fields, {RECEIVED: CallbackFields("https://x.example/", headers={"A": "b"})}, NOW, TESTER
+    )
 
     token = tokens.get(made.token.id)
     assert token == made.token
-    assert (token.name, token.permissions, token.channels) == ("Ünïcode", {Permission.EVENTS_PUBLISH}, {"a", "b"})
-    assert (token.created_at, token.activates_at, token.expires_at, token.enabled) == (NOW, 0, NOW + 5, True)
+    assert (token.name, token.permissions, token.channels) == (
+        "Ünïcode",
+        {Permission.EVENTS_PUBLISH},
+        {"a", "b"},
+    )
+    assert (token.created_at, token.activates_at, token.expires_at, token.enabled) == (
+        NOW,
+        0,
+        NOW + 5,
+        True,
+    )
     assert token.hashes[0].value == token_hash(made.secret)
     assert made.signing_secret
     assert token.signing_keys[0].value == signing_key(made.signing_secret)
-    assert (token.callbacks[RECEIVED].url, token.callbacks[RECEIVED].headers) == ("https://x.example/", {"A": "b"})
+    assert (token.callbacks[RECEIVED].url, token.callbacks[RECEIVED].headers) == (
+        "https://x.example/",
+        {"A": "b"},
+    )
 
 
 def test_no_secret_stands_in_the_database(tokens: Tokens, database: Database) -> None:
     """Neither the token nor the signing secret nor a header's value, in any column."""
-    made = tokens.create(token_fields(), {RECEIVED: CallbackFields("https://x.example/", headers={"A": "hidden-value"})}, NOW, TESTER)
+    made = tokens.create(
+        token_fields(),
+        {RECEIVED: CallbackFields("https://x.example/", headers={"A": "hidden-value"})},
+        NOW,
+        TESTER,
+    )
 
     with database.read() as connection:
-        rows = [*connection.execute(sa.select(token_table)), *connection.execute(sa.select(callbacks))]
+        rows = [
+            *connection.execute(sa.select(token_table)),
+            *connection.execute(sa.select(callbacks)),
+        ]
 
-    stored = b"".join(bytes(cell) if isinstance(cell, bytes | memoryview) else str(cell).encode() for row in rows for cell in row)
+    stored = b"".join(
+        bytes(cell) if isinstance(cell, bytes | memoryview) else str(cell).encode()
+        for row in rows
+        for cell in row
+    )
     assert made.signing_secret
     for secret in (made.secret, made.signing_secret.removeprefix("whsec_"), "hidden-value"):
         assert secret.encode() not in stored
     assert signing_key(made.signing_secret) not in stored
 
 
-def test_a_signing_secret_copied_to_another_token_does_not_open(tokens: Tokens, database: Database) -> None:
+def test_a_signing_secret_copied_to_another_token_does_not_open(
+    tokens: Tokens, database: Database
+) -> None:
     """Encrypted secrets are bound to their row."""
     first, second = (tokens.create(token_fields(), {}, NOW, TESTER).token.id for _ in range(2))
 
     with database.write() as connection:
-        stolen = sa.select(token_table.c.signing_secrets).where(token_table.c.id == first).scalar_subquery()
-        connection.execute(sa.update(token_table).where(token_table.c.id == second).values(signing_secrets=stolen))
+        stolen = (
+            sa.select(token_table.c.signing_secrets)
+            .where(token_table.c.id == first)
+            .scalar_subquery()
+        )
+        connection.execute(
+            sa.update(token_table).where(token_table.c.id == second).values(signing_secrets=stolen)
+        )
 
     assert tokens.get(first).is_readable
     assert not tokens.get(second).is_readable
 
 
-def test_every_change_raises_the_version_and_stamps_the_token(tokens: Tokens, token_id: TokenId, database: Database) -> None:
+def test_every_change_raises_the_version_and_stamps_the_token(
+    tokens: Tokens, token_id: TokenId, database: Database
+) -> None:
     """Other processes learn of a change by this number alone."""
     held = Callbacks(database, VAULT)
     changes = [
@@ -118,16 +178,22 @@ def test_every_change_raises_the_version_and_stamps_the_token(tokens: Tokens, to
         change()
 
         with database.read() as connection:
-            stamped = connection.scalar(sa.select(token_table.c.version).where(token_table.c.id == token_id))
+            stamped = connection.scalar(
+                sa.select(token_table.c.version).where(token_table.c.id == token_id)
+            )
         assert stamped == version(database) == before + 1
 
 
-def test_a_change_that_is_refused_changes_nothing(tokens: Tokens, token_id: TokenId, database: Database) -> None:
+def test_a_change_that_is_refused_changes_nothing(
+    tokens: Tokens, token_id: TokenId, database: Database
+) -> None:
     """Not even the version: its transaction is undone."""
     before, known = version(database), tokens.get(token_id)
 
     with pytest.raises(Invalid) as refused:
-        tokens.change(token_id, lambda fields: replace(fields, name="", expires_at=UnixMs(0)), TESTER)
+        tokens.change(
+            token_id, lambda fields: replace(fields, name="", expires_at=UnixMs(0)), TESTER
+        )
 
     assert [fault.pointer for fault in refused.value.faults] == ["/name", "/expires_at"]
     assert (version(database), tokens.get(token_id)) == (before, known)
@@ -138,7 +204,11 @@ def test_two_changes_at_once_do_not_undo_each_other(tokens: Tokens, token_id: To
     threads = [
         threading.Thread(
             target=tokens.change,
-            args=(token_id, lambda fields, more=more: replace(fields, permissions=fields.permissions | {more}), TESTER),
+            args=(
+                token_id,
+                lambda fields, more=more: replace(fields, permissions=fields.permissions | {more}),
+                TESTER,
+            ),
         )
         for more in (Permission.STATS_READ, Permission.DATA_EXPORT, Permission.MESSAGES_SEND)
     ]
@@ -148,19 +218,36 @@ def test_two_changes_at_once_do_not_undo_each_other(tokens: Tokens, token_id: To
     for thread in threads:
         thread.join()
 
-    assert tokens.get(token_id).permissions == {Permission.STATS_READ, Permission.DATA_EXPORT, Permission.MESSAGES_SEND}
+    assert tokens.get(token_id).permissions == {
+        Permission.STATS_READ,
+        Permission.DATA_EXPORT,
+        Permission.MESSAGES_SEND,
+    }
 
 
-def test_a_callback_keeps_its_id_when_its_url_changes(tokens: Tokens, token_id: TokenId, database: Database) -> None:
-    """Its deliveries are its own, wherever they go next. What is not given stays: the headers nobody can read again."""
+def test_a_callback_keeps_its_id_when_its_url_changes(
+    tokens: Tokens, token_id: TokenId, database: Database
+) -> None:
+    """Its deliveries are its own, wherever they go next. What is not given stays: the headers
+    nobody can read again.
+    """
     before = tokens.get(token_id).callbacks[RECEIVED]
 
-    after = Callbacks(database, VAULT).put(token_id, RECEIVED, CallbackFields("https://x.example/2", enabled=False), TESTER)
+    after = Callbacks(database, VAULT).put(
+        token_id, RECEIVED, CallbackFields("https://x.example/2", enabled=False), TESTER
+    )
 
-    assert (after.id, after.url, after.enabled, after.headers) == (before.id, "https://x.example/2", False, before.headers)
+    assert (after.id, after.url, after.enabled, after.headers) == (
+        before.id,
+        "https://x.example/2",
+        False,
+        before.headers,
+    )
 
 
-def test_deleting_a_callback_cancels_its_open_deliveries_and_no_others(tokens: Tokens, token_id: TokenId, database: Database) -> None:
+def test_deleting_a_callback_cancels_its_open_deliveries_and_no_others(
+    tokens: Tokens, token_id: TokenId, database: Database
+) -> None:
     """With the reason, and never to come due again; what was delivered stays delivered."""
     callback_id = tokens.get(token_id).callbacks[RECEIVED].id
     add_delivery(database, callback_id, "open")
@@ -182,13 +269,21 @@ def test_deleting_a_callback_cancels_its_open_deliveries_and_no_others(tokens: T
 def test_revoking_cancels_more_than_one_slice(
     tokens: Tokens, token_id: TokenId, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However great the backlog: no transaction outlasts the statement timeout, and nothing is left open."""
+    """However great the backlog: no transaction outlasts the statement timeout, and nothing is left
+    open.
+    """
     monkeypatch.setattr(cancellation, "SLICE", 2)
     callback_id = tokens.get(token_id).callbacks[RECEIVED].id
     for number in range(5):
         add_delivery(database, callback_id, f"e{number}")
     with database.write() as connection:
-        asked = {"id": "att_1", "event_id": "e1", "callback_id": callback_id, "trigger": "manual", "due_at": 1}
+        asked = {
+            "id": "att_1",
+            "event_id": "e1",
+            "callback_id": callback_id,
+            "trigger": "manual",
+            "due_at": 1,
+        }
         connection.execute(sa.insert(requested_attempts).values(asked))
 
     cancelled = tokens.revoke(token_id, NOW, TESTER)
@@ -199,7 +294,9 @@ def test_revoking_cancels_more_than_one_slice(
         assert connection.scalar(sa.select(sa.func.count()).select_from(requested_attempts)) == 0
 
 
-def test_a_revoked_token_is_revoked_for_good(tokens: Tokens, token_id: TokenId, database: Database) -> None:
+def test_a_revoked_token_is_revoked_for_good(
+    tokens: Tokens, token_id: TokenId, database: Database
+) -> None:
     """Nothing brings it back, and revoking it again is no error."""
     tokens.revoke(token_id, NOW, TESTER)
 
@@ -209,7 +306,9 @@ def test_a_revoked_token_is_revoked_for_good(tokens: Tokens, token_id: TokenId, 
     with pytest.raises(Conflict):
         tokens.change(token_id, lambda fields: fields, TESTER)
     with pytest.raises(Conflict):
-        Callbacks(database, VAULT).put(token_id, RECEIVED, CallbackFields("https://x.example/"), TESTER)
+        Callbacks(database, VAULT).put(
+            token_id, RECEIVED, CallbackFields("https://x.example/"), TESTER
+        )
 
 
 def test_a_token_that_is_not_there_is_not_found(tokens: Tokens, database: Database) -> None:

@@ -43,14 +43,21 @@ def test_a_database_in_sql_ascii_keeps_every_script(postgres: Postgres) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "WIN1252", "LATIN9", "EUC_JP"])
-def test_a_database_that_lacks_most_letters_is_refused_with_what_to_do(postgres: Postgres, tmp_path: Path, encoding: str) -> None:
-    """Names, and ids of conversations, come in every script: an event would be lost for each that does not fit."""
+def test_a_database_that_lacks_most_letters_is_refused_with_what_to_do(
+    postgres: Postgres, tmp_path: Path, encoding: str
+) -> None:
+    """Names, and ids of conversations, come in every script: an event would be lost for each that
+    does not fit.
+    """
     place = Place(tmp_path, DATABASE_URL=postgres.database_in(encoding), SECRET_KEY="k" * 32)
 
     done = place.call("migrate")
 
     assert done.status == 1
-    assert re.fullmatch(rf"ringback: the database test_\d+ keeps texts in {encoding}, .*createdb --encoding=UTF8 .*\n", done.err)
+    assert re.fullmatch(
+        rf"ringback: the database test_\d+ keeps texts in {encoding}, .*createdb --encoding=UTF8 .*\n",
+        done.err,
+    )
 
 
 def test_the_doctor_refuses_it_too(postgres: Postgres) -> None:
@@ -65,8 +72,13 @@ def test_the_doctor_refuses_it_too(postgres: Postgres) -> None:
 @pytest.mark.parametrize("ignored", ["", "options"])
 @pytest.mark.parametrize("mode", ["transaction", "session"])
 def test_everything_works_behind_a_pooler(postgres: Postgres, mode: str, ignored: str) -> None:
-    """It lends a server's connection to each transaction anew, and refuses or leaves out startup parameters that it does not know."""
-    with PgBouncer(postgres, mode, ignored) as pooler, contextlib.closing(Database(pooler.through(postgres.fresh_database()))) as database:
+    """It lends a server's connection to each transaction anew, and refuses or leaves out startup
+    parameters that it does not know.
+    """
+    with (
+        PgBouncer(postgres, mode, ignored) as pooler,
+        contextlib.closing(Database(pooler.through(postgres.fresh_database()))) as database,
+    ):
         migrate.upgrade(database)
         directory, notes = Directory(database, VAULT, Notes()), Notes()
         directory.start()
@@ -109,38 +121,61 @@ def as_somebody_else(postgres: Postgres) -> Callable[[str], str]:
     """The address, for a role without any right."""
 
     def changed(url: str) -> str:
-        with postgres.administrator() as connection, contextlib.suppress(psycopg.errors.DuplicateObject):
+        with (
+            postgres.administrator() as connection,
+            contextlib.suppress(psycopg.errors.DuplicateObject),
+        ):
             connection.execute("CREATE ROLE somebody LOGIN PASSWORD 'else'")
         return url.replace("ringback:ringback@", "somebody:else@")
 
     return changed
 
 
-def test_a_role_that_may_not_make_tables_is_told_so(postgres: Postgres, as_somebody_else: Callable[[str], str]) -> None:
+def test_a_role_that_may_not_make_tables_is_told_so(
+    postgres: Postgres, as_somebody_else: Callable[[str], str]
+) -> None:
     """Since PostgreSQL 15 that is every role but the database's owner."""
     with (
         contextlib.closing(Database(as_somebody_else(postgres.fresh_database()))) as database,
-        pytest.raises(Unsuitable, match=r"role somebody may not make tables .*GRANT CREATE ON SCHEMA public TO somebody"),
+        pytest.raises(
+            Unsuitable,
+            match=r"role somebody may not make tables .*GRANT CREATE ON SCHEMA public TO somebody",
+        ),
     ):
         migrate.upgrade(database)
 
 
-def test_rights_that_are_missing_are_named(postgres: Postgres, as_somebody_else: Callable[[str], str]) -> None:
+def test_rights_that_are_missing_are_named(
+    postgres: Postgres, as_somebody_else: Callable[[str], str]
+) -> None:
     """Before the first event finds it out."""
     url = postgres.fresh_database()
-    with contextlib.closing(Database(url)) as owner, contextlib.closing(Database(as_somebody_else(url))) as database:
+    with (
+        contextlib.closing(Database(url)) as owner,
+        contextlib.closing(Database(as_somebody_else(url))) as database,
+    ):
         migrate.upgrade(owner)
-        with pytest.raises(StoreUnavailable, match="lacks a right: permission denied for table alembic_version: GRANT"):
+        with pytest.raises(
+            StoreUnavailable,
+            match="lacks a right: permission denied for table alembic_version: GRANT",
+        ):
             migrate.current(database)
         with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-            connection.execute(sql.SQL("GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO somebody"))
+            connection.execute(
+                sql.SQL("GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO somebody")
+            )
             connection.execute(sql.SQL("REVOKE INSERT ON changes FROM somebody"))
 
-        with pytest.raises(Unsuitable, match=r"role somebody lacks rights \(DELETE on alerts, .* and \d+ more\): GRANT SELECT, INSERT"):
+        with pytest.raises(
+            Unsuitable,
+            match=r"role somebody lacks rights \(DELETE on alerts, .* and \d+ more\): GRANT SELECT, INSERT",
+        ):
             require_usable(database)
 
         with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-            connection.execute(sql.SQL("GRANT INSERT, DELETE ON ALL TABLES IN SCHEMA public TO somebody"))
+            connection.execute(
+                sql.SQL("GRANT INSERT, DELETE ON ALL TABLES IN SCHEMA public TO somebody")
+            )
         assert require_usable(database) == ""
         migrate.upgrade(database)  # there is nothing to do, so no right is needed
 

@@ -1,4 +1,6 @@
-"""The loop that deletes what is old: whose turn it is, slice by slice, and what it does when something goes wrong."""
+"""The loop that deletes what is old: whose turn it is, slice by slice, and what it does when
+something goes wrong.
+"""
 
 import contextlib
 import datetime as dt
@@ -54,7 +56,17 @@ def attic(database: Database) -> Attic:
     made.add_place("a" * 16, "msg_1")
     made.add("requests", id="req_0", at=1)
     made.add("audit_log", token_id="tok_1", at=1, action="changed", by="tok_2", details="{}")
-    made.add("recoveries", id="rec_0", state="done", query="{}", total=0, done=0, skipped=0, created_at=1, worked_at=1)
+    made.add(
+        "recoveries",
+        id="rec_0",
+        state="done",
+        query="{}",
+        total=0,
+        done=0,
+        skipped=0,
+        created_at=1,
+        worked_at=1,
+    )
     made.lay("evt_young", "a" * 16, at=now_ms())
     return made
 
@@ -76,9 +88,14 @@ def end_turns(database: Database) -> None:
 async def test_all_that_is_old_goes_in_one_sweep(attic: Attic, observer: Watching) -> None:
     """From every table, and it is counted."""
     async with running(RetentionSweeper(attic.database, KEPT_FOR, observer, 3)):
-        await eventually("all to be gone", lambda: observer.gone.keys() >= set(EXPIRING) and observer.gone["events"] == 7)
+        await eventually(
+            "all to be gone",
+            lambda: observer.gone.keys() >= set(EXPIRING) and observer.gone["events"] == 7,
+        )
 
-    assert observer.gone == Counter(events=7, deliveries=8, attempts=8, status_locks=1, requests=1, changes=1, recoveries=1)
+    assert observer.gone == Counter(
+        events=7, deliveries=8, attempts=8, status_locks=1, requests=1, changes=1, recoveries=1
+    )
     assert attic.ids() == ["evt_young"]
 
 
@@ -110,7 +127,9 @@ async def test_no_table_waits_for_anothers_backlog(attic: Attic, observer: Watch
     assert observer.gone["events"] < 7
 
 
-async def test_a_table_without_an_index_for_it_is_walked_through_seldom(attic: Attic, observer: Watching) -> None:
+async def test_a_table_without_an_index_for_it_is_walked_through_seldom(
+    attic: Attic, observer: Watching
+) -> None:
     """Once a day, with a retention of thirty days, however many sweeps there are."""
     sweeper = RetentionSweeper(attic.database, KEPT_FOR, observer)
     with attic.database.write() as connection:
@@ -132,12 +151,19 @@ def test_a_turn_is_taken_once_until_it_ends(database: Database) -> None:
         with database.write() as connection:
             return leases.take(connection, "x", UnixMs(at), 500)
 
-    assert [taken(now), taken(now + 499), taken(now + 500), taken(now + 501)] == [True, False, True, False]
+    assert [taken(now), taken(now + 499), taken(now + 500), taken(now + 501)] == [
+        True,
+        False,
+        True,
+        False,
+    ]
     assert taken(now - 10_000)
     assert taken(now - 9_999) is False
 
 
-def test_a_sweep_takes_a_tenth_of_the_time(attic: Attic, observer: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_takes_a_tenth_of_the_time(
+    attic: Attic, observer: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The pause is as long as the slice has earned, however long that took."""
     times = iter((100.0, 102.0))
     sweeper = RetentionSweeper(attic.database, KEPT_FOR, observer)
@@ -146,7 +172,9 @@ def test_a_sweep_takes_a_tenth_of_the_time(attic: Attic, observer: Watching, mon
     assert sweeper.work() == pytest.approx(18)
 
 
-def test_a_sweep_that_did_not_end_in_its_turn_hurries(attic: Attic, observer: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_that_did_not_end_in_its_turn_hurries(
+    attic: Attic, observer: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Until a turn is enough again: more must not come than goes."""
     sweeper = RetentionSweeper(attic.database, KEPT_FOR, observer, 1)
     sweeper.work()
@@ -158,7 +186,9 @@ def test_a_sweep_that_did_not_end_in_its_turn_hurries(attic: Attic, observer: Wa
     assert sweeper.work() == pytest.approx(2)
 
 
-async def test_a_store_that_is_away_is_awaited(attic: Attic, observer: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_store_that_is_away_is_awaited(
+    attic: Attic, observer: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without a word: the loops that deliver have said it."""
     away = [True] * 3
     original = leases.take
@@ -178,7 +208,9 @@ async def test_a_store_that_is_away_is_awaited(attic: Attic, observer: Watching,
     assert observer.notes == []
 
 
-async def test_a_mistake_of_ours_is_noted_and_costs_one_table(attic: Attic, observer: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_mistake_of_ours_is_noted_and_costs_one_table(
+    attic: Attic, observer: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A dispatcher that ended of it would deliver nothing any more, for the sake of old rows."""
     broken = retention.Sweep("broken", lambda *_: 1 / 0, lambda *_: Counter())  # type: ignore[arg-type, return-value]  # a mistake
     monkeypatch.setattr(retention, "SWEEPS", (broken, *retention.SWEEPS))
@@ -187,11 +219,21 @@ async def test_a_mistake_of_ours_is_noted_and_costs_one_table(attic: Attic, obse
     async with running(RetentionSweeper(attic.database, KEPT_FOR, observer)):
         await eventually("all to be gone", lambda: observer.gone["events"] == 7)
 
-    assert observer.notes == [{"what": "a mistake of ours", "loop": "sweep", "error": "ZeroDivisionError('division by zero')"}]
+    assert observer.notes == [
+        {
+            "what": "a mistake of ours",
+            "loop": "sweep",
+            "error": "ZeroDivisionError('division by zero')",
+        }
+    ]
 
 
-def test_a_look_that_takes_too_long_is_repeated_in_the_same_turn(attic: Attic, observer: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A statement or a lock that has no time any more is no reason to leave a table for the whole turn."""
+def test_a_look_that_takes_too_long_is_repeated_in_the_same_turn(
+    attic: Attic, observer: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A statement or a lock that has no time any more is no reason to leave a table for the whole
+    turn.
+    """
     slow = [True]
 
     def look(*arguments: object) -> retention.Scan:
@@ -215,9 +257,13 @@ def test_a_look_that_takes_too_long_is_repeated_in_the_same_turn(attic: Attic, o
 def test_an_event_that_cannot_be_deleted_costs_only_itself(
     attic: Attic, observer: Watching, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """What is younger than it goes, and the operator reads which it is. It is tried again in the next sweep."""
+    """What is younger than it goes, and the operator reads which it is. It is tried again in the
+    next sweep.
+    """
 
-    def remove(connection: Connection, age: retention.Age, doomed: Sequence[retention.Key]) -> Counter[str]:
+    def remove(
+        connection: Connection, age: retention.Age, doomed: Sequence[retention.Key]
+    ) -> Counter[str]:
         if stuck and "evt_3" in {key[1] for key in doomed}:
             raise error
         return EVENTS.remove(connection, age, doomed)
@@ -231,7 +277,9 @@ def test_an_event_that_cannot_be_deleted_costs_only_itself(
             sweeper.work()
 
     assert attic.ids() == ["evt_3", "evt_young"]
-    assert [(note["what"], note["sweep"]) for note in observer.notes] == [("old data could not be deleted", "events")]
+    assert [(note["what"], note["sweep"]) for note in observer.notes] == [
+        ("old data could not be deleted", "events")
+    ]
     assert "evt_3" in str(observer.notes[0]["key"])
     stuck.clear()
     end_turns(attic.database)
@@ -254,8 +302,13 @@ async def test_a_stop_waits_for_no_pause(attic: Attic, observer: Watching) -> No
     assert task.done()
 
 
-@pytest.mark.parametrize(("kept_for", "apart_s"), [(dt.timedelta(days=30), 300), (dt.timedelta(hours=1), 36), (dt.timedelta(seconds=5), 1)])
-async def test_how_often_is_by_the_retention(attic: Attic, observer: Watching, kept_for: dt.timedelta, apart_s: float) -> None:
+@pytest.mark.parametrize(
+    ("kept_for", "apart_s"),
+    [(dt.timedelta(days=30), 300), (dt.timedelta(hours=1), 36), (dt.timedelta(seconds=5), 1)],
+)
+async def test_how_often_is_by_the_retention(
+    attic: Attic, observer: Watching, kept_for: dt.timedelta, apart_s: float
+) -> None:
     """Every five minutes, and with a short retention more often."""
     sweeper = RetentionSweeper(attic.database, kept_for, observer)
     pauses_s = [sweeper.work() for _ in range(20)]

@@ -33,7 +33,11 @@ def patient(database: Database) -> Patient:
 def throttle(patient: Patient, now: int, pause_s: float, generation: int | None = None) -> None:
     known = patient.callback.health.generation if generation is None else generation
     with patient.database.write() as connection:
-        callback_health.record(connection, [HealthReport(patient.id, known, HealthFinding.THROTTLED, pause_s=pause_s)], UnixMs(now))
+        callback_health.record(
+            connection,
+            [HealthReport(patient.id, known, HealthFinding.THROTTLED, pause_s=pause_s)],
+            UnixMs(now),
+        )
 
 
 def times(patient: Patient) -> tuple[int | None, int | None]:
@@ -41,7 +45,9 @@ def times(patient: Patient) -> tuple[int | None, int | None]:
     return found.throttled_until, found.throttled_since
 
 
-def test_until_when_a_callback_is_left_alone_is_remembered_and_every_dispatcher_learns_of_it(patient: Patient, database: Database) -> None:
+def test_until_when_a_callback_is_left_alone_is_remembered_and_every_dispatcher_learns_of_it(
+    patient: Patient, database: Database
+) -> None:
     """So that it holds for all of them, and after a restart."""
     directory = Directory(database, VAULT, NullObserver())
     directory.refresh()
@@ -57,7 +63,9 @@ def test_until_when_a_callback_is_left_alone_is_remembered_and_every_dispatcher_
 
 
 def test_a_time_that_hardly_moves_is_not_written_and_never_goes_back(patient: Patient) -> None:
-    """Sixteen answers to attempts in flight together are one write; a shorter pause does not end a longer one."""
+    """Sixteen answers to attempts in flight together are one write; a shorter pause does not end a
+    longer one.
+    """
     throttle(patient, NOW, 30.0)
     throttle(patient, NOW + SAME_MS, 30.0)
     throttle(patient, NOW + 1_000, 1.0)
@@ -68,7 +76,9 @@ def test_a_time_that_hardly_moves_is_not_written_and_never_goes_back(patient: Pa
     assert times(patient) == (NOW + SAME_MS + 30_001, NOW)
 
 
-def test_since_when_it_takes_nothing_goes_on_until_it_takes_something_or_long_asked_for_nothing(patient: Patient) -> None:
+def test_since_when_it_takes_nothing_goes_on_until_it_takes_something_or_long_asked_for_nothing(
+    patient: Patient,
+) -> None:
     """What waits for days is given up by it."""
     throttle(patient, NOW, 30.0)
     throttle(patient, NOW + 30_100, 30.0)
@@ -95,8 +105,12 @@ def test_whoever_changes_a_callback_ends_it(patient: Patient) -> None:
     assert times(patient) == (None, None)
 
 
-def test_a_failing_callback_is_not_probed_before_the_time_that_its_receiver_asked_for(patient: Patient) -> None:
-    """Nor sooner than it would have been, and what a probe was told counts neither as a failure nor as a success."""
+def test_a_failing_callback_is_not_probed_before_the_time_that_its_receiver_asked_for(
+    patient: Patient,
+) -> None:
+    """Nor sooner than it would have been, and what a probe was told counts neither as a failure nor
+    as a success.
+    """
     patient.wait("evt_1", NOW)
     patient.found(HealthFinding.FAILING, NOW)
     throttle(patient, NOW + 5_000, 600.0)
@@ -113,7 +127,9 @@ def test_a_failing_callback_is_not_probed_before_the_time_that_its_receiver_aske
         assert probes.due_probes(connection, UnixMs(NOW + 615_000), 10) == [patient.id]
 
 
-def test_a_callback_that_opens_while_it_is_left_alone_is_probed_afterwards(patient: Patient) -> None:
+def test_a_callback_that_opens_while_it_is_left_alone_is_probed_afterwards(
+    patient: Patient,
+) -> None:
     """Its first probe would be one of the automatic attempts that it does not want."""
     throttle(patient, NOW, 600.0)
     patient.found(HealthFinding.FAILING, NOW + 1_000)
@@ -121,8 +137,12 @@ def test_a_callback_that_opens_while_it_is_left_alone_is_probed_afterwards(patie
     assert patient.callback.health.probe_at == NOW + 600_000
 
 
-def test_what_waits_for_a_failing_callback_is_not_given_up_while_it_is_left_alone_as_it_asked(patient: Patient) -> None:
-    """Its probe was told to come back tomorrow: for obeying that nothing ends, however short the schedule is."""
+def test_what_waits_for_a_failing_callback_is_not_given_up_while_it_is_left_alone_as_it_asked(
+    patient: Patient,
+) -> None:
+    """Its probe was told to come back tomorrow: for obeying that nothing ends, however short the
+    schedule is.
+    """
     horizon_ms, asked_at = 3_600_000, NOW + 5_000
     patient.wait("evt_1", NOW)
     patient.found(HealthFinding.FAILING, NOW)
@@ -131,7 +151,12 @@ def test_what_waits_for_a_failing_callback_is_not_given_up_while_it_is_left_alon
     def exhausted(now: int) -> int:
         with patient.database.write() as connection:
             found = probes.with_aged(connection, horizon_ms, UnixMs(now))
-            return sum(probes.exhaust_aged(connection, one, horizon_ms, "kept failing", UnixMs(now)).total() for one in found)
+            return sum(
+                probes.exhaust_aged(
+                    connection, one, horizon_ms, "kept failing", UnixMs(now)
+                ).total()
+                for one in found
+            )
 
     assert exhausted(asked_at + DAY_MS) == 0, "it is being probed"
     throttle(patient, asked_at + DAY_MS, 86_400.0)
@@ -139,7 +164,9 @@ def test_what_waits_for_a_failing_callback_is_not_given_up_while_it_is_left_alon
     assert exhausted(NOW + PATIENCE_MS) == 1
 
 
-def test_what_waits_for_one_that_only_fails_again_is_given_up_by_its_schedule(patient: Patient) -> None:
+def test_what_waits_for_one_that_only_fails_again_is_given_up_by_its_schedule(
+    patient: Patient,
+) -> None:
     """That it once asked for a minute does not keep its backlog for two days."""
     patient.wait("evt_1", NOW)
     patient.found(HealthFinding.FAILING, NOW)
@@ -150,14 +177,18 @@ def test_what_waits_for_one_that_only_fails_again_is_given_up_by_its_schedule(pa
 
 
 def test_what_a_clock_wrote_that_was_ahead_holds_nobody_up(patient: Patient) -> None:
-    """Set right since: it is called as if nothing had been, also by a probe, and what its receiver says now is written."""
+    """Set right since: it is called as if nothing had been, also by a probe, and what its receiver
+    says now is written.
+    """
     ahead = NOW + 3 * DAY_MS
     patient.wait("evt_1", NOW)
     throttle(patient, ahead, 60.0)
 
     with patient.database.read() as connection:
         assert throttling.throttled_until_by_callback(connection, [patient.id], UnixMs(NOW)) == {}
-        assert throttling.throttled_until_by_callback(connection, [patient.id], UnixMs(ahead)) == {patient.id: ahead + 60_000}
+        assert throttling.throttled_until_by_callback(connection, [patient.id], UnixMs(ahead)) == {
+            patient.id: ahead + 60_000
+        }
     assert patient.callback.health.waits_until(UnixMs(NOW)) is None
     patient.found(HealthFinding.FAILING, NOW)
     assert patient.callback.health.probe_at == NOW + 5_000
@@ -178,9 +209,16 @@ def test_a_probe_that_a_clock_put_off_that_was_ahead_is_made_at_once(patient: Pa
 
 def given_up(patient: Patient, now: int) -> int:
     with patient.database.write() as connection:
-        assert refusing.any_aged(connection, PATIENCE_MS, UnixMs(now)) or not refusing.with_aged(connection, PATIENCE_MS, UnixMs(now))
+        assert refusing.any_aged(connection, PATIENCE_MS, UnixMs(now)) or not refusing.with_aged(
+            connection, PATIENCE_MS, UnixMs(now)
+        )
         found = refusing.with_aged(connection, PATIENCE_MS, UnixMs(now))
-        return sum(refusing.exhaust_aged(connection, one, PATIENCE_MS, "nothing taken", UnixMs(now)).total() for one in found)
+        return sum(
+            refusing.exhaust_aged(
+                connection, one, PATIENCE_MS, "nothing taken", UnixMs(now)
+            ).total()
+            for one in found
+        )
 
 
 def refuse_for(patient: Patient, days: int) -> int:
@@ -191,7 +229,9 @@ def refuse_for(patient: Patient, days: int) -> int:
 
 
 def test_what_waits_for_one_that_takes_nothing_for_days_is_given_up(patient: Patient) -> None:
-    """There must be an end; what came later has its own days, and what is in somebody's hand is left there."""
+    """There must be an end; what came later has its own days, and what is in somebody's hand is
+    left there.
+    """
     patient.wait("evt_old", NOW)
     patient.wait("evt_in_hand", NOW, leased=True, due_at=NOW + 9 * DAY_MS)
     patient.wait("evt_young", NOW + 1)
@@ -200,11 +240,17 @@ def test_what_waits_for_one_that_takes_nothing_for_days_is_given_up(patient: Pat
     assert given_up(patient, refuse_for(patient, 2)) == 1
 
     rows = patient.rows("state", "reason")
-    assert rows == {"evt_old": ("exhausted", "nothing taken"), "evt_in_hand": ("pending", None), "evt_young": ("pending", None)}
+    assert rows == {
+        "evt_old": ("exhausted", "nothing taken"),
+        "evt_in_hand": ("pending", None),
+        "evt_young": ("pending", None),
+    }
     assert given_up(patient, NOW + 2 * DAY_MS) == 0
 
 
-def test_what_waits_for_one_that_takes_something_is_not_given_up_however_old(patient: Patient) -> None:
+def test_what_waits_for_one_that_takes_something_is_not_given_up_however_old(
+    patient: Patient,
+) -> None:
     """A backlog that drains slowly drains."""
     patient.wait("evt_old", NOW - 9 * DAY_MS)
     refuse_for(patient, 2)
@@ -213,7 +259,9 @@ def test_what_waits_for_one_that_takes_something_is_not_given_up_however_old(pat
     assert given_up(patient, NOW + 2 * DAY_MS) == 0
 
 
-def test_one_that_refused_long_ago_and_is_asked_nothing_any_more_gives_up_nothing(patient: Patient) -> None:
+def test_one_that_refused_long_ago_and_is_asked_nothing_any_more_gives_up_nothing(
+    patient: Patient,
+) -> None:
     """The columns stand there for ever."""
     patient.wait("evt_old", NOW)
     throttle(patient, NOW, 1.0)
@@ -250,12 +298,19 @@ def test_lists_say_when_the_next_attempt_comes_and_why(patient: Patient) -> None
 
 
 def test_what_was_throttled_is_taken_in_its_old_place(patient: Patient, database: Database) -> None:
-    """Before what came after it, of its own conversation too, and as the first attempt that it still waits for."""
+    """Before what came after it, of its own conversation too, and as the first attempt that it
+    still waits for.
+    """
     patient.wait("evt_1", NOW, outcome="throttled")
     patient.wait("evt_2", NOW + 1)
     share = due.Share(patient.id, False)
 
     with database.write() as connection:
-        taken = due.take(connection, {share: due.Wish(10)}, UnixMs(NOW + 10), 25_000, lapsed=True, most=10)
+        taken = due.take(
+            connection, {share: due.Wish(10)}, UnixMs(NOW + 10), 25_000, lapsed=True, most=10
+        )
 
-    assert [(one.event_id, one.trigger) for one in taken.deliveries] == [("evt_1", "first"), ("evt_2", "first")]
+    assert [(one.event_id, one.trigger) for one in taken.deliveries] == [
+        ("evt_1", "first"),
+        ("evt_2", "first"),
+    ]

@@ -14,7 +14,10 @@ from tests.kit.tokens import TESTER, token_fields
 
 NOW = UnixMs(1_000)
 VAULT = Vault(["a-key-for-tests-" * 2])
-CALLBACKS = {kind: CallbackFields(f"https://{kind}.example/", headers={"X-B": "b", "X-A": "a"}) for kind in EventType}
+CALLBACKS = {
+    kind: CallbackFields(f"https://{kind}.example/", headers={"X-B": "b", "X-A": "a"})
+    for kind in EventType
+}
 
 
 @pytest.fixture
@@ -23,10 +26,15 @@ def tokens(database: Database) -> Tokens:
 
 
 @pytest.mark.parametrize("page", [1, 3, 6, 7, 100])
-def test_all_are_read_once_in_order(database: Database, tokens: Tokens, monkeypatch: pytest.MonkeyPatch, page: int) -> None:
+def test_all_are_read_once_in_order(
+    database: Database, tokens: Tokens, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
     """Wherever a page ends, between two tokens or among the callbacks of one."""
     monkeypatch.setattr(token_export, "_PAGE", page)
-    made = [tokens.create(token_fields(f"token {number}"), CALLBACKS, NOW, TESTER).token for number in range(3)]
+    made = [
+        tokens.create(token_fields(f"token {number}"), CALLBACKS, NOW, TESTER).token
+        for number in range(3)
+    ]
     tokens.revoke(made[1].id, NOW, TESTER)
 
     everything = Everything(database, VAULT)
@@ -34,9 +42,9 @@ def test_all_are_read_once_in_order(database: Database, tokens: Tokens, monkeypa
     assert [(token.id, token.name, token.revoked_at) for token in everything.tokens()] == [
         (token.id, token.name, NOW if token is made[1] else None) for token in made
     ]
-    assert [(one.token_id, one.token_name, one.callback.type) for one in everything.callbacks()] == [
-        (token.id, token.name, kind) for token in made for kind in sorted(EventType)
-    ]
+    assert [
+        (one.token_id, one.token_name, one.callback.type) for one in everything.callbacks()
+    ] == [(token.id, token.name, kind) for token in made for kind in sorted(EventType)]
     assert {tuple(one.header_names or ()) for one in everything.callbacks()} == {("X-A", "X-B")}
     assert (everything.tokens_total, everything.callbacks_total) == (3, 9)
 
@@ -56,4 +64,8 @@ def test_without_tokens_there_is_nothing_to_read(database: Database) -> None:
     """The first day."""
     everything = Everything(database, VAULT)
 
-    assert (list(everything.tokens()), list(everything.callbacks()), everything.tokens_total) == ([], [], 0)
+    assert (list(everything.tokens()), list(everything.callbacks()), everything.tokens_total) == (
+        [],
+        [],
+        0,
+    )

@@ -30,7 +30,9 @@ def tokens(database: Database) -> Tokens:
 
 
 @pytest.mark.parametrize("sort", TokenSort)
-def test_pages_of_tokens_hold_each_token_once_in_order(tokens: Tokens, database: Database, sort: TokenSort) -> None:
+def test_pages_of_tokens_hold_each_token_once_in_order(
+    tokens: Tokens, database: Database, sort: TokenSort
+) -> None:
     """Also where names and times are the same."""
     for number in range(7):
         tokens.create(token_fields(f"name {number % 3}"), {}, UnixMs(NOW + number % 2), TESTER)
@@ -44,29 +46,51 @@ def test_pages_of_tokens_hold_each_token_once_in_order(tokens: Tokens, database:
             break
 
     key = sort.removeprefix("-")
-    expected = sorted(listed, key=lambda token: (getattr(token, key), token.id), reverse=sort.startswith("-"))
+    expected = sorted(
+        listed, key=lambda token: (getattr(token, key), token.id), reverse=sort.startswith("-")
+    )
     assert listed == expected
     assert len({token.id for token in listed}) == 7
 
 
-def test_tokens_are_found_by_state_as_the_token_itself_says_it(tokens: Tokens, database: Database) -> None:
-    """The condition in SQL and the rule in Python are one rule. Revoked ones are shown only when asked for."""
+def test_tokens_are_found_by_state_as_the_token_itself_says_it(
+    tokens: Tokens, database: Database
+) -> None:
+    """The condition in SQL and the rule in Python are one rule. Revoked ones are shown only when
+    asked for.
+    """
     fields = token_fields()
-    kinds = [fields, replace(fields, enabled=False), replace(fields, activates_at=UnixMs(NOW + 1)), replace(fields, expires_at=NOW)]
-    made = [tokens.create(one, {}, NOW, TESTER).token.id for one in [*kinds, replace(fields, enabled=False, expires_at=NOW), fields]]
+    kinds = [
+        fields,
+        replace(fields, enabled=False),
+        replace(fields, activates_at=UnixMs(NOW + 1)),
+        replace(fields, expires_at=NOW),
+    ]
+    made = [
+        tokens.create(one, {}, NOW, TESTER).token.id
+        for one in [*kinds, replace(fields, enabled=False, expires_at=NOW), fields]
+    ]
     tokens.revoke(made[-1], NOW, TESTER)
 
     for state in TokenState:
         with database.read() as connection:
             listed = list_tokens(connection, VAULT, TokenFilter(state=state), NOW, 10).rows
-        assert {token.id for token in listed} == {token_id for token_id in made if tokens.get(token_id).state(NOW) is state}
+        assert {token.id for token in listed} == {
+            token_id for token_id in made if tokens.get(token_id).state(NOW) is state
+        }
 
     with database.read() as connection:
-        assert made[-1] not in {token.id for token in list_tokens(connection, VAULT, TokenFilter(), NOW, 10).rows}
+        assert made[-1] not in {
+            token.id for token in list_tokens(connection, VAULT, TokenFilter(), NOW, 10).rows
+        }
 
 
-@pytest.mark.parametrize(("text", "names"), [("CRM", {"Acme crm"}), ("100%", {"100%"}), ("_", set())])
-def test_tokens_are_searched_by_part_of_their_name(tokens: Tokens, database: Database, text: str, names: set[str]) -> None:
+@pytest.mark.parametrize(
+    ("text", "names"), [("CRM", {"Acme crm"}), ("100%", {"100%"}), ("_", set())]
+)
+def test_tokens_are_searched_by_part_of_their_name(
+    tokens: Tokens, database: Database, text: str, names: set[str]
+) -> None:
     """Whatever its case; signs that SQL gives a meaning have none."""
     for name in ("Acme crm", "100%", "other"):
         tokens.create(token_fields(name), {}, NOW, TESTER)
@@ -77,7 +101,18 @@ def test_tokens_are_searched_by_part_of_their_name(tokens: Tokens, database: Dat
     assert {token.name for token in found} == names
 
 
-NAMES = ("zeta", "Alpha", "ÄRGER AG", "alpha-2", "MÜLLER GmbH", "Iş\u0131k", "Straße 1", "Ωmega", "müller & Söhne", "alpha 1")
+NAMES = (
+    "zeta",
+    "Alpha",
+    "ÄRGER AG",
+    "alpha-2",
+    "MÜLLER GmbH",
+    "Iş\u0131k",
+    "Straße 1",
+    "Ωmega",
+    "müller & Söhne",
+    "alpha 1",
+)
 LOCALES = {
     "C": "",
     "en-US": "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'",
@@ -112,7 +147,9 @@ def somewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databa
     ],
 )
 def test_letters_have_two_cases_everywhere(somewhere: Database, text: str, names: set[str]) -> None:
-    """SQLite knows those of ASCII alone, and PostgreSQL those of its locale: a name must be found on each."""
+    """SQLite knows those of ASCII alone, and PostgreSQL those of its locale: a name must be found
+    on each.
+    """
     tokens = Tokens(somewhere, VAULT)
     for name in NAMES:
         tokens.create(token_fields(name), {}, NOW, TESTER)
@@ -147,6 +184,9 @@ def test_a_token_is_found_by_its_new_name(tokens: Tokens, database: Database) ->
     tokens.change(token_id, lambda fields: replace(fields, name="ÄRGER"), TESTER)
 
     with database.read() as connection:
-        found = [len(list_tokens(connection, VAULT, TokenFilter(search=text), NOW, 10).rows) for text in ("müller", "ärger")]
+        found = [
+            len(list_tokens(connection, VAULT, TokenFilter(search=text), NOW, 10).rows)
+            for text in ("müller", "ärger")
+        ]
 
     assert found == [0, 1]

@@ -1,4 +1,6 @@
-"""The secrets of tokens, replaced with and without overlap, and by several at once; the same on SQLite and PostgreSQL."""
+"""The secrets of tokens, replaced with and without overlap, and by several at once; the same on
+SQLite and PostgreSQL.
+"""
 
 import contextlib
 import datetime as dt
@@ -32,7 +34,9 @@ def token_id(tokens: Tokens) -> TokenId:
     return tokens.create(token_fields(), {}, NOW, TESTER).token.id
 
 
-def test_a_regenerated_secret_overlaps_as_long_as_was_asked(tokens: Tokens, token_id: TokenId) -> None:
+def test_a_regenerated_secret_overlaps_as_long_as_was_asked(
+    tokens: Tokens, token_id: TokenId
+) -> None:
     """A supplier can be moved over without being cut off."""
     old = tokens.get(token_id).hashes[0].value
 
@@ -44,15 +48,21 @@ def test_a_regenerated_secret_overlaps_as_long_as_was_asked(tokens: Tokens, toke
     assert made.token.hint == f"rbk_…{made.secret[-4:]}"
 
 
-def test_a_secret_regenerated_without_overlap_ends_the_old_one(tokens: Tokens, token_id: TokenId) -> None:
+def test_a_secret_regenerated_without_overlap_ends_the_old_one(
+    tokens: Tokens, token_id: TokenId
+) -> None:
     """It leaked: nothing of it may stay."""
     made = tokens.regenerate(token_id, dt.timedelta(0), NOW, TESTER)
 
     assert [secret.value for secret in made.token.hashes] == [token_hash(made.secret)]
 
 
-def test_a_rotated_signing_secret_signs_beside_the_old_one_for_the_overlap(tokens: Tokens, token_id: TokenId) -> None:
-    """Receivers verify with either meanwhile; a second rotation cannot make the first overlap longer."""
+def test_a_rotated_signing_secret_signs_beside_the_old_one_for_the_overlap(
+    tokens: Tokens, token_id: TokenId
+) -> None:
+    """Receivers verify with either meanwhile; a second rotation cannot make the first overlap
+    longer.
+    """
     first = signing_key(tokens.signing_secret(token_id, TESTER))
 
     second = signing_key(tokens.rotate_signing_secret(token_id, HOUR, NOW, TESTER))
@@ -64,8 +74,12 @@ def test_a_rotated_signing_secret_signs_beside_the_old_one_for_the_overlap(token
     assert signing_key(tokens.signing_secret(token_id, TESTER)) == third
 
 
-def test_no_more_signing_secrets_live_than_receivers_take_signatures(tokens: Tokens, token_id: TokenId) -> None:
-    """Each is a signature in every webhook's header. Ending them all is always possible: one of them may have leaked."""
+def test_no_more_signing_secrets_live_than_receivers_take_signatures(
+    tokens: Tokens, token_id: TokenId
+) -> None:
+    """Each is a signature in every webhook's header. Ending them all is always possible: one of
+    them may have leaked.
+    """
     for _ in range(MAX_SIGNING_SECRETS - 1):
         tokens.rotate_signing_secret(token_id, HOUR, NOW, TESTER)
 
@@ -82,13 +96,19 @@ def test_rotations_at_once_lose_none_of_the_secrets(tokens: Tokens, token_id: To
     """Two administrators, each with a secret of his own to hand out: both sign."""
     first = tokens.signing_secret(token_id, TESTER)
     with ThreadPoolExecutor(3) as pool:
-        made = list(pool.map(lambda _: tokens.rotate_signing_secret(token_id, HOUR, NOW, TESTER), range(3)))
+        made = list(
+            pool.map(lambda _: tokens.rotate_signing_secret(token_id, HOUR, NOW, TESTER), range(3))
+        )
 
-    assert set(tokens.get(token_id).live_signing_keys(NOW)) == {signing_key(secret) for secret in (first, *made)}
+    assert set(tokens.get(token_id).live_signing_keys(NOW)) == {
+        signing_key(secret) for secret in (first, *made)
+    }
 
 
 def test_regenerations_at_once_leave_one_current_secret(tokens: Tokens, token_id: TokenId) -> None:
-    """The last one counts, the one before it overlaps, and any older one is over, as if they had come one after the other."""
+    """The last one counts, the one before it overlaps, and any older one is over, as if they had
+    come one after the other.
+    """
     with ThreadPoolExecutor(3) as pool:
         made = list(pool.map(lambda _: tokens.regenerate(token_id, HOUR, NOW, TESTER), range(3)))
 
@@ -97,7 +117,9 @@ def test_regenerations_at_once_leave_one_current_secret(tokens: Tokens, token_id
     assert (previous.until, current.until) == (NOW + 3_600_000, None)
 
 
-def test_a_token_revoked_while_it_is_regenerated_is_revoked(tokens: Tokens, token_id: TokenId, database: Database) -> None:
+def test_a_token_revoked_while_it_is_regenerated_is_revoked(
+    tokens: Tokens, token_id: TokenId, database: Database
+) -> None:
     """Whichever comes first: the new secret never brings it back."""
     start = threading.Barrier(2)
 
@@ -114,11 +136,15 @@ def test_a_token_revoked_while_it_is_regenerated_is_revoked(tokens: Tokens, toke
 
     assert tokens.get(token_id).state(NOW) is TokenState.REVOKED
     with database.read() as connection:
-        assert list_changes(connection, token_id, 10).rows[0].action == "revoked", "nothing came after it"
+        assert list_changes(connection, token_id, 10).rows[0].action == "revoked", (
+            "nothing came after it"
+        )
 
 
 @pytest.mark.parametrize("overlap", [dt.timedelta(days=7, seconds=1), dt.timedelta(seconds=-1)])
-def test_an_overlap_beyond_a_week_is_refused(tokens: Tokens, token_id: TokenId, overlap: dt.timedelta) -> None:
+def test_an_overlap_beyond_a_week_is_refused(
+    tokens: Tokens, token_id: TokenId, overlap: dt.timedelta
+) -> None:
     """A secret that leaked would stay useful."""
     with pytest.raises(Invalid):
         tokens.rotate_signing_secret(token_id, overlap, NOW, TESTER)

@@ -35,24 +35,42 @@ def tokens(database: Database) -> Tokens:
     return Tokens(database, Vault(["a-key-for-tests-" * 2]))
 
 
-def test_a_token_whose_secrets_do_not_open_can_be_looked_at_and_ended(database: Database, tokens: Tokens) -> None:
-    """By a process without their key: else it would stand in the list's way, and nobody could be rid of it."""
-    token_id = tokens.create(token_fields("ACME CRM"), {RECEIVED: CallbackFields(URL, headers={"X-Key": "v"})}, NOW, TESTER).token.id
+def test_a_token_whose_secrets_do_not_open_can_be_looked_at_and_ended(
+    database: Database, tokens: Tokens
+) -> None:
+    """By a process without their key: else it would stand in the list's way, and nobody could be
+    rid of it.
+    """
+    token_id = tokens.create(
+        token_fields("ACME CRM"),
+        {RECEIVED: CallbackFields(URL, headers={"X-Key": "v"})},
+        NOW,
+        TESTER,
+    ).token.id
     keyless = Tokens(database, OTHER)
 
     shown = keyless.get(token_id)
     with database.read() as connection:
         listed = list_tokens(connection, OTHER, TokenFilter(), NOW, 10).rows
 
-    assert [(token.name, token.is_readable) for token in (shown, *listed)] == [("ACME CRM", False)] * 2
+    assert [(token.name, token.is_readable) for token in (shown, *listed)] == [
+        ("ACME CRM", False)
+    ] * 2
     assert (shown.callbacks[RECEIVED].url, shown.callbacks[RECEIVED].enabled) == (URL, True)
-    assert keyless.change(token_id, lambda fields: replace(fields, enabled=False), TESTER).state(NOW) is TokenState.SUSPENDED
+    assert (
+        keyless.change(token_id, lambda fields: replace(fields, enabled=False), TESTER).state(NOW)
+        is TokenState.SUSPENDED
+    )
     keyless.revoke(token_id, NOW, TESTER)
     assert tokens.get(token_id).state(NOW) is TokenState.REVOKED
 
 
-def test_secrets_that_do_not_open_are_neither_shown_nor_replaced(database: Database, tokens: Tokens) -> None:
-    """A process with the wrong key must not take from the others what they can read; and why is said."""
+def test_secrets_that_do_not_open_are_neither_shown_nor_replaced(
+    database: Database, tokens: Tokens
+) -> None:
+    """A process with the wrong key must not take from the others what they can read; and why is
+    said.
+    """
     token_id = tokens.create(token_fields(), {RECEIVED: CallbackFields(URL)}, NOW, TESTER).token.id
     keyless = Tokens(database, OTHER)
 
@@ -66,7 +84,9 @@ def test_secrets_that_do_not_open_are_neither_shown_nor_replaced(database: Datab
     assert tokens.get(token_id).is_readable
 
 
-def test_nobody_asks_for_an_attempt_that_cannot_be_signed(database: Database, tokens: Tokens) -> None:
+def test_nobody_asks_for_an_attempt_that_cannot_be_signed(
+    database: Database, tokens: Tokens
+) -> None:
     """It would wait for ever, after an answer that said it was made now."""
     token = tokens.create(token_fields(), {RECEIVED: CallbackFields(URL)}, NOW, TESTER).token
     callback_id = token.callbacks[RECEIVED].id

@@ -1,4 +1,6 @@
-"""Deliveries that end for good: only where the store says so, whatever a process remembers; on both databases."""
+"""Deliveries that end for good: only where the store says so, whatever a process remembers; on both
+databases.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -30,7 +32,9 @@ REMEMBERED = "the callback was deleted"
 Change = Callable[[Patient], object]
 
 ENDS: dict[str, Change] = {
-    "the callback was deleted": lambda patient: patient.callbacks.delete(patient.token_id, RECEIVED, TESTER),
+    "the callback was deleted": lambda patient: patient.callbacks.delete(
+        patient.token_id, RECEIVED, TESTER
+    ),
     "the token was revoked": lambda patient: patient.tokens.revoke(patient.token_id, NOW, TESTER),
     "the token has expired": lambda patient: patient.tokens.change(
         patient.token_id, lambda fields: replace(fields, expires_at=NOW), TESTER
@@ -40,7 +44,9 @@ ENDS: dict[str, Change] = {
 
 
 def see(patient: Patient, *channels: str) -> None:
-    patient.tokens.change(patient.token_id, lambda fields: replace(fields, channels=frozenset(channels)), TESTER)
+    patient.tokens.change(
+        patient.token_id, lambda fields: replace(fields, channels=frozenset(channels)), TESTER
+    )
 
 
 def judged(patient: Patient, delivery: Delivery, now: UnixMs = NOW) -> Settlement:
@@ -51,7 +57,9 @@ def judged(patient: Patient, delivery: Delivery, now: UnixMs = NOW) -> Settlemen
 
 
 @pytest.mark.parametrize("reason", ENDS)
-def test_what_the_store_calls_ended_is_cancelled_with_the_stores_reason(database: Database, reason: str) -> None:
+def test_what_the_store_calls_ended_is_cancelled_with_the_stores_reason(
+    database: Database, reason: str
+) -> None:
     """A dispatcher may know less than that, or something older."""
     patient = Patient(database)
     ENDS[reason](patient)
@@ -61,8 +69,12 @@ def test_what_the_store_calls_ended_is_cancelled_with_the_stores_reason(database
     assert (one.state, one.reason) == (DeliveryState.CANCELLED, reason)
 
 
-@pytest.mark.parametrize("channels", [None, ("chn_1", "chn_2")], ids=["all channels", "its channel"])
-def test_what_the_store_does_not_call_ended_is_only_given_back(database: Database, channels: tuple[str, ...] | None) -> None:
+@pytest.mark.parametrize(
+    "channels", [None, ("chn_1", "chn_2")], ids=["all channels", "its channel"]
+)
+def test_what_the_store_does_not_call_ended_is_only_given_back(
+    database: Database, channels: tuple[str, ...] | None
+) -> None:
     """A directory that lost a token, or a clock that leapt, must not cost anybody a delivery."""
     patient = Patient(database)
     if channels is not None:
@@ -79,7 +91,10 @@ def test_an_end_that_has_not_come_by_the_stores_clock_ends_nothing(database: Dat
     patient = Patient(database)
     ENDS["the token has expired"](patient)
 
-    assert judged(patient, a_delivery("evt_1", patient.id), UnixMs(NOW - 1)).state is DeliveryState.PENDING
+    assert (
+        judged(patient, a_delivery("evt_1", patient.id), UnixMs(NOW - 1)).state
+        is DeliveryState.PENDING
+    )
     assert judged(patient, a_delivery("evt_1", patient.id), NOW).state is DeliveryState.CANCELLED
 
 
@@ -137,10 +152,18 @@ def test_an_attempt_that_was_asked_for_stays_asked_for(database: Database) -> No
     """Its row is not this dispatcher's to move, and another may carry it out."""
     patient = Patient(database)
     patient.wait("evt_1", NOW, state="exhausted", due_at=None)
-    asked = {"id": "att_1", "event_id": "evt_1", "callback_id": patient.id, "trigger": "manual", "due_at": NOW}
+    asked = {
+        "id": "att_1",
+        "event_id": "evt_1",
+        "callback_id": patient.id,
+        "trigger": "manual",
+        "due_at": NOW,
+    }
     with database.write() as connection:
         connection.execute(sa.insert(requested_attempts).values(asked))
-    one = judged(patient, a_delivery("evt_1", patient.id, trigger=Trigger.MANUAL, attempt_id="att_1"))
+    one = judged(
+        patient, a_delivery("evt_1", patient.id, trigger=Trigger.MANUAL, attempt_id="att_1")
+    )
 
     with database.write() as connection:
         settlement.settle(connection, [one], NOW)
@@ -151,7 +174,9 @@ def test_an_attempt_that_was_asked_for_stays_asked_for(database: Database) -> No
 
 
 @pytest.mark.parametrize("reason", list(ENDS)[:3])
-def test_due_rows_are_cancelled_only_when_the_store_says_so(database: Database, reason: str) -> None:
+def test_due_rows_are_cancelled_only_when_the_store_says_so(
+    database: Database, reason: str
+) -> None:
     """The taker asks for it by what it remembers."""
     patient = Patient(database)
     patient.wait("evt_1", NOW - 1)
@@ -168,7 +193,10 @@ def test_due_rows_are_cancelled_only_when_the_store_says_so(database: Database, 
 
 def end_without_cancelling(patient: Patient, reason: str) -> None:
     """As when whoever revoked or deleted died in the middle."""
-    ended = {"the token was revoked": {"revoked_at": 1}, "the token has expired": {"expires_at": NOW}}
+    ended = {
+        "the token was revoked": {"revoked_at": 1},
+        "the token has expired": {"expires_at": NOW},
+    }
     with patient.database.write() as connection:
         if columns := ended.get(reason):
             connection.execute(sa.update(tokens).values(columns))
@@ -182,7 +210,9 @@ def test_what_is_just_being_delivered_is_not_cancelled(shared: Database) -> None
     for event_id in ("evt_answered", "evt_waiting"):
         patient.wait(event_id, NOW - 1)
     end_without_cancelling(patient, "the token was revoked")
-    answered = msgspec.structs.replace(a_delivery("evt_answered", patient.id), token_id=patient.token_id)
+    answered = msgspec.structs.replace(
+        a_delivery("evt_answered", patient.id), token_id=patient.token_id
+    )
 
     with shared.write() as settler:
         settlement.settle(settler, [Settlement(answered, DeliveryState.DELIVERED)], NOW)
@@ -191,4 +221,7 @@ def test_what_is_just_being_delivered_is_not_cancelled(shared: Database) -> None
 
     assert patient.rows("state") == {"evt_answered": "delivered", "evt_waiting": "cancelled"}
     with shared.read() as connection:
-        assert connection.scalar(sa.select(sa.func.count()).where(deliveries.c.due_at.is_not(None))) == 0
+        assert (
+            connection.scalar(sa.select(sa.func.count()).where(deliveries.c.due_at.is_not(None)))
+            == 0
+        )

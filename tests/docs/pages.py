@@ -1,6 +1,8 @@
-"""The pages that people read, as tests see them: sections with their fenced blocks, and the rows of their tables.
+"""The pages that people read, as tests see them: sections with their fenced blocks, and the rows of
+their tables.
 
-Only reads. The tests beside it run what they find here, so that nothing is shown that does not work.
+Only reads. The tests beside it run what they find here, so that nothing is shown that does not
+work.
 """
 
 import pathlib
@@ -36,7 +38,11 @@ class Page:
 
     def in_section(self, section: str, language: str) -> list[str]:
         """The texts of its blocks in this language, in order. There is at least one."""
-        found = [block.text for block in self.blocks if (block.section, block.language) == (section, language)]
+        found = [
+            block.text
+            for block in self.blocks
+            if (block.section, block.language) == (section, language)
+        ]
         assert found, f"{self.name} has no {language} under {section!r}"
         return found
 

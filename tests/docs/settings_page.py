@@ -1,4 +1,5 @@
-"""docs/settings.md, whose table is written from `ringback.settings`: names, defaults and meanings stand beside the fields.
+"""docs/settings.md, whose table is written from `ringback.settings`: names, defaults and meanings
+stand beside the fields.
 
 `python -m tests.docs.settings_page` writes it anew; `test_reference` says when that is due.
 """

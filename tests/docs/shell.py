@@ -1,6 +1,8 @@
-"""A terminal as a reader of the pages has it: blocks are pasted into it one after the other, some go on in the background.
+"""A terminal as a reader of the pages has it: blocks are pasted into it one after the other, some
+go on in the background.
 
-What a block exports is there for the next one. Ports and names that are printed on the pages are swapped for free ones.
+What a block exports is there for the next one. Ports and names that are printed on the pages are
+swapped for free ones.
 """
 
 import contextlib
@@ -44,7 +46,9 @@ class Background:
         """All that it said, once that is among it."""
 
         def enough() -> bool:
-            assert text in self.said or self.process.poll() is None, f"it ended with {self.process.returncode}: {self.said[-2000:]}"
+            assert text in self.said or self.process.poll() is None, (
+                f"it ended with {self.process.returncode}: {self.said[-2000:]}"
+            )
             return text in self.said
 
         wait_for(f"{text!r} to be printed", enough, limit_s)
@@ -63,11 +67,17 @@ class Background:
 
 
 class Shell:
-    """A folder with the program in `.venv/bin`, as `make install` leaves it. A context manager: at its end nothing goes on."""
+    """A folder with the program in `.venv/bin`, as `make install` leaves it. A context manager: at
+    its end nothing goes on.
+    """
 
     def __init__(self, folder: pathlib.Path, swaps: Mapping[str, str], **env: str):
         self.folder, self.swaps = folder, swaps
-        self.env = {name: value for name, value in os.environ.items() if not name.startswith(("RINGBACK_", "MAKE", "MFLAGS"))} | env
+        self.env = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("RINGBACK_", "MAKE", "MFLAGS"))
+        } | env
         self._started: list[Background] = []
         folder.mkdir(exist_ok=True)
         (folder / ".exported").touch()
@@ -98,7 +108,9 @@ class Shell:
 
     def start(self, script: str) -> Background:
         """Paste a block of one command that goes on."""
-        self._started.append(Background(self.swapped(script).strip(), self.folder, self.env, len(self._started)))
+        self._started.append(
+            Background(self.swapped(script).strip(), self.folder, self.env, len(self._started))
+        )
         return self._started[-1]
 
     def swapped(self, script: str) -> str:

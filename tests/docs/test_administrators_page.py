@@ -12,7 +12,9 @@ from tests.kit.ringback import Ringback
 ADMINISTRATORS = read("docs/administrators.md")
 
 
-def test_administrators_can_paste_all_of_their_page_in_its_order(embedded: Ringback, tmp_path: pathlib.Path) -> None:
+def test_administrators_can_paste_all_of_their_page_in_its_order(
+    embedded: Ringback, tmp_path: pathlib.Path
+) -> None:
     """Its commands build on each other, as the work of a day does."""
     env = {name: value for name, value in embedded.env.items() if name.startswith("RINGBACK_")}
     with Shell(tmp_path / "x", swaps(embedded), **env) as shell:
@@ -25,32 +27,54 @@ def test_administrators_can_paste_all_of_their_page_in_its_order(embedded: Ringb
         assert json.loads(made)["signing_secret"].startswith("whsec_")
         token = json.loads(looked[looked.index("{") :])
         assert (token["name"], token["state"]) == ("Globex CRM", "active")
-        assert json.loads(paste("What it may do")[0])["permissions"] == ["conversations:read", "stats:read"]
-        assert json.loads(paste("What it may see")[0])["visibility"] == {"channels": ["chn_sales", "chn_support"]}
+        assert json.loads(paste("What it may do")[0])["permissions"] == [
+            "conversations:read",
+            "stats:read",
+        ]
+        assert json.loads(paste("What it may see")[0])["visibility"] == {
+            "channels": ["chn_sales", "chn_support"]
+        }
         assert json.loads(paste("Dates")[0])["expires_at"] is None
         put, switched, deleted = paste("Callbacks")
         assert json.loads(put)["header_names"] == ["X-Api-Key"]
         assert '"state":"off"' in switched
         assert switched.endswith('"header_names":["X-Api-Key"]}')
         assert deleted == ""
-        assert paste("Suspending and revoking")[0].splitlines() == [f"{token['id']} is suspended", f"{token['id']} is active"]
+        assert paste("Suspending and revoking")[0].splitlines() == [
+            f"{token['id']} is suspended",
+            f"{token['id']} is active",
+        ]
         assert json.loads(paste("Replacing a token")[0])["token"].startswith("rbk_")
         shown, rotated = paste("Signing secrets")
         assert json.loads(shown)["signing_secret"] != json.loads(rotated)["signing_secret"]
         logged, _ = paste("The request log")
-        assert json.loads(logged) == {"data": [], "next_cursor": None, "looked_until": None}  # nobody used that token
-        assert [change["action"] for change in json.loads(paste("Who changed what: the operation log")[0])["data"]][:2] == [
+        assert json.loads(logged) == {
+            "data": [],
+            "next_cursor": None,
+            "looked_until": None,
+        }  # nobody used that token
+        assert [
+            change["action"]
+            for change in json.loads(paste("Who changed what: the operation log")[0])["data"]
+        ][:2] == [
             "signing_secret_rotated",
             "signing_secret_shown",
         ]
         assert "tokens.xlsx: tokens " in paste("Everything to Excel")[0]
-        assert all((tmp_path / "x" / name).read_bytes().startswith(b"PK") for name in ("requests.xlsx", "tokens.xlsx"))
+        assert all(
+            (tmp_path / "x" / name).read_bytes().startswith(b"PK")
+            for name in ("requests.xlsx", "tokens.xlsx")
+        )
 
 
 def test_administrators_find_every_permission_and_state_explained() -> None:
     """With the labels that they know."""
-    permissions = {code(name)[0]: label for name, label, _ in ADMINISTRATORS.table("What it may do")}
+    permissions = {
+        code(name)[0]: label for name, label, _ in ADMINISTRATORS.table("What it may do")
+    }
 
     assert permissions == {permission.value: permission.label for permission in Permission}
     assert [code(state)[0] for state, *_ in ADMINISTRATORS.table("States")] == list(TokenState)
-    assert [code(state)[0] for state, *_ in ADMINISTRATORS.table("Callbacks")] == list(CallbackState)
+    assert [code(state)[0] for state, *_ in ADMINISTRATORS.table("Callbacks")] == list(
+        CallbackState
+    )

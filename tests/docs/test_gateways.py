@@ -1,4 +1,6 @@
-"""The guide to protecting an API, followed as printed: with a real nginx, and by asking from within."""
+"""The guide to protecting an API, followed as printed: with a real nginx, and by asking from
+within.
+"""
 
 import json
 import os
@@ -23,7 +25,11 @@ from tests.kit.waiting import free_port, wait_for
 
 GUIDE = read("docs/gateways.md")
 NGINX, ASKING = "A service behind nginx", "Asking from within the API"
-PLATFORMS = [each for each in Permission if each not in {"events:publish", "tokens:introspect", "platform:admin"}]
+PLATFORMS = [
+    each
+    for each in Permission
+    if each not in {"events:publish", "tokens:introspect", "platform:admin"}
+]
 
 
 @pytest.fixture
@@ -34,11 +40,18 @@ def nginx() -> Iterator[Nginx]:
 
 @pytest.fixture
 def newcomer(tmp_path: pathlib.Path, nginx: Nginx) -> Iterator[Newcomer]:
-    """In a clone; the machine's nginx is the private one, and where the page and the configuration print ports, ours are free ones."""
+    """In a clone; the machine's nginx is the private one, and where the page and the configuration
+    print ports, ours are free ones.
+    """
     made = Newcomer(tmp_path)
     ports = {"127.0.0.1:9200": free_port(), "127.0.0.1:8000": free_port()}
-    made.shell.swaps = dict(made.shell.swaps) | {printed: f"127.0.0.1:{port}" for printed, port in ports.items()}
-    made.shell.swaps |= {'("127.0.0.1", 9200)': f'("127.0.0.1", {ports["127.0.0.1:9200"]})', "/etc/nginx": str(nginx.dir)}
+    made.shell.swaps = dict(made.shell.swaps) | {
+        printed: f"127.0.0.1:{port}" for printed, port in ports.items()
+    }
+    made.shell.swaps |= {
+        '("127.0.0.1", 9200)': f'("127.0.0.1", {ports["127.0.0.1:9200"]})',
+        "/etc/nginx": str(nginx.dir),
+    }
     _swap_ports(made, ports["127.0.0.1:8000"])
     made.shell.env |= {"PATH": f"{_programs(tmp_path / 'bin', nginx)}:{os.environ['PATH']}"}
     with made.shell:
@@ -55,7 +68,12 @@ def _swap_ports(newcomer: Newcomer, listen: int) -> None:
 def _programs(folder: pathlib.Path, nginx: Nginx) -> pathlib.Path:
     """`sudo`, `apt-get` and `nginx` that leave the machine as it is."""
     folder.mkdir()
-    programs = {"sudo": 'exec "$@"', "apt-get": "exit 0", "service": "exit 0", "nginx": f'exec {" ".join(nginx.beside)} "$@"'}
+    programs = {
+        "sudo": 'exec "$@"',
+        "apt-get": "exit 0",
+        "service": "exit 0",
+        "nginx": f'exec {" ".join(nginx.beside)} "$@"',
+    }
     for name, script in programs.items():
         (folder / name).write_text(f"#!/bin/sh\n{script}\n")
         (folder / name).chmod(0o755)
@@ -82,7 +100,9 @@ def test_a_newcomer_protects_a_service_with_nginx(newcomer: Newcomer) -> None:
 
 
 def _once(block: str) -> str:
-    """nginx and the service need a moment to listen, so that a block is pasted again; a token is revoked once only."""
+    """nginx and the service need a moment to listen, so that a block is pasted again; a token is
+    revoked once only.
+    """
     return re.sub(r"^(\S+ token revoke .*)$", r"\1 || true", block, flags=re.MULTILINE)
 
 
@@ -96,8 +116,15 @@ def ringback() -> Iterator[Ringback]:
 def test_an_api_asks_as_the_page_shows(ringback: Ringback, tmp_path: pathlib.Path) -> None:
     """By curl; the answer has the fields that are shown and explained."""
     making, asking = GUIDE.in_section(ASKING, "sh")
-    supplier = ringback.token("ACME CRM", "conversations:read", channels=("chn_support",), expires_at="2999-01-01T00:00:00.000Z")
-    env = {name: value for name, value in ringback.env.items() if name.startswith("RINGBACK_")} | {"SUPPLIER": supplier["token"]}
+    supplier = ringback.token(
+        "ACME CRM",
+        "conversations:read",
+        channels=("chn_support",),
+        expires_at="2999-01-01T00:00:00.000Z",
+    )
+    env = {name: value for name, value in ringback.env.items() if name.startswith("RINGBACK_")} | {
+        "SUPPLIER": supplier["token"]
+    }
 
     with Shell(tmp_path / "x", {"127.0.0.1:8080": f"127.0.0.1:{ringback.port}"}, **env) as shell:
         shell.run(making)
@@ -105,7 +132,9 @@ def test_an_api_asks_as_the_page_shows(ringback: Ringback, tmp_path: pathlib.Pat
 
     shown = json.loads(GUIDE.only(ASKING, "json"))
     varying = {"client_id", "sub", "iat", "nbf", "exp", "request_id"}
-    assert {name: answer[name] for name in answer if name not in varying} == {name: shown[name] for name in shown if name not in varying}
+    assert {name: answer[name] for name in answer if name not in varying} == {
+        name: shown[name] for name in shown if name not in varying
+    }
     assert list(answer) == list(shown)
     explained = [name for field, _ in GUIDE.table(ASKING) for name in code(field)]
     assert set(explained) == set(shown)
@@ -119,7 +148,9 @@ def _functions(monkeypatch: pytest.MonkeyPatch, token: str, port: int) -> types.
     return types.SimpleNamespace(**names)
 
 
-def test_the_python_functions_tell_who_may(ringback: Ringback, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_functions_tell_who_may(
+    ringback: Ringback, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Chat platforms begin by copying them."""
     api = _functions(monkeypatch, str(ringback.client("tokens:introspect").token), ringback.port)
     supplier = ringback.token("ACME CRM", "conversations:read", channels=("chn_support",))
@@ -133,20 +164,33 @@ def test_the_python_functions_tell_who_may(ringback: Ringback, monkeypatch: pyte
     assert (api.may_see(may, "chn_support"), api.may_see(may, "chn_other")) == (True, False)
 
 
-def test_the_python_function_reports_what_became_of_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_function_reports_what_became_of_a_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """In the shape that `POST /v1/requests` takes."""
     with Service() as service:
         _functions(monkeypatch, "rbk_x", service.port).report("req_1", 200, 12)
 
     (asked,) = service.asked
-    assert (asked.method, asked.path, asked.headers["authorization"]) == ("POST", "/v1/requests", "Bearer rbk_x")
-    assert json.loads(asked.body) == {"requests": [{"request_id": "req_1", "status": 200, "duration_ms": 12}]}
+    assert (asked.method, asked.path, asked.headers["authorization"]) == (
+        "POST",
+        "/v1/requests",
+        "Bearer rbk_x",
+    )
+    assert json.loads(asked.body) == {
+        "requests": [{"request_id": "req_1", "status": 200, "duration_ms": 12}]
+    }
 
 
 def test_traefik_forgets_every_spelling_of_what_it_tells() -> None:
-    """To a service behind CGI or WSGI a hyphen and an underscore are one; what Ringback is asked is the configuration's own."""
+    """To a service behind CGI or WSGI a hyphen and an underscore are one; what Ringback is asked is
+    the configuration's own.
+    """
     middlewares = yaml.safe_load(GUIDE.only("Traefik", "yaml"))["http"]["middlewares"]
-    forgotten, asks = middlewares["forget"]["headers"]["customRequestHeaders"], middlewares["ringback"]["forwardAuth"]
+    forgotten, asks = (
+        middlewares["forget"]["headers"]["customRequestHeaders"],
+        middlewares["ringback"]["forwardAuth"],
+    )
 
     for name in asks["authResponseHeaders"]:
         parts = name.split("-")
@@ -157,7 +201,11 @@ def test_traefik_forgets_every_spelling_of_what_it_tells() -> None:
         assert spelled <= set(forgotten)
     assert set(forgotten.values()) == {""}
     assert asks["authRequestHeaders"] == ["Authorization", "User-Agent", "X-Required-Permission"]
-    assert middlewares["conversations-read"]["chain"]["middlewares"] == ["forget", "ask-conversations-read", "ringback"]
+    assert middlewares["conversations-read"]["chain"]["middlewares"] == [
+        "forget",
+        "ask-conversations-read",
+        "ringback",
+    ]
 
 
 def test_every_permission_of_the_platform_has_a_place() -> None:

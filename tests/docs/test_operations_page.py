@@ -15,10 +15,16 @@ from tests.kit.ringback import Ringback
 OPERATIONS, TOKEN_FORMAT = read("docs/operations.md"), read("docs/token-format.md")
 
 
-def test_operations_can_look_stop_and_back_up_embedded(embedded: Ringback, tmp_path: pathlib.Path) -> None:
+def test_operations_can_look_stop_and_back_up_embedded(
+    embedded: Ringback, tmp_path: pathlib.Path
+) -> None:
     """Copied from the page into a runbook, so it has to work."""
     folder = tmp_path / "x"
-    with Shell(folder, swaps(embedded), **{k: v for k, v in embedded.env.items() if k.startswith("RINGBACK_")}) as shell:
+    with Shell(
+        folder,
+        swaps(embedded),
+        **{k: v for k, v in embedded.env.items() if k.startswith("RINGBACK_")},
+    ) as shell:
         (folder / "var").symlink_to(embedded.dir)
         (embedded.dir / "secret-key").write_text("kept beside the database in embedded mode")
         shell.run(OPERATIONS.only("Processes", "sh"))
@@ -34,7 +40,12 @@ def test_operations_can_look_stop_and_back_up_embedded(embedded: Ringback, tmp_p
 
         restored = {"RINGBACK_DATABASE_URL": f"sqlite:///{folder}/ringback-backup.db"}
         listed = subprocess.run(
-            [".venv/bin/ringback", "token", "list"], cwd=folder, env=shell.env | restored, capture_output=True, text=True, check=True
+            [".venv/bin/ringback", "token", "list"],
+            cwd=folder,
+            env=shell.env | restored,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         assert "active" in listed.stdout
 
@@ -53,7 +64,11 @@ def test_the_secret_key_of_embedded_mode_is_replaced(tmp_path: pathlib.Path) -> 
 
         assert "re-encrypted   1" in said
         assert first not in kept.read_text()
-        assert kept.stat().st_mode & 0o777 == (shell.folder / "var" / "secret-key.old").stat().st_mode & 0o777 == 0o600
+        assert (
+            kept.stat().st_mode & 0o777
+            == (shell.folder / "var" / "secret-key.old").stat().st_mode & 0o777
+            == 0o600
+        )
         assert "unreadable" not in shell.run(".venv/bin/ringback token list")
 
 
@@ -66,13 +81,18 @@ def test_tokens_are_told_from_other_text_as_the_page_says() -> None:
     for token in (example, *(new_token() for _ in range(200))):
         text = f"curl -H 'Authorization: Bearer {token}'\nTOKEN={token};"
         assert names["tokens_in"](text) == [token, token]
-        assert names["tokens_in"](text.replace(token, token[:-1] + ("0" if token[-1] != "0" else "1"))) == []
+        assert (
+            names["tokens_in"](text.replace(token, token[:-1] + ("0" if token[-1] != "0" else "1")))
+            == []
+        )
         assert names["tokens_in"](f"x{token}") == names["tokens_in"](f"{token}x") == []
     for secret in (new_signing_secret(), "whsec_" + "A" * 32, signing_secret_text(b"\xff" * 64)):
         assert re.findall(names["SIGNING_SECRET"], f"secret={secret}, ") == [secret]
 
 
-def test_operations_can_look_and_back_up_on_services(on_services: Ringback, tmp_path: pathlib.Path) -> None:
+def test_operations_can_look_and_back_up_on_services(
+    on_services: Ringback, tmp_path: pathlib.Path
+) -> None:
     """A dispatcher answers for itself, and PostgreSQL is dumped with its own tool."""
     url = make_url(on_services.env["RINGBACK_DATABASE_URL"])
     printed = {

@@ -1,4 +1,6 @@
-"""The commands and programs of the pages in docs/, run as they are printed, against a Ringback that is there."""
+"""The commands and programs of the pages in docs/, run as they are printed, against a Ringback that
+is there.
+"""
 
 import json
 import os
@@ -18,7 +20,11 @@ from tests.kit.receiver import Receiver
 from tests.kit.ringback import Ringback
 from tests.kit.waiting import free_port, wait_for
 
-RECEIVERS, BACKENDS, RECOVERING = read("docs/receivers.md"), read("docs/backends.md"), read("docs/recovering.md")
+RECEIVERS, BACKENDS, RECOVERING = (
+    read("docs/receivers.md"),
+    read("docs/backends.md"),
+    read("docs/recovering.md"),
+)
 RUN = {
     "receivers.md": {
         "Verify a signature",
@@ -67,16 +73,29 @@ def test_every_section_with_something_to_run_is_run_by_a_test() -> None:
 
 
 @pytest.mark.parametrize("language", ["python", "js"])
-def test_a_receiver_takes_what_is_genuine_once_and_nothing_else(embedded: Ringback, tmp_path: pathlib.Path, language: str) -> None:
+def test_a_receiver_takes_what_is_genuine_once_and_nothing_else(
+    embedded: Ringback, tmp_path: pathlib.Path, language: str
+) -> None:
     """Suppliers begin by copying it."""
     program = tmp_path / "receiver"
-    program.write_text(RECEIVERS.only("A receiver in Python" if language == "python" else "A receiver in Node.js", language))
+    program.write_text(
+        RECEIVERS.only(
+            "A receiver in Python" if language == "python" else "A receiver in Node.js", language
+        )
+    )
     port = free_port()
-    token = embedded.token("crm", "conversations:read", callbacks={"message.received": f"http://127.0.0.1:{port}/"})
+    token = embedded.token(
+        "crm", "conversations:read", callbacks={"message.received": f"http://127.0.0.1:{port}/"}
+    )
     env = os.environ | {"SIGNING_SECRET": token["signing_secret"], "PORT": str(port)}
     interpreter = sys.executable if language == "python" else node()
     said = tmp_path / "said"
-    with said.open("w") as out, subprocess.Popen([interpreter, program], cwd=tmp_path, env=env, stdout=out, stderr=out) as running:
+    with (
+        said.open("w") as out,
+        subprocess.Popen(
+            [interpreter, program], cwd=tmp_path, env=env, stdout=out, stderr=out
+        ) as running,
+    ):
         try:
             wait_for("it to listen", lambda: _post(port, b"{}") == 401)
 
@@ -85,7 +104,12 @@ def test_a_receiver_takes_what_is_genuine_once_and_nothing_else(embedded: Ringba
             delivery = wait_for("it to be delivered", lambda: _delivered(embedded, event_id))
             embedded.admin.call("POST", f"/v1/deliveries/{delivery['id']}/retry")
             again = f"/v1/deliveries/{delivery['id']}"
-            wait_for("the second delivery", lambda: [a["status_code"] for a in embedded.admin.get(again)["attempts"]] == [204, 204])
+            wait_for(
+                "the second delivery",
+                lambda: (
+                    [a["status_code"] for a in embedded.admin.get(again)["attempts"]] == [204, 204]
+                ),
+            )
             assert said.read_text().count("got message.received") == 1
         finally:
             running.kill()
@@ -109,15 +133,30 @@ def test_a_receiver_can_ask_about_its_token(embedded: Ringback, tmp_path: pathli
     env = {"RINGBACK_TOKEN": token["token"], "RINGBACK_URL": f"http://127.0.0.1:{embedded.port}"}
     with Shell(tmp_path / "x", {}, **env) as shell:
         assert json.loads(shell.run(about_token))["state"] == "active"
-        assert json.loads(shell.run(about_deliveries)) == {"data": [], "next_cursor": None, "looked_until": None}
+        assert json.loads(shell.run(about_deliveries)) == {
+            "data": [],
+            "next_cursor": None,
+            "looked_until": None,
+        }
 
 
-def test_what_a_backend_publishes_arrives(on_services: Ringback, rabbit: Rabbit, tmp_path: pathlib.Path) -> None:
+def test_what_a_backend_publishes_arrives(
+    on_services: Ringback, rabbit: Rabbit, tmp_path: pathlib.Path
+) -> None:
     """By curl, by Python, in a batch, and straight onto the exchange."""
     token = on_services.client("events:publish").token
-    by_python, by_amqp = BACKENDS.only("By HTTP", "python"), BACKENDS.only("Onto the exchange", "python")
-    urls = {"RINGBACK_URL": f"http://127.0.0.1:{on_services.port}", "RINGBACK_BROKER_URL": rabbit.url}
-    with Receiver() as receiver, Shell(tmp_path / "x", swaps(on_services), RINGBACK_TOKEN=str(token), **urls) as shell:
+    by_python, by_amqp = (
+        BACKENDS.only("By HTTP", "python"),
+        BACKENDS.only("Onto the exchange", "python"),
+    )
+    urls = {
+        "RINGBACK_URL": f"http://127.0.0.1:{on_services.port}",
+        "RINGBACK_BROKER_URL": rabbit.url,
+    }
+    with (
+        Receiver() as receiver,
+        Shell(tmp_path / "x", swaps(on_services), RINGBACK_TOKEN=str(token), **urls) as shell,
+    ):
         on_services.token("crm", callbacks={kind: receiver.url("/ok/crm") for kind in EventType})
 
         single = shell.run(BACKENDS.only("By HTTP", "sh"))
@@ -130,7 +169,13 @@ def test_what_a_backend_publishes_arrives(on_services: Ringback, rabbit: Rabbit,
         assert json.loads(batch) == {"ids": ["crm7_status_1", "crm7_status_2"]}
         assert python == "crm7_conversation_2\n"
         received = receiver.wait_for("/ok/crm", 5)
-        wanted = {"crm7_message_1001", "crm7_message_1002", "crm7_conversation_2", "crm7_status_1", "crm7_status_2"}
+        wanted = {
+            "crm7_message_1001",
+            "crm7_message_1002",
+            "crm7_conversation_2",
+            "crm7_status_1",
+            "crm7_status_2",
+        }
         assert {one.headers["webhook-id"] for one in received} == wanted
         look = BACKENDS.only("Dead letters", "python")
         shown = wait_for("the dead letter", lambda: _run_python(shell, look))
@@ -146,14 +191,18 @@ def _run_python(shell: Shell, program: str) -> str:
 def test_what_did_not_arrive_is_sent_once_more(tmp_path: pathlib.Path) -> None:
     """By hand, by a recovery at the command line and over HTTP; and dead letters are listed."""
     ringback = Ringback(RETRY_SCHEDULE="100ms")
-    env = {name: value for name, value in ringback.env.items() if name.startswith("RINGBACK_")} | {"RINGBACK_TOKEN": ringback.admin.token}
+    env = {name: value for name, value in ringback.env.items() if name.startswith("RINGBACK_")} | {
+        "RINGBACK_TOKEN": ringback.admin.token
+    }
     with Receiver() as receiver, Shell(tmp_path / "x", swaps(ringback), **env) as shell:
         ringback.token("crm", callbacks={"message.received": receiver.url("/status/500/crm")})
         event_id = ringback.publisher.publish(sample_event(EventType.MESSAGE_RECEIVED))
         exhausted = "/v1/deliveries?state=exhausted"
         wait_for("it to be given up", lambda: ringback.admin.get(exhausted)["data"])
 
-        assert f"_{event_id} is tried again, as att_" in shell.run(RECOVERING.only("One, now", "sh"))
+        assert f"_{event_id} is tried again, as att_" in shell.run(
+            RECOVERING.only("One, now", "sh")
+        )
         receiver.wait_for("/status/500/crm", 3)
         by_command, by_http = RECOVERING.in_section("Many", "sh")
         assert "1 made due again" in shell.run(by_command)

@@ -24,5 +24,8 @@ def test_a_receiver_pulls_what_it_missed(tmp_path: pathlib.Path) -> None:
                 event_id = ringback.publisher.publish(sample_event(EventType(kind)))
                 running = shell.start(".venv/bin/python pull.py")
                 assert running.wait_to_say(f"pulled {kind} {event_id}").count("pulled") == 1
-                wait_for("its place to be kept", lambda: client.get(f"/v1/me/events?cursor={place.read_text()}")["data"] == [])
+                wait_for(
+                    "its place to be kept",
+                    lambda: client.get(f"/v1/me/events?cursor={place.read_text()}")["data"] == [],
+                )
                 running.kill()

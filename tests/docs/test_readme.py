@@ -1,4 +1,6 @@
-"""The README as a newcomer reads it: every command in its order, and what it says that one then sees."""
+"""The README as a newcomer reads it: every command in its order, and what it says that one then
+sees.
+"""
 
 import json
 import pathlib
@@ -24,7 +26,13 @@ from tests.kit.ringback import Ringback
 from tests.kit.waiting import free_port, wait_for
 
 README = read("README.md")
-EMBEDDED = ("Start", "Publish more", "Your own receiver", "What was delivered, and why not", "Where things lie, stopping, starting afresh")
+EMBEDDED = (
+    "Start",
+    "Publish more",
+    "Your own receiver",
+    "What was delivered, and why not",
+    "Where things lie, stopping, starting afresh",
+)
 VERIFYING, SAMPLES, SERVICES = "Verify a webhook", "The three events", "RabbitMQ and PostgreSQL"
 _NOT_COPIED = shutil.ignore_patterns(".*", "var", "__pycache__", "*.egg-info", "out")
 
@@ -41,12 +49,19 @@ def fits(shown: str, real: str) -> bool:
 
 
 class Newcomer:
-    """Follows the README in a clone. Where it prints the ports 8080, 9000 and 9100, ours are free ones."""
+    """Follows the README in a clone. Where it prints the ports 8080, 9000 and 9100, ours are free
+    ones.
+    """
 
     def __init__(self, folder: pathlib.Path):
         self.port, self.listen_port = free_port(), free_port()
         _make_repository(folder / "origin")
-        subprocess.run(["git", "clone", "-q", "origin", "ringback"], cwd=folder, check=True, capture_output=True)
+        subprocess.run(
+            ["git", "clone", "-q", "origin", "ringback"],
+            cwd=folder,
+            check=True,
+            capture_output=True,
+        )
         self.make_run = README.only("Start", "sh").strip()
         swaps = {"127.0.0.1:8080": f"127.0.0.1:{self.port}", ":9100": f":{free_port()}"}
         self.shell = Shell(folder / "ringback", swaps, RINGBACK_LISTEN=f"127.0.0.1:{self.port}")
@@ -57,12 +72,20 @@ class Newcomer:
         return making
 
     def listen_where_there_is_room(self, quickstart: dict[str, str], line: str) -> Background:
-        """The printed `listen` line; port 9000 may be anybody's on this machine, so ours is another, and the callbacks follow."""
+        """The printed `listen` line; port 9000 may be anybody's on this machine, so ours is
+        another, and the callbacks follow.
+        """
         with Client(self.port, quickstart["token"]) as client:
             (token,) = client.get("/v1/tokens")["data"]
-            assert {callback["url"] for callback in token["callbacks"].values()} == {"http://127.0.0.1:9000/"}
+            assert {callback["url"] for callback in token["callbacks"].values()} == {
+                "http://127.0.0.1:9000/"
+            }
             for kind in EventType:
-                changed = client.call("PUT", f"/v1/tokens/{token['id']}/callbacks/{kind}", {"url": f"http://127.0.0.1:{self.listen_port}/"})
+                changed = client.call(
+                    "PUT",
+                    f"/v1/tokens/{token['id']}/callbacks/{kind}",
+                    {"url": f"http://127.0.0.1:{self.listen_port}/"},
+                )
                 assert changed.status == 200
         listening = self.shell.start(line.replace("--port 9000", f"--port {self.listen_port}"))
         listening.wait_to_say("listening on")
@@ -74,7 +97,9 @@ class Newcomer:
 
 
 def end(making: Background) -> int:
-    """Ctrl-C at a terminal goes to the server, which `make run` puts in the foreground; here there is no terminal."""
+    """Ctrl-C at a terminal goes to the server, which `make run` puts in the foreground; here there
+    is no terminal.
+    """
     (server,) = psutil.Process(making.process.pid).children()
     server.terminate()
     return making.process.wait(40)
@@ -92,15 +117,20 @@ def test_a_newcomer_gets_from_the_clone_to_a_fresh_start(newcomer: Newcomer) -> 
     shown_start, shown_webhook = README.in_section("Start", "text")
 
     making = newcomer.start()
-    assert fits(shown_start.replace("127.0.0.1:8080", f"127.0.0.1:{newcomer.port}"), making.said), making.said
+    assert fits(shown_start.replace("127.0.0.1:8080", f"127.0.0.1:{newcomer.port}"), making.said), (
+        making.said
+    )
     quickstart = json.loads((newcomer.shell.folder / "var/quickstart").read_text())
-    listen, curl = re.findall(r"^(?:\.venv/bin/ringback listen|curl) .*$", making.said, re.MULTILINE)
+    listen, curl = re.findall(
+        r"^(?:\.venv/bin/ringback listen|curl) .*$", making.said, re.MULTILINE
+    )
     listening = newcomer.listen_where_there_is_room(quickstart, listen)
     answer = newcomer.shell.run(curl)
     assert answer.endswith("\n"), "the prompt would stick to it"
     accepted = json.loads(answer)
     expected = shown_webhook.replace(":9000", f":{newcomer.listen_port}")
-    # It comes in pieces; and after a retry, when the dispatcher had not heard of the other port yet.
+    # It comes in pieces; and after a retry, when the dispatcher had not heard of the other port
+    # yet.
     wait_for("what the page shows", lambda: fits(expected, listening.said), 30)
     assert f"verified {accepted['id']}\n" in listening.said
 
@@ -111,7 +141,10 @@ def test_a_newcomer_gets_from_the_clone_to_a_fresh_start(newcomer: Newcomer) -> 
     crm, own = newcomer.paste("Your own receiver")
     assert "signing secret  whsec_" in crm
     assert "accepted" in own
-    wait_for("the failed attempt to be recorded", lambda: "connect" in newcomer.shell.run(README.in_section(LOOKING, "sh")[0]))
+    wait_for(
+        "the failed attempt to be recorded",
+        lambda: "connect" in newcomer.shell.run(README.in_section(LOOKING, "sh")[0]),
+    )
     table, detail, retried = newcomer.paste(LOOKING)
     assert re.search(r"dlv_\S+ +\S+ +message.received +pending +(connect|dns) ", table)
     attempt = json.loads(detail)["attempts"][0]
@@ -138,7 +171,9 @@ def _make_repository(folder: pathlib.Path) -> None:
 
 @pytest.fixture
 def delivered(tmp_path: pathlib.Path) -> Iterator[tuple[str, Received]]:
-    """A webhook that was really sent, during a rotation, so that it carries two signatures; and the newer secret."""
+    """A webhook that was really sent, during a rotation, so that it carries two signatures; and the
+    newer secret.
+    """
     ringback = Ringback()
     try:
         with Receiver() as receiver:
@@ -148,7 +183,11 @@ def delivered(tmp_path: pathlib.Path) -> Iterator[tuple[str, Received]]:
             def signed_twice() -> list[Received]:
                 """The new secret is in force within a second."""
                 ringback.publisher.publish(sample_event(EventType.MESSAGE_RECEIVED))
-                return [one for one in receiver.requests("/ok/crm") if " " in one.headers["webhook-signature"]]
+                return [
+                    one
+                    for one in receiver.requests("/ok/crm")
+                    if " " in one.headers["webhook-signature"]
+                ]
 
             yield made["signing_secret"], wait_for("a webhook with two signatures", signed_twice)[0]
     finally:
@@ -156,7 +195,9 @@ def delivered(tmp_path: pathlib.Path) -> Iterator[tuple[str, Received]]:
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_the_python_functions_verify_what_was_delivered_and_nothing_else(delivered: tuple[str, Received], number: int) -> None:
+def test_the_python_functions_verify_what_was_delivered_and_nothing_else(
+    delivered: tuple[str, Received], number: int
+) -> None:
     """A supplier's first hour is spent here."""
     secret, received = delivered
     names: dict[str, object] = {}
@@ -171,7 +212,9 @@ def test_the_python_functions_verify_what_was_delivered_and_nothing_else(deliver
         verify(secret, received.headers | {"webhook-timestamp": "1700000000"}, received.body)
 
 
-def test_the_node_function_verifies_what_was_delivered_and_nothing_else(delivered: tuple[str, Received], tmp_path: pathlib.Path) -> None:
+def test_the_node_function_verifies_what_was_delivered_and_nothing_else(
+    delivered: tuple[str, Received], tmp_path: pathlib.Path
+) -> None:
     """The same, in the other language that suppliers write."""
     secret, received = delivered
     script = tmp_path / "verify.js"
@@ -180,7 +223,9 @@ def test_the_node_function_verifies_what_was_delivered_and_nothing_else(delivere
 
     def verify(body: str) -> subprocess.CompletedProcess[str]:
         argument = json.dumps([secret, received.headers, body])
-        return subprocess.run([node(), script, argument], capture_output=True, text=True, timeout=30, check=False)
+        return subprocess.run(
+            [node(), script, argument], capture_output=True, text=True, timeout=30, check=False
+        )
 
     assert verify(received.body.decode()).stdout.strip() == received.headers["webhook-id"]
     assert "the signature does not fit" in verify(received.body.decode() + " ").stderr
@@ -197,19 +242,30 @@ def test_the_samples_are_those_that_emit_publishes() -> None:
         assert list(one) == ["id", "type", "schema_version", "timestamp", "data"]
 
 
-def test_the_way_to_rabbitmq_and_postgresql_can_be_pasted(tmp_path: pathlib.Path, rabbit: Rabbit, postgres: Postgres) -> None:
+def test_the_way_to_rabbitmq_and_postgresql_can_be_pasted(
+    tmp_path: pathlib.Path, rabbit: Rabbit, postgres: Postgres
+) -> None:
     """The private nodes stand in for Debian's services: other names and ports, the same commands."""
     services, settings, api, *dispatchers, publishing = README.in_section(SERVICES, "sh")
     arrives = README.only(SERVICES, "text")
     port, listen, metrics = free_port(), free_port(), [free_port(), free_port()]
-    with Shell(tmp_path / "ringback", _swaps(rabbit, postgres), **_services(tmp_path / "bin", rabbit, postgres)) as shell:
-        shell.env |= {"RINGBACK_LISTEN": f"127.0.0.1:{port}", "RINGBACK_METRICS_LISTEN": f"127.0.0.1:{metrics[0]}"}
+    with Shell(
+        tmp_path / "ringback",
+        _swaps(rabbit, postgres),
+        **_services(tmp_path / "bin", rabbit, postgres),
+    ) as shell:
+        shell.env |= {
+            "RINGBACK_LISTEN": f"127.0.0.1:{port}",
+            "RINGBACK_METRICS_LISTEN": f"127.0.0.1:{metrics[0]}",
+        }
         shell.swaps |= {
             "127.0.0.1:9465": f"127.0.0.1:{metrics[1]}",
             "127.0.0.1:9000/": f"127.0.0.1:{listen}/",
             "--port 9000": f"--port {listen}",
         }
-        shell.swaps |= {'"$SECRET" &': '"$SECRET" >said 2>&1 </dev/null &\necho $! >receiver'}  # at a terminal it goes on beside the prompt
+        shell.swaps |= {
+            '"$SECRET" &': '"$SECRET" >said 2>&1 </dev/null &\necho $! >receiver'
+        }  # at a terminal it goes on beside the prompt
         shell.run(services)
         checked = shell.run(settings)
         assert "TO DO" not in checked
@@ -218,7 +274,9 @@ def test_the_way_to_rabbitmq_and_postgresql_can_be_pasted(tmp_path: pathlib.Path
         for one in (port, *metrics):
             wait_for("it to be ready", lambda one=one: _ready(one), 30)
         assert "accepted" in shell.run(publishing)
-        wait_for("what the page shows", lambda: fits(arrives, (shell.folder / "said").read_text()), 30)
+        wait_for(
+            "what the page shows", lambda: fits(arrives, (shell.folder / "said").read_text()), 30
+        )
         shell.run("kill $(cat receiver)")
         assert [one.end() for one in running] == [0, 0, 0]
 
@@ -230,7 +288,10 @@ def test_the_services_are_set_up_by_root_and_by_a_user(tmp_path: pathlib.Path, u
     folder, done = tmp_path / "bin", tmp_path / "done"
     note = f'echo "$(basename $0) $*" >>{done}'
     steps = dict.fromkeys(("apt-get", "service", "rabbitmqctl", "runuser"), note)
-    programs = steps | {"id": f"echo {user}", "sudo": 'echo "sudo: not found"; exit 127' if user == 0 else 'exec "$@"'}
+    programs = steps | {
+        "id": f"echo {user}",
+        "sudo": 'echo "sudo: not found"; exit 127' if user == 0 else 'exec "$@"',
+    }
     _lay(folder, programs)
     with Shell(tmp_path / "ringback", {}, PATH=f"{folder}:/usr/bin:/bin") as shell:
         shell.run(services)
@@ -263,9 +324,15 @@ def _swaps(rabbit: Rabbit, postgres: Postgres) -> dict[str, str]:
 
 
 def _services(folder: pathlib.Path, rabbit: Rabbit, postgres: Postgres) -> dict[str, str]:
-    """An environment in which `sudo`, `psql` and `rabbitmqctl` work on the private nodes; what is installed stays as it is."""
+    """An environment in which `sudo`, `psql` and `rabbitmqctl` work on the private nodes; what is
+    installed stays as it is.
+    """
     url = make_url(postgres.url)
-    control = " ".join(f"{name}={value!r}" for name, value in rabbit._env.items() if name.startswith(("RABBITMQ", "ERL", "HOME")))
+    control = " ".join(
+        f"{name}={value!r}"
+        for name, value in rabbit._env.items()
+        if name.startswith(("RABBITMQ", "ERL", "HOME"))
+    )
     programs = {
         "sudo": 'exec "$@"',
         "runuser": 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"',
@@ -274,5 +341,10 @@ def _services(folder: pathlib.Path, rabbit: Rabbit, postgres: Postgres) -> dict[
         "rabbitmqctl": f'exec env {control} /usr/lib/rabbitmq/bin/rabbitmqctl "$@"',
     }
     _lay(folder, programs)
-    account = {"PGHOST": "127.0.0.1", "PGPORT": str(postgres.port), "PGUSER": str(url.username), "PGPASSWORD": str(url.password)}
+    account = {
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(postgres.port),
+        "PGUSER": str(url.username),
+        "PGPASSWORD": str(url.password),
+    }
     return account | {"PGDATABASE": "postgres", "PATH": f"{folder}:/usr/bin:/bin"}

@@ -1,4 +1,6 @@
-"""The documentation's tables beside the code: what one has the other has too. Nothing is started here."""
+"""The documentation's tables beside the code: what one has the other has too. Nothing is started
+here.
+"""
 
 import json
 import os
@@ -23,13 +25,18 @@ _LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")
 _FILE = re.compile(r"`([a-z_/]+(?:\.py|/))`")
 
 
-def test_every_setting_is_described_with_its_default(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_every_setting_is_described_with_its_default(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """A setting that is not in the table does not exist for operations."""
     for name in [name for name in os.environ if name.startswith("RINGBACK_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path_factory.mktemp("empty"))
 
-    described = {code(name)[0]: (code(default) or [""])[0] for name, default, _ in read("docs/settings.md").table("All settings")}
+    described = {
+        code(name)[0]: (code(default) or [""])[0]
+        for name, default, _ in read("docs/settings.md").table("All settings")
+    }
 
     assert described == load().shown()
 
@@ -38,7 +45,9 @@ def test_the_table_of_settings_is_the_one_in_the_code() -> None:
     """What a setting means is said once, beside its field, and every field says it."""
     text = settings_page.PAGE.read_text()
 
-    assert settings_page.page(text) == text, "write it anew: .venv/bin/python -m tests.docs.settings_page"
+    assert settings_page.page(text) == text, (
+        "write it anew: .venv/bin/python -m tests.docs.settings_page"
+    )
     assert all(field.description for field in Settings.model_fields.values())
 
 
@@ -51,9 +60,13 @@ def test_every_metric_is_described_with_its_type_and_labels() -> None:
 
     rendered = metrics.render()[0].decode()
 
-    described = {code(name)[0]: (kind, frozenset(code(labels))) for name, kind, labels, _ in read("docs/operations.md").table("Metrics")}
+    described = {
+        code(name)[0]: (kind, frozenset(code(labels)))
+        for name, kind, labels, _ in read("docs/operations.md").table("Metrics")
+    }
     assert described == {
-        name: (kind, _labels(rendered, name)) for name, kind in re.findall(r"^# TYPE (ringback_\w+) (\w+)$", rendered, re.MULTILINE)
+        name: (kind, _labels(rendered, name))
+        for name, kind in re.findall(r"^# TYPE (ringback_\w+) (\w+)$", rendered, re.MULTILINE)
     }
 
 
@@ -67,7 +80,9 @@ def test_every_field_of_an_attempts_line_is_described() -> None:
     reader, writer = os.pipe()
     log = Log(writer, pretty=False, dropped=lambda _: None)
     log.start()
-    log.attempted([AttemptReport(a_delivery(), an_attempt(), DeliveryState.DELIVERED, 0.1, 0.2, None)])
+    log.attempted(
+        [AttemptReport(a_delivery(), an_attempt(), DeliveryState.DELIVERED, 0.1, 0.2, None)]
+    )
     log.close()
     os.close(writer)
     with os.fdopen(reader) as lines:
@@ -85,12 +100,21 @@ def test_every_alert_is_described() -> None:
     shown = json.loads(operations.only("Alerts", "json"))
 
     assert [code(kind)[0] for kind, *_ in operations.table("Alerts")] == list(AlertKind)
-    assert shown == json.loads(alert_body(shown["id"], AlertKind(shown["type"]), shown["data"], from_rfc3339(shown["timestamp"])))
+    assert shown == json.loads(
+        alert_body(
+            shown["id"], AlertKind(shown["type"]), shown["data"], from_rfc3339(shown["timestamp"])
+        )
+    )
 
 
 def test_everything_that_is_done_to_a_token_is_described() -> None:
     """Whoever reads the operation log looks here what a word means."""
-    assert [code(action)[0] for action, _ in read("docs/operations.md").table("Who did what to a token: the operation log")] == list(Action)
+    assert [
+        code(action)[0]
+        for action, _ in read("docs/operations.md").table(
+            "Who did what to a token: the operation log"
+        )
+    ] == list(Action)
 
 
 def test_every_state_of_a_delivery_is_described() -> None:
@@ -141,7 +165,9 @@ def test_every_attack_names_a_test() -> None:
 def test_every_file_that_the_architecture_names_is_there() -> None:
     """A reader with an afternoon must not look for what was renamed."""
     text = (ROOT / "docs/architecture.md").read_text()
-    folders = [folder for folder in ROOT.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
+    folders = [
+        folder for folder in ROOT.iterdir() if folder.is_dir() and not folder.name.startswith(".")
+    ]
 
     named = [name for name in _FILE.findall(text) if not name.startswith("tests/")]
 

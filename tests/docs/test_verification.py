@@ -1,4 +1,6 @@
-"""The functions that suppliers copy to verify a signature: the same on every page, and right in every language that is installed here."""
+"""The functions that suppliers copy to verify a signature: the same on every page, and right in
+every language that is installed here.
+"""
 
 import pathlib
 import shutil
@@ -21,7 +23,8 @@ FENCES = {"python": "python", "node": "js", "php": "php", "java": "java"}
 EVENT_ID = "evt_1"
 BODY = '{"id":"evt_1","data":{"text":"caffè 👋"}}'.encode()
 
-# Each is called with the secret and the three headers, gets the body on standard input, and prints the event's id.
+# Each is called with the secret and the three headers, gets the body on standard input, and prints
+# the event's id.
 _PYTHON = """
 import sys
 
@@ -55,7 +58,9 @@ Verify = Callable[..., str]
 
 
 def _installed(program: str) -> str:
-    return shutil.which(program) or pytest.skip(f"{program} is not installed here: the example for it is not run")
+    return shutil.which(program) or pytest.skip(
+        f"{program} is not installed here: the example for it is not run"
+    )
 
 
 def _command(language: str, folder: pathlib.Path) -> list[str]:
@@ -64,11 +69,21 @@ def _command(language: str, folder: pathlib.Path) -> list[str]:
     if language == "java":
         (folder / "Webhook.java").write_text(text)
         (folder / "Check.java").write_text(_JAVA)
-        subprocess.run([_installed("javac"), "-encoding", "UTF-8", "Webhook.java", "Check.java"], cwd=folder, check=True, timeout=60)
+        subprocess.run(
+            [_installed("javac"), "-encoding", "UTF-8", "Webhook.java", "Check.java"],
+            cwd=folder,
+            check=True,
+            timeout=60,
+        )
         return [_installed("java"), "-cp", str(folder), "Check"]
     program = folder / f"check.{FENCES[language]}"
     program.write_text(text + {"python": _PYTHON, "node": _NODE, "php": _PHP}[language])
-    return [{"python": lambda: sys.executable, "node": node, "php": lambda: _installed("php")}[language](), str(program)]
+    return [
+        {"python": lambda: sys.executable, "node": node, "php": lambda: _installed("php")}[
+            language
+        ](),
+        str(program),
+    ]
 
 
 @pytest.fixture(params=SNIPPETS)
@@ -84,7 +99,9 @@ def verify(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Verify:
 
 
 def test_what_is_genuine_is_taken_and_nothing_else(verify: Verify) -> None:
-    """With either secret during a rotation; not with a byte changed, another's secret, or an hour later."""
+    """With either secret during a rotation; not with a byte changed, another's secret, or an hour
+    later.
+    """
     old, new, others = (new_signing_secret() for _ in range(3))
     now_s = int(time.time())
     signature = sign([signing_key(old), signing_key(new)], EVENT_ID, now_s, BODY)
@@ -94,7 +111,9 @@ def test_what_is_genuine_is_taken_and_nothing_else(verify: Verify) -> None:
     assert "does not fit" in verify(others, now_s, signature)
     assert "does not fit" in verify(new, now_s + 1, signature)
     recorded_s = now_s - 3600
-    assert "too old" in verify(new, recorded_s, sign([signing_key(new)], EVENT_ID, recorded_s, BODY))
+    assert "too old" in verify(
+        new, recorded_s, sign([signing_key(new)], EVENT_ID, recorded_s, BODY)
+    )
 
 
 @pytest.fixture

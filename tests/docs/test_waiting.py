@@ -1,4 +1,6 @@
-"""The programs of the pages that ask Ringback for something, when it, or a proxy before it, asks them to come again."""
+"""The programs of the pages that ask Ringback for something, when it, or a proxy before it, asks
+them to come again.
+"""
 
 import pathlib
 from collections.abc import Iterator
@@ -17,9 +19,14 @@ def api() -> Iterator[StandIn]:
 
 
 @pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
-def test_a_backend_loses_no_event_to_an_answer_that_passes(api: StandIn, tmp_path: pathlib.Path, status: int) -> None:
+def test_a_backend_loses_no_event_to_an_answer_that_passes(
+    api: StandIn, tmp_path: pathlib.Path, status: int
+) -> None:
     """A 429 is not the end: with a limit, events would be lost by our own advice."""
-    api.said, api.answer = {"id": "crm7_conversation_2"}, lambda before: status if before == 0 else 202
+    api.said, api.answer = (
+        {"id": "crm7_conversation_2"},
+        lambda before: status if before == 0 else 202,
+    )
     with Shell(tmp_path / "x", {}, RINGBACK_TOKEN="rbk_x", RINGBACK_URL=api.url) as shell:
         shell.write("publish.py", read("docs/backends.md").only("By HTTP", "python"))
 
@@ -27,9 +34,15 @@ def test_a_backend_loses_no_event_to_an_answer_that_passes(api: StandIn, tmp_pat
     assert [event["id"] for event in api.events] == ["crm7_conversation_2"] * 2
 
 
-def test_who_pulls_goes_on_after_an_answer_that_passes(api: StandIn, tmp_path: pathlib.Path) -> None:
+def test_who_pulls_goes_on_after_an_answer_that_passes(
+    api: StandIn, tmp_path: pathlib.Path
+) -> None:
     """A program that ends in the night pulls nothing until somebody looks."""
-    api.said = {"data": [{"type": "message.received", "id": "evt_1"}], "next_cursor": "c", "has_more": False}
+    api.said = {
+        "data": [{"type": "message.received", "id": "evt_1"}],
+        "next_cursor": "c",
+        "has_more": False,
+    }
     api.answer = lambda before: 200 if before == 2 else 429 if before == 0 else 503
     with Shell(tmp_path / "x", {}, RINGBACK_TOKEN="rbk_x", RINGBACK_URL=api.url) as shell:
         shell.write("pull.py", read("docs/receivers.md").only("Pull what you missed", "python"))

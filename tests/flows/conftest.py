@@ -27,7 +27,10 @@ class Starting:
     def __call__(self, dispatchers: int = 1, workers: int = 1, **settings: str) -> Ringback:
         services = {}
         if self.on_services:
-            broker, store = self._request.getfixturevalue("rabbit"), self._request.getfixturevalue("postgres")
+            broker, store = (
+                self._request.getfixturevalue("rabbit"),
+                self._request.getfixturevalue("postgres"),
+            )
             services = {"broker_url": broker.url, "database_url": store.fresh_database()}
         self._made = Ringback(**services, dispatchers=dispatchers, workers=workers, **settings)
         return self._made
@@ -39,7 +42,9 @@ class Starting:
 
 @pytest.fixture(params=["embedded", "services"])
 def start(request: pytest.FixtureRequest) -> Iterator[Starting]:
-    """Starts Ringback: in one process, and on RabbitMQ + PostgreSQL, in turn. The same test runs on both."""
+    """Starts Ringback: in one process, and on RabbitMQ + PostgreSQL, in turn. The same test runs on
+    both.
+    """
     starting = Starting(request, on_services=request.param == "services")
     yield starting
     starting.close()

@@ -1,6 +1,8 @@
-"""What administrators change, as suppliers feel it: in force within a second, in every process, and nothing lost by it.
+"""What administrators change, as suppliers feel it: in force within a second, in every process, and
+nothing lost by it.
 
-One Ringback for all of it, embedded and on RabbitMQ + PostgreSQL in turn. Each test has tokens that see a channel of their own.
+One Ringback for all of it, embedded and on RabbitMQ + PostgreSQL in turn. Each test has tokens that
+see a channel of their own.
 """
 
 from collections.abc import Iterator
@@ -21,7 +23,9 @@ from tests.kit.waiting import wait_for
 
 @pytest.fixture(scope="module", params=["embedded", "services"])
 def ringback(request: pytest.FixtureRequest) -> Iterator[Ringback]:
-    """One retry soon, one after whatever a test changes. On services two of each process: what one is told has to reach the other."""
+    """One retry soon, one after whatever a test changes. On services two of each process: what one
+    is told has to reach the other.
+    """
     services = {}
     if request.param == "services":
         rabbit: Rabbit = request.getfixturevalue("rabbit_for_all")
@@ -32,7 +36,9 @@ def ringback(request: pytest.FixtureRequest) -> Iterator[Ringback]:
     made.close()
 
 
-def test_a_callback_that_is_off_holds_its_deliveries(ringback: Ringback, receiver: Receiver) -> None:
+def test_a_callback_that_is_off_holds_its_deliveries(
+    ringback: Ringback, receiver: Receiver
+) -> None:
     """Switched off for a maintenance: nothing comes meanwhile, nothing is lost by it."""
     crm = Subscriber(ringback, receiver, "/ok/off")
 
@@ -48,7 +54,9 @@ def test_a_callback_that_is_off_holds_its_deliveries(ringback: Ringback, receive
         crm.state(event_id, "delivered")
 
 
-def test_a_suspended_token_holds_what_it_waits_for_and_what_comes(ringback: Ringback, receiver: Receiver) -> None:
+def test_a_suspended_token_holds_what_it_waits_for_and_what_comes(
+    ringback: Ringback, receiver: Receiver
+) -> None:
     """A retry that was pending is held too, and both go on where they were."""
     crm = Subscriber(ringback, receiver, "/switch/suspended/x")
     receiver.switch("suspended", 500)
@@ -69,7 +77,9 @@ def test_a_suspended_token_holds_what_it_waits_for_and_what_comes(ringback: Ring
 
 
 def test_a_revoked_token_is_called_no_more(ringback: Ringback, receiver: Receiver) -> None:
-    """Not even for what was pending. Another token's retry shows that the time for it has come and gone."""
+    """Not even for what was pending. Another token's retry shows that the time for it has come and
+    gone.
+    """
     crm = Subscriber(ringback, receiver, "/status/500/revoked", wait=False)
     other = Subscriber(ringback, receiver, "/fail/1/other")
     pending = crm.publish()
@@ -86,7 +96,9 @@ def test_a_revoked_token_is_called_no_more(ringback: Ringback, receiver: Receive
     assert not crm.is_known(crm.token["token"])
 
 
-def test_a_retry_of_a_token_that_has_expired_meanwhile_is_cancelled(ringback: Ringback, receiver: Receiver) -> None:
+def test_a_retry_of_a_token_that_has_expired_meanwhile_is_cancelled(
+    ringback: Ringback, receiver: Receiver
+) -> None:
     """Dates are judged again at each attempt."""
     crm = Subscriber(ringback, receiver, "/status/500/expired")
     event_id = crm.publish()
@@ -98,8 +110,12 @@ def test_a_retry_of_a_token_that_has_expired_meanwhile_is_cancelled(ringback: Ri
     assert not crm.is_known(crm.token["token"])
 
 
-def test_a_token_that_expires_by_its_date_gets_no_more_attempts(ringback: Ringback, receiver: Receiver) -> None:
-    """In the middle of a delivery, and though nobody changes anything at that moment: what is left of it is cancelled, with the reason."""
+def test_a_token_that_expires_by_its_date_gets_no_more_attempts(
+    ringback: Ringback, receiver: Receiver
+) -> None:
+    """In the middle of a delivery, and though nobody changes anything at that moment: what is left
+    of it is cancelled, with the reason.
+    """
     crm = Subscriber(ringback, receiver, "/after/5/expiring")
     event_id = crm.publish()
     receiver.wait_for(crm.path)
@@ -117,7 +133,9 @@ def test_a_token_that_expires_by_its_date_gets_no_more_attempts(ringback: Ringba
 
 def test_a_token_becomes_active_by_its_date(ringback: Ringback, receiver: Receiver) -> None:
     """With no job that would have to run for it."""
-    crm = Subscriber(ringback, receiver, "/ok/activating", activates_at=to_rfc3339(UnixMs(now_ms() + 4_000)))
+    crm = Subscriber(
+        ringback, receiver, "/ok/activating", activates_at=to_rfc3339(UnixMs(now_ms() + 4_000))
+    )
     assert crm.token["state"] == "scheduled"
 
     wait_for("its time to come", lambda: ringback.admin.get(crm.address)["state"] == "active")
@@ -142,7 +160,9 @@ def test_a_token_is_called_from_its_activation_on(ringback: Ringback, receiver: 
     assert deliveries_of(ringback.admin, early) == []
 
 
-def test_deliveries_of_a_deleted_callback_are_cancelled(ringback: Ringback, receiver: Receiver) -> None:
+def test_deliveries_of_a_deleted_callback_are_cancelled(
+    ringback: Ringback, receiver: Receiver
+) -> None:
     """There is nowhere to send them; the reason is told."""
     crm = Subscriber(ringback, receiver, "/status/500/deleted")
     event_id = crm.publish()
@@ -156,7 +176,9 @@ def test_deliveries_of_a_deleted_callback_are_cancelled(ringback: Ringback, rece
     assert ringback.admin.call("POST", f"/v1/deliveries/{delivery['id']}/retry").status == 409
 
 
-def test_a_delivery_that_was_given_up_is_retried_by_hand(ringback: Ringback, receiver: Receiver) -> None:
+def test_a_delivery_that_was_given_up_is_retried_by_hand(
+    ringback: Ringback, receiver: Receiver
+) -> None:
     """The supplier is back after the weekend."""
     crm = Subscriber(ringback, receiver, "/switch/exhausted/x")
     receiver.switch("exhausted", 500)
@@ -168,12 +190,23 @@ def test_a_delivery_that_was_given_up_is_retried_by_hand(ringback: Ringback, rec
 
     assert answer.status == 202
     last = crm.state(event_id, "delivered")["attempts"][-1]
-    assert (last["id"], last["trigger"], last["number"], last["status_code"]) == (answer.data["attempt_id"], "manual", 4, 200)
+    assert (last["id"], last["trigger"], last["number"], last["status_code"]) == (
+        answer.data["attempt_id"],
+        "manual",
+        4,
+        200,
+    )
     sent = receiver.requests(crm.path)[-1].headers
-    assert (sent["ringback-trigger"], sent["ringback-attempt"], sent["webhook-id"]) == ("manual", "4", event_id)
+    assert (sent["ringback-trigger"], sent["ringback-attempt"], sent["webhook-id"]) == (
+        "manual",
+        "4",
+        event_id,
+    )
 
 
-def test_a_retry_by_hand_that_fails_does_not_disturb_the_schedule(ringback: Ringback, receiver: Receiver) -> None:
+def test_a_retry_by_hand_that_fails_does_not_disturb_the_schedule(
+    ringback: Ringback, receiver: Receiver
+) -> None:
     """It is an attempt beside the automatic ones."""
     receiver.switch("by-hand", 500)
     crm = Subscriber(ringback, receiver, "/busy/by-hand/60")
@@ -186,13 +219,20 @@ def test_a_retry_by_hand_that_fails_does_not_disturb_the_schedule(ringback: Ring
 
     address = f"/v1/deliveries/{before['id']}"
     after = wait_for("the attempt", lambda: tried(ringback.admin.get(address), 2))
-    assert [(a["trigger"], a["status_code"]) for a in after["attempts"]] == [("first", 500), ("manual", 500)]
+    assert [(a["trigger"], a["status_code"]) for a in after["attempts"]] == [
+        ("first", 500),
+        ("manual", 500),
+    ]
     assert (after["state"], after["next_attempt_at"]) == ("pending", before["next_attempt_at"])
 
 
 @pytest.mark.parametrize(("path", "status"), [("/ok/new", 200), ("/status/503/new", 503)])
-def test_a_callback_can_be_tested_the_moment_it_is_made(ringback: Ringback, receiver: Receiver, path: str, status: int) -> None:
-    """Dispatchers that do not know it yet look it up; the answer is the attempt, whatever came of it."""
+def test_a_callback_can_be_tested_the_moment_it_is_made(
+    ringback: Ringback, receiver: Receiver, path: str, status: int
+) -> None:
+    """Dispatchers that do not know it yet look it up; the answer is the attempt, whatever came of
+    it.
+    """
     crm = Subscriber(ringback, receiver, path, wait=False)
 
     attempt = ringback.admin.send("POST", f"{crm.address}/callbacks/{MESSAGE}/test")
@@ -204,7 +244,9 @@ def test_a_callback_can_be_tested_the_moment_it_is_made(ringback: Ringback, rece
     verify_all(receiver, path, crm.token["signing_secret"])
 
 
-def test_a_regenerated_token_takes_the_place_of_the_one_before(ringback: Ringback, receiver: Receiver) -> None:
+def test_a_regenerated_token_takes_the_place_of_the_one_before(
+    ringback: Ringback, receiver: Receiver
+) -> None:
     """At once, or with an overlap in which both authenticate."""
     crm = Subscriber(ringback, receiver, "/ok/regenerated", wait=False)
     assert crm.is_known(crm.token["token"])
@@ -219,7 +261,9 @@ def test_a_regenerated_token_takes_the_place_of_the_one_before(ringback: Ringbac
     assert not crm.is_known(crm.token["token"])
 
 
-def test_both_signing_secrets_sign_during_the_overlap(ringback: Ringback, receiver: Receiver) -> None:
+def test_both_signing_secrets_sign_during_the_overlap(
+    ringback: Ringback, receiver: Receiver
+) -> None:
     """So that receivers can change over when they like; without an overlap only the newest signs."""
     crm = Subscriber(ringback, receiver, "/ok/before")
 
@@ -232,11 +276,17 @@ def test_both_signing_secrets_sign_during_the_overlap(ringback: Ringback, receiv
     assert [len(signatures(receiver, path)) for path in ("/ok/before", "/ok/after")] == [2, 1]
     verify_all(receiver, "/ok/before", crm.token["signing_secret"])
     verify_all(receiver, "/ok/before", second)
-    verify_all(receiver, "/ok/after", ringback.admin.get(f"{crm.address}/signing-secret")["signing_secret"])
+    verify_all(
+        receiver, "/ok/after", ringback.admin.get(f"{crm.address}/signing-secret")["signing_secret"]
+    )
 
 
-def test_a_replaced_signing_secret_signs_no_more_when_its_overlap_is_over(ringback: Ringback, receiver: Receiver) -> None:
-    """By its date, with no job: whoever still has the old secret alone refuses what comes from then on."""
+def test_a_replaced_signing_secret_signs_no_more_when_its_overlap_is_over(
+    ringback: Ringback, receiver: Receiver
+) -> None:
+    """By its date, with no job: whoever still has the old secret alone refuses what comes from then
+    on.
+    """
     crm = Subscriber(ringback, receiver, "/ok/overlap")
     second = crm.change("POST", "/rotate-signing-secret", {"overlap": "2s"})["signing_secret"]
     over_at = now_ms() + 2_000
@@ -262,7 +312,9 @@ def test_a_new_url_is_where_everything_goes(ringback: Ringback, receiver: Receiv
 
     assert "secret" not in str(shown)
     wait_for_all(receiver, "/ok/url", ids)
-    assert {request.headers["authorization"] for request in receiver.requests("/ok/url")} == {"Basic secret"}
+    assert {request.headers["authorization"] for request in receiver.requests("/ok/url")} == {
+        "Basic secret"
+    }
     assert crm.came() == tried_at_the_old
 
 

@@ -1,4 +1,6 @@
-"""Operational events, as the people who run Ringback get them: real processes, a real receiver, the reference library."""
+"""Operational events, as the people who run Ringback get them: real processes, a real receiver, the
+reference library.
+"""
 
 import base64
 import dataclasses
@@ -22,12 +24,22 @@ OLD, NEW = (f"whsec_{base64.b64encode(bytes([n]) * 32).decode()}" for n in (1, 2
 DAY_MS = 86_400_000
 
 
-def test_an_exhausted_delivery_is_told_once_signed_and_again_if_nobody_heard_it(start: Starting, receiver: Receiver) -> None:
+def test_an_exhausted_delivery_is_told_once_signed_and_again_if_nobody_heard_it(
+    start: Starting, receiver: Receiver
+) -> None:
     """Of two, one is told; the first try meets a 500. Whoever has either secret can verify it."""
-    ringback = start(dispatchers=2, RETRY_SCHEDULE="300ms", ALERT_URL=receiver.url("/fail/1/ops"), ALERT_SECRET=f"{OLD},{NEW}")
+    ringback = start(
+        dispatchers=2,
+        RETRY_SCHEDULE="300ms",
+        ALERT_URL=receiver.url("/fail/1/ops"),
+        ALERT_SECRET=f"{OLD},{NEW}",
+    )
     token = ringback.token("ACME CRM", callbacks={MESSAGE: receiver.url("/status/500/crm")})
 
-    deliveries = [wait_for_state(ringback.admin, ringback.publisher.publish(message(n)), "exhausted") for n in range(2)]
+    deliveries = [
+        wait_for_state(ringback.admin, ringback.publisher.publish(message(n)), "exhausted")
+        for n in range(2)
+    ]
 
     first, second = receiver.wait_for("/fail/1/ops", 2)
     assert (first.headers["webhook-id"], first.body) == (second.headers["webhook-id"], second.body)
@@ -35,7 +47,11 @@ def test_an_exhausted_delivery_is_told_once_signed_and_again_if_nobody_heard_it(
     for secret in (OLD, NEW):
         verify_all(receiver, "/fail/1/ops", secret)
     told = json.loads(second.body)
-    assert (told["type"], told["id"], told["schema_version"]) == ("delivery.exhausted", second.headers["webhook-id"], "1")
+    assert (told["type"], told["id"], told["schema_version"]) == (
+        "delivery.exhausted",
+        second.headers["webhook-id"],
+        "1",
+    )
     assert told["data"] == {
         "token": {"id": token["id"], "name": "ACME CRM"},
         "callback": {"type": MESSAGE, "url": receiver.url("/status/500/crm")},
@@ -47,7 +63,9 @@ def test_an_exhausted_delivery_is_told_once_signed_and_again_if_nobody_heard_it(
     assert len(ids_at(receiver, "/fail/1/ops")) == 1
 
 
-def test_the_end_of_a_token_is_told_once_over_all_dispatchers_and_restarts(start: Starting, receiver: Receiver) -> None:
+def test_the_end_of_a_token_is_told_once_over_all_dispatchers_and_restarts(
+    start: Starting, receiver: Receiver
+) -> None:
     """It is the supplier's last day. The second token shows that everything was looked at again."""
     ringback = start(dispatchers=0, ALERT_URL=receiver.url("/ok/ops"), ALERT_SECRET=NEW)
     dispatchers = ["dispatch-1", "dispatch-2"] if ringback.on_services else ["serve"]
@@ -64,7 +82,9 @@ def test_the_end_of_a_token_is_told_once_over_all_dispatchers_and_restarts(start
     assert found == [("token.expiring", first, 1), ("token.expiring", second, 7)]
 
 
-def test_what_becomes_of_a_callback_is_told_as_it_happens(start: Starting, receiver: Receiver) -> None:
+def test_what_becomes_of_a_callback_is_told_as_it_happens(
+    start: Starting, receiver: Receiver
+) -> None:
     """Its receiver breaks, is mended, and is then taken away."""
     ringback = start(ALERT_URL=receiver.url("/ok/ops"), ALERT_SECRET=NEW)
     token = ringback.token("crm", callbacks={MESSAGE: receiver.url("/switch/crm")})
@@ -80,13 +100,19 @@ def test_what_becomes_of_a_callback_is_told_as_it_happens(start: Starting, recei
 
     told = [json.loads(request.body) for request in receiver.wait_for("/ok/ops", 3)]
     verify_all(receiver, "/ok/ops", NEW)
-    assert [one["type"] for one in told] == ["callback.failing", "callback.recovered", "callback.disabled"]
+    assert [one["type"] for one in told] == [
+        "callback.failing",
+        "callback.recovered",
+        "callback.disabled",
+    ]
     assert {one["data"]["token"]["id"] for one in told} == {token["id"]}
     assert told[0]["data"]["failing_since"] == told[1]["data"]["failing_since"]
     assert told[2]["data"]["reason"] == "its receiver answered 410 Gone"
 
 
-def test_without_an_address_what_would_be_told_is_in_the_log(start: Starting, receiver: Receiver) -> None:
+def test_without_an_address_what_would_be_told_is_in_the_log(
+    start: Starting, receiver: Receiver
+) -> None:
     """And nothing of it is kept."""
     ringback = start(RETRY_SCHEDULE="300ms")
     token = ringback.token("crm", callbacks={MESSAGE: receiver.url("/status/500/crm")})
@@ -96,13 +122,21 @@ def test_without_an_address_what_would_be_told_is_in_the_log(start: Starting, re
     (name,) = ringback.dispatchers
     wait_for("the note", lambda: notes(ringback, name))
     (note,) = notes(ringback, name)
-    assert (note["kind"], note["token_id"], note["type"]) == ("delivery.exhausted", token["id"], MESSAGE)
+    assert (note["kind"], note["token_id"], note["type"]) == (
+        "delivery.exhausted",
+        token["id"],
+        MESSAGE,
+    )
     assert receiver.url("/") not in ringback.log(name)
     wait_for("nothing to be left", lambda: not left(ringback))
 
 
 def notes(ringback: Ringback, name: str) -> list[dict[str, str]]:
-    lines = [json.loads(line) for line in ringback.log(name).splitlines() if line.startswith("{") and line.endswith("}")]
+    lines = [
+        json.loads(line)
+        for line in ringback.log(name).splitlines()
+        if line.startswith("{") and line.endswith("}")
+    ]
     return [line for line in lines if line["what"] == "alert"]
 
 

@@ -1,6 +1,8 @@
-"""Events that backends put onto the exchange themselves, what becomes of those that are none, and what `/metrics` says of it all.
+"""Events that backends put onto the exchange themselves, what becomes of those that are none, and
+what `/metrics` says of it all.
 
-One Ringback for all of it, on RabbitMQ + PostgreSQL, with two API workers. Each test has a channel of its own.
+One Ringback for all of it, on RabbitMQ + PostgreSQL, with two API workers. Each test has a channel
+of its own.
 """
 
 import itertools
@@ -45,17 +47,23 @@ def backend(rabbit_for_all: Rabbit) -> Iterator["Backend"]:
 
 
 class Backend:
-    """Publishes persistent messages with confirms, as the contract asks of whoever publishes himself."""
+    """Publishes persistent messages with confirms, as the contract asks of whoever publishes
+    himself.
+    """
 
     def __init__(self, channel: Any):
         self._channel = channel
         channel.confirm_delivery()
 
-    def publish(self, body: object, message_id: str | bytes | None = None, routing_key: str = MESSAGE) -> None:
+    def publish(
+        self, body: object, message_id: str | bytes | None = None, routing_key: str = MESSAGE
+    ) -> None:
         """Bytes are sent as they are, all else as the JSON that `Client` would send."""
         sent = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
         properties = pika.BasicProperties(delivery_mode=2, message_id=message_id)
-        self._channel.basic_publish("ringback.events", routing_key, sent, properties, mandatory=True)
+        self._channel.basic_publish(
+            "ringback.events", routing_key, sent, properties, mandatory=True
+        )
 
     def dead_letters(self, count: int) -> dict[bytes, str]:
         """Reasons by body, once there are so many; they are gone from the queue then."""
@@ -70,8 +78,12 @@ class Backend:
         return found
 
 
-def test_an_event_from_the_exchange_is_like_any_other(ringback: Ringback, receiver: Receiver, backend: Backend, channel_id: str) -> None:
-    """Its id is in the JSON or beside it, the JSON's type wins over the routing key; it is known to have come directly."""
+def test_an_event_from_the_exchange_is_like_any_other(
+    ringback: Ringback, receiver: Receiver, backend: Backend, channel_id: str
+) -> None:
+    """Its id is in the JSON or beside it, the JSON's type wins over the routing key; it is known to
+    have come directly.
+    """
     backend.publish(message(1, channel=channel_id, id="evt_json"), routing_key="whatever.it.is")
     backend.publish(message(2, channel=channel_id), message_id="evt_property")
     backend.publish(message(3, channel=channel_id, id="evt_both"), message_id="another")
@@ -79,10 +91,17 @@ def test_an_event_from_the_exchange_is_like_any_other(ringback: Ringback, receiv
 
     wanted = ["evt_json", "evt_property", "evt_both", by_http]
     assert wait_for_all(receiver, "/ok/crm", wanted) == dict.fromkeys(wanted, 1)
-    assert [shown_as_directly(ringback, event_id) for event_id in wanted] == [True, True, True, False]
+    assert [shown_as_directly(ringback, event_id) for event_id in wanted] == [
+        True,
+        True,
+        True,
+        False,
+    ]
 
 
-def test_an_id_is_one_event_by_whatever_way_it_comes(ringback: Ringback, receiver: Receiver, backend: Backend, channel_id: str) -> None:
+def test_an_id_is_one_event_by_whatever_way_it_comes(
+    ringback: Ringback, receiver: Receiver, backend: Backend, channel_id: str
+) -> None:
     """A backend that is unsure about its POST may put it onto the exchange."""
     event = message(1, channel=channel_id, id="evt_unsure")
 
@@ -107,23 +126,42 @@ def test_what_is_no_event_is_a_dead_letter_and_disturbs_nobody(
         (b"{", None, "malformed at line 1, column 2"),
         (b"", None, "malformed at line 1, column 1"),
         (b"\xff\xfe", None, "not UTF-8"),
-        (json.dumps(good | {"id": "evt_type", "type": "message.read"}).encode(), None, "the type is one of"),
+        (
+            json.dumps(good | {"id": "evt_type", "type": "message.read"}).encode(),
+            None,
+            "the type is one of",
+        ),
         (json.dumps(good | {"number": 1}).encode(), None, "an id is required"),
         (json.dumps(good | {"number": 2}).encode(), b"\xff\xfe", "an id is required"),
         (json.dumps(good | {"number": 3}).encode(), "an id", "an id is 1 to 64"),
         (json.dumps({"id": "evt_data", "type": MESSAGE, "data": {}}).encode(), None, "/data"),
-        (json.dumps(good | {"id": "evt_large"}).encode().ljust(TOO_LARGE), None, "at most 262144 bytes"),
         (
-            json.dumps(good | {"id": "evt_twice"}).encode().replace(b'"channel":', b'"channel": {"id": "c", "kind": ""}, "channel":'),
+            json.dumps(good | {"id": "evt_large"}).encode().ljust(TOO_LARGE),
+            None,
+            "at most 262144 bytes",
+        ),
+        (
+            json.dumps(good | {"id": "evt_twice"})
+            .encode()
+            .replace(b'"channel":', b'"channel": {"id": "c", "kind": ""}, "channel":'),
             None,
             "comes twice",
         ),
-        (b'{"id":"evt_deep","type":"message.received","data":' + b"[" * 100_000 + b"]" * 100_000 + b"}", None, "nested too deeply"),
+        (
+            b'{"id":"evt_deep","type":"message.received","data":'
+            + b"[" * 100_000
+            + b"]" * 100_000
+            + b"}",
+            None,
+            "nested too deeply",
+        ),
     ]
 
     for number, (body, message_id, _) in enumerate(bad):
         backend.publish(body, message_id)
-        backend.publish(message(number, channel=channel_id, id=f"evt_between_{number}"), message_id=b"\xff\xfe")
+        backend.publish(
+            message(number, channel=channel_id, id=f"evt_between_{number}"), message_id=b"\xff\xfe"
+        )
 
     between = [f"evt_between_{number}" for number in range(len(bad))]
     assert wait_for_all(receiver, "/ok/crm", between) == dict.fromkeys(between, 1)
@@ -133,22 +171,38 @@ def test_what_is_no_event_is_a_dead_letter_and_disturbs_nobody(
         assert reason in reasons[body]
 
 
-def test_metrics_tell_what_all_workers_did(ringback: Ringback, receiver: Receiver, channel_id: str) -> None:
+def test_metrics_tell_what_all_workers_did(
+    ringback: Ringback, receiver: Receiver, channel_id: str
+) -> None:
     """Whichever worker is asked: a scraper cannot choose. What a dispatcher did, it tells itself."""
     api, dispatcher = ringback.metrics("api"), ringback.metrics("dispatch-0")
 
     ids = ringback.publisher.publish_many([message(n, channel=channel_id) for n in range(64)]).ids
-    assert ringback.publisher.call("POST", "/v1/events", {"type": "message.read", "data": {}}).status == 422
+    assert (
+        ringback.publisher.call("POST", "/v1/events", {"type": "message.read", "data": {}}).status
+        == 422
+    )
     with Client(ringback.port, "rbk_wrong") as stranger:
         assert stranger.call("GET", "/v1/me").status == 401
 
     wait_for_all(receiver, "/ok/crm", ids)
-    wait_for("the API to have counted", lambda: rise(api, ringback.metrics("api"), BY_THE_API) == BY_THE_API)
+    wait_for(
+        "the API to have counted",
+        lambda: rise(api, ringback.metrics("api"), BY_THE_API) == BY_THE_API,
+    )
     for _ in range(8):  # each on a connection of its own, so that both workers answer
         assert rise(api, ringback.metrics("api"), BY_THE_API) == BY_THE_API
-    wait_for("all to be counted", lambda: rise(dispatcher, ringback.metrics("dispatch-0"), BY_A_DISPATCHER) == BY_A_DISPATCHER)
+    wait_for(
+        "all to be counted",
+        lambda: (
+            rise(dispatcher, ringback.metrics("dispatch-0"), BY_A_DISPATCHER) == BY_A_DISPATCHER
+        ),
+    )
     for name in ("api", "dispatch-0"):
-        wait_for(f"the gauges of {name}", lambda name=name: QUIET.items() <= ringback.metrics(name).items())
+        wait_for(
+            f"the gauges of {name}",
+            lambda name=name: QUIET.items() <= ringback.metrics(name).items(),
+        )
 
 
 BY_THE_API = {
@@ -175,7 +229,9 @@ QUIET = {
 }
 
 
-def rise(before: dict[str, float], after: dict[str, float], samples: Iterable[str]) -> dict[str, float]:
+def rise(
+    before: dict[str, float], after: dict[str, float], samples: Iterable[str]
+) -> dict[str, float]:
     """By how much each of them is more."""
     return {sample: after.get(sample, 0) - before.get(sample, 0) for sample in samples}
 

@@ -1,4 +1,6 @@
-"""Answers that are not as they should be: what counts is a whole head, whatever becomes of the rest (section 4 of the contract)."""
+"""Answers that are not as they should be: what counts is a whole head, whatever becomes of the rest
+(section 4 of the contract).
+"""
 
 import ssl
 
@@ -23,7 +25,11 @@ def tls(authority: trustme.CA) -> ssl.SSLContext:
 
 
 def head(status: int, lines: bytes = b"", version: bytes = b"1.1") -> bytes:
-    return b"HTTP/%b %d x\r\nretry-after: 7\r\nlocation: /moved\r\n%b\r\n" % (version, status, lines)
+    return b"HTTP/%b %d x\r\nretry-after: 7\r\nlocation: /moved\r\n%b\r\n" % (
+        version,
+        status,
+        lines,
+    )
 
 
 async def answered(raw: bytes, end: End = End.CLOSED, timeout_s: float = 5) -> HttpResponse:
@@ -52,18 +58,24 @@ FLAWED = {
 @pytest.mark.parametrize("status", [one for one in STATUSES if one != 204])
 @pytest.mark.parametrize("flaw", FLAWED)
 async def test_an_answer_whose_body_is_flawed_counts_by_its_head(flaw: str, status: int) -> None:
-    """The receiver did its work: to send again would make it do so twice. A 410 disables, a 429 puts off, as ever."""
+    """The receiver did its work: to send again would make it do so twice. A 410 disables, a 429
+    puts off, as ever.
+    """
     lines, body, end = FLAWED[flaw]
 
     answer = await answered(head(status, lines) + body, end)
 
     assert (answer.failure, answer.status_code) == (None, status)
     assert answer.error, "it is noted"
-    assert (answer.retry_after, answer.location) == ((None, None) if status == 200 else ("7", "/moved"))
+    assert (answer.retry_after, answer.location) == (
+        (None, None) if status == 200 else ("7", "/moved")
+    )
 
 
 @pytest.mark.parametrize("status", STATUSES)
-async def test_an_end_without_tls_goodbye_changes_nothing(status: int, tls: ssl.SSLContext, ca_file: str) -> None:
+async def test_an_end_without_tls_goodbye_changes_nothing(
+    status: int, tls: ssl.SSLContext, ca_file: str
+) -> None:
     """HTTP/1.0, body until the end, and the socket simply closed: what many small servers do."""
     async with blunt(head(status, version=b"1.0") + b"until the end", End.RUDELY, tls) as server:
         answer = await answer_of(f"https://localhost:{server.port}/", ca_file=ca_file)
@@ -83,7 +95,9 @@ async def test_a_body_that_never_ends_in_time_is_noted(status: int) -> None:
 
 
 async def test_a_body_that_drips_is_cut_off_long_before_the_timeout(receiver: Receiver) -> None:
-    """Its slot is worth more than the rest of an answer that is judged already. What came of it is kept."""
+    """Its slot is worth more than the rest of an answer that is judged already. What came of it is
+    kept.
+    """
     answer = await answer_of(receiver.url("/drip"), timeout_s=15)
 
     assert (answer.failure, answer.status_code) == (None, 200)
@@ -158,9 +172,18 @@ async def test_what_cannot_be_read_as_a_head_is_no_answer(raw: bytes) -> None:
 
 async def test_trailers_are_no_headers() -> None:
     """They come behind the body, when the answer has long been judged."""
-    answer = await answered(b"HTTP/1.1 503 x\r\n" + CHUNKED + b"\r\n2\r\nno\r\n0\r\nretry-after: 7\r\nlocation: /moved\r\n\r\n")
+    answer = await answered(
+        b"HTTP/1.1 503 x\r\n"
+        + CHUNKED
+        + b"\r\n2\r\nno\r\n0\r\nretry-after: 7\r\nlocation: /moved\r\n\r\n"
+    )
 
-    assert (answer.failure, answer.status_code, answer.retry_after, answer.location) == (None, 503, None, None)
+    assert (answer.failure, answer.status_code, answer.retry_after, answer.location) == (
+        None,
+        503,
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize("end", [End.CLOSED, End.NEVER])

@@ -1,6 +1,8 @@
-"""Request bodies through the real servers: what a server hands on of a body is its own, and so are the ways to lose the rest.
+"""Request bodies through the real servers: what a server hands on of a body is its own, and so are
+the ways to lose the rest.
 
-Werkzeug cuts a chunked body off at its limit without a word, and granian breaks the pipe on a body that nobody read.
+Werkzeug cuts a chunked body off at its limit without a word, and granian breaks the pipe on a body
+that nobody read.
 """
 
 import os
@@ -48,13 +50,34 @@ def on_granian(house: House, folder: Path) -> Iterator[int]:
     """A process of its own, on the same database."""
     port = free_port()
     (folder / "house_app.py").write_text(_HOUSE.format(folder=str(folder)))
-    program = [str(Path(sys.executable).with_name("granian")), "--interface", "wsgi", "--port", str(port), "--workers", "1"]
-    options = ["--blocking-threads", "4", "--no-ws", "--http", "1", "--log-level", "error", "house_app:app"]
+    program = [
+        str(Path(sys.executable).with_name("granian")),
+        "--interface",
+        "wsgi",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
+    options = [
+        "--blocking-threads",
+        "4",
+        "--no-ws",
+        "--http",
+        "1",
+        "--log-level",
+        "error",
+        "house_app:app",
+    ]
     environment = os.environ | {"PYTHONPATH": f"{folder}:{Path(__file__).parents[2]}"}
     with (folder / "granian.log").open("wb") as log:
         process = subprocess.Popen([*program, *options], env=environment, stdout=log, stderr=log)
         try:
-            wait_for("granian", lambda: socket.create_connection(("127.0.0.1", port), 1).close() or True, 30)
+            wait_for(
+                "granian",
+                lambda: socket.create_connection(("127.0.0.1", port), 1).close() or True,
+                30,
+            )
             yield port
         finally:
             process.terminate()
@@ -99,25 +122,41 @@ def padded(size: int) -> bytes:
 
 def test_a_chunked_body_is_read_whole_up_to_the_limit(house: House, port: int) -> None:
     """Its last byte counts: cut off, it would be another event, or none."""
-    answer = post(port, house.secret(Permission.EVENTS_PUBLISH), "Transfer-Encoding: chunked", chunked(padded(MAX_BODY_BYTES)))
+    answer = post(
+        port,
+        house.secret(Permission.EVENTS_PUBLISH),
+        "Transfer-Encoding: chunked",
+        chunked(padded(MAX_BODY_BYTES)),
+    )
 
     assert answer.startswith(b"HTTP/1.1 202"), answer[:300]
 
 
 @pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 4 * 1024 * 1024])
-def test_a_chunked_body_over_the_limit_is_refused_and_not_cut_off(house: House, port: int, size: int) -> None:
+def test_a_chunked_body_over_the_limit_is_refused_and_not_cut_off(
+    house: House, port: int, size: int
+) -> None:
     """Cut off at the limit, the white space at its end would be gone and the rest a fine event."""
-    answer = post(port, house.secret(Permission.EVENTS_PUBLISH), "Transfer-Encoding: chunked", chunked(padded(size)))
+    answer = post(
+        port,
+        house.secret(Permission.EVENTS_PUBLISH),
+        "Transfer-Encoding: chunked",
+        chunked(padded(size)),
+    )
 
     assert answer.startswith(b"HTTP/1.1 413"), answer[:300]
     assert b"application/problem+json" in answer
 
 
 def test_the_answer_to_a_great_body_arrives(house: House, port: int) -> None:
-    """A client that is still sending when it is refused must not see a broken pipe instead of the reason."""
+    """A client that is still sending when it is refused must not see a broken pipe instead of the
+    reason.
+    """
     body = padded(8 * 1024 * 1024)
 
-    answer = post(port, house.secret(Permission.EVENTS_PUBLISH), f"Content-Length: {len(body)}", [body])
+    answer = post(
+        port, house.secret(Permission.EVENTS_PUBLISH), f"Content-Length: {len(body)}", [body]
+    )
 
     assert answer.startswith(b"HTTP/1.1 413"), answer[:300]
 

@@ -1,4 +1,6 @@
-"""Callbacks that keep failing, are disabled, or come back: with real receivers, embedded and on RabbitMQ + PostgreSQL."""
+"""Callbacks that keep failing, are disabled, or come back: with real receivers, embedded and on
+RabbitMQ + PostgreSQL.
+"""
 
 import signal
 from collections import Counter
@@ -18,19 +20,30 @@ def callback(ringback: Ringback, token: dict[str, Any]) -> dict[str, Any]:
 
 
 def wait_until(ringback: Ringback, token: dict[str, Any], state: str, limit_s: float = 15) -> None:
-    wait_for(f"the callback to be {state}", lambda: callback(ringback, token)["state"] == state, limit_s)
+    wait_for(
+        f"the callback to be {state}", lambda: callback(ringback, token)["state"] == state, limit_s
+    )
 
 
-def test_a_dead_callback_is_left_alone_and_has_everything_in_order_when_it_is_back(start: Starting, receiver: Receiver) -> None:
-    """The whole story: it opens, stays open across a crash, is probed by one delivery at a time, closes at the first success, and the
-    backlog drains."""
+def test_a_dead_callback_is_left_alone_and_has_everything_in_order_when_it_is_back(
+    start: Starting, receiver: Receiver
+) -> None:
+    """The whole story: it opens, stays open across a crash, is probed by one delivery at a time,
+    closes at the first success, and the backlog drains.
+    """
     ringback = start(RETRY_SCHEDULE="1h,1h")
     receiver.switch("x", 500)
     token = ringback.token("dead", callbacks={MESSAGE: receiver.url("/switch/x")})
 
-    ids = [ringback.publisher.publish(message(n, conversation="" if n < 40 else "cnv_one")) for n in range(60)]
+    ids = [
+        ringback.publisher.publish(message(n, conversation="" if n < 40 else "cnv_one"))
+        for n in range(60)
+    ]
     wait_until(ringback, token, "failing")
-    wait_for("everything to be a row", lambda: len(ringback.admin.get("/v1/deliveries?state=pending&limit=100")["data"]) == 60)
+    wait_for(
+        "everything to be a row",
+        lambda: len(ringback.admin.get("/v1/deliveries?state=pending&limit=100")["data"]) == 60,
+    )
     for name in ringback.dispatchers:
         ringback.stop(name, signal.SIGKILL)
     ringback.start(*ringback.dispatchers)
@@ -48,17 +61,23 @@ def test_a_dead_callback_is_left_alone_and_has_everything_in_order_when_it_is_ba
     assert first_probe.headers["webhook-id"] == ids[0], "the oldest probes"
     after = came_after()
     assert [one for one in after if one in ids[40:]] == ids[40:]
-    assert Counter(one for one in after if one != ids[0]) == dict.fromkeys(ids[1:], 1), "only the probe came before it worked"
+    assert Counter(one for one in after if one != ids[0]) == dict.fromkeys(ids[1:], 1), (
+        "only the probe came before it worked"
+    )
     assert callback(ringback, token)["failing_since"] is None
 
 
 def put(ringback: Ringback, token: dict[str, Any], url: str, **fields: object) -> None:
     """Change its callback; in force everywhere when this returns."""
-    ringback.admin.send("PUT", f"/v1/tokens/{token['id']}/callbacks/{MESSAGE}", {"url": url} | fields)
+    ringback.admin.send(
+        "PUT", f"/v1/tokens/{token['id']}/callbacks/{MESSAGE}", {"url": url} | fields
+    )
     ringback.wait_until_in_force()
 
 
-def test_gone_disables_at_once_and_what_was_held_goes_out_when_it_is_enabled(start: Starting, receiver: Receiver) -> None:
+def test_gone_disables_at_once_and_what_was_held_goes_out_when_it_is_enabled(
+    start: Starting, receiver: Receiver
+) -> None:
     """410: nothing is sent any more, and nothing vanishes."""
     ringback = start()
     receiver.switch("x", 410)
@@ -70,7 +89,10 @@ def test_gone_disables_at_once_and_what_was_held_goes_out_when_it_is_enabled(sta
     wait_for_state(ringback.admin, second, "held")
 
     assert shown["reason"] == "callback disabled: its receiver answered 410 Gone"
-    assert (callback(ringback, token)["state"], len(receiver.requests("/switch/x"))) == ("disabled", 1)
+    assert (callback(ringback, token)["state"], len(receiver.requests("/switch/x"))) == (
+        "disabled",
+        1,
+    )
     receiver.switch("x", 200)
     put(ringback, token, receiver.url("/switch/x"), enabled=True)
     wait_for_all(receiver, "/switch/x", [first, second])
@@ -78,7 +100,9 @@ def test_gone_disables_at_once_and_what_was_held_goes_out_when_it_is_enabled(sta
     assert callback(ringback, token)["state"] == "healthy"
 
 
-def test_who_fails_without_interruption_is_disabled_in_the_end(start: Starting, receiver: Receiver) -> None:
+def test_who_fails_without_interruption_is_disabled_in_the_end(
+    start: Starting, receiver: Receiver
+) -> None:
     """With fewer failures than would open its breaker, too."""
     ringback = start(DISABLE_AFTER="2s", RETRY_SCHEDULE="1s,1s,1s,1h")
     token = ringback.token("dead", callbacks={MESSAGE: receiver.url("/status/500/x")})
@@ -87,11 +111,16 @@ def test_who_fails_without_interruption_is_disabled_in_the_end(start: Starting, 
 
     wait_until(ringback, token, "disabled")
     assert callback(ringback, token)["disabled_reason"] == "nothing succeeded for 2s"
-    assert wait_for_state(ringback.admin, event_id, "held")["reason"] == "callback disabled: nothing succeeded for 2s"
+    assert (
+        wait_for_state(ringback.admin, event_id, "held")["reason"]
+        == "callback disabled: nothing succeeded for 2s"
+    )
     assert 2 <= len(receiver.requests("/status/500/x")) <= 4
 
 
-def test_what_was_held_is_kept_or_discarded_as_its_administrator_says(start: Starting, receiver: Receiver) -> None:
+def test_what_was_held_is_kept_or_discarded_as_its_administrator_says(
+    start: Starting, receiver: Receiver
+) -> None:
     """Release is the default; kept deliveries stay until somebody releases them."""
     ringback = start()
     url = receiver.url("/ok/x")
@@ -103,7 +132,10 @@ def test_what_was_held_is_kept_or_discarded_as_its_administrator_says(start: Sta
     put(ringback, token, url, enabled=True, held="keep")
     fresh = ringback.publisher.publish(message(2))
     wait_for_all(receiver, "/ok/x", [fresh])
-    assert wait_for_state(ringback.admin, kept, "held")["reason"] == "kept since the callback came back"
+    assert (
+        wait_for_state(ringback.admin, kept, "held")["reason"]
+        == "kept since the callback came back"
+    )
 
     put(ringback, token, url, enabled=False)
     discarded = ringback.publisher.publish(message(3))
@@ -122,7 +154,9 @@ def test_a_token_that_is_resumed_releases_what_it_held(start: Starting, receiver
     ringback.admin.send("PATCH", f"/v1/tokens/{token['id']}", {"enabled": False})
     ringback.wait_until_in_force()
     held = [ringback.publisher.publish(message(n)) for n in range(3)]
-    assert {wait_for_state(ringback.admin, one, "held")["reason"] for one in held} == {"token suspended"}
+    assert {wait_for_state(ringback.admin, one, "held")["reason"] for one in held} == {
+        "token suspended"
+    }
 
     ringback.admin.send("PATCH", f"/v1/tokens/{token['id']}", {"enabled": True})
 
@@ -138,6 +172,9 @@ def test_what_waits_for_too_long_is_given_up(start: Starting, receiver: Receiver
     wait_until(ringback, token, "failing")
     late = ringback.publisher.publish(message("late"))
 
-    assert wait_for_state(ringback.admin, late, "exhausted", limit_s=15)["reason"] == "the callback kept failing for 4s"
+    assert (
+        wait_for_state(ringback.admin, late, "exhausted", limit_s=15)["reason"]
+        == "the callback kept failing for 4s"
+    )
     for event_id in ids:
         wait_for_state(ringback.admin, event_id, "exhausted")

@@ -1,4 +1,6 @@
-"""A policy for all queues of the broker: nothing that was answered 202 is lost, and everybody says why events go another way."""
+"""A policy for all queues of the broker: nothing that was answered 202 is lost, and everybody says
+why events go another way.
+"""
 
 import itertools
 import json
@@ -24,10 +26,15 @@ COUNT = 300
     ids=["max-length", "message-ttl"],
 )
 def test_behind_a_policy_for_all_queues_everything_accepted_is_delivered(
-    start_on_services: Starting, rabbit: Rabbit, receiver: Receiver, policy: dict[str, int], word: str
+    start_on_services: Starting,
+    rabbit: Rabbit,
+    receiver: Receiver,
+    policy: dict[str, int],
+    word: str,
 ) -> None:
-    """While the dispatchers are away, the only one killed: the queue fills, and what is in it gets old. On a busy machine some may be
-    answered 503, which is no promise."""
+    """While the dispatchers are away, the only one killed: the queue fills, and what is in it gets
+    old. On a busy machine some may be answered 503, which is no promise.
+    """
     ringback = start_on_services()
     ringback.token("crm", callbacks={MESSAGE: receiver.url("/ok/crm")})
     ringback.stop("dispatch-0", signal.SIGKILL)
@@ -36,7 +43,9 @@ def test_behind_a_policy_for_all_queues_everything_accepted_is_delivered(
         more = itertools.count(COUNT)
 
         def says_why() -> bool:
-            """A slow broker is gone around for a while, so the first may all be in the outbox: backends go on publishing."""
+            """A slow broker is gone around for a while, so the first may all be in the outbox:
+            backends go on publishing.
+            """
             accepted.update(_published(ringback, [next(more)]))
             return word in ringback.ready("api").get("broker", "")
 
@@ -49,7 +58,9 @@ def test_behind_a_policy_for_all_queues_everything_accepted_is_delivered(
     assert word in found
 
 
-def test_migrate_and_doctor_name_a_policy_that_loses_events(start_on_services: Starting, rabbit: Rabbit) -> None:
+def test_migrate_and_doctor_name_a_policy_that_loses_events(
+    start_on_services: Starting, rabbit: Rabbit
+) -> None:
     """With what to do about it, in a line."""
     ringback = start_on_services(dispatchers=0)
     with rabbit.policy(max_length=1000, overflow="drop-head"):
@@ -70,6 +81,15 @@ def _published(ringback: Ringback, numbers: Iterable[int]) -> list[str]:
 
 
 def doctor_on_the_broker(ringback: Ringback) -> str:
-    done = subprocess.run([PROGRAM, "doctor", "--json"], env=ringback.env, cwd=ringback.dir, capture_output=True, timeout=60, check=False)
-    told: str = next(check["told"] for check in json.loads(done.stdout)["checks"] if check["what"] == "broker")
+    done = subprocess.run(
+        [PROGRAM, "doctor", "--json"],
+        env=ringback.env,
+        cwd=ringback.dir,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    told: str = next(
+        check["told"] for check in json.loads(done.stdout)["checks"] if check["what"] == "broker"
+    )
     return told

@@ -1,4 +1,6 @@
-"""What all subcommands share: help, exit status, one line for what is wrong; and those that need no token."""
+"""What all subcommands share: help, exit status, one line for what is wrong; and those that need no
+token.
+"""
 
 import json
 import socket
@@ -41,18 +43,26 @@ def test_wrong_settings_are_one_line_and_exit_2(place: Place) -> None:
     done = place.call("token", "list")
 
     assert done.status == 2
-    assert done.err == "ringback: RINGBACK_TIMEOUT: '5 parsecs' is not a duration such as 500ms, 5s, 30m, 2h or 5d\n"
+    assert (
+        done.err
+        == "ringback: RINGBACK_TIMEOUT: '5 parsecs' is not a duration such as 500ms, 5s, 30m, 2h or 5d\n"
+    )
 
 
 def test_a_setting_without_its_prefix_is_told_of(place: Place) -> None:
-    """Other programs may mean something by it: so it stops nothing, and is no news where the setting is set."""
+    """Other programs may mean something by it: so it stops nothing, and is no news where the
+    setting is set.
+    """
     place.env["LISTEN"] = place.env["DATABASE_URL"] = "x"
     place.set(DATABASE_URL="sqlite:///x.db")
     place.call("migrate")
 
     done = place.call("token", "list")
 
-    assert (done.status, done.err) == (0, "ringback: LISTEN is set, and is not read: is RINGBACK_LISTEN meant?\n")
+    assert (done.status, done.err) == (
+        0,
+        "ringback: LISTEN is set, and is not read: is RINGBACK_LISTEN meant?\n",
+    )
 
 
 def test_an_unknown_subcommand_is_wrong_use(place: Place) -> None:
@@ -62,7 +72,9 @@ def test_an_unknown_subcommand_is_wrong_use(place: Place) -> None:
 
 def test_the_env_file_can_be_named(place: Place) -> None:
     """One machine may hold several Ringbacks."""
-    (place.folder / "other.env").write_text("RINGBACK_OUTBOX_MAX=7\nRINGBACK_SECRET_KEY=0123456789abcdef\n")
+    (place.folder / "other.env").write_text(
+        "RINGBACK_OUTBOX_MAX=7\nRINGBACK_SECRET_KEY=0123456789abcdef\n"
+    )
     place.call("migrate")
 
     shown = place.call("--env-file", "other.env", "doctor", "--json").json
@@ -91,7 +103,10 @@ def test_migrate_can_be_repeated(place: Place) -> None:
 
 def test_a_database_that_does_not_answer_is_one_line(place: Place, closed_port: int) -> None:
     """No traceback for what an operator can mend."""
-    place.set(DATABASE_URL=f"postgresql+psycopg://u:hidden@127.0.0.1:{closed_port}/d", SECRET_KEY="0123456789abcdef")
+    place.set(
+        DATABASE_URL=f"postgresql+psycopg://u:hidden@127.0.0.1:{closed_port}/d",
+        SECRET_KEY="0123456789abcdef",
+    )
 
     done = place.call("migrate")
 
@@ -123,7 +138,9 @@ def test_the_doctor_finds_a_healthy_place_healthy(place: Place, closed_port: int
     assert "RINGBACK_RETRY_SCHEDULE        5s,5m,30m" in done.out
 
 
-def test_the_doctor_says_what_to_do_about_each_thing_that_is_wrong(place: Place, closed_port: int) -> None:
+def test_the_doctor_says_what_to_do_about_each_thing_that_is_wrong(
+    place: Place, closed_port: int
+) -> None:
     """All of it at once: one mends it in one go."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         place.set(
@@ -134,7 +151,9 @@ def test_the_doctor_says_what_to_do_about_each_thing_that_is_wrong(place: Place,
 
         done = place.call("doctor", "--json")
 
-    wrong = {check["what"]: check["told"] for check in json.loads(done.out)["checks"] if not check["ok"]}
+    wrong = {
+        check["what"]: check["told"] for check in json.loads(done.out)["checks"] if not check["ok"]
+    }
     assert done.status == 1
     assert "ringback migrate" in wrong["database"]
     assert "no broker answers" in wrong["broker"]

@@ -1,4 +1,6 @@
-"""`ringback dead`: what was no event is looked at, put back and thrown away; embedded and on RabbitMQ + PostgreSQL."""
+"""`ringback dead`: what was no event is looked at, put back and thrown away; embedded and on
+RabbitMQ + PostgreSQL.
+"""
 
 import json
 from pathlib import Path
@@ -15,19 +17,25 @@ from tests.kit.ringback import Ringback
 from tests.kit.waiting import wait_for
 
 
-def test_what_the_database_refused_is_put_back_when_it_does_no_longer(start: Starting, receiver: Receiver) -> None:
+def test_what_the_database_refused_is_put_back_when_it_does_no_longer(
+    start: Starting, receiver: Receiver
+) -> None:
     """Looked at, put back, delivered: once."""
     ringback = start()
     ringback.token("crm", callbacks={MESSAGE: receiver.url("/ok/crm")})
     refuse(ringback, "evt_refused")
     ringback.publisher.publish(message("refused", id="evt_refused"))
-    listed = wait_for("it to be a dead letter", lambda: json.loads(ringback.run("dead", "list", "--json")), 20)
+    listed = wait_for(
+        "it to be a dead letter", lambda: json.loads(ringback.run("dead", "list", "--json")), 20
+    )
     shown = ringback.run("dead", "show", "1")
     take_back_refusal(ringback)
 
     said = ringback.run("dead", "replay")
 
-    assert [(one["number"], one["reason"][:25]) for one in listed] == [(1, "the database refuses this")]
+    assert [(one["number"], one["reason"][:25]) for one in listed] == [
+        (1, "the database refuses this")
+    ]
     assert '"ciao refused 👋"' in shown
     assert said == "1 put back\n"
     wait_for_all(receiver, "/ok/crm", ["evt_refused"])
@@ -47,13 +55,19 @@ def test_one_of_several_is_thrown_away(start_on_services: Starting) -> None:
     assert listed.index("first") < listed.index("second")
     assert dropped == {"dropped": 1}
     assert refused == "ringback: there is no dead letter 2: there are 1\n"
-    assert [one["reason"] for one in json.loads(ringback.run("dead", "list", "--json"))] == ["second"]
+    assert [one["reason"] for one in json.loads(ringback.run("dead", "list", "--json"))] == [
+        "second"
+    ]
     assert ringback.run("dead", "drop") == "1 thrown away\n"
 
 
 def test_a_letter_is_named_by_its_mark_and_another_at_its_number_is_refused(tmp_path: Path) -> None:
-    """Between a look and a `drop` letters come and go: what is thrown away for good is what was looked at."""
-    place = Place(tmp_path, SECRET_KEY="0123456789abcdef", DATABASE_URL=f"sqlite:///{tmp_path}/ringback.db")
+    """Between a look and a `drop` letters come and go: what is thrown away for good is what was
+    looked at.
+    """
+    place = Place(
+        tmp_path, SECRET_KEY="0123456789abcdef", DATABASE_URL=f"sqlite:///{tmp_path}/ringback.db"
+    )
     place.call("migrate")
     lay_dead(f"sqlite:///{tmp_path}/ringback.db", "first", "second", "third")
     marks = [one["mark"] for one in place.call("dead", "list", "--json").json]
@@ -106,9 +120,13 @@ def test_a_broker_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
 def lay_dead(database_url: str, *reasons: str) -> None:
     """Rows of the outbox that are no events."""
     database = Database(database_url)
-    statement = sa.text("INSERT INTO outbox (body, accepted_at, reason) VALUES (:body, 1000, :reason)")
+    statement = sa.text(
+        "INSERT INTO outbox (body, accepted_at, reason) VALUES (:body, 1000, :reason)"
+    )
     with database.write() as connection:
-        connection.execute(statement, [{"body": b"\x1b]0;x\x07", "reason": reason} for reason in reasons])
+        connection.execute(
+            statement, [{"body": b"\x1b]0;x\x07", "reason": reason} for reason in reasons]
+        )
     database.close()
 
 
@@ -116,5 +134,9 @@ def take_back_refusal(ringback: Ringback) -> None:
     database = Database(ringback.database_url)
     with database.write() as connection:
         postgres = database.dialect == "postgresql"
-        connection.execute(sa.text("ALTER TABLE events DROP CONSTRAINT refuse" if postgres else "DROP TRIGGER refuse"))
+        connection.execute(
+            sa.text(
+                "ALTER TABLE events DROP CONSTRAINT refuse" if postgres else "DROP TRIGGER refuse"
+            )
+        )
     database.close()

@@ -25,7 +25,9 @@ def place(tmp_path: Path, api: StandIn) -> Place:
 
 
 @pytest.mark.parametrize("kind", ["conversation.created", "message.received", "message.status"])
-def test_samples_of_every_type_are_valid_and_each_its_own(place: Place, api: StandIn, kind: str) -> None:
+def test_samples_of_every_type_are_valid_and_each_its_own(
+    place: Place, api: StandIn, kind: str
+) -> None:
     """Else the second would be a duplicate, or a status that comes too late."""
     done = place.call("emit", kind, "--count", "20", "--channel", "ch9")
 
@@ -56,7 +58,9 @@ def test_the_rate_is_kept(place: Place, api: StandIn) -> None:
     assert len(api.bodies) == 11
 
 
-def test_what_cannot_be_taken_now_is_sent_again_under_the_same_id(place: Place, api: StandIn) -> None:
+def test_what_cannot_be_taken_now_is_sent_again_under_the_same_id(
+    place: Place, api: StandIn
+) -> None:
     """A 503 may have stored it: a new id would make two of one."""
     api.answer = lambda before: 503 if before == 0 else 202
 
@@ -109,8 +113,12 @@ def test_without_a_server_it_says_what_to_start(place: Place) -> None:
     assert "ringback serve" in done.err
 
 
-@pytest.mark.parametrize(("file", "options"), [("ringback.env", []), ("other.env", ["--env-file", "other.env"])])
-def test_the_token_may_stand_where_the_settings_stand(place: Place, api: StandIn, file: str, options: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("file", "options"), [("ringback.env", []), ("other.env", ["--env-file", "other.env"])]
+)
+def test_the_token_may_stand_where_the_settings_stand(
+    place: Place, api: StandIn, file: str, options: list[str]
+) -> None:
     """Whoever keeps everything in one file need not export a part of it."""
     del place.env["RINGBACK_TOKEN"]
     (place.folder / file).write_text(f"RINGBACK_TOKEN={TOKEN}\n")

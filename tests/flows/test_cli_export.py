@@ -16,12 +16,20 @@ def place(tmp_path: Path) -> Place:
     """A migrated database with a token in it."""
     made = Place(tmp_path, ALLOW_TARGETS="127.0.0.0/8")
     assert made.call("migrate").status == 0
-    assert made.call("token", "create", "ACME CRM", "--callback", "message.received=http://127.0.0.1:9000/x").status == 0
+    assert (
+        made.call(
+            "token", "create", "ACME CRM", "--callback", "message.received=http://127.0.0.1:9000/x"
+        ).status
+        == 0
+    )
     return made
 
 
 def names(path: Path) -> list[object]:
-    return [row[1] for row in openpyxl.load_workbook(path)["Details"].iter_rows(min_row=2, values_only=True)]
+    return [
+        row[1]
+        for row in openpyxl.load_workbook(path)["Details"].iter_rows(min_row=2, values_only=True)
+    ]
 
 
 def test_everything_is_written_into_a_workbook_for_its_owner(place: Place) -> None:
@@ -65,10 +73,16 @@ def test_an_export_that_fails_leaves_the_older_file_as_it_was(place: Place) -> N
     ("file", "status", "told"),
     [
         ("tokens.csv", 2, "a workbook's name ends in .xlsx"),
-        ("absent/tokens.xlsx", 1, "ringback: absent/tokens.xlsx cannot be written: No such file or directory\n"),
+        (
+            "absent/tokens.xlsx",
+            1,
+            "ringback: absent/tokens.xlsx cannot be written: No such file or directory\n",
+        ),
     ],
 )
-def test_a_file_that_cannot_be_is_said_in_one_line(place: Place, file: str, status: int, told: str) -> None:
+def test_a_file_that_cannot_be_is_said_in_one_line(
+    place: Place, file: str, status: int, told: str
+) -> None:
     """Before minutes of work, not after them."""
     done = place.call("export", file)
 

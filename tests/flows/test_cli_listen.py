@@ -29,7 +29,11 @@ BODY = b'{"id":"evt_1","price":1.10}'
 def signed(body: bytes = BODY, at: dt.datetime = NOW, secret: str = SECRET) -> dict[str, str]:
     """By the standard's own library: not one line of ours vouches for itself."""
     signature = Webhook(secret).sign("evt_1", at, body.decode())
-    return {"webhook-id": "evt_1", "webhook-timestamp": str(int(at.timestamp())), "webhook-signature": signature}
+    return {
+        "webhook-id": "evt_1",
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": signature,
+    }
 
 
 def judged(headers: dict[str, str], body: bytes = BODY, keys: list[bytes] = [KEY]) -> str | None:  # noqa: B006 - never changed
@@ -49,7 +53,11 @@ def test_any_of_several_signatures_and_of_several_secrets_will_do() -> None:
     assert judged(headers, keys=[b"another key of another secret...", KEY]) is None
 
 
-@given(st.binary(max_size=40), st.sampled_from(["webhook-id", "webhook-timestamp", "webhook-signature"]), st.text(max_size=40))
+@given(
+    st.binary(max_size=40),
+    st.sampled_from(["webhook-id", "webhook-timestamp", "webhook-signature"]),
+    st.text(max_size=40),
+)
 def test_nothing_but_what_was_signed_verifies(body: bytes, header: str, value: str) -> None:
     """Whatever is changed on the way, and however oddly."""
     genuine = signed()
@@ -132,7 +140,10 @@ def test_a_forged_webhook_is_rejected_with_the_reason(place: Place) -> None:
 
     listening.post(signed(at=dt.datetime.now(dt.UTC)), b'{"id":"evt_2"}')
 
-    assert listening.line() == "REJECTED evt_1: the signature does not fit: another secret, or the body was changed on its way"
+    assert (
+        listening.line()
+        == "REJECTED evt_1: the signature does not fit: another secret, or the body was changed on its way"
+    )
 
 
 def test_it_fails_on_purpose_when_told_to(place: Place) -> None:

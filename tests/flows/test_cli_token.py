@@ -35,7 +35,15 @@ def a_token(place: Place, *options: str) -> Any:
 
 def test_a_created_token_is_printed_once_with_its_secrets(place: Place) -> None:
     """Programs read the three fields that they need for everything else."""
-    made = a_token(place, "--permission", "events:publish", "--callback", "message.received=http://127.0.0.1:9000/x", "--channel", "ch1")
+    made = a_token(
+        place,
+        "--permission",
+        "events:publish",
+        "--callback",
+        "message.received=http://127.0.0.1:9000/x",
+        "--channel",
+        "ch1",
+    )
 
     assert is_token(made["token"])
     assert len(signing_key(made["signing_secret"])) == 32
@@ -49,24 +57,35 @@ def test_a_created_token_is_printed_once_with_its_secrets(place: Place) -> None:
 
 def test_who_makes_a_token_is_told_what_each_permission_is(place: Place) -> None:
     """By the label that administrators know, each on a line of its own."""
-    lines = [line.split(maxsplit=1) for line in place.call("token", "create", "--help").out.splitlines()]
+    lines = [
+        line.split(maxsplit=1) for line in place.call("token", "create", "--help").out.splitlines()
+    ]
 
     for permission in Permission:
         assert [permission.value, permission.label] in lines
 
 
 def test_a_token_that_cannot_be_read_is_shown_as_such_and_can_be_revoked(place: Place) -> None:
-    """After a restore without its key nothing is sent for it: who looks must see why, and be able to end it."""
+    """After a restore without its key nothing is sent for it: who looks must see why, and be able
+    to end it.
+    """
     token_id = a_token(place)["id"]
     place.set(SECRET_KEY="another-key-0123456789")
 
-    listed, shown, doctor = place.call("token", "list"), place.call("token", "show", token_id), place.call("doctor")
+    listed, shown, doctor = (
+        place.call("token", "list"),
+        place.call("token", "show", token_id),
+        place.call("doctor"),
+    )
 
     assert "active, secrets unreadable: nothing is sent" in listed.out
     assert "active, secrets unreadable: nothing is sent" in shown.out
     assert doctor.status == 1
     assert f"TO DO: the secrets of {token_id} cannot be read" in doctor.out
-    assert "RINGBACK_SECRET_KEY lacks the key" in place.call("token", "rotate-signing-secret", token_id).err
+    assert (
+        "RINGBACK_SECRET_KEY lacks the key"
+        in place.call("token", "rotate-signing-secret", token_id).err
+    )
     assert place.call("token", "revoke", token_id).status == 0
     assert place.call("token", "list", "--state", "revoked", "--json").json[0]["id"] == token_id
 
@@ -90,7 +109,9 @@ def test_people_get_columns_and_the_secrets_too(place: Place) -> None:
         ("--expires-at", "tomorrow", "like 2026-11-22T10:00:00.000Z"),
     ],
 )
-def test_arguments_that_cannot_be_are_wrong_use(place: Place, option: str, value: str, said: str) -> None:
+def test_arguments_that_cannot_be_are_wrong_use(
+    place: Place, option: str, value: str, said: str
+) -> None:
     """Each says what would be right."""
     done = place.call("token", "create", "x", option, value)
 
@@ -101,15 +122,25 @@ def test_arguments_that_cannot_be_are_wrong_use(place: Place, option: str, value
 @pytest.mark.parametrize(
     ("url", "line"),
     [
-        ("http://127.0.0.1:9000/", "RINGBACK_ALLOW_TARGETS=10.1.0.0/16,127.0.0.0/8 into ringback.env"),
-        ("http://localhost:9000/", "RINGBACK_ALLOW_TARGETS=10.1.0.0/16,127.0.0.0/8 into ringback.env"),
+        (
+            "http://127.0.0.1:9000/",
+            "RINGBACK_ALLOW_TARGETS=10.1.0.0/16,127.0.0.0/8 into ringback.env",
+        ),
+        (
+            "http://localhost:9000/",
+            "RINGBACK_ALLOW_TARGETS=10.1.0.0/16,127.0.0.0/8 into ringback.env",
+        ),
         ("http://[::1]:9000/", "RINGBACK_ALLOW_TARGETS=10.1.0.0/16,::1/128 into ringback.env"),
         ("http://192.168.0.1/", None),
         ("http://crm.example.com/", None),
     ],
 )
-def test_a_receiver_on_this_machine_is_refused_with_the_line_that_allows_it(place: Place, url: str, line: str | None) -> None:
-    """The first callback that anybody tries; other private networks are not to be opened by pasting."""
+def test_a_receiver_on_this_machine_is_refused_with_the_line_that_allows_it(
+    place: Place, url: str, line: str | None
+) -> None:
+    """The first callback that anybody tries; other private networks are not to be opened by
+    pasting.
+    """
     place.set(ALLOW_TARGETS="10.1.0.0/16")
 
     done = place.call("token", "create", "x", "--callback", f"message.received={url}")
@@ -120,7 +151,15 @@ def test_a_receiver_on_this_machine_is_refused_with_the_line_that_allows_it(plac
 
 def test_a_token_that_breaks_the_rules_is_refused_in_one_line(place: Place) -> None:
     """The rules are the API's. Whoever mistypes a year reads both times, and what to write instead."""
-    done = place.call("token", "create", "x", "--activates-at", "2030-01-01T00:00:00Z", "--expires-at", "2020-01-01T00:00:00Z")
+    done = place.call(
+        "token",
+        "create",
+        "x",
+        "--activates-at",
+        "2030-01-01T00:00:00Z",
+        "--expires-at",
+        "2020-01-01T00:00:00Z",
+    )
 
     told = "2020-01-01T00:00:00.000Z, when it is to expire, is not after 2030-01-01T00:00:00.000Z, when it activates"
     assert (done.status, told in done.err, "Give a later time" in done.err) == (1, True, True)
@@ -131,13 +170,16 @@ def test_a_token_is_suspended_resumed_and_revoked(place: Place) -> None:
     token_id = a_token(place)["id"]
 
     states = [
-        place.call("token", action, token_id).status or place.call("token", "show", token_id, "--json").json["state"]
+        place.call("token", action, token_id).status
+        or place.call("token", "show", token_id, "--json").json["state"]
         for action in ("suspend", "resume", "revoke")
     ]
 
     assert states == ["suspended", "active", "revoked"]
     assert place.call("token", "list", "--json").json == []
-    assert [token["id"] for token in place.call("token", "list", "--state", "revoked", "--json").json] == [token_id]
+    assert [
+        token["id"] for token in place.call("token", "list", "--state", "revoked", "--json").json
+    ] == [token_id]
     done = place.call("token", "resume", token_id)
     assert done.status == 1
     assert "revoked" in done.err
@@ -161,9 +203,14 @@ def test_what_was_done_to_a_token_is_listed(place: Place) -> None:
     token_id = a_token(place)["id"]
     place.call("token", "suspend", token_id)
 
-    table, told = place.call("token", "changes", token_id), place.call("token", "changes", token_id, "--json").json
+    table, told = (
+        place.call("token", "changes", token_id),
+        place.call("token", "changes", token_id, "--json").json,
+    )
 
-    assert re.search(r"^\S+Z +suspended +command line +- +enabled: true → false *$", table.out, re.MULTILINE), table.out
+    assert re.search(
+        r"^\S+Z +suspended +command line +- +enabled: true → false *$", table.out, re.MULTILINE
+    ), table.out
     assert [(row["action"], row["by"], row["address"]) for row in told] == [
         ("suspended", "command line", None),
         ("created", "command line", None),
@@ -184,34 +231,52 @@ def failed_delivery(place: Place) -> str:
     made = a_token(place, "--callback", "message.received=http://127.0.0.1:9000/")
     database = Database(f"sqlite:///{place.folder}/var/ringback.db")
     with database.write() as connection:
-        callback_id = CallbackId(connection.exec_driver_sql("SELECT id FROM callbacks").scalar_one())
-        delivery = msgspec.structs.replace(a_delivery("evt_1", callback_id), token_id=TokenId(made["id"]))
+        callback_id = CallbackId(
+            connection.exec_driver_sql("SELECT id FROM callbacks").scalar_one()
+        )
+        delivery = msgspec.structs.replace(
+            a_delivery("evt_1", callback_id), token_id=TokenId(made["id"])
+        )
         attempt = an_attempt(Outcome.HTTP_5XX, 500, error="the database was restarting")
         claim(connection, [a_claim("evt_1", callback_id)], UnixMs(0))
-        settle(connection, [Settlement(delivery, DeliveryState.PENDING, due_in_s=60, failures=1, attempt=attempt)], UnixMs(0))
+        settle(
+            connection,
+            [Settlement(delivery, DeliveryState.PENDING, due_in_s=60, failures=1, attempt=attempt)],
+            UnixMs(0),
+        )
     database.close()
     return delivery_id(delivery.event_id, callback_id)
 
 
-def test_deliveries_are_listed_with_how_their_last_attempt_ended(place: Place, failed_delivery: str) -> None:
+def test_deliveries_are_listed_with_how_their_last_attempt_ended(
+    place: Place, failed_delivery: str
+) -> None:
     """`what was delivered, what was not and why` is the first question."""
     listed = place.call("deliveries", "list", "--json").json
     table = place.call("deliveries", "list").out
 
-    assert [(one["id"], one["state"], one["status_code"]) for one in listed] == [(failed_delivery, "pending", 500)]
+    assert [(one["id"], one["state"], one["status_code"]) for one in listed] == [
+        (failed_delivery, "pending", 500)
+    ]
     assert "http_5xx (500)" in table
     assert failed_delivery in table
     assert place.call("deliveries", "list", "--state", "delivered", "--json").json == []
 
 
-def test_a_delivery_is_shown_with_each_attempt_and_why_it_failed(place: Place, failed_delivery: str) -> None:
+def test_a_delivery_is_shown_with_each_attempt_and_why_it_failed(
+    place: Place, failed_delivery: str
+) -> None:
     """The reason in words; the list has room for its kind alone."""
     shown = place.call("deliveries", "show", failed_delivery).out
     told = place.call("deliveries", "show", failed_delivery, "--json").json
 
     assert failed_delivery in shown
     assert "http://127.0.0.1:9000/" in shown
-    assert re.search(r"^1 +\S+Z +first +http_5xx \(500\) +3 ms +the database was restarting$", shown, re.MULTILINE), shown
+    assert re.search(
+        r"^1 +\S+Z +first +http_5xx \(500\) +3 ms +the database was restarting$",
+        shown,
+        re.MULTILINE,
+    ), shown
     assert [attempt["error"] for attempt in told["attempts"]] == ["the database was restarting"]
 
 
@@ -237,7 +302,11 @@ def test_a_terminal_that_lacks_a_letter_gets_another(place: Place, encoding: str
     token_id = place.call("token", "create", "株式会社 ACME 👩\u200d🔬", "--json").json["id"]
     place.env |= {"PYTHONIOENCODING": encoding, "LC_ALL": "C.UTF-8"}
 
-    listed, shown, data = place.call("token", "list"), place.call("token", "show", token_id), place.call("token", "list", "--json")
+    listed, shown, data = (
+        place.call("token", "list"),
+        place.call("token", "show", token_id),
+        place.call("token", "list", "--json"),
+    )
 
     for done in (listed, shown):
         assert done.status == 0, done.err

@@ -1,4 +1,6 @@
-"""A dispatcher whose clock leaps ahead, as after a machine was resumed; embedded and on RabbitMQ + PostgreSQL."""
+"""A dispatcher whose clock leaps ahead, as after a machine was resumed; embedded and on RabbitMQ +
+PostgreSQL.
+"""
 
 import datetime as dt
 import os
@@ -23,13 +25,24 @@ def with_clocks_of_our_own(ringback: Ringback, folder: pathlib.Path) -> None:
     ringback.start(*ringback.dispatchers)
 
 
-def test_a_clock_six_days_ahead_disables_nothing_and_cancels_nothing(start: Starting, receiver: Receiver, tmp_path: pathlib.Path) -> None:
-    """What a person would have to undo one by one, or could not undo, is judged by the store's clock."""
+def test_a_clock_six_days_ahead_disables_nothing_and_cancels_nothing(
+    start: Starting, receiver: Receiver, tmp_path: pathlib.Path
+) -> None:
+    """What a person would have to undo one by one, or could not undo, is judged by the store's
+    clock.
+    """
     ringback = start(RETRY_SCHEDULE="1h,1h", DISABLE_AFTER="5d")
     with_clocks_of_our_own(ringback, tmp_path)
     in_two_days = (dt.datetime.now(dt.UTC) + dt.timedelta(days=2)).isoformat()
-    ending = ringback.token("ending", callbacks={MESSAGE: receiver.url("/ok/x")}, channels=("chn_1",), expires_at=in_two_days)
-    failing = ringback.token("failing", callbacks={MESSAGE: receiver.url("/status/500/x")}, channels=("chn_2",))
+    ending = ringback.token(
+        "ending",
+        callbacks={MESSAGE: receiver.url("/ok/x")},
+        channels=("chn_1",),
+        expires_at=in_two_days,
+    )
+    failing = ringback.token(
+        "failing", callbacks={MESSAGE: receiver.url("/status/500/x")}, channels=("chn_2",)
+    )
     waiting = [ringback.publisher.publish(message(n, channel="chn_2")) for n in range(12)]
     wait_for("its breaker to open", lambda: shown(ringback, failing["id"])["state"] == "failing")
     tried = len(receiver.requests("/status/500/x"))

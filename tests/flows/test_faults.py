@@ -1,4 +1,6 @@
-"""What is lost, and what comes twice, when processes, the broker and the database end under load. Small sizes; all of it counted."""
+"""What is lost, and what comes twice, when processes, the broker and the database end under load.
+Small sizes; all of it counted.
+"""
 
 import re
 import signal
@@ -25,7 +27,9 @@ MAX_TWICE = 300
 """What the contract allows after a crash: deliveries whose outcome had not been recorded."""
 
 
-def test_a_dispatcher_that_is_killed_loses_nothing(start_on_services: Starting, receiver: Receiver) -> None:
+def test_a_dispatcher_that_is_killed_loses_nothing(
+    start_on_services: Starting, receiver: Receiver
+) -> None:
     """The broker has what it held; its successor needs nothing from it."""
     ringback = subscribed(start_on_services(), receiver)
 
@@ -39,7 +43,9 @@ def test_a_dispatcher_that_is_killed_loses_nothing(start_on_services: Starting, 
     assert twice(counts) <= MAX_TWICE
 
 
-def test_one_process_for_all_that_is_killed_loses_nothing_accepted(start_embedded: Starting, receiver: Receiver) -> None:
+def test_one_process_for_all_that_is_killed_loses_nothing_accepted(
+    start_embedded: Starting, receiver: Receiver
+) -> None:
     """Its database has every 202; leases of the dead are void at the next start."""
     ringback = subscribed(start_embedded(), receiver)
 
@@ -53,7 +59,9 @@ def test_one_process_for_all_that_is_killed_loses_nothing_accepted(start_embedde
     assert twice(counts) <= MAX_TWICE
 
 
-def test_one_process_for_all_that_is_told_to_stop_loses_nothing_and_repeats_nothing(start_embedded: Starting, receiver: Receiver) -> None:
+def test_one_process_for_all_that_is_told_to_stop_loses_nothing_and_repeats_nothing(
+    start_embedded: Starting, receiver: Receiver
+) -> None:
     """A restart is an ordinary day: exit 0, and nobody can tell by the webhooks."""
     ringback = subscribed(start_embedded(), receiver, "/slow/20/crm")
 
@@ -82,7 +90,9 @@ def test_one_of_two_dispatchers_that_is_told_to_stop_loses_nothing_and_repeats_n
     assert ringback.running() == {"api", "dispatch-1"}
 
 
-def test_an_api_that_is_told_to_stop_has_stored_all_that_it_accepted(start_on_services: Starting, receiver: Receiver) -> None:
+def test_an_api_that_is_told_to_stop_has_stored_all_that_it_accepted(
+    start_on_services: Starting, receiver: Receiver
+) -> None:
     """Its workers answer what they were asked, then leave with it."""
     ringback = subscribed(start_on_services(workers=2), receiver)
 
@@ -96,7 +106,9 @@ def test_an_api_that_is_told_to_stop_has_stored_all_that_it_accepted(start_on_se
 
 
 def test_a_signal_right_after_the_start_is_obeyed(start: Starting) -> None:
-    """Whoever changes a setting twice in a hurry: the moment its port is open, a process can end well."""
+    """Whoever changes a setting twice in a hurry: the moment its port is open, a process can end
+    well.
+    """
     ringback = start()
 
     for name in list(ringback.processes):
@@ -108,7 +120,9 @@ def test_a_signal_right_after_the_start_is_obeyed(start: Starting) -> None:
         assert "Traceback" not in ringback.log(name)
 
 
-def test_a_broker_that_is_killed_is_not_noticed_by_backends(start_on_services: Starting, receiver: Receiver, rabbit: Rabbit) -> None:
+def test_a_broker_that_is_killed_is_not_noticed_by_backends(
+    start_on_services: Starting, receiver: Receiver, rabbit: Rabbit
+) -> None:
     """Every POST is taken, by the outbox; afterwards all is delivered by the same processes."""
     ringback = subscribed(start_on_services(), receiver)
     processes = ringback.running()
@@ -124,12 +138,20 @@ def test_a_broker_that_is_killed_is_not_noticed_by_backends(start_on_services: S
     assert dict(result.result().statuses) == {202: 1200}
     counts = counted(ringback, receiver, result.result().ids)
     assert twice(counts) <= MAX_TWICE
-    wait_for("the broker to be in use again", lambda: not any(ringback.ready(name) for name in processes), limit_s=40)
+    wait_for(
+        "the broker to be in use again",
+        lambda: not any(ringback.ready(name) for name in processes),
+        limit_s=40,
+    )
     assert ringback.running() == processes
 
 
-def test_a_database_that_is_away_is_not_noticed_by_backends(start_on_services: Starting, receiver: Receiver, postgres: Postgres) -> None:
-    """Every POST is taken, by the broker; what cannot be recorded is not sent, and all of it is when the database is back."""
+def test_a_database_that_is_away_is_not_noticed_by_backends(
+    start_on_services: Starting, receiver: Receiver, postgres: Postgres
+) -> None:
+    """Every POST is taken, by the broker; what cannot be recorded is not sent, and all of it is
+    when the database is back.
+    """
     ringback = subscribed(start_on_services(), receiver)
     processes = ringback.running()
     before = ringback.publisher.publish_many([message(n) for n in range(300)])
@@ -138,7 +160,9 @@ def test_a_database_that_is_away_is_not_noticed_by_backends(start_on_services: S
     for name in processes:
         wait_for(f"{name} to miss it", lambda name=name: "database" in ringback.ready(name))
         assert ringback.metrics(name)["ringback_database_connected"] == 0
-    meanwhile = ringback.publisher.publish_many([message(f"meanwhile_{n}") for n in range(300)], rate=75)
+    meanwhile = ringback.publisher.publish_many(
+        [message(f"meanwhile_{n}") for n in range(300)], rate=75
+    )
     postgres.start()
 
     assert dict(before.statuses + meanwhile.statuses) == {202: 600}
@@ -150,13 +174,18 @@ def test_a_database_that_is_away_is_not_noticed_by_backends(start_on_services: S
 def test_a_database_that_can_only_be_read_is_left_and_found_again(
     start_on_services: Starting, receiver: Receiver, postgres: Postgres
 ) -> None:
-    """As after a fail-over that cuts no session: `/readyz` says so, backends do not notice, and nobody has to restart anything."""
+    """As after a fail-over that cuts no session: `/readyz` says so, backends do not notice, and
+    nobody has to restart anything.
+    """
     ringback = subscribed(start_on_services(), receiver)
     processes = ringback.running()
 
     with postgres.read_only():
         for name in processes:
-            wait_for(f"{name} to miss it", lambda name=name: "can only be read" in ringback.ready(name).get("database", ""))
+            wait_for(
+                f"{name} to miss it",
+                lambda name=name: "can only be read" in ringback.ready(name).get("database", ""),
+            )
             assert ringback.metrics(name)["ringback_database_connected"] == 0
         with Client(ringback.ports["api"], None) as client:
             assert client.call("GET", "/readyz").status == 200, "the broker makes events durable"
@@ -171,7 +200,9 @@ def test_a_database_that_can_only_be_read_is_left_and_found_again(
     assert ringback.running() == processes
 
 
-def test_a_dispatcher_that_stops_is_not_ready(start_on_services: Starting, receiver: Receiver) -> None:
+def test_a_dispatcher_that_stops_is_not_ready(
+    start_on_services: Starting, receiver: Receiver
+) -> None:
     """It answers until what is in flight has ended."""
     ringback = subscribed(start_on_services(), receiver, "/slow/3000/crm")
     ringback.publisher.publish_many([message(1)])
@@ -179,7 +210,9 @@ def test_a_dispatcher_that_stops_is_not_ready(start_on_services: Starting, recei
 
     ringback.processes["dispatch-0"].terminate()
 
-    wait_for("it to say so", lambda: ringback.ready("dispatch-0") == {"process": "it is stopping"}, 3)
+    wait_for(
+        "it to say so", lambda: ringback.ready("dispatch-0") == {"process": "it is stopping"}, 3
+    )
     assert ringback.processes["dispatch-0"].wait(20) == 0
 
 
@@ -194,7 +227,9 @@ def test_a_second_process_on_the_same_database_says_so(start_embedded: Starting)
     assert ringback.ready("serve") == {}
 
 
-def test_a_test_that_no_dispatcher_takes_is_answered(start_on_services: Starting, receiver: Receiver) -> None:
+def test_a_test_that_no_dispatcher_takes_is_answered(
+    start_on_services: Starting, receiver: Receiver
+) -> None:
     """503 with a problem of its own, and nobody is called later, when nobody waits any more."""
     ringback = start_on_services(dispatchers=0, TIMEOUT="1s", CONNECT_TIMEOUT="1s")
     token = ringback.token("crm", callbacks={MESSAGE: receiver.url(PATH)}, wait=False)
@@ -208,12 +243,17 @@ def test_a_test_that_no_dispatcher_takes_is_answered(start_on_services: Starting
     assert len(receiver.requests(PATH)) == 1
 
 
-def test_an_event_that_the_database_refuses_costs_only_itself(start: Starting, receiver: Receiver) -> None:
+def test_an_event_that_the_database_refuses_costs_only_itself(
+    start: Starting, receiver: Receiver
+) -> None:
     """It comes in a batch with others, is found among them, and becomes a dead letter."""
     ringback = subscribed(start(), receiver)
     refuse(ringback, "evt_refused")
     neighbours = [f"evt_{n}" for n in range(20)]
-    events = [message(n, id=event_id) for n, event_id in enumerate([*neighbours[:10], "evt_refused", *neighbours[10:]])]
+    events = [
+        message(n, id=event_id)
+        for n, event_id in enumerate([*neighbours[:10], "evt_refused", *neighbours[10:]])
+    ]
 
     ringback.publisher.send("POST", "/v1/events/batch", {"events": events})
 
@@ -231,7 +271,9 @@ def subscribed(ringback: Ringback, receiver: Receiver, path: str = PATH) -> Ring
     return ringback
 
 
-def counted(ringback: Ringback, receiver: Receiver, ids: list[str], path: str = PATH) -> Counter[str]:
+def counted(
+    ringback: Ringback, receiver: Receiver, ids: list[str], path: str = PATH
+) -> Counter[str]:
     """How often each event came, once all of these have and nothing is left that could come again."""
     wait_for_all(receiver, path, ids)
     open_ones = "/v1/deliveries?state=pending&limit=10"

@@ -1,4 +1,6 @@
-"""deploy/nginx before a chat API, with a real nginx and a real Ringback: who gets through, and what the chat API is told."""
+"""deploy/nginx before a chat API, with a real nginx and a real Ringback: who gets through, and what
+the chat API is told.
+"""
 
 import contextlib
 import socket
@@ -20,17 +22,28 @@ from tests.kit.service import Service
 from tests.kit.waiting import free_port, wait_for
 
 CONFIGURATION = ROOT / "deploy/nginx/chat-api.conf"
-SPOOFED = {"X_Ringback_Channels": "*", "X_Ringback_Token_Id": "tok_1", "X_Ringback_Request_Id": "req_1"}
+SPOOFED = {
+    "X_Ringback_Channels": "*",
+    "X_Ringback_Token_Id": "tok_1",
+    "X_Ringback_Request_Id": "req_1",
+}
 
 
 class Platform:
-    """Ringback, a chat API, and nginx before it: on the ports of the configuration, swapped for free ones."""
+    """Ringback, a chat API, and nginx before it: on the ports of the configuration, swapped for
+    free ones.
+    """
 
     def __init__(self, ringback: Ringback, service: Service, port: int):
         self.ringback, self.service, self.port = ringback, service, port
 
     def ask(
-        self, token: str | None, method: str = "GET", path: str = "/conversations", body: bytes | None = None, **headers: str
+        self,
+        token: str | None,
+        method: str = "GET",
+        path: str = "/conversations",
+        body: bytes | None = None,
+        **headers: str,
     ) -> Answer:
         with Client(self.port, token) as client:
             return client.call(method, path, body, **headers)
@@ -55,8 +68,15 @@ def _platform(ringback: Ringback, *changes: tuple[str, str]) -> Iterator[Platfor
     port = free_port()
     with Service() as service, Nginx() as nginx:
         text = CONFIGURATION.read_text()
-        addresses = {"127.0.0.1:8080": f"127.0.0.1:{ringback.port}", "127.0.0.1:9200": f"127.0.0.1:{service.port}"}
-        for printed, ours in [*addresses.items(), ("listen 8000", f"listen 127.0.0.1:{port}"), *changes]:
+        addresses = {
+            "127.0.0.1:8080": f"127.0.0.1:{ringback.port}",
+            "127.0.0.1:9200": f"127.0.0.1:{service.port}",
+        }
+        for printed, ours in [
+            *addresses.items(),
+            ("listen 8000", f"listen 127.0.0.1:{port}"),
+            *changes,
+        ]:
             assert printed in text
             text = text.replace(printed, ours)
         (nginx.conf_d / "chat-api.conf").write_text(text)
@@ -71,7 +91,9 @@ def _nothing_was_asked(platform: Platform) -> None:
     platform.service.asked.clear()
 
 
-def test_who_may_gets_through_and_the_chat_api_is_told_whose_token_it_is(platform: Platform) -> None:
+def test_who_may_gets_through_and_the_chat_api_is_told_whose_token_it_is(
+    platform: Platform,
+) -> None:
     """Not the token itself: whoever reads the chat API's logs must not find it there."""
     token = platform.ringback.token("crm", "messages:send", channels=("chn 1", "chn_2"))
 
@@ -101,21 +123,36 @@ def test_what_a_client_says_in_our_place_does_not_get_through(platform: Platform
     assert asked.headers["x-ringback-request-id"] != "req_1"
 
 
-ASKING = ("X-Required-Permission", "X-Original-Method", "X-Original-URI", "X-Forwarded-Method", "X-Forwarded-Uri")
+ASKING = (
+    "X-Required-Permission",
+    "X-Original-Method",
+    "X-Original-URI",
+    "X-Forwarded-Method",
+    "X-Forwarded-Uri",
+)
 TELLING = ("X-Ringback-Channels", "X-Ringback-Token-Id", "X-Ringback-Request-Id")
 
 
 def _spellings(name: str) -> list[str]:
     """With each hyphen as an underscore, or not: to a service behind CGI or WSGI they are one name."""
     first, *others = name.split("-")
-    return [first + "".join(map("".join, zip(marks, others, strict=True))) for marks in product("-_", repeat=len(others))]
+    return [
+        first + "".join(map("".join, zip(marks, others, strict=True)))
+        for marks in product("-_", repeat=len(others))
+    ]
 
 
 def test_what_a_client_says_is_removed_however_it_is_spelled(ringback: Ringback) -> None:
-    """Even where nginx takes underscores for the sake of another service: those who speak for the gateway are its own."""
+    """Even where nginx takes underscores for the sake of another service: those who speak for the
+    gateway are its own.
+    """
     token = ringback.token("crm", "conversations:read", channels=())
-    said = "".join(f"{spelled}: spoofed\r\n" for name in (*ASKING, *TELLING) for spelled in _spellings(name))
-    with _platform(ringback, ("upstream ringback {", "underscores_in_headers on;\nupstream ringback {")) as platform:
+    said = "".join(
+        f"{spelled}: spoofed\r\n" for name in (*ASKING, *TELLING) for spelled in _spellings(name)
+    )
+    with _platform(
+        ringback, ("upstream ringback {", "underscores_in_headers on;\nupstream ringback {")
+    ) as platform:
         with socket.create_connection(("127.0.0.1", platform.port), timeout=30) as connection:
             head = f"GET /conversations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token['token']}\r\n{said}Connection: close\r\n\r\n"
             connection.sendall(head.encode())
@@ -143,7 +180,9 @@ def test_what_a_client_says_is_removed_however_it_is_spelled(ringback: Ringback)
         ("GET", "/stats", "stats:read"),
     ],
 )
-def test_each_place_asks_for_its_permission_and_for_no_other(platform: Platform, method: str, path: str, needs: str) -> None:
+def test_each_place_asks_for_its_permission_and_for_no_other(
+    platform: Platform, method: str, path: str, needs: str
+) -> None:
     """The eleven, each by itself: with it, and with all but it."""
     with_it = platform.ringback.token("with", needs)["token"]
     permissions = {each for each in _permissions() if each != needs}
@@ -165,7 +204,9 @@ def _permissions() -> set[str]:
 
 
 @pytest.mark.parametrize("token", [None, "rbk_nonsense"])
-def test_a_bad_token_is_answered_401_with_the_challenge(platform: Platform, token: str | None) -> None:
+def test_a_bad_token_is_answered_401_with_the_challenge(
+    platform: Platform, token: str | None
+) -> None:
     """As Ringback itself would: clients look at `WWW-Authenticate`."""
     answer = platform.ask(token)
 
@@ -187,7 +228,9 @@ def test_a_revoked_token_gets_through_for_a_second_at_most(platform: Platform) -
 
 
 def test_what_was_asked_is_in_the_tokens_log(platform: Platform) -> None:
-    """As it was asked of the chat API, by whom nginx saw; what the client claims of it is not believed."""
+    """As it was asked of the chat API, by whom nginx saw; what the client claims of it is not
+    believed.
+    """
     token = platform.ringback.token("crm", "stats:read")
     claimed = {
         "X_Original_URI": "/innocent",
@@ -196,19 +239,42 @@ def test_what_was_asked_is_in_the_tokens_log(platform: Platform) -> None:
         "Forwarded": "for=203.0.113.9",
     }
 
-    platform.ask(token["token"], "GET", "/stats?from=1", **claimed, X_Original_Method="HEAD", X_Forwarded_Method="HEAD")
+    platform.ask(
+        token["token"],
+        "GET",
+        "/stats?from=1",
+        **claimed,
+        X_Original_Method="HEAD",
+        X_Forwarded_Method="HEAD",
+    )
 
-    rows = wait_for("the row", lambda: [row for row in _log(platform.ringback, token["id"]) if row["permission"]])
+    rows = wait_for(
+        "the row",
+        lambda: [row for row in _log(platform.ringback, token["id"]) if row["permission"]],
+    )
     (asked,) = platform.service.asked
     assert [row["id"] for row in rows] == [asked.headers["x-ringback-request-id"]]
-    assert (rows[0]["method"], rows[0]["path"], rows[0]["address"]) == ("GET", "/stats", "127.0.0.1")
-    assert (rows[0]["permission"], rows[0]["allowed"], rows[0]["status"]) == ("stats:read", True, None)
+    assert (rows[0]["method"], rows[0]["path"], rows[0]["address"]) == (
+        "GET",
+        "/stats",
+        "127.0.0.1",
+    )
+    assert (rows[0]["permission"], rows[0]["allowed"], rows[0]["status"]) == (
+        "stats:read",
+        True,
+        None,
+    )
 
 
 def _log(ringback: Ringback, token_id: str) -> list[dict[str, Any]]:
     database = Database(ringback.database_url)
     with database.read() as connection:
-        rows = [row._asdict() for row in connection.execute(sa.select(requests).where(requests.c.token_id == token_id))]
+        rows = [
+            row._asdict()
+            for row in connection.execute(
+                sa.select(requests).where(requests.c.token_id == token_id)
+            )
+        ]
     database.close()
     return rows
 
@@ -217,7 +283,9 @@ def test_a_token_beyond_its_limit_is_told_so() -> None:
     """auth_request by itself would make an error 500 of it."""
     ringback = Ringback(RATE_LIMIT="0.1")
     with contextlib.closing(ringback), _platform(ringback) as platform:
-        first, second = (platform.ask(ringback.admin.token) for _ in range(2))  # one that nobody has used yet
+        first, second = (
+            platform.ask(ringback.admin.token) for _ in range(2)
+        )  # one that nobody has used yet
 
     assert first.status == 403
     assert (second.status, second.headers["content-type"]) == (429, "application/problem+json")
@@ -249,7 +317,9 @@ def test_what_is_not_named_is_not_there(platform: Platform, path: str) -> None:
     ["/stats/..;/customers", "/stats/../customers", "/stats/%2e%2e/customers", "/stats%2f..%2fcustomers", "//customers", "/stats/..%5ccustomers",
      "/stats/%252e%252e/customers", "/stats\\..\\customers"],
 )  # fmt: skip
-def test_a_path_that_two_servers_may_read_differently_is_refused(platform: Platform, path: str) -> None:
+def test_a_path_that_two_servers_may_read_differently_is_refused(
+    platform: Platform, path: str
+) -> None:
     """The permission of one place would open another."""
     token = platform.ringback.token("crm", "stats:read")["token"]
 
@@ -257,7 +327,9 @@ def test_a_path_that_two_servers_may_read_differently_is_refused(platform: Platf
     assert platform.service.asked == []
 
 
-def test_nothing_gets_through_while_ringback_is_away(ringback: Ringback, platform: Platform) -> None:
+def test_nothing_gets_through_while_ringback_is_away(
+    ringback: Ringback, platform: Platform
+) -> None:
     """And the client is asked to come again, not told that its token is bad."""
     token = ringback.token("crm", "conversations:read")["token"]
     ringback.stop("serve")

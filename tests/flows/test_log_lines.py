@@ -11,7 +11,9 @@ from tests.kit.waiting import wait_for
 
 
 def test_the_apis_server_speaks_in_our_lines(start_on_services: Starting) -> None:
-    """Nothing at a start that only its makers understand; what is news comes as a note, as of every library."""
+    """Nothing at a start that only its makers understand; what is news comes as a note, as of every
+    library.
+    """
     ringback = start_on_services(workers=1)
     said = ringback.dir / "api.log"
     parent = psutil.Process(ringback.processes["api"].pid)
@@ -22,6 +24,11 @@ def test_the_apis_server_speaks_in_our_lines(start_on_services: Starting) -> Non
     def lines() -> list[dict[str, object]]:
         return [json.loads(line) for line in said.read_text().splitlines() if line.strip()]
 
-    wait_for("word of the worker", lambda: any("worker-1" in str(line.get("message")) for line in lines()))
+    wait_for(
+        "word of the worker",
+        lambda: any("worker-1" in str(line.get("message")) for line in lines()),
+    )
     assert not [line for line in lines() if "threads" in str(line)]
-    assert {line["what"] for line in lines() if line.get("library") == "_granian"} == {"a library warned"}
+    assert {line["what"] for line in lines() if line.get("library") == "_granian"} == {
+        "a library warned"
+    }

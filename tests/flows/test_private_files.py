@@ -22,7 +22,11 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 def modes(place: Place) -> dict[str, int]:
     var = place.folder / "var"
-    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in (var, *var.glob("ringback.db*")) if path.suffix != ".lock"}
+    return {
+        path.name: stat.S_IMODE(path.stat().st_mode)
+        for path in (var, *var.glob("ringback.db*"))
+        if path.suffix != ".lock"
+    }
 
 
 def test_migrate_makes_a_private_database(place: Place) -> None:
@@ -37,7 +41,9 @@ def test_serve_makes_a_private_database(place: Place) -> None:
     process = place.start("serve")
     try:
         wait_for("the database in use", lambda: len(modes(place)) == 4, 30)
-        assert modes(place) == {"var": 0o700} | dict.fromkeys(["ringback.db", "ringback.db-wal", "ringback.db-shm"], 0o600)
+        assert modes(place) == {"var": 0o700} | dict.fromkeys(
+            ["ringback.db", "ringback.db-wal", "ringback.db-shm"], 0o600
+        )
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)

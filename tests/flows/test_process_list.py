@@ -1,4 +1,6 @@
-"""What everybody on the machine may read of our processes: how they were called. Real ones, with everything that is secret set."""
+"""What everybody on the machine may read of our processes: how they were called. Real ones, with
+everything that is secret set.
+"""
 
 import psutil
 
@@ -8,14 +10,27 @@ from tests.kit.ringback import _SECRET_KEY, Ringback
 
 
 def test_no_secret_stands_in_a_process_list(rabbit: Rabbit, postgres: Postgres) -> None:
-    """Neither of the API and its workers nor of a dispatcher: secrets come by the environment, which only their owner may read."""
-    ringback = Ringback(rabbit.url, postgres.fresh_database(), ALERT_URL="https://x.example/", ALERT_SECRET=ALERT_SECRET)
+    """Neither of the API and its workers nor of a dispatcher: secrets come by the environment,
+    which only their owner may read.
+    """
+    ringback = Ringback(
+        rabbit.url,
+        postgres.fresh_database(),
+        ALERT_URL="https://x.example/",
+        ALERT_SECRET=ALERT_SECRET,
+    )
     try:
-        called = [" ".join(one.cmdline()) for process in ringback.processes.values() for one in _family(process.pid)]
+        called = [
+            " ".join(one.cmdline())
+            for process in ringback.processes.values()
+            for one in _family(process.pid)
+        ]
 
         assert len(called) > 2, "the API has workers"
         assert not [line for line in called if _SECRET_KEY in line or ALERT_SECRET in line]
-        assert not [line for line in called if "://" in line], "the addresses of database and broker hold their passwords"
+        assert not [line for line in called if "://" in line], (
+            "the addresses of database and broker hold their passwords"
+        )
     finally:
         ringback.close()
 

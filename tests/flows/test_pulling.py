@@ -1,4 +1,6 @@
-"""Pulling while events are published and claimed: embedded, and on services by two dispatchers at once."""
+"""Pulling while events are published and claimed: embedded, and on services by two dispatchers at
+once.
+"""
 
 import json
 from typing import Any
@@ -14,7 +16,10 @@ class Puller:
     """As the page for receivers says: go on with the cursor."""
 
     def __init__(self, client: Client, **query: str):
-        self._client, self._query = client, "".join(f"&{name}={value}" for name, value in query.items())
+        self._client, self._query = (
+            client,
+            "".join(f"&{name}={value}" for name, value in query.items()),
+        )
         self._cursor = ""
         self.events: list[dict[str, Any]] = []
 
@@ -50,14 +55,22 @@ def test_every_accepted_event_is_pulled_exactly_once(start: Starting) -> None:
 def test_what_is_pulled_is_what_webhooks_carry(start: Starting, receiver: Receiver) -> None:
     """One program reads both; and a token with channels gets theirs alone, one way as the other."""
     ringback = start()
-    token = ringback.token("crm", "conversations:read", callbacks={MESSAGE: receiver.url("/ok/x")}, channels=("chn_1",))
-    ids = [ringback.publisher.publish(message(number, channel=f"chn_{number % 2}")) for number in range(20)]
+    token = ringback.token(
+        "crm", "conversations:read", callbacks={MESSAGE: receiver.url("/ok/x")}, channels=("chn_1",)
+    )
+    ids = [
+        ringback.publisher.publish(message(number, channel=f"chn_{number % 2}"))
+        for number in range(20)
+    ]
     wait_for_all(receiver, "/ok/x", ids[1::2])
 
     with Client(ringback.port, token["token"]) as client:
         puller = Puller(client)
         wait_for("its channel's to be pulled", lambda: puller.catch_up() >= 10)
 
-    sent = {request.headers["webhook-id"]: json.loads(request.body) for request in receiver.requests("/ok/x")}
+    sent = {
+        request.headers["webhook-id"]: json.loads(request.body)
+        for request in receiver.requests("/ok/x")
+    }
     assert {event["id"]: event for event in puller.events} == sent
     assert set(sent) == set(ids[1::2])

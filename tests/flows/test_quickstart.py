@@ -64,12 +64,29 @@ def change(parts: Parts, token: Token, **fields: Any) -> None:
 
 
 SPOILED: dict[str, tuple[Callable[[Parts, Token], object], str]] = {
-    "revoked": (lambda parts, token: tokens(parts).revoke(token.id, now_ms(), TESTER), "is revoked"),
+    "revoked": (
+        lambda parts, token: tokens(parts).revoke(token.id, now_ms(), TESTER),
+        "is revoked",
+    ),
     "suspended": (lambda parts, token: change(parts, token, enabled=False), "is suspended"),
-    "expired": (lambda parts, token: change(parts, token, activates_at=UnixMs(1), expires_at=UnixMs(2)), "is expired"),
-    "scheduled": (lambda parts, token: change(parts, token, activates_at=UnixMs(now_ms() + 10**9)), "is scheduled"),
-    "without a permission": (lambda parts, token: change(parts, token, permissions=frozenset()), "lacks the permission events:publish"),
-    "regenerated": (lambda parts, token: tokens(parts).regenerate(token.id, dt.timedelta(hours=1), now_ms(), TESTER), "was regenerated"),
+    "expired": (
+        lambda parts, token: change(parts, token, activates_at=UnixMs(1), expires_at=UnixMs(2)),
+        "is expired",
+    ),
+    "scheduled": (
+        lambda parts, token: change(parts, token, activates_at=UnixMs(now_ms() + 10**9)),
+        "is scheduled",
+    ),
+    "without a permission": (
+        lambda parts, token: change(parts, token, permissions=frozenset()),
+        "lacks the permission events:publish",
+    ),
+    "regenerated": (
+        lambda parts, token: tokens(parts).regenerate(
+            token.id, dt.timedelta(hours=1), now_ms(), TESTER
+        ),
+        "was regenerated",
+    ),
 }
 
 
@@ -85,14 +102,19 @@ def test_a_token_that_is_of_no_use_any_more_is_replaced(parts: Parts, how: str) 
 
     assert second.token != first.token
     assert second.note == f"The token of the quickstart {told}: this is a new one."
-    assert token_of(parts, second).permissions == {Permission.EVENTS_PUBLISH, Permission.PLATFORM_ADMIN}
+    assert token_of(parts, second).permissions == {
+        Permission.EVENTS_PUBLISH,
+        Permission.PLATFORM_ADMIN,
+    }
     assert prepare(parts).token == second.token
 
 
 def test_a_rotated_signing_secret_is_printed(parts: Parts) -> None:
     """`listen` would reject every webhook by the one before."""
     first = prepare(parts)
-    rotated = tokens(parts).rotate_signing_secret(token_of(parts, first).id, dt.timedelta(0), now_ms(), TESTER)
+    rotated = tokens(parts).rotate_signing_secret(
+        token_of(parts, first).id, dt.timedelta(0), now_ms(), TESTER
+    )
     parts.directory.refresh()
 
     again = prepare(parts)
@@ -104,7 +126,9 @@ def test_a_rotated_signing_secret_is_printed(parts: Parts) -> None:
 
 @pytest.mark.parametrize("what", ["url", "off", "deleted", "channels"])
 def test_callbacks_that_somebody_changed_are_left_and_told_of(parts: Parts, what: str) -> None:
-    """It may be on purpose. Who waits at the printed receiver must not wait in vain without knowing."""
+    """It may be on purpose. Who waits at the printed receiver must not wait in vain without
+    knowing.
+    """
     first = prepare(parts)
     token, kind = token_of(parts, first), EventType.MESSAGE_STATUS
     url, callbacks = token.callbacks[kind].url, Callbacks(parts.database, parts.vault)
@@ -113,7 +137,11 @@ def test_callbacks_that_somebody_changed_are_left_and_told_of(parts: Parts, what
     elif what == "deleted":
         callbacks.delete(token.id, kind, TESTER)
     else:
-        fields = CallbackFields(url, enabled=False) if what == "off" else CallbackFields("http://127.0.0.1:9100/")
+        fields = (
+            CallbackFields(url, enabled=False)
+            if what == "off"
+            else CallbackFields("http://127.0.0.1:9100/")
+        )
         callbacks.put(token.id, kind, fields, TESTER)
     parts.directory.refresh()
 
@@ -123,7 +151,9 @@ def test_callbacks_that_somebody_changed_are_left_and_told_of(parts: Parts, what
     assert re.search(r"changed.*port 9000.*var/quickstart", str(again.note))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"token": 7}', json.dumps({"token": "rbk_of_another_database"})])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"token": 7}', json.dumps({"token": "rbk_of_another_database"})]
+)
 def test_what_is_kept_and_no_token_is_replaced(parts: Parts, text: str) -> None:
     """A disk that was full, or a database that was begun anew."""
     Path("var/quickstart").write_text(text)

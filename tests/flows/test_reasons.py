@@ -1,4 +1,6 @@
-"""Why an attempt failed: in words that say what happened and what to do, with the library's own behind them for the record."""
+"""Why an attempt failed: in words that say what happened and what to do, with the library's own
+behind them for the record.
+"""
 
 import contextlib
 import datetime as dt
@@ -34,7 +36,9 @@ class Authorities:
         self.ca_file = str(folder / "ca.pem")
         self.trusted.cert_pem.write_to_path(self.ca_file)
 
-    def context(self, host: str = "localhost", *, known: bool = True, days: tuple[int, int] = (-1, 9)) -> ssl.SSLContext:
+    def context(
+        self, host: str = "localhost", *, known: bool = True, days: tuple[int, int] = (-1, 9)
+    ) -> ssl.SSLContext:
         """Of a server; its certificate is valid between these days, counted from now."""
         first, last = (NOW + dt.timedelta(days=day) for day in days)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -50,7 +54,9 @@ def authorities(tmp_path_factory: pytest.TempPathFactory) -> Authorities:
 
 @contextlib.contextmanager
 def serving(talk: Callable[[socket.socket], None]) -> Iterator[int]:
-    """On a thread, one connection after the other: asyncio's servers keep TLS's alerts to themselves."""
+    """On a thread, one connection after the other: asyncio's servers keep TLS's alerts to
+    themselves.
+    """
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -69,7 +75,9 @@ def serving(talk: Callable[[socket.socket], None]) -> Iterator[int]:
     thread.join(10)
 
 
-def over(context: ssl.SSLContext, hear: Callable[[bytes], object] = bool) -> Callable[[socket.socket], None]:
+def over(
+    context: ssl.SSLContext, hear: Callable[[bytes], object] = bool
+) -> Callable[[socket.socket], None]:
     """A receiver that answers 200; what it was sent is for `hear`."""
 
     def talk(connection: socket.socket) -> None:
@@ -80,7 +88,9 @@ def over(context: ssl.SSLContext, hear: Callable[[bytes], object] = bool) -> Cal
     return talk
 
 
-async def told_by(talk: Callable[[socket.socket], None], authorities: Authorities, host: str = "localhost") -> HttpResponse:
+async def told_by(
+    talk: Callable[[socket.socket], None], authorities: Authorities, host: str = "localhost"
+) -> HttpResponse:
     with serving(talk) as port:
         return await answer_of(f"https://{host}:{port}/", ca_file=authorities.ca_file, timeout_s=5)
 
@@ -89,12 +99,16 @@ CERTIFICATES: dict[str, Callable[[Authorities], ssl.SSLContext]] = {
     "has expired. Renew it": lambda at: at.context(days=(-9, -1)),
     "is not valid yet": lambda at: at.context(days=(1, 9)),
     "is for another name. Use one for the host": lambda at: at.context("other.example"),
-    "comes from no authority that is known here. Send the whole chain": lambda at: at.context(known=False),
+    "comes from no authority that is known here. Send the whole chain": lambda at: at.context(
+        known=False
+    ),
 }
 
 
 @pytest.mark.parametrize("words", CERTIFICATES)
-async def test_a_certificate_that_cannot_be_trusted_is_told_with_what_to_do(words: str, authorities: Authorities) -> None:
+async def test_a_certificate_that_cannot_be_trusted_is_told_with_what_to_do(
+    words: str, authorities: Authorities
+) -> None:
     """Each has a remedy of its own. Nothing is sent to who cannot prove who they are."""
     received = bytearray()
     answer = await told_by(over(CERTIFICATES[words](authorities), received.extend), authorities)
@@ -132,7 +146,9 @@ HANDSHAKES: dict[str, Callable[[ssl.SSLContext], ssl.SSLContext]] = {
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
 @pytest.mark.parametrize("words", HANDSHAKES)
-async def test_a_handshake_that_is_refused_is_told_with_what_to_do(words: str, authorities: Authorities) -> None:
+async def test_a_handshake_that_is_refused_is_told_with_what_to_do(
+    words: str, authorities: Authorities
+) -> None:
     """By the alert that the receiver sends."""
     answer = await told_by(over(HANDSHAKES[words](authorities.context())), authorities)
 
@@ -144,7 +160,9 @@ async def test_a_handshake_that_is_refused_is_told_with_what_to_do(words: str, a
     ("said", "words"),
     [(b"", "in the middle of the TLS handshake"), (b"SSH-2.0-OpenSSH\r\n", "speaks no TLS at this port"), (b"HTTP/1.1 400 x\r\n\r\n", "speaks no TLS")],
 )  # fmt: skip
-async def test_a_port_without_tls_is_told_with_what_to_do(said: bytes, words: str, authorities: Authorities) -> None:
+async def test_a_port_without_tls_is_told_with_what_to_do(
+    said: bytes, words: str, authorities: Authorities
+) -> None:
     """A URL with the wrong port, or with https:// too many."""
 
     def talk(connection: socket.socket) -> None:
@@ -157,7 +175,9 @@ async def test_a_port_without_tls_is_told_with_what_to_do(said: bytes, words: st
     assert words in (answer.error or "")
 
 
-async def test_a_greeting_that_is_never_answered_is_told_with_what_was_offered(authorities: Authorities) -> None:
+async def test_a_greeting_that_is_never_answered_is_told_with_what_was_offered(
+    authorities: Authorities,
+) -> None:
     """Some receivers, and boxes before them, drop what they do not understand."""
     done = threading.Event()
     answer = await told_by(lambda connection: done.wait(3) or connection.close(), authorities)
@@ -168,20 +188,27 @@ async def test_a_greeting_that_is_never_answered_is_told_with_what_was_offered(a
 
 
 async def test_a_greeting_fits_into_one_packet(authorities: Authorities) -> None:
-    """With a share for the keys of tomorrow it would not, and some receivers never answer what comes in two."""
+    """With a share for the keys of tomorrow it would not, and some receivers never answer what
+    comes in two.
+    """
     greetings: list[bytes] = []
 
     def talk(connection: socket.socket) -> None:
         greetings.append(connection.recv(65_536))
 
     host = ".".join(["a" * 60] * 4)
-    with serving(talk) as port, Posting(ca_file=authorities.ca_file, look_up=lambda _: ("127.0.0.1",)) as posting:
+    with (
+        serving(talk) as port,
+        Posting(ca_file=authorities.ca_file, look_up=lambda _: ("127.0.0.1",)) as posting,
+    ):
         await posting.post(f"https://{host}:{port}/")
 
     (greeting,) = greetings
     assert len(greeting) == 5 + int.from_bytes(greeting[3:5]), "it is whole"
     assert len(greeting) < ONE_PACKET
-    assert b"\x11\xec" in greeting, "the group X25519MLKEM768 (0x11ec) is offered all the same, to who asks for a share"
+    assert b"\x11\xec" in greeting, (
+        "the group X25519MLKEM768 (0x11ec) is offered all the same, to who asks for a share"
+    )
 
 
 async def test_without_a_connection_it_is_told_what_to_check() -> None:
@@ -190,17 +217,29 @@ async def test_without_a_connection_it_is_told_what_to_check() -> None:
     refused = await answer_of(f"http://127.0.0.1:{free_port()}/")
     nowhere = await answer_of("http://255.255.255.255/", everywhere)
 
-    assert [(one.failure, one.status_code) for one in (refused, nowhere)] == [(Outcome.CONNECT, None)] * 2
-    assert (refused.error or "").startswith("the receiver refuses connections: nothing listens at this address and port. ")
+    assert [(one.failure, one.status_code) for one in (refused, nowhere)] == [
+        (Outcome.CONNECT, None)
+    ] * 2
+    assert (refused.error or "").startswith(
+        "the receiver refuses connections: nothing listens at this address and port. "
+    )
     assert "Could not connect" in (refused.behind or "")
     assert "Check" in (nowhere.error or "")
 
 
-_NUMBERS = sorted({getattr(pycurl, name) for name in dir(pycurl) if name.startswith("E_")} - {0, -1} | {100, 101, 4711})
+_NUMBERS = sorted(
+    {getattr(pycurl, name) for name in dir(pycurl) if name.startswith("E_")} - {0, -1}
+    | {100, 101, 4711}
+)
 
 
 @pytest.mark.parametrize(
-    "message", ["", "error:0A000126:SSL routines::unexpected eof while reading, errno 0", "tlsv13 alert certificate required"]
+    "message",
+    [
+        "",
+        "error:0A000126:SSL routines::unexpected eof while reading, errno 0",
+        "tlsv13 alert certificate required",
+    ],
 )
 @pytest.mark.parametrize("number", [one for one in _NUMBERS if isinstance(one, int)])
 def test_every_error_of_the_library_has_words_of_ours(number: int, message: str) -> None:

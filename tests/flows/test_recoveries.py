@@ -1,4 +1,6 @@
-"""What was not delivered is sent once more when somebody asks for it; embedded and on RabbitMQ + PostgreSQL."""
+"""What was not delivered is sent once more when somebody asks for it; embedded and on RabbitMQ +
+PostgreSQL.
+"""
 
 import json
 import re
@@ -62,7 +64,11 @@ def test_what_was_given_up_is_recovered(start: Starting, receiver: Receiver) -> 
         assert [one["number"] for one in attempts] == [1, 2, 3]
     verify_all(receiver, "/switch/crm/x", token["signing_secret"])
     for event_id in ids:
-        came = [one for one in receiver.requests("/switch/crm/x") if one.headers["webhook-id"] == event_id]
+        came = [
+            one
+            for one in receiver.requests("/switch/crm/x")
+            if one.headers["webhook-id"] == event_id
+        ]
         assert [one.headers.get("ringback-trigger") for one in came] == [None, None, "recover"]
         assert len({one.body for one in came}) == 1
 
@@ -84,7 +90,9 @@ def test_whoever_subscribes_late_gets_what_was_missed(start: Starting, receiver:
 
 
 def test_what_was_kept_is_released_when_somebody_asks(start: Starting, receiver: Receiver) -> None:
-    """While its callback is off it is skipped and counted; once that is back, the recovery is what sends it."""
+    """While its callback is off it is skipped and counted; once that is back, the recovery is what
+    sends it.
+    """
     ringback = start()
     crm = ringback.token("crm", callbacks={MESSAGE: receiver.url("/ok/kept")})
     address = f"/v1/tokens/{crm['id']}/callbacks/{MESSAGE}"
@@ -109,7 +117,9 @@ def test_what_was_kept_is_released_when_somebody_asks(start: Starting, receiver:
 
 
 def test_a_disabled_callback_is_tried_by_hand(start: Starting, receiver: Receiver) -> None:
-    """That it fails is only recorded, and the delivery is held on; that it works delivers this one, and switches nothing."""
+    """That it fails is only recorded, and the delivery is held on; that it works delivers this one,
+    and switches nothing.
+    """
     ringback = start()
     token = ringback.token("crm", callbacks={MESSAGE: receiver.url("/switch/hand/x")})
     receiver.switch("hand", 410)
@@ -121,12 +131,19 @@ def test_a_disabled_callback_is_tried_by_hand(start: Starting, receiver: Receive
     receiver.switch("hand", 200)
     worked = tried(ringback.admin, retry)
 
-    assert (failed["state"], [one["trigger"] for one in failed["attempts"]]) == ("held", ["first", "manual"])
+    assert (failed["state"], [one["trigger"] for one in failed["attempts"]]) == (
+        "held",
+        ["first", "manual"],
+    )
     assert (worked["state"], worked["attempts"][-1]["trigger"]) == ("delivered", "manual")
-    assert ringback.admin.get(f"/v1/tokens/{token['id']}")["callbacks"][MESSAGE]["state"] == "disabled"
+    assert (
+        ringback.admin.get(f"/v1/tokens/{token['id']}")["callbacks"][MESSAGE]["state"] == "disabled"
+    )
 
 
-def test_a_repair_that_fails_is_retried_by_the_schedule(start_embedded: Starting, receiver: Receiver) -> None:
+def test_a_repair_that_fails_is_retried_by_the_schedule(
+    start_embedded: Starting, receiver: Receiver
+) -> None:
     """It has all of it once more, and ends as it ended before."""
     ringback = start_embedded(RETRY_SCHEDULE="100ms,100ms")
     ringback.token("broken", callbacks={MESSAGE: receiver.url("/status/500/x")})
@@ -137,18 +154,31 @@ def test_a_repair_that_fails_is_retried_by_the_schedule(start_embedded: Starting
 
     receiver.wait_for("/status/500/x", 6)
     attempts = wait_for_state(ringback.admin, event_id, "exhausted")["attempts"]
-    assert [one["trigger"] for one in attempts] == ["first", "retry", "retry", "recover", "retry", "retry"]
+    assert [one["trigger"] for one in attempts] == [
+        "first",
+        "retry",
+        "retry",
+        "recover",
+        "retry",
+        "retry",
+    ]
 
 
-def test_a_dispatcher_that_is_killed_in_a_recovery_costs_nothing_of_it(start: Starting, receiver: Receiver) -> None:
+def test_a_dispatcher_that_is_killed_in_a_recovery_costs_nothing_of_it(
+    start: Starting, receiver: Receiver
+) -> None:
     """The next one goes on where the last slice ended: each delivery is made, and counted, once."""
     ringback = start()
-    ids = [event_id for first in range(0, MANY, 1000) for event_id in publish_batch(ringback, first)]
+    ids = [
+        event_id for first in range(0, MANY, 1000) for event_id in publish_batch(ringback, first)
+    ]
     wait_for("all to be stored", lambda: stored(ringback, "events") == MANY, 60)
     ringback.token("late", callbacks={MESSAGE: receiver.url("/ok/late")})
     (dispatcher,) = ringback.dispatchers
 
-    asked = ringback.admin.send("POST", "/v1/recoveries", {"since": LONG_AGO, "states": ["missing"]})["id"]
+    asked = ringback.admin.send(
+        "POST", "/v1/recoveries", {"since": LONG_AGO, "states": ["missing"]}
+    )["id"]
     wait_for("some to be done", lambda: stored_recovery(ringback, asked).done)
     ringback.stop(dispatcher, signal.SIGKILL)
     begun = stored_recovery(ringback, asked)
@@ -161,7 +191,9 @@ def test_a_dispatcher_that_is_killed_in_a_recovery_costs_nothing_of_it(start: St
     wait_for_all(receiver, "/ok/late", ids[:100])
 
 
-def test_a_recovery_is_asked_for_and_followed_at_the_command_line(start: Starting, receiver: Receiver) -> None:
+def test_a_recovery_is_asked_for_and_followed_at_the_command_line(
+    start: Starting, receiver: Receiver
+) -> None:
     """It waits for the end, and says what came of it."""
     ringback = start(RETRY_SCHEDULE="100ms")
     ringback.token("crm", callbacks={MESSAGE: receiver.url("/switch/cli/x")})
@@ -170,7 +202,9 @@ def test_a_recovery_is_asked_for_and_followed_at_the_command_line(start: Startin
     wait_for_state(ringback.admin, event_id, "exhausted")
     receiver.switch("cli", 200)
 
-    said = ringback.run("deliveries", "recover", "--since", LONG_AGO, "--state", "exhausted", "--state", "held")
+    said = ringback.run(
+        "deliveries", "recover", "--since", LONG_AGO, "--state", "exhausted", "--state", "held"
+    )
     again = json.loads(ringback.run("deliveries", "recover", "--since", LONG_AGO, "--json"))
 
     assert re.fullmatch(r"rec_\w+: 1 made due again\n", said)
@@ -178,11 +212,17 @@ def test_a_recovery_is_asked_for_and_followed_at_the_command_line(start: Startin
     wait_for_state(ringback.admin, event_id, "delivered")
 
 
-def test_a_recovery_at_the_command_line_is_stopped_by_an_interrupt(start_on_services: Starting) -> None:
-    """Without a dispatcher it says so, and waits; Ctrl-C leaves nothing that begins behind one's back."""
+def test_a_recovery_at_the_command_line_is_stopped_by_an_interrupt(
+    start_on_services: Starting,
+) -> None:
+    """Without a dispatcher it says so, and waits; Ctrl-C leaves nothing that begins behind one's
+    back.
+    """
     ringback = start_on_services(dispatchers=0)
     command = [PROGRAM, "deliveries", "recover", "--since", LONG_AGO, "--json"]
-    with subprocess.Popen(command, env=ringback.env, cwd=ringback.dir, stdout=PIPE, stderr=PIPE, text=True) as running:
+    with subprocess.Popen(
+        command, env=ringback.env, cwd=ringback.dir, stdout=PIPE, stderr=PIPE, text=True
+    ) as running:
         assert running.stderr
         told = running.stderr.readline()
         running.send_signal(signal.SIGINT)
@@ -198,8 +238,12 @@ def test_a_recovery_at_the_command_line_is_stopped_by_an_interrupt(start_on_serv
 def tried(admin: Client, address: str) -> dict[str, Any]:
     """The delivery as it is once the attempt that is asked for here is recorded."""
     asked = admin.send("POST", f"{address}/retry")["attempt_id"]
-    wait_for("the attempt", lambda: asked in [one["id"] for one in admin.get(address)["attempts"]], 20)
-    found: dict[str, Any] = admin.get(address)  # anew: its state may have been read before the attempt was there
+    wait_for(
+        "the attempt", lambda: asked in [one["id"] for one in admin.get(address)["attempts"]], 20
+    )
+    found: dict[str, Any] = admin.get(
+        address
+    )  # anew: its state may have been read before the attempt was there
     return found
 
 

@@ -1,4 +1,6 @@
-"""A secret key is replaced while everything runs: the steps of the operations page, on a whole Ringback."""
+"""A secret key is replaced while everything runs: the steps of the operations page, on a whole
+Ringback.
+"""
 
 import re
 from pathlib import Path
@@ -37,12 +39,16 @@ def test_the_old_key_can_be_dropped_after_it(start: Starting, receiver: Receiver
     restart(ringback, NEW)
     event_id = ringback.publisher.publish(message())
 
-    assert re.search(r"^re-encrypted +3$", said, re.MULTILINE), "the secrets of the administrator's token and of crm, crm's headers"
+    assert re.search(r"^re-encrypted +3$", said, re.MULTILINE), (
+        "the secrets of the administrator's token and of crm, crm's headers"
+    )
     assert re.search(r"^right already +2$", said, re.MULTILINE), "what was made with the new key"
     for token, path in ((crm, "/ok/crm"), (made_meanwhile, "/ok/erp")):
         wait_for_all(receiver, path, [event_id])
         verify_all(receiver, path, token["signing_secret"])
-        assert ringback.admin.get(f"/v1/tokens/{token['id']}/signing-secret") == {"signing_secret": token["signing_secret"]}
+        assert ringback.admin.get(f"/v1/tokens/{token['id']}/signing-secret") == {
+            "signing_secret": token["signing_secret"]
+        }
     assert receiver.requests("/ok/crm")[0].headers["x-key"] == "v"
 
 

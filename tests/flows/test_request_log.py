@@ -1,4 +1,6 @@
-"""The request log of real processes: what a token asked for is there soon, and a stop loses none of it."""
+"""The request log of real processes: what a token asked for is there soon, and a stop loses none of
+it.
+"""
 
 from typing import Any
 
@@ -24,7 +26,11 @@ def test_a_request_shows_up_with_what_it_was(start: Starting) -> None:
 
     (row,) = wait_for("the request", lambda: log_of(ringback.admin, token, status="404"))
     assert row["request_id"] == answer.headers["x-request-id"]
-    assert (row["method"], row["path"], row["user_agent"]) == ("GET", "/v1/café\\x00\\xff", "acme/1.0")
+    assert (row["method"], row["path"], row["user_agent"]) == (
+        "GET",
+        "/v1/café\\x00\\xff",
+        "acme/1.0",
+    )
     assert (row["status"], row["ip"], row["allowed"]) == (404, "127.0.0.1", True)
 
 
@@ -41,4 +47,6 @@ def test_a_stop_loses_no_request(start: Starting) -> None:
     assert ringback.stop(name) == 0
     ringback.start(name)
 
-    assert {row["request_id"] for row in log_of(ringback.admin, token) if row["user_agent"] == "last"} == made
+    assert {
+        row["request_id"] for row in log_of(ringback.admin, token) if row["user_agent"] == "last"
+    } == made

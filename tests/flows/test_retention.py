@@ -1,4 +1,6 @@
-"""What is older than the retention goes by itself, on real processes; what is still to be done does not."""
+"""What is older than the retention goes by itself, on real processes; what is still to be done does
+not.
+"""
 
 from tests.flows.conftest import Starting
 from tests.kit.platform import MESSAGE, ids_at, message, wait_for_state
@@ -11,14 +13,18 @@ def test_what_is_old_goes_and_what_is_pending_stays(start: Starting, receiver: R
     """With its deliveries; its id is then that of a new event. Two dispatchers share the work."""
     ringback = start(dispatchers=2, RETRY_SCHEDULE="1s", RETENTION="3s")
     ringback.token("done", callbacks={MESSAGE: receiver.url("/ok/done")}, channels=("chn_done",))
-    ringback.token("later", callbacks={MESSAGE: receiver.url("/after/3600/later")}, channels=("chn_later",))
+    ringback.token(
+        "later", callbacks={MESSAGE: receiver.url("/after/3600/later")}, channels=("chn_later",)
+    )
     pending = ringback.publisher.publish(message("later", channel="chn_later"))
     wait_for_state(ringback.admin, pending, "pending")
     receiver.wait_for("/after/3600/later", 1)
     done = ringback.publisher.publish(message("done", channel="chn_done"))
     delivery = wait_for_state(ringback.admin, done, "delivered")
 
-    wait_for("the old one to be gone", lambda: ringback.admin.find(f"/v1/events/{done}") is None, 20)
+    wait_for(
+        "the old one to be gone", lambda: ringback.admin.find(f"/v1/events/{done}") is None, 20
+    )
 
     assert ringback.admin.find(f"/v1/deliveries/{delivery['id']}") is None
     assert ringback.admin.get(f"/v1/events/{pending}")["deliveries"][0]["state"] == "pending"
@@ -30,4 +36,7 @@ def test_what_is_old_goes_and_what_is_pending_stays(start: Starting, receiver: R
 
 def expired(ringback: Ringback) -> list[float]:
     """How many events each dispatcher has deleted."""
-    return [ringback.metrics(name)['ringback_rows_expired_total{table="events"}'] for name in ringback.dispatchers]
+    return [
+        ringback.metrics(name)['ringback_rows_expired_total{table="events"}']
+        for name in ringback.dispatchers
+    ]

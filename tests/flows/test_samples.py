@@ -1,4 +1,6 @@
-"""Tests of callbacks, through real processes: they are sent, and no figure of deliveries counts them."""
+"""Tests of callbacks, through real processes: they are sent, and no figure of deliveries counts
+them.
+"""
 
 from schemas.events.samples import sample_event
 from schemas.events.types import EventType
@@ -11,17 +13,29 @@ KIND = EventType.MESSAGE_RECEIVED
 
 def figures(page: bytes) -> dict[str, float]:
     """Of a page of metrics, those that tell how deliveries fare."""
-    lines = [line.rpartition(" ") for line in page.decode().splitlines() if f'type="{KIND}"' in line]
-    wanted = ("ringback_deliveries_settled_total", "ringback_end_to_end_seconds_count", "ringback_first_attempt_delay_seconds_count")
-    return {name: float(value) for name, _, value in lines if name.startswith(wanted) and float(value)}
+    lines = [
+        line.rpartition(" ") for line in page.decode().splitlines() if f'type="{KIND}"' in line
+    ]
+    wanted = (
+        "ringback_deliveries_settled_total",
+        "ringback_end_to_end_seconds_count",
+        "ringback_first_attempt_delay_seconds_count",
+    )
+    return {
+        name: float(value) for name, _, value in lines if name.startswith(wanted) and float(value)
+    }
 
 
 def test_a_test_is_no_delivery_in_the_figures(start_embedded: Starting) -> None:
-    """An alert on exhausted deliveries must not go off because somebody tried a callback out; the attempt itself is counted as a test."""
+    """An alert on exhausted deliveries must not go off because somebody tried a callback out; the
+    attempt itself is counted as a test.
+    """
     ringback = start_embedded()
     with Receiver() as receiver:
         token = ringback.token("crm", callbacks={KIND: receiver.url("/ok/crm")})
-        broken = ringback.token("broken", callbacks={KIND: receiver.url("/status/500/broken")}, channels=())
+        broken = ringback.token(
+            "broken", callbacks={KIND: receiver.url("/status/500/broken")}, channels=()
+        )
         for one in (token, broken):
             ringback.admin.send("POST", f"/v1/tokens/{one['id']}/callbacks/{KIND}/test")
         ringback.publisher.publish(sample_event(KIND))
@@ -31,4 +45,7 @@ def test_a_test_is_no_delivery_in_the_figures(start_embedded: Starting) -> None:
 
         wait_for("the real one", lambda: len(counted()) == 3)
         assert set(counted().values()) == {1.0}
-        assert b'trigger="test",type="message.received"} 1.0' in ringback.admin.call("GET", "/metrics").data
+        assert (
+            b'trigger="test",type="message.received"} 1.0'
+            in ringback.admin.call("GET", "/metrics").data
+        )

@@ -16,12 +16,21 @@ from tests.kit.receiver import Receiver
 from tests.kit.waiting import eventually, free_port
 
 
-async def test_a_good_answer_comes_back_and_the_request_arrived_as_given(receiver: Receiver) -> None:
+async def test_a_good_answer_comes_back_and_the_request_arrived_as_given(
+    receiver: Receiver,
+) -> None:
     """The plain case: status, body, duration, and the very bytes and headers on the other side."""
     with Posting() as posting:
-        answer = await posting.post(receiver.url("/ok/1"), b"{\0}", ("content-type: application/json", "webhook-id: evt_7"))
+        answer = await posting.post(
+            receiver.url("/ok/1"), b"{\0}", ("content-type: application/json", "webhook-id: evt_7")
+        )
 
-    assert (answer.status_code, answer.body, answer.failure, answer.error) == (200, b"ok", None, None)
+    assert (answer.status_code, answer.body, answer.failure, answer.error) == (
+        200,
+        b"ok",
+        None,
+        None,
+    )
     assert 0 < answer.duration_s < 5
     (request,) = receiver.requests("/ok/1")
     assert request.body == b"{\0}"
@@ -30,7 +39,9 @@ async def test_a_good_answer_comes_back_and_the_request_arrived_as_given(receive
 
 
 async def test_a_large_body_is_sent_at_once(receiver: Receiver) -> None:
-    """libcurl asks `expect: 100-continue` for large bodies, which costs a round trip and confuses some receivers."""
+    """libcurl asks `expect: 100-continue` for large bodies, which costs a round trip and confuses
+    some receivers.
+    """
     with Posting() as posting:
         answer = await posting.post(receiver.url("/ok/large"), b"x" * 2_000_000)
 
@@ -73,11 +84,15 @@ async def test_no_answer_in_time_is_a_timeout(receiver: Receiver) -> None:
     answer = await answer_of(receiver.url("/hang"), timeout_s=1)
 
     assert (answer.failure, answer.status_code) == (Outcome.TIMEOUT, None)
-    assert answer.error == "no answer within 1 s. The receiver should answer first and work afterwards"
+    assert (
+        answer.error == "no answer within 1 s. The receiver should answer first and work afterwards"
+    )
 
 
 @pytest.mark.parametrize("path", ["/endless", "/large/200000"])
-async def test_a_body_that_is_too_long_is_cut_off_and_judged_by_its_status(receiver: Receiver, path: str) -> None:
+async def test_a_body_that_is_too_long_is_cut_off_and_judged_by_its_status(
+    receiver: Receiver, path: str
+) -> None:
     """Reading on would let any receiver hold us; the status has all that matters."""
     answer = await answer_of(receiver.url(path))
 
@@ -116,7 +131,9 @@ async def test_a_hundred_requests_fly_at_once(receiver: Receiver) -> None:
     answers: list[HttpResponse] = []
     with Posting() as posting:
         for number in range(100):
-            posting.sender.post(Request(receiver.url(f"/slow/100/{number}"), (), BODY), answers.append)
+            posting.sender.post(
+                Request(receiver.url(f"/slow/100/{number}"), (), BODY), answers.append
+            )
 
         assert posting.sender.in_flight == 100
         await eventually("a hundred answers", lambda: len(answers) == 100)
@@ -136,8 +153,12 @@ async def test_connections_are_kept(receiver: Receiver) -> None:
 
 
 @pytest.mark.parametrize("path", ["/leave", "/once"])
-async def test_a_kept_connection_that_the_receiver_closed_costs_no_attempt(receiver: Receiver, path: str) -> None:
-    """Closed before the next request, or when it arrives: nothing of an answer came, so it goes out on a new connection."""
+async def test_a_kept_connection_that_the_receiver_closed_costs_no_attempt(
+    receiver: Receiver, path: str
+) -> None:
+    """Closed before the next request, or when it arrives: nothing of an answer came, so it goes out
+    on a new connection.
+    """
     with Posting() as posting:
         answers = [await posting.post(receiver.url(path)) for _ in range(3)]
 
@@ -173,7 +194,9 @@ async def test_a_reader_that_fails_costs_the_others_nothing(complaints: list[str
 
 
 async def test_a_request_that_cannot_join_costs_the_others_nothing(receiver: Receiver) -> None:
-    """They join in one turn of the loop; the one that libcurl refuses is told, and fails as any other."""
+    """They join in one turn of the loop; the one that libcurl refuses is told, and fails as any
+    other.
+    """
     answers: list[HttpResponse] = []
     with Posting() as posting:
         await posting.post(receiver.url("/ok"))
@@ -189,7 +212,9 @@ async def test_a_request_that_cannot_join_costs_the_others_nothing(receiver: Rec
     assert "could not be started" in (answers[0].error or "")
 
 
-async def test_an_answer_that_cannot_be_read_is_an_answer_all_the_same(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_that_cannot_be_read_is_an_answer_all_the_same(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A mistake of ours: who waits would wait for ever. The handle is used again."""
 
     def fail(*_: object) -> None:
@@ -206,7 +231,9 @@ async def test_an_answer_that_cannot_be_read_is_an_answer_all_the_same(receiver:
     assert (again.status_code, again.internal_error) == (200, None)
 
 
-async def test_closing_aborts_what_is_in_flight_without_a_word(receiver: Receiver, complaints: list[str]) -> None:
+async def test_closing_aborts_what_is_in_flight_without_a_word(
+    receiver: Receiver, complaints: list[str]
+) -> None:
     """Who stops has given the deliveries back already: a late answer would be one too many."""
     answers: list[HttpResponse] = []
     posting = Posting()
@@ -225,5 +252,7 @@ async def test_closing_aborts_what_is_in_flight_without_a_word(receiver: Receive
 async def complaints() -> list[str]:
     """What the loop had to report of callbacks that failed."""
     messages: list[str] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: messages.append(context["message"]))
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _loop, context: messages.append(context["message"])
+    )
     return messages

@@ -1,4 +1,5 @@
-"""Where the sender connects to: names, addresses, certificates. Real sockets, real TLS, and a name server of the test's own.
+"""Where the sender connects to: names, addresses, certificates. Real sockets, real TLS, and a name
+server of the test's own.
 
 What it says when it does not get there: `test_reasons`.
 """
@@ -44,8 +45,12 @@ async def test_a_connection_that_is_never_made_is_a_failure_to_connect() -> None
     assert (answer.failure, answer.status_code) == (Outcome.CONNECT, None)
 
 
-async def test_an_exhausted_process_says_so(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without descriptors nobody can be called: the operator must not look for the fault at the receiver."""
+async def test_an_exhausted_process_says_so(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without descriptors nobody can be called: the operator must not look for the fault at the
+    receiver.
+    """
 
     def no_socket(*_: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
@@ -64,8 +69,12 @@ async def test_an_exhausted_process_says_so(receiver: Receiver, monkeypatch: pyt
     "host",
     ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "0177.0.0.1", "127.1", "127.0.0.1.", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "0"],
 )  # fmt: skip
-async def test_a_private_address_is_blocked_however_it_is_spelled(receiver: Receiver, host: str) -> None:
-    """The check sits on the address that is about to be connected to, so there is nothing to be fooled by."""
+async def test_a_private_address_is_blocked_however_it_is_spelled(
+    receiver: Receiver, host: str
+) -> None:
+    """The check sits on the address that is about to be connected to, so there is nothing to be
+    fooled by.
+    """
     answer = await answer_of(receiver.url("/ok", host=host), TargetPolicy())
 
     assert answer.failure is Outcome.BLOCKED
@@ -73,7 +82,9 @@ async def test_a_private_address_is_blocked_however_it_is_spelled(receiver: Rece
     assert receiver.connections == 0
 
 
-async def test_an_address_that_is_blocked_does_not_hide_one_that_is_allowed(receiver: Receiver) -> None:
+async def test_an_address_that_is_blocked_does_not_hide_one_that_is_allowed(
+    receiver: Receiver,
+) -> None:
     """`localhost` is ::1 as well, which the policy of this test refuses."""
     answer = await answer_of(receiver.url("/ok", host="localhost"))
 
@@ -88,7 +99,9 @@ TARGETS = [
 
 @pytest.mark.parametrize("target", TARGETS)
 async def test_what_is_called_is_what_was_saved(receiver: Receiver, target: str) -> None:
-    """libcurl tidies paths up: another one than the page shows would be called, and signed services would refuse it."""
+    """libcurl tidies paths up: another one than the page shows would be called, and signed services
+    would refuse it.
+    """
     url = receiver.url(target)
     assert LOOPBACK.url_fault(url) is None
     with Posting() as posting:
@@ -99,14 +112,18 @@ async def test_what_is_called_is_what_was_saved(receiver: Receiver, target: str)
 
 
 @pytest.mark.parametrize(("tail", "path"), [("", "/"), ("?a=b", "/?a=b")])
-async def test_a_url_without_a_path_asks_for_the_root(receiver: Receiver, tail: str, path: str) -> None:
+async def test_a_url_without_a_path_asks_for_the_root(
+    receiver: Receiver, tail: str, path: str
+) -> None:
     """HTTP knows no empty path."""
     assert (await answer_of(receiver.url(tail))).status_code == 200
     assert [one.path for one in receiver.requests()] == [path]
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "all_proxy", "ALL_PROXY"])
-async def test_a_proxy_in_the_environment_is_ignored(receiver: Receiver, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+async def test_a_proxy_in_the_environment_is_ignored(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """Through a proxy the address check would judge the proxy, not the target."""
     monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
 
@@ -127,7 +144,9 @@ class Names:
 
 
 async def test_a_name_is_looked_up_apart_from_libcurl(receiver: Receiver) -> None:
-    """No resolver of this machine knows it; the first of its addresses is closed, so the second is tried."""
+    """No resolver of this machine knows it; the first of its addresses is closed, so the second is
+    tried.
+    """
     names = Names(crm=("127.0.0.7", "127.0.0.1"))
     with Posting(look_up=names.look_up) as posting:
         answers = [await posting.post(receiver.url("/ok", host="crm")) for _ in range(3)]
@@ -146,24 +165,34 @@ async def test_the_address_that_a_name_leads_to_is_judged(receiver: Receiver) ->
     assert receiver.connections == 0
 
 
-async def test_a_name_that_moved_is_called_at_its_new_address(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """libcurl keeps what it was told; what it was told later counts. `/leave` makes each request connect anew."""
+async def test_a_name_that_moved_is_called_at_its_new_address(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libcurl keeps what it was told; what it was told later counts. `/leave` makes each request
+    connect anew.
+    """
     monkeypatch.setattr("dispatcher.http.resolver.KEPT_S", 0.01)
     names = Names(crm=("127.0.0.1",))
     with Posting(look_up=names.look_up) as posting:
         url = receiver.url("/leave", host="crm")
         there = await posting.post(url)
         names.addresses["crm"] = ("127.0.0.7",)
-        await eventually("what was found is forgotten", lambda: posting.sender._resolver.known("crm") is None)
+        await eventually(
+            "what was found is forgotten", lambda: posting.sender._resolver.known("crm") is None
+        )
         moved = await posting.post(url)
         names.addresses["crm"] = ("127.0.0.1",)
-        await eventually("what was found is forgotten", lambda: posting.sender._resolver.known("crm") is None)
+        await eventually(
+            "what was found is forgotten", lambda: posting.sender._resolver.known("crm") is None
+        )
         back = await posting.post(url)
 
     assert (there.status_code, moved.failure, back.status_code) == (200, Outcome.CONNECT, 200)
 
 
-async def test_a_name_that_moves_inside_is_judged_anew(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_name_that_moves_inside_is_judged_anew(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """DNS rebinding: a good address while somebody looks, then one that nobody outside may reach."""
     monkeypatch.setattr("dispatcher.http.resolver.KEPT_S", 0.01)
     names = Names(crm=("127.0.0.1",))
@@ -171,14 +200,20 @@ async def test_a_name_that_moves_inside_is_judged_anew(receiver: Receiver, monke
         url = receiver.url("/leave", host="crm")
         before = await posting.post(url)
         names.addresses["crm"] = ("127.0.0.7",)
-        await eventually("what was found is forgotten", lambda: posting.sender._resolver.known("crm") is None)
+        await eventually(
+            "what was found is forgotten", lambda: posting.sender._resolver.known("crm") is None
+        )
         after = await posting.post(url)
 
     assert (before.status_code, after.failure) == (200, Outcome.BLOCKED)
 
 
-async def test_a_name_that_nobody_answers_for_costs_only_its_own_callbacks(receiver: Receiver) -> None:
-    """More of them than libcurl has threads: another name's attempt goes out meanwhile, and closing waits for none of them."""
+async def test_a_name_that_nobody_answers_for_costs_only_its_own_callbacks(
+    receiver: Receiver,
+) -> None:
+    """More of them than libcurl has threads: another name's attempt goes out meanwhile, and closing
+    waits for none of them.
+    """
     names = Names(crm=("127.0.0.1",), **{f"silent{n}": () for n in range(30)})
     answers: list[HttpResponse] = []
     with Posting(look_up=names.look_up) as posting:
@@ -209,9 +244,13 @@ async def test_a_name_that_is_not_resolved_in_time_is_a_failure_of_dns() -> None
 
 
 async def test_the_time_for_a_name_is_part_of_the_time_for_the_answer(receiver: Receiver) -> None:
-    """An attempt must end within its lease. The next request of the same handle has all its time again."""
+    """An attempt must end within its lease. The next request of the same handle has all its time
+    again.
+    """
     names, answers = Names(late=()), list[HttpResponse]()
-    with Posting(timeout_s=2, look_up=lambda host: names.look_up(host) or ("127.0.0.1",)) as posting:
+    with Posting(
+        timeout_s=2, look_up=lambda host: names.look_up(host) or ("127.0.0.1",)
+    ) as posting:
         posting.sender.post(Request(receiver.url("/hang", host="late"), (), BODY), answers.append)
         (transfer,) = posting.sender._seeking.values()
         transfer._started_s -= 1.5  # as if the name had taken that long
@@ -224,7 +263,9 @@ async def test_the_time_for_a_name_is_part_of_the_time_for_the_answer(receiver: 
     assert again.status_code == 200
 
 
-async def test_a_certificate_of_a_trusted_authority_is_accepted(tls_receiver: Receiver, ca_file: str) -> None:
+async def test_a_certificate_of_a_trusted_authority_is_accepted(
+    tls_receiver: Receiver, ca_file: str
+) -> None:
     """TLS as it is meant to be."""
     answer = await answer_of(tls_receiver.url("/ok", host="localhost"), ca_file=ca_file)
 
@@ -232,7 +273,9 @@ async def test_a_certificate_of_a_trusted_authority_is_accepted(tls_receiver: Re
 
 
 async def test_a_handshake_that_never_ends_is_a_failure_of_tls(receiver: Receiver) -> None:
-    """A plain server takes the greeting for the beginning of a request and waits for more. The handle was used before."""
+    """A plain server takes the greeting for the beginning of a request and waits for more. The
+    handle was used before.
+    """
     with Posting(timeout_s=1) as posting:
         await posting.post(receiver.url("/ok"))
         answer = await posting.post(receiver.url("/ok").replace("http://", "https://"))

@@ -1,4 +1,6 @@
-"""A callback that cannot keep up: what it cannot take waits as rows, in order, and holds up nobody else."""
+"""A callback that cannot keep up: what it cannot take waits as rows, in order, and holds up nobody
+else.
+"""
 
 import json
 from collections import defaultdict
@@ -12,9 +14,12 @@ SLOW, QUICK = "/slow/200/crm", "/ok/crm"
 CONVERSATIONS = 3
 
 
-def test_what_a_slow_callback_cannot_take_comes_later_in_order_and_once(start: Starting, receiver: Receiver) -> None:
-    """Five a second is what it takes: the rest loses patience and spills. A restart in the midst changes nothing: what is
-    published after it waits behind what was left before it."""
+def test_what_a_slow_callback_cannot_take_comes_later_in_order_and_once(
+    start: Starting, receiver: Receiver
+) -> None:
+    """Five a second is what it takes: the rest loses patience and spills. A restart in the midst
+    changes nothing: what is published after it waits behind what was left before it.
+    """
     ringback = start(CALLBACK_CONCURRENCY="1")
     ringback.token("slow", callbacks={MESSAGE: receiver.url(SLOW)})
     ringback.token("quick", callbacks={MESSAGE: receiver.url(QUICK)})
@@ -28,7 +33,10 @@ def test_what_a_slow_callback_cannot_take_comes_later_in_order_and_once(start: S
     for path in (QUICK, SLOW):
         assert set(wait_for_all(receiver, path, ids).values()) == {1}
         came = by_conversation(receiver, path)
-        assert came == {f"cnv_{n}": [f"msg_{m}" for m in range(n, 30, CONVERSATIONS)] for n in range(CONVERSATIONS)}, path
+        assert came == {
+            f"cnv_{n}": [f"msg_{m}" for m in range(n, 30, CONVERSATIONS)]
+            for n in range(CONVERSATIONS)
+        }, path
 
 
 def publish(client: Client, numbers: range) -> list[str]:

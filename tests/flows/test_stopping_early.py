@@ -1,4 +1,6 @@
-"""Told to stop before they have started: real processes, held up by a database that takes their connection and says nothing."""
+"""Told to stop before they have started: real processes, held up by a database that takes their
+connection and says nothing.
+"""
 
 import signal
 import socket
@@ -13,12 +15,21 @@ SAID = "ringback: told to stop before it had started"
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("command", ["serve", "api", "dispatch"])
-def test_a_process_that_is_still_starting_leaves_with_a_word(tmp_path: Path, command: str, sig: signal.Signals) -> None:
-    """A supervisor that changes its mind, or a person: no trace of ours, and no failure where none was."""
+def test_a_process_that_is_still_starting_leaves_with_a_word(
+    tmp_path: Path, command: str, sig: signal.Signals
+) -> None:
+    """A supervisor that changes its mind, or a person: no trace of ours, and no failure where none
+    was.
+    """
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(60)
         url = f"postgresql+psycopg://ringback:ringback@127.0.0.1:{silent.getsockname()[1]}/ringback"
-        place = Place(tmp_path, DATABASE_URL=url, SECRET_KEY="a-secret-key-for-tests-only", LISTEN="127.0.0.1:0")
+        place = Place(
+            tmp_path,
+            DATABASE_URL=url,
+            SECRET_KEY="a-secret-key-for-tests-only",
+            LISTEN="127.0.0.1:0",
+        )
 
         with place.start(command) as process:
             held_up, _ = silent.accept()

@@ -1,4 +1,6 @@
-"""Where nothing can be written, as in a container whose root is read-only: one line says what to set, and nothing else breaks."""
+"""Where nothing can be written, as in a container whose root is read-only: one line says what to
+set, and nothing else breaks.
+"""
 
 import os
 import shlex
@@ -21,14 +23,30 @@ def place(tmp_path: Path, postgres: Postgres) -> Place:
     database = Database(url)
     migrate.upgrade(database)
     database.close()
-    return Place(tmp_path, DATABASE_URL=url, SECRET_KEY="a-secret-key-for-tests-only", LISTEN="127.0.0.1:0", METRICS_LISTEN="127.0.0.1:0")
+    return Place(
+        tmp_path,
+        DATABASE_URL=url,
+        SECRET_KEY="a-secret-key-for-tests-only",
+        LISTEN="127.0.0.1:0",
+        METRICS_LISTEN="127.0.0.1:0",
+    )
 
 
 def call(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]:
     """No file may grow beyond its beginning: whoever runs the tests may write everywhere else."""
     script = f"ulimit -f 0; exec {shlex.join([PROGRAM, *arguments])}"
-    env = {name: value for name, value in place.env.items() if name != "PYTHONDONTWRITEBYTECODE"} | {"PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(["bash", "-c", script], cwd=place.folder, env=env, capture_output=True, text=True, timeout=60, check=False)
+    env = {
+        name: value for name, value in place.env.items() if name != "PYTHONDONTWRITEBYTECODE"
+    } | {"PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        ["bash", "-c", script],
+        cwd=place.folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def test_the_api_says_in_one_line_that_it_needs_one(place: Place) -> None:

@@ -1,4 +1,6 @@
-"""A channel is taken away from a token while deliveries of it are on their way; embedded and on RabbitMQ + PostgreSQL."""
+"""A channel is taken away from a token while deliveries of it are on their way; embedded and on
+RabbitMQ + PostgreSQL.
+"""
 
 from typing import Any
 
@@ -14,7 +16,9 @@ UNSEEN = "the token may no longer see this channel"
 
 def see_only(ringback: Ringback, token: dict[str, Any], *channels: str) -> None:
     """In force everywhere when this returns."""
-    ringback.admin.send("PATCH", f"/v1/tokens/{token['id']}", {"visibility": {"channels": list(channels)}})
+    ringback.admin.send(
+        "PATCH", f"/v1/tokens/{token['id']}", {"visibility": {"channels": list(channels)}}
+    )
     ringback.wait_until_in_force()
 
 
@@ -23,7 +27,9 @@ def secrets_at(receiver: Receiver, path: str) -> int:
     return sum(b'"chn_secret"' in request.body for request in receiver.requests(path))
 
 
-def test_nothing_of_a_channel_that_was_taken_away_is_sent_any_more(start: Starting, receiver: Receiver) -> None:
+def test_nothing_of_a_channel_that_was_taken_away_is_sent_any_more(
+    start: Starting, receiver: Receiver
+) -> None:
     """Not by the schedule, not by hand, not by a recovery: pending, given up and held ones alike."""
     ringback = start(RETRY_SCHEDULE="1500ms")
     receiver.switch("x", 500)
@@ -47,7 +53,9 @@ def test_nothing_of_a_channel_that_was_taken_away_is_sent_any_more(start: Starti
 
     by_schedule = wait_for_state(ringback.admin, pending, "cancelled")
     by_hand = ringback.admin.call("POST", f"/v1/deliveries/{exhausted['id']}/retry")
-    asked = ringback.admin.call("POST", "/v1/recoveries", {"since": LONG_AGO, "states": ["exhausted", "held"]}).data
+    asked = ringback.admin.call(
+        "POST", "/v1/recoveries", {"since": LONG_AGO, "states": ["exhausted", "held"]}
+    ).data
     ended = wait_for("the recovery to be done", lambda: done(ringback, asked["id"]))
     ringback.admin.send("PUT", address, {"url": url, "enabled": True, "held": "release"})
     released = wait_for_state(ringback.admin, held, "cancelled")
@@ -55,10 +63,15 @@ def test_nothing_of_a_channel_that_was_taken_away_is_sent_any_more(start: Starti
     wait_for_all(receiver, "/switch/x", [seen])
 
     assert by_schedule["reason"] == released["reason"] == UNSEEN
-    assert (by_hand.status, by_hand.data["detail"]) == (409, f"{UNSEEN}: let it see chn_secret again before you send this")
+    assert (by_hand.status, by_hand.data["detail"]) == (
+        409,
+        f"{UNSEEN}: let it see chn_secret again before you send this",
+    )
     assert (ended["done"], ended["skipped"]) == (0, 2)
     assert secrets_at(receiver, "/switch/x") == sent_before
-    assert wait_for_state(ringback.admin, given_up, "exhausted")["attempts"] == exhausted["attempts"]
+    assert (
+        wait_for_state(ringback.admin, given_up, "exhausted")["attempts"] == exhausted["attempts"]
+    )
 
 
 def done(ringback: Ringback, recovery_id: str) -> dict[str, Any] | None:
@@ -66,11 +79,15 @@ def done(ringback: Ringback, recovery_id: str) -> dict[str, Any] | None:
     return None if found["state"] == "running" else found
 
 
-def test_a_failing_callback_is_not_probed_with_what_it_may_no_longer_see(start: Starting, receiver: Receiver) -> None:
+def test_a_failing_callback_is_not_probed_with_what_it_may_no_longer_see(
+    start: Starting, receiver: Receiver
+) -> None:
     """Nor does what it may see wait behind that."""
     ringback = start(RETRY_SCHEDULE="1h,1h")
     receiver.switch("x", 500)
-    token = ringback.token("crm", callbacks={MESSAGE: receiver.url("/switch/x")}, channels=("chn_1", "chn_secret"))
+    token = ringback.token(
+        "crm", callbacks={MESSAGE: receiver.url("/switch/x")}, channels=("chn_1", "chn_secret")
+    )
     secret = [ringback.publisher.publish(message(n, channel="chn_secret")) for n in range(20)]
     wait_for("its breaker to open", lambda: state_of(ringback, token) == "failing")
     seen = ringback.publisher.publish(message("seen", channel="chn_1"))

@@ -1,4 +1,6 @@
-"""The API on a SQLite store of the test's own, with a publisher that keeps what it is given, in this process."""
+"""The API on a SQLite store of the test's own, with a publisher that keeps what it is given, in
+this process.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -95,12 +97,18 @@ class Listening(NullObserver):
 
 
 class House:
-    """One API. Its directory polls only when a request makes it, unless `directory.start()` is called; nor is its request log written but by `flush`."""
+    """One API. Its directory polls only when a request makes it, unless `directory.start()` is
+    called; nor is its request log written but by `flush`.
+    """
 
     def __init__(self, folder: Path):
         self.database = Database(f"sqlite:///{folder}/ringback.db")
         lay_tables(self.database)
-        self.vault, self.publisher, self.observer = Vault(["a-key-for-tests-" * 2]), KeepingPublisher(), Listening()
+        self.vault, self.publisher, self.observer = (
+            Vault(["a-key-for-tests-" * 2]),
+            KeepingPublisher(),
+            Listening(),
+        )
         self.directory = Directory(self.database, self.vault, self.observer)
         self.ready, self.missing = True, dict[str, str]()
         self.unlogged: list[int] = []
@@ -114,7 +122,8 @@ class House:
             observer=self.observer,
             policy=TargetPolicy(),
             public_url="https://ringback.example",
-            timeout_s=-1.9,  # with the two seconds of grace: a test of a callback waits a tenth of a second
+            # with the two seconds of grace: a test of a callback waits a tenth of a second
+            timeout_s=-1.9,
             call_terms=CALL_TERMS,
             request_log=self.request_log,
             trusted_proxies=(),
@@ -133,7 +142,9 @@ class House:
 
     def secret(self, *permissions: Permission) -> str:
         """Of a new token."""
-        return self.parts.tokens.create(token_fields("caller", *permissions), {}, UnixMs(1), TESTER).secret
+        return self.parts.tokens.create(
+            token_fields("caller", *permissions), {}, UnixMs(1), TESTER
+        ).secret
 
     def caller(self, *permissions: Permission) -> "Caller":
         return Caller(self, self.secret(*permissions))
@@ -183,5 +194,9 @@ def deliver(house: House, token: dict[str, Any], event_id: str = "evt_1", **colu
     }
     with house.database.write() as connection:
         claims.claim(connection, [a_claim(event_id, to)], UnixMs(1))
-        connection.execute(sa.insert(deliveries).values(row | {"leased": False, "lease": 0, "failures": 0, "due_at": 9} | columns))
+        connection.execute(
+            sa.insert(deliveries).values(
+                row | {"leased": False, "lease": 0, "failures": 0, "due_at": 9} | columns
+            )
+        )
     return f"dlv_{to}_{event_id}"

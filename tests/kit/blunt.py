@@ -1,4 +1,6 @@
-"""A server that answers every request with the very bytes it was given, then ends the connection, politely or not."""
+"""A server that answers every request with the very bytes it was given, then ends the connection,
+politely or not.
+"""
 
 import asyncio
 import contextlib
@@ -35,14 +37,18 @@ class Blunt:
                 await reader.read()
             if self.end is End.RESET:
                 await asyncio.sleep(0)
-                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+                writer.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE
+                )
             if self.end in (End.RESET, End.RUDELY):
                 writer.transport.abort()
         writer.close()
 
 
 @contextlib.asynccontextmanager
-async def blunt(answer: bytes, end: End = End.CLOSED, tls: ssl.SSLContext | None = None) -> AsyncIterator[Blunt]:
+async def blunt(
+    answer: bytes, end: End = End.CLOSED, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Blunt]:
     """On a free port of 127.0.0.1, on the running loop."""
     made = Blunt(answer, end)
     server = await asyncio.start_server(made.serve, "127.0.0.1", 0, ssl=tls, limit=2**22)

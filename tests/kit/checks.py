@@ -21,17 +21,26 @@ STATES = ["scheduled", "suspended", "expired", "revoked"]
 READ, SEND = Permission.CONVERSATIONS_READ, Permission.MESSAGES_SEND
 
 
-def made(house: House, *permissions: Permission, channels: Sequence[str] | None = None, **fields: Any) -> NewSecrets:
+def made(
+    house: House, *permissions: Permission, channels: Sequence[str] | None = None, **fields: Any
+) -> NewSecrets:
     """A token of somebody else's."""
     return house.parts.tokens.create(
-        replace(token_fields("ACME CRM", *permissions, channels=channels), **fields), {}, UnixMs(1_000), TESTER
+        replace(token_fields("ACME CRM", *permissions, channels=channels), **fields),
+        {},
+        UnixMs(1_000),
+        TESTER,
     )
 
 
 def not_active(house: House, state: str) -> NewSecrets:
     now = now_ms()
     if state != "revoked":
-        past = {"scheduled": {"activates_at": now + 60_000}, "suspended": {"enabled": False}, "expired": {"expires_at": now}}
+        past = {
+            "scheduled": {"activates_at": now + 60_000},
+            "suspended": {"enabled": False},
+            "expired": {"expires_at": now},
+        }
         return made(house, READ, **past[state])
     token = made(house, READ)
     house.directory.refresh()  # known before it is revoked, as in a process that runs
@@ -44,7 +53,11 @@ def logged(house: House) -> list[dict[str, Any]]:
     """The checks: a call of this API has an id beside its request id."""
     house.request_log.flush()
     with house.database.read() as connection:
-        rows = connection.execute(sa.select(requests).where(requests.c.id == requests.c.request_id).order_by(requests.c.id))
+        rows = connection.execute(
+            sa.select(requests)
+            .where(requests.c.id == requests.c.request_id)
+            .order_by(requests.c.id)
+        )
         return [row._asdict() for row in rows]
 
 
@@ -53,11 +66,21 @@ def logged_of(house: House, token: NewSecrets) -> list[dict[str, Any]]:
 
 
 def introspect(platform: Caller, token: str, **fields: str) -> TestResponse:
-    return platform.call("POST", "/v1/introspect", data=urlencode({"token": token} | fields), content_type=FORM)
+    return platform.call(
+        "POST", "/v1/introspect", data=urlencode({"token": token} | fields), content_type=FORM
+    )
 
 
-def authorize(house: House, secret: str | None, permission: str | None = "none", peer: str = "10.0.0.1", **fields: str) -> TestResponse:
+def authorize(
+    house: House,
+    secret: str | None,
+    permission: str | None = "none",
+    peer: str = "10.0.0.1",
+    **fields: str,
+) -> TestResponse:
     headers = {name.replace("_", "-"): value for name, value in fields.items()}
     if permission is not None:
         headers["X-Required-Permission"] = permission
-    return Caller(house, secret).call("GET", "/v1/authorize", headers=headers, environ_base={"REMOTE_ADDR": peer})
+    return Caller(house, secret).call(
+        "GET", "/v1/authorize", headers=headers, environ_base={"REMOTE_ADDR": peer}
+    )

@@ -1,4 +1,6 @@
-"""A client of the HTTP API for tests: standard library only, one connection per thread, nothing ever sent twice."""
+"""A client of the HTTP API for tests: standard library only, one connection per thread, nothing
+ever sent twice.
+"""
 
 import concurrent.futures
 import http.client
@@ -23,7 +25,9 @@ class Answer(NamedTuple):
 
 
 class Published(NamedTuple):
-    """What became of many publishes: ids of what was accepted, how often each status came, seconds each took."""
+    """What became of many publishes: ids of what was accepted, how often each status came, seconds
+    each took.
+    """
 
     ids: list[str]
     statuses: Counter[int]
@@ -31,7 +35,9 @@ class Published(NamedTuple):
 
 
 class Client:
-    """Speaks with one bearer token, or with none. A context manager: at its end all connections are closed."""
+    """Speaks with one bearer token, or with none. A context manager: at its end all connections are
+    closed.
+    """
 
     def __init__(self, port: int, token: str | None):
         self.port, self.token, self._local = port, token, threading.local()
@@ -53,7 +59,12 @@ class Client:
             sent["content-type"] = "application/json"
         connection = self._connection()
         try:
-            connection.request(method, path, body, sent | {name.replace("_", "-"): value for name, value in headers.items()})  # type: ignore[arg-type]  # bytes or None by now
+            connection.request(
+                method,
+                path,
+                body,
+                sent | {name.replace("_", "-"): value for name, value in headers.items()},
+            )  # type: ignore[arg-type]  # bytes or None by now
             response = connection.getresponse()
             data = response.read()
         except (OSError, http.client.HTTPException):
@@ -62,13 +73,19 @@ class Client:
             raise
         self._local.used_s = time.monotonic()
         names = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, names, json.loads(data or b"null") if "json" in names.get("content-type", "") else data)
+        return Answer(
+            response.status,
+            names,
+            json.loads(data or b"null") if "json" in names.get("content-type", "") else data,
+        )
 
     def get(self, path: str) -> Any:
         return self.send("GET", path)
 
     def find(self, path: str) -> Any:
-        """The same, or None while it is not there: an event can be read up to a second after its 202."""
+        """The same, or None while it is not there: an event can be read up to a second after its
+        202.
+        """
         answer = self.call("GET", path)
         assert answer.status in (200, 404), f"GET {path}: {answer.status} {answer.data}"
         return answer.data if answer.status == 200 else None
@@ -85,8 +102,12 @@ class Client:
         assert answer.status == 202, f"POST /v1/events: {answer.status} {answer.data}"
         return str(answer.data["id"])
 
-    def publish_many(self, events: Sequence[object], clients: int = 32, rate: float = math.inf) -> Published:
-        """Each once, from so many threads, at most `rate` a second. A connection that breaks counts as status 0."""
+    def publish_many(
+        self, events: Sequence[object], clients: int = 32, rate: float = math.inf
+    ) -> Published:
+        """Each once, from so many threads, at most `rate` a second. A connection that breaks counts
+        as status 0.
+        """
         ids: list[str] = []
         statuses: Counter[int] = Counter()
         latencies_s: list[float] = []
@@ -113,7 +134,9 @@ class Client:
         if connection is None or time.monotonic() - self._local.used_s > _IDLE_S:
             if connection is not None:
                 connection.close()
-            connection = self._local.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_TIMEOUT_S)
+            connection = self._local.connection = http.client.HTTPConnection(
+                "127.0.0.1", self.port, timeout=_TIMEOUT_S
+            )
             self._open.append(connection)
             self._local.used_s = time.monotonic()
         return connection

@@ -1,6 +1,7 @@
 """The installed program run as a person runs it: in an empty folder, with settings of its own.
 
-Called by the tests of the subcommands that need no running server; `tests.kit.ringback` is for those that do.
+Called by the tests of the subcommands that need no running server; `tests.kit.ringback` is for
+those that do.
 """
 
 import json
@@ -31,7 +32,9 @@ class Place:
 
     def __init__(self, folder: pathlib.Path, **settings: str):
         self.folder = folder
-        self.env = {name: value for name, value in os.environ.items() if not name.startswith("RINGBACK_")}
+        self.env = {
+            name: value for name, value in os.environ.items() if not name.startswith("RINGBACK_")
+        }
         self.set(**settings)
 
     def set(self, **settings: str) -> None:

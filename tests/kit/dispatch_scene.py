@@ -31,7 +31,9 @@ class Notes(NullObserver):
 
 
 class Scene:
-    """A dispatcher with two slots per lane. It is the sender and the directory at once; `broken` is raised by the next part."""
+    """A dispatcher with two slots per lane. It is the sender and the directory at once; `broken` is
+    raised by the next part.
+    """
 
     def __init__(self) -> None:
         self.posted: list[tuple[Request, Callable[[HttpResponse], None]]] = []
@@ -44,7 +46,9 @@ class Scene:
         self.store_now: UnixMs | None = None
         self.timers: list[tuple[float, Callable[[], None]]] = []
         later = lambda delay_s, then: self.timers.append((delay_s, then))  # noqa: E731
-        self.dispatcher = Dispatcher(self, self, schedule, disable_after, 2, "Ringback/9", self.settle, self.observer, later)
+        self.dispatcher = Dispatcher(
+            self, self, schedule, disable_after, 2, "Ringback/9", self.settle, self.observer, later
+        )
 
     def callback(self, callback_id: CallbackId) -> tuple[Token, Callback] | None:
         assert callback_id == CALLBACK

@@ -1,4 +1,6 @@
-"""A hand between a settler and a dispatcher that do as the test says; and a dispatcher that only keeps, for whoever feeds a hand."""
+"""A hand between a settler and a dispatcher that do as the test says; and a dispatcher that only
+keeps, for whoever feeds a hand.
+"""
 
 from consumers.pipeline.settler import PendingAck
 from consumers.pipeline.unsettled import Unsettled

@@ -34,7 +34,9 @@ class RestorableStore:
         self.database, self.tokens = database, Tokens(database, VAULT)
 
     def create(self, name: str = "ACME") -> NewSecrets:
-        return self.tokens.create(token_fields(name), {RECEIVED: CallbackFields("https://x.example/")}, NOW, TESTER)
+        return self.tokens.create(
+            token_fields(name), {RECEIVED: CallbackFields("https://x.example/")}, NOW, TESTER
+        )
 
     def revoke(self, made: NewSecrets) -> None:
         self.tokens.revoke(made.token.id, NOW, TESTER)
@@ -44,7 +46,10 @@ class RestorableStore:
 
     def backup(self) -> Backup:
         with self.database.read() as connection:
-            return {table: [dict(row) for row in connection.execute(sa.select(table)).mappings()] for table in TABLES}
+            return {
+                table: [dict(row) for row in connection.execute(sa.select(table)).mappings()]
+                for table in TABLES
+            }
 
     def restore(self, backup: Backup, tables: Sequence[sa.Table] = TABLES) -> None:
         with self.database.write() as connection:

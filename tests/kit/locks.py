@@ -4,7 +4,9 @@ import sqlalchemy as sa
 
 from store.engine.database import Database
 
-_WAITING = sa.text("SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()")
+_WAITING = sa.text(
+    "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()"
+)
 
 
 def waiting(database: Database) -> int:

@@ -1,4 +1,6 @@
-"""Values for tests: a valid event, a claim, a delivery, each with the fields that the test does not care about filled in."""
+"""Values for tests: a valid event, a claim, a delivery, each with the fields that the test does not
+care about filled in.
+"""
 
 import json
 from collections.abc import Iterable
@@ -16,24 +18,50 @@ TOKEN = TokenId("tok_1")
 
 
 def message_body(
-    event_id: str = "evt_1", text: str = "hello", conversation: str = "cnv_1", channel: str = "chn_1", **envelope: object
+    event_id: str = "evt_1",
+    text: str = "hello",
+    conversation: str = "cnv_1",
+    channel: str = "chn_1",
+    **envelope: object,
 ) -> bytes:
     """A `message.received` event as a backend posts it."""
     data = {
-        "message": {"id": "msg_1", "conversation_id": conversation, "content": {"type": "text", "text": text}},
+        "message": {
+            "id": "msg_1",
+            "conversation_id": conversation,
+            "content": {"type": "text", "text": text},
+        },
         "channel": {"id": channel, "kind": "whatsapp"},
         "customer": {"id": "cus_1"},
     }
-    return json.dumps({"id": event_id, "type": "message.received", "data": data} | envelope).encode()
+    return json.dumps(
+        {"id": event_id, "type": "message.received", "data": data} | envelope
+    ).encode()
 
 
-def an_event(event_id: str = "evt_1", text: str = "hello", channel: str = "chn_1", **envelope: object) -> Event:
-    return parse_event(message_body(event_id, text, channel=channel, **envelope), accepted=True)  # a sample has an id of its own
+def an_event(
+    event_id: str = "evt_1", text: str = "hello", channel: str = "chn_1", **envelope: object
+) -> Event:
+    return parse_event(
+        message_body(event_id, text, channel=channel, **envelope), accepted=True
+    )  # a sample has an id of its own
 
 
-def a_claim(event_id: str = "evt_1", *callbacks: str, text: str = "hello", channel: str = "chn_1", accepted_at: int = 1_000) -> Claim:
+def a_claim(
+    event_id: str = "evt_1",
+    *callbacks: str,
+    text: str = "hello",
+    channel: str = "chn_1",
+    accepted_at: int = 1_000,
+) -> Claim:
     event = an_event(event_id, text, channel)
-    return Claim(event, UnixMs(accepted_at), False, tuple(CallbackId(c) for c in callbacks), event.webhook_body(UnixMs(accepted_at)))
+    return Claim(
+        event,
+        UnixMs(accepted_at),
+        False,
+        tuple(CallbackId(c) for c in callbacks),
+        event.webhook_body(UnixMs(accepted_at)),
+    )
 
 
 def a_delivery(
@@ -73,7 +101,12 @@ def a_delivery(
     )
 
 
-def an_attempt(outcome: Outcome = Outcome.DELIVERED, status_code: int | None = 200, number: int = 1, error: str | None = None) -> Attempt:
+def an_attempt(
+    outcome: Outcome = Outcome.DELIVERED,
+    status_code: int | None = 200,
+    number: int = 1,
+    error: str | None = None,
+) -> Attempt:
     return Attempt(
         id=new_attempt_id(),
         number=number,
@@ -88,7 +121,12 @@ def an_attempt(outcome: Outcome = Outcome.DELIVERED, status_code: int | None = 2
     )
 
 
-def a_callback(*, url: str = "https://receiver.test/hook", enabled: bool = True, headers: dict[str, str] | None = None) -> Callback:
+def a_callback(
+    *,
+    url: str = "https://receiver.test/hook",
+    enabled: bool = True,
+    headers: dict[str, str] | None = None,
+) -> Callback:
     return Callback(CALLBACK, TOKEN, EventType.MESSAGE_RECEIVED, url, enabled, headers or {})
 
 

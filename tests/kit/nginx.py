@@ -1,4 +1,5 @@
-"""A private nginx, with configurations of ours in a folder of its own: nothing of the machine's nginx is read, written or listened on.
+"""A private nginx, with configurations of ours in a folder of its own: nothing of the machine's
+nginx is read, written or listened on.
 
 Runs as whoever runs the tests.
 """
@@ -36,12 +37,22 @@ class Nginx(StartedProgram):
         self.conf_d.mkdir()
         user = "user root;\n" if os.geteuid() == 0 else ""  # the folder is its owner's alone
         (self.dir / "nginx.conf").write_text(_MAIN.format(user=user, folder=self.dir))
-        self.beside = [path_of("nginx"), "-e", "stderr", "-p", str(self.dir), "-c", str(self.dir / "nginx.conf")]
+        self.beside = [
+            path_of("nginx"),
+            "-e",
+            "stderr",
+            "-p",
+            str(self.dir),
+            "-c",
+            str(self.dir / "nginx.conf"),
+        ]
         self.command = [*self.beside, "-g", "daemon off;"]
 
     def run(self, *arguments: str) -> None:
         """The program beside it, as `nginx -s reload`."""
-        done = subprocess.run([*self.beside, *arguments], capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(
+            [*self.beside, *arguments], capture_output=True, text=True, timeout=30, check=False
+        )
         assert done.returncode == 0, done.stderr
 
     def runs(self) -> bool:

@@ -1,4 +1,6 @@
-"""A store with rows of a known age in it, and the sweeps that delete what is old, for the conformance tests."""
+"""A store with rows of a known age in it, and the sweeps that delete what is old, for the
+conformance tests.
+"""
 
 from collections import Counter
 from typing import Any
@@ -39,29 +41,73 @@ class Attic:
         callbacks = {RECEIVED: CallbackFields(f"https://{name}.example/")}
         made = self.tokens.create(token_fields(name), callbacks, UnixMs(1), TESTER).token
         with self.database.write() as connection:  # that it was made is no row of the test's
-            connection.execute(sa.delete(tables.audit_log).where(tables.audit_log.c.token_id == made.id))
+            connection.execute(
+                sa.delete(tables.audit_log).where(tables.audit_log.c.token_id == made.id)
+            )
         return made
 
-    def lay(self, event_id: str, *callback_ids: str, at: int = OLD, claimed_at: int | None = None, **columns: object) -> None:
-        """An event, and for each callback a delivery that was delivered, with its attempt; `columns` are of the deliveries."""
+    def lay(
+        self,
+        event_id: str,
+        *callback_ids: str,
+        at: int = OLD,
+        claimed_at: int | None = None,
+        **columns: object,
+    ) -> None:
+        """An event, and for each callback a delivery that was delivered, with its attempt;
+        `columns` are of the deliveries.
+        """
         with self.database.write() as connection:
             claims.claim(connection, [a_claim(event_id, *callback_ids, accepted_at=at)], NOW)
-        self.change(tables.events, event_id, claimed_at=at if claimed_at is None else claimed_at)  # a claim takes the store's own clock
+        self.change(
+            tables.events, event_id, claimed_at=at if claimed_at is None else claimed_at
+        )  # a claim takes the store's own clock
         for callback_id in callback_ids:
             self.add_delivery(event_id, callback_id, at, **columns)
 
-    def add_delivery(self, event_id: str, callback_id: str, at: int = OLD, **columns: object) -> None:
-        row = {"event_id": event_id, "callback_id": callback_id, "token_id": "tok_1", "type": RECEIVED.value, "state": "delivered"}
+    def add_delivery(
+        self, event_id: str, callback_id: str, at: int = OLD, **columns: object
+    ) -> None:
+        row = {
+            "event_id": event_id,
+            "callback_id": callback_id,
+            "token_id": "tok_1",
+            "type": RECEIVED.value,
+            "state": "delivered",
+        }
         row |= {"created_at": at, "leased": False, "lease": 0, "failures": 0}
         self.add("deliveries", **row | columns)
         self.add_attempt(event_id, callback_id, at)
 
     def add_attempt(self, event_id: str, callback_id: str, at: int) -> None:
-        row = {"event_id": event_id, "callback_id": callback_id, "id": f"att_{at}", "number": 1, "trigger": "first", "started_at": at}
-        self.add("attempts", **row, duration_ms=3, outcome="delivered", request_headers=b"{}", response_body=b"ok")
+        row = {
+            "event_id": event_id,
+            "callback_id": callback_id,
+            "id": f"att_{at}",
+            "number": 1,
+            "trigger": "first",
+            "started_at": at,
+        }
+        self.add(
+            "attempts",
+            **row,
+            duration_ms=3,
+            outcome="delivered",
+            request_headers=b"{}",
+            response_body=b"ok",
+        )
 
-    def add_place(self, callback_id: str, message_id: str, touched_at: int = OLD, **columns: object) -> None:
-        row = {"callback_id": callback_id, "message_id": message_id, "holder_rank": 0, "held_until": 0, "sent_rank": 0, "done_rank": 0}
+    def add_place(
+        self, callback_id: str, message_id: str, touched_at: int = OLD, **columns: object
+    ) -> None:
+        row = {
+            "callback_id": callback_id,
+            "message_id": message_id,
+            "holder_rank": 0,
+            "held_until": 0,
+            "sent_rank": 0,
+            "done_rank": 0,
+        }
         self.add("status_locks", **row | {"awaited": False, "touched_at": touched_at} | columns)
 
     def add(self, table: str, **columns: object) -> None:
@@ -74,7 +120,10 @@ class Attic:
 
     def sweep(self, limit: int = 3) -> Counter[str]:
         """All tables, to the end; how many rows went from each."""
-        return sum((sum(slices(self.database, sweep, limit), Counter()) for sweep in (*SWEEPS, PLACES)), Counter())
+        return sum(
+            (sum(slices(self.database, sweep, limit), Counter()) for sweep in (*SWEEPS, PLACES)),
+            Counter(),
+        )
 
     def ids(self, table: sa.Table = tables.events, column: str = "id") -> list[Any]:
         with self.database.read() as connection:

@@ -1,4 +1,5 @@
-"""A private PgBouncer before a PostgreSQL node of the tests, on a free port and with a folder of its own.
+"""A private PgBouncer before a PostgreSQL node of the tests, on a free port and with a folder of
+its own.
 
 Run as user postgres when we are root, which it refuses to be.
 """
@@ -27,20 +28,37 @@ default_pool_size = {pool}
 
 
 class PgBouncer(StartedProgram):
-    """`ignored`: startup parameters that it is told to leave out; it refuses those that it does not know."""
+    """`ignored`: startup parameters that it is told to leave out; it refuses those that it does not
+    know.
+    """
 
     name = "pgbouncer"
 
-    def __init__(self, postgres: Postgres, mode: str = "transaction", ignored: str = "", pool: int = 4):
+    def __init__(
+        self, postgres: Postgres, mode: str = "transaction", ignored: str = "", pool: int = 4
+    ):
         super().__init__()
         self._postgres_port, self.port = postgres.port, free_port()
         (self.dir / "users").write_text('"ringback" "ringback"\n')
-        settings = _SETTINGS.format(postgres=postgres.port, port=self.port, folder=self.dir, mode=mode, ignored=ignored, pool=pool)
+        settings = _SETTINGS.format(
+            postgres=postgres.port,
+            port=self.port,
+            folder=self.dir,
+            mode=mode,
+            ignored=ignored,
+            pool=pool,
+        )
         (self.dir / "settings").write_text(settings)
         self.command = [path_of("pgbouncer"), "-q", str(self.dir / "settings")]
         if os.getuid() == 0:
             shutil.chown(self.dir, "postgres", "postgres")
-            self.command = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *self.command]
+            self.command = [
+                "setpriv",
+                "--reuid=postgres",
+                "--regid=postgres",
+                "--clear-groups",
+                *self.command,
+            ]
 
     def through(self, url: str) -> str:
         """The same database's address, by way of this."""

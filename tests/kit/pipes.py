@@ -1,4 +1,6 @@
-"""The exchange in tests: both adapters behind one face, and an observer that remembers what it was told."""
+"""The exchange in tests: both adapters behind one face, and an observer that remembers what it was
+told.
+"""
 
 import asyncio
 import datetime as dt
@@ -28,7 +30,9 @@ from tests.kit.waiting import eventually, wait_for
 
 
 class InMilliseconds(dt.datetime):
-    """A header value that some backend's library writes and that Python's calendar ends before: AMQP counts in seconds."""
+    """A header value that some backend's library writes and that Python's calendar ends before:
+    AMQP counts in seconds.
+    """
 
     def utctimetuple(self) -> time.struct_time:
         return time.struct_time((1970, 1, 1, 0, 0, round(self.timestamp() * 1000), 0, 0, 0))
@@ -78,7 +82,9 @@ class RabbitPipe:
     def kept(self) -> list[tuple[str, str | None]]:
         """Ids of what stands in the outbox meanwhile, and why it is dead."""
         with self.database.read() as connection:
-            rows = connection.execute(sa.select(tables.outbox.c.body, tables.outbox.c.reason).order_by(tables.outbox.c.id)).all()
+            rows = connection.execute(
+                sa.select(tables.outbox.c.body, tables.outbox.c.reason).order_by(tables.outbox.c.id)
+            ).all()
         return [(parse_event(bytes(row.body)).id, row.reason) for row in rows]
 
     def dead_letters(self) -> list[tuple[bytes, str]]:
@@ -92,7 +98,9 @@ class RabbitPipe:
 
 
 class OutboxPipe:
-    """On PostgreSQL with a doorbell, as processes have it: theirs is another than the one that publishes."""
+    """On PostgreSQL with a doorbell, as processes have it: theirs is another than the one that
+    publishes.
+    """
 
     def __init__(self, database: Database):
         self.database = database
@@ -116,9 +124,14 @@ class OutboxPipe:
             connection.execute(sa.update(tables.outbox).values(leased_until=1))
 
     def dead_letters(self) -> list[tuple[bytes, str]]:
-        chosen = sa.select(tables.outbox.c.body, tables.outbox.c.reason).where(tables.outbox.c.reason.is_not(None))
+        chosen = sa.select(tables.outbox.c.body, tables.outbox.c.reason).where(
+            tables.outbox.c.reason.is_not(None)
+        )
         with self.database.read() as connection:
-            return [(bytes(row.body), row.reason) for row in connection.execute(chosen.order_by(tables.outbox.c.id))]
+            return [
+                (bytes(row.body), row.reason)
+                for row in connection.execute(chosen.order_by(tables.outbox.c.id))
+            ]
 
     def close(self) -> None:
         self.notifications.close()

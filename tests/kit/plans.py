@@ -1,4 +1,5 @@
-"""How a database goes about the queries that some code runs: each is explained as it ran, with its parameters.
+"""How a database goes about the queries that some code runs: each is explained as it ran, with its
+parameters.
 
 Called by tests and benchmarks of what must stay fast however much there is.
 """
@@ -13,18 +14,27 @@ from store.engine.database import Connection, Database
 _EXPLAIN = {"sqlite": "EXPLAIN QUERY PLAN", "postgresql": "EXPLAIN"}
 
 
-def plans(database: Database, job: Callable[[Connection], object], explain: str | None = None) -> list[str]:
-    """One text for each query that `job` runs. `explain` says how to ask for it, where the usual is not enough."""
+def plans(
+    database: Database, job: Callable[[Connection], object], explain: str | None = None
+) -> list[str]:
+    """One text for each query that `job` runs. `explain` says how to ask for it, where the usual is
+    not enough.
+    """
     ran: list[tuple[str, Any]] = []
 
-    def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+    def note(
+        _connection: object, _cursor: object, statement: str, parameters: Any, *_: object
+    ) -> None:
         ran.append((statement, parameters))
 
     with database.read() as connection:
         sa.event.listen(connection, "before_cursor_execute", note)
         job(connection)
         sa.event.remove(connection, "before_cursor_execute", note)
-        return [_plan(connection, f"{explain or _EXPLAIN[database.dialect]} {statement}", parameters) for statement, parameters in ran]
+        return [
+            _plan(connection, f"{explain or _EXPLAIN[database.dialect]} {statement}", parameters)
+            for statement, parameters in ran
+        ]
 
 
 def _plan(connection: Connection, statement: str, parameters: Any) -> str:

@@ -1,4 +1,6 @@
-"""Events as a chat backend makes them, what receivers got of them, and what administrators see of their deliveries."""
+"""Events as a chat backend makes them, what receivers got of them, and what administrators see of
+their deliveries.
+"""
 
 import contextlib
 import json
@@ -16,7 +18,9 @@ from tests.kit.waiting import wait_for
 MESSAGE = "message.received"
 
 
-def message(number: int | str = 0, conversation: str = "", channel: str = "chn_1", **envelope: object) -> dict[str, Any]:
+def message(
+    number: int | str = 0, conversation: str = "", channel: str = "chn_1", **envelope: object
+) -> dict[str, Any]:
     """A `message.received` event, in a conversation of its own unless one is named."""
     data = {
         "message": {
@@ -32,12 +36,18 @@ def message(number: int | str = 0, conversation: str = "", channel: str = "chn_1
 
 def status(value: str, message_id: str = "msg_1", **envelope: object) -> dict[str, Any]:
     """A `message.status` event."""
-    data = {"message": {"id": message_id, "conversation_id": "cnv_1"}, "status": value, "channel": {"id": "chn_1", "kind": "whatsapp"}}
+    data = {
+        "message": {"id": message_id, "conversation_id": "cnv_1"},
+        "status": value,
+        "channel": {"id": "chn_1", "kind": "whatsapp"},
+    }
     return {"type": "message.status", "data": data} | envelope
 
 
 @contextlib.contextmanager
-def publishing(client: Client, count: int, rate: float, clients: int = 16) -> Iterator[Future[Published]]:
+def publishing(
+    client: Client, count: int, rate: float, clients: int = 16
+) -> Iterator[Future[Published]]:
     """So many messages, at so many a second, sent while the block runs; at its end all have been."""
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(client.publish_many, [message(n) for n in range(count)], clients, rate)
@@ -48,15 +58,21 @@ def ids_at(receiver: Receiver, path: str) -> Counter[str]:
     return Counter(request.headers["webhook-id"] for request in receiver.requests(path))
 
 
-def wait_for_all(receiver: Receiver, path: str, ids: Sequence[str], limit_s: float = 60) -> Counter[str]:
+def wait_for_all(
+    receiver: Receiver, path: str, ids: Sequence[str], limit_s: float = 60
+) -> Counter[str]:
     """How often each came, once every one of these has."""
     wanted = set(ids)
-    wait_for(f"{len(wanted)} events at {path}", lambda: wanted <= ids_at(receiver, path).keys(), limit_s)
+    wait_for(
+        f"{len(wanted)} events at {path}", lambda: wanted <= ids_at(receiver, path).keys(), limit_s
+    )
     return ids_at(receiver, path)
 
 
 def verify_all(receiver: Receiver, path: str, signing_secret: str) -> None:
-    """Every webhook that came there verifies, by the reference library. Raises WebhookVerificationError."""
+    """Every webhook that came there verifies, by the reference library. Raises
+    WebhookVerificationError.
+    """
     reference = Webhook(signing_secret)
     for request in receiver.requests(path):
         json.loads(request.body)

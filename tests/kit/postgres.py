@@ -1,6 +1,7 @@
 """A PostgreSQL node of the tests' own, from Debian's package: its own port and folder.
 
-The system's own cluster, if one runs, is never touched. A missing package is an error that says what to install.
+The system's own cluster, if one runs, is never touched. A missing package is an error that says
+what to install.
 """
 
 import atexit
@@ -24,10 +25,14 @@ _numbers = itertools.count(1)
 
 
 class Postgres:
-    """One node, made by `initdb`; run as user postgres when we are root, which `initdb` refuses to be."""
+    """One node, made by `initdb`; run as user postgres when we are root, which `initdb` refuses to
+    be.
+    """
 
     def __init__(self, *, fsync: bool = False) -> None:
-        """`fsync`: commits reach the disk, as in production; without it, they are faster and as good for a test."""
+        """`fsync`: commits reach the disk, as in production; without it, they are faster and as
+        good for a test.
+        """
         installed = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb"))
         assert installed, "no PostgreSQL here: apt-get install postgresql"
         self._bin = installed[-1].parent
@@ -46,7 +51,17 @@ class Postgres:
 
     def start(self) -> None:
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.dir} -c max_connections=200 -c fsync={self._fsync}"
-        self._run("pg_ctl", "-D", f"{self.dir}/data", "-l", f"{self.dir}/log", "-w", "-o", options, "start")
+        self._run(
+            "pg_ctl",
+            "-D",
+            f"{self.dir}/data",
+            "-l",
+            f"{self.dir}/log",
+            "-w",
+            "-o",
+            options,
+            "start",
+        )
         self.running = True
 
     def stop(self, mode: str = "immediate") -> None:
@@ -57,8 +72,13 @@ class Postgres:
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """Silence: connections stay open and new ones are taken by the kernel, but nothing answers."""
-        postmaster = psutil.Process(int((self.dir / "data" / "postmaster.pid").read_text().split()[0]))
-        processes = [postmaster, *postmaster.children()]  # each backend is in a session of its own: no group to signal
+        postmaster = psutil.Process(
+            int((self.dir / "data" / "postmaster.pid").read_text().split()[0])
+        )
+        processes = [
+            postmaster,
+            *postmaster.children(),
+        ]  # each backend is in a session of its own: no group to signal
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):  # it was about to end
                 process.suspend()
@@ -71,7 +91,9 @@ class Postgres:
 
     @contextlib.contextmanager
     def read_only(self) -> Iterator[None]:
-        """Like a primary after a fail-over: it is only read now, also in the sessions that are open. None of them is cut."""
+        """Like a primary after a fail-over: it is only read now, also in the sessions that are
+        open. None of them is cut.
+        """
         self._administer("ALTER SYSTEM SET default_transaction_read_only = on")
         try:
             yield
@@ -86,12 +108,16 @@ class Postgres:
         return self._url(name)
 
     def database_in(self, encoding: str) -> str:
-        """The address of a new, empty database in this encoding, without a locale: what a server made without one has."""
+        """The address of a new, empty database in this encoding, without a locale: what a server
+        made without one has.
+        """
         return self.fresh_database(f"ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
 
     def ask(self, query: str, url: str | None = None) -> Any:
         """The first value of the answer, by the superuser."""
-        with psycopg.connect((url or self._url("postgres")).replace("+psycopg", ""), autocommit=True) as connection:
+        with psycopg.connect(
+            (url or self._url("postgres")).replace("+psycopg", ""), autocommit=True
+        ) as connection:
             row = connection.execute(sql.SQL(query)).fetchone()  # type: ignore[arg-type]  # a test's own text
         return row[0] if row else None
 
@@ -103,7 +129,14 @@ class Postgres:
 
     def restore(self, url: str, backup: pathlib.Path) -> None:
         """Back to it, under whoever works there, as docs/operations.md does it."""
-        self._run("pg_restore", "--clean", "--if-exists", "--single-transaction", f"--dbname={url.replace('+psycopg', '')}", str(backup))
+        self._run(
+            "pg_restore",
+            "--clean",
+            "--if-exists",
+            "--single-transaction",
+            f"--dbname={url.replace('+psycopg', '')}",
+            str(backup),
+        )
 
     def close(self) -> None:
         if not self.dir.exists():
@@ -122,14 +155,29 @@ class Postgres:
             connection.execute(sql.SQL(setting))
             connection.execute("SELECT pg_reload_conf()")
             wanted = "on" if " SET " in setting else "off"
-            wait_for("the server to go by it", lambda: (connection.execute("SHOW transaction_read_only").fetchone() or ("",))[0] == wanted)
+            wait_for(
+                "the server to go by it",
+                lambda: (
+                    (connection.execute("SHOW transaction_read_only").fetchone() or ("",))[0]
+                    == wanted
+                ),
+            )
 
     def _make(self) -> None:
         password = self.dir / "password"
         password.write_text("ringback")
         password.chmod(0o644)
         access = ("-U", "ringback", "--pwfile", str(password), "-A", "scram-sha-256")
-        self._run("initdb", "-D", f"{self.dir}/data", *access, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+        self._run(
+            "initdb",
+            "-D",
+            f"{self.dir}/data",
+            *access,
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+            "--no-sync",
+        )
         self.start()
         self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "ringback", "ringback")
 
@@ -140,6 +188,10 @@ class Postgres:
         command = ["env", "PGPASSWORD=ringback", str(self._bin / program), *args]
         if os.getuid() == 0:
             command = ["runuser", "-u", "postgres", "--", *command]
-        with (self.dir / "commands").open("a+") as out:  # a file: pg_ctl's server would keep a pipe open for ever
-            done = subprocess.run(command, stdout=out, stderr=out, cwd=self.dir, timeout=90, check=False)
+        with (self.dir / "commands").open(
+            "a+"
+        ) as out:  # a file: pg_ctl's server would keep a pipe open for ever
+            done = subprocess.run(
+                command, stdout=out, stderr=out, cwd=self.dir, timeout=90, check=False
+            )
         assert done.returncode == 0, f"{program}: {(self.dir / 'commands').read_text()[-800:]}"

@@ -1,4 +1,6 @@
-"""A program of the machine's own, started for a test in a folder that is gone afterwards. Missing it fails the tests that need it."""
+"""A program of the machine's own, started for a test in a folder that is gone afterwards. Missing
+it fails the tests that need it.
+"""
 
 import os
 import pathlib
@@ -12,7 +14,9 @@ from tests.kit.waiting import wait_for
 
 
 class StartedProgram:
-    """A context manager: inside it the program runs, at its end nothing is left. Whoever inherits says how to start it, and when it runs."""
+    """A context manager: inside it the program runs, at its end nothing is left. Whoever inherits
+    says how to start it, and when it runs.
+    """
 
     name: str
     command: list[str]
@@ -22,7 +26,9 @@ class StartedProgram:
 
     def __enter__(self) -> Self:
         with (self.dir / "said").open("wb") as out:
-            self._process = subprocess.Popen(self.command, stdout=out, stderr=out, start_new_session=True)
+            self._process = subprocess.Popen(
+                self.command, stdout=out, stderr=out, start_new_session=True
+            )
         wait_for(f"{self.name} to run", self._lives_and_runs)
         return self
 

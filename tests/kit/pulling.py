@@ -17,15 +17,38 @@ EVERYTHING = PullFilter()
 
 
 def claim(connection: Connection, *event_ids: str, accepted_at: int = 1_000) -> None:
-    claims.claim(connection, [a_claim(event_id, accepted_at=accepted_at) for event_id in event_ids], now_ms())
+    claims.claim(
+        connection, [a_claim(event_id, accepted_at=accepted_at) for event_id in event_ids], now_ms()
+    )
 
 
-def lay(database: Database, *rows: tuple[int, str], channel: str = "chn_1", kind: str = "message.received") -> None:
+def lay(
+    database: Database,
+    *rows: tuple[int, str],
+    channel: str = "chn_1",
+    kind: str = "message.received",
+) -> None:
     """Events that were taken at these times."""
-    common = {"type": kind, "timestamp": 1, "via_amqp": False, "channel_id": channel, "conversation_id": "c", "content_hash": b""}
+    common = {
+        "type": kind,
+        "timestamp": 1,
+        "via_amqp": False,
+        "channel_id": channel,
+        "conversation_id": "c",
+        "content_hash": b"",
+    }
     common |= {"conflicts": 0, "callbacks": ""}
     with database.write() as connection:
-        made = [common | {"id": one, "claimed_at": at, "accepted_at": at, "body": b'{"id":"%s"}' % one.encode()} for at, one in rows]
+        made = [
+            common
+            | {
+                "id": one,
+                "claimed_at": at,
+                "accepted_at": at,
+                "body": b'{"id":"%s"}' % one.encode(),
+            }
+            for at, one in rows
+        ]
         connection.execute(sa.insert(events), made)
 
 
@@ -54,6 +77,8 @@ class Puller:
         return self.seen
 
     def wait_for(self, count: int) -> list[str]:
-        """All that came, once there are so many: what was taken in this very millisecond comes with the next."""
+        """All that came, once there are so many: what was taken in this very millisecond comes with
+        the next.
+        """
         wait_for(f"{count} events to be pulled", lambda: len(self.catch_up()) >= count)
         return self.seen

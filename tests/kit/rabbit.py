@@ -1,6 +1,7 @@
 """A RabbitMQ node of the tests' own, from Debian's package: its own ports, folder, epmd and cookie.
 
-The system's own node, if one runs, is never touched. A missing package is an error that says what to install.
+The system's own node, if one runs, is never touched. A missing package is an error that says what
+to install.
 """
 
 import atexit
@@ -25,7 +26,9 @@ _START_LIMIT_S = 90
 
 
 class Rabbit:
-    """One node. `start`, `kill` (as a crash) and `stop` may follow each other; what queues hold survives."""
+    """One node. `start`, `kill` (as a crash) and `stop` may follow each other; what queues hold
+    survives.
+    """
 
     def __init__(self) -> None:
         assert _SERVER.exists(), "no RabbitMQ here: apt-get install rabbitmq-server"
@@ -46,14 +49,22 @@ class Rabbit:
 
     def start(self) -> None:
         with (self.dir / "stdout").open("ab") as out:
-            self._process = subprocess.Popen([_SERVER], env=self._env, stdout=out, stderr=out, start_new_session=True, cwd=self.dir)
+            self._process = subprocess.Popen(
+                [_SERVER],
+                env=self._env,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                cwd=self.dir,
+            )
         wait_for("RabbitMQ answers", self._answers, _START_LIMIT_S)
 
     def kill(self) -> None:
         """`kill -9`: no goodbye to anybody.
 
-        The node writes down three seconds late which log belongs to which quorum queue, and after a crash in between has a queue
-        declared anew `down` for ever (seen on 3.10). Production declares once, tests all the time: so that is written first.
+        The node writes down three seconds late which log belongs to which quorum queue, and after a
+        crash in between has a queue declared anew `down` for ever (seen on 3.10). Production
+        declares once, tests all the time: so that is written first.
         """
         self.ctl("eval", "[dets:sync(Table) || Table <- dets:all()].")
         self._end()
@@ -83,7 +94,15 @@ class Rabbit:
     def ctl(self, *args: str) -> str:
         """`rabbitmqctl …` on this node; takes a second or more. Returns what it printed."""
         command = ["/usr/lib/rabbitmq/bin/rabbitmqctl", "-q", *args]
-        done = subprocess.run(command, env=self._env, cwd=self.dir, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            command,
+            env=self._env,
+            cwd=self.dir,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
         assert done.returncode == 0, f"rabbitmqctl {' '.join(args)}: {done.stdout} {done.stderr}"
         return done.stdout
 
@@ -102,7 +121,13 @@ class Rabbit:
         with pika.BlockingConnection(pika.URLParameters(self.url)) as connection:
             channel = connection.channel()
             channel.confirm_delivery()
-            channel.basic_publish(exchange, "", body, pika.BasicProperties(delivery_mode=2, **properties), mandatory=True)
+            channel.basic_publish(
+                exchange,
+                "",
+                body,
+                pika.BasicProperties(delivery_mode=2, **properties),
+                mandatory=True,
+            )
 
     def close(self) -> None:
         if not self.dir.exists():
@@ -114,7 +139,9 @@ class Rabbit:
 
     def _environment(self) -> dict[str, str]:
         """Nothing of the machine's RabbitMQ configuration, everything in our folder."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("RABBITMQ")}
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith("RABBITMQ")
+        }
         return inherited | {
             "HOME": str(self.dir),  # where the Erlang cookie is made
             "RABBITMQ_NODENAME": f"test{self.port}@localhost",
@@ -140,7 +167,9 @@ class Rabbit:
     def _epmd_ended(self) -> bool:
         """It refuses for as long as it takes the node for alive: a moment more than the node lives."""
         command = ["epmd", "-port", str(self._epmd), "-kill"]
-        done = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(
+            command, env=self._env, capture_output=True, text=True, timeout=20, check=False
+        )
         return done.returncode == 0 or "Cannot connect" in done.stdout + done.stderr
 
     def _end(self) -> None:

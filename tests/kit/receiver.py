@@ -1,6 +1,8 @@
-"""A webhook receiver that remembers what it got and misbehaves on request: a real server on a thread of its own.
+"""A webhook receiver that remembers what it got and misbehaves on request: a real server on a
+thread of its own.
 
-The first part of a POST's path says how it is answered, the second is the behaviour's argument; anything may follow:
+The first part of a POST's path says how it is answered, the second is the behaviour's argument;
+anything may follow:
 
     /ok            200, `ok`                           /garbage       bytes that are no HTTP
     /status/CODE   CODE                                /close         reads, closes without a word
@@ -35,8 +37,9 @@ _DRIP_EVERY_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request. `connection` numbers the connections from 1, in the order they came; header names are in lower case. `at_s`: when
-    its head had come, in unix seconds."""
+    """One request. `connection` numbers the connections from 1, in the order they came; header
+    names are in lower case. `at_s`: when its head had come, in unix seconds.
+    """
 
     path: str
     headers: dict[str, str]
@@ -46,7 +49,9 @@ class Received:
 
 
 class Receiver:
-    """A context manager: listens on a free port of 127.0.0.1 while inside. All methods may be called from any thread."""
+    """A context manager: listens on a free port of 127.0.0.1 while inside. All methods may be
+    called from any thread.
+    """
 
     def __init__(self, tls: ssl.SSLContext | None = None):
         self.port = 0
@@ -55,7 +60,9 @@ class Receiver:
         self._switches: dict[str, int] = {}
         self._connections = 0
         self._seen: Counter[tuple[str, str]] = Counter()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="receiver", daemon=True)
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve()), name="receiver", daemon=True
+        )
         self._up: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     def __enter__(self) -> Self:
@@ -63,7 +70,12 @@ class Receiver:
         self._up.result(timeout=10)
         return self
 
-    def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
         loop, stop = self._up.result()
         loop.call_soon_threadsafe(stop.set)
         self._thread.join(timeout=10)
@@ -95,7 +107,9 @@ class Receiver:
 
     async def _serve(self) -> None:
         stop = asyncio.Event()
-        server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self._tls, backlog=1024, limit=2**22)
+        server = await asyncio.start_server(
+            self._connected, "127.0.0.1", 0, ssl=self._tls, backlog=1024, limit=2**22
+        )
         self.port = int(server.sockets[0].getsockname()[1])
         self._up.set_result((asyncio.get_running_loop(), stop))
         async with server:
@@ -109,7 +123,9 @@ class Receiver:
                 if await self._answer(request, writer):
                     break
         except (ConnectionError, asyncio.CancelledError):
-            return  # the sender left, or the test is over (asyncio 3.11 would report a cancelled one as an error)
+            # the sender left, or the test is over (asyncio 3.11 would report a cancelled one as an
+            # error)
+            return
         finally:
             writer.close()
 
@@ -122,7 +138,9 @@ class Receiver:
         if odd := _ODD.get(kind):
             await odd(writer, argument)
             return True
-        if kind == "once" and any(one.connection == request.connection for one in self._received[:-1]):
+        if kind == "once" and any(
+            one.connection == request.connection for one in self._received[:-1]
+        ):
             return True
         status, more = self._status(kind, argument, request)
         writer.write(_answer(status, b"ok", more))
@@ -144,7 +162,9 @@ class Receiver:
             case "switch":
                 return self._switches.get(argument, 200), ""
             case "busy":
-                return self._switches.get(argument, 200), f"Retry-After: {request.path.split('/')[3]}\r\n"
+                return self._switches.get(
+                    argument, 200
+                ), f"Retry-After: {request.path.split('/')[3]}\r\n"
             case _:
                 return 200, ""
 
@@ -155,7 +175,10 @@ async def _read(reader: asyncio.StreamReader, connection: int) -> AsyncIterator[
         try:
             lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             at_s = time.time()
-            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)}
+            headers = {
+                name.lower(): value.strip()
+                for name, _, value in (line.partition(":") for line in lines[1:] if line)
+            }
             body = await reader.readexactly(int(headers.get("content-length", "0")))
         except asyncio.IncompleteReadError:
             return
@@ -210,6 +233,10 @@ _ODD: dict[str, Odd] = {
     "close": _writes(lambda _: b""),
     "cut": _writes(lambda _: b"HTTP/1.1 200 x\r\ncontent-length: 100\r\n\r\nhalf"),
     "large": _writes(lambda size: _answer(200, b"x" * int(size))),
-    "headers": _writes(lambda size: _answer(200, b"ok", f"x-large: {'x' * 1000}\r\n" * (int(size) // 1000))),
-    "interim": _writes(lambda _: b"HTTP/1.1 103 Early Hints\r\nretry-after: 7\r\n\r\n" + _answer(503, b"")),
+    "headers": _writes(
+        lambda size: _answer(200, b"ok", f"x-large: {'x' * 1000}\r\n" * (int(size) // 1000))
+    ),
+    "interim": _writes(
+        lambda _: b"HTTP/1.1 103 Early Hints\r\nretry-after: 7\r\n\r\n" + _answer(503, b"")
+    ),
 }

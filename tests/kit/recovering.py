@@ -1,4 +1,6 @@
-"""A store with recoveries in it, and a dispatcher's recoverer to work on them, for the conformance tests."""
+"""A store with recoveries in it, and a dispatcher's recoverer to work on them, for the conformance
+tests.
+"""
 
 import json
 from typing import Any
@@ -45,8 +47,20 @@ class House:
 
     def lay(self, event_id: str, callback_id: str, at: int = 1_000, **columns: object) -> None:
         """A claimed event and its delivery, given up unless said otherwise."""
-        row = {"event_id": event_id, "callback_id": callback_id, "token_id": "tok_1", "type": RECEIVED.value, "state": "exhausted"}
-        row |= {"created_at": at, "leased": False, "lease": 4, "failures": 3, "reason": "3 attempts failed"} | columns
+        row = {
+            "event_id": event_id,
+            "callback_id": callback_id,
+            "token_id": "tok_1",
+            "type": RECEIVED.value,
+            "state": "exhausted",
+        }
+        row |= {
+            "created_at": at,
+            "leased": False,
+            "lease": 4,
+            "failures": 3,
+            "reason": "3 attempts failed",
+        } | columns
         with self.database.write() as connection:
             claims.claim(connection, [a_claim(event_id, callback_id, accepted_at=at)], UnixMs(at))
             connection.execute(sa.insert(deliveries).values(row))
@@ -82,7 +96,9 @@ class House:
     def change_callback(self, callback_id: CallbackId, **columns: object) -> None:
         """Before the directory first looks."""
         with self.database.write() as connection:
-            connection.execute(sa.update(callbacks).where(callbacks.c.id == callback_id).values(columns))
+            connection.execute(
+                sa.update(callbacks).where(callbacks.c.id == callback_id).values(columns)
+            )
 
     def change_token(self, token: Token, **columns: object) -> None:
         with self.database.write() as connection:
@@ -95,19 +111,45 @@ class House:
 
     def stand_at(self, callback_id: CallbackId, message_id: str, done_rank: int) -> None:
         """So far this message's statuses have come."""
-        place = {"callback_id": callback_id, "message_id": message_id, "done_rank": done_rank, "sent_rank": done_rank, "holder_rank": 0}
+        place = {
+            "callback_id": callback_id,
+            "message_id": message_id,
+            "done_rank": done_rank,
+            "sent_rank": done_rank,
+            "holder_rank": 0,
+        }
         with self.database.write() as connection:
-            connection.execute(sa.insert(status_locks).values(place | {"held_until": 0, "awaited": False, "touched_at": 0}))
+            connection.execute(
+                sa.insert(status_locks).values(
+                    place | {"held_until": 0, "awaited": False, "touched_at": 0}
+                )
+            )
 
-    def lay_status(self, event_id: str, callback_id: CallbackId, status: str, message_id: str) -> None:
-        row = {"event_id": event_id, "callback_id": callback_id, "token_id": "tok_1", "type": STATUS.value, "state": "exhausted"}
+    def lay_status(
+        self, event_id: str, callback_id: CallbackId, status: str, message_id: str
+    ) -> None:
+        row = {
+            "event_id": event_id,
+            "callback_id": callback_id,
+            "token_id": "tok_1",
+            "type": STATUS.value,
+            "state": "exhausted",
+        }
         self.claim(a_status_claim(event_id, status, message_id, callback_id))
         with self.database.write() as connection:
-            connection.execute(sa.insert(deliveries).values(row | {"created_at": 1_000, "leased": False, "lease": 1, "failures": 3}))
+            connection.execute(
+                sa.insert(deliveries).values(
+                    row | {"created_at": 1_000, "leased": False, "lease": 1, "failures": 3}
+                )
+            )
 
     def recovering(self) -> set[tuple[str, str]]:
         with self.database.read() as connection:
-            rows = connection.execute(sa.select(deliveries.c.event_id, deliveries.c.callback_id).where(deliveries.c.is_recovery)).all()
+            rows = connection.execute(
+                sa.select(deliveries.c.event_id, deliveries.c.callback_id).where(
+                    deliveries.c.is_recovery
+                )
+            ).all()
         return {(row.event_id, row.callback_id) for row in rows}
 
     def row(self, event_id: str, callback_id: str) -> sa.Row[Any]:
@@ -118,7 +160,11 @@ class House:
     def due(self) -> set[str]:
         """Events whose deliveries are due."""
         with self.database.read() as connection:
-            return set(connection.scalars(sa.select(deliveries.c.event_id).where(deliveries.c.due_at.is_not(None))))
+            return set(
+                connection.scalars(
+                    sa.select(deliveries.c.event_id).where(deliveries.c.due_at.is_not(None))
+                )
+            )
 
 
 def callback_of(token: Token, kind: EventType = RECEIVED) -> CallbackId:
@@ -126,6 +172,18 @@ def callback_of(token: Token, kind: EventType = RECEIVED) -> CallbackId:
 
 
 def a_status_claim(event_id: str, status: str, message_id: str, *callbacks: str) -> Claim:
-    data = {"message": {"id": message_id, "conversation_id": "cnv_1"}, "status": status, "channel": {"id": "chn_1", "kind": "sms"}}
-    event = parse_event(json.dumps({"id": event_id, "type": "message.status", "data": data}).encode())
-    return Claim(event, UnixMs(1_000), False, tuple(CallbackId(c) for c in callbacks), event.webhook_body(UnixMs(1_000)))
+    data = {
+        "message": {"id": message_id, "conversation_id": "cnv_1"},
+        "status": status,
+        "channel": {"id": "chn_1", "kind": "sms"},
+    }
+    event = parse_event(
+        json.dumps({"id": event_id, "type": "message.status", "data": data}).encode()
+    )
+    return Claim(
+        event,
+        UnixMs(1_000),
+        False,
+        tuple(CallbackId(c) for c in callbacks),
+        event.webhook_body(UnixMs(1_000)),
+    )

@@ -11,7 +11,9 @@ from tests.kit.tokens import TESTER, token_fields
 
 
 def make(house: House, *permissions: Permission, fields: TokenFields | None = None) -> NewSecrets:
-    return house.parts.tokens.create(fields or token_fields("supplier", *permissions), {}, UnixMs(1), TESTER)
+    return house.parts.tokens.create(
+        fields or token_fields("supplier", *permissions), {}, UnixMs(1), TESTER
+    )
 
 
 class Log:

@@ -38,7 +38,14 @@ def _handler(asked: list[Asked]) -> type[BaseHTTPRequestHandler]:
 
         def handle_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            asked.append(Asked(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+            asked.append(
+                Asked(
+                    self.command,
+                    self.path,
+                    {name.lower(): value for name, value in self.headers.items()},
+                    body,
+                )
+            )
             self.send_response(200)
             self.send_header("Content-Length", "2")
             self.end_headers()

@@ -8,7 +8,9 @@ from typing import Any, Self
 
 
 class StandIn(ThreadingHTTPServer):
-    """A context manager, on a thread of its own. Remembers what is posted; `answer` is given how many came before and says the status."""
+    """A context manager, on a thread of its own. Remembers what is posted; `answer` is given how
+    many came before and says the status.
+    """
 
     daemon_threads = True
     request_queue_size = 64

@@ -1,4 +1,6 @@
-"""A standby of one of the tests' PostgreSQL nodes: a copy that follows it as it changes, until it is promoted."""
+"""A standby of one of the tests' PostgreSQL nodes: a copy that follows it as it changes, until it
+is promoted.
+"""
 
 from tests.kit.postgres import Postgres
 from tests.kit.waiting import wait_for
@@ -14,7 +16,11 @@ class Standby(Postgres):
     def catch_up(self) -> None:
         """Until all that the primary has committed is here."""
         at = self._primary.ask("SELECT pg_current_wal_lsn()")
-        wait_for("the standby to catch up", lambda: self.ask(f"SELECT pg_last_wal_replay_lsn() >= '{at}'"), 60)
+        wait_for(
+            "the standby to catch up",
+            lambda: self.ask(f"SELECT pg_last_wal_replay_lsn() >= '{at}'"),
+            60,
+        )
 
     def promote(self) -> None:
         """From now on it takes writes, and follows nobody. Its sessions go on."""
@@ -22,5 +28,13 @@ class Standby(Postgres):
 
     def _make(self) -> None:
         server = ("-h", "127.0.0.1", "-p", str(self._primary.port), "-U", "ringback")
-        self._run("pg_basebackup", *server, "-D", f"{self.dir}/data", "--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast")
+        self._run(
+            "pg_basebackup",
+            *server,
+            "-D",
+            f"{self.dir}/data",
+            "--write-recovery-conf",
+            "--wal-method=stream",
+            "--checkpoint=fast",
+        )
         self.start()

@@ -1,4 +1,6 @@
-"""Statuses for tests: deliveries of `message.status` events as a claim hands them over, and their way through the store."""
+"""Statuses for tests: deliveries of `message.status` events as a claim hands them over, and their
+way through the store.
+"""
 
 import json
 from typing import Any
@@ -36,12 +38,26 @@ def status_body(event_id: str, status: str, message_id: str = "msg_1") -> bytes:
     return json.dumps({"id": event_id, "type": "message.status", "data": data}).encode()
 
 
-def a_status_claim(event_id: str, status: str, message_id: str = "msg_1", callback_id: str = CALLBACK, at: int = 1_000) -> Claim:
+def a_status_claim(
+    event_id: str,
+    status: str,
+    message_id: str = "msg_1",
+    callback_id: str = CALLBACK,
+    at: int = 1_000,
+) -> Claim:
     event = parse_event(status_body(event_id, status, message_id))
-    return Claim(event, UnixMs(at), False, (CallbackId(callback_id),), event.webhook_body(UnixMs(at)))
+    return Claim(
+        event, UnixMs(at), False, (CallbackId(callback_id),), event.webhook_body(UnixMs(at))
+    )
 
 
-def a_status(event_id: str, status: str, message_id: str = "msg_1", callback_id: str = CALLBACK, at: int = 1_000) -> Delivery:
+def a_status(
+    event_id: str,
+    status: str,
+    message_id: str = "msg_1",
+    callback_id: str = CALLBACK,
+    at: int = 1_000,
+) -> Delivery:
     """Its first attempt, not yet made."""
     claim = a_status_claim(event_id, status, message_id, callback_id, at)
     return Delivery(
@@ -73,7 +89,11 @@ class Line:
     def claim(self, *wanted: Delivery) -> Admitted:
         """First attempts, whose events are claimed in the same transaction."""
         with self.database.write() as connection:
-            batch = [a_status_claim(d.event_id, d.status, d.message_id or "", d.callback_id) for d in wanted if d.status]
+            batch = [
+                a_status_claim(d.event_id, d.status, d.message_id or "", d.callback_id)
+                for d in wanted
+                if d.status
+            ]
             claims.claim(connection, batch, self.now)
             return admit(connection, wanted, self.now, LEASE_MS)
 
@@ -95,11 +115,21 @@ class Line:
     def fail(self) -> None:
         """Its callback fails from now on, and may be probed."""
         owner = callback_row(CALLBACK, TOKEN, EventType.MESSAGE_STATUS)
-        holder = {"id": TOKEN, "version": 1, "name": "", "folded": "", "hint": "", "secret_hash": b"1", "signing_secrets": b""}
+        holder = {
+            "id": TOKEN,
+            "version": 1,
+            "name": "",
+            "folded": "",
+            "hint": "",
+            "secret_hash": b"1",
+            "signing_secrets": b"",
+        }
         active = {"permissions": "[]", "enabled": True, "created_at": 0, "activates_at": 0}
         with self.database.write() as connection:
             connection.execute(sa.insert(tokens).values(holder | active))
-            connection.execute(sa.insert(callbacks).values(owner | {"failing_since": 1, "probe_at": 1}))
+            connection.execute(
+                sa.insert(callbacks).values(owner | {"failing_since": 1, "probe_at": 1})
+            )
 
     def probe(self) -> Admitted:
         with self.database.write() as connection:
@@ -107,16 +137,25 @@ class Line:
 
     def row(self, event_id: str) -> Any:
         with self.database.read() as connection:
-            return connection.execute(sa.select(deliveries).where(deliveries.c.event_id == event_id)).one()
+            return connection.execute(
+                sa.select(deliveries).where(deliveries.c.event_id == event_id)
+            ).one()
 
     def due(self, event_id: str) -> bool:
         return bool(self.row(event_id).due_at <= self.now_ms)
 
     def _leased(self, connection: Any, delivery: Delivery) -> Delivery:
-        this = sa.and_(deliveries.c.event_id == delivery.event_id, deliveries.c.callback_id == delivery.callback_id)
+        this = sa.and_(
+            deliveries.c.event_id == delivery.event_id,
+            deliveries.c.callback_id == delivery.callback_id,
+        )
         values = {"lease": deliveries.c.lease + 1, "leased": True, "due_at": self.now_ms + LEASE_MS}
-        row = connection.execute(sa.update(deliveries).where(this).values(values).returning(deliveries)).one()
-        return msgspec.structs.replace(delivery, lease=row.lease, failures=row.failures, number=1 + row.failures)
+        row = connection.execute(
+            sa.update(deliveries).where(this).values(values).returning(deliveries)
+        ).one()
+        return msgspec.structs.replace(
+            delivery, lease=row.lease, failures=row.failures, number=1 + row.failures
+        )
 
 
 def delivered(delivery: Delivery) -> Settlement:
@@ -125,12 +164,24 @@ def delivered(delivery: Delivery) -> Settlement:
 
 def failed(delivery: Delivery, due_in_s: float = 5.0) -> Settlement:
     attempt = an_attempt(Outcome.HTTP_5XX, 500, delivery.number)
-    return Settlement(delivery, DeliveryState.PENDING, due_in_s=due_in_s, failures=delivery.failures + 1, attempt=attempt)
+    return Settlement(
+        delivery,
+        DeliveryState.PENDING,
+        due_in_s=due_in_s,
+        failures=delivery.failures + 1,
+        attempt=attempt,
+    )
 
 
 def exhausted(delivery: Delivery) -> Settlement:
     attempt = an_attempt(Outcome.HTTP_5XX, 500, delivery.number)
-    return Settlement(delivery, DeliveryState.EXHAUSTED, reason="1 attempts failed", failures=delivery.failures + 1, attempt=attempt)
+    return Settlement(
+        delivery,
+        DeliveryState.EXHAUSTED,
+        reason="1 attempts failed",
+        failures=delivery.failures + 1,
+        attempt=attempt,
+    )
 
 
 def events(admitted: Admitted) -> list[str]:

@@ -1,4 +1,6 @@
-"""A supplier, as administrators change what he may have: a token with a callback, and what came there."""
+"""A supplier, as administrators change what he may have: a token with a callback, and what came
+there.
+"""
 
 import itertools
 from typing import Any
@@ -17,7 +19,9 @@ class Subscriber:
     def __init__(self, ringback: Ringback, receiver: Receiver, path: str, **fields: object):
         self.ringback, self.receiver, self.path = ringback, receiver, path
         self.channel = f"chn_{next(_numbers)}"
-        self.token = ringback.token("crm", callbacks={MESSAGE: receiver.url(path)}, channels=(self.channel,), **fields)
+        self.token = ringback.token(
+            "crm", callbacks={MESSAGE: receiver.url(path)}, channels=(self.channel,), **fields
+        )
         self.address = f"/v1/tokens/{self.token['id']}"
 
     def publish(self) -> str:
@@ -30,7 +34,9 @@ class Subscriber:
         return answer
 
     def put(self, path: str | None = None, **fields: object) -> Any:
-        return self.change("PUT", f"/callbacks/{MESSAGE}", {"url": self.receiver.url(path or self.path)} | fields)
+        return self.change(
+            "PUT", f"/callbacks/{MESSAGE}", {"url": self.receiver.url(path or self.path)} | fields
+        )
 
     def state(self, event_id: str, state: str) -> dict[str, Any]:
         """The event's delivery with its attempts, once it is in this state."""
@@ -40,7 +46,9 @@ class Subscriber:
         return dict(ids_at(self.receiver, path or self.path))
 
     def is_known(self, secret: str) -> bool:
-        """Whether it authenticates, in whatever process answers: sixteen requests on connections of their own ask them all."""
+        """Whether it authenticates, in whatever process answers: sixteen requests on connections of
+        their own ask them all.
+        """
         statuses = set()
         for _ in range(16):
             with Client(self.ringback.port, secret) as client:

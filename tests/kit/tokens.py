@@ -27,7 +27,12 @@ def a_token(
 ) -> Token:
     """A token with a callback per type, whose ids follow from `number`."""
     token_id = TokenId(f"tok_{number}")
-    callbacks = {kind: Callback(CallbackId(f"{number}-{kind}"), token_id, kind, "https://x.example/", True, {}) for kind in types}
+    callbacks = {
+        kind: Callback(
+            CallbackId(f"{number}-{kind}"), token_id, kind, "https://x.example/", True, {}
+        )
+        for kind in types
+    }
     return Token(
         id=token_id,
         name=f"token {number}",
@@ -47,8 +52,13 @@ def a_token(
 
 
 def token_fields(
-    name: str = "ACME CRM", *permissions: Permission, channels: Iterable[str] | None = None, enabled: bool = True
+    name: str = "ACME CRM",
+    *permissions: Permission,
+    channels: Iterable[str] | None = None,
+    enabled: bool = True,
 ) -> TokenFields:
     """Active since 1970."""
     seen = None if channels is None else frozenset(channels)
-    return TokenFields(name, UnixMs(0), permissions=frozenset(permissions), channels=seen, enabled=enabled)
+    return TokenFields(
+        name, UnixMs(0), permissions=frozenset(permissions), channels=seen, enabled=enabled
+    )

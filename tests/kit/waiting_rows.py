@@ -1,4 +1,6 @@
-"""A token with one callback in a database, and open deliveries that wait for it, each as the test wants it."""
+"""A token with one callback in a database, and open deliveries that wait for it, each as the test
+wants it.
+"""
 
 from math import inf
 from typing import Any
@@ -31,7 +33,12 @@ class Patient:
     def __init__(self, database: Database, name: str = "x"):
         self.database, self.name = database, name
         self.tokens, self.callbacks = Tokens(database, VAULT), Callbacks(database, VAULT)
-        made = self.tokens.create(token_fields(name), {RECEIVED: CallbackFields(f"https://{name}.example/")}, UnixMs(1), TESTER)
+        made = self.tokens.create(
+            token_fields(name),
+            {RECEIVED: CallbackFields(f"https://{name}.example/")},
+            UnixMs(1),
+            TESTER,
+        )
         self.token_id: TokenId = made.token.id
         self.id: CallbackId = made.token.callbacks[RECEIVED].id
 
@@ -45,7 +52,10 @@ class Patient:
 
     def put(self, **fields: Any) -> Callback:
         return self.callbacks.put(
-            self.token_id, RECEIVED, CallbackFields(fields.pop("url", f"https://{self.name}.example/"), **fields), TESTER
+            self.token_id,
+            RECEIVED,
+            CallbackFields(fields.pop("url", f"https://{self.name}.example/"), **fields),
+            TESTER,
         )
 
     def found(
@@ -60,11 +70,15 @@ class Patient:
     ) -> None:
         """An attempt found this out about the callback as it is now, or was in `generation`."""
         known = self.callback.health.generation if generation is None else generation
-        report = HealthReport(self.id, known, finding, failing_for_s, reason, disable_after_s=disable_after_s)
+        report = HealthReport(
+            self.id, known, finding, failing_for_s, reason, disable_after_s=disable_after_s
+        )
         with self.database.write() as connection:
             callback_health.record(connection, [report], UnixMs(now))
 
-    def wait(self, event_id: str, queued_at: int, *, channel: str = "chn_1", **columns: object) -> None:
+    def wait(
+        self, event_id: str, queued_at: int, *, channel: str = "chn_1", **columns: object
+    ) -> None:
         """An open delivery, due when its age began to count."""
         row = {
             "event_id": event_id,
@@ -78,11 +92,26 @@ class Patient:
             "conversation_id": "cnv_1",
         }
         with self.database.write() as connection:
-            claims.claim(connection, [a_claim(event_id, self.id, channel=channel)], UnixMs(queued_at))
-            connection.execute(sa.insert(deliveries).values(row | {"leased": False, "lease": 0, "failures": 0} | columns))
+            claims.claim(
+                connection, [a_claim(event_id, self.id, channel=channel)], UnixMs(queued_at)
+            )
+            connection.execute(
+                sa.insert(deliveries).values(
+                    row | {"leased": False, "lease": 0, "failures": 0} | columns
+                )
+            )
 
     def rows(self, *columns: str) -> dict[str, Any]:
         """By event, of one column its value, of several a tuple."""
         with self.database.read() as connection:
-            found = connection.execute(sa.select(deliveries).where(deliveries.c.callback_id == self.id)).mappings().all()
-        return {row["event_id"]: row[columns[0]] if len(columns) == 1 else tuple(row[name] for name in columns) for row in found}
+            found = (
+                connection.execute(sa.select(deliveries).where(deliveries.c.callback_id == self.id))
+                .mappings()
+                .all()
+            )
+        return {
+            row["event_id"]: row[columns[0]]
+            if len(columns) == 1
+            else tuple(row[name] for name in columns)
+            for row in found
+        }

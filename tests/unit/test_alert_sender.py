@@ -1,4 +1,6 @@
-"""Sending operational events, with a fake in place of HTTP: what goes out, and what each answer makes of it."""
+"""Sending operational events, with a fake in place of HTTP: what goes out, and what each answer
+makes of it.
+"""
 
 import datetime as dt
 from collections.abc import Callable
@@ -37,7 +39,12 @@ class Http:
 
 def an_alert(failures: int = 0) -> Alert:
     alert_id = AlertId("alt_1")
-    return Alert(alert_id, alert_body(alert_id, AlertKind.CALLBACK_FAILING, {"reason": "it fails"}, UnixMs(0)), failures, UnixMs(0))
+    return Alert(
+        alert_id,
+        alert_body(alert_id, AlertKind.CALLBACK_FAILING, {"reason": "it fails"}, UnixMs(0)),
+        failures,
+        UnixMs(0),
+    )
 
 
 def status(code: int, retry_after: str | None = None) -> HttpResponse:
@@ -45,14 +52,18 @@ def status(code: int, retry_after: str | None = None) -> HttpResponse:
 
 
 async def sent(answer: HttpResponse | Exception, failures: int = 0) -> AlertOutcome:
-    return await AlertSender(Http(answer), URL, [OLD, NEW], SCHEDULE, "Ringback/9").send(an_alert(failures))
+    return await AlertSender(Http(answer), URL, [OLD, NEW], SCHEDULE, "Ringback/9").send(
+        an_alert(failures)
+    )
 
 
 async def test_an_alert_is_signed_with_each_secret_like_a_webhook() -> None:
     """Whoever verifies webhooks verifies these, before and after a change of secrets."""
     http = Http(status(200))
 
-    outcome = await AlertSender(http, URL, [OLD, NEW], SCHEDULE, "Ringback/9").send(an_alert(failures=2))
+    outcome = await AlertSender(http, URL, [OLD, NEW], SCHEDULE, "Ringback/9").send(
+        an_alert(failures=2)
+    )
 
     assert outcome == AlertOutcome()
     (request,) = http.requests
@@ -60,20 +71,35 @@ async def test_an_alert_is_signed_with_each_secret_like_a_webhook() -> None:
     for key in (OLD, NEW):
         Webhook(signing_secret_text(key)).verify(request.body, headers)
     assert (request.url, request.body, headers["webhook-id"]) == (URL, an_alert().body, "alt_1")
-    assert (headers["content-type"], headers["user-agent"], headers["ringback-attempt"]) == ("application/json", "Ringback/9", "3")
+    assert (headers["content-type"], headers["user-agent"], headers["ringback-attempt"]) == (
+        "application/json",
+        "Ringback/9",
+        "3",
+    )
 
 
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
         (status(500), "HTTP 500"),
-        (status(302), "HTTP 302: a redirect to nowhere is not followed. Save the address that the receiver moved to"),
-        (HttpResponse(None, None, b"", Outcome.BLOCKED, "10.0.0.1 is not a public address", 0.0), "10.0.0.1 is not a public address"),
+        (
+            status(302),
+            "HTTP 302: a redirect to nowhere is not followed. Save the address that the receiver moved to",
+        ),
+        (
+            HttpResponse(None, None, b"", Outcome.BLOCKED, "10.0.0.1 is not a public address", 0.0),
+            "10.0.0.1 is not a public address",
+        ),
         (RuntimeError("odd"), internal_error_text(RuntimeError())),
-        (HttpResponse(200, None, b"", None, None, 0.1, internal_error=RuntimeError("odd")), internal_error_text(RuntimeError())),
+        (
+            HttpResponse(200, None, b"", None, None, 0.1, internal_error=RuntimeError("odd")),
+            internal_error_text(RuntimeError()),
+        ),
     ],
 )
-async def test_whatever_is_no_2xx_is_tried_again_by_the_schedule(answer: HttpResponse | Exception, error: str) -> None:
+async def test_whatever_is_no_2xx_is_tried_again_by_the_schedule(
+    answer: HttpResponse | Exception, error: str
+) -> None:
     """Our own mistakes too: none ends the loop that sends the others."""
     outcome = await sent(answer, failures=1)
 
@@ -83,7 +109,9 @@ async def test_whatever_is_no_2xx_is_tried_again_by_the_schedule(answer: HttpRes
 
 async def test_the_operators_receiver_may_put_us_off() -> None:
     """As any receiver may."""
-    assert await sent(status(503, retry_after="3600")) == AlertOutcome("HTTP 503, to be tried again after 3600 s", 3600)
+    assert await sent(status(503, retry_after="3600")) == AlertOutcome(
+        "HTTP 503, to be tried again after 3600 s", 3600
+    )
 
 
 async def test_the_schedule_ends() -> None:

@@ -10,7 +10,11 @@ from dispatcher.backoff import RetrySchedule
 
 DEFAULT = RetrySchedule.parse("5s,5m,30m,2h,5h,10h,14h,20h,24h")
 
-schedules = st.lists(st.timedeltas(timedelta(), timedelta(days=1)), min_size=1, max_size=12).map(tuple).map(RetrySchedule)
+schedules = (
+    st.lists(st.timedeltas(timedelta(), timedelta(days=1)), min_size=1, max_size=12)
+    .map(tuple)
+    .map(RetrySchedule)
+)
 jitters = st.floats(-1, 1)
 
 
@@ -27,13 +31,17 @@ def test_without_jitter_the_delays_are_those_of_the_schedule() -> None:
 
 
 @given(schedule=schedules, beyond=st.integers(1, 5), jitter=jitters)
-def test_a_schedule_that_is_used_up_has_no_next_attempt(schedule: RetrySchedule, beyond: int, jitter: float) -> None:
+def test_a_schedule_that_is_used_up_has_no_next_attempt(
+    schedule: RetrySchedule, beyond: int, jitter: float
+) -> None:
     """Also when the receiver said when to come again: there must be an end."""
     assert schedule.next_delay(len(schedule.delays) + beyond, 3600, jitter) is None
 
 
 @given(schedule=schedules, data=st.data(), jitter=jitters)
-def test_a_delay_moves_by_at_most_a_tenth(schedule: RetrySchedule, data: st.DataObject, jitter: float) -> None:
+def test_a_delay_moves_by_at_most_a_tenth(
+    schedule: RetrySchedule, data: st.DataObject, jitter: float
+) -> None:
     """What failed together must not come back together, nor far from the schedule."""
     failures = data.draw(st.integers(1, len(schedule.delays)))
 
@@ -45,7 +53,9 @@ def test_a_delay_moves_by_at_most_a_tenth(schedule: RetrySchedule, data: st.Data
 
 
 @given(schedule=schedules, retry_after_s=st.floats(0, 86_400), jitter=jitters)
-def test_no_attempt_comes_before_the_receiver_wants_it(schedule: RetrySchedule, retry_after_s: float, jitter: float) -> None:
+def test_no_attempt_comes_before_the_receiver_wants_it(
+    schedule: RetrySchedule, retry_after_s: float, jitter: float
+) -> None:
     """Retry-After is a lower bound, never a way to hurry us."""
     delay = schedule.next_delay(1, retry_after_s, jitter)
 

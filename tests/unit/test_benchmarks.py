@@ -1,4 +1,6 @@
-"""The arithmetic of the benchmarks: a wrong sum here would make every figure a lie. The timed runs are not tests."""
+"""The arithmetic of the benchmarks: a wrong sum here would make every figure a lie. The timed runs
+are not tests.
+"""
 
 import re
 

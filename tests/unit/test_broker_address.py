@@ -10,10 +10,21 @@ from exchange.rabbit.connection import addresses
 
 @pytest.mark.parametrize(
     ("path", "vhost"),
-    [("", "/"), ("/", "/"), ("//", "/"), ("/%2F", "/"), ("/%2f", "/"), ("/chat", "chat"), ("/a%2Fb", "a/b"), ("/a/b", "a/b")],
+    [
+        ("", "/"),
+        ("/", "/"),
+        ("//", "/"),
+        ("/%2F", "/"),
+        ("/%2f", "/"),
+        ("/chat", "chat"),
+        ("/a%2Fb", "a/b"),
+        ("/a/b", "a/b"),
+    ],
 )
 def test_a_vhost_is_the_same_however_it_is_spelt(path: str, vhost: str) -> None:
-    """`//` is RabbitMQ's default vhost to kombu, and was another one to pika: `doctor` was well, and nothing was delivered."""
+    """`//` is RabbitMQ's default vhost to kombu, and was another one to pika: `doctor` was well,
+    and nothing was delivered.
+    """
     url = f"amqp://user:word@host:5672{path}"
 
     assert broker_addresses(url)[0].vhost == vhost
@@ -32,12 +43,17 @@ def test_the_parts_are_decoded() -> None:
 
 def test_several_addresses_keep_their_order() -> None:
     """They are tried in turn."""
-    assert [str(one) for one in broker_addresses("amqp://a:1@one/; amqps://b:2@two/;")] == ["one:5672", "two:5671"]
+    assert [str(one) for one in broker_addresses("amqp://a:1@one/; amqps://b:2@two/;")] == [
+        "one:5672",
+        "two:5671",
+    ]
 
 
 def test_amqps_is_checked_for_its_host_or_the_name_that_is_given() -> None:
     """A certificate for another name is another broker's."""
-    one, two = broker_addresses("amqps://a:1@one/;amqps://b:2@two/?server_name_indication=broker.example.com&verify=verify_peer")
+    one, two = broker_addresses(
+        "amqps://a:1@one/;amqps://b:2@two/?server_name_indication=broker.example.com&verify=verify_peer"
+    )
 
     assert one.tls is not None
     assert one.tls.server_name == "one"
@@ -86,7 +102,10 @@ def test_what_two_readers_could_take_apart_differently_is_refused(url: str) -> N
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("cacertfile=/missing", "cacertfile in the address: there is no such file. It is a file of certificate authorities"),
+        (
+            "cacertfile=/missing",
+            "cacertfile in the address: there is no such file. It is a file of certificate authorities",
+        ),
         ("heartbeat=0", "heartbeat in the address: its value cannot be. It is seconds, 1 to 3600"),
         ("else=1", "an address takes after ?, each at most once: cacertfile"),
     ],
@@ -99,5 +118,8 @@ def test_what_is_wrong_after_the_question_mark_is_named(query: str, said: str) -
 
 def test_what_is_shown_has_no_password() -> None:
     """And all else, to compare it with what was meant."""
-    assert without_password("amqps://user:word@host:5671/chat?heartbeat=7") == "amqps://user:***@host:5671/chat?heartbeat=7"
+    assert (
+        without_password("amqps://user:word@host:5671/chat?heartbeat=7")
+        == "amqps://user:***@host:5671/chat?heartbeat=7"
+    )
     assert without_password("amqp://host/") == "amqp://host/"

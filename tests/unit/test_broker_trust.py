@@ -23,7 +23,11 @@ def test_a_new_connection_carries_one_probe_at_a_time() -> None:
     """A broker that is back but not well must not take every request's half second."""
     trust = BrokerCircuit()
 
-    assert [trust.way(1, 0) for _ in range(3)] == [CircuitState.PROBE, CircuitState.AROUND, CircuitState.AROUND]
+    assert [trust.way(1, 0) for _ in range(3)] == [
+        CircuitState.PROBE,
+        CircuitState.AROUND,
+        CircuitState.AROUND,
+    ]
 
 
 def test_a_confirmed_probe_opens_the_way_for_all() -> None:

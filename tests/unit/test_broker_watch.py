@@ -1,4 +1,6 @@
-"""The watch over a broker: what it found last counts until it finds something else. What it looks for: `test_rabbit_policies`."""
+"""The watch over a broker: what it found last counts until it finds something else. What it looks
+for: `test_rabbit_policies`.
+"""
 
 from exchange.rabbit.policies import EXPIRES, TTL
 from exchange.rabbit.policy_watch import BrokerWatch

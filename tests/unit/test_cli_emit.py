@@ -1,4 +1,6 @@
-"""What `ringback emit` is given: a token and a URL that cannot go into a request are wrong use, told without them."""
+"""What `ringback emit` is given: a token and a URL that cannot go into a request are wrong use,
+told without them.
+"""
 
 import pytest
 from click.testing import CliRunner, Result
@@ -10,10 +12,22 @@ pytestmark = pytest.mark.usefixtures("bare_place")
 
 
 def emitted(token: str, url: str = "http://127.0.0.1:1") -> Result:
-    return CliRunner().invoke(main, ["emit", "message.received", "--url", url], env={"RINGBACK_TOKEN": token})
+    return CliRunner().invoke(
+        main, ["emit", "message.received", "--url", url], env={"RINGBACK_TOKEN": token}
+    )
 
 
-@pytest.mark.parametrize("token", ["„rbk_s3cret“", "rbk_s3\ncret", "rbk s3cret", "rbk_s3cret\x7f", "rbk_s3cret\udcff", "rbk_s3cret\u00a0x"])
+@pytest.mark.parametrize(
+    "token",
+    [
+        "„rbk_s3cret“",
+        "rbk_s3\ncret",
+        "rbk s3cret",
+        "rbk_s3cret\x7f",
+        "rbk_s3cret\udcff",
+        "rbk_s3cret\u00a0x",
+    ],
+)
 def test_a_token_that_no_header_may_hold_is_refused_without_showing_it(token: str) -> None:
     """It came with a traceback, and the traceback with the token: into the log of whatever ran it."""
     done = emitted(token)
@@ -41,7 +55,9 @@ def test_a_line_s_end_around_a_token_is_no_part_of_it(token: str) -> None:
     ],
 )  # fmt: skip
 def test_a_url_that_cannot_be_asked_is_wrong_use(url: str) -> None:
-    """Some ended in a traceback, some were taken for another URL. None is repeated: there may be a password in it."""
+    """Some ended in a traceback, some were taken for another URL. None is repeated: there may be a
+    password in it.
+    """
     done = emitted("rbk_x", url)
 
     assert done.exit_code == 2, done.output
@@ -53,7 +69,10 @@ def test_a_url_that_cannot_be_asked_is_wrong_use(url: str) -> None:
     ("url", "address"),
     [
         ("http://127.0.0.1:8080", EmitTarget(False, "127.0.0.1", 8080, "")),
-        (" https://ringback.example.com/api/\n", EmitTarget(True, "ringback.example.com", None, "/api")),
+        (
+            " https://ringback.example.com/api/\n",
+            EmitTarget(True, "ringback.example.com", None, "/api"),
+        ),
         ("http://[::1]:80/", EmitTarget(False, "::1", 80, "")),
         ("http://xn--hf-uia.example/%20", EmitTarget(False, "xn--hf-uia.example", None, "/%20")),
     ],

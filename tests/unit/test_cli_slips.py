@@ -1,4 +1,6 @@
-"""Arguments that a slip leaves empty, or doubles. Every option and argument is tried, by click's own list of them: one that is added is covered."""
+"""Arguments that a slip leaves empty, or doubles. Every option and argument is tried, by click's
+own list of them: one that is added is covered.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +28,9 @@ class Case(NamedTuple):
     told: str
 
 
-def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+def commands(
+    command: click.Command, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     yield path, command
     if isinstance(command, click.Group):
         context = click.Context(command)
@@ -38,7 +42,11 @@ def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tup
 def cases(slip: str = "", kind: click.ParamType | None = None) -> Iterator[Case]:
     """One for each option and argument, of that kind if one is given, with the slip as its value."""
     for path, command in commands(main):
-        takers = [one for one in command.params if not (isinstance(one, click.Option) and (one.is_flag or not one.expose_value))]
+        takers = [
+            one
+            for one in command.params
+            if not (isinstance(one, click.Option) and (one.is_flag or not one.expose_value))
+        ]
         for wrong in takers:
             if kind is not None and wrong.type is not kind:
                 continue
@@ -49,11 +57,18 @@ def cases(slip: str = "", kind: click.ParamType | None = None) -> Iterator[Case]
                     arguments += [one.opts[0], value] if isinstance(one, click.Option) else [value]
             if not path:  # options of the program itself stand before a subcommand
                 arguments += ["token", "list"]
-            yield Case(arguments, wrong.opts[0] if isinstance(wrong, click.Option) else wrong.make_metavar(click.Context(command)))
+            yield Case(
+                arguments,
+                wrong.opts[0]
+                if isinstance(wrong, click.Option)
+                else wrong.make_metavar(click.Context(command)),
+            )
 
 
 @pytest.mark.parametrize("case", list(cases()), ids=lambda case: " ".join(case.arguments))
-def test_an_empty_argument_is_wrong_use(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_argument_is_wrong_use(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`--token "$TOKEN"` with a variable that is not set would send again to every token."""
     monkeypatch.chdir(tmp_path)
 
@@ -70,11 +85,20 @@ def test_all_of_these_are_found() -> None:
 
     assert "deliveries recover --since 2026-12-01T00:00:00Z --token " in found
     assert len(list(cases("x", TEXT))) > 10
-    assert {"token revoke ", "token create x --channel ", "emit message.received --url ", "--env-file  token list"} <= set(found)
+    assert {
+        "token revoke ",
+        "token create x --channel ",
+        "emit message.received --url ",
+        "--env-file  token list",
+    } <= set(found)
 
 
-@pytest.mark.parametrize("case", list(cases("x\udcff", TEXT)), ids=lambda case: ascii(" ".join(case.arguments)))
-def test_bytes_that_are_no_text_are_wrong_use(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "case", list(cases("x\udcff", TEXT)), ids=lambda case: ascii(" ".join(case.arguments))
+)
+def test_bytes_that_are_no_text_are_wrong_use(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They reached the database's driver, and what it said of codecs and surrogates was no help."""
     monkeypatch.chdir(tmp_path)
 
@@ -89,11 +113,16 @@ def test_a_signing_secret_of_other_characters_is_told_as_any_other_that_is_none(
     """What was said were Python's words."""
     done = CliRunner().invoke(main, ["listen", "--secret", "whsec_é"])
 
-    assert (done.exit_code, "a signing secret is whsec_ followed by base64" in done.output) == (2, True), done.output
+    assert (done.exit_code, "a signing secret is whsec_ followed by base64" in done.output) == (
+        2,
+        True,
+    ), done.output
 
 
 @pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
-@pytest.mark.parametrize("arguments", [["emit", "message.received", "--rate"], ["listen", "--fail-ratio"]])
+@pytest.mark.parametrize(
+    "arguments", [["emit", "message.received", "--rate"], ["listen", "--fail-ratio"]]
+)
 def test_what_is_no_number_is_within_no_bounds(arguments: list[str], number: str) -> None:
     """`nan` is neither below nor above anything, and was taken."""
     done = CliRunner().invoke(main, [*arguments, number])
@@ -103,7 +132,11 @@ def test_what_is_no_number_is_within_no_bounds(arguments: list[str], number: str
 
 def doubled() -> Iterator[Case]:
     for path, command in commands(main):
-        once = [one for one in command.params if isinstance(one, click.Option) and not one.multiple and one.expose_value]
+        once = [
+            one
+            for one in command.params
+            if isinstance(one, click.Option) and not one.multiple and one.expose_value
+        ]
         for option in once:
             name = option.opts[0]
             given = [name] if option.is_flag else [name, "1"]
@@ -111,8 +144,12 @@ def doubled() -> Iterator[Case]:
 
 
 @pytest.mark.parametrize("case", list(doubled()), ids=lambda case: " ".join(case.arguments))
-def test_an_option_that_is_given_twice_is_wrong_use(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--token A --token B` would send again to B alone, and `--count 1 --count 3` send three: the last counted, without a word."""
+def test_an_option_that_is_given_twice_is_wrong_use(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--token A --token B` would send again to B alone, and `--count 1 --count 3` send three: the
+    last counted, without a word.
+    """
     monkeypatch.chdir(tmp_path)
 
     done = CliRunner().invoke(main, case.arguments)
@@ -127,17 +164,31 @@ def test_all_doubles_are_found() -> None:
     """A change of click's lists must not leave the test above without cases."""
     found = [" ".join(case.arguments) for case in doubled()]
 
-    assert {"deliveries list --state 1 --state 1", "token list --json --json", "--env-file 1 --env-file 1 token list"} <= set(found)
+    assert {
+        "deliveries list --state 1 --state 1",
+        "token list --json --json",
+        "--env-file 1 --env-file 1 token list",
+    } <= set(found)
     assert len(found) > 30
 
 
-@pytest.mark.parametrize("arguments", [["--help", "--help"], ["--version", "--version"], ["token", "list", "--json", "--json", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help", "--help"],
+        ["--version", "--version"],
+        ["token", "list", "--json", "--json", "--help"],
+    ],
+)
 def test_who_asks_for_help_is_given_it(arguments: list[str]) -> None:
     """However often."""
     assert CliRunner().invoke(main, arguments).exit_code == 0
 
 
-@pytest.mark.parametrize(("environment", "told"), [({"RINGBACK_TOKEN": ""}, "RINGBACK_TOKEN is empty"), ({}, "RINGBACK_TOKEN is not set")])
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [({"RINGBACK_TOKEN": ""}, "RINGBACK_TOKEN is empty"), ({}, "RINGBACK_TOKEN is not set")],
+)
 def test_an_empty_token_is_not_replaced_by_another(
     environment: dict[str, str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

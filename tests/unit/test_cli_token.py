@@ -10,10 +10,16 @@ pytestmark = pytest.mark.usefixtures("bare_place")
 
 @pytest.mark.parametrize(
     "callback",
-    ["message.received:https://u:s3cret@h/", "cat.meowed=https://u:s3cret@h/", "message.received=https://u:s3cret@crm.example.com/"],
+    [
+        "message.received:https://u:s3cret@h/",
+        "cat.meowed=https://u:s3cret@h/",
+        "message.received=https://u:s3cret@crm.example.com/",
+    ],
 )
 def test_a_callback_that_is_refused_is_not_repeated(callback: str) -> None:
-    """For many services path and query of a URL are the key, and some people write user and password."""
+    """For many services path and query of a URL are the key, and some people write user and
+    password.
+    """
     done = CliRunner().invoke(main, ["token", "create", "x", "--callback", callback])
 
     assert (done.exit_code, "--callback" in done.output) == (2, True), done.output
@@ -22,7 +28,12 @@ def test_a_callback_that_is_refused_is_not_repeated(callback: str) -> None:
 
 def test_two_urls_for_one_type_are_wrong_use() -> None:
     """The last counted, and the other system was called by nobody."""
-    callbacks = ["--callback", "message.received=https://one.example.com/", "--callback", "message.received=https://two.example.com/"]
+    callbacks = [
+        "--callback",
+        "message.received=https://one.example.com/",
+        "--callback",
+        "message.received=https://two.example.com/",
+    ]
 
     done = CliRunner().invoke(main, ["token", "create", "x", *callbacks])
 

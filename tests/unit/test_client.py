@@ -10,17 +10,26 @@ TRUSTED = parse_networks(["10.0.0.0/8", "::1/128"])
 
 def address(peer: str, *, forwarded_for: str | None = None, forwarded: str | None = None) -> str:
     said = {"HTTP_X_FORWARDED_FOR": forwarded_for, "HTTP_FORWARDED": forwarded}
-    return client_address({"REMOTE_ADDR": peer} | {name: value for name, value in said.items() if value is not None}, TRUSTED)
+    return client_address(
+        {"REMOTE_ADDR": peer} | {name: value for name, value in said.items() if value is not None},
+        TRUSTED,
+    )
 
 
 def test_whoever_connects_is_the_caller() -> None:
     """What a stranger says of himself is not believed."""
-    assert address("192.0.2.9", forwarded_for="198.51.100.1", forwarded="for=198.51.100.1") == "192.0.2.9"
+    assert (
+        address("192.0.2.9", forwarded_for="198.51.100.1", forwarded="for=198.51.100.1")
+        == "192.0.2.9"
+    )
 
 
 def test_without_trusted_proxies_nobody_is_believed() -> None:
     """The default: a header anybody can send must not choose the address in the logs."""
-    assert client_address({"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": "198.51.100.1"}, ()) == "10.0.0.1"
+    assert (
+        client_address({"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": "198.51.100.1"}, ())
+        == "10.0.0.1"
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,7 +69,10 @@ def test_the_standard_header_is_read_too(said: str, caller: str) -> None:
 
 def test_of_both_headers_the_one_that_proxies_set_counts() -> None:
     """Most know only X-Forwarded-For, and let a caller's Forwarded pass."""
-    assert address("10.0.0.1", forwarded_for="198.51.100.1", forwarded="for=203.0.113.7") == "198.51.100.1"
+    assert (
+        address("10.0.0.1", forwarded_for="198.51.100.1", forwarded="for=203.0.113.7")
+        == "198.51.100.1"
+    )
 
 
 def test_a_peer_without_an_address_is_nobody() -> None:

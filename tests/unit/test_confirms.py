@@ -1,4 +1,6 @@
-"""Publishing with confirms, where pika itself fails: nobody may be told that a message is durable when it was never sent."""
+"""Publishing with confirms, where pika itself fails: nobody may be told that a message is durable
+when it was never sent.
+"""
 
 import contextlib
 from types import SimpleNamespace
@@ -22,7 +24,9 @@ class Wire:
     def one_write(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
 
-    def basic_publish(self, _exchange: str, _routing_key: str, body: bytes, *_: object, **__: object) -> None:
+    def basic_publish(
+        self, _exchange: str, _routing_key: str, body: bytes, *_: object, **__: object
+    ) -> None:
         if len(self.sent) == self.room:
             raise OverflowError("it does not fit")
         self.sent.append(body)
@@ -35,7 +39,9 @@ class Told:
         self.by_letter: dict[str, str | None] = {}
 
     def letter(self, name: str) -> PendingPublish:
-        return PendingPublish("", "", name.encode(), name, {}, lambda broken: self.by_letter.update({name: broken}))
+        return PendingPublish(
+            "", "", name.encode(), name, {}, lambda broken: self.by_letter.update({name: broken})
+        )
 
 
 @pytest.fixture
@@ -47,17 +53,25 @@ def confirms() -> Confirms:
 
 
 def ack(confirms: Confirms, tag: int) -> None:
-    confirms._answered(SimpleNamespace(method=SimpleNamespace(NAME="Basic.Ack", delivery_tag=tag, multiple=False)))
+    confirms._answered(
+        SimpleNamespace(method=SimpleNamespace(NAME="Basic.Ack", delivery_tag=tag, multiple=False))
+    )
 
 
-def test_a_message_that_cannot_be_sent_ends_the_connection_for_all_that_wait(confirms: Confirms) -> None:
-    """Its tag is counted and the broker's is not: from there on every confirm would be taken for another message's."""
+def test_a_message_that_cannot_be_sent_ends_the_connection_for_all_that_wait(
+    confirms: Confirms,
+) -> None:
+    """Its tag is counted and the broker's is not: from there on every confirm would be taken for
+    another message's.
+    """
     told = Told()
 
     confirms.publish([told.letter("sent"), told.letter("fails"), told.letter("after")])
 
     assert not confirms.ready
-    assert told.by_letter == dict.fromkeys(("sent", "fails", "after"), "a message could not be sent: it does not fit")
+    assert told.by_letter == dict.fromkeys(
+        ("sent", "fails", "after"), "a message could not be sent: it does not fit"
+    )
 
 
 def test_a_late_confirm_of_the_connection_given_up_counts_for_nobody(confirms: Confirms) -> None:

@@ -24,7 +24,9 @@ from store.engine.database_url import fault, read_address, shown, sqlite_path, w
         ("postgresql+psycopg://me:pw@/db?host=one,two&port=5432,5433", "one,two", "5432,5433"),
     ],
 )
-def test_every_connection_goes_to_the_hosts_that_are_written(address: str, host: str, port: int | str | None) -> None:
+def test_every_connection_goes_to_the_hosts_that_are_written(
+    address: str, host: str, port: int | str | None
+) -> None:
     """Also LISTEN's and the directory's own: the last of two hosts would be another server."""
     database = Database(address)
     own = Database(database.url)
@@ -34,7 +36,9 @@ def test_every_connection_goes_to_the_hosts_that_are_written(address: str, host:
         given = one._postgres._parameters
         assert (given["host"], given.get("port")) == (host, port)
         assert (given["user"], given["password"], given["dbname"]) == ("me", "pw", "db")
-        assert ("target_session_attrs" in given) == ("," in host), "of several, the one that takes writes"
+        assert ("target_session_attrs" in given) == ("," in host), (
+            "of several, the one that takes writes"
+        )
         one.close()
 
 
@@ -45,7 +49,11 @@ def test_what_the_address_says_goes_before_what_we_would_say() -> None:
     assert database._postgres is not None
     given = database._postgres._parameters
 
-    assert (given["target_session_attrs"], given["connect_timeout"], given["sslmode"]) == ("any", "9", "require")
+    assert (given["target_session_attrs"], given["connect_timeout"], given["sslmode"]) == (
+        "any",
+        "9",
+        "require",
+    )
     assert given["options"].endswith(" -csearch_path=ours")
     assert "statement_timeout" in given["options"]
     assert given["application_name"] == "ringback"
@@ -53,9 +61,19 @@ def test_what_the_address_says_goes_before_what_we_would_say() -> None:
 
 
 @pytest.mark.parametrize(
-    "password", ["one@s3cret", "one@s3cret/two", "one@s3cret,two/three", "one@s3,cret:1,two?three", "s3cret/one,two", "one@s3cret?two"]
+    "password",
+    [
+        "one@s3cret",
+        "one@s3cret/two",
+        "one@s3cret,two/three",
+        "one@s3,cret:1,two?three",
+        "s3cret/one,two",
+        "one@s3cret?two",
+    ],
 )
-def test_a_password_with_signs_of_an_address_in_it_is_not_shown_as_a_part_of_one(password: str) -> None:
+def test_a_password_with_signs_of_an_address_in_it_is_not_shown_as_a_part_of_one(
+    password: str,
+) -> None:
     """Whoever pastes it unencoded is told so, or it is taken for what it is."""
     address = f"postgresql://me:{password}@host/db"
 
@@ -65,9 +83,16 @@ def test_a_password_with_signs_of_an_address_in_it_is_not_shown_as_a_part_of_one
 
 
 @pytest.mark.parametrize(
-    "address", ["postgresql://me:s3cret@one:x/db", "postgresql://me:s3cret@one:5432,two:x/db", "mysql://me:s3cret@one/db"]
+    "address",
+    [
+        "postgresql://me:s3cret@one:x/db",
+        "postgresql://me:s3cret@one:5432,two:x/db",
+        "mysql://me:s3cret@one/db",
+    ],
 )
-def test_an_address_that_cannot_be_read_is_refused_in_one_line_that_shows_nothing_of_it(address: str) -> None:
+def test_an_address_that_cannot_be_read_is_refused_in_one_line_that_shows_nothing_of_it(
+    address: str,
+) -> None:
     """It holds a password."""
     with pytest.raises(UsageError, match="use sqlite:///PATH") as caught:
         read_address(address)
@@ -88,10 +113,14 @@ def test_an_address_that_cannot_be_read_is_refused_in_one_line_that_shows_nothin
 )  # fmt: skip
 @pytest.mark.parametrize("host", ["one", "one,two"])
 def test_what_libpq_would_repeat_or_trip_over_is_refused_before(query: str, host: str) -> None:
-    """Its words ended on a terminal, or a traceback did: a password with & in it reads as names and values."""
+    """Its words ended on a terminal, or a traceback did: a password with & in it reads as names and
+    values.
+    """
     with pytest.raises(UsageError, match="use sqlite:///PATH") as caught:
         read_address(
-            f"postgresql://me:pw@{host}/db?application_name=x&{query}" if query != "s3cret" else f"postgresql://me@{host}/db?s3cret=1"
+            f"postgresql://me:pw@{host}/db?application_name=x&{query}"
+            if query != "s3cret"
+            else f"postgresql://me@{host}/db?s3cret=1"
         )
 
     assert "s3cret" not in str(caught.value)
@@ -104,10 +133,20 @@ def test_whatever_libpq_knows_goes_on_to_it() -> None:
         name = option.keyword.decode()
         default = (option.compiled or b"1").decode()
         if name not in ("host", "port", "user", "dbname"):
-            assert dict(read_address(f"postgresql://me@one/db?{name}={default}").query) == {name: default}
+            assert dict(read_address(f"postgresql://me@one/db?{name}={default}").query) == {
+                name: default
+            }
 
 
-@pytest.mark.parametrize("query", ["service=s3cret", "require_auth=s3cret", "ssl_min_protocol_version=s3cret", "require_auth=md5,s3cret"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "service=s3cret",
+        "require_auth=s3cret",
+        "ssl_min_protocol_version=s3cret",
+        "require_auth=md5,s3cret",
+    ],
+)
 def test_a_value_that_is_not_shown_is_not_repeated_by_libpq_either(query: str) -> None:
     """What is wrong with which parameter is said all the same."""
     database = Database(f"postgresql://me:pw@127.0.0.1:1/db?{query}")
@@ -121,10 +160,15 @@ def test_a_value_that_is_not_shown_is_not_repeated_by_libpq_either(query: str) -
 
 
 def test_what_is_shown_stays_in_a_server_s_words() -> None:
-    """Else nobody could see what to change; and a star in the place of the user would tell that the password is the same."""
+    """Else nobody could see what to change; and a star in the place of the user would tell that the
+    password is the same.
+    """
     given = {"user": "me", "password": "me", "host": "one", "dbname": "db", "sslpassword": "s3cret"}
 
-    assert without_hidden('no "me", no "db" at "one", but "s3cret"', given) == 'no "me", no "db" at "one", but "***"'
+    assert (
+        without_hidden('no "me", no "db" at "one", but "s3cret"', given)
+        == 'no "me", no "db" at "one", but "***"'
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,7 +190,9 @@ def test_an_address_that_would_be_cut_or_lead_elsewhere_is_refused(address: str)
 
 @pytest.mark.parametrize("address", ["sqlite:///r.db\n", " postgresql://me:pw@one/r.db\r\n"])
 def test_a_line_s_end_after_an_address_is_no_part_of_it(address: str) -> None:
-    """A Secret that was made with `echo … | base64` ends in one: there would be another file, or another database."""
+    """A Secret that was made with `echo … | base64` ends in one: there would be another file, or
+    another database.
+    """
     settings = Settings(database_url=address, secret_key="k" * 40)
 
     assert settings.database_url == address.strip()
@@ -155,5 +201,9 @@ def test_a_line_s_end_after_an_address_is_no_part_of_it(address: str) -> None:
 
 def test_a_file_has_one_name_for_every_reader() -> None:
     """Whoever looks whether it is there, and whoever opens it."""
-    assert str(sqlite_path("sqlite:///a%20b.db\n")) == read_address("sqlite:///a%20b.db").database == "a b.db"
+    assert (
+        str(sqlite_path("sqlite:///a%20b.db\n"))
+        == read_address("sqlite:///a%20b.db").database
+        == "a b.db"
+    )
     assert sqlite_path("postgresql://me@one/db") is None

@@ -1,4 +1,6 @@
-"""The dispatcher between a fake sender and a fake directory: who is sent, what is written, and that no slot is ever lost."""
+"""The dispatcher between a fake sender and a fake directory: who is sent, what is written, and that
+no slot is ever lost.
+"""
 
 from dataclasses import replace
 
@@ -35,7 +37,12 @@ def test_a_delivery_is_sent_signed_and_its_answer_recorded(scene: Scene) -> None
     assert (settled.state, settled.due_in_s) == (DeliveryState.DELIVERED, None)
     attempt = settled.attempt
     assert attempt is not None
-    assert (attempt.outcome, attempt.status_code, attempt.duration_ms, attempt.response_body) == (Outcome.DELIVERED, 200, 250, b"ok")
+    assert (attempt.outcome, attempt.status_code, attempt.duration_ms, attempt.response_body) == (
+        Outcome.DELIVERED,
+        200,
+        250,
+        b"ok",
+    )
     assert attempt.request_headers["webhook-id"] == "evt_7"
     assert attempt.request_headers["webhook-signature"].startswith("v1,")
     assert attempt.request_headers["authorization"] == "***"
@@ -82,7 +89,9 @@ def test_a_test_that_fails_is_exhausted_at_once(scene: Scene) -> None:
     assert settled.attempt.id == "att_1"
 
 
-def test_nothing_starts_while_the_directory_is_stale_and_all_goes_on_when_it_is_fresh(scene: Scene) -> None:
+def test_nothing_starts_while_the_directory_is_stale_and_all_goes_on_when_it_is_fresh(
+    scene: Scene,
+) -> None:
     """Whether a token still holds is not known then (rule 9)."""
     scene.is_fresh = False
     scene.submit(a_delivery())
@@ -112,7 +121,9 @@ def test_what_cannot_end_within_its_lease_is_given_back_unsent(scene: Scene) -> 
     ],
     ids=["revoked", "expired", "deleted"],
 )
-def test_what_must_never_be_sent_is_cancelled(scene: Scene, found: tuple[Token, Callback] | None, reason: str) -> None:
+def test_what_must_never_be_sent_is_cancelled(
+    scene: Scene, found: tuple[Token, Callback] | None, reason: str
+) -> None:
     """Judged when the attempt would start, however long it had waited."""
     scene.found = found
     scene.submit(a_delivery())
@@ -122,7 +133,9 @@ def test_what_must_never_be_sent_is_cancelled(scene: Scene, found: tuple[Token, 
 
 
 @pytest.mark.parametrize(
-    "found", [(a_token(), a_callback(enabled=False)), (a_token(enabled=False), a_callback())], ids=["off", "suspended"]
+    "found",
+    [(a_token(), a_callback(enabled=False)), (a_token(enabled=False), a_callback())],
+    ids=["off", "suspended"],
 )
 def test_what_is_held_is_given_back(scene: Scene, found: tuple[Token, Callback]) -> None:
     """Its row waits until the callback is back."""
@@ -143,7 +156,9 @@ def test_an_attempt_by_hand_is_made_although_the_callback_is_off(scene: Scene) -
 
 
 def test_a_callback_that_keeps_failing_gets_no_more(scene: Scene) -> None:
-    """From this moment, in this process; what it found out goes to the store with the attempt that did."""
+    """From this moment, in this process; what it found out goes to the store with the attempt that
+    did.
+    """
     scene.submit(*firsts(OPEN_AFTER + 5))
     settled = [scene.answer(status(500)) for _ in range(OPEN_AFTER - 1)]
     assert [one.health for one in settled] == [None] * (OPEN_AFTER - 1)
@@ -152,13 +167,17 @@ def test_a_callback_that_keeps_failing_gets_no_more(scene: Scene) -> None:
 
     assert opening.health is not None
     assert opening.health.finding is HealthFinding.FAILING
-    assert [one.due_in_s for one in scene.written] == [0.0] * 4, "what waited has no attempt, and waits as a row"
+    assert [one.due_in_s for one in scene.written] == [0.0] * 4, (
+        "what waited has no attempt, and waits as a row"
+    )
     assert scene.observer.put_off == ["breaker"] * 4
     assert scene.dispatcher.free_slots(CALLBACK, True) == 0
     assert scene.dispatcher.free_slots(CALLBACK, False) == 0
 
 
-def test_what_an_attempt_finds_out_is_about_the_callback_as_it_was_when_it_started(scene: Scene) -> None:
+def test_what_an_attempt_finds_out_is_about_the_callback_as_it_was_when_it_started(
+    scene: Scene,
+) -> None:
     """A person may have given it another URL meanwhile."""
     scene.submit(a_delivery())
     scene.found = (a_token(), replace(a_callback(), health=CallbackHealth(generation=1)))
@@ -176,7 +195,10 @@ def test_a_failing_callback_is_probed(scene: Scene) -> None:
 
     settled = scene.answer()
 
-    assert (settled.state, settled.health and settled.health.finding) == (DeliveryState.DELIVERED, HealthFinding.WORKS)
+    assert (settled.state, settled.health and settled.health.finding) == (
+        DeliveryState.DELIVERED,
+        HealthFinding.WORKS,
+    )
 
 
 def test_a_mistake_of_ours_says_nothing_about_its_callback(scene: Scene) -> None:
@@ -202,9 +224,13 @@ def test_after_stop_starting_what_flies_ends_and_nothing_begins(scene: Scene) ->
 
 
 def test_a_changed_token_signs_the_next_attempt_with_its_new_key(scene: Scene) -> None:
-    """What is the same for every attempt is put together once, and must not outlive the state it was made of."""
+    """What is the same for every attempt is put together once, and must not outlive the state it
+    was made of.
+    """
     scene.submit(a_delivery())
-    (before,) = [line for line in scene.posted[0][0].headers if line.startswith("webhook-signature")]
+    (before,) = [
+        line for line in scene.posted[0][0].headers if line.startswith("webhook-signature")
+    ]
     scene.answer()
 
     scene.found = (a_token(key=b"n" * 24), a_callback())

@@ -16,8 +16,12 @@ def scene() -> Scene:
 
 
 @pytest.mark.parametrize("part", ["directory", "sender"])
-def test_a_mistake_at_the_start_of_an_attempt_costs_that_attempt_only(scene: Scene, part: str) -> None:
-    """It is recorded as a failure and tried again; its slot and its conversation go to the next, and an operator hears of it."""
+def test_a_mistake_at_the_start_of_an_attempt_costs_that_attempt_only(
+    scene: Scene, part: str
+) -> None:
+    """It is recorded as a failure and tried again; its slot and its conversation go to the next,
+    and an operator hears of it.
+    """
     one, two = a_delivery("evt_1"), a_delivery("evt_2")
     scene.broken[part] = KeyError("boom")
     scene.submit(one)
@@ -26,7 +30,10 @@ def test_a_mistake_at_the_start_of_an_attempt_costs_that_attempt_only(scene: Sce
     (settled,) = scene.written
     assert (settled.delivery, settled.state, settled.failures) == (one, DeliveryState.PENDING, 1)
     assert settled.attempt is not None
-    assert (settled.attempt.outcome, settled.attempt.error) == (Outcome.PROTOCOL, internal_error_text(KeyError()))
+    assert (settled.attempt.outcome, settled.attempt.error) == (
+        Outcome.PROTOCOL,
+        internal_error_text(KeyError()),
+    )
     assert [request.body for request, _ in scene.posted] == [two.body]
     (note,) = scene.observer.notes
     assert "dispatch.py" in str(note["trace"])
@@ -42,11 +49,19 @@ def test_a_mistake_that_is_made_each_time_exhausts_in_the_end(scene: Scene) -> N
 
 
 @pytest.mark.parametrize("where", ["judge", "after", "answer"])
-def test_a_mistake_in_reading_an_answer_costs_that_attempt_only(scene: Scene, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+def test_a_mistake_in_reading_an_answer_costs_that_attempt_only(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
     """As many as the lane has slots, one after the other: none of them is lost to it."""
     for number in range(3):
         scene.submit(a_delivery(f"evt_{number}"))
-        answer = OK if where != "answer" else HttpResponse(None, None, b"", Outcome.PROTOCOL, "?", 0.1, internal_error=KeyError("boom"))
+        answer = (
+            OK
+            if where != "answer"
+            else HttpResponse(
+                None, None, b"", Outcome.PROTOCOL, "?", 0.1, internal_error=KeyError("boom")
+            )
+        )
         if where != "answer":
             break_once(monkeypatch, where)
         settled = scene.answer(answer)
@@ -57,7 +72,9 @@ def test_a_mistake_in_reading_an_answer_costs_that_attempt_only(scene: Scene, mo
     assert len(scene.observer.notes) == 3
 
 
-def test_a_mistake_in_recording_a_mistake_gives_the_delivery_back(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_in_recording_a_mistake_gives_the_delivery_back(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """There is nothing else left to be done, and not at once again."""
 
     def broken(*_: object) -> None:

@@ -27,23 +27,33 @@ pytestmark = pytest.mark.usefixtures("bare_place")
         ("=5s\n", 1),
     ],
 )
-def test_a_line_that_cannot_be_read_stops_the_start(text: str, line: int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """It was passed over, with a word of a library in the middle of the log, or without one: SQLite in the place of PostgreSQL."""
+def test_a_line_that_cannot_be_read_stops_the_start(
+    text: str, line: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was passed over, with a word of a library in the middle of the log, or without one: SQLite
+    in the place of PostgreSQL.
+    """
     (tmp_path / "ringback.env").write_text(text, newline="")
 
-    with pytest.raises(UsageError, match=f"^ringback.env: line {line} is not read: write NAME=VALUE") as caught:
+    with pytest.raises(
+        UsageError, match=f"^ringback.env: line {line} is not read: write NAME=VALUE"
+    ) as caught:
         load()
 
     assert "s3" not in str(caught.value)
     assert not caplog.records
 
 
-@pytest.mark.parametrize("second", ["RINGBACK_TIMEOUT=20s", "export RINGBACK_TIMEOUT='20s'", "ringback_timeout=20s"])
+@pytest.mark.parametrize(
+    "second", ["RINGBACK_TIMEOUT=20s", "export RINGBACK_TIMEOUT='20s'", "ringback_timeout=20s"]
+)
 def test_a_name_with_two_values_stops_the_start(second: str, tmp_path: Path) -> None:
     """Whoever edits the upper one sees nothing change."""
     (tmp_path / "ringback.env").write_text(f"RINGBACK_TIMEOUT=15s\n\n{second}\n")
 
-    with pytest.raises(UsageError, match=r"(?i)RINGBACK_TIMEOUT is given twice, in line 1 and in line 3"):
+    with pytest.raises(
+        UsageError, match=r"(?i)RINGBACK_TIMEOUT is given twice, in line 1 and in line 3"
+    ):
         load()
 
 
@@ -65,21 +75,29 @@ def test_another_encoding_is_told(encoding: str, tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_read_is_told() -> None:
     """A name that is too long for the system, as no test is sure to be refused a right."""
-    with pytest.raises(UsageError, match=r"--env-file x+ cannot be read: File name too long|no such file"):
+    with pytest.raises(
+        UsageError, match=r"--env-file x+ cannot be read: File name too long|no such file"
+    ):
         env_file(Path("x" * 300))
 
 
 def test_what_is_spelt_as_shells_and_windows_do_is_read(tmp_path: Path) -> None:
-    """Remarks, quotes, `export`, a mark at the beginning, lines' ends; and what is another program's."""
+    """Remarks, quotes, `export`, a mark at the beginning, lines' ends; and what is another
+    program's.
+    """
     file = tmp_path / "other.env"
-    file.write_text("\ufeff# a remark\r\nexport A=1\r\n\r\n  B = 'x # y' # z\r\nC=\r\nD=${A}2\r\n", newline="")
+    file.write_text(
+        "\ufeff# a remark\r\nexport A=1\r\n\r\n  B = 'x # y' # z\r\nC=\r\nD=${A}2\r\n", newline=""
+    )
 
     assert env_file_values(file) == {"A": "1", "B": "x # y", "C": "", "D": "12"}
     assert env_file_values(tmp_path / "absent.env") == {}
 
 
 @pytest.mark.parametrize("arguments", [["token", "list"], ["emit", "message.received"]])
-def test_every_command_says_so_and_exits_as_for_wrong_use(arguments: list[str], tmp_path: Path) -> None:
+def test_every_command_says_so_and_exits_as_for_wrong_use(
+    arguments: list[str], tmp_path: Path
+) -> None:
     """Emit's token stands there too, though it is no setting."""
     (tmp_path / "ringback.env").write_text("RINGBACK_TOKEN: rbk_s3cret\n")
 

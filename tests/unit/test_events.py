@@ -15,8 +15,14 @@ from schemas.events.types import EventType
 from schemas.times import UnixMs
 
 anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -64,7 +70,9 @@ def test_numbers_keep_their_spelling(number: str) -> None:
     """A decoder would make them 1.1, 100000.0 and 1.2345678901234568e22."""
     data = spelled(received()["data"])[:-1] + f', "amount":{number}}}'.encode()
 
-    assert f'"amount":{number}'.encode() in parse_event(b'{"type":"message.received","data":' + data + b"}").webhook_body(UnixMs(0))
+    assert f'"amount":{number}'.encode() in parse_event(
+        b'{"type":"message.received","data":' + data + b"}"
+    ).webhook_body(UnixMs(0))
 
 
 @given(st.text(alphabet="abcXYZ019_-", min_size=1, max_size=64))
@@ -83,7 +91,9 @@ SAMPLES = "evt_test_0123456789abcdef0123456789abcdef"
 
 
 def test_the_id_of_a_sample_is_refused_in_each_place() -> None:
-    """An event under it would be left out of every figure and recovery. By AMQP it becomes a dead letter."""
+    """An event under it would be left out of every figure and recovery. By AMQP it becomes a dead
+    letter.
+    """
     by_amqp = spelled(received())
 
     assert pointers(spelled(received(id=SAMPLES))) == ["/id"]
@@ -113,7 +123,12 @@ def test_an_event_by_amqp_needs_an_id_in_the_json_or_beside_it() -> None:
     body = spelled(received())
 
     assert parse_event(body, message_id="evt_property", id_required=True).id == "evt_property"
-    assert parse_event(spelled(received(id="evt_json")), message_id="evt_property", id_required=True).id == "evt_json"
+    assert (
+        parse_event(
+            spelled(received(id="evt_json")), message_id="evt_property", id_required=True
+        ).id
+        == "evt_json"
+    )
     with pytest.raises(InvalidEvent, match="an id is required"):
         parse_event(body, id_required=True)
 
@@ -135,15 +150,25 @@ def test_a_timestamp_is_kept_and_an_absent_one_is_the_acceptance() -> None:
         (("message", "id"), "x" * 257, "/data/message/id"),
         (("message", "conversation_id"), None, "/data/message/conversation_id"),
         (("message", "content"), {"type": "image"}, "/data/message/content"),
-        (("message", "content"), {"type": "image", "media": {"url": ""}}, "/data/message/content/media/url"),
-        (("message", "content"), {"type": "location", "latitude": 91, "longitude": 0}, "/data/message/content/latitude"),
+        (
+            ("message", "content"),
+            {"type": "image", "media": {"url": ""}},
+            "/data/message/content/media/url",
+        ),
+        (
+            ("message", "content"),
+            {"type": "location", "latitude": 91, "longitude": 0},
+            "/data/message/content/latitude",
+        ),
         (("message", "content"), "text", "/data/message/content"),
         (("channel", "kind"), 5, "/data/channel/kind"),
         (("customer",), None, "/data/customer"),
         (("customer", "identities"), [{"kind": "phone"}], "/data/customer/identities/0"),
     ],
 )
-def test_a_fault_in_the_data_is_pointed_at(path: tuple[str, ...], value: object, pointer: str) -> None:
+def test_a_fault_in_the_data_is_pointed_at(
+    path: tuple[str, ...], value: object, pointer: str
+) -> None:
     """By where it stands in what was sent."""
     event = received()
     place = event["data"]
@@ -169,7 +194,9 @@ def test_words_that_we_do_not_know_yet_are_accepted() -> None:
     status["data"] |= {"status": "played", "previous_status": "READ"}
     created = sample_event(EventType.CONVERSATION_CREATED)
     created["data"]["conversation"]["status"] = "snoozed"
-    created["data"]["channel"]["kind"] = created["data"]["customer"]["identities"][0]["kind"] = "rcs"
+    created["data"]["channel"]["kind"] = created["data"]["customer"]["identities"][0]["kind"] = (
+        "rcs"
+    )
     message = received()
     message["data"]["message"]["content"] = {"type": "poll"}
 
@@ -196,7 +223,9 @@ def test_no_bytes_whatever_bring_the_reader_down(body: bytes) -> None:
 
 
 @given(st.sampled_from(EventType), anything, st.sampled_from(["id", "type", "timestamp", "data"]))
-def test_no_json_whatever_brings_the_reader_down(kind: EventType, value: object, where: str) -> None:
+def test_no_json_whatever_brings_the_reader_down(
+    kind: EventType, value: object, where: str
+) -> None:
     """The same, for what looks like an event."""
     told = refusal(spelled(sample_event(kind) | {where: value}))
 
@@ -215,8 +244,13 @@ def test_the_size_is_limited() -> None:
 
 @pytest.mark.parametrize("timestamp", [None, "2026-11-22T10:00:00Z"])
 def test_the_largest_event_that_is_taken_is_one_on_the_exchange_too(timestamp: str | None) -> None:
-    """It travels with an id and its time in full: what was answered 202 must not end as a dead letter."""
-    bare = b'{"type":"message.received","timestamp":%s,"data":{"x":"",%s}' % (spelled(timestamp), spelled(received()["data"])[1:])
+    """It travels with an id and its time in full: what was answered 202 must not end as a dead
+    letter.
+    """
+    bare = b'{"type":"message.received","timestamp":%s,"data":{"x":"",%s}' % (
+        spelled(timestamp),
+        spelled(received()["data"])[1:],
+    )
     posted = bare.replace(b'"x":""', b'"x":"%s"' % (b"y" * (MAX_EVENT_BYTES - len(bare))))
 
     accepted = parse_event(posted)
@@ -250,13 +284,18 @@ def test_a_batch_has_its_limits(count: int) -> None:
 
 def test_the_same_content_hashes_alike_and_other_content_does_not() -> None:
     """So a repetition can be told from a conflict."""
-    one, again, other = (parse_event(spelled(received(id="e", data=received()["data"] | {"n": n}))) for n in (1, 1, 2))
+    one, again, other = (
+        parse_event(spelled(received(id="e", data=received()["data"] | {"n": n})))
+        for n in (1, 1, 2)
+    )
 
     assert one.content_hash() == again.content_hash()
     assert one.content_hash() != other.content_hash()
 
 
-@pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"a": inner}], ids=["lists", "objects"])
+@pytest.mark.parametrize(
+    "wrap", [lambda inner: [inner], lambda inner: {"a": inner}], ids=["lists", "objects"]
+)
 def test_the_depth_of_the_data_is_limited(wrap: Callable[[object], object]) -> None:
     """Exactly. That there is much side by side, or brackets in a text, does not count."""
 

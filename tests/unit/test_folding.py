@@ -27,9 +27,13 @@ def test_letters_that_differ_in_case_alone_are_one(one: str, other: str) -> None
     assert folded(one) == folded(other)
 
 
-@pytest.mark.parametrize(("one", "other"), [("Muller", "Müller"), ("ACME", "ACNE"), ("\u0430", "a")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("Muller", "Müller"), ("ACME", "ACNE"), ("\u0430", "a")]
+)
 def test_what_differs_otherwise_stays_different(one: str, other: str) -> None:
-    """Marks are letters of their own to those whose names have them; and the Cyrillic a is no Latin one."""
+    """Marks are letters of their own to those whose names have them; and the Cyrillic a is no Latin
+    one.
+    """
     assert folded(one) != folded(other)
 
 

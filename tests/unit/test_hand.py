@@ -15,7 +15,9 @@ def scene() -> Scene:
     return Scene()
 
 
-def test_a_delivery_in_flight_after_a_second_becomes_a_leased_row_and_frees_its_message(scene: Scene) -> None:
+def test_a_delivery_in_flight_after_a_second_becomes_a_leased_row_and_frees_its_message(
+    scene: Scene,
+) -> None:
     """A hanging callback pins no message (invariant 4)."""
     delivery = a_delivery(start_by_s=105.0)
     scene.unsettled.pick_up([delivery], scene.pending_ack)
@@ -24,7 +26,12 @@ def test_a_delivery_in_flight_after_a_second_becomes_a_leased_row_and_frees_its_
     assert scene.after(0.9) == []
     ((row, released),) = scene.after(0.1)
 
-    assert (row.state, row.leased, row.due_in_s, released) == (DeliveryState.PENDING, True, LEASE_S - 1.0, scene.pending_ack)
+    assert (row.state, row.leased, row.due_in_s, released) == (
+        DeliveryState.PENDING,
+        True,
+        LEASE_S - 1.0,
+        scene.pending_ack,
+    )
 
 
 def test_its_outcome_comes_later_and_releases_nothing_again(scene: Scene) -> None:
@@ -47,7 +54,12 @@ def test_what_could_not_start_because_its_lane_was_full_is_spilled(scene: Scene)
 
     ((row, released),) = scene.after(1.0)
 
-    assert (row.state, row.leased, row.due_in_s, released) == (DeliveryState.PENDING, False, 0.0, scene.pending_ack)
+    assert (row.state, row.leased, row.due_in_s, released) == (
+        DeliveryState.PENDING,
+        False,
+        0.0,
+        scene.pending_ack,
+    )
     assert scene.dispatching.waiting == []
 
 
@@ -81,7 +93,9 @@ def test_attempts_that_outlast_the_patience_do_not_count_as_in_hand(scene: Scene
     assert scene.unsettled.places == places
 
 
-def test_callbacks_that_hang_get_no_more_when_too_many_attempts_do(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_callbacks_that_hang_get_no_more_when_too_many_attempts_do(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Memory for connections is bounded; callbacks that answer go on."""
     monkeypatch.setattr("consumers.pipeline.unsettled.MAX_SLOW", 3)
     lay_slow(scene, 3)
@@ -91,7 +105,10 @@ def test_callbacks_that_hang_get_no_more_when_too_many_attempts_do(scene: Scene,
     scene.unsettled.pick_up([new, other], scene.pending_ack)
 
     assert [row.delivery for row, _ in scene.settling.added] == [new]
-    assert (scene.unsettled.free_slots(CALLBACK, False), scene.unsettled.free_slots(CallbackId("b" * 16), False)) == (0, 1)
+    assert (
+        scene.unsettled.free_slots(CALLBACK, False),
+        scene.unsettled.free_slots(CallbackId("b" * 16), False),
+    ) == (0, 1)
 
 
 def lay_slow(scene: Scene, count: int) -> None:
@@ -149,7 +166,9 @@ def test_large_bodies_take_more_of_its_room(scene: Scene) -> None:
     assert scene.unsettled.places == MIN_UNSETTLED - 9 * (len(large) - 1)
 
 
-def test_large_bodies_of_attempts_that_hang_are_bounded_too(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_bodies_of_attempts_that_hang_are_bounded_too(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They are in memory until their timeout."""
     monkeypatch.setattr("consumers.pipeline.unsettled.MAX_SLOW", 18)
     for number in range(2):
@@ -163,9 +182,15 @@ def test_large_bodies_of_attempts_that_hang_are_bounded_too(scene: Scene, monkey
     assert scene.unsettled.free_slots(CALLBACK, False) == 1
 
 
-@pytest.mark.parametrize(("settled", "room"), [(10, MIN_UNSETTLED), (500, 600), (5_000, MAX_UNSETTLED)])
-def test_the_hand_holds_what_is_settled_within_the_patience(scene: Scene, settled: int, room: int) -> None:
-    """On a busy processor a fuller hand would only make them lose patience, and rows; `settled` in half a second."""
+@pytest.mark.parametrize(
+    ("settled", "room"), [(10, MIN_UNSETTLED), (500, 600), (5_000, MAX_UNSETTLED)]
+)
+def test_the_hand_holds_what_is_settled_within_the_patience(
+    scene: Scene, settled: int, room: int
+) -> None:
+    """On a busy processor a fuller hand would only make them lose patience, and rows; `settled` in
+    half a second.
+    """
     for number in range(settled):
         delivery = a_delivery(f"evt_{number}")
         scene.unsettled.pick_up([delivery])

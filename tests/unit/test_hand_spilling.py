@@ -16,7 +16,9 @@ def scene() -> Scene:
 
 
 def test_with_one_that_spills_go_all_that_wait_for_the_same_callback(scene: Scene) -> None:
-    """The younger would start while the older is a row: events of one conversation would change places."""
+    """The younger would start while the older is a row: events of one conversation would change
+    places.
+    """
     older, younger, other = a_delivery("evt_1"), a_delivery("evt_2"), a_delivery("evt_3", "b" * 16)
     scene.unsettled.pick_up([older], scene.pending_ack)
     scene.after(0.9)
@@ -28,7 +30,9 @@ def test_with_one_that_spills_go_all_that_wait_for_the_same_callback(scene: Scen
 
 
 def test_while_a_callback_has_spilled_rows_what_is_new_for_it_spills_too(scene: Scene) -> None:
-    """It would overtake them; it keeps its message no longer than it takes to write a row (rule 12)."""
+    """It would overtake them; it keeps its message no longer than it takes to write a row (rule
+    12).
+    """
     scene.unsettled.pick_up([a_delivery("evt_1", start_by_s=105.0)], scene.pending_ack)
     scene.dispatching.stuck = True
     scene.after(1.0)
@@ -36,7 +40,9 @@ def test_while_a_callback_has_spilled_rows_what_is_new_for_it_spills_too(scene: 
     new, other = a_delivery("evt_2"), a_delivery("evt_2", "b" * 16)
     scene.unsettled.pick_up([new, other], scene.pending_ack)
 
-    assert [(row.delivery, row.due_in_s, released) for row, released in scene.after(0.0)] == [(new, 0.0, scene.pending_ack)]
+    assert [(row.delivery, row.due_in_s, released) for row, released in scene.after(0.0)] == [
+        (new, 0.0, scene.pending_ack)
+    ]
     assert scene.dispatching.waiting == [other]
 
 
@@ -50,7 +56,9 @@ def test_its_rows_come_back_through_the_hand_and_do_not_spill_again(scene: Scene
 
 
 def test_it_ends_with_a_look_that_finds_none_and_began_after_all_were_written(scene: Scene) -> None:
-    """A look that began before the last was written, or before it was even spilled, has not seen it."""
+    """A look that began before the last was written, or before it was even spilled, has not seen
+    it.
+    """
     scene.dispatching.overfull = True
     scene.unsettled.pick_up([a_delivery("evt_1")], scene.pending_ack)
     scene.dispatching.overfull = False
@@ -97,7 +105,9 @@ def test_what_would_wait_in_vain_spills_at_once(scene: Scene) -> None:
 
 
 def test_what_is_behind_a_throttled_delivery_waits_as_rows_with_it(scene: Scene) -> None:
-    """Once its callback may be called, the younger would overtake the older, which is a row; and nothing pins a message meanwhile."""
+    """Once its callback may be called, the younger would overtake the older, which is a row; and
+    nothing pins a message meanwhile.
+    """
     throttled, behind, new = a_delivery("evt_1"), a_delivery("evt_2"), a_delivery("evt_3")
     scene.unsettled.pick_up([throttled, behind], scene.pending_ack)
     scene.dispatching.fly(throttled)

@@ -18,7 +18,11 @@ class Place:
     def __init__(self) -> None:
         self.missing: dict[str, str] = {}
         self.address = ListenAddress("127.0.0.1", free_port())
-        self.server = WebServer(HealthApp(lambda: self.missing, lambda: (b"ringback_x 1\n", "text/plain")), self.address, threads=2)
+        self.server = WebServer(
+            HealthApp(lambda: self.missing, lambda: (b"ringback_x 1\n", "text/plain")),
+            self.address,
+            threads=2,
+        )
         self.server.start()
 
     def get(self, path: str, method: str = "GET") -> tuple[int, str, bytes]:
@@ -37,7 +41,9 @@ def place() -> Iterator[Place]:
     made.server.stop()
 
 
-def test_a_process_that_lacks_something_is_alive_but_not_ready_and_says_what_it_lacks(place: Place) -> None:
+def test_a_process_that_lacks_something_is_alive_but_not_ready_and_says_what_it_lacks(
+    place: Place,
+) -> None:
     """Restarting it would not help; sending it work would not either."""
     place.missing = {"database": "it does not answer", "broker": "none is connected"}
 
@@ -67,7 +73,9 @@ def test_anything_else_is_refused_as_a_problem(place: Place) -> None:
 
 
 # cheroot leaves the socket that it could not bind to the garbage collector.
-@pytest.mark.filterwarnings("ignore:.*unclosed.*:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings(
+    "ignore:.*unclosed.*:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 def test_a_taken_port_is_told_with_the_setting_that_moves_it(place: Place) -> None:
     """Two dispatchers on one host meet this first."""
     with pytest.raises(CannotListen, match="RINGBACK_METRICS_LISTEN"):

@@ -1,4 +1,6 @@
-r"""JSON as people's tools write it: halves of surrogate pairs, byte order marks, names that come twice, numbers beyond all bounds."""
+r"""JSON as people's tools write it: halves of surrogate pairs, byte order marks, names that come
+twice, numbers beyond all bounds.
+"""
 
 import json
 from typing import Any
@@ -20,22 +22,32 @@ from tests.unit.test_events import anything, pointers, received, refusal, spelle
 STATUS = sample_event(EventType.MESSAGE_STATUS)
 
 
-@pytest.mark.parametrize("half", [r"\ud83d", r"\ude00", r"\ud83d\ud83d", r"a\ud83d\u0041", r"\uD83D\n", r"\ude00\ud83d"])
+@pytest.mark.parametrize(
+    "half", [r"\ud83d", r"\ude00", r"\ud83d\ud83d", r"a\ud83d\u0041", r"\uD83D\n", r"\ude00\ud83d"]
+)
 def test_half_of_a_surrogate_pair_passes_as_it_came(half: str) -> None:
     """JavaScript leaves one where it cuts a text: in a text, in a name, in what we do not know."""
     data = spelled(received()["data"])[:-1] + f',"{half}":"{half}"}}'.encode()
     data = data.replace(b"Hello", half.encode())
-    body = b'{"id":"evt_1","type":"message.received","note":"%s","data": %s }' % (half.encode(), data)
+    body = b'{"id":"evt_1","type":"message.received","note":"%s","data": %s }' % (
+        half.encode(),
+        data,
+    )
 
     parsed = parse_event(body)
 
     assert parsed.data == data
     assert parsed.facts == parse_event(spelled(received())).facts
     assert parse_event(parsed.message(), id_required=True) == parsed
-    assert parse_batch(b'{"events":[%s, %s]}' % (body, spelled(received(id="evt_2"))))[0].data == data
+    assert (
+        parse_batch(b'{"events":[%s, %s]}' % (body, spelled(received(id="evt_2"))))[0].data == data
+    )
 
 
-@pytest.mark.parametrize("place", [("message", "id"), ("message", "conversation_id"), ("channel", "id"), ("customer", "id")])
+@pytest.mark.parametrize(
+    "place",
+    [("message", "id"), ("message", "conversation_id"), ("channel", "id"), ("customer", "id")],
+)
 @pytest.mark.parametrize("character", ["\ud83d", "\0"])
 def test_in_an_id_it_is_refused_by_its_name(place: tuple[str, str], character: str) -> None:
     """Things are looked up by ids: no database spells this."""
@@ -48,11 +60,16 @@ def test_in_an_id_it_is_refused_by_its_name(place: tuple[str, str], character: s
 
 def test_a_byte_order_mark_before_the_json_is_skipped() -> None:
     """Windows writes one. Elsewhere it is named, and so is another encoding."""
-    one, batch = spelled(received(id="evt_1")), spelled({"events": [received(id="evt_1"), received(id="evt_2")]})
+    one, batch = (
+        spelled(received(id="evt_1")),
+        spelled({"events": [received(id="evt_1"), received(id="evt_2")]}),
+    )
 
     assert parse_event(BYTE_ORDER_MARK + one) == parse_event(one)
     assert parse_batch(BYTE_ORDER_MARK + batch) == parse_batch(batch)
-    assert "a byte order mark stands only at the very beginning" in (refusal(2 * BYTE_ORDER_MARK + one) or "")
+    assert "a byte order mark stands only at the very beginning" in (
+        refusal(2 * BYTE_ORDER_MARK + one) or ""
+    )
     assert "not UTF-8, but UTF-16" in (refusal(json.dumps(received()).encode("utf-16")) or "")
 
 
@@ -64,7 +81,11 @@ TWICE = [
     (b'"message":', b'"message":{"id":"m","conversation_id":"c"},"message":', "/data/message"),
     (b'"channel":', b'"channel":{"id":"secret","kind":"sms"},"channel":', "/data/channel"),
     (b'"status":', b'"status":"read","status":', "/data/status"),
-    (b'"conversation_id":', b'"conversation_id":"c","conversation_id":', "/data/message/conversation_id"),
+    (
+        b'"conversation_id":',
+        b'"conversation_id":"c","conversation_id":',
+        "/data/message/conversation_id",
+    ),
     (b'"chn_support"', b'"chn_support","id":"secret"', "/data/channel/id"),
     (b'"msg_02"', b'"msg_02","id":"msg_03"', "/data/message/id"),
 ]
@@ -76,11 +97,15 @@ TWICE = [
 def test_a_name_by_which_something_is_decided_comes_once(
     name: bytes, doubled: bytes, pointer: str, indent: int | None, number: int
 ) -> None:
-    """We would judge by the second who may see it, and the receiver might read the first. However it is spelled, in a batch too."""
+    """We would judge by the second who may see it, and the receiver might read the first. However
+    it is spelled, in a batch too.
+    """
     body = spelled({"id": "evt_1", **STATUS}, separators=(",", ":")).replace(name, doubled, 1)
     assert body.count(doubled) == 1
     body = body.replace(b",", b",\n" + b" " * indent) if indent else body
-    batch = b'{"events":[%s,%s]}' % ((spelled(received()), body) if number else (body, spelled(received())))
+    batch = b'{"events":[%s,%s]}' % (
+        (spelled(received()), body) if number else (body, spelled(received()))
+    )
 
     assert pointers(body) == [pointer]
     assert "comes twice" in (refusal(body) or "")
@@ -131,7 +156,16 @@ def test_names_that_decide_nothing_may_come_twice() -> None:
 
 
 @pytest.mark.parametrize(
-    "number", ["1e400", "-1e400", "1" * 5000, "-0", "1E-400", "0." + "0" * 400 + "1", "123456789012345678901234567890"]
+    "number",
+    [
+        "1e400",
+        "-1e400",
+        "1" * 5000,
+        "-0",
+        "1E-400",
+        "0." + "0" * 400 + "1",
+        "123456789012345678901234567890",
+    ],
 )
 @pytest.mark.parametrize("place", ["unknown", "assignee", "metadata"])
 def test_numbers_beyond_all_bounds_pass_as_they_came(number: str, place: str) -> None:
@@ -146,7 +180,10 @@ def test_numbers_beyond_all_bounds_pass_as_they_came(number: str, place: str) ->
 def sized(number: str) -> bytes:
     """An event with a picture of so many bytes."""
     event = received()
-    event["data"]["message"]["content"] = {"type": "image", "media": {"url": "https://x.example/1", "size_bytes": "HERE"}}
+    event["data"]["message"]["content"] = {
+        "type": "image",
+        "media": {"url": "https://x.example/1", "size_bytes": "HERE"},
+    }
     return spelled(event).replace(b'"HERE"', number.encode())
 
 
@@ -157,7 +194,12 @@ def test_a_whole_number_is_one_however_it_is_written(number: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "words"), [("-1.0", "Expected int >= 0"), ("1.5", "Expected int, got float"), ("-" + "9" * 5000, "Expected int >= 0")]
+    ("number", "words"),
+    [
+        ("-1.0", "Expected int >= 0"),
+        ("1.5", "Expected int, got float"),
+        ("-" + "9" * 5000, "Expected int >= 0"),
+    ],
 )
 def test_what_is_wrong_with_a_number_is_told(number: str, words: str) -> None:
     """Of one that is whole, not that it is none."""
@@ -182,7 +224,10 @@ def test_every_fault_of_an_event_is_told() -> None:
         "type": "message.received",
         "timestamp": "yesterday",
         "data": {
-            "message": {"id": 5, "content": {"type": "image", "media": {"url": "", "size_bytes": -1}}},
+            "message": {
+                "id": 5,
+                "content": {"type": "image", "media": {"url": "", "size_bytes": -1}},
+            },
             "channel": {"id": ""},
             "customer": {"id": "c", "identities": [{"kind": "phone", "value": 1}, 7]},
         },
@@ -203,7 +248,9 @@ def test_every_fault_of_an_event_is_told() -> None:
 
 
 def test_very_many_faults_are_counted_and_not_all_told() -> None:
-    """A slip in a program that sends thousands is one slip. Beyond some number they are not even looked for."""
+    """A slip in a program that sends thousands is one slip. Beyond some number they are not even
+    looked for.
+    """
     event = received()
     event["data"]["customer"]["identities"] = [0] * 60
     assert (refusal(spelled(event)) or "").endswith("; and 10 more")
@@ -211,11 +258,20 @@ def test_very_many_faults_are_counted_and_not_all_told() -> None:
         parse_batch(spelled({"events": [event] * 1000}))
 
     assert MOST_COUNTED <= len(refused.value.faults) < MOST_COUNTED + 60
-    assert str(refused.value).endswith(f"; and at least {len(refused.value.faults) - MOST_TOLD} more")
+    assert str(refused.value).endswith(
+        f"; and at least {len(refused.value.faults) - MOST_TOLD} more"
+    )
 
 
-@given(st.sampled_from(EventType), anything, st.sampled_from(["id", "type", "timestamp", "data", "x"]), st.sampled_from([None, 2]))
-def test_both_looks_take_the_same_event(kind: EventType, value: object, where: str, indent: int | None) -> None:
+@given(
+    st.sampled_from(EventType),
+    anything,
+    st.sampled_from(["id", "type", "timestamp", "data", "x"]),
+    st.sampled_from([None, 2]),
+)
+def test_both_looks_take_the_same_event(
+    kind: EventType, value: object, where: str, indent: int | None
+) -> None:
     """The first look is only quicker: what it takes, the second takes too, as the same."""
     event = {"id": "evt_1", **sample_event(kind)}
     event[where] = event[where] | {"x": value} if where == "data" else value
@@ -224,11 +280,17 @@ def test_both_looks_take_the_same_event(kind: EventType, value: object, where: s
     first = events._first_look(body, None, False)
 
     if first is not None:
-        assert events.Event(*full_reading.look(body, "", None, id_required=False)) == first or event["id"] is None
+        assert (
+            events.Event(*full_reading.look(body, "", None, id_required=False)) == first
+            or event["id"] is None
+        )
 
 
 @given(
-    st.sampled_from(EventType), st.dictionaries(st.sampled_from(["message", "conversation", "status", "x", "\ud83d"]), anything, max_size=3)
+    st.sampled_from(EventType),
+    st.dictionaries(
+        st.sampled_from(["message", "conversation", "status", "x", "\ud83d"]), anything, max_size=3
+    ),
 )
 def test_what_was_accepted_is_read_back(kind: EventType, more: dict[str, Any]) -> None:
     """Whatever it holds: a row that could not be read would end what reads it, at each start anew."""
@@ -242,7 +304,15 @@ def test_what_was_accepted_is_read_back(kind: EventType, more: dict[str, Any]) -
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{}", b'{"data":}', b'{"data":{}}', b'{"data":{"message":[],"channel":{"id":1}}}', b'{"data":\xff}']
+    "body",
+    [
+        b"",
+        b"{}",
+        b'{"data":}',
+        b'{"data":{}}',
+        b'{"data":{"message":[],"channel":{"id":1}}}',
+        b'{"data":\xff}',
+    ],
 )
 def test_a_row_that_cannot_be_read_costs_its_place_in_the_order_only(body: bytes) -> None:
     """It is a mistake of ours, but none to die of."""

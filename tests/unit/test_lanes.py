@@ -23,7 +23,9 @@ def firsts(count: int, prefix: str = "evt") -> list[Delivery]:
 
 
 def repeats(count: int) -> list[Delivery]:
-    return [a_delivery(f"rep_{n}", conversation=f"rep_{n}", trigger=Trigger.RETRY) for n in range(count)]
+    return [
+        a_delivery(f"rep_{n}", conversation=f"rep_{n}", trigger=Trigger.RETRY) for n in range(count)
+    ]
 
 
 def test_no_more_attempts_are_in_flight_than_the_lane_has_slots() -> None:
@@ -69,7 +71,11 @@ def test_retries_get_their_turn_while_new_events_keep_coming() -> None:
 def test_one_delivery_of_a_conversation_at_a_time() -> None:
     """Its events arrive in order while none fails."""
     lane = Lane(10)
-    one, two, other = a_delivery("evt_1"), a_delivery("evt_2"), a_delivery("evt_3", conversation="cnv_other")
+    one, two, other = (
+        a_delivery("evt_1"),
+        a_delivery("evt_2"),
+        a_delivery("evt_3", conversation="cnv_other"),
+    )
     for delivery in (one, two, other):
         lane.add(delivery)
 
@@ -111,7 +117,9 @@ def test_a_lane_is_stuck_while_all_slots_stay_taken_and_others_wait() -> None:
 
 
 def test_a_lane_that_moves_is_not_stuck_however_long_its_slots_are_taken() -> None:
-    """A process that has more to do than it can keeps every lane full. Rows instead of attempts would only be more to do."""
+    """A process that has more to do than it can keeps every lane full. Rows instead of attempts
+    would only be more to do.
+    """
     lane = Lane(2)
     add(lane, rows(500))
     now_s, flying = 10.0, started(lane, 10.0)
@@ -129,10 +137,15 @@ def test_a_lane_that_moves_is_not_stuck_however_long_its_slots_are_taken() -> No
     assert not lane.is_stuck(now_s)
 
 
-def rows(count: int, trigger: Trigger = Trigger.FIRST, conversation: str = "row_{}", start: int = 0) -> list[Delivery]:
+def rows(
+    count: int, trigger: Trigger = Trigger.FIRST, conversation: str = "row_{}", start: int = 0
+) -> list[Delivery]:
     """As they come from the store, under a lease: first attempts had been spilled."""
     numbers = range(start, start + count)
-    return [a_delivery(f"row_{n}", conversation=conversation.format(n), trigger=trigger, lease=1) for n in numbers]
+    return [
+        a_delivery(f"row_{n}", conversation=conversation.format(n), trigger=trigger, lease=1)
+        for n in numbers
+    ]
 
 
 def add(lane: Lane, deliveries: list[Delivery]) -> None:
@@ -142,7 +155,9 @@ def add(lane: Lane, deliveries: list[Delivery]) -> None:
 
 @pytest.mark.parametrize("trigger", [Trigger.FIRST, Trigger.RETRY])
 def test_rows_are_only_taken_when_they_can_start_at_once(trigger: Trigger) -> None:
-    """A callback that hangs, with a thousand rows due: they stay in the store, in reach of everybody."""
+    """A callback that hangs, with a thousand rows due: they stay in the store, in reach of
+    everybody.
+    """
     lane = Lane(16)
     taken: list[Delivery] = []
     while (free := lane.free_slots(49.5, trigger is Trigger.RETRY)) > 0:
@@ -158,7 +173,9 @@ def test_rows_are_only_taken_when_they_can_start_at_once(trigger: Trigger) -> No
 
 
 def test_what_waits_behind_its_conversation_is_not_added_to() -> None:
-    """All due rows of one conversation would otherwise be taken, one after the other, only to wait here."""
+    """All due rows of one conversation would otherwise be taken, one after the other, only to wait
+    here.
+    """
     lane = Lane(16)
     add(lane, rows(4, Trigger.RETRY, conversation="cnv_1"))
     started(lane)
@@ -202,7 +219,9 @@ def test_nothing_is_taken_for_a_full_lane_that_stands_still() -> None:
 
 
 def test_a_lane_that_stands_still_is_overfull_beyond_one_round_of_its_slots() -> None:
-    """What waits longer than the patience had better be a row; but a lane that has just filled is not judged."""
+    """What waits longer than the patience had better be a row; but a lane that has just filled is
+    not judged.
+    """
     lane = Lane(4)
     waiting = firsts(20)
     add(lane, waiting[:7])
@@ -248,7 +267,9 @@ def test_all_first_attempts_that_wait_can_be_taken_back_in_their_order() -> None
 
 
 def test_of_a_quick_callback_more_is_taken_than_its_slots() -> None:
-    """Its backlog would drain at the pace of the store's takes; and no more than it will start before the next."""
+    """Its backlog would drain at the pace of the store's takes; and no more than it will start
+    before the next.
+    """
     lane = Lane(4)
     for number, delivery in enumerate(rows(50)):
         add(lane, [delivery])
@@ -262,7 +283,9 @@ def test_of_a_quick_callback_more_is_taken_than_its_slots() -> None:
 
 @given(st.integers(1, 5), st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=40))
 def test_every_delivery_starts_exactly_once(concurrency: int, plan: list[tuple[int, bool]]) -> None:
-    """Whatever comes in whatever order: none lost, none twice, never two of one conversation, never more than the slots."""
+    """Whatever comes in whatever order: none lost, none twice, never two of one conversation, never
+    more than the slots.
+    """
     lane = Lane(concurrency)
     added, seen, flying = [], [], []
     for number, (conversation, again) in enumerate(plan):

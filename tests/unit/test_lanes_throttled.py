@@ -39,7 +39,9 @@ def test_rows_of_a_throttled_lane_are_taken_as_they_can_start() -> None:
 def test_what_somebody_asks_for_does_not_wait_for_a_throttle() -> None:
     """It is nothing automatic. Repeats that are wait with the others."""
     lane = throttled(Lane(8), 2.0)
-    by_hand = a_delivery("evt_hand", conversation="cnv_hand", trigger=Trigger.MANUAL, attempt_id="att_1")
+    by_hand = a_delivery(
+        "evt_hand", conversation="cnv_hand", trigger=Trigger.MANUAL, attempt_id="att_1"
+    )
     for delivery in [*firsts(1), *repeats(1), by_hand]:
         lane.add(delivery)
 

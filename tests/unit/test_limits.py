@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from web.rate_limits import UNKNOWN_TOKENS, UNKNOWN_TOKENS_S, Buckets, RateLimit, damping, in_seconds, one_caller
+from web.rate_limits import (
+    UNKNOWN_TOKENS,
+    UNKNOWN_TOKENS_S,
+    Buckets,
+    RateLimit,
+    damping,
+    in_seconds,
+    one_caller,
+)
 
 S = 10**9
 ROUNDING = 1e-6  # of the test's own sums
@@ -16,7 +24,9 @@ ROUNDING = 1e-6  # of the test's own sums
     st.floats(min_value=0.1, max_value=1_000_000),
     st.lists(st.integers(min_value=0, max_value=2 * S), min_size=1, max_size=60),
 )
-def test_never_more_than_a_burst_and_the_rate_times_the_time_are_let_through(per_second: float, pauses_ns: list[int]) -> None:
+def test_never_more_than_a_burst_and_the_rate_times_the_time_are_let_through(
+    per_second: float, pauses_ns: list[int]
+) -> None:
     """In any stretch of time, however the requests are spread: that is what a limit is."""
     limit, now_ns, let_through = RateLimit(per_second), 0, list[int]()
     for pause_ns in pauses_ns:
@@ -33,7 +43,9 @@ def test_never_more_than_a_burst_and_the_rate_times_the_time_are_let_through(per
 
 @given(st.floats(min_value=0.1, max_value=200))
 def test_whoever_waits_as_told_gets_the_rate_and_no_more(per_second: float) -> None:
-    """The greediest client that there is. A wait that were too short would be answered with another one."""
+    """The greediest client that there is. A wait that were too short would be answered with another
+    one.
+    """
     limit, now_ns = RateLimit(per_second), 0
     while not (wait_ns := limit.take("tok_1", now_ns)[0].wait_ns):
         pass
@@ -80,7 +92,9 @@ def test_what_is_remembered_is_bounded_and_the_idlest_is_forgotten() -> None:
         buckets.take(key, 0)
 
     assert len(buckets._full_at_ns) == 3
-    assert [buckets.wait_ns(key, 0) for key in ("a", "c", "d")] == [0, S, S], "what was refused does not count as used"
+    assert [buckets.wait_ns(key, 0) for key in ("a", "c", "d")] == [0, S, S], (
+        "what was refused does not count as used"
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,7 +107,9 @@ def test_what_is_remembered_is_bounded_and_the_idlest_is_forgotten() -> None:
         (0.1, '"default";q=1;w=10', '"default";r=0;t=10'),
     ],
 )
-def test_the_header_fields_tell_quota_and_rest_in_whole_numbers(per_second: float, policy: str, told: str) -> None:
+def test_the_header_fields_tell_quota_and_rest_in_whole_numbers(
+    per_second: float, policy: str, told: str
+) -> None:
     """Structured fields take integers there; what is told is never more than what is let through."""
     _, fields = RateLimit(per_second).take("tok_1", 0)
 
@@ -112,9 +128,9 @@ def test_unknown_tokens_are_damped_after_some_within_a_minute() -> None:
     """The numbers of the documentation."""
     buckets = damping()
 
-    assert [buckets.take("a", 0).wait_ns for _ in range(UNKNOWN_TOKENS + 1)] == [0] * UNKNOWN_TOKENS + [
-        UNKNOWN_TOKENS_S * S // UNKNOWN_TOKENS
-    ]
+    assert [buckets.take("a", 0).wait_ns for _ in range(UNKNOWN_TOKENS + 1)] == [
+        0
+    ] * UNKNOWN_TOKENS + [UNKNOWN_TOKENS_S * S // UNKNOWN_TOKENS]
     assert (UNKNOWN_TOKENS, UNKNOWN_TOKENS_S) == (100, 60)
 
 

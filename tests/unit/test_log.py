@@ -36,7 +36,9 @@ class Pipe:
         """Everything that was written, once the log is closed."""
         with os.fdopen(self.reader, "rb") as reader, ThreadPoolExecutor(1) as aside:
             self.reader = -1
-            everything = aside.submit(reader.read)  # beside it: a full pipe would never let the log close
+            everything = aside.submit(
+                reader.read
+            )  # beside it: a full pipe would never let the log close
             self.log.close(limit_s=30)
             self.hang_up(self.writer)
             return everything.result().decode()
@@ -46,10 +48,14 @@ class Pipe:
 
     def hang_up(self, end: int) -> None:
         os.close(end)
-        self.reader, self.writer = (-1 if each == end else each for each in (self.reader, self.writer))
+        self.reader, self.writer = (
+            -1 if each == end else each for each in (self.reader, self.writer)
+        )
 
     def close(self) -> None:
-        """The reader first, which frees a thread that still writes: later it would write into another test's pipe."""
+        """The reader first, which frees a thread that still writes: later it would write into
+        another test's pipe.
+        """
         if self.reader != -1:
             self.hang_up(self.reader)
         self.log.close(limit_s=30)
@@ -65,7 +71,9 @@ def pipe() -> Iterator[Pipe]:
 
 
 def a_report(outcome: Outcome = Outcome.DELIVERED, error: str | None = None) -> AttemptReport:
-    return AttemptReport(a_delivery(), an_attempt(outcome, error=error), DeliveryState.PENDING, None, None, 5.5)
+    return AttemptReport(
+        a_delivery(), an_attempt(outcome, error=error), DeliveryState.PENDING, None, None, 5.5
+    )
 
 
 def test_each_attempt_is_one_wide_line(pipe: Pipe) -> None:
@@ -77,13 +85,24 @@ def test_each_attempt_is_one_wide_line(pipe: Pipe) -> None:
     assert first["what"] == "attempted"
     assert first["event_id"] == "evt_1"
     assert first["delivery_id"] == f"dlv_{'a' * 16}_evt_1"
-    assert (first["type"], first["trigger"], first["number"], first["state"]) == ("message.received", "first", 1, "pending")
-    assert (second["outcome"], second["error"], second["next_attempt_in_s"]) == ("http_5xx", "HTTP 500", 5.5)
+    assert (first["type"], first["trigger"], first["number"], first["state"]) == (
+        "message.received",
+        "first",
+        1,
+        "pending",
+    )
+    assert (second["outcome"], second["error"], second["next_attempt_in_s"]) == (
+        "http_5xx",
+        "HTTP 500",
+        5.5,
+    )
 
 
 def test_neither_headers_nor_answers_are_logged(pipe: Pipe) -> None:
     """A callback's own headers are secrets, and a receiver may answer with anything."""
-    attempt = msgspec.structs.replace(an_attempt(), request_headers={"x-key": "hidden"}, response_body=b"hidden")
+    attempt = msgspec.structs.replace(
+        an_attempt(), request_headers={"x-key": "hidden"}, response_body=b"hidden"
+    )
     report = AttemptReport(a_delivery(), attempt, DeliveryState.DELIVERED, None, None, None)
 
     pipe.log.attempted([report])
@@ -92,12 +111,21 @@ def test_neither_headers_nor_answers_are_logged(pipe: Pipe) -> None:
 
 
 def test_what_a_receiver_or_a_library_said_is_recorded_and_not_logged(pipe: Pipe) -> None:
-    """A redirect repeats the callback's URL, in nearly all cases: for many products that is the secret."""
+    """A redirect repeats the callback's URL, in nearly all cases: for many products that is the
+    secret.
+    """
     words = "HTTP 301: a redirect to new.example is not followed"
-    attempt = msgspec.structs.replace(an_attempt(Outcome.HTTP_3XX, 301, error=words), behind="https://new.example/?key=S3CR3T")
-    assert attempt.told == "HTTP 301: a redirect to new.example is not followed (https://new.example/?key=S3CR3T)"
+    attempt = msgspec.structs.replace(
+        an_attempt(Outcome.HTTP_3XX, 301, error=words), behind="https://new.example/?key=S3CR3T"
+    )
+    assert (
+        attempt.told
+        == "HTTP 301: a redirect to new.example is not followed (https://new.example/?key=S3CR3T)"
+    )
 
-    pipe.log.attempted([AttemptReport(a_delivery(), attempt, DeliveryState.PENDING, None, None, 5.5)])
+    pipe.log.attempted(
+        [AttemptReport(a_delivery(), attempt, DeliveryState.PENDING, None, None, 5.5)]
+    )
 
     (line,) = pipe.lines()
     assert line["error"] == words
@@ -135,7 +163,9 @@ def test_a_reader_that_is_gone_costs_lines_and_nothing_else(pipe: Pipe) -> None:
     wait_for("the loss to be counted", lambda: pipe.lost == 1)
 
 
-def test_a_reader_that_stands_still_costs_lines_and_nothing_else(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_stands_still_costs_lines_and_nothing_else(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A terminal stopped with Ctrl-S must not stop deliveries, nor fill the memory."""
     monkeypatch.setattr(ringback.log, "WAITING_BYTES", 200_000)
 
@@ -168,7 +198,9 @@ def test_closing_does_not_wait_for_a_reader_that_stands_still(pipe: Pipe) -> Non
 def test_warnings_of_libraries_become_notes(pipe: Pipe) -> None:
     """pika says there why a connection was lost."""
     handler = ringback.log.Libraries(pipe.log)
-    record = logging.LogRecord("pika.connection", logging.WARNING, __file__, 1, "lost %s", ("it",), None)
+    record = logging.LogRecord(
+        "pika.connection", logging.WARNING, __file__, 1, "lost %s", ("it",), None
+    )
 
     handler.emit(record)
 
@@ -189,7 +221,9 @@ def test_a_terminal_gets_text_for_people(tmp_path: Path) -> None:
 
 
 def test_at_a_terminal_how_it_ended_comes_first() -> None:
-    """A line is longer than the terminal is wide, and what went wrong must not stand beyond its edge."""
+    """A line is longer than the terminal is wide, and what went wrong must not stand beyond its
+    edge.
+    """
     pipe = Pipe(pretty=True)
 
     pipe.log.attempted([a_report(Outcome.HTTP_5XX, "HTTP 500")])

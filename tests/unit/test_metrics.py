@@ -32,7 +32,11 @@ class Page:
 
     def __init__(self, metrics: Metrics):
         families = text_string_to_metric_families(metrics.render()[0].decode())
-        self._values = {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
+        self._values = {
+            (s.name, frozenset(s.labels.items())): s.value
+            for family in families
+            for s in family.samples
+        }
 
     def value(self, name: str, **labels: str) -> float | None:
         """None when the page has no such line."""
@@ -44,7 +48,11 @@ def an_observer(metrics: Metrics) -> Observer:
 
 
 def a_report(outcome: Outcome = Outcome.DELIVERED, **fields: float | None) -> AttemptReport:
-    delays = {"first_attempt_delay_s": None, "end_to_end_s": None, "next_attempt_in_s": None} | fields
+    delays = {
+        "first_attempt_delay_s": None,
+        "end_to_end_s": None,
+        "next_attempt_in_s": None,
+    } | fields
     return AttemptReport(a_delivery(), an_attempt(outcome), DeliveryState.DELIVERED, **delays)
 
 
@@ -60,7 +68,9 @@ def test_counters_with_known_labels_start_at_zero() -> None:
     """A counter that first appears at 1 has no increase that Prometheus could see."""
     page = Page(Metrics("1.2.3"))
 
-    assert page.value("attempts_total", type="message.received", outcome="tls", trigger="retry") == 0
+    assert (
+        page.value("attempts_total", type="message.received", outcome="tls", trigger="retry") == 0
+    )
     assert page.value("deliveries_settled_total", type="message.status", state="exhausted") == 0
     assert page.value("events_rejected_total", reason="too-large") == 0
     assert page.value("end_to_end_seconds_count", type="message.status") == 0
@@ -71,12 +81,26 @@ def test_an_attempt_counts_once_and_in_the_histograms_that_it_belongs_to() -> No
     """A retry has no first-attempt delay, a failure no end-to-end time."""
     metrics = Metrics("1.2.3")
 
-    an_observer(metrics).attempted([a_report(first_attempt_delay_s=0.02), a_report(Outcome.TIMEOUT), a_report(end_to_end_s=7200.5)])
+    an_observer(metrics).attempted(
+        [
+            a_report(first_attempt_delay_s=0.02),
+            a_report(Outcome.TIMEOUT),
+            a_report(end_to_end_s=7200.5),
+        ]
+    )
 
     page = Page(metrics)
-    assert page.value("attempts_total", type="message.received", outcome="delivered", trigger="first") == 2
-    assert page.value("attempts_total", type="message.received", outcome="timeout", trigger="first") == 1
-    assert page.value("attempt_duration_seconds_sum", type="message.received") == pytest.approx(0.009)
+    assert (
+        page.value("attempts_total", type="message.received", outcome="delivered", trigger="first")
+        == 2
+    )
+    assert (
+        page.value("attempts_total", type="message.received", outcome="timeout", trigger="first")
+        == 1
+    )
+    assert page.value("attempt_duration_seconds_sum", type="message.received") == pytest.approx(
+        0.009
+    )
     assert page.value("first_attempt_delay_seconds_count", type="message.received") == 1
     assert page.value("end_to_end_seconds_bucket", type="message.received", le="7200.0") == 0
     assert page.value("end_to_end_seconds_bucket", type="message.received", le="18000.0") == 1
@@ -189,11 +213,21 @@ else:
 
 
 def test_worker_processes_count_together(tmp_path: Path) -> None:
-    """Whichever worker answers the scrape answers for all, also for one that is not read itself, or was killed."""
+    """Whichever worker answers the scrape answers for all, also for one that is not read itself, or
+    was killed.
+    """
     done = subprocess.run(
-        [sys.executable, "-c", WORKER], env={MULTIPROCESS_FOLDER: str(tmp_path)}, capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", WORKER],
+        env={MULTIPROCESS_FOLDER: str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
 
     assert done.returncode == 0, done.stderr
-    assert 'ringback_http_requests_total{method="POST",route="/v1/events",status="202"} 2.0' in done.stdout
+    assert (
+        'ringback_http_requests_total{method="POST",route="/v1/events",status="202"} 2.0'
+        in done.stdout
+    )
     assert "ringback_build_info" in done.stdout

@@ -33,7 +33,11 @@ class Wire:
 @pytest.fixture
 async def connection() -> OneWrite:
     """Connected to nothing but a wire."""
-    made = OneWrite(pika.ConnectionParameters(), custom_ioloop=asyncio.get_running_loop(), internal_connection_workflow=False)
+    made = OneWrite(
+        pika.ConnectionParameters(),
+        custom_ioloop=asyncio.get_running_loop(),
+        internal_connection_workflow=False,
+    )
     made._transport, made._opened = Wire(), True
     made._body_max_length = 100_000  # agreed upon with the broker when it answers
     return made
@@ -65,7 +69,9 @@ async def test_a_message_in_a_block_keeps_its_three_frames_in_order(connection: 
 
 
 def frames(data: bytes) -> list[bytes]:
-    """Split what was written: each frame is a type, a channel, a size, that many bytes and an end mark."""
+    """Split what was written: each frame is a type, a channel, a size, that many bytes and an end
+    mark.
+    """
     found = []
     while data:
         length = 7 + int.from_bytes(data[3:7], "big") + 1
@@ -92,8 +98,17 @@ async def test_an_error_in_a_block_loses_no_frame(connection: OneWrite) -> None:
     assert [len(write) for write in connection._transport.writes] == [ACK_BYTES, ACK_BYTES]
 
 
-@pytest.mark.parametrize("beside", [{}, {"content_type": "application/json"}, {"content_encoding": "utf-8", "content_type": "a/b"}])
-async def test_headers_that_pika_cannot_read_are_taken_for_none(connection: OneWrite, beside: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {},
+        {"content_type": "application/json"},
+        {"content_encoding": "utf-8", "content_type": "a/b"},
+    ],
+)
+async def test_headers_that_pika_cannot_read_are_taken_for_none(
+    connection: OneWrite, beside: dict[str, str]
+) -> None:
     """The rest of the frame is kept: the event's id may stand there; and what follows is read on."""
     properties = pika.BasicProperties(message_id="evt_1", headers={"sent": UNREADABLE}, **beside)
     heartbeat = pika.frame.Heartbeat().marshal()
@@ -130,13 +145,18 @@ async def test_an_abort_ends_the_stream_once_without_a_goodbye(connection: OneWr
 
 def test_pika_still_has_what_we_override_and_call() -> None:
     """A rename would turn the gathering off in silence."""
-    assert list(inspect.signature(Connection._output_marshaled_frames).parameters) == ["self", "marshaled_frames"]
+    assert list(inspect.signature(Connection._output_marshaled_frames).parameters) == [
+        "self",
+        "marshaled_frames",
+    ]
     assert list(inspect.signature(Connection._read_frame).parameters) == ["self"]
     assert list(inspect.signature(Connection._terminate_stream).parameters) == ["self", "error"]
 
 
 async def test_a_connection_that_is_reset_as_it_is_made_fails_like_any_other() -> None:
-    """pika raises then in a callback of the loop, which ended the dispatcher: met once in 200 kills."""
+    """pika raises then in a callback of the loop, which ended the dispatcher: met once in 200
+    kills.
+    """
     loop = asyncio.get_running_loop()
     told: asyncio.Future[object] = loop.create_future()
     mistakes: list[dict[str, object]] = []
@@ -144,7 +164,9 @@ async def test_a_connection_that_is_reset_as_it_is_made_fails_like_any_other() -
 
     with socket.socket() as sock:  # not connected: what is left of a connection that was reset
         sock.setblocking(False)
-        loop.call_soon(lambda: Services(loop).create_streaming_connection(lambda: None, sock, told.set_result))
+        loop.call_soon(
+            lambda: Services(loop).create_streaming_connection(lambda: None, sock, told.set_result)
+        )
         error = await asyncio.wait_for(told, 5)
 
     assert isinstance(error, ConnectionResetError)

@@ -1,4 +1,6 @@
-"""The permissions, spelled out: programs know the scopes, administrators the labels, and neither ever changes."""
+"""The permissions, spelled out: programs know the scopes, administrators the labels, and neither
+ever changes.
+"""
 
 from schemas.tokens.permissions import Permission
 

@@ -27,7 +27,9 @@ def test_an_id_stays_in_one_piece_in_a_narrow_terminal(monkeypatch: pytest.Monke
 
 
 def test_control_characters_are_spelled_out(capsys: pytest.CaptureFixture[str]) -> None:
-    """Names, reasons and bodies come from others: none may clear the screen, or hide a line, of whoever looks at them."""
+    """Names, reasons and bodies come from others: none may clear the screen, or hide a line, of
+    whoever looks at them.
+    """
     print_table(["NAME"], [["a\x1b[2Jb\nc"]])
     print_facts({"name": "a\x9b2Jb"})
 

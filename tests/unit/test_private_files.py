@@ -65,5 +65,8 @@ def test_a_place_where_nothing_can_be_made_is_named(tmp_path: Path) -> None:
     """One line that says which setting, not a traceback."""
     (tmp_path / "var").write_text("a file, no folder")
 
-    with pytest.raises(UsageError, match=r"RINGBACK_DATABASE_URL: .*/var/deeper/ringback\.db cannot be made: Not a directory"):
+    with pytest.raises(
+        UsageError,
+        match=r"RINGBACK_DATABASE_URL: .*/var/deeper/ringback\.db cannot be made: Not a directory",
+    ):
         make_database_file(tmp_path / "var" / "deeper" / "ringback.db")

@@ -39,7 +39,9 @@ class Written:
 
 
 @given(st.lists(st.tuples(st.integers(0, 3_000), st.booleans()), max_size=80))
-def test_every_request_is_counted_once_and_rows_keep_to_the_bound(steps: list[tuple[int, bool]]) -> None:
+def test_every_request_is_counted_once_and_rows_keep_to_the_bound(
+    steps: list[tuple[int, bool]],
+) -> None:
     """However they are spread, and whenever the rows are written."""
     log, now = Written(), 0
     for pause_ms, flush in steps:
@@ -54,8 +56,12 @@ def test_every_request_is_counted_once_and_rows_keep_to_the_bound(steps: list[tu
     assert all(after - before >= STRICT_MS for before, after in pairwise(times))
 
 
-@pytest.mark.parametrize("reason", ["scheduled", "suspended", "expired", "revoked", "too-many-requests"])
-def test_a_minute_of_calls_with_a_token_that_is_not_active_makes_a_row_a_second(reason: str) -> None:
+@pytest.mark.parametrize(
+    "reason", ["scheduled", "suspended", "expired", "revoked", "too-many-requests"]
+)
+def test_a_minute_of_calls_with_a_token_that_is_not_active_makes_a_row_a_second(
+    reason: str,
+) -> None:
     """300 a second: the figure that operators are promised."""
     log = Written()
     for number in range(300 * 60):
@@ -70,14 +76,18 @@ def test_a_minute_of_calls_with_a_token_that_is_not_active_makes_a_row_a_second(
 
 
 @pytest.mark.parametrize("reason", [None, "permission-missing"])
-def test_of_an_active_token_some_rows_come_at_once_and_then_one_a_second(reason: str | None) -> None:
+def test_of_an_active_token_some_rows_come_at_once_and_then_one_a_second(
+    reason: str | None,
+) -> None:
     """Whoever tries things out finds each mistake; a flood is a flood."""
     log = Written()
     for number in range(100):
         log.add(refused(number, reason))
     log.flush(100)
 
-    assert [row.count for row in log.rows.values()] == [1] * (WINDOW_ROWS - 1) + [100 - WINDOW_ROWS + 1]
+    assert [row.count for row in log.rows.values()] == [1] * (WINDOW_ROWS - 1) + [
+        100 - WINDOW_ROWS + 1
+    ]
     log.add(refused(WINDOW_MS, reason))
     assert len(log.rows) == WINDOW_ROWS + 1
     assert WINDOW_MS // WINDOW_ROWS == STRICT_MS
@@ -114,7 +124,9 @@ def test_a_clock_that_is_set_starts_a_new_row(leap_ms: int) -> None:
 
 
 def test_the_clock_of_the_requests_may_be_another_than_that_of_the_log() -> None:
-    """They go by the store's, and are written by this machine's: a difference must not make more rows."""
+    """They go by the store's, and are written by this machine's: a difference must not make more
+    rows.
+    """
     refusals, rows = Refusals(nobody_loses), set[RequestId]()
     for number in range(20):
         rows.add(refusals.row_for(refused(10**12 + number, "revoked"), number / 1000))
@@ -123,8 +135,12 @@ def test_the_clock_of_the_requests_may_be_another_than_that_of_the_log() -> None
     assert len(rows) == 1
 
 
-def test_while_nobody_asks_what_has_grown_is_bounded_and_the_rest_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The log is full, as the store is away for hours: a row a second of each refused token was more and more memory."""
+def test_while_nobody_asks_what_has_grown_is_bounded_and_the_rest_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The log is full, as the store is away for hours: a row a second of each refused token was
+    more and more memory.
+    """
     monkeypatch.setattr(refusals, "MOST_LEFT", 3)
     dropped: list[int] = []
     kept = Refusals(dropped.append)

@@ -1,4 +1,6 @@
-"""The resolver with look-ups that answer when the test says so: a name that hangs is nobody else's business."""
+"""The resolver with look-ups that answer when the test says so: a name that hangs is nobody else's
+business.
+"""
 
 import asyncio
 import threading
@@ -12,7 +14,9 @@ from tests.kit.waiting import eventually
 
 
 class Names:
-    """A name server: what is in `answers` is known, `hanging` names are answered after `release`, others do not exist."""
+    """A name server: what is in `answers` is known, `hanging` names are answered after `release`,
+    others do not exist.
+    """
 
     def __init__(self) -> None:
         self.answers: dict[str, tuple[str, ...]] = {}
@@ -52,7 +56,9 @@ async def test_who_waits_for_one_name_shares_one_look_up(names: Names) -> None:
     await eventually("the question", lambda: names.asked["crm.test"])
     names.release()
 
-    assert [found.addresses for found in await asyncio.gather(*finding)] == [("192.0.2.1", "192.0.2.2")] * 16
+    assert [found.addresses for found in await asyncio.gather(*finding)] == [
+        ("192.0.2.1", "192.0.2.2")
+    ] * 16
     assert names.asked == {"crm.test": 1}
 
 
@@ -69,7 +75,9 @@ async def test_what_was_found_is_known_without_asking_again(names: Names) -> Non
     assert names.asked == {"crm.test": 1}
 
 
-async def test_a_name_that_moved_is_found_where_it_is_now(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_name_that_moved_is_found_where_it_is_now(
+    names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After a while it is looked up again."""
     monkeypatch.setattr("dispatcher.http.resolver.KEPT_S", 0.01)
     names.answers["crm.test"] = ("192.0.2.1",)
@@ -81,12 +89,17 @@ async def test_a_name_that_moved_is_found_where_it_is_now(names: Names, monkeypa
     assert (await resolver.find("crm.test")).addresses == ("192.0.2.2",)
 
 
-async def test_a_name_that_does_not_exist_is_not_asked_for_at_each_attempt(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_name_that_does_not_exist_is_not_asked_for_at_each_attempt(
+    names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """But soon again: it may just have been made."""
     monkeypatch.setattr("dispatcher.http.resolver.FAILURE_KEPT_S", 60)
     resolver = resolver_of(names)
     found = [await resolver.find("gone.test") for _ in range(3)]
-    assert found[0].error == "the name gone.test could not be resolved (No such name). Check it, and our name server"
+    assert (
+        found[0].error
+        == "the name gone.test could not be resolved (No such name). Check it, and our name server"
+    )
     assert names.asked == {"gone.test": 1}
 
     monkeypatch.setattr("dispatcher.http.resolver.FAILURE_KEPT_S", 0.01)
@@ -94,7 +107,9 @@ async def test_a_name_that_does_not_exist_is_not_asked_for_at_each_attempt(names
     await eventually("the failure is forgotten", lambda: resolver.known("other.test") is None)
 
 
-async def test_nobody_waits_longer_than_the_limit_and_a_late_answer_counts_for_the_next(names: Names) -> None:
+async def test_nobody_waits_longer_than_the_limit_and_a_late_answer_counts_for_the_next(
+    names: Names,
+) -> None:
     """The look-up goes on: asking again would take another thread."""
     names.answers["slow.test"], names.hanging = ("192.0.2.1",), {"slow.test"}
     resolver = resolver_of(names, limit_s=0.01)
@@ -103,7 +118,13 @@ async def test_nobody_waits_longer_than_the_limit_and_a_late_answer_counts_for_t
     names.release()
     await eventually("the answer", lambda: resolver.known("slow.test"))
 
-    assert errors == ["the name slow.test was not resolved within 0.01 s. Check the name, and our name server"] * 3
+    assert (
+        errors
+        == [
+            "the name slow.test was not resolved within 0.01 s. Check the name, and our name server"
+        ]
+        * 3
+    )
     assert names.asked == {"slow.test": 1}
 
 
@@ -120,12 +141,16 @@ async def test_names_that_hang_delay_no_other(names: Names) -> None:
     await asyncio.gather(*hanging)
 
 
-async def test_look_ups_are_bounded_and_what_waits_gets_its_turn(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_look_ups_are_bounded_and_what_waits_gets_its_turn(
+    names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Bounded everything; who is first in line is asked for first."""
     monkeypatch.setattr("dispatcher.http.resolver.MAX_LOOK_UPS", 2)
     names.hanging = {"one.test", "two.test"}
     resolver = resolver_of(names)
-    finding = [asyncio.ensure_future(resolver.find(f"{name}.test")) for name in ("one", "two", "three")]
+    finding = [
+        asyncio.ensure_future(resolver.find(f"{name}.test")) for name in ("one", "two", "three")
+    ]
     await eventually("two questions", lambda: len(names.asked) == 2)
     names.release()
     await asyncio.gather(*finding)
@@ -133,7 +158,9 @@ async def test_look_ups_are_bounded_and_what_waits_gets_its_turn(names: Names, m
     assert names.asked == {"one.test": 1, "two.test": 1, "three.test": 1}
 
 
-async def test_a_process_without_threads_says_so(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_without_threads_says_so(
+    names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And is asked again when it has some: nobody waits for ever."""
 
     def no_thread(_: threading.Thread) -> None:
@@ -152,7 +179,9 @@ async def test_a_process_without_threads_says_so(names: Names, monkeypatch: pyte
 
 
 def test_a_look_up_that_ends_after_its_loop_harms_nobody(names: Names) -> None:
-    """The process ends; threads in the middle of a look-up are not waited for. A failing thread would be a warning, so an error here."""
+    """The process ends; threads in the middle of a look-up are not waited for. A failing thread
+    would be a warning, so an error here.
+    """
     names.hanging = {"silent.test"}
 
     async def give_up() -> Found:

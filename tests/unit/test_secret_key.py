@@ -34,7 +34,9 @@ def test_the_kept_key_may_be_several(tmp_path: Path) -> None:
     assert secret_keys(load()) == ("older-0123456789", "newer-0123456789")
 
 
-def test_a_key_that_is_set_is_used_and_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_that_is_set_is_used_and_nothing_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`var/` is not for those who keep their secrets elsewhere."""
     given_environment(monkeypatch, SECRET_KEY=_KEY)
 
@@ -42,10 +44,14 @@ def test_a_key_that_is_set_is_used_and_nothing_is_made(tmp_path: Path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_key_that_cannot_be_kept_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_that_cannot_be_kept_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With a key that is forgotten, signing secrets would be unreadable after the next start."""
     (tmp_path / "file").write_text("")
     given_environment(monkeypatch, DATABASE_URL=f"sqlite:///{tmp_path}/file/ringback.db")
 
-    with pytest.raises(UsageError, match=r"RINGBACK_SECRET_KEY is not set, and .*secret-key cannot be kept"):
+    with pytest.raises(
+        UsageError, match=r"RINGBACK_SECRET_KEY is not set, and .*secret-key cannot be kept"
+    ):
         secret_keys(load())

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.tokens.secrets import is_token, new_signing_secret, new_token, signing_key, signing_secret_text, token_hash, token_hint
+from schemas.tokens.secrets import (
+    is_token,
+    new_signing_secret,
+    new_token,
+    signing_key,
+    signing_secret_text,
+    token_hash,
+    token_hint,
+)
 
 PUBLISHED = "rbk_0123456789ABCDEFGHIJabcdefghij0BQj2z"
 
@@ -55,7 +63,9 @@ def test_a_new_signing_secret_is_one() -> None:
     assert len(signing_key(new_signing_secret())) == 32
 
 
-@pytest.mark.parametrize("text", ["whsec_", "whsec_AAAA", "whsec_!!!!", "", "whsec_" + "A" * 400, "whsec_ä"])
+@pytest.mark.parametrize(
+    "text", ["whsec_", "whsec_AAAA", "whsec_!!!!", "", "whsec_" + "A" * 400, "whsec_ä"]
+)
 def test_what_is_no_signing_secret_is_refused_without_showing_it(text: str) -> None:
     """An error ends up in a log."""
     with pytest.raises(ValueError, match=r"signing secret|ASCII") as refused:

@@ -12,18 +12,33 @@ pytestmark = pytest.mark.usefixtures("bare_place")
 
 
 @pytest.mark.parametrize(
-    ("name", "meant"), [("TIMOUT", "TIMEOUT"), ("ALLOW_TARGET", "ALLOW_TARGETS"), ("BROKER_URLS", "BROKER_URL"), ("Timout", "TIMEOUT")]
+    ("name", "meant"),
+    [
+        ("TIMOUT", "TIMEOUT"),
+        ("ALLOW_TARGET", "ALLOW_TARGETS"),
+        ("BROKER_URLS", "BROKER_URL"),
+        ("Timout", "TIMEOUT"),
+    ],
 )
-def test_a_misspelt_setting_stops_the_start(name: str, meant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_misspelt_setting_stops_the_start(
+    name: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ignored, it would leave the default in force without a word."""
     given_environment(monkeypatch, **{name: "5s"})
 
-    with pytest.raises(UsageError, match=f"RINGBACK_{name} is not a setting: is RINGBACK_{meant} meant"):
+    with pytest.raises(
+        UsageError, match=f"RINGBACK_{name} is not a setting: is RINGBACK_{meant} meant"
+    ):
         load()
 
 
-@pytest.mark.parametrize("service", ["", "DATABASE_", "BROKER_", "METRICS_LISTEN_", "LISTEN_", "SECRET_KEY_", "TIMEOUT_", "A_B_"])
-def test_what_kubernetes_tells_of_services_is_nobodys_slip(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "service",
+    ["", "DATABASE_", "BROKER_", "METRICS_LISTEN_", "LISTEN_", "SECRET_KEY_", "TIMEOUT_", "A_B_"],
+)
+def test_what_kubernetes_tells_of_services_is_nobodys_slip(
+    service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of one that is called `ringback-database`, say: every container beside it is told."""
     told = {
         "SERVICE_HOST": "10.0.0.1", "SERVICE_PORT": "5432", "SERVICE_PORT_PG": "5432", "PORT": "tcp://10.0.0.1:5432",
@@ -45,7 +60,9 @@ def test_a_port_that_no_kubelet_wrote_is_a_slip(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("name", ["TOKEN", "ROOT", "PORT", "SERVICE_HOST", "PORT_8080_TCP_ADDR"])
-def test_variables_that_are_no_settings_of_ours_are_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_that_are_no_settings_of_ours_are_left_alone(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Kubernetes sets some for every service that is called ringback."""
     given_environment(monkeypatch, **{name: "tcp://10.0.0.1:8080"})
 
@@ -64,10 +81,14 @@ def test_slips_in_the_env_file_are_found_too(tmp_path: Path) -> None:
 def test_a_setting_without_its_prefix_in_the_env_file_is_a_slip(tmp_path: Path) -> None:
     """The file is ours: nobody else means anything by it."""
     (tmp_path / "ringback.env").write_text("LISTEN=127.0.0.1:9\n")
-    with pytest.raises(UsageError, match="LISTEN in the env file is not read: write RINGBACK_LISTEN"):
+    with pytest.raises(
+        UsageError, match="LISTEN in the env file is not read: write RINGBACK_LISTEN"
+    ):
         load()
 
-    (tmp_path / "ringback.env").write_text("DATABASE_URL=postgresql://h/other\nRINGBACK_DATABASE_URL=sqlite:///x.db\nPOSTGRES_USER=u\n")
+    (tmp_path / "ringback.env").write_text(
+        "DATABASE_URL=postgresql://h/other\nRINGBACK_DATABASE_URL=sqlite:///x.db\nPOSTGRES_USER=u\n"
+    )
     assert load().database_url == "sqlite:///x.db"
 
 
@@ -83,7 +104,9 @@ def test_a_setting_without_its_prefix_in_the_env_file_is_a_slip(tmp_path: Path) 
         ("LISTEN", "is not read: is RINGBACK_LISTEN meant?"),
     ],
 )
-def test_what_looks_like_a_setting_and_is_none_is_told(name: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_looks_like_a_setting_and_is_none_is_told(
+    name: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With another program's name for it, events went into a file of SQLite without a word."""
     monkeypatch.setenv(name, "s3cret")
 
@@ -96,7 +119,9 @@ def test_what_stands_in_the_env_file_is_told_too(tmp_path: Path) -> None:
     file = tmp_path / "production.env"
     file.write_text("RINGBACK_DB_URL=s3cret\nPOSTGRES_USER=u\n")
 
-    assert not_read(file) == ["RINGBACK_DB_URL is set, and is not read: is RINGBACK_DATABASE_URL meant?"]
+    assert not_read(file) == [
+        "RINGBACK_DB_URL is set, and is not read: is RINGBACK_DATABASE_URL meant?"
+    ]
 
 
 @pytest.mark.parametrize("name", ["TOKEN", "ROOT", "URL", "TIMEOUT", "timeout"])
@@ -105,11 +130,17 @@ def test_of_what_is_read_nothing_is_told(name: str, monkeypatch: pytest.MonkeyPa
     given_environment(monkeypatch, **{name: "7s"})
     monkeypatch.setenv("TIMEOUT", "a program's own")
 
-    assert not_read() == ([] if name.upper() == "TIMEOUT" else ["TIMEOUT is set, and is not read: is RINGBACK_TIMEOUT meant?"])
+    assert not_read() == (
+        []
+        if name.upper() == "TIMEOUT"
+        else ["TIMEOUT is set, and is not read: is RINGBACK_TIMEOUT meant?"]
+    )
     assert load().timeout.total_seconds() == (7 if name.upper() == "TIMEOUT" else 15)
 
 
-def test_a_setting_in_capitals_and_in_small_letters_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_in_capitals_and_in_small_letters_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """One of the two would count, and which is chance. Others' variables are theirs."""
     given_environment(monkeypatch, TIMEOUT="7s", timeout="8s")
     monkeypatch.setenv("ringback_x", "1")
@@ -121,14 +152,20 @@ def test_a_setting_in_capitals_and_in_small_letters_stops_the_start(monkeypatch:
 
 @pytest.mark.parametrize("name", ["RINGBACK_DATABASE_URL", "ringback_broker_url"])
 @pytest.mark.parametrize("in_file", [True, False])
-def test_an_empty_place_for_events_stops_the_start(name: str, in_file: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable that a compose file hands on, and nobody set: the default would take the events, and PostgreSQL none."""
+def test_an_empty_place_for_events_stops_the_start(
+    name: str, in_file: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable that a compose file hands on, and nobody set: the default would take the events,
+    and PostgreSQL none.
+    """
     if in_file:
         (tmp_path / "ringback.env").write_text(f"{name}=\n")
     else:
         monkeypatch.setenv(name, "")
 
-    with pytest.raises(UsageError, match=f"{name.upper()} is set, and empty: give it a value, or do not set it"):
+    with pytest.raises(
+        UsageError, match=f"{name.upper()} is set, and empty: give it a value, or do not set it"
+    ):
         load()
 
 

@@ -1,4 +1,6 @@
-"""Settings that say where something is: what no listener and no client could use is refused at the start, by its own name."""
+"""Settings that say where something is: what no listener and no client could use is refused at the
+start, by its own name.
+"""
 
 import pytest
 
@@ -12,7 +14,11 @@ pytestmark = pytest.mark.usefixtures("bare_place")
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("LISTEN", "host name:80", "the host is an address, or a name of letters, digits, - and dots"),
+        (
+            "LISTEN",
+            "host name:80",
+            "the host is an address, or a name of letters, digits, - and dots",
+        ),
         ("LISTEN", "*:8080", "for every interface leave the host out, :8080"),
         ("LISTEN", "-1:80", "the host is an address, or a name"),
         ("LISTEN", "a]b:80", "the host is an address, or a name"),
@@ -32,7 +38,9 @@ pytestmark = pytest.mark.usefixtures("bare_place")
         ("PLATFORM_DOCS_URL", "javascript://h/hidden", "a URL such as https://"),
     ],
 )
-def test_a_place_that_cannot_be_is_refused_by_its_name(name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_that_cannot_be_is_refused_by_its_name(
+    name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A wrong LISTEN blamed PUBLIC_URL, or failed when it was listened on."""
     given_environment(monkeypatch, **{name: value})
 
@@ -50,12 +58,18 @@ def test_a_place_that_cannot_be_is_refused_by_its_name(name: str, value: str, sa
     [
         ("PUBLIC_URL", "HTTPS://Ringback.example.com/api\n", "https://Ringback.example.com/api"),
         ("PUBLIC_URL", "http://[::1]:8080", "http://[::1]:8080"),
-        ("PLATFORM_DOCS_URL", "https://chat.example.com:8443/docs?v=2#start", "https://chat.example.com:8443/docs?v=2#start"),
+        (
+            "PLATFORM_DOCS_URL",
+            "https://chat.example.com:8443/docs?v=2#start",
+            "https://chat.example.com:8443/docs?v=2#start",
+        ),
         ("LISTEN", "[fe80::1%eth0]:80", "[fe80::1%eth0]:80"),
         ("LISTEN", "my_host-1.example.:80", "my_host-1.example.:80"),
     ],
 )
-def test_what_means_the_same_is_taken(name: str, written: str, read: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_means_the_same_is_taken(
+    name: str, written: str, read: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A scheme in capitals, a line's end, an anchor of a page."""
     given_environment(monkeypatch, **{name: written})
 

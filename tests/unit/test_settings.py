@@ -29,10 +29,14 @@ def test_without_any_setting_ringback_runs_embedded_on_loopback() -> None:
     assert settings.embedded
     assert settings.listen == ("127.0.0.1", 8080)
     assert settings.public_url == "http://127.0.0.1:8080"
-    assert sum(settings.retry_schedule, dt.timedelta()) == dt.timedelta(hours=75, minutes=35, seconds=5)
+    assert sum(settings.retry_schedule, dt.timedelta()) == dt.timedelta(
+        hours=75, minutes=35, seconds=5
+    )
 
 
-def test_the_environment_is_read_in_the_spelling_of_the_documentation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_read_in_the_spelling_of_the_documentation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Durations, networks and lists are text outside and values inside."""
     given_environment(
         monkeypatch,
@@ -51,7 +55,10 @@ def test_the_environment_is_read_in_the_spelling_of_the_documentation(monkeypatc
     assert not settings.embedded
     assert settings.secret_key == (f"{_KEY}1", f"{_KEY}2")
     assert settings.retry_schedule == (dt.timedelta(seconds=1), dt.timedelta(minutes=2))
-    assert settings.allow_targets == (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("10.1.2.3/32"))
+    assert settings.allow_targets == (
+        ipaddress.ip_network("127.0.0.0/8"),
+        ipaddress.ip_network("10.1.2.3/32"),
+    )
     assert settings.listen == ListenAddress("::", 80)
     assert settings.public_url == "http://[::1]:80"
     assert settings.allow_http
@@ -67,10 +74,22 @@ def test_the_environment_is_read_in_the_spelling_of_the_documentation(monkeypatc
         ("LISTEN", "8080", "'8080' is not host:port"),
         ("LISTEN", "::1:80", "stands in brackets"),
         ("LISTEN", "localhost:65536", "is not host:port"),
-        ("LISTEN", "http://127.0.0.1:8080", "is a URL: write host:port alone, such as 127.0.0.1:8080"),
+        (
+            "LISTEN",
+            "http://127.0.0.1:8080",
+            "is a URL: write host:port alone, such as 127.0.0.1:8080",
+        ),
         ("METRICS_LISTEN", "tcp://[::1]:9464/", "is a URL: write host:port alone"),
-        ("DATABASE_URL", "sqlite:///~/x.db", f"`~` is not read as your home here: write sqlite:///{Path.home()}/x.db"),
-        ("DATABASE_URL", "sqlite:///~nobody-known/x.db", "write sqlite:////home/~nobody-known/x.db"),
+        (
+            "DATABASE_URL",
+            "sqlite:///~/x.db",
+            f"`~` is not read as your home here: write sqlite:///{Path.home()}/x.db",
+        ),
+        (
+            "DATABASE_URL",
+            "sqlite:///~nobody-known/x.db",
+            "write sqlite:////home/~nobody-known/x.db",
+        ),
         ("CALLBACK_CONCURRENCY", "0", "a whole number from 1"),
         ("CALLBACK_CONCURRENCY", "many", "a whole number from 1"),
         ("OUTBOX_MAX", "-1", "a whole number from 1"),
@@ -86,21 +105,43 @@ def test_the_environment_is_read_in_the_spelling_of_the_documentation(monkeypatc
         ("BROKER_URL", "amqp://u:hidden@h:port/", "percent-encoded"),
         ("BROKER_URL", "amqp://u@h/", "after a user comes :PASSWORD"),
         ("BROKER_URL", "amqp://u:p@h/?hidden=1", "an address takes after ?"),
-        ("BROKER_URL", "amqps://u:p@h/?cacertfile=/hidden", "cacertfile in the address: there is no such file"),
-        ("BROKER_URL", "amqp://u:p@hidden1,hidden2/", "several addresses are separated by ;, and each is written whole"),
-        ("BROKER_URL", "amqp://u:p@hidden1:5672,hidden2:5672/", "several addresses are separated by ;"),
+        (
+            "BROKER_URL",
+            "amqps://u:p@h/?cacertfile=/hidden",
+            "cacertfile in the address: there is no such file",
+        ),
+        (
+            "BROKER_URL",
+            "amqp://u:p@hidden1,hidden2/",
+            "several addresses are separated by ;, and each is written whole",
+        ),
+        (
+            "BROKER_URL",
+            "amqp://u:p@hidden1:5672,hidden2:5672/",
+            "several addresses are separated by ;",
+        ),
         ("DATABASE_URL", "postgresql://u:hid@den@h/d", "percent-encode"),
         ("DATABASE_URL", "postgresql://u:p@h:hidden/d", "percent-encode"),
-        ("ALERT_URL", "https://u:hidden/x@ops.example.com/", "the URL cannot be read: check its host and its port"),
+        (
+            "ALERT_URL",
+            "https://u:hidden/x@ops.example.com/",
+            "the URL cannot be read: check its host and its port",
+        ),
         ("PUBLIC_URL", "https://u:hidden@ringback.example.com", "without user and password"),
         ("SECRET_KEY", "hidden-0123456789\udcff", "it is not UTF-8"),
         ("SECRET_KEY", "hidden", "has at least 16 characters"),
         ("ALERT_SECRET", "whsec_hidden!", "a signing secret is whsec_ followed by base64"),
-        ("ALERT_URL", "http://127.0.0.1:9000/", "is not a public address: callbacks reach it only if RINGBACK_ALLOW_TARGETS lists it"),
+        (
+            "ALERT_URL",
+            "http://127.0.0.1:9000/",
+            "is not a public address: callbacks reach it only if RINGBACK_ALLOW_TARGETS lists it",
+        ),
         ("ALERT_URL", "ops.example.com", "must begin with https://"),
     ],
 )
-def test_a_wrong_value_is_one_line_that_names_the_setting(name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_value_is_one_line_that_names_the_setting(
+    name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever starts it wrong learns what to change, and no secret lands on a terminal."""
     given_environment(monkeypatch, **{name: value})
 
@@ -123,7 +164,9 @@ def test_two_wrong_values_are_both_named(monkeypatch: pytest.MonkeyPatch) -> Non
         load()
 
 
-def test_the_env_file_is_read_and_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_env_file_is_read_and_the_environment_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """So that a file can be overruled for one start."""
     (tmp_path / "ringback.env").write_text("RINGBACK_TIMEOUT=7s\nRINGBACK_OUTBOX_MAX=5\n")
     given_environment(monkeypatch, TIMEOUT="8s")
@@ -152,8 +195,12 @@ def test_an_env_file_that_is_asked_for_must_exist(tmp_path: Path) -> None:
         load(tmp_path / "absent.env")
 
 
-@pytest.mark.parametrize("overrides", [{"broker_url": "amqp://h"}, {"database_url": "postgresql://h/d"}])
-def test_beside_a_broker_or_postgres_the_secret_key_is_required(overrides: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "overrides", [{"broker_url": "amqp://h"}, {"database_url": "postgresql://h/d"}]
+)
+def test_beside_a_broker_or_postgres_the_secret_key_is_required(
+    overrides: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each process would make one of its own, and none could read the others' secrets."""
     given_environment(monkeypatch, **{name.upper(): value for name, value in overrides.items()})
 
@@ -172,7 +219,12 @@ def test_alerts_are_never_unsigned(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_alerts_go_where_callbacks_may_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """And during a change of secrets they are signed with both."""
     secrets = [signing_secret_text(bytes([n]) * 24) for n in (1, 2)]
-    given_environment(monkeypatch, ALLOW_TARGETS="127.0.0.0/8", ALERT_URL="http://127.0.0.1:9000/", ALERT_SECRET=", ".join(secrets))
+    given_environment(
+        monkeypatch,
+        ALLOW_TARGETS="127.0.0.0/8",
+        ALERT_URL="http://127.0.0.1:9000/",
+        ALERT_SECRET=", ".join(secrets),
+    )
 
     settings = load()
 
@@ -204,7 +256,9 @@ def test_no_secret_is_in_the_repr_or_in_what_is_shown() -> None:
 @tried(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=8, max_size=20))
 def test_a_password_is_nowhere_however_it_was_written(password: str) -> None:
-    """Somebody pastes one with a slash in it, unencoded, and then asks for help with what `doctor` printed."""
+    """Somebody pastes one with a slash in it, unencoded, and then asks for help with what `doctor`
+    printed.
+    """
     marked = f"Zq7{password}7qZ"
     for setting, url in (
         ("database_url", f"postgresql://user:{marked}@host/name"),
@@ -215,7 +269,9 @@ def test_a_password_is_nowhere_however_it_was_written(password: str) -> None:
         ("public_url", f"https://user:{marked}@hooks.example.com/"),
     ):
         try:
-            settings = Settings(secret_key=_KEY, alert_secret="whsec_" + "hiddenhidden" * 4, **{setting: url})
+            settings = Settings(
+                secret_key=_KEY, alert_secret="whsec_" + "hiddenhidden" * 4, **{setting: url}
+            )
         except ValidationError as error:
             seen = str(error)
         else:
@@ -226,10 +282,15 @@ def test_a_password_is_nowhere_however_it_was_written(password: str) -> None:
 
 def test_what_is_shown_can_be_set_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """`doctor` prints it in the spelling of the environment."""
-    given_environment(monkeypatch, RETRY_SCHEDULE="90s,1.5h", ALLOW_TARGETS="::1,10.0.0.0/8", LISTEN=":99")
+    given_environment(
+        monkeypatch, RETRY_SCHEDULE="90s,1.5h", ALLOW_TARGETS="::1,10.0.0.0/8", LISTEN=":99"
+    )
     first = load()
 
-    given_environment(monkeypatch, **{name.removeprefix("RINGBACK_"): value for name, value in first.shown().items() if value})
+    given_environment(
+        monkeypatch,
+        **{name.removeprefix("RINGBACK_"): value for name, value in first.shown().items() if value},
+    )
 
     assert load() == first
 
@@ -242,7 +303,10 @@ def test_settings_cannot_be_changed_after_the_start() -> None:
         settings.outbox_max = 1
 
 
-@given(st.sampled_from(["127.0.0.1", "::1", "fe80::1", "ringback.example.com", "0.0.0.0"]), st.integers(0, 65535))
+@given(
+    st.sampled_from(["127.0.0.1", "::1", "fe80::1", "ringback.example.com", "0.0.0.0"]),
+    st.integers(0, 65535),
+)
 def test_an_address_reads_back_as_it_is_written(host: str, port: int) -> None:
     """Printed lines are pasted."""
     assert read_address(str(ListenAddress(host, port))) == ListenAddress(host, port)

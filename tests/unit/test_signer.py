@@ -13,13 +13,20 @@ from hypothesis import strategies as st
 from dispatcher.signer import sign
 from schemas.tokens.secrets import new_signing_secret, signing_key
 
-VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "standard_webhooks.json").read_text())["vectors"]
+VECTORS = json.loads(
+    (Path(__file__).parent.parent / "vectors" / "standard_webhooks.json").read_text()
+)["vectors"]
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["id"])
 def test_the_vectors_of_the_standard_come_out(vector: dict[str, str]) -> None:
     """They were made by others: agreeing with ourselves proves nothing."""
-    signature = sign([signing_key(vector["secret"])], vector["id"], int(vector["timestamp"]), vector["body"].encode())
+    signature = sign(
+        [signing_key(vector["secret"])],
+        vector["id"],
+        int(vector["timestamp"]),
+        vector["body"].encode(),
+    )
 
     assert signature == vector["signature"]
 
@@ -37,7 +44,11 @@ def test_a_receivers_library_accepts_what_we_sign(key: bytes, event_id: str, bod
     signature = sign([key], event_id, now_s, payload.encode())
 
     verifier = standardwebhooks.Webhook(base64.b64encode(key).decode())
-    headers = {"webhook-id": event_id, "webhook-timestamp": str(now_s), "webhook-signature": signature}
+    headers = {
+        "webhook-id": event_id,
+        "webhook-timestamp": str(now_s),
+        "webhook-signature": signature,
+    }
     verifier.verify(payload, headers)
     with pytest.raises(standardwebhooks.WebhookVerificationError):
         verifier.verify(payload + " ", headers)
@@ -49,4 +60,7 @@ def test_during_a_rotation_each_live_secret_signs_and_the_newest_comes_first() -
 
     signature = sign([old, new], "evt_1", 1_700_000_000, b"{}")
 
-    assert signature == f"{sign([new], 'evt_1', 1_700_000_000, b'{}')} {sign([old], 'evt_1', 1_700_000_000, b'{}')}"
+    assert (
+        signature
+        == f"{sign([new], 'evt_1', 1_700_000_000, b'{}')} {sign([old], 'evt_1', 1_700_000_000, b'{}')}"
+    )

@@ -27,7 +27,9 @@ tokens = st.builds(
 
 @given(st.lists(st.lists(tokens, max_size=4), max_size=5))
 def test_matching_is_what_a_walk_over_all_tokens_gives(changes: list[list[Token]]) -> None:
-    """Whatever changed in whatever order: each callback that may see an event is found, exactly once, and no other."""
+    """Whatever changed in whatever order: each callback that may see an event is found, exactly
+    once, and no other.
+    """
     snapshot, naive = Snapshot(), {}
 
     for change in changes:
@@ -36,19 +38,31 @@ def test_matching_is_what_a_walk_over_all_tokens_gives(changes: list[list[Token]
 
     for kind in EventType:
         for channel in CHANNELS:
-            seeing = [token for token in naive.values() if token.revoked_at is None and token.sees(channel) and kind in token.callbacks]
-            assert sorted(callback.id for _, callback in snapshot.match(kind, channel)) == sorted(t.callbacks[kind].id for t in seeing)
+            seeing = [
+                token
+                for token in naive.values()
+                if token.revoked_at is None and token.sees(channel) and kind in token.callbacks
+            ]
+            assert sorted(callback.id for _, callback in snapshot.match(kind, channel)) == sorted(
+                t.callbacks[kind].id for t in seeing
+            )
 
 
 @given(st.lists(tokens, min_size=1, max_size=4), st.lists(tokens, min_size=1, max_size=4))
-def test_a_snapshot_stays_as_it_was_while_the_next_one_is_made(before: list[Token], after: list[Token]) -> None:
+def test_a_snapshot_stays_as_it_was_while_the_next_one_is_made(
+    before: list[Token], after: list[Token]
+) -> None:
     """Readers hold it without a lock: a change must not be seen halfway."""
     snapshot = Snapshot().changed(before)
-    seen = {(kind, channel): snapshot.match(kind, channel) for kind in EventType for channel in CHANNELS}
+    seen = {
+        (kind, channel): snapshot.match(kind, channel) for kind in EventType for channel in CHANNELS
+    }
 
     snapshot.changed(after)
 
-    assert seen == {(kind, channel): snapshot.match(kind, channel) for kind in EventType for channel in CHANNELS}
+    assert seen == {
+        (kind, channel): snapshot.match(kind, channel) for kind in EventType for channel in CHANNELS
+    }
 
 
 def test_a_callback_that_was_deleted_is_gone() -> None:
@@ -82,18 +96,24 @@ def test_a_secret_that_is_no_longer_the_tokens_is_forgotten() -> None:
 
 
 def test_a_token_is_found_by_its_digest_and_compared_by_nothing_else() -> None:
-    """How long a comparison takes tells how much of two texts is alike. Here these are digests, which a guess does not steer."""
+    """How long a comparison takes tells how much of two texts is alike. Here these are digests,
+    which a guess does not steer.
+    """
     secret = new_token()
     made = Snapshot().changed([a_token(1, hashes=(DatedSecret(token_hash(secret)),))])
 
     assert made.by_hash(token_hash(secret), NOW) == made.token(TokenId("tok_1"))
     assert made.by_hash(secret.encode(), NOW) is None
-    alike = sum(a == b for a, b in zip(token_hash(secret), token_hash(secret[:-1] + "~"), strict=True))
+    alike = sum(
+        a == b for a, b in zip(token_hash(secret), token_hash(secret[:-1] + "~"), strict=True)
+    )
     assert alike < 16, "one character more or less changes all of the digest"
 
 
 def test_of_revoked_tokens_only_the_last_ones_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Automation that makes and revokes tokens all day must not fill the memory of every process. Those that live are all known."""
+    """Automation that makes and revokes tokens all day must not fill the memory of every process.
+    Those that live are all known.
+    """
     monkeypatch.setattr("store.directory.snapshot.REVOKED_KEPT", 2)
     snapshot = Snapshot()
 
@@ -103,8 +123,14 @@ def test_of_revoked_tokens_only_the_last_ones_are_known(monkeypatch: pytest.Monk
 
     known = {number for number in range(1, 6) if snapshot.token(TokenId(f"tok_{number}"))}
     assert known == {4, 5}
-    assert {number for number in range(1, 6) if snapshot.by_hash(f"hash {number}".encode(), NOW)} == known
-    assert {number for number in range(1, 6) if snapshot.callback(CallbackId(f"{number}-{EventType.MESSAGE_RECEIVED}"))} == known
+    assert {
+        number for number in range(1, 6) if snapshot.by_hash(f"hash {number}".encode(), NOW)
+    } == known
+    assert {
+        number
+        for number in range(1, 6)
+        if snapshot.callback(CallbackId(f"{number}-{EventType.MESSAGE_RECEIVED}"))
+    } == known
     assert len(snapshot.match(EventType.MESSAGE_RECEIVED, "ch1")) == 5
 
 

@@ -1,4 +1,6 @@
-"""The clock of an embedded store: it follows a wall clock that somebody sets, but due rows must not feel it."""
+"""The clock of an embedded store: it follows a wall clock that somebody sets, but due rows must not
+feel it.
+"""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,7 +43,9 @@ def test_a_small_correction_is_followed_within_seconds() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 1000), st.floats(-10 * HOUR_MS, 10 * HOUR_MS)), max_size=20))
-def test_whatever_is_set_time_runs_on_at_nearly_its_own_pace(steps: list[tuple[float, float]]) -> None:
+def test_whatever_is_set_time_runs_on_at_nearly_its_own_pace(
+    steps: list[tuple[float, float]],
+) -> None:
     """A jump ahead would fire all retries at once, a jump back would hold them for as long."""
     clocks = Clocks()
     before_ms = clocks.steady.now_ms()
@@ -51,7 +55,11 @@ def test_whatever_is_set_time_runs_on_at_nearly_its_own_pace(steps: list[tuple[f
         clocks.pass_s(seconds)
         now_ms = clocks.steady.now_ms()
 
-        assert (1 - MOST_DRIFT) * seconds * 1000 - 2 <= now_ms - before_ms <= (1 + MOST_DRIFT) * seconds * 1000 + 2
+        assert (
+            (1 - MOST_DRIFT) * seconds * 1000 - 2
+            <= now_ms - before_ms
+            <= (1 + MOST_DRIFT) * seconds * 1000 + 2
+        )
         before_ms = now_ms
 
 

@@ -2,7 +2,12 @@
 
 import pytest
 
-from consumers.pipeline.store_status import CATCH_UP_S, ERROR_LOGGED_EVERY_S, SLOW_SAID_EVERY_S, StoreStatus
+from consumers.pipeline.store_status import (
+    CATCH_UP_S,
+    ERROR_LOGGED_EVERY_S,
+    SLOW_SAID_EVERY_S,
+    StoreStatus,
+)
 from schemas.errors import StatementTimedOut, StoreUnavailable
 from tests.kit.dispatch_scene import Notes
 
@@ -27,7 +32,9 @@ def scene() -> Scene:
 
 
 def test_what_was_kept_in_memory_is_given_time_after_an_absence(scene: Scene) -> None:
-    """Told once, and once when it is over; lapsed leases are left alone until the others have written what they know."""
+    """Told once, and once when it is over; lapsed leases are left alone until the others have
+    written what they know.
+    """
     for _ in range(2):
         scene.watch.away(StoreUnavailable("no answer"))
     scene.now_s += 7
@@ -43,7 +50,9 @@ def test_what_was_kept_in_memory_is_given_time_after_an_absence(scene: Scene) ->
 
 
 def test_a_look_that_takes_too_long_is_no_absence(scene: Scene) -> None:
-    """Others are answered: probes are made and lapsed leases taken. The operator is told, and not at every look."""
+    """Others are answered: probes are made and lapsed leases taken. The operator is told, and not
+    at every look.
+    """
     scene.watch.slow(SLOW)
     scene.now_s += SLOW_SAID_EVERY_S - 1
     scene.watch.slow(SLOW)
@@ -62,4 +71,6 @@ def test_a_mistake_that_comes_at_every_look_is_told_now_and_then(scene: Scene) -
         scene.now_s += wait_s
         scene.watch.mistaken("due", ZeroDivisionError("x"))
 
-    assert scene.observer.notes == 2 * [{"what": "a mistake of ours", "loop": "due", "error": "ZeroDivisionError('x')"}]
+    assert scene.observer.notes == 2 * [
+        {"what": "a mistake of ours", "loop": "due", "error": "ZeroDivisionError('x')"}
+    ]

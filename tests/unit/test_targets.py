@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.tokens.target_policy import MAX_HEADERS, TargetPolicy, header_faults, parse_networks, target_in
+from schemas.tokens.target_policy import (
+    MAX_HEADERS,
+    TargetPolicy,
+    header_faults,
+    parse_networks,
+    target_in,
+)
 
 STRICT = TargetPolicy()
 LOCAL = TargetPolicy(parse_networks(["127.0.0.0/8", "::1"]))
@@ -137,7 +143,12 @@ def test_no_text_breaks_the_check_of_a_url(url: str) -> None:
 )  # fmt: skip
 def test_what_is_asked_for_is_what_was_saved(target: str, asked_for: str) -> None:
     """Tidied up it would be another path, and the page would show one that nobody called."""
-    for host in ("https://h.example", "HTTPS://H.example:8443", "https://[2001:200::1]", "https://[2001:200::1]:8443"):
+    for host in (
+        "https://h.example",
+        "HTTPS://H.example:8443",
+        "https://[2001:200::1]",
+        "https://[2001:200::1]:8443",
+    ):
         assert target_in(f"{host}{target}") == asked_for
 
 
@@ -146,7 +157,12 @@ def test_a_number_as_a_host_is_judged_like_the_address_that_it_spells(number: in
     """`http://2130706433/` is a well-known way around filters."""
     address = ipaddress.IPv4Address(number)
 
-    for spelling in (str(number), hex(number), f"0{number:o}", socket.inet_ntoa(number.to_bytes(4, "big"))):
+    for spelling in (
+        str(number),
+        hex(number),
+        f"0{number:o}",
+        socket.inet_ntoa(number.to_bytes(4, "big")),
+    ):
         assert STRICT.url_fault(f"https://{spelling}/") == STRICT.address_refusal(address)
 
 
@@ -167,7 +183,9 @@ def test_a_name_that_is_ours_or_no_name_is_refused(name: str) -> None:
     assert fault.pointer == f"/headers/{name}"
 
 
-@pytest.mark.parametrize("value", ["", " ", " x", "x ", "a\r\nb: c", "a\nb", "a\0b", "ä", "\x7f", "x" * 4097])
+@pytest.mark.parametrize(
+    "value", ["", " ", " x", "x ", "a\r\nb: c", "a\nb", "a\0b", "ä", "\x7f", "x" * 4097]
+)
 def test_a_value_that_is_not_visible_ascii_is_refused_and_not_repeated(value: str) -> None:
     """Header values are secrets: the fault names the header only."""
     (fault,) = header_faults({"X-Key": value})
@@ -178,7 +196,9 @@ def test_a_value_that_is_not_visible_ascii_is_refused_and_not_repeated(value: st
 
 def test_a_name_given_twice_is_refused() -> None:
     """Names do not differ by case, so receivers would see one header with two values."""
-    assert [fault.pointer for fault in header_faults({"X-Key": "a", "x-key": "b"})] == ["/headers/x-key"]
+    assert [fault.pointer for fault in header_faults({"X-Key": "a", "x-key": "b"})] == [
+        "/headers/x-key"
+    ]
 
 
 def test_too_many_headers_are_refused() -> None:
@@ -186,7 +206,9 @@ def test_too_many_headers_are_refused() -> None:
     headers = {f"x-{number}": "x" for number in range(MAX_HEADERS)}
 
     assert header_faults(headers) == []
-    assert [fault.pointer for fault in header_faults({**headers, "x-more": "x"}, "/callback/headers")] == ["/callback/headers"]
+    assert [
+        fault.pointer for fault in header_faults({**headers, "x-more": "x"}, "/callback/headers")
+    ] == ["/callback/headers"]
 
 
 def test_a_pointer_escapes_what_pointers_mean_otherwise() -> None:

@@ -38,7 +38,9 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_names_are_taken_in_every_script(name: str) -> None:
-    """With their spaces, joiners, marks of direction and emoji; also what Python's Unicode does not know yet."""
+    """With their spaces, joiners, marks of direction and emoji; also what Python's Unicode does not
+    know yet.
+    """
     assert harmful(name) is None
     assert replace(token_fields(), name=name).faults() == []
 
@@ -71,12 +73,23 @@ def test_a_name_of_which_nothing_can_be_seen_is_none(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["\u202aACME\u202c", "\u202bشركة\u202c", "\u2066+39 02 1234\u2069", "\u2067\u05e9\u05dc\u2069", "\u2068Ada\u2069 \u200e\u061c"]
+    "name",
+    [
+        "\u202aACME\u202c",
+        "\u202bشركة\u202c",
+        "\u2066+39 02 1234\u2069",
+        "\u2067\u05e9\u05dc\u2069",
+        "\u2068Ada\u2069 \u200e\u061c",
+    ],
 )
 def test_what_phones_put_around_a_copied_name_is_taken(name: str) -> None:
-    """It overrides nothing. Where strangers' texts are shown it is spelled out all the same: left open, it turns around the line."""
+    """It overrides nothing. Where strangers' texts are shown it is spelled out all the same: left
+    open, it turns around the line.
+    """
     assert replace(token_fields(), name=name).faults() == []
-    assert not {"\u202a", "\u202b", "\u202c", "\u2066", "\u2067", "\u2068", "\u2069"} & set(spelled_out(name))
+    assert not {"\u202a", "\u202b", "\u202c", "\u2066", "\u2067", "\u2068", "\u2069"} & set(
+        spelled_out(name)
+    )
 
 
 @pytest.mark.parametrize(

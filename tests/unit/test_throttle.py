@@ -17,7 +17,9 @@ SLOTS, TRIP_S, TOLD_AFTER_S = 16, 0.01, 0.4
 
 @dataclass
 class Window:
-    """Takes so many in each window, and asks whoever comes then to wait for so long; None: says nothing about it."""
+    """Takes so many in each window, and asks whoever comes then to wait for so long; None: says
+    nothing about it.
+    """
 
     most: int
     asks_s: float | None = 1.0
@@ -88,12 +90,16 @@ class World:
 
     def _tick(self, one: Dispatcher, now_s: float) -> None:
         self._pump(one, now_s)
-        after_s = 0.1 if one.throttle is None else min(0.1, max(0.002, one.throttle.next_start_s(now_s)))
+        after_s = (
+            0.1 if one.throttle is None else min(0.1, max(0.002, one.throttle.next_start_s(now_s)))
+        )
         self._at(now_s + after_s, lambda now_s: self._tick(one, now_s))
 
     def _pump(self, one: Dispatcher, now_s: float) -> None:
         while one.starts(now_s):
-            self._at(now_s + TRIP_S, lambda at_s, started_s=now_s: self._answered(one, started_s, at_s))  # type: ignore[misc]
+            self._at(
+                now_s + TRIP_S, lambda at_s, started_s=now_s: self._answered(one, started_s, at_s)
+            )  # type: ignore[misc]
 
     def _answered(self, one: Dispatcher, started_s: float, now_s: float) -> None:
         one.flying -= 1
@@ -111,7 +117,12 @@ class World:
         pause_s = one.throttle.refused(started_s, now_s, self.receiver.asks_s)
         for other in self.dispatchers if pause_s else ():
             if other is not one:
-                self._at(now_s + TOLD_AFTER_S, lambda at_s, other=other, until_s=now_s + (pause_s or 0): _hear(other, until_s, at_s))  # type: ignore[misc]
+                self._at(
+                    now_s + TOLD_AFTER_S,
+                    lambda at_s, other=other, until_s=now_s + (pause_s or 0): _hear(
+                        other, until_s, at_s
+                    ),
+                )  # type: ignore[misc]
 
 
 def _hear(other: Dispatcher, until_s: float, now_s: float) -> None:
@@ -130,10 +141,18 @@ def _hear(other: Dispatcher, until_s: float, now_s: float) -> None:
     ],
     ids=["window", "bucket", "burst", "fast", "fast-bucket", "slow", "silent", "zero", "long", "quota"],
 )  # fmt: skip
-def test_a_receiver_gets_nearly_what_it_takes(receiver: Window | Bucket, least: float, dispatchers: int) -> None:
-    """However it counts, whatever it asks for, and with dispatchers that share it without knowing of each other."""
+def test_a_receiver_gets_nearly_what_it_takes(
+    receiver: Window | Bucket, least: float, dispatchers: int
+) -> None:
+    """However it counts, whatever it asks for, and with dispatchers that share it without knowing
+    of each other.
+    """
     fresh = type(receiver)(
-        **{name: getattr(receiver, name) for name in ("most", "asks_s", "window_s", "rate", "burst") if hasattr(receiver, name)}
+        **{
+            name: getattr(receiver, name)
+            for name in ("most", "asks_s", "window_s", "rate", "burst")
+            if hasattr(receiver, name)
+        }
     )
     world = World(fresh, [Dispatcher() for _ in range(dispatchers)])
     seconds = 900.0 if receiver.asks_s and receiver.asks_s > 2 else 180.0
@@ -156,7 +175,9 @@ def test_one_attempt_goes_after_a_pause_and_then_more() -> None:
 
 
 @pytest.mark.parametrize("asked_s", [None, 0.0, 1.0, 30.0, 86_400.0])
-def test_a_receiver_is_left_alone_for_as_long_as_it_asks_and_longer_while_it_takes_nothing(asked_s: float | None) -> None:
+def test_a_receiver_is_left_alone_for_as_long_as_it_asks_and_longer_while_it_takes_nothing(
+    asked_s: float | None,
+) -> None:
     """`Retry-After: 1` from one that is away for days would be a request a second."""
     throttle, now_s, pauses = Throttle(0, 0.0), 0.0, []
     for _ in range(20):
@@ -171,7 +192,9 @@ def test_a_receiver_is_left_alone_for_as_long_as_it_asks_and_longer_while_it_tak
 
 
 def test_attempts_that_were_under_way_together_are_refused_once() -> None:
-    """Sixteen answers at once are one piece of news; what one of them asks for beyond the others counts."""
+    """Sixteen answers at once are one piece of news; what one of them asks for beyond the others
+    counts.
+    """
     throttle = Throttle(0, 10.0)
     told = [throttle.refused(9.9, 10.0 + number / 1000, 1.0) for number in range(16)]
 
@@ -215,9 +238,18 @@ def test_a_throttle_is_forgotten_when_it_limits_nothing_or_is_not_needed() -> No
 
 
 @given(
-    st.lists(st.tuples(st.floats(0.001, 30), st.sampled_from(["taken", "refused", "heard", "waits"]), st.floats(0, 90_000)), max_size=60)
+    st.lists(
+        st.tuples(
+            st.floats(0.001, 30),
+            st.sampled_from(["taken", "refused", "heard", "waits"]),
+            st.floats(0, 90_000),
+        ),
+        max_size=60,
+    )
 )
-def test_nothing_starts_before_the_time_that_was_asked_for(story: list[tuple[float, str, float]]) -> None:
+def test_nothing_starts_before_the_time_that_was_asked_for(
+    story: list[tuple[float, str, float]],
+) -> None:
     """Whatever happens beside."""
     throttle, now_s, until_s = Throttle(0, 0.0), 0.0, 0.0
     for after_s, what, seconds in story:

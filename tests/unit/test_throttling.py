@@ -1,4 +1,6 @@
-"""Throttled callbacks in the dispatcher: who is left alone, what goes all the same, and what the store is told."""
+"""Throttled callbacks in the dispatcher: who is left alone, what goes all the same, and what the
+store is told.
+"""
 
 import time
 from dataclasses import replace
@@ -26,8 +28,12 @@ def busy(code: int = 429, retry_after: str | None = "60") -> HttpResponse:
 
 
 def throttled_until_by_callback(for_ms: int, **health: int) -> tuple[Token, Callback]:
-    """A token and its callback, as the directory has them when a receiver asked another dispatcher for that."""
-    return a_token(), replace(a_callback(), health=CallbackHealth(throttled_until=UnixMs(now_ms() + for_ms), **health))  # type: ignore[arg-type]  # columns by name
+    """A token and its callback, as the directory has them when a receiver asked another dispatcher
+    for that.
+    """
+    return a_token(), replace(
+        a_callback(), health=CallbackHealth(throttled_until=UnixMs(now_ms() + for_ms), **health)
+    )  # type: ignore[arg-type]  # columns by name
 
 
 def finding(settlement: Settlement) -> tuple[HealthFinding, float] | None:
@@ -46,7 +52,12 @@ def test_a_receiver_that_takes_no_more_is_left_alone_and_the_delivery_charged_no
     scene.submit(a_delivery(lease=1, failures=1, number=2, trigger=Trigger.RETRY))
     settled = scene.answer(answer)
 
-    assert (settled.state, settled.failures, settled.due_in_s, settled.throttled) == (DeliveryState.PENDING, 1, 0.0, True)
+    assert (settled.state, settled.failures, settled.due_in_s, settled.throttled) == (
+        DeliveryState.PENDING,
+        1,
+        0.0,
+        True,
+    )
     assert settled.attempt is not None
     assert settled.attempt.outcome is Outcome.THROTTLED
     assert finding(settled) == (HealthFinding.THROTTLED, pause_s)
@@ -57,12 +68,19 @@ def test_a_receiver_that_takes_no_more_is_left_alone_and_the_delivery_charged_no
 
 
 @pytest.mark.parametrize("code", [302, 404, 500, 502])
-def test_another_failure_with_retry_after_is_one_of_its_delivery_alone(scene: Scene, code: int) -> None:
+def test_another_failure_with_retry_after_is_one_of_its_delivery_alone(
+    scene: Scene, code: int
+) -> None:
     """It fails, waits as asked, and nobody else waits with it."""
     scene.submit(a_delivery())
     settled = scene.answer(busy(code))
 
-    assert (settled.failures, settled.due_in_s, settled.throttled, settled.health) == (1, 60.0, False, None)
+    assert (settled.failures, settled.due_in_s, settled.throttled, settled.health) == (
+        1,
+        60.0,
+        False,
+        None,
+    )
     scene.submit(a_delivery("evt_2"))
     assert len(scene.posted) == 1
 
@@ -70,7 +88,9 @@ def test_another_failure_with_retry_after_is_one_of_its_delivery_alone(scene: Sc
 def test_however_often_it_is_throttled_no_breaker_opens(scene: Scene) -> None:
     """Nor does the end of a run of failures come of it."""
     for number in range(2 * OPEN_AFTER):
-        scene.submit(a_delivery(f"evt_{number}", trigger=Trigger.MANUAL, attempt_id=f"att_{number}"))
+        scene.submit(
+            a_delivery(f"evt_{number}", trigger=Trigger.MANUAL, attempt_id=f"att_{number}")
+        )
         scene.answer(busy(429, "0"))
     assert scene.found is not None
     assert not scene.dispatcher._breakers.is_open(scene.found[1], time.monotonic())
@@ -90,7 +110,11 @@ def test_what_somebody_asks_for_goes_while_its_callback_is_left_alone(scene: Sce
     scene.answer(busy(429, "1"))
     waiting = a_delivery("evt_2", conversation="cnv_2")
     by_hand = a_delivery("evt_3", conversation="cnv_3", trigger=Trigger.MANUAL, attempt_id="att_1")
-    scene.submit(waiting, a_delivery("evt_4", conversation="cnv_4", trigger=Trigger.RECOVER, lease=1), by_hand)
+    scene.submit(
+        waiting,
+        a_delivery("evt_4", conversation="cnv_4", trigger=Trigger.RECOVER, lease=1),
+        by_hand,
+    )
 
     settled = scene.answer(busy(429, "600"))
 
@@ -99,18 +123,26 @@ def test_what_somebody_asks_for_goes_while_its_callback_is_left_alone(scene: Sce
 
 
 def test_what_another_dispatcher_was_told_is_heeded(scene: Scene) -> None:
-    """It came by the directory, and holds after a restart. What was about to start waits as a row, and what is behind it too."""
+    """It came by the directory, and holds after a restart. What was about to start waits as a row,
+    and what is behind it too.
+    """
     scene.found = throttled_until_by_callback(60_000)
     scene.submit(first := a_delivery())
 
-    assert [(one.delivery, one.state, one.due_in_s, one.throttled) for one in scene.written] == [(first, DeliveryState.PENDING, 0.0, True)]
+    assert [(one.delivery, one.state, one.due_in_s, one.throttled) for one in scene.written] == [
+        (first, DeliveryState.PENDING, 0.0, True)
+    ]
     assert (scene.posted, scene.observer.put_off) == ([], ["throttled"])
     assert scene.dispatcher.free_slots(CALLBACK, False) == 0
 
 
 @pytest.mark.parametrize(("hours", "left_alone_still"), [(1, False), (0, True), (-1, True)])
-def test_it_is_left_alone_by_the_stores_clock(scene: Scene, hours: int, left_alone_still: bool) -> None:
-    """By our own, a machine whose clock is an hour slow would stop calling for an hour when asked for a second."""
+def test_it_is_left_alone_by_the_stores_clock(
+    scene: Scene, hours: int, left_alone_still: bool
+) -> None:
+    """By our own, a machine whose clock is an hour slow would stop calling for an hour when asked
+    for a second.
+    """
     scene.found = throttled_until_by_callback(60_000)
     scene.store_now = UnixMs(now_ms() + hours * 3_600_000)
 
@@ -118,7 +150,9 @@ def test_it_is_left_alone_by_the_stores_clock(scene: Scene, hours: int, left_alo
 
 
 def test_a_pause_longer_than_any_is_not_believed(scene: Scene) -> None:
-    """The store's clock was ahead when it was written, and was set right. The longest that can be asked for is a day."""
+    """The store's clock was ahead when it was written, and was set right. The longest that can be
+    asked for is a day.
+    """
     scene.found = throttled_until_by_callback(3 * 86_400_000)
     assert scene.dispatcher.free_slots(CALLBACK, False) > 0
 
@@ -137,8 +171,12 @@ def test_a_dispatcher_that_has_nothing_in_hand_heeds_it_before_it_takes_rows(sce
     assert scene.dispatcher.is_throttled(CALLBACK)
 
 
-@pytest.mark.parametrize(("ago_ms", "carefully"), [(RECENT_MS - 5_000, True), (RECENT_MS + 5_000, False)])
-def test_after_a_start_a_callback_that_was_left_alone_lately_is_called_carefully(scene: Scene, ago_ms: int, carefully: bool) -> None:
+@pytest.mark.parametrize(
+    ("ago_ms", "carefully"), [(RECENT_MS - 5_000, True), (RECENT_MS + 5_000, False)]
+)
+def test_after_a_start_a_callback_that_was_left_alone_lately_is_called_carefully(
+    scene: Scene, ago_ms: int, carefully: bool
+) -> None:
     """Its pace was in the memory of who is gone."""
     scene.found = throttled_until_by_callback(-ago_ms)
     scene.dispatcher.free_slots(CALLBACK, False)
@@ -184,14 +222,18 @@ def test_starts_that_are_close_come_on_time(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("why", ["its slots are taken", "nobody knows whether it may be called"])
-def test_no_timer_is_set_for_what_waits_for_something_else_than_its_pace(scene: Scene, why: str) -> None:
+def test_no_timer_is_set_for_what_waits_for_something_else_than_its_pace(
+    scene: Scene, why: str
+) -> None:
     """It would be over at once, again and again: a dispatcher that does nothing else."""
     scene.submit(a_delivery())
     scene.answer(busy(429, None))
     (lane,) = scene.dispatcher._lanes.values()
     assert lane.throttle is not None
     lane.throttle._until_s, lane.throttle._credit = time.monotonic() - 1, 10.0
-    lane.throttle.taken(time.monotonic(), time.monotonic() - 100)  # its pace has grown far beyond what is here
+    lane.throttle.taken(
+        time.monotonic(), time.monotonic() - 100
+    )  # its pace has grown far beyond what is here
     scene.is_fresh = why == "its slots are taken"
 
     scene.submit(*firsts(4))
@@ -200,8 +242,12 @@ def test_no_timer_is_set_for_what_waits_for_something_else_than_its_pace(scene: 
     assert scene.timers == []
 
 
-@pytest.mark.parametrize(("for_ms", "told"), [(TAKES_AFTER_MS - 5_000, False), (TAKES_AFTER_MS + 5_000, True)])
-def test_that_it_takes_something_is_told_when_it_was_throttled_for_a_while(scene: Scene, for_ms: int, told: bool) -> None:
+@pytest.mark.parametrize(
+    ("for_ms", "told"), [(TAKES_AFTER_MS - 5_000, False), (TAKES_AFTER_MS + 5_000, True)]
+)
+def test_that_it_takes_something_is_told_when_it_was_throttled_for_a_while(
+    scene: Scene, for_ms: int, told: bool
+) -> None:
     """Else each of a receiver that refuses now and then would be a write."""
     since = UnixMs(now_ms() - for_ms)
     scene.found = throttled_until_by_callback(-60_000, throttled_since=since)
@@ -210,7 +256,9 @@ def test_that_it_takes_something_is_told_when_it_was_throttled_for_a_while(scene
     assert finding(scene.answer(OK)) == ((HealthFinding.TAKES, 0.0) if told else None)
 
 
-def test_a_throttled_attempt_is_counted_as_the_first_and_the_next_as_a_repetition(scene: Scene) -> None:
+def test_a_throttled_attempt_is_counted_as_the_first_and_the_next_as_a_repetition(
+    scene: Scene,
+) -> None:
     """Although the delivery keeps its place among those that wait for their first."""
     scene.submit(a_delivery(number=2, lease=2))
     attempt = scene.answer().attempt
@@ -221,10 +269,17 @@ def test_a_throttled_attempt_is_counted_as_the_first_and_the_next_as_a_repetitio
 
 def test_a_probe_is_sent_although_its_lane_is_throttled(scene: Scene) -> None:
     """Probes have a pace of their own, which the store keeps."""
-    scene.found = (a_token(), replace(a_callback(), health=CallbackHealth(failing_since=UnixMs(1), probe_at=UnixMs(2))))
+    scene.found = (
+        a_token(),
+        replace(a_callback(), health=CallbackHealth(failing_since=UnixMs(1), probe_at=UnixMs(2))),
+    )
     scene.submit(probe := a_delivery(trigger=Trigger.PROBE, lease=1))
     settled = scene.answer(busy(503))
-    assert (settled.failures, settled.due_in_s, finding(settled)) == (0, 0.0, (HealthFinding.THROTTLED, 60.0))
+    assert (settled.failures, settled.due_in_s, finding(settled)) == (
+        0,
+        0.0,
+        (HealthFinding.THROTTLED, 60.0),
+    )
 
     scene.submit(next_one(probe))
 
@@ -232,4 +287,9 @@ def test_a_probe_is_sent_although_its_lane_is_throttled(scene: Scene) -> None:
 
 
 def next_one(delivery: Delivery) -> Delivery:
-    return a_delivery(delivery.event_id, trigger=delivery.trigger, lease=delivery.lease + 1, number=delivery.number + 1)
+    return a_delivery(
+        delivery.event_id,
+        trigger=delivery.trigger,
+        lease=delivery.lease + 1,
+        number=delivery.number + 1,
+    )

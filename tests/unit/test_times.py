@@ -42,7 +42,16 @@ def test_the_spellings_of_rfc3339_are_one_time(text: str) -> None:
     assert to_rfc3339(from_rfc3339(text)) == "2026-11-22T10:00:00.000Z"
 
 
-UNREADABLE = ["", "yesterday", "2026-11-22", "2026-11-22T10:00:00", "2026-13-22T10:00:00Z", "20261122T100000Z", "1", "2026-02-30T10:00:00Z"]
+UNREADABLE = [
+    "",
+    "yesterday",
+    "2026-11-22",
+    "2026-11-22T10:00:00",
+    "2026-13-22T10:00:00Z",
+    "20261122T100000Z",
+    "1",
+    "2026-02-30T10:00:00Z",
+]
 UNREADABLE += [
     "2026-11-22T24:00:00Z",
     "2026-11-22T10:00:00+25:00",
@@ -82,22 +91,34 @@ UNREADABLE += [
 
 @pytest.mark.parametrize("text", UNREADABLE)
 def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
-    """In our words, never Python's: whoever reads them wrote no Python. Without an offset it is no point in time."""
+    """In our words, never Python's: whoever reads them wrote no Python. Without an offset it is no
+    point in time.
+    """
     with pytest.raises(ValueError, match=r"like 2026-11-22T10:00:00\.000Z"):
         from_rfc3339(text)
 
 
-@pytest.mark.parametrize("text", ["2016-12-31T23:59:60Z", "2017-01-01T00:59:60.000+01:00", "2016-12-31t15:59:60-08:00"])
+@pytest.mark.parametrize(
+    "text", ["2016-12-31T23:59:60Z", "2017-01-01T00:59:60.000+01:00", "2016-12-31t15:59:60-08:00"]
+)
 def test_a_leap_second_is_the_first_second_of_the_next_day(text: str) -> None:
     """It is a time that there was. Unix time has no number of its own for it."""
     assert to_rfc3339(from_rfc3339(text)) == "2017-01-01T00:00:00.000Z"
 
 
 @pytest.mark.parametrize(
-    "text", ["0999-12-31T23:59:59.999Z", "0001-01-01T00:00:00+01:00", "1000-01-01T00:30:00+01:00", "9999-12-31T23:30:00-01:00"]
+    "text",
+    [
+        "0999-12-31T23:59:59.999Z",
+        "0001-01-01T00:00:00+01:00",
+        "1000-01-01T00:30:00+01:00",
+        "9999-12-31T23:30:00-01:00",
+    ],
 )
 def test_a_time_that_could_not_be_written_again_is_refused(text: str) -> None:
-    """What is accepted is spelled anew, in UTC: with three or five digits of a year nobody could read it."""
+    """What is accepted is spelled anew, in UTC: with three or five digits of a year nobody could
+    read it.
+    """
     with pytest.raises(ValueError, match="years 1000 to 9999"):
         from_rfc3339(text)
 
@@ -109,13 +130,18 @@ def test_a_duration_is_read_back(duration: dt.timedelta) -> None:
         assert parse_duration(format_duration(duration)) == duration
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("500ms", 0.5), ("0s", 0), ("1.5h", 5400), ("24h", 86400), ("5d", 432000), (" 30m ", 1800)])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("500ms", 0.5), ("0s", 0), ("1.5h", 5400), ("24h", 86400), ("5d", 432000), (" 30m ", 1800)],
+)
 def test_durations_are_read(text: str, seconds: float) -> None:
     """As people write them."""
     assert parse_duration(text).total_seconds() == seconds
 
 
-@pytest.mark.parametrize("text", ["", "5", "5 s", "-5s", "1h30m", "5w", "soon", "٣s", "9" * 400 + "d"])
+@pytest.mark.parametrize(
+    "text", ["", "5", "5 s", "-5s", "1h30m", "5w", "soon", "٣s", "9" * 400 + "d"]
+)
 def test_what_is_no_duration_is_refused(text: str) -> None:
     """With an example of one."""
     with pytest.raises(ValueError, match="duration"):

@@ -14,7 +14,13 @@ times = st.integers(0, 50)
 
 @pytest.mark.parametrize(
     ("now", "state"),
-    [(9, TokenState.SCHEDULED), (10, TokenState.ACTIVE), (19, TokenState.ACTIVE), (20, TokenState.EXPIRED), (99, TokenState.EXPIRED)],
+    [
+        (9, TokenState.SCHEDULED),
+        (10, TokenState.ACTIVE),
+        (19, TokenState.ACTIVE),
+        (20, TokenState.EXPIRED),
+        (99, TokenState.EXPIRED),
+    ],
 )
 def test_activation_is_inclusive_and_expiration_exclusive(now: int, state: TokenState) -> None:
     """To the millisecond."""
@@ -22,7 +28,9 @@ def test_activation_is_inclusive_and_expiration_exclusive(now: int, state: Token
 
 
 @given(times, times, st.none() | times, st.booleans())
-def test_a_revoked_token_is_revoked_whatever_else_it_is(now: int, activates_at: int, expires_at: int | None, enabled: bool) -> None:
+def test_a_revoked_token_is_revoked_whatever_else_it_is(
+    now: int, activates_at: int, expires_at: int | None, enabled: bool
+) -> None:
     """Final: no date and no switch brings it back."""
     token = a_token(activates_at=activates_at, expires_at=expires_at, enabled=enabled, revoked_at=1)
 
@@ -30,11 +38,17 @@ def test_a_revoked_token_is_revoked_whatever_else_it_is(now: int, activates_at: 
 
 
 @given(times, times, st.none() | times)
-def test_a_suspended_token_is_never_active(now: int, activates_at: int, expires_at: int | None) -> None:
+def test_a_suspended_token_is_never_active(
+    now: int, activates_at: int, expires_at: int | None
+) -> None:
     """And an expired one is expired, suspended or not."""
-    state = a_token(activates_at=activates_at, expires_at=expires_at, enabled=False).state(UnixMs(now))
+    state = a_token(activates_at=activates_at, expires_at=expires_at, enabled=False).state(
+        UnixMs(now)
+    )
 
-    assert state is (TokenState.EXPIRED if expires_at is not None and now >= expires_at else TokenState.SUSPENDED)
+    assert state is (
+        TokenState.EXPIRED if expires_at is not None and now >= expires_at else TokenState.SUSPENDED
+    )
 
 
 def test_no_list_of_channels_means_all_and_an_empty_one_none() -> None:

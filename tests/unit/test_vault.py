@@ -28,7 +28,14 @@ def test_the_content_cannot_be_seen_in_what_is_stored() -> None:
     assert first != second
 
 
-@pytest.mark.parametrize("elsewhere", [PLACE._replace(row="tok_2"), PLACE._replace(column="headers"), PLACE._replace(table="callbacks")])
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        PLACE._replace(row="tok_2"),
+        PLACE._replace(column="headers"),
+        PLACE._replace(table="callbacks"),
+    ],
+)
 def test_a_secret_moved_to_another_place_does_not_open(elsewhere: SecretLocation) -> None:
     """Who may write to the database must not give himself another token's signing secret."""
     vault = Vault(["a" * 32])

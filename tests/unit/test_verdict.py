@@ -15,8 +15,15 @@ from schemas.times import UnixMs
 NOW = UnixMs(784_111_777_000)  # Sun, 06 Nov 1994 08:49:37 GMT
 
 
-def answer(status: int | None, retry_after: str | None = None, failure: Outcome | None = None, location: str | None = None) -> HttpResponse:
-    return HttpResponse(status, retry_after, b"", failure, "in words" if failure else None, 0.1, location)
+def answer(
+    status: int | None,
+    retry_after: str | None = None,
+    failure: Outcome | None = None,
+    location: str | None = None,
+) -> HttpResponse:
+    return HttpResponse(
+        status, retry_after, b"", failure, "in words" if failure else None, 0.1, location
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,7 +72,9 @@ def test_a_redirect_is_told_with_its_target() -> None:
         "https:new.example?S3CR3T", "https://new.example\\S3CR3T", "https://[S3CR3T", "https://new.example S3CR3T", "S3CR3T",
     ],
 )  # fmt: skip
-def test_of_a_redirect_no_more_than_the_host_stands_in_the_words_that_are_logged(location: str) -> None:
+def test_of_a_redirect_no_more_than_the_host_stands_in_the_words_that_are_logged(
+    location: str,
+) -> None:
     """For many products path and query are the secret, and receivers repeat them."""
     verdict = judge(answer(302, location=location), NOW)
 
@@ -73,10 +82,17 @@ def test_of_a_redirect_no_more_than_the_host_stands_in_the_words_that_are_logged
     assert verdict.behind == location
 
 
-@pytest.mark.parametrize(("status", "retry_after"), [(200, None), (410, None), (429, "7"), (503, "7"), (301, None), (500, None)])
-def test_what_is_wrong_with_the_rest_of_an_answer_is_noted_and_changes_nothing(status: int, retry_after: str | None) -> None:
+@pytest.mark.parametrize(
+    ("status", "retry_after"),
+    [(200, None), (410, None), (429, "7"), (503, "7"), (301, None), (500, None)],
+)
+def test_what_is_wrong_with_the_rest_of_an_answer_is_noted_and_changes_nothing(
+    status: int, retry_after: str | None
+) -> None:
     """Status and headers decide (section 4 of the contract)."""
-    flawed = HttpResponse(status, retry_after, b"", None, "its body ended too early", 0.1, behind="96 bytes missing")
+    flawed = HttpResponse(
+        status, retry_after, b"", None, "its body ended too early", 0.1, behind="96 bytes missing"
+    )
     verdict, whole = judge(flawed, NOW), judge(answer(status, retry_after), NOW)
 
     assert (verdict.outcome, verdict.retry_after_s) == (whole.outcome, whole.retry_after_s)
@@ -99,7 +115,9 @@ def test_any_failure_with_a_retry_after_is_throttled(status: int) -> None:
         (503, "nonsense", False), (500, "30", False), (502, "30", False), (404, "30", False), (302, "30", False), (410, "30", False),
     ],
 )  # fmt: skip
-def test_who_takes_no_more_at_present_speaks_of_itself(status: int, retry_after: str | None, speaks_of_itself: bool) -> None:
+def test_who_takes_no_more_at_present_speaks_of_itself(
+    status: int, retry_after: str | None, speaks_of_itself: bool
+) -> None:
     """429 says so by itself, 503 when it says until when; all else is about the delivery."""
     assert judge(answer(status, retry_after), NOW).throttled is speaks_of_itself
 
@@ -115,7 +133,10 @@ def test_what_a_receiver_wrote_is_quoted_short_and_harmless(text: str) -> None:
     """A Location may have 100 KB, and hold what moves the cursor of whoever reads the log."""
     long = text + "/" * 100_000
     redirect = judge(answer(302, location=long), NOW).behind or ""
-    failure = judge(HttpResponse(None, None, b"", Outcome.TLS, "in words", 0.1, behind=long), NOW).behind or ""
+    failure = (
+        judge(HttpResponse(None, None, b"", Outcome.TLS, "in words", 0.1, behind=long), NOW).behind
+        or ""
+    )
 
     for error in (redirect, failure):
         assert error.isprintable()
@@ -131,13 +152,25 @@ def test_what_a_receiver_wrote_is_quoted_short_and_harmless(text: str) -> None:
         ("Sun, 06 Nov 1994 08:00:00 GMT", 0), ("Fri, 31 Dec 9999 23:59:59 GMT", LONGEST_PAUSE_S),
     ],
 )  # fmt: skip
-def test_retry_after_is_read_as_seconds_or_a_date_and_capped(retry_after: str, seconds: float) -> None:
+def test_retry_after_is_read_as_seconds_or_a_date_and_capped(
+    retry_after: str, seconds: float
+) -> None:
     """All three date formats of HTTP; nobody can put us off for longer than a day."""
     assert judge(answer(503, retry_after), NOW).retry_after_s == seconds
 
 
 @pytest.mark.parametrize(
-    "nonsense", ["", "soon", "-5", "1.5", "٣", "Sun, 99 Nov 1994 08:49:37 GMT", "12 13", "Sun, 06 Nov 99999 08:49:37 GMT"]
+    "nonsense",
+    [
+        "",
+        "soon",
+        "-5",
+        "1.5",
+        "٣",
+        "Sun, 99 Nov 1994 08:49:37 GMT",
+        "12 13",
+        "Sun, 06 Nov 99999 08:49:37 GMT",
+    ],
 )
 def test_a_retry_after_that_makes_no_sense_is_ignored(nonsense: str) -> None:
     """As if nothing had been said."""
@@ -159,4 +192,7 @@ def test_a_date_means_the_same_as_its_distance_from_now(seconds: int) -> None:
     """Two spellings of one wish."""
     date = email.utils.formatdate(NOW / 1000 + seconds, usegmt=True)
 
-    assert judge(answer(429, date), NOW).retry_after_s == judge(answer(429, str(seconds)), NOW).retry_after_s
+    assert (
+        judge(answer(429, date), NOW).retry_after_s
+        == judge(answer(429, str(seconds)), NOW).retry_after_s
+    )

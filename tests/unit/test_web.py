@@ -32,14 +32,18 @@ def address() -> Iterator[ListenAddress]:
     server.stop()
 
 
-def ask(address: ListenAddress, path: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+def ask(
+    address: ListenAddress, path: str
+) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
     connection = http.client.HTTPConnection(*address, timeout=10)
     connection.request("GET", path)
     return connection, connection.getresponse()
 
 
 def test_a_small_answer_comes_in_one_piece(address: ListenAddress) -> None:
-    """A second write would wait for the interpreter among all other threads, once more for every request."""
+    """A second write would wait for the interpreter among all other threads, once more for every
+    request.
+    """
     with socket.create_connection(address, timeout=10) as connection:
         for _ in range(20):
             connection.sendall(b"GET /small HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -54,8 +58,12 @@ def test_a_long_answer_comes_whole(address: ListenAddress) -> None:
     connection.close()
 
 
-def test_connections_beyond_the_limit_are_closed_after_their_answer(address: ListenAddress, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clients that only hold connections must not use up the descriptors; those that left do not count."""
+def test_connections_beyond_the_limit_are_closed_after_their_answer(
+    address: ListenAddress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients that only hold connections must not use up the descriptors; those that left do not
+    count.
+    """
     monkeypatch.setattr(web, "_KEPT_CONNECTIONS", 1)
     first, kept = ask(address, "/small")
     second, refused = ask(address, "/small")

@@ -13,13 +13,20 @@ def filled(window: Window, size_bytes: int, count: int, first: int = 1) -> Windo
 
 
 def test_a_new_channel_asks_for_no_more_than_it_could_hold_of_the_largest() -> None:
-    """Nobody knows yet what waits in the queue: two thousand of them at once would be half a gigabyte."""
+    """Nobody knows yet what waits in the queue: two thousand of them at once would be half a
+    gigabyte.
+    """
     assert FIRST * MAX_EVENT_BYTES <= AIM_BYTES
     assert not filled(Window(), MAX_EVENT_BYTES, FIRST).is_too_heavy
 
 
-@pytest.mark.parametrize(("size_bytes", "fitting"), [(1, 2000), (600, 2000), (8_000, 2000), (32_000, 786), (60_000, 419), (250_000, None)])
-def test_a_full_window_grows_to_what_fits_by_the_size_of_its_messages(size_bytes: int, fitting: int | None) -> None:
+@pytest.mark.parametrize(
+    ("size_bytes", "fitting"),
+    [(1, 2000), (600, 2000), (8_000, 2000), (32_000, 786), (60_000, 419), (250_000, None)],
+)
+def test_a_full_window_grows_to_what_fits_by_the_size_of_its_messages(
+    size_bytes: int, fitting: int | None
+) -> None:
     """Small events get all the way that they always had."""
     window = filled(Window(), size_bytes, FIRST)
 
@@ -40,7 +47,9 @@ def test_it_only_grows_while_no_message_can_be_on_its_way() -> None:
 
 
 def test_what_an_earlier_consumer_was_sent_does_not_count_against_the_next() -> None:
-    """The broker counts by consumer, and so do we, or some could be on their way when we think that none is."""
+    """The broker counts by consumer, and so do we, or some could be on their way when we think that
+    none is.
+    """
     window = filled(Window(), 600, 100)
     window.begin()
     filled(window, 600, FIRST - 1, first=101)

@@ -6,7 +6,9 @@ from store.engine.database import Database
 from web.exports.spreadsheets import Cell, Sheet, moment
 
 _ROWS = 2_000
-"""Deliveries that are read in a transaction. More: more memory, and a longer transaction. Fewer: more statements."""
+"""Deliveries that are read in a transaction. More: more memory, and a longer transaction. Fewer:
+more statements.
+"""
 
 _COLUMNS = (
     "ID", "Event ID", "Event", "State", "Reason", "Created (UTC)", "Next attempt (UTC)", "Status code", "Outcome", "URL", "Test",
@@ -19,5 +21,19 @@ def deliveries_sheet(database: Database, chosen: DeliveryFilter) -> Sheet:
 
 
 def _cells(one: ListedDelivery) -> tuple[Cell, ...]:
-    attempted = (moment(one.created_at), moment(one.next_attempt_at), one.status_code, one.outcome and one.outcome.value)
-    return (one.id, one.event_id, one.type.value, one.state.value, one.reason, *attempted, one.url, "yes" if one.is_test else "no")
+    attempted = (
+        moment(one.created_at),
+        moment(one.next_attempt_at),
+        one.status_code,
+        one.outcome and one.outcome.value,
+    )
+    return (
+        one.id,
+        one.event_id,
+        one.type.value,
+        one.state.value,
+        one.reason,
+        *attempted,
+        one.url,
+        "yes" if one.is_test else "no",
+    )

@@ -18,4 +18,14 @@ def requests_sheet(requests: Iterable[LoggedRequest]) -> Sheet:
 def _cells(one: LoggedRequest) -> tuple[Cell, ...]:
     allowed = "yes" if one.allowed else "no"
     answered = one.status, one.duration_ms, one.address, one.user_agent
-    return moment(one.at), one.method, one.path, *answered, one.permission, allowed, one.reason, one.request_id, one.count
+    return (
+        moment(one.at),
+        one.method,
+        one.path,
+        *answered,
+        one.permission,
+        allowed,
+        one.reason,
+        one.request_id,
+        one.count,
+    )

@@ -1,6 +1,8 @@
-"""Tables as Excel workbooks and as CSV: the one place that knows xlsxwriter. Rows are streamed; memory does not grow with them.
+"""Tables as Excel workbooks and as CSV: the one place that knows xlsxwriter. Rows are streamed;
+memory does not grow with them.
 
-What others wrote may begin like a formula: it stays text. Called by the exports and the command line.
+What others wrote may begin like a formula: it stays text. Called by the exports and the command
+line.
 """
 
 import csv
@@ -32,7 +34,9 @@ _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n")  #
 _NUMBER = re.compile(r"[+-](\d+([.,]\d+)*|[.,]\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 _EXCEL_MARKS = b"\xef\xbb\xbfsep=,\r\n"
-"""That it is UTF-8, and what separates its columns: where numbers have a comma, as in half of Europe, Excel expects semicolons."""
+"""That it is UTF-8, and what separates its columns: where numbers have a comma, as in half of
+Europe, Excel expects semicolons.
+"""
 
 _ON_OFF = ("off", "on")
 _ON_OFF_XML = tuple(f' t="inlineStr"><is><t>{word}</t></is></c>' for word in _ON_OFF)
@@ -42,13 +46,18 @@ _MANY_ROWS = 500
 _A4 = 9
 _DAY_0, _DAY = dt.datetime(1899, 12, 30, tzinfo=dt.UTC), dt.timedelta(days=1)
 _TIME_WIDTH = len("2026-11-22 10:00:00 ")
-_LAST_SECOND = (dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC) - _DAY_0) / _DAY  # a moment later is shown as the year 10000
-_FIRST_DAY = 61  # 1 March 1900: before it Excel counts a day that was none, and before 1900 it knows no dates
+_LAST_SECOND = (
+    dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC) - _DAY_0
+) / _DAY  # a moment later is shown as the year 10000
+# 1 March 1900: before it Excel counts a day that was none, and before 1900 it knows no dates
+_FIRST_DAY = 61
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table with a header. A title is also the column's name in CSV; times are datetimes in UTC (`moment`)."""
+    """A table with a header. A title is also the column's name in CSV; times are datetimes in UTC
+    (`moment`).
+    """
 
     name: str
     columns: Sequence[str]
@@ -61,8 +70,8 @@ def moment(at: UnixMs | None) -> dt.datetime | None:
 
 
 def write_workbook(path: Path, sheets: Iterable[Sheet]) -> None:
-    """Header rows that filter, stay in sight and head each printed page, dates as dates, columns as wide as what is in them, pages
-    across. Raises OSError.
+    """Header rows that filter, stay in sight and head each printed page, dates as dates, columns as
+    wide as what is in them, pages across. Raises OSError.
 
     Rows are gathered in files of a temporary folder, which is gone afterwards, however this ends.
     """
@@ -84,11 +93,16 @@ def _temporary_folder() -> "tempfile.TemporaryDirectory[str]":
     try:
         return tempfile.TemporaryDirectory(prefix="ringback-")
     except OSError as error:
-        raise OSError(error.errno, f"no temporary folder can be written to ({error.strerror or error}): set TMPDIR to one") from error
+        raise OSError(
+            error.errno,
+            f"no temporary folder can be written to ({error.strerror or error}): set TMPDIR to one",
+        ) from error
 
 
 def csv_pieces(sheet: Sheet, *, for_excel: bool = False) -> Iterator[bytes]:
-    """RFC 4180, in UTF-8; pieces of many lines. Values are as they are, but for those that a spreadsheet would run."""
+    """RFC 4180, in UTF-8; pieces of many lines. Values are as they are, but for those that a
+    spreadsheet would run.
+    """
     if for_excel:
         yield _EXCEL_MARKS
     text = io.StringIO()
@@ -124,23 +138,37 @@ def _write_sheet(workbook: Any, sheet: Sheet, styles: _Styles) -> None:
         number += 1
 
 
-def _write_page(page: Any, columns: Sequence[str], rows: Iterator[Sequence[Cell]], styles: _Styles) -> bool:
+def _write_page(
+    page: Any, columns: Sequence[str], rows: Iterator[Sequence[Cell]], styles: _Styles
+) -> bool:
     """Whether that was the last of the rows.
 
-    Rows are spelled here, into the file in which the library gathers them: cell by cell through its methods takes three times as long,
-    which for 100,000 tokens is most of the minute that they may take; and a text in <r> would go into the sheet unescaped.
+    Rows are spelled here, into the file in which the library gathers them: cell by cell through its
+    methods takes three times as long, which for 100,000 tokens is most of the minute that they may
+    take; and a text in <r> would go into the sheet unescaped.
     """
     widths = [len(title) + 2 for title in columns]  # room for the filter's button
     letters = [xl_col_to_name(at) for at in range(len(columns))]
     page.fh.write(
-        _row_xml(1, [f'<c r="{letter}1"{styles.header}{_text_xml(title)}' for letter, title in zip(letters, columns, strict=True)])
+        _row_xml(
+            1,
+            [
+                f'<c r="{letter}1"{styles.header}{_text_xml(title)}'
+                for letter, title in zip(letters, columns, strict=True)
+            ],
+        )
     )
     line = 1
     for line, row in enumerate(rows, 2):
         page.fh.write(_row_xml(line, _cells(line, row, letters, widths, styles)))
         if line > ROWS_MAX:
             break
-    page.dim_rowmin, page.dim_rowmax, page.dim_colmin, page.dim_colmax = 0, line - 1, 0, len(columns) - 1
+    page.dim_rowmin, page.dim_rowmax, page.dim_colmin, page.dim_colmax = (
+        0,
+        line - 1,
+        0,
+        len(columns) - 1,
+    )
     page.freeze_panes(1, 0)
     page.repeat_rows(0)
     page.set_landscape()
@@ -156,7 +184,9 @@ def _row_xml(line: int, cells: Iterable[str]) -> str:
     return f'<row r="{line}">{"".join(cells)}</row>'
 
 
-def _cells(line: int, row: Sequence[Cell], letters: Sequence[str], widths: list[int], styles: _Styles) -> Iterator[str]:
+def _cells(
+    line: int, row: Sequence[Cell], letters: Sequence[str], widths: list[int], styles: _Styles
+) -> Iterator[str]:
     """Widens `widths` to what is in them."""
     for at, cell in enumerate(row):
         if cell is not None:
@@ -192,11 +222,17 @@ def _text_xml(text: str) -> str:
 
 def _cut(text: str) -> str:
     units = text.encode("utf-16-le", "surrogatepass")
-    return text if len(units) <= 2 * _TEXT_MAX else units[: 2 * (_TEXT_MAX - 1)].decode("utf-16-le", "ignore") + "…"
+    return (
+        text
+        if len(units) <= 2 * _TEXT_MAX
+        else units[: 2 * (_TEXT_MAX - 1)].decode("utf-16-le", "ignore") + "…"
+    )
 
 
 def _escaped(match: re.Match[str]) -> str:
-    """As a workbook spells what XML reserves or cannot hold; half a surrogate pair cannot be spelled at all."""
+    """As a workbook spells what XML reserves or cannot hold; half a surrogate pair cannot be
+    spelled at all.
+    """
     found = match[0]
     if found in _RESERVED:
         return _RESERVED[found]

@@ -1,4 +1,6 @@
-"""Answers that are files: streamed, never whole in memory. The application leaves them as they are (`STREAMS`)."""
+"""Answers that are files: streamed, never whole in memory. The application leaves them as they are
+(`STREAMS`).
+"""
 
 import tempfile
 import threading
@@ -15,33 +17,49 @@ from web.exports.spreadsheets import Cell, Sheet, csv_pieces, write_workbook
 STREAMS = "ringback.streams"
 """Under this key the WSGI environ says that the answer is to be sent piece by piece."""
 
-CSV, XLSX = "text/csv; charset=utf-8", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+CSV, XLSX = (
+    "text/csv; charset=utf-8",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+)
 
 MOST_IN_EXCEL = 250_000
-"""Rows of a workbook, which is written whole before it is sent. More: proxies give up waiting for it."""
+"""Rows of a workbook, which is written whole before it is sent. More: proxies give up waiting for
+it.
+"""
 
 _PIECE = 256 * 1024
 _one_at_a_time = threading.Lock()
-"""A large workbook keeps a core busy for a minute: several at once would slow down every other answer of this process."""
+"""A large workbook keeps a core busy for a minute: several at once would slow down every other
+answer of this process.
+"""
 
 
 def csv_download(name: str, sheet: Sheet, *, for_excel: bool) -> Response:
-    """Rows are read while they are sent: what goes wrong then breaks the download off. So the first pieces are made at once."""
+    """Rows are read while they are sent: what goes wrong then breaks the download off. So the first
+    pieces are made at once.
+    """
     pieces = csv_pieces(sheet, for_excel=for_excel)
     first = b"".join(next(pieces) for _ in range(1 + for_excel))
     return _download(f"{name}.csv", CSV, _chained(first, pieces))
 
 
 def xlsx_download(name: str, sheets: Iterable[Sheet]) -> Response:
-    """Written into a file first, which is gone when the answer ends. Raises Unavailable while this process makes another one, and where
-    there is no room for it."""
+    """Written into a file first, which is gone when the answer ends. Raises Unavailable while this
+    process makes another one, and where there is no room for it.
+    """
     if not _one_at_a_time.acquire(blocking=False):
-        raise Unavailable("another workbook is just being made: try again when it is done", headers={"Retry-After": "30"})
+        raise Unavailable(
+            "another workbook is just being made: try again when it is done",
+            headers={"Retry-After": "30"},
+        )
     try:
         file = _workbook(sheets)
     except OSError as error:
         why = f"a workbook is made in the API's temporary folder, which cannot be written to ({error.strerror or error})"
-        raise Unavailable(f"{why}: set TMPDIR to one that has room, or take the CSV", headers={"Retry-After": "60"}) from error
+        raise Unavailable(
+            f"{why}: set TMPDIR to one that has room, or take the CSV",
+            headers={"Retry-After": "60"},
+        ) from error
     finally:
         _one_at_a_time.release()
     answer = _download(f"{name}.xlsx", XLSX, _read(file))
@@ -76,7 +94,12 @@ def _workbook(sheets: Iterable[Sheet]) -> IO[bytes]:
 def _download(name: str, kind: str, pieces: Iterable[bytes]) -> Response:
     request.environ[STREAMS] = True
     return Response(
-        pieces, content_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+        pieces,
+        content_type=kind,
+        headers={
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Cache-Control": "no-store",
+        },
     )
 
 

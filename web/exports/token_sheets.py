@@ -1,5 +1,5 @@
-"""Everything about all tokens but their secrets, as sheets: details, permissions, callbacks. Called by the export here and at the
-command line.
+"""Everything about all tokens but their secrets, as sheets: details, permissions, callbacks. Called
+by the export here and at the command line.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -39,7 +39,9 @@ class SheetSource(Protocol):
     def callbacks(self) -> Iterable[OwnedCallback]: ...
 
 
-def token_sheets(source: SheetSource, deliveries: Mapping[TokenId, Mapping[DeliveryState, int]], now: UnixMs) -> list[Sheet]:
+def token_sheets(
+    source: SheetSource, deliveries: Mapping[TokenId, Mapping[DeliveryState, int]], now: UnixMs
+) -> list[Sheet]:
     """A row per token, per token, per callback: none is read before it is written."""
     return [
         Sheet("Details", _DETAILS, _details(source, deliveries, now)),
@@ -48,7 +50,9 @@ def token_sheets(source: SheetSource, deliveries: Mapping[TokenId, Mapping[Deliv
     ]
 
 
-def _details(source: SheetSource, deliveries: Mapping[TokenId, Mapping[DeliveryState, int]], now: UnixMs) -> Iterator[tuple[Cell, ...]]:
+def _details(
+    source: SheetSource, deliveries: Mapping[TokenId, Mapping[DeliveryState, int]], now: UnixMs
+) -> Iterator[tuple[Cell, ...]]:
     for token in source.tokens():
         counts = deliveries.get(token.id, {})
         yield (
@@ -87,5 +91,7 @@ def _callbacks(source: SheetSource) -> Iterator[tuple[Cell, ...]]:
             moment(health.disabled_at),
             health.disabled_reason,
             callback.on_resume,
-            "unreadable: the secret key is missing" if header_names is None else ", ".join(header_names),
+            "unreadable: the secret key is missing"
+            if header_names is None
+            else ", ".join(header_names),
         )

@@ -8,9 +8,17 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, Wit
 
 from schemas.times import UnixMs, from_rfc3339, parse_duration
 from schemas.tokens.fields import MAX_NAME
-from schemas.tokens.target_policy import HEADER_NAME, HEADER_VALUE, MAX_HEADER_VALUE_BYTES, MAX_HEADERS, MAX_URL_LENGTH
+from schemas.tokens.target_policy import (
+    HEADER_NAME,
+    HEADER_VALUE,
+    MAX_HEADER_VALUE_BYTES,
+    MAX_HEADERS,
+    MAX_URL_LENGTH,
+)
 
-_PLUS_NOT_ENCODED = re.compile(r"(.{17,}) ([0-9]{2}:[0-9]{2})")  # what stands before can be no date alone
+_PLUS_NOT_ENCODED = re.compile(
+    r"(.{17,}) ([0-9]{2}:[0-9]{2})"
+)  # what stands before can be no date alone
 
 
 _WHOLE = re.compile("-?[0-9]{1,18}")
@@ -19,18 +27,32 @@ _WHOLE = re.compile("-?[0-9]{1,18}")
 _STATUS = re.compile("[1-5][0-9]{2}")
 
 
-# What the rules ask that are applied elsewhere, as far as JSON Schema can say it: so that clients can tell before they send.
-_DURATION = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$", "examples": ["0s", "24h", "7d"]}
+# What the rules ask that are applied elsewhere, as far as JSON Schema can say it: so that clients
+# can tell before they send.
+_DURATION = {
+    "type": "string",
+    "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$",
+    "examples": ["0s", "24h", "7d"],
+}
 
 
-_URL = {"type": "string", "maxLength": MAX_URL_LENGTH, "pattern": "^https?://", "examples": ["https://crm.example.com/hooks/chat"]}
+_URL = {
+    "type": "string",
+    "maxLength": MAX_URL_LENGTH,
+    "pattern": "^https?://",
+    "examples": ["https://crm.example.com/hooks/chat"],
+}
 
 
 _HEADERS = {
     "type": "object",
     "maxProperties": MAX_HEADERS,
     "propertyNames": {"pattern": f"^{HEADER_NAME.pattern}$"},
-    "additionalProperties": {"type": "string", "maxLength": MAX_HEADER_VALUE_BYTES, "pattern": f"^({HEADER_VALUE.pattern})$"},
+    "additionalProperties": {
+        "type": "string",
+        "maxLength": MAX_HEADER_VALUE_BYTES,
+        "pattern": f"^({HEADER_VALUE.pattern})$",
+    },
 }
 
 
@@ -42,7 +64,9 @@ def _time(value: object) -> UnixMs:
 
 
 def _query_time(value: object) -> UnixMs:
-    """A blank before the offset is the `+` that was not encoded: in a query that is how a blank is written."""
+    """A blank before the offset is the `+` that was not encoded: in a query that is how a blank is
+    written.
+    """
     plus = _PLUS_NOT_ENCODED.fullmatch(value) if isinstance(value, str) else None
     return _time(f"{plus[1]}+{plus[2]}" if plus else value)
 
@@ -95,7 +119,9 @@ Time = Annotated[UnixMs, BeforeValidator(_time), _DATE_TIME]
 QueryTime = Annotated[UnixMs, BeforeValidator(_query_time), _DATE_TIME]
 
 
-QueryUntil = Annotated[UnixMs, BeforeValidator(_query_time), AfterValidator(_not_before_since), _DATE_TIME]
+QueryUntil = Annotated[
+    UnixMs, BeforeValidator(_query_time), AfterValidator(_not_before_since), _DATE_TIME
+]
 """Of a model with `since` before it."""
 
 
@@ -105,7 +131,11 @@ QueryWhole = Annotated[int, BeforeValidator(_spelled_whole)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 
 
-Overlap = Annotated[dt.timedelta, BeforeValidator(_duration), WithJsonSchema({"anyOf": [_DURATION, {"type": "null"}]})]
+Overlap = Annotated[
+    dt.timedelta,
+    BeforeValidator(_duration),
+    WithJsonSchema({"anyOf": [_DURATION, {"type": "null"}]}),
+]
 
 
 Name = Annotated[str, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_NAME})]
@@ -117,11 +147,15 @@ Url = Annotated[str, WithJsonSchema(_URL)]
 Headers = Annotated[dict[str, str], WithJsonSchema(_HEADERS)]
 
 
-Text = Annotated[str, AfterValidator(_some_text), WithJsonSchema({"type": "string", "minLength": 1})]
+Text = Annotated[
+    str, AfterValidator(_some_text), WithJsonSchema({"type": "string", "minLength": 1})
+]
 
 
 ToldStatus = Annotated[
-    int | None, BeforeValidator(_told_status), WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "null"}], "examples": [200]})
+    int | None,
+    BeforeValidator(_told_status),
+    WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "null"}], "examples": [200]}),
 ]
 
 
@@ -131,5 +165,9 @@ def unless_null(default: str) -> BeforeValidator:
 
 
 def overlap_field(default: str, description: str) -> Any:
-    """The document gets the default as it would be sent; pydantic's own spelling of it, P1D, is refused."""
-    return Field(parse_duration(default), description=description, json_schema_extra={"default": default})
+    """The document gets the default as it would be sent; pydantic's own spelling of it, P1D, is
+    refused.
+    """
+    return Field(
+        parse_duration(default), description=description, json_schema_extra={"default": default}
+    )

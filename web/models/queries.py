@@ -43,17 +43,24 @@ class ChosenDeliveries(Query):
     state: DeliveryState | None = None
     since: QueryTime | None = Field(None, description="Made then or later.")
     until: QueryUntil | None = Field(None, description="Made before.")
-    status_code: Annotated[QueryWhole, Field(ge=100, le=599)] | None = Field(None, description="Of the last attempt's answer.")
+    status_code: Annotated[QueryWhole, Field(ge=100, le=599)] | None = Field(
+        None, description="Of the last attempt's answer."
+    )
     error: Outcome | None = Field(None, description="How the last attempt ended.")
 
     def of(self, token: TokenId | None) -> DeliveryFilter:
-        return DeliveryFilter(token, self.type, self.state, self.since, self.until, self.status_code, self.error)
+        return DeliveryFilter(
+            token, self.type, self.state, self.since, self.until, self.status_code, self.error
+        )
 
 
 class ForExcel(BaseModel):
     """Of a CSV file."""
 
-    excel: bool = Field(False, description="true: with the marks by which Excel opens it as a table, whatever its language.")
+    excel: bool = Field(
+        False,
+        description="true: with the marks by which Excel opens it as a table, whatever its language.",
+    )
 
 
 class DeliveriesCsvQuery(ChosenDeliveries, ForExcel):
@@ -72,14 +79,20 @@ class DeliveriesQuery(OwnDeliveriesQuery):
 class PullQuery(PageQuery):
     type: EventType | None = None
     since: QueryTime | None = Field(
-        None, description="Taken in hand then or later: at once when it was accepted, or after the backlog before it."
+        None,
+        description="Taken in hand then or later: at once when it was accepted, or after the backlog before it.",
     )
     until: QueryUntil | None = Field(None, description="Taken in hand before.")
-    cursor: Text | None = Field(None, description="The `next_cursor` of the answer before, however long ago. null: from the oldest on.")
+    cursor: Text | None = Field(
+        None,
+        description="The `next_cursor` of the answer before, however long ago. null: from the oldest on.",
+    )
 
 
 class StatsQuery(Query):
-    since: QueryTime | None = Field(None, description="Made then or later. null: 24 hours before `until`.")
+    since: QueryTime | None = Field(
+        None, description="Made then or later. null: 24 hours before `until`."
+    )
     until: QueryTime | None = Field(None, description="Made before. null: until now.")
 
 

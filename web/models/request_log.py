@@ -1,4 +1,6 @@
-"""What calls about the request log may carry: the filters of its lists and files, and what the chat platform reports to it."""
+"""What calls about the request log may carry: the filters of its lists and files, and what the chat
+platform reports to it.
+"""
 
 from typing import Annotated, ClassVar
 
@@ -19,13 +21,17 @@ DurationMs = Annotated[Whole, Field(ge=0, lt=2**31)]
 class RequestsFileQuery(Query):
     since: QueryTime | None = Field(None, description="Made then or later.")
     until: QueryUntil | None = Field(None, description="Made before.")
-    status: Annotated[QueryWhole, Field(ge=100, le=599)] | None = Field(None, description="Of the answer.")
+    status: Annotated[QueryWhole, Field(ge=100, le=599)] | None = Field(
+        None, description="Of the answer."
+    )
     method: Text | None = Field(None, description="Whatever its case.")
     path: Text | None = Field(None, description="How the path begins.")
     allowed: bool | None = Field(None, description="false: only what was refused.")
 
     def chosen(self) -> RequestFilter:
-        return RequestFilter(self.since, self.until, self.status, self.method, self.path, self.allowed)
+        return RequestFilter(
+            self.since, self.until, self.status, self.method, self.path, self.allowed
+        )
 
 
 class RequestsCsvQuery(RequestsFileQuery, ForExcel):
@@ -39,7 +45,9 @@ class RequestsQuery(RequestsFileQuery, PageQuery):
 class CompletedRequest(Body):
     """What became of a request that was introspected."""
 
-    request_id: str = Field(pattern="^req_[0-9a-f]{32}$", description="As introspection answered it.")
+    request_id: str = Field(
+        pattern="^req_[0-9a-f]{32}$", description="As introspection answered it."
+    )
     status: Status
     duration_ms: DurationMs | None = None
 
@@ -47,7 +55,10 @@ class CompletedRequest(Body):
 class WholeRequest(Body):
     """A request that nobody asked about before it was answered."""
 
-    token: str = Field(pattern="^[A-Za-z0-9_-]{1,128}$", description="Id of the token that it was made with: introspection's `client_id`.")
+    token: str = Field(
+        pattern="^[A-Za-z0-9_-]{1,128}$",
+        description="Id of the token that it was made with: introspection's `client_id`.",
+    )
     at: Time | None = Field(None, description="null: now.")
     method: str
     path: str = Field(description="Its query is left out of the log.")
@@ -64,10 +75,15 @@ def _kind(report: object) -> str:
     return COMPLETION if isinstance(report, dict) and "request_id" in report else WHOLE
 
 
-Report = Annotated[Annotated[CompletedRequest, Tag(COMPLETION)] | Annotated[WholeRequest, Tag(WHOLE)], Discriminator(_kind)]
+Report = Annotated[
+    Annotated[CompletedRequest, Tag(COMPLETION)] | Annotated[WholeRequest, Tag(WHOLE)],
+    Discriminator(_kind),
+]
 
 
 class ReportRequests(Body):
-    log_texts: ClassVar[frozenset[str]] = frozenset({"method", "path", "ip", "user_agent", "reason"})
+    log_texts: ClassVar[frozenset[str]] = frozenset(
+        {"method", "path", "ip", "user_agent", "reason"}
+    )
 
     requests: list[Report] = Field(min_length=1, max_length=MAX_REPORTS)

@@ -49,7 +49,12 @@ def _tokens() -> None:
     op.create_table(
         "tokens",
         sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("version", sa.BigInteger(), nullable=False, comment="the directory version of its last change, callbacks included"),
+        sa.Column(
+            "version",
+            sa.BigInteger(),
+            nullable=False,
+            comment="the directory version of its last change, callbacks included",
+        ),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column(
             "folded",
@@ -60,9 +65,18 @@ def _tokens() -> None:
         ),
         sa.Column("hint", sa.Text(), nullable=False),
         sa.Column("secret_hash", sa.LargeBinary(), nullable=False, comment="SHA-256 of the token"),
-        sa.Column("previous_hash", sa.LargeBinary(), comment="of the token before a regeneration with overlap"),
+        sa.Column(
+            "previous_hash",
+            sa.LargeBinary(),
+            comment="of the token before a regeneration with overlap",
+        ),
         sa.Column("previous_until", sa.BigInteger()),
-        sa.Column("signing_secrets", sa.LargeBinary(), nullable=False, comment="encrypted JSON: [[base64 key, until], …], oldest first"),
+        sa.Column(
+            "signing_secrets",
+            sa.LargeBinary(),
+            nullable=False,
+            comment="encrypted JSON: [[base64 key, until], …], oldest first",
+        ),
         sa.Column("permissions", sa.Text(), nullable=False, comment="JSON list"),
         sa.Column("channels", sa.Text(), comment="JSON list; null: all"),
         sa.Column("enabled", sa.Boolean(), nullable=False),
@@ -71,7 +85,11 @@ def _tokens() -> None:
         sa.Column("expires_at", sa.BigInteger()),
         sa.Column("revoked_at", sa.BigInteger()),
         sa.Column("last_used_at", sa.BigInteger()),
-        sa.Column("expiry_alerted_days", sa.Integer(), comment="how many days before its end its owner was last told"),
+        sa.Column(
+            "expiry_alerted_days",
+            sa.Integer(),
+            comment="how many days before its end its owner was last told",
+        ),
         sa.PrimaryKeyConstraint("id", name="pk_tokens"),
         sa.UniqueConstraint("previous_hash", name="uq_tokens_previous_hash"),
         sa.UniqueConstraint("secret_hash", name="uq_tokens_secret_hash"),
@@ -99,9 +117,19 @@ def _callbacks() -> None:
             nullable=False,
             comment="counted up when it is changed or comes back: what an attempt of an older one found out says nothing about it",
         ),
-        sa.Column("failing_since", sa.BigInteger(), comment="since when nothing succeeds; null: healthy"),
-        sa.Column("probe_at", sa.BigInteger(), comment="while failing: when its next probe may be made"),
-        sa.Column("probes", sa.Integer(), server_default=sa.text("0"), nullable=False, comment="probes that failed since failing_since"),
+        sa.Column(
+            "failing_since", sa.BigInteger(), comment="since when nothing succeeds; null: healthy"
+        ),
+        sa.Column(
+            "probe_at", sa.BigInteger(), comment="while failing: when its next probe may be made"
+        ),
+        sa.Column(
+            "probes",
+            sa.Integer(),
+            server_default=sa.text("0"),
+            nullable=False,
+            comment="probes that failed since failing_since",
+        ),
         sa.Column("disabled_at", sa.BigInteger()),
         sa.Column("disabled_reason", sa.Text()),
         sa.Column(
@@ -133,7 +161,11 @@ def _callbacks() -> None:
             sa.BigInteger(),
             comment="since when it takes nothing and asks for that; null: it took something since",
         ),
-        sa.Column("exhausted_alerted_at", sa.BigInteger(), comment="when its owner was last told of an exhausted delivery"),
+        sa.Column(
+            "exhausted_alerted_at",
+            sa.BigInteger(),
+            comment="when its owner was last told of an exhausted delivery",
+        ),
         sa.PrimaryKeyConstraint("id", name="pk_callbacks"),
     )
 
@@ -166,14 +198,26 @@ def _callbacks_indexes() -> None:
 def _audit_log() -> None:
     op.create_table(
         "audit_log",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(always=False), nullable=False),
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            sa.Identity(always=False),
+            nullable=False,
+        ),
         sa.Column("token_id", sa.Text(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("action", sa.Text(), nullable=False),
-        sa.Column("type", sa.Text(), comment="of the callback that was changed; null: the token itself"),
+        sa.Column(
+            "type", sa.Text(), comment="of the callback that was changed; null: the token itself"
+        ),
         sa.Column("by", sa.Text(), nullable=False, comment="a token's id, or who else it was"),
         sa.Column("address", sa.Text(), comment="from where; null: at the command line"),
-        sa.Column("details", sa.Text(), nullable=False, comment="JSON object: field → [before, after], without secrets"),
+        sa.Column(
+            "details",
+            sa.Text(),
+            nullable=False,
+            comment="JSON object: field → [before, after], without secrets",
+        ),
         sa.PrimaryKeyConstraint("id", name="pk_audit_log"),
         comment="The operation log: who changed what on a token. Written in the transaction of the change.",
         sqlite_autoincrement=True,
@@ -185,7 +229,11 @@ def _requests() -> None:
     op.create_table(
         "requests",
         sa.Column("id", sa.Text(), nullable=False, comment="ours, made in the order of time"),
-        sa.Column("token_id", sa.Text(), comment="null: only its status was reported yet, and nobody sees it"),
+        sa.Column(
+            "token_id",
+            sa.Text(),
+            comment="null: only its status was reported yet, and nobody sees it",
+        ),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("request_id", sa.Text(), comment="the X-Request-Id of the answer"),
         sa.Column("method", sa.Text()),
@@ -197,7 +245,13 @@ def _requests() -> None:
         sa.Column("permission", sa.Text(), comment="that was asked for; null: none"),
         sa.Column("allowed", sa.Boolean()),
         sa.Column("reason", sa.Text(), comment="why not"),
-        sa.Column("stands_for", sa.Integer(), server_default=sa.text("1"), nullable=False, comment="how many requests, itself among them"),
+        sa.Column(
+            "stands_for",
+            sa.Integer(),
+            server_default=sa.text("1"),
+            nullable=False,
+            comment="how many requests, itself among them",
+        ),
         sa.PrimaryKeyConstraint("id", name="pk_requests"),
         comment="The request log: every request made with a token, here or as the chat platform reported it.",
     )

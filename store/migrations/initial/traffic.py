@@ -22,12 +22,27 @@ def _events() -> None:
         sa.Column("type", sa.Text(), nullable=False),
         sa.Column("timestamp", sa.BigInteger(), nullable=False),
         sa.Column("accepted_at", sa.BigInteger(), nullable=False),
-        sa.Column("via_amqp", sa.Boolean(), nullable=False, comment="published by AMQP, not through the API"),
+        sa.Column(
+            "via_amqp",
+            sa.Boolean(),
+            nullable=False,
+            comment="published by AMQP, not through the API",
+        ),
         sa.Column("channel_id", sa.Text(), nullable=False),
         sa.Column("conversation_id", sa.Text(), nullable=False),
         sa.Column("content_hash", sa.LargeBinary(), nullable=False),
-        sa.Column("conflicts", sa.Integer(), nullable=False, comment="how often other content came under the same id"),
-        sa.Column("callbacks", sa.Text(), nullable=False, comment="ids of those matched at the first claim, separated by spaces"),
+        sa.Column(
+            "conflicts",
+            sa.Integer(),
+            nullable=False,
+            comment="how often other content came under the same id",
+        ),
+        sa.Column(
+            "callbacks",
+            sa.Text(),
+            nullable=False,
+            comment="ids of those matched at the first claim, separated by spaces",
+        ),
         sa.Column("body", sa.LargeBinary(), nullable=False, comment="as sent on every attempt"),
         sa.Column(
             "claimed_at",
@@ -57,11 +72,27 @@ def _deliveries() -> None:
         sa.Column("reason", sa.Text()),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("due_at", sa.BigInteger(), comment="null when settled"),
-        sa.Column("leased", sa.Boolean(), nullable=False, comment="whether due_at is the end of somebody's lease"),
-        sa.Column("lease", sa.BigInteger(), nullable=False, comment="counted up at each take; 0: never taken from here"),
-        sa.Column("failures", sa.Integer(), nullable=False, comment="automatic attempts that failed"),
         sa.Column(
-            "is_retry", sa.Boolean(), server_default=sa.text("false"), nullable=False, comment="whether it shares the slots of repeats"
+            "leased",
+            sa.Boolean(),
+            nullable=False,
+            comment="whether due_at is the end of somebody's lease",
+        ),
+        sa.Column(
+            "lease",
+            sa.BigInteger(),
+            nullable=False,
+            comment="counted up at each take; 0: never taken from here",
+        ),
+        sa.Column(
+            "failures", sa.Integer(), nullable=False, comment="automatic attempts that failed"
+        ),
+        sa.Column(
+            "is_retry",
+            sa.Boolean(),
+            server_default=sa.text("false"),
+            nullable=False,
+            comment="whether it shares the slots of repeats",
         ),
         sa.Column(
             "lease_count",
@@ -70,7 +101,13 @@ def _deliveries() -> None:
             nullable=False,
             comment="how often it was taken since anything was found out",
         ),
-        sa.Column("is_recovery", sa.Boolean(), server_default=sa.text("false"), nullable=False, comment="its next attempt is a recovery's"),
+        sa.Column(
+            "is_recovery",
+            sa.Boolean(),
+            server_default=sa.text("false"),
+            nullable=False,
+            comment="its next attempt is a recovery's",
+        ),
         sa.Column(
             "sequence",
             sa.BigInteger(),
@@ -100,7 +137,11 @@ def _deliveries() -> None:
 
 
 def _deliveries_indexes() -> None:
-    op.create_index("ix_deliveries_created_at_event_id_callback_id", "deliveries", ["created_at", "event_id", "callback_id"])
+    op.create_index(
+        "ix_deliveries_created_at_event_id_callback_id",
+        "deliveries",
+        ["created_at", "event_id", "callback_id"],
+    )
     op.create_index(
         "ix_deliveries_due",
         "deliveries",
@@ -149,7 +190,12 @@ def _attempts() -> None:
         sa.Column("outcome", sa.Text(), nullable=False),
         sa.Column("status_code", sa.SmallInteger()),
         sa.Column("error", sa.Text()),
-        sa.Column("request_headers", sa.LargeBinary(), nullable=False, comment="JSON object, without the callback's own values"),
+        sa.Column(
+            "request_headers",
+            sa.LargeBinary(),
+            nullable=False,
+            comment="JSON object, without the callback's own values",
+        ),
         sa.Column("response_body", sa.LargeBinary(), nullable=False, comment="its first KiB"),
         sa.PrimaryKeyConstraint("event_id", "callback_id", "id", name="pk_attempts"),
     )
@@ -174,19 +220,38 @@ def _status_locks() -> None:
         "status_locks",
         sa.Column("callback_id", sa.Text(), nullable=False),
         sa.Column("message_id", sa.Text(), nullable=False),
-        sa.Column("holder", sa.Text(), comment="the delivery, under its lease, that may be sent now; null: free"),
+        sa.Column(
+            "holder",
+            sa.Text(),
+            comment="the delivery, under its lease, that may be sent now; null: free",
+        ),
         sa.Column(
             "holder_rank",
             sa.SmallInteger(),
             nullable=False,
             comment="of the last holder: sent, for all that is known, when its lease ran out",
         ),
-        sa.Column("held_until", sa.BigInteger(), nullable=False, comment="the end of the holder's lease"),
-        sa.Column("sent_rank", sa.SmallInteger(), nullable=False, comment="the highest rank that was ever sent; 0: none"),
         sa.Column(
-            "done_rank", sa.SmallInteger(), nullable=False, comment="the highest that was delivered, or ended after it was sent; 0: none"
+            "held_until", sa.BigInteger(), nullable=False, comment="the end of the holder's lease"
         ),
-        sa.Column("awaited", sa.Boolean(), nullable=False, comment="whether a status ever had to wait here"),
+        sa.Column(
+            "sent_rank",
+            sa.SmallInteger(),
+            nullable=False,
+            comment="the highest rank that was ever sent; 0: none",
+        ),
+        sa.Column(
+            "done_rank",
+            sa.SmallInteger(),
+            nullable=False,
+            comment="the highest that was delivered, or ended after it was sent; 0: none",
+        ),
+        sa.Column(
+            "awaited",
+            sa.Boolean(),
+            nullable=False,
+            comment="whether a status ever had to wait here",
+        ),
         sa.Column("touched_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("callback_id", "message_id", name="pk_status_locks"),
         comment="Rule 13: of a callback and a message, one status is sent at a time, and none below one that may have arrived.",
@@ -196,10 +261,21 @@ def _status_locks() -> None:
 def _outbox() -> None:
     op.create_table(
         "outbox",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(always=False), nullable=False),
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            sa.Identity(always=False),
+            nullable=False,
+        ),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("accepted_at", sa.BigInteger(), nullable=False),
-        sa.Column("leased_until", sa.BigInteger(), server_default=sa.text("0"), nullable=False, comment="0: free"),
+        sa.Column(
+            "leased_until",
+            sa.BigInteger(),
+            server_default=sa.text("0"),
+            nullable=False,
+            comment="0: free",
+        ),
         sa.Column("reason", sa.Text(), comment="why it is no event; null: it may be one"),
         sa.Column(
             "via_amqp",
@@ -208,7 +284,11 @@ def _outbox() -> None:
             nullable=False,
             comment="by AMQP; accepted_at is when it was taken in",
         ),
-        sa.Column("message_id", sa.Text(), comment="the id that stood beside the body; null: none, or it is in the body"),
+        sa.Column(
+            "message_id",
+            sa.Text(),
+            comment="the id that stood beside the body; null: none, or it is in the body",
+        ),
         sa.PrimaryKeyConstraint("id", name="pk_outbox"),
         comment="Messages that no broker took. Many copies of one event may stand here.",
         sqlite_autoincrement=True,

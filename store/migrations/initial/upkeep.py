@@ -22,7 +22,12 @@ def _recoveries() -> None:
         sa.Column("done", sa.BigInteger(), nullable=False),
         sa.Column("skipped", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.Column("worked_at", sa.BigInteger(), nullable=False, comment="when a slice of it was last done: they take turns"),
+        sa.Column(
+            "worked_at",
+            sa.BigInteger(),
+            nullable=False,
+            comment="when a slice of it was last done: they take turns",
+        ),
         sa.Column(
             "slice_rows",
             sa.Integer(),
@@ -39,7 +44,12 @@ def _alerts() -> None:
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False, comment="as sent on every attempt"),
         sa.Column("failures", sa.Integer(), nullable=False),
-        sa.Column("due_at", sa.BigInteger(), nullable=False, comment="its next attempt, or the end of the lease of who makes it"),
+        sa.Column(
+            "due_at",
+            sa.BigInteger(),
+            nullable=False,
+            comment="its next attempt, or the end of the lease of who makes it",
+        ),
         sa.PrimaryKeyConstraint("id", name="pk_alerts"),
         comment="Operational events on their way to ALERT_URL; a row lives until it is delivered or given up.",
     )
@@ -50,7 +60,12 @@ def _leases() -> None:
     op.create_table(
         "leases",
         sa.Column("id", sa.Text(), nullable=False, comment="what is done by one process at a time"),
-        sa.Column("until", sa.BigInteger(), nullable=False, comment="the end of the turn of whoever took it last"),
+        sa.Column(
+            "until",
+            sa.BigInteger(),
+            nullable=False,
+            comment="the end of the turn of whoever took it last",
+        ),
         sa.PrimaryKeyConstraint("id", name="pk_leases"),
         comment="Whose turn it is, of several dispatchers, to do what one of them is to do.",
     )

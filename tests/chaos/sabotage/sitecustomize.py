@@ -1,8 +1,9 @@
-"""Runs first in every sabotaged process (`site` imports it): breaks what no proxy can reach, as files in CHAOS_FOLDER say.
+"""Runs first in every sabotaged process (`site` imports it): breaks what no proxy can reach, as
+files in CHAOS_FOLDER say.
 
-names       `fail`: names cannot be found; `hang`: nobody answers. Absent: `receiver.test` is 127.0.0.1
-clock       seconds by which the wall clock is wrong
-poison      the id of an event whose webhook ends the process that puts it together
+names `fail`: names cannot be found; `hang`: nobody answers. Absent: `receiver.test` is 127.0.0.1
+clock seconds by which the wall clock is wrong poison the id of an event whose webhook ends the
+process that puts it together
 """
 
 import os
@@ -36,7 +37,9 @@ def _looked_up(host: Any, *arguments: Any, **options: Any) -> Any:
 
 
 class _Clock:
-    """The wall clock, wrong by what the file said at most a moment ago: it is asked far more often than the file is worth reading."""
+    """The wall clock, wrong by what the file said at most a moment ago: it is asked far more often
+    than the file is worth reading.
+    """
 
     def __init__(self) -> None:
         self._wrong_ns, self._read_s = 0, 0.0
