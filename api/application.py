@@ -51,6 +51,7 @@ from schemas.errors import (
     Unavailable,
 )
 from schemas.ids import new_request_id
+from schemas.log_events import LogEvent
 from web.exports.streaming import STREAMS
 from web.models.bodies import Body
 
@@ -180,8 +181,11 @@ class Application(RingbackOpenAPI):
         environ = request.environ
         if isinstance(problem, InternalError):
             trace = "".join(traceback.format_exception(error))
-            self._parts.observer.note(
-                "request failed", request_id=environ[REQUEST_ID], error=repr(error), trace=trace
+            self._parts.observer.log(
+                LogEvent.REQUEST_FAILED,
+                request_id=environ[REQUEST_ID],
+                error=repr(error),
+                trace=trace,
             )
         if request.method == HTTPMethod.POST and environ.get(ROUTE) in _PUBLISHING:
             self._parts.observer.event_rejected(problem.slug)

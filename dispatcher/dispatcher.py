@@ -31,6 +31,7 @@ from schemas.deliveries.deliveries import (
     given_back,
 )
 from schemas.ids import CallbackId, delivery_id, new_attempt_id
+from schemas.log_events import LogEvent
 from schemas.observer import Observer
 from schemas.times import UnixMs, now_ms
 from schemas.tokens.tokens import Callback, Token
@@ -290,8 +291,8 @@ class Dispatcher:
         URL.
         """
         trace = "".join(traceback.format_tb(error.__traceback__))
-        self._observer.note(
-            "a mistake of ours",
+        self._observer.log(
+            LogEvent.INTERNAL_ERROR,
             delivery=delivery_id(*delivery.key),
             error=type(error).__name__,
             trace=trace,

@@ -15,6 +15,7 @@ from exchange.port import Outgoing
 from exchange.rabbit.confirms import REFUSED
 from exchange.rabbit.publisher import RabbitPublisher
 from schemas.errors import ExchangeUnavailable
+from schemas.log_events import LogEvent
 from schemas.observer import Observer
 
 PATIENCE_S = 0.5
@@ -129,7 +130,7 @@ class FailoverPublisher:
             )
         elif self._trust.confirmed(generation):
             self._failed = None
-            self._observer.note("publishing by the broker")
+            self._observer.log(LogEvent.PUBLISHING_VIA_BROKER)
         return left
 
     def _judge(self, generation: int, broken: str | None) -> None:
@@ -141,4 +142,4 @@ class FailoverPublisher:
         if self._trust.failed(generation, time.monotonic()):
             self._failed = (reason, time.monotonic())
             self._primary.abandon(generation, reason)
-            self._observer.note("going around the broker", reason=reason)
+            self._observer.log(LogEvent.PUBLISHING_VIA_OUTBOX, reason=reason)

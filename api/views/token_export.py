@@ -6,6 +6,7 @@ from flask import Response
 
 from api.parts import ApiParts
 from api.routes import Route
+from schemas.log_events import LogEvent
 from schemas.times import UnixMs, now_ms, to_rfc3339
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import Token
@@ -24,7 +25,7 @@ def export_tokens(parts: ApiParts, caller: Token) -> Response:
     """
     now = now_ms()
     made = xlsx_download(f"ringback-tokens-{to_rfc3339(now)[:10]}", _sheets(parts, now))
-    parts.observer.note("tokens exported", by=caller.id)
+    parts.observer.log(LogEvent.TOKENS_EXPORTED, by=caller.id)
     return made
 
 

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from schemas.alerts import Alert, AlertOutcome
 from schemas.errors import StoreUnavailable
+from schemas.log_events import LogEvent
 from schemas.observer import Observer
 from schemas.times import UnixMs
 from store.engine.database import Connection, Database
@@ -98,7 +99,7 @@ class AlertRelay:
         except StoreUnavailable:
             return self._poll_s  # as the process's other loops have said
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not end a dispatcher that delivers
-            self._observer.note("a mistake of ours", loop="alerts", error=repr(error))
+            self._observer.log(LogEvent.INTERNAL_ERROR, loop="alerts", error=repr(error))
             return ERROR_PAUSE_S
 
     async def _go_round(self) -> bool:
@@ -122,13 +123,13 @@ class AlertRelay:
 
     async def _told(self, alert: Alert) -> None:
         if self._sending is None:
-            self._observer.note("alert", **alert.summary())
+            self._observer.log(LogEvent.ALERT, **alert.summary())
             outcome = AlertOutcome()
         else:
             outcome = await self._sending.send(alert)
-            what = "alert delivered" if outcome.error is None else "alert not delivered"
-            self._observer.note(
-                what, **alert.summary(), error=outcome.error, next_attempt_in_s=outcome.retry_in_s
+            event = LogEvent.ALERT_DELIVERED if outcome.error is None else LogEvent.ALERT_FAILED
+            self._observer.log(
+                event, **alert.summary(), error=outcome.error, next_attempt_in_s=outcome.retry_in_s
             )
         await self._stored(lambda connection, now: _settle(connection, alert, outcome, now))
 

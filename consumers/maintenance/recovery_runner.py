@@ -15,6 +15,7 @@ from consumers.pipeline.matching import MatchingDirectory, owners
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.deliveries.recoveries import Recoverable, Recovery, RecoveryState
 from schemas.ids import CallbackId, TokenId
+from schemas.log_events import LogEvent
 from schemas.observer import Observer
 from schemas.times import UnixMs
 from schemas.tokens.tokens import CallbackState, TokenState
@@ -94,7 +95,7 @@ class RecoveryRunner:
             worked = await self._loop.run_in_executor(self._thread, self.work)
         except Exception as error:  # noqa: BLE001 - also a mistake of ours: it must cost repairs only, not what is delivered meanwhile
             if self._waiting_for != (reason := str(error) or repr(error)):
-                self._observer.note("recoveries wait", reason=reason)
+                self._observer.log(LogEvent.STORE_UNAVAILABLE, reason=reason)
             self._waiting_for = reason
             return False
         self._waiting_for = None
@@ -125,8 +126,11 @@ class RecoveryRunner:
             )  # whatever it is: it must cost this one only
             return False
         if recovery.state is RecoveryState.DONE:
-            self._observer.note(
-                "recovery done", recovery=recovery.id, done=recovery.done, skipped=recovery.skipped
+            self._observer.log(
+                LogEvent.RECOVERY_DONE,
+                recovery=recovery.id,
+                done=recovery.done,
+                skipped=recovery.skipped,
             )
         return True
 
@@ -144,7 +148,7 @@ class RecoveryRunner:
         """Raises StoreUnavailable: then all of them wait."""
         jobs.put_off(self._database, job, self._rows(job), reason)
         if reason != job.recovery.trouble:
-            self._observer.note("recovery put off", recovery=job.recovery.id, reason=reason)
+            self._observer.log(LogEvent.RECOVERY_DEFERRED, recovery=job.recovery.id, reason=reason)
 
     def _rows(self, job: Job) -> int:
         return self._slice_rows if job.slice_rows is None else min(job.slice_rows, self._slice_rows)

@@ -13,6 +13,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 from schemas.errors import StoreUnavailable
+from schemas.log_events import LogEvent
 from schemas.observer import Observer
 from schemas.times import UnixMs
 from store.engine.database import Database
@@ -102,7 +103,7 @@ class RetentionSweeper:
         except StoreUnavailable:
             return self._look_s  # as the process's other loops have said
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not end a dispatcher that delivers
-            self._observer.note("a mistake of ours", loop="sweep", error=repr(error))
+            self._observer.log(LogEvent.INTERNAL_ERROR, loop="sweep", error=repr(error))
             return ERROR_PAUSE_S
 
     def work(self) -> float:
@@ -173,8 +174,8 @@ class RetentionSweeper:
                 self._rows[sweep.name] = rows // 2
                 self._left.append(sweep)
                 raise
-            self._observer.note(
-                "old data could not be deleted",
+            self._observer.log(
+                LogEvent.RETENTION_FAILED,
                 sweep=sweep.name,
                 key=str(doomed[0]),
                 error=repr(error),

@@ -19,6 +19,7 @@ from schemas.deliveries.deliveries import DeliveryState
 from schemas.errors import ExchangeUnavailable, StoreRefused, StoreUnavailable
 from schemas.events.events import MAX_EVENT_BYTES
 from schemas.events.types import EventType
+from schemas.log_events import LogEvent
 from schemas.observer import Observer
 from schemas.texts import storable
 from store.engine.database import Connection, Database
@@ -239,7 +240,7 @@ class Intake:
         repeat what nobody can store.
         """
         reason = storable(reason)
-        self._observer.note("dead letter", reason=reason, message_id=message.message_id)
+        self._observer.log(LogEvent.DEAD_LETTER, reason=reason, message_id=message.message_id)
         burial = self._loop.create_task(self._bury(message, reason))
         self._burials.add(burial)
         burial.add_done_callback(self._burials.discard)
@@ -252,8 +253,8 @@ class Intake:
             StoreRefused,
             ExchangeUnavailable,
         ) as error:  # not given up: it comes again
-            self._observer.note(
-                "dead letter not written", message_id=message.message_id, reason=str(error)
+            self._observer.log(
+                LogEvent.DEAD_LETTER_WRITE_FAILED, message_id=message.message_id, reason=str(error)
             )
 
 

@@ -26,6 +26,7 @@ from schemas.deliveries.deliveries import SETTLED, DeliveryState, Settlement
 from schemas.errors import StoreRefused, StoreUnavailable
 from schemas.events.types import EventType
 from schemas.ids import is_test_event
+from schemas.log_events import LogEvent
 from schemas.observer import AttemptReport, Observer
 from schemas.times import now_ms
 from store.deliveries import withdrawal
@@ -151,7 +152,9 @@ class Settler:
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - a refusal, or a mistake of ours
-            self._observer.note("settlement refused", reason=_told(error), settlements=len(batch))
+            self._observer.log(
+                LogEvent.SETTLEMENT_REFUSED, reason=_told(error), settlements=len(batch)
+            )
         settlements: list[Settlement] = []
         for settlement, pending_ack in batch:
             written = self._write_one(settlement)
@@ -173,13 +176,16 @@ class Settler:
             settlement.due_in_s,
             failures=settlement.failures,
         )
-        for one, what in ((settlement, "attempt not recorded"), (bare, "outcome not recorded")):
+        for one, event in (
+            (settlement, LogEvent.ATTEMPT_NOT_RECORDED),
+            (bare, LogEvent.OUTCOME_NOT_RECORDED),
+        ):
             try:
                 return self._write_all((one,), ())
             except StoreUnavailable:
                 raise
             except Exception as error:  # noqa: BLE001 - as above
-                self._observer.note(what, delivery=settlement.delivery.key, reason=_told(error))
+                self._observer.log(event, delivery=settlement.delivery.key, reason=_told(error))
         return ()
 
     def _write_all(

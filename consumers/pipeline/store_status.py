@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from schemas.errors import StatementTimedOut, StoreRefused
+from schemas.log_events import LogEvent
 from schemas.observer import Observer
 
 CATCH_UP_S = 3.0
@@ -36,7 +37,7 @@ class StoreStatus:
         """A call failed."""
         if self._away_since_s is None:
             self._away_since_s = self._clock()
-            self._observer.note("waiting for the store", reason=str(error))
+            self._observer.log(LogEvent.STORE_UNAVAILABLE, reason=str(error))
 
     def slow(self, error: StatementTimedOut) -> None:
         """A look took too long, while others are answered: no reason to wait with these, or with
@@ -44,7 +45,7 @@ class StoreStatus:
         """
         if self._clock() - self._slow_said_s >= SLOW_SAID_EVERY_S:
             self._slow_said_s = self._clock()
-            self._observer.note("a look into the store took too long", reason=str(error))
+            self._observer.log(LogEvent.STORE_SLOW, reason=str(error))
 
     def mistaken(self, loop: str, error: Exception) -> None:
         """A loop goes on although it met what nobody foresaw, or what the store refuses: it would
@@ -53,12 +54,12 @@ class StoreStatus:
         if self._clock() - self._error_logged_s >= ERROR_LOGGED_EVERY_S:
             self._error_logged_s = self._clock()
             told = str(error) if isinstance(error, StoreRefused) else repr(error)
-            self._observer.note("a mistake of ours", loop=loop, error=told)
+            self._observer.log(LogEvent.INTERNAL_ERROR, loop=loop, error=told)
 
     def back(self) -> None:
         """A call succeeded."""
         if self._away_since_s is not None:
-            self._observer.note("the store is back", away_s=round(self.away_for_s, 1))
+            self._observer.log(LogEvent.STORE_AVAILABLE, away_s=round(self.away_for_s, 1))
             self._away_since_s = None
             self._back_since_s = self._clock()
 

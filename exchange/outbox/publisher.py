@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from exchange.confirmation import Confirmation
 from exchange.port import Claimer, Message, Outgoing
 from schemas.errors import ExchangeUnavailable, RingbackError, StoreUnavailable
+from schemas.log_events import LogEvent
 from schemas.observer import Observer
 from store.engine import bulk
 from store.engine.database import Connection, Database
@@ -170,8 +171,8 @@ class OutboxPublisher:
             broken = str(error)
         except Exception as error:  # noqa: BLE001 - a mistake of ours: a thread that ended here would let all that follow wait in vain
             broken = "the outbox could not be written"
-            self._observer.note(
-                "outbox not written", error=repr(error), trace=traceback.format_exc()
+            self._observer.log(
+                LogEvent.OUTBOX_WRITE_FAILED, error=repr(error), trace=traceback.format_exc()
             )
         for batch in batches:
             batch.confirmation.settle(broken)
@@ -192,7 +193,7 @@ class OutboxPublisher:
         except (StoreUnavailable, ExchangeUnavailable):
             raise
         except Exception as error:  # noqa: BLE001 - also a mistake of ours: others are written together with the one that it is about
-            self._observer.note("not claimed at once", error=str(error) or repr(error))
+            self._observer.log(LogEvent.CLAIM_DEFERRED, error=str(error) or repr(error))
             return False
         committed()
         return True

@@ -17,6 +17,7 @@ from exchange.rabbit.confirms import Confirms, PendingPublish
 from exchange.rabbit.into_outbox import REASON_LENGTH, fitting, row, store
 from exchange.topology import ACCEPTED_AT_HEADER, BURIED_AT_HEADER, DEAD_EXCHANGE, REASON_HEADER
 from schemas.errors import StoreUnavailable
+from schemas.log_events import LogEvent
 from schemas.observer import Observer
 from schemas.times import now_ms
 from store.engine.database import Database
@@ -116,7 +117,9 @@ class Burials:
         try:
             failed = await asyncio.to_thread(self._store, database, batch)
         except StoreUnavailable as error:
-            self._observer.note("dead letters not written", letters=len(batch), reason=str(error))
+            self._observer.log(
+                LogEvent.DEAD_LETTER_WRITE_FAILED, letters=len(batch), reason=str(error)
+            )
         finally:  # also when this was cancelled: others may wait for theirs
             for number, one in enumerate(batch):
                 one.stored.set_result(number not in failed)
@@ -125,15 +128,15 @@ class Burials:
         """In a thread. The places of those that are not stored."""
         refused = store(database, [row(one.message, one.reason) for one in batch])
         for number, why in refused:
-            self._observer.note(
-                "dead letters not written",
+            self._observer.log(
+                LogEvent.DEAD_LETTER_WRITE_FAILED,
                 letters=1,
                 message_id=batch[number].message.message_id,
                 reason=why,
             )
         if len(refused) < len(batch):
-            self._observer.note(
-                "dead letters in the outbox: the broker did not take them",
+            self._observer.log(
+                LogEvent.DEAD_LETTERS_IN_OUTBOX,
                 letters=len(batch) - len(refused),
             )
         return {number for number, _ in refused}

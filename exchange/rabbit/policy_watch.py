@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 from exchange.rabbit.policies import TTL, harms
 from schemas.errors import ExchangeUnavailable
+from schemas.log_events import LogEvent
 from schemas.observer import Observer
 
 _EVERY_S = 60.0
@@ -68,7 +69,7 @@ class BrokerWatch:
             return
         self._found = tuple(found)
         if self._found != known:
-            self._observer.note("the broker's policies", harm=self.harm or "none")
+            self._observer.log(LogEvent.BROKER_POLICIES, harm=self.harm or "none")
 
     def _run(self) -> None:
         while not self._stopped.is_set():

@@ -23,6 +23,7 @@ from exchange.rabbit.connection import (
     open_connection,
 )
 from exchange.rabbit.reasons import reason as reason_of
+from schemas.log_events import LogEvent
 from schemas.observer import Observer
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
@@ -86,8 +87,11 @@ class ReconnectingConnection:
             except Exception as error:  # noqa: BLE001  # whatever it was: a link that ends would never heal (invariant 7)
                 self._failures = 1 if self._lasted() else self._failures + 1
                 pause_s = pause_after(self._failures - len(self._addresses), _random.random())
-                self._note(
-                    "broker lost", parameters, reason=reason_of(error), pause_s=round(pause_s, 3)
+                self._log(
+                    LogEvent.BROKER_DISCONNECTED,
+                    parameters,
+                    reason=reason_of(error),
+                    pause_s=round(pause_s, 3),
                 )
                 await asyncio.sleep(pause_s)
 
@@ -100,7 +104,7 @@ class ReconnectingConnection:
             async with asyncio.timeout(OPEN_LIMIT_S):
                 channel = await declared_channel(connection, anew=self._anew)
             self._anew = False
-            self._note("broker connected", connection.params)
+            self._log(LogEvent.BROKER_CONNECTED, connection.params)
             await self._until_ended(channel)
             channel.close()
 
@@ -135,9 +139,9 @@ class ReconnectingConnection:
         if self._ended is not None and not self._ended.done():
             self._ended.set_exception(why)
 
-    def _note(self, what: str, parameters: Parameters, **fields: object) -> None:
-        self._observer.note(
-            what, part=self._part, address=f"{parameters.host}:{parameters.port}", **fields
+    def _log(self, event: LogEvent, parameters: Parameters, **fields: object) -> None:
+        self._observer.log(
+            event, part=self._part, address=f"{parameters.host}:{parameters.port}", **fields
         )
 
 

@@ -17,6 +17,7 @@ from exchange.rabbit.connection import Properties
 from exchange.rabbit.into_outbox import fitting, row, store
 from exchange.rabbit.source import QueueSettings, RabbitSource, message_from
 from exchange.topology import DEAD_QUEUE, DISPATCH_QUEUE, REASON_HEADER, RETURNED_QUEUE
+from schemas.log_events import LogEvent
 from schemas.observer import Observer
 from store.engine.database import Connection, Database
 
@@ -89,8 +90,8 @@ class RabbitReturned:
         try:
             left = await asyncio.to_thread(self._store, batch)
         except Exception as error:  # noqa: BLE001 - also a mistake of ours: a task that ended would keep from everybody what it holds
-            self._observer.note(
-                "returned messages not stored",
+            self._observer.log(
+                LogEvent.RETURNED_WRITE_FAILED,
                 messages=len(batch),
                 reason=str(error) or repr(error),
             )
@@ -110,8 +111,8 @@ class RabbitReturned:
             refused = store(self._database, [row(batch[number], reason)])
             if refused:
                 left.add(number)
-            self._observer.note(
-                "returned message set aside" if refused else "dead letter",
+            self._observer.log(
+                LogEvent.RETURNED_SET_ASIDE if refused else LogEvent.DEAD_LETTER,
                 message_id=batch[number].message_id,
                 reason=reason,
             )
@@ -120,9 +121,7 @@ class RabbitReturned:
     def _stored(self, batch: Sequence[_Returned]) -> None:
         self._source.acknowledge([one.receipt for one in batch])
         for (reason, place), count in Counter((one.given_up, one.place) for one in batch).items():
-            self._observer.note(
-                "taken in again: the broker gave it up", messages=count, reason=reason, queue=place
-            )
+            self._observer.log(LogEvent.EVENTS_RETURNED, messages=count, reason=reason, queue=place)
         for reason in {
             one.given_up for one in batch if one.place == DISPATCH_QUEUE and not one.by_itself
         }:

@@ -19,13 +19,12 @@ import orjson
 import structlog
 
 from schemas.ids import delivery_id
+from schemas.log_events import LogEvent
 from schemas.observer import AttemptReport
 from schemas.texts import spelled_out
 from schemas.times import now_ms, to_rfc3339
 
 Line = dict[str, Any]
-
-_WARNED = "a library warned"
 
 WAITING_BYTES = 8 * 1024 * 1024
 """What may wait for a slow reader, some seconds at full load. More: memory. Less: lines are lost to
@@ -60,16 +59,16 @@ class Log:
     def start(self) -> None:
         self._thread.start()
 
-    def note(self, what: str, **fields: object) -> None:
+    def write(self, event: LogEvent, **fields: object) -> None:
         """One line about something that happened once."""
-        self._append([self._render({"at": to_rfc3339(now_ms()), "what": what, **fields})])
+        self._append([self._render({**_head(event), **fields})])
 
     def attempted(self, reports: Iterable[AttemptReport]) -> None:
         """A line for each attempt. No header, no URL, no answer: those may hold secrets, and are in
         the store.
         """
-        at = to_rfc3339(now_ms())
-        self._append([self._render(_attempt_line(report, at)) for report in reports])
+        head = _head(LogEvent.ATTEMPT)
+        self._append([self._render(_attempt_line(report, head)) for report in reports])
 
     def close(self, limit_s: float = 1.0) -> None:
         """Write what waits; what nobody reads within `limit_s` is given up."""
@@ -132,7 +131,7 @@ class Libraries(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._log.note(_WARNED, **_warning(record))
+        self._log.write(LogEvent.LIBRARY_WARNING, **_warning(record))
 
 
 class AtOnce(logging.Handler):
@@ -148,8 +147,12 @@ class AtOnce(logging.Handler):
         with contextlib.suppress(OSError):  # a reader that is gone loses the line, not us
             os.write(
                 self._fd,
-                self._render({"at": to_rfc3339(now_ms()), "what": _WARNED, **_warning(record)}),
+                self._render({**_head(LogEvent.LIBRARY_WARNING), **_warning(record)}),
             )
+
+
+def _head(event: LogEvent) -> Line:
+    return {"timestamp": to_rfc3339(now_ms()), "level": event.level, "event": event.value}
 
 
 def _warning(record: logging.LogRecord) -> Line:
@@ -161,12 +164,11 @@ def _warning(record: logging.LogRecord) -> Line:
     }
 
 
-def _attempt_line(report: AttemptReport, at: str) -> Line:
+def _attempt_line(report: AttemptReport, head: Line) -> Line:
     """How it ended stands in front, where whoever reads along at a terminal looks."""
     delivery, attempt = report.delivery, report.attempt
     return {
-        "at": at,
-        "what": "attempted",
+        **head,
         "outcome": attempt.outcome,
         "status_code": attempt.status_code,
         "error": attempt.error,
@@ -193,7 +195,7 @@ def _json(line: Line) -> bytes:
 
 def _console() -> Callable[[Line], bytes]:
     render = structlog.dev.ConsoleRenderer(
-        event_key="what", timestamp_key="at", pad_event_to=0, sort_keys=False
+        event_key="event", timestamp_key="timestamp", pad_event_to=0, sort_keys=False
     )
 
     def rendered(line: Line) -> bytes:

@@ -9,6 +9,7 @@ from ringback.observability.log import Log
 from ringback.observability.metrics import Metrics
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.events.types import EventType
+from schemas.log_events import LogEvent
 from schemas.observer import AttemptReport
 
 
@@ -18,7 +19,7 @@ class Observing:
     def __init__(self, metrics: Metrics, log: Log):
         self._metrics, self._log = metrics, log
         self.http_request = metrics.http_request
-        self.note = log.note
+        self.log = log.write
 
     def event_accepted(self, kind: EventType, count: int = 1) -> None:
         self._metrics.events_accepted.add(kind, count=count)
@@ -31,8 +32,8 @@ class Observing:
 
     def event_conflicting(self, kind: EventType, event_id: str) -> None:
         self._metrics.events_conflicting.add(kind)
-        self._log.note(
-            "event conflicts",
+        self._log.write(
+            LogEvent.EVENT_CONFLICT,
             event_id=event_id,
             type=kind,
             error="its id was taken in before with other content; the first stays",

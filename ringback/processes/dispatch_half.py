@@ -18,6 +18,7 @@ from dispatcher.dispatcher import Dispatcher
 from dispatcher.http.sender import Sender
 from exchange.port import Claimer
 from ringback.parts import Parts
+from schemas.log_events import LogEvent
 from schemas.tokens.secrets import signing_key
 
 DRAIN_MARGIN_S = 1.0
@@ -97,7 +98,7 @@ class DispatchHalf:
         self._worker.failed.add_done_callback(lambda _: stop.set())
         await stop.wait()
         self._parts.stopping.set()
-        self._parts.observer.note("stopping: finishing what is in flight", limit_s=self._limit_s)
+        self._parts.observer.log(LogEvent.DRAIN_STARTED, limit_s=self._limit_s)
 
     async def drain(self) -> None:
         await asyncio.gather(
@@ -126,8 +127,10 @@ class DispatchHalf:
 
     def _internal_error(self, context: dict[str, Any]) -> None:
         error = context.get("exception") or RuntimeError(context["message"])
-        self._parts.observer.note(
-            "a mistake of ours", error=repr(error), trace="".join(traceback.format_exception(error))
+        self._parts.observer.log(
+            LogEvent.INTERNAL_ERROR,
+            error=repr(error),
+            trace="".join(traceback.format_exception(error)),
         )
         self._worker.fail(error)
 

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from schemas.errors import SecretUnreadable, StoreUnavailable
 from schemas.events.types import EventType
 from schemas.ids import CallbackId, TokenId
+from schemas.log_events import LogEvent
 from schemas.observer import Observer
 from schemas.times import UnixMs
 from schemas.tokens.secrets import is_token, token_hash
@@ -203,11 +204,11 @@ class Directory:
         except StoreUnavailable as error:
             self.trouble = str(error)
             if not self._away:
-                self._observer.note("directory waits for the store", reason=str(error))
+                self._observer.log(LogEvent.STORE_UNAVAILABLE, reason=str(error))
             self._away = True
         else:
             if self._away:
-                self._observer.note("directory goes on: the store is back")
+                self._observer.log(LogEvent.STORE_AVAILABLE)
             self._away, self.trouble = False, _SILENT
 
     def _poll(self) -> None:
@@ -266,8 +267,8 @@ class Directory:
         self._go_on(connection, known, position)
         known.leave_out_expired(self._wall())
         self._known = known
-        self._observer.note(
-            "directory starts anew: the database is not the one it was",
+        self._observer.log(
+            LogEvent.DIRECTORY_RELOADED,
             known_version=before.version if before else None,
             found_version=position.version,
         )
@@ -289,9 +290,7 @@ class Directory:
             self._unreadable.discard(token.id)
         elif token.id not in self._unreadable:
             self._unreadable.add(token.id)
-            self._observer.note(
-                "token unreadable: its deliveries are held", token=token.id, reason=str(reason)
-            )
+            self._observer.log(LogEvent.TOKEN_UNREADABLE, token=token.id, reason=str(reason))
 
 
 def _changed_rows(

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from schemas.log_events import LogEvent
 from schemas.observer import Observer
 from store.engine.database import Database, channel
 
@@ -55,7 +56,7 @@ class NotificationListener:
             try:
                 self._listen()
             except psycopg.Error as error:
-                self._observer.note("doorbell lost", reason=str(error).strip())
+                self._observer.log(LogEvent.NOTIFICATIONS_LOST, reason=str(error).strip())
                 self._stopped.wait(_RETRY_S)
             finally:
                 self.listening.clear()
@@ -83,9 +84,7 @@ class NotificationListener:
         connection.close()
         if not self._told:
             self._told = True
-            self._observer.note(
-                "no rings through a connection pooler: what others commit is found by polling, within a second"
-            )
+            self._observer.log(LogEvent.NOTIFICATIONS_UNAVAILABLE)
         self._stopped.wait(_POOLER_S)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from api.application import ROUTES
 from api.routes import Route
+from schemas.log_events import LogEvent
 from schemas.times import UnixMs, now_ms
 from schemas.tokens.permissions import Permission
 from schemas.tokens.secrets import new_token
@@ -183,7 +184,7 @@ def test_a_mistake_of_ours_is_a_problem_and_is_noted(house: House) -> None:
     assert (answer.status_code, answer.content_type) == (500, "application/problem+json")
     assert "House" not in answer.text
     ((what, fields),) = house.observer.notes
-    assert (what, fields["request_id"]) == ("request failed", "find-me")
+    assert (what, fields["request_id"]) == (LogEvent.REQUEST_FAILED, "find-me")
     assert "AttributeError" in str(fields["trace"])
 
 

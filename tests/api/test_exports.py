@@ -9,6 +9,7 @@ import openpyxl
 import pytest
 import sqlalchemy as sa
 
+from schemas.log_events import LogEvent
 from schemas.times import UnixMs, from_rfc3339
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import TokenState
@@ -220,7 +221,7 @@ def test_an_export_is_noted_with_who_made_it(house: House, admin: Caller) -> Non
     """Everything leaves the house at once: somebody will ask."""
     admin.call("GET", "/v1/tokens.xlsx")
 
-    (noted,) = [fields for what, fields in house.observer.notes if what == "tokens exported"]
+    (noted,) = [fields for what, fields in house.observer.notes if what == LogEvent.TOKENS_EXPORTED]
     assert str(noted["by"]).startswith("tok_")
 
 

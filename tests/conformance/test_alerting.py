@@ -12,6 +12,7 @@ from consumers.maintenance import alert_relay
 from consumers.maintenance.alert_relay import AlertRelay
 from schemas.alerts import Alert, AlertKind, AlertOutcome
 from schemas.errors import StoreUnavailable
+from schemas.log_events import LogEvent
 from schemas.observer import NullObserver
 from store.engine.database import Database
 from store.tables import alerts as rows
@@ -29,8 +30,8 @@ class Notes(NullObserver):
     def __init__(self) -> None:
         self.notes: list[dict[str, object]] = []
 
-    def note(self, what: str, **fields: object) -> None:
-        self.notes.append({"what": what, **fields})
+    def log(self, event: LogEvent, **fields: object) -> None:
+        self.notes.append({"event": event, **fields})
 
 
 class Operator:
@@ -112,11 +113,11 @@ async def test_one_that_fails_is_kept_for_later_and_hinders_no_other(database: D
         await eventually("the others to be told", lambda: left(database) == 1)
         await eventually("the failure to be written", lambda: failures(database) == [1])
 
-    (note,) = [note for note in observer.notes if note["what"] == "alert not delivered"]
+    (note,) = [note for note in observer.notes if note["event"] == LogEvent.ALERT_FAILED]
     alert_id = note.pop("alert_id")
     assert str(alert_id).startswith("alt_")
     assert note == {
-        "what": "alert not delivered",
+        "event": LogEvent.ALERT_FAILED,
         "kind": "callback.failing",
         "token_id": "tok_1",
         "type": "message.received",
@@ -138,8 +139,8 @@ async def test_one_whose_schedule_has_ended_is_given_up(database: Database) -> N
     async with running(database, Operator(lambda _: AlertOutcome("HTTP 500", None)), observer):
         await eventually("it to be forgotten", lambda: not left(database))
 
-    assert [(note["what"], note["next_attempt_in_s"]) for note in observer.notes] == [
-        ("alert not delivered", None)
+    assert [(note["event"], note["next_attempt_in_s"]) for note in observer.notes] == [
+        (LogEvent.ALERT_FAILED, None)
     ]
 
 
@@ -151,7 +152,7 @@ async def test_without_an_address_alerts_are_logged_and_forgotten(database: Data
     async with running(database, None, observer):
         await eventually("it to be forgotten", lambda: not left(database))
 
-    assert [(note["what"], note["kind"], note["token_id"]) for note in observer.notes] == [
+    assert [(note["event"], note["kind"], note["token_id"]) for note in observer.notes] == [
         ("alert", "callback.failing", "tok_1")
     ]
 
@@ -187,7 +188,10 @@ async def test_a_stop_waits_for_the_others_of_one_that_went_wrong(database: Data
         await stopping
 
     assert left(database) == 1
-    assert [note["what"] for note in observer.notes] == ["alert delivered", "a mistake of ours"]
+    assert [note["event"] for note in observer.notes] == [
+        LogEvent.ALERT_DELIVERED,
+        LogEvent.INTERNAL_ERROR,
+    ]
 
 
 def mistaken(number: int) -> AlertOutcome:
@@ -209,7 +213,7 @@ async def test_a_mistake_of_ours_is_noted_and_the_rest_goes_on(
     async with running(database, operator, observer):
         await eventually(
             "the mistake to be noted",
-            lambda: [n for n in observer.notes if n["what"] == "a mistake of ours"],
+            lambda: [n for n in observer.notes if n["event"] == LogEvent.INTERNAL_ERROR],
         )
         tell(database, 2)
         await eventually("the next to be told", lambda: 2 in operator.got)
@@ -237,4 +241,4 @@ async def test_a_store_that_is_away_is_awaited(
     async with running(database, operator, observer):
         await eventually("it to be told", lambda: not left(database))
 
-    assert [note["what"] for note in observer.notes] == ["alert delivered"]
+    assert [note["event"] for note in observer.notes] == [LogEvent.ALERT_DELIVERED]

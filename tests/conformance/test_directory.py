@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from schemas.deliveries.callback_health import HealthFinding, HealthReport
 from schemas.errors import StoreUnavailable
 from schemas.events.types import EventType
+from schemas.log_events import LogEvent
 from schemas.times import UnixMs
 from schemas.tokens.fields import CallbackFields
 from schemas.tokens.secrets import new_token, token_hash
@@ -217,7 +218,7 @@ def test_a_secret_that_does_not_open_is_told_once_and_heals(
     for _ in range(3):
         directory.refresh()
         put(database, tables.tokens.c.signing_secrets, token_id, _DAMAGED)
-    assert notes.said == ["token unreadable: its deliveries are held"]
+    assert notes.said == [LogEvent.TOKEN_UNREADABLE]
     assert notes.notes[0][1]["token"] == token_id
 
     put(database, tables.tokens.c.signing_secrets, token_id, sealed)
@@ -260,7 +261,7 @@ def test_whatever_cannot_be_read_is_no_other_error_than_a_store_that_is_away(
 
     put(database, tables.tokens.c.permissions, token_id, whole)
     wait_for("it to go on", directory.fresh)
-    assert notes.said == ["directory waits for the store", "directory goes on: the store is back"]
+    assert notes.said == [LogEvent.STORE_UNAVAILABLE, LogEvent.STORE_AVAILABLE]
     directory.close()
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from schemas.errors import StoreUnavailable
 from schemas.ids import TokenId
+from schemas.log_events import LogEvent
 from schemas.tokens.tokens import TokenState
 from store.directory.directory import Directory
 from store.engine.database import Database
@@ -21,7 +22,7 @@ from tests.kit.histories import KEY, NOW, RECEIVED, TABLES, VAULT, RestorableSto
 from tests.kit.notes import Notes
 from tests.kit.tables import lay_tables
 
-ANEW = "directory starts anew: the database is not the one it was"
+ANEW = LogEvent.DIRECTORY_RELOADED
 
 
 @pytest.mark.parametrize("changes", [0, 1, 2, 3, 7])

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from schemas.errors import StoreUnavailable
 from schemas.events.types import EventType
+from schemas.log_events import LogEvent
 from schemas.times import UnixMs
 from schemas.tokens.fields import CallbackFields
 from schemas.tokens.secrets import new_token
@@ -98,7 +99,7 @@ def test_the_directory_outlives_its_store(postgres: Postgres) -> None:
     assert directory.holder(new_token(), NOW) is None
     directory.close()
     database.close()
-    assert notes.said == ["directory waits for the store", "directory goes on: the store is back"]
+    assert notes.said == [LogEvent.STORE_UNAVAILABLE, LogEvent.STORE_AVAILABLE]
 
 
 def test_a_server_that_can_only_be_read_is_left_as_soon_as_there_is_another(
@@ -128,7 +129,7 @@ def test_a_server_that_can_only_be_read_is_left_as_soon_as_there_is_another(
     assert not sessions & {process(database), process(directory._own)}, "they were made anew"
     directory.close()
     database.close()
-    assert notes.said == ["directory waits for the store", "directory goes on: the store is back"]
+    assert notes.said == [LogEvent.STORE_UNAVAILABLE, LogEvent.STORE_AVAILABLE]
     assert "can only be read" in str(notes.notes[0][1]["reason"])
 
 

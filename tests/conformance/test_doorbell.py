@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
+from schemas.log_events import LogEvent
 from store.engine.database import Database
 from store.engine.notifications import NotificationListener
 from tests.kit.notes import Notes
@@ -80,7 +81,7 @@ def test_a_lost_connection_heals_and_wakes_for_what_was_missed(
         end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query LIKE 'LISTEN%'"
         connection.execute(sa.text(end))
 
-    wait_for("the loss is noted", lambda: notes.of("doorbell lost"))
+    wait_for("the loss is noted", lambda: notes.of(LogEvent.NOTIFICATIONS_LOST))
     assert woken.wait(20)
     woken.clear()
     notify(other)
@@ -95,7 +96,7 @@ def test_a_server_that_hangs_is_noticed(postgres: Postgres) -> None:
     assert notifications.listening.wait(20)
 
     with postgres.frozen():
-        wait_for("the loss is noted", lambda: notes.of("doorbell lost"), 20)
+        wait_for("the loss is noted", lambda: notes.of(LogEvent.NOTIFICATIONS_LOST), 20)
 
     assert notifications.listening.wait(20)
     notifications.close()
@@ -110,8 +111,8 @@ def test_a_server_that_nobody_writes_to_any_more_is_left(postgres: Postgres) -> 
     assert notifications.listening.wait(20)
 
     with postgres.read_only():
-        wait_for("the loss is noted", lambda: notes.of("doorbell lost"), 20)
-        assert "only be read" in str(notes.of("doorbell lost")[0]["reason"])
+        wait_for("the loss is noted", lambda: notes.of(LogEvent.NOTIFICATIONS_LOST), 20)
+        assert "only be read" in str(notes.of(LogEvent.NOTIFICATIONS_LOST)[0]["reason"])
 
     assert notifications.listening.wait(20)
     notifications.close()

@@ -16,6 +16,7 @@ from consumers.pipeline.unsettled import Unsettled
 from schemas.deliveries.callback_health import HealthFinding, HealthReport
 from schemas.deliveries.deliveries import DeliveryState, Settlement, given_back
 from schemas.ids import CallbackId
+from schemas.log_events import LogEvent
 from schemas.observer import NullObserver
 from schemas.times import UnixMs, now_ms
 from schemas.tokens.tokens import Callback, CallbackHealth, Token
@@ -54,8 +55,8 @@ class Counting(NullObserver):
         self.exhausted = 0
         self.notes: list[dict[str, object]] = []
 
-    def note(self, what: str, **fields: object) -> None:
-        self.notes.append({"what": what, **fields})
+    def log(self, event: LogEvent, **fields: object) -> None:
+        self.notes.append({"event": event, **fields})
 
     def settled(self, kind: object, state: DeliveryState, count: int = 1) -> None:
         self.exhausted += count * (state is DeliveryState.EXHAUSTED)

@@ -14,6 +14,7 @@ from exchange.outbox.publisher import GATHER_BYTES, OutboxPublisher, _Batch
 from exchange.port import Message, Outgoing
 from schemas.errors import ExchangeUnavailable, StoreUnavailable
 from schemas.events.events import Event
+from schemas.log_events import LogEvent
 from schemas.times import UnixMs
 from store import tables
 from store.engine.database import Connection, Database
@@ -71,7 +72,7 @@ def test_a_mistake_in_the_writer_costs_one_answer_and_not_all_that_follow(
     publisher.publish(outgoing("evt_2"))
 
     assert waiting(database) == 1
-    assert "ZeroDivisionError" in str(notes.of("outbox not written")[0]["error"])
+    assert "ZeroDivisionError" in str(notes.of(LogEvent.OUTBOX_WRITE_FAILED)[0]["error"])
 
 
 def test_what_cannot_be_claimed_at_once_waits_in_the_outbox(
@@ -85,7 +86,7 @@ def test_what_cannot_be_claimed_at_once_waits_in_the_outbox(
     publisher.publish(outgoing("evt_1"))
 
     assert waiting(database) == 1
-    assert "a mistake" in str(notes.of("not claimed at once")[0]["error"])
+    assert "a mistake" in str(notes.of(LogEvent.CLAIM_DEFERRED)[0]["error"])
 
 
 class ClosesMeanwhile:

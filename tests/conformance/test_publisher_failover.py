@@ -17,6 +17,7 @@ from exchange.rabbit.publisher import RabbitPublisher
 from exchange.rabbit.source import RabbitSource
 from exchange.topology import DISPATCH_QUEUE
 from schemas.errors import ExchangeUnavailable
+from schemas.log_events import LogEvent
 from store import tables
 from store.engine.database import Database
 from store.events import outbox
@@ -133,7 +134,7 @@ def test_a_frozen_broker_costs_the_first_requests_half_a_second_and_later_ones_n
 
     assert first_s >= PATIENCE_S
     assert way.in_outbox() == stored + 101
-    assert [note["reason"] for note in way.notes.of("going around the broker")] == [
+    assert [note["reason"] for note in way.notes.of(LogEvent.PUBLISHING_VIA_OUTBOX)] == [
         "it has confirmed nothing for 0.5 s"
     ]
     rabbit.thaw()
@@ -151,7 +152,7 @@ def test_a_message_without_a_queue_comes_back_and_the_queue_is_declared_anew(
 
     assert way.in_outbox() == stored + 1
     wait_for("publishing goes by the broker again", way.by_broker, 40)
-    assert "NO_ROUTE" in str(way.notes.of("going around the broker")[0]["reason"])
+    assert "NO_ROUTE" in str(way.notes.of(LogEvent.PUBLISHING_VIA_OUTBOX)[0]["reason"])
 
 
 def test_a_broker_short_of_memory_is_gone_around(way: Way, rabbit: Rabbit) -> None:
@@ -163,7 +164,7 @@ def test_a_broker_short_of_memory_is_gone_around(way: Way, rabbit: Rabbit) -> No
     way.publish("evt_2")
 
     assert way.in_outbox() == stored + 2
-    assert "blocked" in str(way.notes.of("broker lost")[0]["reason"])
+    assert "blocked" in str(way.notes.of(LogEvent.BROKER_DISCONNECTED)[0]["reason"])
     rabbit.ctl("set_vm_memory_high_watermark", "0.4")
     wait_for("publishing goes by the broker again", way.by_broker, 40)
 

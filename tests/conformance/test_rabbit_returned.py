@@ -12,6 +12,7 @@ from exchange.rabbit.publisher import RabbitPublisher
 from exchange.rabbit.returned import RabbitReturned
 from exchange.rabbit.source import RabbitSource
 from exchange.topology import DEAD_EXCHANGE, EVENTS_EXCHANGE, REASON_HEADER
+from schemas.log_events import LogEvent
 from store.events import outbox
 from tests.kit.making import an_event
 from tests.kit.pipes import RabbitPipe, outgoing, take
@@ -101,7 +102,7 @@ async def test_what_a_database_that_is_away_cannot_take_waits_at_the_broker(
     with rabbit_pipe.rabbit.policy(message_ttl=300), taking_in(rabbit_pipe) as publisher:
         await asyncio.to_thread(publisher.publish, outgoing("evt_1"))
         await eventually(
-            "a write to fail", lambda: rabbit_pipe.notes.of("returned messages not stored"), 40
+            "a write to fail", lambda: rabbit_pipe.notes.of(LogEvent.RETURNED_WRITE_FAILED), 40
         )
         with rabbit_pipe.database.write() as connection:
             connection.execute(sa.text("ALTER TABLE away RENAME TO outbox"))

@@ -14,6 +14,7 @@ from exchange.rabbit.publisher import RabbitPublisher
 from exchange.rabbit.source import RabbitSource
 from exchange.topology import DISPATCH_QUEUE, EVENTS_EXCHANGE
 from schemas.errors import ExchangeUnavailable
+from schemas.log_events import LogEvent
 from tests.kit.notes import Notes
 from tests.kit.pipes import RabbitPipe, connected, outgoing, take
 from tests.kit.rabbit import Rabbit
@@ -54,7 +55,7 @@ async def test_beside_a_queue_of_an_earlier_version_a_process_makes_what_is_miss
     await source.close()
 
     assert message.body == b"old"
-    assert rabbit_pipe.notes.of("broker lost") == []
+    assert rabbit_pipe.notes.of(LogEvent.BROKER_DISCONNECTED) == []
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ async def test_a_user_who_may_configure_nothing_publishes_takes_and_buries(
     declare(poor_user)
     assert not may_look(poor_user)
     assert list(harms(poor_user)) == []
-    assert notes.of("broker lost") == []
+    assert notes.of(LogEvent.BROKER_DISCONNECTED) == []
 
 
 def test_a_right_that_is_missing_is_named(rabbit: Rabbit, poor_user: str) -> None:

@@ -11,6 +11,7 @@ from schemas.deliveries.recoveries import Recoverable, RecoveryState
 from schemas.errors import StoreUnavailable
 from schemas.events.types import EventType
 from schemas.ids import RecoveryId
+from schemas.log_events import LogEvent
 from schemas.times import LATEST
 from store.recoveries import candidates
 from store.recoveries.jobs import Job, Slice
@@ -71,7 +72,9 @@ async def test_a_recovery_that_can_never_get_on_does_not_stop_the_others(
     assert sum(house.recovery(other).done for other in others) == 40
     found = house.recovery(stuck)
     assert (found.state, found.done, found.trouble) == (RecoveryState.RUNNING, 0, reason)
-    notes = [fields for what, fields in recoverer.observer.notes if what == "recovery put off"]
+    notes = [
+        fields for what, fields in recoverer.observer.notes if what == LogEvent.RECOVERY_DEFERRED
+    ]
     assert notes == [{"recovery": stuck, "reason": reason}], "told once, not at every try"
 
 

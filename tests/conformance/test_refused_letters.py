@@ -22,6 +22,7 @@ from exchange.rabbit.into_outbox import BATCH_BYTES, row
 from exchange.rabbit.source import RabbitSource
 from exchange.topology import DEAD_EXCHANGE, DISPATCH_QUEUE, EVENTS_EXCHANGE
 from ringback.parts import _broker_gauges
+from schemas.log_events import LogEvent
 from store.engine import bulk
 from store.engine.database import Connection, Database
 from store.events import outbox
@@ -120,7 +121,7 @@ async def test_letters_that_are_refused_are_kept_and_events_behind_them_come(
     await eventually(
         "only the one that was not acknowledged to be there", lambda: waiting(pipe.rabbit) == 1, 20
     )
-    assert pipe.notes.of("broker lost") == []
+    assert pipe.notes.of(LogEvent.BROKER_DISCONNECTED) == []
 
 
 async def test_a_letter_that_neither_takes_is_kept_by_its_queue(pipe: RabbitPipe) -> None:
@@ -133,7 +134,9 @@ async def test_a_letter_that_neither_takes_is_kept_by_its_queue(pipe: RabbitPipe
         source.start()
         (message,) = await take_without_outbox(source)
         burial = asyncio.create_task(source.bury(message, "no event"))
-        await eventually("a write to fail", lambda: pipe.notes.of("dead letters not written"), 20)
+        await eventually(
+            "a write to fail", lambda: pipe.notes.of(LogEvent.DEAD_LETTER_WRITE_FAILED), 20
+        )
         burial.cancel()
         await source.close()
         await eventually("it to be back in its queue", lambda: waiting(pipe.rabbit) == 1, 20)

@@ -22,6 +22,7 @@ from exchange.rabbit.publisher import RabbitPublisher
 from exchange.rabbit.returned import RabbitReturned
 from exchange.topology import DEAD_EXCHANGE, EVENTS_EXCHANGE, REASON_HEADER, RETURNED_EXCHANGE
 from schemas.events.events import MAX_EVENT_BYTES, parse_event
+from schemas.log_events import LogEvent
 from store import tables
 from store.engine import bulk
 from store.engine.database import Connection, Database
@@ -243,7 +244,7 @@ def test_what_cannot_be_stored_at_all_is_set_aside_and_comes_again(pipe: RabbitP
             *(an_event(f"evt_{number}").message() for number in range(3)),
         )
         wait_for("the others to be in the outbox", lambda: len(kept(pipe)) == 2, 40)
-        wait_for("it to be told", lambda: pipe.notes.of("returned message set aside"))
+        wait_for("it to be told", lambda: pipe.notes.of(LogEvent.RETURNED_SET_ASIDE))
     with pipe.database.write() as connection:
         connection.execute(
             sa.text(
@@ -301,7 +302,7 @@ def test_a_mistake_of_ours_outside_of_any_message_is_told_and_survived(
         publish(pipe.rabbit, RETURNED_EXCHANGE, an_event("evt_1").message())
         wait_for("it to be in the outbox", lambda: len(kept(pipe)) == 1, 40)
 
-    assert [one["reason"] for one in pipe.notes.of("returned messages not stored")] == ["a slip"]
+    assert [one["reason"] for one in pipe.notes.of(LogEvent.RETURNED_WRITE_FAILED)] == ["a slip"]
 
 
 def test_large_messages_are_stored_a_few_at_a_time(

@@ -13,6 +13,7 @@ from consumers.pipeline.settler import PendingAck, Settler
 from consumers.pipeline.store_status import StoreStatus
 from schemas.deliveries.deliveries import DeliveryState, Settlement
 from schemas.errors import StoreRefused
+from schemas.log_events import LogEvent
 from schemas.times import UnixMs
 from store.engine import bulk
 from store.engine.database import Database
@@ -66,7 +67,7 @@ async def test_an_attempt_that_cannot_be_recorded_costs_its_details_alone(
     )
 
     assert sorted(map(str, source.acknowledged)) == ["evt_1", "evt_2", "evt_3"]
-    assert notes.said == ["settlement refused", "attempt not recorded"]
+    assert notes.said == [LogEvent.SETTLEMENT_REFUSED, LogEvent.ATTEMPT_NOT_RECORDED]
     with database.read() as connection:
         assert set(connection.scalars(sa.select(deliveries.c.state))) == {"delivered"}
         assert sorted(connection.scalars(sa.select(attempts.c.event_id))) == ["evt_1", "evt_3"]
@@ -88,7 +89,11 @@ async def test_of_an_outcome_that_cannot_be_recorded_at_all_the_message_is_kept(
     )
 
     assert sorted(map(str, source.acknowledged)) == ["evt_1", "evt_3"]
-    assert notes.said == ["settlement refused", "attempt not recorded", "outcome not recorded"]
+    assert notes.said == [
+        LogEvent.SETTLEMENT_REFUSED,
+        LogEvent.ATTEMPT_NOT_RECORDED,
+        LogEvent.OUTCOME_NOT_RECORDED,
+    ]
     with database.read() as connection:
         assert sorted(connection.scalars(sa.select(deliveries.c.event_id))) == ["evt_1", "evt_3"]
 

@@ -17,6 +17,7 @@ from consumers.pipeline.store_status import StoreStatus
 from consumers.pipeline.unsettled import Unsettled
 from schemas.deliveries.callback_health import HealthFinding
 from schemas.errors import StatementTimedOut, StoreRefused
+from schemas.log_events import LogEvent
 from schemas.times import now_ms
 from store.engine.database import Connection, Database
 from tests.kit.dispatch_scene import Notes
@@ -130,9 +131,7 @@ async def test_a_slow_look_does_not_keep_callbacks_from_coming_back(
 
     assert scene.database.refused > 0
     assert scene.watch.has_caught_up
-    assert [note["what"] for note in scene.observer.notes] == [
-        "a look into the store took too long"
-    ]
+    assert [note["event"] for note in scene.observer.notes] == [LogEvent.STORE_SLOW]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from consumers.maintenance import retention_sweeper
 from consumers.maintenance.retention_sweeper import RetentionSweeper
 from schemas.errors import StoreUnavailable
+from schemas.log_events import LogEvent
 from schemas.observer import EXPIRING, NullObserver
 from schemas.times import UnixMs, now_ms
 from store import tables
@@ -37,8 +38,8 @@ class Watching(NullObserver):
     def expired(self, table: str, count: int) -> None:
         self.gone[table] += count
 
-    def note(self, what: str, **fields: object) -> None:
-        self.notes.append({"what": what, **fields})
+    def log(self, event: LogEvent, **fields: object) -> None:
+        self.notes.append({"event": event, **fields})
 
 
 @pytest.fixture
@@ -221,7 +222,7 @@ async def test_a_mistake_of_ours_is_noted_and_costs_one_table(
 
     assert observer.notes == [
         {
-            "what": "a mistake of ours",
+            "event": LogEvent.INTERNAL_ERROR,
             "loop": "sweep",
             "error": "ZeroDivisionError('division by zero')",
         }
@@ -277,8 +278,8 @@ def test_an_event_that_cannot_be_deleted_costs_only_itself(
             sweeper.work()
 
     assert attic.ids() == ["evt_3", "evt_young"]
-    assert [(note["what"], note["sweep"]) for note in observer.notes] == [
-        ("old data could not be deleted", "events")
+    assert [(note["event"], note["sweep"]) for note in observer.notes] == [
+        (LogEvent.RETENTION_FAILED, "events")
     ]
     assert "evt_3" in str(observer.notes[0]["key"])
     stuck.clear()

@@ -6,6 +6,7 @@ import signal
 
 import psutil
 
+from schemas.log_events import LogEvent
 from tests.flows.conftest import Starting
 from tests.kit.waiting import wait_for
 
@@ -30,5 +31,5 @@ def test_the_apis_server_speaks_in_our_lines(start_on_services: Starting) -> Non
     )
     assert not [line for line in lines() if "threads" in str(line)]
     assert {line["what"] for line in lines() if line.get("library") == "_granian"} == {
-        "a library warned"
+        LogEvent.LIBRARY_WARNING
     }

@@ -18,6 +18,7 @@ from schemas.deliveries.deliveries import DeliveryState
 from schemas.errors import ExchangeUnavailable
 from schemas.events.types import EventType
 from schemas.ids import CallbackId, TokenId
+from schemas.log_events import LogEvent
 from schemas.observer import NullObserver
 from schemas.readiness import Readiness
 from schemas.times import UnixMs
@@ -92,8 +93,8 @@ class Listening(NullObserver):
         assert state is DeliveryState.CANCELLED
         self.cancelled.append((kind, count))
 
-    def note(self, what: str, **fields: object) -> None:
-        self.notes.append((what, fields))
+    def log(self, event: LogEvent, **fields: object) -> None:
+        self.notes.append((event, fields))
 
 
 class House:

@@ -8,6 +8,7 @@ from dispatcher.dispatcher import Dispatcher
 from dispatcher.http.messages import HttpResponse, Request
 from schemas.deliveries.deliveries import Delivery, Settlement
 from schemas.ids import CallbackId
+from schemas.log_events import LogEvent
 from schemas.observer import NullObserver
 from schemas.times import UnixMs, now_ms
 from schemas.tokens.tokens import Callback, Token
@@ -26,8 +27,8 @@ class Notes(NullObserver):
     def deferred(self, reason: str, count: int = 1) -> None:
         self.put_off += [reason] * count
 
-    def note(self, what: str, **fields: object) -> None:
-        self.notes.append({"what": what, **fields})
+    def log(self, event: LogEvent, **fields: object) -> None:
+        self.notes.append({"event": event, **fields})
 
 
 class Scene:

@@ -1,5 +1,6 @@
 """What an operator would read, kept for a test."""
 
+from schemas.log_events import LogEvent
 from schemas.observer import NullObserver
 
 
@@ -9,8 +10,8 @@ class Notes(NullObserver):
     def __init__(self) -> None:
         self.notes: list[tuple[str, dict[str, object]]] = []
 
-    def note(self, what: str, **fields: object) -> None:
-        self.notes.append((what, fields))
+    def log(self, event: LogEvent, **fields: object) -> None:
+        self.notes.append((event, fields))
 
     @property
     def said(self) -> list[str]:

@@ -15,6 +15,7 @@ import pytest
 import ringback.log
 from ringback.observability.log import Log
 from schemas.deliveries.deliveries import DeliveryState, Outcome
+from schemas.log_events import LogEvent
 from schemas.observer import AttemptReport
 from tests.kit.making import a_delivery, an_attempt
 from tests.kit.waiting import wait_for
@@ -227,7 +228,7 @@ def test_at_a_terminal_how_it_ended_comes_first() -> None:
     pipe = Pipe(pretty=True)
 
     pipe.log.attempted([a_report(Outcome.HTTP_5XX, "HTTP 500")])
-    pipe.log.note("broker lost", part="consumer", address="127.0.0.1:5672")
+    pipe.log.note(LogEvent.BROKER_DISCONNECTED, part="consumer", address="127.0.0.1:5672")
 
     attempted, lost = (re.sub("\x1b\\[[0-9;]*m", "", line) for line in pipe.read().splitlines())
     assert re.findall(r"(\w+)=", attempted)[:4] == ["outcome", "status_code", "error", "event_id"]

@@ -9,6 +9,7 @@ from consumers.pipeline.store_status import (
     StoreStatus,
 )
 from schemas.errors import StatementTimedOut, StoreUnavailable
+from schemas.log_events import LogEvent
 from tests.kit.dispatch_scene import Notes
 
 SLOW = StatementTimedOut("the database took too long for this: x")
@@ -23,7 +24,7 @@ class Scene:
 
     @property
     def told(self) -> list[object]:
-        return [note["what"] for note in self.observer.notes]
+        return [note["event"] for note in self.observer.notes]
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_what_was_kept_in_memory_is_given_time_after_an_absence(scene: Scene) ->
 
     scene.watch.back()
 
-    assert scene.told == ["waiting for the store", "the store is back"]
+    assert scene.told == [LogEvent.STORE_UNAVAILABLE, LogEvent.STORE_AVAILABLE]
     scene.now_s += CATCH_UP_S - 0.1
     assert not scene.watch.has_caught_up
     scene.now_s += 0.1
@@ -57,7 +58,7 @@ def test_a_look_that_takes_too_long_is_no_absence(scene: Scene) -> None:
     scene.now_s += SLOW_SAID_EVERY_S - 1
     scene.watch.slow(SLOW)
     assert (scene.watch.away_for_s, scene.watch.has_caught_up) == (0, True)
-    assert scene.told == ["a look into the store took too long"]
+    assert scene.told == [LogEvent.STORE_SLOW]
 
     scene.now_s += 1
     scene.watch.slow(SLOW)
@@ -72,5 +73,5 @@ def test_a_mistake_that_comes_at_every_look_is_told_now_and_then(scene: Scene) -
         scene.watch.mistaken("due", ZeroDivisionError("x"))
 
     assert scene.observer.notes == 2 * [
-        {"what": "a mistake of ours", "loop": "due", "error": "ZeroDivisionError('x')"}
+        {"event": LogEvent.INTERNAL_ERROR, "loop": "due", "error": "ZeroDivisionError('x')"}
     ]
