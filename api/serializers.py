@@ -1,4 +1,5 @@
-"""From schemas' values to the structs that the API answers with: times as text, secrets left out."""
+"""From schemas' values to the structs that the API answers with: times as text, secrets left out.
+"""
 
 import msgspec
 

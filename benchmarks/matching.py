@@ -135,7 +135,8 @@ def _reading_us(directory: Fixed, count: int) -> float:
 
 
 def _changing_us(snapshot: Snapshot) -> float:
-    """The median of changes of one token each, one after the other, as the directory takes them in."""
+    """The median of changes of one token each, one after the other, as the directory takes them in.
+    """
     took: list[float] = []
     for number in range(_CHANGES):
         token = _token(f"new {number}", _HERE)

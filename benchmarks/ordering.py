@@ -1,5 +1,5 @@
-"""What the order of statuses costs (rule 13): claims and settlements in the store, of statuses
-beside events of another type.
+"""What the order of statuses costs (docs/invariants.md#statuses-never-go-backwards): claims and
+settlements in the store, of statuses beside events of another type.
 
 The floor is `message.received`, which asks for no place. Only the store's thread is measured:
 nothing is sent.

@@ -59,7 +59,8 @@ def request_log(stage: Stage) -> list[Row]:
 
 
 def _measured(url: str, rows: int) -> Iterator[tuple[str, float]]:
-    """The pages start all over the log, so that none finds in memory what the one before has read."""
+    """The pages start all over the log, so that none finds in memory what the one before has read.
+    """
     _fill(url, rows)
     database = Database(url)
     starts = [_cursor(database, rows * (number + 1) // (_PAGES + 1)) for number in range(_PAGES)]

@@ -121,7 +121,8 @@ class Stage:
         }
 
     def load(self, plan: Plan) -> Report:
-        """Run the plan to its end. Raises RuntimeError unless everything was answered as expected."""
+        """Run the plan to its end. Raises RuntimeError unless everything was answered as expected.
+        """
         command = [PYTHON, "-m", "benchmarks.load"]
         text = json.dumps(dataclasses.asdict(plan))
         done = subprocess.run(

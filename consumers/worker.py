@@ -1,4 +1,5 @@
-"""One dispatcher process's whole line, from its sources to settled deliveries: start, watch, drain."""
+"""One dispatcher process's whole line, from its sources to settled deliveries: start, watch, drain.
+"""
 
 import asyncio
 import contextlib
@@ -26,7 +27,8 @@ outcome to be written.
 """
 
 HOLD_MESSAGES_S = 60.0
-"""How long messages are held while the store is away, before they go back to the broker (rule 10).
+"""How long messages are held while the store is away, before they go back to the broker
+(docs/invariants.md#an-unavailable-store-stops-sending).
 """
 
 _LOOK_EVERY_S = 0.02
@@ -79,7 +81,8 @@ class Worker:
 
     @property
     def claimer(self) -> Claimer:
-        """The intake of the outbox, which is the last source: for a publisher in the same process."""
+        """The intake of the outbox, which is the last source: for a publisher in the same process.
+        """
         return self._intakes[-1]
 
     def start(self, dispatcher: DispatcherPort) -> None:
@@ -94,7 +97,7 @@ class Worker:
 
     async def drain(self, limit_s: float) -> None:
         """Take no more, let what is in flight end within the limit, release the rest, acknowledge,
-        let go (rule 14).
+        let go (docs/invariants.md#a-stop-drains).
 
         Messages are given up, and those that only arrived given back, long before the slowest
         attempt ends: patience makes rows of the deliveries in flight.

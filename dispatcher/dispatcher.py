@@ -47,7 +47,9 @@ class CallbackDirectory(Protocol):
 
     def callback(self, callback_id: CallbackId) -> tuple[Token, Callback] | None: ...
     def fresh(self) -> bool:
-        """Whether what it knows is recent enough to call somebody (rule 9)."""
+        """Whether what it knows is recent enough to call somebody
+        (docs/invariants.md#only-fresh-knowledge-sends).
+        """
 
     def now(self) -> UnixMs:
         """The store's clock."""

@@ -68,7 +68,8 @@ _AT_ONCE_S = 0.001  # what a timer cannot tell
 
 
 class Throttle:
-    """`generation`: of the callback, when it was throttled. `now_s` and `started_s` are monotonic."""
+    """`generation`: of the callback, when it was throttled. `now_s` and `started_s` are monotonic.
+    """
 
     __slots__ = (
         "_base",

@@ -1,4 +1,5 @@
-"""From a delivery to the request on the wire: headers, signature, and what of it may be remembered."""
+"""From a delivery to the request on the wire: headers, signature, and what of it may be remembered.
+"""
 
 import time
 from collections.abc import Sequence

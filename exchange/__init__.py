@@ -1,1 +1,2 @@
-"""The pipe between the API and the dispatchers: one port, a RabbitMQ adapter and an outbox adapter."""
+"""The pipe between the API and the dispatchers: one port, a RabbitMQ adapter and an outbox adapter.
+"""

@@ -1,5 +1,5 @@
-"""Whether a message may be handed to the broker, or goes around it: rule 4 of the architecture as a
-pure state machine.
+"""Whether a message may be handed to the broker, or goes around it:
+docs/invariants.md#unsure-is-not-lost as a pure state machine.
 
 No clock and no I/O: `exchange.failover` passes in the time and the broker connection's generation.
 """

@@ -1,5 +1,5 @@
 """Publishing that survives the broker: what RabbitMQ does not confirm at once goes to the outbox
-(rule 4 of the architecture).
+(docs/invariants.md#unsure-is-not-lost).
 
 The API's publisher wherever a broker is configured. Not confirmed is not lost: both copies carry
 one id, and whoever claims the second finds the first.

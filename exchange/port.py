@@ -80,7 +80,8 @@ class Claimer(Protocol):
 
 
 class Source(Protocol):
-    """Where a dispatcher takes messages from. Its loop methods belong to the event loop's thread."""
+    """Where a dispatcher takes messages from. Its loop methods belong to the event loop's thread.
+    """
 
     def start(self) -> None:
         """Begin, on the running event loop. Returns at once, whatever answers."""

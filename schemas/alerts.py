@@ -77,7 +77,8 @@ _decode = msgspec.json.Decoder(_Body).decode
 def alert_body(
     alert_id: AlertId, kind: AlertKind, data: Mapping[str, object], now: UnixMs
 ) -> bytes:
-    """As it is sent on every attempt. `data` holds JSON's own types; times in it are texts already."""
+    """As it is sent on every attempt. `data` holds JSON's own types; times in it are texts already.
+    """
     return msgspec.json.encode(
         {
             "id": alert_id,

@@ -88,7 +88,8 @@ def _kept(text: str, most: int) -> str:
 
 
 class Completion(msgspec.Struct, frozen=True):
-    """What became of a request that was introspected. It may come before the row that it completes."""
+    """What became of a request that was introspected. It may come before the row that it completes.
+    """
 
     id: RequestId
     at: UnixMs

@@ -36,7 +36,8 @@ class Level(NamedTuple):
 
 
 class Buckets:
-    """One per key, full at first: `burst` requests, and another every `interval_ns`. Thread-safe."""
+    """One per key, full at first: `burst` requests, and another every `interval_ns`. Thread-safe.
+    """
 
     def __init__(self, interval_ns: int, burst: int, most: int = MOST_KEYS):
         self._interval_ns, self._depth_ns, self._most = interval_ns, interval_ns * burst, most

@@ -49,7 +49,8 @@ class SampleAnswer(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """One method of one address. `refusals` are the problems that it answers on purpose, by status."""
+    """One method of one address. `refusals` are the problems that it answers on purpose, by status.
+    """
 
     method: str
     path: str

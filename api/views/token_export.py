@@ -30,7 +30,8 @@ def export_tokens(parts: ApiParts, caller: Token) -> Response:
 
 
 def _sheets(parts: ApiParts, now: UnixMs) -> Iterator[Sheet]:
-    """Counts when they are asked for: only the one workbook that is made at a time costs anything."""
+    """Counts when they are asked for: only the one workbook that is made at a time costs anything.
+    """
     counts = count_deliveries(parts.database, lambda _: None)
     yield from token_sheets(Everything(parts.database, parts.vault), counts, now)
 

@@ -54,7 +54,8 @@ def show_token(parts: ApiParts, path: IdPath) -> Response:
 
 
 def patch_token(parts: ApiParts, actor: Actor, path: IdPath, body: PatchToken) -> Response:
-    """Change a token; `enabled: false` suspends it, and back. In force everywhere within a second."""
+    """Change a token; `enabled: false` suspends it, and back. In force everywhere within a second.
+    """
     token = parts.tokens.change(TokenId(path.id), lambda fields: _edited(fields, body), actor)
     return json_response(token_answer(token, parts.directory.now()))
 

@@ -71,7 +71,8 @@ class RecoveryRunner:
             self._loop.call_soon_threadsafe(self._woken.set)
 
     async def stop(self) -> None:
-        """Begin no slice any more; none is under way when this returns. Whoever runs next goes on."""
+        """Begin no slice any more; none is under way when this returns. Whoever runs next goes on.
+        """
         self._stopping = True
         self._woken.set()
         await self._stopped.wait()

@@ -276,7 +276,8 @@ class DuePoller:
     def _cancel(
         self, connection: Connection, dead: list[CallbackId], now: UnixMs, until_s: float
     ) -> int:
-        """A slice of each, as long as there is time; behind what is sent, which has to start soon."""
+        """A slice of each, as long as there is time; behind what is sent, which has to start soon.
+        """
         cancelled = 0
         for callback_id in dict.fromkeys(dead):
             cancelled += withdrawal.cancel(connection, callback_id, now)

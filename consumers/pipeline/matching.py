@@ -15,7 +15,7 @@ from store.events.claims import Claim
 
 _MATCHED = frozenset({TokenState.ACTIVE, TokenState.SUSPENDED})
 """Suspended tokens and callbacks that are off match too: their deliveries are held, so that nothing
-vanishes (rule 11).
+vanishes (docs/invariants.md#held-is-derived).
 """
 
 

@@ -1,8 +1,9 @@
 """The settler: writes what was found out, in bulk, and only then gives the messages up.
 
 A batch is what came while the one before was being written. While the store is away everything
-waits here, in order, and is written first when it is back (rule 10); intake pauses meanwhile
-because the hand is full.
+waits here, in order, and is written first when it is back
+(docs/invariants.md#an-unavailable-store-stops-sending); intake pauses meanwhile because the hand is
+full.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Which callbacks have deliveries that wait as rows for their first attempt: what is new for them
-has to wait there too, or it would overtake them (rule 12). Memory only: it is learnt anew from the
-store after a start. Called by the hand and the due taker.
+has to wait there too, or it would overtake them (docs/invariants.md#lanes-are-fair). Memory only:
+it is learnt anew from the store after a start. Called by the hand and the due taker.
 """
 
 from collections.abc import Collection

@@ -70,5 +70,7 @@ class StoreStatus:
 
     @property
     def has_caught_up(self) -> bool:
-        """Whether what was kept in memory meanwhile may be taken to be written (rule 10)."""
+        """Whether what was kept in memory meanwhile may be taken to be written
+        (docs/invariants.md#an-unavailable-store-stops-sending).
+        """
         return self._away_since_s is None and self._clock() - self._back_since_s >= CATCH_UP_S

@@ -4,7 +4,7 @@ about.
 Bounded, so that back-pressure reaches the broker; and impatient, so that no message is pinned by a
 slow callback: a delivery still in flight after a second becomes a leased row; one that could not
 start because of its callback spills, which means that it becomes a due row, and so does every new
-one of that callback until those rows are gone (rule 12).
+one of that callback until those rows are gone (docs/invariants.md#lanes-are-fair).
 """
 
 import asyncio
@@ -186,7 +186,8 @@ class Unsettled:
 
     @property
     def places(self) -> int:
-        """How many more deliveries there is room for, of the smaller. May be asked from any thread."""
+        """How many more deliveries there is room for, of the smaller. May be asked from any thread.
+        """
         return self._most - (self._places - self._slow_places) - self._settler.places
 
     def tick(self) -> None:

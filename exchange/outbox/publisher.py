@@ -200,7 +200,7 @@ class OutboxPublisher:
 
     def _add_by_a_live_connection(self, rows: Sequence[bulk.Row]) -> None:
         """That a connection was cut is only found out by using it; the one after it is new. Adding
-        twice does no harm (rule 3).
+        twice does no harm (docs/invariants.md#seen-before).
         """
         began_s = time.monotonic()
         try:

@@ -46,7 +46,7 @@ class Confirms:
 
     A return, a nack and a block end the connection; what was on its way then counts as not stored.
     After a return the next one declares the topology again, as a queue is missing. Its copies do no
-    harm (rule 3 of the architecture). With `refusals_apart` a nack is said of its letter alone:
+    harm (docs/invariants.md#seen-before). With `refusals_apart` a nack is said of its letter alone:
     while a queue is full, connections would follow each other.
     """
 

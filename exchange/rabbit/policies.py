@@ -71,7 +71,8 @@ def may_look(url: str) -> bool:
 
 
 def room(url: str, waiting: int) -> int | None:
-    """How many messages a queue takes at most, if that is about what waits in one now; None: more."""
+    """How many messages a queue takes at most, if that is about what waits in one now; None: more.
+    """
     wanted = min(waiting + _ROOM, _MOST)
     with opened_channel(url) as channel, _canary(channel) as name:
         _fill(channel, name, wanted)

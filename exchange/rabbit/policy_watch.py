@@ -54,7 +54,8 @@ class BrokerWatch:
         return TTL if self._clock() - self._expired_s < _REMEMBERED_S else None
 
     def gave_up(self, reason: str) -> None:
-        """The broker gave up an event that had no limit of its own, for a reason in its own words."""
+        """The broker gave up an event that had no limit of its own, for a reason in its own words.
+        """
         if reason == "expired":
             self._expired_s = self._clock()
 

@@ -84,7 +84,7 @@ class ReconnectingConnection:
             try:
                 async with open_connection(parameters) as connection:
                     await self._use(connection)
-            except Exception as error:  # noqa: BLE001  # whatever it was: a link that ends would never heal (invariant 7)
+            except Exception as error:  # noqa: BLE001  # whatever it was: a link that ends would never heal (docs/invariants.md#connections-heal)
                 self._failures = 1 if self._lasted() else self._failures + 1
                 pause_s = pause_after(self._failures - len(self._addresses), _random.random())
                 self._log(

@@ -54,7 +54,8 @@ class Webhook:
 def fault(
     keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, now_s: float
 ) -> str | None:
-    """Why these are not the headers of a genuine webhook, or None. Header names are in lower case."""
+    """Why these are not the headers of a genuine webhook, or None. Header names are in lower case.
+    """
     missing = [
         name
         for name in ("webhook-id", "webhook-timestamp", "webhook-signature")

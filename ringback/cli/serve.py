@@ -1,4 +1,5 @@
-"""`ringback serve`: API and dispatcher in one process; with `--quickstart` as `make run` starts it."""
+"""`ringback serve`: API and dispatcher in one process; with `--quickstart` as `make run` starts it.
+"""
 
 import click
 

@@ -21,7 +21,8 @@ more memory while events are large. Smaller: middling events already leave room 
 
 
 class DeliveryState(StrEnum):
-    """`held` is not among the stored ones: it is derived from the callback's and the token's state."""
+    """`held` is not among the stored ones: it is derived from the callback's and the token's state.
+    """
 
     PENDING = "pending"
     DELIVERED = "delivered"

@@ -118,7 +118,8 @@ CONTENT_MODELS: dict[str, type[Content]] = {
 
 
 def known_content() -> Any:
-    """All of these as one type, which a decoder reads at once; what is of no known type it refuses."""
+    """All of these as one type, which a decoder reads at once; what is of no known type it refuses.
+    """
     tagged = []
     for name, model in CONTENT_MODELS.items():
         fields = [one for one in msgspec.structs.fields(model) if one.name != "type"]

@@ -91,7 +91,8 @@ def events_of(body: bytes) -> list[bytes]:
 
 
 def comes_twice(body: bytes, kind: EventType) -> bool:
-    """Whether a name by which something is decided does so, in an event that is valid but for that."""
+    """Whether a name by which something is decided does so, in an event that is valid but for that.
+    """
     tree: Any = read(body.decode())
     data, model = tree["data"], DATA_MODELS[kind]
     if any(_doubled(tree, ENVELOPE, "")) or any(_doubled(data, DECIDING[model], "")):

@@ -1,5 +1,5 @@
-"""The order of a message's statuses (rule 13 of the architecture): what a callback sees of one
-message never goes backwards.
+"""The order of a message's statuses (docs/invariants.md#statuses-never-go-backwards): what a
+callback sees of one message never goes backwards.
 
 One that is not among these has no rank: its event is sent like any other, in the order of
 acceptance, whatever else was sent or waits. Pure. Used by the store, which gives out the right to

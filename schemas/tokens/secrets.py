@@ -51,7 +51,8 @@ def signing_secret_text(key: bytes) -> str:
 
 
 def signing_key(secret: str) -> bytes:
-    """The HMAC key in a `whsec_…` secret; raises ValueError naming what is wrong, never the secret."""
+    """The HMAC key in a `whsec_…` secret; raises ValueError naming what is wrong, never the secret.
+    """
     try:
         key = base64.b64decode(secret.removeprefix(_SIGNING_PREFIX), validate=True)
     except ValueError:  # binascii.Error is one, and what is not ASCII another

@@ -60,7 +60,8 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 @dataclass(frozen=True, slots=True)
 class TargetPolicy:
-    """`allow` overrides the list of private addresses; `allow_http` lets callbacks go without TLS."""
+    """`allow` overrides the list of private addresses; `allow_http` lets callbacks go without TLS.
+    """
 
     allow: tuple[Network, ...] = ()
     allow_http: bool = False

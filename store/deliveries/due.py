@@ -1,5 +1,5 @@
 """Due rows: deliveries whose time has come, taken under a lease by whoever is free to try them
-(rule 6).
+(docs/invariants.md#leases-carry-a-number).
 
 They are found and taken by share, a callback's first attempts or its repeats, along the index on
 (callback, tried, due): one with a million due rows delays nobody else's one. Called by the due
@@ -40,7 +40,7 @@ they are given back, if it hangs. Fewer: a conversation's backlog takes more tak
 
 MAX_LEASES = 20
 """After so many takes that nobody could say the end of, a delivery is given up: it brings down
-whoever has it in hand (rule 8).
+whoever has it in hand (docs/invariants.md#poison-is-contained).
 """
 
 POISON = f"poison: taken {MAX_LEASES} times without an outcome"

@@ -1,6 +1,6 @@
-"""What is held, in SQL (rule 11). It is nowhere stored: an open delivery is held while its callback
-is off or disabled or its token suspended, and after that, when it dates from before, until it is
-released.
+"""What is held, in SQL (docs/invariants.md#held-is-derived). It is nowhere stored: an open delivery
+is held while its callback is off or disabled or its token suspended, and after that, when it dates
+from before, until it is released.
 """
 
 from typing import Any

@@ -46,8 +46,9 @@ Fewer: the next probe is late.
 """
 
 TRIES = 50
-"""Deliveries tried for a probe: statuses whose turn it is not are put aside on the way (rule 13).
-More: a longer transaction. Fewer: of a callback with many of those the next probe is late.
+"""Deliveries tried for a probe: statuses whose turn it is not are put aside on the way
+(docs/invariants.md#statuses-never-go-backwards). More: a longer transaction. Fewer: of a callback
+with many of those the next probe is late.
 """
 
 _row, _owner = deliveries.c, callbacks.c

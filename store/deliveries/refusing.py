@@ -26,7 +26,8 @@ _any = Prepared(
 
 
 def any_aged(connection: Connection, patience_ms: int, now: UnixMs) -> bool:
-    """Whether there is a callback that has taken nothing for so long: in quiet times there is none."""
+    """Whether there is a callback that has taken nothing for so long: in quiet times there is none.
+    """
     return bool(
         _any.run(connection, {"before": now - patience_ms, "recently": now - GOES_ON_MS}).scalar()
     )

@@ -1,5 +1,5 @@
-"""Admitting: of deliveries that are about to be sent, those whose turn it is (rule 13). Events of
-other types cost nothing here.
+"""Admitting: of deliveries that are about to be sent, those whose turn it is
+(docs/invariants.md#statuses-never-go-backwards). Events of other types cost nothing here.
 
 Called in the transaction that claims or takes them, whatever for: first attempts, due rows, probes,
 attempts that were asked for.

@@ -1,5 +1,5 @@
 """Places: of a callback and a message, one status is sent at a time, and none below one that may
-have arrived (rule 13).
+have arrived (docs/invariants.md#statuses-never-go-backwards).
 
 A place is held by one delivery under one lease, or by one attempt that was asked for. It is taken
 by one upsert and freed in the transaction that ends the lease. Locks are taken in the order: the

@@ -1,5 +1,5 @@
 """The directory: every token and callback in memory, never more than a second behind the store
-(rule 9).
+(docs/invariants.md#only-fresh-knowledge-sends).
 
 A thread polls the version, on a connection of its own so that a busy pool cannot make it late, and
 loads the tokens that changed; everything, when the database has another history than the one it

@@ -69,7 +69,8 @@ class Database:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction, committed at the end of the block. Raises StoreUnavailable, StoreRefused."""
+        """A transaction, committed at the end of the block. Raises StoreUnavailable, StoreRefused.
+        """
         if self._file and self._file.lost:
             raise StoreUnavailable(self._file.lost)
         with translated(), self._transaction() as connection:

@@ -70,5 +70,6 @@ def _channel(row: Row) -> ListedChannel:
 
 
 def _shown(text: str | None) -> str | None:
-    """Half of a surrogate pair, which may stand in any text of an event, is spelled in no answer."""
+    """Half of a surrogate pair, which may stand in any text of an event, is spelled in no answer.
+    """
     return text and text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -44,7 +44,8 @@ def ids(connection: Connection) -> list[int]:
 
 
 def revive(database: Database, connection: Connection, row_id: int) -> None:
-    """Have it taken as a message once more, at once. Nothing happens to one that is dead no longer."""
+    """Have it taken as a message once more, at once. Nothing happens to one that is dead no longer.
+    """
     this = sa.and_(outbox.c.id == row_id, _dead)
     connection.execute(sa.update(outbox).where(this).values(reason=None, leased_until=0))
     database.notify(connection, NOTIFICATION)

@@ -1,5 +1,5 @@
-"""The outbox: messages that no broker took, or that it gave up, as a queue with leases (rule 5 of
-the architecture).
+"""The outbox: messages that no broker took, or that it gave up, as a queue with leases
+(docs/invariants.md#the-outbox-is-a-queue of the architecture).
 
 Many dispatchers take from it at once. A row that was taken is leased, not gone: it is deleted by
 the transaction that settles it, and comes again when its lease lapses before. Rows with a reason

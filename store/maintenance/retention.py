@@ -70,7 +70,8 @@ class Sweep(msgspec.Struct, frozen=True):
 
 
 def _look_at_events(connection: Connection, age: Age, after: Key | None, limit: int) -> Scan:
-    """Of at most `limit` deliveries in all, or one event: what is removed at once is bounded too."""
+    """Of at most `limit` deliveries in all, or one event: what is removed at once is bounded too.
+    """
     size = sa.select(sa.func.count()).where(_delivery.event_id == _event.id).scalar_subquery()
     chosen = sa.select(*_EVENT_KEY, _may_go(age).label("goes"), size.label("size"))
     old = chosen.where(_event.accepted_at < age.cutoff, *_behind(_EVENT_KEY, after))
@@ -130,7 +131,8 @@ def _keeps(age: Age) -> sa.ColumnElement[bool]:
 
 
 def _is_called() -> sa.ColumnElement[bool]:
-    """Whether a delivery's callback is there and does not hold it back (`store.deliveries.held`)."""
+    """Whether a delivery's callback is there and does not hold it back (`store.deliveries.held`).
+    """
     on = sa.and_(
         callbacks.c.enabled,
         callbacks.c.disabled_at.is_(None),
@@ -199,7 +201,8 @@ def _look_at_recoveries(connection: Connection, age: Age, after: Key | None, lim
 
 
 def _look_at_places(connection: Connection, age: Age, after: Key | None, limit: int) -> Scan:
-    """All of them, as nothing finds the old ones: an index would cost every status two writes more."""
+    """All of them, as nothing finds the old ones: an index would cost every status two writes more.
+    """
     chosen = sa.select(*_PLACE_KEY, _place_may_go(age).label("goes")).where(
         *_behind(_PLACE_KEY, after)
     )
@@ -226,7 +229,9 @@ def _remove_places(connection: Connection, age: Age, doomed: Sequence[Key]) -> C
 
 
 def _place_may_go(age: Age) -> sa.ColumnElement[bool]:
-    """While a status is open it must find what was sent before it (rule 13)."""
+    """While a status is open it must find what was sent before it
+    (docs/invariants.md#statuses-never-go-backwards).
+    """
     of_it = sa.and_(
         _delivery.callback_id == _place.callback_id, _delivery.message_id == _place.message_id
     )

@@ -122,7 +122,8 @@ class StoredEvent(msgspec.Struct, frozen=True):
 
 
 def count(connection: Connection, query: RecoveryQuery, state: DeliveryState) -> int:
-    """How many deliveries of this state there are to recover, among the first COUNTED that may be."""
+    """How many deliveries of this state there are to recover, among the first COUNTED that may be.
+    """
     among = _among(query, state)
     end = _end(connection, _DELIVERY_KEY, among, COUNTED)
     wanted = [*among, *_up_to(_DELIVERY_KEY, end), *_wanted(query, state)]
@@ -198,8 +199,8 @@ def stored_events(
 
 
 def stale(connection: Connection, lost: Sequence[Lost]) -> set[Key]:
-    """Those that report a status below one of the same message that was sent already (rule 13):
-    they never are.
+    """Those that report a status below one of the same message that was sent already
+    (docs/invariants.md#statuses-never-go-backwards): they never are.
     """
     statuses = {one.key: status for one in lost if (status := _status(one)) is not None}
     overtaken = status_locks.overtaken_among(connection, set(statuses.values())) if statuses else ()
@@ -317,7 +318,9 @@ def _read(row: sa.Row[Any]) -> Facts | None:
 
 
 def _rows(lost: Iterable[Lost], now: UnixMs) -> list[bulk.Row]:
-    """In key order, as all bulk writes are (rule 7); due in the order given."""
+    """In key order, as all bulk writes are (docs/invariants.md#one-bad-row-costs-only-itself); due
+    in the order given.
+    """
     rows = [_row(one, now, sequence) for sequence, one in enumerate(lost)]
     return sorted(rows, key=lambda row: (row["event_id"], row["callback_id"]))
 

@@ -140,7 +140,8 @@ class RequestLog:
                 most = min(BATCH, 2 * most)
 
     def _take_in(self) -> None:
-        """Rows that have grown come last, but are asked for first: each of them was added before."""
+        """Rows that have grown come last, but are asked for first: each of them was added before.
+        """
         grown: list[LoggedRequest] = []
         if not self.is_full():  # else counts go on growing where they are
             with self._refusing:

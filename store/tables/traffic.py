@@ -206,7 +206,7 @@ status_locks = Table(
     ),
     Column("awaited", Boolean, nullable=False, comment="whether a status ever had to wait here"),
     Column("touched_at", BigInteger, nullable=False),
-    comment="Rule 13: of a callback and a message, one status is sent at a time, and none below one that may have arrived.",
+    comment="docs/invariants.md#statuses-never-go-backwards: of a callback and a message, one status is sent at a time, and none below one that may have arrived.",
 )
 
 outbox = Table(

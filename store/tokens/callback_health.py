@@ -1,5 +1,5 @@
-"""How callbacks fare, as it is stored: breakers that open and close, and disabling (rule 11 of the
-architecture).
+"""How callbacks fare, as it is stored: breakers that open and close, and disabling
+(docs/invariants.md#held-is-derived).
 
 What an attempt found out is written in the transaction that settles it, and only of the callback as
 it was when the attempt started. Each change raises the directory's version, so every dispatcher

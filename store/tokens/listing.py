@@ -75,7 +75,8 @@ def _page_query(chosen: TokenFilter, now: UnixMs, limit: int, cursor: str | None
 
 
 def _column(sort: TokenSort) -> sa.Column[Any]:
-    """Names are sorted as they are searched: by letters without case, and alike on every database."""
+    """Names are sorted as they are searched: by letters without case, and alike on every database.
+    """
     return (
         tokens.c.folded
         if sort in {TokenSort.NAME, TokenSort.NAME_DESCENDING}

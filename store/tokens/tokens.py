@@ -67,7 +67,8 @@ receivers begin to refuse at some 8 KB, and more work for each webhook.
 
 @dataclass(frozen=True, slots=True)
 class NewSecrets:
-    """A token just made or regenerated. `signing_secret` is None when it is still the one it was."""
+    """A token just made or regenerated. `signing_secret` is None when it is still the one it was.
+    """
 
     token: Token
     secret: str = field(repr=False)

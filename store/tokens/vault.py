@@ -37,7 +37,8 @@ class SecretLocation(NamedTuple):
 
 
 class Vault:
-    """Encrypts with the last of the secret keys (oldest first), opens what any of them encrypted."""
+    """Encrypts with the last of the secret keys (oldest first), opens what any of them encrypted.
+    """
 
     def __init__(self, secret_keys: Sequence[str]):
         if not secret_keys or not all(secret_keys):

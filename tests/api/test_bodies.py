@@ -56,7 +56,8 @@ def test_a_name_that_comes_twice_is_refused(admin: Caller, body: bytes, pointer:
 def test_of_very_many_faults_the_first_are_told_and_the_others_counted(
     house: House, backend: Caller
 ) -> None:
-    """A program with one slip in it sends a thousand rows of it: a book for an answer helps nobody."""
+    """A program with one slip in it sends a thousand rows of it: a book for an answer helps nobody.
+    """
     batch = {"events": [{"typ": "message.received", "data": {}}] * 1000}
 
     answer = backend.call("POST", "/v1/events/batch", batch)

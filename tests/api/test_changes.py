@@ -80,7 +80,8 @@ def test_a_row_says_what_was_changed(admin: Caller, token: dict[str, Any]) -> No
 def test_the_address_is_that_of_whom_a_trusted_proxy_speaks_for(
     house: House, token: dict[str, Any]
 ) -> None:
-    """Behind a load balancer every change would seem to come from it; and nobody else is believed."""
+    """Behind a load balancer every change would seem to come from it; and nobody else is believed.
+    """
     header = {"X-Forwarded-For": "203.0.113.9"}
     admin = house.caller(Permission.PLATFORM_ADMIN)
     admin.call("PATCH", path_of(token), {"name": "one"}, headers=header)

@@ -26,7 +26,8 @@ FREE = ("conversation.metadata.", "message.content.")
 
 
 class Reader(HTMLParser):
-    """Which elements there are, which ids, where links lead; asserts that what is opened is closed."""
+    """Which elements there are, which ids, where links lead; asserts that what is opened is closed.
+    """
 
     def __init__(self, page: str):
         super().__init__()

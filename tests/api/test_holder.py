@@ -144,7 +144,8 @@ def test_the_life_of_a_token_gone_by_is_still_its_own(
 
 
 def test_events_are_pulled_as_webhooks_carry_them(house: House, me: Caller) -> None:
-    """Exactly the body, so that one program reads both; whether or not there was a callback for it."""
+    """Exactly the body, so that one program reads both; whether or not there was a callback for it.
+    """
     one = a_claim("evt_1")
     with house.database.write() as connection:
         claims.claim(connection, [one], now_ms())
@@ -255,7 +256,8 @@ def test_a_period_that_is_none_is_refused(me: Caller, query: str) -> None:
 def test_very_many_are_counted_a_part_at_a_time(
     house: House, me: Caller, mine: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The newest first, each once, and the answer says how far back it went: ask again from there."""
+    """The newest first, each once, and the answer says how far back it went: ask again from there.
+    """
     monkeypatch.setattr(by_period, "SLICE", 3)
     monkeypatch.setattr(by_period, "COUNT_MOST", 6)
     for number in range(20):

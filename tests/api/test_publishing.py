@@ -109,7 +109,8 @@ BAD = [
 def test_a_bad_event_gets_a_problem_and_is_not_published(
     house: House, backend: Caller, body: Any, status: int
 ) -> None:
-    """Every kind of mistake, told as RFC 9457 tells it, counted, and without harm to the next one."""
+    """Every kind of mistake, told as RFC 9457 tells it, counted, and without harm to the next one.
+    """
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
 
     answer = backend.call("POST", "/v1/events", data=sent, content_type=JSON)

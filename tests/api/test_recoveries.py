@@ -45,7 +45,8 @@ def test_a_recovery_is_asked_for_and_followed(
 def test_what_is_exhausted_is_meant_when_nothing_is_said(
     admin: Caller, house: House, token: dict[str, Any]
 ) -> None:
-    """Who keeps what is held back, and what somebody never subscribed to, is not sent by accident."""
+    """Who keeps what is held back, and what somebody never subscribed to, is not sent by accident.
+    """
     deliver(house, token, "evt_1", state="exhausted", due_at=None)
     admin.call("PATCH", f"/v1/tokens/{token['id']}", {"enabled": False})
     deliver(house, token, "evt_2")

@@ -119,7 +119,8 @@ def test_a_report_that_breaks_the_rules_is_named_and_none_is_taken(
 
 
 def test_an_id_may_be_as_far_ahead_as_a_clock(platform: Caller) -> None:
-    """Five minutes. What is further ahead would be kept for longer than `RETENTION`, or for ever."""
+    """Five minutes. What is further ahead would be kept for longer than `RETENTION`, or for ever.
+    """
 
     def status(ahead_s: int) -> int:
         own = first_request_id(now_ms() + ahead_s * 1000) + "0" * 20

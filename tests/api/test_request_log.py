@@ -170,7 +170,8 @@ def test_a_mistyped_address_or_method_is_logged(log: Log, supplier: Caller) -> N
 
 
 def test_what_a_client_makes_up_is_cut_and_made_harmless(supplier: Caller, log: Log) -> None:
-    """Bytes that are no UTF-8, NUL, a line that pretends to be another, and too much of everything."""
+    """Bytes that are no UTF-8, NUL, a line that pretends to be another, and too much of everything.
+    """
     supplier.call("GET", "/v1/me")
     for path, agent in [
         ("/v1/caf\xc3\xa9\x00\xff\n", "a\x00\xc3\xa9\x1b[2J\xff"),

@@ -283,7 +283,8 @@ def _is_exhausted(world: World) -> bool:
 
 
 def _revive_for(world: World, limit_s: float, done: Callable[[], bool]) -> int:
-    """Start the dispatcher whenever it has ended, until `done`, or for so long; how often it had."""
+    """Start the dispatcher whenever it has ended, until `done`, or for so long; how often it had.
+    """
     ended, end_s = 0, time.monotonic() + limit_s
     while time.monotonic() < end_s and not done():
         if world.ringback.processes["dispatch-0"].poll() is not None:

@@ -87,7 +87,8 @@ class Receiver:
 
 
 class _Connection(asyncio.Protocol):
-    """One keep-alive connection; requests with a content-length only, answered one after the other."""
+    """One keep-alive connection; requests with a content-length only, answered one after the other.
+    """
 
     log: ClassVar[list[Arrival]] = []
     switches: ClassVar[dict[str, int]] = {}

@@ -8,5 +8,6 @@ pytestmark = pytest.mark.timeout(300)
 
 
 def test_a_message_of_any_size_costs_nobody_a_process(kept_briefly: KeptBriefly) -> None:
-    """One that was taken, and too long to be read back, ended every dispatcher that met its copy."""
+    """One that was taken, and too long to be read back, ended every dispatcher that met its copy.
+    """
     kept_briefly("around-the-limit")

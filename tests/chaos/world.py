@@ -35,7 +35,8 @@ _SETTLE_LIMIT_S = 90.0
 
 
 class Nodes:
-    """RabbitMQ and PostgreSQL, started by whoever made them, and used by one world after the other."""
+    """RabbitMQ and PostgreSQL, started by whoever made them, and used by one world after the other.
+    """
 
     def __init__(self, rabbit: Rabbit, postgres: Postgres):
         self.rabbit, self.postgres = rabbit, postgres

@@ -169,7 +169,8 @@ def test_at_the_start_of_a_process_that_is_alone_no_place_is_held(line: Line) ->
 
 
 def test_a_probe_is_made_with_the_oldest_whose_turn_it_is(line: Line) -> None:
-    """A status that has to wait for one that was sent is no reason to leave the callback unprobed."""
+    """A status that has to wait for one that was sent is no reason to leave the callback unprobed.
+    """
     high, low, late = (
         a_status("e1", "read", at=3_000),
         a_status("e2", "sent", at=1_000),

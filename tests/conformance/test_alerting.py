@@ -1,4 +1,5 @@
-"""The loop that sends operational events: on SQLite and PostgreSQL, with a fake in place of HTTP."""
+"""The loop that sends operational events: on SQLite and PostgreSQL, with a fake in place of HTTP.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -150,7 +150,9 @@ def test_what_is_nobodys_is_asked_for_once(directory: Directory, database: Datab
 def test_a_directory_is_fresh_as_long_as_its_last_good_poll_began_lately(
     database: Database,
 ) -> None:
-    """Rule 9: beyond that nothing may be attempted, because a revocation may have been missed."""
+    """docs/invariants.md#only-fresh-knowledge-sends: beyond that nothing may be attempted, because
+    a revocation may have been missed.
+    """
     clock = HandClock()
     directory = Directory(database, VAULT, Notes(), clock)
     assert not directory.fresh(), "nothing was ever read"
@@ -209,7 +211,8 @@ def test_a_secret_that_does_not_open_costs_only_its_token(
 def test_a_secret_that_does_not_open_is_told_once_and_heals(
     database: Database, tokens: Tokens
 ) -> None:
-    """Many changes may make us load it again: one line by its id, until it opens and breaks again."""
+    """Many changes may make us load it again: one line by its id, until it opens and breaks again.
+    """
     token_id = tokens.create(token_fields(), CALLBACK, NOW, TESTER).token.id
     sealed = put(database, tables.tokens.c.signing_secrets, token_id, _DAMAGED)
     notes = Notes()
@@ -248,7 +251,8 @@ def test_with_the_wrong_key_everything_is_held_and_nothing_lost(
 def test_whatever_cannot_be_read_is_no_other_error_than_a_store_that_is_away(
     database: Database, tokens: Tokens
 ) -> None:
-    """Who asks in the middle of a claim gives it up and tries again; the thread that polls goes on."""
+    """Who asks in the middle of a claim gives it up and tries again; the thread that polls goes on.
+    """
     token_id = tokens.create(token_fields(), CALLBACK, NOW, TESTER).token.id
     whole = put(database, tables.tokens.c.permissions, token_id, "no JSON")
     notes = Notes()

@@ -173,7 +173,8 @@ def test_tables_without_their_keys_are_not_believed(
 
 
 def test_a_backup_restored_into_the_open_file_is_noticed(tmp_path: Path) -> None:
-    """SQLite's own `.restore` goes by its locks, so that it may be used beside a running `serve`."""
+    """SQLite's own `.restore` goes by its locks, so that it may be used beside a running `serve`.
+    """
     path, backup = tmp_path / "ringback.db", tmp_path / "backup.db"
     with contextlib.closing(Database(f"sqlite:///{path}")) as database:
         lay_tables(database)

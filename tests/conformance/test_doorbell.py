@@ -74,7 +74,7 @@ def test_another_name_wakes_nobody(
 def test_a_lost_connection_heals_and_wakes_for_what_was_missed(
     listening: tuple[NotificationListener, threading.Event, Notes], other: Database
 ) -> None:
-    """PostgreSQL restarts; nobody restarts us (invariant 7)."""
+    """PostgreSQL restarts; nobody restarts us (docs/invariants.md#connections-heal)."""
     _, woken, notes = listening
 
     with other.read() as connection:

@@ -95,7 +95,8 @@ def test_a_take_whose_time_is_over_looks_at_no_further_callback(database: Databa
 
 
 def test_what_is_taken_is_bounded_in_sum(database: Database) -> None:
-    """With a thousand callbacks a few slots each are a thousand rows that nobody can start in time."""
+    """With a thousand callbacks a few slots each are a thousand rows that nobody can start in time.
+    """
     for callback_id in ("a", "b", "c"):
         lay_due(database, callback_id, 4)
 

@@ -133,7 +133,8 @@ def test_what_is_put_off_later_but_is_older_comes_first(database: Database) -> N
 
 
 def test_rows_of_conversations_in_hand_are_left(database: Database) -> None:
-    """They would wait behind the one that hangs, be given back after a second, and be taken again."""
+    """They would wait behind the one that hangs, be given back after a second, and be taken again.
+    """
     lay(
         database,
         *(spilled(f"evt_{n}", "cnv_hangs", sequence=n) for n in range(20)),
@@ -173,7 +174,7 @@ def test_a_take_looks_no_further_than_it_says(
 
 
 def test_held_rows_are_left_and_what_came_after_is_taken(database: Database) -> None:
-    """They wait until somebody says what becomes of them (rule 11)."""
+    """They wait until somebody says what becomes of them (docs/invariants.md#held-is-derived)."""
     held = given_back(a_delivery("evt_held", conversation="cnv_1", queued_at=4_999))
     lay(database, held, given_back(a_delivery("evt_new", conversation="cnv_2", queued_at=5_000)))
 
@@ -184,7 +185,9 @@ def test_held_rows_are_left_and_what_came_after_is_taken(database: Database) -> 
 def test_a_row_that_was_taken_twenty_times_without_an_outcome_is_given_up(
     database: Database,
 ) -> None:
-    """It brings down whoever has it in hand, and would for ever (rule 8)."""
+    """It brings down whoever has it in hand, and would for ever
+    (docs/invariants.md#poison-is-contained).
+    """
     lay(database, spilled("evt_1"), spilled("evt_2", sequence=1))
     for number in range(MAX_LEASES):
         assert ids(take(database, {FIRSTS: Wish(1)}, now=NOW + number * LEASE_MS)) == ["evt_1"]

@@ -232,7 +232,7 @@ async def test_nothing_is_taken_into_a_pause_that_another_dispatcher_was_asked_f
 
 
 async def test_what_was_claimed_before_a_callback_came_back_is_left(database: Database) -> None:
-    """Somebody else sees to it (rule 11)."""
+    """Somebody else sees to it (docs/invariants.md#held-is-derived)."""
     scene = Scene(database)
     scene.directory.add(GOOD, held_before=UnixMs(2_500))
     scene.lay("evt_held", queued_at=2_000)

@@ -1,4 +1,5 @@
-"""What both adapters of the exchange promise: RabbitMQ, and the outbox on SQLite and on PostgreSQL."""
+"""What both adapters of the exchange promise: RabbitMQ, and the outbox on SQLite and on PostgreSQL.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -52,7 +53,7 @@ async def test_what_was_settled_never_comes_again(pipe: Pipe) -> None:
 
 
 async def test_what_was_taken_and_not_settled_comes_again(pipe: Pipe) -> None:
-    """A dispatcher that dies loses nothing (invariant 3)."""
+    """A dispatcher that dies loses nothing (docs/invariants.md#at-least-once)."""
     publisher, source = pipe.publisher(), pipe.source()
     await asyncio.to_thread(publisher.publish, outgoing("evt_1", "evt_2", "evt_3"))
 

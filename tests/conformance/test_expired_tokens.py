@@ -1,4 +1,5 @@
-"""Expired tokens and the directory's memory: they must not be looked at for every event, for ever."""
+"""Expired tokens and the directory's memory: they must not be looked at for every event, for ever.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace

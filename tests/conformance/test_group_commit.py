@@ -1,4 +1,5 @@
-"""SQLite's writers share commits: each stands by itself, and each is told what became of its work."""
+"""SQLite's writers share commits: each stands by itself, and each is told what became of its work.
+"""
 
 import random
 import threading
@@ -186,7 +187,8 @@ def test_a_transaction_that_sqlite_gave_up_is_told_to_every_member(
 
 
 def test_a_full_disk_costs_only_who_meets_it(writers: Writers) -> None:
-    """A statement that found no room is undone, and the others' rows are there, or they were told."""
+    """A statement that found no room is undone, and the others' rows are there, or they were told.
+    """
 
     def fill(name: str) -> None:
         if name == "b":

@@ -201,7 +201,8 @@ def test_it_is_failing_since_the_last_success_of_anybody(patient: Patient) -> No
 def test_a_busy_tokens_past_is_looked_at_only_so_far(
     patient: Patient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beyond that nothing is known, and so nothing is disabled; since then it may be said to fail."""
+    """Beyond that nothing is known, and so nothing is disabled; since then it may be said to fail.
+    """
     monkeypatch.setattr(callback_health, "LOOK", 3)
     for number in range(3):
         patient.wait(f"evt_{number}", NOW - 1000 + number)
@@ -237,7 +238,7 @@ def succeed(patient: Patient, event_id: str, *, made_at: int, ended_at: int) -> 
 def test_what_was_found_out_of_an_older_generation_is_void(
     patient: Patient, finding: HealthFinding
 ) -> None:
-    """It was about another URL (rule 11)."""
+    """It was about another URL (docs/invariants.md#held-is-derived)."""
     patient.put(url="https://new.example/")
     known = patient.callback.health
 

@@ -138,7 +138,7 @@ async def test_what_is_brought_is_claimed_and_handed_over(database: Database) ->
 async def test_an_event_that_the_store_refuses_is_found_and_buried_alone(
     database: Database,
 ) -> None:
-    """Its neighbours are claimed (rule 7)."""
+    """Its neighbours are claimed (docs/invariants.md#one-bad-row-costs-only-itself)."""
     with database.write() as connection:
         connection.execute(sa.text(REFUSING[database.dialect]))
         if database.dialect == "postgresql":
@@ -198,7 +198,8 @@ REFUSING = {
 
 
 async def test_large_events_are_claimed_a_few_at_a_time(database: Database) -> None:
-    """A claim copies each several times; two hundred of the largest would be hundreds of megabytes."""
+    """A claim copies each several times; two hundred of the largest would be hundreds of megabytes.
+    """
     scene = Scene(database)
     async with scene.running():
         scene.source.bring(*(message_body(f"evt_{n}", text="x" * 200_000) for n in range(40)))
@@ -259,7 +260,7 @@ async def test_a_message_that_came_back_too_often_is_only_claimed_and_given_up(
     database: Database,
 ) -> None:
     """Alone, as a row due now: if it brings us down, then not all others with it, and it is counted
-    (rule 8).
+    (docs/invariants.md#poison-is-contained).
     """
     scene = Scene(database)
     bodies = [message_body(f"evt_{n}") for n in range(4)]

@@ -120,7 +120,8 @@ def test_a_publish_that_meets_the_close_is_refused_at_once(publisher: OutboxPubl
 
 
 class WatchingClaimer:
-    """An intake that has no room, and writes down what waits when it is told that something does."""
+    """An intake that has no room, and writes down what waits when it is told that something does.
+    """
 
     def __init__(self, database: Database, seen: list[str]):
         self.database, self.seen = database, seen

@@ -1,5 +1,5 @@
-"""The place of a message's statuses (rule 13): one is sent at a time, none below one that may have
-arrived.
+"""The place of a message's statuses (docs/invariants.md#statuses-never-go-backwards): one is sent
+at a time, none below one that may have arrived.
 """
 
 import pytest

@@ -120,7 +120,8 @@ def test_what_may_not_be_sent_now_does_not_probe(
 def test_what_its_token_may_no_longer_see_is_cancelled_on_the_way_to_a_probe(
     patient: Patient,
 ) -> None:
-    """All at the head of the line at once: with a probe for each, those behind would wait for days."""
+    """All at the head of the line at once: with a probe for each, those behind would wait for days.
+    """
     for number in range(60):
         patient.wait(f"evt_{number:02}", NOW - 9_000 + number, channel="chn_secret")
     patient.wait("evt_later", NOW - 2_000, channel="chn_secret", due_at=LATER + 1, leased=True)
@@ -192,7 +193,8 @@ def test_what_is_kept_is_passed_over_by_an_index(patient: Patient) -> None:
 
 
 def test_what_waited_as_long_as_its_schedule_is_given_up(patient: Patient) -> None:
-    """In batches, with the reason; what is younger waits on, and so does what somebody has in hand."""
+    """In batches, with the reason; what is younger waits on, and so does what somebody has in hand.
+    """
     patient.wait("evt_old", LATER - HORIZON_MS)
     patient.wait("evt_put_off", LATER - HORIZON_MS, outcome="throttled", due_at=LATER + 1)
     patient.wait("evt_young", LATER - HORIZON_MS + 1)

@@ -144,7 +144,7 @@ def test_a_frozen_broker_costs_the_first_requests_half_a_second_and_later_ones_n
 def test_a_message_without_a_queue_comes_back_and_the_queue_is_declared_anew(
     way: Way, rabbit: Rabbit
 ) -> None:
-    """Confirmed into nothing is the silent loss (rule 1)."""
+    """Confirmed into nothing is the silent loss (docs/invariants.md#confirmed-means-routed)."""
     stored = way.in_outbox()
 
     on_the_broker(rabbit, lambda channel: channel.queue_delete(DISPATCH_QUEUE))
@@ -173,7 +173,7 @@ def test_a_full_window_is_said_and_not_gone_around(
     way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Back-pressure reaches the API as 503; the outbox is no way around a broker that is merely too
-    slow (invariant 6).
+    slow (docs/invariants.md#everything-is-bounded).
     """
     stored = way.in_outbox()
     monkeypatch.setattr(rabbit_publisher, "WINDOW_BYTES", 1)
@@ -187,7 +187,7 @@ def test_a_full_window_is_said_and_not_gone_around(
 
 
 def test_with_neither_broker_nor_database_the_publisher_says_so(database: Database) -> None:
-    """202 is never said of what nothing stored (invariant 1)."""
+    """202 is never said of what nothing stored (docs/invariants.md#accepted-is-durable)."""
     way = Way(f"amqp://guest:guest@127.0.0.1:{free_port()}/", database)
     tables.outbox.drop(database.engine)
 
@@ -198,7 +198,9 @@ def test_with_neither_broker_nor_database_the_publisher_says_so(database: Databa
 
 
 def test_a_full_outbox_refuses_and_takes_again_when_rows_have_gone(database: Database) -> None:
-    """The outbox is bounded (rule 4), in rows that wait; all or nothing of one request."""
+    """The outbox is bounded (docs/invariants.md#unsure-is-not-lost), in rows that wait; all or
+    nothing of one request.
+    """
     publisher = OutboxPublisher(database, 3, Notes())
     publisher.start()
     publisher.publish(outgoing("evt_1", "evt_2"))

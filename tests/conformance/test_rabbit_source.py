@@ -172,7 +172,8 @@ async def test_small_messages_arrive_far_ahead_of_need_and_in_their_order(
 async def test_of_large_messages_no_more_arrives_than_fits_and_all_come_in_the_end(
     rabbit_pipe: RabbitPipe,
 ) -> None:
-    """Two thousand of the largest are half a gigabyte (invariant 6)."""
+    """Two thousand of the largest are half a gigabyte (docs/invariants.md#everything-is-bounded).
+    """
     ids = await publish_many(rabbit_pipe, "large", 300, 200_000)
     source = rabbit_pipe.source()
     await eventually("as many as were asked for", lambda: len(source._arrived) == FIRST)
@@ -185,7 +186,8 @@ async def test_of_large_messages_no_more_arrives_than_fits_and_all_come_in_the_e
 async def test_large_messages_behind_small_ones_are_stopped_before_they_fill_the_memory(
     rabbit_pipe: RabbitPipe,
 ) -> None:
-    """The prefetch was chosen for the small ones. What was on its way goes back, and comes again."""
+    """The prefetch was chosen for the small ones. What was on its way goes back, and comes again.
+    """
     small = await publish_many(rabbit_pipe, "small", 300, 10)
     source = rabbit_pipe.source()
     await eventually("the small ones", lambda: len(source._arrived) == 300)
@@ -201,7 +203,9 @@ async def test_large_messages_behind_small_ones_are_stopped_before_they_fill_the
 async def test_a_receipt_of_an_earlier_channel_acknowledges_nothing(
     rabbit_pipe: RabbitPipe,
 ) -> None:
-    """On the new channel the same tag is another message: it would be lost (rule 2)."""
+    """On the new channel the same tag is another message: it would be lost
+    (docs/invariants.md#acks-belong-to-their-channel).
+    """
     await publish(rabbit_pipe, "evt_1", "evt_2")
     source = rabbit_pipe.source()
     before = await take(rabbit_pipe, source, 2)
@@ -221,7 +225,9 @@ async def test_a_receipt_of_an_earlier_channel_acknowledges_nothing(
 
 
 async def test_a_paused_source_holds_nothing_and_takes_up_again(rabbit_pipe: RabbitPipe) -> None:
-    """While the store is away for long, another dispatcher may reach it (rule 10)."""
+    """While the store is away for long, another dispatcher may reach it
+    (docs/invariants.md#an-unavailable-store-stops-sending).
+    """
     await publish(rabbit_pipe, "evt_1", "evt_2")
     source = rabbit_pipe.source()
     await take(rabbit_pipe, source, 1)
@@ -262,7 +268,9 @@ async def test_taking_up_again_leaves_a_closed_channel_alone() -> None:
 
 
 async def test_a_burial_is_tried_until_it_is_confirmed(rabbit_pipe: RabbitPipe) -> None:
-    """The original is acknowledged only then: what is no event must not vanish either (rule 8)."""
+    """The original is acknowledged only then: what is no event must not vanish either
+    (docs/invariants.md#poison-is-contained).
+    """
     await publish(rabbit_pipe, "evt_bad")
     source = rabbit_pipe.source()
     [bad] = await take(rabbit_pipe, source, 1)

@@ -125,7 +125,9 @@ async def test_a_callback_that_fails_just_now_is_no_reason_to_skip(house: House)
 
 
 async def test_a_status_below_one_that_may_have_arrived_is_skipped(house: House) -> None:
-    """`sent` after `delivered` would go backwards (rule 13); the same one once more does not."""
+    """`sent` after `delivered` would go backwards (docs/invariants.md#statuses-never-go-backwards);
+    the same one once more does not.
+    """
     callback_id = callback_of(house.token("crm", STATUS), STATUS)
     for status in ("sent", "delivered"):
         house.lay_status(f"evt_{status}", callback_id, status, "msg_1")
@@ -286,7 +288,8 @@ class Crashing(RecoveryRunner):
 
 
 async def test_a_slice_keeps_no_data_of_its_events(house: House) -> None:
-    """Five hundred of the largest are more than a dispatcher should hold beside what it delivers."""
+    """Five hundred of the largest are more than a dispatcher should hold beside what it delivers.
+    """
     callback_id = callback_of(house.token())
     house.lay("evt_1", callback_id)
     query = RecoveryQuery(since=UnixMs(0), until=FOR_EVER, states=(EXHAUSTED, MISSING))

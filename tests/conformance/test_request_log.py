@@ -272,7 +272,8 @@ def test_a_row_that_grew_while_a_flush_took_in_what_came_stays_so(
 def test_a_row_that_grew_before_it_was_added_stays_so(
     database: Database, dropped: list[int]
 ) -> None:
-    """Of two requests at the same time the second counts on the first, and a flush comes between."""
+    """Of two requests at the same time the second counts on the first, and a flush comes between.
+    """
     log = Meanwhile(database, dropped.append)
     first, second = (a_request(status=401, allowed=False, reason="revoked", at=7) for _ in range(2))
     log.happens = lambda: (log.add_refused(second), log.flush())

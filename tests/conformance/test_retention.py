@@ -259,7 +259,8 @@ def test_recoveries_go_when_they_are_over_and_old(attic: Attic) -> None:
 
 
 def test_places_go_when_no_status_has_used_them_for_long(attic: Attic) -> None:
-    """But not while somebody holds one, or a status is open that must find what was sent before it."""
+    """But not while somebody holds one, or a status is open that must find what was sent before it.
+    """
     for message_id in ("msg_old_1", "msg_old_2", "msg_waiting"):
         attic.add_place("a" * 16, message_id)
     attic.add_place("a" * 16, "msg_held", holder="evt_1:1", held_until=NOW + 1)

@@ -1,5 +1,5 @@
-"""The law of rule 13: what a callback sees of a message never goes backwards, whatever fails, dies,
-repeats or is late.
+"""The law of docs/invariants.md#statuses-never-go-backwards: what a callback sees of a message
+never goes backwards, whatever fails, dies, repeats or is late.
 
 Steps are drawn by chance: a claim of some of the events, a take, an end of one of the attempts in
 flight. Several attempts are in flight at once, as of several dispatchers; one that dies leaves its
@@ -154,7 +154,8 @@ class World:
             self._settle(_outcome(one, how))
 
     def time(self, ms: int) -> None:
-        """Attempts end before their leases do; whoever is frozen beyond is not part of the promise."""
+        """Attempts end before their leases do; whoever is frozen beyond is not part of the promise.
+        """
         self.now_ms += ms
         if ms >= LEASE_MS:
             while self.flying:

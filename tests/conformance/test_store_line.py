@@ -57,7 +57,7 @@ def rows(database: Database, table: sa.Table) -> list[dict[str, object]]:
 
 
 def test_an_event_is_claimed_once_however_often_it_comes(database: Database) -> None:
-    """202 twice for one id is one event (rule 3)."""
+    """202 twice for one id is one event (docs/invariants.md#seen-before)."""
     first = claimed(database, a_claim("evt_1"), a_claim("evt_2"))
     second = claimed(database, a_claim("evt_2"), a_claim("evt_3"))
 
@@ -91,7 +91,7 @@ def test_other_content_under_a_known_id_is_counted_and_changes_nothing(database:
 
 def test_a_copy_secures_the_deliveries_that_its_first_did_not_record(database: Database) -> None:
     """A redelivery after a crash: what the dead process had in memory comes due, three seconds
-    later (rule 3).
+    later (docs/invariants.md#seen-before).
     """
     add_callback(database)
     claimed(database, a_claim("evt_1", CALLBACK), now=10_000)
@@ -158,7 +158,7 @@ def test_a_failure_comes_due_after_its_delay_and_is_taken_once(database: Databas
 
 
 def test_an_outcome_under_a_lapsed_lease_does_not_end_anothers(database: Database) -> None:
-    """Rule 6: only under its number."""
+    """docs/invariants.md#leases-carry-a-number: only under its number."""
     claimed(database, a_claim("evt_1", CALLBACK))
     settled(database, failed(a_delivery("evt_1"), due_in_s=0), now=20_000)
     taken(database, now=20_000)
@@ -252,7 +252,8 @@ def test_the_number_of_an_attempt_counts_all_before_it(database: Database) -> No
 
 
 def test_due_rows_are_found_by_callback_whatever_their_number(database: Database) -> None:
-    """One with many rows and one with a single row are each named once; those not yet due are not."""
+    """One with many rows and one with a single row are each named once; those not yet due are not.
+    """
     for number in range(5):
         settled(database, failed(a_delivery(f"evt_{number}", "a" * 16), due_in_s=0), now=20_000)
     settled(

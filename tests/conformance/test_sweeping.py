@@ -101,7 +101,8 @@ async def test_all_that_is_old_goes_in_one_sweep(attic: Attic, observer: Watchin
 
 
 async def test_one_at_a_time_has_the_turn(attic: Attic, observer: Watching) -> None:
-    """Of all dispatchers. It goes on where it was, and the next one begins when the turn is over."""
+    """Of all dispatchers. It goes on where it was, and the next one begins when the turn is over.
+    """
     first, second = (RetentionSweeper(attic.database, KEPT_FOR, observer, 3) for _ in range(2))
 
     for _ in range(20):

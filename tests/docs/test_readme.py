@@ -245,7 +245,8 @@ def test_the_samples_are_those_that_emit_publishes() -> None:
 def test_the_way_to_rabbitmq_and_postgresql_can_be_pasted(
     tmp_path: pathlib.Path, rabbit: Rabbit, postgres: Postgres
 ) -> None:
-    """The private nodes stand in for Debian's services: other names and ports, the same commands."""
+    """The private nodes stand in for Debian's services: other names and ports, the same commands.
+    """
     services, settings, api, *dispatchers, publishing = README.in_section(SERVICES, "sh")
     arrives = README.only(SERVICES, "text")
     port, listen, metrics = free_port(), free_port(), [free_port(), free_port()]

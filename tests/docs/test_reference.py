@@ -144,7 +144,8 @@ def _anchors(text: str) -> set[str]:
 
 @pytest.mark.parametrize("page", ["docs/reliability.md", "docs/security.md"])
 def test_every_test_that_a_page_names_is_there(page: str) -> None:
-    """They are renamed more often than pages are read, and a promise without its test is a claim."""
+    """They are renamed more often than pages are read, and a promise without its test is a claim.
+    """
     named = named_tests(page)
 
     assert len(named) > 20

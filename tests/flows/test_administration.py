@@ -264,7 +264,8 @@ def test_a_regenerated_token_takes_the_place_of_the_one_before(
 def test_both_signing_secrets_sign_during_the_overlap(
     ringback: Ringback, receiver: Receiver
 ) -> None:
-    """So that receivers can change over when they like; without an overlap only the newest signs."""
+    """So that receivers can change over when they like; without an overlap only the newest signs.
+    """
     crm = Subscriber(ringback, receiver, "/ok/before")
 
     second = crm.change("POST", "/rotate-signing-secret", {"overlap": "1h"})["signing_secret"]

@@ -174,7 +174,8 @@ def test_what_is_no_event_is_a_dead_letter_and_disturbs_nobody(
 def test_metrics_tell_what_all_workers_did(
     ringback: Ringback, receiver: Receiver, channel_id: str
 ) -> None:
-    """Whichever worker is asked: a scraper cannot choose. What a dispatcher did, it tells itself."""
+    """Whichever worker is asked: a scraper cannot choose. What a dispatcher did, it tells itself.
+    """
     api, dispatcher = ringback.metrics("api"), ringback.metrics("dispatch-0")
 
     ids = ringback.publisher.publish_many([message(n, channel=channel_id) for n in range(64)]).ids

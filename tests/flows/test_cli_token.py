@@ -150,7 +150,8 @@ def test_a_receiver_on_this_machine_is_refused_with_the_line_that_allows_it(
 
 
 def test_a_token_that_breaks_the_rules_is_refused_in_one_line(place: Place) -> None:
-    """The rules are the API's. Whoever mistypes a year reads both times, and what to write instead."""
+    """The rules are the API's. Whoever mistypes a year reads both times, and what to write instead.
+    """
     done = place.call(
         "token",
         "create",

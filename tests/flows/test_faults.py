@@ -274,7 +274,8 @@ def subscribed(ringback: Ringback, receiver: Receiver, path: str = PATH) -> Ring
 def counted(
     ringback: Ringback, receiver: Receiver, ids: list[str], path: str = PATH
 ) -> Counter[str]:
-    """How often each event came, once all of these have and nothing is left that could come again."""
+    """How often each event came, once all of these have and nothing is left that could come again.
+    """
     wait_for_all(receiver, path, ids)
     open_ones = "/v1/deliveries?state=pending&limit=10"
     wait_for("nothing to be open", lambda: not ringback.admin.get(open_ones)["data"], limit_s=40)

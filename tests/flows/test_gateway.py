@@ -134,7 +134,8 @@ TELLING = ("X-Ringback-Channels", "X-Ringback-Token-Id", "X-Ringback-Request-Id"
 
 
 def _spellings(name: str) -> list[str]:
-    """With each hyphen as an underscore, or not: to a service behind CGI or WSGI they are one name."""
+    """With each hyphen as an underscore, or not: to a service behind CGI or WSGI they are one name.
+    """
     first, *others = name.split("-")
     return [
         first + "".join(map("".join, zip(marks, others, strict=True)))

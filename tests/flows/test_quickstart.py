@@ -1,4 +1,5 @@
-"""`ringback serve --quickstart`: what it prints works, whatever became of the token that it keeps."""
+"""`ringback serve --quickstart`: what it prints works, whatever became of the token that it keeps.
+"""
 
 import datetime as dt
 import json

@@ -74,7 +74,8 @@ def test_what_was_given_up_is_recovered(start: Starting, receiver: Receiver) -> 
 
 
 def test_whoever_subscribes_late_gets_what_was_missed(start: Starting, receiver: Receiver) -> None:
-    """The events were stored though nobody saw them; each comes once, however often somebody asks."""
+    """The events were stored though nobody saw them; each comes once, however often somebody asks.
+    """
     ringback = start()
     ids = [ringback.publisher.publish(message(n)) for n in range(20)]
     wait_for("the last to be stored", lambda: ringback.admin.find(f"/v1/events/{ids[-1]}"))

@@ -1,4 +1,5 @@
-"""The sender against a real receiver that misbehaves. Where it connects to: `test_sender_targets`."""
+"""The sender against a real receiver that misbehaves. Where it connects to: `test_sender_targets`.
+"""
 
 import asyncio
 import sys

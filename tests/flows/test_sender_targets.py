@@ -193,7 +193,8 @@ async def test_a_name_that_moved_is_called_at_its_new_address(
 async def test_a_name_that_moves_inside_is_judged_anew(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DNS rebinding: a good address while somebody looks, then one that nobody outside may reach."""
+    """DNS rebinding: a good address while somebody looks, then one that nobody outside may reach.
+    """
     monkeypatch.setattr("dispatcher.http.resolver.KEPT_S", 0.01)
     names = Names(crm=("127.0.0.1",))
     with Posting(TargetPolicy(parse_networks(["127.0.0.1/32"])), look_up=names.look_up) as posting:

@@ -30,7 +30,8 @@ def secrets_at(receiver: Receiver, path: str) -> int:
 def test_nothing_of_a_channel_that_was_taken_away_is_sent_any_more(
     start: Starting, receiver: Receiver
 ) -> None:
-    """Not by the schedule, not by hand, not by a recovery: pending, given up and held ones alike."""
+    """Not by the schedule, not by hand, not by a recovery: pending, given up and held ones alike.
+    """
     ringback = start(RETRY_SCHEDULE="1500ms")
     receiver.switch("x", 500)
     url = receiver.url("/switch/x")

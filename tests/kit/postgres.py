@@ -65,13 +65,15 @@ class Postgres:
         self.running = True
 
     def stop(self, mode: str = "immediate") -> None:
-        """`immediate` is a crash, `fast` says goodbye. What was committed is there after `start`."""
+        """`immediate` is a crash, `fast` says goodbye. What was committed is there after `start`.
+        """
         self._run("pg_ctl", "-D", f"{self.dir}/data", "-m", mode, "-w", "stop")
         self.running = False
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
-        """Silence: connections stay open and new ones are taken by the kernel, but nothing answers."""
+        """Silence: connections stay open and new ones are taken by the kernel, but nothing answers.
+        """
         postmaster = psutil.Process(
             int((self.dir / "data" / "postmaster.pid").read_text().split()[0])
         )

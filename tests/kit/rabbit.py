@@ -165,7 +165,8 @@ class Rabbit:
             return connection.recv(8)
 
     def _epmd_ended(self) -> bool:
-        """It refuses for as long as it takes the node for alive: a moment more than the node lives."""
+        """It refuses for as long as it takes the node for alive: a moment more than the node lives.
+        """
         command = ["epmd", "-port", str(self._epmd), "-kill"]
         done = subprocess.run(
             command, env=self._env, capture_output=True, text=True, timeout=20, check=False

@@ -193,7 +193,8 @@ class Ringback:
         return (self.dir / f"{name}.log").read_text(errors="replace")
 
     def metrics(self, name: str) -> dict[str, float]:
-        """Samples as they are written, such as `ringback_tokens{state="active"}`, and their values."""
+        """Samples as they are written, such as `ringback_tokens{state="active"}`, and their values.
+        """
         with Client(self.ports[name], None) as client:
             lines = client.call("GET", "/metrics").data.decode().splitlines()
         return {

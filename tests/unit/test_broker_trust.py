@@ -77,7 +77,7 @@ def test_an_undecided_probe_lets_the_next_message_be_one() -> None:
 
 @given(st.integers(min_value=1, max_value=20))
 def test_the_pause_doubles_up_to_its_longest_and_a_success_ends_it(failures: int) -> None:
-    """Between one and thirty seconds, whatever happens (rule 4)."""
+    """Between one and thirty seconds, whatever happens (docs/invariants.md#unsure-is-not-lost)."""
     trust, now_s, pause_s = BrokerCircuit(), 0.0, SHORTEST_PAUSE_S
     for generation in range(failures):
         assert trust.way(generation, now_s) is CircuitState.PROBE

@@ -1,4 +1,5 @@
-"""Claiming a batch: which messages are ours to deliver, which are done with, which are no events."""
+"""Claiming a batch: which messages are ours to deliver, which are done with, which are no events.
+"""
 
 from typing import Any
 
@@ -197,7 +198,9 @@ def stored(store: Database) -> list[Any]:
 def test_an_event_for_very_many_callbacks_is_claimed_as_rows_and_its_message_released(
     store: Database,
 ) -> None:
-    """What is claimed stays bounded in sum, however many callbacks see it (rule 12)."""
+    """What is claimed stays bounded in sum, however many callbacks see it
+    (docs/invariants.md#lanes-are-fair).
+    """
     batch = claimed(store, Crowd(1_234), message_body("evt_1", channel="chn_wide"))
 
     assert (batch.to_deliver, batch.done, len(batch.put_off)) == ([], [0], 1_234)

@@ -29,7 +29,8 @@ def emitted(token: str, url: str = "http://127.0.0.1:1") -> Result:
     ],
 )
 def test_a_token_that_no_header_may_hold_is_refused_without_showing_it(token: str) -> None:
-    """It came with a traceback, and the traceback with the token: into the log of whatever ran it."""
+    """It came with a traceback, and the traceback with the token: into the log of whatever ran it.
+    """
     done = emitted(token)
 
     assert done.exit_code == 2, done.output

@@ -40,7 +40,8 @@ def commands(
 
 
 def cases(slip: str = "", kind: click.ParamType | None = None) -> Iterator[Case]:
-    """One for each option and argument, of that kind if one is given, with the slip as its value."""
+    """One for each option and argument, of that kind if one is given, with the slip as its value.
+    """
     for path, command in commands(main):
         takers = [
             one

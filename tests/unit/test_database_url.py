@@ -1,4 +1,5 @@
-"""The database's address: each spelling that people use gives the same parts to every connection."""
+"""The database's address: each spelling that people use gives the same parts to every connection.
+"""
 
 import pytest
 from psycopg import pq

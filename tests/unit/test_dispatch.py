@@ -92,7 +92,9 @@ def test_a_test_that_fails_is_exhausted_at_once(scene: Scene) -> None:
 def test_nothing_starts_while_the_directory_is_stale_and_all_goes_on_when_it_is_fresh(
     scene: Scene,
 ) -> None:
-    """Whether a token still holds is not known then (rule 9)."""
+    """Whether a token still holds is not known then
+    (docs/invariants.md#only-fresh-knowledge-sends).
+    """
     scene.is_fresh = False
     scene.submit(a_delivery())
     scene.dispatcher.resume()

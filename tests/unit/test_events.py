@@ -216,7 +216,8 @@ def test_a_set_that_is_closed_stays_closed() -> None:
 
 @given(st.binary(max_size=80))
 def test_no_bytes_whatever_bring_the_reader_down(body: bytes) -> None:
-    """What comes off the exchange may be anything: it is an event, or it is refused with a reason."""
+    """What comes off the exchange may be anything: it is an event, or it is refused with a reason.
+    """
     told = refusal(body)
 
     assert told is None or told

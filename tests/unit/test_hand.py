@@ -18,7 +18,8 @@ def scene() -> Scene:
 def test_a_delivery_in_flight_after_a_second_becomes_a_leased_row_and_frees_its_message(
     scene: Scene,
 ) -> None:
-    """A hanging callback pins no message (invariant 4)."""
+    """A hanging callback pins no message (docs/invariants.md#a-hanging-callback-costs-only-itself).
+    """
     delivery = a_delivery(start_by_s=105.0)
     scene.unsettled.pick_up([delivery], scene.pending_ack)
     scene.dispatching.fly(delivery)
@@ -144,7 +145,7 @@ def test_a_message_with_two_deliveries_is_released_by_each(scene: Scene) -> None
 
 
 def test_a_full_hand_pauses_intake_until_something_is_recorded(scene: Scene) -> None:
-    """Back-pressure reaches the broker, never memory (invariant 6)."""
+    """Back-pressure reaches the broker, never memory (docs/invariants.md#everything-is-bounded)."""
     deliveries = [a_delivery(f"evt_{n}") for n in range(MIN_UNSETTLED)]
     scene.unsettled.pick_up(deliveries)
     assert not scene.unsettled.is_roomy
@@ -201,7 +202,7 @@ def test_the_hand_holds_what_is_settled_within_the_patience(
 
 
 def test_a_drain_gives_back_what_has_not_started(scene: Scene) -> None:
-    """What is in flight ends, what is not is somebody else's (rule 14)."""
+    """What is in flight ends, what is not is somebody else's (docs/invariants.md#a-stop-drains)."""
     flying, waiting = a_delivery("evt_1"), a_delivery("evt_2")
     scene.unsettled.pick_up([flying, waiting], scene.pending_ack)
     scene.dispatching.fly(flying)

@@ -293,7 +293,8 @@ def test_both_looks_take_the_same_event(
     ),
 )
 def test_what_was_accepted_is_read_back(kind: EventType, more: dict[str, Any]) -> None:
-    """Whatever it holds: a row that could not be read would end what reads it, at each start anew."""
+    """Whatever it holds: a row that could not be read would end what reads it, at each start anew.
+    """
     event = {"id": "evt_1", **sample_event(kind)}
     event["data"] = more | event["data"]
     parsed = parse_event(spelled(event))

@@ -198,7 +198,8 @@ def test_a_withdrawn_row_makes_room_for_another() -> None:
 
 
 def test_a_busy_callback_has_its_next_row_at_hand() -> None:
-    """Its lane is always full of new events: rows that waited for a free slot would wait for ever."""
+    """Its lane is always full of new events: rows that waited for a free slot would wait for ever.
+    """
     lane = Lane(4)
     new = firsts(20)
     add(lane, new)

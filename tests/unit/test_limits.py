@@ -110,7 +110,8 @@ def test_what_is_remembered_is_bounded_and_the_idlest_is_forgotten() -> None:
 def test_the_header_fields_tell_quota_and_rest_in_whole_numbers(
     per_second: float, policy: str, told: str
 ) -> None:
-    """Structured fields take integers there; what is told is never more than what is let through."""
+    """Structured fields take integers there; what is told is never more than what is let through.
+    """
     _, fields = RateLimit(per_second).take("tok_1", 0)
 
     assert dict(fields) == {"RateLimit-Policy": policy, "RateLimit": told}

@@ -136,7 +136,8 @@ def test_what_a_receiver_or_a_library_said_is_recorded_and_not_logged(pipe: Pipe
 @pytest.mark.parametrize("text", ["a\nb", '"}', "\x1b[2J", "\ud800", "é\u2028"])
 @pytest.mark.parametrize("pretty", [False, True])
 def test_no_text_can_make_a_line_of_its_own(text: str, pretty: bool) -> None:
-    """A backend chooses ids and an endpoint its errors: neither may forge what an operator reads."""
+    """A backend chooses ids and an endpoint its errors: neither may forge what an operator reads.
+    """
     pipe = Pipe(pretty=pretty)
 
     pipe.log.note("an error", error=text)

@@ -109,7 +109,8 @@ async def test_an_error_in_a_block_loses_no_frame(connection: OneWrite) -> None:
 async def test_headers_that_pika_cannot_read_are_taken_for_none(
     connection: OneWrite, beside: dict[str, str]
 ) -> None:
-    """The rest of the frame is kept: the event's id may stand there; and what follows is read on."""
+    """The rest of the frame is kept: the event's id may stand there; and what follows is read on.
+    """
     properties = pika.BasicProperties(message_id="evt_1", headers={"sent": UNREADABLE}, **beside)
     heartbeat = pika.frame.Heartbeat().marshal()
     connection._frame_buffer = pika.frame.Header(1, 7, properties).marshal() + heartbeat

@@ -48,7 +48,8 @@ def finding(settlement: Settlement) -> tuple[HealthFinding, float] | None:
 def test_a_receiver_that_takes_no_more_is_left_alone_and_the_delivery_charged_nothing(
     scene: Scene, answer: HttpResponse, pause_s: float
 ) -> None:
-    """It keeps its place and its schedule; the store is told for how long, and the breaker nothing."""
+    """It keeps its place and its schedule; the store is told for how long, and the breaker nothing.
+    """
     scene.submit(a_delivery(lease=1, failures=1, number=2, trigger=Trigger.RETRY))
     settled = scene.answer(answer)
 

@@ -47,7 +47,8 @@ class Visibility(Body):
 
 
 class PutCallback(Body):
-    """What is left out or null stays as it is; a new callback is on, and has no headers of its own."""
+    """What is left out or null stays as it is; a new callback is on, and has no headers of its own.
+    """
 
     url: Url = Field(description="Where Ringback sends the events of this type.")
     enabled: bool | None = Field(None, description="Off: nothing is sent, deliveries are held.")
@@ -78,7 +79,8 @@ class CreateToken(Body):
 
 
 class PatchToken(Body):
-    """What is left out stays as it is; so does what is null, but for `expires_at`: null is never."""
+    """What is left out stays as it is; so does what is null, but for `expires_at`: null is never.
+    """
 
     name: Name | None = None
     activates_at: Time | None = None

@@ -254,7 +254,7 @@ def _status_locks() -> None:
         ),
         sa.Column("touched_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("callback_id", "message_id", name="pk_status_locks"),
-        comment="Rule 13: of a callback and a message, one status is sent at a time, and none below one that may have arrived.",
+        comment="docs/invariants.md#statuses-never-go-backwards: of a callback and a message, one status is sent at a time, and none below one that may have arrived.",
     )
 
 
