@@ -23,4 +23,4 @@ RowId = BigInteger().with_variant(
 
 def where(condition: str) -> dict[str, Any]:
     """Of a partial index."""
-    return {"postgresqlwhere": text(condition), "sqlitewhere": text(condition)}
+    return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
