@@ -1,5 +1,5 @@
-# The ways in: `make run` for a first look, `make test` for what CI runs. Each does all of its own set-up and asks nothing.
-# PYTHON=/path/to/python3.11 chooses the interpreter; PYTEST='-k lanes' gives the tests arguments of your own.
+# Entry points: `make run` to try Ringback, `make test` for what CI runs. Each sets up what it needs and asks nothing.
+# PYTHON=/path/to/python3.11 chooses the interpreter; PYTEST='-k lanes' passes arguments to the tests.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -29,8 +29,8 @@ install-tests: .venv/.installed-tests
 	@$(PIP) install --no-deps --require-hashes -r requirements-test.lock
 	@touch $@
 
-# At a terminal the server gets a process group of its own (set -m), so that Ctrl-C reaches it and not make: make would wait for it
-# to drain and then report an interrupt instead of its exit status.
+# At a terminal the server gets its own process group (set -m), so that Ctrl-C reaches it and not make. Otherwise make would
+# wait for it to drain and then report an interrupt instead of its exit status.
 run: install ## start everything in embedded mode on http://127.0.0.1:8080
 	@tools/set-up curl
 	@if { : </dev/tty; } 2>/dev/null; then set -m; $(BIN)/ringback serve --quickstart; else exec $(BIN)/ringback serve --quickstart; fi
@@ -52,11 +52,11 @@ bench: install-tests ## the benchmarks, with their tables
 	@tools/set-up services
 	@$(BIN)/python -m benchmarks
 
-chaos: install-tests ## break everything at full size, count what is lost: about an hour and a half
+chaos: install-tests ## inject every failure at full size and count losses: about an hour and a half
 	@tools/set-up services
 	@$(BIN)/python -m tests.chaos
 
-# A throwaway environment: pip-tools needs nothing of ours, and we need nothing of it.
+# A temporary environment: pip-tools and Ringback need nothing of each other.
 lock: install ## rewrite the lock files from setup.cfg, with the newest versions that fit
 	@$(BIN)/python -m venv --clear .venv/lock && .venv/lock/bin/pip install --quiet --disable-pip-version-check pip-tools
 	@export CUSTOM_COMPILE_COMMAND='make lock'; \

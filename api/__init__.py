@@ -1,3 +1,3 @@
-"""The HTTP API: the Flask application under /v1, its documentation, health and metrics. Publishes
-events; never calls a webhook.
+"""The HTTP API: the Flask application under /v1, its documentation, health and metrics. It
+publishes events and never calls a webhook.
 """

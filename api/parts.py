@@ -1,4 +1,4 @@
-"""What the application is built from. Put together by `ringback`; nothing here connects, reads the
+"""What the application is built from. `ringback` puts it together; nothing here connects, reads the
 environment or starts a thread.
 """
 
@@ -18,30 +18,30 @@ from store.request_log.writer import RequestLog
 from store.tokens.callbacks import Callbacks
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
-from web.rate_limits import Buckets, RateLimit, damping
+from web.rate_limits import Buckets, RateLimit, unknown_token_throttle
 
 
 @dataclass(frozen=True)
 class CallTerms:
-    """How callbacks are called here, for the document that tells suppliers. `retry_delays` follow the 1st, 2nd, … failed attempt,
-    `concurrency` is that of one callback in one dispatcher.
-    """
+    """How this installation calls callbacks, as the guide for suppliers states it."""
 
     timeout: timedelta
+    """The total timeout of one attempt, from connecting to the end of the response."""
     connect_timeout: timedelta
+    """The timeout of connecting, including TLS."""
     retry_delays: Sequence[timedelta]
+    """The delays after the first, second, … failed attempt."""
     concurrency: int
+    """Requests at a time to one callback from one dispatcher."""
     disable_after: timedelta
+    """A callback is disabled after this long without a success."""
     retention: timedelta
+    """How long events and deliveries are kept."""
 
 
 @dataclass(frozen=True)
 class ApiParts:
-    """`timeout_s` is that of one attempt, `rate_limit` requests a second of each token (None: no limit), `trusted_proxies` those who
-    are believed whom they speak for. `readiness` says whether events can be accepted, and what is missing.
-
-    `metrics` gives the body and the content type of `/metrics`. `clock_ns` is what limits count by.
-    """
+    """The collaborators and settings of the API, passed to the views that ask for `parts`."""
 
     database: Database
     vault: Vault
@@ -49,32 +49,43 @@ class ApiParts:
     publisher: Publisher
     observer: Observer
     policy: TargetPolicy
+    """Which callbacks may be saved."""
     public_url: str
+    """The address under which callers reach this API, for the documents."""
     timeout_s: float
+    """The total timeout of one attempt: how long a test of a callback may take."""
     call_terms: CallTerms
     request_log: RequestLog
     trusted_proxies: Sequence[Network]
+    """The proxies whose statements about their clients are believed."""
     rate_limit: float | None
+    """Requests a second per token; None: unlimited."""
     platform_docs_url: str | None
+    """Where the chat platform documents its own API, if it does."""
     metrics: Callable[[], tuple[bytes, str]]
+    """Returns body and content type of `/metrics`."""
     readiness: Callable[[], Readiness]
+    """Returns whether events can be accepted, and what is missing."""
     version: str
     clock_ns: Callable[[], int] = time.monotonic_ns
+    """The clock of the rate limits."""
 
     @property
     def tokens(self) -> Tokens:
+        """The tokens in this database."""
         return Tokens(self.database, self.vault)
-
-    @cached_property
-    def limits(self) -> RateLimit | None:
-        """Of each token; None: none."""
-        return None if self.rate_limit is None else RateLimit(self.rate_limit)
-
-    @cached_property
-    def damping(self) -> Buckets:
-        """Of addresses from which unknown tokens come."""
-        return damping()
 
     @property
     def callbacks(self) -> Callbacks:
+        """The callbacks in this database."""
         return Callbacks(self.database, self.vault)
+
+    @cached_property
+    def limits(self) -> RateLimit | None:
+        """The rate limit per token, or None."""
+        return None if self.rate_limit is None else RateLimit(self.rate_limit)
+
+    @cached_property
+    def unknown_token_throttle(self) -> Buckets:
+        """The throttle for addresses that send unknown tokens."""
+        return unknown_token_throttle()

@@ -1,23 +1,25 @@
-"""What the API answers, as structs: their fields are the JSON, their docstrings and types the
-document. `showing` makes them.
+"""The bodies of the API's responses, apart from those about tokens (`token_models`).
+
+Their fields are the JSON; their docstrings and types are part of the OpenAPI document.
+`serializers` builds them.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
 from schemas.deliveries.deliveries import DeliveryState, Outcome, Trigger
 from schemas.deliveries.recoveries import RecoveryState
 from schemas.events.types import EventType
-from schemas.ids import AttemptId, ChangeId, DeliveryId, EventId, RecoveryId, RequestId, TokenId
+from schemas.ids import AttemptId, DeliveryId, EventId, RecoveryId, RequestId, TokenId
 from schemas.json_schema import COMPONENTS, webhook_name
-from schemas.tokens.audit_log import Action
 from schemas.tokens.permissions import Permission
-from schemas.tokens.tokens import CallbackState, OnResume, TokenState
 
 _WEBHOOK_BODY = msgspec.Meta(
     extra_json_schema={
-        "oneOf": [{"$ref": COMPONENTS.format(name=webhook_name(kind))} for kind in EventType]
+        "oneOf": [
+            {"$ref": COMPONENTS.format(name=webhook_name(event_type))} for event_type in EventType
+        ]
     }
 )
 
@@ -30,88 +32,18 @@ class Accepted(msgspec.Struct):
 
 
 class AcceptedBatch(msgspec.Struct):
-    """Every event is stored durably. `ids` are in the order given."""
+    """Every event is stored durably. `ids` has the order of the request."""
 
     ids: list[EventId]
 
 
-class VisibilityAnswer(msgspec.Struct):
-    """`channels`: null means all, an empty list none."""
-
-    channels: list[str] | None
-
-
-class CallbackAnswer(msgspec.Struct):
-    """A callback. The values of its headers are never shown, only their names.
-
-    `failing_since`: since when nothing succeeds; only a delivery at a time is sent then, to see whether it works again.
-    `throttled_until`: nothing automatic is sent before, as its receiver asked; null when it may be called.
-    `held`: what becomes of its held deliveries when it comes back.
-    """
-
-    url: str
-    enabled: bool
-    state: CallbackState
-    failing_since: str | None
-    throttled_until: str | None
-    disabled_at: str | None
-    disabled_reason: str | None
-    held: OnResume
-    header_names: list[str]
-
-
-class TokenAnswer(msgspec.Struct):
-    """A token, without its secrets."""
-
-    id: TokenId
-    name: str
-    state: TokenState
-    token_hint: str
-    activates_at: str
-    expires_at: str | None
-    enabled: bool
-    permissions: list[Permission]
-    visibility: VisibilityAnswer
-    callbacks: dict[EventType, CallbackAnswer | None]
-    created_at: str
-    last_used_at: str | None
-
-
-class NewTokenAnswer(TokenAnswer, kw_only=True):
-    """A token and its secrets. `token` is shown this once; `signing_secret` is there when the token
-    was just made.
-    """
-
-    token: str
-    signing_secret: str | msgspec.UnsetType = msgspec.UNSET
-
-
-class SigningSecretAnswer(msgspec.Struct):
-    """The current signing secret."""
-
-    signing_secret: str
-
-
-class ChangeAnswer(msgspec.Struct):
-    """Something that was done to a token, or to its callback for an event type (`type`).
-
-    `by` is the token that did it (`by_name` its name), `command line`, or `ringback`. `details` holds, by field, what it was before and
-    after. `header_names` with the same names twice: their values were replaced. `previous_until`: until when the secret before counts too.
-    """
-
-    id: ChangeId
-    at: str
-    action: Action
-    type: EventType | None
-    by: str
-    by_name: str | None
-    address: str | None
-    details: dict[str, tuple[Any, Any]]
-
-
 class AttemptAnswer(msgspec.Struct):
-    """One HTTP request of a delivery. `error` says in words what went wrong; of one that delivered,
-    what was wrong with the rest of the answer. `response_body` is the first KiB.
+    """One HTTP request of a delivery.
+
+    `error`: a description of what went wrong. For an attempt that delivered: what was wrong with
+    the rest of the response.
+
+    `response_body`: the first KiB of it.
     """
 
     id: AttemptId
@@ -127,8 +59,10 @@ class AttemptAnswer(msgspec.Struct):
 
 
 class DeliveryAnswer(msgspec.Struct):
-    """One event for one callback. `callback` is its URL, null once it is deleted; `status_code` and `outcome` are the last attempt's.
-    `test`: a sample that somebody had sent, which no figure counts.
+    """The delivery of one event to one callback.
+
+    `callback`: its URL, or null once it is deleted. `status_code` and `outcome` are those of the
+    last attempt. `test`: this is a sample that was sent on request, which statistics leave out.
     """
 
     id: DeliveryId
@@ -152,10 +86,14 @@ class DeliveryDetailAnswer(DeliveryAnswer):
 
 
 class EventAnswer(msgspec.Struct):
-    """An event as it was published, and what became of it. `conflicts` counts how often other
-    content came under its id. `test`: a sample that somebody had sent, which no figure counts. Of
-    very many deliveries 100 are shown: `deliveries_total` says how many there are at least, and
-    `GET /v1/deliveries?event=` lists them all.
+    """An event as it was published, with its deliveries.
+
+    `conflicts`: how often other content was published under the same id. `directly`: whether the
+    event came through the broker, not through this API. `test`: this is a sample that was sent on
+    request, which statistics leave out.
+
+    `deliveries` holds at most 100. `deliveries_total`: how many there are at least;
+    `GET /v1/deliveries?event=` lists all of them.
     """
 
     id: EventId
@@ -171,10 +109,11 @@ class EventAnswer(msgspec.Struct):
 
 
 class PulledEvents(msgspec.Struct):
-    """Events as webhooks carry them, oldest first: what can read a webhook's body can read these.
+    """Events in the format of webhook bodies, oldest first.
 
-    `next_cursor` goes on behind them, now or next week. `has_more`: ask again at once; if not, that is all for the moment. A page may be
-    empty and have more behind it: those that were looked at are not for this token.
+    `next_cursor` continues after them, at once or next week. `has_more`: whether to ask again at
+    once; if not, there are no more at the moment. A page may be empty and have more after it: the
+    events that were read are not visible to this token.
     """
 
     data: list[Annotated[msgspec.Raw, _WEBHOOK_BODY]]
@@ -183,12 +122,14 @@ class PulledEvents(msgspec.Struct):
 
 
 class StatsAnswer(msgspec.Struct):
-    """How the token's deliveries fare that were made from `since` to before `until`; tests are not
-    counted.
+    """The token's deliveries that were created from `since` to before `until`, by type and state.
+    Tests are not counted.
 
-    `complete`: that is all of what was asked for. If not, there were too many to count at once: these are the newest, and what is older
-    is counted by asking with this `since` as `until`. `success_share`: the delivered among those that are delivered or exhausted; null
-    when there are none.
+    `complete`: whether the whole period was counted. If not, there were too many deliveries, and
+    only the newest are counted: for the older ones ask again with this `since` as `until`.
+
+    `success_share`: the delivered ones as a share of the delivered and the exhausted ones; null if
+    there are none.
     """
 
     since: str
@@ -206,9 +147,13 @@ class RetryAnswer(msgspec.Struct):
 
 
 class RecoveryAnswer(msgspec.Struct):
-    """How far a recovery has come, in deliveries. `total`: those found so far, of very many a part, and what is missing as it is found;
-    `done`: made due again; `skipped`: they cannot be sent now. While it is `running` all three may grow. `trouble`: why its last step
-    failed, which is tried again in smaller ones, after others had their turn; null: it did not.
+    """The progress of a recovery, in deliveries. While it is `running`, all three counts may grow.
+
+    `total`: the deliveries found so far; missing ones are added when they are found. `done`: those
+    that were made due again. `skipped`: those that cannot be sent now.
+
+    `trouble`: why the last step failed; it is retried in smaller steps, after other recoveries had
+    their turn. null: it did not fail.
     """
 
     id: RecoveryId
@@ -221,11 +166,15 @@ class RecoveryAnswer(msgspec.Struct):
 
 
 class RequestAnswer(msgspec.Struct):
-    """A request that was made with a token. `status` and `duration_ms` of one to the chat platform's own API are null until they are
-    reported. `permission` is what it needed; `reason` says why it was not allowed: a state of the token, or the slug of a problem.
-    `request_id` is the `X-Request-Id` of its answer. `count`: for how many requests it stands. Of a token that is not active, or beyond
-    its limit, a second has one row; of an active one that is refused again and again, ten seconds have ten. Those that came beyond that
-    are counted on the row before them.
+    """A request that was made with a token.
+
+    `status` and `duration_ms` of a request to the chat platform's own API are null until they are
+    reported. `permission`: what the request needed. `reason`: why it was not allowed, as a state
+    of the token or the slug of a problem. `request_id`: the `X-Request-Id` of its response.
+
+    `count`: how many requests this row stands for. Requests of an inactive token, or beyond a
+    limit, share one row a second; repeatedly refused requests of an active token get ten rows in
+    ten seconds. Requests beyond that are counted on the row before them.
     """
 
     id: RequestId
@@ -244,36 +193,13 @@ class RequestAnswer(msgspec.Struct):
 
 
 class ReportedAnswer(msgspec.Struct):
-    """So many reports were taken; the log shows them within a second."""
+    """How many reports were accepted. The request log shows them within a second."""
 
     accepted: int
 
 
-class IntrospectionAnswer(msgspec.Struct):
-    """Whether a token is valid just now. Of one that is not, whatever the reason, nothing else is
-    told.
-
-    `scope` are its permissions, separated by spaces; `client_id` and `sub` its id, `username` its name. `channels`: whose data it
-    may see, null: all, an empty list: none. `iat`, `nbf` and `exp` are unix seconds: made, valid from, valid until; without `exp`
-    there is no end. `allowed`: whether it has the permission that was asked about; true when none was. `request_id`: to report
-    what became of the request.
-    """
-
-    active: bool
-    scope: str | msgspec.UnsetType = msgspec.UNSET
-    client_id: TokenId | msgspec.UnsetType = msgspec.UNSET
-    sub: TokenId | msgspec.UnsetType = msgspec.UNSET
-    username: str | msgspec.UnsetType = msgspec.UNSET
-    channels: list[str] | msgspec.UnsetType | None = msgspec.UNSET
-    iat: int | msgspec.UnsetType = msgspec.UNSET
-    nbf: int | msgspec.UnsetType = msgspec.UNSET
-    exp: int | msgspec.UnsetType = msgspec.UNSET
-    allowed: bool | msgspec.UnsetType = msgspec.UNSET
-    request_id: RequestId | msgspec.UnsetType = msgspec.UNSET
-
-
 class ChannelAnswer(msgspec.Struct):
-    """A channel as the latest of its events describes it."""
+    """A channel, as its latest event describes it."""
 
     id: str
     kind: str
@@ -283,8 +209,8 @@ class ChannelAnswer(msgspec.Struct):
 
 
 class HealthAnswer(msgspec.Struct, omit_defaults=True):
-    """`status` is `alive` or `ready`. `degraded` names, by part, what is missing while events are
-    accepted all the same.
+    """`status` is `alive` or `ready`. `degraded` names what is missing, by part, while events are
+    still accepted.
     """
 
     status: str

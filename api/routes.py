@@ -1,15 +1,15 @@
-"""A route: where it is, who may call it, what it takes and answers; and the one way from a request
+"""Routes: the address, who may call it, what it reads and returns, and the one path from a request
 to its view.
 
-Views are plain functions that name what they need: `parts`, `caller`, `actor` (the caller, and from where), and models for `path`,
-`query` and `body`.
+A view is a plain function. Its parameters name what it needs: `parts`, `caller`, `actor` (the
+caller and its address), and models for `path`, `query`, `body` and `form`.
 """
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from flask import Response, request
@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from api.http.authentication import authenticate
 from api.http.bodies import MAX_BODY_BYTES, read_form, read_json_body, read_optional_json_body
 from api.http.client_credentials import as_bearer
-from api.http.environ import ROUTE
+from api.http.environ import context_of
 from api.parts import ApiParts
 from schemas.tokens.audit_log import Actor
 from schemas.tokens.permissions import Permission
@@ -31,48 +31,55 @@ View = Callable[..., Response]
 
 
 class HeaderField(NamedTuple):
-    """Of a request: what it says, and what it may hold; no `values`: anything."""
+    """A request header that a view reads, for the OpenAPI document."""
 
     name: str
     description: str
     values: tuple[str, ...] = ()
+    """The allowed values; empty: any."""
     required: bool = False
 
 
 @dataclass(frozen=True)
 class Route:
-    """One method of one address. Open to everybody, to any active token, or to those with a
-    permission.
-
-    `takes` names the component schema of a body that the view reads by itself; `file` is the media type of an answer that is no JSON.
-    `headers` are fields of the request that it reads. A view that `authenticates` does so by itself. One with `client_credentials` takes
-    its caller's token as OAuth 2.0 clients send theirs, too.
-    """
+    """One method of one address."""
 
     method: str
     rule: str
     view: View
     tag: str
+    """The group of operations in the OpenAPI document."""
+    _: KW_ONLY
     status: HTTPStatus = HTTPStatus.OK
+    """The status of a success."""
     answer: type[msgspec.Struct] | None = None
+    """The response model of a success; None: no JSON."""
     needs: Permission | None = None
+    """The permission that the caller's token needs; None: any active token may call."""
     is_open: bool = False
+    """Whether the route works without a token."""
     authenticates: bool = False
+    """Whether the view authenticates the caller itself."""
     client_credentials: bool = False
-    headers: tuple["HeaderField", ...] = ()
+    """Whether the token may also come in the places of OAuth 2.0 client credentials."""
+    headers: tuple[HeaderField, ...] = ()
     takes: str | None = None
+    """The component schema of a JSON body that the view reads itself."""
     file: str | None = None
+    """The media type of a response that is not JSON."""
     problems: frozenset[int] = frozenset()
+    """The statuses of the view's own problems, in addition to those of authentication."""
     max_bytes: int = MAX_BODY_BYTES
+    """The largest JSON body that is read into a model."""
 
     @property
     def name(self) -> str:
-        """Unique: the name of the view, and the operation id of the document."""
+        """The name of the view, which is unique and serves as the operation id."""
         return self.view.__name__
 
 
 class Models(NamedTuple):
-    """What a view's annotations ask to be read from the request."""
+    """The models that a view's annotations ask for."""
 
     path: type[BaseModel] | None
     query: type[BaseModel] | None
@@ -81,42 +88,40 @@ class Models(NamedTuple):
 
     @property
     def needs_body(self) -> bool:
-        """Whether the body has a field that must be given; if not, there need not be a body."""
+        """Whether the body has a required field. Otherwise the body may be left out."""
         return self.body is not None and any(
             field.is_required() for field in self.body.model_fields.values()
         )
 
 
 def entry_point(parts: ApiParts, route: Route, models: Models) -> View:
-    """Authenticate, read, call. The hot route asks for no model, and so for nothing beyond
-    authentication.
+    """Return the function that authenticates, reads the models and calls the view.
+
+    The hot route needs no model, and so does nothing beyond authentication.
     """
-    wanted = inspect.signature(route.view).parameters
-    always: dict[str, Any] = {"parts": parts} if "parts" in wanted else {}
-    asks, reads = not (route.is_open or route.authenticates), any(models)
-    refuses_parameters = (
-        asks and models.query is None and route.takes is None
-    )  # no event is refused for what stands around it
+    parameters = inspect.signature(route.view).parameters
+    constant: dict[str, object] = {"parts": parts} if "parts" in parameters else {}
+    authenticates, reads = not (route.is_open or route.authenticates), any(models)
+    # Publishing ignores query parameters: an event is never refused because of them.
+    refuses_parameters = authenticates and models.query is None and route.takes is None
 
     def enter(**path_values: str) -> Response:
         environ = request.environ
-        environ[ROUTE] = route.rule
-        arguments = always.copy()
-        if asks:
+        context_of(environ).route = route.rule
+        arguments = constant.copy()
+        if authenticates:
             if route.client_credentials:
                 as_bearer(environ)
             caller = authenticate(parts, environ, route.needs)
-            if "caller" in wanted:
+            if "caller" in parameters:
                 arguments["caller"] = caller
-            if "actor" in wanted:
-                arguments["actor"] = Actor(
-                    caller.id, client_address(environ, parts.trusted_proxies) or None
-                )
+            if "actor" in parameters:
+                address = client_address(environ, parts.trusted_proxies)
+                arguments["actor"] = Actor(caller.id, address or None)
         if reads:
             arguments |= _read_models(models, path_values, route.max_bytes)
-        if refuses_parameters and environ.get(
-            "QUERY_STRING"
-        ):  # whoever wrote one meant something by it: to see less, or to send less
+        if refuses_parameters and environ.get("QUERY_STRING"):
+            # The caller expects some effect, such as a filter: do not ignore it silently.
             from_query(Query, request.args.lists())
         return route.view(**arguments)
 
@@ -126,16 +131,16 @@ def entry_point(parts: ApiParts, route: Route, models: Models) -> View:
 def _read_models(
     models: Models, path_values: Mapping[str, str], max_bytes: int
 ) -> dict[str, BaseModel]:
-    read: dict[str, BaseModel] = {}
+    values: dict[str, BaseModel] = {}
     if models.path:
-        read["path"] = from_path(models.path, path_values)
+        values["path"] = from_path(models.path, path_values)
     if models.query:
-        read["query"] = from_query(models.query, request.args.lists())
+        values["query"] = from_query(models.query, request.args.lists())
     if models.body:
-        read["body"] = from_body(
-            models.body,
-            read_json_body(max_bytes) if models.needs_body else read_optional_json_body() or b"{}",
+        body = (
+            read_json_body(max_bytes) if models.needs_body else read_optional_json_body() or b"{}"
         )
+        values["body"] = from_body(models.body, body)
     if models.form:
-        read["form"] = from_form(models.form, read_form())
-    return read
+        values["form"] = from_form(models.form, read_form())
+    return values

@@ -1,4 +1,5 @@
-"""From schemas' values to the structs that the API answers with: times as text, secrets left out.
+"""From the values of schemas to the API's response models: times as text, secrets left out. Called
+by the views and the command line.
 """
 
 import msgspec
@@ -6,23 +7,26 @@ import msgspec
 from api.list_models import ChangePage, ChannelPage, DeliveryPage, EventPage, RequestPage, TokenPage
 from api.response_models import (
     AttemptAnswer,
-    CallbackAnswer,
-    ChangeAnswer,
     ChannelAnswer,
     DeliveryAnswer,
     DeliveryDetailAnswer,
     EventAnswer,
-    IntrospectionAnswer,
-    NewTokenAnswer,
     PulledEvents,
     RecoveryAnswer,
     RequestAnswer,
     StatsAnswer,
+)
+from api.token_models import (
+    CallbackAnswer,
+    ChangeAnswer,
+    IntrospectionAnswer,
+    NewTokenAnswer,
     TokenAnswer,
     VisibilityAnswer,
 )
 from schemas.deliveries.deliveries import Attempt, DeliveryState
 from schemas.deliveries.recoveries import Recovery
+from schemas.events.stored_bodies import data_of
 from schemas.events.types import EventType
 from schemas.ids import RequestId, is_test_event
 from schemas.listings import (
@@ -35,7 +39,6 @@ from schemas.listings import (
     Pulled,
 )
 from schemas.request_log import LoggedRequest
-from schemas.stored_values import data_of
 from schemas.times import UnixMs, to_rfc3339
 from schemas.tokens.audit_log import Change
 from schemas.tokens.tokens import Callback, Token
@@ -43,6 +46,7 @@ from store.tokens.tokens import NewSecrets
 
 
 def token_answer(token: Token, now: UnixMs) -> TokenAnswer:
+    """Return a token as the API shows it, without secrets."""
     return TokenAnswer(
         id=token.id,
         name=token.name,
@@ -54,24 +58,29 @@ def token_answer(token: Token, now: UnixMs) -> TokenAnswer:
         permissions=sorted(token.permissions),
         visibility=VisibilityAnswer(None if token.channels is None else sorted(token.channels)),
         callbacks={
-            kind: callback_answer(token.callbacks[kind], now) if kind in token.callbacks else None
-            for kind in EventType
+            event_type: callback_answer(callback, now)
+            if (callback := token.callbacks.get(event_type))
+            else None
+            for event_type in EventType
         },
         created_at=to_rfc3339(token.created_at),
         last_used_at=_time(token.last_used_at),
     )
 
 
-def new_token_answer(made: NewSecrets, now: UnixMs) -> NewTokenAnswer:
-    signing_secret = msgspec.UNSET if made.signing_secret is None else made.signing_secret
-    shown = msgspec.structs.asdict(token_answer(made.token, now))
-    return NewTokenAnswer(**shown, token=made.secret, signing_secret=signing_secret)
+def new_token_answer(created: NewSecrets, now: UnixMs) -> NewTokenAnswer:
+    """Return a token with the secrets that are shown only once."""
+    signing_secret = msgspec.UNSET if created.signing_secret is None else created.signing_secret
+    fields = msgspec.structs.asdict(token_answer(created.token, now))
+    return NewTokenAnswer(**fields, token=created.secret, signing_secret=signing_secret)
 
 
 def introspection_answer(
     token: Token, ends_at: UnixMs | None, request_id: RequestId, *, allowed: bool
 ) -> IntrospectionAnswer:
-    """Of an active token. Whole seconds, none of them later than it is."""
+    """Return what an introspection of an active token reveals. Times are in whole seconds, rounded
+    down.
+    """
     return IntrospectionAnswer(
         active=True,
         scope=" ".join(sorted(token.permissions)),
@@ -88,13 +97,14 @@ def introspection_answer(
 
 
 def callback_answer(callback: Callback, now: UnixMs) -> CallbackAnswer:
+    """Return a callback without the values of its headers."""
     health = callback.health
     return CallbackAnswer(
         url=callback.url,
         enabled=callback.enabled,
         state=callback.state,
         failing_since=_time(health.failing_since),
-        throttled_until=_time(health.waits_until(now)),
+        throttled_until=_time(health.paused_until(now)),
         disabled_at=_time(health.disabled_at),
         disabled_reason=health.disabled_reason,
         held=callback.on_resume,
@@ -103,6 +113,7 @@ def callback_answer(callback: Callback, now: UnixMs) -> CallbackAnswer:
 
 
 def delivery_answer(delivery: ListedDelivery) -> DeliveryAnswer:
+    """Return a delivery without its attempts."""
     return DeliveryAnswer(
         id=delivery.id,
         event_id=delivery.event_id,
@@ -120,13 +131,15 @@ def delivery_answer(delivery: ListedDelivery) -> DeliveryAnswer:
 
 
 def delivery_detail_answer(detail: DeliveryDetail) -> DeliveryDetailAnswer:
-    shown = msgspec.structs.asdict(delivery_answer(detail.delivery))
+    """Return a delivery with its attempts."""
+    fields = msgspec.structs.asdict(delivery_answer(detail.delivery))
     return DeliveryDetailAnswer(
-        **shown, attempts=[attempt_answer(attempt) for attempt in detail.attempts]
+        **fields, attempts=[attempt_answer(attempt) for attempt in detail.attempts]
     )
 
 
 def attempt_answer(attempt: Attempt) -> AttemptAnswer:
+    """Return an attempt. Bytes of the response body that are not UTF-8 are replaced."""
     return AttemptAnswer(
         id=attempt.id,
         number=attempt.number,
@@ -142,6 +155,7 @@ def attempt_answer(attempt: Attempt) -> AttemptAnswer:
 
 
 def event_answer(event: ListedEvent) -> EventAnswer:
+    """Return an event with its deliveries."""
     return EventAnswer(
         id=event.id,
         type=event.type,
@@ -157,40 +171,48 @@ def event_answer(event: ListedEvent) -> EventAnswer:
 
 
 def pulled_events(pulled: Pulled) -> PulledEvents:
+    """Return a page of events in the format of webhook bodies."""
     return PulledEvents(
         [msgspec.Raw(body) for body in pulled.bodies], pulled.next_cursor, pulled.has_more
     )
 
 
 def stats_answer(stats: DeliveryStats) -> StatsAnswer:
+    """Return the counts by type and state, zeros included."""
     by_type = {
-        kind: {state: stats.counts.get((kind, state), 0) for state in DeliveryState}
-        for kind in EventType
+        event_type: {state: stats.counts.get((event_type, state), 0) for state in DeliveryState}
+        for event_type in EventType
     }
     delivered, exhausted = (
         sum(counts[state] for counts in by_type.values())
         for state in (DeliveryState.DELIVERED, DeliveryState.EXHAUSTED)
     )
+    ended = delivered + exhausted
     return StatsAnswer(
         since=to_rfc3339(stats.since),
         until=to_rfc3339(stats.until),
         complete=stats.is_complete,
         total=sum(stats.counts.values()),
-        success_share=round(delivered / (delivered + exhausted), 6)
-        if delivered + exhausted
-        else None,
+        success_share=round(delivered / ended, 6) if ended else None,
         deliveries=by_type,
     )
 
 
 def recovery_answer(recovery: Recovery) -> RecoveryAnswer:
-    figures = recovery.total, recovery.done, recovery.skipped
+    """Return the progress of a recovery."""
     return RecoveryAnswer(
-        recovery.id, *figures, recovery.state, to_rfc3339(recovery.created_at), recovery.trouble
+        id=recovery.id,
+        total=recovery.total,
+        done=recovery.done,
+        skipped=recovery.skipped,
+        state=recovery.state,
+        created_at=to_rfc3339(recovery.created_at),
+        trouble=recovery.trouble,
     )
 
 
 def change_answer(change: Change) -> ChangeAnswer:
+    """Return a row of a token's audit log."""
     return ChangeAnswer(
         id=change.id,
         at=to_rfc3339(change.at),
@@ -204,6 +226,7 @@ def change_answer(change: Change) -> ChangeAnswer:
 
 
 def request_answer(request: LoggedRequest) -> RequestAnswer:
+    """Return a row of the request log."""
     return RequestAnswer(
         id=request.id,
         at=to_rfc3339(request.at),
@@ -222,16 +245,19 @@ def request_answer(request: LoggedRequest) -> RequestAnswer:
 
 
 def token_page(page: Page[Token], now: UnixMs) -> TokenPage:
+    """Return a page of tokens."""
     return TokenPage([token_answer(token, now) for token in page.rows], page.next_cursor)
 
 
 def event_page(page: Page[ListedEvent]) -> EventPage:
+    """Return a page of events."""
     return EventPage(
         [event_answer(event) for event in page.rows], page.next_cursor, _time(page.looked_until)
     )
 
 
 def delivery_page(page: Page[ListedDelivery]) -> DeliveryPage:
+    """Return a page of deliveries."""
     return DeliveryPage(
         [delivery_answer(delivery) for delivery in page.rows],
         page.next_cursor,
@@ -240,10 +266,12 @@ def delivery_page(page: Page[ListedDelivery]) -> DeliveryPage:
 
 
 def change_page(page: Page[Change]) -> ChangePage:
+    """Return a page of a token's audit log."""
     return ChangePage([change_answer(change) for change in page.rows], page.next_cursor)
 
 
 def request_page(page: Page[LoggedRequest]) -> RequestPage:
+    """Return a page of the request log."""
     return RequestPage(
         [request_answer(request) for request in page.rows],
         page.next_cursor,
@@ -252,6 +280,7 @@ def request_page(page: Page[LoggedRequest]) -> RequestPage:
 
 
 def channel_page(page: Page[ListedChannel]) -> ChannelPage:
+    """Return a page of channels."""
     return ChannelPage([_channel_answer(channel) for channel in page.rows], page.next_cursor)
 
 

@@ -1,8 +1,8 @@
-"""`python -m benchmarks [NAME…] [--quick] [--json FILE]`: runs the benchmarks, prints their table,
-keeps it as JSON.
+"""`python -m benchmarks [NAME…] [--quick] [--json FILE]`: run the benchmarks, print their table,
+keep it as JSON.
 
-Exits 1 when a benchmark could not be run; a target that was missed is only shown: other machines
-have other figures.
+Exits 1 when a benchmark could not be run. A missed target is only shown, as other machines have
+other figures.
 """
 
 import argparse
@@ -39,23 +39,35 @@ from benchmarks.stage import Stage
 BENCHMARKS: dict[str, Callable[[Stage], list[Row]]] = {
     benchmark.__name__: benchmark
     for benchmark in (
-        draining.drain, posting.api, posting.end_to_end, posting.fan_out, posting.embedded, posting.latency, draining.memory, taking.taking,
-        ordering.statuses, request_log.request_log, checking.checking, exporting.exporting, matching.matching,
-        listings.listings, refusing.refusing,
+        draining.drain,
+        posting.api,
+        posting.end_to_end,
+        posting.fan_out,
+        posting.embedded,
+        posting.latency,
+        draining.memory,
+        taking.taking,
+        ordering.statuses,
+        request_log.request_log,
+        checking.checking,
+        exporting.exporting,
+        matching.matching,
+        listings.listings,
+        refusing.refusing,
     )
-}  # fmt: skip
+}
 _OUT = pathlib.Path(__file__).parent / "out"
 _TABLE_WIDTH = 140
 
 
 def main() -> int:
     arguments = _parse()
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(143)
-    )  # unwinds, so that what was started is ended too
+    # An exception, so that what was started is ended too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     machine = _machine()
     print(
-        f"{machine['cpus']} CPUs, load average {machine['load']}: anything else that runs now is part of the figures"
+        f"{machine['cpus']} CPUs, load average {machine['load']}: anything else that runs now is "
+        "part of the figures"
     )
     rows, failed = _run(arguments.names or list(BENCHMARKS), quick=arguments.quick)
     _print(rows)
@@ -75,13 +87,14 @@ def main() -> int:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Ringback beside the floor, in the same run."
+        prog="python -m benchmarks",
+        description="Ringback compared with the floor, in the same run.",
     )
     parser.add_argument(
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"which to run, of {', '.join(BENCHMARKS)}; all when none is named",
+        help=f"benchmarks to run, of {', '.join(BENCHMARKS)} (default: all)",
     )
     parser.add_argument(
         "--quick",
@@ -92,7 +105,7 @@ def _parse() -> argparse.Namespace:
         "--json",
         type=pathlib.Path,
         metavar="FILE",
-        help="where the figures go (benchmarks/out/<date>.json)",
+        help="file for the figures (default: benchmarks/out/<date>.json)",
     )
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.names if name not in BENCHMARKS]:
@@ -101,13 +114,13 @@ def _parse() -> argparse.Namespace:
 
 
 def _run(names: list[str], *, quick: bool) -> tuple[list[Row], list[str]]:
-    """What was measured, and the names of those that could not be run."""
+    """Return what was measured, and the names of benchmarks that could not be run."""
     rows, failed = [], []
     with Stage(quick=quick) as stage:
         for name in names:
             try:
                 rows += BENCHMARKS[name](stage)
-            except Exception:  # noqa: BLE001 - one that cannot be run does not cost the figures of the others
+            except Exception:  # noqa: BLE001 - the others still have figures
                 traceback.print_exc()
                 failed.append(name)
     return rows, failed
@@ -146,7 +159,7 @@ def _number(value: float | None) -> str:
 
 
 def _machine() -> dict[str, object]:
-    """`load`: processes that wanted a CPU in the minute before."""
+    """Describe the machine. `load` is how many processes wanted a CPU in the last minute."""
     return {
         "cpus": os.cpu_count(),
         "load": os.getloadavg()[0],

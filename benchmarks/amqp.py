@@ -18,14 +18,14 @@ from benchmarks.one_write import OneWrite
 
 _FILL_LIMIT_S = 120.0
 _AT_ONCE = 500
-"""Messages that wait for their confirms together. Fewer: slower; more: nothing gained."""
+"""Messages that wait for their confirms together. More: no faster. Fewer: slower."""
 _PROPERTIES = {"delivery_mode": 2, "content_type": "application/json"}
 
 RINGBACK_EXCHANGE = "ringback.events"
 
 
 def declare_floor(url: str) -> None:
-    """The floor's exchange and queue, empty."""
+    """Declare the floor's exchange and queue, empty."""
     with pika.BlockingConnection(pika.URLParameters(url)) as connection:
         channel = connection.channel()
         channel.exchange_declare(QUEUE, "topic", durable=True)
@@ -35,8 +35,8 @@ def declare_floor(url: str) -> None:
 
 
 def fill(url: str, exchange: str, count: int, padding_bytes: int = 0) -> None:
-    """Publish `count` new events, larger by `padding_bytes` than they are by themselves; returns
-    when the queue behind the exchange holds them all. Raises TimeoutError.
+    """Publish `count` new events, each larger by `padding_bytes`, and wait until the queue behind
+    the exchange holds them all. Raises TimeoutError.
     """
     asyncio.run(_fill(url, exchange, count, padding_bytes))
 
@@ -51,8 +51,8 @@ async def _fill(url: str, exchange: str, count: int, padding_bytes: int) -> None
 
 
 class Filler:
-    """Publishes with confirms: a quorum queue that has just got its leader may lose what nobody
-    waits for (seen on 3.10).
+    """A publisher with confirms. A quorum queue that has just elected its leader may lose what is
+    not waited for (seen on 3.10).
     """
 
     def __init__(self, url: str, exchange: str, padding_bytes: int = 0) -> None:
@@ -78,7 +78,7 @@ class Filler:
         await self._ready.wait()
 
     async def publish(self, numbers: Iterable[int]) -> None:
-        """Returns when the queue holds them."""
+        """Publish, and wait until the queue holds the events."""
         self._all_confirmed.clear()
         with self._connection.one_write():
             for number in numbers:

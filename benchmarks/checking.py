@@ -1,8 +1,8 @@
 """Checks of a token by the chat platform's own API and by a gateway: how many one API worker
-answers, and how soon.
+answers, and how fast.
 
-Each is also a row of the request log, written meanwhile. A request is the same again and again:
-what is checked is in memory.
+Each is also a row of the request log, which is written meanwhile. All requests are the same: what
+is checked is in memory.
 """
 
 from urllib.parse import urlencode
@@ -21,7 +21,7 @@ _STATUS = {"introspect": 200, "authorize": 204}
 
 
 def checking(stage: Stage) -> list[Row]:
-    """At full speed, on one granian worker."""
+    """Measure checks at full speed, on one granian worker."""
     targets = {"checks/s": Target(3_000, at_least=True)}
     return [row for way in _STATUS for row in _checking(stage, way).rows(targets)]
 
@@ -59,14 +59,14 @@ def _check(stage: Stage, running: Running, way: str, count: int) -> Report:
 
 
 def _introspection(token: str) -> str:
-    """As a chat API asks about one of its requests."""
-    told = {
+    """Return the request of a chat API about one of its requests."""
+    fields = {
         "method": "GET",
         "path": "/conversations/4711",
         "ip": "198.51.100.7",
         "user_agent": "python-requests/2.32.3",
     }
-    form = urlencode({"token": token, "permission": _PERMISSION} | told)
+    form = urlencode({"token": token, "permission": _PERMISSION} | fields)
     head = [
         "POST /v1/introspect HTTP/1.1",
         "content-type: application/x-www-form-urlencoded",
@@ -76,14 +76,14 @@ def _introspection(token: str) -> str:
 
 
 def _authorization(token: str) -> str:
-    """As nginx asks with deploy/nginx."""
-    told = [
+    """Return the request of nginx with the configuration in deploy/nginx."""
+    fields = [
         f"x-required-permission: {_PERMISSION}",
         "x-original-method: GET",
         "x-original-uri: /conversations/4711?expand=customer",
     ]
     who = ["x-forwarded-for: 198.51.100.7", "user-agent: python-requests/2.32.3", "accept: */*"]
-    return _request(token, ["GET /v1/authorize HTTP/1.1", *told, *who])
+    return _request(token, ["GET /v1/authorize HTTP/1.1", *fields, *who])
 
 
 def _request(token: str, head: list[str]) -> str:

@@ -1,8 +1,7 @@
-"""Processes of a system under test: started in sessions of their own, ended by process id whatever
-happens to us.
+"""Processes of a system under test, each in its own session, ended by process id in any case.
 
-Called by the stage and by both pipelines. What a child prints goes to its log file: Ringback's
-attempt log is part of its work.
+Called by the stage and by both pipelines. What a child prints goes to its log file, as writing the
+attempts' log is part of Ringback's work.
 """
 
 import os
@@ -14,16 +13,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 FROM_CHECKOUT = {"PYTHONPATH": str(pathlib.Path(__file__).resolve().parent.parent)}
-"""For children that are modules of `benchmarks`: none runs in the checkout, where Ringback would
-read a developer's ringback.env.
+"""The environment of children that are modules of `benchmarks`. They do not run in the checkout,
+where Ringback would read a developer's ringback.env.
 """
 
 _STOP_LIMIT_S = 45.0
-"""More than Ringback's own DRAIN_TIMEOUT, so that a stop cut short is its own doing."""
+"""More than Ringback's own DRAIN_TIMEOUT, so that only Ringback itself cuts a stop short."""
 
 
 class Child:
-    """A process and whatever it starts."""
+    """A process and all that it starts."""
 
     def __init__(self, command: list[str], log: pathlib.Path, settings: Mapping[str, str]) -> None:
         self._name, self._log = log.stem, log
@@ -40,12 +39,14 @@ class Child:
         self.pid = self._process.pid
 
     def check(self) -> None:
-        """Raises RuntimeError when the process has ended by itself."""
+        """Raise RuntimeError if the process has ended."""
         if self._process.poll() is not None:
             raise RuntimeError(f"{self._name} ended with {self._process.returncode}")
 
     def stop(self) -> None:
-        """SIGTERM, then the whole session by force. Says so when the process had to be forced."""
+        """Send SIGTERM, then end the whole session by force. Prints when the process had to be
+        forced.
+        """
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -59,7 +60,7 @@ class Child:
         self._process.wait()
 
     def tail(self) -> str:
-        """The end of what it printed."""
+        """Return the end of what it printed."""
         return self._log.read_text(errors="replace")[-1500:]
 
 
@@ -67,7 +68,7 @@ class Child:
 def running(
     command: list[str], log: pathlib.Path, settings: Mapping[str, str] | None = None
 ) -> Iterator[Child]:
-    """A child for the time of the block."""
+    """Run a child for the time of the block."""
     child = Child(command, log, settings or {})
     try:
         yield child
@@ -79,9 +80,7 @@ def running(
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Ours with these settings, and no other setting of Ringback: only those of the benchmark
-    count.
-    """
+    """Return this process's environment with these settings and no other setting of Ringback."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith("RINGBACK_")
     }
@@ -89,10 +88,10 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def _kill_session(pid: int) -> None:
-    """A worker that outlived its parent would go on answering. The session's id is its first
-    process's.
+    """End a session, as a worker that outlived its parent would go on answering. Its id is that of
+    its first process.
     """
     try:
         os.killpg(pid, signal.SIGKILL)
     except ProcessLookupError:
-        return  # all gone, as it should be
+        return  # all have ended, as they should

@@ -1,8 +1,8 @@
-"""Rounds of floor and Ringback in turn, their medians, and the rows of the table with what must be
-reached.
+"""Rounds of floor and Ringback in turn, their medians, and the rows of the table with their
+targets.
 
-Called by the benchmarks; a round's figures are named in words with their unit, as the table shows
-them.
+Called by the benchmarks. The figures of a round are named in words with their unit, as the table
+shows them.
 """
 
 import statistics
@@ -17,14 +17,15 @@ Figures = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Target:
-    """A bound for a figure or, with `of_ratio`, for what it is of the floor's in the same run."""
+    """A bound for a figure or, with `of_ratio`, for its ratio to the floor's in the same run."""
 
     bound: float
     at_least: bool
     of_ratio: bool = False
 
     def __str__(self) -> str:
-        return f"{'≥' if self.at_least else '≤'} {self.bound:,g}{' of the floor' if self.of_ratio else ''}"
+        sign = "≥" if self.at_least else "≤"
+        return f"{sign} {self.bound:,g}{' of the floor' if self.of_ratio else ''}"
 
     def met(self, value: float) -> bool:
         return value >= self.bound if self.at_least else value <= self.bound
@@ -47,7 +48,7 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """None when nothing has to be reached."""
+        """Whether the target is met; None without one."""
         if self.target is None:
             return None
         value = self.ratio if self.target.of_ratio else self.figure
@@ -62,7 +63,7 @@ class Comparison:
     rounds: Mapping[str, Sequence[Figures]]
 
     def rows(self, targets: Mapping[str, Target]) -> list[Row]:
-        """One per figure that Ringback has."""
+        """Return a row per figure of Ringback."""
         return [self._row(what, targets.get(what)) for what in self.rounds["ringback"][0]]
 
     def _row(self, what: str, target: Target | None) -> Row:
@@ -87,14 +88,14 @@ def compare(
     measure: Callable[[Pipeline], Figures],
     rounds: int,
 ) -> Comparison:
-    """In turn, so that a machine that grows slower does so for all."""
+    """Measure the pipelines in turn, so that a machine that grows slower does so for all."""
     measured: dict[str, list[Figures]] = {pipeline.name: [] for pipeline in pipelines}
     for number in range(1, rounds + 1):
         for pipeline in pipelines:
             figures = measure(pipeline)
             measured[pipeline.name].append(figures)
-            told = " · ".join(f"{what} {value:,.1f}" for what, value in figures.items())
+            text = " · ".join(f"{what} {value:,.1f}" for what, value in figures.items())
             print(
-                f"{benchmark}, round {number}, {pipeline.name}: {told}", file=sys.stderr, flush=True
+                f"{benchmark}, round {number}, {pipeline.name}: {text}", file=sys.stderr, flush=True
             )
     return Comparison(benchmark, measured)

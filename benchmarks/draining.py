@@ -16,13 +16,13 @@ _START_LIMIT_S = 30.0
 _LIMIT_S = 300.0
 _SAMPLE_S = 0.25
 _CONCURRENCY = "256"
-"""Of Ringback's one callback: the floor has no limit, and sixteen attempts at a time would measure
-the receiver.
+"""The concurrency of Ringback's one callback. The floor has no limit, and sixteen attempts at a
+time would measure the receiver.
 """
 
 
 def drain(stage: Stage) -> list[Row]:
-    """Events a second from the first webhook to the last, so that starting up does not count."""
+    """Measure events a second from the first webhook to the last, without the start."""
     count = stage.size(20_000, quick=5_000)
     pipelines: list[Pipeline] = [Floor(stage), Ringback(stage, CALLBACK_CONCURRENCY=_CONCURRENCY)]
     comparison = compare(
@@ -43,8 +43,8 @@ def _drain(stage: Stage, pipeline: Pipeline, count: int) -> Figures:
 
 
 def memory(stage: Stage) -> list[Row]:
-    """Resident memory of a dispatcher while it works off a long queue: its peak, and whether it
-    keeps growing.
+    """Measure the resident memory of a dispatcher with a long queue: its peak, and whether it keeps
+    growing.
     """
     count = stage.size(200_000, quick=20_000)
     ringback = Ringback(stage, CALLBACK_CONCURRENCY=_CONCURRENCY)
@@ -67,7 +67,7 @@ def memory(stage: Stage) -> list[Row]:
 
 
 def _sample(stage: Stage, pid: int, count: int) -> list[tuple[int, float]]:
-    """(events received, resident MB), all along. Raises TimeoutError."""
+    """Return pairs of events received and resident MB. Raises TimeoutError."""
     samples, end = [(0, resident_mb(pid))], time.monotonic() + _LIMIT_S
     while samples[-1][0] < count:
         if time.monotonic() > end:

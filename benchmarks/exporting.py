@@ -1,12 +1,11 @@
-"""Everything about very many tokens as a workbook: how long `ringback export` takes, and its memory
-at the peak, on either database.
+"""Everything about many tokens as a workbook: how long `ringback export` takes, and its peak
+memory, on either database.
 """
 
 import pathlib
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -28,18 +27,18 @@ from store.tokens.vault import Vault
 
 TOKENS = 100_000
 DELIVERIES = 4
-"""Of each callback."""
+"""Deliveries of each callback."""
 
 _KEY = "a-secret-key-for-benchmarks-0123456789"
 _PROGRAM = str(pathlib.Path(sys.executable).with_name("ringback"))
-_LOOK_EVERY_S = 0.05
+_POLL_S = 0.05
 _BATCH = 1_000
 _LIMIT_S = 600.0
 _WITHIN_S, _WITHIN_MB = Target(60, at_least=False), Target(150, at_least=False)
 
 
 def exporting(stage: Stage) -> list[Row]:
-    """Each token has three callbacks and twelve deliveries; memory is that of the whole process."""
+    """Measure tokens with three callbacks and twelve deliveries each, with the process's memory."""
     rows: list[Row] = []
     size = stage.size(TOKENS, TOKENS // 20)
     for name, url in (
@@ -59,14 +58,14 @@ def exporting(stage: Stage) -> list[Row]:
 
 
 def _export(stage: Stage, url: str) -> tuple[float, float, float]:
-    """Seconds, those of a processor, and MB of a fresh process."""
+    """Return seconds, processor seconds and peak MB of a new process."""
     settings = {"RINGBACK_DATABASE_URL": url, "RINGBACK_SECRET_KEY": _KEY}
     file = stage.folder / "tokens.xlsx"
     file.unlink(missing_ok=True)
     began_s, cpu_s, peak_mb = time.perf_counter(), 0.0, 0.0
     with running([_PROGRAM, "export", str(file)], stage.folder / "export.log", settings) as child:
         meter = Meter({"export": child.pid})
-        while not file.exists():  # it is there when it is whole
+        while not file.exists():  # it exists once it is complete
             child.check()
             cpu_s, peak_mb = (
                 meter.cpu_us(1)["export"] / 1e6,
@@ -74,14 +73,12 @@ def _export(stage: Stage, url: str) -> tuple[float, float, float]:
             )
             if time.perf_counter() - began_s > _LIMIT_S:
                 raise TimeoutError(f"no export within {_LIMIT_S:g} s")
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(_POLL_S)
         return time.perf_counter() - began_s, cpu_s, peak_mb
 
 
 def _fill(url: str, size: int) -> None:
-    """Straight into the tables: each token has permissions, a channel, and header values that are
-    sealed.
-    """
+    """Fill the tables. Each token has permissions, a channel, and encrypted header values."""
     database, vault = Database(url, timeout_s=_LIMIT_S), Vault([_KEY])
     migrate.upgrade(database)
     for first in range(0, size, _BATCH):
@@ -91,9 +88,11 @@ def _fill(url: str, size: int) -> None:
                 sa.insert(tokens),
                 [_token(vault, token_id, number) for number, token_id in ids.items()],
             )
-            of_all = [row for token_id in ids.values() for row in _callbacks(vault, token_id)]
-            connection.execute(sa.insert(callbacks), of_all)
-            connection.execute(sa.insert(deliveries), list(_deliveries(of_all)))
+            all_callbacks = [
+                row for token_id in ids.values() for row in _callbacks(vault, token_id)
+            ]
+            connection.execute(sa.insert(callbacks), all_callbacks)
+            connection.execute(sa.insert(deliveries), list(_deliveries(all_callbacks)))
     if database.dialect == "postgresql":
         with database.engine.connect().execution_options(
             isolation_level="AUTOCOMMIT"
@@ -102,7 +101,7 @@ def _fill(url: str, size: int) -> None:
     database.close()
 
 
-def _token(vault: Vault, token_id: TokenId, number: int) -> dict[str, Any]:
+def _token(vault: Vault, token_id: TokenId, number: int) -> dict[str, object]:
     now = now_ms()
     return {
         "id": token_id,
@@ -123,25 +122,25 @@ def _token(vault: Vault, token_id: TokenId, number: int) -> dict[str, Any]:
     }
 
 
-def _callbacks(vault: Vault, token_id: TokenId) -> Iterator[dict[str, Any]]:
-    for kind in EventType:
+def _callbacks(vault: Vault, token_id: TokenId) -> Iterator[dict[str, object]]:
+    for event_type in EventType:
         callback_id = new_callback_id()
         url = f"https://receiver.example/webhooks/{token_id}"
         headers = seal_headers(vault, callback_id, {"x-api-key": "secret", "x-tenant": "a"})
         row = {
             "id": callback_id,
             "token_id": token_id,
-            "type": kind.value,
+            "type": event_type.value,
             "url": url,
             "enabled": True,
         }
         yield row | {"headers": headers, "created_at": now_ms()}
 
 
-def _deliveries(of_all: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """A third of them open."""
+def _deliveries(all_callbacks: list[dict[str, object]]) -> Iterator[dict[str, object]]:
+    """Yield deliveries, a third of them open."""
     now = now_ms()
-    for callback in of_all:
+    for callback in all_callbacks:
         for number in range(DELIVERIES):
             is_open = number % 3 == 0
             yield {

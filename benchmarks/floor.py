@@ -1,9 +1,8 @@
-"""The floor of a dispatcher: RabbitMQ to PostgreSQL to HTTP, with no feature at all, until it is
-ended by a signal.
+"""The floor of a dispatcher: RabbitMQ to PostgreSQL to HTTP, without any feature. A signal ends it.
 
     python -m benchmarks.floor AMQP_URL POSTGRES_URL RECEIVER_URL
 
-Events are taken from a quorum queue, inserted in batches (the claim), posted signed, recorded in
+Events are consumed from a quorum queue, inserted in batches (the claim), posted signed, recorded in
 batches (the settlement) and then acknowledged. No matching, lanes, retries or metrics. What a full
 dispatcher reaches is a fraction of this one's rate.
 """
@@ -26,28 +25,29 @@ from benchmarks.floor_sender import Sender, signed_headers
 from benchmarks.one_write import OneWrite
 
 _BATCH = 200
-"""Events in one transaction at most. One at a time commits a tenth as fast; above 200 there is
-little more to gain.
-"""
+"""Events in one transaction at most. More: hardly faster. One at a time commits a tenth as fast."""
 _PREFETCH = 2000
-"""Messages in hand. Fewer, and the broker's answers are waited for; more only fills memory."""
+"""Unacknowledged messages. More: only more memory. Fewer: the broker's answers are waited for."""
 
 _TABLES = """
 DROP TABLE IF EXISTS floor_events, floor_deliveries;
 CREATE TABLE floor_events (id text PRIMARY KEY, type text, body bytea, at timestamptz);
-CREATE TABLE floor_deliveries (id text PRIMARY KEY, event_id text, status int, ms int, at timestamptz);
+CREATE TABLE floor_deliveries
+    (id text PRIMARY KEY, event_id text, status int, ms int, at timestamptz);
 CREATE INDEX ON floor_deliveries (event_id);
 """
 _CLAIM = """
-INSERT INTO floor_events SELECT * FROM unnest(%s::text[], %s::text[], %s::bytea[], %s::timestamptz[]) ON CONFLICT DO NOTHING
+INSERT INTO floor_events
+SELECT * FROM unnest(%s::text[], %s::text[], %s::bytea[], %s::timestamptz[])
+ON CONFLICT DO NOTHING
 """
 
 
 class Arrived(NamedTuple):
-    """One message in hand."""
+    """One unacknowledged message."""
 
     event_id: str
-    kind: str
+    event_type: str
     body: bytes
     tag: int
 
@@ -60,7 +60,7 @@ class Outcome(NamedTuple):
 
 
 class Ledger:
-    """What is written, on two connections: claims and settlements do not wait for each other."""
+    """The database, on two connections: claims and settlements do not wait for each other."""
 
     def __init__(self, url: str) -> None:
         self._claims, self._records = psycopg.connect(url), psycopg.connect(url)
@@ -71,7 +71,7 @@ class Ledger:
         now = dt.datetime.now(dt.UTC)
         columns = [
             [a.event_id for a in batch],
-            [a.kind for a in batch],
+            [a.event_type for a in batch],
             [a.body for a in batch],
             [now] * len(batch),
         ]
@@ -90,7 +90,9 @@ class Ledger:
 
 
 class Floor:
-    """One claim and one settlement under way; what comes meanwhile is the next batch."""
+    """A dispatcher with one claim and one settlement at a time. What arrives meanwhile is the next
+    batch.
+    """
 
     def __init__(self, ledger: Ledger, receiver_url: str) -> None:
         self._loop = asyncio.get_running_loop()
@@ -104,7 +106,7 @@ class Floor:
         self._connection = OneWrite(
             pika.URLParameters(amqp_url), on_open_callback=self._opened, custom_ioloop=self._loop
         )
-        await asyncio.gather(self._take(), self._settle())
+        await asyncio.gather(self._claim(), self._settle())
 
     def _opened(self, connection: OneWrite) -> None:
         connection.channel(on_open_callback=self._consume)
@@ -121,7 +123,7 @@ class Floor:
         self._arrived.append(Arrived(event["id"], event["type"], body, method.delivery_tag))
         self._came.set()
 
-    async def _take(self) -> None:
+    async def _claim(self) -> None:
         while await self._came.wait():
             self._came.clear()
             while self._arrived:

@@ -1,10 +1,11 @@
-"""The floor of the way in: Flask under granian, typed decoding, a durable publish with windowed
+"""The floor of the API: Flask under granian, typed decoding, a durable publish with windowed
 confirms, 202. Nothing else.
 
-    BENCH_AMQP_URL=amqp://… granian --interface wsgi benchmarks.floor_api:app --workers 1 --blocking-threads 16
+    BENCH_AMQP_URL=amqp://… granian --interface wsgi benchmarks.floor_api:app \\
+        --workers 1 --blocking-threads 16
 
-Request threads hand their bodies to one thread, which publishes all that wait and is told of many confirms at a time. With
-`floor` behind it this is the bare way from a POST to a webhook.
+Request threads pass their bodies to one thread, which publishes all that wait and receives many
+confirms at a time. With `floor` behind it this is the bare way from a POST to a webhook.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ import pika
 import uvloop
 from flask import Flask, Response, request
 
-from benchmarks.floor_events import QUEUE, Promise, read_event
+from benchmarks.floor_events import QUEUE, Confirmation, read_event
 from benchmarks.one_write import OneWrite
 
 _CONFIRM_LIMIT_S = 10.0
@@ -27,24 +28,24 @@ _PROPERTIES = pika.BasicProperties(delivery_mode=2, content_type="application/js
 
 
 class Publisher:
-    """One connection in a thread with an event loop of its own."""
+    """A publisher with one connection, in a thread with its own event loop."""
 
     def __init__(self, url: str) -> None:
-        self._waiting: deque[tuple[bytes, Promise]] = deque()
+        self._waiting: deque[tuple[bytes, Confirmation]] = deque()
         self._woken = False
-        self._promises: dict[int, Promise] = {}
+        self._unconfirmed: dict[int, Confirmation] = {}
         self._last_tag, self._lowest_open_tag = 0, 1
         self._loop = uvloop.new_event_loop()
         self._ready = threading.Event()
         threading.Thread(target=self._run, args=(url,), daemon=True).start()
         self._ready.wait(_CONFIRM_LIMIT_S)
 
-    def publish(self, body: bytes) -> Promise:
-        """Kept once the broker has confirmed. From any thread."""
-        confirmation = Promise()
+    def publish(self, body: bytes) -> Confirmation:
+        """Publish from any thread. The confirmation is set once the broker has confirmed."""
+        confirmation = Confirmation()
         self._waiting.append((body, confirmation))
-        # a lost race wakes the loop once too often, never too seldom: `_flush` lowers the flag
-        # first
+        # A lost race wakes the loop once too often, never too seldom: `_flush` lowers the flag
+        # first.
         if not self._woken:
             self._woken = True
             self._loop.call_soon_threadsafe(self._flush)
@@ -67,10 +68,10 @@ class Publisher:
     def _confirmed(self, frame: Any) -> None:
         tag, multiple = frame.method.delivery_tag, frame.method.multiple
         if not isinstance(frame.method, pika.spec.Basic.Ack):
-            raise RuntimeError("the broker refused an event")  # noqa: TRY004 - not a wrong type of ours
+            raise RuntimeError("the broker refused an event")  # noqa: TRY004 - no wrong type
         for confirmed in range(self._lowest_open_tag, tag + 1) if multiple else (tag,):
-            if confirmation := self._promises.pop(confirmed, None):
-                confirmation.keep()
+            if confirmation := self._unconfirmed.pop(confirmed, None):
+                confirmation.set()
         if multiple or tag == self._lowest_open_tag:
             self._lowest_open_tag = tag + 1
 
@@ -80,14 +81,14 @@ class Publisher:
             while self._waiting:
                 body, confirmation = self._waiting.popleft()
                 self._last_tag += 1
-                self._promises[self._last_tag] = confirmation
+                self._unconfirmed[self._last_tag] = confirmation
                 self._channel.basic_publish(QUEUE, "message.received", body, _PROPERTIES)
 
 
 @cache
 def _publisher() -> Publisher:
-    """Made by the first request: granian forks its workers after the import, and threads do not
-    survive a fork.
+    """Return the publisher, which the first request creates. granian forks its workers after the
+    import, and threads do not survive a fork.
     """
     return Publisher(os.environ["BENCH_AMQP_URL"])
 
@@ -106,11 +107,9 @@ def accept() -> Response:
 
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
-    """Flask's answer in one piece: granian streams an iterator through more hops, and sends a list
-    at once.
-    """
+    """Answer in one piece, as granian streams an iterator through more hops than a list."""
     answer = flask_app(environ, start_response)
     try:
         return [b"".join(answer)]
     finally:
-        answer.close()  # type: ignore[attr-defined]  # Werkzeug's iterator has it, WSGI's type does not say so
+        answer.close()  # type: ignore[attr-defined]  # Werkzeug's iterator has it

@@ -1,5 +1,5 @@
-"""The floor of the embedded mode: cheroot, one SQLite thread that commits what has gathered,
-libcurl on uvloop; one process.
+"""The floor of embedded mode in one process: cheroot, one SQLite thread that commits what has
+gathered, libcurl on uvloop.
 
     python -m benchmarks.floor_embedded PORT RECEIVER_URL DATABASE_FILE
 
@@ -21,7 +21,7 @@ import uvloop
 from cheroot import wsgi
 from flask import Flask, Response, request
 
-from benchmarks.floor_events import Accepted, Promise, read_event
+from benchmarks.floor_events import Accepted, Confirmation, read_event
 from benchmarks.floor_sender import Sender, signed_headers
 
 _COMMIT_LIMIT_S = 10.0
@@ -30,15 +30,18 @@ _SETTINGS = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL")
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS events (id text PRIMARY KEY, type text, body blob, at real)",
     "CREATE TABLE IF NOT EXISTS outbox (id text PRIMARY KEY)",
-    "CREATE TABLE IF NOT EXISTS deliveries (id text PRIMARY KEY, event text, status int, ms int, at real)",
+    (
+        "CREATE TABLE IF NOT EXISTS deliveries "
+        "(id text PRIMARY KEY, event text, status int, ms int, at real)"
+    ),
 )
 
 
 class Arrived(NamedTuple):
-    """An event to commit; the promise is kept afterwards."""
+    """An event to commit; the confirmation is set afterwards."""
 
     event: Accepted
-    confirmation: Promise
+    confirmation: Confirmation
 
 
 class Outcome(NamedTuple):
@@ -48,7 +51,7 @@ class Outcome(NamedTuple):
 
 
 class Writer(threading.Thread):
-    """The only connection that writes: each commit takes all that came during the one before."""
+    """The only connection that writes. Each commit has all that arrived during the one before."""
 
     def __init__(self, database_file: str, committed: Callable[[list[Accepted]], None]) -> None:
         super().__init__(daemon=True)
@@ -84,13 +87,13 @@ class Writer(threading.Thread):
         database.executemany("DELETE FROM outbox WHERE id = ?", [row[1:2] for row in rows])
         database.execute("COMMIT")
         for item in arrived:
-            item.confirmation.keep()
+            item.confirmation.set()
         if arrived:
             self._committed([item.event for item in arrived])
 
 
 class Floor:
-    """Posts what the writer has committed, and hands it the outcomes."""
+    """A dispatcher that posts what the writer has committed, and returns the outcomes to it."""
 
     def __init__(self, receiver_url: str, database_file: str) -> None:
         self._loop = asyncio.get_running_loop()
@@ -99,8 +102,8 @@ class Floor:
         self._writer.start()
 
     def accept(self) -> Response:
-        """One request, in a thread of the server."""
-        event, confirmation = read_event(request.get_data()), Promise()
+        """Answer one request, in a thread of the server."""
+        event, confirmation = read_event(request.get_data()), Confirmation()
         self._writer.add(Arrived(event, confirmation))
         confirmation.wait(_COMMIT_LIMIT_S)
         return Response(event.answer, 202, content_type="application/json")
@@ -129,9 +132,8 @@ async def _main(port: str, receiver_url: str, database_file: str) -> None:
     app = Flask(__name__)
     app.post("/v1/events")(Floor(receiver_url, database_file).accept)
     server = wsgi.Server(("127.0.0.1", int(port)), app, numthreads=_THREADS, request_queue_size=512)
-    server.keep_alive_conn_limit = (
-        1000  # 10 by default: more clients would connect anew for every request
-    )
+    # 10 by default: more clients would connect again for every request.
+    server.keep_alive_conn_limit = 1000
     threading.Thread(target=server.safe_start, daemon=True).start()
     await asyncio.Event().wait()
 

@@ -1,5 +1,5 @@
 """What the floors share: the queue's name, an event read with typed decoding, its id and answer,
-and a promise to wait for.
+and a confirmation to wait for.
 
 `floor_api` and `floor_embedded` read events in their request threads.
 """
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 QUEUE = "floor"
-"""Of the topic exchange, and of the quorum queue bound to it."""
+"""The name of the topic exchange, and of the quorum queue bound to it."""
 
 
 class _Content(msgspec.Struct):
@@ -38,39 +38,39 @@ class _Data(msgspec.Struct):
 
 class _Posted(msgspec.Struct):
     type: str
-    data: msgspec.Raw  # kept as the bytes that came
+    data: msgspec.Raw  # the bytes as they came
 
 
 _decode_posted = msgspec.json.Decoder(_Posted).decode
 _decode_data = msgspec.json.Decoder(_Data).decode
-_numbers, _process = (
-    itertools.count(time.time_ns()),
-    os.urandom(8).hex(),
-)  # an id without a system call, which would give up the GIL
+# For an id without a system call, which would release the GIL.
+_numbers, _process = itertools.count(time.time_ns()), os.urandom(8).hex()
 
 
 class Accepted(NamedTuple):
     """An event on its way: `message` is what is stored and sent, `answer` the body of the 202."""
 
     event_id: str
-    kind: str
+    event_type: str
     message: bytes
     answer: bytes
 
 
 def read_event(body: bytes) -> Accepted:
-    """Raises msgspec.DecodeError, which becomes a 500: the floor has no error answers."""
+    """Read an event. Raises msgspec.DecodeError, which becomes a 500: the floor has no error
+    answers.
+    """
     posted = _decode_posted(body)
     _decode_data(posted.data)
     event_id = f"evt_{next(_numbers):016x}{_process}"
     name = event_id.encode()
-    message = b'{"id":"%s","type":"%s","schema_version":"1","timestamp":"2026-11-22T10:00:00.000Z","data":%s}' % (
-        name, posted.type.encode(), bytes(posted.data))  # fmt: skip
+    head = b'{"id":"%s","type":"%s","schema_version":"1",' % (name, posted.type.encode())
+    message = head + b'"timestamp":"2026-11-22T10:00:00.000Z","data":%s}' % bytes(posted.data)
     return Accepted(event_id, posted.type, message, b'{"id":"%s","status":"accepted"}' % name)
 
 
-class Promise:
-    """A lock that another thread opens: cheaper than a Future with its condition."""
+class Confirmation:
+    """A confirmation that another thread sets, cheaper than a Future with its condition."""
 
     __slots__ = ("_lock",)
 
@@ -78,7 +78,7 @@ class Promise:
         self._lock = threading.Lock()
         self._lock.acquire()
 
-    def keep(self) -> None:
+    def set(self) -> None:
         self._lock.release()
 
     def wait(self, limit_s: float) -> None:

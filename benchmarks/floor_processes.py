@@ -1,4 +1,4 @@
-"""Starts the floors: the bare way in, the bare way out, both, and the bare embedded mode."""
+"""Starts the floors: the bare API, the bare dispatcher, both, and the bare embedded mode."""
 
 import itertools
 import pathlib
@@ -15,14 +15,14 @@ from benchmarks.stage import PYTHON, Stage
 from tests.kit.waiting import free_port, wait_for
 
 _THREADS = 16
-"""Request threads, shared out between the workers: measured best; 8 or 32 in one worker are no
-faster.
+"""Request threads over all workers. More or fewer: no faster, 8 and 32 were measured with one
+worker.
 """
 _START_LIMIT_S = 20.0
 
 
 class Floor:
-    """See `pipelines.Pipeline`."""
+    """The pipeline `floor`."""
 
     name = "floor"
 

@@ -17,7 +17,7 @@ _TIMEOUT_MS = 15_000
 
 
 def signed_headers(event_id: str, body: bytes) -> list[str]:
-    """The headers of one Standard Webhooks attempt, made now."""
+    """Return the headers of one Standard Webhooks attempt, signed now."""
     timestamp = int(time.time())
     mac = hmac.digest(_KEY, b"%s.%d.%s" % (event_id.encode(), timestamp, body), "sha256")
     return [
@@ -29,7 +29,7 @@ def signed_headers(event_id: str, body: bytes) -> list[str]:
 
 
 class Sender:
-    """libcurl says which sockets to watch and when to wake it; the loop does so."""
+    """A sender. libcurl says which sockets to watch and when to wake it; the loop does so."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -42,7 +42,7 @@ class Sender:
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
 
     def post(self, url: str, headers: list[str], body: bytes) -> asyncio.Future[int]:
-        """The status code of the answer; 0 when there was none."""
+        """Return the status code of the answer, 0 when there was none."""
         curl = self._idle.pop() if self._idle else _new_handle()
         curl.setopt(pycurl.URL, url)
         curl.setopt(pycurl.HTTPHEADER, headers)
@@ -55,7 +55,7 @@ class Sender:
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        if delay_ms == 0:  # not called at once: libcurl forbids to be entered from its own callback
+        if delay_ms == 0:  # later: libcurl must not be called from its own callback
             self._timer = self._loop.call_soon(self._act, pycurl.SOCKET_TIMEOUT, 0)
         elif delay_ms > 0:
             self._timer = self._loop.call_later(

@@ -1,7 +1,7 @@
-"""Lists of everybody's deliveries and events, the figures behind the gauges, and a recovery that is
-asked for, at ten million rows of each.
+"""Lists of all deliveries and events, the gauges of the store, and the creation of a recovery, at
+ten million rows of each.
 
-A filter fits one in five million: a page must cost what it may look at, and say how far that was,
+A filter fits one in five million: a page must cost what it may read, and say how far that was,
 however many there are.
 """
 
@@ -34,24 +34,37 @@ _FILLING_S = 3600.0
 _IN_TIME = Target(300, at_least=False)
 
 _TOKENS = """
-INSERT INTO tokens (id, version, name, hint, secret_hash, signing_secrets, permissions, enabled, created_at, activates_at)
-SELECT 'tok_' || (n % {callbacks}), 1, 'busy', 'rbk_', {own}, {blob}, '[]', true, 0, 0 FROM {numbers}
+INSERT INTO tokens
+    (id, version, name, hint, secret_hash, signing_secrets, permissions, enabled, created_at,
+    activates_at)
+SELECT 'tok_' || (n % {callbacks}), 1, 'busy', 'rbk_', {own}, {blob}, '[]', true, 0, 0
+FROM {numbers}
 """
 _CALLBACK_ROWS = """
 INSERT INTO callbacks (id, token_id, type, url, enabled, headers, created_at)
-SELECT 'cb_' || (n % {callbacks}), 'tok_' || (n % {callbacks}), 'message.received', 'https://x.example/', true, {blob}, 0 FROM {numbers}
+SELECT 'cb_' || (n % {callbacks}), 'tok_' || (n % {callbacks}), 'message.received',
+    'https://x.example/', true, {blob}, 0
+FROM {numbers}
 """
 _EVENTS = """
-INSERT INTO events (id, type, timestamp, accepted_at, via_amqp, channel_id, conversation_id, content_hash, conflicts, callbacks, body, claimed_at)
-SELECT 'evt_' || (1000000000 + n), CASE WHEN n % {one_in} = 7 THEN 'message.status' ELSE 'message.received' END, n, n, false, 'chn_1', 'cnv_1',
-    {blob}, 0, 'cb_' || (n % {callbacks}), {body}, n
+INSERT INTO events
+    (id, type, timestamp, accepted_at, via_amqp, channel_id, conversation_id, content_hash,
+    conflicts, callbacks, body, claimed_at)
+SELECT 'evt_' || (1000000000 + n),
+    CASE WHEN n % {one_in} = 7 THEN 'message.status' ELSE 'message.received' END,
+    n, n, false, 'chn_1', 'cnv_1', {blob}, 0, 'cb_' || (n % {callbacks}), {body}, n
 FROM {numbers}
 """
 _DELIVERIES = """
-INSERT INTO deliveries (event_id, callback_id, token_id, type, state, created_at, due_at, leased, lease, failures, queued_at, status_code, outcome)
-SELECT 'evt_' || (1000000000 + n), 'cb_' || (n % {callbacks}), 'tok_' || (n % {callbacks}), 'message.received',
-    CASE n % 10 WHEN 1 THEN 'pending' WHEN 2 THEN 'exhausted' WHEN 3 THEN 'exhausted' ELSE 'delivered' END, n,
-    CASE n % 10 WHEN 1 THEN n END, false, 0, 0, CASE n % 10 WHEN 1 THEN n END, 200, CASE WHEN n % {one_in} = 7 THEN 'tls' ELSE 'delivered' END
+INSERT INTO deliveries
+    (event_id, callback_id, token_id, type, state, created_at, due_at, leased, lease, failures,
+    queued_at, status_code, outcome)
+SELECT 'evt_' || (1000000000 + n), 'cb_' || (n % {callbacks}), 'tok_' || (n % {callbacks}),
+    'message.received',
+    CASE n % 10 WHEN 1 THEN 'pending' WHEN 2 THEN 'exhausted' WHEN 3 THEN 'exhausted'
+        ELSE 'delivered' END,
+    n, CASE n % 10 WHEN 1 THEN n END, false, 0, 0, CASE n % 10 WHEN 1 THEN n END, 200,
+    CASE WHEN n % {one_in} = 7 THEN 'tls' ELSE 'delivered' END
 FROM {numbers}
 """
 _PARTS = {
@@ -62,7 +75,8 @@ _PARTS = {
         "body": "convert_to(repeat('x', 400), 'UTF8')",
     },
     "sqlite": {
-        "numbers": "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {rows}) SELECT n FROM c)",
+        "numbers": "(WITH RECURSIVE c(n) AS "
+        "(SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {rows}) SELECT n FROM c)",
         "blob": "x'00'",
         "own": "CAST(n AS BLOB)",
         "body": "CAST(printf('%.400c', 'x') AS BLOB)",
@@ -71,7 +85,7 @@ _PARTS = {
 
 
 def listings(stage: Stage) -> list[Row]:
-    """Medians in milliseconds, on both databases."""
+    """Measure medians in milliseconds, on both databases."""
     rows = stage.size(ROWS, FEW)
     measured: list[Row] = []
     for name, url in (
@@ -88,7 +102,7 @@ def listings(stage: Stage) -> list[Row]:
 
 
 def _measured(database: Database, rows: int) -> Iterator[tuple[str, float]]:
-    """The pages start all over the lists, so that none finds in memory what the one before has
+    """Yield medians. The pages start all over the lists, so that none finds in memory what another
     read.
     """
     ends = [UnixMs(rows - number * rows // (_PAGES + 1)) for number in range(_PAGES)]
@@ -106,9 +120,9 @@ def _measured(database: Database, rows: int) -> Iterator[tuple[str, float]]:
         "events, type=message.status",
         _median(database, ends, lambda c, end: list_events(c, _status(end), _LIMIT)),
     )
-    yield "the figures of the store", _time(lambda: gauges.read(database))
+    yield "the gauges of the store", _time(lambda: gauges.read(database))
     query = RecoveryQuery(UnixMs(0), LATEST, (Recoverable.EXHAUSTED,))
-    yield "a recovery is asked for", _time(lambda: jobs.create(database, query))
+    yield "a recovery is created", _time(lambda: jobs.create(database, query))
 
 
 def _tls(until: UnixMs) -> DeliveryFilter:
@@ -120,11 +134,11 @@ def _status(until: UnixMs) -> EventFilter:
 
 
 def _median(
-    database: Database, ends: list[UnixMs], look: Callable[[Connection, UnixMs], object]
+    database: Database, ends: list[UnixMs], query: Callable[[Connection, UnixMs], object]
 ) -> float:
     def page(end: UnixMs) -> None:
         with database.read() as connection:
-            look(connection, end)
+            query(connection, end)
 
     return statistics.median(_time(lambda end=end: page(end)) for end in ends)
 

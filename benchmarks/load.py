@@ -3,7 +3,7 @@ fast as they are answered or at a steady rate, then ends.
 
     python -m benchmarks.load < PLAN      a `Plan` as JSON; prints a `Report` as JSON
 
-A process of its own, so that nothing else is measured with it. Started by `stage`.
+It is a separate process, so that nothing else is measured with it. Started by `stage`.
 """
 
 import asyncio
@@ -25,27 +25,27 @@ _CONNECT_TRIES, _CONNECT_PAUSE_S = 100, 0.1
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """`count` events numbered from `first`; `rate` is events a second, 0: each connection posts
-    when it is answered.
-
-    With `request`, that is what is sent instead of an event, as it stands there; `expected` is the
-    status that it is answered.
-    """
+    """What to send."""
 
     port: int
     token: str
     count: int
+    """How many events or requests."""
     connections: int
     rate: float = 0.0
+    """Events a second. 0: each connection posts again as soon as it is answered."""
     first: int = 0
+    """The number of the first event."""
     request: str = ""
+    """A whole request to send instead of an event."""
     expected: int = 202
+    """The status of every answer."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """`started_s` is unix seconds; latencies run from the moment an event should have been posted
-    to its answer.
+    """The result of a plan. `started_s` is Unix seconds; latencies run from the moment an event
+    should have been posted to its answer.
     """
 
     started_s: float
@@ -77,7 +77,7 @@ class Connection(asyncio.Protocol):
             self._resolve(status)
 
     def post(self, request: bytes) -> asyncio.Future[int]:
-        """The answer's status code."""
+        """Send a request and return the status code of its answer."""
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return self._answer
@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
 
 
 def complete(answer: bytes) -> bool:
-    """Whether all of an HTTP answer is there."""
+    """Return whether an HTTP answer is complete."""
     head_end = answer.find(b"\r\n\r\n")
     if head_end < 0:
         return False
@@ -108,7 +108,8 @@ class Load:
         self._latencies_s: list[float] = []
         self._answers: Counter[str] = Counter()
         self._head = (
-            f"POST /v1/events HTTP/1.1\r\nhost: 127.0.0.1:{plan.port}\r\nauthorization: Bearer {plan.token}\r\n"
+            f"POST /v1/events HTTP/1.1\r\nhost: 127.0.0.1:{plan.port}\r\n"
+            f"authorization: Bearer {plan.token}\r\n"
             "content-type: application/json\r\ncontent-length: "
         ).encode()
 
@@ -129,8 +130,8 @@ class Load:
             connection = await self._post(connection, number, time.time())
 
     async def _paced(self, connections: list[Connection]) -> None:
-        """An event whose turn has come waits for a free connection with its clock running: a stall
-        is not hidden.
+        """Post at a steady rate. A due event waits for a free connection with its clock running, so
+        that a stall is not hidden.
         """
         idle: asyncio.Queue[Connection] = asyncio.Queue()
         for connection in connections:
@@ -145,7 +146,7 @@ class Load:
                 tasks.create_task(post(number, due_s))
 
     async def _post(self, connection: Connection, number: int, due_s: float) -> Connection:
-        """The connection to go on with."""
+        """Post, and return the connection to use next."""
         if not connection.open:
             connection = await self._connect()
         status = await connection.post(self._plan.request.encode() or self._event(number, due_s))
@@ -164,7 +165,7 @@ class Load:
                 return (await loop.create_connection(Connection, "127.0.0.1", self._plan.port))[1]
             except OSError:
                 await asyncio.sleep(_CONNECT_PAUSE_S)
-        raise SystemExit(f"nobody listens on port {self._plan.port}")
+        raise SystemExit(f"nothing listens on port {self._plan.port}")
 
 
 def _ticks(rate: float) -> Iterator[float]:

@@ -1,8 +1,8 @@
-"""What matching costs beside tokens that do not match, what the directory holds in memory, and what
-a change of it takes.
+"""What matching costs with many tokens that do not match, the memory of the directory, and what a
+change of it costs.
 
-In this process alone: an event is read and matched as a dispatcher does it. The floor is a
-directory with one such token.
+Everything runs in this process: an event is read and matched as a dispatcher does it. The floor is
+a directory with one such token.
 """
 
 import statistics
@@ -27,7 +27,7 @@ _ROUNDS = 15
 _CHANGES = 50
 _NO_DEARER = Target(1.5, at_least=False, of_ratio=True)
 _HERE = frozenset({"chn_01"})
-"""Of the events."""
+"""The channel of the events."""
 
 
 class Fixed:
@@ -36,8 +36,8 @@ class Fixed:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
 
-    def match(self, kind: EventType, channel_id: str) -> list[Match]:
-        return self._snapshot.match(kind, channel_id)
+    def match(self, event_type: EventType, channel_id: str) -> list[Match]:
+        return self._snapshot.match(event_type, channel_id)
 
     def callback(self, callback_id: CallbackId) -> Match | None:
         return self._snapshot.callback(callback_id)
@@ -46,22 +46,22 @@ class Fixed:
         return True
 
     def refresh(self) -> None:
-        """There is nothing to learn."""
+        """Do nothing."""
 
 
 def matching(stage: Stage) -> list[Row]:
-    """One token sees the event, and so many others another channel each."""
+    """Measure one token that sees the event, among others that see another channel each."""
     many = stage.size(MANY, MANY // 10)
     reads = stage.size(2_000, 200)
     snapshots = {size: _snapshot(_others(size)) for size in (ONE, SOME, many)}
     took = {size: _reading_us(Fixed(snapshot), reads) for size, snapshot in snapshots.items()}
     rows = [
-        Row("matching", f"read + match beside {size:,} tokens, µs/event", us, took[ONE], _NO_DEARER)
+        Row("matching", f"read + match, {size:,} other tokens, µs/event", us, took[ONE], _NO_DEARER)
         for size, us in took.items()
     ]
     changes = {size: _changing_us(snapshot) for size, snapshot in snapshots.items()}
     rows += [
-        Row("matching", f"a change beside {size:,} tokens, µs", us, changes[ONE])
+        Row("matching", f"a change, {size:,} other tokens, µs", us, changes[ONE])
         for size, us in changes.items()
     ]
     return [
@@ -83,18 +83,18 @@ def _others(size: int) -> list[Token]:
 
 
 def _token(name: str, channels: frozenset[str]) -> Token:
-    """As the store reads it: nothing in it is shared with another."""
+    """Return a token as the store reads it, sharing nothing with another."""
     token_id = new_token_id()
     callbacks = [
         Callback(
             new_callback_id(),
             token_id,
-            kind,
+            event_type,
             f"https://receiver.example/{name}",
             True,
             {"x-key": name},
         )
-        for kind in EventType
+        for event_type in EventType
     ]
     return Token(
         id=token_id,
@@ -115,7 +115,7 @@ def _token(name: str, channels: frozenset[str]) -> Token:
 
 
 def _reading_us(directory: Fixed, count: int) -> float:
-    """The median of rounds, per event."""
+    """Return the median of rounds, per event."""
     now = now_ms()
     messages = [
         Message(events.published(f"evt_{number}", number, 0.0), None, None, 0, None)
@@ -135,8 +135,7 @@ def _reading_us(directory: Fixed, count: int) -> float:
 
 
 def _changing_us(snapshot: Snapshot) -> float:
-    """The median of changes of one token each, one after the other, as the directory takes them in.
-    """
+    """Return the median of changes of one token each, as the directory applies them."""
     took: list[float] = []
     for number in range(_CHANGES):
         token = _token(f"new {number}", _HERE)

@@ -1,4 +1,4 @@
-"""A pika connection of the floors' own that sends many frames by one system call.
+"""A pika connection for the floors that sends many frames by one system call.
 
 pika writes each frame to the socket at once: three per message, one per acknowledgement. Each write
 gives up the GIL, and getting it back from busy request threads costs more than the write. It
@@ -12,8 +12,8 @@ from pika.adapters.asyncio_connection import AsyncioConnection
 
 
 class OneWrite(AsyncioConnection):  # type: ignore[misc]  # pika is untyped
-    """Frames of a `one_write` block are kept until it ends; outside of one, those of one method go
-    together.
+    """A connection that sends the frames of a `one_write` block together, at its end. Outside of
+    one, the frames of one method are sent together.
     """
 
     _kept: list[bytes] | None = None

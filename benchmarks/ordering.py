@@ -1,8 +1,7 @@
 """What the order of statuses costs (docs/invariants.md#statuses-never-go-backwards): claims and
-settlements in the store, of statuses beside events of another type.
+settlements in the store, of statuses and of events of another type.
 
-The floor is `message.received`, which asks for no place. Only the store's thread is measured:
-nothing is sent.
+The floor is `message.received`, which needs no lock. Only the store is measured: nothing is sent.
 """
 
 import json
@@ -14,14 +13,8 @@ import sqlalchemy as sa
 
 from benchmarks.comparison import Row
 from benchmarks.stage import Stage
-from schemas.deliveries.deliveries import (
-    Attempt,
-    Delivery,
-    DeliveryState,
-    Outcome,
-    Settlement,
-    Trigger,
-)
+from schemas.deliveries.deliveries import Attempt, Delivery, DeliveryState, Outcome, Trigger
+from schemas.deliveries.settlement import Settlement
 from schemas.events.events import Event, parse_event
 from schemas.ids import CallbackId, TokenId, new_attempt_id
 from schemas.times import UnixMs
@@ -39,8 +32,8 @@ _ROUNDS = 5
 
 
 def statuses(stage: Stage) -> list[Row]:
-    """Microseconds of a claim and a settlement, per event: alone as when it is quiet, and by the
-    hundred as under load.
+    """Measure microseconds of a claim and a settlement per event: one at a time, as when it is
+    quiet, and by the hundred, as under load.
     """
     rows: list[Row] = []
     for name, url in (
@@ -67,10 +60,10 @@ def statuses(stage: Stage) -> list[Row]:
 
 
 def _in_turn(database: Database, size: int, batches: int) -> tuple[float, float, float]:
-    """Medians of other events, of statuses of as many messages, and of pairs of which the second
-    waits for the first.
+    """Return medians of other events, of statuses of as many messages, and of pairs of which the
+    second waits for the first.
     """
-    found: list[tuple[float, float, float]] = []
+    rounds: list[tuple[float, float, float]] = []
     for round_number in range(_ROUNDS):
         name = f"{size}-{round_number}"
         others = [[_received(f"o{name}-{b}-{n}") for n in range(size)] for b in range(batches)]
@@ -78,19 +71,19 @@ def _in_turn(database: Database, size: int, batches: int) -> tuple[float, float,
             [_status(f"a{name}-{b}-{n}", f"a{name}-{b}-{n}", "sent") for n in range(size)]
             for b in range(batches)
         ]
-        found.append(
+        rounds.append(
             (
                 _time(database, others),
                 _time(database, alone),
                 _time_pairs(database, name, size, max(1, batches // 4)),
             )
         )
-    first, second, third = zip(*found, strict=True)
+    first, second, third = zip(*rounds, strict=True)
     return statistics.median(first), statistics.median(second), statistics.median(third)
 
 
 def _time(database: Database, batches: list[list[Event]]) -> float:
-    """Per event; everything goes at once."""
+    """Return microseconds per event; all of them may go immediately."""
     began = time.perf_counter()
     for batch in batches:
         _settle(database, _claim(database, batch, len(batch)))
@@ -98,8 +91,8 @@ def _time(database: Database, batches: list[list[Event]]) -> float:
 
 
 def _time_pairs(database: Database, name: str, size: int, batches: int) -> float:
-    """The second of each pair becomes a row that waits, is woken by the first one's end, taken and
-    settled.
+    """Return microseconds per event of pairs. The second becomes a row that waits, is made due by
+    the end of the first, leased and settled.
     """
     spent_s = 0.0
     for batch in range(batches):
@@ -111,7 +104,7 @@ def _time_pairs(database: Database, name: str, size: int, batches: int) -> float
         going = _claim(database, first, size)
         _claim(database, second, 0)
         _settle(database, going)
-        _settle(database, list(_take(database, second)))
+        _settle(database, list(_lease(database, second)))
         spent_s += time.perf_counter() - began
     return spent_s / (2 * size * batches) * 1e6
 
@@ -120,10 +113,10 @@ def _claim(database: Database, events: list[Event], expected: int) -> list[Deliv
     with database.write() as connection:
         claim(
             connection,
-            [Claim(one, _NOW, False, (_CALLBACK,), one.webhook_body(_NOW)) for one in events],
+            [Claim(event, _NOW, False, (_CALLBACK,), event.webhook_body(_NOW)) for event in events],
             _NOW,
         )
-        going = admit(connection, [_delivery(one) for one in events], _NOW, _LEASE_MS).go
+        going = admit(connection, [_delivery(event) for event in events], _NOW, _LEASE_MS).go
     if len(going) != expected:
         raise RuntimeError(
             f"{len(going)} of {len(events)} may go, not {expected}: something else is measured"
@@ -135,28 +128,31 @@ def _settle(database: Database, done: list[Delivery]) -> None:
     with database.write() as connection:
         settle(
             connection,
-            [Settlement(one, DeliveryState.DELIVERED, attempt=_attempt()) for one in done],
+            [
+                Settlement(delivery, DeliveryState.DELIVERED, attempt=_attempt())
+                for delivery in done
+            ],
             _NOW,
         )
 
 
-def _take(database: Database, events: list[Event]) -> Iterator[Delivery]:
-    """As much of a take as has to do with order."""
-    ids = [one.id for one in events]
+def _lease(database: Database, events: list[Event]) -> Iterator[Delivery]:
+    """Yield what may go, by as much of a lease as concerns the order."""
+    ids = [event.id for event in events]
     with database.write() as connection:
         leased = {"leased": True, "lease": deliveries.c.lease + 1, "due_at": _NOW + _LEASE_MS}
         woken = sa.and_(deliveries.c.event_id.in_(ids), deliveries.c.due_at <= _NOW)
-        taken = connection.scalars(
+        leased_ids = connection.scalars(
             sa.update(deliveries).where(woken).values(leased).returning(deliveries.c.event_id)
         ).all()
         going = admit(
             connection,
-            [_delivery(one, lease=1) for one in events if one.id in taken],
+            [_delivery(event, lease=1) for event in events if event.id in leased_ids],
             _NOW,
             _LEASE_MS,
         ).go
     if len(going) != len(events):
-        raise RuntimeError("not all that waited were woken: something else is measured")
+        raise RuntimeError("not all that waited were made due: something else is measured")
     yield from going
 
 
@@ -180,18 +176,29 @@ def _status(event_id: str, message_id: str, status: str) -> Event:
     )
 
 
-def _event(event_id: str, kind: str, data: object) -> Event:
+def _event(event_id: str, event_type: str, data: object) -> Event:
     return parse_event(
-        json.dumps({"id": event_id, "type": kind, "data": data}).encode(), id_required=True
+        json.dumps({"id": event_id, "type": event_type, "data": data}).encode(), id_required=True
     )
 
 
 def _delivery(event: Event, lease: int = 0) -> Delivery:
     facts = event.facts
     return Delivery(
-        event.id, _CALLBACK, _TOKEN, event.type, facts.conversation_id, facts.channel_id, b"", _NOW, _NOW, _NOW,
-        message_id=facts.message_id if facts.status else None, status=facts.status, lease=lease,
-    )  # fmt: skip
+        event.id,
+        _CALLBACK,
+        _TOKEN,
+        event.type,
+        facts.conversation_id,
+        facts.channel_id,
+        b"",
+        _NOW,
+        _NOW,
+        _NOW,
+        message_id=facts.message_id if facts.status else None,
+        status=facts.status,
+        lease=lease,
+    )
 
 
 def _attempt() -> Attempt:

@@ -1,7 +1,6 @@
-"""What is measured: the floor or Ringback, whole or in halves, behind one interface. The ways to
-start them are in their modules.
+"""What is measured: the floor or Ringback, whole or in halves, behind one interface.
 
-Each part runs for the time of a `with` block; a way in is ready when the block begins.
+Each part runs for the time of a `with` block. An API is ready when the block begins.
 """
 
 from collections.abc import Mapping
@@ -12,33 +11,34 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Running:
-    """`port` and `token`: where events are posted, and with what (0 and empty for a dispatcher alone). `roots`: name of each
-    part → its first process.
-    """
+    """A running pipeline."""
 
     roots: Mapping[str, int]
+    """Process id of the first process, by part."""
     port: int = 0
+    """Where events are posted; 0 for a dispatcher alone."""
     token: str = ""
+    """With what events are posted; empty for a dispatcher alone."""
 
 
 class Pipeline(Protocol):
-    """`floor` or `ringback`."""
+    """What can be measured: `floor` or `ringback`."""
 
     name: str
 
     def prepare(self, *, prefilled: int = 0) -> None:
-        """On services: empty tables, and a queue that holds this many events."""
+        """Create empty tables on the services, and a queue that holds `prefilled` events."""
 
     def api(self, workers: int) -> AbstractContextManager[Running]:
-        """The way in alone, on what was prepared: events stay in the queue."""
+        """Run the API alone on what was prepared. Events stay in the queue."""
 
     def dispatcher(self) -> AbstractContextManager[Running]:
-        """The way out alone, on what was prepared. Only started when the block begins: whoever
-        measures sees the first webhook.
+        """Run the dispatcher alone on what was prepared. It is only started when the block begins,
+        so that the first webhook can be measured.
         """
 
     def on_services(self) -> AbstractContextManager[Running]:
-        """Both, freshly prepared, with one API worker and one dispatcher."""
+        """Prepare the services and run one API worker and one dispatcher."""
 
     def embedded(self) -> AbstractContextManager[Running]:
-        """All in one process, on SQLite."""
+        """Run everything in one process, on SQLite."""

@@ -1,7 +1,6 @@
 """Benchmarks that post events over HTTP: `api`, `end_to_end`, `fan_out`, `embedded` and `latency`.
 
-Each run begins with a few events that do not count: connections are made, the first of everything
-is over.
+Each run begins with a few events that do not count, for which connections and caches are created.
 """
 
 from collections.abc import Callable
@@ -25,9 +24,7 @@ _Way = Callable[[Pipeline], AbstractContextManager[Running]]
 
 
 def api(stage: Stage) -> list[Row]:
-    """The way in alone, durable on RabbitMQ, with one granian worker and with two; nobody takes the
-    events out.
-    """
+    """Measure the API alone, durable on RabbitMQ, with one granian worker and with two."""
     targets = {
         "events/s": Target(0.75, at_least=True, of_ratio=True),
         "answer p99, ms": Target(50, at_least=False),
@@ -55,7 +52,7 @@ def _api(stage: Stage, workers: int) -> Comparison:
 
 
 def end_to_end(stage: Stage) -> list[Row]:
-    """POST to webhook on RabbitMQ and PostgreSQL, with one API worker and one dispatcher."""
+    """Measure POST to webhook on both services, with one API worker and one dispatcher."""
     count = stage.size(10_000, quick=3_000)
     comparison = compare(
         "end to end",
@@ -72,7 +69,7 @@ def end_to_end(stage: Stage) -> list[Row]:
 
 
 def fan_out(stage: Stage) -> list[Row]:
-    """One event for the callbacks of ten tokens, on RabbitMQ and PostgreSQL."""
+    """Measure one event for the callbacks of ten tokens, on RabbitMQ and PostgreSQL."""
     count = stage.size(3_000, quick=1_000)
     pipelines = [Ringback(stage, callbacks=_FAN)]
     comparison = compare(
@@ -85,7 +82,7 @@ def fan_out(stage: Stage) -> list[Row]:
 
 
 def embedded(stage: Stage) -> list[Row]:
-    """POST to webhook in one process, on SQLite with synchronous commits."""
+    """Measure POST to webhook in one process, on SQLite with synchronous commits."""
     count = stage.size(10_000, quick=3_000)
     comparison = compare(
         "embedded", _both(stage), lambda p: _at_full_speed(stage, p.embedded(), count), stage.rounds
@@ -94,7 +91,7 @@ def embedded(stage: Stage) -> list[Row]:
 
 
 def latency(stage: Stage) -> list[Row]:
-    """From the moment an event should be posted to its webhook's arrival, at a steady rate."""
+    """Measure from when an event should be posted to its webhook's arrival, at a steady rate."""
     targets = {
         "webhook p50, ms": Target(1.6, at_least=False, of_ratio=True),
         "webhook p99, ms": Target(2.5, at_least=False, of_ratio=True),
@@ -148,7 +145,7 @@ def _steadily(stage: Stage, starting: AbstractContextManager[Running], count: in
 
 
 def _warm_up(stage: Stage, running: Running, callbacks: int = 1) -> None:
-    """Returns when all of it has arrived and is forgotten."""
+    """Post events, wait for their webhooks, and reset the receiver."""
     stage.receiver.reset()
     _post(stage, running, _WARM_UP)
     stage.receiver.wait_for(_WARM_UP * callbacks, _LIMIT_S)

@@ -3,9 +3,9 @@ and times. Nothing is verified.
 
     python -m benchmarks.receiver PORT
 
-POST anything: 200. `bench_seq` (int) and `bench_sent` (unix seconds) may stand anywhere in the
+Any POST is answered 200. `bench_seq` (int) and `bench_sent` (Unix seconds) may be anywhere in the
 body; see `events`. GET /count: how many different ones came. GET /stats: JSON of a `Stats`. GET
-/reset: start from nothing. Used through `stage`.
+/reset: start from nothing. Started by `stage`.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 @dataclasses.dataclass(frozen=True)
 class Stats:
-    """What came since the last reset. Times are unix seconds, latencies (sent to received)
+    """What came since the last reset. Times are Unix seconds, latencies (sent to received)
     milliseconds; 0 when nothing came.
     """
 
@@ -39,7 +39,7 @@ class Stats:
 
 
 class Tally:
-    """Counts each number once per path, so that an event for ten callbacks counts ten times."""
+    """A count of each number once per path: an event for ten callbacks counts ten times."""
 
     def __init__(self) -> None:
         self._seen: set[tuple[bytes, bytes]] = set()

@@ -1,8 +1,8 @@
-"""A revoked token that goes on calling, beside a backend that publishes: what it costs the
-publisher, and how many rows it makes.
+"""A revoked token that keeps calling while a backend publishes: what it costs the publisher, and
+how many rows it makes.
 
-The same windows again and again: the publisher alone, beside the revoked token, and beside as many
-calls of a token in force.
+The windows repeat: the publisher alone, with the revoked token, and with as many calls of a token
+in force.
 """
 
 import statistics
@@ -26,7 +26,7 @@ _NAME = f"refusing, {_CALLS:g} calls/s"
 
 
 def refusing(stage: Stage) -> list[Row]:
-    """One granian worker on RabbitMQ and PostgreSQL; nobody takes the events out."""
+    """Measure one granian worker on RabbitMQ and PostgreSQL, without a dispatcher."""
     window_s, rounds = stage.size(20, quick=3), stage.size(3, quick=2)
     ringback = Ringback(stage)
     ringback.prepare()
@@ -68,7 +68,7 @@ def refusing(stage: Stage) -> list[Row]:
 
 @contextmanager
 def _calling(stage: Stage, port: int, token: str, window_s: int, status: int) -> Iterator[None]:
-    """From another process, for the whole block."""
+    """Call the API from another process for the whole block."""
     request = f"GET /v1/me HTTP/1.1\r\nhost: ringback\r\nauthorization: Bearer {token}\r\n\r\n"
     plan = Plan(
         port, token, int(_CALLS * window_s), _CONNECTIONS, _CALLS, request=request, expected=status
@@ -80,7 +80,7 @@ def _calling(stage: Stage, port: int, token: str, window_s: int, status: int) ->
 
 
 def _logged(ringback: Ringback, token_id: str) -> tuple[int, int]:
-    """Rows of a token's request log, and the calls that they count."""
+    """Return the rows of a token's request log, and the calls that they count."""
     database = Database(ringback.database_url)
     with database.read() as connection:
         rows, calls = connection.execute(

@@ -22,8 +22,8 @@ _READY_LIMIT_S = 30.0
 
 
 class Ringback:
-    """See `pipelines.Pipeline`. `callbacks`: how many tokens are called for each event; `permissions`: what they may;
-    `settings`: beside the usual ones.
+    """The pipeline `ringback`. `callbacks` tokens with `permissions` are called for each event;
+    `settings` are added to the usual ones.
     """
 
     name = "ringback"
@@ -83,13 +83,13 @@ class Ringback:
         with self._listening(["serve"], port) as child:
             yield Running({"serve": child.pid}, port, self._token)
 
-    def _begin(self, **places: str) -> None:
-        """A new database with its tokens; all of them are called, and the first also publishes."""
+    def _begin(self, **urls: str) -> None:
+        """Create a database with its tokens. All are called, and the first also publishes."""
         usual = {
             "RINGBACK_ALLOW_TARGETS": "127.0.0.0/8",
             "RINGBACK_SECRET_KEY": "benchmark-" + "k" * 40,
         }
-        self._settings = usual | places | self._extra
+        self._settings = usual | urls | self._extra
         self.command("migrate")
         tokens = [self._create_token(number) for number in range(self._callbacks)]
         self._token = tokens[0]
@@ -99,25 +99,23 @@ class Ringback:
         return self._settings["RINGBACK_DATABASE_URL"]
 
     def make_token(self, name: str) -> dict[str, str]:
-        """One that may nothing and is called by nobody. Its `id` and `token` are among what it
-        says.
-        """
-        made: dict[str, str] = json.loads(self.command("token", "create", name, "--json"))
-        return made
+        """Create a token without permissions and callbacks, and return it with `id` and `token`."""
+        created: dict[str, str] = json.loads(self.command("token", "create", name, "--json"))
+        return created
 
     def _create_token(self, number: int) -> str:
         callback = f"message.received={self._stage.receiver.url}/hook/{number}"
-        made = self.command(
+        created = self.command(
             "token", "create", f"bench-{number}", "--json", "--callback", callback, *self._may()
         )
-        return str(json.loads(made)["token"])
+        return str(json.loads(created)["token"])
 
     def _may(self) -> Iterator[str]:
         for permission in self._permissions:
             yield from ("--permission", permission)
 
     def command(self, *words: str) -> str:
-        """What it printed. Raises RuntimeError with what it complained about."""
+        """Return what a command printed. Raises RuntimeError with its error."""
         done = subprocess.run(
             [_PROGRAM, *words],
             cwd=self._stage.folder,

@@ -1,7 +1,7 @@
 """What all benchmarks of a run share: private RabbitMQ and PostgreSQL nodes, the receiver, a
 folder, and the load generator.
 
-Services start when first asked for and end with the stage. Everything listens on 127.0.0.1, on
+Services start when they are first used and end with the stage. Everything listens on 127.0.0.1, on
 ports free at the time.
 """
 
@@ -30,13 +30,14 @@ _POLL_S = 0.1
 
 
 class Receiver:
-    """`benchmarks.receiver` in a process of its own."""
+    """The receiver, `benchmarks.receiver`, in a separate process."""
 
     def __init__(self, child: Child, port: int) -> None:
         self._child, self.url = child, f"http://127.0.0.1:{port}"
 
     def get(self, path: str) -> object:
-        with urllib.request.urlopen(self.url + path, timeout=30) as answer:  # noqa: S310 - our own receiver
+        url = self.url + path
+        with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - on this machine
             return json.load(answer)
 
     def reset(self) -> None:
@@ -46,22 +47,22 @@ class Receiver:
         return int(str(self.get("/count")))
 
     def stats(self) -> Stats:
-        found = self.get("/stats")
-        assert isinstance(found, dict)
-        return Stats(**found)
+        stats = self.get("/stats")
+        assert isinstance(stats, dict)
+        return Stats(**stats)
 
     def wait_for(self, count: int, limit_s: float) -> Stats:
-        """What came, once it is `count`. Raises TimeoutError: events are missing."""
+        """Return the statistics once `count` webhooks came. Raises TimeoutError."""
         end = time.monotonic() + limit_s
-        while (came := self.count()) < count:
+        while (received := self.count()) < count:
             if time.monotonic() > end:
-                raise TimeoutError(f"{came} of {count} webhooks came within {limit_s:g} s")
+                raise TimeoutError(f"{received} of {count} webhooks came within {limit_s:g} s")
             time.sleep(_POLL_S)
         return self.stats()
 
 
 class Stage:
-    """A context manager; `quick` makes every benchmark small enough to try things out."""
+    """A context manager. `quick` makes every benchmark small enough to try things out."""
 
     def __init__(self, *, quick: bool) -> None:
         self._quick = quick
@@ -76,14 +77,14 @@ class Stage:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
         self._stack.close()
 
     def size(self, full: int, quick: int) -> int:
-        """How many events a benchmark moves."""
+        """Return the number of events for a benchmark."""
         return quick if self._quick else full
 
     @cached_property
@@ -114,15 +115,14 @@ class Stage:
         return receiver
 
     def service_pids(self) -> dict[str, int]:
-        """The first process of each service."""
+        """Return the process id of the first process of each service."""
         return {
             "rabbitmq": _read_pid(self.rabbit.dir / "pid"),
             "postgresql": _read_pid(self.postgres.dir / "data" / "postmaster.pid"),
         }
 
     def load(self, plan: Plan) -> Report:
-        """Run the plan to its end. Raises RuntimeError unless everything was answered as expected.
-        """
+        """Run the plan. Raises RuntimeError unless everything was answered as expected."""
         command = [PYTHON, "-m", "benchmarks.load"]
         text = json.dumps(dataclasses.asdict(plan))
         done = subprocess.run(
@@ -141,5 +141,5 @@ class Stage:
 
 
 def _read_pid(path: pathlib.Path) -> int:
-    """Both services write it as their file's first line."""
+    """Return the first line, where both services write it."""
     return int(path.read_text().splitlines()[0])

@@ -1,8 +1,8 @@
-"""Taking due rows while one callback has a million of them: what a look and a take cost, on either
-database.
+"""Leasing due rows while one callback has a million of them: what a scan and a lease cost, on
+either database.
 
-The floor is the same with a few rows for every callback: who has a backlog must cost neither the
-others nor himself.
+The floor is the same with few rows for every callback. A backlog must cost neither its own callback
+nor the others.
 """
 
 import statistics
@@ -16,7 +16,7 @@ from benchmarks.stage import Stage
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from store.deliveries import due
-from store.deliveries.due import Share, Wish
+from store.deliveries.due import LeaseRequest, Share
 from store.engine.database import Connection, Database
 from store.tables import metadata
 
@@ -27,7 +27,7 @@ ROWS_OF_OTHERS = 100
 HANGING = 960
 MANY = 64
 SLOTS = 16
-_TAKES = 60
+_LEASES = 60
 _LEASE_MS = 25_000
 _FILLING_S = 600.0
 _NOW = UnixMs(1_000_000_000)
@@ -35,13 +35,19 @@ _GREAT = CallbackId("0" * 16)
 _NO_DEARER = Target(2, at_least=False, of_ratio=True)
 
 _EVENTS = """
-INSERT INTO events (id, type, timestamp, accepted_at, via_amqp, channel_id, conversation_id, content_hash, conflicts, callbacks, body)
-SELECT 'evt_' || n, 'message.received', 0, 0, false, 'chn', 'conversation ' || (n % 97), {hash}, 0, '', {body} FROM {numbers}
+INSERT INTO events
+    (id, type, timestamp, accepted_at, via_amqp, channel_id, conversation_id, content_hash,
+    conflicts, callbacks, body)
+SELECT 'evt_' || n, 'message.received', 0, 0, false, 'chn', 'conversation ' || (n % 97), {hash},
+    0, '', {body}
+FROM {numbers}
 """
 _DELIVERIES = """
 INSERT INTO deliveries
-    (event_id, callback_id, token_id, type, state, created_at, due_at, leased, lease, failures, is_retry, queued_at, conversation_id)
-SELECT 'evt_' || n, '{callback}', 'tok', 'message.received', 'pending', n, n, false, 0, 0, n % 2 = 1, n,
+    (event_id, callback_id, token_id, type, state, created_at, due_at, leased, lease, failures,
+    is_retry, queued_at, conversation_id)
+SELECT 'evt_' || n, '{callback}', 'tok', 'message.received', 'pending', n, n, false, 0, 0,
+    n % 2 = 1, n,
     CASE WHEN n < {hanging} AND n % 2 = 0 THEN 'hangs' ELSE 'conversation ' || (n % 97) END
 FROM {numbers}
 """
@@ -52,7 +58,8 @@ _DIALECT = {
         "body": "convert_to(repeat('x', 100), 'UTF8')",
     },
     "sqlite": {
-        "numbers": "(WITH RECURSIVE every(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM every WHERE n < {last}) SELECT n FROM every)",
+        "numbers": "(WITH RECURSIVE every(n) AS "
+        "(SELECT 0 UNION ALL SELECT n + 1 FROM every WHERE n < {last}) SELECT n FROM every)",
         "hash": "x''",
         "body": "zeroblob(100)",
     },
@@ -60,7 +67,7 @@ _DIALECT = {
 
 
 def taking(stage: Stage) -> list[Row]:
-    """A few rows each, then the backlog; PostgreSQL with fsync, SQLite as in embedded mode."""
+    """Measure few rows, then the backlog. PostgreSQL has fsync, SQLite is as in embedded mode."""
     rows: list[Row] = []
     backlog = stage.size(BACKLOG, BACKLOG // 20)
     for name, urls in (
@@ -78,43 +85,44 @@ def taking(stage: Stage) -> list[Row]:
 
 
 def _measured(url: str, great: int) -> Iterator[tuple[str, float]]:
-    """Medians in milliseconds; the great callback has so many rows, and a conversation that hangs
-    with the oldest of one share.
+    """Yield medians in milliseconds. The great callback has `great` rows, and a conversation that
+    hangs with the oldest of one share.
     """
     _fill(Database(url, timeout_s=_FILLING_S), great)
     database = Database(url)
     firsts, repeats = Share(_GREAT, is_retry=False), Share(_GREAT, is_retry=True)
     theirs = [Share(_other(number), is_retry=True) for number in range(OTHERS)]
     yield (
-        "a look, ms",
+        "a scan, ms",
         _median(database, lambda connection, _: due.shares_with_due(connection, _NOW)),
     )
     yield (
-        f"a take of {SLOTS}, ms",
-        _median(database, lambda connection, _: _take(connection, {repeats: Wish(SLOTS)})),
+        f"a lease of {SLOTS}, ms",
+        _median(database, lambda connection, _: _lease(connection, {repeats: LeaseRequest(SLOTS)})),
     )
-    busy = Wish(MANY, in_hand={"hangs"})  # more than there are within what a take looks at
+    # More rows than a lease reads.
+    busy = LeaseRequest(MANY, busy_conversations={"hangs"})
     yield (
-        "a take past a conversation in hand, ms",
-        _median(database, lambda connection, _: _take(connection, {firsts: busy})),
+        "a lease past a busy conversation, ms",
+        _median(database, lambda connection, _: _lease(connection, {firsts: busy})),
     )
     yield (
-        "a take of one of another callback, ms",
-        _median(database, lambda connection, n: _take(connection, {theirs[n]: Wish(1)})),
+        "a lease of one row of another callback, ms",
+        _median(database, lambda connection, n: _lease(connection, {theirs[n]: LeaseRequest(1)})),
     )
     database.close()
 
 
-def _take(connection: Connection, wishes: dict[Share, Wish]) -> None:
-    taken = due.take(connection, wishes, _NOW, _LEASE_MS, lapsed=True, most=MANY)
-    if not taken.deliveries:
-        raise RuntimeError("nothing was taken: there is nothing to measure")
+def _lease(connection: Connection, lease_requests: dict[Share, LeaseRequest]) -> None:
+    leased = due.lease(connection, lease_requests, _NOW, _LEASE_MS, lapsed=True, most=MANY)
+    if not leased.deliveries:
+        raise RuntimeError("nothing was leased: there is nothing to measure")
 
 
 def _median(database: Database, job: Callable[[Connection, int], object]) -> float:
-    """Milliseconds of a transaction of its own, its commit included."""
+    """Return the median milliseconds of a transaction, with its commit."""
     took: list[float] = []
-    for number in range(_TAKES):
+    for number in range(_LEASES):
         began_s = time.perf_counter()
         with database.write() as connection:
             job(connection, number)

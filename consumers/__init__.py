@@ -1,3 +1,3 @@
-"""From a message or a due row to settled deliveries: take, match, claim, hand to the dispatcher,
-settle, acknowledge.
+"""From a message or a due row to settled deliveries: fetch, match, claim, dispatch, settle,
+acknowledge.
 """

@@ -1,1 +1,1 @@
-"""Sends: lanes, signer, sender, verdict, backoff. Knows HTTP, never AMQP or SQL."""
+"""Sending of webhooks: lanes, signer, sender, verdict, backoff. Knows HTTP, never AMQP or SQL."""

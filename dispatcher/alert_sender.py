@@ -1,8 +1,8 @@
-"""Sends operational events to the operator's one URL: the same sender, signature, judgement and
+"""Sending of operational events to the operator's URL, with the same sender, signature, verdict and
 schedule as for deliveries.
 
-No lane and no breaker: there are few of them, and whoever calls
-(`consumers.maintenance.alert_relay`) has only some in hand.
+Alerts need no lane and no breaker: they are few, and the caller
+(`consumers.maintenance.alert_relay`) sends only some of them at a time.
 """
 
 import asyncio
@@ -21,44 +21,41 @@ from schemas.times import now_ms
 
 
 class AlertSender:
-    """Used on the event loop's thread. `keys` run from oldest to newest: each signs."""
+    """The sender of alerts. Used only on the event loop's thread."""
 
     def __init__(
         self,
         sender: HttpSender,
         url: str,
+        *,
         keys: Sequence[bytes],
         schedule: RetrySchedule,
         user_agent: str,
     ):
-        self._sender, self._url, self._keys, self._schedule, self._user_agent = (
-            sender,
-            url,
-            keys,
-            schedule,
-            user_agent,
-        )
+        """Send to `url`. `keys` run from oldest to newest, and each signs."""
+        self._sender, self._url, self._keys = sender, url, keys
+        self._schedule, self._user_agent = schedule, user_agent
         self._jitter = random.Random()  # noqa: S311 - jitter is no secret
 
     async def send(self, alert: Alert) -> AlertOutcome:
-        """One attempt. Raises nothing: whatever goes wrong is a failed attempt, so that it is tried
-        ever later and then given up.
+        """Make one attempt. Never raises: any error counts as a failed attempt, so that the alert
+        is retried ever later and then given up.
         """
         try:
             verdict = judge(await self._post(self._request(alert)), now_ms())
-        except Exception as error:  # noqa: BLE001 - it must neither be sent again for ever nor end the loop that sends the others
+        except Exception as error:  # noqa: BLE001 - a bug must not stop the other alerts
             return self._failed(alert, internal_error_text(error), None)
         if verdict.outcome is Outcome.DELIVERED:
             return AlertOutcome()
         return self._failed(alert, verdict.error or verdict.outcome, verdict.retry_after_s)
 
     async def _post(self, request: Request) -> HttpResponse:
-        answered: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()
-        self._sender.post(request, partial(_answer, answered))
-        answer = await answered
-        if answer.internal_error is not None:
-            raise answer.internal_error
-        return answer
+        future: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()
+        self._sender.post(request, partial(_resolve, future))
+        response = await future
+        if response.internal_error is not None:
+            raise response.internal_error
+        return response
 
     def _request(self, alert: Alert) -> Request:
         timestamp = int(time.time())
@@ -81,6 +78,6 @@ class AlertSender:
         return AlertOutcome(error, None if delay is None else delay.total_seconds())
 
 
-def _answer(answered: asyncio.Future[HttpResponse], answer: HttpResponse) -> None:
-    if not answered.cancelled():  # a stop did not wait for it any longer
-        answered.set_result(answer)
+def _resolve(future: asyncio.Future[HttpResponse], response: HttpResponse) -> None:
+    if not future.cancelled():  # a stop does not wait for it any longer
+        future.set_result(response)

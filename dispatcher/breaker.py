@@ -1,9 +1,9 @@
-"""Circuit breakers: when a callback that keeps failing is left alone but for probes. Pure; times
-are passed in.
+"""Circuit breakers: while a callback keeps failing, only probes are sent to it. Pure; times are
+passed in.
 
-A dispatcher counts for itself and asks here after each attempt; what it is told goes to the store
-with the attempt's outcome, and comes back to every dispatcher by the directory. Never decides about
-one delivery: that is `dispatcher.decision`.
+Each dispatcher counts its own failures and calls `conclude` after each attempt. The report goes to
+the store with the attempt's outcome, and the directory brings the result to every dispatcher. What
+becomes of one delivery is the decision of `dispatcher.decision`.
 """
 
 import datetime as dt
@@ -15,31 +15,32 @@ from schemas.times import format_duration
 from schemas.tokens.tokens import Callback, CallbackState
 
 OPEN_AFTER = 10
-"""Failed attempts in a row, with no success between, that open a breaker. Fewer: a bad event, which
-fails for itself alone, stops all others; more: a dead receiver is called more often in vain. That
-the slots of a lane often fail together, as when a receiver restarts, is no reason for more: opening
-wrongly costs what comes meanwhile five seconds, which is what a first retry costs.
+"""Failed attempts in a row, with no success between, that open a breaker. Fewer: one bad event
+stops all others. More: a dead receiver gets more attempts. The slots of a lane often fail together,
+as when a receiver restarts. That is no reason for more, because a breaker that opened wrongly
+delays deliveries by five seconds, as much as a first retry does.
 """
 
 KNOWN_WITHIN_S = 5.0
-"""How long this dispatcher goes by its own count until the directory must have said the same.
-Longer: an opening that the store did not take holds a callback up for longer. Shorter than a
-settlement and a poll take: attempts are made in between.
+"""Seconds for which this dispatcher relies on its own count, until the directory must know the
+same. Longer: a callback whose opening the store did not accept is delayed for longer. Shorter than
+a settlement and a poll take: attempts are made in between.
 """
 
-MOST_RUNS = 10_000
-"""Runs of failures in memory. Beyond it the oldest is forgotten, and begins again with its next
-failure.
+MAX_RUNS = 10_000
+"""Callbacks whose runs of failures are in memory. Beyond it the oldest run is forgotten and begins
+again with the next failure. Larger: more memory. Smaller: some breakers open later.
 """
 
 GONE = "its receiver answered 410 Gone"
+"""The reason shown for a callback that a 410 disabled."""
 
-_ASKED_FOR = frozenset({Trigger.MANUAL, Trigger.TEST})
+_REQUESTED = frozenset({Trigger.MANUAL, Trigger.TEST})
 _OPENS = frozenset({HealthFinding.FAILING, HealthFinding.USELESS})
 
 
 class _Run:
-    """Failures in a row of one callback, in one generation of it."""
+    """A callback's failures in a row, within one generation of the callback."""
 
     __slots__ = ("failures", "generation", "open_until_s", "since_s")
 
@@ -50,40 +51,39 @@ class _Run:
 
 
 class Breakers:
-    """Of one dispatcher. `disable_after`: after so long without a success a callback is disabled.
-    `now_s` is monotonic: no time of day is looked at here.
-    """
+    """The breakers of one dispatcher. `now_s` is always seconds of the monotonic clock."""
 
     def __init__(self, disable_after: dt.timedelta):
+        """Start closed. A callback is disabled after `disable_after` without a success."""
         self._disable_after = disable_after
         self._runs: dict[CallbackId, _Run] = {}
 
     def is_open(self, callback: Callback, now_s: float) -> bool:
-        """Whether nothing but probes, and what a person asks for, may be sent to it."""
+        """Return whether only probes and requested attempts may be sent to a callback."""
         return callback.state is CallbackState.FAILING or self.opened_here(
             callback.id, callback.health.generation, now_s
         )
 
     def opened_here(self, callback_id: CallbackId, generation: int, now_s: float) -> bool:
-        """Whether this dispatcher opened it just now, and the directory cannot know yet."""
+        """Return whether this dispatcher opened the breaker before the directory can know."""
         run = self._runs.get(callback_id)
         return run is not None and run.generation == generation and now_s < run.open_until_s
 
     def conclude(
         self, callback: Callback, delivery: Delivery, attempt: Attempt, now_s: float, jitter: float
     ) -> HealthReport | None:
-        """What an attempt that has just ended found out; None when it is nothing new. `callback` is
-        as it was when it started.
+        """Return what an attempt that has just ended says about its callback; None when that is
+        nothing new. `callback` is as it was when the attempt started.
         """
         run = self._runs.get(callback.id)
         if run is not None and run.generation > callback.health.generation:
-            return None  # it started before the callback was changed or came back
+            return None  # it started before the callback was changed or enabled
         if attempt.outcome is Outcome.DELIVERED:
             return self._succeeded(callback)
         if attempt.throttled:
-            return None  # neither a failure nor a success: the receiver is there, and takes nothing
-        if delivery.trigger in _ASKED_FOR:
-            return None  # a person looked whether it works: that is only recorded
+            return None  # neither a failure nor a success: the receiver is up, and refuses
+        if delivery.trigger in _REQUESTED:
+            return None  # a person tried whether it works: that is only recorded
         run = self._run(callback, now_s - attempt.duration_ms / 1000)
         run.failures += 1
         finding = self._finding(callback, delivery, attempt, run, now_s)
@@ -117,9 +117,11 @@ class Breakers:
     def _finding(
         self, callback: Callback, delivery: Delivery, attempt: Attempt, run: _Run, now_s: float
     ) -> HealthFinding | None:
-        """Whether a failing one is to be disabled is not judged here: of other dispatchers'
-        successes the store alone knows. Where it cannot say, it disables nobody, so that of a long
-        run too many failures open a breaker first; its probes go on from there.
+        """Return the finding of a failed attempt, or None.
+
+        Only the store knows the successes of other dispatchers, so it decides whether a failing
+        callback is disabled. Where it cannot tell, it disables no callback. That is why a long run
+        of failures opens the breaker before it disables the callback.
         """
         if attempt.outcome is Outcome.GONE:
             return HealthFinding.USELESS
@@ -138,6 +140,6 @@ class Breakers:
         if run is None or run.generation != callback.health.generation:
             self._runs.pop(callback.id, None)
             run = self._runs[callback.id] = _Run(callback.health.generation, since_s)
-            if len(self._runs) > MOST_RUNS:
+            if len(self._runs) > MAX_RUNS:
                 del self._runs[next(iter(self._runs))]
         return run

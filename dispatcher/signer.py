@@ -1,5 +1,5 @@
-"""Signs webhooks as Standard Webhooks 1.0 says. Knows no clock and no secret's name; called for
-every attempt.
+"""Signatures of webhooks, as Standard Webhooks 1.0 defines them. Knows no clock and no secret's
+name; called for every attempt.
 """
 
 import binascii
@@ -9,10 +9,11 @@ from functools import lru_cache
 
 
 def sign(keys: Sequence[bytes], event_id: str, timestamp_s: int, body: bytes) -> str:
-    """The value of `webhook-signature`: one `v1,…` per key, separated by spaces.
+    """Return the value of `webhook-signature`: one `v1,…` per key, separated by spaces.
 
-    `keys` run from oldest to newest, the signatures from newest to oldest: a receiver usually holds the newest already.
-    `timestamp_s` is the attempt's own, in unix seconds; `body` the bytes as they are sent.
+    `keys` run from oldest to newest. The signatures run from newest to oldest, because a receiver
+    usually has the newest key already. `timestamp_s` is the attempt's own, in unix seconds; `body`
+    is the bytes as they are sent.
     """
     content = b"%b.%d.%b" % (event_id.encode(), timestamp_s, body)
     return " ".join(_signature(key, content) for key in reversed(keys))
@@ -26,7 +27,7 @@ def _signature(key: bytes, content: bytes) -> str:
 
 @lru_cache(maxsize=1024)
 def _keyed(key: bytes) -> hmac.HMAC:
-    """Copied for each signature: unlike `hmac.digest` a copy keeps the GIL for a small body, which
-    giving away costs more than signing.
+    """Return a keyed HMAC to copy for each signature. For a small body a copy keeps the GIL, unlike
+    `hmac.digest`; releasing the GIL costs more than signing.
     """
     return hmac.new(key, digestmod="sha256")

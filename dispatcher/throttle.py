@@ -1,11 +1,11 @@
-"""Throttles: how a callback is called whose receiver said that it takes no more at present. Pure;
-times are passed in.
+"""Throttles: the rate of attempts at a callback whose receiver asked for a pause. Pure; times are
+passed in.
 
-A receiver speaks of itself: after its refusal nothing starts for as long as it asks, then one
-attempt, then more and more, until it refuses again. By then it is known what it takes: the next
-round begins a little below, grows slowly there, and faster later. A throttle is of one lane of one
-dispatcher, and in memory; until when the callback is left alone is stored with it, and every
-dispatcher heeds it.
+After a refusal nothing starts for as long as the receiver asked. Then one attempt starts, then more
+and more, until the receiver refuses again. By then the rate that it accepts is known: the next
+round begins a little below that rate, grows slowly at first and faster later. A throttle belongs to
+one lane of one dispatcher and is kept in memory. The end of the pause is stored with the callback,
+and every dispatcher observes it.
 """
 
 from math import inf
@@ -13,62 +13,65 @@ from math import inf
 from schemas.rate_meter import RateMeter
 
 FIRST_PAUSE_S = 0.5
-"""Our own pause, where a receiver asks for none or for less; it doubles while nothing is taken.
-Longer: one that refuses now and then loses time. Shorter: one that refuses without a word is asked
-in vain more often.
+"""The shortest pause, used when a receiver asks for none or a shorter one; it doubles while nothing
+is accepted. Longer: a receiver that refuses now and then loses time. Shorter: a receiver that
+refuses without `Retry-After` gets more attempts that it refuses.
 """
 
 LONGEST_PAUSE_S = 300.0
-"""The longest of our own pauses. Longer: one that takes again after hours waits longer for its
-backlog. Shorter: one that refuses everything is called more often in vain. As long as the longest
-interval between probes of a failing one.
+"""The longest pause that the doubling leads to, as long as the longest interval between probes.
+Longer: a receiver that accepts again after hours waits longer for its backlog. Shorter: a receiver
+that refuses everything gets more attempts.
 """
 
 CAUTION = 0.9
-"""Of the pace at which it refused, where the next round begins. More: it refuses sooner. Less: time
-is lost below what it takes.
+"""The share of the accepted rate at which the next round begins. Larger: the receiver refuses
+sooner. Smaller: time is lost below the rate that it accepts.
 """
 
 FIRST_RATE = 1.0
-"""Attempts a second after a pause, until something is taken; and from where a pace grows of which
-nothing is known. Larger: more attempts in vain. Smaller: a receiver that was away for maintenance
-gets its backlog later.
+"""Attempts a second after a pause, until one succeeds, and the rate from which an unknown rate
+grows. Larger: more refused attempts. Smaller: a receiver that was down for maintenance gets its
+backlog later.
 """
 
 DOUBLES_IN_S = 2.0
-"""How fast a pace grows of which nothing is known. Shorter: it goes further beyond what the
-receiver takes before that is noticed.
+"""Seconds in which the rate doubles while the accepted rate is unknown. Shorter: the rate exceeds
+the accepted one by more before the receiver refuses. Longer: the backlog comes later.
 """
 
 ROUND_S, LONGEST_ROUND_S, ROUND_PER_PAUSE = 30.0, 300.0, 10
-"""A known pace doubles in a round: so many times the pause that a refusal costs, between the two.
-Longer: fewer refusals, but that a receiver takes more than before is noticed later.
+"""Seconds in which a known rate doubles: `ROUND_PER_PAUSE` times the pause, but within the other
+two. Longer: fewer refusals, but a receiver that accepts more than before gets it later.
 """
 
 OVER_AT_RATE, OVER_AFTER_S = 1000.0, 600.0
-"""A pace beyond this is no limit any more, and one that nobody needed for so long says nothing: the
-throttle is forgotten.
+"""The throttle ends when its rate exceeds this many attempts a second, which is no limit any more,
+or when it was not used for this many seconds, so that its rate is out of date.
 """
 
 KNOWN_AFTER_S = 2.0
-"""A pace that a receiver has taken for so long is what it takes; before that what it really took
-counts. Shorter: what it had saved up for a burst is mistaken for its pace.
+"""A rate that a receiver has accepted for this many seconds counts as the accepted rate; before
+that, its measured successes count. Shorter: an allowance for a burst is mistaken for the rate.
 """
 
 SLACK_S = 0.02
-"""How late a start may be without the next one being later too. Longer: starts come closer
-together, and a receiver that wants them evenly refuses. Shorter: the pace falls behind when the
-loop is busy.
+"""Seconds by which a start may be late without delaying the next one. Longer: starts come closer
+together, and a receiver that wants them evenly spaced refuses. Shorter: the rate falls behind when
+the event loop is busy.
 """
 
-_MOMENT_S = 1.0  # by which most receivers count
-_LEAST_RATE = 0.05
-_SAME_S = 0.25  # a pause comes back from the store a little earlier or later than it was told
-_AT_ONCE_S = 0.001  # what a timer cannot tell
+_WINDOW_S = 1.0  # most receivers count by the second
+_MIN_RATE = 0.05
+_SAME_S = 0.25  # a pause comes back from the store a little earlier or later than it was reported
+_AT_ONCE_S = 0.001  # a timer is not more precise
 
 
 class Throttle:
-    """`generation`: of the callback, when it was throttled. `now_s` and `started_s` are monotonic.
+    """The rate limit of one lane.
+
+    `now_s` and `started_s` are seconds of the monotonic clock. `generation` is the callback's when
+    it was throttled.
     """
 
     __slots__ = (
@@ -78,7 +81,7 @@ class Throttle:
         "_pauses",
         "_round_s",
         "_run_s",
-        "_taken",
+        "_successes",
         "_until_s",
         "_wanted",
         "generation",
@@ -87,16 +90,16 @@ class Throttle:
     def __init__(self, generation: int, now_s: float):
         self.generation = generation
         self._until_s, self._credited_s = -inf, now_s
-        self._pauses = 0  # since something was taken
-        self._base: float | None = None  # where a round begins; None: nothing is known
+        self._pauses = 0  # since the last success
+        self._base: float | None = None  # the rate at which a round begins; None: unknown
         self._round_s = ROUND_S
-        self._run_s: float | None = None  # since when something is taken again
+        self._run_s: float | None = None  # when attempts began to succeed again
         self._credit = 1.0
-        self._taken = RateMeter(_MOMENT_S)
-        self._wanted = False  # whether more would have started than could
+        self._successes = RateMeter(_WINDOW_S)
+        self._wanted = False  # whether more attempts were waiting than might start
 
     def rate(self, now_s: float) -> float:
-        """Attempts a second."""
+        """Return the number of attempts a second that may start now."""
         if self._run_s is None:
             return FIRST_RATE if self._base is None else min(FIRST_RATE, self._base)
         ran_s = now_s - self._run_s
@@ -104,46 +107,47 @@ class Throttle:
             return FIRST_RATE * float(2.0 ** min(ran_s / DOUBLES_IN_S, 16))
         return self._base * float(2.0 ** min((ran_s / self._round_s) ** 2, 16))
 
-    def waits_s(self, now_s: float) -> float:
-        """For how long nothing starts."""
+    def pause_left_s(self, now_s: float) -> float:
+        """Return how many seconds of the pause are left; 0 when it is over."""
         return max(0.0, self._until_s - now_s)
 
     def next_start_s(self, now_s: float) -> float:
-        """How long until the next attempt may start; 0 when it may now."""
+        """Return in how many seconds the next attempt may start; 0 when it may now."""
         self._credit_to(now_s)
-        return self.waits_s(now_s) + max(0.0, 1 - self._credit) / self.rate(now_s)
+        return self.pause_left_s(now_s) + max(0.0, 1 - self._credit) / self.rate(now_s)
 
     def startable(self, now_s: float, ahead_s: float) -> int:
-        """How many attempts may start within so many seconds from now."""
-        left_s = ahead_s - self.waits_s(now_s)
+        """Return how many attempts may start within `ahead_s` seconds from now."""
+        left_s = ahead_s - self.pause_left_s(now_s)
         if left_s < 0:
             return 0
         self._credit_to(now_s)
         return int(self._credit + self.rate(now_s) * left_s)
 
     def start(self, now_s: float) -> bool:
-        """Whether an attempt may start now; it is counted as started."""
+        """Return whether an attempt may start now, and if so count it as started."""
         if self.next_start_s(now_s) > _AT_ONCE_S:
             self._wanted = True
             return False
         self._credit -= 1
         return True
 
-    def taken(self, started_s: float, now_s: float) -> None:
-        """An attempt succeeded."""
-        self._taken.step(now_s)
+    def succeeded(self, started_s: float, now_s: float) -> None:
+        """Learn that the attempt that started at `started_s` succeeded."""
+        self._successes.step(now_s)
         if self._is_news(started_s):
             self._pauses = 0
             if self._run_s is None:
                 self._run_s = now_s
 
     def refused(self, started_s: float, now_s: float, asked_s: float | None) -> float | None:
-        """An attempt was refused. Returns for how long from now everybody leaves the callback
-        alone; None when that is known.
+        """Learn that the attempt that started at `started_s` was refused, with a request to wait
+        for `asked_s`. Return the pause, in seconds from now, that all dispatchers must observe;
+        None when they know it.
 
-        What started before the last pause ended tells nothing new, unless it asks for more. That
-        pauses grow while nothing is taken is for this dispatcher alone: another one may fare
-        better.
+        The refusal of an attempt that started before the last pause ended changes nothing, unless
+        it asks for a longer pause. The doubling of pauses applies to this dispatcher alone, because
+        the attempts of another one may succeed.
         """
         asked_s = max(FIRST_PAUSE_S, asked_s or 0.0)
         known = now_s + asked_s <= self._until_s + _SAME_S
@@ -159,16 +163,16 @@ class Throttle:
             self._until_s = self._credited_s = max(self._until_s, now_s + asked_s)
         return None if known else asked_s
 
-    def heed(self, waits_s: float, now_s: float) -> None:
-        """Another dispatcher, or an earlier one, was asked to leave the callback alone for so long
-        from now. It goes first afterwards.
+    def apply_pause(self, pause_s: float, now_s: float) -> None:
+        """Observe a pause of `pause_s` seconds from now that another dispatcher was asked for, or
+        this one before a restart. The other dispatcher makes the first attempt after it.
         """
-        if now_s + waits_s > self._until_s + _SAME_S:
+        if now_s + pause_s > self._until_s + _SAME_S:
             self._learn(now_s)
-            self._pause(now_s, waits_s, credit=0.0)
+            self._pause(now_s, pause_s, credit=0.0)
 
     def is_over(self, now_s: float) -> bool:
-        """Whether it may be forgotten."""
+        """Return whether the throttle is no limit any more, or has not been used for long."""
         ran_out = self._run_s is not None and self.rate(now_s) > OVER_AT_RATE
         return ran_out or now_s - max(self._until_s, self._credited_s) > OVER_AFTER_S
 
@@ -176,17 +180,15 @@ class Throttle:
         return started_s >= self._until_s - _AT_ONCE_S
 
     def _learn(self, now_s: float) -> None:
-        """What it takes, unless nothing was taken (it was asked too early), or more was allowed
-        than there was to send.
+        """Learn the accepted rate. A round says nothing about it when no attempt succeeded (it
+        was too early) or when fewer attempts were waiting than might start.
         """
         if self._run_s is not None and self._wanted:
             ran_s, rate = now_s - self._run_s, self.rate(now_s)
-            took = max(
-                self._taken.per_second(now_s), 1 / max(_MOMENT_S, ran_s)
-            )  # the one that began the run, at least
-            self._base = max(
-                _LEAST_RATE, CAUTION * (rate if ran_s >= KNOWN_AFTER_S else min(rate, took))
-            )
+            # at least the success that began the run
+            measured = max(self._successes.per_second(now_s), 1 / max(_WINDOW_S, ran_s))
+            accepted = rate if ran_s >= KNOWN_AFTER_S else min(rate, measured)
+            self._base = max(_MIN_RATE, CAUTION * accepted)
 
     def _pause(self, now_s: float, pause_s: float, credit: float) -> None:
         self._until_s = self._credited_s = max(self._until_s, now_s + pause_s)

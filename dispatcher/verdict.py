@@ -1,5 +1,5 @@
-"""What an answer means for its delivery: judged once, here, and never again downstream. Pure; the
-time is passed in.
+"""The meaning of a response for its delivery, judged once, here, and never again downstream. Pure;
+the time is passed in.
 """
 
 import email.utils
@@ -15,19 +15,20 @@ from schemas.deliveries.deliveries import Outcome
 from schemas.times import UnixMs
 
 QUOTED_CHARACTERS = 200
-"""Of what a receiver or a library wrote, in an attempt's record. Larger: more to read for people; a
-header may have 100 KB.
+"""Characters of a receiver's or a library's text that an attempt's record quotes. Larger: records
+are harder to read, as a header may have 100 KB. Smaller: the cause may be cut off.
 """
 
 _HINTS = {
-    401: "the receiver wants to know who calls. Set its credentials as a header of the callback",
-    403: "the receiver does not allow the call. Check the headers of the callback, and the receiver's firewall",
+    401: "the receiver requires authentication. Set its credentials as a header of the callback",
+    403: "the receiver does not allow the request. Check the headers of the callback, and the "
+    "receiver's firewall",
     404: "the receiver has nothing at this path. Check the callback's URL",
-    405: "the receiver takes no POST there. Check the callback's URL",
-    410: "the receiver wants no more",
-    413: "the receiver takes no events of this size. Raise its limit to 300 KB",
-    415: "the receiver takes no application/json there. Check the callback's URL",
-    429: "the receiver takes no more at present",
+    405: "the receiver does not accept POST there. Check the callback's URL",
+    410: "the receiver wants no more events",
+    413: "the receiver does not accept events of this size. Raise its limit to 300 KB",
+    415: "the receiver does not accept application/json there. Check the callback's URL",
+    429: "the receiver accepts no more at present",
 }
 _HOST = re.compile(r"[a-z0-9._:-]{1,253}")
 _CLASSES = {3: Outcome.HTTP_3XX, 4: Outcome.HTTP_4XX, 5: Outcome.HTTP_5XX}
@@ -35,72 +36,73 @@ _GONE, _TOO_MANY_REQUESTS, _UNAVAILABLE = 410, 429, 503
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """`error` says in words of ours what went wrong; beside `DELIVERED`, what was wrong with the rest of the answer. `behind` is what a
-    library or the receiver said about it, for the record alone. `retry_after_s` counts from the answer, at most a day. `throttled`: the
-    receiver speaks of itself and not of the delivery: it takes no more at present.
-    """
+    """The meaning of one response, or of its absence."""
 
     outcome: Outcome
+    """How the attempt ended."""
+
     error: str | None = None
+    """What went wrong, in Ringback's words. With `DELIVERED`: what was wrong with the rest of the
+    response.
+    """
+
     retry_after_s: float | None = None
-    behind: str | None = None
+    """The pause that the receiver asked for, in seconds from the response, at most a day."""
+
+    raw_detail: str | None = None
+    """The error in the words of a library or the receiver: for the record, never for the log."""
+
     throttled: bool = False
+    """Whether the receiver refuses every request at present, whatever this delivery is."""
 
 
 _DELIVERED = Verdict(Outcome.DELIVERED)
 
 
-def judge(answer: HttpResponse, now: UnixMs) -> Verdict:
-    """The verdict on one attempt's answer, or on there being none."""
-    behind = quoted(answer.behind)
-    if answer.failure is not None:
-        return Verdict(answer.failure, answer.error or answer.failure, behind=behind)
-    status = answer.status_code or 0
+def judge(response: HttpResponse, now: UnixMs) -> Verdict:
+    """Return the verdict on an attempt's response, or on its absence."""
+    raw_detail = quoted(response.raw_detail)
+    if response.failure is not None:
+        return Verdict(response.failure, response.error or response.failure, raw_detail=raw_detail)
+    status = response.status_code or 0
     if status // 100 == 2:
-        return (
-            _DELIVERED
-            if answer.error is None
-            else Verdict(
-                Outcome.DELIVERED, f"HTTP {status} counts, but {answer.error}", behind=behind
-            )
-        )
+        if response.error is None:
+            return _DELIVERED
+        error = f"HTTP {status} counts, but {response.error}"
+        return Verdict(Outcome.DELIVERED, error, raw_detail=raw_detail)
     if status // 100 not in _CLASSES:
-        return Verdict(
-            Outcome.PROTOCOL,
-            f"HTTP {status} is no status that HTTP knows: answer with one from 200 to 299",
-            behind=behind,
-        )
-    retry_after_s = _seconds(answer.retry_after, now)
+        error = f"HTTP {status} is not an HTTP status: answer with one from 200 to 299"
+        return Verdict(Outcome.PROTOCOL, error, raw_detail=raw_detail)
+    retry_after_s = _seconds(response.retry_after, now)
     if status // 100 == 3:
-        behind = quoted(answer.location)
+        raw_detail = quoted(response.location)
     throttled = status == _TOO_MANY_REQUESTS or (
         status == _UNAVAILABLE and retry_after_s is not None
     )
     return Verdict(
         _outcome(status, retry_after_s),
-        _words(status, answer, retry_after_s),
+        _error(status, response, retry_after_s),
         retry_after_s,
-        behind,
+        raw_detail,
         throttled,
     )
 
 
 def internal_error_text(error: Exception) -> str:
-    """Of a mistake of ours. Without the error's own words, which may quote a secret that it choked
-    on.
+    """Return the text for an internal error. The error's own words are left out, because they may
+    quote a secret.
     """
-    return f"a mistake of Ringback's, {type(error).__name__}: its log says where. Please report it"
+    return f"internal error ({type(error).__name__}): see Ringback's log, and please report it"
 
 
-def quoted(words: str | None) -> str | None:
-    """Words that may be a stranger's: their beginning, in characters that harm no terminal."""
-    if words is None:
+def quoted(text: str | None) -> str | None:
+    """Return the beginning of an untrusted text, in characters that are safe in a terminal."""
+    if text is None:
         return None
     kept = "".join(
-        character if character.isprintable() else "\ufffd"
-        for character in words[:QUOTED_CHARACTERS]
+        character if character.isprintable() else "\ufffd" for character in text[:QUOTED_CHARACTERS]
     )
-    return kept if len(words) <= QUOTED_CHARACTERS else f"{kept}…"
+    return kept if len(text) <= QUOTED_CHARACTERS else f"{kept}…"
 
 
 def _outcome(status: int, retry_after_s: float | None) -> Outcome:
@@ -111,35 +113,36 @@ def _outcome(status: int, retry_after_s: float | None) -> Outcome:
     return _CLASSES[status // 100]
 
 
-def _words(status: int, answer: HttpResponse, retry_after_s: float | None) -> str:
-    words = f"HTTP {status}"
+def _error(status: int, response: HttpResponse, retry_after_s: float | None) -> str:
+    text = f"HTTP {status}"
     if status // 100 == 3:
-        words += f": a redirect to {_place(answer.location)} is not followed. Save the address that the receiver moved to"
+        text += f": a redirect to {_host(response.location)} is not followed."
+        text += " Save the address that the receiver moved to"
     elif hint := _HINTS.get(status):
-        words += f": {hint}"
+        text += f": {hint}"
     if retry_after_s is not None:
-        words += f", to be tried again after {retry_after_s:.0f} s"
-    return words if answer.error is None else f"{words}; {answer.error}"
+        text += f", to be tried again after {retry_after_s:.0f} s"
+    return text if response.error is None else f"{text}; {response.error}"
 
 
-def _place(location: str | None) -> str:
-    """Of a redirect no more than the host: path and query may be the receiver's secret, and these
-    words go into the log.
+def _host(location: str | None) -> str:
+    """Return only the host of a redirect: path and query may be a secret of the receiver, and the
+    text goes into the log.
     """
     if not location:
         return "nowhere"
     try:
         host = urlsplit(location).hostname
     except ValueError:
-        return "a place that cannot be read"
+        return "an unreadable address"
     if host is None:
         return "another path"
-    return host if _HOST.fullmatch(host) else "a place that cannot be read"
+    return host if _HOST.fullmatch(host) else "an unreadable address"
 
 
 def _seconds(retry_after: str | None, now: UnixMs) -> float | None:
-    """RFC 9110, section 10.2.3: seconds or a date. Nonsense is ignored, as if nothing had been
-    said.
+    """Return the seconds of a `Retry-After`, which holds seconds or a date (RFC 9110, section
+    10.2.3). Return None for nonsense, as for no header.
     """
     if retry_after is None:
         return None
@@ -153,5 +156,5 @@ def _seconds(retry_after: str | None, now: UnixMs) -> float | None:
 
 
 def _utc(moment: datetime) -> datetime:
-    """The obsolete formats name no zone, and mean UTC."""
+    """Return the time in UTC: the obsolete formats name no zone, and mean UTC."""
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,5 +1,4 @@
-"""From a delivery to the request on the wire: headers, signature, and what of it may be remembered.
-"""
+"""The HTTP request of a delivery: headers, signature, and what is recorded of them."""
 
 import time
 from collections.abc import Sequence
@@ -14,13 +13,14 @@ _ANNOUNCED = frozenset({Trigger.MANUAL, Trigger.RECOVER, Trigger.TEST})
 
 
 class WebhookTarget:
-    """What is the same for every attempt at one callback, put together once. Belongs to one state
-    of the directory.
+    """The parts of a request that are the same for every attempt at one callback, put together once
+    for each version of the callback and its token.
     """
 
     __slots__ = ("callback", "hidden", "lines", "token")
 
     def __init__(self, token: Token, callback: Callback, user_agent: str):
+        """Put together the header lines that do not depend on the delivery."""
         self.token, self.callback = token, callback
         self.lines = [
             "content-type: application/json",
@@ -30,23 +30,24 @@ class WebhookTarget:
         self.hidden = dict.fromkeys(callback.headers, "***")
 
     def is_of(self, token: Token, callback: Callback) -> bool:
+        """Return whether the target was made from exactly these objects of the directory."""
         return self.token is token and self.callback is callback
 
     def request(self, delivery: Delivery) -> tuple[Request, dict[str, str]]:
-        """The request, and its own headers as they are recorded: without the values that the
-        administrator gave.
+        """Return the request, and its headers as they are recorded: the values of the headers that
+        the administrator set are secrets and become `***`.
         """
         timestamp = int(time.time())
-        own = {
+        headers = {
             "webhook-id": delivery.event_id,
             "webhook-timestamp": str(timestamp),
             "webhook-signature": sign(self._keys(), delivery.event_id, timestamp, delivery.body),
             "ringback-attempt": str(delivery.number),
         }
         if delivery.trigger in _ANNOUNCED:
-            own["ringback-trigger"] = delivery.trigger.value
-        lines = [*self.lines, *(f"{name}: {value}" for name, value in own.items())]
-        return Request(self.callback.url, lines, delivery.body), own | self.hidden
+            headers["ringback-trigger"] = delivery.trigger.value
+        lines = [*self.lines, *(f"{name}: {value}" for name, value in headers.items())]
+        return Request(self.callback.url, lines, delivery.body), headers | self.hidden
 
     def _keys(self) -> Sequence[bytes]:
         keys = self.token.signing_keys

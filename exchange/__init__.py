@@ -1,2 +1,3 @@
-"""The pipe between the API and the dispatchers: one port, a RabbitMQ adapter and an outbox adapter.
+"""The pipe between the API and the dispatchers: one port, an adapter for RabbitMQ and one for the
+outbox.
 """

@@ -1,9 +1,7 @@
-"""Where a broker is and how to log in: `RINGBACK_BROKER_URL`, taken apart once, for every client
-alike.
+"""Where a broker is and how to log in: `RINGBACK_BROKER_URL`, parsed once for every client.
 
-No library is known here, and nothing is connected. What cannot be taken apart for certain is
-refused, in words that show nothing of it: a password with `/`, `?` or `#` in it may end up anywhere
-in a URL.
+No library is known here, and nothing is connected. An ambiguous URL is refused with an error that
+shows nothing of it: a password with `/`, `?` or `#` in it may end up anywhere in a URL.
 """
 
 import contextlib
@@ -18,33 +16,42 @@ import msgspec
 _PORTS = {"amqp": 5672, "amqps": 5671}
 
 HEARTBEAT_S = 15
-"""A peer that vanished without a word is noticed after this and five seconds more. Shorter: a busy
-process is taken for a dead one.
+"""A peer that vanished silently is noticed after this and five seconds more. Longer: it is noticed
+later. Shorter: a busy process seems dead.
 """
 
 _HOW = (
-    "each address reads amqp://USER:PASSWORD@HOST:PORT/VHOST, and special characters in its parts are percent-encoded"
-    " (/ is %2F, @ is %40, : is %3A, ; is %3B, % is %25)"
+    "each address reads amqp://USER:PASSWORD@HOST:PORT/VHOST, and special characters in its parts"
+    " are percent-encoded (/ is %2F, @ is %40, : is %3A, ; is %3B, % is %25)"
 )
-_SEVERAL = "several addresses are separated by ;, and each is written whole, as amqp://USER:PASSWORD@ONE/;amqp://USER:PASSWORD@TWO/"
-_HOST = re.compile(
-    r"[\w.-]+|[0-9a-fA-F:.]+(?:%\w+)?"
-)  # a name or an address: what else stands there, no client finds
+_SEVERAL = (
+    "several addresses are separated by ;, and each is written whole, as"
+    " amqp://USER:PASSWORD@ONE/;amqp://USER:PASSWORD@TWO/"
+)
+_HOST = re.compile(r"[\w.-]+|[0-9a-fA-F:.]+(?:%\w+)?")
+"""A name or an address. No client finds anything else."""
+
 _LONE_PERCENT = re.compile(r"%(?![0-9a-fA-F]{2})")
 
 
 class Tls(msgspec.Struct, frozen=True):
-    """How an `amqps://` address is checked: always by a certificate authority, and always for the
-    host's name. `ca_file` None: the system's authorities.
+    """How the server of an `amqps://` address is verified: always by a certificate authority, and
+    always for its name.
     """
 
     server_name: str
+    """The name that its certificate must have."""
     ca_file: str | None = None
+    """A file of certificate authorities; None: the system's."""
     cert_file: str | None = None
+    """A file with the client's certificate; None: none is sent."""
     key_file: str | None = None
+    """A file with the client's key; None: it is in `cert_file`."""
 
     def context(self) -> ssl.SSLContext:
-        """Raises OSError for files that cannot be read, or that hold no certificates."""
+        """Return a context for connections. Raises OSError for files that cannot be read, or that
+        hold no certificates.
+        """
         context = ssl.create_default_context(cafile=self.ca_file)
         if self.cert_file is not None:
             context.load_cert_chain(self.cert_file, self.key_file)
@@ -52,7 +59,7 @@ class Tls(msgspec.Struct, frozen=True):
 
 
 class BrokerAddress(msgspec.Struct, frozen=True):
-    """One node. Its repr shows no secret. `tls` is None for `amqp://`."""
+    """One node of the broker. Its repr shows no secret."""
 
     host: str
     port: int
@@ -60,7 +67,9 @@ class BrokerAddress(msgspec.Struct, frozen=True):
     user: str
     password: str
     tls: Tls | None
+    """How to verify it; None for `amqp://`."""
     heartbeat_s: int
+    """Seconds between heartbeats."""
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -69,27 +78,28 @@ class BrokerAddress(msgspec.Struct, frozen=True):
 
 
 def broker_addresses(urls: str) -> tuple[BrokerAddress, ...]:
-    """`amqp://…` or `amqps://…`, the nodes of a cluster separated by `;`. Raises ValueError, with
-    nothing of them in its words.
+    """Parse `amqp://…` or `amqps://…`, the nodes of a cluster separated by `;`. Raises ValueError,
+    whose text shows nothing of them.
     """
-    found = tuple(_address(url.strip()) for url in urls.split(";") if url.strip())
-    if not found:
+    addresses = tuple(_address(url.strip()) for url in urls.split(";") if url.strip())
+    if not addresses:
         raise ValueError(f"it holds no address: {_HOW}")
-    return found
+    return addresses
 
 
 def without_password(url: str) -> str:
-    """One address that `broker_addresses` takes, as it may be shown."""
+    """Return one address that `broker_addresses` accepts, as it may be shown."""
     parts = urlsplit(url)
-    login, at, place = parts.netloc.rpartition("@")
+    login, at, host = parts.netloc.rpartition("@")
     user = login.partition(":")[0]
-    return parts._replace(netloc=f"{user}:***@{place}" if at else place).geturl()
+    return parts._replace(netloc=f"{user}:***@{host}" if at else host).geturl()
 
 
 def _address(url: str) -> BrokerAddress:
     if not url.lower().startswith(("amqp://", "amqps://")):
         raise ValueError(
-            "each address, separated by ;, starts with amqp:// or amqps://; a ; in a password is written %3B"
+            "each address, separated by ;, starts with amqp:// or amqps://;"
+            " a ; in a password is written %3B"
         )
     parts, host, port = _split(url)
     query = _query(parts.query)
@@ -108,7 +118,7 @@ def _address(url: str) -> BrokerAddress:
 
 
 def _split(url: str) -> tuple[SplitResult, str, int | None]:
-    """Refuses what two readers may take apart differently: where a password holds `/`, one reader
+    """Split a URL, unless two parsers may do so differently: where a password holds `/`, one parser
     sees a path begin, another does not.
     """
     with contextlib.suppress(ValueError):
@@ -136,12 +146,14 @@ def _password(parts: SplitResult) -> str:
     if parts.username is None:
         return "guest"  # RabbitMQ's own user, from this machine alone
     if not parts.password:
-        raise ValueError("after a user comes :PASSWORD. RabbitMQ lets nobody in without one")
+        raise ValueError("write :PASSWORD after the user: RabbitMQ requires a password")
     return _decoded(parts.password)
 
 
 def _decoded(text: str) -> str:
-    """A lone `%` is refused: one reader takes it for itself, another for an escape."""
+    """Decode percent-encoded text. A lone `%` is refused: one parser takes it as it is, another for
+    an escape.
+    """
     try:
         decoded = unquote(text, errors="strict")
     except UnicodeDecodeError:
@@ -152,22 +164,22 @@ def _decoded(text: str) -> str:
 
 
 def _query(text: str) -> Mapping[str, str]:
-    found = parse_qsl(text, keep_blank_values=True)
-    if len(dict(found)) < len(found) or not all(name in _PARAMETERS for name, _ in found):
+    parameters = parse_qsl(text, keep_blank_values=True)
+    if len(dict(parameters)) < len(parameters) or not dict(parameters).keys() <= _PARAMETERS.keys():
         known = ", ".join(f"{name} ({meaning})" for name, (meaning, _) in _PARAMETERS.items())
         raise ValueError(f"an address takes after ?, each at most once: {known}")
-    for name, value in found:
-        meaning, is_right = _PARAMETERS[name]
-        if not is_right(value):
-            wrong = "there is no such file" if is_right is _is_file else "its value cannot be"
+    for name, value in parameters:
+        meaning, is_valid = _PARAMETERS[name]
+        if not is_valid(value):
+            wrong = "there is no such file" if is_valid is _is_file else "invalid value"
             raise ValueError(f"{name} in the address: {wrong}. It is {meaning}")
-    return dict(found)
+    return dict(parameters)
 
 
 def _tls(host: str, query: Mapping[str, str]) -> Tls:
     cert_file, key_file = query.get("certfile"), query.get("keyfile")
     if key_file is not None and cert_file is None:
-        raise ValueError("keyfile comes with certfile")
+        raise ValueError("keyfile in the address needs certfile")
     tls = Tls(
         query.get("server_name_indication", host), query.get("cacertfile"), cert_file, key_file
     )
@@ -175,15 +187,14 @@ def _tls(host: str, query: Mapping[str, str]) -> Tls:
         tls.context()
     except OSError as error:  # ssl.SSLError is one
         raise ValueError(
-            f"cacertfile, certfile or keyfile holds no certificate or key that can be read: {error}"
+            f"cacertfile, certfile or keyfile holds no readable certificate or key: {error}"
         ) from None
     return tls
 
 
 def _is_file(path: str) -> bool:
-    with contextlib.suppress(
-        OSError, ValueError
-    ):  # in a folder that may not be looked into; with a NUL in it
+    # OSError: its folder may not be read; ValueError: the path has a NUL in it
+    with contextlib.suppress(OSError, ValueError):
         return Path(path).is_file()
     return False
 
@@ -193,8 +204,8 @@ def _is_heartbeat(text: str) -> bool:
 
 
 _PARAMETERS: dict[str, tuple[str, Callable[[str], bool]]] = {
-    "cacertfile": ("a file of certificate authorities, else the system's count", _is_file),
-    "certfile": ("a file with our certificate", _is_file),
+    "cacertfile": ("a file of certificate authorities, in place of the system's", _is_file),
+    "certfile": ("a file with Ringback's certificate", _is_file),
     "keyfile": ("a file with its key", _is_file),
     "server_name_indication": (
         "the name in the broker's certificate, when it is not the host's",
@@ -206,8 +217,8 @@ _PARAMETERS: dict[str, tuple[str, Callable[[str], bool]]] = {
     ),
     "heartbeat": ("seconds, 1 to 3600", _is_heartbeat),
 }
-"""Named as in RabbitMQ's own URLs (rabbitmq.com/docs/uri-query-parameters), with what makes a value
-right.
+"""The parameters, named as in RabbitMQ's own URLs (rabbitmq.com/docs/uri-query-parameters), each
+with its meaning and what makes a value valid.
 """
 
 _TLS = frozenset(_PARAMETERS) - {"heartbeat"}

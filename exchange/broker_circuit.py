@@ -1,76 +1,88 @@
-"""Whether a message may be handed to the broker, or goes around it:
-docs/invariants.md#unsure-is-not-lost as a pure state machine.
+"""The circuit breaker of the broker: whether a message may be given to it or goes to the outbox
+(docs/invariants.md#unsure-is-not-lost). A pure state machine.
 
-No clock and no I/O: `exchange.failover` passes in the time and the broker connection's generation.
+No clock and no I/O: `exchange.failover` passes in the time and the generation of the broker's
+connection.
 """
 
 import enum
 import threading
 
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
+"""The pause before the next probe doubles from the one to the other. Longer: events go through the
+outbox for longer after the broker recovered. Shorter: more publishes wait for a broker that is
+still out of order.
+"""
 
 
 class CircuitState(enum.Enum):
-    """`PROBE` is `BROKER` for one message at a time, while all others go around."""
+    """What happens to the next message."""
 
-    BROKER = enum.auto()
-    PROBE = enum.auto()
-    AROUND = enum.auto()
+    CLOSED = enum.auto()
+    """The message is given to the broker."""
+    HALF_OPEN = enum.auto()
+    """The message is the probe: it is given to the broker, while all others are not."""
+    OPEN = enum.auto()
+    """The message is not given to the broker."""
 
 
 class BrokerCircuit:
-    """A connection is trusted once a message was confirmed on it, until something goes wrong with
+    """Closed for a connection once a message was confirmed on it, until something goes wrong with
     it. Thread-safe.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._trusted: int | None = None
+        self._closed_for: int | None = None
         self._probed: int | None = None
         self._not_before_s = 0.0
         self._pause_s = SHORTEST_PAUSE_S
 
-    def way(self, generation: int | None, now_s: float) -> CircuitState:
-        """For the next messages; `generation` is that of the connection that takes messages now,
-        None when there is none.
+    def admit(self, generation: int | None, now_s: float) -> CircuitState:
+        """Return what happens to the next message.
+
+        `generation` is that of the connection that accepts messages now, None when there is none.
+        After HALF_OPEN the caller reports `confirmed`, `failed` or `inconclusive`.
         """
         if generation is None:
-            return CircuitState.AROUND
-        if generation == self._trusted:
-            return CircuitState.BROKER
+            return CircuitState.OPEN
+        if generation == self._closed_for:
+            return CircuitState.CLOSED
         with self._lock:
             if now_s < self._not_before_s or self._probed is not None:
-                return CircuitState.AROUND
+                return CircuitState.OPEN
             self._probed = generation
-            return CircuitState.PROBE
+            return CircuitState.HALF_OPEN
 
     def confirmed(self, generation: int) -> bool:
-        """All messages handed to that connection were confirmed. True when it is trusted from now
-        on, and was not before.
+        """Record that all messages given to a connection were confirmed. Return True when that
+        closed the circuit.
         """
-        if generation == self._trusted:
+        if generation == self._closed_for:
             return False
         with self._lock:
             if generation != self._probed:
                 return False
-            self._trusted, self._probed = generation, None
+            self._closed_for, self._probed = generation, None
             self._pause_s = SHORTEST_PAUSE_S
             return True
 
     def failed(self, generation: int, now_s: float) -> bool:
-        """It returned, refused, blocked, closed or went silent. True when it was trusted or probed
-        until now: many threads may tell of one failure, the first is heard.
+        """Record that a connection returned, refused, blocked, closed or went silent.
+
+        Return True when that opened the circuit. Many threads may report one failure, and the first
+        report counts.
         """
         with self._lock:
-            if generation not in (self._trusted, self._probed):
+            if generation not in (self._closed_for, self._probed):
                 return False
-            self._trusted = self._probed = None
+            self._closed_for = self._probed = None
             self._not_before_s = now_s + self._pause_s
             self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * 2)
             return True
 
-    def undecided(self, generation: int) -> None:
-        """The probe was neither confirmed nor denied: let the next message be one."""
+    def inconclusive(self, generation: int) -> None:
+        """Record that the probe was neither confirmed nor refused: the next message may be one."""
         with self._lock:
             if generation == self._probed:
                 self._probed = None

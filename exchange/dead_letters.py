@@ -1,7 +1,7 @@
-"""Dead letters: messages that are no events, wherever they lie. What the command line knows of
-them.
+"""Dead letters: messages that are not events, as the command line knows them.
 
-Two adapters: the broker's queue (`rabbit_dead`) and the rows of the outbox (`outbox_dead`).
+Two adapters: the broker's queue (`exchange.rabbit.dead_letters`) and the rows of the outbox
+(`exchange.outbox.dead_letters`).
 """
 
 from collections.abc import Callable, Collection
@@ -13,35 +13,40 @@ from schemas.times import UnixMs
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """A message as it came, and why it was no event. `accepted_at` is None for one that a backend
-    published by AMQP itself.
-
-    `mark` is 64 hexadecimal digits that say which letter it is, wherever it stands among the others. Letters with one mark are alike.
-    """
+    """A message as it came, and why it is not an event."""
 
     body: bytes
+    """The body, unchanged."""
     reason: str
+    """Why it is not an event, in words."""
     message_id: str | None
+    """The id that its publisher gave it next to the body."""
     accepted_at: UnixMs | None
+    """When the API accepted it; None when a backend published it over AMQP."""
     mark: str
+    """64 hexadecimal digits that identify the letter, at any position. Identical letters have one
+    mark.
+    """
 
 
 class DeadLetters(Protocol):
-    """Letters are in the order in which they died, so that one more comes last. All raise
-    ExchangeUnavailable or StoreUnavailable, and what was done until then is done: `told` is called
-    after each.
+    """Letters in the order in which they were dead-lettered, so that a new one comes last.
 
-    `marks` names letters, a mark of several as often as is wanted; None: all that are there now.
+    All methods raise ExchangeUnavailable or StoreUnavailable. What was done until then is done:
+    `on_progress` is called after each letter. `marks` selects letters, a mark of several as often
+    as it is repeated; None selects all that are there now.
     """
 
-    def count(self) -> int: ...
-    def look(self, most: int) -> list[DeadLetter]:
-        """The first. They stay where they are."""
+    def count(self) -> int:
+        """Return how many letters there are."""
 
-    def replay(self, marks: Collection[str] | None, told: Callable[[], None]) -> None:
-        """Put these back to where events come from, durably, and only then away from here; twice
-        rather than not at all.
+    def peek(self, most: int) -> list[DeadLetter]:
+        """Return the first letters, which stay where they are."""
+
+    def replay(self, marks: Collection[str] | None, on_progress: Callable[[], None]) -> None:
+        """Move letters back to where events come from. Each is stored there before it is deleted
+        here: twice rather than not at all.
         """
 
-    def drop(self, marks: Collection[str] | None, told: Callable[[], None]) -> None:
-        """Throw these away."""
+    def drop(self, marks: Collection[str] | None, on_progress: Callable[[], None]) -> None:
+        """Delete letters."""

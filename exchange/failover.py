@@ -1,12 +1,13 @@
-"""Publishing that survives the broker: what RabbitMQ does not confirm at once goes to the outbox
-(docs/invariants.md#unsure-is-not-lost).
+"""Publishing that survives an outage of the broker: what RabbitMQ does not confirm in time goes to
+the outbox (docs/invariants.md#unsure-is-not-lost).
 
-The API's publisher wherever a broker is configured. Not confirmed is not lost: both copies carry
-one id, and whoever claims the second finds the first.
+The API's publisher when a broker is configured. A message that was not confirmed may still arrive.
+Both copies carry one id, and the process that claims the second finds the first.
 """
 
 import time
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from exchange.broker_circuit import LONGEST_PAUSE_S, BrokerCircuit, CircuitState
 from exchange.confirmation import Confirmation
@@ -18,44 +19,50 @@ from schemas.errors import ExchangeUnavailable
 from schemas.log_events import LogEvent
 from schemas.observer import Observer
 
-PATIENCE_S = 0.5
+CONFIRM_TIMEOUT_S = 0.5
 """How long a message may wait for its confirm. Longer: the first answers of an outage are slower.
 Shorter: a broker that is merely busy gets its messages twice.
 """
 
-
 OUTBOX_TIMEOUT_S = 0.4
-"""How long one write to the outbox may take beside that. With both an answer comes within a second,
-whatever is silent. Shorter: a database that is merely busy is taken for a silent one.
+"""How long one write to the outbox may take after that. With both, an answer comes within a second,
+whatever is silent. Longer: answers are slower while the database is silent. Shorter: a database
+that is merely busy seems silent.
 """
 
 PER_EVENT_S = 0.002
-"""What each further event of a batch adds to the first patience: a thousand large ones are
-megabytes, which take their time.
+"""What each further event of a batch adds to CONFIRM_TIMEOUT_S: a thousand large ones are
+megabytes, which take their time. Longer: a batch answers late in an outage. Shorter: large batches
+are published twice.
 """
 
-_Left = list[tuple[Outgoing, Confirmation]]
+_Unconfirmed: TypeAlias = list[tuple[Outgoing, Confirmation]]
 
 
 class FailoverPublisher:
-    """Thread-safe. One way round trip to the broker while all is well; otherwise every answer
-    within both patiences.
+    """A `Publisher` over two others. Thread-safe.
+
+    A publish takes one round trip to the broker while all is well, and otherwise at most both
+    timeouts.
     """
 
     def __init__(self, primary: RabbitPublisher, fallback: OutboxPublisher, observer: Observer):
         self._primary, self._fallback, self._observer = primary, fallback, observer
-        self._trust = BrokerCircuit()
+        self._circuit = BrokerCircuit()
         self._failed: tuple[str, float] | None = None
-        """Why the broker was not trusted any more, and when."""
+        """Why the circuit opened, and when."""
 
     def start(self) -> None:
+        """Start both publishers."""
         self._primary.start()
         self._fallback.start()
 
     def connected(self) -> bool:
+        """Return whether the broker is connected."""
         return self._primary.connected()
 
     def trouble(self) -> str | None:
+        """Return why events do not go through the broker; None: they do."""
         if self._primary.harm is not None:
             return self._primary.harm
         failed = self._failed
@@ -65,81 +72,80 @@ class FailoverPublisher:
             and time.monotonic() - failed[1] < LONGEST_PAUSE_S
         ):
             return REFUSED
-        return None if self._primary.connected() else "no broker answers"
+        return None if self._primary.connected() else "cannot reach the broker"
 
     def publish(self, outgoing: Sequence[Outgoing]) -> None:
+        """Publish through the broker, or else through the outbox. Raises ExchangeUnavailable when
+        neither made all events durable in time.
+        """
         generation = self._primary.generation
-        way = self._trust.way(generation, time.monotonic())
+        state = self._circuit.admit(generation, time.monotonic())
         if generation is None:
             self._fallback.publish(outgoing, OUTBOX_TIMEOUT_S)
-        elif way is CircuitState.AROUND:
-            self._around(outgoing, generation)
-        elif left := self._by_broker(outgoing, generation):
-            self._by_outbox(left)
+        elif state is CircuitState.OPEN:
+            self._publish_while_open(outgoing, generation)
+        elif unconfirmed := self._publish_via_broker(outgoing, generation):
+            self._publish_via_outbox(unconfirmed)
 
     def close(self) -> None:
+        """Close both publishers."""
         self._primary.close()
         self._fallback.close()
 
-    def _around(self, outgoing: Sequence[Outgoing], generation: int) -> None:
-        """By the outbox; where that fails, by a broker that is there but not trusted yet: it may
-        well be sound.
+    def _publish_while_open(self, outgoing: Sequence[Outgoing], generation: int) -> None:
+        """Publish through the outbox. If that fails, use the connected broker although the circuit
+        is open: it may be in order again.
         """
         try:
             self._fallback.publish(outgoing, OUTBOX_TIMEOUT_S)
         except ExchangeUnavailable:
-            if self._by_broker(outgoing, generation):
+            if self._publish_via_broker(outgoing, generation):
                 raise
 
-    def _by_outbox(self, left: _Left) -> None:
-        """What the broker did not confirm in time. Where the outbox fails at once, it may still do
-        so.
+    def _publish_via_outbox(self, unconfirmed: _Unconfirmed) -> None:
+        """Publish what the broker did not confirm in time. Where the outbox fails at once, the
+        broker may still confirm.
         """
         until_s = time.monotonic() + OUTBOX_TIMEOUT_S
         try:
-            self._fallback.publish([one for one, _ in left], OUTBOX_TIMEOUT_S)
+            self._fallback.publish([event for event, _ in unconfirmed], OUTBOX_TIMEOUT_S)
         except ExchangeUnavailable:
             if any(
-                confirmation.broken or not confirmation.kept(until_s - time.monotonic())
-                for _, confirmation in left
+                confirmation.error or not confirmation.wait(until_s - time.monotonic())
+                for _, confirmation in unconfirmed
             ):
                 raise
 
-    def _by_broker(self, outgoing: Sequence[Outgoing], generation: int) -> _Left:
-        """What was not confirmed. Raises ExchangeUnavailable when too much waits already: the
-        outbox would be no help for long.
+    def _publish_via_broker(self, outgoing: Sequence[Outgoing], generation: int) -> _Unconfirmed:
+        """Publish, and return what was not confirmed. Raises ExchangeUnavailable when too much
+        waits for confirms already: the outbox would not help for long.
         """
-        until_s = time.monotonic() + PATIENCE_S + PER_EVENT_S * (len(outgoing) - 1)
+        until_s = time.monotonic() + CONFIRM_TIMEOUT_S + PER_EVENT_S * (len(outgoing) - 1)
         try:
             confirmations = self._primary.publish_nowait(outgoing)
-        except BaseException:  # whatever it was: a probe that was never sent must not be waited for
-            self._trust.undecided(generation)
+        except BaseException:  # of any kind: no result must be awaited of a probe that was not sent
+            self._circuit.inconclusive(generation)
             raise
-        left = [
-            (one, confirmation)
-            for one, confirmation in zip(outgoing, confirmations, strict=True)
-            if not confirmation.kept(until_s - time.monotonic())
+        unconfirmed = [
+            (event, confirmation)
+            for event, confirmation in zip(outgoing, confirmations, strict=True)
+            if not confirmation.wait(until_s - time.monotonic())
         ]
-        if left:
-            self._judge(
-                generation,
-                next(
-                    (confirmation.broken for confirmation in confirmations if confirmation.broken),
-                    None,
-                ),
-            )
-        elif self._trust.confirmed(generation):
+        if unconfirmed:
+            errors = (confirmation.error for confirmation in confirmations)
+            self._judge(generation, next(filter(None, errors), None))
+        elif self._circuit.confirmed(generation):
             self._failed = None
             self._observer.log(LogEvent.PUBLISHING_VIA_BROKER)
-        return left
+        return unconfirmed
 
-    def _judge(self, generation: int, broken: str | None) -> None:
-        """Something was not confirmed: is it the broker, or is it only busy?"""
-        if broken is None and self._primary.silent_for_s < PATIENCE_S:
-            self._trust.undecided(generation)
+    def _judge(self, generation: int, error: str | None) -> None:
+        """Decide after a missing confirm whether the broker is out of order or only busy."""
+        if error is None and self._primary.silent_for_s < CONFIRM_TIMEOUT_S:
+            self._circuit.inconclusive(generation)
             return
-        reason = broken or f"it has confirmed nothing for {PATIENCE_S:g} s"
-        if self._trust.failed(generation, time.monotonic()):
+        reason = error or f"it has confirmed nothing for {CONFIRM_TIMEOUT_S:g} s"
+        if self._circuit.failed(generation, time.monotonic()):
             self._failed = (reason, time.monotonic())
             self._primary.abandon(generation, reason)
             self._observer.log(LogEvent.PUBLISHING_VIA_OUTBOX, reason=reason)

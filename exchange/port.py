@@ -1,9 +1,8 @@
-"""What the rest of Ringback knows of the pipe. Two adapters stand behind it: RabbitMQ and the
-outbox table.
+"""What the rest of Ringback knows of the pipe. It has two adapters: RabbitMQ and the outbox table.
 
-The API holds a `Publisher`. A dispatcher holds one `Source` per adapter; what it takes there it
-settles, and only then gives up: inside the settling transaction (outbox rows) or after its commit
-(broker acknowledgements).
+The API holds a `Publisher`. A dispatcher holds one `Source` for each adapter. It settles what it
+fetched there, and only then gives it up: inside the settling transaction (outbox rows) or after its
+commit (broker acknowledgements).
 """
 
 from collections.abc import Callable, Sequence
@@ -17,108 +16,111 @@ from store.engine.database import Connection
 
 
 class Outgoing(msgspec.Struct, frozen=True):
-    """An accepted event on its way in."""
+    """An accepted event on its way into the pipe."""
 
     event: Event
     accepted_at: UnixMs
+    """When the API accepted it."""
 
 
 class Message(msgspec.Struct, frozen=True):
-    """What came off the pipe: not yet known to be an event.
-
-    `accepted_at` is None for a message that a backend published by AMQP itself. `deliveries` counts earlier deliveries of
-    this very message (0 at first). `receipt` is the source's own.
-    """
+    """What came out of the pipe. It is not yet known to be an event."""
 
     body: bytes
     accepted_at: UnixMs | None
+    """When the API accepted it; None when a backend published it over AMQP."""
     message_id: str | None
+    """The id that its publisher gave it next to the body."""
     deliveries: int
+    """How often it was delivered before: 0 at first."""
     receipt: object
+    """The source's own name for it."""
 
 
 class Publisher(Protocol):
-    """Thread-safe; request threads call it and wait."""
+    """What makes accepted events durable. Thread-safe; request threads call it and wait."""
 
     def start(self) -> None:
         """Begin. Returns at once, whatever answers; `publish` works from then on."""
 
     def publish(self, outgoing: Sequence[Outgoing]) -> None:
-        """Returns when all are durable. Raises ExchangeUnavailable when not all could be stored
-        (some may be).
+        """Return when all events are durable. Raises ExchangeUnavailable when not all could be
+        stored (some may be).
         """
 
     def connected(self) -> bool:
-        """Whether the first choice of this publisher takes messages now: for readiness and
-        `broker_connected`.
+        """Return whether the first choice of this publisher accepts messages now, for readiness and
+        the metric `broker_connected`.
         """
 
     def trouble(self) -> str | None:
-        """Why events go another way than by the first choice, in words; None: they do not."""
+        """Return why events do not go by the first choice, in words; None: they do."""
 
     def close(self) -> None:
-        """Finish what was handed in, then let go of every connection."""
+        """Finish what was published, then close every connection."""
 
 
 class Claimer(Protocol):
-    """An intake in the same process, which can claim in the very transaction that makes a message
+    """An intake in the same process, which can claim a message in the transaction that makes it
     durable. Thread-safe.
     """
 
     def is_open(self) -> bool:
-        """Whether it would: it has room, and nothing older waits in the outbox."""
+        """Return whether it would: it has room, and nothing older waits in the outbox."""
 
     def fell_behind(self) -> None:
-        """A message was added to the outbox, or may have been: not open before a take that begins
-        after this call leaves nothing.
+        """Record that a message was, or may have been, added to the outbox unclaimed. The claimer
+        stays closed until a fetch that begins after this call leaves nothing.
         """
 
     def claim(self, connection: Connection, messages: Sequence[Message]) -> Callable[[], None]:
-        """Claim them in the caller's transaction. The answer is to be called once that has
-        committed.
+        """Claim messages in the caller's transaction. The caller calls the result after the
+        commit.
         """
 
 
 class Source(Protocol):
-    """Where a dispatcher takes messages from. Its loop methods belong to the event loop's thread.
+    """Where a dispatcher fetches messages from. Unless said otherwise, its methods belong to the
+    event loop's thread.
     """
 
     def start(self) -> None:
         """Begin, on the running event loop. Returns at once, whatever answers."""
 
     async def wait(self) -> None:
-        """Until `take` may find something."""
+        """Wait until `fetch` may find something."""
 
-    def take(self, connection: Connection, limit: int) -> list[Message]:
-        """At most `limit` messages, oldest first; theirs until given up or the process dies. Runs
-        in a store thread, inside the transaction that claims them.
+    def fetch(self, connection: Connection, limit: int) -> list[Message]:
+        """Return at most `limit` messages, oldest first. They belong to the caller until given up,
+        or until the process dies. Runs in a store thread, inside the transaction that claims them.
         """
 
     def put_back(self, messages: Sequence[Message]) -> None:
-        """The transaction that took these failed: `take` is to give them again. Nothing to do where
-        that undid the taking.
+        """Have `fetch` return these messages again, as the transaction that fetched them failed."""
+
+    def delete(self, connection: Connection, receipts: Sequence[object]) -> None:
+        """Delete messages inside the transaction that settles them, in a store thread, where they
+        are rows.
         """
 
-    def forget(self, connection: Connection, receipts: Sequence[object]) -> None:
-        """Inside the transaction that settled them, in a store thread."""
-
     def acknowledge(self, receipts: Sequence[object]) -> None:
-        """After that transaction's commit, on the event loop."""
+        """Acknowledge messages after the commit of the transaction that settled them."""
 
-    async def bury(self, message: Message, reason: str) -> None:
-        """Put a message that is no event among the dead letters; durable when it returns, then the
-        message is given up.
+    async def dead_letter(self, message: Message, reason: str) -> None:
+        """Move a message that is not an event to the dead letters. It is durable there when this
+        returns.
         """
 
     def pause(self) -> None:
-        """Hold no message while the store is away for long: they go back to where they came from.
-        Idempotent.
+        """Hold no messages while the store is unavailable for long: they go back to where they came
+        from. Idempotent.
         """
 
     def resume(self) -> None:
-        """The store is back. Idempotent."""
+        """Hold messages again, as the store is available. Idempotent."""
 
-    def connected(self) -> bool: ...
+    def connected(self) -> bool:
+        """Return whether messages can come from here."""
 
     async def close(self) -> None:
-        """Take no more and let go of what was not given up: it comes again."""
+        """Stop consuming. Messages that were not given up are delivered again."""

@@ -1,8 +1,8 @@
-"""What stands on the broker, as plain data: section 6 of the contract. No library is known here.
+"""What is declared on the broker, as plain data (docs/backends.md). No library is known here.
 
-Looked at by everybody who connects (`rabbit_connection`), and declared where something is missing;
-`ringback migrate` (`rabbit_admin`) declares it in any case, which finds a queue that stands with
-other arguments.
+Checked on every connection (`exchange.rabbit.connection`), and declared where something is missing.
+`ringback migrate` (`exchange.rabbit.admin`) declares all of it, which finds a queue that was
+declared with other arguments.
 """
 
 from collections.abc import Mapping
@@ -16,31 +16,34 @@ DEAD_EXCHANGE = "ringback.dead"
 DEAD_QUEUE = "ringback.dead"
 RETURNED_EXCHANGE = "ringback.returned"
 RETURNED_QUEUE = "ringback.returned"
-"""What the broker itself gave up, events and dead letters, because of a policy: taken in again by
-`rabbit_returned`.
+"""The queue of events and dead letters that the broker gave up because of a policy.
+`exchange.rabbit.returned` takes them in again.
 """
 
 ACCEPTED_AT_HEADER = "x-ringback-accepted-at"
 """Unix milliseconds, set by the API. A message without it was published by a backend itself."""
 
 REASON_HEADER = "x-ringback-reason"
-"""On a dead letter: why it is no event."""
+"""On a dead letter: why it is not an event."""
 
-BURIED_AT_HEADER = "x-ringback-buried-at"
-"""On a dead letter: Unix milliseconds. Letters are listed by it, so that one more comes last and
-moves no number.
+DEAD_LETTERED_AT_HEADER = "x-ringback-dead-lettered-at"
+"""On a dead letter: Unix milliseconds. Letters are listed by it, so that a new one comes last and
+changes no number.
 """
 
 DELIVERY_LIMIT = 1_000_000
-"""How often a message may come back before the broker gives it up. Poison is recognised here, by
-its count, long before; with a small limit (20 on newer brokers unless one is set) a few restarts
-would drop whole prefetches.
+"""How often a message may come back before the broker gives it up. Ringback recognises poison by
+its count, long before. Smaller (20 on newer brokers unless one is set): a few restarts would drop
+whole prefetches.
 """
 
 
 class ExchangeDeclaration(msgspec.Struct, frozen=True):
+    """A durable exchange."""
+
     name: str
     kind: str
+    """AMQP's word for how it routes: `topic`, `fanout`."""
 
 
 class QueueDeclaration(msgspec.Struct, frozen=True):
@@ -48,8 +51,11 @@ class QueueDeclaration(msgspec.Struct, frozen=True):
 
     name: str
     exchange: str
+    """The exchange that it is bound to."""
     routing_key: str
+    """The key of that binding."""
     arguments: Mapping[str, str | int]
+    """Its `x-` arguments."""
 
 
 EXCHANGES = (
@@ -60,9 +66,9 @@ EXCHANGES = (
 
 
 def _lossless(gives_up_to: str) -> Mapping[str, str | int]:
-    """What keeps messages although somebody sets a policy for all queues: a full queue refuses what
-    comes instead of dropping what it holds, and what expires or came back too often is let go of
-    only when another queue has confirmed it.
+    """Return arguments that keep messages even if there is a policy for all queues. A full queue
+    refuses new messages instead of dropping old ones. What expires or came back too often is
+    removed only when another queue has confirmed it.
     """
     return {
         "x-queue-type": "quorum",
@@ -84,4 +90,4 @@ QUEUES = (
 
 Declaration: TypeAlias = ExchangeDeclaration | QueueDeclaration
 PARTS: tuple[Declaration, ...] = (*EXCHANGES, *QUEUES)
-"""In the order in which they can be declared."""
+"""All declarations, in the order in which they can be made."""

@@ -1,3 +1,3 @@
-"""The wiring: settings, parts by URL scheme, processes, metrics, logs, command line."""
+"""The wiring: settings, parts by URL scheme, processes, observability, command line."""
 
 __version__ = "0.1.0"

@@ -1,7 +1,8 @@
-"""The env file: settings, and `emit`'s token, as `NAME=VALUE` lines. Read whole or refused: a line
-that is passed over is a setting that silently keeps its default. Never shows a value.
+"""The env file: settings, and the token of `emit`, as `NAME=VALUE` lines.
 
-Called by `ringback.settings`, and by the command line for the token, which is no setting.
+It is read completely or refused, as a setting on a skipped line would silently keep its default.
+Errors never show a value. Called by `ringback.settings`, and by the command line for the token,
+which is not a setting.
 """
 
 import io
@@ -18,27 +19,28 @@ DEFAULT_ENV_FILE = Path("ringback.env")
 
 
 class _Line(NamedTuple):
-    """Where a name stands, counted from 1, and what it is given there."""
+    """One assignment."""
 
     number: int
+    """Counted from 1."""
     value: str
 
 
 def env_file(named: Path | None) -> Path:
-    """The one that is named, which must exist, else `ringback.env`, which need not. Raises
+    """Return the file that is named, which must exist, else `ringback.env`, which need not. Raises
     UsageError.
     """
     try:
         if named is not None and not named.is_file():
-            raise UsageError(f"--env-file {named}: there is no such file")
-    except OSError as error:  # a folder that may not be looked into
-        raise UsageError(f"--env-file {named} cannot be read: {error.strerror}") from None
+            raise UsageError(f"--env-file {named}: no such file")
+    except OSError as error:  # a folder that may not be read
+        raise UsageError(f"cannot read --env-file {named}: {error.strerror}") from None
     return named or DEFAULT_ENV_FILE
 
 
 def env_file_values(path: Path) -> dict[str, str | None]:
-    """By name; nothing when there is no such file. Raises UsageError, which names the line that
-    cannot be read.
+    """Return the values by name, none if there is no such file. Raises UsageError, which names a
+    line that cannot be read.
     """
     text = _text(path)
     seen: dict[str, _Line] = {}
@@ -46,36 +48,38 @@ def env_file_values(path: Path) -> dict[str, str | None]:
         before = seen.setdefault(name.upper(), line)  # settings are found in either case
         if before.value != line.value:
             raise UsageError(
-                f"{path}: {name} is given twice, in line {before.number} and in line {line.number}: take one away"
+                f"{path}: {name} is given twice, in line {before.number} and in line "
+                f"{line.number}: remove one"
             )
     return dict(dotenv_values(stream=io.StringIO(text)))
 
 
 def _lines(path: Path, text: str) -> Iterator[tuple[str, _Line]]:
-    for found in parse_stream(io.StringIO(text)):
-        if found.error or (found.key is not None and found.value is None):
+    for binding in parse_stream(io.StringIO(text)):
+        if binding.error or (binding.key is not None and binding.value is None):
             raise UsageError(
-                f"{path}: line {_number(found)} is not read: write NAME=VALUE, and a # before what is no setting"
+                f"{path}: line {_number(binding)} is invalid: write NAME=VALUE, or a # before a "
+                "comment"
             )
-        if found.key is not None and found.value is not None:
-            yield found.key, _Line(_number(found), found.value)
+        if binding.key is not None and binding.value is not None:
+            yield binding.key, _Line(_number(binding), binding.value)
 
 
-def _number(found: Binding) -> int:
-    """Python-dotenv counts empty lines before a line to it."""
-    whole = found.original.string
-    return found.original.line + len(whole[: len(whole) - len(whole.lstrip())].splitlines())
+def _number(binding: Binding) -> int:
+    """Return the line's number. python-dotenv counts empty lines before a line as part of it."""
+    whole = binding.original.string
+    return binding.original.line + len(whole[: len(whole) - len(whole.lstrip())].splitlines())
 
 
 def _text(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         text = "\0"
-    if "\0" in text:  # every second byte of UTF-16, when it has no mark at its beginning
+    if "\0" in text:  # every second byte of UTF-16 without a byte order mark
         raise UsageError(
-            f"{path} is not in UTF-8: save it anew in that encoding (PowerShell's > writes UTF-16)"
+            f"{path} is not in UTF-8: save it in that encoding (PowerShell's > writes UTF-16)"
         )
     return text

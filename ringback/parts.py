@@ -1,5 +1,6 @@
-"""The parts of a process, each made in one place, by URL scheme where there is a choice. Importing
-this starts nothing.
+"""The parts of a process, each created here, by URL scheme where there is a choice.
+
+Importing this starts nothing. Called by `ringback.processes`.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from exchange.rabbit.policy_watch import BrokerWatch
 from exchange.rabbit.publisher import RabbitPublisher
 from exchange.rabbit.returned import RabbitReturned
 from exchange.rabbit.source import RabbitSource
-from ringback.observability.gauges import Figures, Gatherer
+from ringback.observability.gauges import Gatherer, Gauges
 from ringback.observability.log import Log, standard_output
 from ringback.observability.metrics import Metrics
 from ringback.observability.observer import Observing
@@ -38,12 +39,13 @@ from store.request_log.writer import RequestLog
 from store.stats import gauges
 from store.tokens.vault import Vault
 
-_PROCESS = "process"  # itself, among what is missing
+_PROCESS = "process"
+"""The name of the process itself among what is missing."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What every process has. Make it with `gather`; `close` ends what it started."""
+    """What every process has. `gather` creates it and `close` ends what it started."""
 
     settings: Settings
     database: Database
@@ -56,13 +58,13 @@ class Parts:
     log: Log
     observer: Observing
     stopping: threading.Event
-    """Set once this process was told to end."""
+    """Set once this process was asked to stop."""
     watch: BrokerWatch | None
-    """None without a broker. It looks only where there is a publisher."""
+    """Watches the broker's policies once there is a publisher; None without a broker."""
 
     def publisher(self, claimer: Claimer | None = None) -> Publisher:
-        """By settings: the broker with the outbox behind it, or the outbox alone, with the intake
-        of the same process. Started.
+        """Return a started publisher: the broker with the outbox behind it, or the outbox alone,
+        with the claimer of the same process.
         """
         outbox = OutboxPublisher(self.database, self.settings.outbox_max, self.observer)
         if not self.settings.broker_url:
@@ -77,8 +79,8 @@ class Parts:
         return publisher
 
     def sources(self) -> list[Source]:
-        """Every place where messages may wait: the outbox always, as a broker may have been away.
-        Started, on the running event loop.
+        """Return every source of messages, started on the running event loop. The outbox is always
+        one, as a broker may have been unavailable.
         """
         outbox = OutboxSource(self.database)
         outbox.start()
@@ -89,21 +91,24 @@ class Parts:
         return [broker, outbox]
 
     def returned(self) -> RabbitReturned | None:
-        """What takes in again what the broker gave up. To be started on a running event loop; None
-        without a broker.
+        """Return what accepts again the messages that the broker gave up, to be started on a
+        running event loop. None without a broker.
         """
         if self.watch is None:
             return None
         return RabbitReturned(self.broker_url, self.database, self.observer, self.watch.gave_up)
 
     def notifications(self) -> NotificationListener:
+        """Return the listener for the database's notifications, not started."""
         return NotificationListener(self.database, self.observer)
 
     @property
     def broker_url(self) -> str:
+        """The broker's URLs as one text; empty without a broker."""
         return ";".join(self.settings.broker_url)
 
     def api_parts(self, publisher: Publisher) -> ApiParts:
+        """Return what the API's views are given."""
         return ApiParts(
             database=self.database,
             vault=self.vault,
@@ -124,7 +129,9 @@ class Parts:
         )
 
     def readiness(self, broker_trouble: str | None) -> Readiness:
-        """Of what takes events: one of broker and database is enough to make them durable."""
+        """Return whether this process can make events durable, for which broker or database is
+        enough.
+        """
         lacking = self.missing(broker_trouble)
         durable = "database" not in lacking or (
             self.settings.broker_url and "broker" not in lacking
@@ -132,17 +139,18 @@ class Parts:
         return Readiness(bool(durable) and _PROCESS not in lacking, lacking)
 
     def missing(self, broker_trouble: str | None) -> dict[str, str]:
-        """What this process would need to do all of its work, by part, in words. Empty: nothing."""
-        found = {}
+        """Return what keeps this process from some of its work, by part, in words."""
+        missing = {}
         if self.stopping.is_set():
-            found[_PROCESS] = "it is stopping"
+            missing[_PROCESS] = "it is stopping"
         if not self.directory.fresh():
-            found["database"] = f"{self.directory.trouble}: what was known of the tokens is in use"
+            missing["database"] = f"{self.directory.trouble}: the last known tokens are used"
         if broker_trouble:
-            found["broker"] = f"{broker_trouble}: events are taken through the outbox"
-        return found
+            missing["broker"] = f"{broker_trouble}: events go through the outbox"
+        return missing
 
     def close(self) -> None:
+        """Stop all threads and close all connections."""
         if self.watch is not None:
             self.watch.close()
         self.request_log.close()
@@ -153,8 +161,8 @@ class Parts:
 
 
 def gather(settings: Settings) -> Parts:
-    """Everything but what serves or sends. Starts the threads of the log, the metrics and the
-    directory.
+    """Create everything but what serves or sends. Starts the threads of the log, the metrics, the
+    directory and the request log.
     """
     make_database_file(settings.sqlite_path)
     vault = Vault(secret_keys(settings))
@@ -166,7 +174,7 @@ def gather(settings: Settings) -> Parts:
     database = Database(settings.database_url)
     directory = Directory(database, vault, observer)
     directory.start()
-    request_log = RequestLog(database, metrics.requests_unlogged.inc)
+    request_log = RequestLog(database, metrics.requests_unlogged.inc, observer)
     request_log.start()
     gatherer.add_costly(lambda: _store_gauges(database, settings.broker_url))
     gatherer.add(lambda: {"database_connected": float(directory.fresh())})
@@ -175,18 +183,18 @@ def gather(settings: Settings) -> Parts:
     policy = TargetPolicy(settings.allow_targets, settings.allow_http)
     watch = BrokerWatch(";".join(settings.broker_url), observer) if settings.broker_url else None
     return Parts(
-        settings,
-        database,
-        vault,
-        directory,
-        request_log,
-        policy,
-        gatherer,
-        metrics,
-        log,
-        observer,
-        threading.Event(),
-        watch,
+        settings=settings,
+        database=database,
+        vault=vault,
+        directory=directory,
+        request_log=request_log,
+        policy=policy,
+        gatherer=gatherer,
+        metrics=metrics,
+        log=log,
+        observer=observer,
+        stopping=threading.Event(),
+        watch=watch,
     )
 
 
@@ -201,7 +209,7 @@ def _call_terms(settings: Settings) -> CallTerms:
     )
 
 
-def _store_gauges(database: Database, broker_url: tuple[str, ...]) -> Figures:
+def _store_gauges(database: Database, broker_url: tuple[str, ...]) -> Gauges:
     read = gauges.read(database)
     return ({} if broker_url else {"dead_letters": read.outbox_dead}) | {
         "deliveries_due": read.deliveries_due,
@@ -214,15 +222,15 @@ def _store_gauges(database: Database, broker_url: tuple[str, ...]) -> Figures:
     }
 
 
-def _broker_gauges(url: str, database: Database) -> Figures:
-    """Dead letters of both places: what the broker does not take lies in the outbox. While one
-    cannot be asked their sum is unknown.
+def _broker_gauges(url: str, database: Database) -> Gauges:
+    """Read the broker's gauges. Dead letters that the broker does not accept are in the outbox, so
+    their sum is unknown while either is unavailable.
     """
-    found = depths(url)
-    told: dict[str, float] = {"queue_depth": found.dispatch}
+    queues = depths(url)
+    values: dict[str, float] = {"queue_depth": queues.dispatch}
     with contextlib.suppress(StoreUnavailable):
-        told["dead_letters"] = found.dead + OutboxDeadLetters(database).count()
-    return told
+        values["dead_letters"] = queues.dead + OutboxDeadLetters(database).count()
+    return values
 
 
 def _by_state(

@@ -1,8 +1,8 @@
-"""The files of embedded mode hold message texts and keys: they are made for the user who runs
-Ringback, and nobody else.
+"""The files of embedded mode, which hold message texts and keys: only the user who runs Ringback
+may read them.
 
-What is there already keeps the mode that its owner gave it. Called before the database, or a key
-beside it, is first opened.
+An existing file keeps the mode that its owner gave it. Called before the database, or the key in
+its folder, is first opened.
 """
 
 import os
@@ -12,13 +12,13 @@ from schemas.errors import UsageError
 
 
 def make_folder(path: Path) -> None:
-    """With those above it, which are made as usual. Raises OSError."""
+    """Create a folder, and with the usual mode those above it. Raises OSError."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def make_database_file(path: Path | None) -> None:
-    """An empty file, and its folder; SQLite gives the files that it puts beside it the same mode.
-    None: no database of ours.
+    """Create an empty database file and its folder. SQLite gives its other files the same mode.
+    None means a database that is not a file.
 
     Raises UsageError.
     """
@@ -28,6 +28,4 @@ def make_database_file(path: Path | None) -> None:
         make_folder(path.parent)
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
     except OSError as error:
-        raise UsageError(
-            f"RINGBACK_DATABASE_URL: {path} cannot be made: {error.strerror}"
-        ) from None
+        raise UsageError(f"RINGBACK_DATABASE_URL: cannot create {path}: {error.strerror}") from None

@@ -1,8 +1,8 @@
-"""The first five minutes: a token whose callbacks go to `ringback listen`, and three lines that
-work when pasted.
+"""The quickstart: a token whose callbacks go to `ringback listen`, and three lines that work when
+pasted.
 
-Only `serve --quickstart` (`make run`) comes here. The token is kept beside the database, so each
-start prints the same.
+Called by `serve --quickstart` (`make run`) alone. The token is kept in the folder of the database,
+so each start prints the same.
 """
 
 import json
@@ -11,67 +11,68 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from pathlib import Path
 
+from ringback.cli.listen import QUICKSTART_PORT
 from ringback.parts import Parts
 from ringback.settings import Settings
+from schemas.deliveries.callback_health import MAY_BE_CALLED
 from schemas.events.types import EventType
 from schemas.times import UnixMs
 from schemas.tokens.audit_log import COMMAND_LINE
 from schemas.tokens.fields import CallbackFields, TokenFields
 from schemas.tokens.permissions import Permission
 from schemas.tokens.secrets import signing_secret_text, token_hash
-from schemas.tokens.tokens import CallbackState, Token, TokenState
+from schemas.tokens.tokens import Token, TokenState
 from store.tokens.tokens import Tokens
 
-LISTEN_PORT = 9000
-_URL = f"http://127.0.0.1:{LISTEN_PORT}/"
+_URL = f"http://127.0.0.1:{QUICKSTART_PORT}/"
 _PERMISSIONS = frozenset({Permission.EVENTS_PUBLISH, Permission.PLATFORM_ADMIN})
-_ON = frozenset({CallbackState.HEALTHY, CallbackState.FAILING})
 _LOOPBACK = ip_network("127.0.0.0/8")
 _SAMPLE = (
     '{"type":"message.received","data":{"message":{"id":"msg_1","conversation_id":"cnv_1",'
-    '"content":{"type":"text","text":"Hello, Ringback"}},"channel":{"id":"chn_1","kind":"whatsapp"},"customer":{"id":"cus_1"}}}'
+    '"content":{"type":"text","text":"Hello, Ringback"}},'
+    '"channel":{"id":"chn_1","kind":"whatsapp"},"customer":{"id":"cus_1"}}}'
 )
 
 
 @dataclass(frozen=True)
 class Quickstart:
-    """The secrets that the printed lines need. `note`: what else there is to be said of them."""
+    """The secrets that the printed lines need."""
 
     token: str = field(repr=False)
     signing_secret: str = field(repr=False)
     note: str | None = None
+    """A sentence that the user should read before the lines."""
 
 
 def with_loopback(settings: Settings) -> Settings:
-    """Callbacks may go to this machine: that is where the newcomer listens."""
+    """Allow callbacks to this machine, where `ringback listen` runs."""
     return settings.model_copy(update={"allow_targets": (*settings.allow_targets, _LOOPBACK)})
 
 
 def prepare(parts: Parts) -> Quickstart:
-    """The token kept in `var/quickstart`, or a new one when there is none, or the printed lines
-    would not work with it any more.
+    """Return the token that is kept in `var/quickstart`. Without one, or if the printed lines would
+    not work with it, create a new one.
     """
     assert parts.settings.sqlite_path is not None, "the quickstart is for the embedded mode"
     path = parts.settings.sqlite_path.with_name("quickstart")
-    why = None
+    reason = None
     if kept := _read(path):
         now = parts.directory.now()
         token = parts.directory.holder(kept, now)
-        why = _useless(token, kept, now)
-        if token and not why:
+        reason = _useless(token, kept, now)
+        if token and not reason:
             return Quickstart(
                 kept, signing_secret_text(token.live_signing_keys(now)[-1]), _changed(token, path)
             )
-    made = _create(parts)
-    _keep(path, made)
+    created = _create(parts)
+    _keep(path, created)
     parts.directory.refresh()
-    return replace(
-        made, note=f"The token of the quickstart {why}: this is a new one." if why else None
-    )
+    note = f"The token of the quickstart {reason}: this is a new one." if reason else None
+    return replace(created, note=note)
 
 
 def _read(path: Path) -> str | None:
-    """The token that is kept there."""
+    """Return the token that is kept in a file, or None."""
     try:
         return str(json.loads(path.read_text())["token"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -79,7 +80,7 @@ def _read(path: Path) -> str | None:
 
 
 def _useless(token: Token | None, secret: str, now: UnixMs) -> str | None:
-    """Why nothing can be published with it any more, or nothing is sent for it; None: it can."""
+    """Return why the printed lines would not work with a token, or None."""
     if token is None:
         return "is not in this database"
     if (state := token.state(now)) is not TokenState.ACTIVE:
@@ -92,37 +93,42 @@ def _useless(token: Token | None, secret: str, now: UnixMs) -> str | None:
 
 
 def _changed(token: Token, path: Path) -> str | None:
-    """What somebody set, and who then waits in vain at the receiver should know."""
-    own = {kind: token.callbacks.get(kind) for kind in EventType}
+    """Return a note if the receiver would not get every event, as the token was changed."""
+    callbacks = [token.callbacks.get(event_type) for event_type in EventType]
     if token.channels is None and all(
-        one and one.url == _URL and one.state in _ON for one in own.values()
+        callback and callback.url == _URL and callback.state in MAY_BE_CALLED
+        for callback in callbacks
     ):
         return None
-    return f"Its callbacks or channels were changed: not every event comes to port {LISTEN_PORT}. Without {path} the next start makes a new token."
+    return (
+        "Callbacks or channels of the quickstart's token were changed: not every event is sent to "
+        f"port {QUICKSTART_PORT}. Delete {path} for a new token at the next start."
+    )
 
 
 def lines(parts: Parts, quickstart: Quickstart) -> list[str]:
-    """The address to open, the receiver for a second terminal, the event for a third."""
+    """Return the address to open, and the commands that receive and publish."""
     url = f"http://{parts.settings.listen.reachable()}"
     return [
         f"{url}/docs",
-        f".venv/bin/ringback listen --port {LISTEN_PORT} --secret {quickstart.signing_secret}",
+        f".venv/bin/ringback listen --port {QUICKSTART_PORT} --secret {quickstart.signing_secret}",
         _curl(f"{url}/v1/events", quickstart.token),
     ]
 
 
 def _curl(url: str, token: str) -> str:
-    """Shows the answer and nothing else, on a line of its own."""
-    return f"curl -sS -w '\\n' {url} -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{_SAMPLE}'"
+    """Return a command that prints the answer and nothing else, on its own line."""
+    headers = f"-H 'Authorization: Bearer {token}' -H 'Content-Type: application/json'"
+    return f"curl -sS -w '\\n' {url} {headers} -d '{_SAMPLE}'"
 
 
 def _create(parts: Parts) -> Quickstart:
-    callbacks = {kind: CallbackFields(url=_URL) for kind in EventType}
+    callbacks = {event_type: CallbackFields(url=_URL) for event_type in EventType}
     now = parts.database.time()
     fields = TokenFields("quickstart", now, permissions=_PERMISSIONS)
-    made = Tokens(parts.database, parts.vault).create(fields, callbacks, now, COMMAND_LINE)
-    assert made.signing_secret is not None, "a new token has one"
-    return Quickstart(made.secret, made.signing_secret)
+    created = Tokens(parts.database, parts.vault).create(fields, callbacks, now, COMMAND_LINE)
+    assert created.signing_secret is not None, "a new token has one"
+    return Quickstart(created.secret, created.signing_secret)
 
 
 def _keep(path: Path, quickstart: Quickstart) -> None:

@@ -1,9 +1,9 @@
-"""The secret keys of a process: those that are set, else the one that embedded mode makes and keeps
-beside its database. The file may hold several, spelled as in the setting: so they are rotated there
-too.
+"""The secret keys of a process: those that are set, else the key that embedded mode creates and
+keeps in the folder of its database. The file may hold several, written as in the setting, so that
+they can be rotated there too.
 
-Called by whoever opens a vault. Losing the file means that stored signing secrets cannot be read
-again: it belongs into the backup, but not beside the database's.
+Called by all that open a vault. Without the file stored signing secrets cannot be read again: back
+it up, but not together with the database.
 """
 
 import contextlib
@@ -19,8 +19,8 @@ FILE_NAME = "secret-key"
 
 
 def secret_keys(settings: Settings) -> tuple[str, ...]:
-    """Oldest first. Makes `var/` and the key when embedded mode first asks. Raises UsageError when
-    it can do neither.
+    """Return the keys, oldest first. The first call in embedded mode creates `var/` and the key.
+    Raises UsageError when it cannot.
     """
     if settings.secret_key:
         return settings.secret_key
@@ -30,7 +30,7 @@ def secret_keys(settings: Settings) -> tuple[str, ...]:
         return tuple(key.strip() for key in _kept(path).split(","))
     except OSError as error:
         raise UsageError(
-            f"RINGBACK_SECRET_KEY is not set, and {path} cannot be kept: {error.strerror}"
+            f"RINGBACK_SECRET_KEY is not set, and cannot create {path}: {error.strerror}"
         ) from None
 
 
@@ -40,8 +40,8 @@ def _path(settings: Settings) -> Path:
 
 
 def _kept(path: Path) -> str:
-    """Two processes that start together agree: the link is made whole or not at all, and only one
-    makes it.
+    """Return the text of the file, which is created if it is missing. Processes that start together
+    agree, as only one of them can create the link, and with all of its text.
     """
     if not path.exists():
         draft = path.with_name(f"{path.name}.{os.getpid()}")

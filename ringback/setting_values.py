@@ -1,13 +1,15 @@
-"""How single settings are written: durations, addresses, networks, lists. Text in, value out;
-ValueError says what was expected.
+"""How single settings are written: durations, addresses, networks, lists.
 
-Called by `ringback.settings` alone.
+Each `read_…` returns the value of a text, or what it was given when that is no text. It raises
+ValueError, which says what was expected. Called by `ringback.settings` and
+`ringback.setting_display`.
 """
 
 import datetime as dt
 import ipaddress
 import re
 import socket
+from pathlib import Path
 from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
 
@@ -22,17 +24,14 @@ from store.engine import database_url
 
 _ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
 
-
-_HOST = re.compile(
-    r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.|$))+", re.IGNORECASE
-)  # a name, or an IPv4 address
-_WEB_URL = re.compile(
-    r"https?://[A-Za-z0-9\-._~:/?#\[\]!$&'()*+,;=%]+"
-)  # RFC 3986, section 2, without the @ after user and password
+# A name, or an IPv4 address.
+_HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.|$))+", re.IGNORECASE)
+# RFC 3986, section 2, without the @ after user and password.
+_WEB_URL = re.compile(r"https?://[A-Za-z0-9\-._~:/?#\[\]!$&'()*+,;=%]+")
 
 
 class ListenAddress(NamedTuple):
-    """Where to listen."""
+    """An address to listen on."""
 
     host: str
     port: int
@@ -41,12 +40,12 @@ class ListenAddress(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def reachable(self) -> "ListenAddress":
-        """Where somebody on this machine finds what listens here."""
+        """Return the address at which this machine reaches what listens here."""
         return ListenAddress(_ANY_HOST.get(self.host, self.host), self.port)
 
 
 def read_address(value: object) -> object:
-    """`host:port`, `[::1]:port`, `:port` for every interface."""
+    """Read `host:port`, `[::1]:port`, or `:port` for every interface."""
     if not isinstance(value, str):
         return value
     if "://" in value:
@@ -55,9 +54,9 @@ def read_address(value: object) -> object:
     if not colon or not port.isascii() or not port.isdigit() or not int(port) < 65536:
         raise ValueError(f"{value!r} is not host:port such as 127.0.0.1:8080")
     if host == "*":
-        raise ValueError(f"{value!r}: for every interface leave the host out, :{port}")
+        raise ValueError(f"{value!r}: for every interface omit the host: :{port}")
     if ":" in host and not _is_bracketed(host):
-        raise ValueError(f"{value!r}: an IPv6 address stands in brackets, such as [::1]:8080")
+        raise ValueError(f"{value!r}: an IPv6 address is written in brackets, such as [::1]:8080")
     if host and not _is_bracketed(host) and not _HOST.fullmatch(host):
         raise ValueError(
             f"{value!r}: the host is an address, or a name of letters, digits, - and dots"
@@ -75,36 +74,34 @@ def _is_bracketed(host: str) -> bool:
 
 
 def _every_interface() -> str:
-    """That there is: by `::` one is reached by IPv4 too, where the kernel has both. Asking for an
-    address changes nothing.
-    """
+    """Return `::`, which accepts IPv4 too, or `0.0.0.0` where the kernel has no IPv6."""
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::1", 0))
     except OSError:
-        return "0.0.0.0"  # noqa: S104 - whoever leaves the host out asks for it
+        return "0.0.0.0"  # noqa: S104 - an omitted host asks for it
     return "::"
 
 
 def read_public_url(value: object) -> object:
-    """How the API is reached: paths are added to it. Never repeats what it was given."""
+    """Read the URL of the API, to which paths are added. Errors never repeat the text."""
     return _web_url(
         value,
         "a URL such as https://ringback.example.com, without user and password, ? and #",
-        may_go_on=False,
+        may_have_query=False,
     )
 
 
 def read_page_url(value: object) -> object:
-    """A page to go to, or a place on it. Never repeats what it was given."""
+    """Read the URL of a page, or of a section of it. Errors never repeat the text."""
     return _web_url(
         value,
         "a URL such as https://chat.example.com/docs, without user and password",
-        may_go_on=True,
+        may_have_query=True,
     )
 
 
-def _web_url(value: object, expected: str, *, may_go_on: bool) -> object:
+def _web_url(value: object, expected: str, *, may_have_query: bool) -> object:
     if not isinstance(value, str):
         return value
     scheme, _, rest = value.strip().partition("://")
@@ -114,7 +111,9 @@ def _web_url(value: object, expected: str, *, may_go_on: bool) -> object:
             _HOST.fullmatch(host := urlsplit(url).hostname or "") or ":" in host
         )
         is_good = (
-            is_good and (urlsplit(url).port or 0) < 65536 and (may_go_on or not {"?", "#"} & {*url})
+            is_good
+            and (urlsplit(url).port or 0) < 65536
+            and (may_have_query or not {"?", "#"} & {*url})
         )
     except ValueError:
         is_good = False
@@ -124,11 +123,12 @@ def _web_url(value: object, expected: str, *, may_go_on: bool) -> object:
 
 
 def read_duration(value: object) -> object:
+    """Read a duration such as `5s` or `30d`."""
     return parse_duration(value) if isinstance(value, str) else value
 
 
 def read_durations(value: object) -> object:
-    """Separated by commas."""
+    """Read durations, separated by commas."""
     return (
         tuple(parse_duration(part) for part in value.split(","))
         if isinstance(value, str)
@@ -137,13 +137,13 @@ def read_durations(value: object) -> object:
 
 
 def read_networks(value: object) -> object:
-    """CIDRs separated by commas; a single address is a network of one."""
+    """Read CIDRs, separated by commas; a single address is a network of one."""
     return parse_networks(value.split(",")) if isinstance(value, str) else value
 
 
 def read_broker_urls(value: object) -> object:
-    """`amqp://…` or `amqps://…`, separated by semicolons. Never repeats what it was given: there is
-    a password in it.
+    """Read `amqp://…` or `amqps://…`, separated by semicolons. Errors never repeat the text, as it
+    holds a password.
     """
     if isinstance(value, str):
         broker_addresses(value)
@@ -152,27 +152,54 @@ def read_broker_urls(value: object) -> object:
 
 
 def read_database_url(value: object) -> object:
+    """Read a URL of SQLite or PostgreSQL."""
     if not isinstance(value, str):
         return value
-    if fault := database_url.fault(value):
+    if fault := database_url.fault(value) or _file_fault(database_url.sqlite_path(value)):
         raise ValueError(fault)
     return value.strip()
 
 
+def _file_fault(path: Path | None) -> str | None:
+    """Return why a path of SQLite would not be the file that is meant, or None."""
+    if path is None:
+        return None
+    if path.name in ("", ":memory:"):
+        return "a database in memory would forget what it accepted: use sqlite:///PATH"
+    if str(path).startswith("~"):
+        return f"`~` is not expanded here: write sqlite:///{_at_home(path)}"
+    return None
+
+
+def _at_home(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:  # the home of a user that this machine does not know
+        return Path("/home", *path.parts)
+
+
 def read_secret_keys(value: object) -> object:
-    """Separated by commas, oldest first: the last encrypts."""
+    """Read keys, separated by commas, oldest first: the last encrypts."""
     keys = tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
-    if isinstance(keys, tuple) and any("\ud800" <= one <= "\udfff" for key in keys for one in key):
-        raise ValueError("it is not UTF-8: write keys in ASCII (make one: openssl rand -hex 32)")
+    if isinstance(keys, tuple) and any(not _is_utf8(key) for key in keys):
+        raise ValueError("it is not UTF-8: write keys in ASCII (create one: openssl rand -hex 32)")
     if isinstance(keys, tuple) and any(len(key) < SECRET_KEY_CHARACTERS for key in keys):
         raise ValueError(
-            f"each key, separated by commas, has at least {SECRET_KEY_CHARACTERS} characters (make one: openssl rand -hex 32)"
+            f"each key, separated by commas, needs at least {SECRET_KEY_CHARACTERS} characters"
+            " (create one: openssl rand -hex 32)"
         )
     return keys
 
 
+def _is_utf8(text: str) -> bool:
+    """Whether it has no halves of surrogate pairs, which the system makes of other bytes."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def read_signing_secrets(value: object) -> object:
-    """Separated by commas, oldest first: each signs, so that a receiver can change over."""
+    """Read secrets, separated by commas, oldest first: each signs, so that a receiver can change
+    over.
+    """
     secrets = tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
     if isinstance(secrets, tuple):
         for secret in secrets:
@@ -181,7 +208,7 @@ def read_signing_secrets(value: object) -> object:
 
 
 def read_rate_limit(value: object) -> object:
-    """Requests a second, or `off`."""
+    """Read a number of requests a second, or `off`."""
     if not isinstance(value, str):
         return value
     if value.strip().lower() == "off":
@@ -196,7 +223,7 @@ def read_rate_limit(value: object) -> object:
 
 
 def written(value: object, *, separator: str = ",") -> str:
-    """A value as it would be written in the environment."""
+    """Return a value as it would be written in the environment."""
     if isinstance(value, dt.timedelta):
         return format_duration(value)
     if isinstance(value, bool):
@@ -209,7 +236,9 @@ def written(value: object, *, separator: str = ",") -> str:
 
 
 SECRET_KEY_CHARACTERS = 16
-"""Fewer could be guessed by whoever got hold of the database. What is advised makes 64."""
+"""More: existing keys are refused. Fewer: a thief of the database could guess the key. The command
+that is advised prints 64.
+"""
 
 AddressValue = Annotated[ListenAddress, NoDecode, BeforeValidator(read_address)]
 PublicUrl = Annotated[str, BeforeValidator(read_public_url)]

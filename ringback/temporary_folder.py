@@ -1,5 +1,7 @@
-"""The temporary folder: workers of the API count in files there, and workbooks are made there. In a
-container whose root is read-only there may be none. Called by the process `api` and by `doctor`.
+"""The temporary folder, in which workers of the API count and workbooks are written. A container
+whose root is read-only may have none.
+
+Called by the process `api` and by `ringback doctor`.
 """
 
 import tempfile
@@ -8,7 +10,7 @@ from schemas.errors import RingbackError
 
 
 def temporary_folder() -> str:
-    """Where it is. Raises RingbackError unless it can be written to."""
+    """Return its path. Raises RingbackError unless it is writable."""
     try:
         with tempfile.TemporaryFile(prefix="ringback-") as file:
             file.write(b"x")
@@ -16,5 +18,5 @@ def temporary_folder() -> str:
         return tempfile.gettempdir()
     except OSError as error:
         raise RingbackError(
-            f"no temporary folder can be written to ({error.strerror or error}): set TMPDIR to one"
+            f"no temporary folder is writable ({error.strerror or error}): set TMPDIR to one"
         ) from error

@@ -1,4 +1,4 @@
-"""The shapes that everybody shares: plain values and pure functions, no I/O, no framework.
+"""The values and pure functions that all packages share: no I/O, no framework.
 
 Every other package imports from here; this one imports none of them.
 """

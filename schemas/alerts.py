@@ -1,9 +1,8 @@
-"""Operational events: what Ringback tells those who run it. Their kinds and the form in which they
-are sent.
+"""Operational events (alerts), which Ringback sends to its operators: their kinds and their form.
 
-They look like webhooks (`id`, `type`, `schema_version`, `timestamp`, `data`), and are signed like
-them. Written by `store.tokens.alerts` in the transaction of what they tell of, sent by a
-dispatcher. Never an event of the chat platform.
+Alerts look like webhooks (`id`, `type`, `schema_version`, `timestamp`, `data`) and are signed like
+them. `store.tokens.alerts` writes each in the transaction of the change that it reports, and a
+dispatcher sends it. An alert is never an event of the chat platform.
 """
 
 from collections.abc import Mapping
@@ -16,48 +15,60 @@ from schemas.times import UnixMs, to_rfc3339
 
 
 class AlertKind(StrEnum):
-    """`delivery.exhausted` is told at most once an hour per callback, `token.expiring` 14, 7 and 1
-    days before.
-    """
+    """The `type` of an alert."""
 
     CALLBACK_FAILING = "callback.failing"
+    """The breaker of a callback opened."""
+
     CALLBACK_RECOVERED = "callback.recovered"
+    """The breaker of a callback closed."""
+
     CALLBACK_DISABLED = "callback.disabled"
+    """Ringback disabled a callback."""
+
     DELIVERY_EXHAUSTED = "delivery.exhausted"
+    """A delivery was given up; sent at most once an hour per callback."""
+
     TOKEN_EXPIRING = "token.expiring"
+    """A token will expire; sent 14, 7 and 1 days before."""
 
 
 class Alert(msgspec.Struct, frozen=True):
-    """One on its way, held under a lease until `leased_until` (the store's clock). `failures`
-    counts the attempts that failed.
-    """
+    """An alert that a process has leased in order to send it."""
 
     id: AlertId
+    """The public id."""
+
     body: bytes
+    """The body of every attempt."""
+
     failures: int
+    """Attempts that have failed so far."""
+
     leased_until: UnixMs
+    """The end of the lease, by the store's clock."""
 
     def summary(self) -> dict[str, str]:
-        """What a log line says of it: no URL, no secret."""
-        told = _decode(self.body)
-        found = {
-            "kind": told.type,
+        """Return the fields of a log line about the alert: no URL, no secret."""
+        body = _decode(self.body)
+        fields = {
+            "kind": body.type,
             "alert_id": self.id,
-            "token_id": told.data.token.get("id"),
-            "type": told.data.callback.get("type"),
+            "token_id": body.data.token.get("id"),
+            "type": body.data.callback.get("type"),
+            "reason": body.data.reason,
         }
-        return {
-            name: value for name, value in {**found, "reason": told.data.reason}.items() if value
-        }
+        return {name: value for name, value in fields.items() if value}
 
 
 class AlertOutcome(msgspec.Struct, frozen=True):
-    """How an attempt at an alert ended. `error` says in words what went wrong, None when it was
-    delivered; `retry_in_s` is None when there will be no further attempt.
-    """
+    """How an attempt to send an alert ended."""
 
     error: str | None = None
+    """What went wrong; None when the alert was delivered."""
+
     retry_in_s: float | None = None
+    """Seconds until the next attempt; None when there is none."""
 
 
 class _Data(msgspec.Struct):
@@ -77,8 +88,7 @@ _decode = msgspec.json.Decoder(_Body).decode
 def alert_body(
     alert_id: AlertId, kind: AlertKind, data: Mapping[str, object], now: UnixMs
 ) -> bytes:
-    """As it is sent on every attempt. `data` holds JSON's own types; times in it are texts already.
-    """
+    """Return the body of an alert. `data` holds only JSON's own types, with times as texts."""
     return msgspec.json.encode(
         {
             "id": alert_id,

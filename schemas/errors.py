@@ -1,7 +1,7 @@
-"""What can go wrong, as one tree. Each error says what happened and what to do.
+"""Errors, as one tree. Each error says what happened and what to do.
 
 RingbackError
-├── Problem                  an answer of the API: RFC 9457, one slug and page each
+├── Problem                  an error response of the API: RFC 9457, one slug and page each
 │   ├── Malformed            400
 │   ├── Unauthenticated      401
 │   ├── Forbidden            403
@@ -15,41 +15,43 @@ RingbackError
 │   ├── InternalError        500
 │   └── Unavailable          503
 │       └── NoDispatcher     503
-├── InvalidEvent             a message that is no event: its faults by JSON pointer
-├── StoreUnavailable         the database does not answer: try again
-│   └── StatementTimedOut    it answers, but this statement took longer than any may: ask for less
-├── StoreRefused             the database refuses this data: trying again is useless
-├── SecretUnreadable         what was encrypted cannot be opened with the keys that are set
-├── ExchangeUnavailable      neither broker nor outbox took the message
+├── InvalidEvent             a message is not an event: its faults by JSON pointer
+├── StoreUnavailable         the database does not answer: retry
+│   └── StatementTimedOut    the database answers, but this statement took too long: ask for less
+├── StoreRefused             the database refuses this data: retrying is useless
+├── SecretUnreadable         an encrypted value cannot be decrypted with the configured keys
+├── ExchangeUnavailable      neither broker nor outbox accepted the message
 └── UsageError               wrong settings or arguments: one line, exit 2
 """
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
-MOST_TOLD = 50
-"""Faults in one answer. More: nobody reads them, and a program that sends a thousand rows with one
-slip gets a book for an answer.
+MAX_REPORTED = 50
+"""Faults that one response lists. More: a program that repeats one mistake in a thousand rows gets
+a response that no one reads. Fewer: more requests until all faults are known.
 """
 
-MOST_COUNTED = 2500
-"""Faults that are looked for. More: who sends nothing but faults keeps a processor busy. Fewer: the
-count of a full batch is no count.
+MAX_COUNTED = 2500
+"""Faults that are searched for. More: a client that sends nothing but faults uses more processor
+time. Fewer: the faults of a full batch are not counted exactly.
 """
 
 
 class Fault(NamedTuple):
-    """One thing wrong with an input: a sentence and an RFC 6901 pointer into what was sent (`""` is
-    the whole).
-    """
+    """One thing that is wrong with an input."""
 
     detail: str
+    """What is wrong and what to do, in one sentence."""
+
     pointer: str
+    """An RFC 6901 pointer into the input; `""` is the whole."""
 
 
 def left_out(faults: Sequence[Fault]) -> str:
-    """How many more there are than are told."""
-    return f"and {'at least ' if len(faults) >= MOST_COUNTED else ''}{len(faults) - MOST_TOLD} more"
+    """Return the text for the faults beyond those that are listed."""
+    at_least = "at least " if len(faults) >= MAX_COUNTED else ""
+    return f"and {at_least}{len(faults) - MAX_REPORTED} more"
 
 
 class RingbackError(Exception):
@@ -57,54 +59,59 @@ class RingbackError(Exception):
 
 
 class InvalidEvent(RingbackError):
-    """A message that is not a valid event; `malformed` when it is not even JSON."""
+    """A message that is not a valid event."""
 
     def __init__(self, faults: Sequence[Fault], *, malformed: bool = False):
-        told = [f"{fault.detail} at {fault.pointer or 'the top'}" for fault in faults[:MOST_TOLD]]
-        super().__init__("; ".join([*told, left_out(faults)] if len(faults) > MOST_TOLD else told))
+        """Make the error from its faults; `malformed` when the message is not even JSON."""
+        reported = [
+            f"{fault.detail} at {fault.pointer or 'the top'}" for fault in faults[:MAX_REPORTED]
+        ]
+        if len(faults) > MAX_REPORTED:
+            reported.append(left_out(faults))
+        super().__init__("; ".join(reported))
         self.faults = tuple(faults)
         self.malformed = malformed
 
 
 class StoreUnavailable(RingbackError):
-    """The database did not answer in time, or said that it cannot now."""
+    """The database did not answer in time, or reported that it cannot now."""
 
 
 class StatementTimedOut(StoreUnavailable):
-    """The database is there: it cancelled this one statement for its time (SQLSTATE 57014), or
-    because another transaction kept a lock that it needs (55P03). Says nothing about the other
-    statements, so the store is not "away".
+    """The database cancelled this one statement: it took too long (SQLSTATE 57014), or another
+    transaction kept a lock (55P03). Other statements may succeed, so the store counts as available.
     """
 
 
 class StoreRefused(RingbackError):
-    """The database refuses the data itself (SQLSTATE 22 and 23): a repetition would be refused
-    again.
-    """
+    """The database refuses the data itself (SQLSTATE 22 and 23), and would refuse it again."""
 
 
 class SecretUnreadable(RingbackError):
-    """An encrypted column that none of the secret keys opens, or that was moved to another row.
-    Never names the secret.
+    """An encrypted column cannot be decrypted with any of the secret keys, or was copied to another
+    row. The text never contains the secret.
     """
 
 
 class ExchangeUnavailable(RingbackError):
-    """Nothing durable took the message. Not said of one that merely may have been taken."""
+    """Nothing durable accepted the message. Not raised when the message may have been accepted."""
 
 
 class UsageError(RingbackError):
-    """Settings or arguments that cannot work, in one line that names the culprit."""
+    """Settings or arguments that cannot work, in one line that names the wrong one."""
 
 
 class Problem(RingbackError):
-    """An error answer of the API. Subclasses fix `status`, `slug` and `title`; the slug never
-    changes once published.
-    """
+    """An error response of the API. Subclasses fix `status`, `slug` and `title`."""
 
     status: ClassVar[int]
+    """The HTTP status."""
+
     slug: ClassVar[str]
+    """The last part of the problem's `type`, which never changes once published."""
+
     title: ClassVar[str]
+    """The problem's `title`, the same for each occurrence."""
 
     def __init__(
         self,
@@ -114,6 +121,11 @@ class Problem(RingbackError):
         headers: Mapping[str, str] | None = None,
         extra: Mapping[str, object] | None = None,
     ):
+        """Make a problem.
+
+        `detail` says what happened and what to do. `faults` become the member `errors`, `headers`
+        are added to the response, and `extra` holds further members.
+        """
         super().__init__(detail)
         self.detail = detail
         self.faults = tuple(faults)
@@ -122,78 +134,78 @@ class Problem(RingbackError):
 
 
 class Malformed(Problem):
-    """The body is not JSON, or not UTF-8: nothing in it could be read."""
+    """The body is not JSON, or not UTF-8, so that no part of it could be read."""
 
-    status, slug, title = 400, "malformed", "The request cannot be read"
+    status, slug, title = 400, "malformed", "Malformed request"
 
 
 class Unauthenticated(Problem):
-    """No token, or one that is wrong, scheduled, suspended, expired or revoked."""
+    """The token is missing, wrong, scheduled, suspended, expired or revoked."""
 
-    status, slug, title = 401, "unauthenticated", "A valid API access token is needed"
+    status, slug, title = 401, "unauthenticated", "Valid API access token required"
 
 
 class Forbidden(Problem):
-    """The token is good, but lacks the permission that this call needs."""
+    """The token is valid, but lacks the permission that this request needs."""
 
-    status, slug, title = 403, "permission-missing", "The token lacks a permission"
+    status, slug, title = 403, "permission-missing", "Permission missing"
 
 
 class NotFound(Problem):
-    """Nothing is there: never was, or is gone after `RETENTION`."""
+    """Nothing exists at this address: it never did, or it was deleted after `RETENTION`."""
 
-    status, slug, title = 404, "not-found", "There is nothing here"
+    status, slug, title = 404, "not-found", "Not found"
 
 
 class MethodNotAllowed(Problem):
-    """The address exists, but not with this method; `Allow` names those it has."""
+    """The address exists, but not with this method; `Allow` lists its methods."""
 
-    status, slug, title = 405, "method-not-allowed", "This address does not take that method"
+    status, slug, title = 405, "method-not-allowed", "Method not allowed"
 
 
 class Conflict(Problem):
-    """The request is right, but the thing is in a state that does not allow it."""
+    """The request is valid, but the current state does not allow it."""
 
-    status, slug, title = 409, "conflict", "The state of the thing does not allow this"
+    status, slug, title = 409, "conflict", "Conflict with the current state"
 
 
 class TooLarge(Problem):
     """The body is over 256 KiB (a batch: over 8 MiB)."""
 
-    status, slug, title = 413, "too-large", "The request is too large"
+    status, slug, title = 413, "too-large", "Request too large"
 
 
 class UnsupportedMediaType(Problem):
-    """The body is not declared as what this address takes: JSON, or for checks of tokens a form."""
+    """The body's declared type is wrong: this address expects JSON, or a form for introspection."""
 
-    status, slug, title = 415, "unsupported-media-type", "This does not take a body of that type"
+    status, slug, title = 415, "unsupported-media-type", "Unsupported media type"
 
 
 class Invalid(Problem):
-    """The body was read, but breaks the rules; `errors` names each fault by JSON pointer."""
+    """The body was read, but is invalid; `errors` lists each fault by JSON pointer."""
 
-    status, slug, title = 422, "invalid", "The request is not valid"
+    status, slug, title = 422, "invalid", "Invalid request"
 
 
 class TooManyRequests(Problem):
-    """More requests than this token or address may make; `Retry-After` says when to go on."""
+    """The token or address makes more requests than it may; `Retry-After` says when to retry."""
 
     status, slug, title = 429, "too-many-requests", "Too many requests"
 
 
 class InternalError(Problem):
-    """A mistake of ours. The log has it under the request id."""
+    """Ringback has a bug. The log shows the error under the request id."""
 
-    status, slug, title = 500, "internal-error", "Ringback made a mistake"
+    status, slug, title = 500, "internal-error", "Internal server error"
 
 
 class Unavailable(Problem):
-    """Nothing can do this just now; `Retry-After` says when to try again."""
+    """The service cannot do this at present; `Retry-After` says when to retry."""
 
-    status, slug, title = 503, "unavailable", "Not available just now"
+    status, slug, title = 503, "unavailable", "Service unavailable"
 
 
 class NoDispatcher(Unavailable):
-    """A test was asked for, but no dispatcher took it in time: is one running?"""
+    """A test was requested, but no dispatcher made the attempt in time."""
 
     slug, title = "no-dispatcher", "No dispatcher answered"

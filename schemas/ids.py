@@ -1,4 +1,4 @@
-"""Identifiers: opaque strings without dots, made here and nowhere else.
+"""Identifiers: opaque strings without dots, created here and nowhere else.
 
 A delivery has no id column: it *is* the pair (event, callback), and its public id spells that pair,
 so two workers that meet the same delivery can never give it two ids.
@@ -26,7 +26,8 @@ TEST_PREFIX = "evt_test_"
 TEST_EVENT_ID_LENGTH = len(TEST_PREFIX) + 32
 TEST_EVENT_ID = re.compile(f"{TEST_PREFIX}.{{32}}")
 FREE_EVENT_ID = re.compile(f"(?!{TEST_EVENT_ID.pattern}$){EVENT_ID.pattern}")
-"""What a backend may call its events: one that has a sample's id is neither counted nor recovered.
+"""The ids that a backend may give its events: any but those of samples, which are neither counted
+nor recovered.
 """
 
 _DELIVERY_PREFIX = "dlv_"
@@ -34,66 +35,71 @@ _CALLBACK_DIGITS = 16
 
 
 def new_event_id() -> EventId:
-    """A time-ordered id (UUIDv7); neighbours in time are neighbours in the index. No system call:
-    each would give the GIL away.
+    """Return a time-ordered id (UUIDv7), so that neighbours in time are neighbours in the index.
+    Makes no system call, which would release the GIL.
     """
     return EventId("evt_" + uuid_utils.uuid7().hex)
 
 
 def new_test_event_id() -> EventId:
-    """Of a sample for one callback: it is nobody else's, neither recovered nor counted."""
+    """Return the id of a sample for one callback, which is neither recovered nor counted."""
     return EventId(TEST_PREFIX + uuid_utils.uuid7().hex)
 
 
 def is_test_event(event_id: str) -> bool:
-    """Whether it is the id of a sample."""
+    """Return whether an event id is that of a sample."""
     return event_id.startswith(TEST_PREFIX) and len(event_id) == TEST_EVENT_ID_LENGTH
 
 
 def new_token_id() -> TokenId:
+    """Return a time-ordered id."""
     return TokenId("tok_" + uuid_utils.uuid7().hex)
 
 
 def new_attempt_id() -> AttemptId:
+    """Return a time-ordered id."""
     return AttemptId("att_" + uuid_utils.uuid7().hex)
 
 
 def new_request_id() -> RequestId:
+    """Return a time-ordered id; `first_request_id` relies on the order."""
     return RequestId("req_" + uuid_utils.uuid7().hex)
 
 
 def first_request_id(at_ms: int) -> RequestId:
-    """Above every id that was made before then, and below all others."""
+    """Return an id above every request id that was created before `at_ms`, and below all others."""
     return RequestId(f"req_{at_ms:012x}")
 
 
 def new_alert_id() -> AlertId:
+    """Return a time-ordered id."""
     return AlertId("alt_" + uuid_utils.uuid7().hex)
 
 
 def new_recovery_id() -> RecoveryId:
+    """Return a time-ordered id."""
     return RecoveryId("rec_" + uuid_utils.uuid7().hex)
 
 
 def change_id(row: int) -> ChangeId:
-    """Of a row of the operation log, which the database counts."""
+    """Return the public id of a row of the audit log, whose number the database assigns."""
     return ChangeId(f"chg_{row}")
 
 
 def new_callback_id() -> CallbackId:
-    """Sixteen hex digits, 64 random bits: fixed in length, so that a delivery id can be split
-    again.
+    """Return sixteen random hex digits (64 bits): fixed in length, so that a delivery id can be
+    split again.
     """
     return CallbackId(secrets.token_hex(_CALLBACK_DIGITS // 2))
 
 
 def delivery_id(event_id: EventId, callback_id: CallbackId) -> DeliveryId:
-    """`dlv_<callback>_<event>`; `split_delivery_id` is its inverse."""
+    """Return `dlv_<callback>_<event>`; `split_delivery_id` is the inverse."""
     return DeliveryId(f"{_DELIVERY_PREFIX}{callback_id}_{event_id}")
 
 
 def split_delivery_id(text: str) -> tuple[EventId, CallbackId] | None:
-    """The pair that a delivery id spells, or None for a text that is no delivery id."""
+    """Return the pair that a delivery id spells, or None for a text that is no delivery id."""
     callback, separator, event = text.removeprefix(_DELIVERY_PREFIX).partition("_")
     if not text.startswith(_DELIVERY_PREFIX) or not separator:
         return None

@@ -1,7 +1,7 @@
-"""The published JSON Schema (2020-12) of events: what a backend posts, and what a receiver is sent.
+"""The published JSON Schema (2020-12) of events: of those that backends post, and of webhooks.
 
-Made from the models that check events, so that the documents cannot say something else. Called by
-the API's document.
+Generated from the models that check events, so that the documents cannot differ from the checks.
+Called by the OpenAPI document.
 """
 
 from typing import Any
@@ -21,28 +21,28 @@ COMPONENTS = "#/components/schemas/{name}"
 _PUBLISHED, _SENT = "{}Event", "{}Webhook"
 
 
-def webhook_name(kind: EventType) -> str:
-    """The component that describes the body of a webhook of this type."""
-    return _SENT.format(DATA_MODELS[kind].__name__)
+def webhook_name(event_type: EventType) -> str:
+    """Return the name of the component that describes the body of a webhook of this type."""
+    return _SENT.format(DATA_MODELS[event_type].__name__)
 
 
 def event_components() -> dict[str, Schema]:
-    """Every schema by name: `Event` and `EventBatch`, and for each type its data, its event and its
-    webhook.
+    """Return every schema by name: `Event` and `EventBatch`, and for each event type its data, its
+    event and its webhook.
     """
     models = [*DATA_MODELS.values(), *dict.fromkeys(CONTENT_MODELS.values())]
     _, components = msgspec.json.schema_components(models, ref_template=COMPONENTS)
-    components["Message"]["properties"]["content"] = _content()
-    for kind, model in DATA_MODELS.items():
-        components[_PUBLISHED.format(model.__name__)] = _event(kind)
-        components[webhook_name(kind)] = _webhook(kind)
+    components["ChatMessage"]["properties"]["content"] = _content()
+    for event_type, model in DATA_MODELS.items():
+        components[_PUBLISHED.format(model.__name__)] = _event(event_type)
+        components[webhook_name(event_type)] = _webhook(event_type)
     components["Event"] = {
         "oneOf": [_ref(_PUBLISHED.format(model.__name__)) for model in DATA_MODELS.values()],
         "discriminator": {
             "propertyName": "type",
             "mapping": {
-                kind.value: COMPONENTS.format(name=_PUBLISHED.format(model.__name__))
-                for kind, model in DATA_MODELS.items()
+                event_type.value: COMPONENTS.format(name=_PUBLISHED.format(model.__name__))
+                for event_type, model in DATA_MODELS.items()
             },
         },
     }
@@ -53,67 +53,70 @@ def event_components() -> dict[str, Schema]:
     return components
 
 
-def event_schema(kind: EventType) -> Schema:
-    """One type's event, self-contained, for validators outside."""
+def event_schema(event_type: EventType) -> Schema:
+    """Return the self-contained schema of one event type, for other validators."""
     components = {
         name: schema
         for name, schema in event_components().items()
         if not name.endswith(("Event", "Webhook", "EventBatch"))
     }
-    text = msgspec.json.encode(_event(kind) | {"$defs": components}).decode()
+    text = msgspec.json.encode(_event(event_type) | {"$defs": components}).decode()
     schema: Schema = msgspec.json.decode(text.replace(COMPONENTS.format(name=""), "#/$defs/"))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
 
 
-def _event(kind: EventType) -> Schema:
+def _event(event_type: EventType) -> Schema:
     properties = {
         "id": _id()
         | {"not": {"type": "string", "pattern": f"^{TEST_EVENT_ID.pattern}$"}}
         | {
             "type": ["string", "null"],
-            "description": "The idempotency key; made when absent. Unique over all backends: prefix yours. A sample's, `evt_test_` and 32 characters, is refused.",
+            "description": "The idempotency key; generated when absent. Unique over all backends: "
+            "prefix yours. The form of samples, `evt_test_` and 32 characters, is refused.",
         },
-        "type": {"const": kind.value},
+        "type": {"const": event_type.value},
         "timestamp": {
             "type": ["string", "null"],
             "format": "date-time",
-            "description": "When it happened; when absent, when it was accepted.",
+            "description": "When the event happened. When absent: when it was accepted.",
         },
-        "data": _ref(DATA_MODELS[kind].__name__),
+        "data": _ref(DATA_MODELS[event_type].__name__),
     }
     return _object(properties, "type", "data") | {
-        "title": kind.label,
-        "examples": [sample_event(kind)],
+        "title": event_type.label,
+        "examples": [sample_event(event_type)],
     }
 
 
-def _webhook(kind: EventType) -> Schema:
+def _webhook(event_type: EventType) -> Schema:
     properties = {
         "id": _id()
         | {
-            "description": "The same on each retry, and in the header webhook-id: tell duplicates by it."
+            "description": "The event's id, the same on each retry and in the header webhook-id: "
+            "recognize duplicates by it."
         },
-        "type": {"const": kind.value},
+        "type": {"const": event_type.value},
         "schema_version": {"const": SCHEMA_VERSION},
         "timestamp": {"type": "string", "format": "date-time"},
-        "data": _ref(DATA_MODELS[kind].__name__)
+        "data": _ref(DATA_MODELS[event_type].__name__)
         | {
-            "description": "As the backend sent it, byte for byte; it may hold fields not described here."
+            "description": "The data as the backend sent it, byte for byte. It may hold fields "
+            "that are not described here."
         },
     }
-    sample = sample_event(kind)
+    sample = sample_event(event_type)
     example = {
         "id": "evt_01",
-        "type": kind.value,
+        "type": event_type.value,
         "schema_version": SCHEMA_VERSION,
         "timestamp": sample["timestamp"],
         "data": sample["data"],
     }
-    return _object(properties, *properties) | {"title": kind.label, "examples": [example]}
+    return _object(properties, *properties) | {"title": event_type.label, "examples": [example]}
 
 
 def _content() -> Schema:
-    """Each known type by its model; any other passes as long as it names its type."""
+    """Return the schema of a message's content: known types have models, others need a type."""
     of_type = [
         {
             "allOf": [

@@ -1,5 +1,5 @@
-"""What lists and single looks show of events and deliveries: read from the store, put into JSON by
-the API and the command line.
+"""The rows of lists and the details of events and deliveries. The store reads them, the API and the
+command line turn them into JSON.
 """
 
 from collections.abc import Mapping
@@ -18,136 +18,217 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page of a list. `next_cursor` asks for the one after it; None on the last.
-    `looked_until`, of lists by time: whatever was made then or later has been looked at, and stands
-    on this page or one before, if it fits; None: so has everything.
-    """
+    """One page of a list."""
 
     rows: list[T]
+    """The rows, in the list's order."""
+
     next_cursor: str | None
+    """The cursor of the next page; None on the last one."""
+
     looked_until: UnixMs | None = None
+    """In lists by time: all rows from this time on were checked against the filter, and those that
+    match are on this page or an earlier one. None: all rows were checked.
+    """
 
 
 class ListedDelivery(msgspec.Struct, frozen=True):
-    """A delivery as people see it: `held` derived, `url` None once its callback is deleted.
-
-    `next_attempt_at` is None while an attempt is under way, while it is held, and when it is settled. `status_code` and
-    `outcome` are those of the last attempt.
-    """
+    """A delivery as lists show it."""
 
     event_id: EventId
+    """The event that is delivered."""
+
     callback_id: CallbackId
+    """The callback that is called."""
+
     token_id: TokenId
+    """The token that the callback belongs to."""
+
     url: str | None
+    """The callback's URL; None once the callback is deleted."""
+
     type: EventType
+    """The event's type."""
+
     state: DeliveryState
+    """The state, with `held` derived."""
+
     reason: str | None
+    """Why the delivery ended without success; None otherwise."""
+
     next_attempt_at: UnixMs | None
+    """When the next attempt is due; None during an attempt, while the delivery is held, and once it
+    has ended.
+    """
+
     created_at: UnixMs
+    """When the delivery was created."""
+
     status_code: int | None = None
+    """The HTTP status of the last attempt; None: there was no response."""
+
     outcome: Outcome | None = None
+    """The outcome of the last attempt; None: none was made."""
 
     @property
     def id(self) -> DeliveryId:
+        """The public id."""
         return delivery_id(self.event_id, self.callback_id)
 
     @property
     def is_test(self) -> bool:
-        """A sample that somebody had sent."""
+        """Whether the delivery is a test with a sample."""
         return is_test_event(self.event_id)
 
 
 class DeliveryDetail(msgspec.Struct, frozen=True):
-    """A delivery with its attempts, oldest first."""
+    """A delivery with its attempts."""
 
     delivery: ListedDelivery
+    """The delivery."""
+
     attempts: list[Attempt]
+    """The attempts, oldest first."""
 
 
 class ListedEvent(msgspec.Struct, frozen=True):
-    """An event with its deliveries, or the first of very many: `deliveries_total` says how many
-    there are at least. `conflicts` counts how often other content came under its id. `body` is what
-    is sent.
-    """
+    """An event with its deliveries."""
 
     id: EventId
+    """The event's id."""
+
     type: EventType
+    """The event's type."""
+
     timestamp: UnixMs
+    """When the event happened, by its backend."""
+
     accepted_at: UnixMs
+    """When the event was accepted."""
+
     directly: bool
+    """Whether a backend published the event to the broker itself, not through the API."""
+
     conflicts: int
+    """How often a different event came under the same id."""
+
     body: bytes
+    """The body of its webhooks."""
+
     deliveries: list[ListedDelivery]
+    """The deliveries, or the first of very many."""
+
     deliveries_total: int
+    """How many deliveries there are at least."""
 
 
 class ListedChannel(msgspec.Struct, frozen=True):
-    """A channel as the latest of its events describes it."""
+    """A channel as its latest event describes it."""
 
     id: str
+    """The channel's id, which tokens see or do not see."""
+
     kind: str
+    """The kind, such as `whatsapp`."""
+
     address: str | None
+    """The number or address of the channel."""
+
     provider: str | None
+    """The provider of the channel."""
+
     last_seen_at: UnixMs
+    """When the latest event of the channel was accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """Events as they are sent, oldest first. `next_cursor` asks for what comes behind them, now or
-    later; `has_more`: there may be something already.
-    """
+    """One answer to a client that pulls events."""
 
     bodies: list[bytes]
+    """The bodies of webhooks, oldest first."""
+
     next_cursor: str
+    """The cursor of the events after these, valid now or later."""
+
     has_more: bool
+    """Whether there may already be events after these."""
 
 
 @dataclass(frozen=True, slots=True)
 class PullFilter:
-    """Which events are pulled; None: any. `since` is inclusive, `until` exclusive, both by when the
-    event was taken in hand.
-    """
+    """The events that a client pulls. Times are those of the event's claim."""
 
     channels: frozenset[str] | None = None
+    """The channels; None: all."""
+
     type: EventType | None = None
+    """The event type; None: any."""
+
     since: UnixMs | None = None
+    """The beginning of the time range, inclusive; None: unlimited."""
+
     until: UnixMs | None = None
+    """The end of the time range, exclusive; None: unlimited."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryStats:
-    """Deliveries made from `since` to before `until`. `is_complete`: that is all of what was asked
-    for; if not, there were too many to count at once, and what was made before `since` is left out.
-    """
+    """Counts of the deliveries that were created in a time range."""
 
     since: UnixMs
+    """The beginning of the counted range, inclusive."""
+
     until: UnixMs
+    """The end of the counted range, exclusive."""
+
     is_complete: bool
+    """Whether the whole requested range was counted. If not, there were too many deliveries to
+    count at once, and those created before `since` are left out.
+    """
+
     counts: Mapping[tuple[EventType, DeliveryState], int]
+    """The number of deliveries by event type and state."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which deliveries a list shows; None: any. `since` is inclusive, `until` exclusive, both by
-    when the delivery was made.
-    """
+    """The deliveries that a list shows; None means any value. Times are those of the creation."""
 
     token: TokenId | None = None
+    """The token of the callback."""
+
     type: EventType | None = None
+    """The event type."""
+
     state: DeliveryState | None = None
+    """The state, with `held` derived."""
+
     since: UnixMs | None = None
+    """The beginning of the time range, inclusive."""
+
     until: UnixMs | None = None
+    """The end of the time range, exclusive."""
+
     status_code: int | None = None
+    """The HTTP status of the last attempt."""
+
     error: Outcome | None = None
+    """The outcome of the last attempt."""
+
     event: EventId | None = None
+    """The event."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events a list shows; None: any. `since` is inclusive, `until` exclusive, both by when
-    the event was accepted.
-    """
+    """The events that a list shows; None means any value. Times are those of the acceptance."""
 
     type: EventType | None = None
+    """The event type."""
+
     since: UnixMs | None = None
+    """The beginning of the time range, inclusive."""
+
     until: UnixMs | None = None
+    """The end of the time range, exclusive."""

@@ -1,8 +1,7 @@
-"""What the pipeline tells about itself: frozen facts, handed to one observer.
+"""The seam for observability: business code reports frozen values to an observer.
 
-Business code reports and knows neither Prometheus nor the log format;
-`ringback.observability.observer` counts and logs. Every call may come from any thread and must be
-cheap and never fail.
+Business code knows neither Prometheus nor the log format; `ringback.observability.observer` counts
+and logs. Calls come from any thread, so every method must be cheap and must never fail.
 """
 
 from collections.abc import Sequence
@@ -27,48 +26,65 @@ EXPIRING = (
 
 
 class AttemptReport(msgspec.Struct, frozen=True):
-    """One recorded attempt and what became of its delivery. Delays are seconds.
-
-    `first_attempt_delay_s` (accepted to first attempt) is None unless this is a first attempt that was not deferred;
-    `end_to_end_s` (accepted to delivered) is None unless this attempt delivered.
-    """
+    """One stored attempt and its consequence for the delivery."""
 
     delivery: Delivery
+    """The delivery that was attempted."""
+
     attempt: Attempt
+    """The attempt as it was stored."""
+
     state: DeliveryState
+    """The delivery's state after the attempt."""
+
     first_attempt_delay_s: float | None
+    """Seconds from the event's acceptance to the first attempt; None unless this is a first attempt
+    that was not deferred.
+    """
+
     end_to_end_s: float | None
+    """Seconds from the event's acceptance to the delivery; None unless this attempt delivered."""
+
     next_attempt_in_s: float | None
+    """Seconds until the next attempt; None when there is none."""
 
 
 class Observer(Protocol):
-    """Counts and logs; the names are those of the metrics in section 7 of the contract."""
+    """The receiver of reports, which counts and logs. The metrics are in `docs/operations.md`."""
 
-    def event_accepted(self, kind: EventType, count: int = 1) -> None: ...
-    def event_rejected(self, slug: str) -> None: ...
-    def event_duplicate(self, kind: EventType) -> None: ...
-    def event_conflicting(self, kind: EventType, event_id: str) -> None: ...
-    def http_request(self, route: str, method: str, status: int, duration_s: float) -> None: ...
-    def auth_failed(self, reason: str) -> None: ...
-    def attempted(self, reports: Sequence[AttemptReport]) -> None: ...
-    def settled(self, kind: EventType, state: DeliveryState, count: int = 1) -> None: ...
-    def deferred(self, reason: str, count: int = 1) -> None: ...
-    def expired(self, table: str, count: int) -> None: ...
+    def event_accepted(self, event_type: EventType, count: int = 1) -> None:
+        """Count events that the API answered with 202."""
+
+    def event_rejected(self, slug: str) -> None:
+        """Count an event that was refused, by the slug of its problem."""
+
+    def event_duplicate(self, event_type: EventType) -> None:
+        """Count an event that was already known."""
+
+    def event_conflicting(self, event_type: EventType, event_id: str) -> None:
+        """Count and log an event whose id is known with a different content."""
+
+    def http_request(self, route: str, method: str, status: int, duration_s: float) -> None:
+        """Count a request to the API and measure its duration."""
+
+    def auth_failed(self, reason: str) -> None:
+        """Count a request that was not authenticated, by reason."""
+
+    def attempted(self, reports: Sequence[AttemptReport]) -> None:
+        """Count, measure and log stored attempts."""
+
+    def settled(self, event_type: EventType, state: DeliveryState, count: int = 1) -> None:
+        """Count deliveries that ended in `state`."""
+
+    def deferred(self, reason: str, count: int = 1) -> None:
+        """Count first attempts that were deferred, by reason."""
+
+    def expired(self, table: str, count: int) -> None:
+        """Count rows of a table that were deleted after `RETENTION`."""
+
     def log(self, event: LogEvent, **fields: object) -> None:
-        """Write a line that an operator should read: a lost connection, a fallback, a refusal."""
+        """Write a line to the log that an operator should read."""
 
 
-class NullObserver:
-    """An observer that listens to nothing: for commands that deliver nothing."""
-
-    def event_accepted(self, kind: EventType, count: int = 1) -> None: ...
-    def event_rejected(self, slug: str) -> None: ...
-    def event_duplicate(self, kind: EventType) -> None: ...
-    def event_conflicting(self, kind: EventType, event_id: str) -> None: ...
-    def http_request(self, route: str, method: str, status: int, duration_s: float) -> None: ...
-    def auth_failed(self, reason: str) -> None: ...
-    def attempted(self, reports: Sequence[AttemptReport]) -> None: ...
-    def settled(self, kind: EventType, state: DeliveryState, count: int = 1) -> None: ...
-    def deferred(self, reason: str, count: int = 1) -> None: ...
-    def expired(self, table: str, count: int) -> None: ...
-    def log(self, event: LogEvent, **fields: object) -> None: ...
+class NullObserver(Observer):
+    """An observer that ignores all reports, for commands that deliver nothing."""

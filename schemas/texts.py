@@ -1,45 +1,44 @@
-"""Texts that people and programs write: which characters are taken, and how others are spelled out.
-Pure.
+"""Texts from people and programs: which characters are accepted, and how others are escaped. Pure.
 
-Every script is taken, with its spaces, joiners and emoji. What is not: characters that make lines,
-steer a terminal, or turn around what stands beside them, and what is no character. Called for
-names, for the request log, and by whoever prints.
+Every script is accepted, with its spaces, joiners and emoji. Refused are characters that begin
+lines, control a terminal or reverse the text next to them, and code points that are no characters.
+Called for names, for the request log, and for output.
 """
 
 import unicodedata
 
 _OVERRIDES = frozenset("\u202d\u202e")
-"""They show other text than there is. Embeddings, isolates and marks only say how a text is
-written: phones put them around what is copied.
+"""Characters that make a text look like another one. Embeddings, isolates and marks are accepted:
+they only give the direction of a text, and phones put them around copied text.
 """
 
-_TURNING = frozenset("\u202a\u202b\u202c\u2066\u2067\u2068\u2069")
-"""Taken in names. Left open, in what strangers sent, they turn around the rest of the line in which
-it is shown.
+_REVERSING = frozenset("\u202a\u202b\u202c\u2066\u2067\u2068\u2069")
+"""Characters that are accepted in names and escaped in lines of output: left open, they reverse the
+rest of the line.
 """
 
 _MOST_REPEATED = 200
-"""Characters of what was sent, where a fault repeats it. More: an answer, and a dead letter's
-reason, grows with what was wrong.
+"""Characters of an input that a fault repeats. More: a response, and a dead letter's reason, grows
+with the wrong input. Fewer: the input is harder to recognize.
 """
 
 _REFUSED = frozenset({"Cc", "Cs", "Co", "Zl", "Zp"})
 _UNASSIGNED = "Cn"
-_TO_COME = (
+_RESERVED = (
     range(0x1F000, 0x1FB00),
     range(0x1FC00, 0x1FFFE),
     range(0x20000, 0x2FFFE),
     range(0x30000, 0x3FFFE),
 )
-"""Kept by Unicode for emoji and ideographs: a later version than Python knows has more of them, and
-so have people's keyboards.
+"""Ranges that Unicode reserves for emoji and ideographs: a later version than Python's has more of
+them, and so do people's keyboards.
 """
 
 _UNSEEN = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0\U0001d159"
 )
-"""Letters, marks and a pattern of Braille that are drawn as nothing. Beside blanks, format
-characters and variation selectors.
+"""Letters, marks and a Braille pattern that are drawn as nothing, in addition to white space,
+format characters and variation selectors.
 """
 
 _SELECTORS = (range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0))
@@ -62,25 +61,25 @@ _UNNAMED = {
 
 
 def harmful(text: str) -> str | None:
-    """The first character that is not taken."""
+    """Return the first character that is not accepted, or None."""
     if text.isprintable():
         return None
-    return next((one for one in text if _is_harmful(one)), None)
+    return next((character for character in text if _is_harmful(character)), None)
 
 
 def is_blank(text: str) -> bool:
-    """Whether nothing of it can be seen."""
+    """Return whether no character of a text is visible."""
     return all(
-        one.isspace()
-        or unicodedata.category(one) == "Cf"
-        or one in _UNSEEN
-        or _is_among(one, _SELECTORS)
-        for one in text
+        character.isspace()
+        or unicodedata.category(character) == "Cf"
+        or character in _UNSEEN
+        or _is_among(character, _SELECTORS)
+        for character in text
     )
 
 
 def named(character: str) -> str:
-    """`U+202E (RIGHT-TO-LEFT OVERRIDE)`."""
+    """Return a character's code point and name, such as `U+202E (RIGHT-TO-LEFT OVERRIDE)`."""
     point = ord(character)
     name = (
         _CONTROLS.get(point)
@@ -91,44 +90,46 @@ def named(character: str) -> str:
 
 
 def spelled_out(text: str, keep: str = "") -> str:
-    r"""For a line in which something else stands: with each character that is not taken, or turns
-    directions, but for those to keep, as Python and JSON spell it: `\x1b`, `\u202e`.
+    r"""Return a text that is safe within a line of output. Characters that are not accepted, or
+    that reverse text, are escaped as in Python and JSON (`\x1b`, `\u202e`), except those in `keep`.
     """
     if text.isprintable():
         return text
     return "".join(
-        one.encode("unicode_escape").decode() if _does_harm_beside(one) and one not in keep else one
-        for one in text
+        character.encode("unicode_escape").decode()
+        if _is_harmful_in_line(character) and character not in keep
+        else character
+        for character in text
     )
 
 
 def shortened(text: str, most: int = _MOST_REPEATED) -> str:
-    """What somebody sent, to be repeated to him."""
+    """Return at most `most` characters of an input, for a fault that repeats it."""
     return text if len(text) <= most else f"{text[:most]}…"
 
 
 def storable(text: str) -> str:
-    """With another character for what no column of PostgreSQL and no header holds: U+0000 and
-    halves of surrogate pairs.
+    """Return a text that a column of PostgreSQL and a header can hold: U+0000 and halves of
+    surrogate pairs are replaced.
     """
     return text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 def from_bytes(raw: bytes) -> str:
-    r"""What most clients mean: UTF-8. Bytes that are none stay to be seen, as `\xff`."""
+    r"""Return bytes as a text in UTF-8; other bytes are escaped, as `\xff`."""
     return raw.decode(errors="backslashreplace")
 
 
-def _does_harm_beside(one: str) -> bool:
-    return one in _TURNING or _is_harmful(one)
+def _is_harmful_in_line(character: str) -> bool:
+    return character in _REVERSING or _is_harmful(character)
 
 
-def _is_among(one: str, ranges: tuple[range, ...]) -> bool:
-    return any(ord(one) in kept for kept in ranges)
+def _is_among(character: str, ranges: tuple[range, ...]) -> bool:
+    return any(ord(character) in points for points in ranges)
 
 
-def _is_harmful(one: str) -> bool:
-    kind = unicodedata.category(one)
-    if kind == _UNASSIGNED:
-        return not _is_among(one, _TO_COME)
-    return kind in _REFUSED or one in _OVERRIDES
+def _is_harmful(character: str) -> bool:
+    category = unicodedata.category(character)
+    if category == _UNASSIGNED:
+        return not _is_among(character, _RESERVED)
+    return category in _REFUSED or character in _OVERRIDES

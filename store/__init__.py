@@ -1,3 +1,4 @@
-"""What must be remembered, in SQLite or PostgreSQL with one set of queries. The only package that
-knows SQL.
+"""Everything that is stored, in SQLite or PostgreSQL, with one set of queries.
+
+The only package that knows SQL.
 """

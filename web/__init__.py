@@ -1,3 +1,3 @@
-"""What every HTTP face of Ringback shares: the client's address, rate limits, models of requests,
+"""What every HTTP interface of Ringback shares: client addresses, rate limits, models of requests,
 exports. Has no routes.
 """

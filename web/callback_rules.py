@@ -1,5 +1,5 @@
-"""What callbacks may be saved: the target policy's faults, by pointer into the request. Asked by
-tokens and callbacks alike.
+"""Which callbacks may be saved: the faults that the target policy finds, by pointer into the
+request. Called by the views of tokens and of callbacks.
 """
 
 from collections.abc import Mapping
@@ -13,24 +13,27 @@ from web.models.parsing import pointer
 
 
 def require_callback(policy: TargetPolicy, body: PutCallback) -> CallbackFields:
-    """Raises Invalid."""
+    """Return the fields of one callback. Raises Invalid."""
     return _required(policy, {"": body})[""]
 
 
 def require_callbacks(
     policy: TargetPolicy, bodies: Mapping[EventType, PutCallback | None]
 ) -> dict[EventType, CallbackFields]:
-    """Those that are not null. Raises Invalid naming the faults of all."""
-    at = {pointer(("callbacks", kind.value)): kind for kind in bodies}
+    """Return the fields of all callbacks that are not null. Raises Invalid with the faults of
+    all.
+    """
+    at = {event_type: pointer(("callbacks", event_type.value)) for event_type in bodies}
     required = _required(
-        policy, {place: body for place, kind in at.items() if (body := bodies[kind])}
+        policy, {at[event_type]: body for event_type, body in bodies.items() if body}
     )
-    return {at[place]: fields for place, fields in required.items()}
+    return {event_type: required[at[event_type]] for event_type, body in bodies.items() if body}
 
 
 def _required(policy: TargetPolicy, bodies: Mapping[str, PutCallback]) -> dict[str, CallbackFields]:
+    """Return the fields of callbacks by their pointers."""
     if faults := [fault for at, body in bodies.items() for fault in _faults(policy, body, at)]:
-        raise Invalid("a callback cannot be like this", faults=faults)
+        raise Invalid("invalid callback", faults=faults)
     return {
         at: CallbackFields(body.url, body.enabled, body.headers, body.held)
         for at, body in bodies.items()

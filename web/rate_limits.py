@@ -1,8 +1,8 @@
-"""How many requests are let through: token buckets, and the header fields that tell a client of its
-own. Pure: the clock is passed in.
+"""Rate limits: token buckets, and the response headers that describe them. Pure: the clock is
+passed in.
 
 A bucket is one number, the moment at which it will be full again (the generic cell rate algorithm):
-nothing refills it, and one that is full need not be remembered. Counts are those of one process.
+nothing has to refill it, and a full bucket need not be stored. Each process counts by itself.
 Called by `authentication`.
 """
 
@@ -12,46 +12,49 @@ import threading
 from collections import OrderedDict
 from typing import NamedTuple
 
-MOST_KEYS = 100_000
-"""Buckets that are remembered: some 20 MB. Fewer: a caller who comes from more addresses than that
-is forgotten sooner.
+MAX_KEYS = 100_000
+"""Buckets in memory: some 20 MB. Smaller: a caller with more addresses than this is forgotten
+sooner.
 """
 
 UNKNOWN_TOKENS, UNKNOWN_TOKENS_S = 100, 60
-"""How many unknown tokens an address may try in how many seconds. More: whoever guesses is answered
-longer. Fewer: a customer's whole office is told to wait for one mistyped token.
+"""How many unknown tokens an address may try, in how many seconds. More: an address that guesses is
+answered longer. Fewer: a whole office has to wait because of one mistyped token.
 """
 
 _S, _MS = 10**9, 10**6  # nanoseconds
 
 
 class Level(NamedTuple):
-    """What a request found: how many more there are just now, when the bucket is full again, and
-    how long to wait; 0: let through.
-    """
+    """The state of a bucket after a request."""
 
     left: int
+    """How many more requests are allowed now."""
     full_in_ns: int
+    """Until the bucket is full again."""
     wait_ns: int
+    """Until a request is allowed; 0: this one was."""
 
 
 class Buckets:
-    """One per key, full at first: `burst` requests, and another every `interval_ns`. Thread-safe.
+    """Token buckets by key, full at first. Thread-safe.
+
+    A bucket allows `burst` requests, and one more every `interval_ns`. At most `max_keys` are kept.
     """
 
-    def __init__(self, interval_ns: int, burst: int, most: int = MOST_KEYS):
-        self._interval_ns, self._depth_ns, self._most = interval_ns, interval_ns * burst, most
-        self._full_at_ns: OrderedDict[str, int] = (
-            OrderedDict()
-        )  # those that were taken from last are last
+    def __init__(self, interval_ns: int, burst: int, max_keys: int = MAX_KEYS):
+        self._interval_ns, self._depth_ns = interval_ns, interval_ns * burst
+        self._max_keys = max_keys
+        # Ordered by last use.
+        self._full_at_ns: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
 
     def wait_ns(self, key: str, now_ns: int) -> int:
-        """How long until there is something in it; 0: there is. Takes nothing."""
+        """Return how long until a request is allowed; 0: now. Takes nothing from the bucket."""
         return self._wait_ns(self._full_in_ns(key, now_ns))
 
     def take(self, key: str, now_ns: int) -> Level:
-        """One out of it, where there is one."""
+        """Count a request, if it is allowed."""
         with self._lock:
             full_in_ns = self._full_in_ns(key, now_ns)
             if wait_ns := self._wait_ns(full_in_ns):
@@ -59,7 +62,7 @@ class Buckets:
             full_in_ns += self._interval_ns
             self._full_at_ns[key] = now_ns + full_in_ns
             self._full_at_ns.move_to_end(key)
-            if len(self._full_at_ns) > self._most:
+            if len(self._full_at_ns) > self._max_keys:
                 self._full_at_ns.popitem(last=False)
         return Level((self._depth_ns - full_in_ns) // self._interval_ns, full_in_ns, 0)
 
@@ -71,8 +74,8 @@ class Buckets:
 
 
 class RateLimit:
-    """So many requests a second of each token, and at once as many as a second brings, at least
-    one.
+    """The limit of requests a second per token. A burst may be as large as one second's requests,
+    and is at least one request.
     """
 
     def __init__(self, per_second: float):
@@ -82,20 +85,22 @@ class RateLimit:
         self._policy = f'"default";q={burst};w={math.ceil(max(1, 1 / per_second))}'
 
     def take(self, key: str, now_ns: int) -> tuple[Level, list[tuple[str, str]]]:
-        """With the header fields of the answer (draft-ietf-httpapi-ratelimit-headers-10)."""
+        """Count a request. Returns the level and the response headers that describe it
+        (draft-ietf-httpapi-ratelimit-headers-10).
+        """
         level = self._buckets.take(key, now_ns)
-        told = f'"default";r={level.left};t={in_seconds(level.full_in_ns)}'
-        return level, [("RateLimit-Policy", self._policy), ("RateLimit", told)]
+        state = f'"default";r={level.left};t={in_seconds(level.full_in_ns)}'
+        return level, [("RateLimit-Policy", self._policy), ("RateLimit", state)]
 
 
-def damping() -> Buckets:
-    """Of unknown tokens, by `one_caller`."""
+def unknown_token_throttle() -> Buckets:
+    """Return new buckets for unknown tokens, by `client_network`."""
     return Buckets(UNKNOWN_TOKENS_S * _S // UNKNOWN_TOKENS, UNKNOWN_TOKENS)
 
 
-def one_caller(address: str) -> str:
-    """What somebody has who has this address: of IPv6 the 64 bits of a network, since he may choose
-    the others.
+def client_network(address: str) -> str:
+    """Return the network that one client controls: an IPv4 address, or the /64 of an IPv6 address,
+    in which the client may choose any address.
     """
     if ":" not in address:
         return address
@@ -106,7 +111,7 @@ def one_caller(address: str) -> str:
 
 
 def in_seconds(wait_ns: int) -> int:
-    """Whole ones, as `Retry-After` wants them, and never 0: the remainder of a division is not
-    worth one.
+    """Return whole seconds, rounded up from milliseconds and at least 1, as `Retry-After` needs
+    them. A remainder below a millisecond does not count.
     """
     return max(1, math.ceil(wait_ns // _MS / 1000))

@@ -1,1 +1,1 @@
-"""The documents of the API: OpenAPI, the guide, the problem pages."""
+"""The documentation of the API: OpenAPI, the guide, the pages of problems."""

@@ -1,37 +1,34 @@
-"""The document to download: one HTML file for a supplier who has neither the server nor a network
-at hand.
+"""The guide for suppliers: one HTML file to download, which needs neither the server nor a network.
 
-Made from the OpenAPI document, the models of the events and the problems, and from how this
-installation is set up, so that it cannot say something else than they do. Called by `pages`.
+It is rendered from the OpenAPI document, the models of events, the problems and the settings of
+this installation, so that it cannot contradict them. Called by `pages`.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from api.docs.problems import described
-from api.docs.schema_tables import Components, Field, Kind, fields, kind_of
+from api.docs.problems import documented_problems
+from api.docs.schema_tables import Components, Field, ValueType, fields, value_type_of
 from api.docs.templates import SNIPPETS, render, snippet
 from api.http.responses import PROBLEM_JSON
 from api.parts import ApiParts
 from schemas.events.data import CONTENT_MODELS
 from schemas.events.types import EventType
-from schemas.json_schema import webhook_name
+from schemas.json_schema import Schema, webhook_name
 from schemas.times import format_duration
 from schemas.tokens.permissions import Permission
 
-Document = Mapping[str, Any]
-
 _AUDIENCES = {
-    "holder": "For the holder of a token",
+    "owner": "For the owner of a token",
     "backend": "For chat backends",
     "platform": "For the chat platform's own API",
     "administrator": "For administrators",
-    "open": "Open to everybody",
+    "open": "Open to anyone",
 }
 _BY_PERMISSION = {
     Permission.EVENTS_PUBLISH: "backend",
@@ -40,17 +37,17 @@ _BY_PERMISSION = {
 }
 
 
-class SampleAnswer(NamedTuple):
-    """`kind` is None when there is no body."""
+class Success(NamedTuple):
+    """A response that is no problem."""
 
     status: str
     phrase: str
-    kind: Kind | None
+    body: ValueType | None
+    """None: the response has no body."""
 
 
 class Operation(NamedTuple):
-    """One method of one address. `refusals` are the problems that it answers on purpose, by status.
-    """
+    """One method of one address."""
 
     method: str
     path: str
@@ -58,17 +55,19 @@ class Operation(NamedTuple):
     description: str
     audience: str
     parameters: list[Field]
-    body: Kind | None
-    answers: list[SampleAnswer]
-    refusals: list[str]
+    body: ValueType | None
+    successes: list[Success]
+    problems: list[str]
+    """The statuses of its own problems, with their phrases."""
 
     @property
     def anchor(self) -> str:
+        """The id of its heading in the guide."""
         return f"{self.method}-{self.path}".lower().translate(str.maketrans("/{}", "-__"))
 
 
 class Notification(NamedTuple):
-    """One of the three that a callback gets."""
+    """A type of event, as a callback receives it."""
 
     type: str
     label: str
@@ -78,17 +77,18 @@ class Notification(NamedTuple):
 
 
 class Retry(NamedTuple):
-    """An attempt after one that failed: `waits` after it, and roughly `since_first` after the first
-    one, in words.
-    """
+    """An attempt after a failed one. Durations are in words."""
 
     number: int
-    waits: str
+    """The number of the attempt; the first retry is 2."""
+    delay: str
+    """Since the attempt before it failed."""
     since_first: str
+    """Roughly, since the first attempt."""
 
 
-def guide(parts: ApiParts, document: Document) -> str:
-    """The whole file."""
+def guide(parts: ApiParts, document: Schema) -> str:
+    """Return the whole file."""
     components = document["components"]["schemas"]
     operations = list(_operations(document, components))
     return render(
@@ -99,22 +99,24 @@ def guide(parts: ApiParts, document: Document) -> str:
         terms=parts.call_terms,
         retries=_retries(parts.call_terms.retry_delays),
         spoken=spoken,
-        notifications=[_notification(kind, components) for kind in EventType],
+        notifications=[_notification(event_type, components) for event_type in EventType],
         contents=_contents(components),
         permissions=list(Permission),
         snippets=[(label, snippet(name)) for name, label in SNIPPETS.items()],
-        problems=list(described().values()),
+        problems=list(documented_problems().values()),
         audiences=[
-            (key, title, [one for one in operations if one.audience == key])
+            (key, title, [operation for operation in operations if operation.audience == key])
             for key, title in _AUDIENCES.items()
         ],
-        anchors={f"{one.method} {one.path}": one.anchor for one in operations},
+        anchors={
+            f"{operation.method} {operation.path}": operation.anchor for operation in operations
+        },
         objects=_objects(components),
     )
 
 
 def spoken(duration: dt.timedelta) -> str:
-    """`2 hours`; what is no whole number of a unit is given in the next smaller one."""
+    """Return a duration in words, such as `2 hours`, in the largest unit that divides it."""
     text = format_duration(duration)
     number, unit = text.rstrip("dhms"), text.lstrip("0123456789.")
     return f"{number} {_UNITS[unit]}{'' if number == '1' else 's'}"
@@ -132,21 +134,22 @@ def _retries(delays: Iterable[dt.timedelta]) -> list[Retry]:
 
 
 def _roughly(total: dt.timedelta) -> str:
-    """In the largest unit of which it is two or more."""
+    """Return a rounded duration in words, in the largest unit that fits at least twice."""
     total_s = total.total_seconds()
     name, unit_s = next(
-        (one for one in (("hour", 3600), ("minute", 60)) if total_s >= 2 * one[1]), ("second", 1)
+        (unit for unit in (("hour", 3600), ("minute", 60)) if total_s >= 2 * unit[1]),
+        ("second", 1),
     )
     return f"about {total_s / unit_s:.2g} {name}s"
 
 
-def _notification(kind: EventType, components: Components) -> Notification:
-    schema = components[webhook_name(kind)]
+def _notification(event_type: EventType, components: Components) -> Notification:
+    schema = components[webhook_name(event_type)]
     data = components[schema["properties"]["data"]["$ref"].rpartition("/")[2]]
     example = msgspec.json.format(msgspec.json.encode(schema["examples"][0]), indent=2).decode()
     return Notification(
-        kind.value,
-        kind.label,
+        event_type.value,
+        event_type.label,
         data["description"],
         example,
         list(fields(data, components, deep=True)),
@@ -154,21 +157,27 @@ def _notification(kind: EventType, components: Components) -> Notification:
 
 
 def _contents(components: Components) -> list[tuple[list[str], list[Field]]]:
-    """The values of `content.type` that share their fields, and those fields."""
+    """Return the values of `content.type` that share their fields, with these fields."""
     names: dict[str, list[str]] = {}
     for name, model in CONTENT_MODELS.items():
         names.setdefault(model.__name__, []).append(name)
-    found = (
-        (shared, fields(components[model], components, deep=True))
+    return [
+        (
+            shared,
+            [
+                field
+                for field in fields(components[model], components, deep=True)
+                if field.name != "type"
+            ],
+        )
         for model, shared in names.items()
-    )
-    return [(shared, [field for field in own if field.name != "type"]) for shared, own in found]
+    ]
 
 
-def _operations(document: Document, components: Components) -> Iterator[Operation]:
+def _operations(document: Schema, components: Components) -> Iterator[Operation]:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            answers = operation["responses"]
+            responses = operation["responses"]
             yield Operation(
                 method.upper(),
                 path,
@@ -181,67 +190,64 @@ def _operations(document: Document, components: Components) -> Iterator[Operatio
                 ],
                 _content(operation.get("requestBody", {}), components),
                 [
-                    _answer(status, answer, components)
-                    for status, answer in answers.items()
-                    if not _is_problem(answer)
+                    _success(status, response, components)
+                    for status, response in responses.items()
+                    if not _is_problem(response)
                 ],
                 [
                     f"{status} {_phrase(status)}"
-                    for status, answer in sorted(answers.items())
-                    if _is_problem(answer)
+                    for status, response in sorted(responses.items())
+                    if _is_problem(response)
                 ],
             )
 
 
-def _audience(path: str, operation: Document) -> str:
-    """By the permission that it needs. What needs none, or one of the platform's own, is the
-    holder's, or is asked with a holder's token.
+def _audience(path: str, operation: Schema) -> str:
+    """Return who calls the operation, by the permission that it needs. One without a permission, or
+    with one of the chat platform's own, is for the token's owner, or for the platform, which asks
+    with the owner's token.
     """
     security = operation.get("security")
     if not security:
         return "open"
     (needed,) = security[0].values()
-    fallback = "holder" if path.startswith("/v1/me") else "platform"
+    fallback = "owner" if path.startswith("/v1/me") else "platform"
     return _BY_PERMISSION.get(needed[0], fallback) if needed else fallback
 
 
-def _parameter(parameter: Document, components: Components) -> Field:
+def _parameter(parameter: Schema, components: Components) -> Field:
     (field,) = fields({"properties": {parameter["name"]: parameter["schema"]}}, components)
     description = parameter.get("description") or field.description
     return field._replace(required=parameter.get("required", False), description=description)
 
 
-def _answer(status: str, answer: Document, components: Components) -> SampleAnswer:
-    return SampleAnswer(status, _phrase(status), _content(answer, components))
+def _success(status: str, response: Schema, components: Components) -> Success:
+    return Success(status, _phrase(status), _content(response, components))
 
 
-def _content(described: Document, components: Components) -> Kind | None:
+def _content(described: Schema, components: Components) -> ValueType | None:
     for media in described.get("content", {}).values():
-        return kind_of(media["schema"], components)
+        return value_type_of(media["schema"], components)
     return None
 
 
-def _is_problem(answer: Document) -> bool:
-    return PROBLEM_JSON in answer.get("content", {})
+def _is_problem(response: Schema) -> bool:
+    return PROBLEM_JSON in response.get("content", {})
 
 
 def _phrase(status: str) -> str:
     return HTTPStatus(int(status)).phrase
 
 
-def _objects(components: Components) -> list[tuple[str, str, Kind | None, list[Field]]]:
-    """Every object by name: what it is, what it may be instead of having fields, its fields."""
-    wanted = {
-        name: schema
-        for name, schema in sorted(components.items())
-        if "properties" in schema or "oneOf" in schema
-    }
+def _objects(components: Components) -> list[tuple[str, str, ValueType | None, list[Field]]]:
+    """Return every object by name: its description, its alternatives if it has any, its fields."""
     return [
         (
             name,
             schema.get("description", ""),
-            kind_of({"oneOf": schema["oneOf"]}, components) if "oneOf" in schema else None,
+            value_type_of({"oneOf": schema["oneOf"]}, components) if "oneOf" in schema else None,
             list(fields(schema, components)),
         )
-        for name, schema in wanted.items()
+        for name, schema in sorted(components.items())
+        if "properties" in schema or "oneOf" in schema
     ]

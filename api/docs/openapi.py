@@ -1,14 +1,13 @@
-"""The OpenAPI 3.1 document: what flask-openapi3 gathers from the routes, with schemas of our own
-models put in as they are.
+"""The OpenAPI 3.1 document: what flask-openapi3 collects from the routes, with the schemas of
+Ringback's own models.
 
-Mended of the library: components without `securitySchemes: null`, and problems typed as
-`application/problem+json`.
+Two things of the library are corrected: components have no `securitySchemes: null`, and problems
+are typed as `application/problem+json`.
 """
 
 import inspect
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
 
 import msgspec
 from flask_openapi3.types import ResponseDict
@@ -16,7 +15,7 @@ from flask_openapi3.types import ResponseDict
 from api.http.bodies import FORM
 from api.http.responses import JSON, PROBLEM_JSON
 from api.routes import HeaderField, Models, Route
-from schemas.errors import MOST_TOLD
+from schemas.errors import MAX_REPORTED
 from schemas.events.types import EventType
 from schemas.json_schema import COMPONENTS, Schema, event_components, webhook_name
 from schemas.tokens.permissions import Permission
@@ -24,16 +23,20 @@ from schemas.tokens.permissions import Permission
 SECURITY_SCHEME, CLIENT_SCHEME = "token", "client"
 
 DESCRIPTION = """\
-Ringback delivers what happens in a chat platform to callbacks: signed, retried, recorded.
+Ringback delivers the events of a chat platform to callbacks: signed, retried, recorded.
 
-Every call under `/v1` carries an API access token: `Authorization: Bearer rbk_…`. Times are RFC 3339, UTC, with milliseconds.
-Errors are problems of RFC 9457; lists are paged with `limit` and `cursor`. A parameter that is left out filters nothing; one that is
-empty, given twice or unknown is refused, so that a slip never shows or sends more than was meant. Webhooks are signed as Standard Webhooks 1.0 says.
+Every call under `/v1` carries an API access token: `Authorization: Bearer rbk_…`. Times are RFC
+3339, in UTC, with milliseconds. Errors are problems (RFC 9457). Lists are paged with `limit` and
+`cursor`.
+
+A parameter that is left out filters nothing. A parameter that is empty, given twice or unknown is
+refused, so that a mistake never shows or sends more than was meant. Webhooks are signed according
+to Standard Webhooks 1.0.
 """
 
-BESIDE_THE_DOCUMENT: Schema = {"url": "..", "description": "Where this document was loaded from."}
-"""Relative to `…/docs/openapi.json`: whoever opens the pages by another name, or below a path,
-calls what he opened.
+SAME_SERVER: Schema = {"url": "..", "description": "The server that this document was loaded from."}
+"""Relative to `…/docs/openapi.json`: a page that was opened under another name, or below a path,
+calls the server that it came from.
 """
 
 _SECURITY = {
@@ -53,58 +56,62 @@ _FAULT = {
         "detail": {"type": "string"},
         "pointer": {
             "type": "string",
-            "description": "RFC 6901; empty: the whole. A very long one is cut, and ends with `…`.",
+            "description": "A JSON pointer (RFC 6901) into the body, or the name of a parameter."
+            " Empty: the whole body. A very long one is cut, and ends with `…`.",
         },
     },
     "required": ["detail", "pointer"],
 }
 _PROBLEM: Schema = {
     "type": "object",
-    "description": "What went wrong (RFC 9457). `type` is stable, and the address of a page about it.",
+    "description": "What went wrong (RFC 9457). `type` never changes; it is the address of a page"
+    " that explains the problem.",
     "properties": {
         "type": {"type": "string", "format": "uri-reference"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
-        "errors": {"type": "array", "items": _FAULT, "maxItems": MOST_TOLD},
+        "errors": {"type": "array", "items": _FAULT, "maxItems": MAX_REPORTED},
         "more_errors": {
             "type": "integer",
-            "description": f"Faults beyond the first {MOST_TOLD}: only their number is told.",
+            "description": f"The number of faults after the first {MAX_REPORTED}, which are not"
+            " listed.",
         },
     },
     "required": ["type", "title", "status", "detail"],
 }
 _PERMISSIONS = "What a token may do.\n\n" + "\n".join(
-    f"- `{one.value}`: {one.label}" for one in Permission
+    f"- `{permission.value}`: {permission.label}" for permission in Permission
 )
 _WEBHOOK_HEADERS = {
     "webhook-id": "The event's id, the same on each retry.",
     "webhook-timestamp": "Unix seconds of this attempt.",
-    "webhook-signature": "`v1,` and the base64 of HMAC-SHA256 of `id.timestamp.body`; during a rotation several, separated by a space.",
+    "webhook-signature": "`v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`. During a"
+    " rotation there are several, separated by one space.",
     "ringback-attempt": "Counts this delivery's attempts from 1.",
 }
 
-_WEBHOOK_ANSWERS = {
+_WEBHOOK_RESPONSES = {
     "2XX": "Delivered.",
-    "410": "The callback is disabled, its open deliveries are held.",
-    "429": "The receiver takes no more at present: nothing automatic is sent to it before `Retry-After`. No attempt is used up.",
-    "503": "With `Retry-After` as 429; else a failure.",
-    "default": "A failure: tried again by the schedule, and not before `Retry-After`. Redirects are never followed.",
+    "410": "The callback is disabled, and its open deliveries are held.",
+    "429": "The receiver accepts no more at the moment: no automatic attempt is made before"
+    " `Retry-After`. No attempt is used up.",
+    "503": "With `Retry-After` the same as 429, otherwise a failure.",
+    "default": "A failure: retried by the schedule, and not before `Retry-After`. Redirects are"
+    " never followed.",
 }
 
 
-def words(route: Route) -> tuple[str, str]:
-    """Summary and description: the first line of the view's docstring, and the rest, with the
-    permission that is needed.
-    """
+def summary_and_description(route: Route) -> tuple[str, str]:
+    """Return the first line of the view's docstring, and the rest with the needed permission."""
     summary, _, description = (inspect.getdoc(route.view) or "").partition("\n")
     needs = f"Needs the permission `{route.needs}` ({route.needs.label})." if route.needs else ""
     return summary.removesuffix("."), "\n\n".join(filter(None, [description.strip(), needs]))
 
 
 def security(route: Route) -> list[dict[str, list[str]]]:
-    """The bearer token, and as its role the permission that it must have; or the same token in
-    another place.
+    """Return how the caller authenticates: with the bearer token, or with the same token as client
+    credentials. The needed permission is documented as a role.
     """
     if route.is_open:
         return []
@@ -118,28 +125,28 @@ def security(route: Route) -> list[dict[str, list[str]]]:
 
 
 def responses(route: Route) -> ResponseDict:
-    """Every answer that a route gives on purpose, by status."""
-    answers: ResponseDict = {str(int(route.status)): _success(route)}
+    """Return the success and the expected problems of a route, by status."""
+    by_status: ResponseDict = {str(int(route.status)): _success(route)}
     problems = set(route.problems) | (
         set() if route.is_open else {401, 429, 503} | ({403} if route.needs else set())
     )
     for status in sorted(problems):
         content = {PROBLEM_JSON: {"schema": _ref("Problem")}}
-        answers[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
-    return answers
+        by_status[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
+    return by_status
 
 
-def extensions(route: Route) -> dict[str, Any]:
-    """What a view's annotations do not say: the body that it reads by itself."""
+def extensions(route: Route) -> Schema:
+    """Return what a view's annotations do not say: the body that it reads itself."""
     if route.takes is None:
         return {}
     return {"requestBody": {"required": True, "content": {JSON: {"schema": _ref(route.takes)}}}}
 
 
-def mended(
-    document: dict[str, Any], routes: Mapping[Route, Models], servers: Sequence[Schema]
-) -> dict[str, Any]:
-    """The library's document, completed."""
+def completed(
+    document: Schema, routes: Mapping[Route, Models], servers: Sequence[Schema]
+) -> Schema:
+    """Return the library's document, corrected and with components, servers and webhooks."""
     operations = {
         operation["operationId"]: operation
         for path in document["paths"].values()
@@ -147,13 +154,15 @@ def mended(
     }
     for route, models in routes.items():
         operation = operations[route.name]
-        if (
-            PROBLEM_JSON not in operation["responses"]["422"]["content"]
-        ):  # the library adds one of its own where a route has none
+        # The library repeats the summary where there is no description.
+        if operation["description"].removesuffix(".") == operation["summary"]:
+            del operation["description"]
+        # The library adds a 422 of its own to routes without one.
+        if PROBLEM_JSON not in operation["responses"]["422"]["content"]:
             del operation["responses"]["422"]
         if models.body:
             operation["requestBody"]["required"] = models.needs_body
-        if models.form:  # the library takes every form for one with files in it
+        if models.form:  # the library documents every form as one with files
             operation["requestBody"] = {
                 "required": True,
                 "content": {FORM: {"schema": _ref(models.form.__name__)}},
@@ -168,7 +177,8 @@ def mended(
             "securitySchemes": {SECURITY_SCHEME: _SECURITY, CLIENT_SCHEME: _CLIENT_SECURITY},
         },
         "webhooks": {
-            kind.value: _webhook(kind, components[webhook_name(kind)]) for kind in EventType
+            event_type.value: _webhook(event_type, components[webhook_name(event_type)])
+            for event_type in EventType
         },
     }
 
@@ -180,14 +190,18 @@ def _components(routes: Mapping[Route, Models]) -> dict[str, Schema]:
         for model in filter(None, models):
             schema = model.model_json_schema(ref_template=COMPONENTS.format(name="{model}"))
             components |= schema.pop("$defs", {})
-            if model in {models.body, models.form}:  # the others are spelled out where they stand
+            if model in {models.body, models.form}:  # parameters are documented at the operation
                 components[model.__name__] = schema
+    for schema in components.values():
+        # msgspec keeps the indentation of docstrings, which Markdown shows as code.
+        if "description" in schema:
+            schema["description"] = inspect.cleandoc(schema["description"])
     components["Permission"]["description"] = _PERMISSIONS
     return components | event_components() | {"Problem": _PROBLEM}
 
 
-def _success(route: Route) -> dict[str, Any]:
-    answer: dict[str, Any] = {"description": route.status.phrase}
+def _success(route: Route) -> Schema:
+    answer: Schema = {"description": route.status.phrase}
     if route.answer:
         answer["content"] = {JSON: {"schema": _ref(route.answer.__name__)}}
     if route.file:
@@ -206,7 +220,7 @@ def _header(field: HeaderField) -> Schema:
     }
 
 
-def _webhook(kind: EventType, schema: Schema) -> dict[str, Any]:
+def _webhook(event_type: EventType, schema: Schema) -> Schema:
     parameters = [
         {
             "name": name,
@@ -217,18 +231,19 @@ def _webhook(kind: EventType, schema: Schema) -> dict[str, Any]:
         }
         for name, text in _WEBHOOK_HEADERS.items()
     ]
-    examples = {"sample": {"summary": kind.label, "value": schema["examples"][0]}}
+    examples = {"sample": {"summary": event_type.label, "value": schema["examples"][0]}}
     operation = {
-        "operationId": f"webhook_{kind.name.lower()}",
-        "summary": kind.label,
-        "description": "Answer 2xx to take it; anything else, or nothing in time, is tried again.",
+        "operationId": f"webhook_{event_type.name.lower()}",
+        "summary": event_type.label,
+        "description": "Respond 2xx to accept it. Any other response, or none in time, is a failure"
+        " and retried.",
         "tags": ["Webhooks"],
         "parameters": parameters,
         "requestBody": {
             "required": True,
-            "content": {JSON: {"schema": _ref(webhook_name(kind)), "examples": examples}},
+            "content": {JSON: {"schema": _ref(webhook_name(event_type)), "examples": examples}},
         },
-        "responses": {status: {"description": text} for status, text in _WEBHOOK_ANSWERS.items()},
+        "responses": {status: {"description": text} for status, text in _WEBHOOK_RESPONSES.items()},
         "security": [],
     }
     return {"post": operation}

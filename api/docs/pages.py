@@ -1,35 +1,34 @@
-"""The documentation's pages: Swagger UI, served from the package so that it works offline, the
-document, the same as one file to download, and one page per problem.
+"""The pages of the documentation: Swagger UI, the OpenAPI document, the guide, and one page per
+problem. Assets are served from a package, so that the documentation works offline.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from flask import Flask, Response, jsonify, request, send_from_directory
 
 from api.docs.guide import guide
-from api.docs.problems import described
+from api.docs.problems import documented_problems
 from api.docs.templates import render
-from api.http.environ import ROUTE
+from api.http.environ import context_of
 from api.http.responses import PROBLEM_PAGES
 from api.parts import ApiParts
 from schemas.errors import NotFound
+from schemas.json_schema import Schema
 
 _ASSETS = Path(str(files("flask_openapi3_swagger"))) / "templates" / "swagger"
-_DOWNLOAD = "ringback-api.html"
+_GUIDE = "ringback-api.html"
 
 
-def add_pages(app: Flask, parts: ApiParts, document: Callable[[], Mapping[str, Any]]) -> None:
-    """`/docs`, `/docs/openapi.json`, `/docs/ringback-api.html`, `/docs/assets/…`,
+def add_pages(app: Flask, parts: ApiParts, document: Callable[[], Schema]) -> None:
+    """Add `/docs`, `/docs/openapi.json`, `/docs/ringback-api.html`, `/docs/assets/…` and
     `/docs/problems/…`.
     """
-    made = cache(
-        lambda: guide(parts, document())
-    )  # the same as long as the process runs; made when it is first asked for
+    # Rendered at the first request. It stays the same for the life of the process.
+    rendered = cache(lambda: guide(parts, document()))
     app.add_url_rule(
         "/docs",
         "docs",
@@ -37,7 +36,7 @@ def add_pages(app: Flask, parts: ApiParts, document: Callable[[], Mapping[str, A
     )
     app.add_url_rule("/docs/", "docs_below", _labelled(_to_docs))
     app.add_url_rule("/docs/openapi.json", "document", _labelled(lambda: jsonify(document())))
-    app.add_url_rule(f"/docs/{_DOWNLOAD}", "guide", _labelled(lambda: _download(made())))
+    app.add_url_rule(f"/docs/{_GUIDE}", "guide", _labelled(lambda: _guide(rendered())))
     app.add_url_rule(
         "/docs/assets/<path:name>",
         "assets",
@@ -47,33 +46,35 @@ def add_pages(app: Flask, parts: ApiParts, document: Callable[[], Mapping[str, A
 
 
 def _labelled(view: Callable[..., Response]) -> Callable[..., Response]:
+    """Set the route of the request, for the metrics."""
+
     def enter(**values: str) -> Response:
-        request.environ[ROUTE] = request.url_rule.rule if request.url_rule else ""
+        context_of(request.environ).route = request.url_rule.rule if request.url_rule else ""
         return view(**values)
 
     return enter
 
 
 def _to_docs() -> Response:
-    """The page names what is beside it. So does this: a proxy may have put us below a path."""
-    answer = Response(status=HTTPStatus.PERMANENT_REDIRECT)
-    answer.autocorrect_location_header = False
-    answer.headers["Location"] = "../docs"
-    return answer
+    """Redirect to the page. The location is relative, as Ringback may be below a path of a proxy."""
+    response = Response(status=HTTPStatus.PERMANENT_REDIRECT)
+    response.autocorrect_location_header = False
+    response.headers["Location"] = "../docs"
+    return response
 
 
 def _problem_page(slug: str) -> Response:
-    problem = described().get(slug)
+    problem = documented_problems().get(slug)
     if problem is None:
-        raise NotFound(f"there is no problem {slug}")
+        raise NotFound(f"there is no problem {slug}: /docs/{_GUIDE} lists them all")
     return _html(render("problem.html", problem=problem))
 
 
-def _download(page: str) -> Response:
-    """A browser shows it, and knows what to call it when it is kept."""
-    answer = _html(page)
-    answer.headers["Content-Disposition"] = f'inline; filename="{_DOWNLOAD}"'
-    return answer
+def _guide(page: str) -> Response:
+    """Return a page that a browser shows, and saves under this name."""
+    response = _html(page)
+    response.headers["Content-Disposition"] = f'inline; filename="{_GUIDE}"'
+    return response
 
 
 def _html(page: str) -> Response:

@@ -1,7 +1,6 @@
-"""Every problem that the API answers: what to do about it, and an answer as an example. What
-happened says the error's docstring.
+"""Every problem of the API with advice and an example. The error's docstring says what happened.
 
-For the pages at the problems' addresses and the document to download.
+Shown on the problems' pages and in the guide.
 """
 
 from http import HTTPStatus
@@ -9,10 +8,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from api.http.responses import PROBLEM_JSON, problem_response
+from api.http.responses import INTERNAL_ERROR, PROBLEM_JSON, problem_response
 from schemas import errors
 from schemas.errors import (
-    MOST_TOLD,
+    MAX_REPORTED,
     Conflict,
     Fault,
     Forbidden,
@@ -32,7 +31,7 @@ from schemas.errors import (
 
 
 class DocumentedProblem(NamedTuple):
-    """One kind of problem. `example` is a whole answer, as it goes over the line."""
+    """A problem as its page shows it."""
 
     slug: str
     title: str
@@ -40,26 +39,25 @@ class DocumentedProblem(NamedTuple):
     happened: str
     remedy: str
     example: str
+    """A whole response, as it is sent."""
 
 
 def problems() -> dict[str, type[Problem]]:
-    """Every problem, by slug."""
-    known = [
-        one
-        for one in vars(errors).values()
-        if isinstance(one, type) and issubclass(one, Problem) and one is not Problem
-    ]
-    return {one.slug: one for one in known}
-
-
-def described() -> dict[str, DocumentedProblem]:
-    """By slug, in the order of their statuses."""
+    """Return every problem by slug."""
     return {
-        one.slug: _described(one) for one in sorted(problems().values(), key=lambda one: one.status)
+        error.slug: error
+        for error in vars(errors).values()
+        if isinstance(error, type) and issubclass(error, Problem) and error is not Problem
     }
 
 
-def _described(problem: type[Problem]) -> DocumentedProblem:
+def documented_problems() -> dict[str, DocumentedProblem]:
+    """Return every problem's documentation by slug, ordered by status."""
+    ordered = sorted(problems().values(), key=lambda problem: problem.status)
+    return {problem.slug: _documented(problem) for problem in ordered}
+
+
+def _documented(problem: type[Problem]) -> DocumentedProblem:
     remedy, example = _ADVICE[problem]
     return DocumentedProblem(
         problem.slug,
@@ -67,11 +65,11 @@ def _described(problem: type[Problem]) -> DocumentedProblem:
         problem.status,
         " ".join((problem.__doc__ or "").split()),
         remedy,
-        _answer(example),
+        _response(example),
     )
 
 
-def _answer(problem: Problem) -> str:
+def _response(problem: Problem) -> str:
     head = [
         f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}",
         f"Content-Type: {PROBLEM_JSON}",
@@ -89,81 +87,92 @@ class _Advice(NamedTuple):
 _WAIT = {"Retry-After": "1"}
 _ADVICE: dict[type[Problem], _Advice] = {
     Malformed: _Advice(
-        "Send JSON in UTF-8, whole: look at what your program really sends, for example with its body printed. Repeating the same "
-        "request gives the same answer.",
+        "Send complete JSON in UTF-8. Check what your program really sends, for example by printing"
+        " the body. The same request gets the same response again.",
         Malformed("JSON is malformed at line 3, column 41: expecting ',' delimiter"),
     ),
     Unauthenticated: _Advice(
-        "Send `Authorization: Bearer rbk_…`, with the whole token, and nothing before or after it. The detail says what is wrong with it. "
-        "A token that is scheduled works from its activation on; one that is suspended can be resumed, and one that is expired given a "
-        "later date, by an administrator of the chat platform; one that was revoked or replaced never works again: ask for a new one.",
+        "Send `Authorization: Bearer rbk_…` with the complete token, and nothing before or after"
+        " it. The detail says what is wrong with the token. A scheduled token works from its"
+        " activation on. An administrator of the chat platform can resume a suspended token, and"
+        " give an expired one a later date. A token that was revoked or replaced never works again:"
+        " ask for a new one.",
         Unauthenticated(
             "the token is expired", headers={"WWW-Authenticate": 'Bearer error="invalid_token"'}
         ),
     ),
     Forbidden: _Advice(
-        "Ask an administrator of the chat platform to give your token the permission that the detail names. It holds within a second; "
-        "the token stays the same.",
+        "Ask an administrator of the chat platform to give your token the permission that the"
+        " detail names. It takes effect within a second; the token stays the same.",
         Forbidden("the token lacks the permission events:publish (Publish events)"),
     ),
     NotFound: _Advice(
-        "Check the address and the id in it. An event can be read up to a second after it was accepted; what is older than is kept is "
-        "gone; what your token may not see is not shown to it.",
+        "Check the address and the id in it. An event can be read within a second after it was"
+        " accepted. Data older than the retention time is deleted, and what your token may not see"
+        " is not shown to it.",
         NotFound("there is no delivery dlv_28e7bd7c_evt_01"),
     ),
     MethodNotAllowed: _Advice(
         "Use one of the methods that `Allow` names.",
         MethodNotAllowed(
-            "this address takes GET, HEAD, OPTIONS", headers={"Allow": "GET, HEAD, OPTIONS"}
+            "this address allows GET, HEAD, OPTIONS", headers={"Allow": "GET, HEAD, OPTIONS"}
         ),
     ),
     Conflict: _Advice(
-        "Look at the thing again: the detail says what is in the way. Repeating the request helps only once that has changed.",
-        Conflict("the token is suspended: only an active one is called"),
+        "Read the current state again; the detail says what prevents the request. Repeating the"
+        " request helps only once the state has changed.",
+        Conflict("the token is suspended: only callbacks of an active token are called"),
     ),
     TooLarge: _Advice(
-        "Send less: files belong behind a URL, many events into several batches. Repeating the same request gives the same answer.",
-        TooLarge("the body is larger than 262144 bytes"),
+        "Send less: put files behind a URL, and split many events into several batches. The same"
+        " request gets the same response again.",
+        TooLarge("the body is larger than 262144 bytes: send less"),
     ),
     UnsupportedMediaType: _Advice(
-        "Send the header `Content-Type` with what this address takes, which for most is `application/json`, and the body without "
-        "`Content-Encoding`.",
+        "Send the header `Content-Type` with the type that this address accepts, which is usually"
+        " `application/json`, and send the body without `Content-Encoding`.",
         UnsupportedMediaType(
-            "send JSON, and say so with `Content-Type: application/json`; this came as text/plain"
+            "send JSON with the header `Content-Type: application/json`; this request has"
+            " text/plain"
         ),
     ),
     Invalid: _Advice(
-        "Mend what `errors` points at: each `pointer` (RFC 6901) leads to a place in the body that you sent, or names a parameter. All faults "
-        f"are listed, or the first {MOST_TOLD} of them, and `more_errors` says how many more there are. Nothing of the request was done.",
+        "Correct what `errors` points at: each `pointer` (RFC 6901) leads to a place in the body"
+        " that you sent, or names a parameter. All faults are listed, or the first"
+        f" {MAX_REPORTED} of them, and `more_errors` says how many more there are. The request had no"
+        " effect.",
         Invalid(
-            "an event breaks the rules",
+            "an event is invalid",
             faults=[Fault("the required field id is missing", "/data/message")],
         ),
     ),
     TooManyRequests: _Advice(
-        "Wait as many seconds as `Retry-After` says, then go on, more slowly. Requests that are refused do no harm and change nothing. After "
-        "many requests with wrong tokens an address has to wait as well: mend the token first.",
-        TooManyRequests("more than 10 requests a second", headers=_WAIT),
-    ),
-    InternalError: _Advice(
-        "Repeat the request after a while. If it comes again, give the `X-Request-Id` of the answer to those who run this Ringback: their "
-        "log tells under that id what went wrong.",
-        InternalError(
-            "this is a mistake of ours; the log has it under this request's X-Request-Id"
+        "Wait as many seconds as `Retry-After` says, then continue more slowly. Refused requests"
+        " have no effect. After many requests with wrong tokens an address has to wait as well:"
+        " correct the token first.",
+        TooManyRequests(
+            "this token may make 10 requests a second: wait, then send more slowly", headers=_WAIT
         ),
     ),
+    InternalError: _Advice(
+        "Retry after a while. If it happens again, give the `X-Request-Id` of the response to the"
+        " operator of this Ringback: the log explains the error under this id.",
+        InternalError(INTERNAL_ERROR),
+    ),
     Unavailable: _Advice(
-        "Repeat the request after as many seconds as `Retry-After` says. An event may have been stored all the same: repeat it with the id "
-        "that you gave it, or with those in `ids`, and it is not taken twice.",
+        "Repeat the request after as many seconds as `Retry-After` says. An event may have been"
+        " stored nevertheless: repeat it with its own id, or with the ids in `ids`, and it is not"
+        " accepted twice.",
         Unavailable(
-            "nothing durable took everything; repeat with these ids",
+            "not all events could be stored durably: repeat the request with these ids",
             headers=_WAIT,
             extra={"ids": ["evt_01a2087f0001"]},
         ),
     ),
     NoDispatcher: _Advice(
-        "Ask those who run this Ringback whether a dispatcher is running and reaches the database: `ringback doctor` and the dispatcher's "
-        "`/readyz` tell. Then ask for the test again.",
-        NoDispatcher("no dispatcher made the attempt within 17 s: is one running?"),
+        "Ask the operator of this Ringback whether a dispatcher is running and reaches the"
+        " database: `ringback doctor` and the dispatcher's `/readyz` show it. Then request the test"
+        " again.",
+        NoDispatcher("no dispatcher made the attempt within 17 s: check that one is running"),
     ),
 }

@@ -1,73 +1,81 @@
-"""JSON Schemas as rows for people: what a field is called, what it holds, whether it must be there.
+"""JSON Schemas as tables for people: the name of each field, what it holds, whether it is required.
 Pure. Called by `guide`.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-Schema = Mapping[str, Any]
+from schemas.json_schema import Schema
+
 Components = Mapping[str, Schema]
 
 
-class Kind(NamedTuple):
-    """What a value is: words, the objects (components, by name) that it may be, the values that are
-    allowed.
-    """
+class ValueType(NamedTuple):
+    """What a value may be."""
 
     words: str = ""
+    """A description of its JSON type, such as `list of text`."""
     objects: tuple[str, ...] = ()
+    """The components, by name, of which it may be one."""
     values: tuple[str, ...] = ()
+    """The allowed values; empty: any."""
     nullable: bool = False
 
 
 class Field(NamedTuple):
-    """One row. `name` is a path from where one started, such as `data.message.id`."""
+    """A row of a table."""
 
     name: str
-    kind: Kind
+    """The path from the described object, such as `data.message.id`."""
+    type: ValueType
     required: bool
     description: str
     limits: tuple[str, ...]
 
 
 def fields(schema: Schema, components: Components, *, deep: bool = False) -> Iterator[Field]:
-    """Of an object, in its order; `deep` with those of the objects in it, under their paths."""
+    """Yield the fields of an object in their order. With `deep`, each field that holds one kind of
+    object is followed by that object's fields, under their paths.
+    """
     for name, described in schema.get("properties", {}).items():
-        kind = kind_of(described, components)
-        description = str(described.get("description", ""))
+        value_type = value_type_of(described, components)
         yield Field(
-            name, kind, name in schema.get("required", ()), description, tuple(_limits(described))
+            name,
+            value_type,
+            name in schema.get("required", ()),
+            str(described.get("description", "")),
+            tuple(_limits(described)),
         )
-        if deep and len(kind.objects) == 1:
-            start = name + ("[]." if kind.words.startswith(_LIST) else ".")
-            for inner in fields(components[kind.objects[0]], components, deep=True):
+        if deep and len(value_type.objects) == 1:
+            start = name + ("[]." if value_type.words.startswith(_LIST) else ".")
+            for inner in fields(components[value_type.objects[0]], components, deep=True):
                 yield inner._replace(name=start + inner.name)
 
 
 _LIST = "list of "
 
 
-def kind_of(schema: Schema, components: Components) -> Kind:
+def value_type_of(schema: Schema, components: Components) -> ValueType:
+    """Return what a value of this schema may be."""
     if options := schema.get("anyOf") or schema.get("oneOf"):
-        return _either([kind_of(option, components) for option in options])
+        return _either([value_type_of(option, components) for option in options])
     if "allOf" in schema:
-        return kind_of(schema["allOf"][0], components)
+        return value_type_of(schema["allOf"][0], components)
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         target = components[name]
-        return (
-            Kind(objects=(name,))
-            if "properties" in target or "oneOf" in target
-            else kind_of(target, components)
-        )
+        if "properties" in target or "oneOf" in target:
+            return ValueType(objects=(name,))
+        return value_type_of(target, components)
     if "const" in schema or "enum" in schema:
-        return Kind(values=tuple(str(value) for value in schema.get("enum", [schema.get("const")])))
+        values = schema.get("enum", [schema.get("const")])
+        return ValueType(values=tuple(str(value) for value in values))
     return _plain(schema, components)
 
 
-def _either(options: list[Kind]) -> Kind:
+def _either(options: list[ValueType]) -> ValueType:
     given = [option for option in options if option.words != "null"]
-    return Kind(
+    return ValueType(
         " or ".join(dict.fromkeys(option.words for option in given if option.words)),
         tuple(dict.fromkeys(name for option in given for name in option.objects)),
         tuple(value for option in given for value in option.values),
@@ -75,19 +83,18 @@ def _either(options: list[Kind]) -> Kind:
     )
 
 
-def _plain(schema: Schema, components: Components) -> Kind:
+def _plain(schema: Schema, components: Components) -> ValueType:
     names: str | list[str] = schema.get("type", "anything")
     if isinstance(names, list):
-        return _either([kind_of({**schema, "type": name}, components) for name in names])
+        return _either([value_type_of({**schema, "type": name}, components) for name in names])
     if names == "array":
-        inner = kind_of(
-            schema.get("items") or {}, components
-        )  # false beside `prefixItems`: of so many places, whatever is in them
+        # `items` is false next to `prefixItems`: a list of fixed length, of anything.
+        inner = value_type_of(schema.get("items") or {}, components)
         return inner._replace(words=_LIST + inner.words)
     if names == "object" and isinstance(schema.get("additionalProperties"), Mapping):
-        inner = kind_of(schema["additionalProperties"], components)
+        inner = value_type_of(schema["additionalProperties"], components)
         return inner._replace(words="object, its values: " + inner.words, nullable=False)
-    return Kind(_FORMATS.get(schema.get("format"), names))
+    return ValueType(_FORMATS.get(schema.get("format"), names))
 
 
 _FORMATS: Mapping[object, str] = {"date-time": "time", "binary": "file"}
@@ -96,7 +103,7 @@ _FORMATS: Mapping[object, str] = {"date-time": "time", "binary": "file"}
 def _limits(schema: Schema) -> Iterator[str]:
     for option in (schema, *schema.get("anyOf", ())):
         yield from _range(option, "minLength", "maxLength", " characters")
-        yield from _range(option, "minItems", "maxItems", " of them")
+        yield from _range(option, "minItems", "maxItems", " items")
         yield from _range(option, "minimum", "maximum", "")
         if pattern := option.get("pattern"):
             yield f"matches `{pattern.removeprefix('^').removesuffix('$')}`"
@@ -117,5 +124,5 @@ def _range(schema: Schema, least: str, most: str, unit: str) -> Iterator[str]:
 
 
 def _number(value: float | None) -> float | None:
-    """Whole ones without a point: the library makes 10.0 of 10."""
+    """Return a whole number without a decimal point: the library documents 10 as 10.0."""
     return int(value) if isinstance(value, float) and value.is_integer() else value

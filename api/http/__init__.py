@@ -1,1 +1,1 @@
-"""Between HTTP and the views: bodies, authentication, responses, the log of requests."""
+"""Between HTTP and the views: bodies, authentication, responses, logging of requests."""

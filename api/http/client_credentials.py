@@ -1,13 +1,13 @@
-"""A token in the places where OAuth 2.0 clients put theirs (RFC 6749, section 2.3.1), for
+"""Tokens in the places where OAuth 2.0 clients put theirs (RFC 6749, section 2.3.1), for
 introspection: standard clients know no others.
 
-The token is the password, or `client_secret`; what stands for the client's name (`client_id`) is
-not looked at. Called by `routes`.
+The token is the password of HTTP Basic, or the form's `client_secret`. The client's name
+(`client_id`) is ignored. Called by `routes`.
 """
 
 import base64
-from typing import Any
 from urllib.parse import unquote_plus
+from wsgiref.types import WSGIEnvironment
 
 from api.http.bodies import read_form
 from schemas.errors import Problem
@@ -16,25 +16,23 @@ _BASIC = "basic "
 _FIELD = "client_secret"
 
 
-def as_bearer(environ: dict[str, Any]) -> None:
-    """Spell what came as a bearer token, where it is one. Nothing is wrong with what is none: it is
-    refused as a token that is absent.
+def as_bearer(environ: WSGIEnvironment) -> None:
+    """Turn client credentials into a bearer token. Without valid ones the environ stays as it is,
+    and authentication refuses the request as one without a token.
     """
     given: str = environ.get("HTTP_AUTHORIZATION", "")
-    secret = (
-        _password(given[len(_BASIC) :])
-        if given[: len(_BASIC)].lower() == _BASIC
-        else None
-        if given
-        else _in_form()
-    )
+    secret = None
+    if given[: len(_BASIC)].lower() == _BASIC:
+        secret = _password(given[len(_BASIC) :])
+    elif not given:
+        secret = _form_field()
     if secret:
         environ["HTTP_AUTHORIZATION"] = f"Bearer {secret}"
 
 
 def _password(encoded: str) -> str | None:
-    """Both halves are spelled as in a form, by that section. The name may be of any encoding, as
-    nobody looks at it.
+    """Return the password, which RFC 6749 encodes like a form field. The name may have any
+    encoding, as it is ignored.
     """
     try:
         pair = base64.b64decode(encoded.strip(), validate=True).decode("latin-1")
@@ -43,8 +41,10 @@ def _password(encoded: str) -> str | None:
     return unquote_plus(pair.partition(":")[2])
 
 
-def _in_form() -> str | None:
-    """What is wrong with the form is said to who has shown a token."""
+def _form_field() -> str | None:
+    """Return the secret in the form. Errors of the form are reported later, to authenticated
+    callers only.
+    """
     try:
         return read_form().get(_FIELD)
     except Problem:

@@ -1,15 +1,16 @@
-"""From a request that was made with a token to its row of the request log. Called once per request,
-by the application.
+"""The row of the request log for a request that was made with a token. Called once per request, by
+the application.
 
-It is on the way of every event: a struct and an append, no lock and no system call. Those that are refused again and again share rows. Whose request it is was found out by
-`authentication`; headers' values, queries and bodies are never looked at.
+This is part of the hot path: a struct and an append, no lock and no system call. Refused requests
+that repeat share rows. Authentication found out whose request it is. Header values, queries and
+bodies are never read.
 """
 
 from http import HTTPStatus
-from typing import Any
+from wsgiref.types import WSGIEnvironment
 
-from api.http.authentication import Asked, bearer
-from api.http.environ import ASKED, LOGGED, ROUTE
+from api.http.authentication import bearer
+from api.http.environ import Authorization, context_of
 from api.parts import ApiParts
 from schemas.ids import new_request_id
 from schemas.request_log import logged_request
@@ -20,32 +21,31 @@ from web.client_address import client_address, text_of
 _API = "/v1/"
 
 
-def log_request(
-    parts: ApiParts, environ: dict[str, Any], request_id: str, status: int, duration_s: float
-) -> None:
-    """Nothing for a request without a token that we know, for one that is open to everybody, and
-    for a check, which has its row.
+def log_request(parts: ApiParts, environ: WSGIEnvironment, status: int, duration_s: float) -> None:
+    """Add a row for this request. Requests without a known token and requests to open routes get
+    none; a check of a token has its own row already.
     """
-    if LOGGED in environ:
+    context = context_of(environ)
+    if context.is_logged:
         return
-    asked: Asked | None = environ.get(ASKED) or _asked_for_nothing(parts, environ)
-    if asked is None:
+    authorization = context.authorization or _unrouted(parts, environ)
+    if authorization is None:
         return
     agent = environ.get("HTTP_USER_AGENT")
     row = logged_request(
         new_request_id(),
-        asked.token_id,
-        asked.at,
-        public_id=request_id,
+        authorization.token_id,
+        authorization.at,
+        public_id=context.request_id,
         method=environ["REQUEST_METHOD"],
         path=text_of(environ.get("PATH_INFO", "")),
         status=status,
         duration_ms=round(duration_s * 1000),
         address=client_address(environ, parts.trusted_proxies),
         user_agent=text_of(agent) if agent else None,
-        permission=asked.permission,
-        allowed=asked.refused is None,
-        reason=asked.refused,
+        permission=authorization.permission,
+        allowed=authorization.refused is None,
+        reason=authorization.refused,
     )
     if status // 100 == HTTPStatus.BAD_REQUEST // 100:
         parts.request_log.add_refused(row)
@@ -53,15 +53,16 @@ def log_request(
         parts.request_log.add(row)
 
 
-def _asked_for_nothing(parts: ApiParts, environ: dict[str, Any]) -> Asked | None:
-    """A mistyped address or method: no route, so nobody authenticated it. By what is in memory, as
-    a stranger's token must not cost more here than where it is asked for.
+def _unrouted(parts: ApiParts, environ: WSGIEnvironment) -> Authorization | None:
+    """Identify the token of a request with a mistyped address or method, which no route
+    authenticated. Only memory is asked: an unknown token must not cost more here than on a route.
     """
-    if ROUTE in environ or not environ.get("PATH_INFO", "").startswith(_API):
+    if context_of(environ).route or not environ.get("PATH_INFO", "").startswith(_API):
         return None
     secret, now = bearer(environ), parts.directory.now()
     token = parts.directory.snapshot.by_hash(token_hash(secret), now) if secret else None
     if token is None:
         return None
     state = token.state(now)
-    return Asked(now, token.id, None, None if state is TokenState.ACTIVE else state.value)
+    refused = None if state is TokenState.ACTIVE else state.value
+    return Authorization(now, token.id, None, refused)

@@ -1,51 +1,60 @@
-"""Answers as bytes: JSON, and problems of RFC 9457. Called by the routes and the application."""
+"""Responses as bytes: JSON, and problems (RFC 9457). Called by the routes and the application."""
 
 from http import HTTPStatus
 
 import msgspec
 from flask import Response
 
-from schemas.errors import MOST_TOLD, Problem, left_out
+from schemas.errors import MAX_REPORTED, Problem, left_out
 from schemas.texts import shortened
 
-_MOST_DETAIL, _MOST_POINTER = 1000, 200
-"""Characters. What repeats something that was sent does so in few of them anyway: this holds
-whatever repeats it. More: a body of megabytes with one slip in it is answered with as many. Fewer:
-our own words, such as every permission's name, are cut off.
+_MAX_DETAIL, _MAX_POINTER = 1000, 200
+"""Characters. Texts that repeat input are short already; this also covers those that are not.
+Larger: a body of megabytes with one fault gets a response of megabytes. Smaller: long texts of
+ours, such as the list of all permissions, are cut off.
 """
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 PROBLEM_PAGES = "/docs/problems/"
 
+INTERNAL_ERROR = (
+    "an internal error occurred: retry later, or give the X-Request-Id of this response to the"
+    " operator, whose log has the details"
+)
 
-def json_response(answer: object, status: int = HTTPStatus.OK) -> Response:
-    return Response(msgspec.json.encode(answer), status, content_type=JSON)
+
+def json_response(body: object, status: int = HTTPStatus.OK) -> Response:
+    """Return `body`, usually one of the response models, as JSON."""
+    return Response(msgspec.json.encode(body), status, content_type=JSON)
 
 
 def problem_response(problem: Problem) -> Response:
-    """Pointers are RFC 6901, into the body as it was sent; query parameters are pointed at by their
-    name. Of very many faults the first are told, and how many more there are.
+    """Return a problem as JSON.
+
+    A pointer is an RFC 6901 pointer into the body as it was sent, or the name of a query parameter.
+    Of many faults the first are listed, with the number of the others.
     """
     body: dict[str, object] = {
         "type": PROBLEM_PAGES + problem.slug,
         "title": problem.title,
         "status": problem.status,
-        "detail": shortened(problem.detail, _MOST_DETAIL),
+        "detail": shortened(problem.detail, _MAX_DETAIL),
     }
     if problem.faults:
         body["errors"] = [
             {
-                "detail": shortened(fault.detail, _MOST_DETAIL),
-                "pointer": shortened(fault.pointer, _MOST_POINTER),
+                "detail": shortened(fault.detail, _MAX_DETAIL),
+                "pointer": shortened(fault.pointer, _MAX_POINTER),
             }
-            for fault in problem.faults[:MOST_TOLD]
+            for fault in problem.faults[:MAX_REPORTED]
         ]
-    if len(problem.faults) > MOST_TOLD:
+    if len(problem.faults) > MAX_REPORTED:
         body["detail"] = (
-            f"{problem.detail}: the first {MOST_TOLD} faults are in errors, {left_out(problem.faults)}"
+            f"{problem.detail}: the first {MAX_REPORTED} faults are in errors,"
+            f" {left_out(problem.faults)}"
         )
-        body["more_errors"] = len(problem.faults) - MOST_TOLD
+        body["more_errors"] = len(problem.faults) - MAX_REPORTED
     return Response(
         msgspec.json.encode(body | problem.extra),
         problem.status,

@@ -1,1 +1,1 @@
-"""The routes of the API, one module for each thing that they are about."""
+"""The views and routes of the API, one module per subject."""

@@ -1,4 +1,4 @@
-"""The operation log of a token: read, and nothing else. It is written where tokens are changed."""
+"""The audit log of a token, read-only. The code that changes tokens writes it."""
 
 from flask import Response
 
@@ -14,10 +14,10 @@ from web.models.queries import IdPath, PageQuery
 
 
 def list_of_changes(parts: ApiParts, path: IdPath, query: PageQuery) -> Response:
-    """List what was done to a token: what, by whom, when and from where, newest first.
+    """List the changes of a token: what, by whom, when and from where, newest first.
 
-    Secrets are not in it, and of the headers of callbacks only names. It is there after the token
-    was revoked, too.
+    The list holds no secrets, and only the names of callbacks' headers. It remains after the token
+    was revoked.
     """
     token_id = TokenId(path.id)
     with parts.database.read() as connection:

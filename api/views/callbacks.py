@@ -1,4 +1,4 @@
-"""Callbacks of tokens: put, deleted, tested."""
+"""Callbacks of tokens: set, delete, test."""
 
 import time
 from http import HTTPStatus
@@ -8,9 +8,10 @@ from flask import Response
 
 from api.http.responses import json_response
 from api.parts import ApiParts
-from api.response_models import AttemptAnswer, CallbackAnswer
+from api.response_models import AttemptAnswer
 from api.routes import Route
 from api.serializers import attempt_answer, callback_answer
+from api.token_models import CallbackAnswer
 from schemas.deliveries.deliveries import Attempt, DeliveryState
 from schemas.errors import Conflict, NoDispatcher
 from schemas.events.events import Event, parse_event
@@ -26,19 +27,22 @@ from web.models.queries import CallbackPath
 
 _TAG = "Callbacks"
 
-_LOOK_EVERY_S = 0.05
-"""Longer: the answer to a test comes later than its attempt. Shorter: more queries for nothing
-while a receiver thinks.
+_POLL_EVERY_S = 0.05
+"""Longer: the result of a test is returned later. Shorter: more queries while the receiver has not
+answered yet.
 """
 
-_GRACE_S = (
-    2.0  # beyond the attempt's own timeout: for a dispatcher to take it, and to write it down
-)
+_GRACE_S = 2.0
+"""In addition to the attempt's own timeout: for a dispatcher to lease the attempt and to record it.
+Longer: without a dispatcher the caller waits longer. Shorter: a busy dispatcher is reported as
+missing.
+"""
 
 
 def put_callback(parts: ApiParts, actor: Actor, path: CallbackPath, body: PutCallback) -> Response:
-    """Set the URL for an event type, its headers, and whether it is on. Its deliveries stay its
-    own.
+    """Set the callback for an event type: its URL, its headers, and whether it is enabled.
+
+    A callback that is changed keeps its deliveries.
     """
     callback = parts.callbacks.put(
         TokenId(path.id), path.type, require_callback(parts.policy, body), actor
@@ -47,22 +51,26 @@ def put_callback(parts: ApiParts, actor: Actor, path: CallbackPath, body: PutCal
 
 
 def delete_callback(parts: ApiParts, actor: Actor, path: CallbackPath) -> Response:
-    """Delete a callback; its open deliveries are cancelled."""
+    """Delete a callback.
+
+    Its open deliveries are cancelled.
+    """
     cancelled = parts.callbacks.delete(TokenId(path.id), path.type, actor)
     parts.observer.settled(path.type, DeliveryState.CANCELLED, cancelled)
     return Response(status=HTTPStatus.NO_CONTENT)
 
 
-def try_callback(parts: ApiParts, path: CallbackPath, body: Nothing) -> Response:  # noqa: ARG001 - what it would hold is refused
-    """Have a dispatcher send a signed sample now, and answer what came of it.
+def try_callback(parts: ApiParts, path: CallbackPath, body: Nothing) -> Response:  # noqa: ARG001 - the model refuses any field
+    """Send a signed sample now, and return the result of the attempt.
 
-    The event's id starts with `evt_test_`. 503 `no-dispatcher` when none took it in time.
+    A dispatcher sends it. The event's id starts with `evt_test_`. 503 `no-dispatcher` if no
+    dispatcher made the attempt in time.
     """
     token, callback = parts.callbacks.get(TokenId(path.id), path.type)
     now = parts.database.time()
     state = token.state(now)
     if state is not TokenState.ACTIVE:
-        raise Conflict(f"the token is {state.value}: only an active one is called")
+        raise Conflict(f"the token is {state.value}: only callbacks of an active token are called")
     event = _sample(callback)
     attempt_id = request_test(parts.database, event, callback, now)
     return json_response(attempt_answer(_wait(parts, event, callback, attempt_id)))
@@ -75,41 +83,50 @@ def _sample(callback: Callback) -> Event:
 
 
 def _wait(parts: ApiParts, event: Event, callback: Callback, attempt_id: AttemptId) -> Attempt:
-    patience_s = parts.timeout_s + _GRACE_S
-    end_s = time.monotonic() + patience_s
+    """Poll for the attempt. Raises NoDispatcher."""
+    timeout_s = parts.timeout_s + _GRACE_S
+    end_s = time.monotonic() + timeout_s
     while (attempt := result_of_test(parts.database, event.id, callback.id, attempt_id)) is None:
         if time.monotonic() > end_s:
             withdraw_test(parts.database, event.id, callback.id, attempt_id)
             raise NoDispatcher(
-                f"no dispatcher made the attempt within {patience_s:g} s: is one running?"
+                f"no dispatcher made the attempt within {timeout_s:g} s: check that one is running"
             )
-        time.sleep(_LOOK_EVERY_S)
+        time.sleep(_POLL_EVERY_S)
     return attempt
 
 
 _ADMIN = Permission.PLATFORM_ADMIN
-_ONE = "/v1/tokens/<id>/callbacks/<type>"
-_CHANGED = frozenset({400, 404, 409, 413, 415, 422})
-_TRIED = _CHANGED | {503}
+_CALLBACK = "/v1/tokens/<id>/callbacks/<type>"
+_PUT_PROBLEMS = frozenset({400, 404, 409, 413, 415, 422})
+_TEST_PROBLEMS = _PUT_PROBLEMS | {503}
 
 ROUTES = (
-    Route("PUT", _ONE, put_callback, _TAG, answer=CallbackAnswer, needs=_ADMIN, problems=_CHANGED),
+    Route(
+        "PUT",
+        _CALLBACK,
+        put_callback,
+        _TAG,
+        answer=CallbackAnswer,
+        needs=_ADMIN,
+        problems=_PUT_PROBLEMS,
+    ),
     Route(
         "DELETE",
-        _ONE,
+        _CALLBACK,
         delete_callback,
         _TAG,
-        HTTPStatus.NO_CONTENT,
+        status=HTTPStatus.NO_CONTENT,
         needs=_ADMIN,
         problems=frozenset({404, 409}),
     ),
     Route(
         "POST",
-        _ONE + "/test",
+        _CALLBACK + "/test",
         try_callback,
         _TAG,
         answer=AttemptAnswer,
         needs=_ADMIN,
-        problems=_TRIED,
+        problems=_TEST_PROBLEMS,
     ),
 )

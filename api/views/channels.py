@@ -1,4 +1,4 @@
-"""Channels: whose data a token may see is chosen among them."""
+"""Channels, for choosing the visibility of a token."""
 
 from flask import Response
 
@@ -13,10 +13,10 @@ from web.models.queries import PageQuery
 
 
 def list_of_channels(parts: ApiParts, query: PageQuery) -> Response:
-    """List the channels of the latest 10,000 events, the one that was seen last first.
+    """List the channels of the latest 10,000 events, the most recently seen first.
 
-    For choosing the visibility of a token. A channel that has been quiet for longer is not here,
-    and can be chosen all the same.
+    Use it to choose the visibility of a token. A channel whose last event is older is not listed,
+    but can still be chosen.
     """
     with parts.database.read() as connection:
         return json_response(channel_page(list_channels(connection, query.limit, query.cursor)))

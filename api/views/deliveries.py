@@ -1,4 +1,4 @@
-"""Deliveries: listed, looked at with their attempts, tried again by hand."""
+"""Deliveries: list, show with attempts, retry by hand."""
 
 from dataclasses import replace
 from http import HTTPStatus
@@ -27,15 +27,15 @@ _TAG = "Deliveries"
 def list_of_deliveries(parts: ApiParts, query: DeliveriesQuery) -> Response:
     """List deliveries, newest first.
 
-    A page with a filter looks at a bounded number of deliveries: it may hold few of them, or none,
-    and have a `next_cursor` all the same. Go on until that is null; `looked_until` says how far
-    back each page looked.
+    With a filter, a page reads a bounded number of deliveries: it may hold few, or none, and still
+    have a `next_cursor`. Continue until `next_cursor` is null; `looked_until` says how far back the
+    page read.
     """
-    chosen = query.of(None if query.token is None else TokenId(query.token))
-    chosen = replace(chosen, event=None if query.event is None else EventId(query.event))
+    selected = query.to_filter(None if query.token is None else TokenId(query.token))
+    selected = replace(selected, event=None if query.event is None else EventId(query.event))
     with parts.database.read() as connection:
         return json_response(
-            delivery_page(list_deliveries(connection, chosen, query.limit, query.cursor))
+            delivery_page(list_deliveries(connection, selected, query.limit, query.cursor))
         )
 
 
@@ -45,11 +45,11 @@ def show_delivery(parts: ApiParts, path: IdPath) -> Response:
         return json_response(delivery_detail_answer(_find(connection, path)))
 
 
-def retry_delivery(parts: ApiParts, path: IdPath, body: Nothing) -> Response:  # noqa: ARG001 - what it would hold is refused
-    """Make one attempt now, beside the automatic ones.
+def retry_delivery(parts: ApiParts, path: IdPath, body: Nothing) -> Response:  # noqa: ARG001 - the model refuses any field
+    """Make one attempt now, in addition to the automatic ones.
 
-    A callback that is off may be retried. 409 when the token is not active, the callback was
-    deleted, the first attempt is still under way, or a newer status of the same message was sent.
+    A callback that is off may be called, too. 409 if the token is not active, the callback was
+    deleted, the first attempt is still in progress, or a newer status of the same message was sent.
     """
     attempt_id = request_retry(parts.database, parts.tokens, DeliveryId(path.id))
     return json_response(RetryAnswer(attempt_id), HTTPStatus.ACCEPTED)
@@ -64,7 +64,7 @@ def _find(connection: Connection, path: IdPath) -> DeliveryDetail:
 
 _ADMIN = Permission.PLATFORM_ADMIN
 _RETRY = "/v1/deliveries/<id>/retry"
-_RETRIED = frozenset({400, 404, 409, 413, 415, 422})
+_RETRY_PROBLEMS = frozenset({400, 404, 409, 413, 415, 422})
 
 ROUTES = (
     Route(
@@ -90,9 +90,9 @@ ROUTES = (
         _RETRY,
         retry_delivery,
         _TAG,
-        HTTPStatus.ACCEPTED,
-        RetryAnswer,
-        _ADMIN,
-        problems=_RETRIED,
+        status=HTTPStatus.ACCEPTED,
+        answer=RetryAnswer,
+        needs=_ADMIN,
+        problems=_RETRY_PROBLEMS,
     ),
 )

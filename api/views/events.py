@@ -1,5 +1,5 @@
-"""Events in, and events looked at. `publish_event` is the hot path: nothing is done there that a
-backend does not need.
+"""Events: publish, list, show. `publish_event` is the hot path: it does nothing that a backend does
+not need.
 """
 
 from collections.abc import Sequence
@@ -38,8 +38,8 @@ _TAG = "Events"
 def publish_event(parts: ApiParts) -> Response:
     """Publish an event.
 
-    `id` and `timestamp` are optional. A given `id` is the idempotency key: the same id twice is one event, and the first
-    content wins. 202 means that the event is stored durably.
+    `id` and `timestamp` are optional. The `id` is the idempotency key: the same id twice is one
+    event, and the first content is kept. 202 means that the event is stored durably.
     """
     body = read_json_body()
     try:
@@ -54,8 +54,8 @@ def publish_event(parts: ApiParts) -> Response:
 def publish_batch(parts: ApiParts) -> Response:
     """Publish up to 1000 events at once.
 
-    All or nothing in validation: 422 names every bad event by pointer, and none is taken. 202 only
-    when all are durable.
+    Validation is all or nothing: 422 names every invalid event by pointer, and no event is
+    accepted. 202 means that all are stored durably.
     """
     body = read_json_body(MAX_BATCH_BYTES)
     try:
@@ -71,24 +71,27 @@ def publish_batch(parts: ApiParts) -> Response:
 def list_of_events(parts: ApiParts, query: EventsQuery) -> Response:
     """List events with their deliveries, newest first.
 
-    With `type` a page looks at a bounded number of events: it may hold few of them, or none, and
-    have a `next_cursor` all the same. Go on until that is null; `looked_until` says how far back
-    each page looked.
+    With `type`, a page reads a bounded number of events: it may hold few, or none, and still have a
+    `next_cursor`. Continue until `next_cursor` is null; `looked_until` says how far back the page
+    read.
     """
-    chosen = EventFilter(query.type, query.since, query.until)
+    selected = EventFilter(query.type, query.since, query.until)
     with parts.database.read() as connection:
-        return json_response(event_page(list_events(connection, chosen, query.limit, query.cursor)))
+        return json_response(
+            event_page(list_events(connection, selected, query.limit, query.cursor))
+        )
 
 
 def show_event(parts: ApiParts, path: IdPath) -> Response:
     """Show an event with its deliveries.
 
-    Readable within a second of its 202 while the database answers and no backlog stands before it.
+    It can be read within a second of its 202, unless the database is unavailable or a backlog of
+    events comes first.
     """
     with parts.database.read() as connection:
         event = get_event(connection, EventId(path.id))
     if event is None:
-        raise NotFound(f"there is no event {path.id}, or not yet")
+        raise NotFound(f"there is no event {path.id}, or it is not stored yet")
     return json_response(event_answer(event))
 
 
@@ -97,9 +100,9 @@ def _publish(parts: ApiParts, events: Sequence[Event]) -> None:
     try:
         parts.publisher.publish([Outgoing(event, now) for event in events])
     except ExchangeUnavailable:
-        # Some may have been stored all the same: under these ids a repetition is harmless.
+        # Some may still have been stored: repeating them with these ids is harmless.
         raise Unavailable(
-            "nothing durable took everything; repeat with these ids",
+            "not all events could be stored durably: repeat the request with these ids",
             headers={"Retry-After": "1"},
             extra={"ids": [event.id for event in events]},
         ) from None
@@ -108,11 +111,11 @@ def _publish(parts: ApiParts, events: Sequence[Event]) -> None:
 def _refuse(error: InvalidEvent) -> NoReturn:
     if error.malformed:
         raise Malformed(str(error)) from None
-    raise Invalid("an event breaks the rules", faults=error.faults) from None
+    raise Invalid("an event is invalid", faults=error.faults) from None
 
 
 _PUBLISH, _ADMIN = Permission.EVENTS_PUBLISH, Permission.PLATFORM_ADMIN
-_TAKES = frozenset({400, 413, 415, 422, 503})
+_PUBLISH_PROBLEMS = frozenset({400, 413, 415, 422, 503})
 
 PUBLISHING = (
     Route(
@@ -120,22 +123,22 @@ PUBLISHING = (
         "/v1/events",
         publish_event,
         _TAG,
-        HTTPStatus.ACCEPTED,
-        Accepted,
-        _PUBLISH,
+        status=HTTPStatus.ACCEPTED,
+        answer=Accepted,
+        needs=_PUBLISH,
         takes="Event",
-        problems=_TAKES,
+        problems=_PUBLISH_PROBLEMS,
     ),
     Route(
         "POST",
         "/v1/events/batch",
         publish_batch,
         _TAG,
-        HTTPStatus.ACCEPTED,
-        AcceptedBatch,
-        _PUBLISH,
+        status=HTTPStatus.ACCEPTED,
+        answer=AcceptedBatch,
+        needs=_PUBLISH,
         takes="EventBatch",
-        problems=_TAKES,
+        problems=_PUBLISH_PROBLEMS,
     ),
 )
 ROUTES = (

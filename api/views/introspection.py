@@ -1,23 +1,24 @@
-"""Checks of tokens, for the chat platform's own API and for gateways before it: by what is in
-memory; only a token that may be new costs a query.
+"""Checks of tokens, for the chat platform's own API and for gateways in front of it. A token is
+looked up in memory; only one that may be new costs a query.
 
-Each check of a token that we know becomes a row of its request log. What became of the request is
-reported later, by the row's id.
+Each check of a known token becomes a row of its request log. The result of the request is reported
+later, by the id of the row.
 """
 
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
+from wsgiref.types import WSGIEnvironment
 
 from flask import Response, request
 
 from api.http.authentication import admit, identify
-from api.http.environ import LOGGED
+from api.http.environ import context_of
 from api.http.responses import json_response
 from api.parts import ApiParts
-from api.response_models import IntrospectionAnswer
 from api.routes import HeaderField, Route
 from api.serializers import introspection_answer
+from api.token_models import IntrospectionAnswer
 from schemas.errors import Fault, Forbidden, Invalid, Problem
 from schemas.ids import RequestId, new_request_id
 from schemas.request_log import logged_request
@@ -32,14 +33,17 @@ from web.models.bodies import CheckToken
 _TAG = "Checks"
 _PERMISSION_FIELD, _NO_PERMISSION = "X-Required-Permission", "none"
 
-_HANDED_ON = "introspection"
-"""In place of an address: of those who send the guesses only the chat platform knows."""
+_THROTTLE_KEY = "introspection"
+"""The key in the throttle of unknown tokens, instead of an address: only the chat platform knows
+the clients that send guessed tokens.
+"""
 
 
-class _Asked(NamedTuple):
-    """What is known of the request that carried the token. `permission` is what it needs."""
+class _CheckedRequest(NamedTuple):
+    """The request that carried the token, as far as it is known."""
 
     permission: Permission | None
+    """The permission that it needs."""
     method: str | None
     path: str | None
     status: int | None
@@ -50,11 +54,11 @@ class _Asked(NamedTuple):
 def introspect(parts: ApiParts, form: CheckToken) -> Response:
     """Check a token (RFC 7662).
 
-    Your own token comes as a bearer token; or, as OAuth 2.0 clients send theirs, as the password of
-    HTTP Basic, or as `client_secret` in the form.
+    Send your own token as a bearer token. OAuth 2.0 clients may send theirs as the password of HTTP
+    Basic, or as `client_secret` in the form.
 
-    Whatever is not active, for whatever reason, is answered `{"active":false}` and nothing else.
-    `exp` is left out of a token that never ends.
+    The response for an inactive or unknown token is `{"active":false}`, whatever the reason. A
+    token that never expires has no `exp`.
     """
     now = parts.directory.now()
     token = parts.directory.known(form.token, now) or _look_up(parts, form.token, now)
@@ -64,8 +68,10 @@ def introspect(parts: ApiParts, form: CheckToken) -> Response:
     state = token.state(now)
     allowed = form.permission is None or form.permission in token.permissions
     reason = state.value if state is not TokenState.ACTIVE else None if allowed else Forbidden.slug
-    asked = _Asked(form.permission, form.method, form.path, form.status, form.ip, form.user_agent)
-    request_id = _log(parts, now, token, asked, reason)
+    checked = _CheckedRequest(
+        form.permission, form.method, form.path, form.status, form.ip, form.user_agent
+    )
+    request_id = _log(parts, now, token, checked, reason)
     if state is not TokenState.ACTIVE:
         parts.observer.auth_failed(state.value)
         return _inactive()
@@ -78,40 +84,47 @@ def introspect(parts: ApiParts, form: CheckToken) -> Response:
 def authorize(parts: ApiParts) -> Response:
     """Check the token that this request carries, for a gateway.
 
-    For the sub-request of nginx's `auth_request` and of Traefik's ForwardAuth. 204 names the token in `X-Ringback-Token-Id`, in
-    `X-Ringback-Request-Id` what to report its status by, and in `X-Ringback-Channels` the channels whose data it may see: `*` for
-    all, nothing for none, else their ids, percent-encoded and separated by commas. 422 tells a gateway that it does not say what
-    the request needs, or asks for a permission that there is not: it is to let nobody through then.
+    It serves the sub-requests of nginx's `auth_request` and of Traefik's ForwardAuth.
+
+    204 has three headers. `X-Ringback-Token-Id` is the id of the token. `X-Ringback-Request-Id`
+    names the request when its status is reported. `X-Ringback-Channels` holds the channels whose
+    data the token may see: `*` for all, empty for none, otherwise their ids, percent-encoded and
+    separated by commas.
+
+    422 means that the gateway does not state the permission that the request needs, or states one
+    that does not exist. It must refuse the request then.
     """
     environ, now = request.environ, parts.directory.now()
     token = identify(parts, environ, now)
-    asked = _told_by_gateway(parts, environ)
-    environ[LOGGED] = True
+    checked = _forwarded(parts, environ)
+    context_of(environ).is_logged = True
     try:
-        asked = asked._replace(permission=_question(parts, environ, token, now))
-        admit(parts, environ, token, asked.permission, now)
+        checked = checked._replace(permission=_permission(parts, environ, token, now))
+        admit(parts, environ, token, checked.permission, now)
     except Problem as refusal:
         state = token.state(now)
-        _log(parts, now, token, asked, refusal.slug if state is TokenState.ACTIVE else state.value)
+        _log(
+            parts, now, token, checked, refusal.slug if state is TokenState.ACTIVE else state.value
+        )
         raise
-    request_id = _log(parts, now, token, asked, None)
-    told = {
+    request_id = _log(parts, now, token, checked, None)
+    headers = {
         "X-Ringback-Token-Id": token.id,
         "X-Ringback-Channels": _channels(token),
         "X-Ringback-Request-Id": request_id,
     }
-    return Response(status=HTTPStatus.NO_CONTENT, headers=told)
+    return Response(status=HTTPStatus.NO_CONTENT, headers=headers)
 
 
 def _look_up(parts: ApiParts, secret: str, now: UnixMs) -> Token | None:
-    """It may be new. Guesses of strangers are handed on to us too: past some hundred a minute the
-    store is not asked any more, and a new token is known by the directory's own poll, a quarter of
-    a second later.
+    """Ask the store for a token that may be new. The chat platform passes guessed tokens on, too:
+    after some hundred unknown tokens a minute the store is not asked, and a new token becomes known
+    with the directory's next poll, a quarter of a second later.
     """
     if (
         is_token(secret)
         and parts.directory.fresh()
-        and parts.damping.take(_HANDED_ON, parts.clock_ns()).wait_ns
+        and parts.unknown_token_throttle.take(_THROTTLE_KEY, parts.clock_ns()).wait_ns
     ):
         return None
     return parts.directory.holder(secret, now)
@@ -122,19 +135,19 @@ def _inactive() -> Response:
 
 
 def _ends_at(token: Token, secret: str) -> UnixMs | None:
-    """Of this secret: one that was replaced ends with its overlap."""
+    """Return when this secret stops being valid. One that was replaced ends with its overlap."""
     ends = [token.expires_at]
     if len(token.hashes) > 1:
         digest = token_hash(secret)
-        ends += [one.until for one in token.hashes if one.value == digest]
+        ends += [known.until for known in token.hashes if known.value == digest]
     return min((end for end in ends if end is not None), default=None)
 
 
-def _question(
-    parts: ApiParts, environ: dict[str, Any], token: Token, now: UnixMs
+def _permission(
+    parts: ApiParts, environ: WSGIEnvironment, token: Token, now: UnixMs
 ) -> Permission | None:
-    """What the gateway asks. Raises Invalid; where the token would not do for any question, what
-    `admit` raises.
+    """Return the permission that the gateway asks about. Raises Invalid; for a token that would be
+    refused in any case, what `admit` raises.
     """
     try:
         return _required(environ)
@@ -143,10 +156,12 @@ def _question(
         raise
 
 
-def _required(environ: dict[str, Any]) -> Permission | None:
-    """None: the gateway asks for none. Raises Invalid where it does not ask, or not for one that
-    there is: a gateway that lost its question must open nothing, and 403 would look as if the token
-    lacked it. nginx answers its client 500 then, and notes why.
+def _required(environ: WSGIEnvironment) -> Permission | None:
+    """Read the permission header; None: any active token will do.
+
+    Raises Invalid if it is absent or wrong. A gateway that lost the header must let no request
+    through, and 403 would look as if the token lacked the permission. nginx responds 500 to its
+    client then, and logs why.
     """
     text = environ.get("HTTP_X_REQUIRED_PERMISSION", "")
     if text == _NO_PERMISSION:
@@ -156,25 +171,28 @@ def _required(environ: dict[str, Any]) -> Permission | None:
     except ValueError:
         fault = Fault(_fault(text), _PERMISSION_FIELD)
         raise Invalid(
-            f"the gateway does not say what the request needs: correct its {_PERMISSION_FIELD}",
+            f"the gateway does not state what the request needs: correct its {_PERMISSION_FIELD}",
             faults=[fault],
         ) from None
 
 
 def _fault(text: str) -> str:
     choice = (
-        f"name one of {', '.join(Permission)}, or `{_NO_PERMISSION}` where any active token will do"
+        f"name one of {', '.join(Permission)}, or `{_NO_PERMISSION}` if any active token will do"
     )
     if not text:
-        return f"there is none, or it is empty: {choice}"
-    if "," in text:  # servers join what comes twice
-        return f"{text[:100]!r} is more than one, or came twice: name one, and have the gateway remove what its client sends"
+        return f"the header is missing or empty: {choice}"
+    if "," in text:  # servers join repeated headers
+        return (
+            f"{text[:100]!r} is more than one value, or the header came twice: name one, and let"
+            " the gateway remove the header that its client sends"
+        )
     return f"{text[:100]!r} is not a permission: {choice}"
 
 
-def _told_by_gateway(parts: ApiParts, environ: dict[str, Any]) -> _Asked:
-    """Method and address of the request are a gateway's word, and taken from nobody else. The
-    permission is left open.
+def _forwarded(parts: ApiParts, environ: WSGIEnvironment) -> _CheckedRequest:
+    """Return the request that the gateway checks. Method and path are read only if a trusted proxy
+    sent them. The permission is added later.
     """
     method = path = None
     if is_from_proxy(environ, parts.trusted_proxies):
@@ -182,7 +200,7 @@ def _told_by_gateway(parts: ApiParts, environ: dict[str, Any]) -> _Asked:
         path = environ.get("HTTP_X_ORIGINAL_URI") or environ.get("HTTP_X_FORWARDED_URI")
         path = path and from_bytes(unquote_to_bytes(bytes_of(path.partition("?")[0])))
     agent = environ.get("HTTP_USER_AGENT")
-    return _Asked(
+    return _CheckedRequest(
         None,
         method,
         path,
@@ -193,7 +211,9 @@ def _told_by_gateway(parts: ApiParts, environ: dict[str, Any]) -> _Asked:
 
 
 def _channels(token: Token) -> str:
-    """Encoded, so that no id can end the line, pass for two, or be taken for `*`."""
+    """Return the visible channels, encoded so that no id can end the line, look like two ids, or be
+    mistaken for `*`.
+    """
     return (
         "*"
         if token.channels is None
@@ -202,22 +222,22 @@ def _channels(token: Token) -> str:
 
 
 def _log(
-    parts: ApiParts, now: UnixMs, token: Token, asked: _Asked, reason: str | None
+    parts: ApiParts, now: UnixMs, token: Token, checked: _CheckedRequest, reason: str | None
 ) -> RequestId:
-    """The id of the row on which it counts. `reason` says why the request was not allowed; None: it
-    was.
+    """Log the checked request. Returns the id of the row that counts it. `reason` says why it was
+    not allowed; None: it was.
     """
     request_id = new_request_id()
     row = logged_request(
         request_id,
         token.id,
         now,
-        method=asked.method,
-        path=asked.path,
-        status=asked.status,
-        address=asked.address,
-        user_agent=asked.user_agent,
-        permission=asked.permission,
+        method=checked.method,
+        path=checked.path,
+        status=checked.status,
+        address=checked.address,
+        user_agent=checked.user_agent,
+        permission=checked.permission,
         allowed=reason is None,
         reason=reason,
     )
@@ -227,19 +247,25 @@ def _log(
     return request_id
 
 
-_FORM = frozenset({400, 413, 415, 422})
-_READ = (
+_FORM_PROBLEMS = frozenset({400, 413, 415, 422})
+_HEADERS = (
     HeaderField(
         _PERMISSION_FIELD,
-        f"What the checked request needs, named once; `{_NO_PERMISSION}`: any active token will do.",
+        f"The permission that the checked request needs. `{_NO_PERMISSION}`: any active token will"
+        " do.",
         (*Permission, _NO_PERMISSION),
         required=True,
     ),
     HeaderField(
         "X-Original-Method",
-        "Of the checked request, for the request log; from trusted proxies. `X-Forwarded-Method` does as well.",
+        "The method of the checked request, for the request log. Read from trusted proxies only."
+        " `X-Forwarded-Method` works, too.",
     ),
-    HeaderField("X-Original-URI", "Its path; a query is cut off. `X-Forwarded-Uri` does as well."),
+    HeaderField(
+        "X-Original-URI",
+        "The path of the checked request, for the request log; a query is cut off. Read from"
+        " trusted proxies only. `X-Forwarded-Uri` works, too.",
+    ),
 )
 
 ROUTES = (
@@ -251,16 +277,16 @@ ROUTES = (
         answer=IntrospectionAnswer,
         needs=Permission.TOKENS_INTROSPECT,
         client_credentials=True,
-        problems=_FORM,
+        problems=_FORM_PROBLEMS,
     ),
     Route(
         "GET",
         "/v1/authorize",
         authorize,
         _TAG,
-        HTTPStatus.NO_CONTENT,
+        status=HTTPStatus.NO_CONTENT,
         problems=frozenset({403, 422}),
         authenticates=True,
-        headers=_READ,
+        headers=_HEADERS,
     ),
 )

@@ -1,4 +1,4 @@
-"""What operations asks of a process: open to everybody who reaches it."""
+"""Health, readiness and metrics of a process. Anyone who reaches it may ask."""
 
 from flask import Response
 
@@ -8,44 +8,45 @@ from api.response_models import HealthAnswer
 from api.routes import Route
 from schemas.errors import Unavailable
 
-_OPERATION = "Operation"
+_TAG = "Operation"
 
 
 def healthz() -> Response:
-    """Whether the process is alive."""
+    """Say that the process is alive."""
     return json_response(HealthAnswer("alive"))
 
 
 def readyz(parts: ApiParts) -> Response:
-    """Whether events can be accepted: while the broker or the database makes them durable. Names
-    what is missing.
+    """Say whether events can be accepted, and what is missing.
+
+    They can while the broker or the database is available to store them durably.
     """
-    ready, lacking = parts.readiness()
+    ready, missing = parts.readiness()
     if not ready:
         raise Unavailable(
-            f"not ready: {', '.join(lacking)}",
+            f"not ready: {', '.join(missing)}",
             headers={"Retry-After": "1"},
-            extra={"missing": dict(lacking)},
+            extra={"missing": dict(missing)},
         )
-    return json_response(HealthAnswer("ready", dict(lacking)))
+    return json_response(HealthAnswer("ready", dict(missing)))
 
 
 def metrics(parts: ApiParts) -> Response:
-    """Metrics for Prometheus."""
-    body, kind = parts.metrics()
-    return Response(body, content_type=kind)
+    """Return metrics for Prometheus."""
+    body, content_type = parts.metrics()
+    return Response(body, content_type=content_type)
 
 
 ROUTES = (
-    Route("GET", "/healthz", healthz, _OPERATION, answer=HealthAnswer, is_open=True),
+    Route("GET", "/healthz", healthz, _TAG, answer=HealthAnswer, is_open=True),
     Route(
         "GET",
         "/readyz",
         readyz,
-        _OPERATION,
+        _TAG,
         answer=HealthAnswer,
         is_open=True,
         problems=frozenset({503}),
     ),
-    Route("GET", "/metrics", metrics, _OPERATION, is_open=True, file="text/plain"),
+    Route("GET", "/metrics", metrics, _TAG, is_open=True, file="text/plain"),
 )

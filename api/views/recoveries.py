@@ -1,4 +1,4 @@
-"""Recoveries: what was not delivered, made due once more; asked for, followed, stopped."""
+"""Recoveries, jobs that send undelivered events again: create, show, stop."""
 
 from http import HTTPStatus
 
@@ -16,23 +16,25 @@ from schemas.times import LATEST
 from schemas.tokens.permissions import Permission
 from store.recoveries import jobs
 from web.models.bodies import CreateRecovery
+from web.models.parsing import INVALID_BODY
 from web.models.queries import IdPath
 
 _TAG = "Deliveries"
 
 
 def create_recovery(parts: ApiParts, body: CreateRecovery) -> Response:
-    """Send again what was not delivered: a job that the dispatchers work on.
+    """Create a recovery: the dispatchers send undelivered events again.
 
-    `exhausted` and `held` deliveries, and events that had no delivery for a callback that may see them now (`missing`), by token,
-    type and time; without `states` those that are exhausted. Each gets the whole schedule once more, from an attempt with
-    `ringback-trigger: recover` on, under the same `webhook-id`. Skipped and counted: those of a token that is not active, of a
-    callback that is off or disabled, and stale statuses. Asking twice sends nothing twice.
+    A recovery selects `exhausted` and `held` deliveries, and events without a delivery for a
+    callback that may see them now (`missing`), by token, type and time. Without `states` it selects
+    exhausted deliveries only. Each delivery gets the whole schedule again, under the same
+    `webhook-id`; its first new attempt has `ringback-trigger: recover`.
+
+    A recovery skips, and counts, deliveries of a token that is not active, of a callback that is
+    off or disabled, and outdated statuses. Creating the same recovery twice sends nothing twice.
     """
     if body.until is not None and body.until <= body.since:
-        raise Invalid(
-            "the body breaks the rules", faults=[Fault("this is not after `since`", "/until")]
-        )
+        raise Invalid(INVALID_BODY, faults=[Fault("this is not after `since`", "/until")])
     states = tuple(
         state for state in Recoverable if state in (body.states or (Recoverable.EXHAUSTED,))
     )
@@ -44,35 +46,38 @@ def create_recovery(parts: ApiParts, body: CreateRecovery) -> Response:
 
 
 def show_recovery(parts: ApiParts, path: IdPath) -> Response:
-    """Show how far a recovery has come."""
+    """Show the progress of a recovery."""
     with parts.database.read() as connection:
         return json_response(recovery_answer(jobs.get(connection, RecoveryId(path.id))))
 
 
 def stop_recovery(parts: ApiParts, path: IdPath) -> Response:
-    """Stop a recovery. What it has made due already is sent."""
+    """Stop a recovery.
+
+    Deliveries that it has made due already are sent.
+    """
     jobs.stop(parts.database, RecoveryId(path.id))
     return Response(status=HTTPStatus.NO_CONTENT)
 
 
 _ADMIN = Permission.PLATFORM_ADMIN
-_ALL, _ONE = "/v1/recoveries", "/v1/recoveries/<id>"
-_ASKED = frozenset({400, 413, 415, 422})
+_RECOVERIES, _RECOVERY = "/v1/recoveries", "/v1/recoveries/<id>"
+_CREATE_PROBLEMS = frozenset({400, 413, 415, 422})
 
 ROUTES = (
     Route(
         "POST",
-        _ALL,
+        _RECOVERIES,
         create_recovery,
         _TAG,
-        HTTPStatus.ACCEPTED,
-        RecoveryAnswer,
-        _ADMIN,
-        problems=_ASKED,
+        status=HTTPStatus.ACCEPTED,
+        answer=RecoveryAnswer,
+        needs=_ADMIN,
+        problems=_CREATE_PROBLEMS,
     ),
     Route(
         "GET",
-        _ONE,
+        _RECOVERY,
         show_recovery,
         _TAG,
         answer=RecoveryAnswer,
@@ -81,10 +86,10 @@ ROUTES = (
     ),
     Route(
         "DELETE",
-        _ONE,
+        _RECOVERY,
         stop_recovery,
         _TAG,
-        HTTPStatus.NO_CONTENT,
+        status=HTTPStatus.NO_CONTENT,
         needs=_ADMIN,
         problems=frozenset({404}),
     ),

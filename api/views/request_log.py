@@ -1,4 +1,4 @@
-"""The request log: a token's requests, listed and downloaded."""
+"""The request log of a token: list, download."""
 
 from collections.abc import Iterator
 
@@ -14,9 +14,9 @@ from schemas.request_log import LoggedRequest
 from schemas.tokens.permissions import Permission
 from store.request_log.listing import every_request, list_requests
 from web.exports.request_sheets import requests_sheet
-from web.exports.streaming import CSV, XLSX, csv_download, few_enough, xlsx_download
+from web.exports.streaming import CSV, XLSX, csv_download, with_row_limit, xlsx_download
 from web.models.queries import IdPath
-from web.models.request_log import RequestsCsvQuery, RequestsFileQuery, RequestsQuery
+from web.models.request_log import RequestFilterQuery, RequestsCsvQuery, RequestsQuery
 
 _TAG = "Request log"
 
@@ -24,62 +24,71 @@ _TAG = "Request log"
 def list_of_requests(parts: ApiParts, path: IdPath, query: RequestsQuery) -> Response:
     """List the requests made with a token, newest first.
 
-    Those to this API, and those to the chat platform's own that it asked about or reported. A page
-    looks at a bounded number of requests: with a filter that matches little it may hold few of
-    them, or none, and have a `next_cursor` all the same. Go on until that is null; `looked_until`
-    says how far back each page looked. A request is listed within a second.
+    They are requests to this API, and requests to the chat platform's own API that it checked here
+    or reported. A request is listed within a second.
+
+    A page reads a bounded number of requests: with a filter it may hold few, or none, and still
+    have a `next_cursor`. Continue until `next_cursor` is null; `looked_until` says how far back the
+    page read.
     """
     token_id = TokenId(path.id)
     with parts.database.read() as connection:
         parts.tokens.get_in(connection, token_id)
         return json_response(
             request_page(
-                list_requests(connection, token_id, query.chosen(), query.limit, query.cursor)
+                list_requests(connection, token_id, query.to_filter(), query.limit, query.cursor)
             )
         )
 
 
 def requests_csv(parts: ApiParts, path: IdPath, query: RequestsCsvQuery) -> Response:
-    """Download them as CSV, newest first.
+    """Download the requests made with a token as CSV, newest first.
 
-    For programs: values are as they are. Only what a spreadsheet would take for a formula has an
-    apostrophe before it. `excel=true` adds the marks that Excel needs: a byte order mark, and
-    `sep=,` as the first line.
+    The format is made for programs: values are unchanged. Only a value that a spreadsheet would run
+    as a formula gets an apostrophe before it. `excel=true` adds the marks that Excel needs: a byte
+    order mark, and `sep=,` as the first line.
     """
     return csv_download(
         _name(path), requests_sheet(_every(parts, path, query)), for_excel=query.excel
     )
 
 
-def requests_xlsx(parts: ApiParts, path: IdPath, query: RequestsFileQuery) -> Response:
-    """Download them as an Excel workbook, newest first.
+def requests_xlsx(parts: ApiParts, path: IdPath, query: RequestFilterQuery) -> Response:
+    """Download the requests made with a token as an Excel workbook, newest first.
 
-    422 when there are more than 250,000: choose a shorter time by `since` and `until`, or take the
-    CSV. 503 while another workbook is being made.
+    422 if there are more than 250,000: choose a shorter period with `since` and `until`, or
+    download the CSV. 503 while another workbook is being generated.
     """
-    return xlsx_download(_name(path), [few_enough(requests_sheet(_every(parts, path, query)))])
+    return xlsx_download(_name(path), [with_row_limit(requests_sheet(_every(parts, path, query)))])
 
 
-def _every(parts: ApiParts, path: IdPath, query: RequestsFileQuery) -> Iterator[LoggedRequest]:
-    token_id = parts.tokens.get(
-        TokenId(path.id)
-    ).id  # now: a generator would find out when the answer has begun
-    return every_request(parts.database, token_id, query.chosen())
+def _every(parts: ApiParts, path: IdPath, query: RequestFilterQuery) -> Iterator[LoggedRequest]:
+    # Checked here: a generator would raise NotFound only after the response has begun.
+    token_id = parts.tokens.get(TokenId(path.id)).id
+    return every_request(parts.database, token_id, query.to_filter())
 
 
 def _name(path: IdPath) -> str:
     return f"requests-{path.id}"
 
 
-_ADMIN, _FOUND = Permission.PLATFORM_ADMIN, frozenset({404, 422})
+_ADMIN, _PROBLEMS = Permission.PLATFORM_ADMIN, frozenset({404, 422})
 _OF_TOKEN = "/v1/tokens/<id>/requests"
 
 ROUTES = (
     Route(
-        "GET", _OF_TOKEN, list_of_requests, _TAG, answer=RequestPage, needs=_ADMIN, problems=_FOUND
+        "GET",
+        _OF_TOKEN,
+        list_of_requests,
+        _TAG,
+        answer=RequestPage,
+        needs=_ADMIN,
+        problems=_PROBLEMS,
     ),
-    Route("GET", _OF_TOKEN + ".csv", requests_csv, _TAG, needs=_ADMIN, file=CSV, problems=_FOUND),
     Route(
-        "GET", _OF_TOKEN + ".xlsx", requests_xlsx, _TAG, needs=_ADMIN, file=XLSX, problems=_FOUND
+        "GET", _OF_TOKEN + ".csv", requests_csv, _TAG, needs=_ADMIN, file=CSV, problems=_PROBLEMS
+    ),
+    Route(
+        "GET", _OF_TOKEN + ".xlsx", requests_xlsx, _TAG, needs=_ADMIN, file=XLSX, problems=_PROBLEMS
     ),
 )

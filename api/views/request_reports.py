@@ -1,4 +1,4 @@
-"""Requests to the chat platform's own API, as it reports them to the request log."""
+"""Reports of requests to the chat platform's own API, for the request log."""
 
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
@@ -18,9 +18,9 @@ from schemas.tokens.permissions import Permission
 from store.tokens.listing import known_tokens
 from web.models.request_log import CompletedRequest, ReportRequests, WholeRequest
 
-_AHEAD_MS = 5 * 60_000
-"""How far a reporter's clock may be ahead. Further: rows that stay at the top of the list, where
-retention does not reach them.
+_MAX_AHEAD_MS = 5 * 60_000
+"""How far a reporter's clock may be ahead. Larger: rows from the future stay at the top of the
+list, and retention does not reach them.
 """
 
 _TAG = "Request log"
@@ -29,18 +29,17 @@ _TAG = "Request log"
 def report_requests(parts: ApiParts, body: ReportRequests) -> Response:
     """Report requests to the chat platform's own API.
 
-    Up to 1000 at once, each either the `request_id` that introspection answered with what became of
-    the request, or a whole request that was not introspected. 422 names every bad one by pointer,
-    and none is taken.
+    A call takes up to 1000 reports. A report is either the result of an introspected request, by
+    the `request_id` that introspection returned, or a whole request that was not introspected. 422
+    names every invalid report by pointer, and no report is accepted.
     """
     now = parts.directory.now()
     if faults := [*_unknown_tokens(parts, body.requests), *_in_the_future(body.requests, now)]:
-        raise Invalid("a report breaks the rules", faults=faults)
-    if (
-        parts.request_log.is_full()
-    ):  # a call of our own can only be dropped then; whoever reports can keep it
+        raise Invalid("a report is invalid", faults=faults)
+    # Only rows of this API's own requests are dropped when the log is full: a reporter can retry.
+    if parts.request_log.is_full():
         raise Unavailable(
-            "the request log cannot be written just now: report these again",
+            "the request log cannot be written at the moment: report these requests again",
             headers={"Retry-After": "1"},
         )
     for report in body.requests:
@@ -56,11 +55,11 @@ def report_requests(parts: ApiParts, body: ReportRequests) -> Response:
 def _unknown_tokens(
     parts: ApiParts, reports: Sequence[CompletedRequest | WholeRequest]
 ) -> Iterable[Fault]:
-    """By what is in memory, then by the store: a token may be new, or revoked since the request was
-    made.
+    """Yield a fault for each unknown token. Memory is asked first, then the store: a token may be
+    new, or revoked since the request was made.
     """
-    named = {TokenId(report.token) for report in reports if isinstance(report, WholeRequest)}
-    unsure = {token_id for token_id in named if parts.directory.token(token_id) is None}
+    token_ids = {TokenId(report.token) for report in reports if isinstance(report, WholeRequest)}
+    unsure = {token_id for token_id in token_ids if parts.directory.token(token_id) is None}
     if not unsure:
         return
     with parts.database.read() as connection:
@@ -68,7 +67,7 @@ def _unknown_tokens(
     for number, report in enumerate(reports):
         if isinstance(report, WholeRequest) and report.token in unknown:
             yield Fault(
-                "there is no such token: name it by its id, introspection's `client_id`",
+                "there is no such token: send its id, which is introspection's `client_id`",
                 f"/requests/{number}/token",
             )
 
@@ -76,17 +75,19 @@ def _unknown_tokens(
 def _in_the_future(
     reports: Sequence[CompletedRequest | WholeRequest], now: UnixMs
 ) -> Iterable[Fault]:
-    """By their `at`, or by the time in an id: retention goes by that."""
-    ahead = first_request_id(now + _AHEAD_MS + 1)
+    """Yield a fault for each report from the future, by its `at` or by the time in its id, which
+    retention uses.
+    """
+    ahead = first_request_id(now + _MAX_AHEAD_MS + 1)
     for number, report in enumerate(reports):
         if isinstance(report, CompletedRequest):
             if report.request_id >= ahead:
                 yield Fault(
-                    "this id is of the future: send the one that introspection answered",
+                    "this id is from the future: send the one that introspection returned",
                     f"/requests/{number}/request_id",
                 )
-        elif report.at is not None and report.at > now + _AHEAD_MS:
-            yield Fault("this lies in the future: is the clock right?", f"/requests/{number}/at")
+        elif report.at is not None and report.at > now + _MAX_AHEAD_MS:
+            yield Fault("this is in the future: check the clock", f"/requests/{number}/at")
 
 
 def _completion(report: CompletedRequest, now: UnixMs) -> Completion:
@@ -110,8 +111,7 @@ def _whole(report: WholeRequest, now: UnixMs) -> LoggedRequest:
     )
 
 
-_ACCEPTED, _PROBLEMS = HTTPStatus.ACCEPTED, frozenset({400, 413, 415, 422})
-_MAY = Permission.TOKENS_INTROSPECT
+_PROBLEMS = frozenset({400, 413, 415, 422})
 
 ROUTES = (
     Route(
@@ -119,9 +119,9 @@ ROUTES = (
         "/v1/requests",
         report_requests,
         _TAG,
-        _ACCEPTED,
-        ReportedAnswer,
-        _MAY,
+        status=HTTPStatus.ACCEPTED,
+        answer=ReportedAnswer,
+        needs=Permission.TOKENS_INTROSPECT,
         problems=_PROBLEMS,
         max_bytes=MAX_BATCH_BYTES,
     ),

@@ -1,4 +1,4 @@
-"""All tokens as an Excel workbook."""
+"""The export of all tokens as an Excel workbook."""
 
 from collections.abc import Iterator
 
@@ -18,19 +18,20 @@ from web.exports.token_sheets import token_sheets
 
 
 def export_tokens(parts: ApiParts, caller: Token) -> Response:
-    """Download everything about all tokens, but no secret, as an Excel workbook.
+    """Download everything about all tokens, except their secrets, as an Excel workbook.
 
-    One sheet each for details with counts of deliveries by state, permissions, and callbacks with
-    their health; revoked tokens are in it. 503 while another workbook is being made.
+    It has three sheets: details with counts of deliveries by state, permissions, and callbacks with
+    their health. Revoked tokens are included. 503 while another workbook is being generated.
     """
     now = now_ms()
-    made = xlsx_download(f"ringback-tokens-{to_rfc3339(now)[:10]}", _sheets(parts, now))
+    response = xlsx_download(f"ringback-tokens-{to_rfc3339(now)[:10]}", _sheets(parts, now))
     parts.observer.log(LogEvent.TOKENS_EXPORTED, by=caller.id)
-    return made
+    return response
 
 
 def _sheets(parts: ApiParts, now: UnixMs) -> Iterator[Sheet]:
-    """Counts when they are asked for: only the one workbook that is made at a time costs anything.
+    """Yield the sheets. Counting starts when the first is asked for, so that a request which is
+    refused because of another workbook costs nothing.
     """
     counts = count_deliveries(parts.database, lambda _: None)
     yield from token_sheets(Everything(parts.database, parts.vault), counts, now)

@@ -1,4 +1,4 @@
-"""Tokens: made, listed, changed, revoked, and their secrets replaced or shown."""
+"""Tokens: create, list, show, change, revoke; replace or show their secrets."""
 
 from dataclasses import replace
 from http import HTTPStatus
@@ -8,9 +8,9 @@ from flask import Response
 from api.http.responses import json_response
 from api.list_models import TokenPage
 from api.parts import ApiParts
-from api.response_models import NewTokenAnswer, SigningSecretAnswer, TokenAnswer
 from api.routes import Route
 from api.serializers import new_token_answer, token_answer, token_page
+from api.token_models import NewTokenAnswer, SigningSecretAnswer, TokenAnswer
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.ids import TokenId
 from schemas.times import UnixMs
@@ -26,26 +26,29 @@ _TAG = "Tokens"
 
 
 def list_of_tokens(parts: ApiParts, query: TokensQuery) -> Response:
-    """List tokens; revoked ones only with `state=revoked`."""
+    """List tokens.
+
+    Revoked ones are listed only with `state=revoked`.
+    """
     now = parts.directory.now()
-    chosen = TokenFilter(query.search, query.state, query.sort)
+    selected = TokenFilter(query.search, query.state, query.sort)
     with parts.database.read() as connection:
         return json_response(
             token_page(
-                list_tokens(connection, parts.vault, chosen, now, query.limit, query.cursor), now
+                list_tokens(connection, parts.vault, selected, now, query.limit, query.cursor), now
             )
         )
 
 
 def create_token(parts: ApiParts, actor: Actor, body: CreateToken) -> Response:
-    """Make a token.
+    """Create a token.
 
-    The answer holds the token and its signing secret: the token is never shown again.
+    The response holds the token and its signing secret. The token is shown only once.
     """
     now = parts.database.time()
     callbacks = require_callbacks(parts.policy, body.callbacks or {})
-    made = parts.tokens.create(_new_fields(body, now), callbacks, now, actor)
-    return json_response(new_token_answer(made, now), HTTPStatus.CREATED)
+    created = parts.tokens.create(_new_fields(body, now), callbacks, now, actor)
+    return json_response(new_token_answer(created, now), HTTPStatus.CREATED)
 
 
 def show_token(parts: ApiParts, path: IdPath) -> Response:
@@ -54,7 +57,9 @@ def show_token(parts: ApiParts, path: IdPath) -> Response:
 
 
 def patch_token(parts: ApiParts, actor: Actor, path: IdPath, body: PatchToken) -> Response:
-    """Change a token; `enabled: false` suspends it, and back. In force everywhere within a second.
+    """Change a token.
+
+    `enabled` suspends and resumes it. A change takes effect everywhere within a second.
     """
     token = parts.tokens.change(TokenId(path.id), lambda fields: _edited(fields, body), actor)
     return json_response(token_answer(token, parts.directory.now()))
@@ -63,15 +68,21 @@ def patch_token(parts: ApiParts, actor: Actor, path: IdPath, body: PatchToken) -
 def revoke_token(parts: ApiParts, actor: Actor, path: IdPath) -> Response:
     """Revoke a token for good.
 
-    Within a second it authenticates nothing and calls nobody; its open deliveries are cancelled.
+    Within a second it no longer authenticates, and its callbacks are no longer called. Its open
+    deliveries are cancelled.
     """
-    for kind, count in parts.tokens.revoke(TokenId(path.id), parts.database.time(), actor).items():
-        parts.observer.settled(kind, DeliveryState.CANCELLED, count)
+    for event_type, count in parts.tokens.revoke(
+        TokenId(path.id), parts.database.time(), actor
+    ).items():
+        parts.observer.settled(event_type, DeliveryState.CANCELLED, count)
     return Response(status=HTTPStatus.NO_CONTENT)
 
 
 def regenerate_token(parts: ApiParts, actor: Actor, path: IdPath, body: Regenerate) -> Response:
-    """Replace the token's secret; the one before goes on being valid for `overlap`."""
+    """Replace the secret of a token.
+
+    The previous secret stays valid for `overlap`.
+    """
     now = parts.database.time()
     return json_response(
         new_token_answer(parts.tokens.regenerate(TokenId(path.id), body.overlap, now, actor), now)
@@ -81,17 +92,21 @@ def regenerate_token(parts: ApiParts, actor: Actor, path: IdPath, body: Regenera
 def rotate_signing_secret(
     parts: ApiParts, actor: Actor, path: IdPath, body: RotateSigningSecret
 ) -> Response:
-    """Replace the signing secret; for `overlap` the one before signs too. At most five sign at
-    once.
+    """Replace the signing secret.
+
+    For `overlap` webhooks are signed with the previous one, too. At most five secrets sign at a time.
     """
-    made = parts.tokens.rotate_signing_secret(
+    secret = parts.tokens.rotate_signing_secret(
         TokenId(path.id), body.overlap, parts.database.time(), actor
     )
-    return json_response(SigningSecretAnswer(made))
+    return json_response(SigningSecretAnswer(secret))
 
 
 def show_signing_secret(parts: ApiParts, actor: Actor, path: IdPath) -> Response:
-    """Show the signing secret again. That is recorded, among the token's changes."""
+    """Show the signing secret again.
+
+    The token's changes record that it was shown.
+    """
     return json_response(SigningSecretAnswer(parts.tokens.signing_secret(TokenId(path.id), actor)))
 
 
@@ -107,7 +122,7 @@ def _new_fields(body: CreateToken, now: UnixMs) -> TokenFields:
 
 
 def _edited(fields: TokenFields, body: PatchToken) -> TokenFields:
-    """Null leaves a field as it is, but for `expires_at`, where it means never."""
+    """Apply a patch. Null leaves a field unchanged, except for `expires_at`: null is never."""
     return replace(
         fields,
         name=fields.name if body.name is None else body.name,
@@ -126,9 +141,8 @@ def _channels(body: CreateToken | PatchToken) -> frozenset[str] | None:
 
 
 _ADMIN = Permission.PLATFORM_ADMIN
-_ONE = "/v1/tokens/<id>"
-_ABSENT, _CHANGED = frozenset({404}), frozenset({400, 404, 409, 413, 415, 422})
-_SECRET = SigningSecretAnswer
+_TOKEN = "/v1/tokens/<id>"
+_SHOW_PROBLEMS, _CHANGE_PROBLEMS = frozenset({404}), frozenset({400, 404, 409, 413, 415, 422})
 
 ROUTES = (
     Route(
@@ -145,40 +159,56 @@ ROUTES = (
         "/v1/tokens",
         create_token,
         _TAG,
-        HTTPStatus.CREATED,
-        NewTokenAnswer,
-        _ADMIN,
+        status=HTTPStatus.CREATED,
+        answer=NewTokenAnswer,
+        needs=_ADMIN,
         problems=frozenset({400, 413, 415, 422}),
     ),
-    Route("GET", _ONE, show_token, _TAG, answer=TokenAnswer, needs=_ADMIN, problems=_ABSENT),
-    Route("PATCH", _ONE, patch_token, _TAG, answer=TokenAnswer, needs=_ADMIN, problems=_CHANGED),
     Route(
-        "DELETE", _ONE, revoke_token, _TAG, HTTPStatus.NO_CONTENT, needs=_ADMIN, problems=_ABSENT
+        "GET", _TOKEN, show_token, _TAG, answer=TokenAnswer, needs=_ADMIN, problems=_SHOW_PROBLEMS
+    ),
+    Route(
+        "PATCH",
+        _TOKEN,
+        patch_token,
+        _TAG,
+        answer=TokenAnswer,
+        needs=_ADMIN,
+        problems=_CHANGE_PROBLEMS,
+    ),
+    Route(
+        "DELETE",
+        _TOKEN,
+        revoke_token,
+        _TAG,
+        status=HTTPStatus.NO_CONTENT,
+        needs=_ADMIN,
+        problems=_SHOW_PROBLEMS,
     ),
     Route(
         "POST",
-        _ONE + "/regenerate",
+        _TOKEN + "/regenerate",
         regenerate_token,
         _TAG,
         answer=NewTokenAnswer,
         needs=_ADMIN,
-        problems=_CHANGED,
+        problems=_CHANGE_PROBLEMS,
     ),
     Route(
         "POST",
-        _ONE + "/rotate-signing-secret",
+        _TOKEN + "/rotate-signing-secret",
         rotate_signing_secret,
         _TAG,
-        answer=_SECRET,
+        answer=SigningSecretAnswer,
         needs=_ADMIN,
-        problems=_CHANGED,
+        problems=_CHANGE_PROBLEMS,
     ),
     Route(
         "GET",
-        _ONE + "/signing-secret",
+        _TOKEN + "/signing-secret",
         show_signing_secret,
         _TAG,
-        answer=_SECRET,
+        answer=SigningSecretAnswer,
         needs=_ADMIN,
         problems=frozenset({404, 409}),
     ),

@@ -1,53 +1,57 @@
-"""Recovering: what was not delivered is made due again, a slice at a time; the dispatchers' lanes
-then send it as they can.
+"""The recovery runner: makes undelivered deliveries due again, a slice at a time. The dispatchers'
+lanes then send them as they can.
 
-A loop in every dispatcher process. They take turns at the slices, and several recoveries take turns
-among themselves. It sends nothing and decides only who can be called at all; built and watched by
-the worker.
+A job in every dispatcher process. The processes take turns at the slices, and several recoveries
+take turns among themselves. It sends nothing, and decides only which callbacks can be called.
+Built and watched by the worker.
 """
 
-import asyncio
-import contextlib
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
+from consumers.loop import Loop, OnBug
 from consumers.pipeline.matching import MatchingDirectory, owners
+from schemas.deliveries.callback_health import MAY_BE_CALLED
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.deliveries.recoveries import Recoverable, Recovery, RecoveryState
+from schemas.errors import StoreUnavailable
 from schemas.ids import CallbackId, TokenId
 from schemas.log_events import LogEvent
 from schemas.observer import Observer
 from schemas.times import UnixMs
-from schemas.tokens.tokens import CallbackState, TokenState
+from schemas.tokens.tokens import TokenState
 from store.engine.database import Connection, Database
-from store.recoveries import candidates, jobs
-from store.recoveries.candidates import Key, Lost, StoredEvent
+from store.recoveries import candidates, jobs, reopening
+from store.recoveries.candidates import Candidate, Key, StoredEvent
 from store.recoveries.jobs import Job, RecoveryPosition, Slice
 
 POLL_S = 0.5
-"""How much later another process's request may be noticed. Shorter: more queries that find nothing.
+"""How much later a recovery that another process created may be noticed. Shorter: more queries that
+find nothing.
 """
 
 PAUSE_S = 0.02
-"""Between slices, so that whoever else writes gets its turn. Longer: a recovery of millions takes
+"""Pause between slices, in which other writers get their turn. Longer: a recovery of millions takes
 longer.
 """
 
 SLICE = 500
-"""Deliveries, or events looked at, of a transaction. More: others wait longer for its commit.
+"""Deliveries, or events scanned, in one transaction. More: others wait longer for its commit.
 Fewer: more commits.
 """
 
 _GROWTH = 20
-"""In how many slices that succeed one is grown by a whole one again, after it was halved. More: a
-heavy stretch costs more commits afterwards. Fewer: in a long one more slices fail.
+"""How many slices have to succeed for a size that was halved to grow by a whole slice again. More:
+a heavy stretch costs more commits afterwards. Fewer: in a long stretch more slices fail.
 """
 
-_CALLED = frozenset({CallbackState.HEALTHY, CallbackState.FAILING})
 
+class RecoveryRunner(Loop):
+    """Works on one slice at a time."""
 
-class RecoveryRunner:
-    """One loop; `wake` may be called from any thread."""
+    name = "recovery_runner"
+    on_bug = OnBug.RAISE
+    """`step` handles what a recovery or the store does wrong. Anything else is a bug in this file.
+    """
 
     def __init__(
         self,
@@ -56,56 +60,30 @@ class RecoveryRunner:
         observer: Observer,
         slice_rows: int = SLICE,
     ):
-        self._database, self._directory, self._observer = database, directory, observer
+        super().__init__(observer, POLL_S)
+        self._database, self._directory = database, directory
         self._slice_rows = slice_rows
-        self._thread = ThreadPoolExecutor(1, "recover")
-        self._woken = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._stopping = False
-        self._waiting_for: str | None = None  # what the operator was told of
-        self._stopped = asyncio.Event()
+        self._logged_reason: str | None = None
         database.subscribe(jobs.NOTIFICATION, self.wake)
 
-    def wake(self) -> None:
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._woken.set)
-
-    async def stop(self) -> None:
-        """Begin no slice any more; none is under way when this returns. Whoever runs next goes on.
+    async def step(self) -> float:
+        """Do one slice. An error costs repairs only, not what is delivered meanwhile. It is logged
+        once, and tried again after the usual pause.
         """
-        self._stopping = True
-        self._woken.set()
-        await self._stopped.wait()
-
-    async def run(self) -> None:
-        """Until `stop`."""
         try:
-            while not self._stopping:
-                await self._nap(PAUSE_S if await self._work_quietly() else POLL_S)
-        finally:
-            self._stopped.set()
-
-    async def _nap(self, limit_s: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limit_s):
-                await self._woken.wait()
-        self._woken.clear()
-
-    async def _work_quietly(self) -> bool:
-        try:
-            worked = await self._loop.run_in_executor(self._thread, self.work)
-        except Exception as error:  # noqa: BLE001 - also a mistake of ours: it must cost repairs only, not what is delivered meanwhile
-            if self._waiting_for != (reason := str(error) or repr(error)):
-                self._observer.log(LogEvent.STORE_UNAVAILABLE, reason=reason)
-            self._waiting_for = reason
-            return False
-        self._waiting_for = None
-        return worked
+            worked = await self.in_thread(self.work)
+        except Exception as error:  # noqa: BLE001 - also a bug: it must cost repairs only
+            self._log_once(error)
+            return POLL_S
+        self._logged_reason = None
+        return PAUSE_S if worked else POLL_S
 
     def work(self) -> bool:
-        """One slice of one recovery, in the store's thread; False when there is no reason to go on
-        at once: none to work on, or its slice failed. Raises StoreUnavailable, also when the
-        directory is behind and cannot catch up: who may be called is not guessed.
+        """Do one slice of one recovery, in the job's thread. Return False when there is no reason
+        to go on at once: there is none to work on, or its slice failed.
+
+        Raises StoreUnavailable, also when the directory is stale and cannot be refreshed: which
+        callbacks may be called is not guessed.
         """
         with self._database.read() as connection:
             if not jobs.any_running(connection):
@@ -115,16 +93,15 @@ class RecoveryRunner:
         job = None
         try:
             with self._database.write() as connection:
-                job = jobs.take(connection)
+                job = jobs.acquire(connection)
                 if job is None:
                     return False
                 recovery = self._work_on(connection, job)
         except Exception as error:
             if job is None:
                 raise
-            self._put_off(
-                job, str(error) or repr(error)
-            )  # whatever it is: it must cost this one only
+            # any error must cost this recovery only
+            self._put_off(job, str(error) or repr(error))
             return False
         if recovery.state is RecoveryState.DONE:
             self._observer.log(
@@ -134,6 +111,15 @@ class RecoveryRunner:
                 skipped=recovery.skipped,
             )
         return True
+
+    def _log_once(self, error: Exception) -> None:
+        reason = str(error) or repr(error)
+        if reason != self._logged_reason:
+            self._logged_reason = reason
+            if isinstance(error, StoreUnavailable):
+                self._observer.log(LogEvent.STORE_UNAVAILABLE, reason=reason)
+            else:
+                self._observer.log(LogEvent.INTERNAL_ERROR, loop=self.name, error=repr(error))
 
     def _work_on(self, connection: Connection, job: Job) -> Recovery:
         now, rows = self._database.now(connection), self._rows(job)
@@ -146,7 +132,7 @@ class RecoveryRunner:
         )
 
     def _put_off(self, job: Job, reason: str) -> None:
-        """Raises StoreUnavailable: then all of them wait."""
+        """Let the other recoveries go first. Raises StoreUnavailable: then all of them wait."""
         jobs.put_off(self._database, job, self._rows(job), reason)
         if reason != job.recovery.trouble:
             self._observer.log(LogEvent.RECOVERY_DEFERRED, recovery=job.recovery.id, reason=reason)
@@ -161,60 +147,69 @@ class RecoveryRunner:
 
     def _reopen(self, connection: Connection, job: Job, now: UnixMs) -> Slice:
         state, query = DeliveryState(job.position.state), job.recovery.query
-        look = candidates.undelivered(
+        page = candidates.undelivered(
             connection, query, state, job.position.after, self._rows(job), now
         )
-        sent = self._sendable(connection, look.found, now)
-        candidates.reopen(connection, sent, now)
-        return Slice(len(sent), len(look.found) - len(sent), _following(job, look.following))
+        sendable = self._sendable(connection, page.found, now)
+        reopening.reopen(connection, sendable, now)
+        skipped = len(page.found) - len(sendable)
+        return Slice(len(sendable), skipped, _following(job, page.following))
 
     def _make_missing(self, connection: Connection, job: Job, now: UnixMs) -> Slice:
-        """Ends before its last event when those before have many: the rows of a transaction are
-        bounded too.
+        """Make the deliveries that the events of a slice never had. The slice ends before its last
+        event when the events before have many: the rows of a transaction are bounded too.
         """
         rows = self._rows(job)
-        look = candidates.stored_events(connection, job.recovery.query, job.position.after, rows)
-        missing: list[Lost] = []
-        following = look.following
-        for event in look.found:
+        page = candidates.stored_events(connection, job.recovery.query, job.position.after, rows)
+        missing: list[Candidate] = []
+        following = page.following
+        for event in page.found:
             missing += self._missing(event, job.recovery.query.token, now)
-            if len(missing) >= rows and event is not look.found[-1]:
+            if len(missing) >= rows and event is not page.found[-1]:
                 following = event.key
                 break
-        sent = self._sendable(connection, missing, now)
-        candidates.make(connection, sent, now)
-        return Slice(len(sent), len(missing) - len(sent), _following(job, following))
+        sendable = self._sendable(connection, missing, now)
+        reopening.make(connection, sendable, now)
+        return Slice(len(sendable), len(missing) - len(sendable), _following(job, following))
 
-    def _missing(self, stored: StoredEvent, only: TokenId | None, now: UnixMs) -> Iterable[Lost]:
-        """What it would have had, were it claimed now, and has not."""
+    def _missing(
+        self, stored: StoredEvent, only: TokenId | None, now: UnixMs
+    ) -> Iterable[Candidate]:
+        """Yield the deliveries that this event would have if it were claimed now, and has not."""
         seeing: dict[CallbackId, TokenId] = owners(
             stored.type, stored.channel_id, self._directory, now
         )
         for callback_id, token_id in seeing.items():
             if only in (None, token_id) and callback_id not in stored.callback_ids:
-                yield Lost(stored.id, callback_id, token_id, stored.type, now, stored.facts)
+                yield Candidate(stored.id, callback_id, token_id, stored.type, now, stored.facts)
 
-    def _sendable(self, connection: Connection, lost: Sequence[Lost], now: UnixMs) -> list[Lost]:
-        stale = candidates.stale(connection, lost)
-        wanted = [one for one in lost if one.key not in stale and self._can_be_sent(one, now)]
+    def _sendable(
+        self, connection: Connection, undelivered: Sequence[Candidate], now: UnixMs
+    ) -> list[Candidate]:
+        stale = candidates.stale(connection, undelivered)
+        wanted = [
+            candidate
+            for candidate in undelivered
+            if candidate.key not in stale and self._can_be_sent(candidate, now)
+        ]
         stored = candidates.still_stored(connection, wanted)
-        return [one for one in wanted if one.event_id in stored]
+        return [candidate for candidate in wanted if candidate.event_id in stored]
 
-    def _can_be_sent(self, lost: Lost, now: UnixMs) -> bool:
-        """Whether there is something to send, to somebody who is called at present and may see it,
-        and nobody is sending it.
+    def _can_be_sent(self, candidate: Candidate, now: UnixMs) -> bool:
+        """Whether there is something to send, to a callback that is called at present and may see
+        it, and no process is sending it.
         """
-        found = self._directory.callback(lost.callback_id)
-        if found is None or lost.facts is None or lost.in_flight:
+        known = self._directory.callback(candidate.callback_id)
+        if known is None or candidate.facts is None or candidate.in_flight:
             return False
-        token, callback = found
-        may_see = token.sees(lost.facts.channel_id)
-        return may_see and token.state(now) is TokenState.ACTIVE and callback.state in _CALLED
+        token, callback = known
+        may_see = token.sees(candidate.facts.channel_id)
+        return may_see and token.state(now) is TokenState.ACTIVE and callback.state in MAY_BE_CALLED
 
 
 def _following(job: Job, after: Key | None) -> RecoveryPosition | None:
-    """Where it goes on: behind that row, or None, when there was nothing more, with what comes
-    after all of this state; None: nothing.
+    """Return where the next slice begins: behind the row `after`, or with the next state when this
+    state has no more rows. None: the recovery is done.
     """
     if after is not None:
         return RecoveryPosition(job.position.state, after)

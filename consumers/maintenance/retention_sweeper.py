@@ -1,17 +1,15 @@
-"""Sweeping: what is older than `RETENTION` is deleted, a slice at a time, and at a small share of
-the store's time.
+"""The retention sweeper: deletes what is older than `RETENTION`, a slice at a time, in a small
+share of the store's time.
 
-A loop in every dispatcher process, of which one at a time has the turn. Which rows may go,
-`store.maintenance.retention` knows. Nothing that goes wrong here touches a delivery.
+A job in every dispatcher process, of which one at a time holds the lease. Which rows may go is
+decided by `store.maintenance.retention`. An error here affects no delivery.
 """
 
-import asyncio
-import contextlib
 import datetime as dt
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 
+from consumers.loop import Loop, OnBug
 from schemas.errors import StoreUnavailable
 from schemas.log_events import LogEvent
 from schemas.observer import Observer
@@ -21,42 +19,45 @@ from store.maintenance import leases, retention
 from store.maintenance.retention import Age, Key, Scan, Sweep
 
 SLICE = 100
-"""Rows looked at, and events or deliveries deleted, in a transaction. More: on SQLite a publish
+"""Rows scanned, and events or deliveries deleted, in one transaction. More: on SQLite a publish
 waits longer for it. Fewer: more commits.
 """
 
 SHARE = 0.1
-"""Of the time, at most, in which a slice is worked on. More: a backlog is gone sooner. Less:
-everybody else feels less of it.
+"""The share of the time in which slices are worked on, at most. More: a backlog is gone sooner.
+Less: other users of the store feel less of it.
 """
 
 HURRIED_SHARE = 0.5
-"""The same while a whole turn was not enough: what comes must go, or the disk fills up."""
+"""The share of the time when a whole lease was not enough for a sweep. What comes must go, or the
+disk fills up.
+"""
 
 MOST_APART_S = 300.0
-"""Between the beginnings of two sweeps. Longer: more gathers, and goes at once. Shorter: more looks
-that find nothing.
+"""Seconds between the beginnings of two sweeps, at most. Longer: more gathers, and goes at once.
+Shorter: more scans that find nothing.
 """
 
 LEAST_APART_S = 1.0
-"""The same, with a retention of minutes, which has a hundred sweeps."""
+"""Seconds between the beginnings of two sweeps with a retention of minutes, which has a hundred
+sweeps.
+"""
 
 _WALK_APART = 1 / 30
-"""Of the retention: between two walks through a table without an index for it. Less: it is read
-more often. More: it is larger.
+"""Time between two walks through a table without an index on age, as a part of the retention. Less:
+the table is read more often. More: it is larger.
 """
 
-_LOOK = 0.1
-"""Of the time between sweeps: how late the next one may begin."""
-
-ERROR_PAUSE_S = 60.0
-"""Until the loop tries again after a mistake of ours. Shorter: the same mistake more often in the
-log.
-"""
+_POLL_SHARE = 0.1
+"""How late the next sweep may begin, as a part of the time between sweeps."""
 
 
-class RetentionSweeper:
-    """Build and `start` it on a running event loop, `stop` it at the end."""
+class RetentionSweeper(Loop):
+    """Sweeps the tables in rotation while it holds the lease."""
+
+    name = "retention_sweeper"
+    on_bug = OnBug.LOG_AND_RETRY
+    """Old rows can wait: a dispatcher that ended would deliver nothing because of them."""
 
     def __init__(
         self,
@@ -65,119 +66,92 @@ class RetentionSweeper:
         observer: Observer,
         slice_rows: int = SLICE,
     ):
-        self._database, self._observer, self._slice_rows = database, observer, slice_rows
-        self._kept_for_ms = kept_for // dt.timedelta(milliseconds=1)
         self._apart_s = min(MOST_APART_S, max(LEAST_APART_S, kept_for.total_seconds() / 100))
-        self._look_s = _LOOK * self._apart_s
-        self._thread = ThreadPoolExecutor(1, "sweep")
-        self._stopping = asyncio.Event()
-        self._until_s = float("-inf")  # the end of our turn, by our clock
+        super().__init__(observer, poll_s=_POLL_SHARE * self._apart_s)
+        self._database, self._slice_rows = database, slice_rows
+        self._kept_for_ms = kept_for // dt.timedelta(milliseconds=1)
+        self._until_s = float("-inf")  # the end of this process's lease, by its own clock
         self._share = SHARE
         self._left: deque[Sweep] = deque()
         self._after: dict[str, Key] = {}
         self._rows: dict[str, int] = {}  # of a slice; fewer after one that failed
-        self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="sweep")
-
-    async def stop(self, limit_s: float) -> None:
-        """Begin no slice any more, and let the one that is under way end."""
-        self._stopping.set()
-        if self._task is not None:
-            await asyncio.wait([self._task], timeout=limit_s)
-            self._task.cancel()
-
-    async def _run(self) -> None:
-        while not self._stopping.is_set():
-            await self._nap(await self._work_safely())
-
-    async def _nap(self, pause_s: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(pause_s):
-                await self._stopping.wait()
-
-    async def _work_safely(self) -> float:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self.work)
-        except StoreUnavailable:
-            return self._look_s  # as the process's other loops have said
-        except Exception as error:  # noqa: BLE001 - a mistake of ours must not end a dispatcher that delivers
-            self._observer.log(LogEvent.INTERNAL_ERROR, loop="sweep", error=repr(error))
-            return ERROR_PAUSE_S
+    async def step(self) -> float:
+        """Do one slice in the job's thread."""
+        return await self.in_thread(self.work)
 
     def work(self) -> float:
-        """One slice, in the store's thread, if it is our turn. Returns how many seconds to pause.
-        Raises StoreUnavailable.
+        """Do one slice if this process holds the lease, and return the seconds to pause. Raises
+        StoreUnavailable.
         """
         began_s = time.monotonic()
-        if (began_s >= self._until_s or not self._left) and not self._take_turn(began_s):
-            return self._look_s
+        if (began_s >= self._until_s or not self._left) and not self._acquire_lease(began_s):
+            return self._poll_s
         self._do_slice(self._left.popleft())
         return (time.monotonic() - began_s) * (1 / self._share - 1)
 
-    def _take_turn(self, now_s: float) -> bool:
-        """For as long as sweeps are apart, so that the end of a turn is when the next one may
-        begin. What was left of our last turn is gone on with.
+    def _acquire_lease(self, now_s: float) -> bool:
+        """Acquire the lease for as long as sweeps are apart, so that the next sweep may begin when
+        it ends. What was left of the last sweep comes first.
         """
         with self._database.write() as connection:
             now = self._database.now(connection)
-            if not leases.take(connection, "retention", now, int(self._apart_s * 1000)):
+            if not leases.acquire(connection, "retention", now, int(self._apart_s * 1000)):
                 return False
-            walk = leases.take(
-                connection, retention.PLACES.name, now, int(_WALK_APART * self._kept_for_ms)
+            walk = leases.acquire(
+                connection, retention.STATUS_LOCKS.name, now, int(_WALK_APART * self._kept_for_ms)
             )
         self._share = HURRIED_SHARE if self._left else SHARE
         begun = {sweep.name for sweep in self._left}
         self._left += [
             sweep
-            for sweep in (*retention.SWEEPS, *([retention.PLACES] if walk else []))
+            for sweep in (*retention.SWEEPS, *([retention.STATUS_LOCKS] if walk else []))
             if sweep.name not in begun
         ]
         self._until_s = now_s + self._apart_s
         return True
 
     def _do_slice(self, sweep: Sweep) -> None:
-        """Look without a writer's lock: mostly there is nothing to be done. Then the next table's
-        turn comes: a backlog of one keeps none of the others waiting.
+        """Scan without a writer's lock, as there is mostly nothing to delete. The next slice is
+        another table's: a backlog of one keeps none of the others waiting.
         """
         rows = self._rows.get(sweep.name, self._slice_rows)
         try:
-            age, look = self._look(sweep, rows)
+            age, scan = self._scan(sweep, rows)
         except StoreUnavailable:
             self._left.append(sweep)
             raise
-        if look.doomed:
-            self._remove(sweep, age, look.doomed, rows)
+        if scan.expired:
+            self._remove(sweep, age, scan.expired, rows)
         self._after.pop(sweep.name, None)
         self._rows.pop(sweep.name, None)
-        if look.following is not None:
-            self._after[sweep.name] = look.following
+        if scan.following is not None:
+            self._after[sweep.name] = scan.following
             self._rows[sweep.name] = min(self._slice_rows, rows + 1)
             self._left.append(sweep)
 
-    def _look(self, sweep: Sweep, rows: int) -> tuple[Age, Scan]:
+    def _scan(self, sweep: Sweep, rows: int) -> tuple[Age, Scan]:
         with self._database.read() as connection:
             now = self._database.now(connection)
             age = Age(now, UnixMs(now - self._kept_for_ms))
-            return age, sweep.look(connection, age, self._after.get(sweep.name), rows)
+            return age, sweep.scan(connection, age, self._after.get(sweep.name), rows)
 
-    def _remove(self, sweep: Sweep, age: Age, doomed: list[Key], rows: int) -> None:
-        """What fails is tried in smaller slices. One row that fails alone is left until the next
-        sweep: it must not keep all that are younger.
+    def _remove(self, sweep: Sweep, age: Age, expired: list[Key], rows: int) -> None:
+        """Delete expired rows. Rows that fail are tried again in smaller slices. A row that fails
+        alone is left until the next sweep: it must not keep all that are younger.
         """
         try:
             with self._database.write() as connection:
-                removed = sweep.remove(connection, age, doomed)
+                removed = sweep.remove(connection, age, expired)
         except Exception as error:
-            if len(doomed) > 1:
+            if len(expired) > 1:
                 self._rows[sweep.name] = rows // 2
                 self._left.append(sweep)
                 raise
             self._observer.log(
                 LogEvent.RETENTION_FAILED,
                 sweep=sweep.name,
-                key=str(doomed[0]),
+                key=str(expired[0]),
                 error=repr(error),
             )
             return

@@ -1,1 +1,1 @@
-"""The way of a message: taken in, claimed, matched, dispatched, settled."""
+"""The stages that a message passes: intake, claim, match, dispatch, settlement."""

@@ -3,7 +3,7 @@ the intake, in a store thread.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import count
+from itertools import chain, count
 
 import msgspec
 
@@ -19,45 +19,52 @@ from store.engine.database import Connection
 from store.events import claims
 from store.events.claims import Claim
 
-_turns = count()
-"""In the order in which this process claimed them, events of one millisecond; across processes
-there is none.
+_sequence = count()
+"""The order in which this process claimed events of one millisecond. Across processes there is
+none.
 """
 
 
 class ClaimedMessage(msgspec.Struct, frozen=True):
-    """A message whose event is ours to deliver."""
+    """A message whose event this process delivers."""
 
     receipt: object
+    """The source's name for the message."""
     deliveries: list[Delivery]
+    """One for each callback that may see the event."""
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """What became of the messages: each is in exactly one of the first three."""
+    """What became of the messages. Each is in exactly one of the first three lists."""
 
     to_deliver: list[ClaimedMessage]
+    """Messages with deliveries to make."""
     done: list[object]
-    """Receipts of copies, and of events that nobody may see: with the commit they are done with."""
-    invalid: list[tuple[Message, str]]
-    duplicates: list[Event]
-    conflicting: list[Event]
-    put_off: list[CallbackId]
-    """For each delivery that was claimed as a row, whose it is."""
-    waiting: int = 0
-    """Statuses that wait as rows for another of their message; the next are those that came too
-    late.
+    """Receipts of messages that are settled with the commit: copies, events that no token may see,
+    and events whose deliveries became rows.
     """
+    invalid: list[tuple[Message, str]]
+    """Messages that are not events, each with the reason."""
+    duplicates: list[Event]
+    """Copies of events that were claimed before."""
+    conflicting: list[Event]
+    """Events whose id was claimed before with other content."""
+    spilled: list[CallbackId]
+    """The callback of each delivery that was claimed as a row."""
+    waiting: int = 0
+    """How many statuses wait as rows for another status of their message."""
     overtaken: int = 0
+    """How many statuses came too late."""
 
     @property
     def fan_out(self) -> float:
-        """Deliveries of a message, in the mean; at least one."""
-        wanted = sum(len(one.deliveries) for one in self.to_deliver) + len(self.put_off)
+        """Deliveries per message on average, at least 1."""
+        wanted = sum(len(message.deliveries) for message in self.to_deliver) + len(self.spilled)
         return max(1.0, wanted / max(1, len(self.to_deliver) + len(self.done)))
 
 
 class _Opened(msgspec.Struct, frozen=True):
-    """A message that is an event, and whose callbacks may see it."""
+    """A message that is an event, and the callbacks that may see it."""
 
     message: Message
     claim: Claim
@@ -65,13 +72,14 @@ class _Opened(msgspec.Struct, frozen=True):
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """Under which deliveries are claimed: how many may be taken in hand, until when each may start,
-    and how long a lease is.
-    """
+    """The terms on which deliveries are claimed."""
 
     room: int
+    """How many deliveries may be claimed to be sent at once."""
     start_by_s: float
+    """The last moment at which one may start, monotonic, in seconds."""
     lease_ms: int
+    """How long a lease is."""
 
 
 def claim(
@@ -81,55 +89,65 @@ def claim(
     now: UnixMs,
     terms: Terms,
 ) -> Batch:
-    """Raises StoreUnavailable, also when the directory is behind and cannot catch up: who may see
-    an event is not guessed.
+    """Claim the events of these messages, and return what became of each.
 
     From the first event that there is no room for, all are claimed as rows: what comes after it
-    must not overtake it.
+    must not overtake it. Raises StoreUnavailable, also when the directory is stale and cannot be
+    refreshed: which tokens may see an event is not guessed.
     """
     if not directory.fresh():
         directory.refresh()
     opened, invalid = _open(messages, directory, now)
-    claimed = claims.claim(connection, [one.claim for one in opened], now)
+    claimed = claims.claim(connection, [event.claim for event in opened], now)
     to_deliver, done, crowded_out, left, room = [], [], [], set(claimed.new), terms.room
-    for one in opened:
-        event_id = one.claim.event.id
+    for event in opened:
+        event_id = event.claim.event.id
         is_first = event_id in left
         left.discard(event_id)  # a second copy in this batch is not delivered, whatever it says
-        if is_first and 0 < len(one.owners) <= room:
-            room -= len(one.owners)
-            to_deliver.append(
-                ClaimedMessage(one.message.receipt, list(_deliveries(one, now, terms.start_by_s)))
-            )
+        if is_first and 0 < len(event.owners) <= room:
+            room -= len(event.owners)
+            deliveries = list(_deliveries(event, now, terms.start_by_s))
+            to_deliver.append(ClaimedMessage(event.message.receipt, deliveries))
             continue
-        done.append(one.message.receipt)
-        if is_first and one.owners:
+        done.append(event.message.receipt)
+        if is_first and event.owners:
             room = 0
-            crowded_out.append(one)
-    claims.put_off(
-        connection,
-        (delivery for one in crowded_out for delivery in _deliveries(one, now, terms.start_by_s)),
-    )
-    put_off = [callback_id for one in crowded_out for callback_id in one.owners]
-    batch = Batch(to_deliver, done, invalid, claimed.duplicates, claimed.conflicting, put_off)
+            crowded_out.append(event)
+    spilled = _spill(connection, crowded_out, now, terms.start_by_s)
+    batch = Batch(to_deliver, done, invalid, claimed.duplicates, claimed.conflicting, spilled)
     return _in_order(connection, batch, now, terms.lease_ms)
 
 
+def _spill(
+    connection: Connection, events: Sequence[_Opened], now: UnixMs, start_by_s: float
+) -> list[CallbackId]:
+    """Write the deliveries of events as rows, and return the callback of each. They are not held in
+    memory, as there may be very many.
+    """
+    claims.spill(
+        connection,
+        chain.from_iterable(_deliveries(event, now, start_by_s) for event in events),
+    )
+    return [callback_id for event in events for callback_id in event.owners]
+
+
 def _in_order(connection: Connection, batch: Batch, now: UnixMs, lease_ms: int) -> Batch:
-    """Without the statuses whose turn it is not: these are rows already."""
-    wanted = [delivery for one in batch.to_deliver for delivery in one.deliveries]
+    """Return the batch without the statuses that have to wait, which are rows already."""
+    wanted = [delivery for message in batch.to_deliver for delivery in message.deliveries]
     admitted = admit(connection, wanted, now, lease_ms)
     if len(admitted.go) == len(wanted):
         return batch
     going = set(admitted.go)
     left = [
-        ClaimedMessage(one.receipt, [delivery for delivery in one.deliveries if delivery in going])
-        for one in batch.to_deliver
+        ClaimedMessage(
+            message.receipt, [delivery for delivery in message.deliveries if delivery in going]
+        )
+        for message in batch.to_deliver
     ]
     return msgspec.structs.replace(
         batch,
-        to_deliver=[one for one in left if one.deliveries],
-        done=[*batch.done, *(one.receipt for one in left if not one.deliveries)],
+        to_deliver=[message for message in left if message.deliveries],
+        done=[*batch.done, *(message.receipt for message in left if not message.deliveries)],
         waiting=admitted.waiting,
         overtaken=admitted.overtaken,
     )
@@ -145,16 +163,14 @@ def _open(
             opened.append(_Opened(message, *read(message, directory, now)))
         except InvalidEvent as error:
             invalid.append((message, str(error)))
-        except Exception as error:  # noqa: BLE001 - a mistake of ours must cost this message only, not the process at each restart
-            invalid.append(
-                (message, f"it cannot be read, which is a mistake of Ringback's: {error!r}")
-            )
+        except Exception as error:  # noqa: BLE001 - also a bug: it must cost this message only
+            invalid.append((message, f"it cannot be read because of a bug in Ringback: {error!r}"))
     return opened, invalid
 
 
-def _deliveries(one: _Opened, created_at: UnixMs, start_by_s: float) -> Iterator[Delivery]:
-    event, sequence = one.claim.event, next(_turns)
-    for callback_id, token_id in one.owners.items():
+def _deliveries(opened: _Opened, created_at: UnixMs, start_by_s: float) -> Iterator[Delivery]:
+    event, sequence = opened.claim.event, next(_sequence)
+    for callback_id, token_id in opened.owners.items():
         yield Delivery(
             event_id=event.id,
             callback_id=callback_id,
@@ -162,8 +178,8 @@ def _deliveries(one: _Opened, created_at: UnixMs, start_by_s: float) -> Iterator
             type=event.type,
             conversation_id=event.facts.conversation_id,
             channel_id=event.facts.channel_id,
-            body=one.claim.body,
-            accepted_at=one.claim.accepted_at,
+            body=opened.claim.body,
+            accepted_at=opened.claim.accepted_at,
             created_at=created_at,
             queued_at=created_at,
             sequence=sequence,

@@ -1,5 +1,5 @@
-"""Intake: from messages to claimed deliveries in hand. One loop per source, one claim in flight, no
-lingering.
+"""Intake: from messages to claimed deliveries that are unsettled. One loop per source, one claim at
+a time, without waiting for a batch to fill.
 
 While a claim is being written the next messages gather: one when it is quiet, hundreds under load.
 """
@@ -25,51 +25,49 @@ from schemas.texts import storable
 from store.engine.database import Connection, Database
 
 BATCH = 200
-"""Messages per claim: PostgreSQL does 15,000 events/s with 100 and 18,000 with 500, and the first
-of a batch waits for the last.
+"""Messages per claim. Larger: the first of a batch waits longer for the last, for little gain
+(PostgreSQL does 15,000 events/s with 100 and 18,000 with 500). Smaller: more commits.
 """
 
 BATCH_BYTES = 4 * 1024 * 1024
-"""Of the messages of a claim, as large as those before were in the mean. More: more memory, as a
-claim copies each several times. Fewer: more commits while events are large.
+"""Bytes of the messages of a claim, if they are as large as those before on average. Larger: more
+memory, as a claim copies each several times. Smaller: more commits while events are large.
 """
 
 START_WITHIN_S = 2.5
-"""How long after its claim a first attempt may start. Less than `claims.COPY_DELAY_MS`: after that
-a copy may be sent by others.
+"""How long after its claim a first attempt may start. Longer than `claims.COPY_DELAY_MS`: another
+process may send a copy. Shorter: more deliveries become rows while processors are busy.
 """
 
 SUSPECT_FROM = 5
-"""Deliveries of a message before it counts as poison: somebody died with it in hand so often (rule
-8). Fewer: a few restarts in a row make rows of many. More: it costs more restarts.
+"""How often a message is delivered before it counts as poison, as so many processes died with it
+(docs/invariants.md#poison-is-contained). Smaller: a few restarts in a row make rows of many.
+Larger: it costs more restarts.
 """
 
 _RETRY_S = 0.5
 
 
 class Intake:
-    """Takes from one source, with back-pressure from the hand. Also the `Claimer` of a publisher in
-    the same process.
+    """Fetches from one source, as far as there is room for unsettled deliveries. Also the `Claimer`
+    of a publisher in the same process.
     """
 
     def __init__(
         self,
         source: Source,
         database: Database,
+        *,
         directory: MatchingDirectory,
         unsettled: Unsettled,
         observer: Observer,
-        watch: StoreStatus,
+        status: StoreStatus,
         thread: Executor,
         lease_s: float,
     ):
         self._source, self._database, self._directory = source, database, directory
-        self._unsettled, self._observer, self._watch, self._thread = (
-            unsettled,
-            observer,
-            watch,
-            thread,
-        )
+        self._unsettled, self._observer = unsettled, observer
+        self._status, self._thread = status, thread
         self._lease_ms = int(lease_s * 1000)
         self._limit = BATCH_BYTES // MAX_EVENT_BYTES
         self._fan_out = 1.0
@@ -78,36 +76,39 @@ class Intake:
         self._stopped = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._idle = False
-        self._burials: set[asyncio.Task[None]] = set()
+        self._dead_lettering: set[asyncio.Task[None]] = set()
         self._fallen_behind = 0
         self._caught_up_with = -1
 
     async def run(self) -> None:
-        """Until `stop`."""
+        """Fetch and claim until `stop`."""
         self._task = asyncio.current_task()
         try:
             while await self._something_to_do():
                 try:
                     await self._claim_some()
-                    self._watch.back()
+                    self._status.available()
                 except StoreUnavailable as error:
-                    self._watch.away(error)
+                    self._status.unavailable(error)
                     await asyncio.sleep(_RETRY_S)
         finally:
             self._stopped.set()
 
     async def stop(self) -> None:
-        """Take no more. A claim that is being written is finished, so that nothing claimed is
-        forgotten.
+        """Fetch no more. A claim that is being written is finished, so that nothing claimed is
+        lost.
         """
         self._stopping = True
         if self._task is not None and self._idle:
             self._task.cancel()
         await self._stopped.wait()
-        for burial in self._burials:
-            burial.cancel()
+        for task in self._dead_lettering:
+            task.cancel()
 
     def is_open(self) -> bool:
+        """Return whether the publisher may claim here: there is room, and nothing older waits in
+        the outbox.
+        """
         caught_up = self._caught_up_with == self._fallen_behind
         return (
             caught_up
@@ -117,9 +118,11 @@ class Intake:
         )
 
     def fell_behind(self) -> None:
+        """Record that a message was, or may have been, added to the outbox unclaimed."""
         self._fallen_behind += 1
 
     def claim(self, connection: Connection, messages: Sequence[Message]) -> Callable[[], None]:
+        """Claim messages in the publisher's transaction. It calls the result after the commit."""
         batch = self._claim(connection, messages)
 
         def committed() -> None:
@@ -128,8 +131,8 @@ class Intake:
         return committed
 
     async def _something_to_do(self) -> bool:
-        """Wait for messages and for room; False when stopped meanwhile. Only this waiting is ever
-        cancelled, no claim.
+        """Wait for messages and for room. Return False when stopped meanwhile. Only this waiting is
+        ever cancelled, never a claim.
         """
         if self._stopping:
             return False
@@ -145,63 +148,61 @@ class Intake:
         return not self._stopping
 
     async def _claim_some(self) -> None:
-        taken: list[Message] = []
-        fallen_behind, limit = (
-            self._fallen_behind,
-            max(1, min(self._limit, int(self._unsettled.places / self._fan_out))),
-        )
+        fetched: list[Message] = []
+        fallen_behind = self._fallen_behind
+        limit = max(1, min(self._limit, int(self._unsettled.capacity_left / self._fan_out)))
         try:
             batch, left = await self._loop.run_in_executor(
-                self._thread, self._take_and_claim, taken, limit
+                self._thread, self._fetch_and_claim, fetched, limit
             )
-        except Exception as error:  # noqa: BLE001 - also a mistake of ours: it must cost its message, not the process at each start
-            self._undo(taken, error)
+        except Exception as error:  # noqa: BLE001 - also a bug: it must cost its message only
+            self._undo(fetched, error)
             return
-        if len(taken) < limit:
+        if len(fetched) < limit:
             self._caught_up_with = fallen_behind
-        self._limit = min(BATCH, self._limit * 2, _as_many_as_fit(taken))
+        self._limit = min(BATCH, self._limit * 2, _as_many_as_fit(fetched))
         if left:
             self._source.put_back(left)
         self._claimed(batch)
 
     @property
     def _room(self) -> int:
-        """Deliveries of one claim at most: as much again as the hand holds, or an event could not
-        have more callbacks than it has places.
+        """How many deliveries one claim may have: MAX_UNSETTLED more than there is capacity for, or
+        an event could not have more callbacks than that.
         """
-        return MAX_UNSETTLED + self._unsettled.places
+        return MAX_UNSETTLED + self._unsettled.capacity_left
 
-    def _take_and_claim(self, taken: list[Message], limit: int) -> tuple[Batch, Sequence[Message]]:
-        """In a store thread; also what of the taken is left for later. Leaves in `taken` what it
-        took, whatever happens.
+    def _fetch_and_claim(
+        self, fetched: list[Message], limit: int
+    ) -> tuple[Batch, Sequence[Message]]:
+        """Claim, in a store thread, and also return the messages that are left for later. What was
+        fetched is in `fetched`, whatever happens.
         """
-        if not self._directory.fresh():  # what goes wrong here is no message's fault
+        if not self._directory.fresh():  # no message is to blame for an error here
             self._directory.refresh()
         with self._database.write() as connection:
-            taken += self._source.take(connection, limit)
-            now, later = _without_suspects(taken)
+            fetched += self._source.fetch(connection, limit)
+            now, later = _without_suspects(fetched)
             return self._claim(connection, now), later
 
     def _claim(self, connection: Connection, messages: Sequence[Message]) -> Batch:
-        start_by_s = (
-            time.monotonic() + START_WITHIN_S
-        )  # before the store's clock is read: what comes between only makes it earlier
+        # before the store's clock is read: the time between only makes it earlier
+        start_by_s = time.monotonic() + START_WITHIN_S
         terms = Terms(
             0 if any(map(_is_suspect, messages)) else self._room, start_by_s, self._lease_ms
         )
         batch = claim(connection, messages, self._directory, self._database.now(connection), terms)
-        self._source.forget(connection, batch.done)
+        self._source.delete(connection, batch.done)
         return batch
 
     def _claimed(self, batch: Batch) -> None:
-        """On the event loop, after the commit."""
+        """Pass a batch on, on the event loop, after the commit."""
         self._source.acknowledge(batch.done)
-        for one in batch.to_deliver:
-            self._unsettled.pick_up(
-                one.deliveries, PendingAck(self._source, one.receipt, len(one.deliveries))
-            )
-        if batch.put_off:
-            self._unsettled.put_off(batch.put_off)
+        for message in batch.to_deliver:
+            pending_ack = PendingAck(self._source, message.receipt, len(message.deliveries))
+            self._unsettled.add(message.deliveries, pending_ack)
+        if batch.spilled:
+            self._unsettled.add_spilled(batch.spilled)
         self._fan_out = batch.fan_out
         for event in batch.duplicates:
             self._observer.event_duplicate(event.type)
@@ -213,53 +214,51 @@ class Intake:
             self._observer.settled(
                 EventType.MESSAGE_STATUS, DeliveryState.SUPERSEDED, batch.overtaken
             )
-        for message, reason in batch.invalid:
-            self._start_burial(message, reason)
+        for invalid, reason in batch.invalid:
+            self._start_dead_lettering(invalid, reason)
 
-    def _undo(self, taken: Sequence[Message], error: Exception) -> None:
-        """The claim failed. Halve the batch: a single event that cannot be claimed, or a batch that
-        takes the store too long, is found so. Raises StoreUnavailable, and what went wrong before
-        anything was taken.
+    def _undo(self, fetched: Sequence[Message], error: Exception) -> None:
+        """Halve the batch after a claim that failed. This finds a single event that cannot be
+        claimed, and helps with a batch that takes the store too long.
+
+        Raises StoreUnavailable, and an error from before anything was fetched.
         """
-        self._limit = max(1, len(taken) // 2)
-        if isinstance(error, StoreUnavailable) or not taken:
-            self._source.put_back(taken)
+        self._limit = max(1, len(fetched) // 2)
+        if isinstance(error, StoreUnavailable) or not fetched:
+            self._source.put_back(fetched)
             raise error
-        if len(taken) > 1:
-            self._source.put_back(taken)
+        if len(fetched) > 1:
+            self._source.put_back(fetched)
             return
-        told = (
+        reason = (
             str(error)
             if isinstance(error, StoreRefused)
-            else f"it cannot be claimed, which is a mistake of Ringback's: {error!r}"
+            else f"it cannot be claimed because of a bug in Ringback: {error!r}"
         )
-        self._start_burial(taken[0], told)
+        self._start_dead_lettering(fetched[0], reason)
 
-    def _start_burial(self, message: Message, reason: str) -> None:
-        """Beside the intake: while the dead letters cannot be reached, events go on. A reason may
-        repeat what nobody can store.
+    def _start_dead_lettering(self, message: Message, reason: str) -> None:
+        """Dead-letter a message in a task of its own: events go on while the dead letters cannot be
+        reached. The reason may quote text that cannot be stored.
         """
         reason = storable(reason)
         self._observer.log(LogEvent.DEAD_LETTER, reason=reason, message_id=message.message_id)
-        burial = self._loop.create_task(self._bury(message, reason))
-        self._burials.add(burial)
-        burial.add_done_callback(self._burials.discard)
+        task = self._loop.create_task(self._dead_letter(message, reason))
+        self._dead_lettering.add(task)
+        task.add_done_callback(self._dead_lettering.discard)
 
-    async def _bury(self, message: Message, reason: str) -> None:
+    async def _dead_letter(self, message: Message, reason: str) -> None:
         try:
-            await self._source.bury(message, reason)
-        except (
-            StoreUnavailable,
-            StoreRefused,
-            ExchangeUnavailable,
-        ) as error:  # not given up: it comes again
+            await self._source.dead_letter(message, reason)
+        except (StoreUnavailable, StoreRefused, ExchangeUnavailable) as error:
+            # the message was not acknowledged, so it comes again
             self._observer.log(
                 LogEvent.DEAD_LETTER_WRITE_FAILED, message_id=message.message_id, reason=str(error)
             )
 
 
 def _as_many_as_fit(messages: Sequence[Message]) -> int:
-    """Of such messages into a claim."""
+    """Return how many messages like these fit into a claim."""
     size_bytes = sum(len(message.body) for message in messages)
     return max(1, BATCH_BYTES * len(messages) // size_bytes) if size_bytes else BATCH
 
@@ -269,8 +268,8 @@ def _is_suspect(message: Message) -> bool:
 
 
 def _without_suspects(messages: Sequence[Message]) -> tuple[Sequence[Message], Sequence[Message]]:
-    """What to claim together, and what is left for later: a suspect is alone, whatever it does
-    then.
+    """Split messages into those to claim together and those for later. A suspect is claimed alone,
+    so that it can harm no other message.
     """
     suspects = [number for number, message in enumerate(messages) if _is_suspect(message)]
     together = max(1, suspects[0]) if suspects else len(messages)

@@ -1,5 +1,5 @@
-"""From a message to a claim: is it an event, and which callbacks may see it? Pure but for the
-directory's memory.
+"""From a message to a claim: whether it is an event, and which callbacks may see it. Pure but for
+the directory's memory.
 """
 
 from collections.abc import Iterable
@@ -14,35 +14,40 @@ from schemas.tokens.tokens import Callback, Token, TokenState
 from store.events.claims import Claim
 
 _MATCHED = frozenset({TokenState.ACTIVE, TokenState.SUSPENDED})
-"""Suspended tokens and callbacks that are off match too: their deliveries are held, so that nothing
-vanishes (docs/invariants.md#held-is-derived).
+"""Suspended tokens and callbacks that are off match too. Their deliveries are held, so that nothing
+is lost (docs/invariants.md#held-is-derived).
 """
 
 
 class MatchingDirectory(Protocol):
-    """Which callbacks may see events of a type and channel, whatever their state."""
+    """The tokens and callbacks of the store, as far as this process knows them."""
 
-    def match(self, kind: EventType, channel_id: str) -> Iterable[tuple[Token, Callback]]: ...
-    def callback(self, callback_id: CallbackId) -> tuple[Token, Callback] | None: ...
+    def match(self, event_type: EventType, channel_id: str) -> Iterable[tuple[Token, Callback]]:
+        """Return the callbacks that may see events of a type and channel, in any state, with their
+        tokens.
+        """
+
+    def callback(self, callback_id: CallbackId) -> tuple[Token, Callback] | None:
+        """Return a callback and its token; None when it is unknown."""
+
     def fresh(self) -> bool:
-        """Whether what it knows is recent."""
+        """Return whether this knowledge is recent."""
 
     def refresh(self) -> None:
-        """Learn now what has changed in the store. Blocks; raises StoreUnavailable."""
+        """Read what has changed in the store. Blocks, and raises StoreUnavailable."""
 
 
 def read(
     message: Message, directory: MatchingDirectory, now: UnixMs
 ) -> tuple[Claim, dict[CallbackId, TokenId]]:
-    """The claim that this message makes, and whose its callbacks are. Raises InvalidEvent."""
+    """Return a message's claim, and the tokens of its callbacks. Raises InvalidEvent."""
     by_the_api = message.accepted_at is not None
     event = parse_event(
         message.body, message_id=message.message_id, id_required=True, accepted=by_the_api
     )
     owners = match(event, directory, now)
-    accepted_at = min(
-        message.accepted_at or now, now
-    )  # that host's clock may be ahead: lists and the retention go by this
+    # the clock of the API's host may be ahead, and lists and retention use this time
+    accepted_at = min(message.accepted_at or now, now)
     claim = Claim(
         event, accepted_at, not by_the_api, tuple(owners), event.webhook_body(accepted_at)
     )
@@ -50,16 +55,16 @@ def read(
 
 
 def match(event: Event, directory: MatchingDirectory, now: UnixMs) -> dict[CallbackId, TokenId]:
-    """The callbacks that this event is for, and their tokens."""
+    """Return the callbacks that an event is for, and their tokens."""
     return owners(event.type, event.facts.channel_id, directory, now)
 
 
 def owners(
-    kind: EventType, channel_id: str, directory: MatchingDirectory, now: UnixMs
+    event_type: EventType, channel_id: str, directory: MatchingDirectory, now: UnixMs
 ) -> dict[CallbackId, TokenId]:
-    """The same, by what it goes by."""
+    """Return the callbacks that match an event type and channel, and their tokens."""
     return {
         callback.id: token.id
-        for token, callback in directory.match(kind, channel_id)
+        for token, callback in directory.match(event_type, channel_id)
         if token.state(now) in _MATCHED
     }

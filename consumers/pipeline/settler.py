@@ -1,9 +1,9 @@
-"""The settler: writes what was found out, in bulk, and only then gives the messages up.
+"""The settler: writes settlements in bulk, then acknowledges their messages.
 
-A batch is what came while the one before was being written. While the store is away everything
-waits here, in order, and is written first when it is back
-(docs/invariants.md#an-unavailable-store-stops-sending); intake pauses meanwhile because the hand is
-full.
+A batch is what came while the previous one was being written. While the store is unavailable,
+everything waits here in order, and is written first when it is available again
+(docs/invariants.md#an-unavailable-store-stops-sending). Intake pauses meanwhile, as its capacity is
+used up.
 """
 
 import asyncio
@@ -23,13 +23,14 @@ from tenacity import (
 
 from consumers.pipeline.store_status import StoreStatus
 from exchange.port import Source
-from schemas.deliveries.deliveries import SETTLED, DeliveryState, Settlement
+from schemas.deliveries.deliveries import SETTLED, DeliveryState
+from schemas.deliveries.settlement import Settlement
 from schemas.errors import StoreRefused, StoreUnavailable
 from schemas.events.types import EventType
 from schemas.ids import is_test_event
 from schemas.log_events import LogEvent
 from schemas.observer import AttemptReport, Observer
-from schemas.times import now_ms
+from schemas.times import UnixMs, now_ms
 from store.deliveries import withdrawal
 from store.deliveries.settlement import settle
 from store.engine.database import Database
@@ -37,7 +38,7 @@ from store.tokens import callback_health
 
 
 class PendingAck:
-    """Counts down; the settler gives the message up when nothing is open any more."""
+    """A message and how many of its deliveries are open. It is acknowledged when none is."""
 
     __slots__ = ("open", "receipt", "source")
 
@@ -46,23 +47,23 @@ class PendingAck:
 
 
 class _Written(NamedTuple):
-    """What was written of a batch, and the messages that are done with by it."""
+    """What was written of a batch, and the messages that are finished by it."""
 
     settlements: Sequence[Settlement]
     finished: Sequence[PendingAck]
 
 
 BATCH = 500
-"""Settlements per transaction. PostgreSQL gains little beyond; larger ones keep callers waiting
-longer for one commit.
+"""Settlements per transaction. Larger: little gain on PostgreSQL, and callers wait longer for one
+commit. Smaller: more commits.
 """
 
 
 class Settler:
-    """One settlement in flight. `on_settled` is called after each, on the event loop."""
+    """Writes one batch at a time. `on_settled` is called after each, on the event loop."""
 
-    def __init__(self, database: Database, observer: Observer, watch: StoreStatus):
-        self._database, self._observer, self._watch = database, observer, watch
+    def __init__(self, database: Database, observer: Observer, status: StoreStatus):
+        self._database, self._observer, self._status = database, observer, status
         self._thread = ThreadPoolExecutor(1, "settle")
         self._given_up = threading.Event()
         self._retrying = Retrying(
@@ -74,11 +75,11 @@ class Settler:
         )
         self._waiting: list[tuple[Settlement, PendingAck | None]] = []
         self.enqueued = 0
-        """Settlements so far. They are written in their order, so that all but the last `backlog`
-        of them are.
+        """How many settlements were added so far. They are written in order: all but the last
+        `backlog` of them are written.
         """
-        self.places = 0
-        """What these take of the places in memory."""
+        self.weight = 0
+        """The weight in memory of the settlements that are not written."""
         self._some = asyncio.Event()
         self._writing = 0
         self._idle = asyncio.Event()
@@ -86,19 +87,20 @@ class Settler:
         self.on_settled: Callable[[], None] = lambda: None
 
     def add(self, settlement: Settlement, pending_ack: PendingAck | None) -> None:
-        """Have it written; `pending_ack` is the message that this settlement releases, if any."""
+        """Have a settlement written. `pending_ack` is the message that it releases, if any."""
         self._waiting.append((settlement, pending_ack))
         self.enqueued += 1
-        self.places += settlement.delivery.places
+        self.weight += settlement.delivery.weight
         self._some.set()
         self._idle.clear()
 
     @property
     def backlog(self) -> int:
+        """How many settlements are not written."""
         return len(self._waiting) + self._writing
 
     async def run(self) -> None:
-        """Until cancelled, which is safe when `flushed` has returned, or given up."""
+        """Write until cancelled, which is safe when `flushed` has returned, or given up."""
         while await self._some.wait():
             batch, self._waiting[:BATCH] = self._waiting[:BATCH], []
             self._writing = len(batch)
@@ -109,20 +111,20 @@ class Settler:
                     return
                 raise
             self._writing = 0
-            self.places -= sum(settlement.delivery.places for settlement, _ in batch)
+            self.weight -= sum(settlement.delivery.weight for settlement, _ in batch)
             if not self._waiting:
                 self._some.clear()
                 self._idle.set()
             self.on_settled()
 
     def give_up(self) -> None:
-        """Stop waiting for a store that is away; what is unwritten comes again by its lease or its
+        """Stop waiting for an unavailable store. What is unwritten comes again by its lease or its
         message.
         """
         self._given_up.set()
 
     async def flushed(self) -> None:
-        """Until everything that was added is written and acknowledged."""
+        """Wait until everything that was added is written and acknowledged."""
         await self._idle.wait()
 
     async def _settle(self, batch: Sequence[tuple[Settlement, PendingAck | None]]) -> None:
@@ -131,11 +133,11 @@ class Settler:
         try:
             written = await loop.run_in_executor(self._thread, self._write, batch, finished)
         except StoreUnavailable as error:
-            self._watch.away(error)
+            self._status.unavailable(error)
             written = await loop.run_in_executor(
                 self._thread, self._retrying, self._write, batch, finished
             )
-            self._watch.back()
+            self._status.available()
         for source, receipts in _receipts(written.finished).items():
             source.acknowledge(receipts)
         self._report(written.settlements)
@@ -143,8 +145,8 @@ class Settler:
     def _write(
         self, batch: Sequence[tuple[Settlement, PendingAck | None]], finished: Sequence[PendingAck]
     ) -> _Written:
-        """In the settling thread. What goes wrong costs attempts their details, never a delivery
-        its outcome, and never the other deliveries of the batch.
+        """Write a batch, in the settler's thread. An error costs attempts their details, never a
+        delivery its outcome, and never the other deliveries of the batch.
         """
         try:
             return _Written(
@@ -152,23 +154,23 @@ class Settler:
             )
         except StoreUnavailable:
             raise
-        except Exception as error:  # noqa: BLE001 - a refusal, or a mistake of ours
+        except Exception as error:  # noqa: BLE001 - a refusal, or a bug
             self._observer.log(
-                LogEvent.SETTLEMENT_REFUSED, reason=_told(error), settlements=len(batch)
+                LogEvent.SETTLEMENT_REFUSED, reason=_error_text(error), settlements=len(batch)
             )
         settlements: list[Settlement] = []
         for settlement, pending_ack in batch:
             written = self._write_one(settlement)
             settlements += written
             if pending_ack is not None and not written:
-                pending_ack.open += 1  # it is not given up, by whatever is recorded later either
+                pending_ack.open += 1  # not acknowledged now, nor by what is recorded later
         finished = [pending_ack for pending_ack in finished if not pending_ack.open]
         self._write_all((), finished)
         return _Written(settlements, finished)
 
     def _write_one(self, settlement: Settlement) -> Sequence[Settlement]:
-        """As it was written; none: nothing of it can be recorded. Its row, or its message, comes
-        again, until it was taken too often.
+        """Return the settlement as it was written. Nothing is returned when nothing of it can be
+        recorded: then its row, or its message, comes again, until it was leased too often.
         """
         bare = Settlement(
             settlement.delivery,
@@ -177,30 +179,32 @@ class Settler:
             settlement.due_in_s,
             failures=settlement.failures,
         )
-        for one, event in (
+        for version, event in (
             (settlement, LogEvent.ATTEMPT_NOT_RECORDED),
             (bare, LogEvent.OUTCOME_NOT_RECORDED),
         ):
             try:
-                return self._write_all((one,), ())
+                return self._write_all((version,), ())
             except StoreUnavailable:
                 raise
-            except Exception as error:  # noqa: BLE001 - as above
-                self._observer.log(event, delivery=settlement.delivery.key, reason=_told(error))
+            except Exception as error:  # noqa: BLE001 - a refusal, or a bug
+                self._observer.log(
+                    event, delivery=settlement.delivery.key, reason=_error_text(error)
+                )
         return ()
 
     def _write_all(
         self, settlements: Sequence[Settlement], finished: Sequence[PendingAck]
     ) -> Sequence[Settlement]:
-        found_out = [one.health for one in settlements if one.health is not None]
+        reports = [settlement.health for settlement in settlements if settlement.health is not None]
         with self._database.write() as connection:
             now = self._database.now(connection)
-            if found_out:
-                callback_health.record(connection, found_out, now)
+            if reports:
+                callback_health.record(connection, reports, now)
             settlements = withdrawal.judge(connection, settlements, now)
             freed = settle(connection, settlements, now)
             for source, receipts in _receipts(finished).items():
-                source.forget(connection, receipts)
+                source.delete(connection, receipts)
             if freed.woken:
                 self._database.notify(connection, "due")
         if freed.overtaken:
@@ -211,16 +215,19 @@ class Settler:
 
     def _report(self, settlements: Sequence[Settlement]) -> None:
         now = now_ms()
-        reports = [_attempt_report(s, now) for s in settlements if s.attempt]
+        reports = [
+            _attempt_report(settlement, now) for settlement in settlements if settlement.attempt
+        ]
         if reports:
             self._observer.attempted(reports)
-        for one in settlements:
-            if one.state in SETTLED and not is_test_event(one.delivery.event_id):
-                self._observer.settled(one.delivery.type, one.state)
+        for settlement in settlements:
+            delivery = settlement.delivery
+            if settlement.state in SETTLED and not is_test_event(delivery.event_id):
+                self._observer.settled(delivery.type, settlement.state)
 
 
 def _finished(batch: Sequence[tuple[Settlement, PendingAck | None]]) -> list[PendingAck]:
-    """The messages whose last delivery is in this batch."""
+    """Return the messages whose last delivery is in this batch."""
     finished = []
     for _, pending_ack in batch:
         if pending_ack is not None:
@@ -231,21 +238,21 @@ def _finished(batch: Sequence[tuple[Settlement, PendingAck | None]]) -> list[Pen
 
 
 def _receipts(finished: Sequence[PendingAck]) -> dict[Source, list[object]]:
-    """By their source."""
-    found: dict[Source, list[object]] = defaultdict(list)
+    """Return the receipts of messages by their source."""
+    receipts: dict[Source, list[object]] = defaultdict(list)
     for pending_ack in finished:
-        found[pending_ack.source].append(pending_ack.receipt)
-    return found
+        receipts[pending_ack.source].append(pending_ack.receipt)
+    return receipts
 
 
-def _told(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return str(error) if isinstance(error, StoreRefused) else repr(error)
 
 
-def _attempt_report(settlement: Settlement, now: int) -> AttemptReport:
+def _attempt_report(settlement: Settlement, now: UnixMs) -> AttemptReport:
     delivery, attempt = settlement.delivery, settlement.attempt
     assert attempt is not None
-    prompt = attempt.number == 1 and delivery.lease == 0 and not delivery.asked_for
+    prompt = attempt.number == 1 and delivery.lease == 0 and not delivery.is_requested
     arrived = settlement.state is DeliveryState.DELIVERED and not is_test_event(delivery.event_id)
     return AttemptReport(
         delivery=delivery,

@@ -1,6 +1,8 @@
-"""Which callbacks have deliveries that wait as rows for their first attempt: what is new for them
-has to wait there too, or it would overtake them (docs/invariants.md#lanes-are-fair). Memory only:
-it is learnt anew from the store after a start. Called by the hand and the due taker.
+"""Which callbacks have deliveries that wait as rows for their first attempt. A new delivery for one
+of them has to wait there too, or it would overtake them (docs/invariants.md#lanes-are-fair).
+
+In memory only: it is learned from the store again after a start. Called by the unsettled
+deliveries.
 """
 
 from collections.abc import Collection
@@ -11,29 +13,29 @@ from schemas.ids import CallbackId
 
 
 class Scan(msgspec.Struct, frozen=True):
-    """A search of the store for such rows: its number, and how many settlements had been written
-    when it began.
-    """
+    """A search of the store for such rows."""
 
     number: int
+    """Counts the scans of this process from 1."""
     written: int
+    """How many settlements had been written when it began."""
 
 
 class _Mark(msgspec.Struct, frozen=True):
-    """What a look must have seen to say that a callback's rows are gone."""
+    """What a scan must have seen to say that a callback's rows are gone."""
 
-    look: int
+    scan: int
     settlement: int
 
 
 class SpillTracker:
-    """On the event loop's thread."""
+    """The callbacks that have spilled rows. Belongs to the event loop's thread."""
 
     def __init__(self) -> None:
         self._marks: dict[CallbackId, _Mark] = {}
-        self._looks = 0
+        self._scans = 0
         self.is_known = False
-        """False until a first look has ended: any callback may have such rows."""
+        """False until the first scan has ended: any callback may have such rows."""
 
     def __contains__(self, callback_id: CallbackId) -> bool:
         return callback_id in self._marks
@@ -42,23 +44,23 @@ class SpillTracker:
         return len(self._marks)
 
     def add(self, callback_id: CallbackId, settlement: int) -> None:
-        """One more becomes a row, by the settlement of this number."""
-        self._marks[callback_id] = _Mark(self._looks, settlement)
+        """Record that one more delivery becomes a row, by the settlement of this number."""
+        self._marks[callback_id] = _Mark(self._scans, settlement)
 
-    def look(self, written: int) -> Scan:
-        """A search begins, when so many settlements are written."""
-        self._looks += 1
-        return Scan(self._looks, written)
+    def begin_scan(self, written: int) -> Scan:
+        """Begin a scan when so many settlements are written."""
+        self._scans += 1
+        return Scan(self._scans, written)
 
-    def saw(self, look: Scan, waiting: Collection[CallbackId]) -> None:
-        """It ended, and these callbacks have rows. Of what was added since it began it knows
-        nothing.
+    def end_scan(self, scan: Scan, waiting: Collection[CallbackId]) -> None:
+        """End a scan, which found rows of the callbacks in `waiting`. It says nothing about what
+        was added since it began.
         """
         self.is_known = True
         gone = [
             callback_id
             for callback_id, mark in self._marks.items()
-            if mark.look < look.number and mark.settlement <= look.written
+            if mark.scan < scan.number and mark.settlement <= scan.written
         ]
         for callback_id in gone:
             del self._marks[callback_id]

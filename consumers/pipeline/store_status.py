@@ -1,5 +1,5 @@
-"""Whether the store answers, as this process's loops find out: one place that all of them tell, and
-that says it once.
+"""Whether the store answers, as the jobs of this process find out. All of them report here, and it
+is logged once.
 """
 
 import time
@@ -10,67 +10,72 @@ from schemas.log_events import LogEvent
 from schemas.observer import Observer
 
 CATCH_UP_S = 3.0
-"""After the store was away: how long whoever kept outcomes in memory has to write them before
-lapsed leases are taken.
+"""How long after an outage of the store lapsed leases are left alone, so that other processes can
+write the outcomes that they kept in memory. Longer: deliveries of a process that died wait longer.
+Shorter: more of them are sent twice.
 """
 
 ERROR_LOGGED_EVERY_S = 10.0
-"""How often the operator is told of mistakes of ours that come at every look. More often: the same
-line again and again.
-"""
+"""How often bugs that come at every step are logged. More often: the same line again and again."""
 
-SLOW_SAID_EVERY_S = 60.0
-"""How often the operator is told that looks take too long. More often: the same line again and
-again.
-"""
+SLOW_LOGGED_EVERY_S = 60.0
+"""How often it is logged that queries take too long. More often: the same line again and again."""
 
 
 class StoreStatus:
-    """On the event loop's thread only, but for `slow` and `mistaken`."""
+    """The state of the store for one process.
+
+    Its methods belong to the event loop's thread, except `slow` and `internal_error`.
+    """
 
     def __init__(self, observer: Observer, clock: Callable[[], float] = time.monotonic):
         self._observer, self._clock = observer, clock
-        self._away_since_s: float | None = None
-        self._back_since_s = self._slow_said_s = self._error_logged_s = float("-inf")
+        self._unavailable_since_s: float | None = None
+        self._available_since_s = self._slow_logged_s = self._error_logged_s = float("-inf")
 
-    def away(self, error: Exception) -> None:
-        """A call failed."""
-        if self._away_since_s is None:
-            self._away_since_s = self._clock()
+    def unavailable(self, error: Exception) -> None:
+        """Record that a call failed."""
+        if self._unavailable_since_s is None:
+            self._unavailable_since_s = self._clock()
             self._observer.log(LogEvent.STORE_UNAVAILABLE, reason=str(error))
 
+    def available(self) -> None:
+        """Record that a call succeeded."""
+        if self._unavailable_since_s is not None:
+            self._observer.log(LogEvent.STORE_AVAILABLE, away_s=round(self.unavailable_for_s, 1))
+            self._unavailable_since_s = None
+            self._available_since_s = self._clock()
+
     def slow(self, error: StatementTimedOut) -> None:
-        """A look took too long, while others are answered: no reason to wait with these, or with
-        what they would do. From any thread.
+        """Record that a query took too long while others are answered, which is no reason for other
+        work to wait. May be called from any thread.
         """
-        if self._clock() - self._slow_said_s >= SLOW_SAID_EVERY_S:
-            self._slow_said_s = self._clock()
+        if self._clock() - self._slow_logged_s >= SLOW_LOGGED_EVERY_S:
+            self._slow_logged_s = self._clock()
             self._observer.log(LogEvent.STORE_SLOW, reason=str(error))
 
-    def mistaken(self, loop: str, error: Exception) -> None:
-        """A loop goes on although it met what nobody foresaw, or what the store refuses: it would
-        meet it again after a restart. From any thread.
+    def internal_error(self, job: str, error: Exception) -> None:
+        """Record a bug, or a refusal of the store, after which `job` goes on: it would meet the
+        same error after a restart. May be called from any thread.
         """
         if self._clock() - self._error_logged_s >= ERROR_LOGGED_EVERY_S:
             self._error_logged_s = self._clock()
-            told = str(error) if isinstance(error, StoreRefused) else repr(error)
-            self._observer.log(LogEvent.INTERNAL_ERROR, loop=loop, error=told)
-
-    def back(self) -> None:
-        """A call succeeded."""
-        if self._away_since_s is not None:
-            self._observer.log(LogEvent.STORE_AVAILABLE, away_s=round(self.away_for_s, 1))
-            self._away_since_s = None
-            self._back_since_s = self._clock()
+            text = str(error) if isinstance(error, StoreRefused) else repr(error)
+            self._observer.log(LogEvent.INTERNAL_ERROR, loop=job, error=text)
 
     @property
-    def away_for_s(self) -> float:
-        """0 while it answers."""
-        return 0.0 if self._away_since_s is None else self._clock() - self._away_since_s
+    def unavailable_for_s(self) -> float:
+        """How long the store has been unavailable; 0 while it answers."""
+        if self._unavailable_since_s is None:
+            return 0.0
+        return self._clock() - self._unavailable_since_s
 
     @property
     def has_caught_up(self) -> bool:
-        """Whether what was kept in memory meanwhile may be taken to be written
+        """Whether outcomes that were kept in memory during an outage can be taken as written
         (docs/invariants.md#an-unavailable-store-stops-sending).
         """
-        return self._away_since_s is None and self._clock() - self._back_since_s >= CATCH_UP_S
+        return (
+            self._unavailable_since_s is None
+            and self._clock() - self._available_since_s >= CATCH_UP_S
+        )

@@ -1,89 +1,79 @@
-"""What this process has in hand: deliveries that it claimed or took and has not yet found out
-about.
+"""The unsettled deliveries: those that this process claimed or leased, and whose outcome is open.
 
-Bounded, so that back-pressure reaches the broker; and impatient, so that no message is pinned by a
-slow callback: a delivery still in flight after a second becomes a leased row; one that could not
-start because of its callback spills, which means that it becomes a due row, and so does every new
-one of that callback until those rows are gone (docs/invariants.md#lanes-are-fair).
+They are bounded, so that back-pressure reaches the broker. No message is held by a slow callback: a
+delivery still in flight after PERSIST_AFTER_S becomes a leased row. A delivery that could not start
+because of its callback spills, which means that it becomes a due row. So does every new one of that
+callback until those rows are gone (docs/invariants.md#lanes-are-fair).
 """
 
 import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable
-from typing import Protocol
 
+from consumers.pipeline.dispatcher_port import DispatcherPort
 from consumers.pipeline.settler import PendingAck, Settler
 from consumers.pipeline.spill_tracker import Scan, SpillTracker
-from schemas.deliveries.deliveries import Delivery, Settlement, Trigger, given_back, leased
+from schemas.deliveries.deliveries import Delivery, Trigger
+from schemas.deliveries.settlement import Settlement, given_back, leased
 from schemas.ids import CallbackId
 from schemas.observer import Observer
 from schemas.rate_meter import RateMeter
 
 MAX_UNSETTLED = 1500
-"""Places of deliveries in memory, claimed or waiting to be recorded, before intake pauses: one
-each, more for a large body. Larger: more memory and more repeated after a crash. Smaller than a
-second's throughput of a lane would leave processors idle.
+"""The weight of deliveries in memory, unsettled or waiting to be recorded, at which intake pauses:
+one each, more for a large body. Larger: more memory, and more repeated after a crash. Smaller than
+a second's throughput of a lane: processors are idle.
 """
 
 MIN_UNSETTLED = 500
-WORTH_S = 0.6
-"""Between the two: as many as this process settles in this time, so that none loses patience
-because the processor is busy.
+"""The least weight at which intake pauses. Larger: more repeated after a crash of a process that
+does little. Smaller: bursts are taken in slowly.
+"""
+
+WINDOW_S = 0.6
+"""Between the two, intake pauses at what this process settles in this time, so that no delivery
+outlasts PERSIST_AFTER_S because the processor is busy. Larger: more rows are written under load.
+Smaller: processors are idle.
 """
 
 MAX_SLOW = 1500
-"""Places of attempts in flight longer than the patience. They do not count as in hand, or callbacks
-that hang would stop everybody's intake; beyond this number the callbacks that have some get no
-more. Larger: more memory for connections that hang.
+"""The weight of slow attempts, in flight for longer than PERSIST_AFTER_S. They do not count as
+unsettled, or callbacks that hang would stop everyone's intake. Beyond this number the callbacks
+that have some get no more. Larger: more memory for connections that hang.
 """
 
-PATIENCE_S = 1.0
+PERSIST_AFTER_S = 1.0
+"""How long a delivery may hold its message. Longer: a slow callback delays more messages. Shorter:
+more rows are written for attempts that are about to end.
+"""
+
 TICK_S = 0.1
+"""How often `tick` is called. Longer: messages are held longer. Shorter: more work while idle."""
 
 AGAIN_S = 1.0
-"""When somebody may look again at a delivery whose callback has no room. Shorter: rows go round in
-circles. Longer: it starts later.
+"""When a delivery whose callback has no room may be leased again. Shorter: rows are leased and
+given back again and again. Longer: it starts later.
 """
-
-
-class DispatcherPort(Protocol):
-    """The dispatcher, as far as the consumers know it."""
-
-    @property
-    def in_flight(self) -> int: ...
-    def submit(self, delivery: Delivery) -> None: ...
-    def withdraw(self, delivery: Delivery) -> bool: ...
-    def withdraw_firsts(self, callback_id: CallbackId) -> list[Delivery]: ...
-    def is_overfull(self, callback_id: CallbackId) -> bool: ...
-    def is_throttled(self, callback_id: CallbackId) -> bool: ...
-    def has_started(self, delivery: Delivery) -> bool: ...
-    def is_stuck(self, delivery: Delivery) -> bool: ...
-    def free_slots(self, callback_id: CallbackId, is_retry: bool) -> int: ...
-    def conversations(self, callback_id: CallbackId) -> Collection[str]: ...
-    def resume(self) -> None: ...
-    def stop_starting(self) -> None: ...
 
 
 class _Holding:
-    """One delivery in hand, its message while that is not released, since when, and whether its
-    attempt outlasted the patience.
+    """An unsettled delivery: its message while that is not released, since when it is here, and
+    whether its attempt is slow.
     """
 
-    __slots__ = ("delivery", "is_slow", "pending_ack", "taken_s")
+    __slots__ = ("delivery", "is_slow", "pending_ack", "since_s")
 
-    def __init__(self, delivery: Delivery, pending_ack: PendingAck | None, taken_s: float):
-        self.delivery, self.pending_ack, self.taken_s, self.is_slow = (
-            delivery,
-            pending_ack,
-            taken_s,
-            False,
-        )
+    def __init__(self, delivery: Delivery, pending_ack: PendingAck | None, since_s: float):
+        self.delivery, self.pending_ack, self.since_s = delivery, pending_ack, since_s
+        self.is_slow = False
 
 
 class Unsettled:
-    """Between intake and dispatcher on one side and the settler on the other; all on the event
-    loop's thread.
+    """Stands between intake and dispatcher on one side and the settler on the other.
+
+    It is built before the dispatcher, which reports to `settle`. So the worker calls `connect`
+    before the first `add`. Belongs to the event loop's thread, except `capacity_left`.
     """
 
     def __init__(
@@ -93,42 +83,39 @@ class Unsettled:
         lease_s: float,
         clock: Callable[[], float] = time.monotonic,
     ):
-        self._settler, self._observer, self._lease_s, self._clock = (
-            settler,
-            observer,
-            lease_s,
-            clock,
-        )
+        self._settler, self._observer = settler, observer
+        self._lease_s, self._clock = lease_s, clock
         self._dispatcher: DispatcherPort | None = None
-        self._held: dict[Delivery, _Holding] = {}
+        self._on_spilled: Callable[[], None] | None = None
+        self._holdings: dict[Delivery, _Holding] = {}
         self._young: deque[_Holding] = deque()
-        self._places = 0
+        self._weight = 0
         self._slow: Counter[CallbackId] = Counter()
-        self._slow_places = 0
-        self._pace = RateMeter()
+        self._slow_weight = 0
+        self._rate = RateMeter()
         self._most = MIN_UNSETTLED
         self._spilled = SpillTracker()
         self._roomy = asyncio.Event()
-        self.on_spilled: Callable[[], None] = lambda: None
-        """Called while there are spilled rows, after each settlement: some may have come, or there
-        may be room for some.
-        """
         settler.on_settled = self._settled
 
-    def connect(self, dispatcher: DispatcherPort) -> None:
-        """The dispatcher and the hand know each other: it gives its settlements to `put_down`."""
-        self._dispatcher = dispatcher
+    def connect(self, dispatcher: DispatcherPort, on_spilled: Callable[[], None]) -> None:
+        """Connect the dispatcher, which gets what is added here.
+
+        `on_spilled` is called while there are spilled rows, after each settlement: some may have
+        been written, or there may be room for some.
+        """
+        self._dispatcher, self._on_spilled = dispatcher, on_spilled
 
     @property
     def dispatcher(self) -> DispatcherPort:
-        assert self._dispatcher is not None, "Unsettled.connect was not called"
+        """The connected dispatcher."""
+        assert self._dispatcher is not None, "call Unsettled.connect before deliveries are added"
         return self._dispatcher
 
-    def pick_up(
-        self, deliveries: Iterable[Delivery], pending_ack: PendingAck | None = None
-    ) -> None:
-        """Take responsibility for deliveries, of one message or of rows under lease, and hand them
-        to the dispatcher. What is new and would overtake others, or wait in vain, spills.
+    def add(self, deliveries: Iterable[Delivery], pending_ack: PendingAck | None = None) -> None:
+        """Take responsibility for the deliveries of one message, or of leased rows, and submit them
+        to the dispatcher. New deliveries that would overtake older ones, or cannot start, are
+        spilled.
         """
         now_s = self._clock()
         for delivery in deliveries:
@@ -136,70 +123,70 @@ class Unsettled:
             if pending_ack is not None and self._must_spill(delivery.callback_id):
                 self._spill(holding)
                 continue
-            self._held[delivery] = holding
-            self._places += delivery.places
+            self._holdings[delivery] = holding
+            self._weight += delivery.weight
             self._young.append(holding)
             self.dispatcher.submit(delivery)
         self._notice_room()
 
-    def put_down(self, settlement: Settlement) -> None:
-        """The dispatcher found out what becomes of a delivery."""
+    def settle(self, settlement: Settlement) -> None:
+        """Have an outcome written. The dispatcher calls this once for each delivery."""
         delivery = settlement.delivery
-        holding = self._held.pop(delivery)
-        self._places -= delivery.places
+        holding = self._holdings.pop(delivery)
+        self._weight -= delivery.weight
         if holding.is_slow:
             self._count_slow(delivery, -1)
-        self._pace.step(self._clock(), delivery.places)
+        self._rate.step(self._clock(), delivery.weight)
         self._settler.add(settlement, holding.pending_ack)
         if settlement.throttled:
             self._keep_order(settlement.delivery)
 
-    def put_off(self, callback_ids: Iterable[CallbackId]) -> None:
-        """New deliveries of these callbacks were claimed as rows."""
+    def add_spilled(self, callback_ids: Iterable[CallbackId]) -> None:
+        """Record that new deliveries of these callbacks were claimed as rows, once for each."""
         for callback_id in callback_ids:
             self._spilled.add(callback_id, self._settler.enqueued)
             self._observer.deferred("spilled")
-        self.on_spilled()
+        self._notify_spilled()
 
-    def look(self) -> Scan:
-        """Whoever looks for due rows begins here and ends with `saw`."""
-        return self._spilled.look(self._settler.enqueued - self._settler.backlog)
+    def begin_scan(self) -> Scan:
+        """Begin a scan for due rows. The due poller ends it with `end_scan`."""
+        return self._spilled.begin_scan(self._settler.enqueued - self._settler.backlog)
 
-    def saw(self, look: Scan, waiting: Collection[CallbackId]) -> None:
-        """These callbacks, which may be called, have rows that wait for their first attempt. Intake
-        begins with the first look.
+    def end_scan(self, scan: Scan, waiting: Collection[CallbackId]) -> None:
+        """End a scan. The callbacks in `waiting` may be called and have rows that wait for their
+        first attempt. Intake begins with the first scan.
         """
-        self._spilled.saw(look, waiting)
+        self._spilled.end_scan(scan, waiting)
         self._notice_room()
 
     def free_slots(self, callback_id: CallbackId, is_retry: bool) -> int:
-        """How many due rows of a share are worth taking."""
+        """Return how many due rows of a share are worth leasing."""
         return 0 if self._hangs(callback_id) else self.dispatcher.free_slots(callback_id, is_retry)
 
     async def room(self) -> None:
-        """Wait until more deliveries may be taken."""
+        """Wait until more deliveries may be added."""
         await self._roomy.wait()
 
     @property
     def is_roomy(self) -> bool:
-        return self._spilled.is_known and self.places > 0
+        """Whether more deliveries may be added."""
+        return self._spilled.is_known and self.capacity_left > 0
 
     @property
-    def places(self) -> int:
-        """How many more deliveries there is room for, of the smaller. May be asked from any thread.
-        """
-        return self._most - (self._places - self._slow_places) - self._settler.places
+    def capacity_left(self) -> int:
+        """The weight of deliveries that there is room for. May be asked from any thread."""
+        return self._most - (self._weight - self._slow_weight) - self._settler.weight
 
     def tick(self) -> None:
-        """Lose patience with what is too old. Called every `TICK_S`."""
+        """Persist or spill what has been here for too long. Called every `TICK_S`."""
         now_s = self._clock()
         self._most = max(
-            MIN_UNSETTLED, min(MAX_UNSETTLED, int(WORTH_S * self._pace.per_second(now_s)))
+            MIN_UNSETTLED, min(MAX_UNSETTLED, int(WINDOW_S * self._rate.per_second(now_s)))
         )
         still_young: list[_Holding] = []
-        while self._young and now_s - self._young[0].taken_s >= PATIENCE_S:
+        while self._young and now_s - self._young[0].since_s >= PERSIST_AFTER_S:
             holding = self._young.popleft()
-            if holding.delivery in self._held and not self._let_go(holding, now_s):
+            if holding.delivery in self._holdings and not self._release(holding, now_s):
                 still_young.append(holding)
         self._young.extendleft(reversed(still_young))
         self._notice_room()
@@ -207,57 +194,57 @@ class Unsettled:
 
     @property
     def holds_messages(self) -> bool:
-        """Whether a message is still pinned by a delivery that is in hand."""
-        return any(holding.pending_ack for holding in self._held.values())
+        """Whether an unsettled delivery still holds its message."""
+        return any(holding.pending_ack for holding in self._holdings.values())
 
     def give_back_unstarted(self) -> None:
-        """For a drain: whoever is free may take what has not started here."""
-        for delivery in list(self._held):
+        """Give back what has not started here, for other processes. Called by a drain."""
+        for delivery in list(self._holdings):
             if self.dispatcher.withdraw(delivery):
-                self.put_down(given_back(delivery))
+                self.settle(given_back(delivery))
 
-    def _let_go(self, holding: _Holding, now_s: float) -> bool:
-        """False when the delivery simply has to wait longer: it has not started, and its callback
-        is not to blame.
+    def _release(self, holding: _Holding, now_s: float) -> bool:
+        """Persist or spill a delivery. Return False when it only has to wait longer: it has not
+        started, and not because of its callback.
         """
         delivery = holding.delivery
         if self.dispatcher.has_started(delivery):
-            self._outlast(holding, now_s)
+            self._persist(holding, now_s)
             return True
         stuck = self.dispatcher.is_stuck(delivery)
         if now_s < delivery.start_by_s and not stuck:
             return False
         if delivery.trigger is Trigger.FIRST:
-            self._spill_line(delivery.callback_id)
+            self._spill_waiting(delivery.callback_id)
         else:
             self.dispatcher.withdraw(delivery)
-            self.put_down(given_back(delivery, due_in_s=AGAIN_S if stuck else 0.0))
+            self.settle(given_back(delivery, due_in_s=AGAIN_S if stuck else 0.0))
         return True
 
-    def _outlast(self, holding: _Holding, now_s: float) -> None:
-        """Its attempt goes on, under a lease; it no longer pins its message."""
+    def _persist(self, holding: _Holding, now_s: float) -> None:
+        """Make a delivery in flight a leased row, which no longer holds its message."""
         delivery = holding.delivery
         holding.is_slow = True
         self._count_slow(delivery, 1)
         if holding.pending_ack is not None:
             self._settler.add(
-                leased(delivery, self._lease_s - (now_s - holding.taken_s)), holding.pending_ack
+                leased(delivery, self._lease_s - (now_s - holding.since_s)), holding.pending_ack
             )
             holding.pending_ack = None
 
-    def _spill_line(self, callback_id: CallbackId) -> None:
-        """All that waits for its first attempt at this callback: the younger would overtake the
-        older otherwise.
+    def _spill_waiting(self, callback_id: CallbackId) -> None:
+        """Spill all that waits for its first attempt at this callback, or the younger would
+        overtake the older.
         """
         for delivery in self.dispatcher.withdraw_firsts(callback_id):
-            self._places -= delivery.places
-            self._spill(self._held.pop(delivery))
+            self._weight -= delivery.weight
+            self._spill(self._holdings.pop(delivery))
 
     def _keep_order(self, throttled: Delivery) -> None:
-        """Its callback is left alone for a while: what was behind it would overtake it otherwise,
-        and pin messages.
+        """Spill what waits behind a throttled delivery, whose callback is left alone for a while.
+        It would overtake that delivery, and hold messages.
         """
-        self._spill_line(throttled.callback_id)
+        self._spill_waiting(throttled.callback_id)
         if throttled.trigger is Trigger.FIRST:
             self._spilled.add(throttled.callback_id, self._settler.enqueued)
 
@@ -278,12 +265,12 @@ class Unsettled:
         )
 
     def _hangs(self, callback_id: CallbackId) -> bool:
-        """Whether it has attempts that outlast the patience while there are too many of those."""
-        return self._slow_places >= MAX_SLOW and callback_id in self._slow
+        """Whether a callback has slow attempts while there are too many of those."""
+        return self._slow_weight >= MAX_SLOW and callback_id in self._slow
 
     def _count_slow(self, delivery: Delivery, change: int) -> None:
         callback_id = delivery.callback_id
-        self._slow_places += change * delivery.places
+        self._slow_weight += change * delivery.weight
         self._slow[callback_id] += change
         if not self._slow[callback_id]:
             del self._slow[callback_id]
@@ -291,7 +278,11 @@ class Unsettled:
     def _settled(self) -> None:
         self._notice_room()
         if self._spilled:
-            self.on_spilled()
+            self._notify_spilled()
+
+    def _notify_spilled(self) -> None:
+        if self._on_spilled is not None:
+            self._on_spilled()
 
     def _notice_room(self) -> None:
         if self.is_roomy:

@@ -1,1 +1,1 @@
-"""Sending over HTTP: the request, the connection, the resolver, what went wrong."""
+"""Sending over HTTP: requests, connections, name resolution, and the causes of failures."""

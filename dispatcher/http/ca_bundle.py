@@ -1,4 +1,4 @@
-"""Which certificate authorities are believed. libcurl's wheel brings none and looks where another
+"""The file of trusted certificate authorities. libcurl's wheel brings none, and looks where another
 distribution keeps them.
 """
 
@@ -16,12 +16,13 @@ _KNOWN = (
 
 
 def system_bundle() -> str:
-    """The system's file of trusted authorities: what `SSL_CERT_FILE` names, else the usual places.
-    Raises UsageError.
+    """Return the path of the system's file of trusted authorities: the one that `SSL_CERT_FILE`
+    names, else one of the usual paths. Raises UsageError.
     """
-    for place in (ssl.get_default_verify_paths().cafile, *_KNOWN):
-        if place and Path(place).is_file():
-            return place
+    for path in (ssl.get_default_verify_paths().cafile, *_KNOWN):
+        if path and Path(path).is_file():
+            return path
     raise UsageError(
-        "no certificate authorities found: install the package ca-certificates, or name a file in SSL_CERT_FILE"
+        "no certificate authorities found: install the package ca-certificates, or name a file in "
+        "SSL_CERT_FILE"
     )

@@ -1,7 +1,7 @@
 """libcurl's multi-socket interface on an event loop: many transfers, one thread, no coroutine per
 transfer.
 
-Knows sockets and timers, nothing of HTTP. Only the sender calls it, on the loop's own thread.
+Knows sockets and timers, but not HTTP. Only the sender calls it, on the loop's own thread.
 """
 
 import asyncio
@@ -10,15 +10,16 @@ from collections.abc import Callable
 import pycurl
 
 OnEnd = Callable[[int, str], None]
-"""Told libcurl's error number (0: the transfer went well) and its message."""
+"""A callback that gets libcurl's error number (0: the transfer succeeded) and its message."""
 
 
 class CurlLoop:
-    """Drives transfers. libcurl says which sockets and timers to watch; each event goes back to it
-    by `socket_action`.
+    """The driver of libcurl's transfers. libcurl says which sockets and timers to watch, and gets
+    each event by `socket_action`.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, max_idle_connections: int):
+        """Start without transfers. `max_idle_connections` are kept open for later requests."""
         self._loop = loop
         self._timer: asyncio.Handle | None = None
         self._watched: dict[int, int] = {}
@@ -31,13 +32,14 @@ class CurlLoop:
 
     @property
     def in_flight(self) -> int:
+        """The number of transfers that have started and not ended."""
         return len(self._ends)
 
     def start(self, curl: pycurl.Curl, on_end: OnEnd) -> None:
-        """Begin a transfer; `on_end` is called once, later, when `curl` is free again.
+        """Begin a transfer. `on_end` is called once, later, when `curl` is free again.
 
-        It joins together with the others of this turn of the loop: one by one, each would go out in
-        a round of its own, which takes nearly twice the processor time of a request.
+        The transfer joins libcurl together with the others of this iteration of the event loop.
+        Joining one by one takes nearly twice the processor time of a request.
         """
         self._ends[curl] = on_end
         self._joining.append(curl)
@@ -45,7 +47,7 @@ class CurlLoop:
             self._loop.call_soon(self._join)
 
     def close(self) -> None:
-        """Abort what is in flight without a word to anybody, and close every connection."""
+        """Abort the transfers in flight without calling `on_end`, and close every connection."""
         for curl in self._ends:
             if curl not in self._joining:
                 self._multi.remove_handle(curl)
@@ -60,19 +62,18 @@ class CurlLoop:
         for curl in joining:
             try:
                 self._multi.add_handle(curl)
-            except (
-                pycurl.error
-            ) as error:  # of this one; the others of this turn are to join all the same
-                self._tell(curl, pycurl.E_FAILED_INIT, f"the request could not be started: {error}")
+            except pycurl.error as error:  # the other transfers must join all the same
+                self._notify(
+                    curl, pycurl.E_FAILED_INIT, f"the request could not be started: {error}"
+                )
 
     def _arm(self, ms: int) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if ms == 0:
-            self._timer = self._loop.call_soon(
-                self._act, pycurl.SOCKET_TIMEOUT, 0
-            )  # libcurl must not be called from its callback
+            # libcurl must not be called from its own callback
+            self._timer = self._loop.call_soon(self._act, pycurl.SOCKET_TIMEOUT, 0)
         elif ms > 0:
             self._timer = self._loop.call_later(ms / 1000, self._act, pycurl.SOCKET_TIMEOUT, 0)
 
@@ -103,13 +104,13 @@ class CurlLoop:
 
     def _end(self, curl: pycurl.Curl, number: int, message: str) -> None:
         self._multi.remove_handle(curl)
-        self._tell(curl, number, message)
+        self._notify(curl, number, message)
 
-    def _tell(self, curl: pycurl.Curl, number: int, message: str) -> None:
+    def _notify(self, curl: pycurl.Curl, number: int, message: str) -> None:
         on_end = self._ends.pop(curl)
         try:
             on_end(number, message)
-        except Exception as error:  # noqa: BLE001  # one reader's mistake must not cost the other transfers of this batch their end
+        except Exception as error:  # noqa: BLE001 - the other transfers of the batch must end
             self._loop.call_exception_handler(
-                {"message": "the reader of an answer failed", "exception": error}
+                {"message": "the callback of a transfer failed", "exception": error}
             )

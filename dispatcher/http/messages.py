@@ -1,6 +1,4 @@
-"""One POST: the request, and what came of it. Plain values, made and read on both sides of the
-sender.
-"""
+"""One POST: its request and its response. Plain values, used on both sides of the sender."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -11,38 +9,55 @@ from schemas.deliveries.deliveries import Outcome
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A POST. `headers` are whole lines, `name: value`; the body goes out byte for byte."""
+    """A POST to send."""
 
     url: str
+    """The address, as it was saved."""
+
     headers: Sequence[str]
+    """Whole lines, `name: value`."""
+
     body: bytes
+    """The body, sent byte for byte."""
 
 
 class HttpResponse(msgspec.Struct, frozen=True):
-    """What came of a request, timed from `post`.
-
-    `failure` is None when the whole head of an HTTP answer came (whatever its status) and else says why none did. `error` says it in
-    words of ours; beside an answer, what was wrong with the rest of it. `behind` are the words of a library that stand behind these:
-    they may quote the receiver. `status_code` may be there beside a failure: the answer began. `retry_after` and `location` are the
-    headers, not read for 2xx. `internal_error` is what went wrong on our side while the answer was read; it counts as a failure too.
-    """
+    """The result of a request: a response, or the reason why none came."""
 
     status_code: int | None
+    """The HTTP status. Set also with a `failure` when the response had begun."""
+
     retry_after: str | None
+    """The header `Retry-After`; None for 2xx, where it is not read."""
+
     body: bytes
+    """The beginning of the response's body."""
+
     failure: Outcome | None
+    """None when the whole head of a response came, whatever its status; else why none came."""
+
     error: str | None
+    """The failure in Ringback's words. With a response: what was wrong with the rest of it."""
+
     duration_s: float
+    """Seconds from `post` to the end of the transfer."""
+
     location: str | None = None
+    """The header `Location`; None for 2xx, where it is not read."""
+
     internal_error: Exception | None = None
-    behind: str | None = None
+    """The bug that ended the reading of the response; `failure` is set too."""
+
+    raw_detail: str | None = None
+    """The failure in a library's words, which may quote the receiver: never logged."""
 
 
-OnAnswer = Callable[[HttpResponse], None]
+OnResponse = Callable[[HttpResponse], None]
+"""A callback that gets the response of one request."""
 
 
 class HttpSender(Protocol):
-    """Sends HTTP requests; `dispatcher.http.sender` is the real one."""
+    """The seam for sending HTTP requests; `dispatcher.http.sender` is the real one."""
 
-    def post(self, request: Request, on_answer: OnAnswer) -> None:
-        """Start one request. `on_answer` is called with its response on the event loop, once."""
+    def post(self, request: Request, on_response: OnResponse) -> None:
+        """Start one request. `on_response` is called once, later, on the event loop."""

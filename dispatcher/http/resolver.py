@@ -1,9 +1,8 @@
-"""Finds the addresses of host names, apart from libcurl: a name that nobody answers for must delay
-nobody but its own callbacks.
+"""Name resolution, apart from libcurl: a name whose servers do not answer must delay only its own
+callbacks (docs/decisions/0006-name-resolution.md).
 
-One look-up per name at a time, each on a thread of its own. Knows nothing of HTTP and judges no
-address. Only the sender calls it, on the event loop's thread. Why so:
-docs/decisions/0006-name-resolution.md.
+There is one look-up per name at a time, each on a thread of its own. Does not know HTTP and judges
+no address. Only the sender calls it, on the event loop's thread.
 """
 
 import asyncio
@@ -17,48 +16,50 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-KEPT_S = 30.0
-"""How long found addresses are used. Larger: a receiver that moves is called in vain for longer;
-smaller: more look-ups.
+CACHED_S = 30.0
+"""Seconds for which addresses are cached. Larger: stale addresses are used longer after a move.
+Smaller: more look-ups.
 """
 
-FAILURE_KEPT_S = 2.0
-"""How long a failure is. Larger: a name that was just made fails for longer; smaller: more
-questions about names that do not exist.
+FAILURE_CACHED_S = 2.0
+"""Seconds for which a failure is cached. Larger: a name that was just published fails for longer.
+Smaller: more queries for names that do not exist.
 """
 
 MAX_LOOK_UPS = 256
-"""At once, each a thread. Larger: more memory while names hang; smaller: fewer such names and every
-other waits behind them.
+"""Look-ups at once, each on a thread. Larger: more memory while names hang. Smaller: fewer hanging
+names delay all other look-ups.
 """
+
+_CHECK_SERVER = "Check the name, and the name server that Ringback uses"
 
 LookUp = Callable[[str], tuple[str, ...]]
-"""The addresses of a name, best first; blocks, and raises OSError or UnicodeError saying what is
-wrong with the name.
+"""A blocking function that returns the addresses of a name, best first. Raises OSError or
+UnicodeError saying what is wrong with the name.
 """
 
 
-class Found(msgspec.Struct, frozen=True, eq=False):
-    """What one look-up came to: addresses, or in words why there are none. Equal only to itself,
-    also when the next finds the same.
-    """
+class Resolution(msgspec.Struct, frozen=True, eq=False):
+    """The result of one look-up. Equal only to itself, even if the next look-up finds the same."""
 
     addresses: tuple[str, ...]
+    """The addresses, best first; empty after a failure."""
+
     error: str | None = None
+    """Why there are no addresses, and what to do; None after a success."""
 
 
 def addresses_of(host: str) -> tuple[str, ...]:
-    """Ask the system, whichever way it is set up to find names."""
+    """Return the addresses of a name as the system's resolver finds them. Raises OSError."""
     answers = socket.getaddrinfo(host.encode("ascii"), None, type=socket.SOCK_STREAM)
-    return tuple(
-        str(sockaddr[0]).partition("%")[0] for *_, sockaddr in answers
-    )  # a zone (%eth0) is nothing that libcurl can read
+    # without the zone (%eth0), which libcurl cannot read
+    return tuple(str(sockaddr[0]).partition("%")[0] for *_, sockaddr in answers)
 
 
 @functools.lru_cache(4096)
-def name_in(url: str) -> tuple[str, int] | None:
-    """The name to be found, and the port; None where there is none: an address in any spelling, or
-    `localhost` (RFC 6761).
+def host_to_resolve(url: str) -> tuple[str, int] | None:
+    """Return the host name of a URL and its port. Return None when no look-up is needed: for an
+    address in any spelling, and for `localhost` (RFC 6761).
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -75,82 +76,81 @@ def _is_number(host: str) -> bool:
         return False
 
 
-def _words(host: str, error: Exception) -> str:
-    what = {
-        socket.EAI_NONAME: f"the name {host} is not known. Check its spelling, and that it is published",
+def _error(host: str, error: Exception) -> str:
+    errors = {
+        socket.EAI_NONAME: f"the name {host} is not known. Check its spelling, and that it is "
+        "published",
         socket.EAI_NODATA: f"the name {host} has no address. Publish one for it",
-        socket.EAI_AGAIN: f"no name server answers for {host} just now. Check the name, and our name server",
+        socket.EAI_AGAIN: f"no name server answers for {host} at present. Check the name, and the "
+        "name server that Ringback uses",
     }
-    known = what.get(error.errno or 0) if isinstance(error, socket.gaierror) else None
-    return (
-        known
-        or f"the name {host} could not be resolved ({getattr(error, 'strerror', None) or error}). Check it, and our name server"
-    )
+    known = errors.get(error.errno or 0) if isinstance(error, socket.gaierror) else None
+    cause = getattr(error, "strerror", None) or error
+    return known or f"the name {host} could not be resolved ({cause}). {_CHECK_SERVER}"
 
 
 class Resolver:
-    """Belongs to one event loop. `limit_s` is how long anybody waits for a name; the look-up itself
-    may take longer.
-    """
+    """The resolver of one event loop, with a cache."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, limit_s: float, look_up: LookUp = addresses_of
     ):
+        """Start with an empty cache. A caller waits at most `limit_s` seconds for a name; the
+        look-up itself may take longer.
+        """
         self._loop, self._limit_s, self._look_up = loop, limit_s, look_up
-        self._known: dict[str, Found] = {}
-        self._sought: dict[str, asyncio.Future[Found]] = {}
+        self._cache: dict[str, Resolution] = {}
+        self._pending: dict[str, asyncio.Future[Resolution]] = {}
         self._queue: deque[str] = deque()
         self._looking_up = 0
 
-    def known(self, host: str) -> Found | None:
-        """What was found a short time ago."""
-        return self._known.get(host)
+    def cached(self, host: str) -> Resolution | None:
+        """Return the cached result, or None."""
+        return self._cache.get(host)
 
-    async def find(self, host: str) -> Found:
-        """What is known or found within the limit; never raises."""
-        if known := self._known.get(host):
-            return known
-        sought = self._sought.get(host) or self._seek(host)
+    async def resolve(self, host: str) -> Resolution:
+        """Return the cached result, or look the name up within the limit. Never raises."""
+        if cached := self._cache.get(host):
+            return cached
+        pending = self._pending.get(host) or self._enqueue(host)
         try:
             async with asyncio.timeout(self._limit_s):
-                return await asyncio.shield(sought)  # others wait for it, too
+                return await asyncio.shield(pending)  # other callers wait for it, too
         except TimeoutError:
-            return Found(
-                (),
-                f"the name {host} was not resolved within {self._limit_s:g} s. Check the name, and our name server",
-            )
+            error = f"the name {host} was not resolved within {self._limit_s:g} s. {_CHECK_SERVER}"
+            return Resolution((), error)
 
-    def _seek(self, host: str) -> asyncio.Future[Found]:
-        sought = self._sought[host] = self._loop.create_future()
+    def _enqueue(self, host: str) -> asyncio.Future[Resolution]:
+        pending = self._pending[host] = self._loop.create_future()
         self._queue.append(host)
         self._look_up_more()
-        return sought
+        return pending
 
     def _look_up_more(self) -> None:
         while self._queue and self._looking_up < MAX_LOOK_UPS:
             self._looking_up += 1
             host = self._queue.popleft()
-            try:  # a daemon: at the end of the process nobody waits for a name
+            try:  # a daemon thread: the end of the process does not wait for a name
                 threading.Thread(
                     target=self._run, args=(host,), name=f"look-up {host}", daemon=True
                 ).start()
             except RuntimeError as error:
-                self._loop.call_soon(
-                    self._keep, host, Found((), f"{host} cannot be looked up: {error}")
-                )
+                failed = Resolution((), f"{host} cannot be looked up: {error}")
+                self._loop.call_soon(self._finish, host, failed)
 
     def _run(self, host: str) -> None:
-        """On its own thread."""
+        """Look up one name, on a thread of its own."""
         try:
-            found = Found(self._look_up(host))
-        except Exception as error:  # noqa: BLE001 - whatever it is, who waits must hear of it
-            found = Found((), _words(host, error))
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self._loop.call_soon_threadsafe(self._keep, host, found)
+            resolution = Resolution(self._look_up(host))
+        except Exception as error:  # noqa: BLE001 - any error must reach the callers
+            resolution = Resolution((), _error(host, error))
+        with contextlib.suppress(RuntimeError):  # the loop is closed: no caller waits any more
+            self._loop.call_soon_threadsafe(self._finish, host, resolution)
 
-    def _keep(self, host: str, found: Found) -> None:
+    def _finish(self, host: str, resolution: Resolution) -> None:
         self._looking_up -= 1
-        self._known[host] = found
-        self._loop.call_later(FAILURE_KEPT_S if found.error else KEPT_S, self._known.pop, host)
-        self._sought.pop(host).set_result(found)
+        self._cache[host] = resolution
+        cached_s = FAILURE_CACHED_S if resolution.error else CACHED_S
+        self._loop.call_later(cached_s, self._cache.pop, host)
+        self._pending.pop(host).set_result(resolution)
         self._look_up_more()

@@ -1,5 +1,5 @@
-"""The head of an answer, in the lines that libcurl hands on: interim answers before it, trailers
-behind it. Pure; used by `transfer`.
+"""The head of a response, in the lines that libcurl passes on: interim responses come before it,
+trailers after it. Pure; used by `transfer`.
 """
 
 from collections.abc import Sequence
@@ -8,15 +8,15 @@ _BLANK = (b"\r\n", b"\n")
 
 
 def is_whole(lines: Sequence[bytes]) -> bool:
-    """Whether the head of the final answer ended with its blank line. Only asked once its status is
-    known: 200 or more.
+    """Return whether the head of the final response ended with its blank line. Call it only when
+    the status is known to be 200 or more.
     """
     return bool(lines) and (lines[-1] in _BLANK or _ends_at(lines) is not None)
 
 
 def field(lines: Sequence[bytes], name: bytes) -> str | None:
-    """A header of the final answer. Those of interim answers (1xx) say nothing about it, and
-    trailers are none.
+    """Return a header of the final response, or None. Headers of interim responses (1xx) and
+    trailers do not count.
     """
     for line in reversed(lines[: _ends_at(lines)]):
         if _is_status_line(line):
@@ -28,7 +28,7 @@ def field(lines: Sequence[bytes], name: bytes) -> str | None:
 
 
 def _ends_at(lines: Sequence[bytes]) -> int | None:
-    """Where the blank line of the final answer stands. None: it did not come."""
+    """Return the index of the blank line of the final response; None when it did not come."""
     is_interim = False
     for number, line in enumerate(lines):
         if _is_status_line(line):

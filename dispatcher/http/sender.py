@@ -1,29 +1,29 @@
-"""Sends HTTP requests and says what came back. Knows neither deliveries nor retries: `verdict`
-judges, `dispatch` calls.
+"""The sender of HTTP requests. Knows neither deliveries nor retries: `dispatcher.dispatcher` calls
+it, `dispatcher.verdict` judges the responses.
 
-Names are found by the `resolver`, the rest is a `transfer`'s. One event loop's thread, no coroutine
-per request.
+The `resolver` looks names up, a `transfer` does the rest. Everything runs on one event loop's
+thread, with no coroutine per request.
 """
 
 import asyncio
 
 from dispatcher.http.ca_bundle import system_bundle
 from dispatcher.http.curl_loop import CurlLoop
-from dispatcher.http.messages import OnAnswer, Request
-from dispatcher.http.resolver import LookUp, Resolver, addresses_of, name_in
+from dispatcher.http.messages import OnResponse, Request
+from dispatcher.http.resolver import LookUp, Resolver, addresses_of, host_to_resolve
 from dispatcher.http.transfer import Transfer
 from schemas.deliveries.deliveries import Outcome
 from schemas.tokens.target_policy import TargetPolicy
 
 IDLE_CONNECTIONS = 256
-"""Kept open for the next request. Larger: more descriptors; smaller: more handshakes once more
-callbacks than that are busy.
+"""Connections that are kept open for the next request. Larger: more file descriptors. Smaller: more
+handshakes when more callbacks than that are busy.
 """
 
 
 class Sender:
-    """Belongs to one event loop and is only used on its thread. Limits are per request; lanes limit
-    how many there are.
+    """The sender of one event loop, used only on its thread. Timeouts are per request; lanes limit
+    the number of requests.
     """
 
     def __init__(
@@ -37,52 +37,60 @@ class Sender:
         max_idle_connections: int = IDLE_CONNECTIONS,
         look_up: LookUp = addresses_of,
     ):
-        """`ca_file` replaces the system's certificate authorities; raises UsageError when there are
-        none.
+        """Start without connections.
+
+        `timeout_s` limits a request from the look-up to the end of the response, and
+        `connect_timeout_s` to the end of the TLS handshake. `ca_file` replaces the system's
+        certificate authorities. Raises UsageError when there are none.
         """
         self._policy, self._limits = policy, (timeout_s, connect_timeout_s)
         self._ca_file = ca_file or system_bundle()
         self._transfers = CurlLoop(loop, max_idle_connections)
         self._idle: list[Transfer] = []
         self._loop, self._resolver = loop, Resolver(loop, min(self._limits), look_up)
-        self._seeking: dict[asyncio.Task[None], Transfer] = {}
+        self._resolving: dict[asyncio.Task[None], Transfer] = {}
 
     @property
     def in_flight(self) -> int:
-        return self._transfers.in_flight + len(self._seeking)
+        """The number of requests whose response has not come."""
+        return self._transfers.in_flight + len(self._resolving)
 
-    def post(self, request: Request, on_answer: OnAnswer) -> None:
-        """Send it; `on_answer` is called once, later, on the loop's thread, and may post again."""
+    def post(self, request: Request, on_response: OnResponse) -> None:
+        """Send a request. `on_response` is called once, later, on the loop's thread, and may post
+        again.
+        """
         transfer = self._idle.pop() if self._idle else self._new_transfer()
-        transfer.begin(request, on_answer)
-        name = name_in(request.url)
+        transfer.begin(request, on_response)
+        name = host_to_resolve(request.url)
         if name is None:
             self._transfers.start(transfer.curl, transfer.end)
-        elif (found := self._resolver.known(name[0])) and found.addresses:
-            transfer.lead(*name, found)
+        elif (cached := self._resolver.cached(name[0])) and cached.addresses:
+            transfer.set_addresses(*name, cached)
             self._transfers.start(transfer.curl, transfer.end)
         else:
-            seeking = self._loop.create_task(self._seek(transfer, *name))
-            self._seeking[seeking] = transfer
-            seeking.add_done_callback(lambda ended: self._seeking.pop(ended, None))
+            resolving = self._loop.create_task(self._resolve(transfer, *name))
+            self._resolving[resolving] = transfer
+            resolving.add_done_callback(lambda ended: self._resolving.pop(ended, None))
 
     def close(self) -> None:
-        """Abort what is in flight; nobody is told. Not to be called from within `on_answer`."""
+        """Abort the requests in flight without calling `on_response`. Must not be called from
+        within `on_response`.
+        """
         self._transfers.close()
-        for seeking, transfer in self._seeking.items():
-            seeking.cancel()
+        for resolving, transfer in self._resolving.items():
+            resolving.cancel()
             transfer.curl.close()
-        self._seeking.clear()
+        self._resolving.clear()
         for transfer in self._idle:
             transfer.curl.close()
         self._idle.clear()
 
-    async def _seek(self, transfer: Transfer, host: str, port: int) -> None:
-        found = await self._resolver.find(host)
-        if found.error is not None:
-            transfer.fail(Outcome.DNS, found.error)
+    async def _resolve(self, transfer: Transfer, host: str, port: int) -> None:
+        resolution = await self._resolver.resolve(host)
+        if resolution.error is not None:
+            transfer.fail(Outcome.DNS, resolution.error)
             return
-        transfer.lead(host, port, found)
+        transfer.set_addresses(host, port, resolution)
         transfer.shorten()
         self._transfers.start(transfer.curl, transfer.end)
 

@@ -1,6 +1,6 @@
-"""The exchange without a broker: publishing into the outbox table, and taking from it.
+"""Publishing into the outbox table: the exchange without a broker.
 
-Embedded mode is this and nothing else; with RabbitMQ it takes over while no broker answers
+Embedded mode uses nothing else. With RabbitMQ it takes over while no broker answers
 (`exchange.failover`).
 """
 
@@ -26,190 +26,192 @@ statement's limit. Fewer: more commits, each of which costs a disk flush.
 """
 
 GATHER_BYTES = 16 * 1024 * 1024
-"""The same of their bodies, beside which the database's driver holds copies."""
-
+"""Bytes of the bodies in one transaction. More: more memory, as the database's driver holds further
+copies. Fewer: more commits.
+"""
 
 _COUNT_EVERY_S = 1.0
 _AT_ONCE_S = 0.2
 _PER_ROW_S = 0.002
-"""What a row may take on a busy machine before it looks like silence: batches of a thousand are
-megabytes.
+"""How long one row may take on a busy machine before the database seems silent. Batches of a
+thousand are megabytes.
 """
 
 _SILENT = "the outbox does not answer"
-_ANSWER_LIMIT_S = 15.0
-"""Two store calls that run into their limits, and some: the writer answers before."""
+_ANSWER_TIMEOUT_S = 15.0
+"""How long a request waits for its write. Longer than two store calls that run into their limits:
+the writer answers before.
+"""
 
 
 class _Batch:
-    """What one request hands in: all of it is committed together. `abandoned`: its request was told
-    that it is not stored.
-    """
+    """The events of one request, which are committed together."""
 
     __slots__ = ("abandoned", "confirmation", "rows", "size_bytes")
 
     def __init__(self, outgoing: Sequence[Outgoing]):
         self.rows: list[bulk.Row] = [
-            {"body": one.event.message(), "accepted_at": one.accepted_at} for one in outgoing
+            {"body": event.event.message(), "accepted_at": event.accepted_at} for event in outgoing
         ]
         self.size_bytes = sum(len(row["body"]) for row in self.rows)
         self.confirmation = Confirmation()
         self.abandoned = False
+        """Whether the request was answered that its events are not stored."""
 
 
 class OutboxPublisher:
-    """Thread-safe. One thread writes, each time all that came during the commit before: nothing
-    lingers.
+    """A `Publisher` that writes rows. Thread-safe.
 
-    With a `claimer`, for a process that is alone with its database, what is written is claimed in
-    the same transaction while nothing else waits: one commit less between a publish and its first
-    attempt.
+    One thread writes, each time all that came during the previous commit, without waiting for more.
+    With a `claimer`, for a process that is alone with its database, the events are claimed in the
+    transaction that writes them while nothing else waits: one commit less between a publish and its
+    first attempt.
     """
 
     def __init__(self, database: Database, limit_rows: int, observer: Observer):
+        """`limit_rows`: how many events may wait in the outbox."""
         self._database, self._observer = database, observer
         self.claimer: Claimer | None = None
         self._limit_rows = limit_rows
-        self._handed: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
-        self._handing = threading.Lock()
-        """While it is held nobody else hands in: what comes to `_handed` after the end would wait
-        in vain.
+        self._queue: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
+        self._enqueuing = threading.Lock()
+        """Held while a batch is enqueued, so that none comes after the end, where no thread would
+        write it.
         """
         self._closed = False
         self._depth = 0
         self._counted_s = -_COUNT_EVERY_S
         self._write_due_s: float | None = None
-        """When the write under way might well be done."""
+        """When the current write should be done."""
         self._thread = threading.Thread(target=self._run, name="ringback-outbox", daemon=True)
 
     def start(self) -> None:
+        """Start the writing thread."""
         self._thread.start()
 
     def connected(self) -> bool:
-        """A table needs no connection of its own: whether the database answers is the database's to
-        say.
-        """
+        """Return whether it is open. Whether the database answers is reported by the database."""
         return not self._closed
 
     def trouble(self) -> str | None:
-        """There is no other way."""
+        """Return None: there is no other way for events."""
         return None
 
-    def publish(self, outgoing: Sequence[Outgoing], silence_s: float = _ANSWER_LIMIT_S) -> None:
-        """`silence_s`: a write that takes longer is taken for silence. Who waits for it is refused then, who comes after it at once:
-        they would otherwise keep every thread of the process. While writes end, everybody waits for their turn.
+    def publish(self, outgoing: Sequence[Outgoing], silence_s: float = _ANSWER_TIMEOUT_S) -> None:
+        """Write events, and return when they are committed. Raises ExchangeUnavailable.
+
+        A write that takes longer than `silence_s` counts as silence. Requests that wait for it are
+        refused then, and later ones at once, or they would use up every thread of the process.
+        While writes end in time, all wait for their turn.
         """
         batch = _Batch(outgoing)
-        with self._handing:
+        with self._enqueuing:
             if self._closed:
                 raise ExchangeUnavailable("the outbox is closed")
             if self._left_s(silence_s) <= 0:
                 raise ExchangeUnavailable(_SILENT)
-            self._handed.put(batch)
-        end_s = time.monotonic() + _ANSWER_LIMIT_S
-        while not batch.confirmation.kept(min(self._left_s(silence_s), end_s - time.monotonic())):
-            if (
-                batch.confirmation.broken
-                or self._left_s(silence_s) <= 0
-                or time.monotonic() >= end_s
-            ):
+            self._queue.put(batch)
+        end_s = time.monotonic() + _ANSWER_TIMEOUT_S
+        confirmation = batch.confirmation
+        while not confirmation.wait(min(self._left_s(silence_s), end_s - time.monotonic())):
+            if confirmation.error or self._left_s(silence_s) <= 0 or time.monotonic() >= end_s:
                 batch.abandoned = True
-                raise ExchangeUnavailable(batch.confirmation.broken or _SILENT)
+                raise ExchangeUnavailable(confirmation.error or _SILENT)
+
+    def close(self) -> None:
+        """Write what was published, then end the thread."""
+        with self._enqueuing:
+            self._closed = True
+            self._queue.put(None)
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _left_s(self, silence_s: float) -> float:
-        """Until the write under way is taken for silence. Large ones may take longer."""
+        """Return the time until the current write counts as silence. Large ones may take longer."""
         return (
             silence_s
             if self._write_due_s is None
             else self._write_due_s + silence_s - time.monotonic()
         )
 
-    def close(self) -> None:
-        with self._handing:
-            self._closed = True
-            self._handed.put(None)
-        if self._thread.is_alive():
-            self._thread.join()
-
     def _run(self) -> None:
         closing = False
         while not closing:
-            gathered, closing = self._gathered()
+            gathered, closing = self._gather()
             batches = [batch for batch in gathered if not batch.abandoned]
             if batches:
-                self._write_due_s = time.monotonic() + _PER_ROW_S * sum(
-                    len(batch.rows) for batch in batches
-                )
+                rows = sum(len(batch.rows) for batch in batches)
+                self._write_due_s = time.monotonic() + _PER_ROW_S * rows
                 self._write(batches)
                 self._write_due_s = None
 
-    def _gathered(self) -> tuple[list[_Batch], bool]:
-        """All that waits, up to a bound; blocks until there is something. True: it was the last."""
+    def _gather(self) -> tuple[list[_Batch], bool]:
+        """Return all that waits, up to a bound, and whether it was the last. Blocks until there is
+        something.
+        """
         batches: list[_Batch] = []
         rows = size_bytes = 0
         with contextlib.suppress(queue.Empty):
             while rows < GATHER_ROWS and size_bytes < GATHER_BYTES:
-                one = self._handed.get(block=not batches)
-                if one is None:
+                batch = self._queue.get(block=not batches)
+                if batch is None:
                     return batches, True
-                batches.append(one)
-                rows += len(one.rows)
-                size_bytes += one.size_bytes
+                batches.append(batch)
+                rows += len(batch.rows)
+                size_bytes += batch.size_bytes
         return batches, False
 
     def _write(self, batches: Sequence[_Batch]) -> None:
-        broken = None
+        failure = None
         rows = [row for batch in batches for row in batch.rows]
         try:
             if (
                 self.claimer is None
                 or not self.claimer.is_open()
-                or not self._claimed(self.claimer, rows)
+                or not self._claim(self.claimer, rows)
             ):
-                self._add_by_a_live_connection(rows)
+                self._add_on_a_live_connection(rows)
         except RingbackError as error:
-            broken = str(error)
-        except Exception as error:  # noqa: BLE001 - a mistake of ours: a thread that ended here would let all that follow wait in vain
-            broken = "the outbox could not be written"
+            failure = str(error)
+        except Exception as error:  # noqa: BLE001 - also a bug: the thread must go on
+            failure = "the outbox could not be written"
             self._observer.log(
                 LogEvent.OUTBOX_WRITE_FAILED, error=repr(error), trace=traceback.format_exc()
             )
         for batch in batches:
-            batch.confirmation.settle(broken)
+            batch.confirmation.settle(failure)
 
-    def _claimed(self, claimer: Claimer, rows: Sequence[bulk.Row]) -> bool:
-        """False when something is wrong with one of them: the intake will find out which, taking
-        them from the outbox.
+    def _claim(self, claimer: Claimer, rows: Sequence[bulk.Row]) -> bool:
+        """Write and claim rows. Return False when one of them cannot be claimed: the intake finds
+        out which, when it fetches them from the outbox.
         """
         try:
             with self._database.write() as connection:
                 self._admit(connection, len(rows))
                 ids = outbox.add_leased(connection, rows, self._database.now(connection))
                 messages = [
-                    Message(row["body"], row["accepted_at"], None, 0, one)
-                    for one, row in zip(ids, rows, strict=True)
+                    Message(row["body"], row["accepted_at"], None, 0, row_id)
+                    for row_id, row in zip(ids, rows, strict=True)
                 ]
                 committed = claimer.claim(connection, messages)
         except (StoreUnavailable, ExchangeUnavailable):
             raise
-        except Exception as error:  # noqa: BLE001 - also a mistake of ours: others are written together with the one that it is about
+        except Exception as error:  # noqa: BLE001 - also a bug: it must cost one event only
             self._observer.log(LogEvent.CLAIM_DEFERRED, error=str(error) or repr(error))
             return False
         committed()
         return True
 
-    def _add_by_a_live_connection(self, rows: Sequence[bulk.Row]) -> None:
-        """That a connection was cut is only found out by using it; the one after it is new. Adding
-        twice does no harm (docs/invariants.md#seen-before).
+    def _add_on_a_live_connection(self, rows: Sequence[bulk.Row]) -> None:
+        """Add rows, twice if the first connection was cut, which only its use shows. Adding twice
+        does no harm (docs/invariants.md#seen-before).
         """
         began_s = time.monotonic()
         try:
             self._add(rows)
         except StoreUnavailable:
-            if (
-                time.monotonic() - began_s > _AT_ONCE_S
-            ):  # silence: to wait as long again would answer nobody
-                raise
+            if time.monotonic() - began_s > _AT_ONCE_S:
+                raise  # silence: the requests cannot wait as long again
             self._add(rows)
 
     def _add(self, rows: Sequence[bulk.Row]) -> None:
@@ -219,17 +221,15 @@ class OutboxPublisher:
                 outbox.add(connection, rows)
                 self._database.notify(connection, outbox.NOTIFICATION)
         finally:
-            if (
-                self.claimer is not None
-            ):  # after the commit, which a failure need not have prevented: a take before could not see it
+            # after the commit, which an error need not have prevented: an earlier fetch could not
+            # see the rows, and may have been caused by the notification above
+            if self.claimer is not None:
                 self.claimer.fell_behind()
-                self._database.wake(
-                    outbox.NOTIFICATION
-                )  # the ring came before: the take that it caused may have begun too early to count
+                self._database.wake(outbox.NOTIFICATION)
 
     def _admit(self, connection: Connection, count: int) -> None:
-        """Raises ExchangeUnavailable when the outbox is full. Counted once a second; in between, by
-        what is added here.
+        """Raise ExchangeUnavailable when the outbox is full. Rows are counted once a second, and in
+        between by what is added here.
         """
         now_s = time.monotonic()
         if now_s - self._counted_s >= _COUNT_EVERY_S:

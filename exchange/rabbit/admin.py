@@ -1,14 +1,14 @@
 """Low-rate work on the broker, each on a short connection of its own: declaring the topology,
-looking at the queues.
+checking the queues.
 
-Called by `ringback migrate`, by whoever gathers metrics, by `rabbit_dead` and `rabbit_policies`;
-never on the way of an event. The only place that knows kombu.
+Called by `ringback migrate`, by the gauges, by `dead_letters` and `policies`; never on the way of
+an event. The only place that knows kombu.
 """
 
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Concatenate, ParamSpec, cast
 
 import msgspec
 from kombu.connection import Connection
@@ -16,58 +16,67 @@ from kombu.exceptions import KombuError
 
 from exchange import topology
 from exchange.broker_address import BrokerAddress, broker_addresses
+from exchange.rabbit.admin_channel import AdminChannel, Refusal
 from exchange.rabbit.reasons import reason
 from schemas.errors import ExchangeUnavailable, UsageError
 
-CONNECT_LIMIT_S = 5.0
+CONNECT_TIMEOUT_S = 5.0
+"""How long one address may take to connect. Longer: a frozen node delays the next address. Shorter:
+a busy node seems frozen.
+"""
 
-ANSWER_LIMIT_S = 15.0
-"""For whatever is asked of the broker. Longer: a silent one, or one that takes no messages just
-now, holds up a person longer.
+ANSWER_TIMEOUT_S = 15.0
+"""How long the broker may take for any answer. Longer: a person waits longer for a silent one, or
+one that accepts no messages just now. Shorter: a busy broker seems silent.
 """
 
 DENIED, DIFFERENT = 403, 406
-"""How AMQP calls it: access refused, precondition failed."""
+"""AMQP's reply codes for access refused and precondition failed."""
 
 _OPTIONS = {
     "confirm_publish": True,
-    "read_timeout": ANSWER_LIMIT_S,
-    "write_timeout": ANSWER_LIMIT_S,
+    "read_timeout": ANSWER_TIMEOUT_S,
+    "write_timeout": ANSWER_TIMEOUT_S,
 }
+
+_Arguments = ParamSpec("_Arguments")
 
 
 class Depths(msgspec.Struct, frozen=True):
-    """Messages in the two queues, those that a dispatcher holds unacknowledged not counted."""
+    """Messages in the two queues, without those that a dispatcher holds unacknowledged."""
 
     dispatch: int
+    """Events that wait for a dispatcher."""
     dead: int
+    """Dead letters."""
 
 
 def declare(url: str) -> None:
-    """Make exchanges and queues; nothing happens to those that are there. Raises
-    ExchangeUnavailable, also for one that stands with other arguments. A user without the right to
-    declare is content with finding them.
+    """Create exchanges and queues that are missing. A user without the right to declare may use
+    those that exist.
+
+    Raises ExchangeUnavailable, also for one that exists with other arguments.
     """
     with opened_channel(url) as channel:
         ensure_on(channel)
-        if different := standing_otherwise(channel):
+        if different := different_declarations(channel):
             raise ExchangeUnavailable(different)
 
 
-def ensure_on(channel: Any) -> None:
-    """Make what is missing, on a channel that is open already. What is there is only looked at,
-    which takes no rights.
+def ensure_on(channel: AdminChannel) -> None:
+    """Create what is missing, on an open channel. What exists is only checked, which takes no
+    rights.
     """
     for part in topology.PARTS:
-        if refusal(channel, _look_at, part) is not None:
+        if refusal(channel, _check, part) is not None:
             refused = refusal(channel, _declare, part)
             if refused is not None:
-                raise ExchangeUnavailable(_told(refused))
+                raise ExchangeUnavailable(_in_words(refused))
 
 
-def standing_otherwise(channel: Any) -> str | None:
-    """Which exchanges and queues were declared with other arguments than they should have, and what
-    to do. None: none, or this user may not ask that. Binds anew, where a binding is gone.
+def different_declarations(channel: AdminChannel) -> str | None:
+    """Return which exchanges and queues were declared with other arguments than they should have,
+    and what to do. None: none, or this user may not ask that. Missing bindings are made.
     """
     refused = {part.name: refusal(channel, _declare, part) for part in topology.PARTS}
     names = [
@@ -78,32 +87,41 @@ def standing_otherwise(channel: Any) -> str | None:
     if not names:
         return None
     return (
-        f"{', '.join(names)}: on the broker with other arguments than this version needs, which RabbitMQ cannot change, so that policies may"
-        " lose what is in it. The API goes around the broker meanwhile: once it is empty, delete it (rabbitmqctl delete_queue NAME), and"
-        " then run `ringback migrate`"
+        f"{', '.join(names)}: on the broker with other arguments than this version needs, which"
+        " RabbitMQ cannot change, so that policies may lose what is in it. The API publishes via"
+        " the outbox meanwhile. Once the queue is empty, delete it (rabbitmqctl delete_queue NAME),"
+        " and then run `ringback migrate`"
     )
 
 
-def refusal(channel: Any, ask: Callable[..., object], *arguments: object) -> Any:
-    """What the broker says when it refuses what is asked on a channel of its own, which it closes
-    then; None: it does not.
+def refusal(
+    channel: AdminChannel,
+    ask: Callable[Concatenate[AdminChannel, _Arguments], object],
+    *arguments: _Arguments.args,
+    **named: _Arguments.kwargs,
+) -> Refusal | None:
+    """Call `ask` with a channel of its own, which the broker closes when it refuses. Return the
+    broker's error then, else None.
     """
     try:
         with channel.connection.channel() as own:
-            ask(own, *arguments)
+            ask(own, *arguments, **named)
     except channel.connection.channel_errors as error:
-        return error
+        return cast("Refusal", error)
     return None
 
 
-def _told(refused: Any) -> str:
-    """A refusal in words that say what to do."""
+def _in_words(refused: Refusal) -> str:
+    """Return a refusal in words that say what to do."""
     if refused.reply_code == DENIED:
-        return f"the broker's user lacks a right ({refused.reply_text}): docs/operations.md, RabbitMQ, says which it needs"
+        return (
+            f"the broker's user lacks a right ({refused.reply_text}):"
+            " docs/operations.md, RabbitMQ, says which it needs"
+        )
     return f"the broker refuses: {refused.reply_text}"
 
 
-def _declare(channel: Any, part: topology.Declaration) -> None:
+def _declare(channel: AdminChannel, part: topology.Declaration) -> None:
     if isinstance(part, topology.ExchangeDeclaration):
         channel.exchange_declare(part.name, part.kind, durable=True, auto_delete=False)
     else:
@@ -113,7 +131,7 @@ def _declare(channel: Any, part: topology.Declaration) -> None:
         channel.queue_bind(part.name, part.exchange, part.routing_key)
 
 
-def _look_at(channel: Any, part: topology.Declaration) -> None:
+def _check(channel: AdminChannel, part: topology.Declaration) -> None:
     if isinstance(part, topology.ExchangeDeclaration):
         channel.exchange_declare(part.name, part.kind, passive=True)
     else:
@@ -121,7 +139,9 @@ def _look_at(channel: Any, part: topology.Declaration) -> None:
 
 
 def depths(url: str) -> Depths:
-    """Raises ExchangeUnavailable, also when the queues are not declared yet."""
+    """Return how many messages wait. Raises ExchangeUnavailable, also when the queues are not
+    declared yet.
+    """
     with opened_channel(url) as channel:
         dispatch, dead = (
             channel.queue_declare(name, passive=True).message_count
@@ -131,20 +151,23 @@ def depths(url: str) -> Depths:
 
 
 @contextmanager
-def opened_channel(url: str) -> Iterator[Any]:
-    """On the first address that answers. Every publish waits for its confirm. Raises
-    ExchangeUnavailable for whatever goes wrong with the broker in the block, silence included.
+def opened_channel(url: str) -> Iterator[AdminChannel]:
+    """Open a channel on the first address that answers. Every publish on it waits for its confirm.
+
+    Raises ExchangeUnavailable for every error of the broker in the block, silence included.
     """
     connection = _connected(url)
     try:
         with connection:
-            yield connection.default_channel
-    except _broken(connection) as error:
+            yield cast("AdminChannel", connection.default_channel)
+    except _errors(connection) as error:
         raise ExchangeUnavailable(f"the broker cannot be used: {reason(error)}") from error
 
 
 def _connected(url: str) -> Connection:
-    """kombu would take several addresses too, but apart in its own way: it is given parts."""
+    """Connect to the first address that answers. kombu could take several too, but would parse them
+    in its own way: it is given parts.
+    """
     try:
         addresses = broker_addresses(url)
     except ValueError as error:
@@ -153,12 +176,14 @@ def _connected(url: str) -> Connection:
     for address in addresses:
         connection = _connection(address)
         try:
-            connection.ensure_connection(max_retries=1, timeout=CONNECT_LIMIT_S)  # type: ignore[no-untyped-call]  # as in _connection
-        except _broken(connection) as error:
+            connection.ensure_connection(  # type: ignore[no-untyped-call]  # as in _connection
+                max_retries=1, timeout=CONNECT_TIMEOUT_S
+            )
+        except _errors(connection) as error:
             failures.append(f"{address}: {reason(error)}")
         else:
             return connection
-    raise ExchangeUnavailable(f"no broker answers: {'; '.join(failures)}")
+    raise ExchangeUnavailable(f"cannot reach the broker: {'; '.join(failures)}")
 
 
 def _connection(address: BrokerAddress) -> Connection:
@@ -178,13 +203,13 @@ def _connection(address: BrokerAddress) -> Connection:
             "certfile": tls.cert_file,
             "keyfile": tls.key_file,
         },
-        connect_timeout=CONNECT_LIMIT_S,
+        connect_timeout=CONNECT_TIMEOUT_S,
         transport_options=_OPTIONS,
     )
 
 
-def _broken(connection: Connection) -> tuple[type[Exception], ...]:
-    """Whatever goes wrong with a broker."""
+def _errors(connection: Connection) -> tuple[type[Exception], ...]:
+    """Return every error that a broker may cause."""
     return (
         *connection.connection_errors,
         *connection.recoverable_connection_errors,

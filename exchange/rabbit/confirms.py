@@ -1,8 +1,8 @@
-"""Publishing with confirms on one link: many messages on their way at once, each with somebody
-waiting for its word.
+"""Publishing with confirms on one connection: many messages at once, each with a caller that waits
+for its result.
 
-Lives on the link's event loop. Used by `rabbit_publisher` from a thread of its own, and by
-`rabbit_burials`.
+Lives on the connection's event loop. Used by `publisher`, from a thread of its own, and by
+`dead_lettering`.
 """
 
 import asyncio
@@ -12,22 +12,24 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from exchange.rabbit.connection import Channel, MethodFrame, Properties
+from exchange.rabbit.channel import Channel, MethodFrame
+from exchange.rabbit.connection import Properties
 from exchange.rabbit.reasons import reason as reason_of
 from exchange.rabbit.reconnecting import ReconnectingConnection
 from schemas.observer import Observer
 
-REFUSED = "the broker refused a message: a policy limits its queue (max-length, max-length-bytes), or it could not store it"
+REFUSED = (
+    "the broker refused a message: a policy limits its queue (max-length, max-length-bytes),"
+    " or it could not store it"
+)
 
 _PERSISTENT = 2
 _OVERHEAD_BYTES = 1024
-"""What a waiting message takes beside its body, roughly."""
+"""What a waiting message takes in memory in addition to its body, roughly."""
 
 
 class PendingPublish(msgspec.Struct, frozen=True):
-    """A message to publish. `settle(None)` is called when it is confirmed, `settle(reason)` when
-    that will not happen.
-    """
+    """A message to publish."""
 
     exchange: str
     routing_key: str
@@ -35,122 +37,127 @@ class PendingPublish(msgspec.Struct, frozen=True):
     message_id: str | None
     headers: dict[str, object]
     settle: Callable[[str | None], None]
+    """Called once: with None when it is confirmed, with the reason when it will not be."""
 
     @property
     def weight_bytes(self) -> int:
+        """What it takes in memory."""
         return len(self.body) + _OVERHEAD_BYTES
 
 
 class Confirms:
-    """Every letter is settled: by its confirm, or at once when its channel is lost.
+    """Publishes messages, and settles every one: by its confirm, or at once when its channel is
+    lost.
 
-    A return, a nack and a block end the connection; what was on its way then counts as not stored.
-    After a return the next one declares the topology again, as a queue is missing. Its copies do no
-    harm (docs/invariants.md#seen-before). With `refusals_apart` a nack is said of its letter alone:
-    while a queue is full, connections would follow each other.
+    A return, a nack and a block end the connection, and what was on its way then counts as not
+    stored. Its copies do no harm (docs/invariants.md#seen-before). After a return the next
+    connection declares the topology again, as a queue is missing. With `nacks_apart` a nack settles
+    its message alone: while a queue is full, one connection would follow another.
     """
 
-    def __init__(self, url: str, part: str, observer: Observer, *, refusals_apart: bool = False):
-        self.link = ReconnectingConnection(url, part, observer, self._opened, self._lost)
-        self._refusals_apart = refusals_apart
+    def __init__(self, url: str, part: str, observer: Observer, *, nacks_apart: bool = False):
+        self.connection = ReconnectingConnection(
+            url, part, observer=observer, opened=self._opened, lost=self._lost
+        )
+        self._nacks_apart = nacks_apart
         self.ready = False
-        """Whether letters can be published now."""
+        """Whether messages can be published now."""
         self.answered_s = time.monotonic()
-        """When the broker last confirmed anything."""
+        """When the broker last confirmed anything, monotonic."""
         self.settled_bytes = 0
-        """The weight of all letters settled so far."""
+        """The weight of all messages settled so far."""
         self._waiting: dict[int, PendingPublish] = {}  # by delivery tag, in that order
         self._emptied = asyncio.Event()
         self._tag = 0
         self._lowest = 1
 
-    async def all_settled(self, limit_s: float) -> None:
-        """Wait for the confirms that are still to come; after the limit they never do."""
+    async def all_settled(self, timeout_s: float) -> None:
+        """Wait for the confirms that are still to come, at most so long."""
         if self._waiting:
             self._emptied.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(limit_s):
+                async with asyncio.timeout(timeout_s):
                     await self._emptied.wait()
 
-    def publish(self, letters: Sequence[PendingPublish]) -> None:
-        """Send them together, without waiting."""
-        channel = self.link.channel
+    def publish(self, messages: Sequence[PendingPublish]) -> None:
+        """Send messages together, without waiting."""
+        channel = self.connection.channel
         if channel is None or not self.ready or not channel.is_open:
-            for letter in letters:
-                self._settle(letter, "no broker answers")
+            for pending in messages:
+                self._settle(pending, "cannot reach the broker")
             return
-        self._waiting.update(enumerate(letters, self._tag + 1))
-        self._tag += len(letters)
+        self._waiting.update(enumerate(messages, self._tag + 1))
+        self._tag += len(messages)
         try:
-            _send(channel, letters)
-        except Exception as error:  # noqa: BLE001  # whatever it was: from the one that was not sent on, each confirm would be another's
+            _send(channel, messages)
+        except Exception as error:  # noqa: BLE001 - any: later confirms would be misread
             self.give_up(f"a message could not be sent: {reason_of(error)}")
 
-    def give_up(self, reason: str, *, anew: bool = False) -> None:
-        """Settle all that waits, at once: an ack that comes after a return, in the same breath,
-        must not count.
+    def give_up(self, reason: str, *, redeclare: bool = False) -> None:
+        """Settle all that waits, and drop the connection. It is done at once: an ack that comes
+        directly after a return must not count.
         """
         self._lost(reason)
-        self.link.drop(reason, anew=anew)
+        self.connection.drop(reason, redeclare=redeclare)
 
     def _opened(self, channel: Channel) -> None:
         self._tag, self._lowest = 0, 1
         channel.add_on_return_callback(
             lambda _channel, method, *_: self.give_up(
-                f"a message came back: {method.reply_text}", anew=True
+                f"a message came back: {method.reply_text}", redeclare=True
             )
         )
         channel.confirm_delivery(self._answered, callback=lambda _frame: self._confirming(channel))
 
     def _confirming(self, channel: Channel) -> None:
-        self.ready = channel is self.link.channel
+        self.ready = channel is self.connection.channel
 
     def _answered(self, frame: MethodFrame) -> None:
-        """An ack, or a nack, which the broker sends when a queue is full or it could not store a
-        message.
+        """Handle an ack, or a nack, which the broker sends when a queue is full or it could not
+        store a message.
         """
         refused = frame.method.NAME == "Basic.Nack"
-        if refused and not self._refusals_apart:
+        if refused and not self._nacks_apart:
             self.give_up(REFUSED)
             return
         self.answered_s = time.monotonic()
-        tag = frame.method.delivery_tag
-        for one in range(self._lowest, tag + 1) if frame.method.multiple else (tag,):
-            if letter := self._waiting.pop(one, None):
-                self._settle(letter, REFUSED if refused else None)
-        if frame.method.multiple or tag == self._lowest:
-            self._lowest = tag + 1
+        last = frame.method.delivery_tag
+        for tag in range(self._lowest, last + 1) if frame.method.multiple else (last,):
+            if pending := self._waiting.pop(tag, None):
+                self._settle(pending, REFUSED if refused else None)
+        if frame.method.multiple or last == self._lowest:
+            self._lowest = last + 1
         if not self._waiting:
             self._emptied.set()
 
     def _lost(self, reason: str) -> None:
         self.ready = False
         waiting, self._waiting = self._waiting, {}
-        for letter in waiting.values():
-            self._settle(letter, reason)
+        for pending in waiting.values():
+            self._settle(pending, reason)
         self._emptied.set()
 
-    def _settle(self, letter: PendingPublish, broken: str | None) -> None:
-        self.settled_bytes += letter.weight_bytes
-        letter.settle(broken)
+    def _settle(self, pending: PendingPublish, error: str | None) -> None:
+        self.settled_bytes += pending.weight_bytes
+        pending.settle(error)
 
 
-def _send(channel: Channel, letters: Sequence[PendingPublish]) -> None:
+def _send(channel: Channel, messages: Sequence[PendingPublish]) -> None:
     with channel.connection.one_write():
-        for letter in letters:
+        for pending in messages:
             channel.basic_publish(
-                letter.exchange,
-                letter.routing_key,
-                letter.body,
-                _properties(letter),
+                pending.exchange,
+                pending.routing_key,
+                pending.body,
+                _properties(pending),
                 mandatory=True,
             )
 
 
-def _properties(letter: PendingPublish) -> Properties:
+def _properties(pending: PendingPublish) -> Properties:
     return Properties(
         content_type="application/json",
         delivery_mode=_PERSISTENT,
-        message_id=letter.message_id,
-        headers=letter.headers,
+        message_id=pending.message_id,
+        headers=pending.headers,
     )

@@ -1,7 +1,7 @@
-"""One connection to RabbitMQ and one channel on it, with the topology declared: the only place that
+"""One connection to RabbitMQ and one channel on it, with the topology declared. The only place that
 knows pika.
 
-Everything lives on an event loop and knows nothing of healing; `rabbit_link` makes a new one
+Everything lives on an event loop, and nothing here heals: `reconnecting` opens a new connection
 whenever one is lost.
 """
 
@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias, TypeVar
 
 import pika
 from pika import spec
@@ -19,36 +19,40 @@ from pika.frame import Header
 
 from exchange import topology
 from exchange.broker_address import BrokerAddress, broker_addresses
+from exchange.rabbit.channel import Channel, Done
 from schemas.errors import UsageError
 
-Channel: TypeAlias = Any  # pika ships no types
-MethodFrame: TypeAlias = Any
+_Value = TypeVar("_Value")
 Properties = pika.BasicProperties
 Parameters: TypeAlias = pika.ConnectionParameters
-_Done: TypeAlias = Callable[[object], None]
 
-OPEN_LIMIT_S = 5.0
-"""For one address: connect, log in, declare. Longer: a frozen node keeps us from the next address.
+OPEN_TIMEOUT_S = 5.0
+"""How long one address may take to connect, log in and declare. Longer: a frozen node delays the
+next address. Shorter: a busy node seems frozen.
 """
 
-CLOSE_LIMIT_S = 2.0
+CLOSE_TIMEOUT_S = 2.0
+"""How long closing may take. Longer: a process that stops waits for a frozen broker. Shorter: a
+busy broker logs a connection that was cut.
+"""
 
 _PROPERTIES_AT = 12
-"""In the payload of a content header frame (AMQP 0-9-1, section 4.2.6.1), after the class, a weight
-and the size of the body.
+"""Where properties begin in the payload of a content header frame (AMQP 0-9-1, 4.2.6.1):
+after the class, a weight and the size of the body.
 """
 
 
 class OneWrite(AsyncioConnection):  # type: ignore[misc]  # pika ships no types
-    """Writes once for many frames, and reads headers that pika cannot.
+    """A connection that writes once for many frames, and reads headers that pika cannot.
 
-    pika hands every frame (three per message, one per acknowledgement) to the socket by a system
-    call of its own, and each gives the GIL away. Overrides protected methods and calls another;
-    `tests/unit/test_one_write.py` notices when pika changes them.
+    pika gives every frame (three per message, one per acknowledgement) to the socket by a system
+    call of its own, each of which releases the GIL. This class overrides protected methods and
+    calls another; `tests/unit/test_one_write.py` fails when pika changes them.
     """
 
     _gathered: list[bytes] | None = None
     aborted = False
+    """Whether `abort` was called."""
 
     def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
         if self._gathered is None:
@@ -67,13 +71,13 @@ class OneWrite(AsyncioConnection):  # type: ignore[misc]  # pika ships no types
             if frames:
                 super()._output_marshaled_frames([b"".join(frames)])
 
-    def _read_frame(self) -> tuple[int, Any]:
-        """pika raises at a header value that Python has no word for (a time in milliseconds, NaN).
-        That would end every connection that the message comes to, again and again: no other message
-        would get past it.
+    def _read_frame(self) -> tuple[int, object]:
+        """Read a frame, without its headers where pika cannot decode one (a time in milliseconds,
+        NaN). It raises then, which would end every connection that the message comes to: no other
+        message would get past it.
         """
         try:
-            read: tuple[int, Any] = super()._read_frame()
+            read: tuple[int, object] = super()._read_frame()
         except Exception as error:
             if isinstance(error, InvalidFrameError) or self._frame_buffer[0] != spec.FRAME_HEADER:
                 raise
@@ -81,24 +85,22 @@ class OneWrite(AsyncioConnection):  # type: ignore[misc]  # pika ships no types
         return read
 
     def abort(self, reason: str) -> None:
-        """End it without a goodbye: a frozen or blocked broker would never answer one."""
+        """End the connection without closing it: a frozen or blocked broker would never answer."""
         if not self.is_closed and not self.aborted:
             self.aborted = True
             self._terminate_stream(StreamLostError(reason))
 
 
 def without_headers(frame: bytes) -> tuple[int, Header]:
-    """A content header frame, at the beginning of these bytes, read as if its table of headers were
-    empty; and its length.
+    """Read a content header frame at the beginning of these bytes, as if its table of headers were
+    empty. Return its length and the header.
     """
     _, channel, size = struct.unpack_from(">BHL", frame)
     payload = frame[spec.FRAME_HEADER_SIZE : spec.FRAME_HEADER_SIZE + size]
     body_size, flags = struct.unpack_from(">QH", payload, 4)
     table_at = _PROPERTIES_AT + 2
-    for flag in (
-        Properties.FLAG_CONTENT_TYPE,
-        Properties.FLAG_CONTENT_ENCODING,
-    ):  # these come before it: a length, and so many bytes
+    # these come before the table: a length, and so many bytes
+    for flag in (Properties.FLAG_CONTENT_TYPE, Properties.FLAG_CONTENT_ENCODING):
         table_at += 1 + payload[table_at] if flags & flag else 0
     (table_size,) = struct.unpack_from(">I", payload, table_at)
     properties = Properties()
@@ -111,23 +113,29 @@ def without_headers(frame: bytes) -> tuple[int, Header]:
 
 
 class Services(_AsyncioIOServicesAdapter):  # type: ignore[misc]  # pika ships no types
-    """What pika asks of the event loop. A connection that is reset the moment it is made, by a
-    broker that is just killed, makes pika raise in a callback of the loop, where nobody can handle
-    it: it fails here like any other.
+    """What pika asks of the event loop.
+
+    A connection that is reset the moment it is opened, by a broker that was just killed, makes pika
+    raise in a callback of the loop, where nothing handles it. Here it fails like any other.
     """
 
     def create_streaming_connection(
-        self, protocol_factory: Any, sock: Any, on_done: Any, *more: Any, **named: Any
-    ) -> Any:
+        self,
+        protocol_factory: object,
+        sock: object,
+        on_done: Callable[[Exception], None],
+        *more: object,
+        **named: object,
+    ) -> object:
+        """Connect a socket. `on_done` gets the error of a connection that fails."""
         try:
             return super().create_streaming_connection(
                 protocol_factory, sock, on_done, *more, **named
             )
         except ValueError as error:  # it has closed the socket
             reset = ConnectionResetError(f"reset while connecting: {error}")
-            return self.call_later(
-                0, lambda: on_done(reset)
-            )  # later, as pika expects; with a handle to cancel it by
+            # later, as pika expects, which may cancel it by the handle
+            return self.call_later(0, lambda: on_done(reset))
 
 
 class GivenUp(Exception):
@@ -135,7 +143,7 @@ class GivenUp(Exception):
 
 
 def addresses(url: str, part: str) -> list[Parameters]:
-    """The nodes of `RINGBACK_BROKER_URL` as connection parameters, in that order. Raises
+    """Return the nodes of `RINGBACK_BROKER_URL` as connection parameters, in that order. Raises
     UsageError, without the password.
     """
     try:
@@ -153,15 +161,15 @@ def _parameters(address: BrokerAddress, part: str) -> Parameters:
         credentials=pika.PlainCredentials(address.user, address.password),
         ssl_options=None if tls is None else pika.SSLOptions(tls.context(), tls.server_name),
         heartbeat=address.heartbeat_s,
-        stack_timeout=OPEN_LIMIT_S,
+        stack_timeout=OPEN_TIMEOUT_S,
         client_properties={"connection_name": f"ringback {part}"},
     )
 
 
 @contextlib.asynccontextmanager
 async def open_connection(parameters: Parameters) -> AsyncIterator[OneWrite]:
-    """An open connection, closed at the end of the block; aborted when given up. Raises pika's
-    AMQPError, OSError, TimeoutError.
+    """Open a connection, and close it at the end of the block, or abort it after GivenUp. Raises
+    pika's AMQPError, OSError, TimeoutError.
     """
     loop = asyncio.get_running_loop()
     opened: asyncio.Future[Exception | None] = loop.create_future()
@@ -174,72 +182,69 @@ async def open_connection(parameters: Parameters) -> AsyncIterator[OneWrite]:
         custom_ioloop=Services(loop),
     )
     try:
-        async with asyncio.timeout(OPEN_LIMIT_S):
+        async with asyncio.timeout(OPEN_TIMEOUT_S):
             _raise(await opened)
         yield connection
     except GivenUp as error:
         connection.abort(str(error))
         raise
     finally:
-        await _part(connection, gone)
+        await _close(connection, gone)
 
 
-async def _part(connection: OneWrite, gone: "asyncio.Future[Exception | None]") -> None:
-    """Say goodbye if there is anybody to say it to, wait a moment for the answer, and end it
-    anyway.
-    """
+async def _close(connection: OneWrite, gone: "asyncio.Future[Exception | None]") -> None:
+    """Close a connection if it is open, wait a moment for the answer, and end it anyway."""
     if connection.is_open and not connection.aborted:
         connection.close()
-        await asyncio.wait([gone], timeout=CLOSE_LIMIT_S)
+        await asyncio.wait([gone], timeout=CLOSE_TIMEOUT_S)
     if not gone.done():
-        connection.abort("no goodbye")
-        await asyncio.wait([gone], timeout=CLOSE_LIMIT_S)
+        connection.abort("closing was not answered")
+        await asyncio.wait([gone], timeout=CLOSE_TIMEOUT_S)
 
 
-async def declared_channel(connection: OneWrite, *, anew: bool = False) -> Channel:
-    """A channel, and the topology stands: whatever is published now has a queue to go to. Raises
-    pika's AMQPError.
+async def declared_channel(connection: OneWrite, *, redeclare: bool = False) -> Channel:
+    """Open a channel, on which everything that is published has a queue to go to. Raises pika's
+    AMQPError.
 
-    It is looked at, which takes no rights; what is missing is declared. Bound is what was declared,
-    and `anew` everything: a binding that is gone cannot be seen.
+    The topology is checked, which takes no rights, and what is missing is declared and bound. With
+    `redeclare` everything is bound again: a missing binding cannot be seen.
     """
-    if not anew:
+    if not redeclare:
         with contextlib.suppress(ChannelClosedByBroker):
             return await _channel(
-                connection, lambda channel, done: _look_at(channel, topology.PARTS, done)
+                connection, lambda channel, done: _check(channel, topology.PARTS, done)
             )
     for part in topology.PARTS:
-        await _ensure(connection, part, anew)
-    return await _channel(connection, lambda channel, done: _look_at(channel, topology.PARTS, done))
+        await _ensure(connection, part, redeclare)
+    return await _channel(connection, lambda channel, done: _check(channel, topology.PARTS, done))
 
 
-async def _ensure(connection: OneWrite, part: topology.Declaration, anew: bool) -> None:
-    """Each by itself: that another stands with other arguments, from an earlier version, is no
-    hindrance.
+async def _ensure(connection: OneWrite, part: topology.Declaration, rebind: bool) -> None:
+    """Declare a part if it is missing. Each part has a channel of its own: another part may exist
+    with other arguments, from an earlier version, and close its channel.
     """
     try:
-        channel = await _channel(connection, lambda channel, done: _look_at(channel, (part,), done))
+        channel = await _channel(connection, lambda channel, done: _check(channel, (part,), done))
         missing = False
     except ChannelClosedByBroker:
         channel = await _channel(connection, lambda channel, done: _declare(channel, part, done))
         missing = True
     channel.close()
-    if isinstance(part, topology.QueueDeclaration) and (missing or anew):
+    if isinstance(part, topology.QueueDeclaration) and (missing or rebind):
         bound = await _channel(connection, lambda channel, done: _bind(channel, part, done))
         bound.close()
 
 
-def _look_at(channel: Channel, parts: Sequence[topology.Declaration], done: _Done) -> None:
+def _check(channel: Channel, parts: Sequence[topology.Declaration], done: Done) -> None:
     for part in parts:
-        ask = (
-            channel.exchange_declare
-            if isinstance(part, topology.ExchangeDeclaration)
-            else channel.queue_declare
-        )
-        ask(part.name, passive=True, callback=done if part is parts[-1] else None)
+        callback = done if part is parts[-1] else None
+        if isinstance(part, topology.ExchangeDeclaration):
+            channel.exchange_declare(part.name, passive=True, callback=callback)
+        else:
+            channel.queue_declare(part.name, passive=True, callback=callback)
 
 
-def _declare(channel: Channel, part: topology.Declaration, done: _Done) -> None:
+def _declare(channel: Channel, part: topology.Declaration, done: Done) -> None:
     if isinstance(part, topology.ExchangeDeclaration):
         channel.exchange_declare(part.name, part.kind, durable=True, callback=done)
     else:
@@ -248,13 +253,13 @@ def _declare(channel: Channel, part: topology.Declaration, done: _Done) -> None:
         )
 
 
-def _bind(channel: Channel, queue: topology.QueueDeclaration, done: _Done) -> None:
+def _bind(channel: Channel, queue: topology.QueueDeclaration, done: Done) -> None:
     channel.queue_bind(queue.name, queue.exchange, queue.routing_key, callback=done)
 
 
-async def _channel(connection: OneWrite, prepare: Callable[[Channel, _Done], None]) -> Channel:
-    """The broker takes up the steps in order and closes the channel at one that it refuses, so only
-    the last is answered.
+async def _channel(connection: OneWrite, prepare: Callable[[Channel, Done], None]) -> Channel:
+    """Open and prepare a channel. The broker does the steps in order, and closes the channel at one
+    that it refuses, so only the last needs an answer.
     """
     loop = asyncio.get_running_loop()
     opened: asyncio.Future[Channel] = loop.create_future()
@@ -267,10 +272,12 @@ async def _channel(connection: OneWrite, prepare: Callable[[Channel, _Done], Non
     return channel
 
 
-def _resolve(future: "asyncio.Future[Any]", value: object, *others: "asyncio.Future[Any]") -> None:
-    for one in (future, *others):
-        if not one.done():
-            one.set_result(value)
+def _resolve(
+    future: "asyncio.Future[_Value]", value: _Value, *others: "asyncio.Future[_Value]"
+) -> None:
+    for waited in (future, *others):
+        if not waited.done():
+            waited.set_result(value)
 
 
 def _raise(error: Exception | None) -> None:

@@ -1,8 +1,8 @@
-"""What came off the broker becomes rows of the outbox: events that it gave up, and dead letters. No
-message stops another.
+"""From the broker into the outbox: events that the broker gave up, and dead letters. No message
+stops another.
 
-Without the outbox's bound: these were accepted once. Called by `rabbit_returned` and
-`rabbit_burials`, in a thread.
+The outbox's bound does not count here: these messages were accepted once. Called by `returned` and
+`dead_lettering`, in a thread.
 """
 
 import contextlib
@@ -18,41 +18,40 @@ from store.engine.database import Database
 from store.events import outbox
 
 BATCH_BYTES = 4 * 1024 * 1024
-"""Of the messages of one transaction, as large as they come. More: more memory, as the driver
-copies each several times. Fewer: more commits while events are large.
+"""Bytes of the messages of one transaction. Larger: more memory, as the driver copies each several
+times. Smaller: more commits while events are large.
 """
 
 REASON_LENGTH = 1000
-"""Characters of a dead letter's reason. A header must fit into one frame; of a stranger's there may
-be a hundred thousand.
+"""Characters of a dead letter's reason. A header must fit into one frame, and a publisher may have
+written a hundred thousand.
 """
 
 
 def row(message: Message, reason: str | None = None) -> bulk.Row:
-    """With a reason it is a dead letter. An id that stands beside an event's body moves into it,
-    for a dispatcher of an earlier version. What is no event is found out by whoever takes it.
+    """Return the outbox's row for a message, which is a dead letter if there is a reason.
+
+    An id that was given next to an event's body is moved into it, for dispatchers of an earlier
+    version. A message that is not an event stays as it is: the dispatcher that claims it finds out.
     """
-    body, message_id, directly = message.body, message.message_id, message.accepted_at is None
+    body, message_id, via_amqp = message.body, message.message_id, message.accepted_at is None
     if message_id is not None and reason is None:
-        with contextlib.suppress(Exception):  # a mistake of ours, too, must cost this message only
-            body, message_id = (
-                parse_event(body, message_id=message_id, id_required=True).message(),
-                None,
-            )
-            directly = (
-                directly and len(body) <= MAX_EVENT_BYTES
-            )  # else it goes as one of the API's, whose limit leaves room for an id
+        with contextlib.suppress(Exception):  # also a bug: it must cost this message only
+            body = parse_event(body, message_id=message_id, id_required=True).message()
+            message_id = None
+            # larger ones count as the API's, whose limit leaves room for an id
+            via_amqp = via_amqp and len(body) <= MAX_EVENT_BYTES
     return {
         "body": body,
         "accepted_at": message.accepted_at or now_ms(),
-        "via_amqp": directly,
+        "via_amqp": via_amqp,
         "message_id": None if message_id is None else storable(message_id),
         "reason": None if reason is None else storable(reason[:REASON_LENGTH]),
     }
 
 
 def fitting(messages: Sequence[Message]) -> int:
-    """How many of them, from the first, go into one transaction: one at least."""
+    """Return how many messages, from the first, go into one transaction: at least one."""
     size_bytes = 0
     for number, message in enumerate(messages):
         size_bytes += len(message.body)
@@ -62,8 +61,8 @@ def fitting(messages: Sequence[Message]) -> int:
 
 
 def store(database: Database, rows: Sequence[bulk.Row]) -> list[tuple[int, str]]:
-    """Which of them cannot be stored, by their places, and why; all others are. Raises
-    StoreUnavailable: some may be stored then.
+    """Store all rows that can be stored, and return the positions of the others with the reasons.
+    Raises StoreUnavailable: some may be stored then.
     """
     try:
         with database.write() as connection:
@@ -71,9 +70,9 @@ def store(database: Database, rows: Sequence[bulk.Row]) -> list[tuple[int, str]]
             database.notify(connection, outbox.NOTIFICATION)
     except StoreUnavailable:
         raise
-    except Exception as error:  # noqa: BLE001 - also a mistake of ours: it must cost the message that it is about, and no other
+    except Exception as error:  # noqa: BLE001 - also a bug: it must cost its message only
         if len(rows) == 1:
-            return [(0, _told(error))]
+            return [(0, _error_text(error))]
         half = len(rows) // 2
         earlier = store(database, rows[:half])
         return [
@@ -83,9 +82,9 @@ def store(database: Database, rows: Sequence[bulk.Row]) -> list[tuple[int, str]]
     return []
 
 
-def _told(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return (
         str(error)
         if isinstance(error, StoreRefused)
-        else f"it cannot be stored, which is a mistake of Ringback's: {error!r}"
+        else f"it cannot be stored because of a bug in Ringback: {error!r}"
     )

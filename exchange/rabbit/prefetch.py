@@ -1,55 +1,56 @@
 """How many messages the broker may send ahead of their acknowledgements, so that their bytes are
 bounded as well. Pure.
 
-AMQP knows no limit in bytes that RabbitMQ keeps: its prefetch counts messages, and of these one may
-be four hundred times another. Called by `rabbit_source`, on the event loop.
+AMQP has no limit in bytes that RabbitMQ keeps. Its prefetch counts messages, and one may be four
+hundred times as large as another. Called by `source`, on the event loop.
 """
 
 from schemas.events.events import MAX_EVENT_BYTES
 
 MOST_MESSAGES = 2000
-"""Messages in hand at most. More: more that comes again after a crash. Fewer: the pipeline runs dry
-between acks.
+"""Unacknowledged messages at most. More: more that comes again after a crash. Fewer: the pipeline
+runs dry between acks.
 """
 
 MOST_BYTES = 48 * 1024 * 1024
-"""Of them, before nothing more is asked for. Larger: more memory. Smaller: large events come by
-fits and starts.
+"""Bytes of unacknowledged messages at which consuming stops. Larger: more memory. Smaller: large
+events come in bursts with pauses between.
 """
 
 AIM_BYTES = MOST_BYTES // 2
-"""What the prefetch is chosen for, by the size of the messages in hand. Closer to the most: larger
-messages than before are cut off.
+"""The bytes that the prefetch is chosen for, by the size of the unacknowledged messages. Closer to
+the most: consuming stops at messages that are larger than before. Smaller: more pauses.
 """
 
 FIRST = AIM_BYTES // MAX_EVENT_BYTES
-"""Messages that a new channel asks for: nobody knows yet how large they are."""
+"""The prefetch of a new channel, on which the size of messages is not known yet."""
 
 
 class Window:
-    """Of one channel, whose delivery tags count up. `size` is the prefetch of its consumer."""
+    """The prefetch of one channel, whose delivery tags count up."""
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
-        """A new channel: it holds nothing."""
+        """Begin a new channel, which holds nothing."""
         self.size = min(FIRST, MOST_MESSAGES)
+        """The prefetch of its consumer, in messages."""
         self._messages = self._bytes = 0
         self._last_tag = 0
         self.begin()
 
     def begin(self) -> None:
-        """A new consumer: what the one before it was sent does not count against its prefetch."""
+        """Begin a new consumer. What the previous one was sent does not count for its prefetch."""
         self._first_tag, self._of_consumer = self._last_tag + 1, 0
 
     def add(self, tag: int, size_bytes: int) -> None:
-        """A message came."""
+        """Count a message that arrived."""
         self._last_tag = tag
         self._count(tag, 1, size_bytes)
 
     def remove(self, tag: int, size_bytes: int) -> None:
-        """A message is acknowledged."""
+        """Count a message that is acknowledged."""
         self._count(tag, -1, -size_bytes)
 
     @property
@@ -59,18 +60,20 @@ class Window:
 
     @property
     def is_light_again(self) -> bool:
+        """Whether messages may come again."""
         return self._bytes <= AIM_BYTES // 2
 
     @property
     def is_too_small(self) -> bool:
-        """Whether a larger prefetch is due. Only said while the consumer has as many messages as it
-        asked for: none is on its way then, and it can be replaced without one being sent back, and
-        overtaken.
+        """Whether a larger prefetch is due.
+
+        Only True while the consumer has as many messages as it may: none is on its way then, and it
+        can be replaced without a message being sent back and overtaken.
         """
         return self._of_consumer == self.size and self._fitting >= 2 * self.size
 
     def fit(self) -> None:
-        """Choose the prefetch by what is in hand."""
+        """Choose the prefetch by the unacknowledged messages."""
         self.size = self._fitting
 
     @property

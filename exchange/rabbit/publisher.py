@@ -24,15 +24,15 @@ from schemas.observer import Observer
 
 WINDOW_BYTES = 64 * 1024 * 1024
 """How much may wait for its confirm. Larger: more memory while the broker is slow. Smaller: bursts
-are refused that it would take.
+are refused that it would accept.
 """
 
-_CONFIRM_LIMIT_S = 10.0
-_CLOSE_LIMIT_S = 5.0
+_CONFIRM_TIMEOUT_S = 10.0
+_CLOSE_TIMEOUT_S = 5.0
 
 
 class RabbitPublisher:
-    """Thread-safe. `start` returns at once, whether or not a broker answers."""
+    """Publishes to the broker. Thread-safe."""
 
     def __init__(
         self,
@@ -41,24 +41,28 @@ class RabbitPublisher:
         watch: BrokerWatch | None = None,
         returned: RabbitReturned | None = None,
     ):
+        """`returned` runs on this publisher's event loop."""
         self._confirms = Confirms(url, "publisher", observer)
         self._watch, self._returned = watch, returned
-        self._handed: collections.deque[PendingPublish] = collections.deque()
+        self._queue: collections.deque[PendingPublish] = collections.deque()
         self._woken = False
         self._counting = threading.Lock()
-        self._handed_bytes = 0
+        self._enqueued_bytes = 0
         self._closed = False
         self._stop = asyncio.Event()
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="ringback-publisher", daemon=True)
 
     def start(self) -> None:
+        """Start the thread. Returns at once, whether or not a broker answers."""
         self._thread.start()
 
     @property
     def generation(self) -> int | None:
-        """Which connection takes messages now, counted from 1; None: none does."""
-        return self._confirms.link.generation if self.connected() and self.harm is None else None
+        """Which connection accepts messages now, counted from 1; None: none does."""
+        if self.connected() and self.harm is None:
+            return self._confirms.connection.generation
+        return None
 
     @property
     def silent_for_s(self) -> float:
@@ -66,95 +70,94 @@ class RabbitPublisher:
         return time.monotonic() - self._confirms.answered_s
 
     def connected(self) -> bool:
+        """Return whether the broker accepts messages now."""
         return self._confirms.ready
 
     @property
     def harm(self) -> str | None:
-        """Why the broker must not be used although it answers; None: it may."""
+        """Why the broker must not be used although it answers; None: it may be used."""
         return None if self._watch is None else self._watch.harm
 
     def publish(self, outgoing: Sequence[Outgoing]) -> None:
-        end_s = time.monotonic() + _CONFIRM_LIMIT_S
+        """Publish events, and return when all are confirmed. Raises ExchangeUnavailable."""
+        end_s = time.monotonic() + _CONFIRM_TIMEOUT_S
         for confirmation in self.publish_nowait(outgoing):
-            if not confirmation.kept(end_s - time.monotonic()):
+            if not confirmation.wait(end_s - time.monotonic()):
                 raise ExchangeUnavailable(
-                    confirmation.broken or "the broker did not confirm in time"
+                    confirmation.error or "the broker did not confirm in time"
                 )
 
     def publish_nowait(self, outgoing: Sequence[Outgoing]) -> list[Confirmation]:
-        """Publish without waiting; a promise for each message. Raises ExchangeUnavailable when the
-        window is full.
+        """Publish events without waiting, and return a confirmation for each. Raises
+        ExchangeUnavailable when too much waits already.
         """
         confirmations = [Confirmation() for _ in outgoing]
-        letters = [
-            _letter(one, confirmation)
-            for one, confirmation in zip(outgoing, confirmations, strict=True)
+        pending = [
+            _pending(event, confirmation)
+            for event, confirmation in zip(outgoing, confirmations, strict=True)
         ]
-        self._admit(sum(letter.weight_bytes for letter in letters))
-        self._handed.extend(letters)
+        self._admit(sum(publish.weight_bytes for publish in pending))
+        self._queue.extend(pending)
         if not self._woken:
             self._woken = True
             self._loop.call_soon_threadsafe(self._flush)
         return confirmations
 
     def abandon(self, generation: int, reason: str) -> None:
-        """Give up that connection, if it is still the one, and all that waits on it; another is
-        made.
+        """Drop a connection, if it is still the current one, and settle all that waits on it.
+        Another is opened.
         """
         self._call(
             lambda: self._confirms.give_up(reason) if self.generation == generation else None
         )
 
     def close(self) -> None:
-        """Wait a little for what is unconfirmed."""
+        """Wait a little for what is unconfirmed, then close."""
         self._closed = True
         if self._thread.is_alive():
             self._call(self._stop.set)
             self._thread.join()
         self._loop.close()
 
-    def _call(self, what: Callable[[], object]) -> None:
-        with contextlib.suppress(
-            RuntimeError
-        ):  # the loop was closed meanwhile: nothing is left to be told
-            self._loop.call_soon_threadsafe(what)
+    def _call(self, work: Callable[[], object]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+            self._loop.call_soon_threadsafe(work)
 
     def _admit(self, size_bytes: int) -> None:
         with self._counting:
             if self._closed:
                 raise ExchangeUnavailable("this publisher is closed")
-            if self._handed_bytes - self._confirms.settled_bytes + size_bytes > WINDOW_BYTES:
+            if self._enqueued_bytes - self._confirms.settled_bytes + size_bytes > WINDOW_BYTES:
                 raise ExchangeUnavailable("too many messages wait for the broker to confirm them")
-            self._handed_bytes += size_bytes
+            self._enqueued_bytes += size_bytes
 
     def _flush(self) -> None:
         self._woken = False
-        letters = [self._handed.popleft() for _ in range(len(self._handed))]
-        self._confirms.publish(letters)
+        self._confirms.publish([self._queue.popleft() for _ in range(len(self._queue))])
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_until_complete(self._serve())
 
     async def _serve(self) -> None:
-        self._confirms.link.start()
+        self._confirms.connection.start()
         if self._returned is not None:
             self._returned.start()
         await self._stop.wait()
         self._flush()
-        await self._confirms.all_settled(_CLOSE_LIMIT_S)
-        await self._confirms.link.close()
+        await self._confirms.all_settled(_CLOSE_TIMEOUT_S)
+        await self._confirms.connection.close()
         if self._returned is not None:
             await self._returned.close()
 
 
-def _letter(one: Outgoing, confirmation: Confirmation) -> PendingPublish:
-    event = one.event
+def _pending(outgoing: Outgoing, confirmation: Confirmation) -> PendingPublish:
+    event = outgoing.event
     return PendingPublish(
         EVENTS_EXCHANGE,
         event.type.value,
         event.message(),
         event.id,
-        {ACCEPTED_AT_HEADER: one.accepted_at},
+        {ACCEPTED_AT_HEADER: outgoing.accepted_at},
         confirmation.settle,
     )

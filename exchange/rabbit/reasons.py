@@ -1,9 +1,9 @@
-"""Why a broker cannot be used, in words: what happened, what to do, and behind it what the library
-said.
+"""Why a broker cannot be used, in words: what happened, what to do, and in brackets what the
+library said.
 
-Reads pika's and py-amqp's errors by what they carry (a reply code, a cause), so that neither is
-imported here. Called wherever a connection to the broker fails: its words reach the log, `/readyz`
-and `doctor`.
+Reads the errors of pika and py-amqp by what they carry (a reply code, a cause), so that neither is
+imported here. Called wherever a connection to the broker fails. Its words are in the log, in
+`/readyz` and in `ringback doctor`.
 """
 
 import socket
@@ -14,18 +14,18 @@ _SETTING = "RINGBACK_BROKER_URL"
 
 
 def reason(error: BaseException) -> str:
-    """One line. Holds no part of the URL but the host and the names of user and vhost, where the
-    broker says them.
+    """Return why, in one line. It has no part of the URL but the host, and the names of user and
+    vhost where the broker names them.
     """
     chain = list(_causes(error))
-    for one in reversed(chain):  # the innermost knows best
-        if told := _told(one):
-            return f"{told} ({_library_words(one)})"
+    for cause in reversed(chain):  # the innermost knows best
+        if explanation := _explanation(cause):
+            return f"{explanation} ({_library_words(cause)})"
     return _library_words(chain[-1])
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """From the outermost to the first cause; libraries keep it in different places."""
+    """Yield from the outermost error to the first cause. Libraries keep causes differently."""
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
@@ -39,58 +39,78 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _held_in_args(error: BaseException) -> BaseException | None:
-    return next((one for one in error.args if isinstance(one, BaseException)), None)
+    return next((held for held in error.args if isinstance(held, BaseException)), None)
 
 
-def _told(error: BaseException) -> str | None:
-    return _told_by_code(error) or _told_by_type(error) or _TOLD_BY_NAME.get(type(error).__name__)
+def _explanation(error: BaseException) -> str | None:
+    return _by_code(error) or _by_type(error) or _BY_NAME.get(type(error).__name__)
 
 
-def _told_by_code(error: BaseException) -> str | None:
-    """RabbitMQ's reply codes (AMQP 0-9-1, section 1.1): it uses 403 both for a log-in and for a
+def _by_code(error: BaseException) -> str | None:
+    """Explain RabbitMQ's reply codes (AMQP 0-9-1, 1.1). It uses 403 both for a log-in and for a
     missing right.
     """
     code, text = getattr(error, "reply_code", None), str(getattr(error, "reply_text", ""))
     if code == 403:
-        refused_login = "login was refused" in text.lower()
-        return (
-            _NO_LOGIN
-            if refused_login
-            else f"the user of {_SETTING} may not do this: give it the right with rabbitmqctl set_permissions"
-        )
+        return _NO_LOGIN if "login was refused" in text.lower() else _NO_RIGHT
     if code == 530 and "vhost" in text:
-        return f"the vhost of {_SETTING} is not there, or its user has no access to it: rabbitmqctl add_vhost, set_permissions"
-    return _TOLD_BY_CODE.get(code) if isinstance(code, int) else None
+        return _NO_VHOST
+    return _BY_CODE.get(code) if isinstance(code, int) else None
 
 
-def _told_by_type(error: BaseException) -> str | None:
-    return next((told for kind, told in _TOLD_BY_TYPE if isinstance(error, kind)), None)
+def _by_type(error: BaseException) -> str | None:
+    return next((words for error_type, words in _BY_TYPE if isinstance(error, error_type)), None)
 
 
 def _library_words(error: BaseException) -> str:
-    """pika shows a broker's answer as a tuple."""
+    """Return what the library says. pika shows a broker's answer as a tuple."""
     code, text = getattr(error, "reply_code", None), getattr(error, "reply_text", None)
     words = f"{code} {text}" if code and text else str(error)
     return " ".join(words.split()) or type(error).__name__
 
 
-_NO_LOGIN = f"the broker refuses the log-in: check user and password in {_SETTING}; the user guest may connect from the broker's own machine alone"
-
-_NO_AMQP = f"what answers there does not speak AMQP 0-9-1: check host and port in {_SETTING} (amqp:// 5672, amqps:// 5671, not the management port)"
-
-_BAD_CERTIFICATE = (
-    f"the broker's certificate is not accepted: check the host in {_SETTING} against the certificate's names and dates, and name its"
-    " authority with ?cacertfile=FILE"
+_NO_LOGIN = (
+    f"the broker refuses the log-in: check user and password in {_SETTING};"
+    " the user guest may connect from the broker's own machine alone"
 )
 
-_TOLD_BY_CODE = {
-    320: "an administrator closed the connection, or the broker is stopping: it is connected again by itself",
-    404: "a queue or exchange is not there: run ringback migrate",
-    406: "a queue or exchange is there with other properties than ours: ringback migrate says what to do",
+_NO_RIGHT = (
+    f"the user of {_SETTING} may not do this: give it the right with rabbitmqctl set_permissions"
+)
+
+_NO_VHOST = (
+    f"the vhost of {_SETTING} does not exist, or its user has no access to it:"
+    " rabbitmqctl add_vhost, set_permissions"
+)
+
+_NO_AMQP = (
+    f"the server does not speak AMQP 0-9-1: check host and port in {_SETTING}"
+    " (amqp:// 5672, amqps:// 5671, not the management port)"
+)
+
+_NO_ANSWER = (
+    "the broker does not answer in time: it is frozen or overloaded, or a firewall drops packets"
+)
+
+_BAD_CERTIFICATE = (
+    f"the broker's certificate is not accepted: check the host in {_SETTING} against the"
+    " certificate's names and dates, and name its authority with ?cacertfile=FILE"
+)
+
+_BY_CODE = {
+    320: (
+        "an administrator closed the connection, or the broker is stopping:"
+        " Ringback reconnects by itself"
+    ),
+    404: "a queue or exchange is missing: run ringback migrate",
+    406: (
+        "a queue or exchange exists with other properties than Ringback's:"
+        " ringback migrate says what to do"
+    ),
     541: "the broker has an internal error: see its log",
 }
 
-_TOLD_BY_TYPE: tuple[tuple[type[BaseException], str], ...] = (
+_BY_TYPE: tuple[tuple[type[BaseException], str], ...] = (
     (ssl.SSLCertVerificationError, _BAD_CERTIFICATE),
     (
         ssl.SSLError,
@@ -106,22 +126,25 @@ _TOLD_BY_TYPE: tuple[tuple[type[BaseException], str], ...] = (
     ),
     (
         ConnectionResetError,
-        "the connection was reset: the broker was stopped, or a firewall cut it; it is connected again by itself",
+        (
+            "the connection was reset: the broker was stopped, or a firewall cut it;"
+            " Ringback reconnects by itself"
+        ),
     ),
-    (
-        TimeoutError,
-        "the broker does not answer in time: it is frozen or overloaded, or a firewall drops what is sent",
-    ),
+    (TimeoutError, _NO_ANSWER),
     (
         OSError,
-        f"the connection failed: check host and port in {_SETTING}, and the broker's log; what answers there may not speak AMQP",
+        (
+            f"the connection failed: check host and port in {_SETTING}, and the broker's log;"
+            " the server may not speak AMQP"
+        ),
     ),
 )
 
-_TOLD_BY_NAME = {
+_BY_NAME = {
     "ProbableAuthenticationError": _NO_LOGIN,
     "AuthenticationError": _NO_LOGIN,
-    "ProbableAccessDeniedError": f"the vhost of {_SETTING} is not there, or its user has no access to it: rabbitmqctl add_vhost, set_permissions",
+    "ProbableAccessDeniedError": _NO_VHOST,
     "IncompatibleProtocolError": _NO_AMQP,
-    "AMQPConnectorStackTimeout": "the broker does not answer in time: it is frozen or overloaded, or a firewall drops what is sent",
+    "AMQPConnectorStackTimeout": _NO_ANSWER,
 }

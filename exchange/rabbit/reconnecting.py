@@ -1,8 +1,8 @@
 """A connection to RabbitMQ that heals, with jittered backoff, over several addresses.
 
-What is done on its channel is its user's: `rabbit_confirms` publishes, `rabbit_source` consumes. A
-connection does one or the other: RabbitMQ stops reading from one that publishes too much,
-acknowledgements included.
+Its user decides what happens on its channel: `confirms` publishes, `source` consumes. A connection
+does one or the other, as RabbitMQ stops reading from one that publishes too much, acknowledgements
+included.
 """
 
 import asyncio
@@ -12,9 +12,9 @@ import random
 import time
 from collections.abc import Callable
 
+from exchange.rabbit.channel import Channel
 from exchange.rabbit.connection import (
-    OPEN_LIMIT_S,
-    Channel,
+    OPEN_TIMEOUT_S,
     GivenUp,
     OneWrite,
     Parameters,
@@ -30,21 +30,22 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
 
 
 class ReconnectingConnection:
-    """One connection with one channel, made again and again until closed. Lives on the event loop's
-    thread.
+    """One connection with one channel, opened again and again until closed. Belongs to the event
+    loop's thread.
 
-    `opened(channel)` is called with each new channel, `lost(reason)` when that one is no more. `generation` counts channels:
-    what belongs to an older one (confirms, acknowledgements) means nothing any more.
+    `opened(channel)` is called with each new channel, `lost(reason)` when that channel is gone.
     """
 
     def __init__(
         self,
         url: str,
         part: str,
+        *,
         observer: Observer,
         opened: Callable[[Channel], None],
         lost: Callable[[str], None],
     ):
+        """`part`: what the log and the broker call this connection."""
         self._addresses = addresses(url, part)
         self._part, self._observer = part, observer
         self._opened, self._lost = opened, lost
@@ -52,19 +53,23 @@ class ReconnectingConnection:
         self._ended: asyncio.Future[None] | None = None
         self._failures = 0
         self._since_s = math.inf
-        self._anew = False
+        self._redeclare = False
         self.channel: Channel | None = None
+        """The open channel, if any."""
         self.generation = 0
+        """Counts channels from 1. What belongs to an older one (confirms, acknowledgements) means
+        nothing any more.
+        """
 
     def start(self) -> None:
-        """On the running event loop. Returns at once, whether or not a broker answers."""
+        """Begin, on the running event loop. Returns at once, whether or not a broker answers."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
-    def drop(self, reason: str, *, anew: bool = False) -> None:
-        """Give this connection up, without a goodbye, and make another; `anew`: one that declares
-        the topology, whatever it finds.
+    def drop(self, reason: str, *, redeclare: bool = False) -> None:
+        """Abort this connection, and open another. With `redeclare`, it declares the whole topology
+        even if none of it seems missing.
         """
-        self._anew = anew
+        self._redeclare = redeclare
         self._end(GivenUp(reason))
 
     def renew(self) -> None:
@@ -75,6 +80,7 @@ class ReconnectingConnection:
             self._ended.set_result(None)
 
     async def close(self) -> None:
+        """Close the connection for good."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -84,7 +90,8 @@ class ReconnectingConnection:
             try:
                 async with open_connection(parameters) as connection:
                     await self._use(connection)
-            except Exception as error:  # noqa: BLE001  # whatever it was: a link that ends would never heal (docs/invariants.md#connections-heal)
+            # of any kind: without this task it never heals (docs/invariants.md#connections-heal)
+            except Exception as error:  # noqa: BLE001 - see above
                 self._failures = 1 if self._lasted() else self._failures + 1
                 pause_s = pause_after(self._failures - len(self._addresses), _random.random())
                 self._log(
@@ -96,14 +103,14 @@ class ReconnectingConnection:
                 await asyncio.sleep(pause_s)
 
     async def _use(self, connection: OneWrite) -> None:
-        """Channel after channel, until the connection is lost."""
+        """Open one channel after another, until the connection is lost."""
         connection.add_on_connection_blocked_callback(
             lambda _connection, _frame: self.drop("blocked: short of memory or disk")
         )
         while True:
-            async with asyncio.timeout(OPEN_LIMIT_S):
-                channel = await declared_channel(connection, anew=self._anew)
-            self._anew = False
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                channel = await declared_channel(connection, redeclare=self._redeclare)
+            self._redeclare = False
             self._log(LogEvent.BROKER_CONNECTED, connection.params)
             await self._until_ended(channel)
             channel.close()
@@ -112,11 +119,8 @@ class ReconnectingConnection:
         self._ended = asyncio.get_running_loop().create_future()
         channel.add_on_close_callback(lambda _channel, why: self._end(why))
         channel.add_on_cancel_callback(lambda _frame: self.drop("the queue is gone"))
-        self.channel, self.generation, self._since_s = (
-            channel,
-            self.generation + 1,
-            time.monotonic(),
-        )
+        self.channel, self._since_s = channel, time.monotonic()
+        self.generation += 1
         reason = "closed"
         try:
             self._opened(channel)
@@ -129,8 +133,8 @@ class ReconnectingConnection:
             self._lost(reason)
 
     def _lasted(self) -> bool:
-        """Whether the connection that ended had lived: one that opens and breaks at once is a
-        failure like one that does not open.
+        """Return whether the connection that ended had lasted. One that opens and breaks at once is
+        a failure like one that does not open.
         """
         since_s, self._since_s = self._since_s, math.inf
         return time.monotonic() - since_s > _LONGEST_PAUSE_S
@@ -146,11 +150,11 @@ class ReconnectingConnection:
 
 
 def pause_after(rounds: int, chance: float) -> float:
-    """Seconds to wait after so many rounds in vain; zero or less: other addresses are still to be
-    tried.
+    """Return the seconds to wait after so many failed rounds over all addresses. At zero or less,
+    other addresses are still to be tried.
 
     Doubles from a quarter of a second to five, and of that half to all by `chance` (0 to 1):
-    without jitter a hundred processes would knock at a restarted broker in step.
+    without jitter a hundred processes would connect to a restarted broker in step.
     """
     if rounds < 0:
         return 0.0

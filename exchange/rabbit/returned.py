@@ -3,8 +3,8 @@ outbox.
 
 A policy for all queues may have messages expire, or come back too seldom; the broker then moves
 them to this queue. They go into the outbox, not back to the broker, which would only give them up
-again. In the API's workers and in the dispatchers: as long as any of them runs, nothing stays there
-long enough to expire once more. Lives on an event loop, with a connection of its own.
+again. This runs in the API's workers and in the dispatchers: while any of them runs, nothing stays
+in the queue long enough to expire once more. Lives on an event loop, with a connection of its own.
 """
 
 import asyncio
@@ -28,42 +28,49 @@ messages in the queue go on expiring.
 
 _AGAIN_S = 0.5
 _NO_TRANSACTION = cast("Connection", None)
-"""The broker's queue is no part of one."""
+"""The broker's queue is part of no transaction."""
 
 
 class _Returned(Message, frozen=True):
-    """`given_up`: why, in the broker's words, and `place`: the queue that it was in. `by_itself`: it had a limit of its own, set by who
-    published it. `reason`: of a dead letter, why it is no event.
-    """
+    """A message that the broker gave up."""
 
     reason: str | None
+    """Why it is not an event; None unless it is a dead letter."""
     given_up: str
-    place: str
-    by_itself: bool
+    """Why the broker gave it up, in the broker's words."""
+    queue: str
+    """The queue that it was in."""
+    has_own_limit: bool
+    """Whether its publisher limited its time."""
 
 
 class RabbitReturned:
-    """Give it a running event loop with `start`. `told` hears why the broker gave up events, where
-    that was a policy: not of dead letters, which somebody may want to expire, nor of an event that
-    its backend gave so little time.
+    """Moves what the broker gave up into the outbox.
+
+    `on_given_up` gets the reason why the broker gave up events because of a policy. It is not
+    called for dead letters, which may be meant to expire, nor for an event whose publisher limited
+    its time.
     """
 
     def __init__(
-        self, url: str, database: Database, observer: Observer, told: Callable[[str], None]
+        self, url: str, database: Database, observer: Observer, on_given_up: Callable[[str], None]
     ):
         self._source = RabbitSource(
-            url, observer, of=QueueSettings("returned", RETURNED_QUEUE, _read, buries=False)
+            url,
+            observer,
+            queue=QueueSettings("returned", RETURNED_QUEUE, _read, dead_letters=False),
         )
-        self._database, self._observer, self._told = database, observer, told
+        self._database, self._observer, self._on_given_up = database, observer, on_given_up
         self._task: asyncio.Task[None] | None = None
         self._limit = BATCH
 
     def start(self) -> None:
+        """Begin, on the running event loop."""
         self._source.start()
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def close(self) -> None:
-        """What is not in the outbox yet goes back to its queue."""
+        """Stop. What is not in the outbox yet goes back to its queue."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -75,21 +82,21 @@ class RabbitReturned:
             await self._take_in(self._some())
 
     def _some(self) -> list[_Returned]:
-        """Of what has arrived as much as goes into one transaction."""
-        taken = [
-            one
-            for one in self._source.take(_NO_TRANSACTION, self._limit)
-            if isinstance(one, _Returned)
+        """Return as much of what has arrived as goes into one transaction."""
+        fetched = [
+            message
+            for message in self._source.fetch(_NO_TRANSACTION, self._limit)
+            if isinstance(message, _Returned)
         ]
-        fit = fitting(taken)
-        self._source.put_back(taken[fit:])
-        return taken[:fit]
+        fit = fitting(fetched)
+        self._source.put_back(fetched[fit:])
+        return fetched[:fit]
 
     async def _take_in(self, batch: Sequence[_Returned]) -> None:
-        """Once more, and fewer, when it fails: nothing is given up, the broker keeps it."""
+        """Store a batch. If that fails, try fewer: nothing is lost, the broker keeps it."""
         try:
             left = await asyncio.to_thread(self._store, batch)
-        except Exception as error:  # noqa: BLE001 - also a mistake of ours: a task that ended would keep from everybody what it holds
+        except Exception as error:  # noqa: BLE001 - also a bug: the task must go on
             self._observer.log(
                 LogEvent.RETURNED_WRITE_FAILED,
                 messages=len(batch),
@@ -100,14 +107,16 @@ class RabbitReturned:
             await asyncio.sleep(_AGAIN_S)
         else:
             self._limit = min(BATCH, self._limit * 2)
-            self._stored([one for number, one in enumerate(batch) if number not in left])
+            self._stored([message for number, message in enumerate(batch) if number not in left])
 
     def _store(self, batch: Sequence[_Returned]) -> set[int]:
-        """In a thread. What is refused as an event is a dead letter. Answers the places of those
-        that cannot even be that: they are set aside, and come again with another connection.
+        """Store a batch, in a thread. What is refused as an event becomes a dead letter. Return the
+        positions of those that cannot even be that: they are set aside, and come again with another
+        connection.
         """
         left = set()
-        for number, reason in store(self._database, [row(one, one.reason) for one in batch]):
+        rows = [row(message, message.reason) for message in batch]
+        for number, reason in store(self._database, rows):
             refused = store(self._database, [row(batch[number], reason)])
             if refused:
                 left.add(number)
@@ -119,38 +128,44 @@ class RabbitReturned:
         return left
 
     def _stored(self, batch: Sequence[_Returned]) -> None:
-        self._source.acknowledge([one.receipt for one in batch])
-        for (reason, place), count in Counter((one.given_up, one.place) for one in batch).items():
-            self._observer.log(LogEvent.EVENTS_RETURNED, messages=count, reason=reason, queue=place)
-        for reason in {
-            one.given_up for one in batch if one.place == DISPATCH_QUEUE and not one.by_itself
-        }:
-            self._told(reason)
+        self._source.acknowledge([message.receipt for message in batch])
+        counts = Counter((message.given_up, message.queue) for message in batch)
+        for (reason, queue), count in counts.items():
+            self._observer.log(LogEvent.EVENTS_RETURNED, messages=count, reason=reason, queue=queue)
+        by_policy = {
+            message.given_up
+            for message in batch
+            if message.queue == DISPATCH_QUEUE and not message.has_own_limit
+        }
+        for reason in by_policy:
+            self._on_given_up(reason)
 
 
 def _read(body: bytes, properties: Properties, receipt: object) -> _Returned:
-    """Any publisher may set the header with a reason: it says something of a dead letter only."""
+    """Make a message of what was returned. Any publisher may set the header with a reason, so it
+    counts for a dead letter only.
+    """
     headers = properties.headers or {}
     death = _last_death(headers)
-    place = str(death.get("queue"))
-    reason = headers.get(REASON_HEADER) if place == DEAD_QUEUE else None
-    one = message_from(body, properties, receipt)
+    queue = str(death.get("queue"))
+    reason = headers.get(REASON_HEADER) if queue == DEAD_QUEUE else None
+    message = message_from(body, properties, receipt)
     return _Returned(
-        one.body,
-        one.accepted_at,
-        one.message_id,
-        one.deliveries,
-        one.receipt,
+        message.body,
+        message.accepted_at,
+        message.message_id,
+        message.deliveries,
+        message.receipt,
         None if reason is None else str(reason),
         str(death.get("reason")),
-        place,
+        queue,
         "original-expiration" in death,
     )
 
 
 def _last_death(headers: Mapping[str, object]) -> Mapping[str, object]:
-    """The broker puts the last first. Empty for what was published to the queue itself: then
-    anything may stand there.
+    """Return the last entry of `x-death`, which the broker puts first. It is empty for a message
+    that was published to the queue itself, where the header may hold anything.
     """
     deaths = headers.get("x-death")
     last = deaths[0] if isinstance(deaths, list) and deaths else None

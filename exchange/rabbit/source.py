@@ -1,8 +1,8 @@
-"""Taking from RabbitMQ: messages arrive ahead of need, up to the prefetch, and are acknowledged
+"""Fetching from RabbitMQ: messages arrive ahead of need, up to the prefetch, and are acknowledged
 when they are settled.
 
-On the dispatcher's event loop, with a connection of its own that only consumes; dead letters leave
-by another one.
+On the dispatcher's event loop, with a connection of its own that only consumes. Dead letters are
+published on another one.
 """
 
 import asyncio
@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from exchange.port import Message
-from exchange.rabbit.connection import Channel, Properties
-from exchange.rabbit.dead_lettering import Burials
+from exchange.rabbit.channel import Channel, DeliverMethod
+from exchange.rabbit.connection import Properties
+from exchange.rabbit.dead_lettering import DeadLettering
 from exchange.rabbit.prefetch import Window
 from exchange.rabbit.reconnecting import ReconnectingConnection
 from exchange.topology import ACCEPTED_AT_HEADER, DISPATCH_QUEUE
@@ -26,7 +27,9 @@ _PAUSED_S = 1.0
 
 
 class _Receipt(msgspec.Struct, frozen=True):
-    """An acknowledgement belongs to its channel: on another one the same tag is another message."""
+    """What an acknowledgement needs. It belongs to its channel: on another one the same tag is
+    another message.
+    """
 
     generation: int
     tag: int
@@ -34,22 +37,24 @@ class _Receipt(msgspec.Struct, frozen=True):
 
 
 class QueueSettings(msgspec.Struct, frozen=True):
-    """Which queue a source takes from, what its connection is called, and how a message there is
-    read.
-    """
+    """What a source consumes."""
 
     part: str
+    """What the log and the broker call its connection."""
     queue: str
+    """The queue's name."""
     read: Callable[[bytes, Properties, object], Message]
-    buries: bool
+    """Makes a message of a body, its properties and a receipt."""
+    dead_letters: bool
+    """Whether messages are dead-lettered, so that a connection is needed for that."""
 
 
 class RabbitSource:
-    """Give it a running event loop with `start`. What was given back comes again, from the broker,
-    with a higher count.
+    """A `Source` of a queue. Messages that were given back come again from the broker, with a
+    higher count.
 
-    Dead letters that the broker does not take go into the database's outbox; without a database
-    they are offered to it for ever.
+    Dead letters that the broker refuses go into the database's outbox. Without a database they are
+    offered to the broker for ever.
     """
 
     def __init__(
@@ -58,29 +63,36 @@ class RabbitSource:
         observer: Observer,
         database: Database | None = None,
         *,
-        of: "QueueSettings | None" = None,
+        queue: "QueueSettings | None" = None,
     ):
-        self._of = of or QueueSettings("consumer", DISPATCH_QUEUE, message_from, buries=True)
-        self._link = ReconnectingConnection(url, self._of.part, observer, self._opened, self._lost)
-        self._burials = Burials(url, observer, database)
+        """`queue`: that of events unless given."""
+        self._queue = queue or QueueSettings(
+            "consumer", DISPATCH_QUEUE, message_from, dead_letters=True
+        )
+        self._connection = ReconnectingConnection(
+            url, self._queue.part, observer=observer, opened=self._opened, lost=self._lost
+        )
+        self._dead_lettering = DeadLettering(url, observer, database)
         self._window = Window()
         self._consumer: str | None = None
-        """Its tag. None while nothing more may come."""
+        """The consumer's tag; None while nothing more may come."""
         self._arrived: collections.deque[Message] = collections.deque()
         self._some = asyncio.Event()
         self._wanted = True
 
     def start(self) -> None:
-        self._link.start()
-        if self._of.buries:
-            self._burials.start()
+        """Begin, on the running event loop."""
+        self._connection.start()
+        if self._queue.dead_letters:
+            self._dead_lettering.start()
 
     def connected(self) -> bool:
-        return self._link.channel is not None
+        """Return whether the queue is being consumed."""
+        return self._connection.channel is not None
 
     async def wait(self) -> None:
-        """Until something has arrived; while paused, a moment, so that the caller looks whether the
-        store is back.
+        """Wait until something has arrived. While paused, wait a moment, so that the caller checks
+        whether the store is available.
         """
         while not self._arrived:
             if not self._wanted:
@@ -89,42 +101,53 @@ class RabbitSource:
             self._some.clear()
             await self._some.wait()
 
-    def take(self, connection: Connection, limit: int) -> list[Message]:  # noqa: ARG002  # the port's; used by the other adapter
-        """From memory; the transaction has no part in it."""
-        taken: list[Message] = []
-        with contextlib.suppress(IndexError):  # the loop may empty it meanwhile
-            while len(taken) < limit:
-                taken.append(self._arrived.popleft())
-        return taken
+    def fetch(
+        self,
+        connection: Connection,  # noqa: ARG002 - the outbox uses it
+        limit: int,
+    ) -> list[Message]:
+        """Return at most `limit` messages from memory."""
+        messages: list[Message] = []
+        with contextlib.suppress(IndexError):  # the event loop may empty it meanwhile
+            while len(messages) < limit:
+                messages.append(self._arrived.popleft())
+        return messages
 
     def put_back(self, messages: Sequence[Message]) -> None:
-        self._arrived.extendleft(reversed([one for one in messages if self._current(one.receipt)]))
+        """Have `fetch` return these again, unless their channel is gone."""
+        current = [message for message in messages if self._is_current(message.receipt)]
+        self._arrived.extendleft(reversed(current))
         self._some.set()
 
-    def forget(self, connection: Connection, receipts: Sequence[object]) -> None:
-        """The broker's queue is no part of the transaction."""
+    def delete(self, connection: Connection, receipts: Sequence[object]) -> None:
+        """Do nothing: the broker's queue is no part of the transaction."""
 
     def acknowledge(self, receipts: Sequence[object]) -> None:
-        """One by one, in one write. Those of a channel that is gone are dropped: the broker gives
-        these messages out again.
+        """Acknowledge messages one by one, in one write. Those of a channel that is gone are left
+        out: the broker delivers them again (docs/invariants.md#acks-belong-to-their-channel).
         """
-        channel = self._link.channel
+        channel = self._connection.channel
         if channel is None or not channel.is_open:
             return
         with channel.connection.one_write():
-            for one in receipts:
-                if isinstance(one, _Receipt) and one.generation == self._link.generation:
-                    channel.basic_ack(one.tag)
-                    self._window.remove(one.tag, one.size_bytes)
+            for receipt in receipts:
+                if (
+                    isinstance(receipt, _Receipt)
+                    and receipt.generation == self._connection.generation
+                ):
+                    channel.basic_ack(receipt.tag)
+                    self._window.remove(receipt.tag, receipt.size_bytes)
         if self._consumer is None and self._wanted and self._window.is_light_again:
             self._consume(channel)
 
-    async def bury(self, message: Message, reason: str) -> None:
-        """Tries until the copy among the dead letters is durable, or the original has gone back to
-        the broker. Acknowledged only then: a crash in between makes two letters of one message, and
-        none of none.
+    async def dead_letter(self, message: Message, reason: str) -> None:
+        """Try until the copy among the dead letters is durable, or the message has gone back to the
+        broker. It is acknowledged only then: a crash in between makes two letters of one message,
+        never none.
         """
-        if await self._burials.bury(message, reason, lambda: self._current(message.receipt)):
+        if await self._dead_lettering.dead_letter(
+            message, reason, lambda: self._is_current(message.receipt)
+        ):
             self.acknowledge([message.receipt])
 
     def pause(self) -> None:
@@ -132,34 +155,34 @@ class RabbitSource:
         if self._wanted:
             self._wanted = False
             self._some.set()
-            self._link.renew()
+            self._connection.renew()
 
     def resume(self) -> None:
+        """Consume again: now, or as soon as a channel is opened."""
         if not self._wanted:
             self._wanted = True
-            channel = self._link.channel
-            if (
-                channel is not None and channel.is_open
-            ):  # else the next one consumes as soon as it is opened
+            channel = self._connection.channel
+            if channel is not None and channel.is_open:
                 self._consume(channel)
 
     async def close(self) -> None:
-        await asyncio.gather(self._link.close(), self._burials.close())
+        """Close both connections."""
+        await asyncio.gather(self._connection.close(), self._dead_lettering.close())
 
     def _opened(self, channel: Channel) -> None:
         if self._wanted:
             self._consume(channel)
 
     def _consume(self, channel: Channel) -> None:
-        """A prefetch is a consumer's: another one takes another consumer (for all of a channel,
-        quorum queues know none).
+        """Start a consumer. A prefetch belongs to a consumer, so another prefetch takes another
+        consumer: quorum queues know none for a whole channel.
         """
         self._window.begin()
         channel.basic_qos(prefetch_count=self._window.size)
-        self._consumer = channel.basic_consume(self._of.queue, self._on_message)
+        self._consumer = channel.basic_consume(self._queue.queue, self._on_message)
 
     def _cancel(self, channel: Channel) -> None:
-        """What is on its way all the same goes back to the queue."""
+        """Stop the consumer. What is on its way goes back to the queue."""
         if self._consumer is not None:
             channel.basic_cancel(self._consumer, lambda _frame: None)
             self._consumer = None
@@ -170,10 +193,10 @@ class RabbitSource:
         self._consumer = None
 
     def _on_message(
-        self, channel: Channel, method: Channel, properties: Properties, body: bytes
+        self, channel: Channel, method: DeliverMethod, properties: Properties, body: bytes
     ) -> None:
-        receipt = _Receipt(self._link.generation, method.delivery_tag, len(body))
-        self._arrived.append(self._of.read(body, properties, receipt))
+        receipt = _Receipt(self._connection.generation, method.delivery_tag, len(body))
+        self._arrived.append(self._queue.read(body, properties, receipt))
         self._some.set()
         self._window.add(method.delivery_tag, len(body))
         if self._window.is_too_heavy:
@@ -184,28 +207,27 @@ class RabbitSource:
             self._cancel(channel)
             self._consume(channel)
 
-    def _current(self, receipt: object) -> bool:
+    def _is_current(self, receipt: object) -> bool:
         return (
             isinstance(receipt, _Receipt)
-            and receipt.generation == self._link.generation
-            and self._link.channel is not None
+            and receipt.generation == self._connection.generation
+            and self._connection.channel is not None
         )
 
 
 def message_from(body: bytes, properties: Properties, receipt: object) -> Message:
-    """Whatever a backend put beside the body. What makes no sense there counts as absent: it must
-    not bring a dispatcher down.
+    """Make a message of what a publisher sent. Properties that make no sense count as absent: they
+    must not bring a dispatcher down.
     """
     headers = properties.headers or {}
     accepted_at, deliveries = headers.get(ACCEPTED_AT_HEADER), headers.get("x-delivery-count")
+    message_id = properties.message_id
     return Message(
         body,
         UnixMs(accepted_at)
         if isinstance(accepted_at, int) and EARLIEST <= accepted_at <= LATEST
         else None,
-        properties.message_id
-        if isinstance(properties.message_id, str)
-        else None,  # pika gives bytes when it is not UTF-8
+        message_id if isinstance(message_id, str) else None,  # bytes when it is not UTF-8
         deliveries if isinstance(deliveries, int) else 0,
         receipt,
     )

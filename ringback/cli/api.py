@@ -1,4 +1,4 @@
-"""`ringback api`: the API as a process of its own, with workers."""
+"""`ringback api`: the API as a separate process, with workers."""
 
 import click
 
@@ -14,13 +14,13 @@ from ringback.cli.invocation import Invocation
     type=click.IntRange(1, 64),
     default=1,
     show_default=True,
-    help="Processes that answer: at most one per core.",
+    help="Worker processes: at most one per core.",
 )
 @click.pass_obj
 def command(invocation: Invocation, workers: int) -> None:
     """Start the API alone, for production.
 
-    Beside it run `ringback dispatch`, once per core that may send.
+    Also run `ringback dispatch`, once per core that may send.
     """
     leave_on_signals()
     require_services(invocation.settings)

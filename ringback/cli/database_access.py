@@ -1,4 +1,4 @@
-"""The database as subcommands open it: there, and up to date, or one line that says what to do."""
+"""The database as subcommands open it: present and up to date, or one line that says what to do."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +8,10 @@ import click
 from ringback.secret_key import secret_keys
 from ringback.settings import Settings
 from schemas.errors import RingbackError, StoreUnavailable, UsageError
+from schemas.times import UnixMs
 from store.engine import migrate
 from store.engine.database import Database
+from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
 
 
@@ -19,12 +21,12 @@ class NotMigrated(RingbackError):
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Database]:
-    """Raises NotMigrated, StoreUnavailable."""
-    if (
-        settings.sqlite_path is not None and not settings.sqlite_path.exists()
-    ):  # opening it would make an empty one
+    """Open the database for a block. Raises NotMigrated, StoreUnavailable."""
+    path = settings.sqlite_path
+    if path is not None and not path.exists():  # opening it would create an empty one
         raise NotMigrated(
-            f"there is no database at {settings.sqlite_path}: start `ringback serve` there once, or run `ringback migrate`"
+            f"there is no database at {path}: start `ringback serve` there once, or run "
+            "`ringback migrate`"
         )
     database = Database(settings.database_url)
     try:
@@ -34,33 +36,46 @@ def opened(settings: Settings) -> Iterator[Database]:
         database.close()
 
 
+@contextmanager
+def opened_tokens(settings: Settings) -> Iterator[tuple[Tokens, UnixMs]]:
+    """Open the tokens for a block, with the time of the store's clock, by which states are judged.
+
+    Raises NotMigrated, StoreUnavailable.
+    """
+    with opened(settings) as database:
+        yield Tokens(database, vault(settings)), database.time()
+
+
 def require_migrated(database: Database) -> None:
-    """Raises NotMigrated."""
-    found, needed = migrate.current(database), migrate.head()
-    if found != needed:
+    """Raise NotMigrated unless the database has the version that this program needs."""
+    version, needed = migrate.current(database), migrate.head()
+    if version != needed:
         raise NotMigrated(
-            f"the database is at version {found or 'none'} and this program needs {needed}: run `ringback migrate`"
+            f"the database is at version {version or 'none'} and this program needs {needed}: run "
+            "`ringback migrate`"
         )
 
 
 def require_services(settings: Settings) -> None:
-    """For processes of which there are several. A database that is away is no reason not to start:
-    everything waits for it.
+    """Check the database of a process that may run many times. An unavailable database is no reason
+    not to start, as everything waits for it.
 
     Raises UsageError, NotMigrated.
     """
     if settings.sqlite_path is not None:
         raise UsageError(
-            "RINGBACK_DATABASE_URL: SQLite is for one process: use `ringback serve`, or postgresql+psycopg://…"
+            "RINGBACK_DATABASE_URL: SQLite serves one process: use `ringback serve`, or "
+            "postgresql+psycopg://…"
         )
     database = Database(settings.database_url)
     try:
         require_migrated(database)
     except StoreUnavailable as error:
-        click.echo(f"ringback: starting all the same: {error}", err=True)
+        click.echo(f"ringback: starting without the database: {error}", err=True)
     finally:
         database.close()
 
 
 def vault(settings: Settings) -> Vault:
+    """Return what encrypts and decrypts secrets."""
     return Vault(secret_keys(settings))

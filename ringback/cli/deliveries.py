@@ -1,4 +1,4 @@
-"""`ringback deliveries …`: what was delivered, what was not and why, and one more try, worked on in
+"""`ringback deliveries …`: what was delivered, what was not and why, and a retry by hand, all in
 the database.
 """
 
@@ -23,37 +23,43 @@ from store.deliveries.listing import every_delivery, get_delivery
 from store.deliveries.requested_attempts import request_retry
 from store.tokens.tokens import Tokens
 
-_COLUMNS = ("id", "made", "type", "state", "last attempt", "next attempt", "callback")
+_COLUMNS = ("id", "created", "type", "state", "last attempt", "next attempt", "callback")
 _id = click.argument("delivery_id", metavar="ID", type=TEXT)
 
 
 @click.group(cls=Group)
 def command() -> None:
-    """Look at deliveries and try them again."""
+    """Inspect, retry and recover deliveries."""
 
 
 command.add_command(recover)
 
 
 @command.command("list")
-@click.option("--token", metavar="ID", type=TEXT, help="Only of this token.")
-@click.option("--type", "kind", type=EVENT_TYPE, help="Only of this event type.")
+@click.option("--token", metavar="ID", type=TEXT, help="Only deliveries of this token.")
+@click.option("--type", "event_type", type=EVENT_TYPE, help="Only this event type.")
 @click.option(
     "--state",
     type=one_of(DeliveryState),
-    help="Only those: pending, delivered, exhausted, superseded, cancelled or held.",
+    help="pending, delivered, exhausted, superseded, cancelled or held.",
 )
-@click.option("--since", type=TIME, help="Made then or later, such as 2026-12-01T00:00:00Z.")
-@click.option("--until", type=TIME, help="Made before.")
 @click.option(
-    "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many at most."
+    "--since", type=TIME, help="Created at or after this time, such as 2026-12-01T00:00:00Z."
+)
+@click.option("--until", type=TIME, help="Created before this time.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=50,
+    show_default=True,
+    help="Maximum number of deliveries.",
 )
 @as_json
 @click.pass_obj
 def list_(
     invocation: Invocation,
     token: str | None,
-    kind: EventType | None,
+    event_type: EventType | None,
     state: DeliveryState | None,
     since: UnixMs | None,
     until: UnixMs | None,
@@ -61,17 +67,20 @@ def list_(
     as_json: bool,
 ) -> None:
     """List deliveries, newest first."""
-    chosen = DeliveryFilter(
-        token=TokenId(token) if token else None, type=kind, state=state, since=since, until=until
+    selected = DeliveryFilter(
+        token=TokenId(token) if token else None,
+        type=event_type,
+        state=state,
+        since=since,
+        until=until,
     )
     with opened(invocation.settings) as database:
-        found = list(
-            islice(every_delivery(database, chosen, limit), limit)
-        )  # a page of a token may hold fewer
+        # A page may hold fewer than `limit`, so more than one may be read.
+        rows = list(islice(every_delivery(database, selected, limit), limit))
     if as_json:
-        print_json([delivery_answer(delivery) for delivery in found])
+        print_json([delivery_answer(delivery) for delivery in rows])
     else:
-        print_table([column.upper() for column in _COLUMNS], [_row(delivery) for delivery in found])
+        print_table([column.upper() for column in _COLUMNS], [_row(delivery) for delivery in rows])
 
 
 @command.command()
@@ -81,17 +90,17 @@ def list_(
 def show(invocation: Invocation, delivery_id: str, as_json: bool) -> None:
     """Show a delivery with its attempts, and why they failed."""
     with opened(invocation.settings) as database, database.read() as connection:
-        found = get_delivery(connection, DeliveryId(delivery_id))
-    if found is None:
+        detail = get_delivery(connection, DeliveryId(delivery_id))
+    if detail is None:
         raise NotFound(f"there is no delivery {delivery_id}")
     if as_json:
-        print_json(delivery_detail_answer(found))
+        print_json(delivery_detail_answer(detail))
         return
-    print_facts(dict(zip(_COLUMNS, _row(found.delivery), strict=True)))
+    print_facts(dict(zip(_COLUMNS, _row(detail.delivery), strict=True)))
     click.echo()
     print_table(
         ["NUMBER", "STARTED", "TRIGGER", "OUTCOME", "TOOK", "ERROR"],
-        [_attempt_row(attempt) for attempt in found.attempts],
+        [_attempt_row(attempt) for attempt in detail.attempts],
     )
 
 
@@ -100,9 +109,9 @@ def show(invocation: Invocation, delivery_id: str, as_json: bool) -> None:
 @as_json
 @click.pass_obj
 def retry(invocation: Invocation, delivery_id: str, as_json: bool) -> None:
-    """Have one attempt made now, beside the automatic ones.
+    """Retry a delivery now, in addition to its schedule.
 
-    A dispatcher makes it; `ringback deliveries show` tells how it ended.
+    A dispatcher makes the attempt; `ringback deliveries show` shows its result.
     """
     with opened(invocation.settings) as database:
         attempt_id = request_retry(
@@ -111,15 +120,16 @@ def retry(invocation: Invocation, delivery_id: str, as_json: bool) -> None:
     if as_json:
         print_json({"attempt_id": attempt_id})
     else:
-        click.echo(f"{delivery_id} is tried again, as {attempt_id}")
+        click.echo(f"{delivery_id} is retried, as {attempt_id}")
 
 
 def _row(delivery: ListedDelivery) -> list[str | None]:
     state = f"{delivery.state} ({delivery.reason})" if delivery.reason else delivery.state
     upcoming = None if delivery.next_attempt_at is None else to_rfc3339(delivery.next_attempt_at)
     last = _ended(delivery.outcome, delivery.status_code)
-    kind = f"{delivery.type} (test)" if delivery.is_test else delivery.type
-    return [delivery.id, to_rfc3339(delivery.created_at), kind, state, last, upcoming, delivery.url]
+    event_type = f"{delivery.type} (test)" if delivery.is_test else delivery.type
+    created = to_rfc3339(delivery.created_at)
+    return [delivery.id, created, event_type, state, last, upcoming, delivery.url]
 
 
 def _attempt_row(attempt: Attempt) -> list[str | None]:

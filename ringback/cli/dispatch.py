@@ -1,4 +1,4 @@
-"""`ringback dispatch`: one dispatcher, as a process of its own."""
+"""`ringback dispatch`: one dispatcher as a separate process."""
 
 import click
 
@@ -13,8 +13,8 @@ from ringback.cli.invocation import Invocation
 def command(invocation: Invocation) -> None:
     """Start a dispatcher alone, for production.
 
-    It uses one core: start one per core, on as many hosts as needed, each with a
-    RINGBACK_METRICS_LISTEN of its own.
+    It uses one core: start one per core, on as many hosts as needed, each with its own
+    RINGBACK_METRICS_LISTEN.
     """
     leave_on_signals()
     require_services(invocation.settings)

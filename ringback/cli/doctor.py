@@ -1,6 +1,4 @@
-"""`ringback doctor`: shows the settings and checks what they point at. One line each: ok, or what
-to do about it.
-"""
+"""`ringback doctor`: show the settings and check what they point at, one line per check."""
 
 import http.client
 import socket
@@ -23,8 +21,8 @@ from store.engine.suitability import require_usable
 from store.tokens.listing import TokenFilter, list_tokens
 
 CLOCK_TOLERANCE_MS = 1000
-"""More: activation, expiration and signatures are that much off. Less: a slow connection is taken
-for a wrong clock.
+"""Larger: activation, expiration and signatures may be off by that much. Smaller: a slow connection
+is mistaken for a wrong clock.
 """
 
 _ANSWER_LIMIT_S = 2
@@ -32,11 +30,13 @@ _ANSWER_LIMIT_S = 2
 
 @dataclass(frozen=True)
 class CheckResult:
-    """`ok` with what was found, or not, with what to do."""
+    """The result of one check. Its fields are those of `--json`."""
 
     what: str
+    """The name of the check."""
     ok: bool
-    told: str
+    detail: str
+    """The facts when it is ok; else what is wrong and what to do."""
 
 
 @click.command(cls=Command)
@@ -45,27 +45,24 @@ class CheckResult:
 def command(context: click.Context, as_json: bool) -> None:
     """Check settings, database, broker, clock and ports.
 
-    Exit status 1 when something needs doing.
+    Exit status 1 when a check fails.
     """
     invocation: Invocation = context.obj
-    findings = [_checked(what, check, invocation.settings) for what, check in _CHECKS.items()]
+    results = [_checked(what, check, invocation.settings) for what, check in _CHECKS.items()]
     if as_json:
         print_json(
             {
                 "settings": invocation.settings.shown(),
-                "checks": [asdict(finding) for finding in findings],
+                "checks": [asdict(result) for result in results],
             }
         )
     else:
         print_facts(invocation.settings.shown())
         click.echo()
         print_facts(
-            {
-                finding.what: ("ok: " if finding.ok else "TO DO: ") + finding.told
-                for finding in findings
-            }
+            {result.what: ("ok: " if result.ok else "FAIL: ") + result.detail for result in results}
         )
-    context.exit(0 if all(finding.ok for finding in findings) else 1)
+    context.exit(0 if all(result.ok for result in results) else 1)
 
 
 def _checked(what: str, check: "Check", settings: Settings) -> CheckResult:
@@ -81,15 +78,16 @@ def _database(settings: Settings) -> str:
 
 
 def _secrets(settings: Settings) -> str:
-    """A key that is missing shows here, and not at the next delivery."""
+    """Read all signing secrets, so that a missing key shows before the next delivery."""
     with opened(settings) as database, database.read() as connection:
         page = list_tokens(connection, vault(settings), TokenFilter(), now_ms(), 100)
     if unreadable := [token.id for token in page.rows if not token.is_readable]:
         raise RingbackError(
-            f"the secrets of {', '.join(unreadable)} cannot be read, and nothing is sent for them: give RINGBACK_SECRET_KEY the key that"
-            " encrypted them, before the newer ones, or revoke them"
+            f"the secrets of {', '.join(unreadable)} cannot be read, and nothing is sent for them: "
+            "put the key that encrypted them into RINGBACK_SECRET_KEY, before the newer keys, or "
+            "revoke them"
         )
-    return f"signing secrets can be read (tokens looked at: {len(page.rows)})"
+    return f"signing secrets can be read (tokens checked: {len(page.rows)})"
 
 
 def _clock(settings: Settings) -> str:
@@ -99,7 +97,8 @@ def _clock(settings: Settings) -> str:
         apart_ms = database.now(connection) - (before + now_ms()) // 2
     if abs(apart_ms) > CLOCK_TOLERANCE_MS:
         raise RingbackError(
-            f"this machine and the database are {apart_ms / 1000:.1f} s apart: have both set their clocks (chrony, systemd-timesyncd)"
+            f"the clocks of this machine and the database are {apart_ms / 1000:.1f} s apart: "
+            "synchronise both (chrony, systemd-timesyncd)"
         )
     return f"{apart_ms} ms from the database's"
 
@@ -108,17 +107,15 @@ def _broker(settings: Settings) -> str:
     if not settings.broker_url:
         return "none is configured: events go through the outbox"
     from exchange.rabbit.admin import depths
-    from exchange.rabbit.policies import may_look
+    from exchange.rabbit.policies import may_check
 
     url = ";".join(settings.broker_url)
-    found = depths(url)
-    told = f"{found.dispatch} messages wait, {found.dead} are dead letters"
-    if not may_look(url):
-        return (
-            f"{told}; its policies are not checked: this user may not configure queues ringback.*"
-        )
-    _require_harmless_policies(url, found.dispatch)
-    return told
+    queues = depths(url)
+    facts = f"{queues.dispatch} messages wait, {queues.dead} are dead letters"
+    if not may_check(url):
+        return f"{facts}; policies are not checked: this user may not configure queues ringback.*"
+    _require_harmless_policies(url, queues.dispatch)
+    return facts
 
 
 def _require_harmless_policies(url: str, waiting: int) -> None:
@@ -127,8 +124,9 @@ def _require_harmless_policies(url: str, waiting: int) -> None:
     policies = list(harms(url))
     if (most := room(url, waiting)) is not None:
         policies.append(
-            f"a policy lets a queue hold {most} messages or fewer (max-length, max-length-bytes), and {waiting} wait: what comes beside"
-            " them goes through the outbox, and the API answers 503 when that is full"
+            f"a policy limits a queue to {most} messages or fewer (max-length, max-length-bytes), "
+            f"and {waiting} wait: further events go through the outbox, and the API answers 503 "
+            "when that is full"
         )
     if policies:
         raise RingbackError(advice(policies))
@@ -144,7 +142,7 @@ def _port(name: str, address: ListenAddress) -> str:
         if _is_ours(address.reachable()):
             return f"Ringback answers on {address}"
         raise RingbackError(
-            f"{address} cannot be listened on ({error.strerror}): stop what is there, or set {name}"
+            f"cannot bind {address} ({error.strerror}): stop what uses it, or set {name}"
         ) from error
     return f"{address} is free"
 
@@ -161,7 +159,7 @@ def _is_ours(address: ListenAddress) -> bool:
 
 
 def _temporary(_: Settings) -> str:
-    return f"{temporary_folder()} can be written to"
+    return f"{temporary_folder()} is writable"
 
 
 def _targets(settings: Settings) -> str:
@@ -172,7 +170,7 @@ def _targets(settings: Settings) -> str:
 
 
 Check = Callable[[Settings], str]
-"""What was found, when all is well; raises RingbackError saying what to do."""
+"""Returns facts when all is well. Raises RingbackError, which says what is wrong and what to do."""
 
 _CHECKS: dict[str, Check] = {
     "database": _database,

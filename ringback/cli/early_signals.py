@@ -1,29 +1,28 @@
-"""Signals while a process starts: importing and connecting take a second, in which nothing of it
-can be stopped in an orderly way.
+"""Signals while a process starts: importing and connecting take a second, in which it cannot stop
+in an orderly way.
 
-For the subcommands that run until a signal. Their processes take over as soon as they have
-something to finish.
+Called by the subcommands that run until a signal. Their processes handle signals as soon as they
+have something to finish.
 """
 
 import os
 import signal
 from types import FrameType
 
-_TOLD = b"ringback: told to stop before it had started\n"
+_STOPPED = b"ringback: stopped before it had started\n"
 
 
 def leave_on_signals() -> None:
-    """From now on, until something else handles them, SIGTERM and SIGINT end the process at once,
-    with a word and exit status 0.
+    """Make SIGTERM and SIGINT print one line and exit 0 immediately, until something else handles
+    them.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
-    """Not by an exception: one that is raised inside of a callback of a library would be dropped,
-    and the signal forgotten. Nothing was taken yet that could be lost, and the database survives
-    worse.
+    """End the process. An exception would not do: a library's callback that it is raised in may
+    drop it, and the signal with it. Nothing was accepted yet that could be lost.
     """
-    os.write(2, _TOLD)
+    os.write(2, _STOPPED)
     os._exit(0)

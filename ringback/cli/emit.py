@@ -1,4 +1,4 @@
-"""`ringback emit`: sample events, published as a chat backend would: over HTTP, with a token."""
+"""`ringback emit`: publish sample events as a chat backend would, over HTTP with a token."""
 
 import time
 from collections.abc import Iterator
@@ -20,27 +20,29 @@ from schemas.times import now_ms, to_rfc3339
 
 
 @click.command(cls=Command)
-@click.argument("kind", metavar="TYPE", type=EVENT_TYPE)
-@click.option("--count", type=click.IntRange(1), default=1, show_default=True, help="How many.")
+@click.argument("event_type", metavar="TYPE", type=EVENT_TYPE)
+@click.option(
+    "--count", type=click.IntRange(1), default=1, show_default=True, help="Number of events."
+)
 @click.option(
     "--rate",
     type=FiniteRange(0.001),
-    help="How many a second, 0.001 or more. Default: as fast as they are taken.",
+    help="Events per second, 0.001 or more. Default: as fast as they are accepted.",
 )
 @click.option(
-    "--channel", type=TEXT, help="The channel that they come from. Default: the sample's."
+    "--channel", type=TEXT, help="The channel of the events. Default: that of the sample."
 )
 @click.option(
     "--url",
     "address",
     type=Parsed("url", read_url),
-    help="Where the API is. Default: this machine's, by RINGBACK_LISTEN.",
+    help="URL of the API. Default: RINGBACK_LISTEN on this machine.",
 )
 @as_json
 @click.pass_obj
 def command(
     invocation: Invocation,
-    kind: EventType,
+    event_type: EventType,
     count: int,
     rate: float | None,
     channel: str | None,
@@ -49,8 +51,8 @@ def command(
 ) -> None:
     """Publish sample events through the API.
 
-    TYPE is conversation.created, message.received or message.status. The token, with
-    events:publish, is RINGBACK_TOKEN in the environment or in ringback.env.
+    TYPE is conversation.created, message.received or message.status. The token is RINGBACK_TOKEN in
+    the environment or in ringback.env, and needs the permission events:publish.
     """
     token = invocation.token
     ids: list[str] = []
@@ -63,35 +65,35 @@ def command(
 
         try:
             Publishing(address or _local(invocation), token, Throttle(rate), accepted).run(
-                _samples(kind, count, channel)
+                _samples(event_type, count, channel)
             )
         except RingbackError as error:
             raise RingbackError(
                 f"{error}; {len(ids)} of {count} were accepted before" if ids else str(error)
             ) from error
-    _tell(ids, time.monotonic() - started_s, as_json)
+    _print_result(ids, time.monotonic() - started_s, as_json)
 
 
 def _local(invocation: Invocation) -> EmitTarget:
     return read_url(f"http://{invocation.settings.listen.reachable()}")
 
 
-def _samples(kind: EventType, count: int, channel: str | None) -> Iterator[dict[str, Any]]:
-    """Each about a message or a conversation of its own: else the statuses of one message would
+def _samples(event_type: EventType, count: int, channel: str | None) -> Iterator[dict[str, Any]]:
+    """Yield events, each about its own message or conversation. Statuses of one message would
     overtake each other.
     """
     for _ in range(count):
         event_id = new_event_id()
-        event = sample_event(kind, channel_id=channel) | {
+        event = sample_event(event_type, channel_id=channel) | {
             "id": event_id,
             "timestamp": to_rfc3339(now_ms()),
         }
-        about = event["data"].get("message") or event["data"]["conversation"]
-        about["id"] = f"{about['id']}_{event_id.removeprefix('evt_')}"
+        subject = event["data"].get("message") or event["data"]["conversation"]
+        subject["id"] = f"{subject['id']}_{event_id.removeprefix('evt_')}"
         yield event
 
 
-def _tell(ids: list[str], took_s: float, as_json: bool) -> None:
+def _print_result(ids: list[str], took_s: float, as_json: bool) -> None:
     if as_json:
         print_json({"accepted": len(ids), "seconds": round(took_s, 3), "ids": ids})
     elif len(ids) == 1:

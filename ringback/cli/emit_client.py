@@ -1,8 +1,7 @@
-"""The client behind `ringback emit`: publishes events over HTTP, from several connections at once,
-never faster than asked.
+"""The client behind `ringback emit`: publishes events over HTTP on several connections, never
+faster than requested.
 
-An event that could not be taken just now is sent again under the same id: twice the same id is one
-event.
+An event that is not accepted now is sent again under the same id, which makes it one event.
 """
 
 import http.client
@@ -19,27 +18,21 @@ from urllib.parse import urlsplit
 from schemas.errors import RingbackError
 
 CONNECTIONS = 8
-"""More: a higher rate, until the server's threads are all busy. Fewer: less load on a machine that
-others use.
+"""More: a higher rate, until all threads of the server are busy. Fewer: less load on a shared
+machine.
 """
 
-_VISIBLE = re.compile(
-    "[!-~]+"
-)  # ASCII: what the first line of a request, and the name of a host, may hold
+# What the first line of a request, and the name of a host, may hold.
+_VISIBLE = re.compile("[!-~]+")
 _TIMEOUT_S = 30.0
 _NOT_NOW = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
-_LONGEST_WAIT_S = 60.0  # that is waited as an answer asks: a proxy may ask for an hour
-_PAUSES_S = (
-    0.2,
-    0.5,
-    1.0,
-    2.0,
-    5.0,
-)  # before each repetition; together about as long as a broker takes to come back
+_LONGEST_WAIT_S = 60.0  # the most that is waited as an answer asks: a proxy may ask for an hour
+# Before each repetition; together about as long as a broker takes to restart.
+_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 class EmitTarget(NamedTuple):
-    """Where an API is: the parts of its URL that matter here."""
+    """The address of an API: the parts of its URL that matter here."""
 
     secure: bool
     host: str
@@ -48,33 +41,39 @@ class EmitTarget(NamedTuple):
 
 
 def read_url(url: str) -> EmitTarget:
-    """Raises ValueError, which shows nothing of it: people paste URLs with a password in them."""
+    """Read the URL of an API. Raises ValueError, which never repeats it: people paste URLs with a
+    password in them.
+    """
     url = url.strip()
     if not _VISIBLE.fullmatch(url):
         raise ValueError(
-            "the URL holds a blank, or a character that is not ASCII: write a host as xn--…, anything else percent-encoded"
+            "the URL contains a blank or a character that is not ASCII: write a host as xn--…, "
+            "anything else percent-encoded"
         )
     if "@" in url:
         raise ValueError(
-            "the URL holds a user or an @: write it without, as the API is shown the token in RINGBACK_TOKEN alone"
+            "the URL contains a user or an @: omit it, as only the token in RINGBACK_TOKEN is sent "
+            "to the API"
         )
     if "?" in url or "#" in url:
-        raise ValueError("the URL holds ? or #: end it before, as /v1/events comes after it")
+        raise ValueError(
+            "the URL contains ? or #: omit it and what follows, as /v1/events is appended"
+        )
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
         host.encode("idna")  # as connecting does, for ASCII too: each label has 1 to 63 characters
     except ValueError:  # UnicodeError is one
         raise ValueError(
-            "the URL cannot be read: check its host and its port, a number up to 65535"
+            "the URL is invalid: check its host and its port, a number up to 65535"
         ) from None
     if parts.scheme not in ("http", "https") or not host:
-        raise ValueError("it is not a URL such as http://127.0.0.1:8080")
+        raise ValueError("this is not a URL such as http://127.0.0.1:8080")
     return EmitTarget(parts.scheme == "https", host, port, parts.path.rstrip("/"))
 
 
 class Throttle:
-    """Lets `rate` pass a second, evenly; all at once when it is None. Thread-safe."""
+    """A limit of `rate` passes a second, evenly spaced; no limit when it is None. Thread-safe."""
 
     def __init__(self, rate: float | None):
         self._gap_s = 1 / rate if rate else 0.0
@@ -82,6 +81,7 @@ class Throttle:
         self._lock = threading.Lock()
 
     def wait(self) -> None:
+        """Block until the next pass."""
         with self._lock:
             at_s = max(self._next_s, time.monotonic())
             self._next_s = at_s + self._gap_s
@@ -89,8 +89,8 @@ class Throttle:
 
 
 class _NotNow(Exception):
-    """It may be taken later, after `wait_s` if the answer says so; without any answer so far there
-    is probably nobody.
+    """The API may accept the event later, after `wait_s` if its answer says so. Without any answer
+    so far, probably nothing listens there.
     """
 
     def __init__(self, why: str, *, status: int | None = None, wait_s: float = 0.0):
@@ -99,36 +99,41 @@ class _NotNow(Exception):
 
 
 class Publishing:
-    """One run. The first event that is refused ends it: the others would be refused too."""
+    """One run of `emit`. The first refused event ends it, as the others would be refused too."""
 
     def __init__(
-        self, address: EmitTarget, token: str, pace: Throttle, accepted: Callable[[str], None]
+        self,
+        address: EmitTarget,
+        token: str,
+        throttle: Throttle,
+        accepted: Callable[[str], None],
     ):
-        self._address, self._token, self._pace, self._accepted = address, token, pace, accepted
+        self._address, self._token = address, token
+        self._throttle, self._accepted = throttle, accepted
         self._local = threading.local()
-        self._taking = threading.Lock()
+        self._iterating = threading.Lock()
         self._ended = threading.Event()
         self._was_answered = False
 
     def run(self, events: Iterator[dict[str, Any]]) -> None:
-        """Publish all of them. Raises RingbackError saying what is wrong and what to do."""
+        """Publish all events. Raises RingbackError, which says what is wrong and what to do."""
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             try:
                 for working in [pool.submit(self._work, events) for _ in range(CONNECTIONS)]:
                     working.result()
-            finally:  # also on Ctrl-C: the others stop after the event that they have in hand
+            finally:  # also on Ctrl-C: the other threads stop after their current event
                 self._ended.set()
 
     def _work(self, events: Iterator[dict[str, Any]]) -> None:
         try:
             while (event := self._next(events)) is not None:
-                self._pace.wait()
+                self._throttle.wait()
                 self._until_accepted(event)
         finally:
             self._ended.set()
 
     def _next(self, events: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
-        with self._taking:
+        with self._iterating:
             return None if self._ended.is_set() else next(events, None)
 
     def _until_accepted(self, event: dict[str, Any]) -> None:
@@ -137,8 +142,8 @@ class Publishing:
             try:
                 self._post(event)
             except _NotNow as error:
-                # 429 is no trouble that has to end: it says how fast we may be, and goes on for as
-                # long as there are events
+                # 429 says how fast this client may be, and recurs as long as there are events: it
+                # does not count against the repetitions.
                 pause_s = (
                     _PAUSES_S[0]
                     if error.status == HTTPStatus.TOO_MANY_REQUESTS
@@ -152,7 +157,7 @@ class Publishing:
                 return
 
     def _post(self, event: dict[str, Any]) -> None:
-        """Raises _NotNow, and RingbackError for an answer that repeating would not change."""
+        """Publish an event. Raises _NotNow, or RingbackError for an answer that will not change."""
         headers = {"authorization": f"Bearer {self._token}", "content-type": "application/json"}
         connection = self._connection()
         try:
@@ -166,7 +171,8 @@ class Publishing:
             connection.close()
             where = f"{self._address.host}:{connection.port}"
             raise _NotNow(
-                f"no answer from {where} ({error or type(error).__name__}): is `ringback serve` running there?"
+                f"no answer from {where} ({error or type(error).__name__}): is `ringback serve` "
+                "running there?"
             ) from error
         self._was_answered = True
         if response.status in _NOT_NOW or response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -179,10 +185,10 @@ class Publishing:
     def _connection(self) -> http.client.HTTPConnection:
         connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
         if connection is None:
-            kind = (
+            connect = (
                 http.client.HTTPSConnection if self._address.secure else http.client.HTTPConnection
             )
-            connection = self._local.connection = kind(
+            connection = self._local.connection = connect(
                 self._address.host, self._address.port, timeout=_TIMEOUT_S
             )
         return connection
@@ -196,16 +202,16 @@ def _read(response: http.client.HTTPResponse) -> Any:
 
 
 def _wait_s(response: http.client.HTTPResponse) -> float:
-    """Ringback says it in seconds. What a proxy says otherwise counts as nothing."""
-    said = response.headers.get("Retry-After", "")
-    return min(float(said), _LONGEST_WAIT_S) if said.isascii() and said.isdigit() else 0.0
+    """Return the seconds of `Retry-After`. A date, which a proxy may send, counts as 0."""
+    text = response.headers.get("Retry-After", "")
+    return min(float(text), _LONGEST_WAIT_S) if text.isascii() and text.isdigit() else 0.0
 
 
 def _why(status: int, answer: Any) -> str:
     detail = answer.get("detail") if isinstance(answer, dict) else None
-    told = f"the API answered {status}" + (f": {detail}" if detail else "")
+    text = f"the API answered {status}" + (f": {detail}" if detail else "")
     if status == 401:
-        return f"{told} (is the token in RINGBACK_TOKEN the right one?)"
+        return f"{text} (is the token in RINGBACK_TOKEN correct?)"
     if status == 403:
-        return f"{told} (the token in RINGBACK_TOKEN needs events:publish)"
-    return told
+        return f"{text} (the token in RINGBACK_TOKEN needs events:publish)"
+    return text

@@ -1,5 +1,5 @@
-"""`ringback export FILE.xlsx`: everything about all tokens but their secrets. The file is there
-whole or not at all.
+"""`ringback export FILE.xlsx`: everything about all tokens but their secrets. The file is complete
+or absent.
 """
 
 import tempfile
@@ -22,17 +22,20 @@ from web.exports.spreadsheets import Cell, Sheet, write_workbook
 from web.exports.token_sheets import token_sheets
 
 _STRIDE = 1_000
-"""Rows between two movements of the bar. Fewer: moving it takes longer than writing them."""
+"""Rows between two updates of the bar. More: the bar moves in jumps. Fewer: updating it takes
+longer than writing the rows.
+"""
 
 
 @click.command(cls=Command)
 @click.argument("file", metavar="FILE.xlsx", type=click.Path(dir_okay=False, path_type=Path))
 @click.pass_obj
 def command(invocation: Invocation, file: Path) -> None:
-    """Write everything about all tokens into an Excel workbook, but no secret.
+    """Export all tokens, without secrets, to an Excel workbook.
 
-    One sheet each for details with counts of deliveries, permissions, and callbacks with their
-    health; revoked tokens are in it. A file of that name is replaced once the new one is complete.
+    It has a sheet each for details with counts of deliveries, for permissions, and for callbacks
+    with their health. Revoked tokens are included. An existing file is replaced once the new one is
+    complete.
     """
     if file.suffix.lower() != ".xlsx":
         raise click.BadParameter(f"{file}: a workbook's name ends in .xlsx", param_hint="FILE.xlsx")
@@ -52,21 +55,21 @@ def command(invocation: Invocation, file: Path) -> None:
 
 @contextmanager
 def _replaced_when_whole(file: Path) -> Iterator[Path]:
-    """A file beside it that takes its place at the end. Only its owner may read it: names and
-    addresses of suppliers are in it.
+    """Yield a file in the same folder that replaces `file` at the end. Only its owner may read it,
+    as it holds names and addresses of suppliers.
     """
     try:
         with tempfile.NamedTemporaryFile(
             dir=file.parent, prefix=f".{file.name}-", delete=False
-        ) as made:
-            unfinished = Path(made.name)
+        ) as temporary:
+            unfinished = Path(temporary.name)
         try:
             yield unfinished
             unfinished.replace(file)
         finally:
             unfinished.unlink(missing_ok=True)
     except OSError as error:
-        raise RingbackError(f"{file} cannot be written: {error.strerror or error}") from error
+        raise RingbackError(f"cannot write {file}: {error.strerror or error}") from error
 
 
 def _shown(sheet: Sheet, bar: Bar) -> Sheet:

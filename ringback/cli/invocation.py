@@ -1,5 +1,5 @@
-"""What every subcommand is given, and how its failure is told. Imports nothing heavy: `listen`
-needs no settings.
+"""What every subcommand is given, and how its failure is printed. Imports nothing heavy, as
+`listen` needs no settings.
 """
 
 import io
@@ -8,7 +8,7 @@ import re
 import sys
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -18,21 +18,19 @@ if TYPE_CHECKING:  # reading them takes pydantic, a quarter of a second
     from ringback.settings import Settings
 
 _TOKEN = "RINGBACK_TOKEN"
-_VISIBLE = re.compile(
-    "[!-~]+"
-)  # ASCII: what a header of HTTP may hold, which is where a token goes
+_VISIBLE = re.compile("[!-~]+")  # what a header of HTTP may hold, which is where a token goes
 
 
 class Invocation:
-    """One call of `ringback`."""
+    """One call of `ringback`: its settings and its token, read when they are needed."""
 
     def __init__(self, env_file: Path | None):
         self._env_file = env_file
 
     @cached_property
     def settings(self) -> "Settings":
-        """Read when first asked for. Raises UsageError; tells of what others may mean by it, and so
-        is let pass.
+        """The settings, read once. Prints names that look like settings and are not read. Raises
+        UsageError.
         """
         from ringback.settings import load, not_read
 
@@ -43,59 +41,63 @@ class Invocation:
 
     @property
     def token(self) -> str:
-        """What `emit` shows to the API: from where settings come, though it is none. Raises
-        UsageError, which shows nothing of it.
+        """The token that `emit` sends to the API, from the environment or the env file. Raises
+        UsageError, which never shows it.
         """
         from ringback.env_file import env_file, env_file_values
 
-        found = (
+        written = (
             os.environ[_TOKEN]
             if _TOKEN in os.environ
             else env_file_values(env_file(self._env_file)).get(_TOKEN)
         )
-        token = (found or "").strip()  # `echo … | base64` puts a line's end into a Secret
+        token = (written or "").strip()  # `echo … | base64` puts a line's end into a Secret
         if not token:
-            wrong = "not set" if found is None else "empty"
+            wrong = "not set" if written is None else "empty"
             raise UsageError(
-                f"{_TOKEN} is {wrong}: put a token there, or into ringback.env, that has the permission events:publish"
+                f"{_TOKEN} is {wrong}: set it, in the environment or in ringback.env, to a token "
+                "with the permission events:publish"
             )
         if not _VISIBLE.fullmatch(token):
             raise UsageError(
-                f"{_TOKEN} holds a blank, or a character that is not ASCII, as no token does: put it there as it was shown, rbk_…"
+                f"{_TOKEN} contains a blank or a character that is not ASCII, as no token does: "
+                "copy it as it was shown, rbk_…"
             )
         return token
 
 
 class Refused(click.ClickException):
-    """One of our errors, as one line on standard error."""
+    """An error of Ringback, printed as one line on standard error. Exit status 1."""
 
     def __init__(self, error: RingbackError):
-        super().__init__(" ".join(_told(error).split()))
+        super().__init__(" ".join(_text(error).split()))
 
-    def show(self, file: IO[Any] | None = None) -> None:
+    def show(self, file: IO[str] | None = None) -> None:
+        """Print the line."""
         click.echo(f"ringback: {self.message}", file=file, err=file is None)
 
 
 class WrongSettings(Refused):
-    """Trying again is useless until somebody changes a setting or an argument."""
+    """An error that remains until a setting or an argument is changed. Exit status 2."""
 
     exit_code = 2
 
 
-def replace_what_cannot_be_printed() -> None:
-    """Standard output may speak another encoding than UTF-8, by the terminal's locale: a name that
-    does not fit must not end a command.
+def replace_unprintable() -> None:
+    """Replace characters that the encoding of standard output lacks. The terminal's locale may not
+    be UTF-8, and a name must not end a command.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
 
 
 def refused(error: RingbackError) -> Refused:
+    """Return click's exception for an error, with its exit status."""
     return WrongSettings(error) if isinstance(error, UsageError) else Refused(error)
 
 
-def _told(error: RingbackError) -> str:
-    """A problem's faults are what is wrong; its detail only says that something is."""
+def _text(error: RingbackError) -> str:
+    """Return what is wrong: a problem's faults, as its detail only says that there are some."""
     if isinstance(error, Problem) and error.faults:
         return "; ".join(fault.detail for fault in error.faults)
     return str(error)

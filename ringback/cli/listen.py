@@ -1,7 +1,7 @@
-"""`ringback listen`: a receiver for one's own machine. Verifies and prints every webhook, and
-misbehaves when told to.
+"""`ringback listen`: a receiver for the developer's machine. It verifies and prints every webhook,
+and can misbehave on purpose.
 
-Needs no settings and no database: it knows what any receiver knows, its URL and its signing secret.
+It needs no settings and no database, only what any receiver has: a URL and a signing secret.
 """
 
 import datetime as dt
@@ -20,8 +20,7 @@ from schemas.errors import RingbackError
 from schemas.texts import spelled_out
 
 QUICKSTART_PORT = 9000
-"""That of `ringback.quickstart`, which is not imported here: the whole server would come with it.
-"""
+"""The port to which the callbacks of the quickstart's token go."""
 
 _SHOWN = (
     "webhook-id",
@@ -32,9 +31,8 @@ _SHOWN = (
     "user-agent",
     "content-type",
 )
-_MOVES_THE_CURSOR = re.compile(
-    "[\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
-)  # raw in JSON, though terminals obey them
+# JSON does not escape these, and terminals obey them.
+_MOVES_THE_CURSOR = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _printing = threading.Lock()
 
 
@@ -44,42 +42,42 @@ _printing = threading.Lock()
     type=click.IntRange(0, 65535),
     default=QUICKSTART_PORT,
     show_default=True,
-    help="Where to listen, on 127.0.0.1.",
+    help="The port to listen on, on 127.0.0.1.",
 )
 @click.option(
     "--secret",
     "keys",
     multiple=True,
     type=SIGNING_KEY,
-    help="The signing secret, whsec_…; repeatable.",
+    help="The signing secret, whsec_…. Repeatable.",
 )
 @click.option(
     "--status",
     type=click.IntRange(200, 599),
     default=204,
     show_default=True,
-    help="What to answer.",
+    help="The status to answer with.",
 )
 @click.option(
     "--delay",
     type=DURATION,
     default=dt.timedelta(0),
     show_default="0s",
-    help="How long to wait before each answer.",
+    help="The delay before each answer.",
 )
 @click.option(
     "--fail-ratio",
     type=FiniteRange(0, 1),
     default=0.0,
     show_default=True,
-    help="Of all, how many to answer with 500.",
+    help="The share of requests to answer with 500, from 0 to 1.",
 )
 def command(
     port: int, keys: tuple[bytes, ...], status: int, delay: dt.timedelta, fail_ratio: float
 ) -> None:
-    """Receive webhooks here, verify and print them.
+    """Receive webhooks, verify and print them.
 
-    Prints `verified ID` or `REJECTED ID: reason`, then the webhook. Ctrl-C ends it.
+    Prints `verified ID` or `REJECTED ID: reason`, then the webhook. Ctrl-C stops it.
     """
     try:
         receiver = Receiver(
@@ -87,20 +85,25 @@ def command(
         )
     except OSError as error:
         raise RingbackError(
-            f"127.0.0.1:{port} cannot be listened on ({error.strerror}): {advice(port)}"
+            f"cannot bind 127.0.0.1:{port} ({error.strerror}): {advice(port)}"
         ) from None
     _serve(receiver)
 
 
 def advice(port: int) -> str:
-    """On another port the newcomer would wait in vain."""
+    """Return what to do about a port in use. On another port the quickstart's webhooks do not
+    arrive.
+    """
     if port == QUICKSTART_PORT:
-        return f"stop what is there, as the quickstart's callbacks go to port {port}; for others choose another with --port"
-    return "choose another with --port"
+        return (
+            f"stop what uses it, as the quickstart's callbacks go to port {port}; for other "
+            "callbacks choose another port with --port"
+        )
+    return "choose another port with --port"
 
 
 def _serve(receiver: Receiver) -> None:
-    """Until Ctrl-C or SIGTERM, which both are how one ends it."""
+    """Answer until Ctrl-C or SIGTERM."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         click.echo(f"listening on http://127.0.0.1:{receiver.server_port}")
@@ -113,7 +116,7 @@ def _serve(receiver: Receiver) -> None:
 
 
 def _print(webhook: Webhook) -> None:
-    """In one piece, whatever comes at the same time."""
+    """Print a webhook in one piece, although several may arrive at the same time."""
     name = spelled_out(webhook.id)
     verdict = (
         click.style(f"verified {name}", fg="green")
@@ -130,8 +133,8 @@ def _print(webhook: Webhook) -> None:
 
 
 def _readable(body: bytes) -> str:
-    """Indented, with every number spelled as it came. What is not JSON is shown in ASCII: it could
-    be anything.
+    """Return JSON indented, with every number spelled as it came. A body that is not JSON may be
+    anything, and is shown in ASCII.
     """
     try:
         text = msgspec.json.format(body, indent=2).decode()

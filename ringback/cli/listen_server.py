@@ -1,8 +1,8 @@
-"""The HTTP server behind `ringback listen`: takes webhooks, judges their signatures, answers as it
-was told to.
+"""The HTTP server behind `ringback listen`: receives webhooks, checks their signatures, answers as
+configured.
 
-Follows Standard Webhooks 1.0 from the receiver's side. Prints nothing: it hands each webhook to
-whoever made it.
+It follows Standard Webhooks 1.0 from the receiver's side. It prints nothing: each webhook is passed
+to the caller, `ringback.cli.listen`.
 """
 
 import hmac
@@ -15,8 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from dispatcher.signer import sign
 
 TOLERANCE_S = 300
-"""How old a webhook's timestamp may be. Longer: a recorded request can be played back later.
-Shorter: clocks must agree better.
+"""How old a webhook's timestamp may be. Longer: a recorded request can be replayed later. Shorter:
+clocks must agree better.
 """
 
 _BACKLOG = 128  # connections that may wait: a burst opens many at once
@@ -25,68 +25,74 @@ _IDLE_S = 60
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What to answer, after how long, and how many of a hundred to fail on purpose."""
+    """How the server answers."""
 
     status: int
+    """The status of an answer that does not fail on purpose."""
     delay_s: float
+    """The delay before each answer."""
     fail_ratio: float
+    """The share of requests to answer with 500, from 0 to 1."""
 
     def next_status(self) -> int:
-        return 500 if random.random() < self.fail_ratio else self.status  # noqa: S311 - which request fails is no secret
+        """Return the status of the next answer."""
+        fails = random.random() < self.fail_ratio  # noqa: S311 - which request fails is no secret
+        return 500 if fails else self.status
 
 
 @dataclass(frozen=True)
 class Webhook:
-    """One request as it came. `fault` says why it does not verify, None when it does. `answer` is
-    the status sent back.
-    """
+    """One request as it came."""
 
     headers: Mapping[str, str]
+    """Names are in lower case."""
     body: bytes
     fault: str | None
+    """Why it does not verify; None when it does."""
     answer: int
+    """The status that is sent back."""
 
     @property
     def id(self) -> str:
+        """The event's id, or words for its absence."""
         return self.headers.get("webhook-id", "without an id")
 
 
 def fault(
     keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, now_s: float
 ) -> str | None:
-    """Why these are not the headers of a genuine webhook, or None. Header names are in lower case.
-    """
+    """Return why a webhook is not genuine, or None. Header names are in lower case."""
     missing = [
         name
         for name in ("webhook-id", "webhook-timestamp", "webhook-signature")
         if not headers.get(name)
     ]
     if missing:
-        return f"there is no header {missing[0]}"
+        return f"the header {missing[0]} is missing"
     if not keys:
-        return "there is no secret to verify it with: give --secret"
+        return "no secret to verify it with: give --secret"
     timestamp = headers["webhook-timestamp"]
     if not (timestamp.isascii() and timestamp.isdigit()):
-        return "webhook-timestamp is not in unix seconds"
+        return "webhook-timestamp is not in Unix seconds"
     if abs(now_s - int(timestamp)) > TOLERANCE_S:
-        return f"its timestamp is {now_s - int(timestamp):.0f} s old: replayed, or a clock is wrong"
+        return f"its timestamp is {now_s - int(timestamp):.0f} s old: a replay, or a wrong clock"
     if not _signed(keys, headers, body):
-        return "the signature does not fit: another secret, or the body was changed on its way"
+        return "the signature does not match: another secret, or the body was changed in transit"
     return None
 
 
 def _signed(keys: Sequence[bytes], headers: Mapping[str, str], body: bytes) -> bool:
     given = headers["webhook-signature"].encode().split()
-    wanted = [
+    expected = [
         sign([key], headers["webhook-id"], int(headers["webhook-timestamp"]), body).encode()
         for key in keys
     ]
-    return any(hmac.compare_digest(one, other) for one in given for other in wanted)
+    return any(hmac.compare_digest(signature, other) for signature in given for other in expected)
 
 
 class Receiver(ThreadingHTTPServer):
-    """Listens on 127.0.0.1 from the moment it is made (OSError when the port is taken);
-    `serve_forever` answers.
+    """A server that listens on 127.0.0.1 once it is created; `serve_forever` answers. Raises
+    OSError when the port is in use.
     """
 
     request_queue_size = _BACKLOG
@@ -121,15 +127,19 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(status)
 
     def do_GET(self) -> None:
-        """Somebody opened it in a browser."""
+        """Answer a browser."""
         self._answer(200, b"ringback listen: webhooks are POSTed here\n")
 
     def _answer(self, status: int, text: bytes = b"") -> None:
         self.send_response(status)
-        if status not in (204, 304):  # those have no body, and may not say so
+        if status not in (204, 304):  # these have no body, nor its length
             self.send_header("content-length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's signature
-        """Not: what came is printed by whoever listens."""
+    def log_message(
+        self,
+        format: str,  # noqa: A002 - the library's signature
+        *args: object,
+    ) -> None:
+        """Suppress the default log; the caller prints requests."""

@@ -1,4 +1,4 @@
-"""`ringback migrate`: the database's schema and the broker's exchanges and queues, brought to what
+"""`ringback migrate`: bring the database's schema and the broker's exchanges and queues to what
 this program needs.
 """
 
@@ -15,10 +15,10 @@ from store.engine.database import Database
 @click.command(cls=Command)
 @click.pass_obj
 def command(invocation: Invocation) -> None:
-    """Bring the database, and the broker's queues, up to date.
+    """Bring the database and the broker's queues up to date.
 
     Exit status 1 when a policy of the broker loses events.
-    Safe to run at any time, and by several at once. `serve` does it by itself on SQLite.
+    It is safe to run at any time, and several times at once. `serve` does it itself on SQLite.
     """
     settings = invocation.settings
     make_database_file(settings.sqlite_path)
@@ -37,6 +37,6 @@ def _declare(broker_url: str) -> None:
     from exchange.rabbit.policies import advice, harms
 
     declare(broker_url)
-    click.echo("broker: exchanges and queues are there")
-    if found := list(harms(broker_url)):
-        raise ExchangeUnavailable(advice(found))
+    click.echo("broker: exchanges and queues are declared")
+    if harmful := list(harms(broker_url)):
+        raise ExchangeUnavailable(advice(harmful))

@@ -1,4 +1,4 @@
-"""`ringback openapi`: the API's document, without starting anything."""
+"""`ringback openapi`: print the OpenAPI document, without starting anything."""
 
 import click
 
@@ -10,7 +10,7 @@ from ringback.cli.output import print_json
 
 
 @click.command(cls=Command)
-@click.option("--json", is_flag=True, expose_value=False, help="Print JSON, as it does anyway.")
+@click.option("--json", is_flag=True, expose_value=False, help="Print JSON, which is the default.")
 @click.pass_obj
 def command(invocation: Invocation) -> None:
     """Print the OpenAPI document, as `/docs/openapi.json` serves it."""

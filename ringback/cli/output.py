@@ -14,8 +14,8 @@ from rich.text import Text
 from schemas.texts import spelled_out
 
 _WIDTH = 240
-"""Of a table, whatever the terminal's: narrower ones break its lines, but an id stays in one piece,
-and can be copied. Smaller: delivery ids are folded into columns.
+"""Columns of a table, whatever the terminal has. Larger: a narrow terminal breaks more lines.
+Smaller: delivery ids are folded, and cannot be copied in one piece.
 """
 
 _NOTHING = "-"
@@ -23,7 +23,7 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
 def print_json(value: object) -> None:
-    """For programs: what the encoding does not have is escaped, and so not lost."""
+    """Print JSON. Characters that the encoding lacks are escaped, and so not lost."""
     text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
     try:
         text.encode(sys.stdout.encoding or "utf-8")
@@ -33,8 +33,8 @@ def print_json(value: object) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str | None]]) -> None:
-    """Texts are printed as they are: whatever looks like markup is none, and what would steer a
-    terminal is spelled out.
+    """Print a table. Markup in a text is not interpreted, and characters that would control a
+    terminal are spelled out.
     """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
@@ -45,7 +45,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str | None]]) ->
 
 
 def print_facts(facts: Mapping[str, str | None]) -> None:
-    """One a line, names in front."""
+    """Print one fact per line, names first."""
     width = max(map(len, facts))
     for name, value in facts.items():
         click.echo(f"{name:{width}}  {spelled_out(value or _NOTHING)}")

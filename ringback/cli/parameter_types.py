@@ -1,5 +1,5 @@
-"""How arguments are written: times, durations, callbacks. What is wrong with one is told as click
-tells it, exit 2.
+"""How arguments are written: times, durations, callbacks. A wrong one is click's usage error, exit
+status 2.
 """
 
 import math
@@ -25,6 +25,7 @@ class Parsed(click.ParamType[T]):
         self._read = read
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> T:
+        """Read a text. A default is returned as it is."""
         if not isinstance(value, str):
             return value  # type: ignore[no-any-return]  # a default, already what it should be
         try:
@@ -34,60 +35,65 @@ class Parsed(click.ParamType[T]):
 
 
 def one_of(closed_set: type[E]) -> Parsed[E]:
-    """A member of an enumeration, by its value: click's own choice would go by the names in the
-    code.
+    """Return the type of a member of an enumeration, given by its value. Click's own choice would
+    use the names in the code.
     """
     known = ", ".join(closed_set)
 
     def read(text: str) -> E:
         if text not in list(closed_set):
-            raise ValueError(f"{text!r} is none of {known}")
+            raise ValueError(f"{text!r} is not one of {known}")
         return closed_set(text)
 
     return Parsed(closed_set.__name__, read)
 
 
 def _read_text(text: str) -> str:
-    """An unset shell variable leaves nothing between its quotes: that must not be taken for "any".
-    Bytes that are no UTF-8 come from the system as halves of surrogate pairs, which no database
-    takes.
+    """Return a text that is not empty and is UTF-8.
+
+    An unset shell variable leaves nothing between its quotes, which must not mean "any". The system
+    passes other bytes on as halves of surrogate pairs, which no database accepts.
     """
     if not text:
-        raise ValueError("this is empty: give a value, or leave it out")
+        raise ValueError("this is empty: give a value, or omit the option")
     try:
         text.encode()
     except UnicodeEncodeError:
         raise ValueError(
-            "this is not UTF-8, as every name and id is: has it come from a file, or a terminal, in another encoding?"
+            "this is not UTF-8, as every name and id is: does it come from a file or a terminal in "
+            "another encoding?"
         ) from None
     return text
 
 
 class FiniteRange(click.FloatRange):
-    """A number between bounds. Click takes `nan` for one, as it is below and above nothing."""
+    """A finite number between bounds. Click accepts `nan`, which is neither below nor above a
+    bound.
+    """
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
+        """Read a number."""
         number: float = super().convert(value, param, ctx)
         if not math.isfinite(number):
-            self.fail(f"{value!r} is not a number that can be reached", param, ctx)
+            self.fail(f"{value!r} is not a finite number", param, ctx)
         return number
 
 
 class CallbackArgument(NamedTuple):
-    """One `--callback TYPE=URL`."""
+    """The value of one `--callback TYPE=URL`."""
 
     type: EventType
     url: str
 
 
 def _read_callback(text: str) -> CallbackArgument:
-    """Shows nothing of what it refuses: a callback's URL may hold a key."""
-    kind, _, url = text.partition("=")
-    if not url or kind not in list(EventType):
+    """Read TYPE=URL. Errors never repeat it, as a callback's URL may hold a key."""
+    event_type, _, url = text.partition("=")
+    if not url or event_type not in list(EventType):
         raise ValueError(f"this is not TYPE=URL with one of {', '.join(EventType)}")
-    return CallbackArgument(EventType(kind), url)
+    return CallbackArgument(EventType(event_type), url)
 
 
 TEXT = Parsed("text", _read_text)

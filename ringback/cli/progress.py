@@ -1,4 +1,4 @@
-"""A bar on standard error for what takes longer, at a terminal only."""
+"""A progress bar on standard error, shown at a terminal only."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,22 +15,23 @@ from rich.progress import (
 
 
 class Bar:
-    """How far something has come."""
+    """A progress bar that is shown."""
 
     def __init__(self, progress: Progress, task: TaskID):
         self._progress, self._task = progress, task
 
     def advance(self, steps: int = 1) -> None:
+        """Add steps to what is done."""
         self._progress.advance(self._task, steps)
 
     def show(self, completed: int, total: int) -> None:
-        """Of so many; 0: nobody knows yet."""
+        """Show progress; `total=0` means unknown."""
         self._progress.update(self._task, completed=completed, total=total or None)
 
 
 @contextmanager
 def progress(text: str, total: int, *, hidden: bool = False) -> Iterator[Bar]:
-    """Gone when the block ends."""
+    """Show a bar until the block ends; `total=0` means unknown."""
     columns = (TextColumn(text), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(

@@ -1,4 +1,4 @@
-"""`ringback rekey`: what is encrypted in the database, encrypted anew with the last of the secret
+"""`ringback rekey`: encrypt what is encrypted in the database again, with the last of the secret
 keys.
 """
 
@@ -15,43 +15,46 @@ from store.maintenance import rekey
 from store.maintenance.rekey import Tally
 
 _NAMED = 20
-"""Tokens that an error names. More: a line that nobody reads; --json has them all."""
+"""Tokens that an error names; --json has them all. More: a line too long to read. Fewer: --json is
+needed more often.
+"""
 
 
 @click.command(cls=Command)
 @as_json
 @click.pass_obj
 def command(invocation: Invocation, as_json: bool) -> None:
-    """Encrypt all signing secrets and callback headers anew, with the last of several
+    """Encrypt all signing secrets and callback headers again, with the last of several
     RINGBACK_SECRET_KEYs.
 
-    Afterwards the older keys can be dropped. Safe beside running processes; when it is interrupted,
-    start it again.
+    Afterwards the older keys can be removed. It may run while other processes run. If it is
+    interrupted, run it again.
     """
-    found = Tally()
+    tally = Tally()
     with opened(invocation.settings) as database:
         total = rekey.count(database)
         with progress("re-encrypting", total) as bar:
-            for found in rekey.rekey(database, vault(invocation.settings)):
-                bar.show(found.looked_at, total)
-    unreadable = sorted(found.unreadable)
+            for tally in rekey.rekey(database, vault(invocation.settings)):
+                bar.show(tally.checked, total)
+    unreadable = sorted(tally.unreadable)
     if as_json:
         print_json(
             {
-                "re_encrypted": found.re_encrypted,
-                "right_already": found.right_already,
+                "re_encrypted": tally.re_encrypted,
+                "right_already": tally.right_already,
                 "unreadable": unreadable,
             }
         )
     else:
         print_facts(
-            {"re-encrypted": str(found.re_encrypted), "right already": str(found.right_already)}
+            {"re-encrypted": str(tally.re_encrypted), "right already": str(tally.right_already)}
         )
     if unreadable:
         named = ", ".join(unreadable[:_NAMED]) + (
             f" and {len(unreadable) - _NAMED} more" if len(unreadable) > _NAMED else ""
         )
         raise RingbackError(
-            f"the secrets of {named} cannot be read: give RINGBACK_SECRET_KEY the key that encrypted them, before the newer ones, or"
-            " revoke them; then run this again before a key is dropped"
+            f"the secrets of {named} cannot be read: put the key that encrypted them into "
+            "RINGBACK_SECRET_KEY, before the newer keys, or revoke them; then run this again "
+            "before a key is removed"
         )

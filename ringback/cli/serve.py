@@ -1,5 +1,4 @@
-"""`ringback serve`: API and dispatcher in one process; with `--quickstart` as `make run` starts it.
-"""
+"""`ringback serve`: API and dispatcher in one process. `make run` adds `--quickstart`."""
 
 import click
 
@@ -12,14 +11,15 @@ from ringback.cli.invocation import Invocation
 @click.option(
     "--quickstart",
     is_flag=True,
-    help="Also make a token for trying out, and print what to paste. Callbacks may go to 127.0.0.1.",
+    help="Also create a token to try things out, and print commands to paste. Callbacks may use "
+    "127.0.0.1.",
 )
 @click.pass_obj
 def command(invocation: Invocation, quickstart: bool) -> None:
     """Start everything in one process: API and dispatcher.
 
-    Without RINGBACK_BROKER_URL it needs nothing else: events wait in the database. Ctrl-C finishes
-    what is in flight.
+    Without RINGBACK_BROKER_URL it needs no other service: events wait in the database. Ctrl-C
+    finishes what is in flight, then stops.
     """
     leave_on_signals()
     from ringback import quickstart as first_steps
@@ -41,7 +41,7 @@ def command(invocation: Invocation, quickstart: bool) -> None:
 
 
 def _show(lines: list[str]) -> None:
-    """Each line by itself, so that it can be pasted whole."""
+    """Print each command on its own line, so that it can be pasted."""
     address, listen, publish = lines
     click.echo(f"\nRingback runs. Its API is described here:\n\n{address}\n")
     click.echo(f"See webhooks arrive, in a second terminal:\n\n{listen}\n")

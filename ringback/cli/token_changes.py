@@ -1,4 +1,4 @@
-"""`ringback token changes`: who did what to a token, and from where."""
+"""`ringback token changes`: the audit log of a token."""
 
 import click
 import msgspec
@@ -19,19 +19,23 @@ from store.tokens.tokens import Tokens
 @click.command(cls=Command)
 @click.argument("token_id", metavar="ID", type=TEXT)
 @click.option(
-    "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many at most."
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=50,
+    show_default=True,
+    help="Maximum number of changes.",
 )
 @as_json
 @click.pass_obj
 def changes(invocation: Invocation, token_id: str, limit: int, as_json: bool) -> None:
-    """List what was done to a token, by whom and from where, newest first."""
+    """List the changes of a token, with who made them and from where, newest first."""
     with opened(invocation.settings) as database, database.read() as connection:
         Tokens(database, vault(invocation.settings)).get_in(connection, TokenId(token_id))
-        found = list_changes(connection, TokenId(token_id), limit).rows
+        rows = list_changes(connection, TokenId(token_id), limit).rows
     if as_json:
-        print_json([change_answer(change) for change in found])
+        print_json([change_answer(change) for change in rows])
     else:
-        print_table(["AT", "WHAT", "BY", "FROM", "CHANGED"], [_row(change) for change in found])
+        print_table(["AT", "WHAT", "BY", "FROM", "CHANGED"], [_row(change) for change in rows])
 
 
 def _row(change: Change) -> list[str | None]:

@@ -1,6 +1,6 @@
 """The log: one JSON object per line on standard output (for a person at a terminal, coloured text).
 
-Lines are made where something happens and written by a thread of their own, so a terminal that is
+Lines are made where something happens and written by a thread of their own. A terminal that is
 stopped or a pipe that is full costs log lines, which are counted, and never a delivery. Called by
 `ringback.observability.observer` and the processes.
 """
@@ -13,7 +13,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import orjson
 import structlog
@@ -24,24 +23,26 @@ from schemas.observer import AttemptReport
 from schemas.texts import spelled_out
 from schemas.times import now_ms, to_rfc3339
 
-Line = dict[str, Any]
+Line = dict[str, object]
+"""One line of the log, by field."""
 
 WAITING_BYTES = 8 * 1024 * 1024
-"""What may wait for a slow reader, some seconds at full load. More: memory. Less: lines are lost to
-shorter hiccups.
+"""How many bytes may wait for a slow reader: some seconds at full load. Larger: more memory.
+Smaller: shorter hiccups lose lines.
 """
 
 GATHERING_S = 0.02
-"""Between two writes. Longer: the last lines before a crash are missing. Shorter: a system call for
-every few lines.
+"""The pause between two writes. Longer: more of the last lines before a crash are missing.
+Shorter: a system call for every few lines.
 """
 
 
 class Log:
-    """Writes to the file descriptor `fd`. Thread-safe; `start` once, `close` at the end writes what
-    waits.
+    """A log that writes to the file descriptor `fd`. Thread-safe. `start` it once; `close` writes
+    what waits.
 
-    `dropped` is told how many lines were lost; it must be cheap and may be called from any thread.
+    `dropped` is called with the number of lines that were lost. It must be cheap and may be called
+    from any thread.
     """
 
     def __init__(self, fd: int, *, pretty: bool, dropped: Callable[[int], None]):
@@ -57,21 +58,22 @@ class Log:
         )
 
     def start(self) -> None:
+        """Start the thread that writes."""
         self._thread.start()
 
     def write(self, event: LogEvent, **fields: object) -> None:
-        """One line about something that happened once."""
+        """Write a line about something that happened once."""
         self._append([self._render({**_head(event), **fields})])
 
     def attempted(self, reports: Iterable[AttemptReport]) -> None:
-        """A line for each attempt. No header, no URL, no answer: those may hold secrets, and are in
-        the store.
+        """Write a line for each attempt, without headers, URL and answer: these may hold secrets,
+        and are in the store.
         """
         head = _head(LogEvent.ATTEMPT)
         self._append([self._render(_attempt_line(report, head)) for report in reports])
 
     def close(self, limit_s: float = 1.0) -> None:
-        """Write what waits; what nobody reads within `limit_s` is given up."""
+        """Write what waits. Lines that no reader takes within `limit_s` are lost."""
         self._closing = True
         self._written_to.set()
         if self._thread.is_alive():
@@ -103,7 +105,9 @@ class Log:
                 time.sleep(GATHERING_S)
 
     def _write(self, batch: bytes) -> None:
-        """In one piece where the system takes it. A reader that is gone loses the lines, not us."""
+        """Write all of it, in one piece where the system takes it. A reader that is gone costs the
+        lines and nothing else.
+        """
         rest = memoryview(batch)
         try:
             while rest:
@@ -113,30 +117,30 @@ class Log:
 
 
 def standard_output(*, pretty: bool, dropped: Callable[[int], None]) -> Log:
-    """The log of a process, started; warnings of the libraries go into it as notes."""
+    """Return the log of a process, started. Warnings of libraries are lines of it."""
     log = Log(1, pretty=pretty, dropped=dropped)
     log.start()
     logging.basicConfig(handlers=[Libraries(log)], level=logging.WARNING, force=True)
-    logging.getLogger("pika").setLevel(
-        logging.CRITICAL
-    )  # seven lines for each failed connect; ours says it once
+    # pika writes seven lines for each failed connection; `broker_disconnected` says it once.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
     return log
 
 
 class Libraries(logging.Handler):
-    """What pika, granian and others tell the standard library's logging."""
+    """A handler that writes the warnings of libraries, such as granian, to the log."""
 
     def __init__(self, log: Log):
         super().__init__()
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
         self._log.write(LogEvent.LIBRARY_WARNING, **_warning(record))
 
 
 class AtOnce(logging.Handler):
-    """The same for a process that only watches others and has no log of its own: a line is written
-    where it is made.
+    """A handler for a process that only watches others and has no log of its own. It writes each
+    line immediately.
     """
 
     def __init__(self, fd: int, *, pretty: bool):
@@ -144,7 +148,8 @@ class AtOnce(logging.Handler):
         self._fd, self._render = fd, _console() if pretty else _json
 
     def emit(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(OSError):  # a reader that is gone loses the line, not us
+        """Write a line."""
+        with contextlib.suppress(OSError):  # a reader that is gone costs the line and nothing else
             os.write(
                 self._fd,
                 self._render({**_head(LogEvent.LIBRARY_WARNING), **_warning(record)}),
@@ -165,7 +170,7 @@ def _warning(record: logging.LogRecord) -> Line:
 
 
 def _attempt_line(report: AttemptReport, head: Line) -> Line:
-    """How it ended stands in front, where whoever reads along at a terminal looks."""
+    """Return the fields of an attempt, the outcome first so that it is visible in a terminal."""
     delivery, attempt = report.delivery, report.attempt
     return {
         **head,
@@ -189,7 +194,7 @@ def _attempt_line(report: AttemptReport, head: Line) -> Line:
 def _json(line: Line) -> bytes:
     try:
         return orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE)
-    except TypeError:  # half a surrogate pair, or a number beyond 64 bits: slower, and never raised
+    except TypeError:  # half a surrogate pair, or a number over 64 bits: slower, never raises
         return json.dumps(line, default=str, skipkeys=True).encode() + b"\n"
 
 
@@ -199,12 +204,12 @@ def _console() -> Callable[[Line], bytes]:
     )
 
     def rendered(line: Line) -> bytes:
-        told = {key: _harmless(value) for key, value in line.items() if value is not None}
-        return f"{render(None, '', told)}\n".encode(errors="backslashreplace")
+        printable = {key: _harmless(value) for key, value in line.items() if value is not None}
+        return f"{render(None, '', printable)}\n".encode(errors="backslashreplace")
 
     return rendered
 
 
 def _harmless(value: object) -> object:
-    """Without what would move the cursor or start a line of its own."""
+    """Spell out characters that would move the cursor or start a new line."""
     return spelled_out(str(value))

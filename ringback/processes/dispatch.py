@@ -1,4 +1,4 @@
-"""A dispatcher process: no API, only its own health and metrics."""
+"""The process of a dispatcher, which serves only its own health and metrics."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ _HEALTH_THREADS = 2
 
 
 def dispatch(settings: Settings) -> None:
-    """Until a signal. Raises CannotListen when the metrics' address is not free."""
+    """Dispatch until a signal. Raises CannotListen when the address for metrics is not free."""
     share_memory()
     parts = gather(settings)
     try:
@@ -28,7 +28,7 @@ async def _dispatch(parts: Parts) -> None:
     stop = stop_on_signals()
     dispatching, returned = DispatchHalf(parts), parts.returned()
     health = HealthApp(
-        lambda: parts.missing(None if dispatching.connected else "no broker answers"),
+        lambda: parts.missing(None if dispatching.connected else "cannot reach the broker"),
         parts.metrics.render,
     )
     web = WebServer(

@@ -1,11 +1,13 @@
-"""The dispatching half of a process: from its sources to settled deliveries, until it is told to
-stop.
+"""The dispatching half of a process, from its sources to settled deliveries.
+
+Called by the processes `serve` and `dispatch`.
 """
 
 import asyncio
 import resource
 import signal
 import traceback
+from collections.abc import Mapping
 from typing import Any
 
 import ringback
@@ -22,7 +24,9 @@ from schemas.log_events import LogEvent
 from schemas.tokens.secrets import signing_key
 
 DRAIN_MARGIN_S = 1.0
-"""Of `DRAIN_TIMEOUT` kept back for closing connections after what is in flight has ended."""
+"""The part of `DRAIN_TIMEOUT` for closing connections after the drain. Larger: attempts in flight
+have less time. Smaller: the process may be killed while it closes.
+"""
 
 _USER_AGENT = f"Ringback/{ringback.__version__}"
 
@@ -30,7 +34,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class DispatchHalf:
-    """Build it on a running event loop."""
+    """Everything that dispatches in one process. Create it on a running event loop."""
 
     def __init__(self, parts: Parts):
         allow_many_connections()
@@ -50,61 +54,68 @@ class DispatchHalf:
         self._worker = Worker(
             parts.database,
             parts.directory,
-            self._sources,
-            parts.observer,
-            timeout_s,
-            schedule.total,
+            sources=self._sources,
+            observer=parts.observer,
+            timeout_s=timeout_s,
+            horizon=schedule.total,
         )
         self._dispatcher = Dispatcher(
             self._sender,
             parts.directory,
-            schedule,
-            settings.disable_after,
-            settings.callback_concurrency,
-            _USER_AGENT,
-            self._worker.unsettled.put_down,
-            parts.observer,
-            asyncio.get_running_loop().call_later,
+            schedule=schedule,
+            disable_after=settings.disable_after,
+            concurrency=settings.callback_concurrency,
+            user_agent=_USER_AGENT,
+            on_settlement=self._worker.unsettled.settle,
+            observer=parts.observer,
+            call_later=asyncio.get_running_loop().call_later,
         )
         self._sweeper = RetentionSweeper(parts.database, settings.retention, parts.observer)
-        self._alerting = AlertRelay(
-            parts.database, self._alert_sender(), parts.observer, timeout_s + LEASE_MARGIN_S
+        self._alert_relay = AlertRelay(
+            parts.database,
+            self._alert_sender(),
+            observer=parts.observer,
+            lease_s=timeout_s + LEASE_MARGIN_S,
         )
 
     @property
     def in_flight(self) -> int:
+        """The number of attempts that wait for their answer."""
         return self._dispatcher.in_flight
 
     @property
     def connected(self) -> bool:
-        """Whether messages can come from everywhere they may wait."""
+        """Whether every source can deliver messages."""
         return all(source.connected() for source in self._sources)
 
     @property
     def claimer(self) -> Claimer:
+        """Claims events together with their publication, in embedded mode."""
         return self._worker.claimer
 
     def start(self) -> None:
+        """Start to dispatch."""
         asyncio.get_running_loop().set_exception_handler(
             lambda _, context: self._internal_error(context)
         )
         self._notifications.start()
         self._worker.start(self._dispatcher)
-        self._alerting.start()
+        self._alert_relay.start()
         self._sweeper.start()
 
     async def watch(self, stop: asyncio.Event) -> None:
-        """Until `stop`, or until a part dies of a mistake of ours; `drain` raises that."""
+        """Wait for `stop`, or for a bug that ends the worker, which `drain` raises."""
         self._worker.failed.add_done_callback(lambda _: stop.set())
         await stop.wait()
         self._parts.stopping.set()
         self._parts.observer.log(LogEvent.DRAIN_STARTED, limit_s=self._limit_s)
 
     async def drain(self) -> None:
+        """Finish what is in flight, within `DRAIN_TIMEOUT`. Raises what ended the worker."""
         await asyncio.gather(
             *(
                 part(self._limit_s)
-                for part in (self._worker.drain, self._alerting.stop, self._sweeper.stop)
+                for part in (self._worker.drain, self._alert_relay.stop, self._sweeper.stop)
             )
         )
         self._sender.close()
@@ -120,12 +131,12 @@ class DispatchHalf:
         return AlertSender(
             self._sender,
             settings.alert_url,
-            keys,
-            RetrySchedule(settings.retry_schedule),
-            _USER_AGENT,
+            keys=keys,
+            schedule=RetrySchedule(settings.retry_schedule),
+            user_agent=_USER_AGENT,
         )
 
-    def _internal_error(self, context: dict[str, Any]) -> None:
+    def _internal_error(self, context: Mapping[str, Any]) -> None:
         error = context.get("exception") or RuntimeError(context["message"])
         self._parts.observer.log(
             LogEvent.INTERNAL_ERROR,
@@ -136,16 +147,16 @@ class DispatchHalf:
 
 
 def allow_many_connections() -> None:
-    """Every attempt in flight is a descriptor: a service manager's usual soft limit of 1,024 is
-    soon reached.
+    """Raise the soft limit of file descriptors to the hard one. Every attempt in flight needs one,
+    and a service manager's usual soft limit is 1,024.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def stop_on_signals() -> asyncio.Event:
-    """Set by the first SIGTERM or SIGINT; a second one changes nothing: the drain has a limit of
-    its own.
+    """Return an event that the first SIGTERM or SIGINT sets. Another signal changes nothing, as the
+    drain has its own limit.
     """
     stop = asyncio.Event()
     for number in STOP_SIGNALS:
@@ -154,8 +165,8 @@ def stop_on_signals() -> asyncio.Event:
 
 
 def ignore_signals() -> None:
-    """When all that is left is to close things: the loop's end would bring back the default action,
-    and a signal that comes then would end the process in the middle of that.
+    """Ignore signals while things are closed. The end of the loop would restore the default action,
+    with which a signal would end the process in the middle of that.
     """
     for number in STOP_SIGNALS:
         asyncio.get_running_loop().remove_signal_handler(number)

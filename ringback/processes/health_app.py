@@ -1,25 +1,24 @@
-"""What a dispatcher tells its surroundings: `/healthz` (alive), `/readyz` (can deliver, or what is
-missing), `/metrics`.
+"""The WSGI application of a dispatcher: `/healthz` (alive), `/readyz` (can deliver, or what is
+missing) and `/metrics`.
 
-A WSGI callable and nothing else: `ringback.processes` puts it on `METRICS_LISTEN`. The API has
-routes of its own for these.
+`ringback.processes.dispatch` serves it on `METRICS_LISTEN`. The API has its own routes for these.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import orjson
 
 Answer = tuple[HTTPStatus, str, bytes]
-StartResponse = Callable[[str, list[tuple[str, str]]], object]
+"""Status, content type and body."""
 
 _PROBLEM = "application/problem+json"
 
 
 class HealthApp:
-    """`missing` names what keeps this process from its work, by part, in words; empty: nothing.
-    `render` is the metrics'.
+    """The application. `missing` returns what keeps this process from its work, by part, in words;
+    empty means nothing. `render` returns the metrics and their content type.
     """
 
     def __init__(
@@ -32,7 +31,7 @@ class HealthApp:
             "/metrics": self._metrics,
         }
 
-    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         status, content_type, body = self._answer(
             environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
         )
@@ -47,11 +46,11 @@ class HealthApp:
     def _answer(self, method: str, path: str) -> Answer:
         if path not in self._routes:
             return _problem(
-                HTTPStatus.NOT_FOUND, "not-found", "there are /healthz, /readyz and /metrics"
+                HTTPStatus.NOT_FOUND, "not-found", "the paths are /healthz, /readyz and /metrics"
             )
         if method not in ("GET", "HEAD"):
             return _problem(
-                HTTPStatus.METHOD_NOT_ALLOWED, "method-not-allowed", "this is only read"
+                HTTPStatus.METHOD_NOT_ALLOWED, "method-not-allowed", "only GET and HEAD are allowed"
             )
         return self._routes[path]()
 
@@ -78,7 +77,7 @@ def _json(value: object) -> Answer:
 
 
 def _problem(status: HTTPStatus, slug: str, detail: str, **more: object) -> Answer:
-    """RFC 9457, as the API answers."""
+    """Return a problem by RFC 9457, as the API does."""
     problem = {
         "type": f"/docs/problems/{slug}",
         "title": status.phrase,

@@ -1,5 +1,5 @@
-"""One embedded process per database: whoever holds the lock may void leases, because nobody else
-can hold any.
+"""The lock of embedded mode: one process per database. The process that holds it may void leases,
+as no other process can hold any.
 """
 
 import fcntl
@@ -13,14 +13,15 @@ class AlreadyRunning(RingbackError):
     """Another process serves this database."""
 
 
-def take(database_file: Path) -> IO[str]:
-    """Held until the file is closed, or the process ends however. Raises AlreadyRunning."""
+def acquire(database_file: Path) -> IO[str]:
+    """Acquire the lock until the file is closed or the process ends. Raises AlreadyRunning."""
     file = database_file.with_name(database_file.name + ".lock").open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
         raise AlreadyRunning(
-            f"another `ringback serve` works on {database_file}: stop it, or choose another RINGBACK_DATABASE_URL"
+            f"another `ringback serve` uses {database_file}: stop it, or set another "
+            "RINGBACK_DATABASE_URL"
         ) from None
     return file

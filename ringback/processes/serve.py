@@ -1,5 +1,5 @@
-"""Everything in one process: the event loop with the dispatching half in the main thread, the API's
-threads beside it.
+"""Everything in one process: the event loop with the dispatching half in the main thread, and the
+API's threads.
 """
 
 import asyncio
@@ -22,14 +22,14 @@ from store.maintenance.startup import void_leases
 
 
 def serve(settings: Settings, announce: Callable[[Parts], None]) -> None:
-    """Until a signal. `announce` is called once requests are answered. Raises AlreadyRunning and
-    CannotListen before anything is changed.
+    """Serve and dispatch until a signal. `announce` is called once requests are answered. Raises
+    AlreadyRunning and CannotListen before anything is changed.
     """
     if settings.sqlite_path is None:
         _run(settings, announce)
         return
     make_database_file(settings.sqlite_path)
-    with lock.take(settings.sqlite_path):
+    with lock.acquire(settings.sqlite_path):
         database = Database(settings.database_url)
         upgrade(database)
         void_leases(database)
@@ -48,9 +48,8 @@ def _run(settings: Settings, announce: Callable[[Parts], None]) -> None:
 
 async def _serve(parts: Parts, announce: Callable[[Parts], None]) -> None:
     stop = stop_on_signals()
-    async with (
-        contextlib.AsyncExitStack() as closing
-    ):  # last in, first out: requests, then what they handed in, then deliveries
+    # Closed in reverse order: requests, then their events, then deliveries.
+    async with contextlib.AsyncExitStack() as closing:
         closing.callback(ignore_signals)
         dispatching = DispatchHalf(parts)
         publisher = parts.publisher(dispatching.claimer if parts.settings.embedded else None)

@@ -1,4 +1,4 @@
-"""The API's server inside one embedded process: cheroot's threads beside the event loop."""
+"""The HTTP server of `serve`, and of a dispatcher's health: cheroot, with its own threads."""
 
 import contextlib
 import errno
@@ -15,46 +15,48 @@ from ringback.setting_values import ListenAddress
 from schemas.errors import RingbackError
 
 THREADS = 32
-"""Requests handled at once. Fewer: clients wait while commits are awaited. More only take turns."""
+"""Requests handled at once. More: they only take turns. Fewer: clients wait while commits are
+awaited.
+"""
 
 _BACKLOG = 1024
 _KEPT_CONNECTIONS = 1000
-"""Beyond it a connection is closed after its answer. More: idle clients hold more descriptors.
-Fewer: clients reconnect more often.
+"""Connections that stay open after their answer. More: idle clients hold more descriptors. Fewer:
+clients reconnect more often.
 """
 
 _HELD_BYTES = 64 * 1024
-"""How much of an answer is kept to be sent at once. More: more memory for each download."""
+"""How much of an answer is buffered. Larger: more memory for each download. Smaller: more system
+calls for an answer.
+"""
 
 _STOP_LIMIT_S = 5
-_ONCE = b"X-Required-Permission"
+_SINGLE = b"X-Required-Permission"
+"""A header that must not come twice."""
 
 
 class CannotListen(RingbackError):
-    """Somebody else listens there, or nobody may."""
+    """An address cannot be bound: another process uses it, or it is not allowed."""
 
     def __init__(self, address: ListenAddress, setting: str, error: OSError):
-        taken = error.errno == errno.EADDRINUSE
-        why = (
-            "is taken: stop what listens there,"
-            if taken
-            else f"cannot be listened on ({error.strerror or error}):"
-        )
+        remedy = f"set {setting} to another host:port"
         super().__init__(
-            f"{address} {why} {'or ' if taken else ''}set {setting} to another host:port"
+            f"{address} is in use: stop what listens there, or {remedy}"
+            if error.errno == errno.EADDRINUSE
+            else f"cannot bind {address} ({error.strerror or error}): {remedy}"
         )
 
 
 class _Writer(StreamWriter):
-    """Sends an answer at once: the library's takes a system call for its head and one for its body,
-    and each gives the GIL away.
+    """A writer that sends an answer with one system call. The library's needs one for its head and
+    one for its body, and each releases the GIL.
     """
 
     _held: bytearray | None = None
 
     @contextlib.contextmanager
     def one_write(self) -> Iterator[None]:
-        """Keep what is written in the block, unless it is much, and send it at its end."""
+        """Buffer what is written in the block, up to `_HELD_BYTES`, and send it at the end."""
         self._held = bytearray()
         try:
             yield
@@ -62,9 +64,9 @@ class _Writer(StreamWriter):
             self._send_held()
             self._held = None
 
-    def write(self, data: bytes) -> int:  # type: ignore[override]  # the library calls it with bytes alone
+    def write(self, data: bytes) -> int:  # type: ignore[override]  # called with bytes alone
         if self._held is None:
-            super().write(data)  # type: ignore[no-untyped-call]
+            super().write(data)  # type: ignore[no-untyped-call]  # the library has no types
         else:
             self._held += data
             if len(self._held) > _HELD_BYTES:
@@ -75,17 +77,17 @@ class _Writer(StreamWriter):
         if self._held:
             data = bytes(self._held)
             self._held.clear()  # first: what cannot be sent now cannot be sent later either
-            super().write(data)  # type: ignore[no-untyped-call]
+            super().write(data)  # type: ignore[no-untyped-call]  # the library has no types
 
 
 class _Fields(dict[bytes, bytes]):
-    """Of a field that comes twice the library keeps the last. Whoever asks for a permission must
-    not have it replaced by another.
+    """Headers of a request. The library keeps the last of two with one name: a client must not
+    replace the permission that a gateway requires.
     """
 
     def __setitem__(self, name: bytes, value: bytes) -> None:
         super().__setitem__(
-            name, b", ".join((self[name], value)) if name == _ONCE and name in self else value
+            name, b", ".join((self[name], value)) if name == _SINGLE and name in self else value
         )
 
 
@@ -117,8 +119,8 @@ class _Connection(HTTPConnection):
 
 
 class _Server(Server):
-    """Knows how many connections are open: the library counts them anew for each answer, under a
-    lock that all requests wait for.
+    """A server that knows how many connections are open. The library counts them again for each
+    answer, under a lock that all requests wait for.
     """
 
     ConnectionClass = _Connection
@@ -129,11 +131,12 @@ class _Server(Server):
 
     @property
     def can_add_keepalive_connection(self) -> bool:
+        """Whether another connection may stay open after its answer."""
         return self.ready and len(self.opened) <= _KEPT_CONNECTIONS
 
 
 class WebServer:
-    """Serves one WSGI application. Build it (which binds the port), `start` it, `stop` it."""
+    """A server of one WSGI application. Creating it binds the port. Raises CannotListen."""
 
     def __init__(
         self,
@@ -156,9 +159,10 @@ class WebServer:
         self._thread = threading.Thread(target=self._server.serve, name="web", daemon=True)
 
     def start(self) -> None:
+        """Start to answer."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Answer what has been asked, then close. Blocks for some seconds at most."""
+        """Answer open requests, then close. Blocks for `_STOP_LIMIT_S` at most."""
         self._server.stop()
         self._thread.join()

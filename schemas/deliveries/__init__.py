@@ -1,1 +1,1 @@
-"""Deliveries: their states, and the health of the callbacks they go to."""
+"""Deliveries: their states, and the health of their callbacks."""

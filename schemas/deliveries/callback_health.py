@@ -1,7 +1,7 @@
-"""How callbacks fare: what an attempt found out about one, and when a failing one is probed.
+"""The health of callbacks: what attempts report about a callback, and when a failing one is probed.
 
-The dispatcher finds it out, settling writes it beside the attempt's outcome,
-`store.tokens.callback_health` judges whether it still applies. Pure.
+The dispatcher makes the reports, the settler writes them together with the attempt's outcome, and
+`store.tokens.callback_health` decides whether a report still applies. Pure.
 """
 
 import datetime as dt
@@ -14,85 +14,129 @@ from schemas.ids import CallbackId
 from schemas.times import UnixMs
 
 FIRST_PROBE_S = 5.0
-"""From a breaker's opening to its first probe. Longer: a receiver that was only restarted waits
-longer for what came meanwhile.
+"""Seconds from a breaker's opening to its first probe. Longer: a receiver that only restarted waits
+longer for its backlog. Shorter: a dead receiver gets more probes.
 """
 
 LONGEST_PROBE_S = 300.0
-"""The longest interval between probes. Longer: one that comes back after hours waits longer for its
-backlog. Shorter: a dead one is called more often in vain.
+"""The longest interval between probes, in seconds. Longer: a receiver that recovers after hours
+waits longer for its backlog. Shorter: a dead receiver gets more probes.
 """
 
 MIN_HORIZON = dt.timedelta(days=2)
-"""How long what waits for a receiver that throttles everything is kept at least, however short the
-schedule: a receiver may ask for a day, and is not charged for it. Shorter: what waits as it asked
-is given up. Longer: what nobody takes comes later than receivers remember ids for.
+"""The shortest time for which deliveries to a receiver that throttles everything are retried,
+however short the schedule is. A receiver may ask for a pause of a day. Shorter: deliveries are
+given up while they wait as the receiver asked. Longer: some arrive after the receiver has forgotten
+the ids by which it recognizes duplicates.
 """
 
 LONGEST_PAUSE_S = 24 * 3600.0
-"""The longest that a receiver may put us off. Larger: a wrong header can outlast the whole retry
-schedule. Smaller: a receiver that closes for the day is called in vain.
+"""The longest pause, in seconds, that a receiver can ask for. Larger: a wrong header can outlast
+the whole retry schedule. Smaller: a receiver that closes for the day gets attempts that it refuses.
 """
 
-BELIEVED_MS = round(LONGEST_PAUSE_S * 1000) + 60_000
-"""So far ahead the end of a pause may be: a little more than the longest, as clocks are read at
-different moments. Longer: what a clock wrote that was ahead for a while holds for longer.
+PLAUSIBLE_PAUSE_MS = round(LONGEST_PAUSE_S * 1000) + 60_000
+"""How far ahead the end of a pause may be: a little more than the longest pause, because clocks are
+read at different moments. Longer: a pause that was stored while a clock was ahead lasts longer.
+Shorter than the longest pause: correct pauses are ignored.
 """
 
 JITTER_SHARE = 0.1
-"""How far an interval may move, so that what failed together is not probed together for ever."""
+"""The share by which an interval between probes may vary. Larger: callbacks that failed together
+are probed further apart. Smaller: intervals are closer to the schedule.
+"""
+
+
+class CallbackState(StrEnum):
+    """Whether a callback is called, and if not, why."""
+
+    HEALTHY = "healthy"
+    """Deliveries are sent."""
+
+    FAILING = "failing"
+    """The breaker is open: only probes are sent."""
+
+    DISABLED = "disabled"
+    """Ringback disabled the callback; a person must enable it."""
+
+    OFF = "off"
+    """A person switched the callback off."""
+
+
+MAY_BE_CALLED = frozenset({CallbackState.HEALTHY, CallbackState.FAILING})
+"""The states in which a callback may be called, be it by probes only."""
 
 
 class HealthFinding(StrEnum):
-    """What an attempt says about its callback beyond its own delivery."""
+    """What an attempt says about its callback, apart from its own delivery."""
 
-    FAILING = "failing"  # nothing succeeded for a while: no attempts but probes
+    FAILING = "failing"
+    """So many attempts failed in a row that the breaker opens: only probes are sent."""
+
     PROBE_FAILED = "probe_failed"
-    # nothing succeeded here for so long that it is to be disabled, if the store knows no better
+    """A probe failed: the next one comes later."""
+
     LASTING = "lasting"
+    """No attempt of this process has succeeded for so long that the callback is disabled, unless
+    the store knows of a success.
+    """
+
     WORKS = "works"
-    THROTTLED = (
-        "throttled"  # its receiver takes no more for a while: nothing automatic is sent until then
-    )
-    TAKES = "takes"  # and now it takes something again
-    USELESS = "useless"  # to be disabled, until a person enables it
+    """An attempt succeeded: the breaker closes."""
+
+    THROTTLED = "throttled"
+    """The receiver asked for a pause: nothing automatic is sent until it ends."""
+
+    ACCEPTS = "accepts"
+    """A callback that had been throttled for a while accepted an attempt."""
+
+    USELESS = "useless"
+    """The receiver answered 410: the callback is disabled until a person enables it."""
 
 
 class HealthReport(msgspec.Struct, frozen=True):
-    """A finding about the callback as it was in `generation`; it says nothing about a later one.
-
-    `failing_for_s`: how long it had been failing here when this was found out; after `disable_after_s` without a success, by the
-    store's clock, it is to be disabled. `reason`: why, in words. `jitter`, between -1 and 1, moves the next probe. `pause_s`: for how
-    long it is to be left alone.
-    """
+    """A finding about one generation of a callback; it says nothing about a later generation."""
 
     callback_id: CallbackId
+    """The callback that was called."""
+
     generation: int
+    """The callback's generation when the attempt started."""
+
     finding: HealthFinding
+    """What the attempt says about the callback."""
+
     failing_for_s: float = 0.0
+    """Seconds for which attempts of this process had failed when the report was made."""
+
     reason: str | None = None
+    """The reason that is shown when the callback is disabled."""
+
     jitter: float = 0.0
+    """Between -1 and 1: varies the time of the next probe."""
+
     disable_after_s: float = inf
+    """Seconds without a success, by the store's clock, after which the callback is disabled."""
+
     pause_s: float = 0.0
+    """Seconds for which nothing automatic is sent, counted from the end of the attempt."""
 
 
-def believed(until: UnixMs | None, now: UnixMs) -> UnixMs | None:
-    """The end of a pause as it is stored; None when there is none, or it was written by a clock
-    that has been set right since: no pause is so long.
+def plausible_pause_end(until: UnixMs | None, now: UnixMs) -> UnixMs | None:
+    """Return the stored end of a pause, or None when there is none. An end that is further ahead
+    than any pause was written by a wrong clock and counts as none.
     """
-    return until if until is not None and until <= now + BELIEVED_MS else None
+    return until if until is not None and until <= now + PLAUSIBLE_PAUSE_MS else None
 
 
-def patience(horizon: dt.timedelta) -> dt.timedelta:
-    """How long a delivery waits for a receiver that throttles and takes nothing; `horizon` is the
-    schedule's total.
-    """
-    return max(horizon, MIN_HORIZON)
+def throttle_horizon(schedule_total: dt.timedelta) -> dt.timedelta:
+    """Return how long a delivery is retried at a receiver that throttles everything."""
+    return max(schedule_total, MIN_HORIZON)
 
 
 def probe_delay_s(probes: int, jitter: float) -> float:
-    """Until the next probe, after `probes` that failed (0: the breaker has just opened): doubling,
-    up to five minutes.
+    """Return the seconds until the next probe after `probes` that failed (0: the breaker has just
+    opened). The delay doubles up to `LONGEST_PROBE_S`.
     """
     doubled = FIRST_PROBE_S * 2.0 ** min(probes, 16)
     return min(doubled, LONGEST_PROBE_S) * (1 + JITTER_SHARE * jitter)

@@ -1,7 +1,9 @@
-"""The life of a delivery: its states, what moves it, and the record of one attempt.
+"""The life of a delivery: its states, its moves between them, and the record of one attempt.
 
-The transition table below is the whole truth; whoever settles a delivery asks `next_state`, and an
-illegal move is an error.
+The transition table below is the whole truth. The dispatcher asks `next_state`, and an illegal move
+is an error. The store derives from the table what it writes and which rows it may write
+(`store.tables.moves`). A row that is first written when its delivery has ended stands for MADE and
+the moves after it.
 """
 
 from enum import StrEnum
@@ -9,19 +11,19 @@ from math import inf
 
 import msgspec
 
-from schemas.deliveries.callback_health import HealthReport
 from schemas.events.types import EventType
 from schemas.ids import AttemptId, CallbackId, EventId, TokenId
 from schemas.times import UnixMs
 
-PLACE_BYTES = 32 * 1024
-"""Of a body, for which a delivery takes one place of those that bound what a process holds. Larger:
-more memory while events are large. Smaller: middling events already leave room for fewer of them.
+BYTES_PER_WEIGHT = 32 * 1024
+"""Bytes of a body that count like one more delivery in the limit of what a process holds. Larger:
+more memory while events are large. Smaller: fewer events of middling size are held at once.
 """
 
 
 class DeliveryState(StrEnum):
-    """`held` is not among the stored ones: it is derived from the callback's and the token's state.
+    """The state of a delivery. `held` is never stored: it is derived from the states of the
+    callback and the token (docs/invariants.md#held-is-derived).
     """
 
     PENDING = "pending"
@@ -33,7 +35,7 @@ class DeliveryState(StrEnum):
 
 
 class Trigger(StrEnum):
-    """Why an attempt was made."""
+    """The cause of an attempt."""
 
     FIRST = "first"
     RETRY = "retry"
@@ -44,7 +46,7 @@ class Trigger(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How an attempt ended: classified once, by the sender's side, where it happened."""
+    """How an attempt ended, classified once, where it happened."""
 
     DELIVERED = "delivered"
     HTTP_3XX = "http_3xx"
@@ -71,17 +73,22 @@ class Move(StrEnum):
     # token revoked or expired, or sees the channel no longer; callback deleted; or discarded by
     # hand
     WITHDRAWN = "withdrawn"
-    REOPENED = "reopened"  # a recovery gives it the whole schedule once more
+    # a recovery gives an exhausted one the whole schedule once more
+    REOPENED = "reopened"
+    RESTARTED = "restarted"  # a recovery gives a held one the whole schedule once more
+    MADE = "made"  # its first row is written
 
 
 _S, _M = DeliveryState, Move
-_MOVES: dict[tuple[DeliveryState, Move], DeliveryState] = {
+_MOVES: dict[tuple[DeliveryState | None, Move], DeliveryState] = {
+    (None, _M.MADE): _S.PENDING,
     (_S.PENDING, _M.ANSWERED): _S.DELIVERED,
     (_S.PENDING, _M.FAILED): _S.PENDING,
     (_S.PENDING, _M.GAVE_UP): _S.EXHAUSTED,
     (_S.PENDING, _M.OVERTAKEN): _S.SUPERSEDED,
     (_S.PENDING, _M.WITHDRAWN): _S.CANCELLED,
     (_S.EXHAUSTED, _M.REOPENED): _S.PENDING,
+    (_S.PENDING, _M.RESTARTED): _S.PENDING,
     # An answer under a lapsed lease, or to an attempt asked for by hand, is still an answer.
     (_S.EXHAUSTED, _M.ANSWERED): _S.DELIVERED,
     (_S.CANCELLED, _M.ANSWERED): _S.DELIVERED,
@@ -93,133 +100,163 @@ SETTLED = frozenset({_S.DELIVERED, _S.EXHAUSTED, _S.SUPERSEDED, _S.CANCELLED})
 
 
 class IllegalMove(Exception):
-    """A mistake of ours: nothing from outside can cause it."""
+    """A move that the table does not allow: a bug, which no input can cause."""
 
 
-def next_state(state: DeliveryState, move: Move) -> DeliveryState:
-    """The state after `move`; raises IllegalMove."""
+def next_state(state: DeliveryState | None, move: Move) -> DeliveryState:
+    """Return the state after `move`; `state` None: there is no row yet. Raises IllegalMove."""
     try:
         return _MOVES[state, move]
     except KeyError:
         raise IllegalMove(f"a delivery that is {state} cannot be {move}") from None
 
 
-class Delivery(msgspec.Struct, frozen=True, eq=False):
-    """One event for one callback, as a dispatcher holds it while it works on it. Equal only to
-    itself: the same delivery may be in hand twice, once by itself and once because somebody asked
-    for an attempt.
+def source_states(move: Move) -> frozenset[DeliveryState]:
+    """Return the stored states that `move` may start from; empty for the one that makes a row."""
+    return frozenset(state for state, known in _MOVES if known is move and state is not None)
 
-    `lease` is the number under which it is held: 0 for a first attempt that has no row yet. `failures` counts the automatic
-    attempts that failed so far; `number` is that of the coming attempt, whatever triggered the earlier ones. `attempt_id` is
-    set when somebody asked for this very attempt (manual, test). `start_by_s` is the last moment (`time.monotonic`) at which
-    its attempt may start and still end within the lease. `queued_at` is from when its age counts, `sequence` its place among those of that
-    millisecond. `message_id` and `status` are those of a `message.status`, None of other types.
+
+def target_state(move: Move) -> DeliveryState:
+    """Return the state that `move` leads to: one, whatever the state before."""
+    return next(target for (_, known), target in _MOVES.items() if known is move)
+
+
+class Delivery(msgspec.Struct, frozen=True, eq=False):
+    """One event for one callback, as a process holds it from the claim or the lease to the
+    settlement.
+
+    Equal only to itself: a process may hold the same delivery twice, once for its schedule and once
+    for a requested attempt.
     """
 
     event_id: EventId
+    """The event that is delivered."""
+
     callback_id: CallbackId
+    """The callback that is called."""
+
     token_id: TokenId
+    """The token that the callback belongs to."""
+
     type: EventType
+    """The event's type."""
+
     conversation_id: str
+    """The event's conversation, within which deliveries keep their order."""
+
     channel_id: str
+    """The event's channel, which decides whether the token may see the event."""
+
     body: bytes
+    """The body of every attempt, byte for byte."""
+
     accepted_at: UnixMs
+    """When the event was accepted."""
+
     created_at: UnixMs
+    """When the delivery was created."""
+
     queued_at: UnixMs
+    """The time from which the delivery's age counts, and by which it is ordered."""
+
     sequence: int = 0
+    """The order among deliveries with the same `queued_at`."""
+
     message_id: str | None = None
+    """The message that a `message.status` is about; None for other types."""
+
     status: str | None = None
+    """The status in a `message.status`, if it has a rank; None for other types."""
+
     lease: int = 0
+    """The number of the lease under which the row is held; 0: a first attempt without a row
+    (docs/invariants.md#leases-carry-a-number).
+    """
+
     failures: int = 0
+    """Automatic attempts that have failed so far."""
+
     number: int = 1
+    """The number of the coming attempt, counted from 1 over all triggers."""
+
     trigger: Trigger = Trigger.FIRST
+    """The cause of the coming attempt."""
+
     attempt_id: AttemptId | None = None
+    """The id of an attempt that was requested (manual, test); None for automatic attempts."""
+
     start_by_s: float = inf
+    """The last moment (`time.monotonic`, in seconds) at which the attempt may start and still end
+    within the lease.
+    """
 
     @property
     def key(self) -> tuple[EventId, CallbackId]:
+        """The pair that identifies the delivery."""
         return self.event_id, self.callback_id
 
     @property
-    def places(self) -> int:
-        """How many places it takes in memory: one for most."""
-        return 1 + len(self.body) // PLACE_BYTES
+    def weight(self) -> int:
+        """The share of a process's capacity that the delivery uses: 1 for most."""
+        return 1 + len(self.body) // BYTES_PER_WEIGHT
 
     @property
-    def asked_for(self) -> bool:
-        """Whether this is an attempt of its own, beside the automatic ones: its failure is only
-        recorded.
+    def is_requested(self) -> bool:
+        """Whether the attempt was requested, in addition to the automatic ones. The failure of such
+        an attempt is only recorded.
         """
         return self.attempt_id is not None
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One HTTP request of a delivery, as it is recorded. `number` counts the delivery's attempts
-    from 1.
-
-    `status_code` is None when there was no HTTP answer. `error` says in words of ours what went wrong; of an attempt that delivered,
-    what was wrong with the rest of the answer. `behind` are the words of a library or of the receiver that stand behind it: they may
-    hold anything, so they are recorded and never logged. `throttled`: its receiver spoke of itself: it takes no more at
-    present, whatever it is sent.
-    """
+    """The record of one HTTP request of a delivery."""
 
     id: AttemptId
+    """The public id."""
+
     number: int
+    """The number among the delivery's attempts, counted from 1."""
+
     trigger: Trigger
+    """The cause of the attempt."""
+
     started_at: UnixMs
+    """When the attempt started, by the store's clock."""
+
     duration_ms: int
+    """Milliseconds from the start to the end, name resolution included."""
+
     outcome: Outcome
+    """How the attempt ended."""
+
     status_code: int | None
+    """The HTTP status; None when no response came."""
+
     error: str | None
+    """What went wrong, in Ringback's words. Of an attempt that delivered: what was wrong with the
+    rest of the response.
+    """
+
     request_headers: dict[str, str]
+    """The request's headers, with `***` for secret values."""
+
     response_body: bytes
+    """The beginning of the response's body."""
+
     retry_after_s: float | None = None
-    behind: str | None = None
+    """The pause that the receiver asked for, in seconds from the end of the attempt."""
+
+    raw_detail: str | None = None
+    """The error in the words of a library or the receiver. It may hold anything, so it is stored
+    and never logged.
+    """
+
     throttled: bool = False
+    """Whether the receiver refuses every request at present, whatever the delivery is."""
 
     @property
-    def told(self) -> str | None:
-        """All of it, as it is recorded."""
-        return f"{self.error} ({self.behind})" if self.error and self.behind else self.error
-
-
-class Settlement(msgspec.Struct, frozen=True):
-    """What is to be written of a delivery: an outcome, a lease, or that somebody else should take
-    it.
-
-    `state` None leaves the row as it is (an attempt that was asked for and failed). `due_in_s` counts from the writing, by the
-    store's clock; None when the delivery is settled. `leased`: `due_in_s` is the end of the lease of who writes this. `health`:
-    what its attempt found out about the callback. `throttled`: its callback is left alone for a while, and what is behind it waits too.
-    """
-
-    delivery: Delivery
-    state: DeliveryState | None
-    reason: str | None = None
-    due_in_s: float | None = None
-    leased: bool = False
-    failures: int = 0
-    attempt: Attempt | None = None
-    awaits_status: bool = False
-    health: HealthReport | None = None
-    throttled: bool = False
-
-
-def given_back(delivery: Delivery, due_in_s: float = 0.0) -> Settlement:
-    """Due now, for whoever can: this process did not get to it, or may not send it at present. With
-    `due_in_s`, not before that: nobody is better placed at once when the callback itself is the
-    reason.
-    """
-    # beside the automatic attempts: its request comes due again by itself, the row is not ours to
-    # move
-    if delivery.asked_for:
-        return Settlement(delivery, None)
-    return Settlement(
-        delivery, DeliveryState.PENDING, due_in_s=due_in_s, failures=delivery.failures
-    )
-
-
-def leased(delivery: Delivery, lease_s: float) -> Settlement:
-    """In flight here: nobody else is to try it before the lease ends."""
-    return Settlement(
-        delivery, DeliveryState.PENDING, due_in_s=lease_s, leased=True, failures=delivery.failures
-    )
+    def full_error(self) -> str | None:
+        """The error with its raw detail, as it is stored."""
+        if self.error and self.raw_detail:
+            return f"{self.error} ({self.raw_detail})"
+        return self.error

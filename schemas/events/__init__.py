@@ -1,1 +1,1 @@
-"""Events: their fields, types and samples, and how they are read."""
+"""Events: their fields, types, samples, and how they are read."""

@@ -1,8 +1,8 @@
-"""What an event's `data` must hold (contract section 5), one model per type.
+"""Models of an event's `data`, one per event type (`docs/backends.md`).
 
-Unknown fields pass; unknown values of `kind`, `content.type` and `status` pass, as the platform's
-words grow; the other closed sets are closed. The models are only read, never written back.
-`json_schema` turns them into the published documents.
+Unknown fields are accepted, and so are unknown values of `kind`, `content.type` and `status`,
+because the platform adds values to them. Other sets of values are closed. The models are only read,
+never written back. `schemas.json_schema` generates the published documents from them.
 """
 
 from typing import Annotated, Any, Literal, TypeAlias, Union
@@ -13,11 +13,14 @@ from schemas.events.status_order import ranked
 from schemas.events.types import EventType
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+"""An id of the chat platform."""
+
 Count = Annotated[int, msgspec.Meta(ge=0)]
+"""A number of things, at least 0."""
 
 
 class Channel(msgspec.Struct):
-    """A managed number, page or mailbox: visibility is decided by its id."""
+    """A managed number, page or mailbox. Its id decides which tokens see the event."""
 
     id: Id
     kind: Annotated[
@@ -31,14 +34,14 @@ class Channel(msgspec.Struct):
 
 
 class Identity(msgspec.Struct):
-    """One way to recognise a customer, such as a phone number."""
+    """One way to recognize a customer, such as a phone number."""
 
     kind: str
     value: str
 
 
 class Customer(msgspec.Struct):
-    """Keyed by `id`, never by phone number: that one can be absent."""
+    """A customer, identified by `id`: a phone number may be absent."""
 
     id: Id
     external_id: str | None = None
@@ -70,19 +73,19 @@ class ConversationCreated(msgspec.Struct):
 
 
 class Content(msgspec.Struct):
-    """Of a type that this version does not know, or that has no required fields."""
+    """The content of a message, of an unknown type or of one without required fields."""
 
     type: Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class TextContent(Content):
-    """`text`."""
+    """Content of the type `text`."""
 
     text: str
 
 
 class Media(msgspec.Struct):
-    """A file that the receiver fetches for itself."""
+    """A file, which the receiver downloads itself."""
 
     url: Annotated[str, msgspec.Meta(min_length=1)]
     mime_type: str | None = None
@@ -92,14 +95,14 @@ class Media(msgspec.Struct):
 
 
 class MediaContent(Content):
-    """`image`, `video`, `audio`, `document` or `sticker`."""
+    """Content of the type `image`, `video`, `audio`, `document` or `sticker`."""
 
     media: Media
     caption: str | None = None
 
 
 class LocationContent(Content):
-    """`location`: degrees, WGS 84."""
+    """Content of the type `location`, in degrees (WGS 84)."""
 
     latitude: Annotated[float, msgspec.Meta(ge=-90, le=90)]
     longitude: Annotated[float, msgspec.Meta(ge=-180, le=180)]
@@ -117,18 +120,19 @@ CONTENT_MODELS: dict[str, type[Content]] = {
 }
 
 
-def known_content() -> Any:
-    """All of these as one type, which a decoder reads at once; what is of no known type it refuses.
+def known_content() -> Any:  # a type that is built here, which no annotation can express
+    """Return one type for all known contents, so that a decoder reads content in one pass. It
+    refuses unknown content types.
     """
     tagged = []
     for name, model in CONTENT_MODELS.items():
-        fields = [one for one in msgspec.structs.fields(model) if one.name != "type"]
+        fields = [field for field in msgspec.structs.fields(model) if field.name != "type"]
         members = [
-            (one.name, one.type) if one.required else (one.name, one.type, one.default)
-            for one in fields
+            (field.name, field.type) if field.required else (field.name, field.type, field.default)
+            for field in fields
         ]
         tagged.append(msgspec.defstruct(model.__name__, members, tag=name))
-    return Union[tuple(tagged)]  # noqa: UP007 - they are made here: there is nothing to write between bars
+    return Union[tuple(tagged)]  # noqa: UP007 - the types are built here: they have no names
 
 
 class Context(msgspec.Struct):
@@ -170,7 +174,8 @@ class MessageReference(msgspec.Struct):
 Status = Annotated[
     str,
     msgspec.Meta(
-        description="Others may come: of these Ringback knows no order, and passes them on as they come.",
+        description="Other values may come. Ringback knows no order of those, and sends them in "
+        "the order of acceptance.",
         examples=["queued", "sent", "failed", "delivered", "read"],
     ),
 ]
@@ -206,17 +211,23 @@ DATA_MODELS: dict[EventType, type[DataModel]] = {
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What the pipeline itself needs to know of an event's data. `status` is one that has a rank,
-    or None.
-    """
+    """The values in an event's data that decide how it is delivered."""
 
     channel_id: str
+    """The channel, which decides which tokens see the event."""
+
     conversation_id: str
+    """The conversation, within which deliveries keep their order."""
+
     message_id: str | None
+    """The message; None for `conversation.created`."""
+
     status: str | None
+    """The status of a `message.status`, if it has a rank; None otherwise."""
 
 
 def facts_of(data: DataModel) -> Facts:
+    """Return the facts of data that a model has checked."""
     if isinstance(data, ConversationCreated):
         return Facts(data.channel.id, data.conversation.id, None, None)
     message = data.message
@@ -226,3 +237,15 @@ def facts_of(data: DataModel) -> Facts:
         message.id,
         ranked(data.status) if isinstance(data, MessageStatus) else None,
     )
+
+
+def facts_in(event_type: str, data: Any) -> Facts:  # JSON of any shape
+    """Return the facts of data as it was read from JSON. Raises LookupError and TypeError for data
+    that no event has.
+    """
+    channel_id = data["channel"]["id"]
+    if event_type == EventType.CONVERSATION_CREATED:
+        return Facts(channel_id, data["conversation"]["id"], None, None)
+    message = data["message"]
+    status = ranked(data["status"]) if event_type == EventType.MESSAGE_STATUS else None
+    return Facts(channel_id, message["conversation_id"], message["id"], status)

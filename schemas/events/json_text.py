@@ -1,9 +1,9 @@
-r"""JSON read in full, slowly: what the fast decoders refuse although it is JSON, and what they do
-not tell.
+r"""A complete and slow reader of JSON: it accepts JSON that the fast decoders refuse, and reports
+what they ignore.
 
-They take no half of a surrogate pair (`"\ud83d"`), and say nothing of a name that comes twice in an
-object. Nothing is decided here. Called by `schemas.events.events` and its second look, never for an
-ordinary event but for its depth, by `schemas.stored_values` and `web.models.parsing`.
+The fast decoders refuse half of a surrogate pair (`"\ud83d"`) and ignore a duplicate name in an
+object. Nothing is judged here. Called by `schemas.events.events` (for ordinary events only
+`depth`), `schemas.events.full_reading`, `schemas.events.stored_bodies` and `web.models.parsing`.
 """
 
 import json
@@ -15,40 +15,43 @@ from itertools import accumulate
 from typing import NamedTuple, NoReturn
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-TWICE = "the name {name} comes twice in this object: which of the two is meant cannot be told"
+DUPLICATE_NAME = "the name {name} occurs twice in this object: leave one of the two out"
+"""The text of a fault."""
 
 _MOST_DIGITS = 4300
-"""Of a whole number that Python makes (`sys.int_info`). A longer one counts as the largest of
-these; what is passed on is its spelling.
+"""The digits that Python reads in an integer (`sys.int_info`). A longer integer is compared by its
+first digits, and passed on unchanged.
 """
 
 _HALF = re.compile("[\ud800-\udfff]")
 _SPACE = re.compile(r"[ \t\n\r]*")
 _BRACKETS_ONLY = bytes.maketrans(b"{}", b"[]"), bytes(set(range(256)) - set(b"[]{}"))
 _RUN = re.compile(rb"\[+|\]+")
-_WORTH_IT = 0.9
-"""Of the brackets that were left: taking the next level away goes on while it leaves no more than
-this.
-"""
+_SHARE_LEFT = 0.9
+"""Removing the innermost brackets continues while each pass leaves at most this share of them."""
 
 
 class Members(dict[str, object]):
-    """An object. Of a name that comes more than once it holds the last value, as the fast decoders
-    do; `doubled` are such names.
-    """
+    """A JSON object. It holds the last value of a duplicate name, as the fast decoders do."""
 
-    doubled: tuple[str, ...] = ()
+    duplicates: tuple[str, ...] = ()
+    """The names that occur more than once."""
 
 
 class Member(NamedTuple):
-    """`spelled` is the value as it was written."""
+    """One name of an object with its value."""
 
     name: str
+    """The name, decoded."""
+
     spelled: bytes
+    """The value as it was written."""
 
 
 def decoded(body: bytes) -> str:
-    """A byte order mark is skipped. Raises ValueError, in words, for what is not UTF-8."""
+    """Return a body as a text, without a byte order mark. Raises ValueError, with a text for the
+    client, for what is not UTF-8.
+    """
     try:
         return body.removeprefix(BYTE_ORDER_MARK).decode()
     except UnicodeDecodeError as error:
@@ -57,38 +60,34 @@ def decoded(body: bytes) -> str:
 
 
 def read(text: str) -> object:
-    """Objects are `Members`. Raises ValueError, in words, for what is no JSON; RecursionError for
-    what is nested too deeply.
+    """Read JSON, with objects as `Members`. Raises ValueError, with a text for the client, for what
+    is not JSON, and RecursionError for what is nested too deeply.
     """
     try:
         return _decoder.decode(text)
     except json.JSONDecodeError as error:
-        what = (
-            "a byte order mark stands only at the very beginning"
-            if text[error.pos : error.pos + 1] == "\ufeff"
-            else error.msg
-        )
-        raise ValueError(
-            f"JSON is malformed at line {error.lineno}, column {error.colno}: {what[:1].lower()}{what[1:]}"
-        ) from None
+        is_mark = text[error.pos : error.pos + 1] == "\ufeff"
+        what = "a byte order mark is allowed only at the beginning" if is_mark else error.msg
+        where = f"line {error.lineno}, column {error.colno}"
+        raise ValueError(f"JSON is malformed at {where}: {what[:1].lower()}{what[1:]}") from None
 
 
-def doubled(tree: object, at: str = "") -> Iterator[tuple[str, str]]:
-    """Every name in it that comes twice in its object, with its RFC 6901 pointer."""
+def duplicate_names(tree: object, at: str = "") -> Iterator[tuple[str, str]]:
+    """Return every duplicate name in `tree` with its RFC 6901 pointer."""
     if isinstance(tree, Members):
         for name, value in tree.items():
             pointer = f"{at}/{_step(name)}"
-            if name in tree.doubled:
+            if name in tree.duplicates:
                 yield name, pointer
-            yield from doubled(value, pointer)
+            yield from duplicate_names(value, pointer)
     elif isinstance(tree, list):
         for number, value in enumerate(tree):
-            yield from doubled(value, f"{at}/{number}")
+            yield from duplicate_names(value, f"{at}/{number}")
 
 
 def without_halves(tree: object, halves: list[str], at: str = "") -> object:
-    r"""The same with each half of a surrogate pair spelled out, as `\ud83d`; `halves` gets the
-    pointers of such texts and names.
+    r"""Return `tree` with each half of a surrogate pair escaped, as `\ud83d`. The pointers of such
+    texts and names are added to `halves`.
     """
     if isinstance(tree, str):
         return _whole_text(tree, halves, at)
@@ -98,16 +97,16 @@ def without_halves(tree: object, halves: list[str], at: str = "") -> object:
         ]
     if not isinstance(tree, Members):
         return tree
-    found = Members()
+    members = Members()
     for name, value in tree.items():
-        whole = _whole_text(name, halves, f"{at}/{_step(_spelled(name))}")
-        found[whole] = without_halves(value, halves, f"{at}/{_step(whole)}")
-    found.doubled = tuple(_spelled(name) for name in tree.doubled)
-    return found
+        whole = _whole_text(name, halves, f"{at}/{_step(_escaped(name))}")
+        members[whole] = without_halves(value, halves, f"{at}/{_step(whole)}")
+    members.duplicates = tuple(_escaped(name) for name in tree.duplicates)
+    return members
 
 
 def members(text: str) -> Iterator[Member]:
-    """Of an object that `read` has taken, the outermost ones, in their order."""
+    """Return the members of an object that `read` has accepted, in their order."""
     at = _behind(text, "{")
     while text[at] != "}":
         name, at = _decoder.raw_decode(text, at)
@@ -118,7 +117,7 @@ def members(text: str) -> Iterator[Member]:
 
 
 def items(text: str) -> Iterator[bytes]:
-    """Of a list that `read` has taken, each as it was written."""
+    """Return the items of a list that `read` has accepted, each as it was written."""
     at = _behind(text, "[")
     while text[at] != "]":
         _, end = _decoder.raw_decode(text, at)
@@ -127,25 +126,25 @@ def items(text: str) -> Iterator[bytes]:
 
 
 def depth(text: bytes) -> int:
-    """How many objects and lists are nested at most, in valid JSON. What is wide and flat goes
-    level by level, what is deep in one pass.
+    """Return the deepest nesting of objects and lists in valid JSON. Wide and flat JSON is measured
+    level by level, deep JSON in one pass.
     """
     outside_of_strings = b"".join(text.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
     brackets, levels, goes_on = outside_of_strings.translate(*_BRACKETS_ONLY), 0, True
     while brackets and goes_on:
         left = brackets.replace(b"[]", b"")
-        goes_on = len(left) <= _WORTH_IT * len(brackets)
+        goes_on = len(left) <= _SHARE_LEFT * len(brackets)
         brackets, levels = left, levels + 1
     steps = (len(run) if run.startswith(b"[") else -len(run) for run in _RUN.findall(brackets))
     return levels + max(accumulate(steps), default=0)
 
 
 def _step(name: str) -> str:
-    """Of a pointer."""
+    """Return a name as a step of a pointer."""
     return name.replace("~", "~0").replace("/", "~1")
 
 
-def _spelled(text: str) -> str:
+def _escaped(text: str) -> str:
     return _HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
@@ -153,13 +152,13 @@ def _whole_text(text: str, halves: list[str], at: str) -> str:
     if text.isascii() or not _HALF.search(text):
         return text
     halves.append(at)
-    return _spelled(text)
+    return _escaped(text)
 
 
 def _space(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    assert found is not None, "the empty text matches"
-    return found.end()
+    match = _SPACE.match(text, at)
+    assert match is not None, "the empty text matches"
+    return match.end()
 
 
 def _behind(text: str, bracket: str) -> int:
@@ -167,18 +166,17 @@ def _behind(text: str, bracket: str) -> int:
 
 
 def _next(text: str, at: int) -> int:
-    """From the end of a value to the next one, or to the closing bracket."""
+    """Return the position of the next value, or of the closing bracket, after a value's end."""
     at = _space(text, at)
     return _space(text, at + 1) if text[at] == "," else at
 
 
 def _object(pairs: list[tuple[str, object]]) -> Members:
-    found = Members(pairs)
-    if len(found) < len(pairs):
-        found.doubled = tuple(
-            name for name, count in Counter(name for name, _ in pairs).items() if count > 1
-        )
-    return found
+    members = Members(pairs)
+    if len(members) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        members.duplicates = tuple(name for name, count in counts.items() if count > 1)
+    return members
 
 
 def _whole(digits: str) -> int:
@@ -187,7 +185,7 @@ def _whole(digits: str) -> int:
 
 def _constant(name: str) -> NoReturn:
     raise ValueError(
-        f"JSON is malformed: {name} is no JSON number; write null, or leave the field out"
+        f"JSON is malformed: {name} is not a JSON number; write null, or leave the field out"
     )
 
 

@@ -1,5 +1,5 @@
-"""One full sample of each event type, every documented field filled in: for `emit`, callback tests
-and the documentation.
+"""One full sample of each event type, with every documented field: for `emit`, callback tests and
+the documentation.
 """
 
 import copy
@@ -65,16 +65,16 @@ _DATA: dict[EventType, dict[str, Any]] = {
 }
 
 
-def sample_event(kind: EventType, *, channel_id: str | None = None) -> dict[str, Any]:
-    """An event as a backend would post it, without an id; on `channel_id` when one is given. The
-    caller's to change.
+def sample_event(event_type: EventType, *, channel_id: str | None = None) -> dict[str, Any]:
+    """Return an event as a backend would post it, without an id; on `channel_id` when one is given.
+    Each call returns a new object, which the caller may change.
     """
-    data = copy.deepcopy(_DATA[kind])
+    data = copy.deepcopy(_DATA[event_type])
     if channel_id is not None:
         data["channel"]["id"] = channel_id
-    return {"type": kind.value, "timestamp": "2026-11-22T10:00:00.000Z", "data": data}
+    return {"type": event_type.value, "timestamp": "2026-11-22T10:00:00.000Z", "data": data}
 
 
-def sample_body(kind: EventType, *, channel_id: str | None = None) -> bytes:
-    """The same, as JSON."""
-    return msgspec.json.encode(sample_event(kind, channel_id=channel_id))
+def sample_body(event_type: EventType, *, channel_id: str | None = None) -> bytes:
+    """Return `sample_event` as JSON."""
+    return msgspec.json.encode(sample_event(event_type, channel_id=channel_id))

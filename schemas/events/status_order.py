@@ -1,26 +1,25 @@
-"""The order of a message's statuses (docs/invariants.md#statuses-never-go-backwards): what a
-callback sees of one message never goes backwards.
+"""The order of a message's statuses, in which a callback receives them
+(docs/invariants.md#statuses-never-go-backwards).
 
-One that is not among these has no rank: its event is sent like any other, in the order of
-acceptance, whatever else was sent or waits. Pure. Used by the store, which gives out the right to
-send one.
+A status that is not in the list has no rank: its event is sent like any other, in the order of
+acceptance, whatever was sent or waits. Pure. Used by the store, which grants the status locks.
 """
 
 _ORDER = ("queued", "sent", "failed", "delivered", "read")
-_RANKS = {status: place for place, status in enumerate(_ORDER, start=1)}
+_RANKS = {status: rank for rank, status in enumerate(_ORDER, start=1)}
 
 NO_RANK = 0
-"""Below every status: of a message of which nothing was sent yet."""
+"""The rank of a message before its first status was sent, below every status."""
 
 OVERTAKEN = "a newer status of its message took its place"
-"""The reason of a delivery that is `superseded`."""
+"""The reason shown for a `superseded` delivery."""
 
 
 def ranked(status: str) -> str | None:
-    """The status itself, if it has a rank."""
+    """Return the status itself if it has a rank, else None."""
     return status if status in _RANKS else None
 
 
 def rank(status: str) -> int:
-    """From 1 for `queued` to 5 for `read`."""
+    """Return the rank of a status, from 1 for `queued` to 5 for `read`."""
     return _RANKS[status]

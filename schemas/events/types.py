@@ -1,11 +1,11 @@
-"""The three kinds of event, and what administrators call them."""
+"""The three event types, and their names for administrators."""
 
 from enum import StrEnum
 
 
 class EventType(StrEnum):
-    """A closed set: adding a member means a model in `event_data`, a sample in `samples` and a
-    column on the pages.
+    """The type of an event, from a closed set. A new member needs a model in `data`, a sample in
+    `samples` and a column on the pages.
     """
 
     CONVERSATION_CREATED = "conversation.created"
@@ -14,6 +14,7 @@ class EventType(StrEnum):
 
     @property
     def label(self) -> str:
+        """The event type's name for administrators."""
         return _LABELS[self]
 
 

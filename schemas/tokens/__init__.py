@@ -1,1 +1,1 @@
-"""API access tokens: their fields, permissions, secrets and targets."""
+"""API access tokens: their fields, permissions, secrets and callbacks."""

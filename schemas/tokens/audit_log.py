@@ -1,8 +1,7 @@
-"""The operation log's shapes: who changed what on a token, when, and from where.
+"""The audit log's values: who changed what about a token, when, and from where.
 
-Without secrets: of a token its hint, of a callback's headers their names. `differences` and what it
-compares spell fields as the API does. Called by the store's token modules; read by the API and the
-command line.
+Holds no secrets: only the hint of a token, and the names of a callback's headers. Fields have their
+names in the API. Called by the store's token modules; read by the API and the command line.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,12 +37,13 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does something: a token by its id, `COMMAND_LINE` or `RINGBACK`. `address` is where the
-    request came from.
-    """
+    """The author of a change: a token, `COMMAND_LINE` or `RINGBACK`."""
 
     by: str
+    """The token's id, or the name of one of the other two."""
+
     address: str | None = None
+    """The IP address of the request; None: there was no request."""
 
 
 COMMAND_LINE = Actor("command line")
@@ -52,22 +52,32 @@ RINGBACK = Actor("ringback")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One row. `details` holds, by field in the API's spelling, what it was and what it became, as
-    JSON values. `type` is that of the callback which was changed, None for the token itself;
-    `by_name` the name of the token that did it, None for who is none.
-    """
+    """One row of the audit log."""
 
     id: ChangeId
+    """The public id."""
+
     at: UnixMs
+    """When the change was made."""
+
     action: Action
+    """What was done."""
+
     type: EventType | None
+    """The event type of the changed callback; None: the token itself was changed."""
+
     actor: Actor
+    """Who made the change."""
+
     by_name: str | None
+    """The name of the token that made the change; None: no token did."""
+
     details: Details
+    """The values before and after the change by field, as JSON values."""
 
 
 def differences(before: Mapping[str, object], after: Mapping[str, object]) -> Details:
-    """What is not the same in both. A field that is not there is null."""
+    """Return the fields that differ, with both values. A missing field counts as null."""
     return {
         name: (before.get(name), after.get(name))
         for name in {**before, **after}
@@ -76,8 +86,8 @@ def differences(before: Mapping[str, object], after: Mapping[str, object]) -> De
 
 
 def edits(before: TokenFields, after: TokenFields) -> Iterator[tuple[Action, Details]]:
-    """What somebody did who set the fields of a token like this; suspending and resuming are told
-    from the rest.
+    """Return the actions of an edit of a token's fields. Suspending and resuming are actions of
+    their own.
     """
     details = dict(differences(of_fields(before), of_fields(after)))
     if switched := details.pop("enabled", None):
@@ -87,6 +97,7 @@ def edits(before: TokenFields, after: TokenFields) -> Iterator[tuple[Action, Det
 
 
 def of_fields(fields: TokenFields) -> dict[str, object]:
+    """Return a token's fields as the audit log compares them."""
     return {
         "name": fields.name,
         "activates_at": to_rfc3339(fields.activates_at),
@@ -98,17 +109,17 @@ def of_fields(fields: TokenFields) -> dict[str, object]:
 
 
 def of_secret(token: Token) -> dict[str, object]:
-    """`previous_until`: until when the secret before it authenticates too."""
+    """Return the details of a new secret, with the end of the previous one."""
     return {"token_hint": token.hint, "previous_until": _previous_until(token.hashes)}
 
 
 def of_signing_secret(token: Token) -> dict[str, object]:
-    """`previous_until`: until when the secret before it signs too."""
+    """Return the details of a new signing secret, with the end of the previous one."""
     return {"previous_until": _previous_until(token.signing_keys)}
 
 
 def of_callback(callback: Callback | None) -> dict[str, object]:
-    """Empty for none."""
+    """Return a callback's fields as the audit log compares them; empty without a callback."""
     if callback is None:
         return {}
     return {

@@ -1,7 +1,7 @@
-"""What a person may set of a token and of a callback, and the rules for it. Called by the API and
-the command line.
+"""The fields of a token and of a callback that a person may set, and their rules. Called by the API
+and the command line.
 
-The rules for a callback's URL and headers are the target policy's.
+The rules for a callback's URL and headers are in `schemas.tokens.target_policy`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,24 +14,40 @@ from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import OnResume, Token
 
 MAX_NAME = 200
+"""Characters of a token's name. Larger: lists are harder to read. Smaller: names say less."""
+
 MAX_CHANNELS = 10_000
-MAX_CHANNEL_ID = 256  # as long as an id in an event may be
+"""Channels of a token. Larger: processes need more memory. Smaller: more tokens are needed."""
+
+MAX_CHANNEL_ID = 256
+"""Characters of a channel's id, as in events."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenFields:
-    """`channels` None means all, empty means none. Times are unix milliseconds."""
+    """The fields of a token that a person may set."""
 
     name: str
+    """The name, for people."""
+
     activates_at: UnixMs
+    """When the token becomes valid."""
+
     expires_at: UnixMs | None = None
+    """When the token stops being valid; None: never."""
+
     enabled: bool = True
+    """False suspends the token."""
+
     permissions: frozenset[Permission] = frozenset()
+    """What the token may do."""
+
     channels: frozenset[str] | None = None
+    """The channels whose events the token sees; None: all, empty: none."""
 
     @classmethod
     def of(cls, token: Token) -> "TokenFields":
-        """As they are now."""
+        """Return the present fields of a token."""
         return cls(
             token.name,
             token.activates_at,
@@ -42,23 +58,26 @@ class TokenFields:
         )
 
     def faults(self) -> list[Fault]:
-        """What breaks the rules, by pointer into the API's spelling; empty when all is well."""
+        """Return what is invalid, with pointers into the API's body; empty when all is valid."""
         return [*self._name_faults(), *self._date_faults(), *self._channel_faults()]
 
     def _name_faults(self) -> Iterator[Fault]:
         if is_blank(self.name) or len(self.name) > MAX_NAME:
             yield Fault(
-                f"a name has 1 to {MAX_NAME} characters, and not only such as cannot be seen",
+                f"a name has 1 to {MAX_NAME} characters, and not only invisible ones",
                 "/name",
             )
-        elif found := harmful(self.name):
-            yield Fault(f"a name cannot hold {named(found)}: leave it out", "/name")
+        elif character := harmful(self.name):
+            yield Fault(f"a name cannot hold {named(character)}: leave it out", "/name")
 
     def _date_faults(self) -> Iterator[Fault]:
         if self.expires_at is not None and self.expires_at <= self.activates_at:
             expires, activates = to_rfc3339(self.expires_at), to_rfc3339(self.activates_at)
-            told = f"{expires}, when it is to expire, is not after {activates}, when it activates: the token would never be valid."
-            yield Fault(f"{told} Give a later time, or none: then it never expires", "/expires_at")
+            yield Fault(
+                f"the token would never be valid: it expires at {expires}, which is not after its"
+                f" activation at {activates}. Give a later time, or none: then it never expires",
+                "/expires_at",
+            )
 
     def _channel_faults(self) -> Iterator[Fault]:
         channels = self.channels or frozenset()
@@ -75,11 +94,16 @@ class TokenFields:
 
 @dataclass(frozen=True, slots=True)
 class CallbackFields:
-    """None leaves what is stored as it is; of a new callback: on, without headers of its own, and
-    releasing what was held.
-    """
+    """The fields of a callback that a person may set. None keeps the stored value."""
 
     url: str
+    """The receiver's address."""
+
     enabled: bool | None = None
+    """False switches the callback off. A new callback is on by default."""
+
     headers: Mapping[str, str] | None = field(default=None, repr=False)
+    """Headers of the receiver. A new callback has none by default."""
+
     held: OnResume | None = None
+    """What happens to held deliveries. A new callback releases them by default."""

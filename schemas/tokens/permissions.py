@@ -1,10 +1,12 @@
-"""What a token may do, labelled as administrators know it."""
+"""Permissions of tokens, with the labels that administrators know."""
 
 from enum import StrEnum
 
 
 class Permission(StrEnum):
-    """Eleven concern the chat platform's own API, the last three Ringback."""
+    """What a token may do. The first eleven are for the chat platform's own API, the last three for
+    Ringback.
+    """
 
     CONVERSATIONS_READ = "conversations:read"
     LOCATIONS_READ = "locations:read"
@@ -23,6 +25,7 @@ class Permission(StrEnum):
 
     @property
     def label(self) -> str:
+        """The permission's name for administrators."""
         return _LABELS[self]
 
 

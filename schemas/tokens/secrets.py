@@ -17,45 +17,51 @@ _SIGNING_BYTES = range(24, 65)  # Standard Webhooks 1.0
 
 
 def new_token() -> str:
-    """`rbk_`, thirty random base62 digits, and a checksum that lets a mistyped token be refused
-    without a look-up.
+    """Return a new token: `rbk_`, thirty random base62 digits, and a checksum, by which a mistyped
+    token is refused without a look-up.
     """
     start = _TOKEN_PREFIX + "".join(secrets.choice(_BASE62) for _ in range(_RANDOM_DIGITS))
     return start + _check_digits(start)
 
 
 def is_token(text: str) -> bool:
-    """Whether `text` is spelled like a token, checksum included."""
+    """Return whether `text` has the form of a token, including its checksum."""
     if len(text) != _TOKEN_LENGTH or not text.startswith(_TOKEN_PREFIX) or not text.isascii():
         return False
     return text[-_CHECK_DIGITS:] == _check_digits(text[:-_CHECK_DIGITS])
 
 
 def token_hash(token: str) -> bytes:
-    """What is stored instead of the token. Plain SHA-256: 178 random bits need no slow hash."""
+    """Return what is stored instead of a token: plain SHA-256, as 178 random bits need no slow
+    hash.
+    """
     return hashlib.sha256(token.encode()).digest()
 
 
 def token_hint(token: str) -> str:
-    """Enough to tell two tokens apart on a page, useless to anybody else."""
+    """Return the part of a token that is shown: it distinguishes tokens and reveals no secret."""
     return f"{_TOKEN_PREFIX}…{token[-4:]}"
 
 
 def new_signing_secret() -> str:
+    """Return a new `whsec_…` secret of 32 random bytes."""
     return signing_secret_text(secrets.token_bytes(32))
 
 
 def signing_secret_text(key: bytes) -> str:
-    """The inverse of `signing_key`."""
+    """Return a key as a `whsec_…` secret; `signing_key` is the inverse."""
     return _SIGNING_PREFIX + base64.b64encode(key).decode()
 
 
 def signing_key(secret: str) -> bytes:
-    """The HMAC key in a `whsec_…` secret; raises ValueError naming what is wrong, never the secret.
+    """Return the HMAC key in a `whsec_…` secret. Raises ValueError saying what is wrong, without
+    the secret.
     """
     try:
         key = base64.b64decode(secret.removeprefix(_SIGNING_PREFIX), validate=True)
-    except ValueError:  # binascii.Error is one, and what is not ASCII another
+    except (
+        ValueError
+    ):  # binascii.Error is a subclass; a text that is not ASCII raises ValueError itself
         raise ValueError("a signing secret is whsec_ followed by base64") from None
     if len(key) not in _SIGNING_BYTES:
         raise ValueError(f"a signing secret holds 24 to 64 bytes, this one {len(key)}")

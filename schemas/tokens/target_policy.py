@@ -1,8 +1,9 @@
-"""Where callbacks may go: which addresses may be called, which URLs and headers may be saved.
+"""The policy for callbacks: which addresses may be called, which URLs and headers may be saved.
 
-Pure: no DNS, no sockets. The sender asks `address_refusal` for every address it is about to connect
-to, and that is the check that counts; `url_fault` and `header_faults` give the person who saves a
-callback a quick answer. Every refusal says what to do.
+Pure: no DNS, no sockets. The sender calls `address_refusal` for every address before it connects,
+and that is the check that counts (docs/invariants.md#addresses-are-judged-at-connect). `url_fault`
+and `header_faults` give an early answer to the person who saves a callback. Every refusal says what
+to do.
 """
 
 import functools
@@ -20,12 +21,17 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MAX_URL_LENGTH = 2048
+"""Characters of a callback's URL. Larger: every process holds more in memory."""
+
 MAX_HEADERS = 20
+"""Headers of a callback. Larger: every process holds more in memory."""
+
 MAX_HEADER_VALUE_BYTES = 4096
+"""Bytes of a header's value. Larger: receivers refuse requests whose headers are too large."""
 
 
 def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """CIDRs such as `127.0.0.0/8`, or single addresses; raises ValueError naming the culprit."""
+    """Read CIDRs such as `127.0.0.0/8`, or single addresses. Raises ValueError for a wrong one."""
     return tuple(_parse_network(text.strip()) for text in texts)
 
 
@@ -38,18 +44,18 @@ def _parse_network(text: str) -> Network:
         ) from None
 
 
-# `ipaddress.is_global` lets too much through (multicast, 6to4, NAT64, a cloud's metadata service),
-# hence lists of our own.
+# `ipaddress.is_global` allows too much (multicast, 6to4, NAT64, a cloud's metadata service), hence
+# these lists.
 _DENIED = parse_networks(
     [
-        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
-        "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
-        "224.0.0.0/4", "240.0.0.0/4", "168.63.129.16/32", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20",
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16",
+        "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16",
+        "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+        "168.63.129.16/32", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20",
     ]
 )  # fmt: skip
-_PUBLIC_V6 = ipaddress.IPv6Network(
-    "2000::/3"
-)  # all that was ever handed out for use on the internet
+# all addresses that have been allocated for use on the internet
+_PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
 _LOCALHOST = (ipaddress.IPv4Address("127.0.0.1"), ipaddress.IPv6Address("::1"))
 
 _URL_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*")  # RFC 3986, section 2
@@ -60,31 +66,36 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 @dataclass(frozen=True, slots=True)
 class TargetPolicy:
-    """`allow` overrides the list of private addresses; `allow_http` lets callbacks go without TLS.
-    """
+    """What the operator allows in addition to public addresses and TLS."""
 
     allow: tuple[Network, ...] = ()
+    """Networks that may be called although they are not public."""
+
     allow_http: bool = False
+    """Whether callbacks may use `http://`."""
 
     def address_refusal(self, address: str | Address) -> str | None:
-        """Why this address may not be called, or None. An IPv4 address inside an IPv6 one is judged
-        as what it is.
+        """Return why an address may not be called, or None. An IPv4 address inside an IPv6 address
+        is judged as an IPv4 address.
         """
         ip = _unwrapped(ipaddress.ip_address(address))
         if self._is_allowed(ip) or _is_public(ip):
             return None
-        return f"{ip} is not a public address: callbacks reach it only if RINGBACK_ALLOW_TARGETS lists it"
+        return (
+            f"{ip} is not a public address: callbacks reach it only if RINGBACK_ALLOW_TARGETS"
+            " lists it"
+        )
 
     def url_fault(self, url: str) -> str | None:
-        """Why this callback URL cannot be saved, or None. A name is not looked up: it is judged at
-        each connect.
+        """Return why a callback URL cannot be saved, or None. A name is not looked up: its
+        addresses are judged at each connection.
         """
         if fault := _spelling_fault(url):
             return fault
         try:
             parts = urlsplit(url)
             port = parts.port
-        except ValueError:  # whose words repeat what may be a part of a password
+        except ValueError:  # its text may repeat a part of a password
             return "the URL cannot be read: check its host and its port, a number up to 65535"
         if fault := _parts_fault(parts, port):
             return fault
@@ -114,12 +125,10 @@ class TargetPolicy:
 
 @functools.lru_cache(4096)
 def target_in(url: str) -> str:
-    """What is asked for of the host of a saved URL: path and query as they were saved, letter by
-    letter.
-    """
+    """Return the request target of a saved URL: path and query exactly as they were saved."""
     rest = url.partition("://")[2].partition("#")[0]
-    found = _TARGET.search(rest)
-    target = rest[found.start() :] if found else ""
+    match = _TARGET.search(rest)
+    target = rest[match.start() :] if match else ""
     return target if target.startswith("/") else f"/{target}"
 
 
@@ -138,12 +147,20 @@ def _spelling_fault(url: str) -> str | None:
         return f"the URL is longer than {MAX_URL_LENGTH} characters: shorten it"
     if "#" in url:
         return "the URL has a fragment (#…), which is never sent: remove it"
-    rest = url[len(_URL_CHARACTERS.match(url)[0]) :]  # type: ignore[index]  # the pattern matches the empty string, so always
+    match = _URL_CHARACTERS.match(url)
+    assert match is not None, "the pattern matches the empty text"
+    rest = url[match.end() :]
     if not rest:
         return None
     if rest[0].isspace() or not rest[0].isprintable():
-        return f"the URL holds white space or a control character ({rest[0]!a}): remove it, or write it as %20 and the like"
-    return f"the URL holds the character {rest[0]}: write a name in its ASCII form (xn--…), anything else percent-encoded"
+        return (
+            f"the URL holds white space or a control character ({rest[0]!a}): remove it, or write"
+            " it percent-encoded, such as %20"
+        )
+    return (
+        f"the URL holds the character {rest[0]}: write a name in its ASCII form (xn--…), anything"
+        " else percent-encoded"
+    )
 
 
 def _parts_fault(parts: SplitResult, port: int | None) -> str | None:
@@ -159,8 +176,8 @@ def _parts_fault(parts: SplitResult, port: int | None) -> str | None:
 
 
 def _addresses(host: str, *, is_bracketed: bool) -> tuple[Address, ...]:
-    """The addresses that `host` spells; none for a name. Raises ValueError saying what is wrong
-    with the host.
+    """Return the addresses that `host` spells; none for a name. Raises ValueError saying what is
+    wrong with the host.
     """
     if is_bracketed:
         return (_bracketed(host),)
@@ -181,7 +198,7 @@ def _bracketed(host: str) -> Address:
 
 
 def _numeric(host: str) -> Address:
-    """Any spelling that resolvers take for an IPv4 address: 127.1, 0x7f.0.0.1, 0177.0.0.1,
+    """Read an IPv4 address in any form that resolvers accept: 127.1, 0x7f.0.0.1, 0177.0.0.1,
     2130706433.
     """
     try:
@@ -194,16 +211,16 @@ HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
 _RESERVED_NAMES = frozenset(
     {
-        "content-type", "content-length", "host", "user-agent", "connection", "transfer-encoding", "expect", "te", "trailer",
-        "upgrade", "keep-alive",
+        "content-type", "content-length", "host", "user-agent", "connection",
+        "transfer-encoding", "expect", "te", "trailer", "upgrade", "keep-alive",
     }
 )  # fmt: skip
 _RESERVED_PREFIXES = ("webhook-", "ringback-", "proxy-")
 
 
 def header_faults(headers: Mapping[str, str], at: str = "/headers") -> list[Fault]:
-    """What is wrong with a callback's own headers; `at` points to them. Faults never show a value:
-    values are secrets.
+    """Return what is wrong with a callback's headers; `at` is the pointer to them. Faults never
+    show a value, because values are secrets.
     """
     faults = (
         [Fault(f"a callback has at most {MAX_HEADERS} headers", at)]

@@ -1,72 +1,77 @@
-"""Callbacks that work again, or that a person brought back: what becomes of the deliveries that
-waited for that.
+"""Callbacks that work again, or that a person resumed: what becomes of the deliveries that waited
+for that.
 
-Slice by slice, each in a transaction of its own, oldest first; whoever dies in between leaves the
-callback marked, and the next one begins anew: every step may be repeated. Called by
-`consumers.maintenance.callback_monitor`.
+A backlog is walked slice by slice, oldest first, each slice in a transaction of its own. If the
+process dies in between, the callback stays marked and the next process begins again. So every step
+may be repeated. Called by `consumers.maintenance.callback_monitor`.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import sqlalchemy as sa
 
-from schemas.deliveries.deliveries import DeliveryState, Move, Outcome, next_state
+from schemas.deliveries.cancel_reason import CancelReason
+from schemas.deliveries.deliveries import Move, Outcome
 from schemas.events.types import EventType
 from schemas.ids import CallbackId
 from schemas.times import LATEST, UnixMs
 from schemas.tokens.tokens import OnResume
 from store.engine import bulk
 from store.engine.database import Connection
-from store.tables import callbacks, deliveries, tokens
+from store.engine.paging import Row
+from store.tables import callbacks, deliveries, moves, tokens
 from store.tokens.rows import raise_version
 
 SLICE = 1000
-"""Rows a transaction looks at. More: whoever settles one of them waits longer. Fewer: a great
-backlog is ready later.
+"""Rows read in a transaction. More: concurrent settlements of these rows wait longer. Fewer: a
+great backlog is ready later.
 """
-
-DISCARDED = "discarded"
 
 _row, _owner = deliveries.c, callbacks.c
 
 
 class Walk(msgspec.Struct, frozen=True):
-    """How far a callback's open deliveries have been seen to, as it was in `generation`: those whose age counts from before
-    `until`, oldest first.
-    """
+    """How far a callback's open deliveries have been handled, oldest first."""
 
     until: UnixMs
+    """Only deliveries whose age counts from before this moment are handled."""
     generation: int
+    """The callback's generation when the walk began."""
     queued_at: int = -1
+    """The age of the last delivery handled; -1: none yet."""
     event_id: str = ""
+    """The event of the last delivery handled."""
 
 
 class Step(msgspec.Struct, frozen=True):
-    """`walk` is None when all have been seen to, as the callback was in `generation`; `discarded` of this step, in which some
-    deliveries were `changed`.
-    """
+    """What one slice of a backlog changed."""
 
     walk: Walk | None
-    kind: EventType
+    """Where the next slice begins; None: all deliveries have been handled."""
+    event_type: EventType
+    """The event type of the callback."""
     generation: int
+    """The callback's generation during this step."""
     discarded: int
+    """How many deliveries were discarded."""
     changed: bool
+    """Whether any delivery was changed, so that some may be due."""
 
 
 def with_pending_backlog(connection: Connection) -> list[CallbackId]:
-    return [
-        CallbackId(found)
-        for found in connection.scalars(sa.select(_owner.id).where(_owner.backlog_pending))
-    ]
+    """Return the callbacks whose backlog waits to be handled."""
+    pending = sa.select(_owner.id).where(_owner.backlog_pending)
+    return [CallbackId(row_id) for row_id in connection.scalars(pending)]
 
 
 def step(
     connection: Connection, callback_id: CallbackId, walk: Walk | None, now: UnixMs
 ) -> Step | None:
-    """See to the next slice; to the first, when nothing was seen to yet or the callback came back
-    once more meanwhile. None when nothing is to be done for this callback any more.
+    """Handle the next slice of a callback's backlog.
+
+    It is the first slice when `walk` is None or the callback was resumed again meanwhile. Return
+    None when nothing is left to do for this callback.
     """
     owner = connection.execute(
         sa.select(callbacks).where(_owner.id == callback_id, _owner.backlog_pending)
@@ -75,33 +80,29 @@ def step(
         return None
     if walk is None or walk.generation != owner.generation:
         walk = Walk(now, owner.generation)
-    further = sa.or_(_row.queued_at > walk.queued_at, _row.event_id > walk.event_id)
-    ahead = sa.and_(_row.queued_at >= walk.queued_at, further, _row.queued_at < walk.until)
-    chosen = sa.select(_row.event_id, _row.queued_at, _row.due_at).where(
-        _row.callback_id == callback_id, _row.due_at.is_not(None), ahead
-    )
-    seen = connection.execute(chosen.order_by(_row.queued_at, _row.event_id).limit(SLICE)).all()
+    rows = _next_rows(connection, callback_id, walk)
     on_resume, held_before = OnResume(owner.on_resume), owner.held_before or 0
-    moving = (
-        seen if on_resume is not OnResume.KEEP else [row for row in seen if row.due_at < LATEST]
-    )  # the others are parked already
+    moving = rows
+    if on_resume is OnResume.KEEP:  # the others are parked already
+        moving = [row for row in rows if row.due_at < LATEST]
     _lock(connection, callback_id, [row.event_id for row in moving])
     held = [row.event_id for row in moving if row.queued_at < held_before]
     waiting = [row.event_id for row in moving if row.queued_at >= held_before]
-    discarded = _see_to_held(connection, callback_id, on_resume, held, now) if held else 0
+    discarded = _resume_held(connection, callback_id, on_resume, held, now) if held else 0
     if waiting:
         _hasten(connection, callback_id, waiting, now)
     following = (
-        Walk(walk.until, walk.generation, seen[-1].queued_at, seen[-1].event_id)
-        if len(seen) == SLICE
+        Walk(walk.until, walk.generation, rows[-1].queued_at, rows[-1].event_id)
+        if len(rows) == SLICE
         else None
     )
     return Step(following, EventType(owner.type), owner.generation, discarded, bool(moving))
 
 
 def finish(connection: Connection, callback_id: CallbackId, generation: int) -> None:
-    """All have been seen to, unless it came back once more meanwhile. What is kept stays held;
-    discarding was for this time only.
+    """Mark a backlog as handled, unless the callback was resumed again meanwhile.
+
+    Deliveries that are kept stay held. Discarding was for this time only.
     """
     version = raise_version(connection)
     this = sa.and_(_owner.id == callback_id, _owner.generation == generation)
@@ -109,51 +110,53 @@ def finish(connection: Connection, callback_id: CallbackId, generation: int) -> 
     if owner is None:
         return
     applied = owner.held_before is not None and owner.on_resume != OnResume.KEEP.value
-    left = {"held_before": None, "on_resume": OnResume.RELEASE.value} if applied else {}
+    reset = {"held_before": None, "on_resume": OnResume.RELEASE.value} if applied else {}
     connection.execute(
         sa.update(callbacks)
         .where(_owner.id == callback_id)
-        .values({"backlog_pending": False, **left})
+        .values({"backlog_pending": False, **reset})
     )
     connection.execute(
         sa.update(tokens).where(tokens.c.id == owner.token_id).values(version=version)
     )
 
 
-def _see_to_held(
+def _next_rows(connection: Connection, callback_id: CallbackId, walk: Walk) -> Sequence[Row]:
+    further = sa.or_(_row.queued_at > walk.queued_at, _row.event_id > walk.event_id)
+    ahead = sa.and_(_row.queued_at >= walk.queued_at, further, _row.queued_at < walk.until)
+    selected = sa.select(_row.event_id, _row.queued_at, _row.due_at).where(
+        _row.callback_id == callback_id, _row.due_at.is_not(None), ahead
+    )
+    return connection.execute(selected.order_by(_row.queued_at, _row.event_id).limit(SLICE)).all()
+
+
+def _resume_held(
     connection: Connection,
     callback_id: CallbackId,
     on_resume: OnResume,
     event_ids: Sequence[str],
     now: UnixMs,
 ) -> int:
-    """Returns how many were discarded."""
-    if (
-        on_resume is OnResume.RELEASE
-    ):  # in its old place among what is due, with the whole schedule before it
-        _change(
-            connection,
-            callback_id,
-            event_ids,
-            _is_idle(now),
-            {"queued_at": now, "due_at": _row.queued_at, "failures": 0, "leased": False},
-        )
-    elif on_resume is OnResume.KEEP:
-        _change(
-            connection, callback_id, event_ids, _is_idle(now), {"due_at": LATEST, "leased": False}
-        )
+    """Do with held deliveries what `on_resume` says. Return how many were discarded."""
+    if on_resume is OnResume.DISCARD:
+        discardable = sa.and_(_is_idle(now), moves.permitted(Move.WITHDRAWN))
+        cancelled = moves.columns(Move.WITHDRAWN, CancelReason.DISCARDED)
+        return _change(connection, callback_id, event_ids, discardable, cancelled)
+    if on_resume is OnResume.KEEP:
+        parked = {"due_at": LATEST, "leased": False}
+        _change(connection, callback_id, event_ids, _is_idle(now), parked)
     else:
-        cancelled = next_state(DeliveryState.PENDING, Move.WITHDRAWN).value
-        settled = {"state": cancelled, "reason": DISCARDED, "due_at": None, "leased": False}
-        return _change(connection, callback_id, event_ids, _is_idle(now), settled)
+        # at its old position among what is due, with the whole schedule ahead
+        released = {"queued_at": now, "due_at": _row.queued_at, "failures": 0, "leased": False}
+        _change(connection, callback_id, event_ids, _is_idle(now), released)
     return 0
 
 
 def _hasten(
     connection: Connection, callback_id: CallbackId, event_ids: Sequence[str], now: UnixMs
 ) -> None:
-    """What waits for its schedule need not, as the callback works; but what the receiver put off
-    waits until then.
+    """Make due what waits for its schedule, as the callback works. What the receiver put off waits
+    until then.
     """
     put_off = sa.func.coalesce(_row.outcome, "") == Outcome.THROTTLED.value
     scheduled = sa.and_(
@@ -165,7 +168,7 @@ def _hasten(
 
 
 def _is_idle(now: UnixMs) -> sa.ColumnElement[bool]:
-    """Whether nobody has it in hand."""
+    """Return the condition that no dispatcher holds a lease of the delivery."""
     return sa.or_(sa.not_(_row.leased), _row.due_at <= now)
 
 
@@ -174,9 +177,9 @@ def _change(
     callback_id: CallbackId,
     event_ids: Sequence[str],
     condition: sa.ColumnElement[bool],
-    values: dict[str, Any],
+    values: Mapping[str, object],
 ) -> int:
-    """Of rows that are locked."""
+    """Change rows that this transaction has locked. Return how many were changed."""
     ours = sa.and_(
         _row.callback_id == callback_id,
         bulk.among(connection, _row.event_id, event_ids),
@@ -186,7 +189,7 @@ def _change(
 
 
 def _lock(connection: Connection, callback_id: CallbackId, event_ids: Sequence[str]) -> None:
-    """All of a slice at once, in the order in which settling does (`store.engine.bulk`)."""
+    """Lock a whole slice at once, in the order in which settling does (`store.engine.bulk`)."""
     if event_ids and connection.dialect.name == "postgresql":
         these = sa.and_(
             _row.callback_id == callback_id, bulk.among(connection, _row.event_id, event_ids)

@@ -1,7 +1,8 @@
-"""Callbacks that refuse all they get: what has waited for them for too long is given up."""
+"""Callbacks that refuse everything: what has waited for them for too long is given up. Called by
+`consumers.maintenance.callback_monitor`.
+"""
 
 from collections import Counter
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -12,9 +13,10 @@ from store.deliveries import aging
 from store.deliveries.held import is_called
 from store.engine.database import Connection
 from store.engine.prepared import Prepared
-from store.tables import callbacks, tokens
-from store.tokens.throttling import GOES_ON_MS, _owner, _row, is_obeyed
+from store.tables import callbacks, deliveries, tokens
+from store.tokens.throttling import GOES_ON_MS, is_obeyed
 
+_row, _owner = deliveries.c, callbacks.c
 _any = Prepared(
     sa.select(
         sa.exists().where(
@@ -25,18 +27,19 @@ _any = Prepared(
 )
 
 
-def any_aged(connection: Connection, patience_ms: int, now: UnixMs) -> bool:
-    """Whether there is a callback that has taken nothing for so long: in quiet times there is none.
-    """
+def any_aged(connection: Connection, age_ms: int, now: UnixMs) -> bool:
+    """Whether a callback has refused everything for `age_ms`. In quiet times there is none."""
     return bool(
-        _any.run(connection, {"before": now - patience_ms, "recently": now - GOES_ON_MS}).scalar()
+        _any.run(connection, {"before": now - age_ms, "recently": now - GOES_ON_MS}).scalar()
     )
 
 
-def refusing(patience_ms: int, now: UnixMs) -> sa.Select[Any]:
-    """Callbacks that have taken nothing for so long, and that may be called at all."""
+def refusing(age_ms: int, now: UnixMs) -> sa.Select[str]:
+    """Return the query of the callbacks that have refused everything for `age_ms`, and that may be
+    called at all.
+    """
     refuses = sa.and_(
-        _owner.throttled_since <= now - patience_ms, is_obeyed(now), _owner.failing_since.is_(None)
+        _owner.throttled_since <= now - age_ms, is_obeyed(now), _owner.failing_since.is_(None)
     )
     return (
         sa.select(_owner.id)
@@ -45,22 +48,22 @@ def refusing(patience_ms: int, now: UnixMs) -> sa.Select[Any]:
     )
 
 
-def with_aged(connection: Connection, patience_ms: int, now: UnixMs) -> list[CallbackId]:
-    """Those of them for which something has waited as long."""
+def with_aged(connection: Connection, age_ms: int, now: UnixMs) -> list[CallbackId]:
+    """Return the callbacks of `refusing` for which a delivery has waited for `age_ms` too."""
     waits = sa.exists().where(
-        _row.callback_id == _owner.id, aging.is_aged(patience_ms, now, _owner.held_before)
+        _row.callback_id == _owner.id, aging.is_aged(age_ms, now, _owner.held_before)
     )
-    return [
-        CallbackId(found) for found in connection.scalars(refusing(patience_ms, now).where(waits))
-    ]
+    return [CallbackId(row_id) for row_id in connection.scalars(refusing(age_ms, now).where(waits))]
 
 
 def exhaust_aged(
-    connection: Connection, callback_id: CallbackId, patience_ms: int, reason: str, now: UnixMs
+    connection: Connection, callback_id: CallbackId, age_ms: int, reason: str, now: UnixMs
 ) -> Counter[EventType]:
-    """Give that up, at most a slice of it, if the callback still takes nothing. Returns how many,
-    by type.
+    """Give up what has waited for `age_ms`, at most a slice, if the callback still refuses
+    everything.
+
+    Return how many were given up, by type.
     """
     return aging.exhaust(
-        connection, refusing(patience_ms, now), callback_id, patience_ms, reason, now
+        connection, refusing(age_ms, now), callback_id, age_ms, reason=reason, now=now
     )

@@ -1,5 +1,5 @@
-"""Samples that somebody had sent to a callback: no traffic, so neither recovered nor counted. Told
-by the ids of their events.
+"""Tests of a callback in SQL. They are no traffic, so they are neither recovered nor counted. Their
+events are recognized by their ids.
 """
 
 import sqlalchemy as sa
@@ -8,7 +8,9 @@ from schemas.ids import TEST_EVENT_ID_LENGTH, TEST_PREFIX
 
 
 def no_test(event_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
-    """As `schemas.ids.is_test_event`. By its length too: a backend may begin its ids as it likes.
+    """Return the condition that an event is no test, the same as `schemas.ids.is_test_event`.
+
+    The length counts too: a backend may begin its ids as it likes.
     """
     return sa.not_(
         sa.and_(

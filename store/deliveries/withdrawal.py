@@ -1,9 +1,9 @@
-"""Whether deliveries are withdrawn for good, by what the store says of their callbacks and tokens,
-and by its clock.
+"""Cancelling deliveries for good, by what the store says of their callbacks and tokens, and by the
+store's clock.
 
-What a process remembers may be behind, or wrong, and so may its host's clock: that is reason enough
-not to send, but not to cancel. Asked in the transaction that cancels, and only of what is about to
-be: one look at an index.
+What a process has in memory may be behind, or wrong, and so may its host's clock. That is reason
+enough not to send, but not to cancel. The store is asked in the transaction that cancels, and only
+about deliveries that are about to be cancelled: that is one lookup in an index.
 """
 
 from collections.abc import Collection, Sequence
@@ -11,71 +11,69 @@ from collections.abc import Collection, Sequence
 import msgspec
 import sqlalchemy as sa
 
-from schemas.deliveries.deliveries import DeliveryState, Settlement, given_back
+from schemas.deliveries.deliveries import DeliveryState, Move
+from schemas.deliveries.settlement import Settlement, given_back
 from schemas.deliveries.withdrawal import ended, withdrawal_reason
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from schemas.tokens.tokens import Token
 from store.engine.bulk import once
 from store.engine.database import Connection
-from store.tables import callbacks, deliveries, tokens
+from store.tables import callbacks, deliveries, moves, tokens
 from store.tokens.rows import read_token_alone
 
 DOUBT_S = 1.0
-"""When a delivery may be looked at again that a dispatcher would not send and the store would not
-cancel: about when the directory is right again. Shorter: more looks in vain. Longer: it is later.
+"""When a delivery is due again that a dispatcher would not send and the store would not cancel:
+about when the directory is right again. Shorter: more lookups without effect. Longer: it is later.
+"""
+
+_CANCEL_SLICE = 1000
+"""Rows cancelled in a transaction. More: concurrent settlements of these rows wait longer. Fewer:
+more transactions.
 """
 
 
 def owners(connection: Connection, callback_ids: Collection[CallbackId]) -> dict[CallbackId, Token]:
-    """Whose these callbacks are, of those that there are: the tokens as they stand now, without
+    """Return the tokens of those of these callbacks that exist, as they are stored now, without
     callbacks and secrets.
     """
-    chosen = sa.select(callbacks.c.id.label("of_callback"), tokens).join_from(
+    selected = sa.select(callbacks.c.id.label("of_callback"), tokens).join_from(
         callbacks, tokens, tokens.c.id == callbacks.c.token_id
     )
-    rows = connection.execute(chosen.where(callbacks.c.id.in_(callback_ids)))
+    rows = connection.execute(selected.where(callbacks.c.id.in_(callback_ids)))
     return {CallbackId(row.of_callback): read_token_alone(row) for row in rows}
 
 
 def judge(
     connection: Connection, settlements: Sequence[Settlement], now: UnixMs
 ) -> Sequence[Settlement]:
-    """The same, in their order; those that would be cancelled only where the store says so too,
-    else they are given back.
+    """Return the settlements in their order, with those that would cancel confirmed by the store.
+
+    One that the store does not confirm is given back instead.
     """
     doubtful = {
-        one.delivery.callback_id for one in settlements if one.state is DeliveryState.CANCELLED
+        settlement.delivery.callback_id for settlement in settlements if _cancels(settlement)
     }
     if not doubtful:
         return settlements
     known = owners(connection, doubtful)
-    return [_judged(one, known.get(one.delivery.callback_id), now) for one in settlements]
-
-
-def _judged(one: Settlement, token: Token | None, now: UnixMs) -> Settlement:
-    if one.state is not DeliveryState.CANCELLED:
-        return one
-    reason = withdrawal_reason(token, one.delivery, now)
-    return (
-        given_back(one.delivery, DOUBT_S)
-        if reason is None
-        else msgspec.structs.replace(one, reason=reason)
-    )
-
-
-_CANCEL_SLICE = 1000
+    return [
+        _judged(settlement, known.get(settlement.delivery.callback_id), now)
+        for settlement in settlements
+    ]
 
 
 def cancel(connection: Connection, callback_id: CallbackId, now: UnixMs) -> int:
-    """Settle due rows of a callback that will never be called again, if the store says so too; at
-    most a slice at a time. Returns how many. What somebody is just settling is left to that: it may
+    """Cancel due rows of a callback that will never be called again, at most a slice, if the store
+    says so too.
+
+    Return how many were cancelled. A row that another process is settling is left to it: it may
     have been delivered.
     """
     reason = ended(owners(connection, [callback_id]).get(callback_id), now)
     if reason is None:
         return 0
-    chosen = (
+    due = (
         sa.select(deliveries.c.event_id)
         .where(deliveries.c.callback_id == callback_id, deliveries.c.due_at <= now)
         .limit(_CANCEL_SLICE)
@@ -83,11 +81,23 @@ def cancel(connection: Connection, callback_id: CallbackId, now: UnixMs) -> int:
     )
     statement = (
         sa.update(deliveries)
-        .where(deliveries.c.callback_id == callback_id, deliveries.c.event_id.in_(once(chosen)))
-        .where(deliveries.c.state == DeliveryState.PENDING.value)
-        .values(state=DeliveryState.CANCELLED.value, reason=reason, due_at=None, leased=False)
+        .where(deliveries.c.callback_id == callback_id, deliveries.c.event_id.in_(once(due)))
+        .where(moves.permitted(Move.WITHDRAWN))
+        .values(moves.columns(Move.WITHDRAWN, reason))
         .returning(deliveries.c.event_id)
     )
-    return len(
-        connection.execute(statement).all()
-    )  # SQLite's driver counts no rows of an UPDATE that begins with WITH
+    # SQLite's driver counts no rows of an UPDATE that begins with WITH
+    return len(connection.execute(statement).all())
+
+
+def _cancels(settlement: Settlement) -> bool:
+    return settlement.state is DeliveryState.CANCELLED
+
+
+def _judged(settlement: Settlement, token: Token | None, now: UnixMs) -> Settlement:
+    if not _cancels(settlement):
+        return settlement
+    reason = withdrawal_reason(token, settlement.delivery, now)
+    if reason is None:
+        return given_back(settlement.delivery, DOUBT_S)
+    return msgspec.structs.replace(settlement, reason=reason)

@@ -1,1 +1,1 @@
-"""All tokens in memory, kept up to date with the database."""
+"""The directory: all tokens in memory, kept up to date with the database."""

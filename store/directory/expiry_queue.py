@@ -1,5 +1,5 @@
-"""When tokens expire, soonest first: what has expired sees no event any more, and must not be
-looked at for each. Pure; the directory asks after each poll.
+"""When tokens expire, soonest first. An expired token sees no event any more, and must not be
+examined for each. Pure; the directory asks after each poll.
 """
 
 import heapq
@@ -10,38 +10,40 @@ from schemas.times import UnixMs
 from schemas.tokens.tokens import Token
 
 MARGIN_MS = 3_600_000
-"""So long after its end a token is left out. Longer: more of them are looked at in vain. Shorter: a
-clock that is wrong by that much, here or at the store, which judges each event's time, costs a
-token events.
+"""Milliseconds after its end at which a token is left out. Longer: more expired tokens are examined
+for each event. Shorter: a clock that is wrong by that much, here or at the store, which judges each
+event's time, costs a token events.
+"""
+
+_STALE_ENTRIES = 1_000
+"""Ends that do not hold any more and stay in the queue. More: more memory. Fewer: the queue is
+rebuilt more often while tokens change.
 """
 
 
-_LEFTOVERS = 1_000  # ends that do not hold any more: so many are kept before they are cleared away
-
-
 class ExpiryQueue:
-    """Of the tokens that it was told of. It is to be told of each again when it changes."""
+    """The ends of tokens. `watch` a token again whenever it changes."""
 
     def __init__(self) -> None:
         self._awaited: dict[TokenId, UnixMs] = {}
-        self._soonest: list[
-            tuple[UnixMs, TokenId]
-        ] = []  # what is awaited, and what was until it got another end
+        # what is awaited, and what was until its token got another end
+        self._soonest: list[tuple[UnixMs, TokenId]] = []
         self._passed: dict[TokenId, UnixMs] = {}
         self._latest = UnixMs(0)
 
     def watch(self, tokens: Iterable[Token]) -> None:
+        """Take in these tokens as they are now; forget what was known of them."""
         for token in tokens:
             self._passed.pop(token.id, None)
             if token.expires_at is None or token.revoked_at is not None:
                 self._awaited.pop(token.id, None)
             elif self._awaited.get(token.id) != token.expires_at:
                 self._await(token.id, token.expires_at)
-        if len(self._soonest) > 2 * len(self._awaited) + _LEFTOVERS:
+        if len(self._soonest) > 2 * len(self._awaited) + _STALE_ENTRIES:
             self._soonest = sorted((at, token_id) for token_id, at in self._awaited.items())
 
     def passed(self, now: UnixMs) -> list[TokenId]:
-        """Those that have expired since this was last asked, or since they were last changed."""
+        """Return the tokens that have expired since the last call, or since they last changed."""
         self._latest = max(self._latest, now)
         passed: list[TokenId] = []
         while self._soonest and self._soonest[0][0] + MARGIN_MS <= now:
@@ -52,8 +54,9 @@ class ExpiryQueue:
         return passed
 
     def recalled(self, now: UnixMs) -> list[TokenId]:
-        """All that had passed, when the clock was set back so far that some may not have expired.
-        They are awaited again.
+        """Return all that had passed, when the clock was set back so far that some may be alive.
+
+        They are awaited again. Returns nothing otherwise.
         """
         if now >= self._latest - MARGIN_MS:
             return []

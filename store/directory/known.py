@@ -1,8 +1,8 @@
 """What a process knows of the tokens, in one history of the database. Another history is another
 `Known`: nothing is carried over.
 
-Whoever polls changes it; readers take `snapshot`, which is swapped in one step. Called by the
-directory alone.
+The directory's poll changes it. Readers take `snapshot`, which is replaced in one step. Called by
+the directory alone.
 """
 
 from collections.abc import Sequence
@@ -13,25 +13,32 @@ from store.directory.expiry_queue import ExpiryQueue
 from store.directory.snapshot import Snapshot
 from store.history import DirectoryPosition
 
-_REMEMBERED = 10_000  # digests known to be nobody's
+_UNKNOWN_MAX = 10_000
+"""Digests that are known to belong to no token. More: more memory while secrets are guessed. Fewer:
+more of the guesses ask the store.
+"""
 
 
 class Known:
-    """`position`: how far it was read; None: nothing yet."""
+    """The tokens as far as they were read."""
 
     def __init__(self) -> None:
         self.position: DirectoryPosition | None = None
+        """How far the tokens were read; None: not at all yet."""
         self.snapshot = Snapshot()
+        """The tokens, for readers."""
         self._expiries = ExpiryQueue()
-        self._nobodys: dict[bytes, None] = {}
+        self._unknown: dict[bytes, None] = {}
 
     def change(self, tokens: Sequence[Token]) -> None:
+        """Take in these tokens as they are now."""
         self.snapshot = self.snapshot.changed(tokens)
         self._expiries.watch(tokens)
 
     def leave_out_expired(self, now: UnixMs) -> None:
-        """Of what is matched; when the clock is set back, all come back: some may not have expired
-        yet.
+        """Match expired tokens no more.
+
+        When the clock was set back, all are matched again: some may not have expired yet.
         """
         if recalled := self._expiries.recalled(now):
             self.snapshot = self.snapshot.changed(
@@ -40,13 +47,15 @@ class Known:
         if passed := self._expiries.passed(now):
             self.snapshot = self.snapshot.without_matches(passed)
 
-    def is_nobodys(self, digest: bytes) -> bool:
-        """Whether it was looked up in vain. Secrets are made by us, at random: in this history it
-        will not become somebody's.
-        """
-        return digest in self._nobodys
+    def is_unknown(self, digest: bytes) -> bool:
+        """Return whether the store was asked for this digest and has no token with it.
 
-    def remember_as_nobodys(self, digest: bytes) -> None:
-        if len(self._nobodys) >= _REMEMBERED:
-            self._nobodys = {}
-        self._nobodys[digest] = None
+        Secrets are random and made by Ringback: in this history no token will get it.
+        """
+        return digest in self._unknown
+
+    def remember_unknown(self, digest: bytes) -> None:
+        """Remember that the store has no token with this digest."""
+        if len(self._unknown) >= _UNKNOWN_MAX:
+            self._unknown = {}
+        self._unknown[digest] = None

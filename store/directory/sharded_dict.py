@@ -12,15 +12,13 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 _PARTS = 512
-"""More: copying the list of parts costs more. Fewer: each write after a copy costs more, in
-proportion to what is held.
+"""Parts of a dict. More: copying the list of parts costs more. Fewer: each write after a copy costs
+more, in proportion to what is held.
 """
 
 
-class Shards(Generic[K, V]):
-    """Once it has been copied, the original must not be written to any more: its parts are in two
-    hands.
-    """
+class ShardedDict(Generic[K, V]):
+    """A dict in parts. Once it was copied, do not write to the original: they share its parts."""
 
     __slots__ = ("_own", "_parts")
 
@@ -28,22 +26,24 @@ class Shards(Generic[K, V]):
         self._parts = [{} for _ in range(_PARTS)] if parts is None else parts
         self._own: set[int] = set()
 
-    def copy(self) -> "Shards[K, V]":
-        return Shards(self._parts.copy())
+    def copy(self) -> "ShardedDict[K, V]":
+        """Return a copy, which may be written to."""
+        return ShardedDict(self._parts.copy())
 
     def get(self, key: K) -> V | None:
+        """Return the value of this key, or None."""
         return self._parts[hash(key) % _PARTS].get(key)
 
     def __setitem__(self, key: K, value: V) -> None:
         self._writable(key)[key] = value
 
     def discard(self, key: K) -> None:
-        """Remove it, if it is there."""
+        """Remove this key, if it is there."""
         self._writable(key).pop(key, None)
 
     def _writable(self, key: K) -> dict[K, V]:
-        at = hash(key) % _PARTS
-        if at not in self._own:
-            self._own.add(at)
-            self._parts[at] = self._parts[at].copy()
-        return self._parts[at]
+        index = hash(key) % _PARTS
+        if index not in self._own:
+            self._own.add(index)
+            self._parts[index] = self._parts[index].copy()
+        return self._parts[index]

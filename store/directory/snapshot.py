@@ -1,10 +1,10 @@
-"""All tokens and callbacks at one version of the directory, in memory: who holds this token, who
-may see this event.
+"""All tokens and callbacks at one version of the directory, in memory: which token has this secret,
+which callbacks may see this event.
 
 A snapshot never changes, so readers need no lock and one question is answered from one version: a
 token that moves from "all channels" to one of them is matched exactly once at every moment. The
 next snapshot shares what did not change, so a change costs what it touches, however many tokens
-there are. Pure; `directory` swaps it.
+there are. Pure; the directory replaces it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,64 +14,72 @@ from schemas.events.types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs
 from schemas.tokens.tokens import Callback, Token
-from store.directory.sharded_dict import Shards
+from store.directory.sharded_dict import ShardedDict
 
 Match = tuple[Token, Callback]
+"""A callback that may see an event, and its token."""
+
 _Seen = tuple[EventType, str | None]  # a type and a channel; None: every channel
 
-
 REVOKED_KEPT = 2_000
-"""Of tokens that were revoked, the last so many are known: by them open deliveries are cancelled
-for that reason, and calls answered with it. More: more memory where tokens are made and revoked all
-day. Fewer: the calls of those before cost the store a look-up each.
+"""Revoked tokens that stay in memory, the latest ones. By them open deliveries are cancelled with
+that reason, and calls are refused with it. More: more memory where tokens are created and revoked
+all day. Fewer: the calls of tokens revoked before cost the store a lookup each.
 """
 
 
 class Snapshot:
-    """Immutable to its readers; `changed` makes the next one."""
+    """All tokens at one version. Immutable to its readers; `changed` makes the next one."""
 
     __slots__ = ("_callbacks", "_hashes", "_index", "_revoked", "_tokens")
 
     def __init__(self) -> None:
-        self._tokens: Shards[TokenId, Token] = Shards()
-        self._hashes: Shards[bytes, tuple[Token, UnixMs | None]] = Shards()
-        self._callbacks: Shards[CallbackId, Match] = Shards()
-        self._index: Shards[_Seen, dict[CallbackId, Match]] = Shards()
+        self._tokens: ShardedDict[TokenId, Token] = ShardedDict()
+        self._hashes: ShardedDict[bytes, tuple[Token, UnixMs | None]] = ShardedDict()
+        self._callbacks: ShardedDict[CallbackId, Match] = ShardedDict()
+        self._index: ShardedDict[_Seen, dict[CallbackId, Match]] = ShardedDict()
         self._revoked: dict[TokenId, None] = {}  # in the order in which we learned of it
 
     def by_hash(self, digest: bytes, now: UnixMs) -> Token | None:
-        """The token whose secret has this SHA-256, in whatever state it is; not by a secret whose
-        overlap has ended.
+        """Return the token whose secret has this SHA-256, in any state.
 
-        A dict look-up is as good as a comparison in constant time here: what it compares is the
-        digest, and nobody can steer the digest of a guess towards a stored one.
+        A secret whose overlap has ended does not count. A dict lookup is as good as a comparison in
+        constant time here: it compares digests, and the digest of a guess cannot be steered towards
+        a stored one.
         """
-        found = self._hashes.get(digest)
-        if found is None or (found[1] is not None and now >= found[1]):
+        entry = self._hashes.get(digest)
+        if entry is None:
             return None
-        return found[0]
+        token, until = entry
+        return token if until is None or now < until else None
 
     def token(self, token_id: TokenId) -> Token | None:
+        """Return this token, in any state; None when it is not known."""
         return self._tokens.get(token_id)
 
     def callback(self, callback_id: CallbackId) -> Match | None:
+        """Return this callback and its token, in any state; None when it is not known."""
         return self._callbacks.get(callback_id)
 
-    def match(self, kind: EventType, channel_id: str) -> list[Match]:
-        """The callbacks that may see events of this type and channel, whatever their state: the
-        cost is theirs alone.
+    def match(self, event_type: EventType, channel_id: str) -> list[Match]:
+        """Return the callbacks that may see events of this type and channel, in any state.
+
+        It costs as much as they are, however many other callbacks there are.
         """
-        everywhere, here = self._index.get((kind, None)), self._index.get((kind, channel_id))
+        everywhere, here = (
+            self._index.get((event_type, None)),
+            self._index.get((event_type, channel_id)),
+        )
         return [*(everywhere.values() if everywhere else ()), *(here.values() if here else ())]
 
     def changed(self, tokens: Sequence[Token]) -> "Snapshot":
-        """The snapshot in which these tokens are as given here, and all others as they were."""
+        """Return the snapshot in which these tokens are as given, and all others as they were."""
         following = copy(self)
         following.put(tokens)
         return following
 
     def put(self, tokens: Sequence[Token]) -> None:
-        """Only on a snapshot that nobody reads yet: `changed` does it to the next one."""
+        """Write tokens into a snapshot without readers: `changed` calls it on the next one."""
         own: set[_Seen] = set()
         for token in tokens:
             if known := self._tokens.get(token.id):
@@ -82,13 +90,14 @@ class Snapshot:
                 self._remove(forgotten, own)
 
     def without_matches(self, token_ids: Iterable[TokenId]) -> "Snapshot":
-        """The snapshot in which these tokens see no event; whoever asks for them by id or secret
-        finds them as before.
+        """Return the snapshot in which these tokens see no event.
+
+        They are still found by id and by secret.
         """
         following, own = copy(self), set[_Seen]()
         for token_id in token_ids:
-            if token := following._tokens.get(token_id):  # noqa: SLF001 - one of us
-                following._unlist(token, own)  # noqa: SLF001
+            if token := following._tokens.get(token_id):  # noqa: SLF001 - of the same class
+                following._unlist(token, own)  # noqa: SLF001 - of the same class
         return following
 
     def __copy__(self) -> "Snapshot":
@@ -127,8 +136,9 @@ class Snapshot:
                 self._own(seen, own)[callback.id] = (token, callback)
 
     def _own(self, seen: _Seen, own: set[_Seen]) -> dict[CallbackId, Match]:
-        """The inner dict for writing: copied once per change from the snapshot before, which
-        readers may still hold.
+        """Return the inner dict for writing.
+
+        It is copied once per change from the snapshot before, which readers may still hold.
         """
         matches = self._index.get(seen)
         if matches is None or seen not in own:
@@ -138,7 +148,7 @@ class Snapshot:
 
 
 def _seen(token: Token, callback: Callback) -> Iterable[_Seen]:
-    """Under which keys a callback is found; a revoked token's under none."""
+    """Return the keys under which a callback is found; a revoked token's has none."""
     if token.revoked_at is not None:
         return ()
     if token.channels is None:

@@ -1,3 +1,4 @@
-"""The database underneath: connections, transactions, statements in bulk, paging. Knows no table
-but what it is given.
+"""The database engine: connections, transactions, statements in bulk, paging, background threads.
+
+It knows no table except those that a caller passes in.
 """

@@ -1,7 +1,8 @@
 """The database: connections, transactions, and what its errors mean to us.
 
-`Database.read()` and `.write()` give a connection inside a transaction. Every call ends within `timeout_s`: a silent
-database is noticed, and raises `StoreUnavailable`. On SQLite one writer at a time, by a lock of ours (its own waits by sleeping).
+`Database.read()` and `.write()` give a connection inside a transaction. Every call ends within
+`timeout_s`: a silent database is noticed, and raises `StoreUnavailable`. On SQLite one thread
+writes at a time, by a lock in this process, because SQLite's own lock waits by sleeping.
 """
 
 import contextlib
@@ -19,20 +20,18 @@ from store.engine.errors import translated
 from store.engine.group_commit import GroupCommit
 from store.engine.postgres import Connector, Pool
 from store.engine.sqlite import SqliteFile
-from store.engine.timed_connection import LimitedConnection
+from store.engine.timed_connection import TimedConnection
 
 __all__ = ["Connection", "Database"]
 
 STORE_TIMEOUT_S = 5.0
-"""Longer: a silent database is noticed later, and more stands still with it. Shorter: a busy one is
-taken for a dead one.
+"""Seconds that a call may take. Longer: a silent database is noticed later, and more work waits for
+it. Shorter: a busy database is mistaken for a dead one.
 """
 
 
 class Database:
-    """One database, by its address, or by one that was taken apart already. Thread-safe; connects
-    when first used.
-    """
+    """One database, by its address. Thread-safe; connects when first used."""
 
     def __init__(
         self,
@@ -50,7 +49,9 @@ class Database:
             Pool(self.url, self._postgres, pool_size, timeout_s) if self._postgres else None
         )
         self._file = None if self._pool else SqliteFile(self.url, timeout_s)
-        self.engine = (self._pool or self._file).engine  # type: ignore[union-attr]  # it is one of the two
+        backend = self._pool or self._file
+        assert backend is not None
+        self.engine = backend.engine
         self._group_commit = GroupCommit(self.engine, timeout_s) if self._file else None
         self._transaction = (
             self._group_commit.transaction if self._group_commit else self.engine.begin
@@ -61,18 +62,21 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that only reads. Raises StoreUnavailable, StoreRefused."""
-        if self._file and self._file.lost:
-            raise StoreUnavailable(self._file.lost)
+        """Give a connection in a transaction that only reads.
+
+        Raises StoreUnavailable, StoreRefused.
+        """
+        self._require_file()
         with translated(), self.engine.connect() as connection:
             yield connection
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction, committed at the end of the block. Raises StoreUnavailable, StoreRefused.
+        """Give a connection in a transaction that is committed at the end of the block.
+
+        Raises StoreUnavailable, StoreRefused.
         """
-        if self._file and self._file.lost:
-            raise StoreUnavailable(self._file.lost)
+        self._require_file()
         with translated(), self._transaction() as connection:
             self._notified.names = []
             yield connection
@@ -80,17 +84,18 @@ class Database:
             self.wake(name)
 
     def now(self, connection: Connection) -> UnixMs:
-        """The store's clock: leases of all processes run by it."""
+        """Return the store's time, by which the leases of all processes run."""
         return self.clock.now(connection)
 
     def time(self) -> UnixMs:
-        """The same, in a transaction of its own. Raises StoreUnavailable."""
+        """Return the store's time, in a transaction of its own. Raises StoreUnavailable."""
         with self.read() as connection:
             return self.now(connection)
 
     def notify(self, connection: Connection, name: str) -> None:
-        """When this transaction commits, wake whoever listens for `name`: in this process, and on
-        PostgreSQL in others.
+        """Have the listeners for `name` called when this transaction commits.
+
+        Those of this process and, on PostgreSQL, of other processes.
         """
         if self.dialect == "postgresql":
             connection.execute(
@@ -100,48 +105,57 @@ class Database:
             self._notified.names.append(name)
 
     def subscribe(self, name: str, listener: Callable[[], None]) -> None:
-        """Call `listener`, from whatever thread, after each commit that rang.
-        `store.engine.notifications` does so for PostgreSQL.
+        """Call `listener`, in any thread, after each commit of a transaction that notified `name`.
+
+        On PostgreSQL it needs a `store.engine.notifications.NotificationListener`.
         """
         self._listeners.setdefault(name, []).append(listener)
 
     def wake(self, name: str) -> None:
-        """Call those who listen for `name` in this process."""
+        """Call the listeners for `name` in this process."""
         for listener in self._listeners.get(name, ()):
             listener()
 
-    def listener(self) -> LimitedConnection:
-        """A PostgreSQL connection outside the pool, for LISTEN, with the same limits. Raises
-        psycopg.Error.
+    def listener(self) -> TimedConnection:
+        """Return a PostgreSQL connection outside the pool, for LISTEN, with the same limits.
+
+        Raises psycopg.Error.
         """
         assert self._postgres is not None, "SQLite has nothing to listen to"
         return self._postgres.connect(autocommit=True)
 
     @property
-    def by_pooler(self) -> bool:
-        """Whether a pooler, such as PgBouncer, stands before PostgreSQL: what belongs to a session,
-        such as LISTEN, does not work there. Known once something was asked.
+    def behind_pooler(self) -> bool:
+        """Whether PostgreSQL is behind a pooler, such as PgBouncer. Known after the first connect.
+
+        What belongs to a session, such as LISTEN, does not work there.
         """
-        return self._postgres is not None and self._postgres.by_pooler
+        return self._postgres is not None and self._postgres.behind_pooler
 
     def renew(self) -> None:
-        """Connect anew before anything else is asked: to another server, perhaps."""
+        """Replace every connection before it is used again, perhaps by one to another server."""
         if self._pool:
             self._pool.renew()
 
-    def look_at_file(self) -> None:
-        """Notice when another file was put in the place of SQLite's: from then on nothing is read
-        or written. To be called now and then.
+    def check_file(self) -> None:
+        """Check that SQLite's file is still in its place. To be called now and then.
+
+        When it was replaced or deleted, nothing is read or written from then on.
         """
         if self._file:
-            self._file.look()
+            self._file.check()
 
     def close(self) -> None:
+        """Close the connections. A thread that still writes on SQLite closes its own at its end."""
         if self._group_commit:
             self._group_commit.close()
         self.engine.dispose()
 
+    def _require_file(self) -> None:
+        if self._file and self._file.lost:
+            raise StoreUnavailable(self._file.lost)
+
 
 def channel(name: str) -> str:
-    """PostgreSQL's name of a ring."""
+    """Return PostgreSQL's channel for notifications of `name`."""
     return f"ringback_{name}"

@@ -1,8 +1,8 @@
-"""The database's address, taken apart in one place: every connection is made from these parts, and
-only of these anything is shown.
+"""The database's address, parsed in one place: every connection is made from its parts, and only
+these parts are ever shown.
 
-Nothing of an address is repeated when it is refused: a password with special characters in it may
-end up in any part.
+No part of an address is repeated when it is refused: a password with special characters may end up
+in any of them.
 """
 
 import re
@@ -16,22 +16,24 @@ from sqlalchemy import exc
 
 from schemas.errors import UsageError
 
-_SEVERAL = re.compile(
-    r"^(?P<before>\w+(?:\+\w+)?://(?:[^:/@]*(?::[^@]*)?@)?)(?P<hosts>[^/?@]*,[^/?@]*)(?P<after>[/?].*)?$"
+_SEVERAL_HOSTS = re.compile(
+    r"^(?P<before>\w+(?:\+\w+)?://(?:[^:/@]*(?::[^@]*)?@)?)"
+    r"(?P<hosts>[^/?@]*,[^/?@]*)(?P<after>[/?].*)?$"
 )
 _HOST = re.compile(r"^(?:\[(?P<v6>[^\]]*)\]|(?P<name>[^:]*))(?::(?P<port>\d*))?$")
 _HOW = (
-    "use sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST:PORT/NAME, and percent-encode special characters in its parts"
-    " (/ is %2F, @ is %40, : is %3A, % is %25)"
+    "use sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST:PORT/NAME, and percent-encode"
+    " special characters in its parts (/ is %2F, @ is %40, : is %3A, % is %25)"
 )
 
 DRIVER = "postgresql+psycopg"
+"""SQLAlchemy's name of PostgreSQL with psycopg."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _NUMBER = re.compile(r"-?[0-9]{1,9}")
 _PORT = re.compile(r"[0-9]{0,5}")  # empty: libpq's own
 
-_NO_SECRETS = frozenset(
+_SHOWN = frozenset(
     [
         "application_name",
         "channel_binding",
@@ -54,12 +56,11 @@ _NO_SECRETS = frozenset(
         "tcp_user_timeout",
     ]
 )
-"""Parameters after `?` that are shown. Others are not, `password` and `sslpassword` among them, not even by name: where a password holds
-`&`, what follows reads as a name.
+"""Parameters after `?` that are shown. All others are hidden, `password` and `sslpassword` among
+them. Not even their names are shown: where a password holds `&`, what follows reads as a name.
 """
 
-
-_CLOSED = {
+_CHOICES = {
     "channel_binding": ("disable", "prefer", "require"),
     "gssencmode": ("disable", "prefer", "require"),
     "load_balance_hosts": ("disable", "random"),
@@ -74,8 +75,8 @@ _CLOSED = {
         "prefer-standby",
     ),
 }
-"""All that libpq takes for these. What it does not know it repeats, and these are shown: so they
-are looked at before.
+"""All values that libpq takes for these parameters. It repeats a value that it does not know, and
+these parameters are shown: so they are checked before.
 """
 
 _NUMBERS = (
@@ -89,22 +90,23 @@ _NUMBERS = (
 
 
 def read_address(text: str) -> sa.URL:
-    """Several hosts as libpq writes them, `@one:5432,two:5432/`, are taken too. Raises UsageError,
-    which shows nothing of the text.
+    """Parse an address. Several hosts may be given as for libpq: `@one:5432,two:5432/`.
+
+    Raises UsageError, which shows nothing of the text.
     """
     text = text.strip()  # `echo … | base64` puts a line's end into a Secret
     if _CONTROL.search(text) or "\0" in unquote(text):
-        raise UsageError(f"the address cannot be read, as a control character is in it: {_HOW}")
-    several = _SEVERAL.match(text)
+        raise UsageError(f"the address cannot be read: it contains a control character: {_HOW}")
+    several = _SEVERAL_HOSTS.match(text)
     try:
         url = sa.make_url(several["before"] + (several["after"] or "") if several else text)
         backend = url.get_backend_name()
     except (exc.ArgumentError, ValueError):
         raise UsageError(f"the address cannot be read: {_HOW}") from None
     if backend == "sqlite":
-        return _of_a_file(url)
+        return _file_url(url)
     if text.count("@") > 1:  # one in a password: what follows it would be taken for the host
-        raise UsageError(f"the address cannot be read, as more than one @ is in it: {_HOW}")
+        raise UsageError(f"the address cannot be read: it contains more than one @: {_HOW}")
     if backend not in ("postgresql", "postgres"):
         raise UsageError(f"{backend} is not supported: {_HOW}")
     if backend == "postgres":  # the scheme that libpq knows besides
@@ -115,26 +117,27 @@ def read_address(text: str) -> sa.URL:
 
 
 def parameters(url: sa.URL) -> dict[str, Any]:
-    """What PostgreSQL's libpq is given. Raises UsageError."""
+    """Return the parameters of an address for PostgreSQL's libpq. Raises UsageError."""
     url = url.set(drivername=DRIVER)
     try:
         _, given = url.get_dialect()().create_connect_args(url)
     except (exc.ArgumentError, ValueError):  # whose words repeat what may be a part of a password
         raise UsageError(
-            f"hosts and ports do not fit together, or a port is no number: {_HOW}"
+            f"hosts and ports do not match, or a port is not a number: {_HOW}"
         ) from None
     return dict(given)
 
 
 def sqlite_path(text: str) -> Path | None:
-    """The file that an address leads to, `%20` and the like decoded as for every connection; None
-    when it is not SQLite's.
+    """Return the file of an SQLite address, `%20` and the like decoded as for every connection.
+
+    None when it is another database's address.
     """
     url = read_address(text)
     return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
 
 
-def _of_a_file(url: sa.URL) -> sa.URL:
+def _file_url(url: sa.URL) -> sa.URL:
     if (
         url.drivername not in ("sqlite", "sqlite+pysqlite")
         or url.host
@@ -144,24 +147,25 @@ def _of_a_file(url: sa.URL) -> sa.URL:
         or url.query
     ):
         raise UsageError(
-            f"an address of SQLite is sqlite:/// and a path, with nothing after ?: {_HOW}"
+            f"an SQLite address is sqlite:/// and a path, with nothing after ?: {_HOW}"
         )
     return url
 
 
 def _require_known(given: Mapping[str, Any]) -> None:
-    """Libpq repeats the names that it does not know, and the values that it cannot read."""
+    """Refuse what libpq would refuse: it repeats the names and values that it cannot read."""
     from psycopg import pq  # takes long, and SQLite needs none of it
 
     known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
     if not given.keys() <= known or any(isinstance(value, tuple) for value in given.values()):
         raise UsageError(
-            f"after ? stand parameters of PostgreSQL's libpq, such as sslmode=require, each once; & in a password is %26: {_HOW}"
+            "after ? use parameters of PostgreSQL's libpq, such as sslmode=require, each once;"
+            f" write & in a password as %26: {_HOW}"
         )
     ports = str("" if given["port"] is None else given["port"]).split(",")
     if not all(_PORT.fullmatch(port) and 0 < int(port or 1) < 65536 for port in ports):
         raise UsageError(f"a port is a number from 1 to 65535: {_HOW}")
-    for name, values in _CLOSED.items():
+    for name, values in _CHOICES.items():
         if given.get(name, values[0]) not in values:
             raise UsageError(f"{name} is one of {', '.join(values)}: {_HOW}")
     for name in _NUMBERS:
@@ -170,26 +174,25 @@ def _require_known(given: Mapping[str, Any]) -> None:
     try:
         "".join(map(str, given.values())).encode()
     except UnicodeEncodeError:
-        raise UsageError(f"the address cannot be read, as it is not UTF-8: {_HOW}") from None
+        raise UsageError(f"the address cannot be read: it is not UTF-8: {_HOW}") from None
 
 
 def _hosts(given: str) -> dict[str, str]:
-    """As libpq's own parameters: `host` and, where any is given, `port`, each with as many parts as
-    there are hosts.
+    """Return several hosts as libpq's own parameters, `host` and, where any is given, `port`.
+
+    Each has as many parts as there are hosts.
     """
-    parts = [_HOST.match(one) for one in given.split(",")]
-    found = [part for part in parts if part]
-    if len(found) < len(parts):
-        raise UsageError(f"of several hosts each is HOST or HOST:PORT, separated by commas: {_HOW}")
-    hosts, ports = (
-        [part["v6"] or part["name"] for part in found],
-        [part["port"] or "" for part in found],
-    )
+    parts = [_HOST.match(part) for part in given.split(",")]
+    matched = [part for part in parts if part]
+    if len(matched) < len(parts):
+        raise UsageError(f"write several hosts as HOST or HOST:PORT, separated by commas: {_HOW}")
+    hosts = [part["v6"] or part["name"] for part in matched]
+    ports = [part["port"] or "" for part in matched]
     return {"host": ",".join(hosts)} | ({"port": ",".join(ports)} if any(ports) else {})
 
 
 def fault(text: str) -> str | None:
-    """What is wrong with it, in words that hold nothing of it."""
+    """Return what is wrong with an address, in words that hold nothing of it; None: nothing is."""
     try:
         read_address(text)
     except UsageError as error:
@@ -198,31 +201,32 @@ def fault(text: str) -> str | None:
 
 
 def shown(text: str) -> str:
-    """Without its secrets; `***` alone when it cannot be taken apart."""
+    """Return an address without its secrets; `***` alone when it cannot be parsed."""
     try:
         parsed = read_address(text)
     except UsageError:
         return "***"
-    known = {name: value for name, value in parsed.query.items() if name in _NO_SECRETS}
-    found = parsed.set(query=known).render_as_string()
-    return found if len(known) == len(parsed.query) else f"{found}{'&' if known else '?'}***"
+    open_query = {name: value for name, value in parsed.query.items() if name in _SHOWN}
+    address = parsed.set(query=open_query).render_as_string()
+    if len(open_query) == len(parsed.query):
+        return address
+    return f"{address}{'&' if open_query else '?'}***"
 
 
-def without_hidden(words: str, given: Mapping[str, Any]) -> str:
-    """Libpq's words, or a server's, which quote the values of parameters: those that `shown` does
-    not show are no part of them.
+def without_hidden(text: str, given: Mapping[str, object]) -> str:
+    """Return an error text of libpq or a server without the values that `shown` hides.
+
+    Both quote the values of parameters.
     """
-    seen = {
-        str(value)
-        for name, value in given.items()
-        if name in _NO_SECRETS or name in ("user", "dbname")
+    public = {
+        str(value) for name, value in given.items() if name in _SHOWN or name in ("user", "dbname")
     }
     hidden = {
         part
         for name, value in given.items()
-        if name not in _NO_SECRETS
+        if name not in _SHOWN
         for part in (str(value), *str(value).split(","))
     }
-    for one in sorted(hidden - seen - {""}, key=len, reverse=True):
-        words = words.replace(f'"{one}"', '"***"')
-    return words
+    for secret in sorted(hidden - public - {""}, key=len, reverse=True):
+        text = text.replace(f'"{secret}"', '"***"')
+    return text

@@ -1,9 +1,9 @@
-"""SQLite's one writer: threads that meet here share a commit.
+"""SQLite's one writer: threads that write at the same time share a commit.
 
-A commit waits for the disk, which takes longer than what most transactions do. So whoever finishes
-while others wait leaves the transaction open to the next of them, and is told when the last one has
-committed for all. Each stands by itself: what one raises undoes only its own work. However a turn
-ends, the group is then committed, undone, or another's turn to end.
+A commit waits for the disk, which takes longer than most transactions do. So a thread that finishes
+while others wait leaves the transaction open to the next of them, and is notified when the last one
+has committed for all. Each thread's work stands by itself: an exception undoes only its own work.
+However a thread's turn ends, the group is then committed, rolled back, or left to the next thread.
 """
 
 import contextlib
@@ -37,11 +37,12 @@ class _Group:
         self._failure = failure
         self._ended.set()
 
-    def outcome(self, limit_s: float) -> None:
-        """Wait for the commit. Raises StoreUnavailable: whose fault it was is not known, so each
-        may try again.
+    def wait(self, timeout_s: float) -> None:
+        """Wait for the commit.
+
+        Raises StoreUnavailable: it is not known whose fault it was, so each thread may try again.
         """
-        if not self._ended.wait(limit_s):
+        if not self._ended.wait(timeout_s):
             raise StoreUnavailable("the commit takes too long: it may have happened or not")
         if self._failure is not None:
             raise StoreUnavailable(
@@ -50,49 +51,55 @@ class _Group:
 
 
 class GroupCommit:
-    """Keeps one connection: taking one from the pool each time costs a third of a small
+    """The writer of one SQLite database. Thread-safe.
+
+    It keeps one connection: taking one from the pool each time costs a third of a small
     transaction.
     """
 
     def __init__(self, engine: sa.Engine, timeout_s: float):
         self._engine, self._timeout_s = engine, timeout_s
-        self._line = threading.Condition(threading.Lock())  # guards the next two
+        self._lock = threading.Condition(threading.Lock())  # guards the next two
         self._waiting = 0
-        self._taken = False
+        self._is_writing = False
         self._connection: Connection | None = None
         self._group: _Group | None = None
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Committed, with whoever joined, when this returns. Raises what the block raises,
-        SQLAlchemy's errors, StoreUnavailable.
+        """Give a connection for one thread's work, committed when the block has ended.
+
+        Raises what the block raises, SQLAlchemy's errors, StoreUnavailable.
         """
-        if not self._take_turn():
-            raise StoreUnavailable("another writer keeps the database")
-        group = yield from self._in_turn()
-        group.outcome(GROUP_MAX * self._timeout_s)
+        if not self._acquire():
+            raise StoreUnavailable("the database is locked by another writer")
+        group = yield from self._as_member()
+        group.wait(GROUP_MAX * self._timeout_s)
 
     def close(self) -> None:
-        """One who still writes keeps the connection, and closes it by ending."""
-        if self._take_turn():
+        """Commit and disconnect.
+
+        A thread that still writes keeps the connection, and closes it at its end.
+        """
+        if self._acquire():
             try:
                 self._commit()
                 self._drop_connection()
             finally:
-                self._pass_on()
+                self._release()
 
-    def _take_turn(self) -> bool:
-        with self._line:
+    def _acquire(self) -> bool:
+        with self._lock:
             self._waiting += 1
             try:
-                free = self._line.wait_for(lambda: not self._taken, self._timeout_s)
+                is_free = self._lock.wait_for(lambda: not self._is_writing, self._timeout_s)
             finally:
                 self._waiting -= 1
-            if free:
-                self._taken = True
-            return free
+            if is_free:
+                self._is_writing = True
+            return is_free
 
-    def _in_turn(self) -> Generator[Connection, None, _Group]:
+    def _as_member(self) -> Generator[Connection, None, _Group]:
         try:
             connection, group = self._begin_or_join()
             try:
@@ -103,7 +110,7 @@ class GroupCommit:
                 raise
             return group
         finally:
-            self._end_turn()
+            self._commit_or_leave_open()
 
     def _begin_or_join(self) -> tuple[Connection, _Group]:
         if self._connection is None:
@@ -126,8 +133,9 @@ class GroupCommit:
         group.members += 1
 
     def _undo(self, connection: Connection, group: _Group) -> None:
-        """The work of one. When that fails, as after an error that made SQLite undo everything, the
-        group's is lost.
+        """Undo one thread's work.
+
+        When that fails, as after an error that made SQLite undo everything, the whole group fails.
         """
         if not group.members:
             self._fail(group, None)
@@ -137,26 +145,26 @@ class GroupCommit:
             connection.exec_driver_sql("RELEASE member")
         except BaseException as error:
             self._fail(group, error)
-            if not isinstance(
-                error, Exception
-            ):  # else what ended the turn is raised, and the others are told of this
+            # an Exception is reported to the other members; this one raises what ended its block
+            if not isinstance(error, Exception):
                 raise
 
-    def _end_turn(self) -> None:
-        """Leave the group open to who waits: one who does will find the turn free, even as its
-        patience ends.
+    def _commit_or_leave_open(self) -> None:
+        """Commit, unless another thread waits that can join the group.
+
+        A thread that waits finds the lock free, even when its timeout passes at this moment.
         """
-        with self._line:
+        with self._lock:
             if self._group is not None and self._waiting and self._group.members < GROUP_MAX:
                 self._free()
                 return
         try:
             self._commit()
         finally:
-            self._pass_on()
+            self._release()
 
     def _commit(self) -> None:
-        """Its failure is told to every member, of which the caller is one."""
+        """Commit the group. Every member, the caller among them, learns of a failure."""
         group, connection = self._group, self._connection
         if group is None or connection is None:
             return
@@ -179,31 +187,33 @@ class GroupCommit:
             group.end(error)
 
     def _drop_connection(self, error: BaseException | None = None) -> None:
-        """Undoes what was not committed; the next writer connects anew."""
+        """Undo what was not committed, and disconnect. The next writer connects again."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        if (
-            error is not None
-        ):  # after a failed commit SQLAlchemy gives back a transaction that is still open: all writers would wait for it
+        if error is not None:
+            # after a failed commit SQLAlchemy gives back a transaction that is still open: all
+            # writers would wait for it
             connection.invalidate(error)
         connection.close()
 
-    def _pass_on(self) -> None:
-        with self._line:
+    def _release(self) -> None:
+        with self._lock:
             self._free()
 
     def _free(self) -> None:
-        self._taken = False
-        self._line.notify()
+        self._is_writing = False
+        self._lock.notify()
 
 
 def _require_open(connection: Connection) -> None:
-    """After some errors (a full disk) SQLite undoes all by itself, and a commit of nothing
-    succeeds. Raises StoreUnavailable.
+    """Raise StoreUnavailable when SQLite has rolled back by itself.
+
+    It does so after some errors (a full disk). A commit of nothing would then succeed.
     """
-    if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # the driver is sqlite3
-        raise StoreUnavailable("the database gave this transaction up")
+    driver = connection.connection.dbapi_connection
+    if not driver.in_transaction:  # type: ignore[union-attr]  # the driver is sqlite3
+        raise StoreUnavailable("the database rolled back the transaction")
 
 
 def _reason(failure: BaseException) -> str:

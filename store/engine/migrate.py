@@ -1,5 +1,6 @@
-"""Brings a database up to date: Alembic's migrations, run by program. Called by `ringback migrate`,
-`serve` and the tests.
+"""Bringing a database up to date: Alembic's migrations, run by program.
+
+Called by `ringback migrate`, `serve` and the tests.
 """
 
 from pathlib import Path
@@ -18,8 +19,10 @@ _LOCK = 0x52_49_4E_47  # "RING": any number, as long as it stays the same
 
 
 def upgrade(database: Database) -> None:
-    """Run what is missing, all or nothing. Two at once are safe: the second waits, then finds
-    nothing to do. Raises Unsuitable when the database has to be set up otherwise first.
+    """Run the missing migrations, all or none.
+
+    Two processes may do so at once: the second waits, then finds nothing to do. Raises Unsuitable
+    when the database has to be set up otherwise first.
     """
     if current(database) != head():
         require_migratable(database)
@@ -33,20 +36,19 @@ def upgrade(database: Database) -> None:
 
 
 def current(database: Database) -> str | None:
-    """The revision that the database is at; None when there are no tables of ours."""
+    """Return the revision of the database; None when it has no tables of Ringback."""
     with database.read() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
 def head() -> str | None:
-    """The revision that this program needs."""
+    """Return the revision that this program needs."""
     return ScriptDirectory(str(_SCRIPTS)).get_current_head()
 
 
 def _config(connection: Connection) -> Config:
     config = Config()
-    config.set_main_option(
-        "script_location", str(_SCRIPTS).replace("%", "%%")
-    )  # configparser's escape
+    scripts = str(_SCRIPTS).replace("%", "%%")  # configparser's escape
+    config.set_main_option("script_location", scripts)
     config.attributes["connection"] = connection
     return config

@@ -1,98 +1,113 @@
-"""Hears what other processes ring (`NOTIFY`) and wakes whoever listens here. On SQLite there are no
-others.
+"""Notifications from other processes (PostgreSQL's `LISTEN`), passed to the listeners of this one.
 
-A thread with a PostgreSQL connection of its own, because it listens all the time. It heals by
-itself; whoever relies on it polls as well, so a lost ring only costs time.
+On SQLite there are no other processes. The listener has a PostgreSQL connection and a thread of its
+own, because it listens all the time. It reconnects by itself (docs/invariants.md#connections-heal).
+The subscribers poll as well, so a lost notification only costs time.
 """
 
 import threading
 from collections.abc import Sequence
-from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from schemas.log_events import LogEvent
 from schemas.observer import Observer
+from store.engine.background import PeriodicThread
 from store.engine.database import Database, channel
+from store.engine.timed_connection import TimedConnection
 
 _LISTEN_S = 0.5
-"""How long one wait for rings lasts: how soon a stop is noticed."""
+"""Seconds that one wait for notifications lasts. Longer: a stop is noticed later. Shorter: more
+questions to the server.
+"""
 
 _RETRY_S = 1.0
+"""Seconds until a new connection after a loss. Longer: more work is found by polls alone. Shorter:
+more connections that fail while the database restarts.
+"""
 
 _POOLER_S = 60.0
-"""How long rings are done without before another look whether a pooler is still in the way."""
+"""Seconds until the next check whether a pooler is still in the way. Longer: work is found by polls
+for longer after it is gone. Shorter: more connections without use.
+"""
 
 CLOSE_LIMIT_S = 2.0
 """How long a stop waits for the thread, which may be connecting. It ends with the process."""
 
 
 class NotificationListener:
-    """`start` it where `Database.on_ring` is used on PostgreSQL."""
+    """Listener for the notifications of other processes. `start` it in each process that calls
+    `Database.subscribe`.
+    """
 
     def __init__(
         self, database: Database, observer: Observer, names: Sequence[str] = ("outbox", "due")
     ):
         self._database, self._observer = database, observer
         self._names = {channel(name): name for name in names}
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="ringback-doorbell", daemon=True)
-        self._told = False  # of a pooler
+        self._thread = PeriodicThread(
+            "notifications",
+            self._run,
+            every_s=_RETRY_S,
+            observer=observer,
+            close_timeout_s=CLOSE_LIMIT_S,
+        )
+        self._reported_pooler = False
         self.listening = threading.Event()
-        """Set while rings are heard."""
+        """Set while notifications arrive."""
 
     def start(self) -> None:
+        """Start to listen on PostgreSQL; do nothing on SQLite."""
         if self._database.dialect == "postgresql":
+            self._thread.wake()
             self._thread.start()
 
     def close(self) -> None:
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join(CLOSE_LIMIT_S)
+        """Stop to listen."""
+        self._thread.close()
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                self._listen()
-            except psycopg.Error as error:
-                self._observer.log(LogEvent.NOTIFICATIONS_LOST, reason=str(error).strip())
-                self._stopped.wait(_RETRY_S)
-            finally:
-                self.listening.clear()
+    def _run(self) -> float | None:
+        """Listen until the stop or a failure. Return the seconds until the next try."""
+        try:
+            with self._database.listener() as connection:
+                if self._database.behind_pooler:
+                    connection.close()  # what it hears is meant for other users of the pooler
+                    return self._without_notifications()
+                self._listen(connection)
+        except psycopg.Error as error:
+            self._observer.log(LogEvent.NOTIFICATIONS_LOST, reason=str(error).strip())
+        finally:
+            self.listening.clear()
+        return None
 
-    def _listen(self) -> None:
-        with self._database.listener() as connection:
-            if self._database.by_pooler:
-                self._do_without(connection)
-                return
-            _require_a_primary(connection)
-            for one in self._names:
-                connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(one)))
-            self.listening.set()
-            for name in self._names.values():  # somebody may have rung while nobody listened
-                self._database.wake(name)
-            while not self._stopped.is_set():
-                for notify in connection.notifies(timeout=_LISTEN_S):
-                    self._database.wake(self._names[notify.channel])
-                _require_a_primary(connection)
+    def _listen(self, connection: TimedConnection) -> None:
+        _require_primary(connection)
+        for name in self._names:
+            connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(name)))
+        self.listening.set()
+        for name in self._names.values():  # there may have been some before this listened
+            self._database.wake(name)
+        while not self._thread.stopping:
+            for notify in connection.notifies(timeout=_LISTEN_S):
+                self._database.wake(self._names[notify.channel])
+            _require_primary(connection)
 
-    def _do_without(self, connection: psycopg.Connection[Any]) -> None:
-        """A pooler lends its server's connections to whoever comes: what is heard on one is not for
-        us.
-        """
-        connection.close()
-        if not self._told:
-            self._told = True
+    def _without_notifications(self) -> float:
+        if not self._reported_pooler:
+            self._reported_pooler = True
             self._observer.log(LogEvent.NOTIFICATIONS_UNAVAILABLE)
-        self._stopped.wait(_POOLER_S)
+        return _POOLER_S
 
 
-def _require_a_primary(connection: psycopg.Connection[Any]) -> None:
-    """Silence is the usual state of a listener: only a question tells a server that hangs, or that
-    nobody writes to any more. Raises psycopg.OperationalError: a new connection may lead to the one
-    that took its place.
+def _require_primary(connection: TimedConnection) -> None:
+    """Raise psycopg.OperationalError when the server hangs, or can only be read.
+
+    Silence is the usual state of a listener: only a question reveals such a server. A new
+    connection may lead to the one that took its place.
     """
     row = connection.execute("SHOW transaction_read_only").fetchone()
     if row and row[0] == "on":
-        raise psycopg.OperationalError("the database can only be read here: nobody rings")
+        raise psycopg.OperationalError(
+            "the database can only be read here: no process sends notifications through it"
+        )

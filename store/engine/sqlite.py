@@ -2,8 +2,8 @@
 alone.
 """
 
+import sqlite3
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -13,15 +13,16 @@ _STATEMENTS_KEPT = 512
 
 
 class SqliteFile:
-    """A database that is a file. What is opened stays open whatever becomes of its name: in a file
-    that was deleted, or replaced by a back-up, all that is written would be gone at the end of the
-    process.
+    """A database that is a file.
+
+    A file that is open stays open whatever becomes of its name. If it was deleted, or replaced by a
+    back-up, everything that is written would be gone at the end of the process.
     """
 
     def __init__(self, url: sa.URL, timeout_s: float):
         self._path = Path(url.database or "")
         self.lost: str | None = None
-        """Why nothing can be kept here any more, and what to do."""
+        """Why nothing can be stored here any more, and what to do; None: it can."""
         self._opened: tuple[int, int] | None = None
         arguments = {
             "timeout": timeout_s,
@@ -31,18 +32,21 @@ class SqliteFile:
         self.engine = sa.create_engine(url, connect_args=arguments)
         event.listen(self.engine, "connect", self._prepare)
 
-    def look(self) -> None:
-        """Whether it is still in its place. Costs a system call: not for every transaction."""
+    def check(self) -> None:
+        """Set `lost` when the file is no longer in its place.
+
+        Costs a system call: do not call it for every transaction.
+        """
         if self._opened is not None and self._identity() != self._opened:
             self.lost = (
-                f"the database file {self._path} was replaced or deleted while it was open: stop Ringback, put the file there again without"
-                f" its companions {self._path.name}-wal and -shm, and start it"
+                f"the database file {self._path} was replaced or deleted while it was open: stop"
+                " Ringback, put the file there again without its companions"
+                f" {self._path.name}-wal and -shm, and start it"
             )
 
-    def _prepare(self, connection: Any, _record: Any) -> None:
-        connection.isolation_level = (
-            None  # transactions are ours: pysqlite would begin late and deferred
-        )
+    def _prepare(self, connection: sqlite3.Connection, _record: object) -> None:
+        # transactions are begun here: pysqlite would begin late and deferred
+        connection.isolation_level = None
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")  # 202 means durable: a commit is on disk
         connection.execute("PRAGMA foreign_keys=ON")
@@ -50,7 +54,7 @@ class SqliteFile:
 
     def _identity(self) -> tuple[int, int] | None:
         try:
-            found = self._path.stat()
+            status = self._path.stat()
         except OSError:
             return None
-        return found.st_dev, found.st_ino
+        return status.st_dev, status.st_ino

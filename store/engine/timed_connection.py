@@ -1,8 +1,8 @@
-"""A PostgreSQL connection that does not wait for ever. Made by `Database` alone.
+"""A PostgreSQL connection that does not wait for ever. Created by `store.engine.postgres` alone.
 
 The server's own limits (`statement_timeout`) and TCP's (`tcp_user_timeout`) notice a slow statement
-and a dead peer, but not a server that is merely silent: one that hangs, with a kernel that goes on
-acknowledging what it is sent.
+and a dead peer. They do not notice a server that is merely silent: one that hangs, while its kernel
+goes on acknowledging what it is sent.
 """
 
 from typing import Any, TypeVar
@@ -15,29 +15,35 @@ from store.engine.errors import first_line
 
 _Value = TypeVar("_Value")
 
-INTERVAL_S = 0.1  # psycopg's own: how often a wait looks up
+INTERVAL_S = 0.1
+"""Seconds between two checks of a wait for an interrupt: psycopg's own default."""
 
 
-class LimitedConnection(psycopg.Connection[Any]):
-    """`limit_s` bounds each wait for an answer; connecting has `connect_timeout`. What had no
-    answer by then is closed.
+class TimedConnection(psycopg.Connection[Any]):
+    """A connection whose every wait for an answer is bounded.
+
+    It is closed when an answer does not come in time. Connecting has `connect_timeout` instead.
     """
 
-    limit_s = 6.0
+    answer_timeout_s = 6.0
+    """Seconds that one wait for an answer may take."""
 
     def wait(
         self, gen: PQGen[_Value], interval: float = INTERVAL_S, timeout: float | None = None
     ) -> _Value:
-        """Every exchange with the server goes through here. Raises psycopg.OperationalError."""
+        """Wait for the server's answer: every exchange goes through here.
+
+        Raises psycopg.OperationalError.
+        """
         if timeout is not None:
             return super().wait(gen, interval, timeout)
         try:
-            return super().wait(gen, interval, self.limit_s)
+            return super().wait(gen, interval, self.answer_timeout_s)
         except psycopg.OperationalError as error:
             if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
                 raise
             # the answer may still come, and would be taken for that to the next question
             self.pgconn.finish()
             raise psycopg.OperationalError(
-                f"no answer within {self.limit_s:g} s ({first_line(error)})"
+                f"no answer within {self.answer_timeout_s:g} s ({first_line(error)})"
             ) from error

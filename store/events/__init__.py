@@ -1,1 +1,1 @@
-"""Events as they come in, and as they are listed."""
+"""Events: claimed, kept in the outbox, pulled and listed."""

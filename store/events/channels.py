@@ -1,28 +1,29 @@
-"""Channels seen lately, for choosing which a token may see. Reads only; called by the API."""
+"""Channels of recent events, for choosing which of them a token may see. Reads only; called by the
+API.
+"""
 
 from collections.abc import Sequence
-from typing import Any
 
 import sqlalchemy as sa
 
+from schemas.events.stored_bodies import data_of, tree_of
 from schemas.listings import ListedChannel, Page
-from schemas.stored_values import data_of, tree_of
 from schemas.times import UnixMs
 from store.engine.database import Connection
 from store.engine.paging import Row, after, page
 from store.tables import events
 
 LATEST = 10_000
-"""How many events are looked through. More: quieter channels are found, and a look takes longer."""
+"""How many events are read. More: quieter channels are found, and a list takes longer."""
 
 
 def list_channels(
     connection: Connection, limit: int, cursor: str | None = None
 ) -> Page[ListedChannel]:
-    """Those of the latest events, by when an event of theirs last came, newest first. Raises
-    Invalid for a cursor that is none.
+    """Return a page of the channels of the latest events, those with the newest event first.
 
-    Tests of callbacks are no such events: their channel is made up.
+    Tests of callbacks are left out: their channel is made up. Raises Invalid for a malformed
+    cursor.
     """
     rows = connection.execute(_page_query(limit, cursor)).all()
     return page(
@@ -33,9 +34,9 @@ def list_channels(
     )
 
 
-def _page_query(limit: int, cursor: str | None) -> sa.Select[Any]:
-    """The latest event of each channel. Bodies are long: they are read of those alone that are
-    shown.
+def _page_query(limit: int, cursor: str | None) -> sa.Select[int, str]:
+    """Return the query of each channel's latest event. Bodies are long: only those that are shown
+    are read, by another query.
     """
     e = events.c
     latest = (
@@ -43,22 +44,22 @@ def _page_query(limit: int, cursor: str | None) -> sa.Select[Any]:
         .where(e.claimed_at.is_not(None))
         .order_by(e.claimed_at.desc(), e.id.desc())
     )
-    seen = latest.limit(LATEST).subquery().c
-    place = sa.func.row_number().over(
-        partition_by=seen.channel_id, order_by=(seen.claimed_at.desc(), seen.id.desc())
+    recent = latest.limit(LATEST).subquery().c
+    position = sa.func.row_number().over(
+        partition_by=recent.channel_id, order_by=(recent.claimed_at.desc(), recent.id.desc())
     )
-    placed = sa.select(seen.claimed_at, seen.id, place.label("place")).subquery().c
-    key = (placed.claimed_at, placed.id)
-    chosen = sa.select(*key).where(placed.place == 1, *after(key, cursor, descending=True))
-    return chosen.order_by(*(column.desc() for column in key)).limit(limit + 1)
+    ranked = sa.select(recent.claimed_at, recent.id, position.label("position")).subquery().c
+    key = (ranked.claimed_at, ranked.id)
+    newest = sa.select(*key).where(ranked.position == 1, *after(key, cursor, descending=True))
+    return newest.order_by(*(column.desc() for column in key)).limit(limit + 1)
 
 
 def _channels(connection: Connection, shown: Sequence[Row]) -> list[ListedChannel]:
     ids = [row.id for row in shown]
-    found = {
+    stored = {
         row.id: row for row in connection.execute(sa.select(events).where(events.c.id.in_(ids)))
     }
-    return [_channel(found[event_id]) for event_id in ids if event_id in found]
+    return [_channel(stored[event_id]) for event_id in ids if event_id in stored]
 
 
 def _channel(row: Row) -> ListedChannel:
@@ -70,6 +71,7 @@ def _channel(row: Row) -> ListedChannel:
 
 
 def _shown(text: str | None) -> str | None:
-    """Half of a surrogate pair, which may stand in any text of an event, is spelled in no answer.
+    """Replace halves of surrogate pairs: any text of an event may hold one, but no answer can spell
+    it.
     """
     return text and text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,31 +1,34 @@
-"""Claiming: the events of a batch become rows, each once, whatever copies of it come (rules 3 and 7
-of the architecture).
+"""Claiming: the events of a batch become rows, each once, whatever copies of it come
+(docs/invariants.md#at-least-once).
+
+Called by `consumers.pipeline.claiming`, in the transaction that also writes what the caller cannot
+deliver itself.
 """
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
-from schemas.deliveries.deliveries import Delivery, DeliveryState
+from schemas.deliveries.deliveries import Delivery
 from schemas.events.events import Event
+from schemas.events.stored_bodies import stored_facts
 from schemas.events.types import EventType
 from schemas.ids import CallbackId, EventId
-from schemas.stored_values import stored_facts
 from schemas.times import UnixMs
+from store.deliveries.rows import NewRow, QueueColumns, due_row, event_row, queue_columns
 from store.engine import bulk
 from store.engine.database import Connection
+from store.engine.paging import Row
 from store.engine.prepared import Prepared
 from store.tables import callbacks, deliveries, events
 
 COPY_DELAY_MS = 3000
-"""How long whoever claimed an event first has to record its outcomes before a copy makes rows of
-what is missing. Shorter: duplicates after a redelivery. Longer: what a crashed dispatcher held is
-sent later.
+"""How long the dispatcher that claimed an event first has to record its outcomes before a copy
+makes rows of what is missing. Shorter: duplicates after a redelivery. Longer: the deliveries of a
+crashed dispatcher are sent later.
 """
 
 SLICE = 500
@@ -34,7 +37,7 @@ more statements.
 """
 
 
-_last_taken = Prepared(
+_last_claimed = Prepared(
     sa.select(events.c.claimed_at)
     .where(events.c.claimed_at.is_not(None))
     .order_by(events.c.claimed_at.desc())
@@ -47,24 +50,29 @@ class Claim(msgspec.Struct, frozen=True):
 
     event: Event
     accepted_at: UnixMs
+    """When Ringback took it in."""
     via_amqp: bool
+    """Whether a backend published it by AMQP, not through the API."""
     callback_ids: tuple[CallbackId, ...]
+    """The callbacks it matched, each of which gets a delivery."""
     body: bytes
+    """The body that is sent on every attempt."""
 
 
 class Claimed(msgspec.Struct, frozen=True):
-    """What became of a batch, by event id: new events are the caller's to deliver, of the others it
-    has nothing to do.
-    """
+    """What became of a batch."""
 
     new: set[str]
+    """Ids of the events that are new. They are the caller's to deliver."""
     duplicates: list[Event]
+    """Copies of events that were claimed before. The caller has nothing to do for them."""
     conflicting: list[Event]
+    """Events with the id of one that was claimed before, and with other content."""
 
 
 def claim(connection: Connection, batch: Sequence[Claim], now: UnixMs) -> Claimed:
-    """Insert what is new. Of what is not, make sure that every delivery it matched at first has a
-    row.
+    """Insert the events that are new. Of the others make sure that every delivery they matched at
+    first has a row.
     """
     first: dict[EventId, Claim] = {}
     copies: list[Claim] = []
@@ -75,134 +83,116 @@ def claim(connection: Connection, batch: Sequence[Claim], now: UnixMs) -> Claime
     copies += [one for event_id, one in first.items() if event_id not in new]
     if not copies:
         return Claimed(new, [], [])
-    # Copies of what this very batch claimed need no rows: their first is in the caller's hands.
+    # Copies of what this very batch claimed need no rows: the caller delivers the first of them.
     _secure_deliveries(connection, sorted({one.event.id for one in copies} - new), now)
     duplicates, conflicting = _compared(connection, copies)
     return Claimed(new, duplicates, conflicting)
 
 
-def _insert(connection: Connection, batch: Sequence[Claim], now: UnixMs) -> set[str]:
-    """`claimed_at` is the order in which events are pulled (decision 0009). On PostgreSQL it is the server's clock, read when
-    pg_stat_activity already shows this transaction. SQLite's writers commit one after the other: there it is later than all before.
+def spill(connection: Connection, claimed: Iterable[Delivery]) -> None:
+    """Write rows, due now, for deliveries of new events that the caller does not hold in memory.
+
+    Many may pass through here: they are written one slice at a time.
     """
-    if connection.dialect.name == "postgresql":
-        return bulk.insert_new(
-            connection, events, [_row(one) for one in batch], clocked=("claimed_at",)
-        )
-    claimed_at = max(now, 1 + (_last_taken.run(connection, {}).scalar() or 0))
-    return bulk.insert_new(
-        connection, events, [{**_row(one), "claimed_at": claimed_at} for one in batch]
-    )
-
-
-def _row(claim: Claim) -> bulk.Row:
-    event = claim.event
-    return {
-        "id": event.id,
-        "type": event.type.value,
-        "timestamp": event.timestamp(claim.accepted_at),
-        "accepted_at": claim.accepted_at,
-        "via_amqp": claim.via_amqp,
-        "channel_id": event.facts.channel_id,
-        "conversation_id": event.facts.conversation_id,
-        "content_hash": event.content_hash(),
-        "conflicts": 0,
-        "callbacks": " ".join(claim.callback_ids),
-        "body": claim.body,
-    }
-
-
-def put_off(connection: Connection, claimed: Iterable[Delivery]) -> None:
-    """Rows, due now, for deliveries of new events that nobody takes in hand: many go through here
-    one slice at a time.
-    """
-    rows = (_open_row(one) for one in claimed)
+    rows = (_spilled_row(delivery) for delivery in claimed)
     while some := list(islice(rows, SLICE)):
         bulk.insert(connection, deliveries, some)
 
 
-def _open_row(delivery: Delivery) -> bulk.Row:
-    return {
-        "event_id": delivery.event_id,
-        "callback_id": delivery.callback_id,
-        "token_id": delivery.token_id,
-        "type": delivery.type.value,
-        "state": DeliveryState.PENDING.value,
-        "created_at": delivery.created_at,
-        "due_at": delivery.queued_at,
-        "leased": False,
-        "lease": 0,
-        "failures": 0,
-        "sequence": delivery.sequence,
-        "queued_at": delivery.queued_at,
-        "conversation_id": delivery.conversation_id,
-        "message_id": delivery.message_id,
-        "status": delivery.status,
-    }
+def _insert(connection: Connection, batch: Sequence[Claim], now: UnixMs) -> set[str]:
+    """Insert events and return the ids of those that are new.
+
+    `claimed_at` is the order in which events are pulled (decision 0009). On PostgreSQL it is the
+    server's clock, read when pg_stat_activity already shows this transaction. SQLite's writers
+    commit one after the other: there it is later than all before.
+    """
+    rows = [_event_row(one) for one in batch]
+    if connection.dialect.name == "postgresql":
+        return bulk.insert_new(connection, events, rows, clocked=("claimed_at",))
+    claimed_at = max(now, 1 + (_last_claimed.run(connection, {}).scalar() or 0))
+    return bulk.insert_new(connection, events, [{**row, "claimed_at": claimed_at} for row in rows])
+
+
+def _event_row(claim: Claim) -> NewRow:
+    return event_row(
+        claim.event,
+        claim.accepted_at,
+        claim.body,
+        via_amqp=claim.via_amqp,
+        callbacks=" ".join(claim.callback_ids),
+    )
+
+
+def _spilled_row(delivery: Delivery) -> NewRow:
+    return due_row(
+        delivery.event_id,
+        delivery.callback_id,
+        delivery.token_id,
+        delivery.type.value,
+        created_at=delivery.created_at,
+        due_at=delivery.queued_at,
+        queue=queue_columns(delivery),
+    )
 
 
 def _secure_deliveries(connection: Connection, event_ids: Sequence[EventId], now: UnixMs) -> None:
-    """Rows for the deliveries of these events that have none: of the callbacks matched at first and
-    not deleted since.
+    """Write rows for the deliveries of these events that have none: those of the callbacks matched
+    at first and not deleted since.
     """
-    chosen: sa.Select[Any] = sa.select(
+    wanted_events = sa.select(
         events.c.id, events.c.type, events.c.conversation_id, events.c.callbacks, events.c.body
-    )
-    chosen = chosen.where(events.c.id.in_(event_ids))
-    kept = chosen.with_for_update(
-        read=True, key_share=True
-    )  # `store.maintenance.retention` must not take it away just now
+    ).where(events.c.id.in_(event_ids))
+    # `store.maintenance.retention` must not delete them meanwhile
+    kept = wanted_events.with_for_update(read=True, key_share=True)
     stored = sorted(connection.execute(kept).all(), key=lambda row: row.id)
-    ordering = {row.id: _ordering(row) for row in stored}
+    queued = {row.id: _queue_columns(row, now) for row in stored}
     wanted = [(row, callback_id) for row in stored for callback_id in sorted(row.callbacks.split())]
     for start in range(0, len(wanted), SLICE):
         some = wanted[start : start + SLICE]
         owners = _owners(connection, {callback_id for _, callback_id in some})
         rows = [
-            _copied_row(row, one, owners[one], now) | ordering[row.id]
-            for row, one in some
-            if one in owners
+            due_row(
+                row.id,
+                callback_id,
+                owners[callback_id],
+                row.type,
+                created_at=now,
+                due_at=now + COPY_DELAY_MS,
+                queue=queued[row.id],
+            )
+            for row, callback_id in some
+            if callback_id in owners
         ]
         bulk.insert(connection, deliveries, rows)
 
 
 def _owners(connection: Connection, callback_ids: Collection[str]) -> dict[str, str]:
-    """Whose these callbacks are, of those that there still are."""
-    chosen = sa.select(callbacks.c.id, callbacks.c.token_id).where(callbacks.c.id.in_(callback_ids))
-    return {row.id: row.token_id for row in connection.execute(chosen)}
+    """Return the tokens of those of these callbacks that still exist."""
+    stored = sa.select(callbacks.c.id, callbacks.c.token_id).where(callbacks.c.id.in_(callback_ids))
+    return {row.id: row.token_id for row in connection.execute(stored)}
 
 
-def _copied_row(event: Row[Any], callback_id: str, token_id: str, now: UnixMs) -> dict[str, Any]:
-    return {
-        "event_id": event.id,
-        "callback_id": callback_id,
-        "token_id": token_id,
-        "type": event.type,
-        "state": DeliveryState.PENDING.value,
-        "created_at": now,
-        "due_at": now + COPY_DELAY_MS,
-        "leased": False,
-        "lease": 0,
-        "failures": 0,
-        "queued_at": now,
-    }
-
-
-def _ordering(event: Row[Any]) -> dict[str, Any]:
-    """What the order of deliveries goes by, read off the event as it was first taken."""
+def _queue_columns(event: Row, now: UnixMs) -> QueueColumns:
+    """Return what orders the deliveries of an event, as it was first claimed."""
     facts = (
         stored_facts(event.type, bytes(event.body))
         if event.type == EventType.MESSAGE_STATUS
         else None
     )
     status = facts.status if facts else None
-    message_id = facts.message_id if facts and status is not None else None
-    return {"conversation_id": event.conversation_id, "message_id": message_id, "status": status}
+    return {
+        "queued_at": now,
+        "sequence": 0,
+        "conversation_id": event.conversation_id,
+        "message_id": facts.message_id if facts and status is not None else None,
+        "status": status,
+    }
 
 
 def _compared(connection: Connection, copies: Sequence[Claim]) -> tuple[list[Event], list[Event]]:
-    """The duplicates of what was claimed first, and those with other content, which is counted on
-    the event.
+    """Return the duplicates of what was claimed first, and the events with other content.
+
+    Other content is counted on the stored event.
     """
     ids = sorted({one.event.id for one in copies})
     columns = sa.select(events.c.id, events.c.content_hash, events.c.timestamp).where(
@@ -213,9 +203,8 @@ def _compared(connection: Connection, copies: Sequence[Claim]) -> tuple[list[Eve
     conflicting: list[Event] = []
     for event in (one.event for one in copies):
         row = stored.get(event.id)
-        (
-            conflicting if row and _differs(event, row.content_hash, row.timestamp) else duplicates
-        ).append(event)
+        differs = row is not None and _differs(event, row.content_hash, row.timestamp)
+        (conflicting if differs else duplicates).append(event)
     for event_id, count in sorted(Counter(event.id for event in conflicting).items()):
         connection.execute(
             sa.update(events)

@@ -1,5 +1,5 @@
-"""Rows of the outbox that are dead letters: each has its reason, and nobody takes it. Called by
-`exchange.outbox.dead_letters`.
+"""Rows of the outbox that are dead letters: each has its reason, and no dispatcher leases it.
+Called by `exchange.outbox.dead_letters`.
 """
 
 import msgspec
@@ -14,17 +14,20 @@ _dead = outbox.c.reason.is_not(None)
 
 
 class DeadRow(msgspec.Struct, frozen=True):
-    """`accepted_at` is None for one that a backend published by AMQP itself."""
+    """A message in the outbox that is no event."""
 
     id: int
     body: bytes
     accepted_at: UnixMs | None
+    """When the API accepted it; None: a backend published it by AMQP."""
     message_id: str | None
+    """The id that came outside the body, if any."""
     reason: str
+    """Why it is no event."""
 
 
 def oldest(connection: Connection, most: int) -> list[DeadRow]:
-    """In the order in which they died: `outbox.bury` gives each a new id."""
+    """Return the dead letters that came first, in that order: each got a new id then."""
     rows = connection.execute(sa.select(outbox).where(_dead).order_by(outbox.c.id).limit(most))
     return [
         DeadRow(
@@ -39,17 +42,17 @@ def oldest(connection: Connection, most: int) -> list[DeadRow]:
 
 
 def ids(connection: Connection) -> list[int]:
-    """Of all, oldest first."""
+    """Return the ids of all dead letters, oldest first."""
     return list(connection.scalars(sa.select(outbox.c.id).where(_dead).order_by(outbox.c.id)))
 
 
-def revive(database: Database, connection: Connection, row_id: int) -> None:
-    """Have it taken as a message once more, at once. Nothing happens to one that is dead no longer.
-    """
+def requeue(database: Database, connection: Connection, row_id: int) -> None:
+    """Have a dead letter read as a message again, now. Any other row is left alone."""
     this = sa.and_(outbox.c.id == row_id, _dead)
     connection.execute(sa.update(outbox).where(this).values(reason=None, leased_until=0))
     database.notify(connection, NOTIFICATION)
 
 
 def drop(connection: Connection, row_id: int) -> None:
+    """Delete a dead letter. Any other row is left alone."""
     connection.execute(sa.delete(outbox).where(outbox.c.id == row_id, _dead))

@@ -1,9 +1,9 @@
-"""The outbox: messages that no broker took, or that it gave up, as a queue with leases
-(docs/invariants.md#the-outbox-is-a-queue of the architecture).
+"""The outbox: messages that no broker accepted, or that it returned, as a queue with leases
+(docs/invariants.md#the-outbox-is-a-queue).
 
-Many dispatchers take from it at once. A row that was taken is leased, not gone: it is deleted by
-the transaction that settles it, and comes again when its lease lapses before. Rows with a reason
-are dead letters and are never taken.
+Many dispatchers read it at once. A row that was read is leased, not gone: it is deleted by the
+transaction that settles it, and is leased again when its lease lapses before. Rows with a reason
+are dead letters and are never leased.
 """
 
 import json
@@ -20,21 +20,24 @@ from store.engine.prepared import Prepared
 from store.tables import outbox
 
 NOTIFICATION = "outbox"
-"""Rung once per commit that adds rows."""
+"""The notification that is sent once per commit that adds rows."""
 
 LEASE_MS = 30_000
-"""Longer: what a killed dispatcher held waits longer. Shorter: what is merely settled slowly is
-taken twice. A healthy dispatcher settles within two seconds, or else makes a row of the delivery.
+"""How long a row is leased. Longer: the rows of a killed dispatcher wait longer. Shorter: what is
+only settled slowly is leased twice. A healthy dispatcher settles within two seconds, or else makes
+a row of the delivery.
 """
 
 
 class OutboxRow(msgspec.Struct, frozen=True):
-    """`accepted_at` is None for one that a backend published by AMQP itself."""
+    """A message in the outbox, leased by the caller."""
 
     id: int
     body: bytes
     accepted_at: UnixMs | None
+    """When the API accepted it; None: a backend published it by AMQP."""
     message_id: str | None
+    """The id that came outside the body, if any."""
 
 
 _waits = outbox.c.reason.is_(None)
@@ -45,11 +48,9 @@ _oldest_free = (
     .limit(sa.bindparam("most"))
     .with_for_update(skip_locked=True)
 )
-# As a CTE PostgreSQL evaluates it once; a plain subquery with a limit may be run again for every
-# row.
-_take = Prepared(
+_lease = Prepared(
     sa.update(outbox)
-    .where(outbox.c.id.in_(sa.select(_oldest_free.cte())))
+    .where(outbox.c.id.in_(bulk.once(_oldest_free)))
     .values(leased_until=sa.bindparam("until"))
     .returning(
         outbox.c.id, outbox.c.body, outbox.c.accepted_at, outbox.c.via_amqp, outbox.c.message_id
@@ -67,31 +68,29 @@ _forget_all = Prepared(
 
 
 def add(connection: Connection, rows: Sequence[bulk.Row]) -> None:
-    """Rows of `body` and `accepted_at`, in this order. All may have `via_amqp`, `message_id` and
-    `reason`, too.
+    """Add rows of `body` and `accepted_at`, in this order. All may have `via_amqp`, `message_id`
+    and `reason`, too.
     """
     bulk.insert(connection, outbox, rows)
 
 
 def add_leased(connection: Connection, rows: Sequence[bulk.Row], now: UnixMs) -> list[int]:
-    """The same, taken already by who adds them; their ids. For SQLite, whose one writer can count
-    up by itself.
+    """Add rows that the caller has leased already, and return their ids. Only for SQLite, whose
+    single writer can count them itself.
     """
     bulk.insert(connection, outbox, [{"leased_until": now + LEASE_MS, **row} for row in rows])
     last: int = _last_id.run(connection, {}).scalar_one()
     return list(range(last + 1 - len(rows), last + 1))
 
 
-def take(connection: Connection, limit: int, now: UnixMs) -> list[OutboxRow]:
-    """At most `limit` rows that are free or whose lease has lapsed, oldest first; leased from now
-    on.
-    """
-    found = _take.run(connection, {"now": now, "most": limit, "until": now + LEASE_MS}).all()
+def lease(connection: Connection, limit: int, now: UnixMs) -> list[OutboxRow]:
+    """Lease at most `limit` rows that are free or whose lease has lapsed, oldest first."""
+    leased = _lease.run(connection, {"now": now, "most": limit, "until": now + LEASE_MS}).all()
     rows = (
         OutboxRow(
             row.id, bytes(row.body), None if row.via_amqp else row.accepted_at, row.message_id
         )
-        for row in found
+        for row in leased
     )
     return sorted(rows, key=lambda row: row.id)
 
@@ -106,40 +105,40 @@ def forget(connection: Connection, ids: Sequence[int]) -> None:
         _forget_named.run(connection, {"row_ids": json.dumps(ids)})
 
 
-def bury(connection: Connection, row_id: int, reason: str) -> None:
-    """Keep the message as a dead letter: it is no event. As a row of a new id, the last of all: the
-    numbers of the others stay.
+def dead_letter(connection: Connection, row_id: int, reason: str) -> None:
+    """Keep a message as a dead letter: it is no event. It becomes a row with a new id, the last of
+    all, so that the other ids stay as they are.
     """
     kept = (outbox.c.body, outbox.c.accepted_at, outbox.c.via_amqp, outbox.c.message_id)
-    for row in (
-        connection.execute(sa.delete(outbox).where(outbox.c.id == row_id).returning(*kept))
-        .mappings()
-        .all()
-    ):
+    deleted = connection.execute(sa.delete(outbox).where(outbox.c.id == row_id).returning(*kept))
+    for row in deleted.mappings().all():
         connection.execute(sa.insert(outbox).values(**row, reason=reason))
 
 
 def depth(connection: Connection) -> int:
-    """How many rows wait, leased ones included. Counts them: for a look now and then."""
+    """Return how many rows wait, leased ones included. It counts them, so it is not for every
+    message.
+    """
     return connection.scalar(sa.select(sa.func.count()).where(_waits)) or 0
 
 
 def dead(connection: Connection) -> int:
-    """How many rows are dead letters."""
+    """Return how many rows are dead letters."""
     return connection.scalar(sa.select(sa.func.count()).where(outbox.c.reason.is_not(None))) or 0
 
 
 def oldest_accepted_at(connection: Connection) -> UnixMs | None:
-    """Of the oldest row that waits; None when none does."""
-    found = connection.scalar(
-        sa.select(outbox.c.accepted_at).where(_waits).order_by(outbox.c.id).limit(1)
-    )
-    return None if found is None else UnixMs(found)
+    """Return when the oldest waiting row was accepted; None: no row waits."""
+    oldest = sa.select(outbox.c.accepted_at).where(_waits).order_by(outbox.c.id).limit(1)
+    accepted_at = connection.scalar(oldest)
+    return None if accepted_at is None else UnixMs(accepted_at)
 
 
 def depth_at_most(connection: Connection, enough: int) -> int:
-    """The depth, or a figure not below it that is at most `enough`. Ids are counted up, so their
-    span bounds how many there are: only when that is too much are the rows counted.
+    """Return the depth, or a number not below it that is at most `enough`.
+
+    Ids are counted up, so their span bounds how many rows there are. Rows are counted only when the
+    span is too large.
     """
     first = sa.select(sa.func.min(outbox.c.id)).where(_waits).scalar_subquery()
     span = connection.scalar(sa.select(sa.func.max(outbox.c.id) - first + 1)) or 0

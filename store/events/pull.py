@@ -1,14 +1,13 @@
-"""Pulling: events in an order in which who goes on behind what he has seen passes over none.
-Decision 0009 has the races.
+"""Pulling: events in an order in which a reader that continues after the last event it has seen
+misses none. Decision 0009 has the races.
 
-The order is that in which events were claimed, `claimed_at`; those of one claim come in the order
-in which they were accepted. Tests of callbacks have no place in it. Reads only; called by the API
-for a token's holder.
+The order is that in which events were claimed, `claimed_at`. Those of one claim come in the order
+in which they were accepted. Tests of callbacks are not among them. Reads only; called by the API
+for a token's owner.
 """
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -23,21 +22,20 @@ from store.engine.postgres import APPLICATION
 from store.tables import events
 
 MARGIN_MS = 500
-"""How far behind PostgreSQL's clock a page ends. Nothing here needs it while that clock only goes
-forward. Larger: events are pulled later. Smaller: when the clock is set back, or a standby whose
-clock is behind takes over, by more than this, what is claimed until it has caught up lies behind
-those who pull, and they miss it.
+"""How far behind PostgreSQL's clock a page ends, in milliseconds. Nothing needs it while that clock
+only goes forward. Larger: events are pulled later. Smaller: readers miss events when the clock is
+set back by more than this, or a standby whose clock is behind by more takes over.
 """
 
 HIDDEN_MS = 60_000
-"""How old a transaction is taken to be whose beginning PostgreSQL does not show: another role's, or
-`track_activities` is off. No claim lasts as long: each of its statements has five seconds. Larger:
-everything is pulled as much later there.
+"""The assumed age, in milliseconds, of a transaction whose beginning PostgreSQL does not show: it
+is another role's, or `track_activities` is off. No claim lasts as long: each of its statements has
+five seconds. Larger: everything is pulled that much later there.
 """
 
-LOOK_MOST = 5_000
-"""Events that are looked at for a page, whether or not the token may see them. More: a page that
-finds nothing takes longer. Fewer: who sees little needs more requests.
+READ_MOST = 5_000
+"""Events that are read for a page, whether or not the token may see them. More: a page that finds
+nothing takes longer. Fewer: a token that sees little needs more requests.
 """
 
 _KEY = (events.c.claimed_at, events.c.accepted_at, events.c.id)
@@ -55,65 +53,65 @@ _oldest_open = sa.select(
 )
 
 
-def pull(database: Database, chosen: PullFilter, limit: int, cursor: str | None = None) -> Pulled:
-    """What comes behind `cursor`, oldest first: at most `limit` events, and often fewer. Raises
-    Invalid for a cursor that is none.
+def pull(database: Database, criteria: PullFilter, limit: int, cursor: str | None = None) -> Pulled:
+    """Return the events after `cursor`, oldest first: at most `limit`, and often fewer.
+
+    Raises Invalid for a malformed cursor.
     """
     with database.read() as connection:
         end = _horizon(connection)
-    with (
-        database.read() as connection
-    ):  # another transaction: at every level of isolation it sees all that had ended by then
+    # another transaction: at every level of isolation it sees all that had ended by then
+    with database.read() as connection:
         rows = connection.execute(
-            page_query(chosen, limit, cursor, end, connection.dialect.name)
+            page_query(criteria, limit, cursor, end, connection.dialect.name)
         ).all()
         bodies = _bodies(connection, [row.id for row in rows if row.seen])
     if not rows:
-        return Pulled([], cursor or cursor_of((chosen.since or 0, 0, "")), has_more=False)
-    last = rows[-1]  # the page is full, or this is where looking stopped
+        return Pulled([], cursor or cursor_of((criteria.since or 0, 0, "")), has_more=False)
+    last = rows[-1]  # the page is full, or reading stopped here
     return Pulled(
         bodies,
         cursor_of((last.claimed_at, last.accepted_at, last.id)),
-        not last.is_last or last.number == LOOK_MOST,
+        not last.is_last or last.number == READ_MOST,
     )
 
 
 def page_query(
-    chosen: PullFilter, limit: int, cursor: str | None, end: UnixMs | None, dialect: str
-) -> sa.Select[Any]:
-    """The first events behind `cursor` that the token may see, and the last that was looked at. In
-    the order of an index, so that it stops reading when the page is full.
+    criteria: PullFilter, limit: int, cursor: str | None, end: UnixMs | None, dialect: str
+) -> sa.Select[*tuple[object, ...]]:
+    """Return the query of the first events after `cursor` that the token may see, and of the last
+    that is read. It reads in the order of an index, so that it stops when the page is full.
     """
     conditions = [
         events.c.claimed_at.is_not(None),
-        *_bounds(chosen, end),
+        *_bounds(criteria, end),
         *after(_KEY, cursor, descending=False),
     ]
-    looked = (
+    scanned = (
         sa.select(*_KEY, events.c.type, events.c.channel_id)
         .where(*conditions)
         .order_by(*_KEY)
-        .limit(LOOK_MOST)
-        .subquery("looked")
+        .limit(READ_MOST)
+        .subquery("scanned")
     )
-    order = [looked.c[column.name] for column in _KEY]
+    order = [scanned.c[column.name] for column in _KEY]
     marked = sa.select(
         *order,
-        sa.and_(sa.true(), *_visible(looked, chosen, dialect)).label("seen"),
+        sa.and_(sa.true(), *_visible(scanned, criteria, dialect)).label("seen"),
         sa.func.row_number().over(order_by=order).label("number"),
-        sa.func.lead(looked.c.id).over(order_by=order).is_(None).label("is_last"),
+        sa.func.lead(scanned.c.id).over(order_by=order).is_(None).label("is_last"),
     ).subquery("marked")
     wanted = sa.select(marked).where(sa.or_(marked.c.seen, marked.c.is_last))
     return wanted.order_by(*(marked.c[column.name] for column in _KEY)).limit(limit)
 
 
 def _horizon(connection: Connection) -> UnixMs | None:
-    """Whatever was taken before this is committed, or never will be. None: whatever there is may be
-    read, as on SQLite, where nothing comes in before what is there.
+    """Return the moment before which every claim has committed, or never will; None: everything may
+    be read, as on SQLite, where no event comes in before those that exist.
 
     On PostgreSQL the clock is read first. A claim that had read it by then shows its transaction
-    from before until after its commit: so either it is among the open ones now, or whoever reads
-    from now on sees what it wrote.
+    from before until after its commit. So either it is among the open ones now, or a later query
+    sees what it wrote.
     """
     if connection.dialect.name == "sqlite":
         return None
@@ -122,26 +120,26 @@ def _horizon(connection: Connection) -> UnixMs | None:
     return UnixMs(min(now - MARGIN_MS, now if oldest is None else oldest))
 
 
-def _bounds(chosen: PullFilter, end: UnixMs | None) -> Iterator[sa.ColumnElement[bool]]:
-    if chosen.since is not None:
-        yield events.c.claimed_at >= chosen.since
-    ends = [at for at in (chosen.until, end) if at is not None]
+def _bounds(criteria: PullFilter, end: UnixMs | None) -> Iterator[sa.ColumnElement[bool]]:
+    if criteria.since is not None:
+        yield events.c.claimed_at >= criteria.since
+    ends = [at for at in (criteria.until, end) if at is not None]
     if ends:
         yield events.c.claimed_at < min(ends)
 
 
 def _visible(
-    looked: sa.Subquery, chosen: PullFilter, dialect: str
+    scanned: sa.Subquery, criteria: PullFilter, dialect: str
 ) -> Iterator[sa.ColumnElement[bool]]:
-    if chosen.type is not None:
-        yield looked.c.type == chosen.type.value
-    if chosen.channels is not None:
-        yield looked.c.channel_id.in_(_list(sorted(chosen.channels), dialect))
+    if criteria.type is not None:
+        yield scanned.c.type == criteria.type.value
+    if criteria.channels is not None:
+        yield scanned.c.channel_id.in_(_list(sorted(criteria.channels), dialect))
 
 
-def _list(texts: Iterable[str], dialect: str) -> sa.Select[Any]:
-    """As one parameter: a token may have ten thousand channels. As a query, so that it is looked up
-    by hash.
+def _list(texts: Iterable[str], dialect: str) -> sa.Select[str]:
+    """Return the texts as one parameter, as a token may have ten thousand channels, and as a query,
+    so that they are looked up by hash.
     """
     if dialect == "postgresql":
         return sa.select(
@@ -155,11 +153,11 @@ def _list(texts: Iterable[str], dialect: str) -> sa.Select[Any]:
 
 
 def _bodies(connection: Connection, ids: Sequence[str]) -> list[bytes]:
-    """In this order; less what has gone with `RETENTION` meanwhile."""
-    found = {
+    """Return the bodies in this order, without those that retention deleted meanwhile."""
+    stored = {
         row.id: bytes(row.body)
         for row in connection.execute(
             sa.select(events.c.id, events.c.body).where(events.c.id.in_(ids))
         )
     }
-    return [found[one] for one in ids if one in found]
+    return [stored[event_id] for event_id in ids if event_id in stored]

@@ -1,7 +1,8 @@
-"""Turns: which of several processes does what one at a time is to do. A turn ends by itself, so
-whoever dies in it holds nobody up.
+"""Leases of jobs that only one of several processes does at a time. A lease ends by itself, so a
+process that dies with it blocks no other one.
 
-By compare-and-set on the end of the last one. Called by `consumers.maintenance.retention_sweeper`.
+They are acquired by compare-and-set on the end of the last lease. Called by
+`consumers.maintenance.retention_sweeper`.
 """
 
 import sqlalchemy as sa
@@ -12,19 +13,20 @@ from store.engine.database import Connection
 from store.tables import leases
 
 
-def take(connection: Connection, name: str, now: UnixMs, length_ms: int) -> bool:
-    """Whether the turn is the caller's, from now on for so long; else it is somebody's already."""
+def acquire(connection: Connection, name: str, now: UnixMs, length_ms: int) -> bool:
+    """Acquire the lease `name` from now on for `length_ms`. Return whether it is the caller's: else
+    another process holds it.
+    """
     until = now + length_ms
-    over = sa.or_(
-        leases.c.until <= now, leases.c.until > until
-    )  # later than a turn can end: the clock was set back
-    taken = (
+    # an end later than a lease can last: the clock was set back
+    over = sa.or_(leases.c.until <= now, leases.c.until > until)
+    acquired = (
         sa.update(leases)
         .where(leases.c.id == name, over)
         .values(until=until)
         .returning(leases.c.id)
     )
     return bool(
-        connection.execute(taken).all()
+        connection.execute(acquired).all()
         or bulk.insert_new(connection, leases, [{"id": name, "until": until}])
     )

@@ -1,50 +1,51 @@
-"""Everything encrypted, encrypted anew with the last of the secret keys, so that the older ones can
-be dropped.
+"""Re-encryption of everything encrypted with the last of the secret keys, so that the older keys
+can be dropped.
 
-In slices, each a transaction of its own: it may be interrupted and begun again, run beside live
-processes, and twice at once. What is encrypted means what it meant, so the directory's version
-stays: nobody has to load anything. Called by the command line.
+It works in slices, each a transaction of its own. So it may be interrupted and begun again, run
+next to live processes, and twice at once. The contents do not change, so the directory's version
+stays: no process has to load anything. Called by the command line.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import sqlalchemy as sa
 
 from schemas.errors import SecretUnreadable
 from schemas.ids import TokenId
 from store.engine.database import Connection, Database
+from store.engine.paging import Row
 from store.tables import callbacks, tokens
 from store.tokens.rows import lock_directory
 from store.tokens.vault import SecretLocation, Vault
 
 SLICE = 100
-"""Rows a transaction, while which no token is changed anywhere. More: those changes wait longer.
-Fewer: more commits.
+"""Rows of a transaction, during which no token is changed anywhere. More: those changes wait
+longer. Fewer: more commits.
 """
 
 
 @dataclass
 class Tally:
-    """What was found so far. `unreadable` are tokens with something that no key opens; those that
-    were revoked need nothing any more.
-    """
+    """What was done so far."""
 
     re_encrypted: int = 0
+    """Secrets that are encrypted with the last key now, and were not before."""
     right_already: int = 0
+    """Secrets that were encrypted with the last key before."""
     unreadable: set[TokenId] = field(default_factory=set)
-    looked_at: int = 0
+    """Tokens with a secret that no key opens, without those that were revoked."""
+    checked: int = 0
+    """All secrets read so far."""
 
 
 @dataclass(frozen=True)
 class _Sealed:
-    """A column that is encrypted, and a query that gives `id`, `token_id`, `revoked_at` and
-    `sealed` of its rows.
-    """
+    """A column that is encrypted."""
 
     column: sa.Column[bytes]
-    rows: sa.Select[Any]
+    rows: sa.Select[str, str, int | None, bytes]
+    """The query of `id`, `token_id`, `revoked_at` and `sealed` of its rows."""
 
 
 _SEALED = (
@@ -70,51 +71,53 @@ _SEALED = (
 
 
 def count(database: Database) -> int:
-    """How much there is to look at."""
+    """Return how many secrets there are."""
     with database.read() as connection:
         return sum(
-            connection.scalar(sa.select(sa.func.count()).select_from(one.column.table)) or 0
-            for one in _SEALED
+            connection.scalar(sa.select(sa.func.count()).select_from(sealed.column.table)) or 0
+            for sealed in _SEALED
         )
 
 
 def rekey(database: Database, vault: Vault) -> Iterator[Tally]:
-    """Goes on by a slice each time it is asked; the last tally is that of all."""
+    """Re-encrypt everything, a slice at each step. The last tally is that of all slices."""
     tally = Tally()
     for sealed in _SEALED:
         done = ""
         while True:
             with database.write() as connection:
                 rows = _slice(connection, sealed, done)
-                _seal_anew(connection, vault, sealed.column, rows, tally)
+                _reseal(connection, vault, sealed.column, rows, tally)
             yield tally
             if len(rows) < SLICE:
                 break
             done = rows[-1].id
 
 
-def _slice(connection: Connection, sealed: _Sealed, done: str) -> list[sa.Row[Any]]:
-    """The next rows by id. The lock comes first: whoever writes secrets takes it before, so none is
-    written between reading one here and writing it back.
+def _slice(connection: Connection, sealed: _Sealed, done: str) -> list[Row]:
+    """Return the next rows by id.
+
+    The lock comes first. Everything that writes secrets takes it before, so none is written between
+    reading one here and writing it back.
     """
     lock_directory(connection)
     row_id = sealed.column.table.c.id
     return list(connection.execute(sealed.rows.where(row_id > done).order_by(row_id).limit(SLICE)))
 
 
-def _seal_anew(
+def _reseal(
     connection: Connection,
     vault: Vault,
     column: sa.Column[bytes],
-    rows: list[sa.Row[Any]],
+    rows: list[Row],
     tally: Tally,
 ) -> None:
-    anew = []
+    resealed = []
     for row in rows:
-        place, before = SecretLocation(column.table.name, column.name, row.id), bytes(row.sealed)
-        tally.looked_at += 1
+        location, before = SecretLocation(column.table.name, column.name, row.id), bytes(row.sealed)
+        tally.checked += 1
         try:
-            content = vault.open(before, place)
+            content = vault.open(before, location)
         except SecretUnreadable:
             if row.revoked_at is None:
                 tally.unreadable.add(row.token_id)
@@ -122,10 +125,10 @@ def _seal_anew(
         if vault.is_current(before):
             tally.right_already += 1
         else:
-            anew.append({"row_id": row.id, "sealed": vault.seal(content, place)})
+            resealed.append({"row_id": row.id, "sealed": vault.seal(content, location)})
             tally.re_encrypted += 1
-    if anew:
+    if resealed:
         this = column.table.c.id == sa.bindparam("row_id")
         connection.execute(
-            sa.update(column.table).where(this).values({column: sa.bindparam("sealed")}), anew
+            sa.update(column.table).where(this).values({column: sa.bindparam("sealed")}), resealed
         )

@@ -1,4 +1,6 @@
-"""What an embedded process, alone with its database, does at its start."""
+"""What an embedded process does at its start. Its file lock says that it is alone with its
+database.
+"""
 
 import sqlalchemy as sa
 
@@ -8,13 +10,11 @@ from store.tables import deliveries, outbox, requested_attempts
 
 
 def void_leases(database: Database) -> None:
-    """At the start of an embedded process, which is alone by its file lock: whoever held a lease is
-    gone.
-    """
+    """End all leases: their holder was the process before this one."""
     with database.write() as connection:
         now = database.now(connection)
-        open_rows = sa.and_(deliveries.c.due_at.is_not(None), deliveries.c.leased)
-        connection.execute(sa.update(deliveries).where(open_rows).values(due_at=now, leased=False))
+        leased = sa.and_(deliveries.c.due_at.is_not(None), deliveries.c.leased)
+        connection.execute(sa.update(deliveries).where(leased).values(due_at=now, leased=False))
         connection.execute(sa.update(requested_attempts).values(due_at=now))
         status_locks.void_leases(connection, now)
         connection.execute(

@@ -1,1 +1,1 @@
-"""Alembic migrations, from nothing to now, alike on SQLite and PostgreSQL."""
+"""Alembic migrations, from an empty database to the current schema, on both databases."""

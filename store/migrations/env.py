@@ -1,5 +1,5 @@
-"""Alembic's entry: runs the revisions on the connection, and inside the transaction, that
-`store.engine.migrate` hands over.
+"""Alembic's entry point: runs the revisions on the connection, and inside the transaction, of
+`store.engine.migrate`.
 """
 
 from alembic import context

@@ -1,10 +1,10 @@
-"""Recoveries as jobs: asked for, looked at, stopped, and worked on a slice at a time.
+"""Recoveries as jobs: created, read, stopped, and worked on a slice at a time.
 
-A slice is one transaction: what it changes, how far that was, and the figures. So a process that
-dies in it leaves nothing half done, and whoever is next goes on where it began. The job's row is
-locked meanwhile; that lock is the lease, and it ends with its holder. A slice that fails is tried
-again in halves, and lets the others go first. `recovery_rows` has what a slice reads and writes;
-`consumers.maintenance.recovery_runner` decides.
+A slice is one transaction: what it changes, how far that was, and the counts. So a process that
+dies in it leaves nothing half done, and the next process continues where that slice began. The
+job's row is locked meanwhile. That lock is the lease, and it ends with its holder. A slice that
+fails is tried again in halves, and lets the other jobs go first. `store.recoveries.candidates` and
+`.reopening` have what a slice reads and writes; `consumers.maintenance.recovery_runner` decides.
 """
 
 import msgspec
@@ -22,47 +22,53 @@ from store.recoveries.candidates import Key
 from store.tables import recoveries, tokens
 
 NOTIFICATION = "recoveries"
+"""The notification that is sent when a recovery is created."""
 
 PUT_OFF_MS = 60_000
-"""How long the others go first when a slice of one failed: it may have taken as long as a statement
-may. Longer: what one moment's trouble stopped waits longer. Shorter: one that always fails takes
-more of the others' time.
+"""How long the other jobs go first when a slice of one failed, in milliseconds: it may have taken
+as long as a statement may. Longer: a job that a passing error stopped waits longer. Shorter: a job
+that always fails takes more of the others' time.
 """
 
 _decode_query = msgspec.json.Decoder(RecoveryQuery).decode
 
 
 class RecoveryPosition(msgspec.Struct, frozen=True):
-    """Where a slice begins: among what, and behind which row; None: at the first."""
+    """Where a slice begins."""
 
     state: Recoverable
+    """What is recovered there."""
     after: Key | None = None
+    """The row after which the slice begins; None: at the first."""
 
 
 class Job(msgspec.Struct, frozen=True):
-    """A recovery that is this transaction's to work on. `slice_rows` None: in slices of the usual
-    size.
-    """
+    """A recovery that this transaction has locked, to work on it."""
 
     recovery: Recovery
     position: RecoveryPosition
+    """Where its next slice begins."""
     slice_rows: int | None = None
+    """How many rows a slice has; None: the usual number."""
 
 
 class Slice(msgspec.Struct, frozen=True):
-    """What was done of a job, and where it goes on; None: that was all."""
+    """What a slice of a job did."""
 
     done: int
+    """How many deliveries were made due."""
     skipped: int
+    """How many cannot be sent now."""
     following: RecoveryPosition | None
+    """Where the next slice begins; None: this was the last."""
 
 
 _decode_position = msgspec.json.Decoder(RecoveryPosition).decode
 
 
 def create(database: Database, query: RecoveryQuery) -> Recovery:
-    """Have it worked on. What is made later than now is not of it. Raises Invalid for a token that
-    never was.
+    """Create a recovery. Deliveries made later than now do not belong to it. Raises Invalid for an
+    unknown token.
     """
     with database.read() as connection:
         if (
@@ -84,7 +90,7 @@ def create(database: Database, query: RecoveryQuery) -> Recovery:
 
 
 def get(connection: Connection, recovery_id: RecoveryId) -> Recovery:
-    """Raises NotFound."""
+    """Return a recovery. Raises NotFound."""
     row = connection.execute(
         sa.select(recoveries).where(recoveries.c.id == recovery_id)
     ).one_or_none()
@@ -94,9 +100,7 @@ def get(connection: Connection, recovery_id: RecoveryId) -> Recovery:
 
 
 def stop(database: Database, recovery_id: RecoveryId) -> Recovery:
-    """Let the rest be as it is; what was recovered stays so. One that has ended is left alone.
-    Raises NotFound.
-    """
+    """Stop a recovery, unless it has ended. What was recovered stays so. Raises NotFound."""
     this = sa.and_(
         recoveries.c.id == recovery_id, recoveries.c.state == RecoveryState.RUNNING.value
     )
@@ -108,6 +112,7 @@ def stop(database: Database, recovery_id: RecoveryId) -> Recovery:
 
 
 def any_running(connection: Connection) -> bool:
+    """Whether any recovery is running."""
     return (
         connection.scalar(
             sa.select(sa.exists().where(recoveries.c.state == RecoveryState.RUNNING.value))
@@ -116,9 +121,10 @@ def any_running(connection: Connection) -> bool:
     )
 
 
-def take(connection: Connection) -> Job | None:
-    """The one whose turn it is, of those that nobody works on; it stays ours until the transaction
-    ends.
+def acquire(connection: Connection) -> Job | None:
+    """Lock and return the job that waits longest, of those that no other transaction has locked.
+
+    Return None when there is none.
     """
     statement = sa.select(recoveries).where(recoveries.c.state == RecoveryState.RUNNING.value)
     selected = (
@@ -139,9 +145,10 @@ def take(connection: Connection) -> Job | None:
 
 
 def put_off(database: Database, job: Job, slice_rows: int, reason: str) -> None:
-    """A slice of so many rows failed, and nothing of it remains. In a transaction of its own: the
-    others get their turn, and the next slice of this one is half as large. Left alone when somebody
-    works on it already.
+    """Record that a slice of `slice_rows` failed, in a transaction of its own.
+
+    The other jobs get their turn, and the next slice of this one is half as large. A job that
+    another process works on already is left alone.
     """
     this = (
         sa.select(recoveries.c.id)
@@ -160,7 +167,7 @@ def put_off(database: Database, job: Job, slice_rows: int, reason: str) -> None:
 def advance(
     connection: Connection, job: Job, worked: Slice, now: UnixMs, slice_rows: int | None
 ) -> Recovery:
-    """Write down how far it has come, and how much of it is to be worked on next."""
+    """Record the progress of a job, and how many rows its next slice has. Return the recovery."""
     before = job.recovery
     done, skipped = before.done + worked.done, before.skipped + worked.skipped
     ended = worked.following is None
@@ -187,8 +194,9 @@ def advance(
 
 
 def _count(connection: Connection, query: RecoveryQuery) -> int:
-    """Of very many a part. What is missing is counted when it is found: it takes a look at every
-    event.
+    """Return how many deliveries there are to recover, of very many a part.
+
+    What is missing is counted when it is found: that needs a scan of every event.
     """
     stored = [DeliveryState(state) for state in query.states if state is not Recoverable.MISSING]
     return sum(candidates.count(connection, query, state) for state in stored)

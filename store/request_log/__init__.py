@@ -1,1 +1,1 @@
-"""The request log: what was asked of the API, row by row."""
+"""The request log: every request made with a token, row by row."""

@@ -1,7 +1,7 @@
-"""The request log as people see it: a token's requests, newest first, by any filter. Reads only;
-called by the API.
+"""Lists of the request log: a token's requests, newest first, by any filter. Reads only; called by
+the API.
 
-Every page is read in the order of one index, (token, time, id); with a filter it looks at a bounded
+Every page is read in the order of one index, (token, time, id). With a filter it scans a bounded
 number of rows (`store.engine.paging`).
 """
 
@@ -17,60 +17,68 @@ from schemas.request_log import LoggedRequest, RequestFilter
 from schemas.times import UnixMs
 from schemas.tokens.permissions import Permission
 from store.engine.database import Connection, Database
-from store.engine.paging import Key, Row, after, bounded, end_of_look, page_by_time
+from store.engine.paging import Key, Row, after, bounded, end_of_scan, page_by_time
 from store.tables import requests
 
-_PAGE = 2_000  # rows of a download's transaction
+_PAGE = 2_000
+"""Rows of a transaction of a download. More: longer transactions. Fewer: more of them."""
+
 _KEY = (requests.c.at, requests.c.id)
 _NEWEST_FIRST = tuple(column.desc() for column in _KEY)
 
-Conditions = list[sa.ColumnElement[bool]]
+_Conditions = list[sa.ColumnElement[bool]]
 
 
 def list_requests(
     connection: Connection,
     token_id: TokenId,
-    chosen: RequestFilter,
+    wanted: RequestFilter,
     limit: int,
     cursor: str | None = None,
 ) -> Page[LoggedRequest]:
-    """Newest first. A page may hold fewer than `limit`, even none, and still have a `next_cursor`.
-    Raises Invalid for a cursor that is none.
+    """Return a page of a token's requests, newest first.
+
+    It may hold fewer than `limit`, even none, and still have a `next_cursor`. Raises Invalid for a
+    malformed cursor.
     """
-    among = _among(token_id, chosen, cursor)
-    filters = list(_filters(chosen))
-    looked_to = end_of_look(connection, _KEY, among) if filters else None
-    rows = connection.execute(_page_query(among, filters, looked_to, limit)).all()
+    among = _among(token_id, wanted, cursor)
+    filters = list(_filters(wanted))
+    scanned_to = end_of_scan(connection, _KEY, among) if filters else None
+    rows = connection.execute(_page_query(among, filters, scanned_to, limit)).all()
     return page_by_time(
         rows,
         limit,
         lambda row: (row.at, row.id),
         lambda shown: [_request(row) for row in shown],
-        looked_to,
+        scanned_to,
     )
 
 
 def every_request(
-    database: Database, token_id: TokenId, chosen: RequestFilter
+    database: Database, token_id: TokenId, wanted: RequestFilter
 ) -> Iterator[LoggedRequest]:
-    """All of them, newest first. A transaction a page, so that a slow reader holds none open."""
+    """Yield all requests of a token that match, newest first.
+
+    Each page has a transaction of its own, so that a slow reader holds none open.
+    """
     cursor = None
     while True:
         with database.read() as connection:
-            found = list_requests(connection, token_id, chosen, _PAGE, cursor)
-        yield from found.rows
-        cursor = found.next_cursor
+            page = list_requests(connection, token_id, wanted, _PAGE, cursor)
+        yield from page.rows
+        cursor = page.next_cursor
         if cursor is None:
             return
 
 
 def _page_query(
-    among: Conditions, filters: Conditions, looked_to: Key | None, limit: int
+    among: _Conditions, filters: _Conditions, scanned_to: Key | None, limit: int
 ) -> sa.Select[Any]:
-    """In the order of the index, so that it stops when the page is full, or where it was to stop
-    looking.
+    """Return the query in the order of the index.
+
+    So it stops when the page is full, or at the end of the scan.
     """
-    bound = [] if looked_to is None else bounded(_KEY, looked_to, operator.ge)
+    bound = [] if scanned_to is None else bounded(_KEY, scanned_to, operator.ge)
     return (
         sa.select(requests)
         .where(*among, *bound, *filters)
@@ -79,31 +87,31 @@ def _page_query(
     )
 
 
-def _among(token_id: TokenId, chosen: RequestFilter, cursor: str | None) -> Conditions:
-    """What the index knows."""
+def _among(token_id: TokenId, wanted: RequestFilter, cursor: str | None) -> _Conditions:
+    """Return the conditions that the index answers."""
     conditions = [requests.c.token_id == token_id, *after(_KEY, cursor, descending=True)]
-    if chosen.since is not None:
-        conditions.append(requests.c.at >= chosen.since)
-    if chosen.until is not None:
-        conditions.append(requests.c.at < chosen.until)
+    if wanted.since is not None:
+        conditions.append(requests.c.at >= wanted.since)
+    if wanted.until is not None:
+        conditions.append(requests.c.at < wanted.until)
     return conditions
 
 
-def _filters(chosen: RequestFilter) -> Iterable[sa.ColumnElement[bool]]:
-    """What only the rows know."""
+def _filters(wanted: RequestFilter) -> Iterable[sa.ColumnElement[bool]]:
+    """Yield the conditions that need the rows."""
     c = requests.c
-    if chosen.status is not None:
-        yield c.status == chosen.status
-    if chosen.method is not None:
+    if wanted.status is not None:
+        yield c.status == wanted.status
+    if wanted.method is not None:
+        # Turkish locales: the capital of i is not I there
         yield sa.or_(
-            sa.func.upper(c.method) == chosen.method.upper(), c.method == chosen.method.lower()
-        )  # Turkish locales: i is not I there
-    if chosen.path is not None:
-        yield (
-            sa.func.substr(c.path, 1, len(chosen.path)) == chosen.path
-        )  # SQLite's LIKE takes no notice of case
-    if chosen.allowed is not None:
-        yield c.allowed.is_(chosen.allowed)
+            sa.func.upper(c.method) == wanted.method.upper(), c.method == wanted.method.lower()
+        )
+    if wanted.path is not None:
+        # not LIKE: on SQLite it ignores case
+        yield sa.func.substr(c.path, 1, len(wanted.path)) == wanted.path
+    if wanted.allowed is not None:
+        yield c.allowed.is_(wanted.allowed)
 
 
 def _request(row: Row) -> LoggedRequest:

@@ -1,9 +1,9 @@
-"""Refused requests of one token: few rows of the request log, each of which says for how many it
-stands.
+"""Refused requests of one token: few rows of the request log, each of which says how many requests
+it stands for.
 
-Who goes on calling with a revoked token, or with a mistyped address, by malice or by a job that
-nobody stops, must not fill the log: past the bound a request is counted on the row before it. Pure:
-the clock is passed in. Called by `request_log`, under its lock.
+A client that keeps calling with a revoked token, or with a mistyped address, by malice or by a
+forgotten job, must not fill the log: past the bound a request is counted on the row before it.
+Pure: the clock is passed in. Called by `store.request_log.writer`, under its lock.
 """
 
 from collections.abc import Callable
@@ -18,19 +18,20 @@ from schemas.times import UnixMs
 from schemas.tokens.tokens import TokenState
 
 STRICT_MS, STRICT_ROWS = 1_000, 1
-"""Rows in how many milliseconds of a token that is not active, or beyond its rate. Why it is
-refused says each of them. More: it fills the log. Fewer: less is seen of who calls.
+"""The rows in so many milliseconds of a token that is not active, or beyond its rate. Each row says
+why it is refused. More rows: they fill the log. Fewer: less is seen of who calls.
 """
 
 WINDOW_MS, WINDOW_ROWS = 10_000, 10
-"""Of an active token. More at once than a row a second: whoever tries things out finds each of its
-mistakes.
+"""The rows in so many milliseconds of an active token. They are allowed in one burst, so that a
+developer who tries things out finds each mistake. More rows: they fill the log. Fewer: some of
+these mistakes are missing.
 """
 
 MOST_LEFT = 5_000
-"""Rows that have grown and wait to be asked for, beside one of each token: some 3 MB, 40 at worst.
-More: more memory while the log is full. Fewer: of tokens that are refused at once, some rows stand
-for too few.
+"""Rows of past windows whose count has grown and that are not written yet: some 3 MB, 40 at worst.
+More: more memory while the log is full. Fewer: when many tokens are refused at once, some rows
+stand for too few requests.
 """
 
 _STRICT = frozenset({TooManyRequests.slug, *(state.value for state in TokenState)})
@@ -40,20 +41,23 @@ _Key = tuple[TokenId, bool]
 
 @dataclass
 class _Window:
-    """Since its first row: `began_at` by when that request came, `opened_s` by the monotonic clock, which goes on when nothing comes.
-    `unwritten`: the last row has grown since it was handed out.
-    """
+    """The latest rows of one token."""
 
     began_at: UnixMs
+    """When the request of the first row came."""
     opened_s: float
+    """The same by the monotonic clock, which goes on when no request comes."""
     rows: int
     last: LoggedRequest
     unwritten: bool = False
+    """Whether the last row has grown since it was returned to be written."""
 
 
 class Refusals:
-    """By token, as long as its window: a bounded time, and tokens that we know. `dropped` is told
-    how many rows stay as they were written first, as too many wait to be written again.
+    """The refused requests of all tokens, each for the time of its window.
+
+    Bounded by that time, and by the number of tokens: secrets of no token are not logged. `dropped`
+    is called with the number of rows that stay as they were written first, because too many wait.
     """
 
     def __init__(self, dropped: Callable[[int], None]) -> None:
@@ -62,16 +66,16 @@ class Refusals:
         self._left: list[LoggedRequest] = []  # of windows that are over, grown and not yet written
 
     def row_for(self, entry: LoggedRequest, now_s: float) -> RequestId:
-        """The id of the row on which it counts: its own, which is to be written then, or that of
-        the row before.
+        """Return the id of the row on which a request counts.
+
+        That is its own row, which is to be written then, or the row before.
         """
         strict = entry.reason in _STRICT
         length_ms, most = (STRICT_MS, STRICT_ROWS) if strict else (WINDOW_MS, WINDOW_ROWS)
         key = entry.token_id, strict
         window = self._windows.get(key)
-        if (
-            window is None or abs(entry.at - window.began_at) >= length_ms
-        ):  # before it: the clock was set back
+        # a request from before the window: the clock was set back
+        if window is None or abs(entry.at - window.began_at) >= length_ms:
             self._keep(window)
             self._windows[key] = _Window(entry.at, now_s, 1, entry)
         elif window.rows < most:
@@ -86,7 +90,8 @@ class Refusals:
         return entry.id
 
     def grown(self, now_s: float) -> list[LoggedRequest]:
-        """The rows whose count has grown since the last time, to be written over what is there.
+        """Return the rows whose count has grown since the last call, to be written again.
+
         Forgets windows that are over.
         """
         left, self._left = self._left, []
@@ -99,8 +104,9 @@ class Refusals:
         return left
 
     def _keep(self, window: _Window | None) -> None:
-        """Before another row takes the place of its last one. Nobody may ask for it for as long as
-        the store is away.
+        """Keep the last row of a window before another row replaces it.
+
+        It may wait here for as long as the store is unavailable.
         """
         if window is None or not window.unwritten:
             return

@@ -1,9 +1,8 @@
-"""The request log's writer: rows gather in memory and are written in batches, off the way of the
-requests.
+"""The request log's writer: rows gather in memory and are written in batches, so that no request
+waits for them.
 
-A crash loses what gathered last, a stop nothing. While the store is away rows are kept, up to a
-bound; past it new ones are dropped, and counted. Called by the API's threads; lists of what was
-written are in `store.request_log.listing`.
+A crash loses what gathered last, a stop loses nothing. While the store is unavailable rows are
+kept, up to a bound; past it new ones are dropped, and counted. Called by the API's threads.
 """
 
 import sys
@@ -11,40 +10,44 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from itertools import islice
 
 import sqlalchemy as sa
 
 from schemas.errors import StoreUnavailable
 from schemas.ids import RequestId
+from schemas.observer import Observer
 from schemas.request_log import Completion, LoggedRequest
 from store.engine import bulk
+from store.engine.background import PeriodicThread
 from store.engine.database import Database
 from store.request_log.refusals import Refusals
 from store.tables import requests
 
 FLUSH_S = 0.5
-"""Promised is that a crash loses a second's worth at most. Shorter: more transactions."""
+"""Seconds between two writes. Longer: a crash may lose more than a second's rows, which is the
+documented bound. Shorter: more transactions.
+"""
 
 BATCH = 2_000
-"""Rows a transaction. More: a longer one. Fewer: more of them under load."""
+"""Rows of a transaction. More: longer transactions. Fewer: more of them under load."""
 
 MOST_WAITING_BYTES = 50_000_000
-"""Of memory while the store is away: some 75,000 rows. More: more memory; fewer: a shorter outage
-leaves a gap in the log.
+"""Bytes of memory for rows while the store is unavailable: some 75,000 rows. More: more memory.
+Fewer: a shorter outage leaves a gap in the log.
 """
 
 MOST_ADDED = 20_000
-"""Rows that came since the last flush, which wait unmeasured. More: more memory while a flush waits
-for a store that is silent.
+"""Rows since the last flush, whose size is not known yet. More: more memory while a flush waits for
+a silent store. Fewer: rows are dropped sooner then.
 """
 
 _ENTRY_BYTES = 500
-"""What a row takes beside the texts of any length: two ids, an address, figures."""
+"""Bytes of a row without its texts of any length: two ids, an address, numbers."""
 
 CLOSE_LIMIT_S = 5.0
-"""How long a stop waits for the last rows. Longer: a store that is away delays the end of the
-process.
+"""How long a stop waits for the last rows. Longer: an unavailable store delays the end of the
+process. Shorter: the last rows are lost more often.
 """
 
 _Entry = LoggedRequest | Completion
@@ -62,50 +65,57 @@ _COMPLETED = bulk.Upsert([], computed=_REPORTED)
 
 
 class RequestLog:
-    """Thread-safe; `add` is cheap enough for every request. `dropped` is told how many rows were
-    lost.
+    """The request log of one database. Thread-safe.
+
+    `dropped` is called with the number of rows that are lost.
     """
 
-    def __init__(self, database: Database, dropped: Callable[[int], None]):
+    def __init__(self, database: Database, dropped: Callable[[int], None], observer: Observer):
         self._database, self._dropped = database, dropped
         self._added: deque[_Entry] = deque()
         self._refusals, self._refusing = Refusals(dropped), threading.Lock()
-        self._waiting: deque[_Entry] = deque()  # whoever holds `_flushing` alone
+        self._waiting: deque[_Entry] = deque()  # guarded by `_flushing`
         self._waiting_bytes = 0
-        self._stopped = threading.Event()
         self._flushing = threading.Lock()
-        self._thread = threading.Thread(
-            target=self._flush_for_ever, name="ringback-request-log", daemon=True
+        self._thread = PeriodicThread(
+            "request-log",
+            self.flush,
+            every_s=FLUSH_S,
+            observer=observer,
+            close_timeout_s=CLOSE_LIMIT_S,
+            finish=self.flush,
         )
 
     def start(self) -> None:
+        """Start to write what is added."""
         self._thread.start()
 
     def close(self) -> None:
-        """What has gathered is written, if the store answers soon; else it is lost. Nothing is
-        added any more.
+        """Write what has gathered, if the store answers soon; else count it as lost.
+
+        Do not add rows any more.
         """
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join(CLOSE_LIMIT_S)
+        self._thread.close()
         with self._refusing:
             grown = self._refusals.grown(time.monotonic())
         if left := len(self._waiting) + len(self._added) + len(grown):
             self._dropped(left)
 
     def add(self, entry: _Entry) -> None:
-        """Have it written soon. On the way of every event: no lock, no look at the entry."""
+        """Have a row written soon, or complete one.
+
+        Every request with an event calls it, so it takes no lock and does not examine the entry.
+        """
         if self.is_full():
             self._dropped(1)
         else:
             self._added.append(entry)
 
     def add_refused(self, entry: LoggedRequest) -> RequestId:
-        """The same of a request that was refused: past so many of one token it is counted on the
-        row before. The id of the row.
+        """Have a refused request written soon. Return the id of its row.
 
-        A row is added before anybody can count on it: written after what it grew to, it would be as
-        it was.
+        Past a number of them, requests of one token are counted on the row before. A row is added
+        before another thread can count on it: written after the grown row, it would undo the count.
         """
         with self._refusing:
             counted_on = self._refusals.row_for(entry, time.monotonic())
@@ -114,24 +124,24 @@ class RequestLog:
         return counted_on
 
     def is_full(self) -> bool:
-        """Whether what comes now is dropped."""
+        """Return whether a row that is added now is dropped."""
         return len(self._added) >= MOST_ADDED or self._waiting_bytes >= MOST_WAITING_BYTES
 
     def flush(self) -> None:
-        """Write what has gathered; keep it when the store does not answer. Of a batch that is
-        refused smaller parts are tried, until the one row that is to blame stands alone.
+        """Write what has gathered; keep it when the store does not answer.
+
+        When a batch is refused, smaller parts are tried, until only the row to blame is dropped
+        (docs/invariants.md#one-bad-row-costs-only-itself).
         """
         with self._flushing:
-            self._take_in()
+            self._gather()
             most = BATCH
-            while entries := [
-                self._waiting[place] for place in range(min(most, len(self._waiting)))
-            ]:
+            while entries := list(islice(self._waiting, most)):
                 try:
                     _insert(self._database, entries)
                 except StoreUnavailable:
                     return
-                except Exception:  # noqa: BLE001 - what passed our checks and cannot be written costs itself; the end of this thread, the log
+                except Exception:  # noqa: BLE001 - whatever a row causes, it must cost only itself
                     if len(entries) > 1:
                         most = len(entries) // 2
                         continue
@@ -139,11 +149,13 @@ class RequestLog:
                 self._forget(entries)
                 most = min(BATCH, 2 * most)
 
-    def _take_in(self) -> None:
-        """Rows that have grown come last, but are asked for first: each of them was added before.
+    def _gather(self) -> None:
+        """Move all entries to those that wait.
+
+        Rows that have grown come last, but are read first: each of them was added before.
         """
         grown: list[LoggedRequest] = []
-        if not self.is_full():  # else counts go on growing where they are
+        if not self.is_full():  # else the counts grow on where they are
             with self._refusing:
                 grown = self._refusals.grown(time.monotonic())
         for _ in range(len(self._added)):
@@ -156,29 +168,29 @@ class RequestLog:
         self._waiting_bytes += size_of(entry)
 
     def _forget(self, entries: list[_Entry]) -> None:
-        """The first ones. Until then they are waiting, as `close` counts them."""
+        """Remove the first entries. Until then they wait, and `close` counts them."""
         for entry in entries:
             self._waiting.popleft()
             self._waiting_bytes -= size_of(entry)
 
-    def _flush_for_ever(self) -> None:
-        while not self._stopped.wait(FLUSH_S):
-            self.flush()
-        self.flush()
-
 
 def size_of(entry: _Entry) -> int:
-    """Of its memory, about. A character takes one to four bytes, by the widest one of its text."""
+    """Return about how many bytes of memory an entry takes.
+
+    A character takes one to four bytes, by the widest one of its text.
+    """
     texts = (entry.path, entry.user_agent, entry.reason) if isinstance(entry, LoggedRequest) else ()
     return _ENTRY_BYTES + sum(map(sys.getsizeof, texts))
 
 
 def _insert(database: Database, entries: list[_Entry]) -> None:
-    """May be repeated. In two transactions, each in the order of ids: one that held whole rows and
-    waited for those that it completes could wait for a process that waits for it.
+    """Write these entries. May be repeated.
+
+    It uses two transactions, each in the order of ids: one that held whole rows and waited for the
+    rows that it completes could wait for a process that waits for it.
     """
-    whole = {one.id: one for one in entries if isinstance(one, LoggedRequest)}
-    completions = {one.id: one for one in entries if isinstance(one, Completion)}
+    whole = {entry.id: entry for entry in entries if isinstance(entry, LoggedRequest)}
+    completions = {entry.id: entry for entry in entries if isinstance(entry, Completion)}
     rows = (
         [_row(whole[key]) for key in sorted(whole)],
         [_completing(completions[key]) for key in sorted(completions)],
@@ -189,24 +201,29 @@ def _insert(database: Database, entries: list[_Entry]) -> None:
                 bulk.insert(connection, requests, some, rule)
 
 
-def _row(one: LoggedRequest) -> dict[str, Any]:
+def _row(entry: LoggedRequest) -> dict[str, object]:
     return {
-        "id": one.id,
-        "token_id": one.token_id,
-        "at": one.at,
-        "request_id": one.request_id,
-        "method": one.method,
-        "path": one.path,
-        "status": one.status,
-        "duration_ms": one.duration_ms,
-        "address": one.address,
-        "user_agent": one.user_agent,
-        "permission": one.permission and one.permission.value,
-        "allowed": one.allowed,
-        "reason": one.reason,
-        "stands_for": one.count,
+        "id": entry.id,
+        "token_id": entry.token_id,
+        "at": entry.at,
+        "request_id": entry.request_id,
+        "method": entry.method,
+        "path": entry.path,
+        "status": entry.status,
+        "duration_ms": entry.duration_ms,
+        "address": entry.address,
+        "user_agent": entry.user_agent,
+        "permission": entry.permission and entry.permission.value,
+        "allowed": entry.allowed,
+        "reason": entry.reason,
+        "stands_for": entry.count,
     }
 
 
-def _completing(one: Completion) -> dict[str, Any]:
-    return {"id": one.id, "at": one.at, "status": one.status, "duration_ms": one.duration_ms}
+def _completing(entry: Completion) -> dict[str, object]:
+    return {
+        "id": entry.id,
+        "at": entry.at,
+        "status": entry.status,
+        "duration_ms": entry.duration_ms,
+    }

@@ -1,1 +1,1 @@
-"""Counts and gauges over what is stored."""
+"""Statistics: counts and gauges over what is stored."""

@@ -1,9 +1,9 @@
-"""How a token's deliveries fare: counts by type and state over a period. Reads only; called by the
-API for a token's holder.
+"""Counts of a token's deliveries by type and state, over a period. Reads only; called by the API
+for a token's owner.
 
-A token may have millions. They are counted from the newest on, in slices that the index (token,
-made) finds, each in a short transaction of its own, up to a bound: so an answer takes about as long
-for ten million as for one.
+A token may have millions of deliveries. They are counted from the newest on, in slices that the
+index (token, created_at) finds, each in a short transaction of its own, up to a bound. So an answer
+takes about as long for ten million as for one.
 """
 
 from collections import Counter
@@ -18,25 +18,22 @@ from schemas.listings import DeliveryFilter, DeliveryStats
 from schemas.times import UnixMs
 from store.deliveries.held import is_held
 from store.deliveries.listing import matching
+from store.deliveries.rows import DELIVERY_KEY
 from store.deliveries.samples import no_test
 from store.engine.database import Connection, Database
 from store.tables import deliveries
 
 SLICE = 20_000
-"""Deliveries that a statement counts. More: it comes nearer to the store's limit of time. Fewer:
+"""Deliveries that a statement counts. More: a statement comes nearer to the store's timeout. Fewer:
 more statements.
 """
 
 COUNT_MOST = 500_000
-"""More: who asks waits longer, and so does everybody else while many ask. Fewer: busy tokens see a
-shorter time.
+"""Deliveries that are counted for an answer. More: an answer takes longer, and so does everything
+else while many are asked for. Fewer: busy tokens see a shorter period.
 """
 
-_NEWEST_FIRST = (
-    deliveries.c.created_at.desc(),
-    deliveries.c.event_id.desc(),
-    deliveries.c.callback_id.desc(),
-)
+_NEWEST_FIRST = tuple(column.desc() for column in DELIVERY_KEY)
 _state = sa.case(
     (sa.and_(deliveries.c.state == DeliveryState.PENDING.value, is_held), DeliveryState.HELD.value),
     else_=deliveries.c.state,
@@ -44,8 +41,9 @@ _state = sa.case(
 
 
 def count(database: Database, token: TokenId, since: UnixMs, until: UnixMs) -> DeliveryStats:
-    """Of deliveries that were made from `since` to before `until`, but for samples. One whose first
-    attempt is still under way is not counted yet.
+    """Return counts of the deliveries that were made from `since` to before `until`, without tests.
+
+    A delivery whose first attempt is still under way is not counted yet.
     """
     counts: Counter[tuple[EventType, DeliveryState]] = Counter()
     begin = until
@@ -57,14 +55,14 @@ def count(database: Database, token: TokenId, since: UnixMs, until: UnixMs) -> D
 
 
 def _slice_begin(connection: Connection, token: TokenId, since: UnixMs, until: UnixMs) -> UnixMs:
-    """From when on there are about SLICE deliveries: `since` when there are not so many. What was
-    made in one millisecond stays together.
+    """Return the moment from which on there are about SLICE deliveries; `since` when there are
+    fewer. What was made in one millisecond stays together.
     """
-    behind = sa.select(deliveries.c.created_at).where(
+    made = sa.select(deliveries.c.created_at).where(
         *matching(DeliveryFilter(token=token, since=since, until=until))
     )
-    found = connection.scalar(behind.order_by(*_NEWEST_FIRST).offset(SLICE - 1).limit(1))
-    return since if found is None else UnixMs(found)
+    begin = connection.scalar(made.order_by(*_NEWEST_FIRST).offset(SLICE - 1).limit(1))
+    return since if begin is None else UnixMs(begin)
 
 
 def _counted(

@@ -1,59 +1,58 @@
-"""How many deliveries each token has in each state. Reads every delivery there is, in slices, so
-that ten million are no statement that takes too long: what each slice holds is added up in memory.
-Called by the export.
+"""Counts of each token's deliveries by state. Called by the export.
 
-A delivery whose first attempt is still under way has no row yet: as in the lists, it does not
-count. Nor do samples.
+Every delivery is read, in slices, so that ten million are no statement that takes too long. The
+counts of the slices are added up in memory. A delivery whose first attempt is still under way has
+no row yet: as in the lists, it does not count. Nor do tests.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import sqlalchemy as sa
 
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.ids import TokenId
 from store.deliveries.held import callback_holds, is_kept
+from store.deliveries.rows import DELIVERY_KEY
 from store.deliveries.samples import no_test
 from store.engine.database import Connection, Database
 from store.engine.paging import Row
 from store.tables import callbacks, deliveries, tokens
 
 SLICE = 50_000
-"""Rows a statement. More: on a slow disk one takes longer than a statement may. Fewer: more of
-them.
+"""Rows that a statement counts. More: on a slow disk one may exceed the statement timeout. Fewer:
+more statements.
 """
 
 Counts = dict[DeliveryState, int]
 
-_KEY = (deliveries.c.created_at, deliveries.c.event_id, deliveries.c.callback_id)
 _holding = (
     sa.exists()
     .select_from(sa.join(callbacks, tokens, tokens.c.id == callbacks.c.token_id))
     .where(callbacks.c.id == deliveries.c.callback_id)
-    .where(sa.or_(callback_holds, is_kept(deliveries.c, callbacks.c)))
+    .where(sa.or_(callback_holds, is_kept))
 )
 _state = sa.case(
-    (
-        deliveries.c.due_at.is_(None),
-        deliveries.c.state,
-    ),  # settled: its callback is not even looked at
+    # settled: its callback is not even read
+    (deliveries.c.due_at.is_(None), deliveries.c.state),
     (_holding, DeliveryState.HELD.value),
     else_=deliveries.c.state,
 ).label("state")
 
 
-def count_deliveries(database: Database, counted: Callable[[int], None]) -> dict[TokenId, Counts]:
-    """By token; one without deliveries is not there. `counted` is told after each slice how many
-    there were so far.
+def count_deliveries(
+    database: Database, on_progress: Callable[[int], None]
+) -> dict[TokenId, Counts]:
+    """Return the counts by token; a token without deliveries is left out.
+
+    `on_progress` is called after each slice with the number of deliveries counted so far.
     """
     totals: dict[TokenId, Counts] = {}
-    seen, last = 0, None
+    counted, last = 0, None
     while True:
         with database.read() as connection:
             end = connection.execute(_end_of_slice(last)).one_or_none()
-            seen += _add(connection, last, end, totals)
-        counted(seen)
+            counted += _add(connection, last, end, totals)
+        on_progress(counted)
         if end is None:
             return totals
         last = end
@@ -62,21 +61,27 @@ def count_deliveries(database: Database, counted: Callable[[int], None]) -> dict
 def _add(
     connection: Connection, last: Row | None, end: Row | None, totals: dict[TokenId, Counts]
 ) -> int:
-    """How many there were."""
-    found = 0
+    """Add a slice to the totals. Return how many deliveries it had."""
+    counted = 0
     for row in connection.execute(_slice(last, end)):
         counts = totals.setdefault(TokenId(row.token_id), {})
         state = DeliveryState(row.state)
         counts[state] = counts.get(state, 0) + row.n
-        found += row.n
-    return found
+        counted += row.n
+    return counted
 
 
-def _end_of_slice(last: Row | None) -> sa.Select[Any]:
-    return sa.select(*_KEY).where(*_between(last, None)).order_by(*_KEY).offset(SLICE - 1).limit(1)
+def _end_of_slice(last: Row | None) -> sa.Select[int, str, str]:
+    return (
+        sa.select(*DELIVERY_KEY)
+        .where(*_between(last, None))
+        .order_by(*DELIVERY_KEY)
+        .offset(SLICE - 1)
+        .limit(1)
+    )
 
 
-def _slice(last: Row | None, end: Row | None) -> sa.Select[Any]:
+def _slice(last: Row | None, end: Row | None) -> sa.Select[str, str, int]:
     counted = (
         sa.select(deliveries.c.token_id, _state)
         .where(*_between(last, end), no_test(deliveries.c.event_id))
@@ -88,6 +93,6 @@ def _slice(last: Row | None, end: Row | None) -> sa.Select[Any]:
 
 
 def _between(last: Row | None, end: Row | None) -> Sequence[sa.ColumnElement[bool]]:
-    """Behind `last`, up to and with `end`."""
-    key = sa.tuple_(*_KEY)
+    """Return the conditions that a row is after `last`, and not after `end`."""
+    key = sa.tuple_(*DELIVERY_KEY)
     return [*([key > sa.tuple_(*last)] if last else ()), *([key <= sa.tuple_(*end)] if end else ())]

@@ -1,9 +1,9 @@
 """The tables. Times are whole milliseconds since 1970 (`_at`), payloads are bytes, small structures
-JSON text.
+are JSON text.
 
-A delivery that succeeds at once is only ever inserted. `due_at` is the one thing that makes a row
-come back: it is set while a delivery is open, to when it is next to be looked at: its next attempt,
-or the end of the lease of who has it now.
+A delivery that succeeds at once is only ever inserted. `due_at` alone makes a row come due again.
+It is set while a delivery is open: to its next attempt, or to the end of the lease of the
+dispatcher that has it.
 """
 
 from store.tables.access import (

@@ -21,7 +21,7 @@ directory_version = Table(
     metadata,
     Column("one", Integer, primary_key=True, autoincrement=False),
     Column("version", BigInteger, nullable=False),
-    comment="One row, raised in the transaction of every change to tokens or callbacks; its row lock puts those in order.",
+    comment="One row, raised by every change to tokens or callbacks; its lock orders them.",
 )
 
 directory_marks = Table(
@@ -32,9 +32,9 @@ directory_marks = Table(
         "mark",
         Text,
         nullable=False,
-        comment="made by chance: where it stands no more, this is not the history that it was seen in",
+        comment="random; a process whose mark is gone knows another history",
     ),
-    comment="The last versions of the directory: who remembers tokens sees by them that the database was restored, or lost transactions.",
+    comment="The latest versions of the directory, to notice that the database was restored.",
 )
 
 tokens = Table(
@@ -61,7 +61,7 @@ tokens = Table(
         "previous_hash",
         LargeBinary,
         unique=True,
-        comment="of the token before a regeneration with overlap",
+        comment="SHA-256 of the token before a regeneration with overlap",
     ),
     Column("previous_until", BigInteger),
     Column(
@@ -81,7 +81,7 @@ tokens = Table(
     Column(
         "expiry_alerted_days",
         Integer,
-        comment="how many days before its end its owner was last told",
+        comment="how many days before its end the operator was last alerted",
     ),
     Index(None, "version", "id"),
 )
@@ -101,9 +101,9 @@ callbacks = Table(
         BigInteger,
         nullable=False,
         server_default=text("0"),
-        comment="counted up when it is changed or comes back: what an attempt of an older one found out says nothing about it",
+        comment="counted up by a change or a resume: findings of older generations are void",
     ),
-    Column("failing_since", BigInteger, comment="since when nothing succeeds; null: healthy"),
+    Column("failing_since", BigInteger, comment="since when no attempt succeeds; null: healthy"),
     Column("probe_at", BigInteger, comment="while failing: when its next probe may be made"),
     Column(
         "probes",
@@ -124,29 +124,29 @@ callbacks = Table(
     Column(
         "held_before",
         BigInteger,
-        comment="open deliveries whose age counts from before this are still held: it came back then",
+        comment="when it was resumed: deliveries whose age counts from before are still held",
     ),
     Column(
         "backlog_pending",
         Boolean,
         nullable=False,
         server_default=text("false"),
-        comment="it works again, or came back: its open deliveries are still being hastened, released, parked or discarded",
+        comment="whether its open deliveries still have to be hastened, released or discarded",
     ),
     Column(
         "throttled_until",
         BigInteger,
-        comment="nothing automatic is sent before this, as its receiver asked; it may have passed long ago",
+        comment="the end of the pause that its receiver asked for; it may have passed long ago",
     ),
     Column(
         "throttled_since",
         BigInteger,
-        comment="since when it takes nothing and asks for that; null: it took something since",
+        comment="since when its receiver takes nothing and asks for pauses; null: it does not",
     ),
     Column(
         "exhausted_alerted_at",
         BigInteger,
-        comment="when its owner was last told of an exhausted delivery",
+        comment="when the operator was last alerted of an exhausted delivery",
     ),
     Index(None, "token_id", "type", unique=True),
     Index("ix_callbacks_probe_at", "probe_at", **where("probe_at IS NOT NULL")),
@@ -163,9 +163,18 @@ audit_log = Table(
     Column("token_id", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("action", Text, nullable=False),
-    Column("type", Text, comment="of the callback that was changed; null: the token itself"),
-    Column("by", Text, nullable=False, comment="a token's id, or who else it was"),
-    Column("address", Text, comment="from where; null: at the command line"),
+    Column(
+        "type",
+        Text,
+        comment="the event type of the callback that was changed; null: the token itself",
+    ),
+    Column(
+        "by",
+        Text,
+        nullable=False,
+        comment="the id of the token that changed it, or the name of another actor",
+    ),
+    Column("address", Text, comment="the client's address; null: at the command line"),
     Column(
         "details",
         Text,
@@ -174,32 +183,34 @@ audit_log = Table(
     ),
     Index(None, "token_id", "id"),
     sqlite_autoincrement=True,
-    comment="The operation log: who changed what on a token. Written in the transaction of the change.",
+    comment="The operation log: who changed what on a token, written with the change.",
 )
 
 requests = Table(
     "requests",
     metadata,
-    Column("id", Text, primary_key=True, comment="ours, made in the order of time"),
-    Column("token_id", Text, comment="null: only its status was reported yet, and nobody sees it"),
+    Column("id", Text, primary_key=True, comment="created here, in the order of time"),
+    Column(
+        "token_id", Text, comment="null: only its status was reported yet, and no list shows it"
+    ),
     Column("at", BigInteger, nullable=False),
-    Column("request_id", Text, comment="the X-Request-Id of the answer"),
+    Column("request_id", Text, comment="the X-Request-Id of the response"),
     Column("method", Text),
     Column("path", Text, comment="without its query"),
     Column("status", SmallInteger, comment="null: not reported yet"),
     Column("duration_ms", BigInteger),
     Column("address", Text),
     Column("user_agent", Text),
-    Column("permission", Text, comment="that was asked for; null: none"),
+    Column("permission", Text, comment="the permission that it needed; null: none"),
     Column("allowed", Boolean),
-    Column("reason", Text, comment="why not"),
+    Column("reason", Text, comment="why it was not allowed"),
     Column(
         "stands_for",
         Integer,
         nullable=False,
         server_default=text("1"),
-        comment="how many requests, itself among them",
+        comment="how many requests this row stands for, itself included",
     ),
     Index(None, "token_id", "at", "id"),
-    comment="The request log: every request made with a token, here or as the chat platform reported it.",
+    comment="The request log: requests made with a token, here or at the chat platform.",
 )

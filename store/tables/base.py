@@ -1,4 +1,4 @@
-"""What all tables share: their metadata, and types that both databases have in their own way."""
+"""What all tables share: their metadata, and column types that the databases spell differently."""
 
 from typing import Any
 
@@ -13,14 +13,12 @@ metadata = MetaData(
 )
 
 Unordered = Text().with_variant(Text(collation="C"), "postgresql")
-"""Compared and sorted by its characters' numbers, as SQLite does, whatever the database's locale.
-"""
+"""Text that is compared by its code points, as SQLite does, whatever the database's locale."""
 
-RowId = BigInteger().with_variant(
-    Integer, "sqlite"
-)  # SQLite counts up by itself only in INTEGER keys
+RowId = BigInteger().with_variant(Integer, "sqlite")
+"""A key that counts up by itself, which SQLite does only in INTEGER keys."""
 
 
 def where(condition: str) -> dict[str, Any]:
-    """Of a partial index."""
+    """Return the dialect options of a partial index."""
     return {"postgresql_where": text(condition), "sqlite_where": text(condition)}

@@ -23,7 +23,7 @@ events = Table(
     Column("type", Text, nullable=False),
     Column("timestamp", BigInteger, nullable=False),
     Column("accepted_at", BigInteger, nullable=False),
-    Column("via_amqp", Boolean, nullable=False, comment="published by AMQP, not through the API"),
+    Column("via_amqp", Boolean, nullable=False, comment="published over AMQP, not through the API"),
     Column("channel_id", Text, nullable=False),
     Column("conversation_id", Text, nullable=False),
     Column("content_hash", LargeBinary, nullable=False),
@@ -31,7 +31,7 @@ events = Table(
         "conflicts",
         Integer,
         nullable=False,
-        comment="how often other content came under the same id",
+        comment="how often other content arrived with the same id",
     ),
     Column(
         "callbacks",
@@ -43,7 +43,7 @@ events = Table(
     Column(
         "claimed_at",
         BigInteger,
-        comment="when it was claimed, by the store's clock: the order in which it is pulled; null: a test",
+        comment="claimed when, by the store's clock: the order of pulling; null: a test",
     ),
     Index(None, "accepted_at", "id"),
     Index(
@@ -63,13 +63,16 @@ deliveries = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("due_at", BigInteger, comment="null when settled"),
     Column(
-        "leased", Boolean, nullable=False, comment="whether due_at is the end of somebody's lease"
+        "leased",
+        Boolean,
+        nullable=False,
+        comment="whether due_at is the end of a dispatcher's lease",
     ),
     Column(
         "lease",
         BigInteger,
         nullable=False,
-        comment="counted up at each take; 0: never taken from here",
+        comment="the lease's number, counted up at each lease; 0: never leased from this row",
     ),
     Column("failures", Integer, nullable=False, comment="automatic attempts that failed"),
     Column(
@@ -77,43 +80,43 @@ deliveries = Table(
         Boolean,
         nullable=False,
         server_default=text("false"),
-        comment="whether it shares the slots of repeats",
+        comment="whether it shares the slots of retries",
     ),
     Column(
         "lease_count",
         Integer,
         nullable=False,
         server_default=text("0"),
-        comment="how often it was taken since anything was found out",
+        comment="how often it was leased since the last recorded outcome",
     ),
     Column(
         "is_recovery",
         Boolean,
         nullable=False,
         server_default=text("false"),
-        comment="its next attempt is a recovery's",
+        comment="whether its next attempt belongs to a recovery",
     ),
     Column(
         "sequence",
         BigInteger,
         nullable=False,
         server_default=text("0"),
-        comment="its place among rows due in the same millisecond",
+        comment="its order among rows due in the same millisecond",
     ),
     Column(
         "queued_at",
         BigInteger,
-        comment="from when its age counts; this, the next three and turn are set while it is open",
+        comment="from when its age counts; like sequence and the next three, set while open",
     ),
     Column("conversation_id", Text),
-    Column("message_id", Text, comment="of a message.status"),
-    Column("status", Text, comment="of a message.status"),
+    Column("message_id", Text, comment="of a message.status event"),
+    Column("status", Text, comment="of a message.status event"),
     Column(
         "awaits_status",
         Boolean,
         nullable=False,
         server_default=text("false"),
-        comment="for another status of its message; due_at is a safety net",
+        comment="waits for another status of its message; due_at is a safety net",
     ),
     Column("status_code", SmallInteger, comment="of the last attempt"),
     Column("outcome", Text, comment="of the last attempt"),
@@ -169,12 +172,12 @@ attempts = Table(
 requested_attempts = Table(
     "requested_attempts",
     metadata,
-    Column("id", Text, primary_key=True, comment="of the attempt to be"),
+    Column("id", Text, primary_key=True, comment="the id of the future attempt"),
     Column("event_id", Text, nullable=False),
     Column("callback_id", Text, nullable=False),
     Column("trigger", Text, nullable=False),
     Column("due_at", BigInteger, nullable=False, index=True),
-    comment="Attempts that somebody asked for, beside the automatic ones; a row lives until its attempt is recorded.",
+    comment="Attempts requested by people. A row lives until its attempt is recorded.",
 )
 
 status_locks = Table(
@@ -183,13 +186,13 @@ status_locks = Table(
     Column("callback_id", Text, primary_key=True),
     Column("message_id", Text, primary_key=True),
     Column(
-        "holder", Text, comment="the delivery, under its lease, that may be sent now; null: free"
+        "holder", Text, comment="the delivery, with its lease, that may be sent now; null: free"
     ),
     Column(
         "holder_rank",
         SmallInteger,
         nullable=False,
-        comment="of the last holder: sent, for all that is known, when its lease ran out",
+        comment="the rank of the last holder: if its lease ran out, it may have been sent",
     ),
     Column("held_until", BigInteger, nullable=False, comment="the end of the holder's lease"),
     Column(
@@ -202,11 +205,11 @@ status_locks = Table(
         "done_rank",
         SmallInteger,
         nullable=False,
-        comment="the highest that was delivered, or ended after it was sent; 0: none",
+        comment="the highest rank that was delivered, or ended after it was sent; 0: none",
     ),
     Column("awaited", Boolean, nullable=False, comment="whether a status ever had to wait here"),
     Column("touched_at", BigInteger, nullable=False),
-    comment="docs/invariants.md#statuses-never-go-backwards: of a callback and a message, one status is sent at a time, and none below one that may have arrived.",
+    comment="Sends one status at a time (docs/invariants.md#statuses-never-go-backwards).",
 )
 
 outbox = Table(
@@ -215,21 +218,27 @@ outbox = Table(
     Column("id", RowId, Identity(always=False), primary_key=True),
     Column("body", LargeBinary, nullable=False),
     Column("accepted_at", BigInteger, nullable=False),
-    Column("leased_until", BigInteger, nullable=False, server_default=text("0"), comment="0: free"),
-    Column("reason", Text, comment="why it is no event; null: it may be one"),
+    Column(
+        "leased_until",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="the end of the lease; 0: free",
+    ),
+    Column("reason", Text, comment="why it is not an event; null: it may be one"),
     Column(
         "via_amqp",
         Boolean,
         nullable=False,
         server_default=text("false"),
-        comment="by AMQP; accepted_at is when it was taken in",
+        comment="whether it came over AMQP; accepted_at is then when it was read",
     ),
     Column(
         "message_id",
         Text,
-        comment="the id that stood beside the body; null: none, or it is in the body",
+        comment="the id that came alongside the body; null: none, or it is in the body",
     ),
     # an id is never used again: a late `forget` must not meet another message
     sqlite_autoincrement=True,
-    comment="Messages that no broker took. Many copies of one event may stand here.",
+    comment="Messages that no broker took. There may be many copies of one event.",
 )

@@ -10,7 +10,7 @@ recoveries = Table(
     Column("id", Text, primary_key=True),
     Column("state", Text, nullable=False, comment="running, done, cancelled"),
     Column("query", Text, nullable=False, comment="JSON: what to recover"),
-    Column("position", Text, comment="where it goes on; null: from the start"),
+    Column("position", Text, comment="where it continues; null: at the start"),
     Column("total", BigInteger, nullable=False),
     Column("done", BigInteger, nullable=False),
     Column("skipped", BigInteger, nullable=False),
@@ -19,14 +19,14 @@ recoveries = Table(
         "worked_at",
         BigInteger,
         nullable=False,
-        comment="when a slice of it was last done: they take turns",
+        comment="when a slice of it was last done: recoveries take turns",
     ),
     Column(
         "slice_rows",
         Integer,
-        comment="how much of it is worked on at once, since a slice failed; null: as much as of any",
+        comment="rows of its next slice, since a slice failed; null: the usual number",
     ),
-    Column("trouble", Text, comment="why its last slice failed; null: it did not"),
+    Column("trouble", Text, comment="why its last slice failed; null: it succeeded"),
 )
 
 alerts = Table(
@@ -40,17 +40,15 @@ alerts = Table(
         BigInteger,
         nullable=False,
         index=True,
-        comment="its next attempt, or the end of the lease of who makes it",
+        comment="its next attempt, or the end of the lease of the dispatcher that makes it",
     ),
-    comment="Operational events on their way to ALERT_URL; a row lives until it is delivered or given up.",
+    comment="Alerts on their way to ALERT_URL. A row lives until it is sent or given up.",
 )
 
 leases = Table(
     "leases",
     metadata,
-    Column("id", Text, primary_key=True, comment="what is done by one process at a time"),
-    Column(
-        "until", BigInteger, nullable=False, comment="the end of the turn of whoever took it last"
-    ),
-    comment="Whose turn it is, of several dispatchers, to do what one of them is to do.",
+    Column("id", Text, primary_key=True, comment="the task, done by one process at a time"),
+    Column("until", BigInteger, nullable=False, comment="the end of the last lease"),
+    comment="Leases of tasks that one of several dispatchers is to do.",
 )

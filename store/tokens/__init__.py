@@ -1,1 +1,1 @@
-"""API access tokens and their callbacks, as they are stored, and the log of their changes."""
+"""API access tokens and their callbacks: stored, changed, listed, and the log of their changes."""

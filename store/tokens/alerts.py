@@ -1,9 +1,8 @@
-"""Operational events on their way to `ALERT_URL`. Written in the transaction of what they tell of,
-so that neither is without the other; taken under a lease by whichever dispatcher sends them
-(`consumers.maintenance.alert_relay`).
+"""Operational events on their way to `ALERT_URL`.
 
-A row lives until its alert is delivered or given up. Whether anybody is to be told at all is the
-sender's business.
+An alert is written in the transaction that caused it, so that neither exists without the other. One
+dispatcher at a time leases and sends it (`consumers.maintenance.alert_relay`). A row lives until
+its alert is delivered or given up. Whether alerts are sent at all is the sender's business.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -20,8 +19,8 @@ from store.tables import alerts, callbacks, deliveries, tokens
 from store.tokens.rows import lock_directory
 
 EXHAUSTED_EVERY_MS = 3_600_000
-"""Of `delivery.exhausted`, per callback. Shorter: a receiver that is gone fills the operator's
-inbox, one delivery at a time.
+"""Milliseconds between two `delivery.exhausted` alerts of a callback. Longer: a second failure is
+reported later. Shorter: a receiver that is gone fills the operator's inbox, one delivery at a time.
 """
 
 
@@ -34,7 +33,7 @@ class Exhausted(NamedTuple):
 
 
 def add(connection: Connection, kind: AlertKind, data: Mapping[str, object], now: UnixMs) -> None:
-    """Have this told. Times in `data` are RFC 3339 texts."""
+    """Add an alert, due now. Times in `data` are RFC 3339 texts."""
     alert_id = new_alert_id()
     row = {
         "id": alert_id,
@@ -45,69 +44,73 @@ def add(connection: Connection, kind: AlertKind, data: Mapping[str, object], now
     connection.execute(sa.insert(alerts).values(row))
 
 
-def add_of_callback(
+def add_for_callback(
     connection: Connection,
     kind: AlertKind,
     callback_id: CallbackId,
     data: Mapping[str, object],
     now: UnixMs,
 ) -> None:
-    """The same, of a callback: which one, and of which token, stands before `data`. Of one that was
-    deleted nothing is told.
+    """Add an alert about a callback. Its `data` begins with the token and the callback.
+
+    Do nothing when the callback was deleted.
     """
     owner = sa.select(tokens.c.id, tokens.c.name, callbacks.c.type, callbacks.c.url).where(
         tokens.c.id == callbacks.c.token_id
     )
-    found = connection.execute(owner.where(callbacks.c.id == callback_id)).one_or_none()
-    if found is not None:
-        whose = {
-            "token": {"id": found.id, "name": found.name},
-            "callback": {"type": found.type, "url": found.url},
+    row = connection.execute(owner.where(callbacks.c.id == callback_id)).one_or_none()
+    if row is not None:
+        subject = {
+            "token": {"id": row.id, "name": row.name},
+            "callback": {"type": row.type, "url": row.url},
         }
-        add(connection, kind, whose | dict(data), now)
+        add(connection, kind, subject | dict(data), now)
 
 
 def lock_unalerted(
     connection: Connection, callback_ids: Collection[CallbackId], now: UnixMs
 ) -> set[CallbackId]:
-    """Those of which nobody was told lately that a delivery was exhausted: hardly ever any, so that
-    exhausting many costs one query.
+    """Lock and return the callbacks without a recent alert about an exhausted delivery.
 
-    Call it before any delivery is written or locked: callbacks are locked before deliveries
-    everywhere (`store.engine.bulk`).
+    There is hardly ever one, so that exhausting many deliveries costs one query. Call it before any
+    delivery is written or locked: callbacks are locked before deliveries everywhere
+    (`store.engine.bulk`).
     """
     if not callback_ids:
         return set()
     unalerted = sa.select(callbacks.c.id).where(
-        callbacks.c.id.in_(callback_ids), _not_told_since(now - EXHAUSTED_EVERY_MS)
+        callbacks.c.id.in_(callback_ids), _not_alerted_since(now - EXHAUSTED_EVERY_MS)
     )
     if not connection.scalar(unalerted.limit(1)):
         return set()
-    lock_directory(connection)  # as does whoever else locks several callbacks
+    lock_directory(connection)  # as every transaction does that locks several callbacks
     return set(map(CallbackId, connection.scalars(unalerted.with_for_update(key_share=True))))
 
 
 def alert_exhausted(
     connection: Connection, exhausted: Iterable[Exhausted], unalerted: set[CallbackId], now: UnixMs
 ) -> None:
-    """One `delivery.exhausted` for each of those that `lock_unalerted` gave. Call it after the rows
-    were written: a delivery whose row did not become `exhausted`, as somebody else had it by then,
-    is not told of.
+    """Add one `delivery.exhausted` alert for each callback that `lock_unalerted` returned.
+
+    Call it after the rows were written: a delivery whose row did not become `exhausted`, because
+    another process had it by then, causes no alert.
     """
     unalerted = set(unalerted)
-    for one in exhausted:
-        if one.callback_id in unalerted and _claim_hour(connection, one, now):
-            unalerted.discard(one.callback_id)
+    for delivery in exhausted:
+        if delivery.callback_id in unalerted and _claim_hour(connection, delivery, now):
+            unalerted.discard(delivery.callback_id)
             data = {
-                "delivery_id": delivery_id(one.event_id, one.callback_id),
-                "event_id": one.event_id,
-                "reason": one.reason,
+                "delivery_id": delivery_id(delivery.event_id, delivery.callback_id),
+                "event_id": delivery.event_id,
+                "reason": delivery.reason,
             }
-            add_of_callback(connection, AlertKind.DELIVERY_EXHAUSTED, one.callback_id, data, now)
+            add_for_callback(
+                connection, AlertKind.DELIVERY_EXHAUSTED, delivery.callback_id, data, now
+            )
 
 
-def take(connection: Connection, limit: int, now: UnixMs, lease_ms: int) -> list[Alert]:
-    """The oldest that are due, for whoever sends them within the lease."""
+def lease(connection: Connection, limit: int, now: UnixMs, lease_ms: int) -> list[Alert]:
+    """Lease the oldest alerts that are due, to send them before the lease ends."""
     leased_until = UnixMs(now + lease_ms)
     due = (
         sa.select(alerts)
@@ -116,21 +119,22 @@ def take(connection: Connection, limit: int, now: UnixMs, lease_ms: int) -> list
         .limit(limit)
     )
     rows = connection.execute(due.with_for_update(skip_locked=True)).all()
-    taken = [Alert(AlertId(row.id), bytes(row.body), row.failures, leased_until) for row in rows]
-    if taken:
-        ours = alerts.c.id.in_([alert.id for alert in taken])
+    leased = [Alert(AlertId(row.id), bytes(row.body), row.failures, leased_until) for row in rows]
+    if leased:
+        ours = alerts.c.id.in_([alert.id for alert in leased])
         connection.execute(sa.update(alerts).where(ours).values(due_at=leased_until))
-    return taken
+    return leased
 
 
 def forget(connection: Connection, alert_id: AlertId) -> None:
-    """It was delivered, or given up."""
+    """Delete an alert that was delivered or given up."""
     connection.execute(sa.delete(alerts).where(alerts.c.id == alert_id))
 
 
 def put_off(connection: Connection, alert: Alert, due_at: UnixMs) -> None:
-    """An attempt failed; the next one is due then. Nothing happens when the lease has passed to
-    somebody else.
+    """Count a failed attempt, and make the next one due at `due_at`.
+
+    Do nothing when another dispatcher has leased the alert since.
     """
     ours = sa.and_(alerts.c.id == alert.id, alerts.c.due_at == alert.leased_until)
     connection.execute(
@@ -138,22 +142,24 @@ def put_off(connection: Connection, alert: Alert, due_at: UnixMs) -> None:
     )
 
 
-def _claim_hour(connection: Connection, one: Exhausted, now: UnixMs) -> bool:
-    """Whether it is on us to tell: another dispatcher may have done so in between."""
+def _claim_hour(connection: Connection, delivery: Exhausted, now: UnixMs) -> bool:
+    """Return whether this process is to alert: another one may have done so in between."""
     this = sa.and_(
-        deliveries.c.event_id == one.event_id, deliveries.c.callback_id == one.callback_id
+        deliveries.c.event_id == delivery.event_id, deliveries.c.callback_id == delivery.callback_id
     )
     given_up = sa.exists().where(this, deliveries.c.state == DeliveryState.EXHAUSTED.value)
     ours = sa.and_(
-        callbacks.c.id == one.callback_id, _not_told_since(now - EXHAUSTED_EVERY_MS), given_up
+        callbacks.c.id == delivery.callback_id,
+        _not_alerted_since(now - EXHAUSTED_EVERY_MS),
+        given_up,
     )
-    told = (
+    claimed = (
         sa.update(callbacks).where(ours).values(exhausted_alerted_at=now).returning(callbacks.c.id)
     )
-    return bool(connection.execute(told).all())
+    return bool(connection.execute(claimed).all())
 
 
-def _not_told_since(then: int) -> sa.ColumnElement[bool]:
+def _not_alerted_since(then: int) -> sa.ColumnElement[bool]:
     return sa.or_(
         callbacks.c.exhausted_alerted_at.is_(None), callbacks.c.exhausted_alerted_at <= then
     )

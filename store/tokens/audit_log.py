@@ -1,6 +1,7 @@
-"""The operation log: who changed what on a token. A row is written in the transaction of its
-change: neither is there without the other. Called by the store's modules that change tokens; lists
-of it by the API and the command line.
+"""The operation log: who changed what on a token.
+
+A row is written in the transaction of its change, so neither exists without the other. Rows are
+written by the store's modules that change tokens, and listed by the API and the command line.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from schemas.listings import Page
 from schemas.times import UnixMs
 from schemas.tokens.audit_log import Action, Actor, Change, Details
 from store.engine.database import Connection
-from store.engine.paging import after, page
+from store.engine.paging import Row, after, page
 from store.tables import audit_log, tokens
 
 _decode_details = msgspec.json.Decoder(dict[str, tuple[Any, Any]]).decode
@@ -28,14 +29,14 @@ def record(
     details: Details,
     actor: Actor,
     at: UnixMs,
-    kind: EventType | None = None,
+    event_type: EventType | None = None,
 ) -> None:
-    """Write down that `actor` did this to a token, or to its callback for `kind`."""
+    """Log that `actor` did this to a token, or to its callback for `event_type`."""
     row = {
         "token_id": token_id,
         "at": at,
         "action": action.value,
-        "type": kind and kind.value,
+        "type": event_type and event_type.value,
         "by": actor.by,
         "address": actor.address,
         "details": msgspec.json.encode(details).decode(),
@@ -46,7 +47,7 @@ def record(
 def list_changes(
     connection: Connection, token_id: TokenId, limit: int, cursor: str | None = None
 ) -> Page[Change]:
-    """Those of one token, newest first. Raises Invalid for a cursor that is none."""
+    """Return a page of one token's changes, newest first. Raises Invalid for a malformed cursor."""
     query = (
         sa.select(audit_log, tokens.c.name.label("by_name"))
         .join_from(audit_log, tokens, tokens.c.id == audit_log.c.by, isouter=True)
@@ -57,7 +58,7 @@ def list_changes(
     return page(connection.execute(query).all(), limit, lambda row: (row.id,), _shaped)
 
 
-def _shaped(rows: Sequence[sa.Row[Any]]) -> list[Change]:
+def _shaped(rows: Sequence[Row]) -> list[Change]:
     return [
         Change(
             id=change_id(row.id),

@@ -1,12 +1,12 @@
-"""How callbacks fare, as it is stored: breakers that open and close, and disabling
-(docs/invariants.md#held-is-derived).
+"""The health of callbacks, as it is stored: breakers that open and close, and disabling
+(docs/invariants.md#decisions-are-stored).
 
-What an attempt found out is written in the transaction that settles it, and only of the callback as
-it was when the attempt started. Each change raises the directory's version, so every dispatcher
-knows within a second. Called by settling.
+A finding of an attempt is written in the transaction that settles the attempt, and only if the
+callback is still as it was when the attempt started. Each change raises the directory's version, so
+every dispatcher learns of it within a second. Called by settling.
 
-Whether a callback failed for too long is judged here, by the store's clock and by what is stored: a
-dispatcher knows only of its own attempts, and disabling is for a person to undo.
+Whether a callback failed for too long is judged here, by the store's clock and rows. A dispatcher
+knows only of its own attempts, and only a person can undo a disabling.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from schemas.alerts import AlertKind
-from schemas.deliveries.callback_health import HealthFinding, HealthReport, believed, probe_delay_s
+from schemas.deliveries.callback_health import (
+    HealthFinding,
+    HealthReport,
+    plausible_pause_end,
+    probe_delay_s,
+)
 from schemas.deliveries.deliveries import DeliveryState, Outcome
 from schemas.events.types import EventType
 from schemas.ids import CallbackId, TokenId
@@ -27,6 +32,7 @@ from store.engine.database import Connection
 from store.tables import attempts, callbacks, deliveries, tokens
 from store.tokens import alerts, audit_log, throttling
 from store.tokens.rows import raise_version
+from store.tokens.throttling import CallbackRow
 
 _Columns = dict[str, Any]
 _HEALTHY: _Columns = {
@@ -37,23 +43,24 @@ _HEALTHY: _Columns = {
     "disabled_reason": None,
 }
 
-
-AT_ITS_WORD_MS = 60_000
-"""So far back a dispatcher is believed that nothing succeeded; beyond it the store is asked.
-Longer: others' successes are passed over. Shorter: a query more for each of the many that an outage
-opens at once.
+TRUSTED_MS = 60_000
+"""How long without a success a dispatcher's report is trusted; beyond it the store is asked.
+Longer: successes of other dispatchers are missed. Shorter: one more query for each of the many
+breakers that an outage opens at the same time.
 """
 
-LOOK = 1000
-"""Deliveries of a token looked at for a success, newest first. More: the settlement that asks takes
-longer. Fewer: of a callback with little to do, whose token has much for others, it is known for a
-shorter time that it fails.
+SCAN_ROWS = 1000
+"""Deliveries of a token that are scanned for a success, newest first. More: the settlement that
+asks takes longer. Fewer: a quiet callback of a busy token counts as failing for less time than it
+is.
 """
 
 
 def record(connection: Connection, reports: Sequence[HealthReport], now: UnixMs) -> None:
-    """Write what changes a callback; most reports say what is known. Call it before any delivery is
-    written: whoever changes a callback locks the directory's version first, and deliveries last.
+    """Write the reports that change a callback; most repeat what is known.
+
+    Call it before any delivery is written: a transaction that changes a callback locks the
+    directory's version first, and deliveries last.
     """
     if any(
         _change(connection, _read(connection, report.callback_id), report, now)
@@ -67,30 +74,32 @@ def record(connection: Connection, reports: Sequence[HealthReport], now: UnixMs)
                     sa.update(callbacks).where(callbacks.c.id == row.id).values(change)
                 )
                 changed.add(row.token_id)
-                _tell(connection, row, change, now)
-        for token_id in sorted(
-            changed
-        ):  # as `store.directory.last_used` does, which has not locked the version
+                _report(connection, row, change, now)
+        # sorted as in `store.directory.last_used`, which has not locked the version
+        for token_id in sorted(changed):
             connection.execute(
                 sa.update(tokens).where(tokens.c.id == token_id).values(version=version)
             )
 
 
-def back_to_health(generation: int) -> dict[str, Any]:
-    """The columns of a callback that starts afresh: what attempts of `generation` find out is void,
-    and what waited is seen to.
+def back_to_health(generation: int) -> dict[str, object]:
+    """Return the columns of a callback that starts again.
+
+    Findings of attempts of `generation` become void, and its backlog is released.
     """
     return {**_HEALTHY, "generation": generation + 1, "backlog_pending": True}
 
 
-def _read(connection: Connection, callback_id: CallbackId) -> Any:
+def _read(connection: Connection, callback_id: CallbackId) -> CallbackRow | None:
     return connection.execute(
         sa.select(callbacks).where(callbacks.c.id == callback_id)
     ).one_or_none()
 
 
-def _change(connection: Connection, row: Any, report: HealthReport, now: UnixMs) -> _Columns | None:
-    """What it changes; None when it is void or known."""
+def _change(
+    connection: Connection, row: CallbackRow | None, report: HealthReport, now: UnixMs
+) -> _Columns | None:
+    """Return the columns that a report changes; None when it is void or known."""
     if (
         row is None
         or row.generation != report.generation
@@ -102,18 +111,18 @@ def _change(connection: Connection, row: Any, report: HealthReport, now: UnixMs)
 
 
 def _failing(
-    connection: Connection, row: Any, report: HealthReport, now: UnixMs
+    connection: Connection, row: CallbackRow, report: HealthReport, now: UnixMs
 ) -> _Columns | None:
     if row.failing_since is not None:
         return None
-    since = _said_since(report, now)
-    if now - since > AT_ITS_WORD_MS:
+    since = _since_reported(report, now)
+    if now - since > TRUSTED_MS:
         since = max(since, _last_success(connection, row))
     return {"failing_since": since, "probe_at": _probe_at(row, 0, report, now), "probes": 0}
 
 
 def _probe_failed(
-    _connection: Connection, row: Any, report: HealthReport, now: UnixMs
+    _connection: Connection, row: CallbackRow, report: HealthReport, now: UnixMs
 ) -> _Columns | None:
     if row.failing_since is None:
         return None
@@ -123,14 +132,14 @@ def _probe_failed(
 
 
 def _lasting(
-    connection: Connection, row: Any, report: HealthReport, now: UnixMs
+    connection: Connection, row: CallbackRow, report: HealthReport, now: UnixMs
 ) -> _Columns | None:
-    since = row.failing_since or max(_said_since(report, now), _last_success(connection, row))
+    since = row.failing_since or max(_since_reported(report, now), _last_success(connection, row))
     return _disabled(row, since, report, now) if _is_too_long(since, report, now) else None
 
 
 def _works(
-    _connection: Connection, row: Any, _report: HealthReport, _now: UnixMs
+    _connection: Connection, row: CallbackRow, _report: HealthReport, _now: UnixMs
 ) -> _Columns | None:
     return (
         None
@@ -139,12 +148,14 @@ def _works(
     )
 
 
-def _useless(_connection: Connection, row: Any, report: HealthReport, now: UnixMs) -> _Columns:
-    return _disabled(row, row.failing_since or _said_since(report, now), report, now)
+def _useless(
+    _connection: Connection, row: CallbackRow, report: HealthReport, now: UnixMs
+) -> _Columns:
+    return _disabled(row, row.failing_since or _since_reported(report, now), report, now)
 
 
 _CHANGES: Mapping[
-    HealthFinding, Callable[[Connection, Any, HealthReport, UnixMs], _Columns | None]
+    HealthFinding, Callable[[Connection, CallbackRow, HealthReport, UnixMs], _Columns | None]
 ] = {
     HealthFinding.FAILING: _failing,
     HealthFinding.PROBE_FAILED: _probe_failed,
@@ -152,17 +163,17 @@ _CHANGES: Mapping[
     HealthFinding.WORKS: _works,
     HealthFinding.USELESS: _useless,
     HealthFinding.THROTTLED: throttling.throttled,
-    HealthFinding.TAKES: throttling.takes,
+    HealthFinding.ACCEPTS: throttling.accepts,
 }
 
 
-def _disabled(row: Any, since: UnixMs, report: HealthReport, now: UnixMs) -> _Columns:
+def _disabled(row: CallbackRow, since: UnixMs, report: HealthReport, now: UnixMs) -> _Columns:
     disabled = {"disabled_at": now, "disabled_reason": report.reason, "failing_since": since}
     return {**_HEALTHY, **disabled, "generation": row.generation + 1}
 
 
-def _said_since(report: HealthReport, now: UnixMs) -> UnixMs:
-    """Since when it fails, for all that the dispatcher that says so has seen."""
+def _since_reported(report: HealthReport, now: UnixMs) -> UnixMs:
+    """Return since when the callback fails, as far as the reporting dispatcher has seen."""
     return UnixMs(now - round(report.failing_for_s * 1000))
 
 
@@ -170,9 +181,11 @@ def _is_too_long(since: UnixMs, report: HealthReport, now: UnixMs) -> bool:
     return now - since >= report.disable_after_s * 1000
 
 
-def _last_success(connection: Connection, row: Any) -> UnixMs:
-    """When the last attempt at this callback that succeeded ended, whoever made it; where more has
-    come for its token than is looked at, how far back that was.
+def _last_success(connection: Connection, row: CallbackRow) -> UnixMs:
+    """Return when the last successful attempt at this callback ended, in any process.
+
+    When its token has more deliveries than are scanned, return when the last scanned one was
+    created, if that is later.
     """
     of_token = sa.select(
         deliveries.c.event_id, deliveries.c.callback_id, deliveries.c.state, deliveries.c.created_at
@@ -182,11 +195,11 @@ def _last_success(connection: Connection, row: Any) -> UnixMs:
         deliveries.c.event_id.desc(),
         deliveries.c.callback_id.desc(),
     )
-    seen = connection.execute(newest.limit(LOOK)).all()
+    seen = connection.execute(newest.limit(SCAN_ROWS)).all()
     delivered = [
-        one.event_id
-        for one in seen
-        if one.callback_id == row.id and one.state == DeliveryState.DELIVERED.value
+        delivery.event_id
+        for delivery in seen
+        if delivery.callback_id == row.id and delivery.state == DeliveryState.DELIVERED.value
     ]
     made = sa.and_(attempts.c.callback_id == row.id, attempts.c.outcome == Outcome.DELIVERED.value)
     ended = sa.select(sa.func.max(attempts.c.started_at + attempts.c.duration_ms))
@@ -195,19 +208,20 @@ def _last_success(connection: Connection, row: Any) -> UnixMs:
         if delivered
         else None
     )
-    return UnixMs(max(last or 0, seen[-1].created_at if len(seen) == LOOK else 0))
+    return UnixMs(max(last or 0, seen[-1].created_at if len(seen) == SCAN_ROWS else 0))
 
 
-def _probe_at(row: Any, probes: int, report: HealthReport, now: UnixMs) -> UnixMs:
+def _probe_at(row: CallbackRow, probes: int, report: HealthReport, now: UnixMs) -> UnixMs:
     return max(
-        believed(row.throttled_until, now) or now,
+        plausible_pause_end(row.throttled_until, now) or now,
         UnixMs(now + round(probe_delay_s(probes, report.jitter) * 1000)),
     )
 
 
-def _tell(connection: Connection, row: Any, change: _Columns, now: UnixMs) -> None:
-    """The operator, of an opening, a closing, a disabling; of probes nothing. A disabling stands in
-    the operation log too: it is for a person to undo.
+def _report(connection: Connection, row: CallbackRow, change: _Columns, now: UnixMs) -> None:
+    """Alert the operator of a breaker that opened or closed, and of a disabling.
+
+    A disabling is in the operation log too, because a person has to undo it.
     """
     if change.get("disabled_at") is not None:
         before = CallbackState.HEALTHY if row.failing_since is None else CallbackState.FAILING
@@ -228,7 +242,7 @@ def _tell(connection: Connection, row: Any, change: _Columns, now: UnixMs) -> No
             "failing_since": to_rfc3339(change["failing_since"]),
             "reason": change["disabled_reason"],
         }
-        alerts.add_of_callback(connection, AlertKind.CALLBACK_DISABLED, row.id, data, now)
+        alerts.add_for_callback(connection, AlertKind.CALLBACK_DISABLED, row.id, data, now)
     elif "failing_since" in change:
         kind = (
             AlertKind.CALLBACK_FAILING
@@ -236,4 +250,4 @@ def _tell(connection: Connection, row: Any, change: _Columns, now: UnixMs) -> No
             else AlertKind.CALLBACK_RECOVERED
         )
         since = change["failing_since"] if row.failing_since is None else row.failing_since
-        alerts.add_of_callback(connection, kind, row.id, {"failing_since": to_rfc3339(since)}, now)
+        alerts.add_for_callback(connection, kind, row.id, {"failing_since": to_rfc3339(since)}, now)

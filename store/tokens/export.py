@@ -1,9 +1,9 @@
-"""Every token and every callback, revoked tokens' too, in the order in which the tokens were made:
-what the export shows of them.
+"""Every token and every callback for the export, those of revoked tokens too, in the order in which
+the tokens were created.
 
-Read in pages, each in a transaction of its own, so that no export holds a connection or keeps the
-database from tidying up. Made of each row is only what is shown: signing secrets stay sealed,
-header values are not handed out. Called by the export.
+They are read in pages, each in a transaction of its own, so that no export holds a connection or
+keeps the database from tidying up. Signing secrets stay sealed, and values of headers are not
+returned. Called by the export.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,20 +22,25 @@ from store.tokens.rows import read_callback, read_token_alone
 from store.tokens.vault import Vault
 
 _PAGE = 1_000
+"""Rows of a transaction. More: longer transactions. Fewer: more of them."""
 
 
 class OwnedCallback(NamedTuple):
-    """`header_names` None: they cannot be read, for want of the key."""
+    """A callback with what the export shows of its token."""
 
     token_id: TokenId
     token_name: str
     token_revoked_at: UnixMs | None
     callback: Callback
     header_names: Sequence[str] | None
+    """Sorted; None: they cannot be read, because the key is missing."""
 
 
 class Everything:
-    """The tokens that there are when it is made: those made later are in none of its lists."""
+    """All tokens that exist when this object is created. Later ones are in none of its lists.
+
+    tokens_total, callbacks_total: how many there are at that moment.
+    """
 
     def __init__(self, database: Database, vault: Vault):
         self._database, self._vault = database, vault
@@ -49,16 +54,17 @@ class Everything:
             )
 
     def tokens(self) -> Iterator[Token]:
-        """Without their callbacks and secrets."""
-        chosen = sa.select(tokens).where(tokens.c.id <= self._last_id)
-        return map(read_token_alone, self._rows(chosen, (tokens.c.id,)))
+        """Yield the tokens, without their callbacks and secrets."""
+        query = sa.select(tokens).where(tokens.c.id <= self._last_id)
+        return map(read_token_alone, self._rows(query, (tokens.c.id,)))
 
     def callbacks(self) -> Iterator[OwnedCallback]:
-        chosen = sa.select(callbacks, tokens.c.name, tokens.c.revoked_at).join_from(
+        """Yield the callbacks of all tokens, without values of headers."""
+        query = sa.select(callbacks, tokens.c.name, tokens.c.revoked_at).join_from(
             callbacks, tokens, tokens.c.id == callbacks.c.token_id
         )
-        chosen = chosen.where(callbacks.c.token_id <= self._last_id)
-        return map(self._owned, self._rows(chosen, (callbacks.c.token_id, callbacks.c.type)))
+        query = query.where(callbacks.c.token_id <= self._last_id)
+        return map(self._owned, self._rows(query, (callbacks.c.token_id, callbacks.c.type)))
 
     def _owned(self, row: Row) -> OwnedCallback:
         try:
@@ -68,9 +74,9 @@ class Everything:
             callback, names = read_callback(row, None), None
         return OwnedCallback(callback.token_id, row.name, row.revoked_at, callback, names)
 
-    def _rows(self, chosen: sa.Select[Any], key: Sequence[sa.Column[Any]]) -> Iterator[Row]:
-        chosen = chosen.order_by(*key).limit(_PAGE)
-        following = chosen
+    def _rows(self, query: sa.Select[Any], key: Sequence[sa.Column[str]]) -> Iterator[Row]:
+        query = query.order_by(*key).limit(_PAGE)
+        following = query
         while True:
             with self._database.read() as connection:
                 rows = connection.execute(following).all()
@@ -78,4 +84,4 @@ class Everything:
             if len(rows) < _PAGE:
                 return
             last = sa.tuple_(*(getattr(rows[-1], column.name) for column in key))
-            following = chosen.where(sa.tuple_(*key) > last)
+            following = query.where(sa.tuple_(*key) > last)

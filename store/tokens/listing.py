@@ -1,8 +1,4 @@
-"""Lists of tokens: searched, sorted, by state. Reads only; called by the API and the command line.
-
-A token's state follows from its columns and the time; here that is said once more, in SQL, for
-choosing by it.
-"""
+"""Lists of tokens: searched, sorted, by state. Called by the API and the command line."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,11 +16,12 @@ from store.engine.database import Connection
 from store.engine.paging import after, page
 from store.tables import tokens
 from store.tokens.rows import read_tokens
+from store.tokens.states import state_is
 from store.tokens.vault import Vault
 
 
 class TokenSort(StrEnum):
-    """A minus sign: the greatest first."""
+    """The order of a list. A minus sign: the greatest first."""
 
     NAME = "name"
     NAME_DESCENDING = "-name"
@@ -34,26 +31,26 @@ class TokenSort(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TokenFilter:
-    """`search` finds part of a name, whatever its case, or a whole id. Without a state, revoked
-    tokens are left out.
-    """
+    """Which tokens a list shows, and in which order."""
 
     search: str | None = None
+    """Part of a name, ignoring case, or a whole id; None: any token."""
     state: TokenState | None = None
+    """Tokens in this state; None: all but the revoked ones."""
     sort: TokenSort = TokenSort.NAME
 
 
 def list_tokens(
     connection: Connection,
     vault: Vault,
-    chosen: TokenFilter,
+    wanted: TokenFilter,
     now: UnixMs,
     limit: int,
     cursor: str | None = None,
 ) -> Page[Token]:
-    """Raises Invalid for a cursor that is none."""
-    rows = connection.execute(_page_query(chosen, now, limit, cursor)).all()
-    column = _column(chosen.sort).name
+    """Return a page of tokens with their callbacks. Raises Invalid for a malformed cursor."""
+    rows = connection.execute(_page_query(wanted, now, limit, cursor)).all()
+    column = _column(wanted.sort).name
     return page(
         rows,
         limit,
@@ -62,48 +59,37 @@ def list_tokens(
     )
 
 
-def _page_query(chosen: TokenFilter, now: UnixMs, limit: int, cursor: str | None) -> sa.Select[Any]:
-    """Sorts what it finds: tokens are some thousands, and their list is no hot path."""
-    descending = chosen.sort.startswith("-")
-    key = (_column(chosen.sort), tokens.c.id)
-    conditions = [_in_state(chosen.state, now), *after(key, cursor, descending=descending)]
-    if chosen.search is not None:
-        found = tokens.c.folded.contains(folded(chosen.search), autoescape=True)
-        conditions.append(sa.or_(found, tokens.c.id == chosen.search))
+def known_tokens(connection: Connection, token_ids: Iterable[TokenId]) -> set[TokenId]:
+    """Return those of the given ids that exist, in any state."""
+    return set(
+        connection.execute(
+            sa.select(tokens.c.id).where(tokens.c.id.in_(sorted(token_ids)))
+        ).scalars()
+    )
+
+
+def _page_query(wanted: TokenFilter, now: UnixMs, limit: int, cursor: str | None) -> sa.Select[Any]:
+    """Return the query. It sorts its result: tokens are some thousands, and seldom listed."""
+    descending = wanted.sort.startswith("-")
+    key = (_column(wanted.sort), tokens.c.id)
+    in_state = (
+        tokens.c.revoked_at.is_(None) if wanted.state is None else state_is(wanted.state, now)
+    )
+    conditions = [in_state, *after(key, cursor, descending=descending)]
+    if wanted.search is not None:
+        in_name = tokens.c.folded.contains(folded(wanted.search), autoescape=True)
+        conditions.append(sa.or_(in_name, tokens.c.id == wanted.search))
     order = (column.desc() if descending else column.asc() for column in key)
     return sa.select(tokens).where(*conditions).order_by(*order).limit(limit + 1)
 
 
 def _column(sort: TokenSort) -> sa.Column[Any]:
-    """Names are sorted as they are searched: by letters without case, and alike on every database.
+    """Return the column to sort by.
+
+    Names are sorted as they are searched: without case, and alike on every database.
     """
     return (
         tokens.c.folded
         if sort in {TokenSort.NAME, TokenSort.NAME_DESCENDING}
         else tokens.c.created_at
-    )
-
-
-def _in_state(state: TokenState | None, now: UnixMs) -> sa.ColumnElement[bool]:
-    """`Token.state` as a condition."""
-    c = tokens.c
-    kept = c.revoked_at.is_(None)
-    alive = sa.and_(kept, sa.or_(c.expires_at.is_(None), c.expires_at > now))
-    conditions = {
-        None: kept,
-        TokenState.REVOKED: c.revoked_at.is_not(None),
-        TokenState.EXPIRED: sa.and_(kept, c.expires_at <= now),
-        TokenState.SUSPENDED: sa.and_(alive, c.enabled.is_(False)),
-        TokenState.SCHEDULED: sa.and_(alive, c.enabled, c.activates_at > now),
-        TokenState.ACTIVE: sa.and_(alive, c.enabled, c.activates_at <= now),
-    }
-    return conditions[state]
-
-
-def known_tokens(connection: Connection, token_ids: Iterable[TokenId]) -> set[TokenId]:
-    """Those that there are, in whatever state."""
-    return set(
-        connection.execute(
-            sa.select(tokens.c.id).where(tokens.c.id.in_(sorted(token_ids)))
-        ).scalars()
     )

@@ -1,5 +1,6 @@
-"""Rows of tokens and callbacks as schemas' shapes, and back. Called by the store's token modules
-and the directory.
+"""Rows of tokens and callbacks as values of `schemas.tokens`, and back.
+
+Called by the store's token modules and the directory.
 """
 
 import base64
@@ -23,7 +24,8 @@ from store.history import MARKS_KEPT
 from store.tables import callbacks, directory_marks, directory_version, tokens
 from store.tokens.vault import SecretLocation, Vault
 
-TokenRow = sa.Row[Any]
+TokenRow = sa.Row[*tuple[Any, ...]]
+"""A row of `tokens` or `callbacks`."""
 
 _decode_keys = msgspec.json.Decoder(list[tuple[str, int | None]]).decode
 _decode_texts = msgspec.json.Decoder(list[str]).decode
@@ -31,8 +33,9 @@ _decode_headers = msgspec.json.Decoder(dict[str, str]).decode
 
 
 def raise_version(connection: Connection) -> int:
-    """The next directory version. Its row stays locked until the commit, so versions become visible
-    in their order.
+    """Raise the directory's version and return it.
+
+    Its row stays locked until the commit, so versions become visible in their order.
     """
     statement = (
         sa.update(directory_version)
@@ -50,14 +53,15 @@ def raise_version(connection: Connection) -> int:
 
 
 def lock_directory(connection: Connection) -> None:
-    """Until the commit nobody changes tokens or callbacks. Nothing changes here either: the version
-    stays what it is.
+    """Keep all other transactions from changing tokens or callbacks until the commit.
+
+    The version stays as it is: this transaction changes none either.
     """
     connection.execute(sa.select(directory_version.c.version).with_for_update())
 
 
 def read_token(connection: Connection, vault: Vault, token_id: TokenId) -> Token:
-    """As `read_tokens`. Raises NotFound."""
+    """Return this token with its callbacks, as `read_tokens` does. Raises NotFound."""
     rows = connection.execute(sa.select(tokens).where(tokens.c.id == token_id)).all()
     if not rows:
         raise NotFound(f"there is no token {token_id}")
@@ -65,19 +69,20 @@ def read_token(connection: Connection, vault: Vault, token_id: TokenId) -> Token
 
 
 def readable(token: Token) -> Token:
-    """The same, for what needs its secrets. Raises Conflict."""
+    """Return the token, for work that needs its secrets. Raises Conflict when it has none."""
     if not token.is_readable:
         raise Conflict(
-            f"the secrets of {token.id} cannot be read: RINGBACK_SECRET_KEY lacks the key that encrypted them"
+            f"the secrets of {token.id} cannot be read: RINGBACK_SECRET_KEY lacks the key that"
+            " encrypted them"
         )
     return token
 
 
 def lock_token(connection: Connection, vault: Vault, token_id: TokenId) -> Token:
-    """The token, for changing it or its callbacks: stamped with a new version. Raises NotFound, and
-    Conflict when revoked.
+    """Return the token, stamped with a new version, for changing it or its callbacks.
 
-    The version's row is locked first, so all changes queue at one place and cannot deadlock.
+    The version's row is locked first, so all changes queue there and cannot deadlock. Raises
+    NotFound, and Conflict when the token is revoked.
     """
     version = raise_version(connection)
     token = read_token(connection, vault, token_id)
@@ -88,8 +93,10 @@ def lock_token(connection: Connection, vault: Vault, token_id: TokenId) -> Token
 
 
 def read_tokens(connection: Connection, vault: Vault, rows: Sequence[TokenRow]) -> list[Token]:
-    """The tokens of these rows with their callbacks. One whose secrets do not open is there without
-    them (`is_readable`): people must be able to see it, and to end it.
+    """Return the tokens of these rows with their callbacks.
+
+    A token whose secrets do not open comes without them (`is_readable`): people must be able to see
+    it, and to end it.
     """
     return [
         _token_or_reason(row, owned, vault)[0] for row, owned in _with_callbacks(connection, rows)
@@ -99,11 +106,10 @@ def read_tokens(connection: Connection, vault: Vault, rows: Sequence[TokenRow]) 
 def read_tokens_or_reasons(
     connection: Connection, vault: Vault, rows: Sequence[TokenRow]
 ) -> Iterator[tuple[Token, SecretUnreadable | None]]:
-    """The same, whatever does not open.
+    """Yield the tokens of these rows, each with the reason why its secrets do not open, if so.
 
-    A token with a secret that does not open has none, and its callbacks are off: it authenticates,
-    and its events are kept for it as for anybody whose callbacks are off, but nothing is sent
-    unsigned or without the headers that it should have.
+    Such a token has no secrets, and its callbacks are off. It authenticates, and its deliveries are
+    held as for other callbacks that are off. But nothing is sent unsigned or without its headers.
     """
     for row, owned in _with_callbacks(connection, rows):
         token, reason = _token_or_reason(row, owned, vault)
@@ -111,12 +117,15 @@ def read_tokens_or_reasons(
 
 
 def read_token_alone(row: TokenRow) -> Token:
-    """Without its callbacks and what is sealed."""
+    """Return the token of this row without its callbacks and sealed secrets."""
     return _token(row, (), None)
 
 
 def read_callback(row: TokenRow, vault: Vault | None) -> Callback:
-    """Without a vault: without its headers. Raises SecretUnreadable with one."""
+    """Return the callback of this row; without a vault, without its headers.
+
+    Raises SecretUnreadable when the vault does not open them.
+    """
     headers = (
         {}
         if vault is None
@@ -149,6 +158,7 @@ def _with_callbacks(
 
 
 def seal_signing_keys(vault: Vault, token_id: TokenId, keys: Sequence[DatedSecret]) -> bytes:
+    """Return the column `signing_secrets` for these keys, oldest first."""
     spelled = [(base64.b64encode(key.value).decode(), key.until) for key in keys]
     return vault.seal(
         msgspec.json.encode(spelled), SecretLocation("tokens", "signing_secrets", token_id)
@@ -156,14 +166,16 @@ def seal_signing_keys(vault: Vault, token_id: TokenId, keys: Sequence[DatedSecre
 
 
 def seal_headers(vault: Vault, callback_id: CallbackId, headers: Mapping[str, str]) -> bytes:
+    """Return the column `headers` for these headers."""
     return vault.seal(
         msgspec.json.encode(headers), SecretLocation("callbacks", "headers", callback_id)
     )
 
 
 def texts(values: frozenset[str] | frozenset[Permission]) -> str:
-    """As the columns `permissions` and `channels` hold them: sorted, so that equal sets are equal
-    rows.
+    """Return a set as the columns `permissions` and `channels` hold it.
+
+    Sorted, so that equal sets are equal columns.
     """
     return msgspec.json.encode(sorted(values)).decode()
 
@@ -181,13 +193,14 @@ def _switched_off(token: Token) -> Token:
     return replace(
         token,
         callbacks={
-            kind: replace(callback, enabled=False) for kind, callback in token.callbacks.items()
+            event_type: replace(callback, enabled=False)
+            for event_type, callback in token.callbacks.items()
         },
     )
 
 
 def _token(row: TokenRow, callback_rows: Sequence[TokenRow], vault: Vault | None) -> Token:
-    """Without a vault: without what is sealed."""
+    """Return the token of this row; without a vault, without sealed secrets."""
     owned = [read_callback(callback, vault) for callback in callback_rows]
     return Token(
         id=TokenId(row.id),

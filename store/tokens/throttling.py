@@ -1,8 +1,8 @@
-"""Callbacks whose receivers ask to be left alone, as it is stored: until when, and what of it is
-given up in the end.
+"""Callbacks whose receivers ask for a pause: until when it lasts, and since when they take nothing.
 
-The columns are written with the attempt that was told so, by `store.tokens.callback_health`; a time that hardly moves is not written again. Called by that, by
-`store.tokens.callbacks`, by `store.deliveries.probes`, by `consumers.pipeline.due_poller` and by `consumers.maintenance.callback_monitor`.
+The columns are written with the attempt that got this answer, by `store.tokens.callback_health`. A
+time that hardly moves is not written again. Called by that module, `store.tokens.callbacks`,
+`store.deliveries` and the consumers.
 """
 
 from collections.abc import Collection
@@ -10,39 +10,48 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from schemas.deliveries.callback_health import BELIEVED_MS, HealthReport, believed, probe_delay_s
+from schemas.deliveries.callback_health import (
+    PLAUSIBLE_PAUSE_MS,
+    HealthReport,
+    plausible_pause_end,
+    probe_delay_s,
+)
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from store.engine.database import Connection
-from store.tables import callbacks, deliveries
+from store.tables import callbacks
 
 SAME_MS = 250
-"""A pause that ends later by less than this is the same. More: it is kept less exactly. Less: more
-writes, each of which all processes read, when many attempts in flight are refused at once.
+"""Milliseconds by which a pause may end later and still count as the same. More: pauses are kept
+less exactly. Fewer: more writes, each of which all processes read, when many attempts in flight are
+refused at the same time.
 """
 
 GOES_ON_MS = 600_000
-"""A refusal so soon after the end of the last pause goes on with it: nothing was taken between.
-More: a quiet callback that refuses now and then seems to have refused all the time. Less than the
-longest pause that a dispatcher makes by itself: what refuses for days is never given up.
+"""Milliseconds after the end of a pause for which another refusal continues it: the receiver took
+nothing in between. More: a quiet callback that refuses now and then seems to have refused all the
+time. Fewer than the longest pause that a dispatcher makes by itself: a receiver that refuses for
+days is never given up.
 """
 
-NOT_THROTTLED: dict[str, Any] = {"throttled_until": None, "throttled_since": None}
-"""The columns of a callback that somebody changed: whatever its receiver asked for, it may be
-another one.
-"""
+NOT_THROTTLED: dict[str, object] = {"throttled_until": None, "throttled_since": None}
+"""The columns of a callback that an administrator changed: it may have another receiver now."""
 
-_owner, _row = callbacks.c, deliveries.c
+CallbackRow = sa.Row[*tuple[Any, ...]]
+"""A row of `callbacks`."""
+
+_owner = callbacks.c
 
 
 def throttled(
-    _connection: Connection, row: Any, report: HealthReport, now: UnixMs
-) -> dict[str, Any] | None:
-    """The columns of a callback that is to be left alone; None when that is known. A failing one is
-    not probed before, nor sooner than it was.
+    _connection: Connection, row: CallbackRow, report: HealthReport, now: UnixMs
+) -> dict[str, object] | None:
+    """Return the columns of a callback whose receiver asks for a pause; None when that is known.
+
+    A failing one is not probed during the pause, nor sooner than planned.
     """
     until = UnixMs(now + round(report.pause_s * 1000))
-    known = believed(row.throttled_until, now)
+    known = plausible_pause_end(row.throttled_until, now)
     if known is not None and until <= known + SAME_MS:
         return None
     goes_on = known is not None and row.throttled_since is not None and now <= known + GOES_ON_MS
@@ -55,29 +64,33 @@ def throttled(
     }
 
 
-def takes(
-    _connection: Connection, row: Any, _report: HealthReport, _now: UnixMs
-) -> dict[str, Any] | None:
+def accepts(
+    _connection: Connection, row: CallbackRow, _report: HealthReport, _now: UnixMs
+) -> dict[str, object] | None:
+    """Return the columns of a callback that takes something again; None when that is known."""
     return None if row.throttled_since is None else {"throttled_since": None}
 
 
 def throttled_until_by_callback(
     connection: Connection, callback_ids: Collection[CallbackId], now: UnixMs
 ) -> dict[CallbackId, UnixMs]:
-    """Until when, of those that are left alone now."""
-    chosen = sa.select(_owner.id, _owner.throttled_until).where(
+    """Return the end of the pause of each of these callbacks that has one now."""
+    query = sa.select(_owner.id, _owner.throttled_until).where(
         _owner.id.in_(callback_ids), _ends_after(now, now)
     )
-    return {CallbackId(row.id): UnixMs(row.throttled_until) for row in connection.execute(chosen)}
+    return {CallbackId(row.id): UnixMs(row.throttled_until) for row in connection.execute(query)}
 
 
 def is_obeyed(now: UnixMs) -> sa.ColumnElement[bool]:
-    """Whether a callback is left alone, or was until a moment ago. NULL where it never was: not to
-    be negated.
+    """Return the condition that a callback has a pause, or had one until a moment ago.
+
+    NULL where it never had one: do not negate it.
     """
     return _ends_after(now - GOES_ON_MS, now)
 
 
 def _ends_after(moment: int, now: UnixMs) -> sa.ColumnElement[bool]:
-    """That its pause does, if it can be believed."""
-    return sa.and_(_owner.throttled_until > moment, _owner.throttled_until <= now + BELIEVED_MS)
+    """Return the condition that the pause ends after a moment, and is not implausibly long."""
+    return sa.and_(
+        _owner.throttled_until > moment, _owner.throttled_until <= now + PLAUSIBLE_PAUSE_MS
+    )

@@ -1,23 +1,21 @@
-"""Tokens: made, read, changed, revoked, and their secrets replaced. Each change is one transaction
-that raises the directory's version, so every process knows of it within a second, and that writes
-the operation log.
+"""Tokens: created, read, changed, revoked, and their secrets replaced.
 
-Secrets leave here once, as text, when they are made; the signing secret can be shown again. Called
-by the API and the command line.
+Each change is one transaction. It raises the directory's version, so every process learns of it
+within a second, and it writes the operation log. A secret is returned once, as text, when it is
+created; only the signing secret can be shown again. Called by the API and the command line.
 
-`now` is the store's everywhere (`Database.time`): events are matched by that clock, so a token that is to be active from now on is
-so for them too.
+`now` is the store's time everywhere (`Database.time`). Events are matched by that clock, so a token
+that is to be active from now on is active for them too.
 """
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import sqlalchemy as sa
 
-from schemas.deliveries.withdrawal import TOKEN_REVOKED
-from schemas.errors import Conflict, Fault, Invalid
+from schemas.deliveries.cancel_reason import CancelReason
+from schemas.errors import Invalid
 from schemas.events.types import EventType
 from schemas.folding import folded
 from schemas.ids import TokenId, new_token_id
@@ -44,8 +42,9 @@ from schemas.tokens.tokens import DatedSecret, Token, TokenState
 from store.engine.database import Connection, Database
 from store.tables import tokens
 from store.tokens import audit_log
-from store.tokens.callbacks import bring_back, put_callback
+from store.tokens.callbacks import put_callback, resume
 from store.tokens.cancellation import cancel_open, drop_requested
+from store.tokens.rotation import overlap_ms, overlapping
 from store.tokens.rows import (
     lock_token,
     raise_version,
@@ -56,27 +55,22 @@ from store.tokens.rows import (
 )
 from store.tokens.vault import Vault
 
-MAX_OVERLAP = dt.timedelta(days=7)
-"""How long a replaced secret may live on. Longer: one that leaked stays useful longer."""
-
-MAX_SIGNING_SECRETS = 5
-"""That sign at once, while one after the other is rotated out. More: a longer header, which
-receivers begin to refuse at some 8 KB, and more work for each webhook.
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class NewSecrets:
-    """A token just made or regenerated. `signing_secret` is None when it is still the one it was.
-    """
+    """A token that was just created or regenerated, with its secrets as text."""
 
     token: Token
     secret: str = field(repr=False)
     signing_secret: str | None = field(default=None, repr=False)
+    """The new signing secret; None: it is still the one before."""
 
 
 class Tokens:
-    """The tokens of one database. Raises NotFound, Conflict, Invalid; StoreUnavailable anywhere."""
+    """The tokens of one database.
+
+    Every method raises StoreUnavailable, and NotFound, Conflict or Invalid where they apply.
+    """
 
     def __init__(self, database: Database, vault: Vault):
         self._database, self._vault = database, vault
@@ -88,6 +82,7 @@ class Tokens:
         now: UnixMs,
         actor: Actor,
     ) -> NewSecrets:
+        """Create a token with its callbacks. Return it with both secrets."""
         _require(fields)
         token_id, secret, signing_secret = new_token_id(), new_token(), new_signing_secret()
         keys = [DatedSecret(signing_key(signing_secret))]
@@ -108,23 +103,26 @@ class Tokens:
                 connection, token_id, Action.CREATED, differences({}, of_fields(fields)), actor, now
             )
             token = read_token(connection, self._vault, token_id)
-            for kind, callback in callbacks.items():
-                put_callback(connection, self._vault, token, kind, callback, now, actor)
+            for event_type, callback in callbacks.items():
+                put_callback(connection, self._vault, token, event_type, callback, now, actor)
             return NewSecrets(read_token(connection, self._vault, token_id), secret, signing_secret)
 
     def get(self, token_id: TokenId) -> Token:
+        """Return this token with its callbacks, in any state."""
         with self._database.read() as connection:
             return self.get_in(connection, token_id)
 
     def get_in(self, connection: Connection, token_id: TokenId) -> Token:
-        """As `get`, within the caller's transaction."""
+        """Return this token with its callbacks, within the caller's transaction."""
         return read_token(connection, self._vault, token_id)
 
     def change(
         self, token_id: TokenId, edit: Callable[[TokenFields], TokenFields], actor: Actor
     ) -> Token:
-        """`edit` sees the fields as they are under the lock, so that two changes at once do not
-        undo each other.
+        """Change a token to the fields that `edit` returns.
+
+        `edit` is given the fields as they are under the lock, so that two changes at the same time
+        do not undo each other.
         """
         with self._database.write() as connection:
             known = lock_token(connection, self._vault, token_id)
@@ -132,14 +130,16 @@ class Tokens:
             fields = edit(before)
             _require(fields)
             if fields.enabled and not known.enabled:
-                bring_back(connection, known, now)
+                resume(connection, known, now)
             for action, details in edits(before, fields):
                 audit_log.record(connection, token_id, action, details, actor, now)
             return self._update(connection, token_id, _columns(fields))
 
     def revoke(self, token_id: TokenId, now: UnixMs, actor: Actor) -> dict[EventType, int]:
-        """For good: cancels every open delivery. Returns how many by type. Revoking again cancels
-        what is still open: whoever did so before may have died in the middle.
+        """Revoke a token for good, and cancel its open deliveries. Return how many, by type.
+
+        Revoking again cancels what is still open: the process that did so before may have died
+        before the end.
         """
         with self._database.write() as connection:
             version = raise_version(connection)
@@ -160,27 +160,25 @@ class Tokens:
                     now,
                 )
                 drop_requested(connection, callback_ids)
-        totals = cancel_open(self._database, callback_ids, TOKEN_REVOKED)
+        totals = cancel_open(self._database, callback_ids, CancelReason.TOKEN_REVOKED)
         return {
-            kind: totals[callback.id]
-            for kind, callback in token.callbacks.items()
+            event_type: totals[callback.id]
+            for event_type, callback in token.callbacks.items()
             if totals[callback.id]
         }
 
     def regenerate(
         self, token_id: TokenId, overlap: dt.timedelta, now: UnixMs, actor: Actor
     ) -> NewSecrets:
-        """A new secret; the one before goes on for `overlap`, any older one ends now."""
-        until = now + _milliseconds(overlap)
+        """Replace a token's secret. The old one lives on for `overlap`; any older one ends now."""
+        until = now + overlap_ms(overlap)
         secret = new_token()
         with self._database.write() as connection:
             known = lock_token(connection, self._vault, token_id)
             current = known.hashes[-1].value
-            changed: dict[str, Any] = {
+            changed = {
                 "secret_hash": token_hash(secret),
                 "hint": token_hint(secret),
-            }
-            changed |= {
                 "previous_hash": current if overlap else None,
                 "previous_until": until if overlap else None,
             }
@@ -198,15 +196,16 @@ class Tokens:
     def rotate_signing_secret(
         self, token_id: TokenId, overlap: dt.timedelta, now: UnixMs, actor: Actor
     ) -> str:
-        """A new signing secret; those that live sign beside it for at most `overlap`. Raises
-        Conflict when they are too many, and when they cannot be read: a process that was given the
+        """Create a new signing secret. Live ones sign alongside it for at most `overlap`.
+
+        Raises Conflict when they are too many, and when they cannot be read: a process with the
         wrong key must not replace what the others use.
         """
-        until = UnixMs(now + _milliseconds(overlap))
-        made = new_signing_secret()
+        until = UnixMs(now + overlap_ms(overlap))
+        secret = new_signing_secret()
         with self._database.write() as connection:
             known = readable(lock_token(connection, self._vault, token_id))
-            keys = [*_ending(known.signing_keys, until, now), DatedSecret(signing_key(made))]
+            keys = [*overlapping(known.signing_keys, until, now), DatedSecret(signing_key(secret))]
             token = self._update(
                 connection,
                 token_id,
@@ -216,11 +215,12 @@ class Tokens:
             audit_log.record(
                 connection, token_id, Action.SIGNING_SECRET_ROTATED, details, actor, now
             )
-        return made
+        return secret
 
     def signing_secret(self, token_id: TokenId, actor: Actor) -> str:
-        """The current one, as text: shown only when it could be written down that it was. Raises
-        Conflict when it cannot be read.
+        """Return the current signing secret, as text, and log that it was shown.
+
+        Raises Conflict when it cannot be read.
         """
         with self._database.write() as connection:
             key = readable(self.get_in(connection, token_id)).signing_keys[-1].value
@@ -243,7 +243,7 @@ class Tokens:
 
 def _require(fields: TokenFields) -> None:
     if faults := fields.faults():
-        raise Invalid("the token cannot be like this", faults=faults)
+        raise Invalid("invalid token", faults=faults)
 
 
 def _columns(fields: TokenFields) -> dict[str, object]:
@@ -256,29 +256,3 @@ def _columns(fields: TokenFields) -> dict[str, object]:
         "permissions": texts(fields.permissions),
         "channels": None if fields.channels is None else texts(fields.channels),
     }
-
-
-def _ending(keys: Sequence[DatedSecret], until: UnixMs, now: UnixMs) -> list[DatedSecret]:
-    """Those that go on beside a new one, none longer than it was to. Raises Conflict."""
-    ending = (
-        [
-            DatedSecret(key.value, UnixMs(min(until, key.until or until)))
-            for key in keys
-            if key.lives(now)
-        ]
-        if until > now
-        else []
-    )
-    if len(ending) >= MAX_SIGNING_SECRETS:
-        raise Conflict(
-            f"{len(ending)} signing secrets of this token sign already: wait until one ends, or end them all with the overlap 0s"
-        )
-    return ending
-
-
-def _milliseconds(overlap: dt.timedelta) -> int:
-    if not dt.timedelta(0) <= overlap <= MAX_OVERLAP:
-        raise Invalid(
-            "the overlap cannot be like this", faults=[Fault("an overlap is 0s to 7d", "/overlap")]
-        )
-    return overlap // dt.timedelta(milliseconds=1)

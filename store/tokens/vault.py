@@ -1,9 +1,9 @@
 """Secrets at rest: signing secrets and callback headers, encrypted with AES-256-GCM and bound to
 their row.
 
-Whoever reads the database learns nothing, and whoever may write to it cannot move one row's secret
-to another: the place is authenticated along with the content. Called by `store` alone; tokens are
-not here, they are only hashed.
+A reader of the database learns nothing, and a writer cannot move one row's secret to another: the
+location is authenticated along with the content (docs/invariants.md#secrets-stay-secret). Called by
+`store` alone. Tokens themselves are only hashed.
 """
 
 import os
@@ -26,18 +26,21 @@ _CONTENT_AT = _NONCE_AT + _NONCE_BYTES
 
 
 class SecretLocation(NamedTuple):
-    """Where a secret lives. One that is found elsewhere does not open."""
+    """Where a secret is stored. A secret that is found elsewhere does not open."""
 
     table: str
     column: str
     row: str
 
     def bound(self) -> bytes:
+        """Return the location as the associated data of the encryption."""
         return "\0".join(self).encode()
 
 
 class Vault:
-    """Encrypts with the last of the secret keys (oldest first), opens what any of them encrypted.
+    """Encryption with the last of the secret keys (oldest first). It opens what any of them sealed.
+
+    Raises UsageError for an empty key, or none.
     """
 
     def __init__(self, secret_keys: Sequence[str]):
@@ -49,36 +52,44 @@ class Vault:
         self._ciphers = dict(derived)
         self._current, self._cipher = derived[-1]
 
-    def seal(self, content: bytes, place: SecretLocation) -> bytes:
-        """`content` so that only `open` with the same place reads it: format, key id, nonce,
-        ciphertext.
+    def seal(self, content: bytes, location: SecretLocation) -> bytes:
+        """Return the content so that only `open` with the same location reads it.
+
+        The parts are format, key id, nonce, ciphertext.
         """
         nonce = os.urandom(_NONCE_BYTES)
-        return _FORMAT + self._current + nonce + self._cipher.encrypt(nonce, content, place.bound())
+        return (
+            _FORMAT + self._current + nonce + self._cipher.encrypt(nonce, content, location.bound())
+        )
 
-    def open(self, sealed: bytes, place: SecretLocation) -> bytes:
-        """The inverse of `seal`. Raises SecretUnreadable."""
+    def open(self, sealed: bytes, location: SecretLocation) -> bytes:
+        """Return the content of what `seal` returned. Raises SecretUnreadable."""
         cipher = self._ciphers.get(sealed[len(_FORMAT) : _NONCE_AT])
         if sealed[: len(_FORMAT)] != _FORMAT or cipher is None:
             raise SecretUnreadable(
-                f"RINGBACK_SECRET_KEY does not hold the key that encrypted {place.table}.{place.column} of {place.row}"
+                "RINGBACK_SECRET_KEY does not hold the key that encrypted"
+                f" {location.table}.{location.column} of {location.row}"
             )
         try:
             return cipher.decrypt(
-                sealed[_NONCE_AT:_CONTENT_AT], sealed[_CONTENT_AT:], place.bound()
+                sealed[_NONCE_AT:_CONTENT_AT], sealed[_CONTENT_AT:], location.bound()
             )
         except InvalidTag:
             raise SecretUnreadable(
-                f"{place.table}.{place.column} of {place.row} was changed or moved: it does not open"
+                f"{location.table}.{location.column} of {location.row} was changed or moved:"
+                " it does not open"
             ) from None
 
     def is_current(self, sealed: bytes) -> bool:
-        """Whether the last key encrypted it."""
+        """Return whether the last key encrypted this secret."""
         return sealed[:_NONCE_AT] == _FORMAT + self._current
 
 
 def _derive(secret_key: str) -> tuple[bytes, AESGCM]:
-    """A key's id and its cipher. HKDF, not a slow hash: a secret key is random, not a password."""
+    """Return a key's id and its cipher.
+
+    HKDF, not a slow hash: a secret key is random, not a password.
+    """
     material = HKDF(
         SHA256(), length=_ID_BYTES + _KEY_BYTES, salt=None, info=b"ringback vault 1"
     ).derive(secret_key.encode())

@@ -33,7 +33,7 @@ def test_nothing_is_answered_without_a_token(house: House, route: Route) -> None
 
 @pytest.mark.parametrize("route", RESTRICTED, ids=lambda route: f"{route.method} {route.rule}")
 def test_every_permission_but_the_one_is_not_enough(house: House, route: Route) -> None:
-    """And the answer names the one that is missing."""
+    """The answer names the one that is missing."""
     assert route.needs
     caller = house.caller(*(set(Permission) - {route.needs}))
 
@@ -142,7 +142,7 @@ def test_a_token_that_cannot_be_looked_up_is_not_refused_but_asked_to_wait(house
 
 
 def test_a_request_id_is_taken_over_when_it_is_well_formed(house: House) -> None:
-    """So that one id goes through all systems; what could break a log is replaced."""
+    """One id should go through all systems; what could break a log is replaced."""
     caller = Caller(house, None)
 
     assert (
@@ -175,7 +175,7 @@ def test_what_the_router_refuses_is_a_problem_too(
         assert {"GET", "POST"} <= set(answer.headers["Allow"].split(", "))
 
 
-def test_a_mistake_of_ours_is_a_problem_and_is_noted(house: House) -> None:
+def test_an_internal_error_is_a_problem_and_is_noted(house: House) -> None:
     """The answer says nothing of the inside; the log has it under the request's id."""
     del house.metrics
 
@@ -202,7 +202,7 @@ def test_requests_are_counted_by_rule_and_not_by_address(house: House, admin: Ca
 
 
 def test_a_use_is_remembered(house: House) -> None:
-    """`last_used_at` tells an administrator which tokens nobody needs any more."""
+    """`last_used_at` shows an administrator which tokens are not needed any more."""
     caller = house.caller(Permission.PLATFORM_ADMIN)
     assert caller.call("GET", "/v1/me").status_code == 200
 

@@ -158,7 +158,7 @@ def test_a_patch_changes_what_it_names_and_nothing_else(
 def test_a_token_is_suspended_and_comes_back(
     admin: Caller, house: House, token: dict[str, Any]
 ) -> None:
-    """The same token, the same secret."""
+    """It keeps its token and its secret."""
     path, holder = f"/v1/tokens/{token['id']}", Caller(house, token["token"])
 
     assert (admin.call("PATCH", path, {"enabled": False}).json or {})["state"] == "suspended"
@@ -223,7 +223,7 @@ def test_a_regenerated_token_takes_over_from_the_old_one(
 def test_an_overlap_that_is_null_is_as_good_as_left_out(
     admin: Caller, house: House, token: dict[str, Any]
 ) -> None:
-    """As every optional field may be."""
+    """Like every optional field."""
     path = f"/v1/tokens/{token['id']}"
 
     made = admin.call("POST", path + "/regenerate", {"overlap": None})
@@ -251,7 +251,9 @@ def test_an_overlap_that_is_none_is_refused(
 def test_a_signing_secret_is_rotated_and_can_be_shown_again(
     admin: Caller, token: dict[str, Any]
 ) -> None:
-    """Whoever lost it need not rotate it. That somebody looked is recorded: `test_changes`."""
+    """A supplier that lost it need not rotate it. That it was shown is recorded:
+    `test_audit_log`.
+    """
     path = f"/v1/tokens/{token['id']}"
     assert (admin.call("GET", path + "/signing-secret").json or {}) == {
         "signing_secret": token["signing_secret"]

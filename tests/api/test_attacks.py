@@ -1,5 +1,5 @@
-"""What somebody outside may try against the API, beyond what other tests try already:
-docs/security.md lists all of it.
+"""Attacks on the API from outside, beyond those in other tests:
+docs/security.md lists all of them.
 """
 
 from typing import Any
@@ -50,7 +50,7 @@ def a_forgery(secret: str) -> str:
     ],
 )
 def test_a_token_that_is_not_whole_or_not_ours_opens_nothing(house: House, changed: Any) -> None:
-    """Nor does the answer tell how near it was."""
+    """The answer does not tell how near it was."""
     secret = house.secret(Permission.PLATFORM_ADMIN)
 
     answer = Caller(house, changed(secret)).call("GET", "/v1/tokens")
@@ -58,7 +58,7 @@ def test_a_token_that_is_not_whole_or_not_ours_opens_nothing(house: House, chang
     assert answer.status_code == 401
     assert (answer.json or {})[
         "detail"
-    ] == "this is not a token of ours: is it whole, and was it replaced?"
+    ] == "the token is unknown: check that it is complete and was not replaced"
     assert secret[4:12] not in answer.text
 
 
@@ -144,7 +144,7 @@ def test_a_token_nested_too_deeply_is_refused(admin: Caller, body: bytes) -> Non
 
 
 def an_event_of_depth(depth: int) -> bytes:
-    """Of its data."""
+    """An event whose data is nested so deep."""
     nested = b"[" * (depth - 1) + b"]" * (depth - 1)
     return b'{"id":"evt_deep",' + SAMPLE[1:].replace(b'"data":{', b'"data":{"x":' + nested + b",")
 
@@ -180,7 +180,7 @@ def _is_claimed(house: House, message: bytes, frames: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "reason"),
     [
         ("a\nb", "U+000A (LINE FEED)"),
         ("a\r\nb", "U+000D (CARRIAGE RETURN)"),
@@ -195,13 +195,15 @@ def _is_claimed(house: House, message: bytes, frames: int) -> bool:
         ("a\uffffb", "U+FFFF (not assigned)"),
     ],
 )
-def test_a_name_cannot_make_lines_or_steer_a_terminal(admin: Caller, name: str, told: str) -> None:
+def test_a_name_cannot_make_lines_or_steer_a_terminal(
+    admin: Caller, name: str, reason: str
+) -> None:
     """It stands in logs, lists and spreadsheets."""
     answer = admin.call("POST", "/v1/tokens", {"name": name})
 
     assert answer.status_code == 422
     assert [fault["pointer"] for fault in (answer.json or {})["errors"]] == ["/name"]
-    assert told in (answer.json or {})["errors"][0]["detail"]
+    assert reason in (answer.json or {})["errors"][0]["detail"]
 
 
 @pytest.mark.parametrize("given", ["a\tb", "a;b", '"', "%0a", "{}", "é", "x" * 129])

@@ -1,10 +1,10 @@
-"""Checks of tokens for gateways: what nginx and Traefik ask, and what they are told."""
+"""Checks of tokens for gateways: what nginx and Traefik ask, and what they are answered."""
 
 from typing import Any
 
 import pytest
 
-from api.http.environ import LOGGED
+from api.http.environ import context_of
 from schemas.tokens.permissions import Permission
 from schemas.tokens.target_policy import parse_networks
 from tests.kit.api import House
@@ -18,7 +18,7 @@ def behind_a_gateway(house: House) -> House:
 
 
 @pytest.mark.parametrize(
-    ("channels", "told"),
+    ("channels", "header"),
     [
         (None, "*"),
         ([], ""),
@@ -29,8 +29,8 @@ def behind_a_gateway(house: House) -> House:
         (["a\r\nX-Evil: 1"], "a%0D%0AX-Evil%3A%201"),
     ],
 )
-def test_a_gateway_is_told_whose_token_it_is_and_what_it_sees(
-    house: House, channels: list[str] | None, told: str
+def test_a_gateway_learns_whose_token_it_is_and_what_it_sees(
+    house: House, channels: list[str] | None, header: str
 ) -> None:
     """No id can be taken for two, for all, or for the next header."""
     token = made(house, READ, channels=channels)
@@ -39,14 +39,14 @@ def test_a_gateway_is_told_whose_token_it_is_and_what_it_sees(
 
     assert (answer.status_code, answer.data) == (204, b"")
     assert answer.headers["X-Ringback-Token-Id"] == token.token.id
-    assert answer.headers["X-Ringback-Channels"] == told
+    assert answer.headers["X-Ringback-Channels"] == header
     assert "X-Evil" not in answer.headers
     (row,) = logged(house)
     assert row["id"] == row["request_id"] == answer.headers["X-Ringback-Request-Id"]
 
 
 def test_a_permission_that_is_missing_is_forbidden_and_logged(house: House) -> None:
-    """So that the gateway answers 403."""
+    """The gateway then answers 403."""
     token = made(house, READ)
 
     answer = authorize(house, token.secret, "messages:send")
@@ -85,7 +85,7 @@ def test_a_gateway_that_lost_its_question_opens_nothing(
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_gateway_is_told_401_for_a_token_that_is_not_active(house: House, state: str) -> None:
+def test_a_gateway_gets_401_for_a_token_that_is_not_active(house: House, state: str) -> None:
     """With the challenge that nginx passes on; and the token's log says why."""
     token = not_active(house, state)
 
@@ -100,8 +100,8 @@ def test_a_gateway_is_told_401_for_a_token_that_is_not_active(house: House, stat
 
 
 @pytest.mark.parametrize("secret", [None, NOBODYS, "x"])
-def test_a_gateway_is_told_401_for_what_is_no_token(house: House, secret: str | None) -> None:
-    """There is nobody to log it for."""
+def test_a_gateway_gets_401_for_what_is_no_token(house: House, secret: str | None) -> None:
+    """There is no token to log it for."""
     assert authorize(house, secret, "conversations:read").status_code == 401
     assert logged(house) == []
 
@@ -127,13 +127,13 @@ def test_what_a_trusted_gateway_says_of_the_request_is_logged(
 ) -> None:
     """nginx's usual names and Traefik's; the path as people read it, without the query."""
     uri = "URI" if "Original" in spelling else "Uri"
-    told = {
+    headers = {
         spelling.format("Method"): "PATCH",
         spelling.format(uri): "/customers/J%C3%B6rg?key=secret",
         "X_Forwarded_For": "198.51.100.7",
     }
 
-    authorize(behind_a_gateway, made(behind_a_gateway).secret, User_Agent="curl/8", **told)
+    authorize(behind_a_gateway, made(behind_a_gateway).secret, User_Agent="curl/8", **headers)
 
     (row,) = logged(behind_a_gateway)
     assert (row["method"], row["path"], row["status"]) == ("PATCH", "/customers/Jörg", None)
@@ -163,7 +163,7 @@ def test_a_check_for_a_gateway_is_marked_as_logged(house: House) -> None:
 
     def watch(environ: dict[str, Any], start: Any) -> Any:
         answer = app(environ, start)
-        seen.append(environ.get(LOGGED))
+        seen.append(context_of(environ).is_logged)
         return answer
 
     house.app.wsgi_app = watch  # type: ignore[method-assign]
@@ -172,4 +172,4 @@ def test_a_check_for_a_gateway_is_marked_as_logged(house: House) -> None:
     authorize(house, made(house).secret, "no such permission")
     house.caller().call("GET", "/v1/me")
 
-    assert seen == [True, True, True, None]
+    assert seen == [True, True, True, False]

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from schemas.errors import MOST_TOLD
+from schemas.errors import MAX_REPORTED
 from schemas.events.json_text import BYTE_ORDER_MARK
 from schemas.tokens.permissions import Permission
 from store.tokens.tokens import NewSecrets
@@ -46,17 +46,18 @@ def test_a_byte_order_mark_before_the_json_is_skipped(admin: Caller, backend: Ca
     ],
 )
 def test_a_name_that_comes_twice_is_refused(admin: Caller, body: bytes, pointer: str) -> None:
-    """Whoever reads the first of the two believes that something else was asked for."""
+    """A program that reads the first of the two believes that something else was asked for."""
     answer = admin.call("POST", "/v1/tokens", data=body, content_type=JSON)
 
     assert answer.status_code == 422
     assert [fault["pointer"] for fault in (answer.json or {})["errors"]] == [pointer]
 
 
-def test_of_very_many_faults_the_first_are_told_and_the_others_counted(
+def test_of_very_many_faults_the_first_are_reported_and_the_others_counted(
     house: House, backend: Caller
 ) -> None:
-    """A program with one slip in it sends a thousand rows of it: a book for an answer helps nobody.
+    """A program with one slip in it sends a thousand rows of it: an answer as long as a book helps
+    no one.
     """
     batch = {"events": [{"typ": "message.received", "data": {}}] * 1000}
 
@@ -64,11 +65,11 @@ def test_of_very_many_faults_the_first_are_told_and_the_others_counted(
 
     assert answer.status_code == 422
     assert answer.json
-    assert len(answer.json["errors"]) == MOST_TOLD
-    assert answer.json["more_errors"] == 1000 - MOST_TOLD
+    assert len(answer.json["errors"]) == MAX_REPORTED
+    assert answer.json["more_errors"] == 1000 - MAX_REPORTED
     assert (
         answer.json["detail"]
-        == "an event breaks the rules: the first 50 faults are in errors, and 950 more"
+        == "an event is invalid: the first 50 faults are in errors, and 950 more"
     )
     assert house.publisher.published == []
 
@@ -81,7 +82,7 @@ def test_the_same_holds_for_other_bodies(platform: Caller) -> None:
 
     assert answer.status_code == 422
     assert answer.json
-    assert len(answer.json["errors"]) == MOST_TOLD
+    assert len(answer.json["errors"]) == MAX_REPORTED
     assert answer.json["more_errors"] > 900
 
 
@@ -91,8 +92,8 @@ def test_the_same_holds_for_other_bodies(platform: Caller) -> None:
 def test_half_of_a_surrogate_pair_is_spelled_out_where_only_the_log_shows_it(
     platform: Caller, made: NewSecrets, log: Log, text: str, kept: str
 ) -> None:
-    """Somebody's client was cut off in the middle of an emoji: a thousand reports must not be lost
-    for it.
+    """One client was cut off in the middle of an emoji:
+    a thousand reports must not be lost for it.
     """
     texts = ",".join(f'"{name}":"{text}"' for name in ("method", "user_agent", "ip", "reason"))
     body = f'{{"requests":[{{"token":"{made.token.id}","path":"/{text}","status":200,{texts}}}]}}'
@@ -160,8 +161,8 @@ def test_half_of_a_surrogate_pair_is_a_fault_elsewhere(
         ('{"name":"a"}'.encode("utf-16"), "not UTF-8, but UTF-16"),
         (b'{"name":"\xff"}', "not UTF-8"),
         (b'{"name":}', "line 1, column 9: expecting value"),
-        (b'{"name":"a","activates_at":NaN}', "NaN is no JSON number"),
-        (b'{"name":NaN}', "NaN is no JSON number"),
+        (b'{"name":"a","activates_at":NaN}', "NaN is not a JSON number"),
+        (b'{"name":NaN}', "NaN is not a JSON number"),
         (b'{"name":' + b"[" * 500 + b"]" * 500 + b"}", "nested too deeply"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"name":' + b"[" * 300 + b"]" * 300 + b"}", "nested too deeply"),

@@ -25,7 +25,7 @@ def ask(house: House, headers: dict[str, str] | None = None, **fields: str) -> T
 
 @pytest.fixture
 def secret(house: House) -> str:
-    """Of the chat platform's own API."""
+    """The secret of the chat platform's own API."""
     return house.secret(Permission.TOKENS_INTROSPECT)
 
 
@@ -64,7 +64,7 @@ def test_a_client_shows_its_token_in_the_form(house: House, secret: str) -> None
     "fields",
     [{"client_id": "chat-api"}, {"client_id": "x", "client_secret": "y"}, {"client_secret": ""}],
 )
-def test_what_comes_beside_a_bearer_token_is_let_pass(
+def test_other_parameters_next_to_a_bearer_token_are_let_pass(
     house: House, platform: Caller, fields: dict[str, str]
 ) -> None:
     """Clients send their id in any case."""
@@ -112,7 +112,7 @@ def test_elsewhere_a_bearer_token_is_asked_for(house: House, secret: str, path: 
 
 
 def test_a_form_that_is_too_large_is_refused_before_its_caller_is_known(house: House) -> None:
-    """And its end is read, as ever."""
+    """Its end is read, as ever."""
     answer = ask(house, client_secret="x" * 300_000)
 
     assert answer.status_code == 401

@@ -24,7 +24,7 @@ def test_deliveries_are_downloaded_as_csv(
     own = [deliver(house, mine, f"evt_{number}", created_at=number) for number in range(5)]
     deliver(house, mine, "evt_done", state="delivered", due_at=None)
     deliver(house, theirs, "evt_other")
-    monkeypatch.setattr(delivery_sheets, "_ROWS", 2)
+    monkeypatch.setattr(delivery_sheets, "_READ_ROWS", 2)
 
     answer = me.call("GET", "/v1/me/deliveries.csv?state=pending")
 
@@ -45,7 +45,7 @@ def test_deliveries_are_downloaded_as_csv(
 def test_excel_gets_its_marks_when_it_is_asked_for(
     admin: Caller, me: Caller, mine: dict[str, Any], asked: str, marked: bool
 ) -> None:
-    """Of both files; programs would stumble over them."""
+    """Both files: programs would stumble over them."""
     for answer in (
         me.call("GET", f"/v1/me/deliveries.csv{asked}"),
         admin.call("GET", f"/v1/tokens/{mine['id']}/requests.csv{asked}"),
@@ -81,24 +81,24 @@ def test_deliveries_are_downloaded_as_a_workbook(
 def test_a_workbook_too_large_to_be_waited_for_is_refused(
     house: House, me: Caller, mine: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With what to do instead; the CSV is whole."""
+    """The error says what to do instead; the CSV is whole."""
     for number in range(2):
         deliver(house, mine, f"evt_{number}")
-    monkeypatch.setattr(streaming, "MOST_IN_EXCEL", 1)
+    monkeypatch.setattr(streaming, "MAX_WORKBOOK_ROWS", 1)
 
     refused = me.call("GET", "/v1/me/deliveries.xlsx")
 
     assert refused.status_code == 422
-    assert "take the CSV" in (refused.json or {})["detail"]
+    assert "download the CSV" in (refused.json or {})["detail"]
     assert len(me.call("GET", "/v1/me/deliveries.csv").text.splitlines()) == 3
-    monkeypatch.setattr(streaming, "MOST_IN_EXCEL", 2)
+    monkeypatch.setattr(streaming, "MAX_WORKBOOK_ROWS", 2)
     assert me.call("GET", "/v1/me/deliveries.xlsx").status_code == 200
 
 
 def test_one_workbook_is_made_at_a_time(
     admin: Caller, me: Caller, mine: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whichever it is, and whoever asks: each keeps a core busy."""
+    """For every kind of download and every token: each keeps a core busy."""
     paths = {
         "/v1/me/deliveries.xlsx": me,
         f"/v1/tokens/{mine['id']}/requests.xlsx": admin,
@@ -148,5 +148,5 @@ def test_without_a_temporary_folder_there_is_no_workbook_and_the_answer_says_why
 
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])
 def test_a_download_that_breaks_the_rules_is_refused(me: Caller, kind: str) -> None:
-    """Also a page of it: a download is whole."""
+    """This includes a page of it: a download is whole."""
     assert me.call("GET", f"/v1/me/deliveries.{kind}?limit=10").status_code == 422

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from api.application import ROUTES, create_app, openapi_document
-from api.docs.problems import described, problems
+from api.docs.problems import documented_problems, problems
 from schemas.errors import Problem
 from schemas.events.events import parse_event
 from schemas.events.samples import sample_body, sample_event
@@ -126,7 +126,7 @@ def test_the_document_says_what_a_callback_may_be(document: dict[str, Any]) -> N
 def test_closed_routes_ask_for_the_bearer_token_and_name_the_permission(
     document: dict[str, Any],
 ) -> None:
-    """So that Swagger UI sends it, and people know what to ask an administrator for."""
+    """Swagger UI then sends it, and people know what to ask an administrator for."""
     assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
     publishing = document["paths"]["/v1/events"]["post"]
     assert publishing["security"] == [{"token": ["events:publish"]}]
@@ -152,7 +152,7 @@ def test_every_webhook_is_described_with_an_example(
 
 @pytest.mark.parametrize("kind", EventType)
 def test_the_sample_of_a_type_is_valid_by_the_schema_and_by_us(kind: EventType) -> None:
-    """One truth, told twice."""
+    """The same facts in two places."""
     Draft202012Validator.check_schema(event_schema(kind))
 
     Draft202012Validator(event_schema(kind)).validate(sample_event(kind))
@@ -208,7 +208,7 @@ def test_the_documentation_works_wherever_it_is_opened(
     anybody: Caller, document: dict[str, Any], base: str
 ) -> None:
     """By another name than PUBLIC_URL, or below a path that a proxy takes away: what it loads and
-    calls is beside it.
+    calls is next to it.
     """
     for page in ("docs", "docs/problems/not-found"):
         for address in re.findall(r'(?:src|href)="([^"]+)"', anybody.call("GET", f"/{page}").text):
@@ -216,13 +216,13 @@ def test_the_documentation_works_wherever_it_is_opened(
             assert loaded.startswith(base)
             assert anybody.call("GET", "/" + loaded.removeprefix(base)).status_code == 200
 
-    beside, public = (server["url"] for server in document["servers"])
-    assert urljoin(f"{base}docs/openapi.json", beside) == base
+    relative, public = (server["url"] for server in document["servers"])
+    assert urljoin(f"{base}docs/openapi.json", relative) == base
     assert public == "https://ringback.example"
 
 
 def test_a_document_in_a_file_names_an_address() -> None:
-    """Nothing is beside a file: what builds make of it goes to PUBLIC_URL."""
+    """There is nothing next to a file: what builds make of it goes to PUBLIC_URL."""
     assert openapi_document("9.9.9", "https://ringback.example")["servers"] == [
         {"url": "https://ringback.example"}
     ]
@@ -243,7 +243,7 @@ def test_the_documentation_leads_on(house: House, anybody: Caller) -> None:
 
 @pytest.mark.parametrize("name", ["../plugins.py", "nope.js", "..%2fplugins.py"])
 def test_only_the_assets_are_served(anybody: Caller, name: str) -> None:
-    """Nothing beside them in the package."""
+    """There are no other files with them in the package."""
     assert anybody.call("GET", f"/docs/assets/{name}").status_code == 404
 
 
@@ -263,10 +263,10 @@ def test_every_problem_has_a_page_at_its_type(anybody: Caller) -> None:
 def test_a_problems_page_says_what_happened_what_to_do_and_shows_an_answer(
     anybody: Caller, problem: type[Problem]
 ) -> None:
-    """Whoever comes from a log line has no other page."""
+    """A reader who comes from a log line has no other page."""
     page = anybody.call("GET", f"/docs/problems/{problem.slug}").text
 
-    shown = described()[problem.slug]
+    shown = documented_problems()[problem.slug]
     head, _, body = shown.example.partition("\n\n")
     assert head.startswith(f"HTTP/1.1 {problem.status} ")
     assert json.loads(body)["type"] == f"/docs/problems/{problem.slug}"
@@ -281,12 +281,12 @@ def test_a_process_that_lacks_something_and_accepts_events_is_ready_and_says_wha
     """A load balancer that took every API away because the broker restarts would make an outage of
     it.
     """
-    house.missing["broker"] = "no broker answers"
+    house.missing["broker"] = "cannot reach the broker"
 
     answer = anybody.call("GET", "/readyz")
 
     assert answer.status_code == 200
-    assert answer.json == {"status": "ready", "degraded": {"broker": "no broker answers"}}
+    assert answer.json == {"status": "ready", "degraded": {"broker": "cannot reach the broker"}}
 
 
 def test_a_process_is_alive_whatever_is_missing_and_ready_when_events_can_be_made_durable(

@@ -42,7 +42,7 @@ def of(sheet: Sheet, token_id: str, column: str = "ID") -> dict[str, Any]:
 
 
 def as_date(text: str) -> dt.datetime:
-    """As a workbook has it: without a zone."""
+    """A time as a workbook has it: without a zone."""
     return dt.datetime.fromtimestamp(from_rfc3339(text) / 1000, dt.UTC).replace(tzinfo=None)
 
 
@@ -95,7 +95,7 @@ def made(house: House, admin: Caller) -> dict[str, Any]:
 
 
 def test_details_of_a_token_are_in_the_first_sheet(admin: Caller, made: dict[str, Any]) -> None:
-    """Whoever has the workbook needs no other page."""
+    """A reader of the workbook needs no other page."""
     details = of(exported(admin)["Details"], made["id"])
     assert close(details.pop("Created (UTC)"), as_date(made["created_at"]))
     assert details == {
@@ -132,7 +132,7 @@ def test_every_permission_is_on_or_off(admin: Caller, made: dict[str, Any]) -> N
 
 
 def test_callbacks_are_there_with_their_health(admin: Caller, made: dict[str, Any]) -> None:
-    """And with the names of their headers, never a value."""
+    """Headers are there by name, never with a value."""
     assert exported(admin)["Callbacks"] == [
         {
             "Token ID": made["id"],
@@ -218,17 +218,17 @@ def test_the_workbook_is_a_file_of_the_day(admin: Caller) -> None:
 
 
 def test_an_export_is_noted_with_who_made_it(house: House, admin: Caller) -> None:
-    """Everything leaves the house at once: somebody will ask."""
+    """Everything leaves the house at once: an auditor will ask."""
     admin.call("GET", "/v1/tokens.xlsx")
 
     (noted,) = [fields for what, fields in house.observer.notes if what == LogEvent.TOKENS_EXPORTED]
     assert str(noted["by"]).startswith("tok_")
 
 
-def test_a_second_export_at_the_same_time_is_told_to_wait(
+def test_a_second_export_at_the_same_time_is_asked_to_wait(
     admin: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each keeps a core busy: five impatient clicks must not slow down everybody's events."""
+    """Each keeps a core busy: five impatient clicks must not slow down all events."""
     held = threading.Lock()
     held.acquire()
     monkeypatch.setattr(streaming, "_one_at_a_time", held)
@@ -272,7 +272,7 @@ def see(house: House, event_id: str, channel: dict[str, Any], at: int) -> None:
 def test_channels_are_listed_as_their_latest_event_describes_them(
     house: House, admin: Caller
 ) -> None:
-    """Newest first: the one that somebody is asking about is at the top."""
+    """Newest first: the one in question is at the top."""
     see(house, "evt_1", {"id": "chn_a", "kind": "sms", "address": "+1"}, 1_000)
     see(house, "evt_2", {"id": "chn_b", "kind": "email"}, 2_000)
     see(
@@ -306,7 +306,7 @@ def test_channels_are_listed_as_their_latest_event_describes_them(
 
 
 def test_channels_come_in_pages(house: House, admin: Caller) -> None:
-    """As every list does."""
+    """Every list does this."""
     for number in range(25):
         see(
             house, f"evt_{number}", {"id": f"chn_{number % 23}", "kind": "sms"}, 1_000 + number // 2
@@ -327,7 +327,7 @@ def test_channels_come_in_pages(house: House, admin: Caller) -> None:
 def test_no_more_than_the_latest_events_are_looked_through(
     house: House, admin: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The table holds a month; whoever chooses wants what is in use."""
+    """The table holds a month; the list to choose from should have what is in use."""
     monkeypatch.setattr(seen_channels, "LATEST", 2)
     for number in range(3):
         see(house, f"evt_{number}", {"id": f"chn_{number}", "kind": "sms"}, 1_000 + number)

@@ -72,7 +72,7 @@ def test_lists_say_how_far_back_they_looked(
     """A filter that fits few may find none in what a page looks at; the last page has looked at
     everything.
     """
-    monkeypatch.setattr(paging, "LOOK", 8)
+    monkeypatch.setattr(paging, "SCAN_ROWS", 8)
     for number in range(12):
         deliver(house, token, f"evt_{number}", created_at=number)
 
@@ -102,7 +102,7 @@ def test_the_deliveries_of_one_event_are_a_list(
 
 
 def test_a_sample_is_marked_as_such(admin: Caller, house: House, token: dict[str, Any]) -> None:
-    """Among events as among deliveries: nobody is to look for what no backend has published."""
+    """Among events as among deliveries: no one should look for what no backend has published."""
     sample = new_test_event_id()
     deliver(house, token, sample)
     deliver(house, token, "evt_1")
@@ -133,7 +133,7 @@ def test_an_event_is_shown_as_it_was_published(
 
 
 def test_a_retry_asks_for_one_attempt(admin: Caller, house: House, token: dict[str, Any]) -> None:
-    """And names it, so that one can look for it among the delivery's attempts."""
+    """The answer names it, to look it up among the delivery's attempts."""
     delivery = deliver(house, token, state="exhausted", due_at=None)
 
     answer = admin.call("POST", f"/v1/deliveries/{delivery}/retry")
@@ -167,7 +167,7 @@ def test_a_retry_that_cannot_be_is_a_conflict(
 def test_a_callback_that_is_off_may_be_retried(
     admin: Caller, house: House, token: dict[str, Any]
 ) -> None:
-    """That is how one finds out whether it works again."""
+    """An administrator finds out whether it works again."""
     delivery = deliver(house, token)
     admin.call("PUT", callback_path(token), {"url": URL, "enabled": False})
 
@@ -228,7 +228,7 @@ def test_a_test_answers_the_attempt_that_a_dispatcher_made(
 def test_a_test_that_no_dispatcher_takes_says_so(
     admin: Caller, house: House, token: dict[str, Any]
 ) -> None:
-    """After its patience, and it is taken back."""
+    """After its timeout it is taken back."""
     answer = admin.call("POST", callback_path(token) + "/test")
 
     assert answer.status_code == 503

@@ -22,11 +22,12 @@ ROOT = Path(__file__).parents[2]
 ADDRESS = "/docs/ringback-api.html"
 _VOID = {"meta", "br"}
 FREE = ("conversation.metadata.", "message.content.")
-"""What differs from event to event, or is told in tables of its own."""
+"""What differs from event to event, or has tables of its own."""
 
 
 class Reader(HTMLParser):
-    """Which elements there are, which ids, where links lead; asserts that what is opened is closed.
+    """Which elements there are, which ids, where links lead;
+    asserts that what is opened is closed.
     """
 
     def __init__(self, page: str):
@@ -149,7 +150,7 @@ def test_it_tells_the_allowed_values(page: str) -> None:
 
 
 def test_it_tells_how_this_installation_calls(house: House, page: str) -> None:
-    """The defaults would be a lie where somebody has set something else."""
+    """The defaults would be wrong where an administrator has set something else."""
     terms = replace(house.parts.call_terms, concurrency=3)
     other = create_app(
         replace(
@@ -160,21 +161,21 @@ def test_it_tells_how_this_installation_calls(house: House, page: str) -> None:
         )
     )
 
-    told = other.test_client().get(ADDRESS).text
+    shown = other.test_client().get(ADDRESS).text
 
-    assert "7 seconds after the one before has failed" in page
-    assert "3 hours after the one before has failed, about 3 hours after the first" in page
+    assert "7 seconds after the previous one failed" in page
+    assert "3 hours after the previous one failed, about 3 hours after the first" in page
     assert "none within 15 seconds (connecting: 5 seconds)" in page
     assert "At most 16 requests" in page
     assert "https://ringback.example/v1/me" in page
-    assert "At most 3 requests" in told
-    assert "https://hooks.example/v1/me" in told
-    assert '<a href="https://chat.example/?&lt;b&gt;">' in told
+    assert "At most 3 requests" in shown
+    assert "https://hooks.example/v1/me" in shown
+    assert '<a href="https://chat.example/?&lt;b&gt;">' in shown
     assert "chat.example" not in page
 
 
 def test_every_template_is_packed() -> None:
-    """An installation without them answers 500 to whoever asks for the documentation."""
+    """An installation without them answers 500 to requests for the documentation."""
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     packed = setup["options.package_data"]["api"].split()

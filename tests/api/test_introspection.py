@@ -25,7 +25,7 @@ from tests.kit.checks import (
 INACTIVE = b'{"active":false}'
 
 
-def test_an_active_token_is_told_of(house: House, platform: Caller) -> None:
+def test_an_active_token_is_described(house: House, platform: Caller) -> None:
     """The fields of RFC 7662, and what the chat platform needs to answer for itself."""
     token = made(
         house,
@@ -56,7 +56,7 @@ def test_an_active_token_is_told_of(house: House, platform: Caller) -> None:
     }
 
 
-def test_what_is_unlimited_is_told_as_such(house: House, platform: Caller) -> None:
+def test_what_is_unlimited_is_reported_as_such(house: House, platform: Caller) -> None:
     """`channels` null is all; a token that never ends has no `exp`, as RFC 7662 would have it."""
     answer = introspect(platform, made(house).secret).json
 
@@ -84,7 +84,7 @@ def test_whether_the_token_may_is_answered(
 def test_what_is_no_token_of_ours_is_not_active_and_nothing_else(
     house: House, platform: Caller, text: str
 ) -> None:
-    """Whoever asks learns nothing of why, and nothing is remembered but a count."""
+    """The caller does not learn why, and nothing is remembered but a count."""
     answer = introspect(platform, text)
 
     assert (answer.status_code, answer.data, answer.content_type) == (
@@ -100,7 +100,7 @@ def test_what_is_no_token_of_ours_is_not_active_and_nothing_else(
 def test_a_token_that_is_not_active_is_just_that(
     house: House, platform: Caller, state: str
 ) -> None:
-    """Told apart only where administrators look: its log has the check, and why it failed."""
+    """Only administrators see the difference: its log has the check, and why it failed."""
     token = not_active(house, state)
 
     answer = introspect(platform, token.secret, permission="conversations:read")
@@ -136,7 +136,7 @@ def test_what_the_caller_tells_of_the_request_is_in_the_log(house: House, platfo
     a database.
     """
     token = made(house, READ)
-    told = {
+    request = {
         "method": "GET",
         "path": "/conversations/7?key=secret",
         "status": "404",
@@ -144,7 +144,7 @@ def test_what_the_caller_tells_of_the_request_is_in_the_log(house: House, platfo
         "user_agent": "curl/8\0\x1b[2J" + "x" * 999,
     }
 
-    answer = introspect(platform, token.secret, permission="messages:send", **told)
+    answer = introspect(platform, token.secret, permission="messages:send", **request)
 
     (row,) = logged_of(house, token)
     assert answer.json
@@ -178,8 +178,8 @@ def test_what_the_caller_tells_of_the_request_is_in_the_log(house: House, platfo
 def test_what_a_client_wrote_in_bytes_that_are_no_utf8_fails_no_check(
     house: House, platform: Caller, sent: bytes, kept: str
 ) -> None:
-    """Platforms hand on a header as its bytes came. Whoever writes an odd one must not take the
-    check away from its own token.
+    """Platforms pass on a header as its bytes came. A client that writes an odd one must not escape
+    the check of its own token.
     """
     token = made(house, READ)
     body = b"token=%s&permission=conversations:read&path=/%s&user_agent=%s" % (
@@ -212,8 +212,8 @@ def test_a_status_that_is_none_is_not_known(house: House, platform: Caller, stat
     assert logged_of(house, token)[0]["status"] is None
 
 
-def test_what_is_not_told_is_not_known(house: House, platform: Caller) -> None:
-    """Until somebody reports it."""
+def test_what_is_not_reported_is_not_known(house: House, platform: Caller) -> None:
+    """Until it is reported."""
     token = made(house)
 
     introspect(platform, token.secret)
@@ -276,7 +276,7 @@ def test_a_field_that_comes_twice_is_named(platform: Caller) -> None:
         "POST", "/v1/introspect", data=b"token=x&path=/a&path=/b", content_type=FORM
     )
 
-    assert (answer.status_code, "the field path comes twice" in (answer.json or {})["detail"]) == (
+    assert (answer.status_code, "duplicate form field path" in (answer.json or {})["detail"]) == (
         400,
         True,
     )

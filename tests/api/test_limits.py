@@ -25,7 +25,7 @@ def me(caller: Caller, peer: str = "192.0.2.1", **headers: str) -> TestResponse:
     return caller.call("GET", "/v1/me", environ_base={"REMOTE_ADDR": peer}, headers=headers)
 
 
-def test_without_a_limit_nothing_is_told_of_one(house: House) -> None:
+def test_without_a_limit_no_header_mentions_one(house: House) -> None:
     """The default."""
     answers = [me(house.caller()) for _ in range(3)]
 
@@ -33,7 +33,7 @@ def test_without_a_limit_nothing_is_told_of_one(house: House) -> None:
     assert not RATE_FIELDS & set(answers[0].headers.keys())
 
 
-def test_a_token_is_told_of_its_limit_and_refused_beyond_it(limited: House) -> None:
+def test_a_token_sees_its_limit_and_is_refused_beyond_it(limited: House) -> None:
     """429 says when to go on, and nothing is done for it."""
     caller = limited.caller()
 
@@ -57,7 +57,7 @@ def test_each_token_has_a_limit_of_its_own(limited: House) -> None:
 
 
 def test_a_refusal_for_want_of_a_permission_counts_too(limited: House) -> None:
-    """Whoever is let in asks, whatever the answer is."""
+    """Every authenticated request counts, whatever the answer is."""
     caller = limited.caller()
 
     answers = [caller.call("GET", "/v1/tokens") for _ in range(2)]
@@ -67,8 +67,8 @@ def test_a_refusal_for_want_of_a_permission_counts_too(limited: House) -> None:
 
 
 def test_checks_of_the_tokens_of_others_are_not_limited(limited: House) -> None:
-    """The chat platform's API asks once for each request of everybody. A gateway asks with the
-    holder's token, which is limited.
+    """The chat platform's API asks once for each request of all its clients. A gateway asks with
+    the holder's token, which is limited.
     """
     platform, holder = limited.caller(Permission.TOKENS_INTROSPECT), limited.caller()
 
@@ -86,8 +86,8 @@ def test_checks_of_the_tokens_of_others_are_not_limited(limited: House) -> None:
     assert asked == [204, 429]
 
 
-def test_a_stranger_is_told_nothing_of_limits(limited: House) -> None:
-    """There is none to be told of: who has no token is not limited, but damped."""
+def test_a_stranger_learns_nothing_of_limits(limited: House) -> None:
+    """There is none to report: a caller without a token is not limited, but throttled."""
     answer = me(Caller(limited, new_token()))
 
     assert answer.status_code == 401
@@ -95,7 +95,7 @@ def test_a_stranger_is_told_nothing_of_limits(limited: House) -> None:
 
 
 def exhaust(house: House, peer: str = "192.0.2.1") -> None:
-    """As many unknown tokens from there as are answered. Time stands still from now on: a slow
+    """Send as many unknown tokens from there as are answered. Time stands still from now on: a slow
     machine would be let through again.
     """
     house.use(clock_ns=lambda: 0)
@@ -103,7 +103,7 @@ def exhaust(house: House, peer: str = "192.0.2.1") -> None:
         assert me(Caller(house, "rbk_guessed"), peer).status_code == 401
 
 
-def test_an_address_that_tries_many_tokens_is_told_to_wait(house: House) -> None:
+def test_an_address_that_tries_many_tokens_is_asked_to_wait(house: House) -> None:
     """Without a look at the store, which is what guessing would cost."""
     me(house.caller())
     exhaust(house)
@@ -116,15 +116,15 @@ def test_an_address_that_tries_many_tokens_is_told_to_wait(house: House) -> None
 
     assert (answer.status_code, answer.content_type) == (429, "application/problem+json")
     assert 1 <= int(answer.headers["Retry-After"]) <= 3
-    assert house.observer.refused[-1] == "damped"
+    assert house.observer.refused[-1] == "throttled"
     assert queries == []
     assert me(Caller(house, new_token()), "192.0.2.2").status_code == 401
     assert queries, "or else the test looks at the wrong place"
 
 
-def test_a_good_token_works_from_a_damped_address(house: House) -> None:
-    """Behind one address there may be a whole office, or a gateway; a token that is not active is
-    told so.
+def test_a_good_token_works_from_a_throttled_address(house: House) -> None:
+    """Behind one address there may be a whole office, or a gateway; a token that is not active
+    learns so.
     """
     caller, suspended = house.caller(), house.caller()
     assert (me(caller).status_code, me(suspended).status_code) == (200, 200)
@@ -138,7 +138,7 @@ def test_a_good_token_works_from_a_damped_address(house: House) -> None:
     assert me(Caller(house, None)).status_code == 401
 
 
-def test_tokens_that_are_not_active_damp_nobody(house: House) -> None:
+def test_tokens_that_are_not_active_throttle_no_address(house: House) -> None:
     """Nothing is guessed with them, and they cost no look at the store."""
     caller = house.caller()
     token = (caller.call("GET", "/v1/me").json or {})["id"]
@@ -150,25 +150,27 @@ def test_tokens_that_are_not_active_damp_nobody(house: House) -> None:
     assert me(Caller(house, new_token())).status_code == 401
 
 
-def test_new_tokens_from_one_address_damp_nobody(house: House) -> None:
+def test_new_tokens_from_one_address_do_not_throttle_it(house: House) -> None:
     """An administrator's script may make a hundred, and try each at once."""
     assert {me(house.caller()).status_code for _ in range(2 * UNKNOWN_TOKENS)} == {200}
 
 
-def test_behind_a_trusted_proxy_its_client_is_damped(house: House) -> None:
+def test_behind_a_trusted_proxy_its_client_is_throttled(house: House) -> None:
     """Everybody comes from the gateway's address."""
     house.use(trusted_proxies=parse_networks(["10.0.0.0/8"]), clock_ns=lambda: 0)
     for _ in range(UNKNOWN_TOKENS):
         me(Caller(house, "x"), "10.0.0.1", **{"X-Forwarded-For": "198.51.100.1"})
 
-    damped = me(Caller(house, "x"), "10.0.0.1", **{"X-Forwarded-For": "198.51.100.1"})
+    throttled = me(Caller(house, "x"), "10.0.0.1", **{"X-Forwarded-For": "198.51.100.1"})
     other = me(Caller(house, "x"), "10.0.0.1", **{"X-Forwarded-For": "198.51.100.2"})
 
-    assert (damped.status_code, other.status_code) == (429, 401)
+    assert (throttled.status_code, other.status_code) == (429, 401)
 
 
-def test_introspection_is_never_damped_and_asks_the_store_once_for_each_token(house: House) -> None:
-    """Its caller is trusted, and hands on what strangers send it."""
+def test_introspection_is_never_throttled_and_asks_the_store_once_for_each_token(
+    house: House,
+) -> None:
+    """Its caller is trusted, and passes on what strangers send it."""
     platform, guessed = house.caller(Permission.TOKENS_INTROSPECT), new_token()
     me(platform)
     queries: list[str] = []
@@ -187,10 +189,10 @@ def test_introspection_is_never_damped_and_asks_the_store_once_for_each_token(ho
     assert len(queries) == asked > 0
 
 
-def test_guesses_that_are_handed_on_to_introspection_stop_costing_a_look_at_the_store(
+def test_guesses_that_are_passed_on_to_introspection_stop_costing_lookups(
     house: House,
 ) -> None:
-    """Check digits are public: whoever guesses makes them right. A token that is new is known by
+    """Check digits are public: a guess has the right ones. A token that is new is known by
     the next poll all the same.
     """
     house.use(clock_ns=lambda: 0)

@@ -109,8 +109,7 @@ BAD = [
 def test_a_bad_event_gets_a_problem_and_is_not_published(
     house: House, backend: Caller, body: Any, status: int
 ) -> None:
-    """Every kind of mistake, told as RFC 9457 tells it, counted, and without harm to the next one.
-    """
+    """Every kind of mistake, reported as in RFC 9457, counted, and without harm to the next one."""
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
 
     answer = backend.call("POST", "/v1/events", data=sent, content_type=JSON)
@@ -150,7 +149,7 @@ def test_a_fault_is_pointed_at(backend: Caller) -> None:
 def test_a_body_that_is_not_declared_as_json_is_refused(
     house: House, backend: Caller, kind: str | None
 ) -> None:
-    """curl's -d without a header says that it is a form: better told than guessed."""
+    """curl's -d without a header says that it is a form: an error is better than a guess."""
     answer = backend.call("POST", "/v1/events", data=json.dumps(event()), content_type=kind)
 
     assert answer.status_code == 415
@@ -169,7 +168,7 @@ def test_json_by_any_of_its_names_is_taken(backend: Caller, kind: str) -> None:
 
 
 def test_a_compressed_body_is_refused_as_what_it_is(backend: Caller) -> None:
-    """And not as broken JSON."""
+    """It is not reported as broken JSON."""
     answer = backend.call(
         "POST",
         "/v1/events",

@@ -1,4 +1,4 @@
-"""Recoveries over HTTP: asked for, followed, stopped. Nobody works on them here."""
+"""Recoveries over HTTP: asked for, followed, stopped. No dispatcher works on them here."""
 
 from typing import Any
 
@@ -45,8 +45,7 @@ def test_a_recovery_is_asked_for_and_followed(
 def test_what_is_exhausted_is_meant_when_nothing_is_said(
     admin: Caller, house: House, token: dict[str, Any]
 ) -> None:
-    """Who keeps what is held back, and what somebody never subscribed to, is not sent by accident.
-    """
+    """What was kept, and what a callback was not subscribed to, is not sent by accident."""
     deliver(house, token, "evt_1", state="exhausted", due_at=None)
     admin.call("PATCH", f"/v1/tokens/{token['id']}", {"enabled": False})
     deliver(house, token, "evt_2")
@@ -57,7 +56,7 @@ def test_what_is_exhausted_is_meant_when_nothing_is_said(
 
 
 def test_a_recovery_can_be_stopped(admin: Caller) -> None:
-    """And stays to be looked at. Stopping is idempotent."""
+    """It can still be read. Stopping is idempotent."""
     address = f"/v1/recoveries/{ask(admin)['id']}"
 
     statuses = [admin.call("DELETE", address).status_code for _ in range(2)]
@@ -82,7 +81,7 @@ def test_a_recovery_can_be_stopped(admin: Caller) -> None:
 def test_a_recovery_that_cannot_be_meant_is_refused(
     admin: Caller, body: dict[str, object], pointer: str
 ) -> None:
-    """With what is wrong, by pointer: a mistyped filter must not recover everything."""
+    """The answer says what is wrong, by pointer: a mistyped filter must not recover everything."""
     answer = admin.call("POST", "/v1/recoveries", {"since": SINCE} | body)
 
     assert answer.status_code == 422

@@ -50,7 +50,7 @@ INACTIVE: dict[str, Call] = {
 def test_a_flood_of_calls_with_a_revoked_token_is_one_row_a_second(
     house: House, revoked: Caller, platform: Caller, log: Log, kind: str
 ) -> None:
-    """By a job that nobody stops: whichever way they come, the row says how many they were."""
+    """By a job that no one stops: whichever way they come, the row says how many they were."""
     for _ in range(CALLS):
         INACTIVE[kind](house, revoked, platform)
 
@@ -79,7 +79,7 @@ ACTIVE: dict[str, Call] = {
 def test_a_flood_of_refused_calls_with_an_active_token_is_bounded_too(
     house: House, supplier: Caller, platform: Caller, log: Log, kind: str
 ) -> None:
-    """Some are rows of their own: whoever tries things out finds each mistake."""
+    """Some are rows of their own: a developer who tries things out finds each mistake."""
     house.directory.refresh()
 
     statuses = {ACTIVE[kind](house, supplier, platform) for _ in range(CALLS)}
@@ -120,17 +120,17 @@ def test_what_succeeds_is_never_counted_together(supplier: Caller, log: Log) -> 
 def test_a_status_reported_of_a_counted_check_completes_the_row_on_which_it_counts(
     house: House, supplier: Caller, platform: Caller, log: Log
 ) -> None:
-    """Else each report would leave a row that nobody sees."""
-    told = [
+    """Otherwise each report would leave a row that no one sees."""
+    answers = [
         introspect(platform, str(supplier.secret), permission="messages:send").json or {}
         for _ in range(CALLS)
     ]
 
-    reports = [{"request_id": one["request_id"], "status": 403} for one in told]
+    reports = [{"request_id": one["request_id"], "status": 403} for one in answers]
     assert platform.call("POST", "/v1/requests", {"requests": reports}).status_code == 202
 
     rows = log.rows(limit=100)
-    assert {one["request_id"] for one in told} == {row["id"] for row in rows}
+    assert {one["request_id"] for one in answers} == {row["id"] for row in rows}
     assert {row["status"] for row in rows} == {403}
     assert sum(row["count"] for row in rows) == CALLS
 
@@ -138,7 +138,7 @@ def test_a_status_reported_of_a_counted_check_completes_the_row_on_which_it_coun
 def test_the_limit_holds_whatever_the_state_of_the_token(
     house: House, revoked: Caller, log: Log
 ) -> None:
-    """Else a revoked token may ask more than a good one."""
+    """Otherwise a revoked token may ask more than a good one."""
     house.use(rate_limit=0.1)
 
     statuses = [revoked.call("GET", "/v1/me").status_code for _ in range(CALLS)]
@@ -148,7 +148,7 @@ def test_the_limit_holds_whatever_the_state_of_the_token(
 
 
 def test_the_count_is_in_the_file(revoked: Caller, admin: Caller, log: Log) -> None:
-    """Whoever adds up a download must not miss most of it."""
+    """A sum over a download must not miss most of it."""
     for _ in range(3):
         revoked.call("GET", "/v1/me")
     log.rows()

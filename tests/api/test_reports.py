@@ -34,10 +34,10 @@ def test_a_report_completes_what_was_introspected(
     assert (log.row()["status"], log.row()["duration_ms"]) == (201, 17)
 
 
-def test_a_request_nobody_asked_about_is_reported_whole(
+def test_a_request_without_introspection_is_reported_whole(
     made: NewSecrets, platform: Caller, log: Log
 ) -> None:
-    """As the chat platform knows it; what may be left out is."""
+    """A request as the chat platform knows it, without the optional fields."""
     whole = {
         "token": made.token.id,
         "at": "2026-11-22T10:00:00.000Z",
@@ -119,7 +119,8 @@ def test_a_report_that_breaks_the_rules_is_named_and_none_is_taken(
 
 
 def test_an_id_may_be_as_far_ahead_as_a_clock(platform: Caller) -> None:
-    """Five minutes. What is further ahead would be kept for longer than `RETENTION`, or for ever.
+    """Five minutes. What is further ahead would be kept for longer than `RETENTION`,
+    or for ever.
     """
 
     def status(ahead_s: int) -> int:
@@ -175,7 +176,7 @@ def test_no_query_is_kept_however_it_was_escaped(
 
 @pytest.mark.parametrize("count", [0, 1001])
 def test_a_batch_of_reports_is_bounded(platform: Caller, count: int) -> None:
-    """And has something in it."""
+    """A batch holds one to a thousand reports."""
     report = {"request_id": "req_" + "0" * 32, "status": 200}
 
     assert platform.call("POST", "/v1/requests", {"requests": [report] * count}).status_code == 422
@@ -199,10 +200,10 @@ def test_a_full_batch_of_long_reports_is_taken(
         )
 
 
-def test_a_made_up_request_id_harms_nobody(
+def test_a_made_up_request_id_does_no_harm(
     house: House, made: NewSecrets, platform: Caller, log: Log, supplier: Caller
 ) -> None:
-    """Nor can what this API has answered be rewritten."""
+    """What this API has answered cannot be rewritten either."""
     supplier.call("GET", "/v1/me")
     reports = [{"request_id": own, "status": 500} for own in (new_request_id(), log.row()["id"])]
 
@@ -214,7 +215,7 @@ def test_a_made_up_request_id_harms_nobody(
 def test_what_could_only_be_dropped_is_not_taken(
     made: NewSecrets, platform: Caller, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """202 would be a promise that nobody keeps; whoever reports can do so again."""
+    """202 would be a promise that is not kept. The caller can report it again."""
     report = {"token": made.token.id, "method": "GET", "path": "/conversations", "status": 200}
     with monkeypatch.context() as full:
         full.setattr(writer, "MOST_ADDED", 0)

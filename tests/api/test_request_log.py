@@ -30,7 +30,7 @@ FORMULA = '=HYPERLINK("http://x")'
 
 
 def test_a_request_is_logged_with_what_was_asked_and_answered(log: Log, supplier: Caller) -> None:
-    """And without its query, which may hold what is nobody else's."""
+    """Its query is left out, as it may hold secrets."""
     before = now_ms()
 
     supplier.call(
@@ -127,7 +127,7 @@ def test_a_call_with_a_token_that_is_not_active_counts_for_it(
 
 
 def test_a_revoked_token_is_asked_for_once(house: House, made: NewSecrets) -> None:
-    """A supplier that was not told goes on calling: that must not cost queries."""
+    """A supplier that was not informed goes on calling: that must not cost queries."""
     house.parts.tokens.revoke(made.token.id, now_ms(), TESTER)
     directory = Directory(house.database, house.vault, house.observer)
     first = directory.holder(made.secret, now_ms())
@@ -141,7 +141,7 @@ def test_a_revoked_token_is_asked_for_once(house: House, made: NewSecrets) -> No
     directory.close()
 
 
-def test_what_nobody_made_with_a_token_is_not_logged(house: House, supplier: Caller) -> None:
+def test_a_request_without_a_token_is_not_logged(house: House, supplier: Caller) -> None:
     """Strangers are counted in the metrics; pages and probes would drown the rest."""
     supplier.call("GET", "/healthz")
     supplier.call("GET", "/docs/openapi.json")
@@ -170,7 +170,8 @@ def test_a_mistyped_address_or_method_is_logged(log: Log, supplier: Caller) -> N
 
 
 def test_what_a_client_makes_up_is_cut_and_made_harmless(supplier: Caller, log: Log) -> None:
-    """Bytes that are no UTF-8, NUL, a line that pretends to be another, and too much of everything.
+    """Bytes that are no UTF-8, NUL, a line that pretends to be another,
+    and too much of everything.
     """
     supplier.call("GET", "/v1/me")
     for path, agent in [
@@ -192,7 +193,7 @@ def test_what_a_client_makes_up_is_cut_and_made_harmless(supplier: Caller, log: 
 def test_the_address_is_that_for_which_a_trusted_proxy_speaks(
     house: House, made: NewSecrets, log: Log
 ) -> None:
-    """And what anybody else says about it is not believed."""
+    """What other clients say about it is not believed."""
     forwarded = {"X-Forwarded-For": "203.0.113.9"}
     Caller(house, made.secret).call("GET", "/v1/me", headers=forwarded)
     believing = create_app(replace(house.parts, trusted_proxies=[ip_network("127.0.0.0/8")]))
@@ -250,7 +251,7 @@ def test_the_log_is_paged_and_filtered(
 
 @pytest.mark.parametrize("file", ["", ".csv", ".xlsx"])
 def test_the_log_of_no_token_is_not_found(admin: Caller, file: str) -> None:
-    """An empty list would look like a token that nobody uses."""
+    """An empty list would look like a token that is not used."""
     assert admin.call("GET", f"/v1/tokens/tok_missing/requests{file}").status_code == 404
 
 
@@ -261,7 +262,7 @@ def test_the_log_of_no_token_is_not_found(admin: Caller, file: str) -> None:
 def test_a_filter_that_breaks_the_rules_is_refused(
     admin: Caller, log: Log, file: str, query: str
 ) -> None:
-    """Of files too, before they begin."""
+    """This holds for files too, before they begin."""
     answer = admin.call("GET", f"{log.address}{file}?{query}")
 
     assert (answer.status_code, answer.content_type) == (422, "application/problem+json")
@@ -327,14 +328,14 @@ def test_the_log_is_downloaded_as_a_workbook(admin: Caller, log: Log, tmp_path: 
 def test_a_workbook_too_large_to_be_waited_for_is_refused(
     admin: Caller, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With what to do instead; half a log would be worse."""
-    monkeypatch.setattr(streaming, "MOST_IN_EXCEL", 1)
+    """The error says what to do instead; half a log would be worse."""
+    monkeypatch.setattr(streaming, "MAX_WORKBOOK_ROWS", 1)
 
     answer = admin.call("GET", f"{log.address}.xlsx")
 
     assert answer.status_code == 422
-    assert "take the CSV" in (answer.json or {})["detail"]
-    monkeypatch.setattr(streaming, "MOST_IN_EXCEL", 2)
+    assert "download the CSV" in (answer.json or {})["detail"]
+    monkeypatch.setattr(streaming, "MAX_WORKBOOK_ROWS", 2)
     assert admin.call("GET", f"{log.address}.xlsx").status_code == 200
 
 

@@ -41,8 +41,8 @@ def described(**config: Any) -> Any:
     return schemathesis.openapi.from_dict(document, config=schemathesis.Config.from_dict(config))
 
 
-# Beside what is drawn: every limit of every field, missed by one. The token is the test's, whatever
-# the document says of tokens.
+# In addition to what is drawn: every limit of every field, missed by one. The token is the test's,
+# whatever the document says of tokens.
 HELD = described(generation={"with-security-parameters": False})
 # Refused before anything of it is read: a few are enough. Some carry a made-up token.
 LOCKED_OUT = described(phases={"coverage": {"enabled": False}})

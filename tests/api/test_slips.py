@@ -49,7 +49,7 @@ def parameters() -> list[Asked]:
 
 
 def bodies() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Of what administrators send."""
+    """The bodies that administrators send."""
     administrative = {route.name for route in ROUTES if route.needs is Permission.PLATFORM_ADMIN}
     for method, path, operation in operations():
         if operation["operationId"] in administrative and "requestBody" in operation:
@@ -99,8 +99,8 @@ def anybody(house: House) -> Caller:
 
 @pytest.mark.parametrize("asked", parameters(), ids=" ".join)
 def test_a_parameter_that_is_empty_or_comes_twice_is_refused(anybody: Caller, asked: Asked) -> None:
-    """`?token=$TOKEN` with a variable that is not set would answer with everybody's, and of two
-    filters one would not be heard.
+    """`?token=$TOKEN` with a variable that is not set would answer with those of all tokens, and of
+    two filters one would not be heard.
     """
     for query in (f"{asked.name}=", asked.name, f"{asked.name}=10&{asked.name}=10"):
         answer = anybody.call(asked.method, f"{asked.path}?{query}")
@@ -113,7 +113,9 @@ def test_a_parameter_that_is_empty_or_comes_twice_is_refused(anybody: Caller, as
 def test_a_parameter_where_none_is_taken_is_refused(
     anybody: Caller, method: str, path: str
 ) -> None:
-    """Whoever adds `?dry_run=true` or `?state=active` there must not get the whole of it done."""
+    """A caller that adds `?dry_run=true` or `?state=active` there must not get the whole of it
+    done.
+    """
     answer = anybody.call(
         method, f"{path}?dry_run=true", json={"since": SINCE} if path == "/v1/recoveries" else None
     )
@@ -163,7 +165,9 @@ def sent(operation: dict[str, Any]) -> list[dict[str, Any]]:
 def test_a_body_where_none_is_taken_is_refused(
     anybody: Caller, method: str, path: str, body: bytes, status: int
 ) -> None:
-    """Whoever sends one means something by it, and would take the answer for an answer to that."""
+    """A caller that sends one means something by it, and would take the answer for an answer to
+    that.
+    """
     assert (
         anybody.call(method, path, data=body, content_type="application/json").status_code == status
     )
@@ -238,7 +242,7 @@ def test_a_slip_does_not_widen_what_a_token_sees(
 
 
 def test_null_that_is_written_out_widens(admin: Caller) -> None:
-    """As the contract says: null is all channels, and left out leaves it as it is."""
+    """Null is all channels, and leaving it out changes nothing."""
     token = a_token(admin, "CRM", channels=["chn_1"])
     path = f"/v1/tokens/{token['id']}"
 
@@ -271,12 +275,12 @@ def test_a_check_whose_permission_got_lost_is_refused(platform: Caller, supplier
 )
 def test_a_plus_that_was_not_encoded_is_read(anybody: Caller, path: str) -> None:
     """In a query it is a blank; there it can be nothing else."""
-    told = {
+    statuses = {
         anybody.call("GET", f"{path}?since=2026-11-22T10:00:00{zone}").status_code
         for zone in ("+01:00", "%2B01:00", ".5+01:00")
     }
 
-    assert told <= {200, 404}
+    assert statuses <= {200, 404}
 
 
 PERIODS = sorted({(asked.method, asked.path) for asked in parameters() if asked.name == "until"})
@@ -334,9 +338,9 @@ def test_a_time_that_cannot_be_read_is_refused_with_an_example(anybody: Caller, 
     query = anybody.call("GET", f"/v1/deliveries?since={text}").json or {}
     body = anybody.call("POST", "/v1/recoveries", {"since": text}).json or {}
 
-    for told in (query, body):
-        assert (told["status"], told["errors"][0]["pointer"]) == (422, "/since")
-        assert EXAMPLE in told["errors"][0]["detail"]
+    for answer in (query, body):
+        assert (answer["status"], answer["errors"][0]["pointer"]) == (422, "/since")
+        assert EXAMPLE in answer["errors"][0]["detail"]
 
 
 def pointers(problem: Any) -> list[str]:

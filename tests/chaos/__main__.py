@@ -69,12 +69,13 @@ def _play(nodes: Nodes, name: str, *, full: bool) -> bool:
     began_s = time.monotonic()
     try:
         report = SCENARIOS[name].play(nodes, full=full)
-    except Exception as error:  # noqa: BLE001 - one that cannot be played does not cost the figures of the others
+    except Exception as error:  # noqa: BLE001 - one that fails costs no other its figures
         traceback.print_exc(limit=-3)
         report = Report(broken=[f"could not be played: {str(error)[:300]}"])
     took_s = time.monotonic() - began_s
     print(
-        f"{'NOT KEPT' if report.broken else 'kept    '}  {name:18} {took_s:4.0f} s  {report.line()}",
+        f"{'NOT KEPT' if report.broken else 'kept    '}  {name:18} "
+        f"{took_s:4.0f} s  {report.line()}",
         *report.broken,
         sep="\n          · ",
         flush=True,

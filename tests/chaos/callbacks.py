@@ -1,4 +1,4 @@
-"""Scenarios in which receivers misbehave: they hang, are dead, come back, or answer what nobody
+"""Scenarios in which receivers misbehave: they hang, are dead, come back, or answer what no client
 should have to read.
 """
 
@@ -17,12 +17,12 @@ from tests.kit.platform import MESSAGE
 from tests.kit.waiting import wait_for
 
 UNAFFECTED_S = 1.0
-"""A healthy callback's p99 when played briefly beside other work. The real promise is a ratio,
+"""A healthy callback's p99 when played briefly alongside other work. The real promise is a ratio,
 which needs a quiet machine.
 """
 
 HELD_S = 2.0
-"""Promised in docs/reliability.md: while the store answers, nobody's slowness pins a message for
+"""Promised in docs/reliability.md: while the store answers, no slow callback holds a message for
 longer.
 """
 
@@ -47,20 +47,20 @@ def hanging(nodes: Nodes, *, full: bool) -> Report:
         good, bad = world.subscribe(healthy), world.subscribe(hung)
         without = _steadily(world, good, 3.0 * len(good), phase_s, "without")
         held.reset()
-        beside = _steadily(world, good | bad, 3.0 * count, phase_s, "beside")
-        report.count(world.settle(_only(beside, healthy), others_stay_open=True))
+        loaded = _steadily(world, good | bad, 3.0 * count, phase_s, "loaded")
+        report.count(world.settle(_only(loaded, healthy), others_stay_open=True))
         before_s, after_s = (
             counting.usual_s(load.posted, world.receiver.arrivals(), healthy, 0.99)
-            for load in (without, beside)
+            for load in (without, loaded)
         )
-        overall_s = _p99_s(world, without.posted, healthy), _p99_s(world, beside.posted, healthy)
+        overall_s = _p99_s(world, without.posted, healthy), _p99_s(world, loaded.posted, healthy)
     report.note(
         callbacks=count,
         hanging=len(hung),
         usual_p99_without_ms=1000 * before_s,
-        usual_p99_beside_ms=1000 * after_s,
+        usual_p99_with_ms=1000 * after_s,
     )
-    report.note(p99_without_ms=1000 * overall_s[0], p99_beside_ms=1000 * overall_s[1])
+    report.note(p99_without_ms=1000 * overall_s[0], p99_with_ms=1000 * overall_s[1])
     report.note(longest_held_message_s=held.longest_s)
     report.demand(
         "p99 of the healthy ones at most twice as long",
@@ -77,20 +77,20 @@ def dead(nodes: Nodes, *, full: bool) -> Report:
         good, bad = world.subscribe(["/ok/a"]), world.subscribe(["/switch/dead/b"])
         world.receiver.switch("dead", 500)
         without = _steadily(world, good, 20.0, 60.0 if full else 5.0, "without")
-        with world.load(good, 20.0, "beside") as beside:
+        with world.load(good, 20.0, "loaded") as loaded:
             _post_batches(world, bad, count)
             time.sleep(120.0 if full else 8.0)
-        report.count(world.settle(_only(beside, ["/ok/a"]), others_stay_open=True))
+        report.count(world.settle(_only(loaded, ["/ok/a"]), others_stay_open=True))
         attempts = sum(one.path == "/switch/dead/b" for one in world.receiver.arrivals())
         before_s, after_s = (
             _p99_s(world, without.posted, good.values()),
-            _p99_s(world, beside.posted, good.values()),
+            _p99_s(world, loaded.posted, good.values()),
         )
     report.note(
         events_for_the_dead=count,
         attempts_on_the_dead=attempts,
         p99_without_ms=1000 * before_s,
-        p99_beside_ms=1000 * after_s,
+        p99_with_ms=1000 * after_s,
     )
     report.demand("at most 200 attempts on the dead one", held=attempts <= MOST_ATTEMPTS)
     report.demand("the healthy one is unaffected", held=after_s <= UNAFFECTED_S)
@@ -170,18 +170,18 @@ def misbehaving(nodes: Nodes, *, full: bool) -> Report:
             )
         without = _steadily(world, good, 20.0, phase_s, "without")
         calm_mb = world.watch.peak_mb["dispatch-0"]
-        beside = _steadily(world, good | bad, 10.0 * (len(good) + len(bad)), phase_s, "beside")
-        report.count(world.settle(_only(beside, list(good.values())), others_stay_open=True))
+        loaded = _steadily(world, good | bad, 10.0 * (len(good) + len(bad)), phase_s, "loaded")
+        report.count(world.settle(_only(loaded, list(good.values())), others_stay_open=True))
         before_s, after_s = (
             _p99_s(world, without.posted, good.values()),
-            _p99_s(world, beside.posted, good.values()),
+            _p99_s(world, loaded.posted, good.values()),
         )
         peak_mb = world.watch.peak_mb["dispatch-0"]
         report.demand("no process ends", held=world.ringback.running() == {"api", "dispatch-0"})
     report.note(
-        misbehaving_callbacks=len(bad), p99_without_ms=1000 * before_s, p99_beside_ms=1000 * after_s
+        misbehaving_callbacks=len(bad), p99_without_ms=1000 * before_s, p99_with_ms=1000 * after_s
     )
-    report.note(dispatcher_peak_without_mb=calm_mb, dispatcher_peak_beside_mb=peak_mb)
+    report.note(dispatcher_peak_without_mb=calm_mb, dispatcher_peak_with_mb=peak_mb)
     report.demand("the healthy ones are unaffected", held=after_s <= UNAFFECTED_S)
     report.demand("memory stays bounded", held=peak_mb - calm_mb <= MOST_GROWTH_MB)
     return report

@@ -22,8 +22,8 @@ class Posted(NamedTuple):
     """One event: where its webhook belongs, when it should have been posted, when its answer came
     (unix seconds), and which.
 
-    `status` 0: the connection broke, so that nobody can tell whether it was accepted. `retry_after`: whether the answer had one.
-    `said`: the body of an answer other than 202.
+    `status` 0: the connection broke, so that it is unknown whether the event was accepted.
+    `retry_after`: whether the answer had one. `said`: the body of an answer other than 202.
     """
 
     event_id: str
@@ -106,7 +106,7 @@ def delays_s(
 
 
 def percentile(ordered: Sequence[float], part: float) -> float:
-    """Of sorted values; `part` from 0 to 1. 0 when there are none."""
+    """Quantile of sorted values; `part` from 0 to 1. 0 when there are none."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))] if ordered else 0.0
 
 

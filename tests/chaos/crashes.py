@@ -1,5 +1,5 @@
-"""Scenarios in which processes end, or stop being there: killed, told to stop, frozen, crashed by
-what they handle.
+"""Scenarios in which processes end, or stop being there: killed, stopped by a signal, frozen,
+crashed by what they handle.
 """
 
 import random
@@ -52,9 +52,9 @@ def kills(nodes: Nodes, *, full: bool) -> Report:
             for _ in range(left):
                 time.sleep(chance.uniform(0.1, 1.5 if full else 1.0))
                 killer.kill_one()
-            killer.revive()
+            killer.restart()
             time.sleep(_STEADY_S)
-        killer.revive_until_ready(60)
+        killer.restart_until_ready(60)
         tally = world.settle(load, 180)
     report.note(**{f"kills_of_{what}": count for what, count in sorted(killer.killed.items())})
     report.note(
@@ -85,13 +85,13 @@ class _Killer:
         }
 
     def kill_one(self) -> None:
-        self.revive()
+        self.restart()
         kinds, weights = list(self._ways), [weight for weight, _ in self._ways.values()]
         (kind,) = self._chance.choices(kinds, weights)
         self._ways[kind][1]()
         self.killed[kind] += 1
 
-    def revive(self) -> None:
+    def restart(self) -> None:
         """Start what has ended, as a service manager would."""
         for name, process in self._world.ringback.processes.items():
             if process.poll() is not None:
@@ -104,7 +104,7 @@ class _Killer:
                     self.ended.append(f"{name} with {process.returncode}: {log.splitlines()[-5:]}")
                 self._world.ringback.spawn(name)
 
-    def revive_until_ready(self, limit_s: float) -> None:
+    def restart_until_ready(self, limit_s: float) -> None:
         """What was killed last may end after its worker's death is noticed, so one look is not
         enough.
         """
@@ -112,7 +112,7 @@ class _Killer:
         while missing := self._missing():
             if time.monotonic() > end_s:
                 raise AssertionError(f"not ready within {limit_s:g} s: {missing}")
-            self.revive()
+            self.restart()
             time.sleep(0.2)
 
     def _missing(self) -> dict[str, str | dict[str, str]]:
@@ -124,7 +124,8 @@ class _Killer:
                     missing[name] = lacks
             except OSError as error:
                 missing[name] = (
-                    f"{error!r}, exit status {process.poll()}: {self._world.ringback.log(name).splitlines()[-5:]}"
+                    f"{error!r}, exit status {process.poll()}: "
+                    f"{self._world.ringback.log(name).splitlines()[-5:]}"
                 )
         return missing
 
@@ -260,10 +261,10 @@ def poison(nodes: Nodes, *, full: bool) -> Report:
         with world.load(targets, 20.0) as load:
             _, event = next(messages(targets))
             world.ringback.publisher.publish(event | {"id": "evt_poison"})
-            crashes = _revive_for(
+            crashes = _restart_for(
                 world, 240.0 if full else 30.0, lambda: full and _is_exhausted(world)
             )
-        crashes += _revive_for(world, 60.0, lambda: not _missing(world, load.posted))
+        crashes += _restart_for(world, 60.0, lambda: not _missing(world, load.posted))
         (world.folder / "poison").unlink()
         report.note(crashes=crashes)
         report.count(world.settle(load))
@@ -282,8 +283,9 @@ def _is_exhausted(world: World) -> bool:
     return bool(event) and [one["state"] for one in event["deliveries"]] == ["exhausted"]
 
 
-def _revive_for(world: World, limit_s: float, done: Callable[[], bool]) -> int:
-    """Start the dispatcher whenever it has ended, until `done`, or for so long; how often it had.
+def _restart_for(world: World, limit_s: float, done: Callable[[], bool]) -> int:
+    """Start the dispatcher whenever it has ended, until `done`, or for so long;
+    how often it had.
     """
     ended, end_s = 0, time.monotonic() + limit_s
     while time.monotonic() < end_s and not done():

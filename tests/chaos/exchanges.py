@@ -60,7 +60,7 @@ def thin_line(nodes: Nodes, *, full: bool) -> Report:
 
 
 def memory_alarm(nodes: Nodes, *, full: bool) -> Report:
-    """RabbitMQ is short of memory and blocks whoever publishes, while there are dead letters to be
+    """RabbitMQ is short of memory and blocks publishers, while there are dead letters to be
     written.
     """
     report, letters = Report(), 20
@@ -89,8 +89,8 @@ def memory_alarm(nodes: Nodes, *, full: bool) -> Report:
 
 
 def queue_deleted(nodes: Nodes, *, full: bool) -> Report:
-    """Somebody deletes ringback.dispatch, again and again. What it held is gone with it; nothing
-    that is accepted after may be.
+    """An administrator deletes ringback.dispatch, again and again. What it held is gone with it;
+    nothing that is accepted after may be.
     """
     report, deleted_s = Report(), []
     with World(nodes, workers=2, RETRY_SCHEDULE=_SCHEDULE) as world:

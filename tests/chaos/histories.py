@@ -1,5 +1,5 @@
 """Scenarios in which the database becomes another: the primary changes, a back-up is restored, and
-all that was known is learned anew.
+all that was known is loaded again.
 """
 
 import concurrent.futures

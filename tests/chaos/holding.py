@@ -43,7 +43,7 @@ class HoldTimes:
 
     @property
     def longest_s(self) -> float:
-        """Of those that were acknowledged since the reset."""
+        """The longest time of those messages that were acknowledged since the reset."""
         return self._longest_s
 
     def _frame(self, connection: int, way: Way, frame: bytes) -> None:

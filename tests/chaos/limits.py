@@ -1,5 +1,5 @@
 """The scenario of the size limit: messages of every size around it, each twice, by every way in,
-beside a steady load.
+alongside a steady load.
 """
 
 import itertools
@@ -33,7 +33,7 @@ _LATE_S = 2.0
 _LIMIT_S = 120.0
 
 _CLOSELY = range(262_100, 262_421)
-"""Where something is added to a message: its id, a time, what a webhook has beside. Every size of
+"""Where something is added to a message: its id, a time, what a webhook adds. Every size of
 these; of the others every twentieth.
 """
 
@@ -44,7 +44,7 @@ _TIMES: tuple[dict[str, str], ...] = ({}, {"timestamp": "2026-11-22T10:00:00Z"})
 
 
 class Sized(NamedTuple):
-    """A message. `message_id`: its id stands beside it, as AMQP's property."""
+    """A message. `message_id`: its id, where that is an AMQP property."""
 
     event_id: str
     body: bytes
@@ -72,22 +72,22 @@ def around_the_limit(nodes: Nodes, *, full: bool) -> Report:
 
 def _by_the_broker(report: Report, world: World, sizes: Sequence[int], *, full: bool) -> None:
     channel, steady = _subscribe(world)
-    sized = _sized("amqp", channel, sizes, beside=(False, True))
+    sized = _sized("amqp", channel, sizes, as_property=(False, True))
     with world.load(steady, _RATE) as load:
-        buried = _publish_twice(world, sized)
+        dead = _publish_twice(world, sized)
     _judge(report, "amqp", world, sized, load, full=full)
-    report.note(dead_letters=len(buried))
+    report.note(dead_letters=len(dead))
     expected = sorted(2 * [one.event_id for one in sized if not one.fits])
     report.demand(
-        "by AMQP, what is too large is a dead letter, each time", held=sorted(buried) == expected
+        "by AMQP, what is too large is a dead letter, each time", held=sorted(dead) == expected
     )
     _by_http(report, world, "http", sizes, full=full)
 
 
 def _by_http(report: Report, world: World, name: str, sizes: Sequence[int], *, full: bool) -> None:
     channel, steady = _subscribe(world, name)
-    sized = _sized(name, channel, sizes, beside=(False,))
-    with world.load(steady, _RATE, f"beside_{name}") as load:
+    sized = _sized(name, channel, sizes, as_property=(False,))
+    with world.load(steady, _RATE, f"others_{name}") as load:
         statuses = [
             world.ringback.publisher.call("POST", "/v1/events", one.body).status
             for one in sized
@@ -131,9 +131,9 @@ def _judge(
     )
     report.note(
         **{
-            f"beside_{name}": tally.accepted,
-            f"missing_beside_{name}": tally.missing,
-            f"p99_beside_{name}_ms": 1000 * late_s,
+            f"others_{name}": tally.accepted,
+            f"missing_others_{name}": tally.missing,
+            f"p99_others_{name}_ms": 1000 * late_s,
         }
     )
     report.demand(
@@ -142,7 +142,7 @@ def _judge(
     )
     report.demand(f"by {name}, nothing else is delivered", held=found.received == found.accepted)
     report.demand(
-        f"beside {name}, nothing is missing or late",
+        f"while {name} is tried, nothing else is missing or late",
         held=not tally.missing and (late_s <= _LATE_S or not full),
     )
     report.demand(
@@ -151,15 +151,23 @@ def _judge(
     )
 
 
-def _sized(name: str, channel: str, sizes: Iterable[int], beside: Sequence[bool]) -> list[Sized]:
-    """With the id inside or beside, with a time and without; ids are as long as they may be."""
+def _sized(
+    name: str, channel: str, sizes: Iterable[int], as_property: Sequence[bool]
+) -> list[Sized]:
+    """Messages with the id inside or as a property, with a time and without. Ids are as long as
+    they may be.
+    """
     found = []
-    for number, (size, is_beside, more) in enumerate(itertools.product(sizes, beside, _TIMES)):
+    for number, (size, is_property, more) in enumerate(
+        itertools.product(sizes, as_property, _TIMES)
+    ):
         event_id = f"{name}_{size}_{number}_".ljust(64, "x")
-        event = message(number, channel=channel, **({} if is_beside else {"id": event_id}), **more)
+        event = message(
+            number, channel=channel, **({} if is_property else {"id": event_id}), **more
+        )
         bare = json.dumps(event | {"data": event["data"] | {"filler": ""}}).encode()
         body = bare.replace(b'"filler": ""', b'"filler": "%s"' % (b"y" * (size - len(bare))))
-        found.append(Sized(event_id, body, event_id if is_beside else None))
+        found.append(Sized(event_id, body, event_id if is_property else None))
     return found
 
 
@@ -167,7 +175,7 @@ def _publish_twice(world: World, sized: Sequence[Sized]) -> list[str]:
     """As a backend does it, confirmed; a few at a time, or all others would wait behind a backlog,
     which is no fault. Returns the ids of the dead letters, which are taken away.
     """
-    buried: list[str] = []
+    dead: list[str] = []
     with _channel(world.nodes) as channel:
         for start in range(0, len(sized), _AT_ONCE):
             some = sized[start : start + _AT_ONCE]
@@ -177,15 +185,15 @@ def _publish_twice(world: World, sized: Sequence[Sized]) -> list[str]:
                     "ringback.events", MESSAGE, one.body, properties, mandatory=True
                 )
             expected, end_s = (
-                len(buried) + 2 * sum(not one.fits for one in some),
+                len(dead) + 2 * sum(not one.fits for one in some),
                 time.monotonic() + _LIMIT_S,
             )
-            while len(buried) < expected and time.monotonic() < end_s:
+            while len(dead) < expected and time.monotonic() < end_s:
                 channel.connection.sleep(0.05)
-                buried += _dead_letters(channel)
+                dead += _dead_letters(channel)
             _wait_for(world, some)
         channel.connection.sleep(0.5)
-        return buried + _dead_letters(channel)  # more than there should be
+        return dead + _dead_letters(channel)  # more than there should be
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A steady load: posts events over HTTP at a fixed rate until it is told to stop, and remembers how
+"""A steady load: posts events over HTTP at a fixed rate until it is stopped, and remembers how
 each was answered.
 
 On a thread and an event loop of its own. A `Load` posts nothing twice: what is not answered 202 was
@@ -66,7 +66,8 @@ class Load:
     def __init__(self, port: int, token: str, events: Iterator[Event], rate: float):
         self._port, self._events, self._rate = port, events, rate
         self._head = (
-            f"POST /v1/events HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n"
+            f"POST /v1/events HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {token}\r\n"
+            "content-type: application/json\r\n"
         ).encode()
         self.posted: list[Posted] = []
         self._idle: list[

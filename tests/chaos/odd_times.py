@@ -86,7 +86,8 @@ def _conflicts(world: World, event_id: str) -> tuple[int, int]:
 
 
 def clock_on_services(nodes: Nodes, *, full: bool) -> Report:
-    """The clock of the machine on which API and dispatchers run jumps; PostgreSQL's is another's.
+    """The clock of the machine on which API and dispatchers run jumps;
+    PostgreSQL's is another's.
     """
     return _clock(
         World(

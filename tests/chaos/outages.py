@@ -14,12 +14,12 @@ from tests.chaos.world import Nodes, World
 
 ANSWER_LIMIT_S, BRIEF_LIMIT_S = 1.0, 3.0
 """Promised in docs/reliability.md: an answer within a second, whatever is away. Played briefly,
-beside other tests, it may take a little longer; a wait for what is silent would still be seen:
+alongside other tests, it may take a little longer; a wait for what is silent would still be seen:
 those take five seconds and more.
 """
 
 MOST_CPU = 0.05
-"""Of a core, by a process that waits for what is away."""
+"""The share of a core that a process may use while it waits for a service."""
 
 _PATHS = ["/ok/a", "/ok/b", "/slow/50/c", "/flaky/10/d"]
 _RATE = 80.0

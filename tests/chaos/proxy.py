@@ -44,7 +44,7 @@ proxy's thread.
 
 class FaultProxy:
     """A context manager: passes everything on, from `port` to `target_port` of 127.0.0.1, until it
-    is told otherwise.
+    is configured otherwise.
     """
 
     def __init__(self, target_port: int, ear: Ear | None = None):
@@ -127,7 +127,7 @@ class FaultProxy:
         await self._stop_listening()
         self._listening = _bound(
             self.port
-        )  # bound but not listening: refused, and nobody else gets the port
+        )  # bound but not listening: refused, and no other program gets the port
         self._each(_Connection.reset)
 
     async def _heal(self) -> None:
@@ -197,7 +197,7 @@ class _Connection:
         self.tasks: list[asyncio.Task[None]] = []
 
     async def run(self, hold: _Hold, ear: Ear | None) -> None:
-        """Until one side has ended, and the other was told."""
+        """Pass bytes on until one side has ended, and the other was notified."""
         ways = (
             (Way.TO_SERVER, self._near[0], self._far[1]),
             (Way.TO_CLIENT, self._far[0], self._near[1]),

@@ -8,10 +8,11 @@ anything may follow:
 
     /ok            200                          /hang          never
     /flaky/P       500 for P percent, by        /slow/MS       200 after MS milliseconds
-                   chance, else 200             /switch/NAME   200, or what /.switch/NAME/CODE last said; 0: never
-    /window/N      200 for N in each second,    /bucket/N      200 for a burst of N, then for N a second, evenly; else 429 with
-                   else 429 with                               Retry-After: 1
-                   Retry-After: 1
+                   chance, else 200             /switch/NAME   200, or what /.switch/NAME/CODE last
+    /window/N      200 for N in each second,                   said; 0: never
+                   else 429 with                /bucket/N      200 for a burst of N, then for N a
+                   Retry-After: 1                              second, evenly; else 429 with
+                                                               Retry-After: 1
 
 GET /.log/N: all arrivals from the N-th on, as JSON. Used through `Receiver`, which starts it and
 keeps what it tells.
@@ -87,7 +88,8 @@ class Receiver:
 
 
 class _Connection(asyncio.Protocol):
-    """One keep-alive connection; requests with a content-length only, answered one after the other.
+    """One keep-alive connection; requests with a content-length only,
+    answered one after the other.
     """
 
     log: ClassVar[list[Arrival]] = []

@@ -16,7 +16,7 @@ _BEGIN, _END = "<!-- written by `python -m tests.chaos --write` -->\n", "<!-- un
 
 
 def keep(name: str, report: Report) -> None:
-    """Beside those of the other scenarios, and on the page."""
+    """Keep the figures of this scenario with those of the others, and write the page."""
     kept = figures()
     kept[name] = {
         "measured": f"{dt.datetime.now(dt.UTC):%Y-%m-%d}",

@@ -35,7 +35,8 @@ class Scenario(NamedTuple):
 
 SCENARIOS: dict[str, Scenario] = {
     "kills": Scenario(
-        "200 times `kill -9`, at random, of API, API workers, dispatchers, broker, database and its sessions, under load, "
+        "200 times `kill -9`, at random, of API, API workers, dispatchers, broker, database and "
+        "its sessions, under load, "
         "with receivers that fail",
         "at most the deliveries in flight come twice",
         crashes.kills,
@@ -91,7 +92,8 @@ SCENARIOS: dict[str, Scenario] = {
         outages.both_silent,
     ),
     "half-open": Scenario(
-        "every connection to the broker, and a minute later to the database, is half-open; new ones are well",
+        "every connection to the broker, and a minute later to the database, is half-open; new "
+        "ones are well",
         "found by limits and heartbeats; every event accepted, every answer within 1 s",
         outages.half_open,
     ),
@@ -101,17 +103,21 @@ SCENARIOS: dict[str, Scenario] = {
         outages.cuts,
     ),
     "fail-over": Scenario(
-        "the primary becomes read-only, the address leads to a standby that is promoted a while later, and once more back; no session is cut",
-        "every event accepted, every answer within 1 s; `/readyz` says so; writes go on within 10 s without a restart",
+        "the primary becomes read-only, the address leads to a standby that is promoted a while "
+        "later, and once more back; no session is cut",
+        "every event accepted, every answer within 1 s; `/readyz` says so; writes go on within 10 "
+        "s without a restart",
         histories.fail_over,
     ),
     "restore": Scenario(
         "a back-up of five minutes ago is restored under running processes",
-        "within 2 s tokens and events are as the database has them: what was revoked since lives, what was made since is gone",
+        "within 2 s tokens and events are as the database has them: what was revoked since lives, "
+        "what was made since is gone",
         histories.restore,
     ),
     "crowd": Scenario(
-        "a receiver that 1,200 tokens share dies and comes back, every process is restarted meanwhile and afterwards",
+        "a receiver that 1,200 tokens share dies and comes back, every process is restarted "
+        "meanwhile and afterwards",
         "all tokens authenticate, all are matched, nothing is cancelled",
         histories.crowd,
     ),
@@ -121,7 +127,7 @@ SCENARIOS: dict[str, Scenario] = {
         outages.waiting,
     ),
     "names-away": Scenario(
-        "names of receivers cannot be found for 60 s, then nobody answers for 60 s",
+        "names of receivers cannot be found for 60 s, then no name server answers for 60 s",
         "callbacks by address do not notice",
         outages.names_away,
     ),
@@ -142,12 +148,13 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "queue-deleted": Scenario(
         "`ringback.dispatch` is deleted under us, ten times",
-        "nothing missing but what the queue held at that moment, which nobody can bring back",
+        "nothing missing but what the queue held at that moment, which cannot be brought back",
         exchanges.queue_deleted,
     ),
     "hanging": Scenario(
         "20 of 100 callbacks hang until the timeout, each gets 3 events a second",
-        "p99 of the healthy ones (the median of ten-second windows) at most twice that without the hanging ones; no message held longer than 2 s",
+        "p99 of the healthy ones (the median of ten-second windows) at most twice that without "
+        "the hanging ones; no message held longer than 2 s",
         callbacks.hanging,
     ),
     "dead": Scenario(
@@ -157,16 +164,19 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "comeback": Scenario(
         "a callback is away for 120 s and comes back",
-        "first delivery within 10 s and a probe's interval; the backlog in order, but for what is in flight together",
+        "first delivery within 10 s and a probe's interval; the backlog in order, but for what is "
+        "in flight together",
         callbacks.comeback,
     ),
     "misbehaving": Scenario(
-        "endless bodies, a byte now and then, 20 MB of headers, compressed bodies, no HTTP, half answers, silence, connections never taken up",
+        "endless bodies, a byte now and then, 20 MB of headers, compressed bodies, no HTTP, half "
+        "answers, silence, connections never taken up",
         "memory bounded; other callbacks unaffected",
         callbacks.misbehaving,
     ),
     "throttling": Scenario(
-        "two receivers take 5 a second and answer 429 with `Retry-After` to the rest, 600 events for each at once, on a schedule of 65 s",
+        "two receivers take 5 a second and answer 429 with `Retry-After` to the rest, 600 events "
+        "for each at once, on a schedule of 65 s",
         "at least 4 a second get through to each; nothing is exhausted",
         throttling.throttling,
     ),
@@ -181,7 +191,8 @@ SCENARIOS: dict[str, Scenario] = {
         sizes.backlog,
     ),
     "large-backlog": Scenario(
-        "3,000 events of 250 KB in the broker for two receivers, of which one hangs and one takes 0.2 s; the database is away for 20 s",
+        "3,000 events of 250 KB in the broker for two receivers, of which one hangs and one takes "
+        "0.2 s; the database is away for 20 s",
         "a dispatcher stays below 350 MB",
         sizes.large_backlog,
     ),
@@ -191,8 +202,10 @@ SCENARIOS: dict[str, Scenario] = {
         sizes.largest_batches,
     ),
     "around-the-limit": Scenario(
-        "messages of every size around 256 KiB, each twice, by AMQP (id inside or beside, with a time or without), by HTTP, and by the outbox",
-        "no process ends; each that fits is delivered once, each other is a dead letter or answered 413; nothing beside them is late",
+        "messages of every size around 256 KiB, each twice, by AMQP (id inside or as a property, "
+        "with a time or without), by HTTP, and by the outbox",
+        "no process ends; each that fits is delivered once, each other is a dead letter or "
+        "answered 413; no other event is late",
         limits.around_the_limit,
     ),
     "long-run": Scenario(

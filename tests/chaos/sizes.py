@@ -18,7 +18,7 @@ MOST_MB = 300.0
 """Resident, of a dispatcher or of an API process with one worker, at any moment."""
 
 MOST_MB_LARGE = 350.0
-"""The same of a dispatcher whose events are as large as they may be."""
+"""The limit of a dispatcher whose events are as large as they may be."""
 
 MOST_GROWTH = 0.05
 _LARGE_BYTES = 249_400
@@ -65,7 +65,7 @@ def large_backlog(nodes: Nodes, *, full: bool) -> Report:
         world.ringback.start("dispatch-0")
         time.sleep(20.0 if full else 5.0)
         report.note(
-            events=count, dispatcher_peak_beside_receivers_mb=world.watch.peak_mb["dispatch-0"]
+            events=count, dispatcher_peak_with_receivers_mb=world.watch.peak_mb["dispatch-0"]
         )
         world.store.refuse()
         time.sleep(20.0 if full else 5.0)
@@ -105,7 +105,7 @@ def _came(world: World) -> int:
 
 
 def largest_batches(nodes: Nodes, *, full: bool) -> Report:
-    """Batches of a thousand events and nearly 8 MiB, four at a time, beside a steady load for
+    """Batches of a thousand events and nearly 8 MiB, four at a time, alongside a steady load for
     another callback.
     """
     report, batches = Report(), 40 if full else 4
@@ -131,12 +131,12 @@ def largest_batches(nodes: Nodes, *, full: bool) -> Report:
         )
         report.note(**{f"{part}_peak_mb": peak for part, peak in peaks_mb.items()})
         report.note(
-            slowest_answer_beside_ms=1000 * max(one.answered_s - one.due_s for one in load.posted)
+            slowest_other_answer_ms=1000 * max(one.answered_s - one.due_s for one in load.posted)
         )
         report.demand("no duplicates", held=counting.duplicates(world.receiver.arrivals()) == 0)
     report.demand("memory stays bounded", held=max(peaks_mb.values()) <= 2 * MOST_MB)
     report.demand(
-        "every request beside them accepted", held=all(one.status == 202 for one in load.posted)
+        "every other request accepted", held=all(one.status == 202 for one in load.posted)
     )
     return report
 

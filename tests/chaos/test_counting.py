@@ -14,7 +14,7 @@ def arrived(number: int, status: int = 200, at_s: float = 0.0, path: str = "/ok/
 
 
 def test_only_what_was_accepted_can_be_missing() -> None:
-    """A 503 promised nothing, and of a broken connection nobody knows."""
+    """A 503 promised nothing, and after a broken connection the outcome is unknown."""
     counted = counting.tally(
         [posted(1), posted(2), posted(3, 503), posted(4, 0)], [arrived(1), arrived(4)]
     )
@@ -25,7 +25,7 @@ def test_only_what_was_accepted_can_be_missing() -> None:
 
 
 def test_an_event_at_the_wrong_callback_is_missing_at_its_own() -> None:
-    """Delivered to somebody else is not delivered."""
+    """Delivered to another callback is not delivered."""
     assert counting.tally([posted(1)], [arrived(1, path="/ok/b")]).missing == 1
 
 
@@ -35,7 +35,7 @@ def test_an_event_whose_every_attempt_failed_is_missing() -> None:
 
 
 def test_a_retry_is_no_duplicate_and_a_request_after_success_is_one() -> None:
-    """Whoever answers 500 asks for another; whoever answered 200 does not."""
+    """A receiver that answers 500 asks for another attempt; one that answered 200 does not."""
     assert counting.duplicates([arrived(1, 500), arrived(1, 500), arrived(1)]) == 0
     assert counting.duplicates([arrived(1), arrived(1), arrived(1, 500)]) == 2
     assert counting.duplicates([arrived(1), arrived(1, path="/ok/b")]) == 0

@@ -15,7 +15,7 @@ def test_whatever_is_killed_and_whenever_nothing_accepted_is_missing(
 
 
 def test_restarts_of_a_dispatcher_repeat_nothing(kept_briefly: KeptBriefly) -> None:
-    """An update is an ordinary day: nobody can tell by the webhooks."""
+    """An update is an ordinary day: the webhooks do not show it."""
     kept_briefly("stops")
 
 

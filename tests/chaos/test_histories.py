@@ -8,7 +8,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 def test_a_fail_over_that_cuts_no_session_needs_no_restart(kept_briefly: KeptBriefly) -> None:
-    """Connections to the old primary live on, and it answers whoever only reads."""
+    """Connections to the old primary live on, and it answers reads."""
     kept_briefly("fail-over")
 
 

@@ -20,19 +20,21 @@ def test_a_silent_database_is_not_noticed_by_backends(kept_briefly: KeptBriefly)
 
 
 def test_with_both_silent_every_answer_still_comes_at_once(kept_briefly: KeptBriefly) -> None:
-    """Requests that wait for nobody would keep every thread, and those of the next minute too."""
+    """Requests that wait for a dead service would keep every thread, and those of the next minute
+    too.
+    """
     kept_briefly("both-silent")
 
 
-def test_connections_that_are_cut_again_and_again_cost_nobody_an_event(
+def test_connections_that_are_cut_again_and_again_cost_no_event(
     kept_briefly: KeptBriefly,
 ) -> None:
-    """Each end is found out by whoever uses the connection next."""
+    """Each end is noticed at the next use of the connection."""
     kept_briefly("cuts")
 
 
 def test_waiting_for_services_takes_no_processor(kept_briefly: KeptBriefly) -> None:
-    """A busy loop of every process would greet whoever tries to start the database again."""
+    """Busy loops of all processes would slow down the restart of the database."""
     kept_briefly("waiting")
 
 
@@ -49,7 +51,7 @@ def test_confirms_that_come_late_cost_no_duplicates(kept_briefly: KeptBriefly) -
 
 
 def test_a_memory_alarm_loses_neither_events_nor_dead_letters(kept_briefly: KeptBriefly) -> None:
-    """The broker reads nothing from whoever publishes then."""
+    """The broker reads nothing from publishers then."""
     kept_briefly("memory-alarm")
 
 

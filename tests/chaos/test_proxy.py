@@ -71,8 +71,8 @@ def is_silent(connection: socket.socket) -> bool:
     return False
 
 
-def test_everything_passes_until_it_is_told_otherwise(proxy: FaultProxy) -> None:
-    """A proxy that changes anything by being there would be a fault nobody asked for."""
+def test_everything_passes_until_it_is_configured_otherwise(proxy: FaultProxy) -> None:
+    """A proxy that changes anything by being there would be a fault that no scenario asked for."""
     large = bytes(range(256)) * 8192
 
     with connect(proxy) as connection:
@@ -149,7 +149,7 @@ def test_stranded_connections_stay_silent_while_new_ones_are_well(proxy: FaultPr
 
 
 def test_a_cut_resets_what_is_open_and_only_that(proxy: FaultProxy) -> None:
-    """As a service that crashes and is there again."""
+    """A service that crashes and is there again looks like this."""
     with connect(proxy) as connection:
         said_back(connection)
 
@@ -161,8 +161,10 @@ def test_a_cut_resets_what_is_open_and_only_that(proxy: FaultProxy) -> None:
         assert said_back(connection) == b"hello"
 
 
-def test_refusing_ends_what_is_open_and_takes_nobody_until_it_heals(proxy: FaultProxy) -> None:
-    """As a service that is stopped. It comes back at the same address."""
+def test_refusing_ends_what_is_open_and_takes_no_connection_until_it_heals(
+    proxy: FaultProxy,
+) -> None:
+    """A stopped service looks like this. It comes back at the same address."""
     with connect(proxy) as connection:
         said_back(connection)
 
@@ -178,11 +180,11 @@ def test_refusing_ends_what_is_open_and_takes_nobody_until_it_heals(proxy: Fault
 
 
 def test_a_service_that_is_not_there_looks_the_same_through_the_proxy() -> None:
-    """Whoever connects must not be kept waiting by us when there is nobody behind us."""
+    """A client must not be kept waiting by the proxy when there is no service behind it."""
     with socket.create_server(("127.0.0.1", 0)) as gone:
-        nobody = int(gone.getsockname()[1])
+        closed_port = int(gone.getsockname()[1])
     with (
-        FaultProxy(nobody) as proxy,
+        FaultProxy(closed_port) as proxy,
         pytest.raises(ConnectionResetError),
         connect(proxy) as connection,
     ):

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.timeout(300)
 
 
 def test_callbacks_that_hang_cost_the_others_nothing(kept_briefly: KeptBriefly) -> None:
-    """Nor does any message wait for them: the broker's queue belongs to everybody."""
+    """No message waits for them: all callbacks share the broker's queue."""
     kept_briefly("hanging")
 
 
@@ -29,7 +29,7 @@ def test_receivers_that_take_only_so_many_a_second_get_all_of_it(kept_briefly: K
     kept_briefly("throttling")
 
 
-def test_answers_that_nobody_should_have_to_read_are_not_read(kept_briefly: KeptBriefly) -> None:
+def test_answers_that_are_not_worth_reading_are_not_read(kept_briefly: KeptBriefly) -> None:
     """One receiver must not be able to fill the memory of all."""
     kept_briefly("misbehaving")
 
@@ -39,7 +39,7 @@ def test_the_largest_events_take_no_more_memory_than_others(kept_briefly: KeptBr
     kept_briefly("large-backlog")
 
 
-def test_the_largest_batches_are_taken_beside_other_requests(kept_briefly: KeptBriefly) -> None:
+def test_the_largest_batches_are_taken_alongside_other_requests(kept_briefly: KeptBriefly) -> None:
     """Megabytes at once, four times."""
     kept_briefly("largest-batches")
 

@@ -47,7 +47,7 @@ class Watch:
         }
 
     def median_mb(self, from_s: float, to_s: float) -> dict[str, float]:
-        """Of each part between two moments of `time.monotonic`."""
+        """The peak of each part between two moments of `time.monotonic`."""
         found = {
             name: [one.mb for one in samples if from_s <= one.at_s <= to_s]
             for name, samples in self._samples.items()
@@ -55,7 +55,7 @@ class Watch:
         return {name: statistics.median(values) for name, values in found.items() if values}
 
     def cpu_share(self, seconds: float) -> dict[str, float]:
-        """Of one core, by each part, over so many seconds from now."""
+        """The share of one core that each part uses, over so many seconds from now."""
         before = {name: _cpu_s(pid) for name, pid in self._pids().items()}
         time.sleep(seconds)
         return {

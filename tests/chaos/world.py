@@ -35,7 +35,8 @@ _SETTLE_LIMIT_S = 90.0
 
 
 class Nodes:
-    """RabbitMQ and PostgreSQL, started by whoever made them, and used by one world after the other.
+    """RabbitMQ and PostgreSQL, started by the code that created them, and used by one world after
+    the other.
     """
 
     def __init__(self, rabbit: Rabbit, postgres: Postgres):
@@ -74,8 +75,9 @@ class Installation(Ringback):
 
 
 class World:
-    """`embedded`: in one process and without services. `direct`: no proxies, but for an ear, for scenarios that measure time. `settings` are
-    `RINGBACK_` settings by their short name.
+    """Ringback and what it needs. `embedded`: in one process and without services. `direct`: no
+    proxies, except for an ear, for scenarios that measure time. `settings` are `RINGBACK_` settings
+    by their short name.
     """
 
     def __init__(
@@ -155,7 +157,8 @@ class World:
         """Wait until all that was accepted has come and nothing is open that could come again, or
         for the limit; then count.
 
-        `others_stay_open`: deliveries for callbacks that never answer are not waited for, nor is anything else that is open.
+        `others_stay_open`: deliveries for callbacks that never answer are not waited for, nor is
+        anything else that is open.
         """
         end_s = time.monotonic() + limit_s
         while not self._is_settled(load, others_stay_open) and time.monotonic() < end_s:

@@ -11,11 +11,11 @@ from store.directory.directory import Directory
 from store.engine.database import Database
 from store.events import pull
 from tests.kit.histories import VAULT, RestorableStore
-from tests.kit.is_recovery import House
 from tests.kit.notes import Notes
 from tests.kit.pipes import OutboxPipe, Pipe, RabbitPipe
 from tests.kit.postgres import Postgres
 from tests.kit.rabbit import Rabbit
+from tests.kit.recovering import House
 from tests.kit.tables import lay_tables
 
 

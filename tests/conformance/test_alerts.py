@@ -1,5 +1,5 @@
-"""Operational events in the store, the same on SQLite and PostgreSQL: told with what they tell of,
-sent by one, seldom twice.
+"""Operational events in the store, the same on SQLite and PostgreSQL: written together with what
+they report, sent by one dispatcher, seldom twice.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from schemas.alerts import AlertKind
-from schemas.deliveries.deliveries import DeliveryState, Settlement, Trigger, given_back
+from schemas.deliveries.deliveries import DeliveryState, Trigger
+from schemas.deliveries.settlement import Settlement, given_back
 from schemas.events.types import EventType
 from schemas.ids import CallbackId, EventId, delivery_id
 from schemas.times import UnixMs
@@ -25,7 +26,7 @@ from store.tokens import alerts
 from store.tokens.alerts import EXHAUSTED_EVERY_MS, Exhausted
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
-from tests.kit.locks import somebody_waits
+from tests.kit.locks import has_waiting_locks
 from tests.kit.making import a_claim, a_delivery
 from tests.kit.tokens import TESTER, token_fields
 from tests.kit.waiting import wait_for
@@ -49,7 +50,7 @@ def callback_id(token: Token) -> CallbackId:
     return token.callbacks[RECEIVED].id
 
 
-def told(database: Database) -> list[dict[str, Any]]:
+def alerts_to_send(database: Database) -> list[dict[str, Any]]:
     """What is to be sent, oldest first."""
     with database.read() as connection:
         return [
@@ -65,7 +66,7 @@ def exhaust(
     now: UnixMs = NOW,
     state: str = "exhausted",
 ) -> None:
-    """Rows in this state, written by whoever says that they are exhausted."""
+    """Rows in this state, written by a process that says that they are exhausted."""
     with database.write() as connection:
         unalerted = alerts.lock_unalerted(connection, [callback_id], now)
         for event_id in event_ids:
@@ -105,7 +106,7 @@ def test_an_alert_looks_like_a_webhook(
 ) -> None:
     """One kind of body, one way to verify it; and it says whose callback it is."""
     with database.write() as connection:
-        alerts.add_of_callback(
+        alerts.add_for_callback(
             connection,
             AlertKind.CALLBACK_DISABLED,
             callback_id,
@@ -113,7 +114,7 @@ def test_an_alert_looks_like_a_webhook(
             NOW,
         )
 
-    (body,) = told(database)
+    (body,) = alerts_to_send(database)
     assert body.pop("id").startswith("alt_")
     assert body == {
         "type": "callback.disabled",
@@ -127,33 +128,33 @@ def test_an_alert_looks_like_a_webhook(
     }
 
 
-def test_nothing_is_told_of_a_callback_that_was_deleted(database: Database) -> None:
+def test_a_callback_that_was_deleted_has_no_alerts(database: Database) -> None:
     """A settlement may outlive it."""
     with database.write() as connection:
-        alerts.add_of_callback(
+        alerts.add_for_callback(
             connection, AlertKind.CALLBACK_FAILING, CallbackId("f" * 16), {}, NOW
         )
 
-    assert told(database) == []
+    assert alerts_to_send(database) == []
 
 
-def test_what_is_rolled_back_is_not_told(database: Database) -> None:
+def test_what_is_rolled_back_is_not_alerted(database: Database) -> None:
     """Neither the change nor its alert."""
     with pytest.raises(ZeroDivisionError):
         tell_and_break_off(database)
 
-    assert told(database) == []
+    assert alerts_to_send(database) == []
 
 
 def test_only_one_sends_an_alert(database: Database) -> None:
-    """Whoever takes it has it until the lease ends, then anybody may."""
+    """The dispatcher that leases it has it until the lease ends; then any other may."""
     with database.write() as connection:
         alerts.add(connection, AlertKind.TOKEN_EXPIRING, {}, NOW)
 
     with database.write() as connection:
-        (first,) = alerts.take(connection, 10, NOW, LEASE_MS)
-        again = alerts.take(connection, 10, UnixMs(NOW + LEASE_MS - 1), LEASE_MS)
-        (lapsed,) = alerts.take(connection, 10, UnixMs(NOW + LEASE_MS), LEASE_MS)
+        (first,) = alerts.lease(connection, 10, NOW, LEASE_MS)
+        again = alerts.lease(connection, 10, UnixMs(NOW + LEASE_MS - 1), LEASE_MS)
+        (lapsed,) = alerts.lease(connection, 10, UnixMs(NOW + LEASE_MS), LEASE_MS)
 
     assert again == []
     assert (lapsed.id, lapsed.body, lapsed.failures) == (first.id, first.body, 0)
@@ -168,7 +169,7 @@ def test_alerts_are_taken_oldest_first_and_only_so_many(database: Database) -> N
             )
 
     with database.write() as connection:
-        taken = alerts.take(connection, 3, NOW, LEASE_MS)
+        taken = alerts.lease(connection, 3, NOW, LEASE_MS)
 
     assert [msgspec.json.decode(alert.body)["data"]["number"] for alert in taken] == [4, 3, 2]
 
@@ -177,43 +178,43 @@ def test_a_failed_attempt_is_put_off_and_counted(database: Database) -> None:
     """By the same schedule as deliveries: the count says where in it."""
     with database.write() as connection:
         alerts.add(connection, AlertKind.TOKEN_EXPIRING, {}, NOW)
-        (alert,) = alerts.take(connection, 10, NOW, LEASE_MS)
+        (alert,) = alerts.lease(connection, 10, NOW, LEASE_MS)
 
     with database.write() as connection:
         alerts.put_off(connection, alert, UnixMs(NOW + 60_000))
-        early = alerts.take(connection, 10, UnixMs(NOW + 59_999), LEASE_MS)
-        (later,) = alerts.take(connection, 10, UnixMs(NOW + 60_000), LEASE_MS)
+        early = alerts.lease(connection, 10, UnixMs(NOW + 59_999), LEASE_MS)
+        (later,) = alerts.lease(connection, 10, UnixMs(NOW + 60_000), LEASE_MS)
 
     assert early == []
     assert later.failures == 1
 
 
-def test_a_failure_under_a_lapsed_lease_disturbs_nobody(database: Database) -> None:
-    """Somebody else is sending it by now: it must not come due under their hands."""
+def test_a_failure_under_a_lapsed_lease_changes_nothing(database: Database) -> None:
+    """Another dispatcher is sending it by now: it must not come due meanwhile."""
     with database.write() as connection:
         alerts.add(connection, AlertKind.TOKEN_EXPIRING, {}, NOW)
-        (slow,) = alerts.take(connection, 10, NOW, LEASE_MS)
-        (_other,) = alerts.take(connection, 10, UnixMs(NOW + LEASE_MS), LEASE_MS)
+        (slow,) = alerts.lease(connection, 10, NOW, LEASE_MS)
+        (_other,) = alerts.lease(connection, 10, UnixMs(NOW + LEASE_MS), LEASE_MS)
 
     with database.write() as connection:
         alerts.put_off(connection, slow, UnixMs(NOW + LEASE_MS))
-        assert alerts.take(connection, 10, UnixMs(NOW + LEASE_MS), LEASE_MS) == []
+        assert alerts.lease(connection, 10, UnixMs(NOW + LEASE_MS), LEASE_MS) == []
 
 
 def test_a_delivered_alert_is_forgotten(database: Database) -> None:
-    """A row is only what is still to be told."""
+    """A row exists only while its alert is still to be sent."""
     with database.write() as connection:
         alerts.add(connection, AlertKind.TOKEN_EXPIRING, {}, NOW)
-        (alert,) = alerts.take(connection, 10, NOW, LEASE_MS)
+        (alert,) = alerts.lease(connection, 10, NOW, LEASE_MS)
         alerts.forget(connection, alert.id)
 
-    assert told(database) == []
+    assert alerts_to_send(database) == []
 
 
-def test_exhausted_deliveries_are_told_once_an_hour_for_each_callback(
+def test_exhausted_deliveries_are_alerted_once_an_hour_for_each_callback(
     database: Database, token: Token
 ) -> None:
-    """One is enough to make somebody look; another callback is another matter."""
+    """One is enough to draw attention; another callback is another matter."""
     received, status = token.callbacks[RECEIVED].id, token.callbacks[STATUS].id
 
     exhaust(database, received, "evt_1", "evt_2")
@@ -223,32 +224,32 @@ def test_exhausted_deliveries_are_told_once_an_hour_for_each_callback(
 
     found = [
         (body["type"], body["data"]["callback"]["type"], body["data"]["delivery_id"])
-        for body in told(database)
+        for body in alerts_to_send(database)
     ]
     assert found == [
         ("delivery.exhausted", "message.received", delivery_id(EventId("evt_1"), received)),
         ("delivery.exhausted", "message.status", delivery_id(EventId("evt_1"), status)),
         ("delivery.exhausted", "message.received", delivery_id(EventId("evt_4"), received)),
     ]
-    assert told(database)[0]["data"]["reason"] == "10 attempts failed"
+    assert alerts_to_send(database)[0]["data"]["reason"] == "10 attempts failed"
 
 
-def test_a_delivery_that_is_not_exhausted_after_all_is_not_told_of(
+def test_a_delivery_that_is_not_exhausted_after_all_is_not_alerted(
     database: Database, callback_id: CallbackId
 ) -> None:
-    """Its lease had lapsed and it was delivered by somebody else: the hour stays free for one that
-    is.
+    """Its lease had lapsed and it was delivered by another dispatcher: the hour stays free for one
+    that is exhausted.
     """
     exhaust(database, callback_id, "evt_1", state=DeliveryState.DELIVERED.value)
     exhaust(database, callback_id, "evt_2")
 
-    assert [body["data"]["event_id"] for body in told(database)] == ["evt_2"]
+    assert [body["data"]["event_id"] for body in alerts_to_send(database)] == ["evt_2"]
 
 
 def test_a_settlement_tells_that_a_delivery_is_exhausted(
     database: Database, callback_id: CallbackId
 ) -> None:
-    """In its transaction. Of a test, whoever made it has the answer before them."""
+    """In its transaction. The person who made a test sees its answer."""
     given_up = {"state": DeliveryState.EXHAUSTED, "reason": "10 attempts failed", "failures": 10}
     tested = Settlement(a_delivery("evt_0_test", callback_id, trigger=Trigger.TEST), **given_up)
 
@@ -260,21 +261,21 @@ def test_a_settlement_tells_that_a_delivery_is_exhausted(
             connection, [Settlement(a_delivery("evt_2", callback_id), DeliveryState.DELIVERED)], NOW
         )
 
-    assert [(body["data"]["event_id"], body["data"]["reason"]) for body in told(database)] == [
-        ("evt_1", "10 attempts failed")
-    ]
+    assert [
+        (body["data"]["event_id"], body["data"]["reason"]) for body in alerts_to_send(database)
+    ] == [("evt_1", "10 attempts failed")]
 
 
-def test_poison_is_told_too(database: Database, callback_id: CallbackId) -> None:
+def test_poison_is_alerted_too(database: Database, callback_id: CallbackId) -> None:
     """It is given up without an attempt: nothing else would say so."""
     with database.write() as connection:
         claims.claim(connection, [a_claim("evt_1", callback_id)], NOW)
         settlement.settle(connection, [given_back(a_delivery("evt_1", callback_id))], NOW)
         connection.execute(sa.update(deliveries).values(lease_count=due.MAX_LEASES))
 
-        taken = due.take(
+        taken = due.lease(
             connection,
-            {due.Share(callback_id, False): due.Wish(1)},
+            {due.Share(callback_id, False): due.LeaseRequest(1)},
             NOW,
             LEASE_MS,
             lapsed=True,
@@ -284,7 +285,7 @@ def test_poison_is_told_too(database: Database, callback_id: CallbackId) -> None
     assert taken.poisoned == {callback_id: ["evt_1"]}
     with database.write() as connection:
         due.give_up(connection, callback_id, ["evt_1"], NOW)
-    assert [body["data"]["reason"] for body in told(database)] == [due.POISON]
+    assert [body["data"]["reason"] for body in alerts_to_send(database)] == [due.POISON]
 
 
 def test_two_dispatchers_do_not_wait_for_each_other(shared: Database) -> None:
@@ -294,8 +295,8 @@ def test_two_dispatchers_do_not_wait_for_each_other(shared: Database) -> None:
             alerts.add(connection, AlertKind.TOKEN_EXPIRING, {"number": number}, NOW)
 
     with shared.write() as one, shared.write() as other:
-        (first,) = alerts.take(one, 1, NOW, LEASE_MS)
-        (second,) = alerts.take(other, 1, NOW, LEASE_MS)
+        (first,) = alerts.lease(one, 1, NOW, LEASE_MS)
+        (second,) = alerts.lease(other, 1, NOW, LEASE_MS)
 
     assert first.id != second.id
 
@@ -317,7 +318,7 @@ def test_two_dispatchers_that_exhaust_at_once_tell_it_once(shared: Database) -> 
                 connection, [Exhausted(EventId("evt_1"), callback_id, None)], unalerted, NOW
             )
             second = thread.submit(exhaust, shared, callback_id, "evt_2")
-            wait_for("the second to wait", lambda: somebody_waits(shared))
+            wait_for("the second to wait", lambda: has_waiting_locks(shared))
         second.result()
 
-    assert [body["data"]["event_id"] for body in told(shared)] == ["evt_1"]
+    assert [body["data"]["event_id"] for body in alerts_to_send(shared)] == ["evt_1"]

@@ -86,7 +86,7 @@ def tls_listening(certificate: trustme.LeafCert, names: list[str | None]) -> Ite
 
 
 async def test_a_certificate_for_another_name_is_refused(failing: Failing, tmp_path: Path) -> None:
-    """Half of the connections took it: whoever stands between could read every event."""
+    """Half of the connections took it: an attacker in between could read every event."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
 
@@ -98,7 +98,7 @@ async def test_a_certificate_for_another_name_is_refused(failing: Failing, tmp_p
 
 
 async def test_a_certificate_of_an_unknown_authority_is_refused(failing: Failing) -> None:
-    """Else anybody could make one."""
+    """Otherwise anyone could make one."""
     with tls_listening(trustme.CA().issue_cert("localhost"), []) as port:
         words = await failing(f"amqps://user:word@localhost:{port}/")
 
@@ -108,7 +108,7 @@ async def test_a_certificate_of_an_unknown_authority_is_refused(failing: Failing
 async def test_the_name_is_asked_for_and_a_fitting_certificate_taken(
     failing: Failing, tmp_path: Path
 ) -> None:
-    """A proxy before several brokers goes by it."""
+    """A proxy in front of several brokers uses it."""
     authority, names = trustme.CA(), list[str | None]()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
 
@@ -126,7 +126,7 @@ async def test_a_port_without_tls_is_said_to_be_one(failing: Failing, rabbit: Ra
     assert "TLS cannot be agreed with the broker" in words
 
 
-async def test_nobody_listening_is_said_so(failing: Failing) -> None:
+async def test_a_closed_port_is_reported(failing: Failing) -> None:
     """pika's own words are `AMQPConnectionWorkflowFailed`."""
     words = await failing(f"amqp://guest:guest@127.0.0.1:{free_port()}/")
 
@@ -135,7 +135,7 @@ async def test_nobody_listening_is_said_so(failing: Failing) -> None:
 
 
 async def test_a_host_that_is_not_found_is_said_so(failing: Failing) -> None:
-    """`.invalid` is nobody's (RFC 6761)."""
+    """`.invalid` belongs to no one (RFC 6761)."""
     assert "host name cannot be found" in await failing("amqp://guest:guest@broker.invalid:5672/")
 
 
@@ -148,7 +148,7 @@ async def test_a_wrong_password_is_said_so(failing: Failing, rabbit: Rabbit) -> 
 
 async def test_a_vhost_that_is_not_there_is_said_so(failing: Failing, rabbit: Rabbit) -> None:
     """The path of the URL is forgotten, or one too many."""
-    assert "vhost of RINGBACK_BROKER_URL is not there" in await failing(
+    assert "vhost of RINGBACK_BROKER_URL does not exist" in await failing(
         f"amqp://guest:guest@127.0.0.1:{rabbit.port}/elsewhere"
     )
 

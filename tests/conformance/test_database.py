@@ -44,7 +44,7 @@ def run(database: Database, *statements: str) -> None:
 
 
 def test_data_that_breaks_a_rule_is_refused(database: Database) -> None:
-    """Trying again would be useless: whoever wrote it splits its batch, or buries it."""
+    """Trying again would be useless: the writer splits its batch, or makes a dead letter of it."""
     _TABLE.create(database.engine)
     run(database, "INSERT INTO sample VALUES ('a', 1)")
 
@@ -69,7 +69,9 @@ def test_text_that_no_database_takes_is_refused(on_postgres: Database) -> None:
 
 
 def test_a_missing_table_is_no_fault_of_the_data(database: Database) -> None:
-    """A dispatcher that is newer than the last migration must not bury events because of it."""
+    """A dispatcher that is newer than the last migration must not make dead letters of events
+    because of it.
+    """
     with pytest.raises(StoreUnavailable, match="not_there"):
         run(database, "INSERT INTO not_there VALUES (1)")
 
@@ -120,7 +122,7 @@ def test_a_file_that_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:
 
 
 def test_of_several_hosts_each_connection_finds_the_one_that_answers(postgres: Postgres) -> None:
-    """Also LISTEN's: it took the last one."""
+    """The connection for LISTEN too: it took the last one."""
     url = postgres.fresh_database().replace(
         f":{postgres.port}/", f":{postgres.port},127.0.0.1:{free_port()}/"
     )
@@ -145,8 +147,8 @@ def test_texts_come_back_as_they_were_whatever_the_database_keeps(
 
 
 def test_a_slow_statement_ends_by_the_servers_limit(impatient: Database) -> None:
-    """It says why, and the connection is as good as before. It is told from a database that is
-    away: that would stop everybody's work.
+    """It says why, and the connection is as good as before. It is distinguished from an unavailable
+    database: that would stop all work.
     """
     run(impatient, "SELECT 1")
     with pytest.raises(StatementTimedOut, match="statement timeout"):
@@ -155,10 +157,10 @@ def test_a_slow_statement_ends_by_the_servers_limit(impatient: Database) -> None
     run(impatient, "SELECT 1")
 
 
-def test_a_statement_that_waits_too_long_for_a_lock_is_told_from_a_database_that_is_away(
+def test_a_statement_that_waits_too_long_for_a_lock_is_distinguished_from_an_unavailable_database(
     impatient: Database,
 ) -> None:
-    """Somebody alters a table: who needs it waits, and everybody else works on."""
+    """A table is altered: those who need it wait, and all others work on."""
     run(impatient, "CREATE TABLE kept (id integer)")
     with impatient.write() as keeping:
         keeping.exec_driver_sql("LOCK TABLE kept")
@@ -197,7 +199,7 @@ def test_a_silent_database_is_noticed_in_the_midst_of_a_transaction(
 
 
 def test_a_silent_database_is_noticed_by_a_commit(impatient: Database, postgres: Postgres) -> None:
-    """Nobody knows whether it happened: to be tried again."""
+    """It is unknown whether it happened: to be tried again."""
     silence = contextlib.ExitStack()
 
     def fall_silent_at_the_end() -> None:
@@ -224,7 +226,7 @@ def test_a_silent_database_is_noticed_by_who_connects(
 def test_a_silent_database_is_noticed_outside_the_pool(
     impatient: Database, postgres: Postgres
 ) -> None:
-    """The doorbell's connection has the same limit."""
+    """The connection for notifications has the same limit."""
     with (
         impatient.listener() as connection,
         postgres.frozen(),

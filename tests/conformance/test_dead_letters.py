@@ -25,25 +25,25 @@ BODIES = [an_event(event_id).message() for event_id in IDS]
 @pytest.fixture
 async def dead(pipe: Pipe) -> DeadLetters:
     """Four of them."""
-    return await buried(pipe, *IDS)
+    return await dead_lettered(pipe, *IDS)
 
 
-async def buried(pipe: Pipe, *event_ids: str, there: int = 0) -> DeadLetters:
-    """Beside those that are there already."""
+async def dead_lettered(pipe: Pipe, *event_ids: str, there: int = 0) -> DeadLetters:
+    """Dead-letter these, in addition to those that are there already."""
     publisher, source = pipe.publisher(), pipe.source()
     await asyncio.to_thread(publisher.publish, outgoing(*event_ids))
     for number, message in enumerate(await take(pipe, source, len(event_ids)), 1):
-        await source.bury(message, f"reason {number} è")
+        await source.dead_letter(message, f"reason {number} è")
     await source.close()
     publisher.close()
-    letters = letters_of(pipe)
+    letters = dead_letters_of(pipe)
     await eventually(
         "the dead letters", lambda: letters.count() == there + len(event_ids)
     )  # the broker counts them a moment later
     return letters
 
 
-def letters_of(pipe: Pipe) -> DeadLetters:
+def dead_letters_of(pipe: Pipe) -> DeadLetters:
     return (
         RabbitDeadLetters(pipe.rabbit.url)
         if isinstance(pipe, RabbitPipe)
@@ -52,18 +52,18 @@ def letters_of(pipe: Pipe) -> DeadLetters:
 
 
 def marks(dead: DeadLetters, *numbers: int) -> list[str]:
-    """Those of the letters that stand there now."""
-    found = dead.look(max(numbers))
+    """The marks of the dead letters that are there now."""
+    found = dead.peek(max(numbers))
     return [found[number - 1].mark for number in numbers]
 
 
 def bodies(dead: DeadLetters) -> list[bytes]:
-    return [letter.body for letter in dead.look(9)]
+    return [letter.body for letter in dead.peek(9)]
 
 
 async def test_looking_changes_nothing(dead: DeadLetters) -> None:
     """Oldest first, with the reason of each, again and again."""
-    first, second = dead.look(2), dead.look(9)
+    first, second = dead.peek(2), dead.peek(9)
 
     assert [letter.body for letter in second] == BODIES
     assert first == second[:2]
@@ -72,31 +72,31 @@ async def test_looking_changes_nothing(dead: DeadLetters) -> None:
     assert dead.count() == 4
 
 
-async def test_a_number_means_the_same_letter_however_often_some_were_looked_at(pipe: Pipe) -> None:
-    """Else one throws away another one than one saw."""
+async def test_a_number_means_the_same_dead_letter_however_often_some_were_read(pipe: Pipe) -> None:
+    """Otherwise a person would delete another one than the one shown."""
     ids = [f"evt_{number:02}" for number in range(60)]
-    dead = await buried(pipe, *ids)
+    dead = await dead_lettered(pipe, *ids)
 
     for most in (40, 3, 20, 60):
-        assert [parse_event(letter.body).id for letter in dead.look(most)] == ids[:most]
+        assert [parse_event(letter.body).id for letter in dead.peek(most)] == ids[:most]
     dead.drop(marks(dead, 2, 50), lambda: None)
-    dead.look(7)
+    dead.peek(7)
 
     del ids[49], ids[1]
-    assert [parse_event(letter.body).id for letter in dead.look(99)] == ids
+    assert [parse_event(letter.body).id for letter in dead.peek(99)] == ids
 
 
 async def test_what_is_put_back_is_taken_like_any_event(pipe: Pipe, dead: DeadLetters) -> None:
-    """With the time of its acceptance, and without the reason: it is judged anew. What was not
+    """With the time of its acceptance, and without the reason: it is judged again. What was not
     named stays in its place.
     """
-    told: list[int] = []
-    dead.look(4)
+    progress: list[int] = []
+    dead.peek(4)
 
-    dead.replay(marks(dead, 1, 3), lambda: told.append(1))
+    dead.replay(marks(dead, 1, 3), lambda: progress.append(1))
 
     assert bodies(dead) == [BODIES[1], BODIES[3]]
-    assert len(told) == 2
+    assert len(progress) == 2
     source = pipe.source()
     taken = await take(pipe, source, 2)
     assert {(message.body, message.accepted_at) for message in taken} == {
@@ -113,65 +113,65 @@ async def test_what_is_put_back_is_taken_like_any_event(pipe: Pipe, dead: DeadLe
 
 
 async def test_what_is_thrown_away_is_gone(pipe: Pipe, dead: DeadLetters) -> None:
-    """And nothing else is."""
-    told: list[int] = []
+    """Nothing else is removed."""
+    progress: list[int] = []
 
-    dead.drop(marks(dead, 2), lambda: told.append(1))
+    dead.drop(marks(dead, 2), lambda: progress.append(1))
 
     assert bodies(dead) == [BODIES[0], BODIES[2], BODIES[3]]
-    dead.drop(marks(dead, 1, 2, 3), lambda: told.append(1))
+    dead.drop(marks(dead, 1, 2, 3), lambda: progress.append(1))
     assert bodies(dead) == []
-    assert len(told) == 4
+    assert len(progress) == 4
 
 
 async def test_one_that_dies_again_is_there_again(pipe: Pipe, dead: DeadLetters) -> None:
-    """With what is wrong with it now."""
+    """The new reason says what is wrong with it now."""
     dead.replay(marks(dead, 1), lambda: None)
     source = pipe.source()
     (again,) = await take(pipe, source, 1)
-    await source.bury(again, "still none")
+    await source.dead_letter(again, "still none")
     await source.close()
 
     await eventually("it to be back", lambda: len(bodies(dead)) == 4)
     assert bodies(dead) == [*BODIES[1:], BODIES[0]]
-    assert dead.look(4)[3].reason == "still none"
+    assert dead.peek(4)[3].reason == "still none"
 
 
-async def test_a_mark_means_its_letter_whatever_came_and_went_since(pipe: Pipe) -> None:
+async def test_a_mark_means_its_dead_letter_whatever_came_and_went_since(pipe: Pipe) -> None:
     """Between a look and a drop others die, also such as were accepted before."""
-    dead = await buried(pipe, "evt_5", "evt_9")
-    seen = dead.look(2)
+    dead = await dead_lettered(pipe, "evt_5", "evt_9")
+    seen = dead.peek(2)
 
-    await buried(pipe, "evt_1", there=2)
+    await dead_lettered(pipe, "evt_1", there=2)
     dead.drop(marks(dead, 1), lambda: None)
     dead.drop([seen[1].mark], lambda: None)
 
     assert [parse_event(letter.body).id for letter in seen] == ["evt_5", "evt_9"]
-    assert [parse_event(letter.body).id for letter in dead.look(9)] == ["evt_1"]
+    assert [parse_event(letter.body).id for letter in dead.peek(9)] == ["evt_1"]
 
 
 async def test_the_last_that_died_is_the_last(pipe: Pipe) -> None:
-    """So that what a person read as number 2 is number 2 while more come."""
-    dead = await buried(pipe, "evt_5", "evt_9")
+    """What a person read as number 2 stays number 2 while more come."""
+    dead = await dead_lettered(pipe, "evt_5", "evt_9")
 
-    await buried(pipe, "evt_1", there=2)
+    await dead_lettered(pipe, "evt_1", there=2)
 
-    assert [parse_event(letter.body).id for letter in dead.look(9)] == ["evt_5", "evt_9", "evt_1"]
+    assert [parse_event(letter.body).id for letter in dead.peek(9)] == ["evt_5", "evt_9", "evt_1"]
 
 
-def test_of_letters_that_are_alike_as_many_go_as_are_named(rabbit: Rabbit) -> None:
+def test_of_dead_letters_that_are_alike_as_many_go_as_are_named(rabbit: Rabbit) -> None:
     """Two that say the same in everything have one mark."""
     declare(rabbit.url)
     for _ in range(3):
         rabbit.publish(DEAD_EXCHANGE, b"{}")
     dead = RabbitDeadLetters(rabbit.url)
 
-    dead.drop([dead.look(1)[0].mark] * 2, lambda: None)
+    dead.drop([dead.peek(1)[0].mark] * 2, lambda: None)
 
-    assert len(dead.look(9)) == 1
+    assert len(dead.peek(9)) == 1
 
 
-def test_a_letter_is_kept_when_it_cannot_be_stored_elsewhere(rabbit: Rabbit) -> None:
+def test_a_dead_letter_is_kept_when_it_cannot_be_stored_elsewhere(rabbit: Rabbit) -> None:
     """Put back first, taken away then: with a queue that takes no more, it stays where it is."""
     declare(rabbit.url)
     rabbit.publish(DEAD_EXCHANGE, b"{}")
@@ -190,21 +190,21 @@ def test_a_letter_is_kept_when_it_cannot_be_stored_elsewhere(rabbit: Rabbit) -> 
     finally:
         rabbit.ctl("clear_policy", "full")
 
-    assert [letter.body for letter in RabbitDeadLetters(rabbit.url).look(9)] == [b"{}"]
+    assert [letter.body for letter in RabbitDeadLetters(rabbit.url).peek(9)] == [b"{}"]
 
 
-def test_a_broker_that_nobody_used_yet_has_none(rabbit: Rabbit) -> None:
+def test_a_broker_that_was_not_used_yet_has_none(rabbit: Rabbit) -> None:
     """Looking first is no mistake: what is missing there is declared."""
     letters = RabbitDeadLetters(rabbit.url)
 
     assert letters.count() == 0
-    assert letters.look(1) == []
+    assert letters.peek(1) == []
 
 
-def test_a_broker_that_does_not_answer_is_told() -> None:
+def test_a_broker_that_does_not_answer_is_reported() -> None:
     """In a line, and not with what kombu raises."""
-    with pytest.raises(ExchangeUnavailable, match="no broker answers"):
-        RabbitDeadLetters(f"amqp://guest:guest@127.0.0.1:{free_port()}/").look(1)
+    with pytest.raises(ExchangeUnavailable, match="cannot reach the broker"):
+        RabbitDeadLetters(f"amqp://guest:guest@127.0.0.1:{free_port()}/").peek(1)
 
 
 def fill(rabbit: Rabbit) -> None:

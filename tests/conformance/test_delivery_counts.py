@@ -33,7 +33,7 @@ def counted(database: Database) -> dict[TokenId, dict[DeliveryState, int]]:
 
 
 def listed(database: Database) -> dict[TokenId, dict[DeliveryState, int]]:
-    """The same by the lists."""
+    """The counts according to the lists."""
     found: dict[TokenId, Counter[DeliveryState]] = {}
     with database.read() as connection:
         for one in list_deliveries(connection, DeliveryFilter(), 1_000).rows:
@@ -98,12 +98,12 @@ def test_slices_add_up_to_the_whole(
     patient = Patient(database)
     for number in range(rows):
         patient.wait(f"evt_{number}", NOW + number // 5)
-    told: list[int] = []
+    progress: list[int] = []
 
-    counts = count_deliveries(database, told.append)
+    counts = count_deliveries(database, progress.append)
 
     assert counts == ({patient.token_id: {DeliveryState.PENDING: rows}} if rows else {})
-    assert told == [*range(3, rows + 1, 3), rows]
+    assert progress == [*range(3, rows + 1, 3), rows]
 
 
 def test_deliveries_of_a_deleted_callback_still_count(database: Database) -> None:

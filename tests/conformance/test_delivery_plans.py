@@ -62,9 +62,9 @@ def test_a_token_is_read_by_its_own_index(
     database: Database, chosen: DeliveryFilter, look: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the filter, and whether or not its deliveries are many: not by what is undelivered
-    or open of everybody, unless PostgreSQL has counted that this is next to nothing.
+    or open of all tokens, unless PostgreSQL has counted that this is next to nothing.
     """
-    monkeypatch.setattr(paging, "LOOK", look)
+    monkeypatch.setattr(paging, "SCAN_ROWS", look)
     fill(database)
 
     own = replace(chosen, token=TokenId("tok_2"))
@@ -90,13 +90,13 @@ def test_a_token_is_read_by_its_own_index(
         EventFilter(type=EventType.MESSAGE_STATUS),
     ],
 )
-def test_what_a_page_of_everybodys_looks_at_is_bounded(
+def test_what_a_page_of_all_tokens_reads_is_bounded(
     database: Database, chosen: DeliveryFilter | EventFilter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where looking stops is read off the index by time, and so is what lies before it: no walk to
     the end of the table. What is so little may be sorted.
     """
-    monkeypatch.setattr(paging, "LOOK", 100)
+    monkeypatch.setattr(paging, "SCAN_ROWS", 100)
     fill(database)
 
     found = plans(database, lambda connection: listed(connection, chosen))

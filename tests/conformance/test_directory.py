@@ -133,7 +133,7 @@ def test_a_token_revoked_long_ago_is_known_by_its_name(
     assert directory.match(RECEIVED, "ch1") == []
 
 
-def test_what_is_nobodys_is_asked_for_once(directory: Directory, database: Database) -> None:
+def test_an_unknown_token_is_looked_up_once(directory: Directory, database: Database) -> None:
     """A client that keeps using a wrong token must not cost a query each time."""
     wrong = new_token()
     assert directory.holder(wrong, NOW) is None
@@ -150,11 +150,11 @@ def test_what_is_nobodys_is_asked_for_once(directory: Directory, database: Datab
 def test_a_directory_is_fresh_as_long_as_its_last_good_poll_began_lately(
     database: Database,
 ) -> None:
-    """docs/invariants.md#only-fresh-knowledge-sends: beyond that nothing may be attempted, because
-    a revocation may have been missed.
+    """Beyond that nothing may be attempted, because a revocation may have been missed
+    (docs/invariants.md#only-fresh-knowledge-sends).
     """
     clock = HandClock()
-    directory = Directory(database, VAULT, Notes(), clock)
+    directory = Directory(database, VAULT, Notes(), clock=clock)
     assert not directory.fresh(), "nothing was ever read"
 
     directory.refresh()
@@ -183,7 +183,7 @@ def put(database: Database, column: sa.Column[_Value], row_id: str, value: _Valu
 def test_a_secret_that_does_not_open_costs_only_its_token(
     directory: Directory, tokens: Tokens, database: Database, of: str
 ) -> None:
-    """Its events are kept for it as for a callback that is off; everybody else is called, and it
+    """Its events are kept for it as for a callback that is off; all others are called, and it
     authenticates.
     """
     whole, broken = (
@@ -208,10 +208,11 @@ def test_a_secret_that_does_not_open_costs_only_its_token(
     assert holder.id == broken.token.id
 
 
-def test_a_secret_that_does_not_open_is_told_once_and_heals(
+def test_a_secret_that_does_not_open_is_reported_once_and_heals(
     database: Database, tokens: Tokens
 ) -> None:
-    """Many changes may make us load it again: one line by its id, until it opens and breaks again.
+    """Many changes may make us load it again: one line by its id,
+    until it opens and breaks again.
     """
     token_id = tokens.create(token_fields(), CALLBACK, NOW, TESTER).token.id
     sealed = put(database, tables.tokens.c.signing_secrets, token_id, _DAMAGED)
@@ -251,7 +252,8 @@ def test_with_the_wrong_key_everything_is_held_and_nothing_lost(
 def test_whatever_cannot_be_read_is_no_other_error_than_a_store_that_is_away(
     database: Database, tokens: Tokens
 ) -> None:
-    """Who asks in the middle of a claim gives it up and tries again; the thread that polls goes on.
+    """Who asks in the middle of a claim gives it up and tries again;
+    the thread that polls goes on.
     """
     token_id = tokens.create(token_fields(), CALLBACK, NOW, TESTER).token.id
     whole = put(database, tables.tokens.c.permissions, token_id, "no JSON")
@@ -279,10 +281,10 @@ def test_tokens_that_changed_together_are_loaded_wherever_a_page_ends(
 ) -> None:
     """Pages keep each load below the statement timeout, however many tokens there are. A receiver
     that many suppliers share dies: one settlement gives all of them one version. None may be left
-    out by who starts then, nor by who follows: its calls would be 401, its events nobody's, its
-    deliveries cancelled.
+    out by who starts then, nor by who follows: its calls would be 401, its events would match no
+    token, its deliveries would be cancelled.
     """
-    monkeypatch.setattr("store.directory.directory._PAGE", 3)
+    monkeypatch.setattr("store.directory.changed_tokens._PAGE", 3)
     made = [tokens.create(token_fields(), CALLBACK, NOW, TESTER).token for _ in range(before + 7)]
     directory.refresh()
     reports = [

@@ -22,7 +22,7 @@ from tests.kit.histories import KEY, NOW, RECEIVED, TABLES, VAULT, RestorableSto
 from tests.kit.notes import Notes
 from tests.kit.tables import lay_tables
 
-ANEW = LogEvent.DIRECTORY_RELOADED
+RELOADED = LogEvent.DIRECTORY_RELOADED
 
 
 @pytest.mark.parametrize("changes", [0, 1, 2, 3, 7])
@@ -60,7 +60,7 @@ def test_after_a_restore_everything_is_as_the_database_has_it(
     ]
     assert states == [TokenState.ACTIVE, TokenState.REVOKED, None, TokenState.ACTIVE]
     assert directory.callback(lost.token.callbacks[RECEIVED].id) is None
-    assert notes.said == [ANEW]
+    assert notes.said == [RELOADED]
 
 
 def test_a_restore_without_a_change_after_it_is_noticed(
@@ -75,10 +75,10 @@ def test_a_restore_without_a_change_after_it_is_noticed(
     directory.refresh()
 
     assert directory.token(lost.token.id) is None
-    assert notes.said == [ANEW]
+    assert notes.said == [RELOADED]
 
 
-def test_what_was_nobodys_may_be_somebodys_in_another_history(
+def test_an_unknown_token_may_be_known_in_another_history(
     restorable: RestorableStore, directory: Directory
 ) -> None:
     """A backup of an hour ago was restored, and then the right one: its tokens work."""
@@ -98,7 +98,7 @@ def test_what_was_nobodys_may_be_somebodys_in_another_history(
 def test_readers_see_one_history_or_the_other(
     restorable: RestorableStore, database: Database
 ) -> None:
-    """While everything is loaded anew, events are matched by what was: never by a half of it."""
+    """While everything is loaded again, events are matched by what was: never by a half of it."""
     first = restorable.create()
     backup = restorable.backup()
     restorable.create()
@@ -173,8 +173,7 @@ def test_tables_without_their_keys_are_not_believed(
 
 
 def test_a_backup_restored_into_the_open_file_is_noticed(tmp_path: Path) -> None:
-    """SQLite's own `.restore` goes by its locks, so that it may be used beside a running `serve`.
-    """
+    """SQLite's own `.restore` uses its locks, so that it may be used while `serve` is running."""
     path, backup = tmp_path / "ringback.db", tmp_path / "backup.db"
     with contextlib.closing(Database(f"sqlite:///{path}")) as database:
         lay_tables(database)

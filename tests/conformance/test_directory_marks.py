@@ -53,7 +53,7 @@ def test_only_so_many_marks_are_kept(
     assert matched(directory) == {made.token.id}
 
 
-def test_a_process_of_the_release_before_leaves_no_marks_and_costs_nobody_a_fresh_start(
+def test_a_process_of_the_release_before_leaves_no_marks_and_costs_no_process_a_fresh_start(
     restorable: RestorableStore, directory: Directory, database: Database, notes: Notes
 ) -> None:
     """While an installation is brought up to date, both run side by side."""

@@ -29,7 +29,9 @@ CALLBACK = {RECEIVED: CallbackFields("https://x.example/")}
 
 
 def test_a_directory_that_has_loaded_nothing_yet_is_not_fresh(tmp_path: Path) -> None:
-    """Matched against nothing, events would be nobody's: not before the first load is complete."""
+    """Matched against an empty directory, events would have no callback: not before the first load
+    is complete.
+    """
     database, seen = Database(f"sqlite:///{tmp_path}/later/ringback.db"), []
 
     class Watching(Vault):
@@ -126,7 +128,7 @@ def test_a_server_that_can_only_be_read_is_left_as_soon_as_there_is_another(
 
     wait_for("it to be fresh again", directory.fresh)
     assert tokens.create(token_fields(), {}, NOW, TESTER)
-    assert not sessions & {process(database), process(directory._own)}, "they were made anew"
+    assert not sessions & {process(database), process(directory._own)}, "they were opened again"
     directory.close()
     database.close()
     assert notes.said == [LogEvent.STORE_UNAVAILABLE, LogEvent.STORE_AVAILABLE]
@@ -137,7 +139,7 @@ def test_a_server_that_can_only_be_read_is_left_as_soon_as_there_is_another(
 def test_a_file_that_is_not_the_one_in_its_place_takes_nothing(
     tmp_path: Path, becomes: str
 ) -> None:
-    """Somebody puts a back-up there under a running `serve`: what is written to the old file would
+    """A back-up is put there under a running `serve`: what is written to the old file would
     be gone at its end.
     """
     path, other = tmp_path / "ringback.db", tmp_path / "backup.db"
@@ -173,7 +175,7 @@ def test_a_standby_that_knows_less_is_not_believed(postgres: Postgres) -> None:
     tokens.revoke(made.token.id, NOW, TESTER)
     directory.refresh()
 
-    with database.write() as connection:  # back to where it was, by somebody who may still write
+    with database.write() as connection:  # back to where it was, by a role that may still write
         connection.execute(
             sa.update(tables.tokens).values(
                 revoked_at=None, version=version.version if version else 0

@@ -1,4 +1,4 @@
-"""Taking due rows is fair: bounded in sum, and no callback takes what is everybody's."""
+"""Taking due rows is fair: bounded in sum, and no callback takes the share of the others."""
 
 import math
 from collections import Counter
@@ -6,11 +6,13 @@ from collections import Counter
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Settlement
+from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome
+from schemas.deliveries.settlement import Settlement
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from store.deliveries import due, settlement
-from store.deliveries.due import Share, Wish
+from store.deliveries.due import LeaseRequest, Share
+from store.deliveries.requested_attempts import lease_requested
 from store.engine.database import Database
 from store.events import claims
 from store.tables import deliveries, requested_attempts
@@ -42,7 +44,7 @@ def lay_due(database: Database, callback_id: str, count: int, text: str = "hello
 
 
 def ask(database: Database, callback_id: str, count: int, since: int) -> None:
-    """Somebody asks for so many attempts."""
+    """Ask for so many attempts."""
     rows = [
         {
             "id": f"att_{callback_id}_{n}",
@@ -62,9 +64,14 @@ def take(
 ) -> Counter[str]:
     """How many were taken of each. Chance is a fixed order: `last` comes last."""
     with database.write() as connection:
-        wishes = {Share(CallbackId(c), is_retry=True): Wish(limit) for c, limit in limits.items()}
-        in_order = lambda order: order.sort(key=lambda share: (share.callback_id == last, share))  # noqa: E731
-        found = due.take(
+        wishes = {
+            Share(CallbackId(c), is_retry=True): LeaseRequest(limit) for c, limit in limits.items()
+        }
+
+        def in_order(order: list[Share]) -> None:
+            order.sort(key=lambda share: (share.callback_id == last, share))
+
+        found = due.lease(
             connection,
             wishes,
             NOW,
@@ -78,10 +85,10 @@ def take(
 
 
 def take_requested(
-    database: Database, limit: int = 20, now: int = NOW, share: int = 4
+    database: Database, limit: int = 20, now: int = NOW, share: int = 4, *, lapsed: bool = True
 ) -> list[Delivery]:
     with database.write() as connection:
-        return due.take_requested(connection, limit, UnixMs(now), LEASE_MS, share)
+        return lease_requested(connection, limit, UnixMs(now), LEASE_MS, lapsed=lapsed, share=share)
 
 
 def test_a_take_whose_time_is_over_looks_at_no_further_callback(database: Database) -> None:
@@ -95,7 +102,8 @@ def test_a_take_whose_time_is_over_looks_at_no_further_callback(database: Databa
 
 
 def test_what_is_taken_is_bounded_in_sum(database: Database) -> None:
-    """With a thousand callbacks a few slots each are a thousand rows that nobody can start in time.
+    """With a thousand callbacks a few slots each are a thousand rows that cannot be started in
+    time.
     """
     for callback_id in ("a", "b", "c"):
         lay_due(database, callback_id, 4)
@@ -124,11 +132,11 @@ def test_chance_says_whose_turn_it_is(database: Database, last: str) -> None:
     assert take(database, {"a": 2, "b": 2}, most=2, last=last) == {"b" if last == "a" else "a": 2}
 
 
-def test_by_default_nobody_is_always_the_last(database: Database) -> None:
+def test_by_default_no_callback_is_always_the_last(database: Database) -> None:
     """Ten callbacks, one slot: that the same one wins forty times has a chance of 10 to the power
     of -39.
     """
-    wishes = {Share(CallbackId(f"c{n}"), is_retry=True): Wish(1) for n in range(10)}
+    wishes = {Share(CallbackId(f"c{n}"), is_retry=True): LeaseRequest(1) for n in range(10)}
     winners = set()
     for callback_id, _ in wishes:
         lay_due(database, callback_id, 1)
@@ -136,14 +144,16 @@ def test_by_default_nobody_is_always_the_last(database: Database) -> None:
     for round_number in range(40):
         with database.write() as connection:
             now = UnixMs(NOW + round_number * LEASE_MS)
-            (won,) = due.take(connection, wishes, now, LEASE_MS, lapsed=True, most=1).deliveries
+            (won,) = due.lease(connection, wishes, now, LEASE_MS, lapsed=True, most=1).deliveries
         winners.add(won.callback_id)
 
     assert len(winners) > 1
 
 
 def test_many_requests_of_one_callback_leave_room_for_the_others(database: Database) -> None:
-    """Thousands of retries by hand, all older, for one that hangs: they must not fill the hand."""
+    """Thousands of retries by hand, all older, for one that hangs: they must not use up the
+    capacity.
+    """
     lay_due(database, "hangs", 30)
     lay_due(database, "other", 3)
     ask(database, "hangs", 30, since=1_000)
@@ -171,6 +181,20 @@ def test_requests_go_on_as_others_end_or_lapse(database: Database) -> None:
     assert [d.attempt_id for d in first] == [f"att_a_{n}" for n in range(4)]
     assert [d.attempt_id for d in second] == ["att_a_4"]
     assert {d.attempt_id for d in lapsed} == {f"att_a_{n}" for n in range(1, 6)}
+
+
+def test_after_the_store_was_unavailable_no_request_is_leased_yet(database: Database) -> None:
+    """Its holder may be about to write the outcome: the attempt would be made twice."""
+    lay_due(database, "a", 1)
+    ask(database, "a", 1, since=1_000)
+    (held,) = take_requested(database)
+
+    assert take_requested(database, now=NOW + LEASE_MS, lapsed=False) == []
+
+    with database.write() as connection:
+        ended = Settlement(held, DeliveryState.DELIVERED, attempt=an_attempt(number=2))
+        settlement.settle(connection, [ended], UnixMs(NOW + LEASE_MS))
+    assert take_requested(database, now=NOW + LEASE_MS) == [], "it was written in time"
 
 
 def test_requests_are_bounded_in_sum_too(database: Database) -> None:

@@ -5,14 +5,8 @@ would only wait or come back.
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries.deliveries import (
-    Delivery,
-    DeliveryState,
-    Settlement,
-    Trigger,
-    given_back,
-    leased,
-)
+from schemas.deliveries.deliveries import Delivery, DeliveryState, Trigger
+from schemas.deliveries.settlement import Settlement, given_back, leased
 from schemas.times import UnixMs
 from store.deliveries import due, settlement
 from store.deliveries.due import (
@@ -21,8 +15,8 @@ from store.deliveries.due import (
     MAX_LEASES,
     POISON,
     LeasedRows,
+    LeaseRequest,
     Share,
-    Wish,
 )
 from store.engine.database import Database
 from store.events import claims
@@ -72,10 +66,10 @@ def failed(event_id: str, due_in_s: float = 0.0) -> Settlement:
 
 
 def take(
-    database: Database, wishes: dict[Share, Wish], now: int = NOW, most: int = 99
+    database: Database, wishes: dict[Share, LeaseRequest], now: int = NOW, most: int = 99
 ) -> LeasedRows:
     with database.write() as connection:
-        return due.take(connection, wishes, UnixMs(now), LEASE_MS, lapsed=True, most=most)
+        return due.lease(connection, wishes, UnixMs(now), LEASE_MS, lapsed=True, most=most)
 
 
 def ids(taken: LeasedRows) -> list[str]:
@@ -88,8 +82,8 @@ def test_first_attempts_and_repeats_are_found_and_taken_apart(database: Database
 
     with database.read() as connection:
         assert due.shares_with_due(connection, NOW) == [FIRSTS, REPEATS]
-    (first,) = take(database, {FIRSTS: Wish(9)}).deliveries
-    (repeat,) = take(database, {REPEATS: Wish(9)}).deliveries
+    (first,) = take(database, {FIRSTS: LeaseRequest(9)}).deliveries
+    (repeat,) = take(database, {REPEATS: LeaseRequest(9)}).deliveries
 
     assert (first.event_id, first.trigger) == ("evt_1", Trigger.FIRST)
     assert (repeat.event_id, repeat.trigger) == ("evt_2", Trigger.RETRY)
@@ -118,22 +112,23 @@ def test_what_was_put_off_together_comes_in_the_order_of_its_claim(database: Dat
         spilled("evt_b", "cnv_1", sequence=3),
     )
 
-    assert ids(take(database, {FIRSTS: Wish(2)})) == ["evt_c", "evt_a"]
-    assert ids(take(database, {FIRSTS: Wish(2)})) == ["evt_b"]
+    assert ids(take(database, {FIRSTS: LeaseRequest(2)})) == ["evt_c", "evt_a"]
+    assert ids(take(database, {FIRSTS: LeaseRequest(2)})) == ["evt_b"]
 
 
 def test_what_is_put_off_later_but_is_older_comes_first(database: Database) -> None:
-    """One lost patience after a second, the next was put off at once because of it: the row written
+    """One timed out after a second, and the next was put off at once because of it: the row written
     last is the oldest.
     """
     lay(database, spilled("evt_young", queued_at=3_000, sequence=1))
     lay(database, spilled("evt_old", queued_at=2_000, sequence=7))
 
-    assert ids(take(database, {FIRSTS: Wish(1)})) == ["evt_old"]
+    assert ids(take(database, {FIRSTS: LeaseRequest(1)})) == ["evt_old"]
 
 
-def test_rows_of_conversations_in_hand_are_left(database: Database) -> None:
-    """They would wait behind the one that hangs, be given back after a second, and be taken again.
+def test_rows_of_conversations_in_flight_are_left(database: Database) -> None:
+    """They would wait behind the one that hangs, be given back after a second,
+    and be taken again.
     """
     lay(
         database,
@@ -141,18 +136,20 @@ def test_rows_of_conversations_in_hand_are_left(database: Database) -> None:
         spilled("evt_free", sequence=99),
     )
 
-    assert ids(take(database, {FIRSTS: Wish(2, in_hand={"cnv_hangs"})})) == ["evt_free"]
+    assert ids(take(database, {FIRSTS: LeaseRequest(2, busy_conversations={"cnv_hangs"})})) == [
+        "evt_free"
+    ]
 
 
 def test_of_one_conversation_a_few_are_taken_at_a_time(database: Database) -> None:
-    """They go one after the other; a full lane of them would leave its slots to nobody."""
+    """They go one after the other; a full lane of them would leave its slots unused."""
     lay(
         database,
         *(spilled(f"evt_{n:02}", "cnv_long", sequence=n) for n in range(20)),
         spilled("evt_other", sequence=99),
     )
 
-    assert ids(take(database, {FIRSTS: Wish(8)})) == [
+    assert ids(take(database, {FIRSTS: LeaseRequest(8)})) == [
         *(f"evt_{n:02}" for n in range(A_CONVERSATION)),
         "evt_other",
     ]
@@ -169,31 +166,33 @@ def test_a_take_looks_no_further_than_it_says(
         spilled("evt_behind", sequence=99),
     )
 
-    assert ids(take(database, {FIRSTS: Wish(1, in_hand={"cnv_hangs"})})) == []
+    assert ids(take(database, {FIRSTS: LeaseRequest(1, busy_conversations={"cnv_hangs"})})) == []
     assert LOOK_AHEAD > 10
 
 
 def test_held_rows_are_left_and_what_came_after_is_taken(database: Database) -> None:
-    """They wait until somebody says what becomes of them (docs/invariants.md#held-is-derived)."""
+    """They wait until an administrator decides (docs/invariants.md#held-is-derived)."""
     held = given_back(a_delivery("evt_held", conversation="cnv_1", queued_at=4_999))
     lay(database, held, given_back(a_delivery("evt_new", conversation="cnv_2", queued_at=5_000)))
 
-    assert ids(take(database, {FIRSTS: Wish(9, held_before=UnixMs(5_000))})) == ["evt_new"]
-    assert ids(take(database, {FIRSTS: Wish(9)})) == ["evt_held"]
+    assert ids(take(database, {FIRSTS: LeaseRequest(9, held_before=UnixMs(5_000))})) == ["evt_new"]
+    assert ids(take(database, {FIRSTS: LeaseRequest(9)})) == ["evt_held"]
 
 
 def test_a_row_that_was_taken_twenty_times_without_an_outcome_is_given_up(
     database: Database,
 ) -> None:
-    """It brings down whoever has it in hand, and would for ever
+    """It brings down each process that takes it, and would do so for ever
     (docs/invariants.md#poison-is-contained).
     """
     lay(database, spilled("evt_1"), spilled("evt_2", sequence=1))
     for number in range(MAX_LEASES):
-        assert ids(take(database, {FIRSTS: Wish(1)}, now=NOW + number * LEASE_MS)) == ["evt_1"]
+        assert ids(take(database, {FIRSTS: LeaseRequest(1)}, now=NOW + number * LEASE_MS)) == [
+            "evt_1"
+        ]
         hold_back(database, "evt_2", NOW + (number + 1) * LEASE_MS)
 
-    last = take(database, {FIRSTS: Wish(1)}, now=NOW + MAX_LEASES * LEASE_MS)
+    last = take(database, {FIRSTS: LeaseRequest(1)}, now=NOW + MAX_LEASES * LEASE_MS)
 
     assert (last.poisoned, ids(last)) == ({FIRSTS.callback_id: ["evt_1"]}, ["evt_2"])
     with database.write() as connection:
@@ -220,25 +219,25 @@ def hold_back(database: Database, event_id: str, due_at: int) -> None:
 
 @pytest.mark.parametrize("settle", [given_back, lambda delivery: leased(delivery, 1.0)])
 def test_any_settlement_shows_that_a_row_is_no_poison(database: Database, settle: object) -> None:
-    """Whoever had it in hand lived to say so."""
+    """The process that had it lived to say so."""
     assert callable(settle)
     lay(database, spilled("evt_1"))
     for number in range(MAX_LEASES + 5):
         now = NOW + 3 * number * LEASE_MS
-        (delivery,) = take(database, {FIRSTS: Wish(1)}, now=now).deliveries
+        (delivery,) = take(database, {FIRSTS: LeaseRequest(1)}, now=now).deliveries
         settled(database, settle(delivery), now)
 
 
-def settled(database: Database, settlement: Settlement, now: int) -> None:
+def settled(database: Database, outcome: Settlement, now: int) -> None:
     with database.write() as connection:
-        settlement.settle(connection, [settlement], UnixMs(now))
+        settlement.settle(connection, [outcome], UnixMs(now))
 
 
 def test_a_recovery_given_back_unsent_is_a_recovery_still(database: Database) -> None:
-    """Its receiver is to be told so when the attempt is made; after that it is a retry."""
+    """Its receiver should learn of it when the attempt is made; after that it is a retry."""
     recovered: Delivery = a_delivery("evt_1", trigger=Trigger.RECOVER)
     lay(database, given_back(recovered))
 
-    (again,) = take(database, {REPEATS: Wish(1)}).deliveries
+    (again,) = take(database, {REPEATS: LeaseRequest(1)}).deliveries
 
     assert again.trigger is Trigger.RECOVER

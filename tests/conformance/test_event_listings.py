@@ -55,8 +55,8 @@ def test_of_very_many_deliveries_an_event_shows_the_first(
 def test_a_page_of_events_that_finds_little_says_where_to_go_on(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As with deliveries."""
-    monkeypatch.setattr(paging, "LOOK", 4)
+    """Lists of deliveries do the same."""
+    monkeypatch.setattr(paging, "SCAN_ROWS", 4)
     with database.write() as connection:
         claims.claim(
             connection,

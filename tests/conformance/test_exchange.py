@@ -1,4 +1,5 @@
-"""What both adapters of the exchange promise: RabbitMQ, and the outbox on SQLite and on PostgreSQL.
+"""What both adapters of the exchange promise: RabbitMQ,
+and the outbox on SQLite and on PostgreSQL.
 """
 
 import asyncio
@@ -37,7 +38,7 @@ async def test_what_was_published_is_taken_in_order_as_it_was(pipe: Pipe) -> Non
 
 
 async def test_what_was_settled_never_comes_again(pipe: Pipe) -> None:
-    """Else every restart would repeat every webhook."""
+    """Otherwise every restart would repeat every webhook."""
     publisher, source = pipe.publisher(), pipe.source()
     await asyncio.to_thread(publisher.publish, outgoing("evt_1", "evt_2"))
 
@@ -131,13 +132,13 @@ async def test_what_a_failed_claim_puts_back_is_taken_again_in_order(pipe: Pipe)
     publisher.close()
 
 
-async def test_a_buried_message_is_kept_with_its_reason_and_never_taken(pipe: Pipe) -> None:
+async def test_a_dead_letter_is_kept_with_its_reason_and_never_taken(pipe: Pipe) -> None:
     """What is no event must neither block the queue nor vanish."""
     publisher, source = pipe.publisher(), pipe.source()
     await asyncio.to_thread(publisher.publish, outgoing("evt_bad", "evt_good"))
 
     bad, good = await take(pipe, source, 2)
-    await source.bury(bad, "no id: caffè")
+    await source.dead_letter(bad, "no id: caffè")
     await settle(pipe, source, [good])
     await source.close()
     pipe.forget_holders()
@@ -204,7 +205,7 @@ async def test_a_waiting_source_is_woken_by_a_publish(
 
 
 async def test_a_closed_publisher_takes_nothing(pipe: Pipe) -> None:
-    """Better a 503 than a 202 for what nobody will store."""
+    """Better a 503 than a 202 for what will not be stored."""
     publisher = pipe.publisher()
 
     publisher.close()

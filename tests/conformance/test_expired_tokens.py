@@ -1,4 +1,5 @@
-"""Expired tokens and the directory's memory: they must not be looked at for every event, for ever.
+"""Expired tokens and the directory's memory: they must not be looked at for every event,
+for ever.
 """
 
 from collections.abc import Iterator
@@ -66,8 +67,8 @@ def matched(directory: Directory) -> set[TokenId]:
 def test_what_expired_long_ago_is_not_matched_any_more(
     directory: Directory, wall: Wall, token: Token
 ) -> None:
-    """A thousand of them would cost each event a millisecond. A moment more or less is for whoever
-    judges the event's time.
+    """A thousand of them would cost each event a millisecond. A moment more or less does not
+    matter: the event's own time is judged elsewhere.
     """
     found = [matched(directory)]
     for wall.now in (UnixMs(END + MARGIN_MS - 1), UnixMs(END + MARGIN_MS)):
@@ -79,7 +80,7 @@ def test_what_expired_long_ago_is_not_matched_any_more(
 def test_it_is_still_known_by_its_callback_and_its_secret(
     directory: Directory, wall: Wall, token: Token
 ) -> None:
-    """Its open deliveries are cancelled for that reason, and its holder is told so."""
+    """Its open deliveries are cancelled for that reason, and its owner can see that."""
     wall.now = UnixMs(END + MARGIN_MS)
     assert matched(directory) == set()
 

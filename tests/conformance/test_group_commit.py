@@ -1,4 +1,5 @@
-"""SQLite's writers share commits: each stands by itself, and each is told what became of its work.
+"""SQLite's writers share commits: each stands by itself,
+and each learns the outcome of its work.
 """
 
 import random
@@ -112,7 +113,7 @@ def test_threads_that_meet_share_a_commit(writers: Writers) -> None:
 
 
 def test_a_group_has_its_limit(writers: Writers) -> None:
-    """The first of them must not wait for everybody."""
+    """The first of them must not wait for all others."""
     names = [str(number) for number in range(GROUP_MAX + 2)]
 
     writers.together(*names)
@@ -147,7 +148,7 @@ def test_the_first_that_raises_does_not_hurt_those_in_line(writers: Writers) -> 
         RuntimeError("?"),
     ],
 )
-def test_a_failed_commit_is_told_to_every_member(writers: Writers, failure: Exception) -> None:
+def test_a_failed_commit_is_reported_to_every_member(writers: Writers, failure: Exception) -> None:
     """202 means durable: none of them may believe that it was written."""
 
     def fail(_connection: sa.Connection) -> None:
@@ -164,7 +165,7 @@ def test_a_failed_commit_is_told_to_every_member(writers: Writers, failure: Exce
 
 
 @pytest.mark.parametrize("victim", ["a", "b"])
-def test_a_transaction_that_sqlite_gave_up_is_told_to_every_member(
+def test_a_transaction_that_sqlite_gave_up_is_reported_to_every_member(
     writers: Writers, victim: str
 ) -> None:
     """After some errors SQLite undoes all by itself, and a commit of nothing would succeed."""
@@ -181,13 +182,14 @@ def test_a_transaction_that_sqlite_gave_up_is_told_to_every_member(
     writers.write("there")
     ended = writers.together("a", "b", "c", fate=give_up)
 
-    told = {name for name, error in ended.items() if error is None}
+    confirmed = {name for name, error in ended.items() if error is None}
     assert isinstance(ended[victim], StoreUnavailable)
-    assert writers.rows() == told | {"there"}
+    assert writers.rows() == confirmed | {"there"}
 
 
 def test_a_full_disk_costs_only_who_meets_it(writers: Writers) -> None:
-    """A statement that found no room is undone, and the others' rows are there, or they were told.
+    """A statement that found no room is undone, and the others' rows are there, or they got an
+    error.
     """
 
     def fill(name: str) -> None:
@@ -210,7 +212,7 @@ def the_connection(writers: Writers) -> sa.Connection:
     return writers.database._group_commit._connection
 
 
-def test_one_that_cannot_join_leaves_nobody_waiting(writers: Writers) -> None:
+def test_one_that_cannot_join_leaves_no_writer_waiting(writers: Writers) -> None:
     """The group was left open for it: it has to end it."""
 
     def fail(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
@@ -224,7 +226,7 @@ def test_one_that_cannot_join_leaves_nobody_waiting(writers: Writers) -> None:
     assert writers.rows() == set()
 
 
-def test_a_connection_that_cannot_be_given_back_leaves_nobody_waiting(writers: Writers) -> None:
+def test_a_connection_that_cannot_be_given_back_leaves_no_writer_waiting(writers: Writers) -> None:
     """Undoing fails too, and the database must not stay locked by what is left of it."""
 
     def fail(_connection: sa.Connection) -> None:
@@ -241,7 +243,7 @@ def test_a_connection_that_cannot_be_given_back_leaves_nobody_waiting(writers: W
     assert writers.rows() == {"later"}
 
 
-def test_who_waits_too_long_for_a_turn_is_told(tmp_path: Path) -> None:
+def test_a_writer_that_waits_too_long_gets_an_error(tmp_path: Path) -> None:
     """Every call has its limit; the group goes on without it."""
     database = Database(f"sqlite:///{tmp_path}/ringback.db", timeout_s=0.1)
     _TABLE.create(database.engine)
@@ -258,12 +260,12 @@ def test_who_waits_too_long_for_a_turn_is_told(tmp_path: Path) -> None:
 
 
 def test_closing_ends_what_was_left_open(writers: Writers) -> None:
-    """The turn was left to whoever closes."""
+    """The turn was left to the thread that closes."""
     inside = threading.Event()
 
     def wait_for_the_end() -> None:
         inside.set()
-        wait_for("somebody closes", lambda: writers.in_line == 1)
+        wait_for("a thread closes", lambda: writers.in_line == 1)
 
     last = writers.start("last", wait_for_the_end)
     assert inside.wait(_LIMIT_S)
@@ -274,9 +276,7 @@ def test_closing_ends_what_was_left_open(writers: Writers) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_fails_exactly_the_rows_of_those_who_were_told_so_are_there(
-    writers: Writers, seed: int
-) -> None:
+def test_whatever_fails_exactly_the_confirmed_rows_are_there(writers: Writers, seed: int) -> None:
     """The law of it, under fire: bodies, statements and commits fail at random in eight threads."""
     chance = random.Random(seed)
 
@@ -312,9 +312,9 @@ def test_whatever_fails_exactly_the_rows_of_those_who_were_told_so_are_there(
     event.listen(engine, "commit", fail_sometimes)
     event.listen(engine, "before_cursor_execute", statement_fails)
     with ThreadPoolExecutor(8) as threads:
-        told = set().union(*threads.map(write_some, range(8), timeout=60))
+        confirmed = set().union(*threads.map(write_some, range(8), timeout=60))
     event.remove(engine, "commit", fail_sometimes)
     event.remove(engine, "before_cursor_execute", statement_fails)
 
-    assert told
-    assert writers.rows() == told
+    assert confirmed
+    assert writers.rows() == confirmed

@@ -7,7 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from schemas.deliveries.callback_health import HealthFinding, HealthReport
-from schemas.deliveries.deliveries import DeliveryState, Settlement
+from schemas.deliveries.deliveries import DeliveryState
+from schemas.deliveries.settlement import Settlement
 from schemas.observer import NullObserver
 from schemas.times import UnixMs
 from schemas.tokens.tokens import CallbackHealth, CallbackState
@@ -30,7 +31,7 @@ def patient(database: Database) -> Patient:
     return Patient(database)
 
 
-def told(database: Database) -> list[tuple[str, dict[str, object]]]:
+def alerts_to_send(database: Database) -> list[tuple[str, dict[str, object]]]:
     """The operational events that are on their way, oldest first."""
     with database.read() as connection:
         bodies = [
@@ -46,7 +47,7 @@ def version(database: Database) -> int:
 
 
 def test_an_opening_is_remembered_with_since_when_and_the_first_probe(patient: Patient) -> None:
-    """So that it outlives the dispatcher that found it out."""
+    """The finding outlives the dispatcher that made it."""
     patient.found(HealthFinding.FAILING, NOW, failing_for_s=30)
 
     assert patient.callback.state is CallbackState.FAILING
@@ -68,7 +69,7 @@ def test_every_dispatcher_learns_of_it(patient: Patient, database: Database) -> 
 
 
 def test_a_second_opening_changes_nothing(patient: Patient, database: Database) -> None:
-    """Two dispatchers find it out in the same moment: it is failing since the first, and told of
+    """Two dispatchers find it out in the same moment: it is failing since the first, and reported
     once.
     """
     patient.found(HealthFinding.FAILING, NOW, failing_for_s=30)
@@ -77,7 +78,7 @@ def test_a_second_opening_changes_nothing(patient: Patient, database: Database) 
     patient.found(HealthFinding.FAILING, NOW + 100, failing_for_s=5)
 
     assert (patient.callback.health, version(database)) == (known, before)
-    assert [kind for kind, _ in told(database)] == ["callback.failing"]
+    assert [kind for kind, _ in alerts_to_send(database)] == ["callback.failing"]
 
 
 def test_each_probe_that_fails_puts_the_next_one_off(patient: Patient) -> None:
@@ -107,8 +108,11 @@ def test_a_success_closes_it_and_has_what_waits_seen_to(
     )
     patient.found(HealthFinding.FAILING, NOW + 61_000, generation=0)
     assert patient.callback.state is CallbackState.HEALTHY
-    assert [kind for kind, _ in told(database)] == ["callback.failing", "callback.recovered"]
-    assert told(database)[1][1]["failing_since"] == "1970-01-02T03:46:10.000Z"
+    assert [kind for kind, _ in alerts_to_send(database)] == [
+        "callback.failing",
+        "callback.recovered",
+    ]
+    assert alerts_to_send(database)[1][1]["failing_since"] == "1970-01-02T03:46:10.000Z"
 
 
 def test_what_does_not_help_any_more_is_disabled_with_the_reason(
@@ -125,7 +129,7 @@ def test_what_does_not_help_any_more_is_disabled_with_the_reason(
     assert patient.callback.state is CallbackState.DISABLED, (
         "an attempt by hand that succeeds enables nothing"
     )
-    ((kind, data),) = told(database)
+    ((kind, data),) = alerts_to_send(database)
     assert (kind, data["reason"], data["token"]) == (
         "callback.disabled",
         "gone",
@@ -190,7 +194,7 @@ def test_another_dispatchers_success_keeps_it_from_being_disabled(
 
 
 def test_it_is_failing_since_the_last_success_of_anybody(patient: Patient) -> None:
-    """Else it would be disabled too early, by what one dispatcher saw before."""
+    """Otherwise it would be disabled too early, by what one dispatcher saw before."""
     succeed(patient, "evt_old", made_at=NOW - HOUR_MS, ended_at=NOW - HOUR_MS // 2)
 
     patient.found(HealthFinding.FAILING, NOW, failing_for_s=HOUR_S)
@@ -201,9 +205,10 @@ def test_it_is_failing_since_the_last_success_of_anybody(patient: Patient) -> No
 def test_a_busy_tokens_past_is_looked_at_only_so_far(
     patient: Patient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beyond that nothing is known, and so nothing is disabled; since then it may be said to fail.
+    """Beyond that nothing is known, and so nothing is disabled;
+    since then it may be said to fail.
     """
-    monkeypatch.setattr(callback_health, "LOOK", 3)
+    monkeypatch.setattr(callback_health, "SCAN_ROWS", 3)
     for number in range(3):
         patient.wait(f"evt_{number}", NOW - 1000 + number)
 
@@ -261,7 +266,7 @@ def test_of_a_callback_that_is_off_or_deleted_nothing_is_found_out(
         callback_health.record(
             connection, [HealthReport(patient.id, generation, HealthFinding.FAILING)], UnixMs(NOW)
         )
-    assert told(database) == []
+    assert alerts_to_send(database) == []
 
 
 def test_of_several_findings_in_one_settlement_the_first_that_counts_counts(
@@ -282,7 +287,7 @@ def test_of_several_findings_in_one_settlement_the_first_that_counts_counts(
 
 
 def test_the_gauge_counts_callbacks_by_the_state_that_they_show(database: Database) -> None:
-    """The same rule, once as SQL."""
+    """The rule of the property, as SQL."""
     patients = [Patient(database, name) for name in ("well", "failing", "useless", "off")]
     patients[1].found(HealthFinding.FAILING, NOW)
     patients[2].found(HealthFinding.FAILING, NOW)

@@ -54,7 +54,7 @@ def listed(patient: Patient, state: DeliveryState) -> dict[str, str | None]:
 def test_what_is_open_is_held_while_it_may_not_be_sent(
     database: Database, hold: Callable[[Patient], None], reason: str
 ) -> None:
-    """And is found by that state alone; what is settled stays what it is, and so does what others
+    """It is found by that state alone; what is settled stays what it is, and so does what others
     wait for.
     """
     patient, other = Patient(database), Patient(database, "other")

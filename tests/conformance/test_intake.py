@@ -1,5 +1,5 @@
-"""The intake against both databases: what it claims, what it gives back, what it buries, and when
-it may be used directly.
+"""The intake against both databases: what it claims, what it gives back, what it makes a dead
+letter, and when it may be used directly.
 """
 
 import asyncio
@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -24,19 +25,19 @@ from store.engine.database import Connection, Database
 from store.events import claims
 from store.events.claims import Claim, Claimed
 from store.tables import deliveries, events
-from tests.kit.hand_scene import Unsent
 from tests.kit.making import message_body
+from tests.kit.unsettled_scene import Unsent
 from tests.kit.waiting import eventually
 from tests.unit.test_claiming import Channels, Crowd
 
 
 class Memory:
-    """A source that is a list; remembers what was given up and buried."""
+    """A source that is a list; remembers what was acknowledged and what became a dead letter."""
 
     def __init__(self) -> None:
         self.waiting: list[Message] = []
         self.acknowledged: list[object] = []
-        self.buried: list[tuple[object, str]] = []
+        self.dead_lettered: list[tuple[object, str]] = []
         self.some = asyncio.Event()
         self.limits: list[int] = []
 
@@ -47,14 +48,14 @@ class Memory:
     def start(self) -> None: ...
     def pause(self) -> None: ...
     def resume(self) -> None: ...
-    def forget(self, connection: Connection, receipts: Sequence[object]) -> None: ...
+    def delete(self, connection: Connection, receipts: Sequence[object]) -> None: ...
 
     async def wait(self) -> None:
         while not self.waiting:
             self.some.clear()
             await self.some.wait()
 
-    def take(self, _connection: Connection, limit: int) -> list[Message]:
+    def fetch(self, _connection: Connection, limit: int) -> list[Message]:
         self.limits.append(limit)
         taken, self.waiting[:limit] = self.waiting[:limit], []
         return taken
@@ -66,8 +67,8 @@ class Memory:
     def acknowledge(self, receipts: Sequence[object]) -> None:
         self.acknowledged += receipts
 
-    async def bury(self, message: Message, reason: str) -> None:
-        self.buried.append((message.receipt, reason))
+    async def dead_letter(self, message: Message, reason: str) -> None:
+        self.dead_lettered.append((message.receipt, reason))
 
     def connected(self) -> bool:
         return True
@@ -96,20 +97,23 @@ class Scene:
     def __init__(self, database: Database | Absent):
         self.source, self.dispatching, self.directory = Memory(), Unsent(), Channels()
         watch = StoreStatus(NullObserver())
-        self.unsettled = Unsettled(Settler(database, NullObserver(), watch), NullObserver(), 25.0)  # type: ignore[arg-type]  # of the same shape
-        self.unsettled.connect(self.dispatching)  # type: ignore[arg-type]  # as much of it as is needed
-        self.unsettled.saw(self.unsettled.look(), ())
+        directory: Any = self.directory  # as much of it as is needed
+        store: Any = database  # `Absent` has as much of it as is needed
+        self.unsettled = Unsettled(Settler(store, NullObserver(), watch), NullObserver(), 25.0)
+        dispatcher: Any = self.dispatching  # as much of it as is needed
+        self.unsettled.connect(dispatcher, lambda: None)
+        self.unsettled.end_scan(self.unsettled.begin_scan(), ())
         self.thread = ThreadPoolExecutor(1)
         self.intake = Intake(
             self.source,
-            database,
-            self.directory,
-            self.unsettled,
-            NullObserver(),
-            watch,
-            self.thread,
-            25.0,
-        )  # type: ignore[arg-type]
+            store,
+            directory=directory,
+            unsettled=self.unsettled,
+            observer=NullObserver(),
+            status=watch,
+            thread=self.thread,
+            lease_s=25.0,
+        )
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -121,21 +125,22 @@ class Scene:
 
 
 async def test_what_is_brought_is_claimed_and_handed_over(database: Database) -> None:
-    """And what is no event is buried, beside it."""
+    """A message that is no event becomes a dead letter at the same time."""
     scene = Scene(database)
     async with scene.running():
         scene.source.bring(
             message_body("evt_1"), b"{nope", message_body("evt_2", channel="chn_other")
         )
         await eventually(
-            "all is dealt with", lambda: scene.source.buried and scene.dispatching.ids == ["evt_1"]
+            "all is dealt with",
+            lambda: scene.source.dead_lettered and scene.dispatching.ids == ["evt_1"],
         )
 
-    assert [receipt for receipt, _ in scene.source.buried] == [b"{nope"]
+    assert [receipt for receipt, _ in scene.source.dead_lettered] == [b"{nope"]
     assert scene.source.acknowledged == [message_body("evt_2", channel="chn_other")]
 
 
-async def test_an_event_that_the_store_refuses_is_found_and_buried_alone(
+async def test_an_event_that_the_store_refuses_becomes_a_dead_letter_alone(
     database: Database,
 ) -> None:
     """Its neighbours are claimed (docs/invariants.md#one-bad-row-costs-only-itself)."""
@@ -144,7 +149,8 @@ async def test_an_event_that_the_store_refuses_is_found_and_buried_alone(
         if database.dialect == "postgresql":
             connection.execute(
                 sa.text(
-                    "CREATE UNIQUE INDEX refusing ON events (refuse(id)) WHERE refuse(id) IS NOT NULL"
+                    "CREATE UNIQUE INDEX refusing ON events (refuse(id)) WHERE refuse(id) IS NOT "
+                    "NULL"
                 )
             )
     scene = Scene(database)
@@ -156,15 +162,15 @@ async def test_an_event_that_the_store_refuses_is_found_and_buried_alone(
         )
         await eventually("the last is handed over", lambda: "evt_last" in scene.dispatching.ids)
 
-    assert [receipt for receipt, _ in scene.source.buried] == [message_body("evt_bad")]
+    assert [receipt for receipt, _ in scene.source.dead_lettered] == [message_body("evt_bad")]
     assert sorted(scene.dispatching.ids) == sorted([*(f"evt_{n}" for n in range(20)), "evt_last"])
 
 
-async def test_a_mistake_of_ours_in_a_claim_costs_the_message_that_it_is_about(
+async def test_an_internal_error_in_a_claim_costs_the_message_that_it_is_about(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever it is: the message would otherwise end one dispatcher after the other, at each start
-    anew.
+    again.
     """
     claim = claims.claim
 
@@ -183,22 +189,24 @@ async def test_a_mistake_of_ours_in_a_claim_costs_the_message_that_it_is_about(
         )
         await eventually("the last is handed over", lambda: "evt_last" in scene.dispatching.ids)
 
-    (buried,) = scene.source.buried
-    assert buried[0] == message_body("evt_bad")
-    assert "a mistake of Ringback's" in buried[1]
-    assert buried[1].encode()
+    (dead_lettered,) = scene.source.dead_lettered
+    assert dead_lettered[0] == message_body("evt_bad")
+    assert "because of a bug in Ringback" in dead_lettered[1]
+    assert dead_lettered[1].encode()
     assert sorted(scene.dispatching.ids) == sorted([*(f"evt_{n}" for n in range(20)), "evt_last"])
 
 
 REFUSING = {
-    "sqlite": "CREATE TRIGGER refusing BEFORE INSERT ON events WHEN NEW.id = 'evt_bad' BEGIN SELECT RAISE(ABORT, 'refused'); END",
+    "sqlite": "CREATE TRIGGER refusing BEFORE INSERT ON events WHEN NEW.id = 'evt_bad' BEGIN "
+    "SELECT RAISE(ABORT, 'refused'); END",
     "postgresql": "CREATE FUNCTION refuse(id text) RETURNS int IMMUTABLE LANGUAGE sql AS "
     "$$ SELECT CASE WHEN id = 'evt_bad' THEN 1 / (length(id) - 7) END $$",
 }
 
 
 async def test_large_events_are_claimed_a_few_at_a_time(database: Database) -> None:
-    """A claim copies each several times; two hundred of the largest would be hundreds of megabytes.
+    """A claim copies each several times; two hundred of the largest would be hundreds
+    of megabytes.
     """
     scene = Scene(database)
     async with scene.running():
@@ -220,7 +228,7 @@ async def test_while_the_store_is_away_nothing_is_lost(database: Database) -> No
             "both are handed over", lambda: scene.dispatching.ids == ["evt_1", "evt_2"]
         )
 
-    assert scene.source.buried == []
+    assert scene.source.dead_lettered == []
 
 
 async def test_a_publisher_may_claim_directly_only_while_nothing_older_waits(
@@ -295,12 +303,13 @@ def lay_ear(scene: Scene) -> list[list[str]]:
         heard.append([json.loads(message.body)["id"] for message in messages])
         return claim(connection, messages)
 
-    scene.intake._claim = listening  # type: ignore[method-assign]  # what is claimed together shows nowhere else
+    # What is claimed together is visible nowhere else.
+    scene.intake._claim = listening  # type: ignore[method-assign]  # see above
     return heard
 
 
 async def test_of_events_for_many_callbacks_fewer_are_claimed_at_once(database: Database) -> None:
-    """What is in hand stays bounded; the rest waits in the pipe, not as rows."""
+    """What is in flight stays bounded; the rest waits in the pipe, not as rows."""
     scene = Scene(database)
     scene.directory = scene.intake._directory = Crowd(100)
     batches = lay_ear(scene)

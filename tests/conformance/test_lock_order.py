@@ -1,8 +1,8 @@
-"""Rows are locked in one order (`store.engine.bulk`), so that nobody waits in a circle: on
-PostgreSQL, where rows have locks.
+"""Rows are locked in one order (`store.engine.bulk`), so that there is no deadlock: on PostgreSQL,
+where rows have locks.
 
 In most, a settlement that is half done holds the first of two deliveries by key and then wants the
-second. Whoever else is at work on both has to wait for it, holding neither. The database has a
+second. Any other process that works on both has to wait for it, holding neither. The database has a
 locale, to which the second is the first.
 """
 
@@ -13,15 +13,16 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries.deliveries import Delivery, DeliveryState, Settlement, given_back
+from schemas.deliveries.deliveries import Delivery, DeliveryState
 from schemas.deliveries.recoveries import Recoverable, RecoveryQuery
+from schemas.deliveries.settlement import Settlement, given_back
 from schemas.times import UnixMs, now_ms
 from store.deliveries import backlog, settlement
 from store.engine.database import Connection, Database
 from store.recoveries import candidates
 from store.tables import callbacks, deliveries, status_locks
 from store.tokens import cancellation
-from tests.kit.locks import somebody_waits, waiting
+from tests.kit.locks import has_waiting_locks, waiting
 from tests.kit.making import a_delivery
 from tests.kit.postgres import Postgres
 from tests.kit.statuses import Line, a_status, failed
@@ -68,7 +69,7 @@ def settle(connection: Connection, patient: Patient, event_id: str) -> None:
     settlement.settle(connection, [answered(patient, event_id)], NOW)
 
 
-def revive(patient: Patient) -> None:
+def release_backlog(patient: Patient) -> None:
     """The older one was held and the younger was not: they are two groups, and the older is seen to
     first.
     """
@@ -83,12 +84,12 @@ def revive(patient: Patient) -> None:
 JOBS: dict[str, Callable[[Patient], object]] = {
     "cancelling": lambda patient: cancellation.cancel_open(patient.database, [patient.id], "x"),
     "revoking": lambda patient: patient.tokens.revoke(patient.token_id, NOW, TESTER),
-    "backlog_pending": revive,
+    "backlog_pending": release_backlog,
 }
 
 
 @pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
-def test_whoever_works_on_many_deliveries_of_a_callback_waits_for_their_settlement(
+def test_bulk_work_on_deliveries_of_a_callback_waits_for_their_settlement(
     patient: Patient, job: Callable[[Patient], object]
 ) -> None:
     """Not half of it: a deadlock would cost one of both its transaction, and who revokes a 503."""
@@ -96,7 +97,7 @@ def test_whoever_works_on_many_deliveries_of_a_callback_waits_for_their_settleme
         with patient.database.write() as connection:
             settle(connection, patient, FIRST)
             working = thread.submit(job, patient)
-            wait_for("it to wait", lambda: working.done() or somebody_waits(patient.database))
+            wait_for("it to wait", lambda: working.done() or has_waiting_locks(patient.database))
             assert not working.done()
             settle(connection, patient, SECOND)
         working.result()
@@ -107,7 +108,7 @@ def test_whoever_works_on_many_deliveries_of_a_callback_waits_for_their_settleme
 
 
 @pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
-def test_a_settlement_of_both_kinds_waits_for_whoever_works_on_them(
+def test_a_settlement_of_both_kinds_waits_for_bulk_work_on_them(
     patient: Patient, job: Callable[[Patient], object]
 ) -> None:
     """The second by key was delivered, the first failed and goes on: whatever becomes of each, the
@@ -152,7 +153,7 @@ def test_a_recovery_waits_for_an_answer_that_comes_late(patient: Patient) -> Non
         )
     query = RecoveryQuery(states=(Recoverable.EXHAUSTED,), since=UnixMs(0), until=UnixMs(NOW * 2))
 
-    def look() -> candidates.CandidatePage[candidates.Lost]:
+    def look() -> candidates.CandidatePage[candidates.Candidate]:
         with patient.database.write() as connection:
             return candidates.undelivered(connection, query, DeliveryState.EXHAUSTED, None, 2, NOW)
 
@@ -160,7 +161,7 @@ def test_a_recovery_waits_for_an_answer_that_comes_late(patient: Patient) -> Non
         with patient.database.write() as connection:
             settle(connection, patient, FIRST)
             looking = thread.submit(look)
-            wait_for("it to wait", lambda: looking.done() or somebody_waits(patient.database))
+            wait_for("it to wait", lambda: looking.done() or has_waiting_locks(patient.database))
             settle(connection, patient, SECOND)
         found = looking.result()
 
@@ -168,7 +169,7 @@ def test_a_recovery_waits_for_an_answer_that_comes_late(patient: Patient) -> Non
     assert found.following == (NOW, FIRST, patient.id)
 
 
-def test_a_probe_asks_for_places_in_the_order_of_claims(database: Database) -> None:
+def test_a_probe_asks_for_status_locks_in_the_order_of_claims(database: Database) -> None:
     """The older of two statuses has to wait, and its place is the second by key. A claim of both
     messages locks the first before it.
     """
@@ -210,8 +211,8 @@ def test_a_probe_asks_for_places_in_the_order_of_claims(database: Database) -> N
 
 
 def test_deleting_a_callback_holds_it_no_longer_than_it_takes(patient: Patient) -> None:
-    """While its deliveries are waited for, whoever settles them may want to tell of the callback
-    that one was exhausted.
+    """While its deliveries are waited for, the process that settles them may want to report that
+    one was exhausted.
     """
     with ThreadPoolExecutor(1) as thread:
         with patient.database.write() as connection:

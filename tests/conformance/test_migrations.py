@@ -4,13 +4,12 @@ import threading
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from store.engine import migrate
 from store.engine.database import Database
-from store.tables import directory_version, metadata, tokens
+from store.tables import directory_version, metadata
 from tests.kit.postgres import Postgres
 
 
@@ -20,7 +19,7 @@ def empty(database_url: str) -> Database:
 
 
 def test_migrating_from_nothing_gives_todays_tables(empty: Database) -> None:
-    """A column added to the tables and forgotten in a migration fails here, and not at somebody's
+    """A column added to the tables and forgotten in a migration fails here, and not at a user's
     upgrade.
     """
     assert migrate.current(empty) is None
@@ -77,28 +76,3 @@ def test_processes_that_migrate_at_once_wait_for_each_other(postgres: Postgres) 
     assert migrate.current(databases[0]) == migrate.head()
     for database in databases:
         database.close()
-
-
-def test_names_that_were_there_before_are_found_in_both_cases(empty: Database) -> None:
-    """A token made by the version before has its name without case from the migration."""
-    row = {
-        "id": "tok_1",
-        "version": 1,
-        "name": "MÜLLER GmbH",
-        "hint": "",
-        "secret_hash": b"1",
-        "signing_secrets": b"",
-        "permissions": "[]",
-    }
-    before = sa.table("tokens", *map(sa.column, [*row, "enabled", "created_at", "activates_at"]))
-    with empty.write() as connection:
-        command.upgrade(migrate._config(connection), "0003")
-        connection.execute(
-            sa.insert(before).values(row | {"enabled": True, "created_at": 1, "activates_at": 1})
-        )
-
-    migrate.upgrade(empty)
-
-    with empty.read() as connection:
-        assert connection.scalar(sa.select(tokens.c.folded)) == "müller gmbh"
-    empty.close()

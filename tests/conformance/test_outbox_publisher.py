@@ -63,7 +63,9 @@ class FailingClaimer:
 def test_a_mistake_in_the_writer_costs_one_answer_and_not_all_that_follow(
     publisher: OutboxPublisher, database: Database, notes: Notes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The thread must live on: without it every POST would wait in vain while all looks ready."""
+    """The thread must live on: without it every POST would wait without effect while all looks
+    ready.
+    """
     monkeypatch.setattr(outbox, "add", lambda _connection, _rows: 1 / 0)
     with pytest.raises(ExchangeUnavailable, match="could not be written"):
         publisher.publish(outgoing("evt_1"))
@@ -105,8 +107,8 @@ def test_large_batches_are_written_a_few_at_a_time(database: Database, notes: No
     publisher = OutboxPublisher(database, 1000, notes)
     large = [_Batch(outgoing(f"evt_{n}", text="x" * 200_000)) for n in range(200)]
     for batch in large:
-        publisher._handed.put(batch)
-    gathered, _ = publisher._gathered()
+        publisher._queue.put(batch)
+    gathered, _ = publisher._gather()
 
     assert 0 < sum(batch.size_bytes for batch in gathered) < GATHER_BYTES + 300_000
 
@@ -120,7 +122,8 @@ def test_a_publish_that_meets_the_close_is_refused_at_once(publisher: OutboxPubl
 
 
 class WatchingClaimer:
-    """An intake that has no room, and writes down what waits when it is told that something does.
+    """An intake that has no room, and writes down what waits when it is notified that something
+    does.
     """
 
     def __init__(self, database: Database, seen: list[str]):
@@ -136,11 +139,11 @@ class WatchingClaimer:
         raise AssertionError("it is not open")
 
 
-def test_the_intake_is_told_of_a_row_when_it_can_take_it_and_woken_after_that(
+def test_the_intake_is_notified_of_a_row_when_it_can_take_it_and_woken_after_that(
     publisher: OutboxPublisher, database: Database
 ) -> None:
-    """Told before, it could look, find nothing and let younger events pass; not woken after, it
-    would stay closed for a second.
+    """Notified before, it could check, find nothing and let younger events pass. Not woken after,
+    it would stay closed for a second.
     """
     seen: list[str] = []
     publisher.claimer = WatchingClaimer(database, seen)
@@ -151,7 +154,7 @@ def test_the_intake_is_told_of_a_row_when_it_can_take_it_and_woken_after_that(
     assert seen[-2:] == ["fell behind by 1", "woken"]
 
 
-def test_a_silent_database_costs_each_publish_its_own_limit_and_nobody_after_it_any(
+def test_a_silent_database_costs_each_publish_its_own_limit_and_later_ones_none(
     publisher: OutboxPublisher, database: Database
 ) -> None:
     """Requests that all wait for the same silence would keep every thread of the API; what was
@@ -163,10 +166,10 @@ def test_a_silent_database_costs_each_publish_its_own_limit_and_nobody_after_it_
                 publisher.publish(
                     outgoing(event_id), silence_s=0.2 if event_id == "evt_2" else 0.05
                 )
-        handed = publisher._handed.qsize()
+        handed = publisher._queue.qsize()
         with pytest.raises(ExchangeUnavailable, match="does not answer"):
             publisher.publish(outgoing("evt_3"), silence_s=0.05)
-        assert publisher._handed.qsize() == handed
+        assert publisher._queue.qsize() == handed
 
     publisher.publish(outgoing("evt_4"))
 
@@ -193,7 +196,7 @@ class CutOnce(Database):
             yield connection
 
 
-def test_a_connection_that_was_cut_costs_nobody_a_refusal(database: Database, notes: Notes) -> None:
+def test_a_connection_that_was_cut_refuses_no_publish(database: Database, notes: Notes) -> None:
     """It is only found out by using it, and the database behind it may be well."""
     cut = CutOnce(database.url.render_as_string())
     publisher = OutboxPublisher(cut, 1000, notes)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from exchange.failover import PATIENCE_S, FailoverPublisher
+from exchange.failover import CONFIRM_TIMEOUT_S, FailoverPublisher
 from exchange.outbox.publisher import OutboxPublisher
 from exchange.rabbit import publisher as rabbit_publisher
 from exchange.rabbit.publisher import RabbitPublisher
@@ -77,7 +77,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 def way(rabbit: Rabbit, database: Database) -> Iterator[Way]:
     """Publishing by the broker, which is well."""
     made = Way(rabbit.url, database)
-    wait_for("publishing goes by the broker", made.by_broker)
+    wait_for("publishing uses the broker", made.by_broker)
     yield made
     made.close()
 
@@ -109,7 +109,7 @@ async def test_a_killed_broker_is_survived_by_both_sides_without_a_restart(
     assert way.in_outbox() == stored + 20
     await asyncio.to_thread(rabbit.start)
     await asyncio.to_thread(
-        wait_for, "publishing goes by the broker again", lambda: way.by_broker("evt_back"), 40
+        wait_for, "publishing uses the broker again", lambda: way.by_broker("evt_back"), 40
     )
 
     missing = {one.event.message() for one in outgoing("evt_more", "evt_back")}
@@ -132,16 +132,16 @@ def test_a_frozen_broker_costs_the_first_requests_half_a_second_and_later_ones_n
     for number in range(100):
         way.publish(f"evt_silent_{number}")
 
-    assert first_s >= PATIENCE_S
+    assert first_s >= CONFIRM_TIMEOUT_S
     assert way.in_outbox() == stored + 101
     assert [note["reason"] for note in way.notes.of(LogEvent.PUBLISHING_VIA_OUTBOX)] == [
         "it has confirmed nothing for 0.5 s"
     ]
     rabbit.thaw()
-    wait_for("publishing goes by the broker again", way.by_broker, 40)
+    wait_for("publishing uses the broker again", way.by_broker, 40)
 
 
-def test_a_message_without_a_queue_comes_back_and_the_queue_is_declared_anew(
+def test_a_message_without_a_queue_comes_back_and_the_queue_is_declared_again(
     way: Way, rabbit: Rabbit
 ) -> None:
     """Confirmed into nothing is the silent loss (docs/invariants.md#confirmed-means-routed)."""
@@ -151,7 +151,7 @@ def test_a_message_without_a_queue_comes_back_and_the_queue_is_declared_anew(
     way.publish("evt_1")
 
     assert way.in_outbox() == stored + 1
-    wait_for("publishing goes by the broker again", way.by_broker, 40)
+    wait_for("publishing uses the broker again", way.by_broker, 40)
     assert "NO_ROUTE" in str(way.notes.of(LogEvent.PUBLISHING_VIA_OUTBOX)[0]["reason"])
 
 
@@ -166,13 +166,13 @@ def test_a_broker_short_of_memory_is_gone_around(way: Way, rabbit: Rabbit) -> No
     assert way.in_outbox() == stored + 2
     assert "blocked" in str(way.notes.of(LogEvent.BROKER_DISCONNECTED)[0]["reason"])
     rabbit.ctl("set_vm_memory_high_watermark", "0.4")
-    wait_for("publishing goes by the broker again", way.by_broker, 40)
+    wait_for("publishing uses the broker again", way.by_broker, 40)
 
 
 def test_a_full_window_is_said_and_not_gone_around(
     way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Back-pressure reaches the API as 503; the outbox is no way around a broker that is merely too
+    """Back-pressure reaches the API as 503. The outbox is no way around a broker that is merely too
     slow (docs/invariants.md#everything-is-bounded).
     """
     stored = way.in_outbox()
@@ -187,7 +187,7 @@ def test_a_full_window_is_said_and_not_gone_around(
 
 
 def test_with_neither_broker_nor_database_the_publisher_says_so(database: Database) -> None:
-    """202 is never said of what nothing stored (docs/invariants.md#accepted-is-durable)."""
+    """202 is never answered for what was not stored (docs/invariants.md#accepted-is-durable)."""
     way = Way(f"amqp://guest:guest@127.0.0.1:{free_port()}/", database)
     tables.outbox.drop(database.engine)
 
@@ -198,8 +198,8 @@ def test_with_neither_broker_nor_database_the_publisher_says_so(database: Databa
 
 
 def test_a_full_outbox_refuses_and_takes_again_when_rows_have_gone(database: Database) -> None:
-    """The outbox is bounded (docs/invariants.md#unsure-is-not-lost), in rows that wait; all or
-    nothing of one request.
+    """The outbox is bounded, in rows that wait: all or nothing of one request is stored
+    (docs/invariants.md#unsure-is-not-lost).
     """
     publisher = OutboxPublisher(database, 3, Notes())
     publisher.start()
@@ -222,13 +222,13 @@ def test_a_full_outbox_refuses_and_takes_again_when_rows_have_gone(database: Dat
     publisher.close()
 
 
-def test_a_broker_that_is_not_trusted_yet_is_better_than_a_refusal(way: Way) -> None:
+def test_a_broker_behind_an_open_circuit_is_better_than_a_refusal(way: Way) -> None:
     """While one message probes a new connection the others go around it; with the database away
     they would be refused for nothing.
     """
     generation = way.publisher._primary.generation
     assert generation is not None
-    way.publisher._trust.failed(generation, time.monotonic())
+    way.publisher._circuit.failed(generation, time.monotonic())
 
-    with way.database.write():  # nobody else can write: the outbox is silent
+    with way.database.write():  # no one else can write: the outbox is silent
         way.publish("evt_1")

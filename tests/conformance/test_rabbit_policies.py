@@ -104,9 +104,9 @@ def test_a_limit_that_is_reached_is_found(rabbit: Rabbit) -> None:
 
 
 def test_while_the_broker_loses_events_none_is_given_to_it(rabbit_pipe: RabbitPipe) -> None:
-    """And when the policy is gone they go by it again, without a restart."""
+    """When the policy is gone, they use the broker again without a restart."""
     found = [DROPS_HEADS]
-    watch = BrokerWatch(rabbit_pipe.rabbit.url, rabbit_pipe.notes, look=lambda _url: list(found))
+    watch = BrokerWatch(rabbit_pipe.rabbit.url, rabbit_pipe.notes, find_harms=lambda _url: list(found))
     publisher = RabbitPublisher(rabbit_pipe.rabbit.url, rabbit_pipe.notes, watch)
     failover = FailoverPublisher(
         publisher,
@@ -116,11 +116,11 @@ def test_while_the_broker_loses_events_none_is_given_to_it(rabbit_pipe: RabbitPi
     failover.start()
     wait_for("the broker", publisher.connected)
 
-    watch.look()
+    watch.check()
     failover.publish(outgoing("evt_1", "evt_2"))
     refused, why = rabbit_pipe.kept(), failover.trouble()
     found.clear()
-    watch.look()
+    watch.check()
     failover.publish(outgoing("evt_3"))
 
     assert refused == [("evt_1", None), ("evt_2", None)]

@@ -21,14 +21,16 @@ from tests.kit.waiting import eventually, wait_for
 
 @contextmanager
 def taking_in(
-    pipe: RabbitPipe, told: Callable[[str], None] = lambda _reason: None
+    pipe: RabbitPipe, reported: Callable[[str], None] = lambda _reason: None
 ) -> Iterator[RabbitPublisher]:
-    """As in a worker of the API: a publisher with what takes in again beside it."""
+    """As in a worker of the API: a publisher, together with the thread that stores returned
+    messages.
+    """
     made = RabbitPublisher(
         pipe.rabbit.url,
         pipe.notes,
         None,
-        RabbitReturned(pipe.rabbit.url, pipe.database, pipe.notes, told),
+        RabbitReturned(pipe.rabbit.url, pipe.database, pipe.notes, reported),
     )
     made.start()
     wait_for("the publisher is connected", made.connected)
@@ -39,23 +41,23 @@ def taking_in(
 
 
 def test_what_expires_is_taken_in_again_by_the_outbox(rabbit_pipe: RabbitPipe) -> None:
-    """With no dispatcher there. Each once, and the reason is told."""
-    told: list[str] = []
+    """With no dispatcher there. Each once, and the reason is reported."""
+    reported: list[str] = []
     ids = {f"evt_{number}" for number in range(100)}
     with (
         rabbit_pipe.rabbit.policy(message_ttl=300),
-        taking_in(rabbit_pipe, told.append) as publisher,
+        taking_in(rabbit_pipe, reported.append) as publisher,
     ):
         publisher.publish(outgoing(*ids))
         wait_for("all to be in the outbox", lambda: len(rabbit_pipe.kept()) >= len(ids), 40)
 
     assert sorted(rabbit_pipe.kept()) == sorted((event_id, None) for event_id in ids)
-    assert set(told) == {"expired"}
+    assert set(reported) == {"expired"}
     with rabbit_pipe.database.read() as connection:
         assert outbox.oldest_accepted_at(connection) == 1_000
 
 
-def test_an_id_beside_the_body_is_kept(rabbit_pipe: RabbitPipe) -> None:
+def test_an_id_in_a_property_is_kept(rabbit_pipe: RabbitPipe) -> None:
     """A row has no place for it: without it the event would be none."""
     body = an_event("evt_x").message().replace(b'"id":"evt_x",', b"")
     assert b"evt_x" not in body

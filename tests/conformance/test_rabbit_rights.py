@@ -9,7 +9,7 @@ import pytest
 
 from exchange.rabbit.admin import declare, opened_channel
 from exchange.rabbit.dead_letters import RabbitDeadLetters
-from exchange.rabbit.policies import harms, may_look
+from exchange.rabbit.policies import harms, may_check
 from exchange.rabbit.publisher import RabbitPublisher
 from exchange.rabbit.source import RabbitSource
 from exchange.topology import DISPATCH_QUEUE, EVENTS_EXCHANGE
@@ -21,7 +21,7 @@ from tests.kit.rabbit import Rabbit
 from tests.kit.waiting import eventually
 
 
-def test_a_queue_of_an_earlier_version_is_told_with_what_to_do(rabbit: Rabbit) -> None:
+def test_a_queue_of_an_earlier_version_is_reported_with_what_to_do(rabbit: Rabbit) -> None:
     """RabbitMQ changes no queue's arguments. Meanwhile it is good enough to be emptied, and what
     else is missing is made.
     """
@@ -38,10 +38,10 @@ def test_a_queue_of_an_earlier_version_is_told_with_what_to_do(rabbit: Rabbit) -
     assert RabbitDeadLetters(rabbit.url).count() == 0
 
 
-async def test_beside_a_queue_of_an_earlier_version_a_process_makes_what_is_missing(
+async def test_with_a_queue_of_an_earlier_version_a_process_declares_what_is_missing(
     rabbit_pipe: RabbitPipe,
 ) -> None:
-    """Else the dispatchers could not empty it."""
+    """Otherwise the dispatchers could not empty it."""
     with opened_channel(rabbit_pipe.rabbit.url) as channel:
         channel.exchange_declare(EVENTS_EXCHANGE, "topic", durable=True, auto_delete=False)
         channel.queue_declare(
@@ -81,13 +81,13 @@ async def test_a_user_who_may_configure_nothing_publishes_takes_and_buries(
 
     await asyncio.to_thread(publisher.publish, outgoing("evt_1"))
     await eventually("it to arrive", lambda: source._arrived, 20)
-    await source.bury(source._arrived.popleft(), "why not")
+    await source.dead_letter(source._arrived.popleft(), "why not")
     await eventually("the letter", lambda: RabbitDeadLetters(poor_user).count() == 1, 20)
     await source.close()
     publisher.close()
 
     declare(poor_user)
-    assert not may_look(poor_user)
+    assert not may_check(poor_user)
     assert list(harms(poor_user)) == []
     assert notes.of(LogEvent.BROKER_DISCONNECTED) == []
 

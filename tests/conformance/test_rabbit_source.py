@@ -39,17 +39,17 @@ def on_the_broker(rabbit: Rabbit, do: Callable) -> object:
 
 
 def unread(rabbit: Rabbit) -> int:
-    """Messages that wait in the queue, those in a consumer's hands not counted."""
+    """Messages that wait in the queue, without those that a consumer holds."""
     return on_the_broker(
         rabbit,
         lambda channel: channel.queue_declare(DISPATCH_QUEUE, passive=True).method.message_count,
     )
 
 
-async def test_a_message_that_a_backend_published_itself_is_told_apart(
+async def test_a_message_that_a_backend_published_itself_is_distinguished(
     rabbit_pipe: RabbitPipe,
 ) -> None:
-    """It has no time of acceptance, and its id may be a property (section 6 of the contract)."""
+    """It has no time of acceptance, and its id may be a property (docs/backends.md)."""
     source = rabbit_pipe.source()
     await connected(source)
 
@@ -69,7 +69,7 @@ async def test_a_message_that_a_backend_published_itself_is_told_apart(
     "accepted_at",
     [None, "yesterday", 2**62, -(2**62), {"a": [1]}, dt.datetime(2026, 1, 1, tzinfo=dt.UTC)],
 )
-async def test_whatever_stands_beside_a_body_is_taken_for_what_it_is_or_for_nothing(
+async def test_properties_are_taken_for_what_they_are_or_for_nothing(
     rabbit_pipe: RabbitPipe, message_id: str | bytes, accepted_at: object
 ) -> None:
     """AMQP knows many types, and names need not be UTF-8: one such message must not end every
@@ -91,7 +91,7 @@ async def test_whatever_stands_beside_a_body_is_taken_for_what_it_is_or_for_noth
     await source.close()
 
 
-async def test_headers_that_nobody_can_read_stop_neither_their_message_nor_the_next(
+async def test_headers_that_cannot_be_read_stop_neither_their_message_nor_the_next(
     rabbit_pipe: RabbitPipe,
 ) -> None:
     """It would come first again on each new connection, for ever."""
@@ -172,7 +172,8 @@ async def test_small_messages_arrive_far_ahead_of_need_and_in_their_order(
 async def test_of_large_messages_no_more_arrives_than_fits_and_all_come_in_the_end(
     rabbit_pipe: RabbitPipe,
 ) -> None:
-    """Two thousand of the largest are half a gigabyte (docs/invariants.md#everything-is-bounded).
+    """Two thousand of the largest are half a gigabyte
+    (docs/invariants.md#everything-is-bounded).
     """
     ids = await publish_many(rabbit_pipe, "large", 300, 200_000)
     source = rabbit_pipe.source()
@@ -186,7 +187,8 @@ async def test_of_large_messages_no_more_arrives_than_fits_and_all_come_in_the_e
 async def test_large_messages_behind_small_ones_are_stopped_before_they_fill_the_memory(
     rabbit_pipe: RabbitPipe,
 ) -> None:
-    """The prefetch was chosen for the small ones. What was on its way goes back, and comes again.
+    """The prefetch was chosen for the small ones. What was on its way goes back,
+    and comes again.
     """
     small = await publish_many(rabbit_pipe, "small", 300, 10)
     source = rabbit_pipe.source()
@@ -216,7 +218,7 @@ async def test_a_receipt_of_an_earlier_channel_acknowledges_nothing(
     source.acknowledge([message.receipt for message in before])
     source.put_back(before)
 
-    assert source.take(NO_TRANSACTION, 10) == []
+    assert source.fetch(NO_TRANSACTION, 10) == []
     await source.close()
 
     second = rabbit_pipe.source()
@@ -225,7 +227,7 @@ async def test_a_receipt_of_an_earlier_channel_acknowledges_nothing(
 
 
 async def test_a_paused_source_holds_nothing_and_takes_up_again(rabbit_pipe: RabbitPipe) -> None:
-    """While the store is away for long, another dispatcher may reach it
+    """While the store is unavailable for long, another dispatcher may reach it
     (docs/invariants.md#an-unavailable-store-stops-sending).
     """
     await publish(rabbit_pipe, "evt_1", "evt_2")
@@ -260,15 +262,15 @@ async def test_taking_up_again_leaves_a_closed_channel_alone() -> None:
     """
     source = RabbitSource("amqp://guest:guest@127.0.0.1/", Notes())
     source.pause()
-    source._link.channel = ClosingChannel()
+    source._connection.channel = ClosingChannel()
 
     source.resume()
 
     assert source._wanted
 
 
-async def test_a_burial_is_tried_until_it_is_confirmed(rabbit_pipe: RabbitPipe) -> None:
-    """The original is acknowledged only then: what is no event must not vanish either
+async def test_dead_lettering_is_tried_until_it_is_confirmed(rabbit_pipe: RabbitPipe) -> None:
+    """The original is acknowledged only then: a message that is no event must not vanish either
     (docs/invariants.md#poison-is-contained).
     """
     await publish(rabbit_pipe, "evt_bad")
@@ -276,7 +278,7 @@ async def test_a_burial_is_tried_until_it_is_confirmed(rabbit_pipe: RabbitPipe) 
     [bad] = await take(rabbit_pipe, source, 1)
     on_the_broker(rabbit_pipe.rabbit, lambda channel: channel.queue_delete(DEAD_QUEUE))
 
-    await asyncio.wait_for(source.bury(bad, "no event"), 20)
+    await asyncio.wait_for(source.dead_letter(bad, "no event"), 20)
     await source.close()
 
     assert rabbit_pipe.dead_letters() == [(bad.body, "no event")]
@@ -298,8 +300,8 @@ async def test_the_next_address_is_tried_when_one_does_not_answer(rabbit_pipe: R
     publisher.close()
 
 
-def test_the_topology_is_declared_alike_by_everybody(rabbit: Rabbit) -> None:
-    """RabbitMQ closes the channel of whoever declares a queue again with other arguments."""
+def test_the_topology_is_declared_alike_by_every_process(rabbit: Rabbit) -> None:
+    """RabbitMQ closes a channel that declares a queue again with other arguments."""
     url = f"amqp://guest:guest@127.0.0.1:{free_port()}/;{rabbit.url}"
     rabbit_admin.declare(url)
     rabbit_admin.declare(url)
@@ -315,7 +317,7 @@ def test_the_topology_is_declared_alike_by_everybody(rabbit: Rabbit) -> None:
 
 def test_looking_at_an_absent_broker_says_so() -> None:
     """`migrate` and `doctor` put it into one line."""
-    with pytest.raises(ExchangeUnavailable, match="no broker answers"):
+    with pytest.raises(ExchangeUnavailable, match="cannot reach the broker"):
         rabbit_admin.declare(f"amqp://guest:guest@127.0.0.1:{free_port()}/")
 
 

@@ -18,13 +18,13 @@ from schemas.observer import NullObserver
 from schemas.times import UnixMs
 from store.recoveries import candidates, jobs
 from store.tables import deliveries, events
-from tests.kit.is_recovery import FOR_EVER, NOW, RECEIVED, STATUS, House, callback_of
+from tests.kit.recovering import FOR_EVER, NOW, RECEIVED, STATUS, House, callback_of
 from tests.kit.tokens import TESTER
 
 EXHAUSTED, MISSING = Recoverable.EXHAUSTED, Recoverable.MISSING
 
 
-async def test_what_was_given_up_is_pending_anew(house: House) -> None:
+async def test_what_was_given_up_is_pending_again(house: House) -> None:
     """Its age and its failures count from now, its next attempt is a repair's, and no old outcome
     applies to it.
     """
@@ -60,9 +60,9 @@ async def test_only_what_was_asked_for_is_recovered(house: House) -> None:
     assert house.due() == {"evt_11"}
 
 
-async def test_nothing_is_recovered_that_nobody_is_called_for(house: House) -> None:
-    """It would be cancelled, or held: skipped and counted instead. Once it can be, somebody may ask
-    again.
+async def test_nothing_is_recovered_that_would_not_be_sent(house: House) -> None:
+    """It would be cancelled, or held: skipped and counted instead. Once it can be sent, an
+    administrator may ask again.
     """
     off, disabled, revoked, expired = (
         house.token(name) for name in ("off", "disabled", "revoked", "expired")
@@ -95,8 +95,8 @@ async def test_what_a_token_may_no_longer_see_is_not_recovered(house: House) -> 
 
 
 async def test_what_is_recovered_is_due_in_the_order_in_which_it_was_made(house: House) -> None:
-    """A backlog arrives oldest first, whatever its events are called; and whoever takes due rows is
-    woken.
+    """A backlog arrives oldest first, whatever its events are called;
+    and the due poller is woken.
     """
     callback_id = callback_of(house.token())
     for at, event_id in enumerate(("evt_b", "evt_c", "evt_a"), 1_000):
@@ -112,7 +112,7 @@ async def test_what_is_recovered_is_due_in_the_order_in_which_it_was_made(house:
     ]
     assert rung == (
         ["due"] if house.database.dialect == "sqlite" else []
-    )  # PostgreSQL tells it to every process, by its doorbell
+    )  # PostgreSQL notifies every process
 
 
 async def test_a_callback_that_fails_just_now_is_no_reason_to_skip(house: House) -> None:
@@ -142,7 +142,7 @@ async def test_a_status_below_one_that_may_have_arrived_is_skipped(house: House)
 
 
 async def test_a_sample_is_not_recovered(house: House) -> None:
-    """A test of a callback was for that moment, and for nobody else. A backend's id may begin like
+    """A test of a callback was for that moment only. A backend's id may begin like
     one all the same.
     """
     sample = new_test_event_id()
@@ -176,7 +176,7 @@ async def test_what_cannot_be_sent_any_more_costs_only_itself(house: House, loss
 
 
 async def test_asking_twice_sends_nothing_twice(house: House) -> None:
-    """Also at the same time: whoever asks second finds what is left."""
+    """This holds at the same time, too: the second request finds what is left."""
     callback_id = callback_of(house.token())
     for number in range(7):
         house.lay(f"evt_{number}", callback_id)
@@ -191,7 +191,9 @@ async def test_asking_twice_sends_nothing_twice(house: House) -> None:
 
 
 async def test_a_recovery_goes_on_where_the_last_slice_ended(house: House) -> None:
-    """Whoever worked on it is gone: what it did stays done once, and nothing is left out."""
+    """The dispatcher that worked on it is gone: what it did stays done once, and nothing is left
+    out.
+    """
     callback_id = callback_of(house.token())
     for number in range(8):
         house.lay(f"evt_{number}", callback_id, at=1_000 + number // 4)
@@ -250,7 +252,7 @@ async def test_a_recovery_can_be_stopped(house: House) -> None:
 
 
 async def test_what_was_made_after_the_asking_is_not_of_it(house: House) -> None:
-    """Else a recovery of what fails faster than it is recovered would never end."""
+    """Otherwise a recovery of what fails faster than it is recovered would never end."""
     callback_id = callback_of(house.token())
     asked = house.ask(EXHAUSTED)
     house.lay("evt_later", callback_id, at=FOR_EVER - 1)
@@ -262,13 +264,13 @@ async def test_what_was_made_after_the_asking_is_not_of_it(house: House) -> None
 
 
 async def test_two_at_work_do_not_wait_for_each_other(house: House) -> None:
-    """The row of a job is locked by whoever works on it, and passed over by the other."""
+    """The row of a job is locked by the dispatcher that works on it, and skipped by the other."""
     if house.database.dialect == "sqlite":
         return  # one writer: there is nothing to pass over
     first, second = house.ask(EXHAUSTED), house.ask(EXHAUSTED)
 
     with house.database.write() as one, house.database.write() as other:
-        taken = [jobs.take(connection) for connection in (one, other)]
+        taken = [jobs.acquire(connection) for connection in (one, other)]
 
     assert {job.recovery.id for job in taken if job} == {first, second}
 
@@ -288,7 +290,8 @@ class Crashing(RecoveryRunner):
 
 
 async def test_a_slice_keeps_no_data_of_its_events(house: House) -> None:
-    """Five hundred of the largest are more than a dispatcher should hold beside what it delivers.
+    """Five hundred of the largest are more than a dispatcher should hold in addition to what it
+    delivers.
     """
     callback_id = callback_of(house.token())
     house.lay("evt_1", callback_id)

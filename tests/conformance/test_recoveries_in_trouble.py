@@ -16,8 +16,8 @@ from schemas.times import LATEST
 from store.recoveries import candidates
 from store.recoveries.jobs import Job, Slice
 from tests.kit.api import Listening
-from tests.kit.is_recovery import House, callback_of
 from tests.kit.making import a_claim
+from tests.kit.recovering import House, callback_of
 
 EXHAUSTED, HELD, MISSING = Recoverable.EXHAUSTED, Recoverable.HELD, Recoverable.MISSING
 REASON = "the database does not answer: canceling statement due to statement timeout"
@@ -25,7 +25,7 @@ TIMEOUT = StoreUnavailable(REASON)
 
 
 class Stuck(RecoveryRunner):
-    """Of one recovery no slice of `at_least` rows or more can be done."""
+    """One recovery whose slices of `at_least` rows or more fail."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Stuck(RecoveryRunner):
 async def test_a_recovery_that_can_never_get_on_does_not_stop_the_others(
     house: House, error: Exception, reason: str
 ) -> None:
-    """Its slice fails each time, by the database or by a mistake of ours. Whoever looks at it reads
+    """Its slice fails each time, because of the database or an internal error. The recovery shows
     why.
     """
     callback_id = callback_of(house.token())
@@ -75,7 +75,7 @@ async def test_a_recovery_that_can_never_get_on_does_not_stop_the_others(
     notes = [
         fields for what, fields in recoverer.observer.notes if what == LogEvent.RECOVERY_DEFERRED
     ]
-    assert notes == [{"recovery": stuck, "reason": reason}], "told once, not at every try"
+    assert notes == [{"recovery": stuck, "reason": reason}], "reported once, not at every try"
 
 
 async def test_what_fails_goes_last_while_others_have_something_to_do(house: House) -> None:
@@ -118,7 +118,7 @@ async def test_a_slice_looks_at_so_many_rows_and_goes_on_there(
     house: House, states: tuple[Recoverable, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is wanted may be one in millions: a slice that walked on to the next would never end."""
-    monkeypatch.setattr(candidates, "LOOKED_AT", 2)  # with slices of three: six rows
+    monkeypatch.setattr(candidates, "READ_PER_ROW", 2)  # with slices of three: six rows
     wanted, other = house.token("wanted"), house.token("other", *EventType)
     for number in range(20):
         held = {"state": "pending", "due_at": LATEST, "queued_at": 1_000} if HELD in states else {}

@@ -1,4 +1,4 @@
-"""Recovering what is held, and what nobody was subscribed to, on both databases."""
+"""Recovering what is held, and what no callback was subscribed to, on both databases."""
 
 import itertools
 
@@ -7,15 +7,15 @@ import pytest
 from schemas.deliveries.recoveries import Recoverable
 from schemas.events.status_order import rank
 from schemas.times import LATEST, UnixMs
-from tests.kit.is_recovery import NOW, RECEIVED, STATUS, House, a_status_claim, callback_of
 from tests.kit.making import a_claim
+from tests.kit.recovering import NOW, RECEIVED, STATUS, House, a_status_claim, callback_of
 
 EXHAUSTED, HELD, MISSING = Recoverable.EXHAUSTED, Recoverable.HELD, Recoverable.MISSING
 
 
 async def test_what_is_held_of_a_callback_that_is_back_is_released(house: House) -> None:
-    """It came back with `keep`: its age begins anew, and so it is no longer held. Of one that is
-    off, and what is in flight: skipped.
+    """It came back with `keep`: its age begins again, and so it is no longer held. Deliveries of a
+    callback that is off, and those in flight, are skipped.
     """
     back, off = callback_of(house.token("back")), callback_of(house.token("off"))
     held = {"state": "pending", "due_at": LATEST, "queued_at": 1_000, "reason": None}
@@ -35,7 +35,7 @@ async def test_what_is_held_of_a_callback_that_is_back_is_released(house: House)
     assert not house.row("evt_pending", back).is_recovery
 
 
-async def test_what_nobody_was_subscribed_to_is_made(house: House) -> None:
+async def test_what_no_callback_was_subscribed_to_is_created(house: House) -> None:
     """For those who may see it now: by type and channel, as at its first claim; each once, whatever
     is under way.
     """
@@ -87,9 +87,7 @@ async def test_only_the_missing_that_were_asked_for_are_made(house: House) -> No
 
 
 async def test_a_missing_status_below_one_that_may_have_arrived_is_skipped(house: House) -> None:
-    """A supplier that subscribes late, and was told of the end by hand, is not told of the
-    beginning.
-    """
+    """A supplier that subscribed late, and got the end by hand, does not get the beginning."""
     callback_id = callback_of(house.token("crm", STATUS), STATUS)
     house.claim(
         a_status_claim("evt_sent", "sent", "msg_1"), a_status_claim("evt_read", "read", "msg_1")

@@ -1,5 +1,5 @@
-"""Everything encrypted anew under the last secret key: on SQLite and on PostgreSQL, beside those
-who change what is encrypted.
+"""Encrypting everything again under the last secret key: on SQLite and on PostgreSQL, while other
+processes change what is encrypted.
 """
 
 import datetime as dt
@@ -21,7 +21,7 @@ from store.tables import directory_version
 from store.tokens.callbacks import Callbacks
 from store.tokens.tokens import Tokens
 from store.tokens.vault import SecretLocation, Vault
-from tests.kit.locks import somebody_waits
+from tests.kit.locks import has_waiting_locks
 from tests.kit.tokens import TESTER, token_fields
 from tests.kit.waiting import wait_for
 
@@ -48,7 +48,7 @@ def is_readable(database: Database, token_id: TokenId, key: str) -> bool:
 
 
 def test_everything_can_be_read_with_the_last_key_alone(database: Database) -> None:
-    """And not with the old one any more: it may have leaked."""
+    """The old key does not open it any more: it may have leaked."""
     made = [make(database), make(database), make(database, NEW)]
     secrets = [Tokens(database, BOTH).get(token_id).signing_keys for token_id in made]
 
@@ -61,11 +61,11 @@ def test_everything_can_be_read_with_the_last_key_alone(database: Database) -> N
 
 
 def test_a_second_time_there_is_nothing_to_do(database: Database) -> None:
-    """So it can be run to see whether the old key may go."""
+    """It can be run to see whether the old key may be dropped."""
     make(database)
     run(database)
 
-    assert run(database) == Tally(re_encrypted=0, right_already=2, looked_at=2)
+    assert run(database) == Tally(re_encrypted=0, right_already=2, checked=2)
 
 
 def test_it_is_done_in_slices_and_goes_on_after_an_interruption(
@@ -79,8 +79,8 @@ def test_it_is_done_in_slices_and_goes_on_after_an_interruption(
     assert first.re_encrypted == 2
     done = run(database)
 
-    assert (done.re_encrypted, done.right_already, done.looked_at) == (8, 2, 10)
-    assert done.looked_at == rekey.count(database)
+    assert (done.re_encrypted, done.right_already, done.checked) == (8, 2, 10)
+    assert done.checked == rekey.count(database)
     assert all(is_readable(database, token_id, NEW) for token_id in made)
 
 
@@ -102,7 +102,7 @@ def test_what_no_key_opens_is_named_and_left_as_it_is(database: Database) -> Non
     assert is_readable(database, lost, "a-key-that-is-lost")
 
 
-def test_nobody_has_to_load_anything_for_it(database: Database) -> None:
+def test_no_process_has_to_reload_for_it(database: Database) -> None:
     """What is encrypted means what it meant: the version stays, and ten thousand tokens are not
     read again by every process.
     """
@@ -156,7 +156,7 @@ def test_what_is_changed_meanwhile_is_not_overwritten(shared: Database) -> None:
             changing.start()
             wait_for(
                 "the change to be made, or to wait",
-                lambda: not changing.is_alive() or somebody_waits(shared),
+                lambda: not changing.is_alive() or has_waiting_locks(shared),
             )
 
     list(rekey.rekey(shared, Interrupted(meanwhile)))
@@ -168,7 +168,7 @@ def test_what_is_changed_meanwhile_is_not_overwritten(shared: Database) -> None:
 
 
 def test_two_at_once_do_it_once(shared: Database) -> None:
-    """Started on two hosts by mistake, or by a job that came back: each thing is encrypted anew by
+    """Started on two hosts by mistake, or by a job that came back: each thing is encrypted again by
     one of them.
     """
     made = [make(shared) for _ in range(3)]
@@ -180,7 +180,7 @@ def test_two_at_once_do_it_once(shared: Database) -> None:
             other.start()
             wait_for(
                 "the other to be through, or to wait",
-                lambda: not other.is_alive() or somebody_waits(shared),
+                lambda: not other.is_alive() or has_waiting_locks(shared),
             )
 
     tallies.append(list(rekey.rekey(shared, Interrupted(meanwhile)))[-1])

@@ -8,6 +8,7 @@ import pytest
 
 from schemas.errors import Invalid
 from schemas.ids import TokenId, new_request_id
+from schemas.observer import NullObserver
 from schemas.request_log import Completion, LoggedRequest, RequestFilter, logged_request
 from schemas.times import UnixMs
 from store.engine import paging
@@ -27,7 +28,7 @@ ALL = RequestFilter()
 
 
 def write(database: Database, *entries: LoggedRequest | Completion) -> None:
-    log = RequestLog(database, pytest.fail)
+    log = RequestLog(database, pytest.fail, NullObserver())
     for entry in entries:
         log.add(entry)
     log.flush()
@@ -60,8 +61,8 @@ def test_a_row_is_read_as_it_was_written(database: Database) -> None:
 
 
 def test_pages_hold_every_request_once_newest_first(database: Database) -> None:
-    """Also where many were made in the same millisecond; not those of others, nor what was only
-    reported yet.
+    """This holds where many were made in the same millisecond; not those of others, nor what was
+    only reported yet.
     """
     made = [a_request(at=number // 4) for number in range(10)]
     write(
@@ -96,7 +97,7 @@ def test_pages_hold_every_request_once_newest_first(database: Database) -> None:
 def test_a_filter_shows_what_it_says(
     database: Database, chosen: RequestFilter, found: list[int]
 ) -> None:
-    """The same on both databases, whatever they think of case and of wildcards."""
+    """Both databases agree, whatever they think of case and of wildcards."""
     write(
         database,
         a_request(at=1, path="/v1/me"),
@@ -111,10 +112,10 @@ def test_a_filter_shows_what_it_says(
 def test_a_page_that_finds_little_says_where_to_go_on(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It looks at so many rows and no more; whoever goes on to the end misses nothing and sees
+    """It reads so many rows and no more. A client that goes on to the end misses nothing and sees
     nothing twice.
     """
-    monkeypatch.setattr(paging, "LOOK", 5)
+    monkeypatch.setattr(paging, "SCAN_ROWS", 5)
     write(
         database,
         *(
@@ -131,8 +132,8 @@ def test_a_page_that_finds_little_says_where_to_go_on(
 def test_a_page_that_is_full_goes_on_after_its_last_row(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And not where it would have stopped looking."""
-    monkeypatch.setattr(paging, "LOOK", 8)
+    """It does not go back further."""
+    monkeypatch.setattr(paging, "SCAN_ROWS", 8)
     write(database, *(a_request(at=number) for number in range(10)))
 
     read = pages(database, RequestFilter(status=200))
@@ -144,7 +145,7 @@ def test_requests_that_come_while_one_reads_move_nothing(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A busy token's log grows at its top all the time."""
-    monkeypatch.setattr(paging, "LOOK", 4)
+    monkeypatch.setattr(paging, "SCAN_ROWS", 4)
     write(
         database,
         *(a_request(at=number, status=500) for number in range(0, 10, 5)),
@@ -167,7 +168,7 @@ def test_a_download_reads_all_of_it(
 ) -> None:
     """Page by page, so that none of its transactions is long."""
     monkeypatch.setattr(request_listing, "_PAGE", 3)
-    monkeypatch.setattr(paging, "LOOK", 4)
+    monkeypatch.setattr(paging, "SCAN_ROWS", 4)
     write(database, *(a_request(at=number) for number in range(10)))
 
     assert times(list(every_request(database, TOKEN, chosen))) == list(reversed(range(10)))
@@ -185,7 +186,7 @@ def test_pages_are_read_in_the_order_of_an_index(
     """At ten million rows a page costs what it shows, or what it may look at: no walk over the
     table, and no sort but of what it found between the bounds of its look.
     """
-    monkeypatch.setattr(paging, "LOOK", 100)  # of few rows as small a part as it is of many
+    monkeypatch.setattr(paging, "SCAN_ROWS", 100)  # of few rows as small a part as it is of many
     write(
         database, *(a_request(at=number, token_id=f"tok_{number % 5}") for number in range(6_000))
     )

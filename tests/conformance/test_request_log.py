@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from schemas.errors import StoreUnavailable
 from schemas.ids import new_request_id
+from schemas.observer import NullObserver
 from schemas.request_log import Completion
 from schemas.times import UnixMs, now_ms
 from store.engine.database import Database
@@ -35,7 +36,7 @@ def dropped() -> list[int]:
 
 @pytest.fixture
 def log(database: Database, dropped: list[int]) -> RequestLog:
-    return RequestLog(database, dropped.append)
+    return RequestLog(database, dropped.append, NullObserver())
 
 
 def test_rows_are_written_by_themselves(database: Database, log: RequestLog) -> None:
@@ -79,7 +80,9 @@ def test_a_completion_and_its_row_meet_in_either_order(
 
 
 def test_what_is_known_is_not_overwritten(database: Database, log: RequestLog) -> None:
-    """A row of this API's own has its status: nobody who may report requests can change it."""
+    """A row of this API's own has its status: a platform that may report requests
+    cannot change it.
+    """
     own = new_request_id()
     log.add(a_request(own, status=200))
     log.flush()
@@ -93,7 +96,7 @@ def test_what_is_known_is_not_overwritten(database: Database, log: RequestLog) -
 def test_while_the_store_is_away_rows_are_kept(
     database: Database, log: RequestLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And written in their order when it is back."""
+    """They are written in their order when it is back."""
     first, second = a_request(), a_request()
     with monkeypatch.context() as away:
         away.setattr(writer, "_insert", _unavailable)
@@ -202,8 +205,8 @@ def test_no_row_is_held_while_a_completion_waits(database: Database, log: Reques
 def test_a_row_that_cannot_be_written_does_not_end_the_log(
     database: Database, log: RequestLog, dropped: list[int]
 ) -> None:
-    """Half of a surrogate pair fits no encoding: a mistake of whoever let it in costs its row, and
-    is counted.
+    """Half of a surrogate pair fits no encoding: a caller's mistake that let it in costs its row,
+    and is counted.
     """
     log.start()
     log.add(a_request(path="/\ud800"))
@@ -257,7 +260,7 @@ def test_a_row_that_grew_while_a_flush_took_in_what_came_stays_so(
     database: Database, dropped: list[int]
 ) -> None:
     """It came when all before it was taken in: it is not written after what it grew to."""
-    log = Meanwhile(database, dropped.append)
+    log = Meanwhile(database, dropped.append, NullObserver())
     log.happens = lambda: [
         log.add_refused(a_request(status=401, allowed=False, reason="revoked", at=7))
         for _ in range(2)
@@ -272,9 +275,10 @@ def test_a_row_that_grew_while_a_flush_took_in_what_came_stays_so(
 def test_a_row_that_grew_before_it_was_added_stays_so(
     database: Database, dropped: list[int]
 ) -> None:
-    """Of two requests at the same time the second counts on the first, and a flush comes between.
+    """The second of two requests at the same time counts on the first,
+    and a flush comes between.
     """
-    log = Meanwhile(database, dropped.append)
+    log = Meanwhile(database, dropped.append, NullObserver())
     first, second = (a_request(status=401, allowed=False, reason="revoked", at=7) for _ in range(2))
     log.happens = lambda: (log.add_refused(second), log.flush())
 

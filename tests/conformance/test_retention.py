@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from schemas.deliveries.deliveries import DeliveryState, Settlement
+from schemas.deliveries.deliveries import DeliveryState
+from schemas.deliveries.settlement import Settlement
 from schemas.ids import first_request_id, new_request_id
 from schemas.times import LATEST, UnixMs, now_ms
 from schemas.tokens.fields import CallbackFields
@@ -16,7 +17,7 @@ from store import tables
 from store.deliveries.settlement import settle
 from store.engine.database import Connection, Database
 from store.events import claims
-from store.maintenance.retention import PLACES, SWEEPS
+from store.maintenance.retention import STATUS_LOCKS, SWEEPS
 from store.tokens.callbacks import Callbacks
 from tests.kit.making import a_claim, a_delivery, an_attempt
 from tests.kit.old_rows import AGE, CUTOFF, NOW, OLD, RECEIVED, VAULT, Attic, callback_of, slices
@@ -31,7 +32,7 @@ def attic(database: Database) -> Attic:
 
 
 def test_an_old_event_goes_with_its_deliveries_and_attempts(attic: Attic) -> None:
-    """And what is a millisecond younger stays. The id is forgotten with it: it may come again as a
+    """What is a millisecond younger stays. The id is forgotten with it: it may come again as a
     new event.
     """
     attic.lay("evt_old", "a" * 16, "b" * 16)
@@ -59,7 +60,7 @@ def test_an_event_that_waited_long_at_the_broker_is_kept_from_when_it_was_taken(
 
 
 def test_a_test_of_a_callback_goes_by_when_it_was_made(attic: Attic) -> None:
-    """Nobody took it from anywhere."""
+    """It was never taken from a queue."""
     attic.lay("evt_test_1", "a" * 16)
     attic.change(tables.events, "evt_test_1", claimed_at=None)
 
@@ -112,8 +113,8 @@ def test_an_attempt_that_was_made_lately_or_is_asked_for_keeps_its_event(attic: 
 
 @pytest.mark.parametrize("why", ["off", "disabled", "suspended", "kept", "deleted", "revoked"])
 def test_what_is_held_goes_when_it_was_held_for_so_long(attic: Attic, why: str) -> None:
-    """Nobody missed it. What is younger, or in somebody's hands, stays; so does what is left of a
-    callback that is no more.
+    """No one missed it. What is younger, or leased, stays; so does what is left of a deleted
+    callback.
     """
     token = attic.token()
     callback_id = callback_of(token)
@@ -197,13 +198,13 @@ def test_what_is_left_of_an_old_event_is_not_taken_for_a_new_ones(attic: Attic) 
     leftovers = next(sweep for sweep in SWEEPS if sweep.name == "leftovers")
     attic.add_delivery("evt_1", "a" * 16)
     with attic.database.read() as connection:
-        look = leftovers.look(connection, AGE, None, 3)
+        look = leftovers.scan(connection, AGE, None, 3)
     attic.lay("evt_1", at=NOW)
 
     with attic.database.write() as connection:
-        removed = leftovers.remove(connection, AGE, look.doomed)
+        removed = leftovers.remove(connection, AGE, look.expired)
 
-    assert (len(look.doomed), removed.total()) == (1, 0)
+    assert (len(look.expired), removed.total()) == (1, 0)
 
 
 def test_the_request_log_goes_by_its_ids(attic: Attic) -> None:
@@ -235,7 +236,7 @@ def test_the_operation_log_goes_by_its_age(attic: Attic) -> None:
     for at in (OLD, OLD, OLD, OLD, CUTOFF, NOW):
         attic.add("audit_log", token_id="tok_1", at=at, action="changed", by="tok_2", details="{}")
 
-    assert attic.sweep() == Counter(changes=4)
+    assert attic.sweep() == Counter(audit_log=4)
 
     assert attic.ids(tables.audit_log, "at") == [CUTOFF, NOW]
 
@@ -258,9 +259,8 @@ def test_recoveries_go_when_they_are_over_and_old(attic: Attic) -> None:
     assert attic.ids(tables.recoveries) == [f"done {CUTOFF}", f"running {OLD}"]
 
 
-def test_places_go_when_no_status_has_used_them_for_long(attic: Attic) -> None:
-    """But not while somebody holds one, or a status is open that must find what was sent before it.
-    """
+def test_status_locks_go_when_no_status_has_used_them_for_long(attic: Attic) -> None:
+    """But not while one is held, or a status is open that must find what was sent before it."""
     for message_id in ("msg_old_1", "msg_old_2", "msg_waiting"):
         attic.add_place("a" * 16, message_id)
     attic.add_place("a" * 16, "msg_held", holder="evt_1:1", held_until=NOW + 1)
@@ -292,12 +292,12 @@ def test_the_directory_and_what_is_on_its_way_are_left_alone(attic: Attic) -> No
     attic.add("outbox", body=b"{}", accepted_at=OLD)
     attic.add("alerts", id="alt_1", body=b"{}", failures=0, due_at=OLD)
 
-    assert attic.sweep() == Counter(changes=1), (
+    assert attic.sweep() == Counter(audit_log=1), (
         "that it was revoked is in the operation log, which is swept"
     )
 
 
-def test_every_look_is_along_an_index(attic: Attic) -> None:
+def test_every_scan_is_along_an_index(attic: Attic) -> None:
     """It is made every few minutes, and must cost what is found and not what is there."""
     fill(attic.database)
 
@@ -386,12 +386,12 @@ def looks(database: Database) -> list[tuple[str, Any]]:
     recoveries there are few.
     """
     seen: list[tuple[str, Any]] = []
-    walked = [sweep for sweep in (*SWEEPS, PLACES) if sweep.name != "recoveries"]
+    walked = [sweep for sweep in (*SWEEPS, STATUS_LOCKS) if sweep.name != "recoveries"]
     with database.read() as connection:
         for sweep in walked:
-            middle = sweep.look(connection, AGE, None, 50).following
+            middle = sweep.scan(connection, AGE, None, 50).following
             with listening(connection, seen):
-                sweep.look(connection, AGE, middle, 50)
+                sweep.scan(connection, AGE, middle, 50)
     assert len(seen) == len(walked)
     return seen
 

@@ -1,5 +1,5 @@
-"""Retention beside everything else that runs on the same PostgreSQL: nobody waits for long, nothing
-goes that is being worked on.
+"""Retention alongside everything else that runs on the same PostgreSQL: no process waits for long,
+and nothing is removed that is being worked on.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -14,16 +14,16 @@ from store import tables
 from store.deliveries.requested_attempts import request_retry
 from store.engine.database import Database
 from store.events import claims
-from store.maintenance.retention import PLACES, SWEEPS
+from store.maintenance.retention import STATUS_LOCKS, SWEEPS
 from store.recoveries import candidates
-from store.recoveries.candidates import Lost
-from tests.kit.locks import somebody_waits
+from store.recoveries.candidates import Candidate
+from tests.kit.locks import has_waiting_locks
 from tests.kit.making import a_claim
 from tests.kit.old_rows import AGE, NOW, OLD, RECEIVED, Attic, callback_of
 from tests.kit.waiting import wait_for
 
 EVENTS = SWEEPS[0]
-DOOMED = [(OLD, "evt_1"), (OLD, "evt_2")]
+EXPIRED = [(OLD, "evt_1"), (OLD, "evt_2")]
 
 
 @pytest.fixture
@@ -34,20 +34,20 @@ def attic(shared: Database) -> Attic:
     return made
 
 
-def lost(event_id: str) -> Lost:
-    return Lost(
+def lost(event_id: str) -> Candidate:
+    return Candidate(
         EventId(event_id), CallbackId("a" * 16), TokenId("tok_1"), RECEIVED, UnixMs(OLD), None
     )
 
 
 def test_two_that_sweep_at_once_do_not_wait_for_each_other(attic: Attic) -> None:
-    """A turn may end in the middle of a slice: what the first one has in hand the second leaves
-    alone.
+    """A lease may end in the middle of a slice: the second leaves alone what the first
+    has locked.
     """
     with attic.database.write() as first:
-        assert EVENTS.remove(first, AGE, DOOMED)["events"] == 2
+        assert EVENTS.remove(first, AGE, EXPIRED)["events"] == 2
         with attic.database.write() as second:
-            assert EVENTS.remove(second, AGE, DOOMED).total() == 0
+            assert EVENTS.remove(second, AGE, EXPIRED).total() == 0
 
     assert attic.ids() == []
 
@@ -57,15 +57,15 @@ def test_what_is_recovered_at_that_moment_stays(attic: Attic) -> None:
     with attic.database.write() as recovering:
         assert candidates.still_stored(recovering, [lost("evt_1")]) == {"evt_1"}
         with attic.database.write() as sweeping:
-            EVENTS.remove(sweeping, AGE, DOOMED)
+            EVENTS.remove(sweeping, AGE, EXPIRED)
 
     assert attic.ids() == ["evt_1"]
 
 
 def test_what_goes_at_that_moment_is_not_recovered(attic: Attic) -> None:
-    """And the recovery does not wait: it may have in hand what the sweep waits for."""
+    """The recovery does not wait: it may have locked what the sweep waits for."""
     with attic.database.write() as sweeping:
-        EVENTS.remove(sweeping, AGE, DOOMED[:1])
+        EVENTS.remove(sweeping, AGE, EXPIRED[:1])
         with attic.database.write() as recovering:
             assert candidates.still_stored(recovering, [lost("evt_1"), lost("evt_2")]) == {"evt_2"}
 
@@ -74,13 +74,13 @@ def test_what_was_made_due_before_the_slice_was_locked_stays(attic: Attic) -> No
     """It is judged again: between a look and a slice others go on."""
     callback_id = callback_of(attic.token())
     with attic.database.read() as connection:
-        look = EVENTS.look(connection, AGE, None, 3)
+        look = EVENTS.scan(connection, AGE, None, 3)
     attic.add_delivery("evt_1", callback_id, state="pending", due_at=NOW, queued_at=NOW)
 
     with attic.database.write() as connection:
-        removed = EVENTS.remove(connection, AGE, look.doomed)
+        removed = EVENTS.remove(connection, AGE, look.expired)
 
-    assert (look.doomed, removed["events"], attic.ids()) == (DOOMED, 1, ["evt_1"])
+    assert (look.expired, removed["events"], attic.ids()) == (EXPIRED, 1, ["evt_1"])
 
 
 def test_a_copy_of_what_goes_at_that_moment_makes_no_rows(attic: Attic) -> None:
@@ -95,7 +95,7 @@ def test_a_copy_of_what_goes_at_that_moment_makes_no_rows(attic: Attic) -> None:
             )
             sweeping.execute(locked)
             copy = thread.submit(claim_copy, attic.database)
-            wait_for("the copy to wait", lambda: somebody_waits(attic.database))
+            wait_for("the copy to wait", lambda: has_waiting_locks(attic.database))
             EVENTS.remove(sweeping, AGE, [(OLD, "evt_3")])
         copy.result()
 
@@ -107,7 +107,7 @@ def claim_copy(database: Database) -> None:
         claims.claim(connection, [a_claim("evt_3")], NOW)
 
 
-def test_a_place_that_somebody_uses_at_that_moment_stays(attic: Attic) -> None:
+def test_a_status_lock_that_is_used_at_that_moment_stays(attic: Attic) -> None:
     """Who holds it would free nothing, and what it knew be forgotten."""
     attic.add_place("a" * 16, "msg_1")
     attic.add_place("a" * 16, "msg_2")
@@ -119,7 +119,7 @@ def test_a_place_that_somebody_uses_at_that_moment_stays(attic: Attic) -> None:
             .values(holder="evt_1:1")
         )
         with attic.database.write() as sweeping:
-            PLACES.remove(sweeping, AGE, [("a" * 16, "msg_1"), ("a" * 16, "msg_2")])
+            STATUS_LOCKS.remove(sweeping, AGE, [("a" * 16, "msg_1"), ("a" * 16, "msg_2")])
 
     assert attic.ids(tables.status_locks, "message_id") == ["msg_1"]
 

@@ -1,5 +1,5 @@
-"""What the broker gave up, taken in again: as what it was, whatever stands beside it, and whatever
-the database says to its neighbours.
+"""Messages that the broker gave up, stored again: as what they were, whatever properties they have,
+and whatever the database says to their neighbours.
 """
 
 import json
@@ -62,7 +62,7 @@ def policy(rabbit: Rabbit, pattern: str = ".*", **definition: object) -> Iterato
 
 
 def publish(rabbit: Rabbit, exchange: str, *bodies: bytes, **properties: Any) -> None:
-    """As a backend does: confirmed."""
+    """Publish like a backend, with a confirm."""
     with pika.BlockingConnection(pika.URLParameters(rabbit.url)) as connection:
         channel = connection.channel()
         channel.confirm_delivery()
@@ -78,14 +78,16 @@ def publish(rabbit: Rabbit, exchange: str, *bodies: bytes, **properties: Any) ->
 
 @contextmanager
 def taking_in(
-    pipe: RabbitPipe, told: Callable[[str], None] = lambda _reason: None
+    pipe: RabbitPipe, reported: Callable[[str], None] = lambda _reason: None
 ) -> Iterator[RabbitPublisher]:
-    """As in a worker of the API: a publisher with what takes in again beside it."""
+    """As in a worker of the API: a publisher, together with the thread that stores returned
+    messages.
+    """
     made = RabbitPublisher(
         pipe.rabbit.url,
         pipe.notes,
         None,
-        RabbitReturned(pipe.rabbit.url, pipe.database, pipe.notes, told),
+        RabbitReturned(pipe.rabbit.url, pipe.database, pipe.notes, reported),
     )
     made.start()
     wait_for("the publisher is connected", made.connected)
@@ -102,20 +104,20 @@ def kept(pipe: RabbitPipe) -> list[sa.Row[Any]]:
 
 
 def taken(database: Database) -> list[Message]:
-    """As a dispatcher takes them."""
+    """The messages as a dispatcher takes them."""
     with database.write() as connection:
-        return OutboxSource(database).take(connection, 1000)
+        return OutboxSource(database).fetch(connection, 1000)
 
 
 def directly(body: bytes, message_id: str | None = None) -> Message:
-    """As it comes off the broker when a backend published it there."""
+    """A message as it comes off the broker when a backend published it there."""
     return Message(body, None, message_id, 0, None)
 
 
-def test_what_a_backend_published_itself_is_told_apart_from_what_the_api_took(
+def test_what_a_backend_published_itself_is_distinguished_from_what_the_api_took(
     pipe: RabbitPipe,
 ) -> None:
-    """The one was measured, and completed, by the API; of the other nobody knows when it was
+    """The one was measured, and completed, by the API; of the other it is unknown when it was
     accepted.
     """
     with policy(pipe.rabbit, message_ttl=300), taking_in(pipe) as publisher:
@@ -132,8 +134,8 @@ def test_what_a_backend_published_itself_is_told_apart_from_what_the_api_took(
 def test_what_was_just_small_enough_still_is_and_what_was_just_too_large_too(
     database: Database,
 ) -> None:
-    """An id that stood beside the body moves into it, which must not cost the event; nor may the
-    way make room for what had none.
+    """An id that was a property moves into the body, which must not cost the event; nor may a
+    message without room pass because of it.
     """
     fits = with_size(MAX_EVENT_BYTES)
     too_large = with_size(MAX_EVENT_BYTES + 1)
@@ -165,7 +167,7 @@ def with_size(size_bytes: int) -> bytes:
 def test_a_dead_letter_keeps_who_published_it_and_its_id_until_it_is_an_event(
     database: Database,
 ) -> None:
-    """After an upgrade it may be one, by the id that only stood beside it. That holds nothing that
+    """After an upgrade it may be one, by the id that was only a property. That holds nothing that
     no column takes.
     """
     letters = OutboxDeadLetters(database)
@@ -173,15 +175,19 @@ def test_a_dead_letter_keeps_who_published_it_and_its_id_until_it_is_an_event(
         outbox.add(
             connection, [row(directly(b'{"type":"of tomorrow"}', "evt_\0beside"), "unknown type")]
         )
-    (shown,) = letters.look(1)
+    (shown,) = letters.peek(1)
     letters.replay(None, lambda: None)
     (again,) = taken(database)
     with database.write() as connection:
-        outbox.bury(connection, again.receipt, "still none")  # type: ignore[arg-type]  # a receipt of the outbox is a row's id
+        outbox.dead_letter(
+            connection,
+            again.receipt,  # type: ignore[arg-type]  # a receipt of the outbox is a row's id
+            "still none",
+        )
 
     assert (shown.message_id, shown.accepted_at) == ("evt_\ufffdbeside", None)
     assert (again.message_id, again.accepted_at) == ("evt_\ufffdbeside", None)
-    assert [(one.message_id, one.accepted_at, one.reason) for one in letters.look(2)] == [
+    assert [(one.message_id, one.accepted_at, one.reason) for one in letters.peek(2)] == [
         ("evt_\ufffdbeside", None, "still none")
     ]
 
@@ -195,7 +201,10 @@ def refuse(database: Database, text: str, *, letters: bool = True) -> None:
     )
     if not letters:
         where = f"({where}) AND {'NEW.' if database.dialect == 'sqlite' else ''}reason IS NULL"
-    trigger = f"CREATE TRIGGER refuse BEFORE INSERT ON outbox WHEN {where} BEGIN SELECT RAISE(ABORT, 'CHECK: refuse'); END"
+    trigger = (
+        f"CREATE TRIGGER refuse BEFORE INSERT ON outbox WHEN {where} BEGIN SELECT "
+        "RAISE(ABORT, 'CHECK: refuse'); END"
+    )
     with database.write() as connection:
         connection.execute(
             sa.text(
@@ -206,7 +215,7 @@ def refuse(database: Database, text: str, *, letters: bool = True) -> None:
         )
 
 
-def test_a_reason_that_nobody_can_store_stops_nothing(pipe: RabbitPipe) -> None:
+def test_a_reason_that_cannot_be_stored_stops_nothing(pipe: RabbitPipe) -> None:
     """Any publisher may set that header, to whatever AMQP carries: a letter would come first again
     and again, for ever.
     """
@@ -235,7 +244,7 @@ def test_what_the_database_refuses_is_a_dead_letter_and_stops_nothing(pipe: Rabb
 
 
 def test_what_cannot_be_stored_at_all_is_set_aside_and_comes_again(pipe: RabbitPipe) -> None:
-    """Neither lost nor in the way."""
+    """It is neither lost nor blocks others."""
     refuse(pipe.database, "evt_1")
     with taking_in(pipe):
         publish(
@@ -244,7 +253,7 @@ def test_what_cannot_be_stored_at_all_is_set_aside_and_comes_again(pipe: RabbitP
             *(an_event(f"evt_{number}").message() for number in range(3)),
         )
         wait_for("the others to be in the outbox", lambda: len(kept(pipe)) == 2, 40)
-        wait_for("it to be told", lambda: pipe.notes.of(LogEvent.RETURNED_SET_ASIDE))
+        wait_for("it to be reported", lambda: pipe.notes.of(LogEvent.RETURNED_SET_ASIDE))
     with pipe.database.write() as connection:
         connection.execute(
             sa.text(
@@ -259,7 +268,7 @@ def test_what_cannot_be_stored_at_all_is_set_aside_and_comes_again(pipe: RabbitP
     assert [parse_event(one.body).id for one in kept(pipe)] == ["evt_0", "evt_2", "evt_1"]
 
 
-def test_a_mistake_of_ours_costs_the_message_that_it_is_about(
+def test_an_internal_error_costs_the_message_that_it_is_about(
     pipe: RabbitPipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The task that takes in would end without a word, and keep to itself what it was sent."""
@@ -281,12 +290,12 @@ def test_a_mistake_of_ours_costs_the_message_that_it_is_about(
 
     assert {parse_event(one.body).id: one.reason for one in kept(pipe)} == {
         "evt_0": None,
-        "evt_1": "it cannot be stored, which is a mistake of Ringback's: KeyError('a slip')",
+        "evt_1": "it cannot be stored because of a bug in Ringback: KeyError('a slip')",
         "evt_2": None,
     }
 
 
-def test_a_mistake_of_ours_outside_of_any_message_is_told_and_survived(
+def test_an_internal_error_outside_of_any_message_is_reported_and_survived(
     pipe: RabbitPipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever it was, the next try may get on."""
@@ -344,7 +353,7 @@ def test_as_many_go_together_as_fit(sizes: list[int], fit: int) -> None:
     assert fitting([directly(b"x" * size) for size in sizes]) == fit
 
 
-def test_an_event_with_a_letters_header_is_an_event(pipe: RabbitPipe) -> None:
+def test_an_event_with_a_dead_letters_header_is_an_event(pipe: RabbitPipe) -> None:
     """A backend that sends on what was a dead letter may well leave it there. Only where it died
     tells what it was.
     """
@@ -389,16 +398,19 @@ def test_what_only_looks_as_if_the_broker_had_given_it_up_is_taken_for_an_event(
 
 
 def test_dead_letters_that_expire_say_nothing_about_events(pipe: RabbitPipe) -> None:
-    """Somebody may want these cleaned up. Events would go around the broker for ten minutes at
-    each, and readiness complain.
+    """An administrator may want these cleaned up. Events would go around the broker for ten minutes
+    at each, and readiness complain.
     """
-    told: list[str] = []
-    with policy(pipe.rabbit, "^ringback\\.dead$", message_ttl=300), taking_in(pipe, told.append):
+    reported: list[str] = []
+    with (
+        policy(pipe.rabbit, "^ringback\\.dead$", message_ttl=300),
+        taking_in(pipe, reported.append),
+    ):
         publish(pipe.rabbit, DEAD_EXCHANGE, b"{}", headers={REASON_HEADER: "it is none"})
         wait_for("it to be in the outbox", lambda: kept(pipe), 40)
 
     assert [one.reason for one in kept(pipe)] == ["it is none"]
-    assert told == []
+    assert reported == []
 
 
 def test_an_event_that_its_backend_gave_little_time_says_nothing_about_others(
@@ -407,10 +419,10 @@ def test_an_event_that_its_backend_gave_little_time_says_nothing_about_others(
     """It is taken in again like any: nothing that a backend published is lost. But there is no
     policy that others would meet.
     """
-    told: list[str] = []
-    with taking_in(pipe, told.append):
+    reported: list[str] = []
+    with taking_in(pipe, reported.append):
         publish(pipe.rabbit, EVENTS_EXCHANGE, an_event("evt_1").message(), expiration="100")
         wait_for("it to be in the outbox", lambda: kept(pipe), 40)
 
     assert [parse_event(one.body).id for one in kept(pipe)] == ["evt_1"]
-    assert told == []
+    assert reported == []

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from consumers.pipeline.settler import PendingAck, Settler
 from consumers.pipeline.store_status import StoreStatus
-from schemas.deliveries.deliveries import DeliveryState, Settlement
+from schemas.deliveries.deliveries import DeliveryState
+from schemas.deliveries.settlement import Settlement
 from schemas.errors import StoreRefused
 from schemas.log_events import LogEvent
 from schemas.times import UnixMs
@@ -76,7 +77,7 @@ async def test_an_attempt_that_cannot_be_recorded_costs_its_details_alone(
 async def test_of_an_outcome_that_cannot_be_recorded_at_all_the_message_is_kept(
     database: Database,
 ) -> None:
-    """Then it comes again, and its delivery with it. It ends no loop, and holds up nobody else."""
+    """Then it comes again, and its delivery with it. It ends no loop, and holds up no other."""
     source, notes = Memory(), Notes()
 
     await settled(
@@ -121,7 +122,7 @@ async def test_a_message_with_a_delivery_that_could_not_be_recorded_is_never_giv
     assert source.acknowledged == []
 
 
-async def test_a_mistake_of_ours_costs_a_settlement_and_not_the_process(
+async def test_an_internal_error_costs_a_settlement_and_not_the_process(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever it is."""

@@ -1,5 +1,5 @@
-"""The law of docs/invariants.md#statuses-never-go-backwards: what a callback sees of a message
-never goes backwards, whatever fails, dies, repeats or is late.
+"""The law of statuses: what a callback sees of a message never goes backwards, whatever fails,
+dies, repeats or is late (docs/invariants.md#statuses-never-go-backwards).
 
 Steps are drawn by chance: a claim of some of the events, a take, an end of one of the attempts in
 flight. Several attempts are in flight at once, as of several dispatchers; one that dies leaves its
@@ -15,15 +15,8 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.deliveries.deliveries import (
-    Delivery,
-    DeliveryState,
-    Outcome,
-    Settlement,
-    Trigger,
-    given_back,
-    leased,
-)
+from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Trigger
+from schemas.deliveries.settlement import Settlement, given_back, leased
 from schemas.events.status_order import rank
 from schemas.events.types import EventType
 from schemas.ids import AttemptId, CallbackId, EventId
@@ -52,7 +45,7 @@ _step = st.one_of(
     _end,
     _end,
     st.tuples(st.just("arrive"), st.integers(0, 3)),
-    st.tuples(st.just("patience"), st.integers(0, 9)),
+    st.tuples(st.just("time_out"), st.integers(0, 9)),
     st.tuples(st.just("by hand"), st.integers(0, 9)),
     st.tuples(st.just("time"), st.sampled_from([1_000, 5_000, 25_000])),
 )
@@ -74,7 +67,7 @@ class World:
         self._numbers = itertools.count()
 
     def claim(self, count: int) -> None:
-        """The next messages. Copies are nobody's, but make rows of what is missing."""
+        """The next messages. Copies match no token, but make rows of what is missing."""
         some, self.messages = self.messages[:count], self.messages[count:]
         with self.database.write() as connection:
             claimed = claims.claim(
@@ -87,7 +80,7 @@ class World:
             self.flying += admit(connection, first, UnixMs(self.now_ms), LEASE_MS).go
 
     def take(self, count: int) -> None:
-        """Due rows, whoever's lease on them lapsed or not."""
+        """Due rows, whether a lease on them lapsed or not."""
         with self.database.write() as connection:
             due = (
                 sa.select(deliveries.c.event_id)
@@ -102,7 +95,7 @@ class World:
             self.flying += admit(connection, taken, UnixMs(self.now_ms), LEASE_MS).go
 
     def by_hand(self, which: int) -> None:
-        """Somebody asks for an attempt of a delivery that has a row; it is tried at once."""
+        """Ask for an attempt of a delivery that has a row; it is tried at once."""
         with self.database.write() as connection:
             rows = (
                 connection.execute(sa.select(deliveries.c.event_id).order_by(deliveries.c.event_id))
@@ -127,7 +120,7 @@ class World:
                 )
                 self.flying += admit(connection, [wanted], UnixMs(self.now_ms), LEASE_MS).go
 
-    def patience(self, which: int) -> None:
+    def time_out(self, which: int) -> None:
         """A first attempt is made a leased row, and goes on."""
         if self.flying and (one := self.flying[which % len(self.flying)]).attempt_id is None:
             self._settle(leased(one, LEASE_MS / 1000))
@@ -154,7 +147,8 @@ class World:
             self._settle(_outcome(one, how))
 
     def time(self, ms: int) -> None:
-        """Attempts end before their leases do; whoever is frozen beyond is not part of the promise.
+        """Attempts end before their leases do. A process that is frozen beyond is not part of the
+        promise.
         """
         self.now_ms += ms
         if ms >= LEASE_MS:
@@ -198,8 +192,10 @@ class World:
         ).one()
         made = connection.scalar(sa.select(sa.func.count()).where(attempts.c.event_id == event_id))
         return Delivery(
-            event_id, CallbackId(row.callback_id), TOKEN, EventType.MESSAGE_STATUS, row.conversation_id, "chn_1", b"", UnixMs(0),
-            UnixMs(row.created_at), UnixMs(row.queued_at), message_id=row.message_id, status=row.status, lease=row.lease, failures=row.failures, number=made + 1,
+            event_id, CallbackId(row.callback_id), TOKEN, EventType.MESSAGE_STATUS,
+            row.conversation_id, "chn_1", b"", UnixMs(0),
+            UnixMs(row.created_at), UnixMs(row.queued_at), message_id=row.message_id,
+            status=row.status, lease=row.lease, failures=row.failures, number=made + 1,
         )  # fmt: skip
 
 
@@ -212,7 +208,7 @@ def _outcome(one: Delivery, how: str) -> Settlement:
             attempt=an_attempt(number=one.number),
         )
     attempt = an_attempt(Outcome.HTTP_5XX, 500, one.number)
-    if one.asked_for:
+    if one.is_requested:
         return Settlement(one, None, attempt=attempt)
     if how == "gave up":
         return Settlement(

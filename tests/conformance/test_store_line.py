@@ -2,16 +2,11 @@
 
 import sqlalchemy as sa
 
-from schemas.deliveries.deliveries import (
-    Delivery,
-    DeliveryState,
-    Outcome,
-    Settlement,
-    Trigger,
-    leased,
-)
+from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Trigger
+from schemas.deliveries.settlement import Settlement, leased
 from schemas.times import UnixMs
 from store.deliveries import due, settlement, withdrawal
+from store.deliveries.requested_attempts import lease_requested
 from store.engine.database import Database
 from store.events import claims
 from store.maintenance import startup
@@ -32,15 +27,15 @@ def settled(database: Database, *settlements: Settlement, now: int = 20_000) -> 
         settlement.settle(connection, settlements, UnixMs(now))
 
 
-def any_share(limit: int) -> dict[due.Share, due.Wish]:
-    return {due.Share(CALLBACK, is_retry): due.Wish(limit) for is_retry in (False, True)}
+def any_share(limit: int) -> dict[due.Share, due.LeaseRequest]:
+    return {due.Share(CALLBACK, is_retry): due.LeaseRequest(limit) for is_retry in (False, True)}
 
 
 def taken(
     database: Database, limit: int = 10, now: int = 30_000, *, lapsed: bool = True
 ) -> list[tuple[str, int]]:
     with database.write() as connection:
-        found = due.take(
+        found = due.lease(
             connection, any_share(limit), UnixMs(now), LEASE_MS, lapsed=lapsed, most=limit
         ).deliveries
     return [(d.event_id, d.lease) for d in found]
@@ -147,7 +142,7 @@ def test_a_success_leaves_a_delivered_row_and_its_attempt(database: Database) ->
 
 
 def test_a_failure_comes_due_after_its_delay_and_is_taken_once(database: Database) -> None:
-    """A retry is a row; whoever takes it holds it under a lease."""
+    """A retry is a row; the dispatcher that takes it holds it under a lease."""
     claimed(database, a_claim("evt_1", CALLBACK))
     settled(database, failed(a_delivery("evt_1"), due_in_s=5), now=20_000)
 
@@ -158,7 +153,7 @@ def test_a_failure_comes_due_after_its_delay_and_is_taken_once(database: Databas
 
 
 def test_an_outcome_under_a_lapsed_lease_does_not_end_anothers(database: Database) -> None:
-    """docs/invariants.md#leases-carry-a-number: only under its number."""
+    """An outcome counts only under its number (docs/invariants.md#leases-carry-a-number)."""
     claimed(database, a_claim("evt_1", CALLBACK))
     settled(database, failed(a_delivery("evt_1"), due_in_s=0), now=20_000)
     taken(database, now=20_000)
@@ -187,7 +182,7 @@ def test_an_answer_counts_under_any_lease(database: Database) -> None:
 
 
 def test_in_one_batch_an_answer_outweighs_a_failure(database: Database) -> None:
-    """A manual attempt that was answered beside an automatic one that was not."""
+    """A manual attempt that was answered, together with an automatic one that was not."""
     answered = Settlement(a_delivery("evt_1"), DeliveryState.DELIVERED, attempt=an_attempt())
 
     settled(database, answered, failed(a_delivery("evt_1"), due_in_s=5))
@@ -198,20 +193,20 @@ def test_in_one_batch_an_answer_outweighs_a_failure(database: Database) -> None:
 
 
 def test_what_ends_is_written_the_same_beside_what_goes_on(database: Database) -> None:
-    """One statement for both: what is for who takes a row next is neither lost nor invented where
-    nobody will.
+    """One statement for both: what the next lease needs is not lost, and is not invented where
+    there is none.
     """
     ended = ("evt_1", "evt_2"), ("evt_3", "evt_4")
     for first, _ in ended:
         settled(database, failed(a_delivery(first), due_in_s=0))
     taken(database, now=50_000)
-    alone, beside = (
+    alone, mixed = (
         [Settlement(a_delivery(event_id, lease=1), DeliveryState.DELIVERED) for event_id in some]
         for some in ended
     )
 
     settled(database, *alone)
-    settled(database, *beside, leased(a_delivery("evt_5"), 24))
+    settled(database, *mixed, leased(a_delivery("evt_5"), 24))
 
     found = {row.pop("event_id"): row for row in map(dict, rows(database, deliveries))}
     assert found["evt_1"] == found["evt_3"]
@@ -220,7 +215,7 @@ def test_what_ends_is_written_the_same_beside_what_goes_on(database: Database) -
 
 
 def test_a_lease_row_is_not_due_before_its_end(database: Database) -> None:
-    """In flight after a second: a row that nobody else takes meanwhile."""
+    """In flight after a second: a row that no other dispatcher takes meanwhile."""
     claimed(database, a_claim("evt_1", CALLBACK))
     settled(database, leased(a_delivery("evt_1"), 24), now=20_000)
 
@@ -230,7 +225,7 @@ def test_a_lease_row_is_not_due_before_its_end(database: Database) -> None:
 
 
 def test_the_number_of_an_attempt_counts_all_before_it(database: Database) -> None:
-    """Also those that somebody asked for by hand."""
+    """Those that were requested by hand too."""
     claimed(database, a_claim("evt_1", CALLBACK))
     settled(database, failed(a_delivery("evt_1"), due_in_s=0), now=20_000)
     settled(
@@ -243,7 +238,7 @@ def test_the_number_of_an_attempt_counts_all_before_it(database: Database) -> No
     )
 
     with database.write() as connection:
-        (delivery,) = due.take(
+        (delivery,) = due.lease(
             connection, any_share(1), UnixMs(20_000), LEASE_MS, lapsed=True, most=1
         ).deliveries
 
@@ -252,7 +247,8 @@ def test_the_number_of_an_attempt_counts_all_before_it(database: Database) -> No
 
 
 def test_due_rows_are_found_by_callback_whatever_their_number(database: Database) -> None:
-    """One with many rows and one with a single row are each named once; those not yet due are not.
+    """One with many rows and one with a single row are each named once;
+    those not yet due are not.
     """
     for number in range(5):
         settled(database, failed(a_delivery(f"evt_{number}", "a" * 16), due_in_s=0), now=20_000)
@@ -281,7 +277,7 @@ def test_no_more_are_taken_than_asked_for_and_oldest_first(database: Database) -
 
 
 def test_an_attempt_asked_for_is_taken_once_and_forgotten_when_recorded(database: Database) -> None:
-    """Beside the automatic ones, under a lease of its own."""
+    """In addition to the automatic ones, under a lease of its own."""
     claimed(database, a_claim("evt_1", CALLBACK))
     settled(
         database,
@@ -300,8 +296,8 @@ def test_an_attempt_asked_for_is_taken_once_and_forgotten_when_recorded(database
         connection.execute(sa.insert(requested_attempts).values(asked))
 
     with database.write() as connection:
-        (delivery,) = due.take_requested(connection, 10, UnixMs(30_000), LEASE_MS)
-        again = due.take_requested(connection, 10, UnixMs(30_001), LEASE_MS)
+        (delivery,) = lease_requested(connection, 10, UnixMs(30_000), LEASE_MS, lapsed=True)
+        again = lease_requested(connection, 10, UnixMs(30_001), LEASE_MS, lapsed=True)
     settled(
         database,
         Settlement(delivery, DeliveryState.DELIVERED, attempt=an_attempt(number=delivery.number)),
@@ -337,7 +333,7 @@ def test_the_rows_of_a_dead_callback_are_cancelled_with_the_reason(database: Dat
 
 
 def test_voided_leases_are_due_at_once(database: Database) -> None:
-    """An embedded process that starts is alone: whoever held a lease is gone."""
+    """An embedded process that starts is alone: the holder of any lease is gone."""
     claimed(database, a_claim("evt_1", CALLBACK))
     settled(database, leased(a_delivery("evt_1"), 1_000_000), now=20_000)
 

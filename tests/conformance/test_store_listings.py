@@ -41,7 +41,7 @@ def tokens(database: Database) -> Tokens:
 
 @pytest.fixture
 def callback_id(tokens: Tokens) -> CallbackId:
-    """Of a token that is active."""
+    """A callback of an active token."""
     return (
         tokens.create(token_fields(), {RECEIVED: CallbackFields("https://x.example/")}, NOW, TESTER)
         .token.callbacks[RECEIVED]
@@ -55,7 +55,7 @@ def listed(database: Database, chosen: DeliveryFilter | None = None) -> list[Lis
 
 
 def pages(database: Database, chosen: DeliveryFilter) -> list[list[ListedDelivery]]:
-    """Of three, to the end."""
+    """Pages of three, to the end."""
     read: list[list[ListedDelivery]] = []
     cursor = None
     while True:
@@ -71,7 +71,7 @@ def ids(rows: Sequence[ListedDelivery]) -> list[str]:
 
 
 def test_pages_hold_every_delivery_once_newest_first(database: Database) -> None:
-    """Also where many were made in the same millisecond."""
+    """This holds where many were made in the same millisecond, too."""
     for number in range(10):
         add_delivery(database, f"e{number}", created_at=number // 4)
 
@@ -116,10 +116,10 @@ def test_a_cursor_that_is_none_is_refused(database: Database, cursor: str) -> No
 def test_a_page_that_finds_little_says_where_to_go_on(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A token's and everybody's alike: it looks at so many rows and no more. Whoever goes on to the
-    end misses nothing and sees nothing twice.
+    """For one token and for all alike: it reads so many rows and no more. A client that goes on to
+    the end misses nothing and sees nothing twice.
     """
-    monkeypatch.setattr(paging, "LOOK", 5)
+    monkeypatch.setattr(paging, "SCAN_ROWS", 5)
     for number in range(20):
         add_delivery(
             database,
@@ -157,7 +157,7 @@ def test_a_page_says_how_far_back_it_looked(
     """Nothing that fits may be a reason to go on, or to know enough; the last page has looked at
     everything.
     """
-    monkeypatch.setattr(paging, "LOOK", 4)
+    monkeypatch.setattr(paging, "SCAN_ROWS", 4)
     state = (
         DeliveryState.EXHAUSTED
         if chosen.state is DeliveryState.EXHAUSTED and chosen.token is None
@@ -180,7 +180,7 @@ def test_a_page_says_how_far_back_it_looked(
 
 
 def test_a_full_page_looked_back_to_its_last_row(database: Database) -> None:
-    """As without a filter it looks at nothing else."""
+    """Without a filter it reads nothing else."""
     for number in range(5):
         add_delivery(database, f"e{number}", created_at=number)
 
@@ -191,14 +191,14 @@ def test_a_full_page_looked_back_to_its_last_row(database: Database) -> None:
 def test_a_page_of_a_token_that_is_full_goes_on_after_its_last_row(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And not where it would have stopped looking; without a filter there is no such place."""
-    monkeypatch.setattr(paging, "LOOK", 2)
+    """It does not go back further; without a filter there is no such place."""
+    monkeypatch.setattr(paging, "SCAN_ROWS", 2)
     for number in range(7):
         add_delivery(database, f"e{number}", created_at=number)
     own = DeliveryFilter(token=TokenId("tok_1"))
 
     assert [len(page) for page in pages(database, own)] == [3, 3, 1]
-    monkeypatch.setattr(paging, "LOOK", 5)
+    monkeypatch.setattr(paging, "SCAN_ROWS", 5)
     assert [len(page) for page in pages(database, replace(own, type=RECEIVED))] == [3, 3, 1]
 
 
@@ -247,7 +247,7 @@ def test_every_filter_finds_what_it_says(
 def test_a_pending_delivery_says_when_it_is_tried_next(
     database: Database, callback_id: CallbackId
 ) -> None:
-    """But not while somebody has it: then the time is only the end of a lease."""
+    """But not while it is leased: then the time is only the end of the lease."""
     add_delivery(database, "waiting", callback_id, due_at=77)
     add_delivery(database, "leased", callback_id, due_at=88, leased=True)
 

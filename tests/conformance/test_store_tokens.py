@@ -229,7 +229,7 @@ def test_a_callback_keeps_its_id_when_its_url_changes(
     tokens: Tokens, token_id: TokenId, database: Database
 ) -> None:
     """Its deliveries are its own, wherever they go next. What is not given stays: the headers
-    nobody can read again.
+    cannot be read again.
     """
     before = tokens.get(token_id).callbacks[RECEIVED]
 

@@ -10,6 +10,7 @@ import pytest
 from psycopg import sql
 
 from schemas.errors import StoreUnavailable
+from schemas.log_events import LogEvent
 from schemas.times import UnixMs
 from schemas.tokens.secrets import new_token
 from store.directory.directory import Directory
@@ -55,7 +56,8 @@ def test_a_database_that_lacks_most_letters_is_refused_with_what_to_do(
 
     assert done.status == 1
     assert re.fullmatch(
-        rf"ringback: the database test_\d+ keeps texts in {encoding}, .*createdb --encoding=UTF8 .*\n",
+        rf"ringback: the database test_\d+ keeps texts in {encoding}, .*createdb --encoding=UTF8 "
+        rf".*\n",
         done.err,
     )
 
@@ -72,7 +74,7 @@ def test_the_doctor_refuses_it_too(postgres: Postgres) -> None:
 @pytest.mark.parametrize("ignored", ["", "options"])
 @pytest.mark.parametrize("mode", ["transaction", "session"])
 def test_everything_works_behind_a_pooler(postgres: Postgres, mode: str, ignored: str) -> None:
-    """It lends a server's connection to each transaction anew, and refuses or leaves out startup
+    """It lends a server's connection for each transaction, and refuses or leaves out startup
     parameters that it does not know.
     """
     with (
@@ -90,7 +92,7 @@ def test_everything_works_behind_a_pooler(postgres: Postgres, mode: str, ignored
             assert directory.holder(made.secret, NOW) == made.token
         assert directory.holder(new_token(), NOW) is None
 
-        wait_for("it to be said", lambda: any("pooler" in said for said in notes.said))
+        wait_for("it to be said", lambda: LogEvent.NOTIFICATIONS_UNAVAILABLE in notes.said)
         assert "pooler" in require_usable(database)
         notifications.close()
         directory.close()
@@ -113,11 +115,11 @@ def test_a_server_of_its_own_is_no_pooler(postgres: Postgres) -> None:
         migrate.upgrade(database)
 
         assert require_usable(database) == ""
-        assert not database.by_pooler
+        assert not database.behind_pooler
 
 
 @pytest.fixture
-def as_somebody_else(postgres: Postgres) -> Callable[[str], str]:
+def as_a_stranger(postgres: Postgres) -> Callable[[str], str]:
     """The address, for a role without any right."""
 
     def changed(url: str) -> str:
@@ -125,34 +127,34 @@ def as_somebody_else(postgres: Postgres) -> Callable[[str], str]:
             postgres.administrator() as connection,
             contextlib.suppress(psycopg.errors.DuplicateObject),
         ):
-            connection.execute("CREATE ROLE somebody LOGIN PASSWORD 'else'")
-        return url.replace("ringback:ringback@", "somebody:else@")
+            connection.execute("CREATE ROLE stranger LOGIN PASSWORD 'else'")
+        return url.replace("ringback:ringback@", "stranger:else@")
 
     return changed
 
 
-def test_a_role_that_may_not_make_tables_is_told_so(
-    postgres: Postgres, as_somebody_else: Callable[[str], str]
+def test_a_role_that_may_not_create_tables_gets_an_error(
+    postgres: Postgres, as_a_stranger: Callable[[str], str]
 ) -> None:
     """Since PostgreSQL 15 that is every role but the database's owner."""
     with (
-        contextlib.closing(Database(as_somebody_else(postgres.fresh_database()))) as database,
+        contextlib.closing(Database(as_a_stranger(postgres.fresh_database()))) as database,
         pytest.raises(
             Unsuitable,
-            match=r"role somebody may not make tables .*GRANT CREATE ON SCHEMA public TO somebody",
+            match=r"role stranger may not make tables .*GRANT CREATE ON SCHEMA public TO stranger",
         ),
     ):
         migrate.upgrade(database)
 
 
 def test_rights_that_are_missing_are_named(
-    postgres: Postgres, as_somebody_else: Callable[[str], str]
+    postgres: Postgres, as_a_stranger: Callable[[str], str]
 ) -> None:
     """Before the first event finds it out."""
     url = postgres.fresh_database()
     with (
         contextlib.closing(Database(url)) as owner,
-        contextlib.closing(Database(as_somebody_else(url))) as database,
+        contextlib.closing(Database(as_a_stranger(url))) as database,
     ):
         migrate.upgrade(owner)
         with pytest.raises(
@@ -162,25 +164,26 @@ def test_rights_that_are_missing_are_named(
             migrate.current(database)
         with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
             connection.execute(
-                sql.SQL("GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO somebody")
+                sql.SQL("GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO stranger")
             )
-            connection.execute(sql.SQL("REVOKE INSERT ON changes FROM somebody"))
+            connection.execute(sql.SQL("REVOKE INSERT ON audit_log FROM stranger"))
 
         with pytest.raises(
             Unsuitable,
-            match=r"role somebody lacks rights \(DELETE on alerts, .* and \d+ more\): GRANT SELECT, INSERT",
+            match=r"role stranger lacks rights \(DELETE on alerts, .* and \d+ more\): GRANT "
+            r"SELECT, INSERT",
         ):
             require_usable(database)
 
         with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
             connection.execute(
-                sql.SQL("GRANT INSERT, DELETE ON ALL TABLES IN SCHEMA public TO somebody")
+                sql.SQL("GRANT INSERT, DELETE ON ALL TABLES IN SCHEMA public TO stranger")
             )
         assert require_usable(database) == ""
         migrate.upgrade(database)  # there is nothing to do, so no right is needed
 
 
-def test_a_database_that_can_only_be_read_is_told_so(postgres: Postgres) -> None:
+def test_a_database_that_can_only_be_read_is_reported(postgres: Postgres) -> None:
     """Nothing can be made there, and nothing delivered."""
     with contextlib.closing(Database(postgres.fresh_database())) as database, postgres.read_only():
         for check in (migrate.upgrade, require_usable):

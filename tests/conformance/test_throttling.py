@@ -4,7 +4,12 @@ import datetime as dt
 
 import pytest
 
-from schemas.deliveries.callback_health import MIN_HORIZON, HealthFinding, HealthReport, patience
+from schemas.deliveries.callback_health import (
+    MIN_HORIZON,
+    HealthFinding,
+    HealthReport,
+    throttle_horizon,
+)
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.listings import DeliveryFilter
 from schemas.observer import NullObserver
@@ -48,7 +53,7 @@ def times(patient: Patient) -> tuple[int | None, int | None]:
 def test_until_when_a_callback_is_left_alone_is_remembered_and_every_dispatcher_learns_of_it(
     patient: Patient, database: Database
 ) -> None:
-    """So that it holds for all of them, and after a restart."""
+    """It holds for all of them, and after a restart."""
     directory = Directory(database, VAULT, NullObserver())
     directory.refresh()
     throttle(patient, NOW, 30.0)
@@ -84,7 +89,7 @@ def test_since_when_it_takes_nothing_goes_on_until_it_takes_something_or_long_as
     throttle(patient, NOW + 30_100, 30.0)
     assert times(patient)[1] == NOW
 
-    patient.found(HealthFinding.TAKES, NOW + 61_000)
+    patient.found(HealthFinding.ACCEPTS, NOW + 61_000)
     assert times(patient) == (NOW + 60_100, None)
     throttle(patient, NOW + 70_000, 1.0)
     assert times(patient)[1] == NOW + 70_000
@@ -94,7 +99,7 @@ def test_since_when_it_takes_nothing_goes_on_until_it_takes_something_or_long_as
     assert times(patient)[1] == later
 
 
-def test_whoever_changes_a_callback_ends_it(patient: Patient) -> None:
+def test_a_change_of_the_callback_ends_it(patient: Patient) -> None:
     """It may be another receiver; what an older one asks for says nothing."""
     throttle(patient, NOW, 86_400.0)
     patient.put(url="https://other.example/")
@@ -108,15 +113,18 @@ def test_whoever_changes_a_callback_ends_it(patient: Patient) -> None:
 def test_a_failing_callback_is_not_probed_before_the_time_that_its_receiver_asked_for(
     patient: Patient,
 ) -> None:
-    """Nor sooner than it would have been, and what a probe was told counts neither as a failure nor
-    as a success.
+    """It is not sooner than it would have been, and such an answer to a probe counts neither as a
+    failure nor as a success.
     """
     patient.wait("evt_1", NOW)
     patient.found(HealthFinding.FAILING, NOW)
     throttle(patient, NOW + 5_000, 600.0)
-    assert (patient.callback.state, patient.callback.health.probe_at, patient.callback.health.probes) == (
-        CallbackState.FAILING, NOW + 605_000, 0,
-    )  # fmt: skip
+    health = patient.callback.health
+    assert (patient.callback.state, health.probe_at, health.probes) == (
+        CallbackState.FAILING,
+        NOW + 605_000,
+        0,
+    )
     patient.found(HealthFinding.PROBE_FAILED, NOW + 6_000)
     assert patient.callback.health.probe_at == NOW + 605_000
 
@@ -140,7 +148,7 @@ def test_a_callback_that_opens_while_it_is_left_alone_is_probed_afterwards(
 def test_what_waits_for_a_failing_callback_is_not_given_up_while_it_is_left_alone_as_it_asked(
     patient: Patient,
 ) -> None:
-    """Its probe was told to come back tomorrow: for obeying that nothing ends, however short the
+    """Its probe was asked to come back tomorrow. Obeying ends no delivery, however short the
     schedule is.
     """
     horizon_ms, asked_at = 3_600_000, NOW + 5_000
@@ -167,7 +175,7 @@ def test_what_waits_for_a_failing_callback_is_not_given_up_while_it_is_left_alon
 def test_what_waits_for_one_that_only_fails_again_is_given_up_by_its_schedule(
     patient: Patient,
 ) -> None:
-    """That it once asked for a minute does not keep its backlog for two days."""
+    """A minute that was once asked for does not keep its backlog for two days."""
     patient.wait("evt_1", NOW)
     patient.found(HealthFinding.FAILING, NOW)
     throttle(patient, NOW + 5_000, 60.0)
@@ -176,7 +184,7 @@ def test_what_waits_for_one_that_only_fails_again_is_given_up_by_its_schedule(
         assert probes.with_aged(connection, 3_600_000, UnixMs(NOW + 3_600_000)) == [patient.id]
 
 
-def test_what_a_clock_wrote_that_was_ahead_holds_nobody_up(patient: Patient) -> None:
+def test_what_a_clock_wrote_that_was_ahead_holds_up_no_delivery(patient: Patient) -> None:
     """Set right since: it is called as if nothing had been, also by a probe, and what its receiver
     says now is written.
     """
@@ -189,7 +197,7 @@ def test_what_a_clock_wrote_that_was_ahead_holds_nobody_up(patient: Patient) -> 
         assert throttling.throttled_until_by_callback(connection, [patient.id], UnixMs(ahead)) == {
             patient.id: ahead + 60_000
         }
-    assert patient.callback.health.waits_until(UnixMs(NOW)) is None
+    assert patient.callback.health.paused_until(UnixMs(NOW)) is None
     patient.found(HealthFinding.FAILING, NOW)
     assert patient.callback.health.probe_at == NOW + 5_000
     throttle(patient, NOW + 1, 30.0)
@@ -197,13 +205,13 @@ def test_what_a_clock_wrote_that_was_ahead_holds_nobody_up(patient: Patient) -> 
 
 
 def test_a_probe_that_a_clock_put_off_that_was_ahead_is_made_at_once(patient: Patient) -> None:
-    """Else the callback would be called by nobody until that time has come."""
+    """Otherwise the callback would not be called until that time has come."""
     patient.wait("evt_1", NOW)
     patient.found(HealthFinding.FAILING, NOW + 3 * DAY_MS)
 
     with patient.database.write() as connection:
         assert probes.due_probes(connection, UnixMs(NOW), 10) == [patient.id]
-        assert len(probes.take_probe(connection, patient.id, UnixMs(NOW), 25_000).go) == 1
+        assert len(probes.lease_probe(connection, patient.id, UnixMs(NOW), 25_000).go) == 1
         assert probes.due_probes(connection, UnixMs(NOW), 10) == []
 
 
@@ -229,9 +237,7 @@ def refuse_for(patient: Patient, days: int) -> int:
 
 
 def test_what_waits_for_one_that_takes_nothing_for_days_is_given_up(patient: Patient) -> None:
-    """There must be an end; what came later has its own days, and what is in somebody's hand is
-    left there.
-    """
+    """There must be an end; what came later has its own days, and what is leased is left there."""
     patient.wait("evt_old", NOW)
     patient.wait("evt_in_hand", NOW, leased=True, due_at=NOW + 9 * DAY_MS)
     patient.wait("evt_young", NOW + 1)
@@ -254,7 +260,7 @@ def test_what_waits_for_one_that_takes_something_is_not_given_up_however_old(
     """A backlog that drains slowly drains."""
     patient.wait("evt_old", NOW - 9 * DAY_MS)
     refuse_for(patient, 2)
-    patient.found(HealthFinding.TAKES, NOW + 2 * DAY_MS)
+    patient.found(HealthFinding.ACCEPTS, NOW + 2 * DAY_MS)
 
     assert given_up(patient, NOW + 2 * DAY_MS) == 0
 
@@ -271,8 +277,8 @@ def test_one_that_refused_long_ago_and_is_asked_nothing_any_more_gives_up_nothin
 
 def test_a_short_schedule_is_no_reason_to_give_up_what_waits_as_it_was_asked_to() -> None:
     """A receiver may ask for a day."""
-    assert patience(dt.timedelta(seconds=65)) == MIN_HORIZON
-    assert patience(dt.timedelta(hours=76)) == dt.timedelta(hours=76)
+    assert throttle_horizon(dt.timedelta(seconds=65)) == MIN_HORIZON
+    assert throttle_horizon(dt.timedelta(hours=76)) == dt.timedelta(hours=76)
 
 
 def test_lists_say_when_the_next_attempt_comes_and_why(patient: Patient) -> None:
@@ -290,11 +296,13 @@ def test_lists_say_when_the_next_attempt_comes_and_why(patient: Patient) -> None
         rows = {row.event_id: row for row in list_deliveries(connection, DeliveryFilter(), 10).rows}
 
     until = f"its receiver asked to wait until {to_rfc3339(UnixMs(now + 600_000))}"
-    assert {event_id: (row.state, row.reason, row.next_attempt_at) for event_id, row in rows.items()} == {
+    assert {
+        event_id: (row.state, row.reason, row.next_attempt_at) for event_id, row in rows.items()
+    } == {
         "evt_due": (DeliveryState.PENDING, until, now + 600_000),
         "evt_later": (DeliveryState.PENDING, until, now + 900_000),
         "evt_done": (DeliveryState.DELIVERED, None, None),
-    }  # fmt: skip
+    }
 
 
 def test_what_was_throttled_is_taken_in_its_old_place(patient: Patient, database: Database) -> None:
@@ -306,8 +314,13 @@ def test_what_was_throttled_is_taken_in_its_old_place(patient: Patient, database
     share = due.Share(patient.id, False)
 
     with database.write() as connection:
-        taken = due.take(
-            connection, {share: due.Wish(10)}, UnixMs(NOW + 10), 25_000, lapsed=True, most=10
+        taken = due.lease(
+            connection,
+            {share: due.LeaseRequest(10)},
+            UnixMs(NOW + 10),
+            25_000,
+            lapsed=True,
+            most=10,
         )
 
     assert [(one.event_id, one.trigger) for one in taken.deliveries] == [

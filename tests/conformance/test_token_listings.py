@@ -33,7 +33,7 @@ def tokens(database: Database) -> Tokens:
 def test_pages_of_tokens_hold_each_token_once_in_order(
     tokens: Tokens, database: Database, sort: TokenSort
 ) -> None:
-    """Also where names and times are the same."""
+    """This holds where names and times are the same."""
     for number in range(7):
         tokens.create(token_fields(f"name {number % 3}"), {}, UnixMs(NOW + number % 2), TESTER)
     listed, cursor = [], None
@@ -179,7 +179,7 @@ def test_names_are_sorted_alike_everywhere(somewhere: Database) -> None:
 
 
 def test_a_token_is_found_by_its_new_name(tokens: Tokens, database: Database) -> None:
-    """And not by the one before."""
+    """It is not found by the one before."""
     token_id = tokens.create(token_fields("MÜLLER"), {}, NOW, TESTER).token.id
     tokens.change(token_id, lambda fields: replace(fields, name="ÄRGER"), TESTER)
 

@@ -16,7 +16,8 @@ from schemas.tokens.secrets import signing_key, token_hash
 from schemas.tokens.tokens import TokenState
 from store.engine.database import Database
 from store.tokens.audit_log import list_changes
-from store.tokens.tokens import MAX_SIGNING_SECRETS, Tokens
+from store.tokens.rotation import MAX_SIGNING_SECRETS
+from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
 from tests.kit.tokens import TESTER, token_fields
 
@@ -57,7 +58,7 @@ def test_a_secret_regenerated_without_overlap_ends_the_old_one(
     assert [secret.value for secret in made.token.hashes] == [token_hash(made.secret)]
 
 
-def test_a_rotated_signing_secret_signs_beside_the_old_one_for_the_overlap(
+def test_a_rotated_signing_secret_signs_together_with_the_old_one_for_the_overlap(
     tokens: Tokens, token_id: TokenId
 ) -> None:
     """Receivers verify with either meanwhile; a second rotation cannot make the first overlap
@@ -93,7 +94,7 @@ def test_no_more_signing_secrets_live_than_receivers_take_signatures(
 
 
 def test_rotations_at_once_lose_none_of_the_secrets(tokens: Tokens, token_id: TokenId) -> None:
-    """Two administrators, each with a secret of his own to hand out: both sign."""
+    """Two administrators, each with a secret of their own to give out: both sign."""
     first = tokens.signing_secret(token_id, TESTER)
     with ThreadPoolExecutor(3) as pool:
         made = list(

@@ -6,7 +6,8 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from schemas.deliveries.deliveries import DeliveryState, Settlement
+from schemas.deliveries.deliveries import DeliveryState
+from schemas.deliveries.settlement import Settlement
 from schemas.errors import Conflict
 from schemas.events.types import EventType
 from schemas.ids import EventId, delivery_id
@@ -38,8 +39,8 @@ def tokens(database: Database) -> Tokens:
 def test_a_token_whose_secrets_do_not_open_can_be_looked_at_and_ended(
     database: Database, tokens: Tokens
 ) -> None:
-    """By a process without their key: else it would stand in the list's way, and nobody could be
-    rid of it.
+    """By a process without their key: otherwise it would break the list,
+    and could not be removed.
     """
     token_id = tokens.create(
         token_fields("ACME CRM"),
@@ -84,9 +85,7 @@ def test_secrets_that_do_not_open_are_neither_shown_nor_replaced(
     assert tokens.get(token_id).is_readable
 
 
-def test_nobody_asks_for_an_attempt_that_cannot_be_signed(
-    database: Database, tokens: Tokens
-) -> None:
+def test_no_attempt_is_requested_that_cannot_be_signed(database: Database, tokens: Tokens) -> None:
     """It would wait for ever, after an answer that said it was made now."""
     token = tokens.create(token_fields(), {RECEIVED: CallbackFields(URL)}, NOW, TESTER).token
     callback_id = token.callbacks[RECEIVED].id

@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlalchemy.engine import make_url
 
+from schemas.log_events import LogEvent
 from schemas.tokens.secrets import new_signing_secret, new_token, signing_secret_text
-from tests.docs.pages import ROOT, read
+from tests.docs.pages import ROOT, code, read
 from tests.docs.shell import Shell, swaps
 from tests.kit.ringback import Ringback
 
@@ -48,6 +49,20 @@ def test_operations_can_look_stop_and_back_up_embedded(
             check=True,
         )
         assert "active" in listed.stdout
+
+
+def test_every_log_event_is_described_with_its_level() -> None:
+    """Alerts and filters are written from this table, and an error says what to do about it."""
+    described = [
+        (code(event)[0], level, meaning) for event, level, meaning in OPERATIONS.table("Log events")
+    ]
+
+    assert [(event, level) for event, level, _ in described] == [
+        (event.value, event.level) for event in LogEvent
+    ]
+    assert [
+        event for event, level, meaning in described if level == "error" and "." not in meaning
+    ] == []
 
 
 def test_the_secret_key_of_embedded_mode_is_replaced(tmp_path: pathlib.Path) -> None:

@@ -31,7 +31,7 @@ EMBEDDED = (
     "Publish more",
     "Your own receiver",
     "What was delivered, and why not",
-    "Where things lie, stopping, starting afresh",
+    "Files, stopping, and resetting",
 )
 VERIFYING, SAMPLES, SERVICES = "Verify a webhook", "The three events", "RabbitMQ and PostgreSQL"
 _NOT_COPIED = shutil.ignore_patterns(".*", "var", "__pycache__", "*.egg-info", "out")
@@ -149,10 +149,10 @@ def test_a_newcomer_gets_from_the_clone_to_a_fresh_start(newcomer: Newcomer) -> 
     assert re.search(r"dlv_\S+ +\S+ +message.received +pending +(connect|dns) ", table)
     attempt = json.loads(detail)["attempts"][0]
     assert attempt["error"]
-    assert "is tried again, as att_" in retried
+    assert "is retried, as att_" in retried
 
     assert end(making) == 0
-    newcomer.paste("Where things lie, stopping, starting afresh")
+    newcomer.paste("Files, stopping, and resetting")
     afresh = newcomer.start()
     assert quickstart["token"] not in afresh.said
     assert end(afresh) == 0
@@ -245,8 +245,7 @@ def test_the_samples_are_those_that_emit_publishes() -> None:
 def test_the_way_to_rabbitmq_and_postgresql_can_be_pasted(
     tmp_path: pathlib.Path, rabbit: Rabbit, postgres: Postgres
 ) -> None:
-    """The private nodes stand in for Debian's services: other names and ports, the same commands.
-    """
+    """The private nodes stand in for Debian's services: other names and ports, the same commands."""
     services, settings, api, *dispatchers, publishing = README.in_section(SERVICES, "sh")
     arrives = README.only(SERVICES, "text")
     port, listen, metrics = free_port(), free_port(), [free_port(), free_port()]
@@ -269,7 +268,7 @@ def test_the_way_to_rabbitmq_and_postgresql_can_be_pasted(
         }  # at a terminal it goes on beside the prompt
         shell.run(services)
         checked = shell.run(settings)
-        assert "TO DO" not in checked
+        assert "FAIL: " not in checked
         assert stat.S_IMODE((shell.folder / "ringback.env").stat().st_mode) == 0o600
         running = [shell.start(script) for script in (api, *dispatchers)]
         for one in (port, *metrics):

@@ -9,8 +9,9 @@ from urllib.parse import unquote
 
 import pytest
 
+from ringback.observability.gauges import HELP
 from ringback.observability.log import Log
-from ringback.observability.metrics import _GAUGES, Metrics
+from ringback.observability.metrics import Metrics
 from ringback.settings import Settings, load
 from schemas.alerts import AlertKind, alert_body
 from schemas.deliveries.deliveries import DeliveryState, Outcome
@@ -53,7 +54,7 @@ def test_the_table_of_settings_is_the_one_in_the_code() -> None:
 
 def test_every_metric_is_described_with_its_type_and_labels() -> None:
     """Alerts are written from this table."""
-    figures = {name: {"x": 1.0} if name in ("callbacks", "tokens") else 1.0 for name in _GAUGES}
+    figures = {name: {"x": 1.0} if name in ("callbacks", "tokens") else 1.0 for name in HELP}
     metrics = Metrics("1.2.3", lambda: figures)
     metrics.http_request("/v1/me", "GET", 200, 0.1)
     metrics.auth_failures.add("absent")

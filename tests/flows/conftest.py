@@ -72,7 +72,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
-    """One that no system knows: whoever is to trust it needs `ca_file`."""
+    """An authority that no system knows: a client that is to trust it needs `ca_file`."""
     return trustme.CA()
 
 

@@ -23,8 +23,8 @@ from tests.kit.waiting import wait_for
 
 @pytest.fixture(scope="module", params=["embedded", "services"])
 def ringback(request: pytest.FixtureRequest) -> Iterator[Ringback]:
-    """One retry soon, one after whatever a test changes. On services two of each process: what one
-    is told has to reach the other.
+    """One retry soon, one after whatever a test changes. On services, two of each process: what one
+    learns has to reach the other.
     """
     services = {}
     if request.param == "services":
@@ -113,8 +113,8 @@ def test_a_retry_of_a_token_that_has_expired_meanwhile_is_cancelled(
 def test_a_token_that_expires_by_its_date_gets_no_more_attempts(
     ringback: Ringback, receiver: Receiver
 ) -> None:
-    """In the middle of a delivery, and though nobody changes anything at that moment: what is left
-    of it is cancelled, with the reason.
+    """In the middle of a delivery, and though nothing is changed at that moment: what is left of it
+    is cancelled, with the reason.
     """
     crm = Subscriber(ringback, receiver, "/after/5/expiring")
     event_id = crm.publish()
@@ -163,7 +163,7 @@ def test_a_token_is_called_from_its_activation_on(ringback: Ringback, receiver: 
 def test_deliveries_of_a_deleted_callback_are_cancelled(
     ringback: Ringback, receiver: Receiver
 ) -> None:
-    """There is nowhere to send them; the reason is told."""
+    """There is nowhere to send them; the reason is reported."""
     crm = Subscriber(ringback, receiver, "/status/500/deleted")
     event_id = crm.publish()
     receiver.wait_for(crm.path)
@@ -207,7 +207,7 @@ def test_a_delivery_that_was_given_up_is_retried_by_hand(
 def test_a_retry_by_hand_that_fails_does_not_disturb_the_schedule(
     ringback: Ringback, receiver: Receiver
 ) -> None:
-    """It is an attempt beside the automatic ones."""
+    """It is an attempt in addition to the automatic ones."""
     receiver.switch("by-hand", 500)
     crm = Subscriber(ringback, receiver, "/busy/by-hand/60")
     event_id = crm.publish()
@@ -264,7 +264,8 @@ def test_a_regenerated_token_takes_the_place_of_the_one_before(
 def test_both_signing_secrets_sign_during_the_overlap(
     ringback: Ringback, receiver: Receiver
 ) -> None:
-    """So that receivers can change over when they like; without an overlap only the newest signs.
+    """Receivers can change over when they like;
+    without an overlap only the newest signs.
     """
     crm = Subscriber(ringback, receiver, "/ok/before")
 
@@ -285,8 +286,8 @@ def test_both_signing_secrets_sign_during_the_overlap(
 def test_a_replaced_signing_secret_signs_no_more_when_its_overlap_is_over(
     ringback: Ringback, receiver: Receiver
 ) -> None:
-    """By its date, with no job: whoever still has the old secret alone refuses what comes from then
-    on.
+    """By its date, with no job: a receiver that has only the old secret refuses what comes from
+    then on.
     """
     crm = Subscriber(ringback, receiver, "/ok/overlap")
     second = crm.change("POST", "/rotate-signing-secret", {"overlap": "2s"})["signing_secret"]

@@ -8,6 +8,7 @@ import json
 
 import sqlalchemy as sa
 
+from schemas.log_events import LogEvent
 from schemas.times import now_ms
 from store.engine.database import Database
 from store.tables import alerts
@@ -24,10 +25,10 @@ OLD, NEW = (f"whsec_{base64.b64encode(bytes([n]) * 32).decode()}" for n in (1, 2
 DAY_MS = 86_400_000
 
 
-def test_an_exhausted_delivery_is_told_once_signed_and_again_if_nobody_heard_it(
+def test_an_exhausted_delivery_is_alerted_once_signed_and_again_if_it_was_not_received(
     start: Starting, receiver: Receiver
 ) -> None:
-    """Of two, one is told; the first try meets a 500. Whoever has either secret can verify it."""
+    """One of two is reported, and the first try meets a 500. Either secret verifies it."""
     ringback = start(
         dispatchers=2,
         RETRY_SCHEDULE="300ms",
@@ -46,13 +47,13 @@ def test_an_exhausted_delivery_is_told_once_signed_and_again_if_nobody_heard_it(
     assert (first.headers["ringback-attempt"], second.headers["ringback-attempt"]) == ("1", "2")
     for secret in (OLD, NEW):
         verify_all(receiver, "/fail/1/ops", secret)
-    told = json.loads(second.body)
-    assert (told["type"], told["id"], told["schema_version"]) == (
+    alert = json.loads(second.body)
+    assert (alert["type"], alert["id"], alert["schema_version"]) == (
         "delivery.exhausted",
         second.headers["webhook-id"],
         "1",
     )
-    assert told["data"] == {
+    assert alert["data"] == {
         "token": {"id": token["id"], "name": "ACME CRM"},
         "callback": {"type": MESSAGE, "url": receiver.url("/status/500/crm")},
         "delivery_id": deliveries[0]["id"],
@@ -63,7 +64,7 @@ def test_an_exhausted_delivery_is_told_once_signed_and_again_if_nobody_heard_it(
     assert len(ids_at(receiver, "/fail/1/ops")) == 1
 
 
-def test_the_end_of_a_token_is_told_once_over_all_dispatchers_and_restarts(
+def test_the_end_of_a_token_is_alerted_once_over_all_dispatchers_and_restarts(
     start: Starting, receiver: Receiver
 ) -> None:
     """It is the supplier's last day. The second token shows that everything was looked at again."""
@@ -76,13 +77,13 @@ def test_the_end_of_a_token_is_told_once_over_all_dispatchers_and_restarts(
     second = make_ending(ringback, days=6.9)
     restart(ringback, dispatchers)
 
-    told = [json.loads(request.body) for request in receiver.wait_for("/ok/ops", 2)]
+    alerts = [json.loads(request.body) for request in receiver.wait_for("/ok/ops", 2)]
     verify_all(receiver, "/ok/ops", NEW)
-    found = [(one["type"], one["data"]["token"]["id"], one["data"]["days"]) for one in told]
+    found = [(one["type"], one["data"]["token"]["id"], one["data"]["days"]) for one in alerts]
     assert found == [("token.expiring", first, 1), ("token.expiring", second, 7)]
 
 
-def test_what_becomes_of_a_callback_is_told_as_it_happens(
+def test_what_becomes_of_a_callback_is_alerted_as_it_happens(
     start: Starting, receiver: Receiver
 ) -> None:
     """Its receiver breaks, is mended, and is then taken away."""
@@ -98,22 +99,20 @@ def test_what_becomes_of_a_callback_is_told_as_it_happens(
     receiver.switch("crm", 410)
     ringback.publisher.publish(message("last"))
 
-    told = [json.loads(request.body) for request in receiver.wait_for("/ok/ops", 3)]
+    alerts = [json.loads(request.body) for request in receiver.wait_for("/ok/ops", 3)]
     verify_all(receiver, "/ok/ops", NEW)
-    assert [one["type"] for one in told] == [
+    assert [one["type"] for one in alerts] == [
         "callback.failing",
         "callback.recovered",
         "callback.disabled",
     ]
-    assert {one["data"]["token"]["id"] for one in told} == {token["id"]}
-    assert told[0]["data"]["failing_since"] == told[1]["data"]["failing_since"]
-    assert told[2]["data"]["reason"] == "its receiver answered 410 Gone"
+    assert {one["data"]["token"]["id"] for one in alerts} == {token["id"]}
+    assert alerts[0]["data"]["failing_since"] == alerts[1]["data"]["failing_since"]
+    assert alerts[2]["data"]["reason"] == "its receiver answered 410 Gone"
 
 
-def test_without_an_address_what_would_be_told_is_in_the_log(
-    start: Starting, receiver: Receiver
-) -> None:
-    """And nothing of it is kept."""
+def test_without_an_address_alerts_are_in_the_log(start: Starting, receiver: Receiver) -> None:
+    """Nothing of it is stored."""
     ringback = start(RETRY_SCHEDULE="300ms")
     token = ringback.token("crm", callbacks={MESSAGE: receiver.url("/status/500/crm")})
 
@@ -137,7 +136,7 @@ def notes(ringback: Ringback, name: str) -> list[dict[str, str]]:
         for line in ringback.log(name).splitlines()
         if line.startswith("{") and line.endswith("}")
     ]
-    return [line for line in lines if line["what"] == "alert"]
+    return [line for line in lines if line["event"] == LogEvent.ALERT]
 
 
 def make_ending(ringback: Ringback, days: float) -> str:
@@ -159,7 +158,7 @@ def restart(ringback: Ringback, names: list[str]) -> None:
 
 
 def left(ringback: Ringback) -> int:
-    """Alerts that are still to be told."""
+    """Alerts that are still to be sent."""
     database = Database(ringback.database_url)
     with database.read() as connection:
         found = connection.scalar(sa.select(sa.func.count()).select_from(alerts)) or 0

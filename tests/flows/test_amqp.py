@@ -47,9 +47,7 @@ def backend(rabbit_for_all: Rabbit) -> Iterator["Backend"]:
 
 
 class Backend:
-    """Publishes persistent messages with confirms, as the contract asks of whoever publishes
-    himself.
-    """
+    """A backend that publishes persistent messages with confirms, as docs/backends.md asks for."""
 
     def __init__(self, channel: Any):
         self._channel = channel
@@ -81,8 +79,8 @@ class Backend:
 def test_an_event_from_the_exchange_is_like_any_other(
     ringback: Ringback, receiver: Receiver, backend: Backend, channel_id: str
 ) -> None:
-    """Its id is in the JSON or beside it, the JSON's type wins over the routing key; it is known to
-    have come directly.
+    """Its id is in the JSON or in a property, and the JSON's type wins over the routing key. It is
+    known to have come directly.
     """
     backend.publish(message(1, channel=channel_id, id="evt_json"), routing_key="whatever.it.is")
     backend.publish(message(2, channel=channel_id), message_id="evt_property")
@@ -117,10 +115,10 @@ def test_an_id_is_one_event_by_whatever_way_it_comes(
     assert ids_at(receiver, "/ok/crm") == {"evt_unsure": 1, "evt_after": 1}
 
 
-def test_what_is_no_event_is_a_dead_letter_and_disturbs_nobody(
+def test_what_is_no_event_is_a_dead_letter_and_disturbs_no_other(
     ringback: Ringback, receiver: Receiver, backend: Backend, channel_id: str
 ) -> None:
-    """Each bad one stands between good ones, and is kept as it came with the reason beside it."""
+    """Each bad one stands between good ones, and is kept as it came, together with the reason."""
     good = message(channel=channel_id)
     bad: list[tuple[bytes, str | bytes | None, str]] = [
         (b"{", None, "malformed at line 1, column 2"),
@@ -145,7 +143,7 @@ def test_what_is_no_event_is_a_dead_letter_and_disturbs_nobody(
             .encode()
             .replace(b'"channel":', b'"channel": {"id": "c", "kind": ""}, "channel":'),
             None,
-            "comes twice",
+            "occurs twice",
         ),
         (
             b'{"id":"evt_deep","type":"message.received","data":'
@@ -174,7 +172,8 @@ def test_what_is_no_event_is_a_dead_letter_and_disturbs_nobody(
 def test_metrics_tell_what_all_workers_did(
     ringback: Ringback, receiver: Receiver, channel_id: str
 ) -> None:
-    """Whichever worker is asked: a scraper cannot choose. What a dispatcher did, it tells itself.
+    """Whichever worker is asked: a scraper cannot choose.
+    What a dispatcher did, it tells itself.
     """
     api, dispatcher = ringback.metrics("api"), ringback.metrics("dispatch-0")
 

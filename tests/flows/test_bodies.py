@@ -2,7 +2,7 @@
 the ways to lose the rest.
 
 Werkzeug cuts a chunked body off at its limit without a word, and granian breaks the pipe on a body
-that nobody read.
+that was not read.
 """
 
 import os
@@ -100,7 +100,10 @@ def port(request: pytest.FixtureRequest, house: House, tmp_path: Path) -> Iterat
 def post(port: int, secret: str, head: str, pieces: list[bytes]) -> bytes:
     """What comes back, headers and all. A broken pipe is an error: the answer has to arrive."""
     with socket.create_connection(("127.0.0.1", port), 20) as connection:
-        start = f"POST /v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nAuthorization: Bearer {secret}\r\n"
+        start = (
+            "POST /v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: "
+            f"application/json\r\nAuthorization: Bearer {secret}\r\n"
+        )
         connection.sendall((start + head + "\r\n\r\n").encode())
         for piece in pieces:
             connection.sendall(piece)
@@ -161,7 +164,7 @@ def test_the_answer_to_a_great_body_arrives(house: House, port: int) -> None:
     assert answer.startswith(b"HTTP/1.1 413"), answer[:300]
 
 
-def test_the_answer_to_a_body_that_nobody_asked_for_arrives(house: House, port: int) -> None:
+def test_the_answer_to_an_unexpected_body_arrives(house: House, port: int) -> None:
     """The token is wrong: the body is not even looked at, but it is read."""
     body = padded(2 * 1024 * 1024)
 

@@ -14,7 +14,7 @@ from tests.kit.waiting import wait_for
 
 
 def callback(ringback: Ringback, token: dict[str, Any]) -> dict[str, Any]:
-    """As administrators see it."""
+    """The callback as administrators see it."""
     shown: dict[str, Any] = ringback.admin.get(f"/v1/tokens/{token['id']}")["callbacks"][MESSAGE]
     return shown
 
@@ -121,7 +121,7 @@ def test_who_fails_without_interruption_is_disabled_in_the_end(
 def test_what_was_held_is_kept_or_discarded_as_its_administrator_says(
     start: Starting, receiver: Receiver
 ) -> None:
-    """Release is the default; kept deliveries stay until somebody releases them."""
+    """Release is the default; kept deliveries stay until an administrator releases them."""
     ringback = start()
     url = receiver.url("/ok/x")
     token = ringback.token("moves", callbacks={MESSAGE: url})

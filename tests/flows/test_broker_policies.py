@@ -1,5 +1,5 @@
-"""A policy for all queues of the broker: nothing that was answered 202 is lost, and everybody says
-why events go another way.
+"""A policy for all queues of the broker: nothing that was answered 202 is lost, and every process
+says why events go another way.
 """
 
 import itertools
@@ -61,15 +61,15 @@ def test_behind_a_policy_for_all_queues_everything_accepted_is_delivered(
 def test_migrate_and_doctor_name_a_policy_that_loses_events(
     start_on_services: Starting, rabbit: Rabbit
 ) -> None:
-    """With what to do about it, in a line."""
+    """The error says what to do about it, in one line."""
     ringback = start_on_services(dispatchers=0)
     with rabbit.policy(max_length=1000, overflow="drop-head"):
         refused = ringback.run("migrate", status=1)
         found = doctor_on_the_broker(ringback)
 
-    for told in (refused, found):
-        assert "drop-head" in told
-        assert "rabbitmqctl set_policy" in told
+    for text in (refused, found):
+        assert "drop-head" in text
+        assert "rabbitmqctl set_policy" in text
     assert refused.count("\n") == 1
 
 
@@ -89,7 +89,7 @@ def doctor_on_the_broker(ringback: Ringback) -> str:
         timeout=60,
         check=False,
     )
-    told: str = next(
-        check["told"] for check in json.loads(done.stdout)["checks"] if check["what"] == "broker"
+    text: str = next(
+        check["detail"] for check in json.loads(done.stdout)["checks"] if check["what"] == "broker"
     )
-    return told
+    return text

@@ -45,11 +45,12 @@ def test_wrong_settings_are_one_line_and_exit_2(place: Place) -> None:
     assert done.status == 2
     assert (
         done.err
-        == "ringback: RINGBACK_TIMEOUT: '5 parsecs' is not a duration such as 500ms, 5s, 30m, 2h or 5d\n"
+        == "ringback: RINGBACK_TIMEOUT: '5 parsecs' is not a duration such as 500ms, 5s, 30m, 2h "
+        "or 5d\n"
     )
 
 
-def test_a_setting_without_its_prefix_is_told_of(place: Place) -> None:
+def test_a_setting_without_its_prefix_is_reported(place: Place) -> None:
     """Other programs may mean something by it: so it stops nothing, and is no news where the
     setting is set.
     """
@@ -127,14 +128,14 @@ def test_the_openapi_document_needs_no_database(place: Place) -> None:
 
 
 def test_the_doctor_finds_a_healthy_place_healthy(place: Place, closed_port: int) -> None:
-    """Whoever just installed it wants to know that."""
+    """A user who just installed it wants to know that."""
     place.set(LISTEN=f"127.0.0.1:{closed_port}", METRICS_LISTEN="127.0.0.1:0")
     place.call("migrate")
 
     done = place.call("doctor")
 
     assert done.status == 0, done.out
-    assert "TO DO" not in done.out
+    assert "FAIL: " not in done.out
     assert "RINGBACK_RETRY_SCHEDULE        5s,5m,30m" in done.out
 
 
@@ -152,18 +153,20 @@ def test_the_doctor_says_what_to_do_about_each_thing_that_is_wrong(
         done = place.call("doctor", "--json")
 
     wrong = {
-        check["what"]: check["told"] for check in json.loads(done.out)["checks"] if not check["ok"]
+        check["what"]: check["detail"]
+        for check in json.loads(done.out)["checks"]
+        if not check["ok"]
     }
     assert done.status == 1
     assert "ringback migrate" in wrong["database"]
-    assert "no broker answers" in wrong["broker"]
+    assert "cannot reach the broker" in wrong["broker"]
     assert "set RINGBACK_LISTEN" in wrong["port"]
     assert "hidden" not in done.out
 
 
 @pytest.fixture
 def closed_port() -> int:
-    """A port on which nobody listens."""
+    """A port on which no program listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -37,7 +37,7 @@ def test_what_the_database_refused_is_put_back_when_it_does_no_longer(
         (1, "the database refuses this")
     ]
     assert '"ciao refused 👋"' in shown
-    assert said == "1 put back\n"
+    assert said == "1 replayed\n"
     wait_for_all(receiver, "/ok/crm", ["evt_refused"])
     assert ids_at(receiver, "/ok/crm") == {"evt_refused": 1}
     assert ringback.run("dead", "replay") == "there are no dead letters\n"
@@ -58,11 +58,13 @@ def test_one_of_several_is_thrown_away(start_on_services: Starting) -> None:
     assert [one["reason"] for one in json.loads(ringback.run("dead", "list", "--json"))] == [
         "second"
     ]
-    assert ringback.run("dead", "drop") == "1 thrown away\n"
+    assert ringback.run("dead", "drop") == "1 dropped\n"
 
 
-def test_a_letter_is_named_by_its_mark_and_another_at_its_number_is_refused(tmp_path: Path) -> None:
-    """Between a look and a `drop` letters come and go: what is thrown away for good is what was
+def test_a_dead_letter_is_named_by_its_mark_and_another_at_its_number_is_refused(
+    tmp_path: Path,
+) -> None:
+    """Between `show` and `drop` dead letters come and go: what is thrown away for good is what was
     looked at.
     """
     place = Place(
@@ -84,17 +86,20 @@ def test_a_letter_is_named_by_its_mark_and_another_at_its_number_is_refused(tmp_
     assert all(name in listed for name in names)
     assert (moved.status, moved.err) == (
         1,
-        f"ringback: dead letter 2 is not the one that was {names[1]}: letters came or went since. See `ringback dead list`\n",
+        (
+            f"ringback: dead letter 2 is not the one that was {names[1]}: letters came or went "
+            "since. See `ringback dead list`\n"
+        ),
     )
     assert "third" in shown.out
     assert f"2:{marks[2][:4]}" in shown.out
-    assert dropped.out == "1 thrown away\n"
+    assert dropped.out == "1 dropped\n"
     assert (unknown.status, nonsense.status) == (1, 2)
     assert [one["reason"] for one in place.call("dead", "list", "--json").json] == ["third"]
 
 
 def test_what_others_sent_does_not_steer_the_terminal(start_embedded: Starting) -> None:
-    """A dead letter is whatever somebody sent."""
+    """A dead letter may be anything that was sent."""
     ringback = start_embedded()
     lay_dead(ringback.database_url, "\x1b[2Jgone")
 
@@ -103,7 +108,7 @@ def test_what_others_sent_does_not_steer_the_terminal(start_embedded: Starting) 
 
 
 def test_a_broker_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
-    """And so is a number that there is not."""
+    """A number that does not exist is one too."""
     place = Place(tmp_path, SECRET_KEY="0123456789abcdef")
     place.call("migrate")
     nothing = place.call("dead", "show", "1")
@@ -113,7 +118,7 @@ def test_a_broker_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
 
     assert (nothing.status, nothing.err) == (1, "ringback: there are no dead letters\n")
     assert (away.status, away.err.count("\n")) == (1, 1)
-    assert away.err.startswith("ringback: no broker answers")
+    assert away.err.startswith("ringback: cannot reach the broker")
     assert "hidden" not in away.err
 
 

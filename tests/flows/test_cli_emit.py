@@ -28,7 +28,7 @@ def place(tmp_path: Path, api: StandIn) -> Place:
 def test_samples_of_every_type_are_valid_and_each_its_own(
     place: Place, api: StandIn, kind: str
 ) -> None:
-    """Else the second would be a duplicate, or a status that comes too late."""
+    """Otherwise the second would be a duplicate, or a status that comes too late."""
     done = place.call("emit", kind, "--count", "20", "--channel", "ch9")
 
     events = [parse_event(body) for body in api.bodies]
@@ -42,10 +42,10 @@ def test_samples_of_every_type_are_valid_and_each_its_own(
 
 def test_programs_get_the_ids(place: Place, api: StandIn) -> None:
     """To look the deliveries up."""
-    told = place.call("emit", "message.received", "--count", "3", "--url", api.url, "--json").json
+    answer = place.call("emit", "message.received", "--count", "3", "--url", api.url, "--json").json
 
-    assert told["accepted"] == 3
-    assert sorted(told["ids"]) == sorted(event["id"] for event in api.events)
+    assert answer["accepted"] == 3
+    assert sorted(answer["ids"]) == sorted(event["id"] for event in api.events)
 
 
 def test_the_rate_is_kept(place: Place, api: StandIn) -> None:
@@ -72,7 +72,7 @@ def test_what_cannot_be_taken_now_is_sent_again_under_the_same_id(
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_whatever_may_pass_is_waited_for(place: Place, api: StandIn, status: int) -> None:
-    """Of the API, or of a proxy before it."""
+    """The address of the API, or of a proxy in front of it."""
     api.answer = lambda before: status if before == 0 else 202
 
     done = place.call("emit", "message.received")
@@ -90,15 +90,15 @@ def test_a_limit_is_kept_to_however_often_it_is_met(place: Place, api: StandIn) 
 
 
 def test_a_refusal_ends_it_and_says_how_far_it_came(place: Place, api: StandIn) -> None:
-    """A thousand times the same 401 would help nobody."""
+    """A thousand times the same 401 would not help."""
     api.answer = lambda before: 202 if before < 5 else 401
 
     done = place.call("emit", "message.received", "--count", "1000")
 
     assert done.status == 1
     assert (
-        "the API answered 401: because of the test (is the token in RINGBACK_TOKEN the right one?); 5 of 1000 were accepted before"
-        in done.err
+        "the API answered 401: because of the test (is the token in RINGBACK_TOKEN "
+        "correct?); 5 of 1000 were accepted before" in done.err
     )
     assert done.err.count("\n") == 1
     assert len(api.bodies) < 50
@@ -119,7 +119,7 @@ def test_without_a_server_it_says_what_to_start(place: Place) -> None:
 def test_the_token_may_stand_where_the_settings_stand(
     place: Place, api: StandIn, file: str, options: list[str]
 ) -> None:
-    """Whoever keeps everything in one file need not export a part of it."""
+    """A user who keeps everything in one file need not export a part of it."""
     del place.env["RINGBACK_TOKEN"]
     (place.folder / file).write_text(f"RINGBACK_TOKEN={TOKEN}\n")
 
@@ -130,7 +130,7 @@ def test_the_token_may_stand_where_the_settings_stand(
 
 
 def test_a_token_in_the_environment_is_preferred(place: Place, api: StandIn) -> None:
-    """As every setting is."""
+    """Every setting is read like this."""
     (place.folder / "ringback.env").write_text("RINGBACK_TOKEN=another\n")
 
     place.call("emit", "message.received")
@@ -139,7 +139,7 @@ def test_a_token_in_the_environment_is_preferred(place: Place, api: StandIn) -> 
 
 
 def test_without_a_token_it_says_where_to_put_one(place: Place) -> None:
-    """On the command line it would be in everybody's process list."""
+    """On the command line every user would see it in the process list."""
     del place.env["RINGBACK_TOKEN"]
 
     done = place.call("emit", "message.received")

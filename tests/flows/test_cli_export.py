@@ -33,7 +33,7 @@ def names(path: Path) -> list[object]:
 
 
 def test_everything_is_written_into_a_workbook_for_its_owner(place: Place) -> None:
-    """Names and addresses of suppliers are nobody else's, whatever the umask says."""
+    """Names and addresses of suppliers can be read by no other user, whatever the umask says."""
     done = place.call("export", "tokens.xlsx")
 
     file = place.folder / "tokens.xlsx"
@@ -54,7 +54,7 @@ def test_an_older_file_is_replaced_by_the_new_one(place: Place) -> None:
 
 
 def test_an_export_that_fails_leaves_the_older_file_as_it_was(place: Place) -> None:
-    """Half a workbook looks like one; and nothing unfinished stays beside it."""
+    """Half a workbook looks like one. No unfinished file is left next to it."""
     file = place.folder / "tokens.xlsx"
     file.write_bytes(b"the older one")
     with contextlib.closing(sqlite3.connect(place.folder / "var/ringback.db")) as database:
@@ -70,28 +70,28 @@ def test_an_export_that_fails_leaves_the_older_file_as_it_was(place: Place) -> N
 
 
 @pytest.mark.parametrize(
-    ("file", "status", "told"),
+    ("file", "status", "text"),
     [
         ("tokens.csv", 2, "a workbook's name ends in .xlsx"),
         (
             "absent/tokens.xlsx",
             1,
-            "ringback: absent/tokens.xlsx cannot be written: No such file or directory\n",
+            "ringback: cannot write absent/tokens.xlsx: No such file or directory\n",
         ),
     ],
 )
 def test_a_file_that_cannot_be_is_said_in_one_line(
-    place: Place, file: str, status: int, told: str
+    place: Place, file: str, status: int, text: str
 ) -> None:
     """Before minutes of work, not after them."""
     done = place.call("export", file)
 
     assert done.status == status
-    assert told in done.err
+    assert text in done.err
 
 
 def test_without_a_database_it_says_what_to_do(tmp_path: Path) -> None:
-    """And makes no file."""
+    """It creates no file."""
     done = Place(tmp_path).call("export", "tokens.xlsx")
 
     assert done.status == 1

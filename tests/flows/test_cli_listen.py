@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from queue import Queue
 
@@ -15,9 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook
 
-from ringback.cli.listen import advice
+from ringback.cli.listen import QUICKSTART_PORT, advice
 from ringback.cli.listen_server import TOLERANCE_S, fault
-from ringback.quickstart import LISTEN_PORT
 from tests.kit.command import Place
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -36,12 +35,14 @@ def signed(body: bytes = BODY, at: dt.datetime = NOW, secret: str = SECRET) -> d
     }
 
 
-def judged(headers: dict[str, str], body: bytes = BODY, keys: list[bytes] = [KEY]) -> str | None:  # noqa: B006 - never changed
+def judged(
+    headers: dict[str, str], body: bytes = BODY, keys: Sequence[bytes] = (KEY,)
+) -> str | None:
     return fault(keys, headers, body, NOW.timestamp())
 
 
 def test_a_genuine_webhook_verifies() -> None:
-    """Else nothing else here means anything."""
+    """Otherwise nothing else here means anything."""
     assert judged(signed()) is None
 
 
@@ -112,7 +113,12 @@ def place(tmp_path: Path) -> Iterator[Place]:
     started: list[subprocess.Popen[str]] = []
     made = Place(tmp_path)
     start = made.start
-    made.start = lambda *arguments: started.append(start(*arguments)) or started[-1]  # type: ignore[method-assign]
+
+    def start_and_keep(*arguments: str) -> subprocess.Popen[str]:
+        started.append(start(*arguments))
+        return started[-1]
+
+    made.start = start_and_keep  # type: ignore[method-assign]  # to end them below
     yield made
     for process in started:
         process.kill()
@@ -142,18 +148,19 @@ def test_a_forged_webhook_is_rejected_with_the_reason(place: Place) -> None:
 
     assert (
         listening.line()
-        == "REJECTED evt_1: the signature does not fit: another secret, or the body was changed on its way"
+        == "REJECTED evt_1: the signature does not match: another secret, or the body was changed "
+        "in transit"
     )
 
 
-def test_it_fails_on_purpose_when_told_to(place: Place) -> None:
+def test_it_fails_on_purpose_when_asked_to(place: Place) -> None:
     """Retries are best seen with a receiver that misbehaves."""
     listening = Listening(place, "--status", "410", "--fail-ratio", "0")
     failing = Listening(place, "--fail-ratio", "1")
 
     assert listening.post({}) == 410
     assert failing.post({}) == 500
-    assert listening.line() == "REJECTED without an id: there is no header webhook-id"
+    assert listening.line() == "REJECTED without an id: the header webhook-id is missing"
     assert listening.line() == "(answered 410)"
 
 
@@ -170,11 +177,11 @@ def test_a_taken_port_is_one_line_that_names_the_option(place: Place) -> None:
     done = place.call("listen", "--port", str(listening.port))
 
     assert done.status == 1
-    assert "choose another with --port" in done.err
+    assert "choose another port with --port" in done.err
     assert done.err.count("\n") == 1
 
 
 def test_on_the_quickstarts_port_another_one_is_no_way_out() -> None:
     """The newcomer would listen where nothing comes."""
-    assert "the quickstart's callbacks go to port 9000" in advice(LISTEN_PORT)
-    assert "quickstart" not in advice(LISTEN_PORT + 1)
+    assert "the quickstart's callbacks go to port 9000" in advice(QUICKSTART_PORT)
+    assert "quickstart" not in advice(QUICKSTART_PORT + 1)

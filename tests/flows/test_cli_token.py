@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.deliveries.deliveries import DeliveryState, Outcome, Settlement
+from schemas.deliveries.deliveries import DeliveryState, Outcome
+from schemas.deliveries.settlement import Settlement
 from schemas.ids import CallbackId, TokenId, delivery_id
 from schemas.times import UnixMs
 from schemas.tokens.permissions import Permission
@@ -55,7 +56,7 @@ def test_a_created_token_is_printed_once_with_its_secrets(place: Place) -> None:
     assert "signing_secret" not in shown
 
 
-def test_who_makes_a_token_is_told_what_each_permission_is(place: Place) -> None:
+def test_creating_a_token_shows_what_each_permission_is(place: Place) -> None:
     """By the label that administrators know, each on a line of its own."""
     lines = [
         line.split(maxsplit=1) for line in place.call("token", "create", "--help").out.splitlines()
@@ -81,7 +82,7 @@ def test_a_token_that_cannot_be_read_is_shown_as_such_and_can_be_revoked(place: 
     assert "active, secrets unreadable: nothing is sent" in listed.out
     assert "active, secrets unreadable: nothing is sent" in shown.out
     assert doctor.status == 1
-    assert f"TO DO: the secrets of {token_id} cannot be read" in doctor.out
+    assert f"FAIL: the secrets of {token_id} cannot be read" in doctor.out
     assert (
         "RINGBACK_SECRET_KEY lacks the key"
         in place.call("token", "rotate-signing-secret", token_id).err
@@ -150,7 +151,8 @@ def test_a_receiver_on_this_machine_is_refused_with_the_line_that_allows_it(
 
 
 def test_a_token_that_breaks_the_rules_is_refused_in_one_line(place: Place) -> None:
-    """The rules are the API's. Whoever mistypes a year reads both times, and what to write instead.
+    """The rules are the API's. The error of a mistyped year shows both times, and what to write
+    instead.
     """
     done = place.call(
         "token",
@@ -162,8 +164,11 @@ def test_a_token_that_breaks_the_rules_is_refused_in_one_line(place: Place) -> N
         "2020-01-01T00:00:00Z",
     )
 
-    told = "2020-01-01T00:00:00.000Z, when it is to expire, is not after 2030-01-01T00:00:00.000Z, when it activates"
-    assert (done.status, told in done.err, "Give a later time" in done.err) == (1, True, True)
+    expected = (
+        "it expires at 2020-01-01T00:00:00.000Z, which is not after its activation at "
+        "2030-01-01T00:00:00.000Z"
+    )
+    assert (done.status, expected in done.err, "Give a later time" in done.err) == (1, True, True)
 
 
 def test_a_token_is_suspended_resumed_and_revoked(place: Place) -> None:
@@ -204,7 +209,7 @@ def test_what_was_done_to_a_token_is_listed(place: Place) -> None:
     token_id = a_token(place)["id"]
     place.call("token", "suspend", token_id)
 
-    table, told = (
+    table, changes = (
         place.call("token", "changes", token_id),
         place.call("token", "changes", token_id, "--json").json,
     )
@@ -212,7 +217,7 @@ def test_what_was_done_to_a_token_is_listed(place: Place) -> None:
     assert re.search(
         r"^\S+Z +suspended +command line +- +enabled: true → false *$", table.out, re.MULTILINE
     ), table.out
-    assert [(row["action"], row["by"], row["address"]) for row in told] == [
+    assert [(row["action"], row["by"], row["address"]) for row in changes] == [
         ("suspended", "command line", None),
         ("created", "command line", None),
     ]
@@ -269,7 +274,7 @@ def test_a_delivery_is_shown_with_each_attempt_and_why_it_failed(
 ) -> None:
     """The reason in words; the list has room for its kind alone."""
     shown = place.call("deliveries", "show", failed_delivery).out
-    told = place.call("deliveries", "show", failed_delivery, "--json").json
+    answer = place.call("deliveries", "show", failed_delivery, "--json").json
 
     assert failed_delivery in shown
     assert "http://127.0.0.1:9000/" in shown
@@ -278,7 +283,7 @@ def test_a_delivery_is_shown_with_each_attempt_and_why_it_failed(
         shown,
         re.MULTILINE,
     ), shown
-    assert [attempt["error"] for attempt in told["attempts"]] == ["the database was restarting"]
+    assert [attempt["error"] for attempt in answer["attempts"]] == ["the database was restarting"]
 
 
 def test_a_delivery_is_tried_again(place: Place, failed_delivery: str) -> None:

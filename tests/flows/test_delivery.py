@@ -28,14 +28,20 @@ def test_an_event_arrives_signed_with_the_bytes_that_were_sent(
         json.dumps(message(1)["data"], ensure_ascii=False)[:-1]
         + ', "amount":1.10,"big":12345678901234567890}'
     )
-    body = f'{{"id":"evt_first","timestamp":"2026-11-22T11:00:00+01:00","type":"{MESSAGE}","data":{data}}}'
+    body = (
+        f'{{"id":"evt_first","timestamp":"2026-11-22T11:00:00+01:00","type":"{MESSAGE}",'
+        f'"data":{data}}}'
+    )
 
     answer = ringback.publisher.call("POST", "/v1/events", body.encode())
 
     assert (answer.status, answer.data) == (202, {"id": "evt_first", "status": "accepted"})
     (got,) = receiver.wait_for("/ok/crm")
     verify_all(receiver, "/ok/crm", token["signing_secret"])
-    envelope = f'{{"id":"evt_first","type":"{MESSAGE}","schema_version":"1","timestamp":"2026-11-22T10:00:00.000Z","data":{data}}}'
+    envelope = (
+        f'{{"id":"evt_first","type":"{MESSAGE}","schema_version":"1",'
+        f'"timestamp":"2026-11-22T10:00:00.000Z","data":{data}}}'
+    )
     assert got.body.decode() == envelope
     assert got.headers["user-agent"].startswith("Ringback/")
     assert got.headers["ringback-attempt"] == "1"
@@ -92,7 +98,7 @@ def test_a_receiver_that_fails_twice_gets_it_on_the_third_attempt(
 
 
 def test_the_schedule_ends(start: Starting, receiver: Receiver) -> None:
-    """A receiver that never works is not called for ever, and the reason is told."""
+    """A receiver that never works is not called for ever, and the reason is reported."""
     ringback = start(RETRY_SCHEDULE="500ms,500ms")
     ringback.token("broken", callbacks={MESSAGE: receiver.url("/status/500/x")})
 
@@ -103,7 +109,9 @@ def test_the_schedule_ends(start: Starting, receiver: Receiver) -> None:
     assert len(receiver.requests("/status/500/x")) == 3
 
 
-def test_an_id_is_one_event_whoever_sends_it_how_often(start: Starting, receiver: Receiver) -> None:
+def test_an_id_is_one_event_however_often_and_by_whom_it_is_sent(
+    start: Starting, receiver: Receiver
+) -> None:
     """The idempotency key: the first content wins, other content is counted on the event."""
     ringback = start()
     ringback.token("x", callbacks={MESSAGE: receiver.url("/ok/x")})

@@ -59,10 +59,10 @@ def test_one_process_for_all_that_is_killed_loses_nothing_accepted(
     assert twice(counts) <= MAX_TWICE
 
 
-def test_one_process_for_all_that_is_told_to_stop_loses_nothing_and_repeats_nothing(
+def test_one_process_for_all_that_is_stopped_loses_nothing_and_repeats_nothing(
     start_embedded: Starting, receiver: Receiver
 ) -> None:
-    """A restart is an ordinary day: exit 0, and nobody can tell by the webhooks."""
+    """A restart is an ordinary day: exit 0, and the webhooks do not show it."""
     ringback = subscribed(start_embedded(), receiver, "/slow/20/crm")
 
     with publishing(ringback.publisher, 1000, rate=250) as result:
@@ -74,7 +74,7 @@ def test_one_process_for_all_that_is_told_to_stop_loses_nothing_and_repeats_noth
     assert twice(counts) == 0
 
 
-def test_one_of_two_dispatchers_that_is_told_to_stop_loses_nothing_and_repeats_nothing(
+def test_one_of_two_dispatchers_that_is_stopped_loses_nothing_and_repeats_nothing(
     start_on_services: Starting, receiver: Receiver
 ) -> None:
     """It finishes what it sends, writes down the rest as due, and the other goes on."""
@@ -90,7 +90,7 @@ def test_one_of_two_dispatchers_that_is_told_to_stop_loses_nothing_and_repeats_n
     assert ringback.running() == {"api", "dispatch-1"}
 
 
-def test_an_api_that_is_told_to_stop_has_stored_all_that_it_accepted(
+def test_an_api_that_is_stopped_has_stored_all_that_it_accepted(
     start_on_services: Starting, receiver: Receiver
 ) -> None:
     """Its workers answer what they were asked, then leave with it."""
@@ -106,8 +106,8 @@ def test_an_api_that_is_told_to_stop_has_stored_all_that_it_accepted(
 
 
 def test_a_signal_right_after_the_start_is_obeyed(start: Starting) -> None:
-    """Whoever changes a setting twice in a hurry: the moment its port is open, a process can end
-    well.
+    """A setting may be changed twice in a hurry: once its port is open,
+    a process can end cleanly.
     """
     ringback = start()
 
@@ -174,8 +174,8 @@ def test_a_database_that_is_away_is_not_noticed_by_backends(
 def test_a_database_that_can_only_be_read_is_left_and_found_again(
     start_on_services: Starting, receiver: Receiver, postgres: Postgres
 ) -> None:
-    """As after a fail-over that cuts no session: `/readyz` says so, backends do not notice, and
-    nobody has to restart anything.
+    """A fail-over that cuts no session looks like this: `/readyz` says so, backends do not notice,
+    and nothing has to be restarted.
     """
     ringback = subscribed(start_on_services(), receiver)
     processes = ringback.running()
@@ -222,7 +222,7 @@ def test_a_second_process_on_the_same_database_says_so(start_embedded: Starting)
 
     said = ringback.run("serve", status=1)
 
-    assert re.fullmatch(r"ringback: another `ringback serve` works on \S+ringback\.db: .+\n", said)
+    assert re.fullmatch(r"ringback: another `ringback serve` uses \S+ringback\.db: .+\n", said)
     assert ringback.running() == {"serve"}
     assert ringback.ready("serve") == {}
 
@@ -230,7 +230,9 @@ def test_a_second_process_on_the_same_database_says_so(start_embedded: Starting)
 def test_a_test_that_no_dispatcher_takes_is_answered(
     start_on_services: Starting, receiver: Receiver
 ) -> None:
-    """503 with a problem of its own, and nobody is called later, when nobody waits any more."""
+    """503 with a problem of its own, and no callback is called later, when the client does not wait
+    any more.
+    """
     ringback = start_on_services(dispatchers=0, TIMEOUT="1s", CONNECT_TIMEOUT="1s")
     token = ringback.token("crm", callbacks={MESSAGE: receiver.url(PATH)}, wait=False)
     test = f"/v1/tokens/{token['id']}/callbacks/{MESSAGE}/test"
@@ -274,7 +276,8 @@ def subscribed(ringback: Ringback, receiver: Receiver, path: str = PATH) -> Ring
 def counted(
     ringback: Ringback, receiver: Receiver, ids: list[str], path: str = PATH
 ) -> Counter[str]:
-    """How often each event came, once all of these have and nothing is left that could come again.
+    """How often each event came, once all of these have and nothing is left that could
+    come again.
     """
     wait_for_all(receiver, path, ids)
     open_ones = "/v1/deliveries?state=pending&limit=10"
@@ -295,7 +298,10 @@ def listens(port: int) -> bool:
 def refuse(ringback: Ringback, event_id: str) -> None:
     """From now on its row breaks a rule of the database."""
     database = Database(ringback.database_url)
-    abort = f"CREATE TRIGGER refuse BEFORE INSERT ON events WHEN NEW.id = '{event_id}' BEGIN SELECT RAISE(ABORT, 'refused'); END"
+    abort = (
+        f"CREATE TRIGGER refuse BEFORE INSERT ON events WHEN NEW.id = '{event_id}' BEGIN "
+        "SELECT RAISE(ABORT, 'refused'); END"
+    )
     check = f"ALTER TABLE events ADD CONSTRAINT refuse CHECK (id <> '{event_id}')"
     with database.write() as connection:
         connection.execute(sa.text(check if database.dialect == "postgresql" else abort))

@@ -1,5 +1,5 @@
 """deploy/nginx before a chat API, with a real nginx and a real Ringback: who gets through, and what
-the chat API is told.
+the chat API learns.
 """
 
 import contextlib
@@ -91,10 +91,10 @@ def _nothing_was_asked(platform: Platform) -> None:
     platform.service.asked.clear()
 
 
-def test_who_may_gets_through_and_the_chat_api_is_told_whose_token_it_is(
+def test_who_may_gets_through_and_the_chat_api_learns_whose_token_it_is(
     platform: Platform,
 ) -> None:
-    """Not the token itself: whoever reads the chat API's logs must not find it there."""
+    """Not the token itself: it must not appear in the chat API's logs."""
     token = platform.ringback.token("crm", "messages:send", channels=("chn 1", "chn_2"))
 
     answer = platform.ask(token["token"], "POST", "/messages?to=1", b'{"text":"hi"}')
@@ -134,7 +134,8 @@ TELLING = ("X-Ringback-Channels", "X-Ringback-Token-Id", "X-Ringback-Request-Id"
 
 
 def _spellings(name: str) -> list[str]:
-    """With each hyphen as an underscore, or not: to a service behind CGI or WSGI they are one name.
+    """With each hyphen as an underscore, or not: to a service behind CGI or WSGI they
+    are one name.
     """
     first, *others = name.split("-")
     return [
@@ -155,7 +156,10 @@ def test_what_a_client_says_is_removed_however_it_is_spelled(ringback: Ringback)
         ringback, ("upstream ringback {", "underscores_in_headers on;\nupstream ringback {")
     ) as platform:
         with socket.create_connection(("127.0.0.1", platform.port), timeout=30) as connection:
-            head = f"GET /conversations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token['token']}\r\n{said}Connection: close\r\n\r\n"
+            head = (
+                "GET /conversations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
+                f"{token['token']}\r\n{said}Connection: close\r\n\r\n"
+            )
             connection.sendall(head.encode())
             assert connection.makefile("rb").readline().split()[1] == b"200"
         (asked,) = [one for one in platform.service.asked if one.path == "/conversations"]
@@ -199,7 +203,8 @@ def test_each_place_asks_for_its_permission_and_for_no_other(
 
 def _permissions() -> set[str]:
     return {
-        "conversations:read", "conversations:status", "customers:read", "customers:write", "locations:read", "locations:write",
+        "conversations:read", "conversations:status", "customers:read", "customers:write",
+        "locations:read", "locations:write",
         "templates:read", "templates:send", "messages:send", "data:export", "stats:read",
     }  # fmt: skip
 
@@ -208,7 +213,7 @@ def _permissions() -> set[str]:
 def test_a_bad_token_is_answered_401_with_the_challenge(
     platform: Platform, token: str | None
 ) -> None:
-    """As Ringback itself would: clients look at `WWW-Authenticate`."""
+    """Ringback itself answers the same: clients look at `WWW-Authenticate`."""
     answer = platform.ask(token)
 
     assert (answer.status, answer.headers["content-type"]) == (401, "application/problem+json")
@@ -280,13 +285,13 @@ def _log(ringback: Ringback, token_id: str) -> list[dict[str, Any]]:
     return rows
 
 
-def test_a_token_beyond_its_limit_is_told_so() -> None:
+def test_a_token_beyond_its_limit_gets_429() -> None:
     """auth_request by itself would make an error 500 of it."""
     ringback = Ringback(RATE_LIMIT="0.1")
     with contextlib.closing(ringback), _platform(ringback) as platform:
         first, second = (
             platform.ask(ringback.admin.token) for _ in range(2)
-        )  # one that nobody has used yet
+        )  # one that was not used yet
 
     assert first.status == 403
     assert (second.status, second.headers["content-type"]) == (429, "application/problem+json")
@@ -294,7 +299,7 @@ def test_a_token_beyond_its_limit_is_told_so() -> None:
     assert second.headers["ratelimit"].startswith('"default";r=0')
 
 
-def test_a_location_that_names_no_permission_lets_nobody_through(ringback: Ringback) -> None:
+def test_a_location_that_names_no_permission_lets_no_one_through(ringback: Ringback) -> None:
     """Forgotten in one place, any token would do there."""
     token = ringback.token("crm", *_permissions())["token"]
     with _platform(ringback, ("set $needs stats:read;", "")) as platform:
@@ -315,7 +320,8 @@ def test_what_is_not_named_is_not_there(platform: Platform, path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/stats/..;/customers", "/stats/../customers", "/stats/%2e%2e/customers", "/stats%2f..%2fcustomers", "//customers", "/stats/..%5ccustomers",
+    ["/stats/..;/customers", "/stats/../customers", "/stats/%2e%2e/customers",
+     "/stats%2f..%2fcustomers", "//customers", "/stats/..%5ccustomers",
      "/stats/%252e%252e/customers", "/stats\\..\\customers"],
 )  # fmt: skip
 def test_a_path_that_two_servers_may_read_differently_is_refused(
@@ -331,7 +337,7 @@ def test_a_path_that_two_servers_may_read_differently_is_refused(
 def test_nothing_gets_through_while_ringback_is_away(
     ringback: Ringback, platform: Platform
 ) -> None:
-    """And the client is asked to come again, not told that its token is bad."""
+    """The client is asked to come again, rather than refused for a bad token."""
     token = ringback.token("crm", "conversations:read")["token"]
     ringback.stop("serve")
 

@@ -1,4 +1,4 @@
-"""What processes print: one format, whoever says it."""
+"""What processes print: one format, also for the lines of a library."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from tests.kit.waiting import wait_for
 
 
 def test_the_apis_server_speaks_in_our_lines(start_on_services: Starting) -> None:
-    """Nothing at a start that only its makers understand; what is news comes as a note, as of every
+    """Nothing at a start that only its authors understand; its news are lines of the log, as of every
     library.
     """
     ringback = start_on_services(workers=1)
@@ -30,6 +30,6 @@ def test_the_apis_server_speaks_in_our_lines(start_on_services: Starting) -> Non
         lambda: any("worker-1" in str(line.get("message")) for line in lines()),
     )
     assert not [line for line in lines() if "threads" in str(line)]
-    assert {line["what"] for line in lines() if line.get("library") == "_granian"} == {
+    assert {line["event"] for line in lines() if line.get("library") == "_granian"} == {
         LogEvent.LIBRARY_WARNING
     }

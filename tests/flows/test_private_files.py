@@ -1,4 +1,6 @@
-"""What the program makes is nobody else's, whichever command comes first."""
+"""The files that the program creates can be read by no other user,
+whichever command comes first.
+"""
 
 import os
 import signal
@@ -14,7 +16,7 @@ from tests.kit.waiting import free_port, wait_for
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    """A folder in which nothing is yet, and a umask under which everybody may read what is made."""
+    """An empty folder, and a umask under which every user may read what is created."""
     before = os.umask(0o022)
     yield Place(tmp_path, LISTEN=f"127.0.0.1:{free_port()}")
     os.umask(before)
@@ -37,7 +39,7 @@ def test_migrate_makes_a_private_database(place: Place) -> None:
 
 
 def test_serve_makes_a_private_database(place: Place) -> None:
-    """With all the files that SQLite puts beside it while it is open."""
+    """With all the files that SQLite puts next to it while it is open."""
     process = place.start("serve")
     try:
         wait_for("the database in use", lambda: len(modes(place)) == 4, 30)

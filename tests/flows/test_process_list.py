@@ -1,4 +1,4 @@
-"""What everybody on the machine may read of our processes: how they were called. Real ones, with
+"""What every user of the machine may read of our processes: their command lines. Real ones, with
 everything that is secret set.
 """
 

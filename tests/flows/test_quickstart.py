@@ -1,4 +1,5 @@
-"""`ringback serve --quickstart`: what it prints works, whatever became of the token that it keeps.
+"""`ringback serve --quickstart`: what it prints works,
+whatever became of the token that it keeps.
 """
 
 import datetime as dt
@@ -94,7 +95,7 @@ SPOILED: dict[str, tuple[Callable[[Parts, Token], object], str]] = {
 @pytest.mark.parametrize("how", SPOILED)
 def test_a_token_that_is_of_no_use_any_more_is_replaced(parts: Parts, how: str) -> None:
     """The printed `curl` would be answered 401 or 403."""
-    spoil, told = SPOILED[how]
+    spoil, reason = SPOILED[how]
     first = prepare(parts)
     spoil(parts, token_of(parts, first))
     parts.directory.refresh()
@@ -102,7 +103,7 @@ def test_a_token_that_is_of_no_use_any_more_is_replaced(parts: Parts, how: str) 
     second = prepare(parts)
 
     assert second.token != first.token
-    assert second.note == f"The token of the quickstart {told}: this is a new one."
+    assert second.note == f"The token of the quickstart {reason}: this is a new one."
     assert token_of(parts, second).permissions == {
         Permission.EVENTS_PUBLISH,
         Permission.PLATFORM_ADMIN,
@@ -126,9 +127,9 @@ def test_a_rotated_signing_secret_is_printed(parts: Parts) -> None:
 
 
 @pytest.mark.parametrize("what", ["url", "off", "deleted", "channels"])
-def test_callbacks_that_somebody_changed_are_left_and_told_of(parts: Parts, what: str) -> None:
-    """It may be on purpose. Who waits at the printed receiver must not wait in vain without
-    knowing.
+def test_changed_callbacks_are_left_and_reported(parts: Parts, what: str) -> None:
+    """It may be on purpose. A user who waits at the printed receiver must know that nothing will
+    come.
     """
     first = prepare(parts)
     token, kind = token_of(parts, first), EventType.MESSAGE_STATUS
@@ -156,7 +157,7 @@ def test_callbacks_that_somebody_changed_are_left_and_told_of(parts: Parts, what
     "text", ["", "{", "[]", "{}", '{"token": 7}', json.dumps({"token": "rbk_of_another_database"})]
 )
 def test_what_is_kept_and_no_token_is_replaced(parts: Parts, text: str) -> None:
-    """A disk that was full, or a database that was begun anew."""
+    """A disk that was full, or a database that was created again."""
     Path("var/quickstart").write_text(text)
 
     made = prepare(parts)

@@ -15,7 +15,7 @@ import pycurl
 import pytest
 import trustme
 
-from dispatcher.http.curl_errors import trouble
+from dispatcher.http.curl_errors import failure_of
 from dispatcher.http.messages import HttpResponse
 from schemas.deliveries.deliveries import Outcome
 from schemas.tokens.target_policy import TargetPolicy, parse_networks
@@ -29,7 +29,7 @@ NOW = dt.datetime.now(dt.UTC)
 
 
 class Authorities:
-    """One that is trusted, and one that nobody knows."""
+    """A trusted authority, and an unknown one."""
 
     def __init__(self, folder: Path):
         self.trusted, self.unknown = trustme.CA(), trustme.CA()
@@ -39,7 +39,9 @@ class Authorities:
     def context(
         self, host: str = "localhost", *, known: bool = True, days: tuple[int, int] = (-1, 9)
     ) -> ssl.SSLContext:
-        """Of a server; its certificate is valid between these days, counted from now."""
+        """The context of a server whose certificate is valid between these days,
+        counted from now.
+        """
         first, last = (NOW + dt.timedelta(days=day) for day in days)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority = self.trusted if known else self.unknown
@@ -106,7 +108,7 @@ CERTIFICATES: dict[str, Callable[[Authorities], ssl.SSLContext]] = {
 
 
 @pytest.mark.parametrize("words", CERTIFICATES)
-async def test_a_certificate_that_cannot_be_trusted_is_told_with_what_to_do(
+async def test_a_certificate_that_cannot_be_trusted_is_reported_with_what_to_do(
     words: str, authorities: Authorities
 ) -> None:
     """Each has a remedy of its own. Nothing is sent to who cannot prove who they are."""
@@ -116,7 +118,7 @@ async def test_a_certificate_that_cannot_be_trusted_is_told_with_what_to_do(
     assert answer.failure is Outcome.TLS
     assert (answer.error or "").startswith("the receiver's certificate ")
     assert words in (answer.error or "")
-    assert "SSL" in (answer.behind or "")
+    assert "SSL" in (answer.raw_detail or "")
     assert not received
 
 
@@ -139,14 +141,14 @@ def choosy(context: ssl.SSLContext) -> ssl.SSLContext:
 
 HANDSHAKES: dict[str, Callable[[ssl.SSLContext], ssl.SSLContext]] = {
     "Enable TLS 1.2 or 1.3 there. Offered were TLS 1.2 and 1.3": old,
-    "it wants a certificate of the caller": distrustful,
+    "wants a certificate of the caller": distrustful,
     "knows no host of this name": choosy,
 }
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
 @pytest.mark.parametrize("words", HANDSHAKES)
-async def test_a_handshake_that_is_refused_is_told_with_what_to_do(
+async def test_a_handshake_that_is_refused_is_reported_with_what_to_do(
     words: str, authorities: Authorities
 ) -> None:
     """By the alert that the receiver sends."""
@@ -158,9 +160,13 @@ async def test_a_handshake_that_is_refused_is_told_with_what_to_do(
 
 @pytest.mark.parametrize(
     ("said", "words"),
-    [(b"", "in the middle of the TLS handshake"), (b"SSH-2.0-OpenSSH\r\n", "speaks no TLS at this port"), (b"HTTP/1.1 400 x\r\n\r\n", "speaks no TLS")],
-)  # fmt: skip
-async def test_a_port_without_tls_is_told_with_what_to_do(
+    [
+        (b"", "during the TLS handshake"),
+        (b"SSH-2.0-OpenSSH\r\n", "speaks no TLS at this port"),
+        (b"HTTP/1.1 400 x\r\n\r\n", "speaks no TLS"),
+    ],
+)
+async def test_a_port_without_tls_is_reported_with_what_to_do(
     said: bytes, words: str, authorities: Authorities
 ) -> None:
     """A URL with the wrong port, or with https:// too many."""
@@ -175,7 +181,7 @@ async def test_a_port_without_tls_is_told_with_what_to_do(
     assert words in (answer.error or "")
 
 
-async def test_a_greeting_that_is_never_answered_is_told_with_what_was_offered(
+async def test_a_greeting_that_is_never_answered_is_reported_with_what_was_offered(
     authorities: Authorities,
 ) -> None:
     """Some receivers, and boxes before them, drop what they do not understand."""
@@ -211,7 +217,7 @@ async def test_a_greeting_fits_into_one_packet(authorities: Authorities) -> None
     )
 
 
-async def test_without_a_connection_it_is_told_what_to_check() -> None:
+async def test_without_a_connection_the_reason_says_what_to_check() -> None:
     """Refused, and no way there: the address that a callback names is only a claim."""
     everywhere = TargetPolicy(parse_networks(["0.0.0.0/0", "::/0"]))
     refused = await answer_of(f"http://127.0.0.1:{free_port()}/")
@@ -223,7 +229,7 @@ async def test_without_a_connection_it_is_told_what_to_check() -> None:
     assert (refused.error or "").startswith(
         "the receiver refuses connections: nothing listens at this address and port. "
     )
-    assert "Could not connect" in (refused.behind or "")
+    assert "Could not connect" in (refused.raw_detail or "")
     assert "Check" in (nowhere.error or "")
 
 
@@ -243,15 +249,15 @@ _NUMBERS = sorted(
 )
 @pytest.mark.parametrize("number", [one for one in _NUMBERS if isinstance(one, int)])
 def test_every_error_of_the_library_has_words_of_ours(number: int, message: str) -> None:
-    """`libcurl error 100` helps nobody; it stands behind the words."""
-    found = trouble(number, message, 0, 0)
+    """`libcurl error 100` alone does not help; it comes after the words."""
+    found = failure_of(number, message, 0, 0)
 
-    assert not re.search(r"libcurl|errno|0A000126|error \d", found.words)
-    assert ". " in found.words, "what happened, and what to do"
-    assert found.behind == message or str(number) in (found.behind or "")
+    assert not re.search(r"libcurl|errno|0A000126|error \d", found.error)
+    assert ". " in found.error, "what happened, and what to do"
+    assert found.raw_detail == message or str(number) in (found.raw_detail or "")
 
 
-async def test_a_name_that_is_not_known_is_told_with_what_to_do() -> None:
+async def test_a_name_that_is_not_known_is_reported_with_what_to_do() -> None:
     """`.invalid` never resolves (RFC 6761)."""
     answer = await answer_of("http://no-such-host.invalid/")
 

@@ -1,4 +1,4 @@
-"""What was not delivered is sent once more when somebody asks for it; embedded and on RabbitMQ +
+"""What was not delivered is sent once more on request; embedded and on RabbitMQ +
 PostgreSQL.
 """
 
@@ -46,7 +46,7 @@ def figures(recovery: dict[str, Any]) -> tuple[int, int, int]:
 
 
 def test_what_was_given_up_is_recovered(start: Starting, receiver: Receiver) -> None:
-    """The same id and bytes, announced as a repair, with the whole schedule anew."""
+    """It comes with the same id and bytes, announced as a repair, with the whole schedule again."""
     ringback = start(RETRY_SCHEDULE="100ms")
     token = ringback.token("crm", callbacks={MESSAGE: receiver.url("/switch/crm/x")})
     receiver.switch("crm", 500)
@@ -73,8 +73,11 @@ def test_what_was_given_up_is_recovered(start: Starting, receiver: Receiver) -> 
         assert len({one.body for one in came}) == 1
 
 
-def test_whoever_subscribes_late_gets_what_was_missed(start: Starting, receiver: Receiver) -> None:
-    """The events were stored though nobody saw them; each comes once, however often somebody asks.
+def test_a_supplier_that_subscribes_late_gets_what_was_missed(
+    start: Starting, receiver: Receiver
+) -> None:
+    """The events were stored though no callback saw them. Each comes once, however often it is
+    asked for.
     """
     ringback = start()
     ids = [ringback.publisher.publish(message(n)) for n in range(20)]
@@ -90,7 +93,7 @@ def test_whoever_subscribes_late_gets_what_was_missed(start: Starting, receiver:
     assert wait_for_state(ringback.admin, ids[0], "delivered")["attempts"][0]["number"] == 1
 
 
-def test_what_was_kept_is_released_when_somebody_asks(start: Starting, receiver: Receiver) -> None:
+def test_what_was_kept_is_released_on_request(start: Starting, receiver: Receiver) -> None:
     """While its callback is off it is skipped and counted; once that is back, the recovery is what
     sends it.
     """
@@ -118,18 +121,18 @@ def test_what_was_kept_is_released_when_somebody_asks(start: Starting, receiver:
 
 
 def test_a_disabled_callback_is_tried_by_hand(start: Starting, receiver: Receiver) -> None:
-    """That it fails is only recorded, and the delivery is held on; that it works delivers this one,
+    """A failure is only recorded, and the delivery stays held; a success delivers this one,
     and switches nothing.
     """
     ringback = start()
-    token = ringback.token("crm", callbacks={MESSAGE: receiver.url("/switch/hand/x")})
-    receiver.switch("hand", 410)
+    token = ringback.token("crm", callbacks={MESSAGE: receiver.url("/switch/manual/x")})
+    receiver.switch("manual", 410)
     event_id = ringback.publisher.publish(message(1))
     retry = f"/v1/deliveries/{wait_for_state(ringback.admin, event_id, 'held')['id']}"
 
-    receiver.switch("hand", 500)
+    receiver.switch("manual", 500)
     failed = tried(ringback.admin, retry)
-    receiver.switch("hand", 200)
+    receiver.switch("manual", 200)
     worked = tried(ringback.admin, retry)
 
     assert (failed["state"], [one["trigger"] for one in failed["attempts"]]) == (
@@ -225,14 +228,14 @@ def test_a_recovery_at_the_command_line_is_stopped_by_an_interrupt(
         command, env=ringback.env, cwd=ringback.dir, stdout=PIPE, stderr=PIPE, text=True
     ) as running:
         assert running.stderr
-        told = running.stderr.readline()
+        line = running.stderr.readline()
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=20)
 
-    assert "is a dispatcher running?" in told
+    assert "is a dispatcher running?" in line
     assert running.returncode == 1
     assert json.loads(out)["state"] == "cancelled"
-    assert err == "ringback: the recovery was stopped: the rest stays as it was\n"
+    assert err == "ringback: the recovery was stopped: the other deliveries stay as they were\n"
     assert stored_recovery(ringback, json.loads(out)["id"]).state is RecoveryState.CANCELLED
 
 
@@ -244,7 +247,7 @@ def tried(admin: Client, address: str) -> dict[str, Any]:
     )
     found: dict[str, Any] = admin.get(
         address
-    )  # anew: its state may have been read before the attempt was there
+    )  # again: its state may have been read before the attempt was there
     return found
 
 

@@ -26,7 +26,7 @@ def restart(ringback: Ringback, secret_key: str) -> None:
 
 
 def test_the_old_key_can_be_dropped_after_it(start: Starting, receiver: Receiver) -> None:
-    """Webhooks are signed as before, with the headers that they had: nobody outside notices."""
+    """Webhooks are signed as before, with the headers that they had: receivers notice nothing."""
     ringback = start()
     old = ringback.env["RINGBACK_SECRET_KEY"]
     crm = ringback.token("crm", callbacks={MESSAGE: receiver.url("/ok/crm")})
@@ -54,7 +54,7 @@ def test_the_old_key_can_be_dropped_after_it(start: Starting, receiver: Receiver
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    """A migrated database, whose key is kept beside it."""
+    """A migrated database, whose key is kept next to it."""
     made = Place(tmp_path)
     assert made.call("migrate").status == 0
     return made
@@ -66,7 +66,7 @@ def create(place: Place) -> str:
 
 
 def test_what_cannot_be_read_is_named_and_everything_else_is_done(place: Place) -> None:
-    """Exit status 1: whoever drops the old key now loses something."""
+    """Exit status 1: dropping the old key now would lose something."""
     place.set(SECRET_KEY=LOST)
     lost = create(place)
     place.set(SECRET_KEY="the-old-key-0123456789")

@@ -35,7 +35,7 @@ def test_a_request_shows_up_with_what_it_was(start: Starting) -> None:
 
 
 def test_a_stop_loses_no_request(start: Starting) -> None:
-    """Those of the last moment have only been gathered when SIGTERM comes."""
+    """Requests of the last moment are still in memory when SIGTERM comes."""
     ringback = start(workers=2)
     token = ringback.token("supplier")
     name = "api" if ringback.on_services else "serve"

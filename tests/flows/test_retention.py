@@ -1,5 +1,5 @@
-"""What is older than the retention goes by itself, on real processes; what is still to be done does
-not.
+"""What is older than the retention is removed automatically, on real processes; what is still to be
+done is kept.
 """
 
 from tests.flows.conftest import Starting

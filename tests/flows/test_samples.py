@@ -12,7 +12,7 @@ KIND = EventType.MESSAGE_RECEIVED
 
 
 def figures(page: bytes) -> dict[str, float]:
-    """Of a page of metrics, those that tell how deliveries fare."""
+    """The samples of a page of metrics that count deliveries."""
     lines = [
         line.rpartition(" ") for line in page.decode().splitlines() if f'type="{KIND}"' in line
     ]
@@ -27,7 +27,7 @@ def figures(page: bytes) -> dict[str, float]:
 
 
 def test_a_test_is_no_delivery_in_the_figures(start_embedded: Starting) -> None:
-    """An alert on exhausted deliveries must not go off because somebody tried a callback out; the
+    """An alert on exhausted deliveries must not go off because a callback was tried out; the
     attempt itself is counted as a test.
     """
     ringback = start_embedded()

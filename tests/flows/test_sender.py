@@ -1,4 +1,5 @@
-"""The sender against a real receiver that misbehaves. Where it connects to: `test_sender_targets`.
+"""The sender against a real receiver that misbehaves. Where it connects to:
+`test_sender_targets`.
 """
 
 import asyncio
@@ -191,11 +192,11 @@ async def test_a_reader_that_fails_costs_the_others_nothing(complaints: list[str
         await eventually("all answers", lambda: posting.sender.in_flight == 0)
 
     assert len(answers) == 2
-    assert complaints == ["the reader of an answer failed"] * 2
+    assert complaints == ["the callback of a transfer failed"] * 2
 
 
 async def test_a_request_that_cannot_join_costs_the_others_nothing(receiver: Receiver) -> None:
-    """They join in one turn of the loop; the one that libcurl refuses is told, and fails as any
+    """They join in one turn of the loop; the one that libcurl refuses is reported, and fails as any
     other.
     """
     answers: list[HttpResponse] = []
@@ -216,7 +217,9 @@ async def test_a_request_that_cannot_join_costs_the_others_nothing(receiver: Rec
 async def test_an_answer_that_cannot_be_read_is_an_answer_all_the_same(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A mistake of ours: who waits would wait for ever. The handle is used again."""
+    """An internal error: without an answer the caller would wait for ever. The handle is used
+    again.
+    """
 
     def fail(*_: object) -> None:
         raise IndexError

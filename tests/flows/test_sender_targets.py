@@ -48,14 +48,14 @@ async def test_a_connection_that_is_never_made_is_a_failure_to_connect() -> None
 async def test_an_exhausted_process_says_so(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without descriptors nobody can be called: the operator must not look for the fault at the
-    receiver.
+    """Without descriptors no receiver can be called: the operator must not look for the fault at
+    the receiver.
     """
 
     def no_socket(*_: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr("dispatcher.http.transfer._Handed", no_socket)
+    monkeypatch.setattr("dispatcher.http.transfer._DuplicatedSocket", no_socket)
 
     answer = await answer_of(receiver.url("/ok"))
 
@@ -67,7 +67,8 @@ async def test_an_exhausted_process_says_so(
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "0177.0.0.1", "127.1", "127.0.0.1.", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "0"],
+    ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "0177.0.0.1", "127.1", "127.0.0.1.", "[::1]",
+     "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "0"],
 )  # fmt: skip
 async def test_a_private_address_is_blocked_however_it_is_spelled(
     receiver: Receiver, host: str
@@ -92,7 +93,8 @@ async def test_an_address_that_is_blocked_does_not_hide_one_that_is_allowed(
 
 
 TARGETS = [
-    "/", "/?", "/a/../b", "/./a", "/..", "/a/.", "/%7euser", "/%7Euser", "/a%2fb", "/%2e%2e/x", "//x//", "/a?b?c", "/a;b=c?x=%7e&y=%2F/../",
+    "/", "/?", "/a/../b", "/./a", "/..", "/a/.", "/%7euser", "/%7Euser", "/a%2fb", "/%2e%2e/x",
+    "//x//", "/a?b?c", "/a;b=c?x=%7e&y=%2F/../",
     "/%zz%", "/-._~:/?[]@!$&'()*+,;=%41", "/in?key=" + "k" * 1900,
 ]  # fmt: skip
 
@@ -157,7 +159,7 @@ async def test_a_name_is_looked_up_apart_from_libcurl(receiver: Receiver) -> Non
 
 
 async def test_the_address_that_a_name_leads_to_is_judged(receiver: Receiver) -> None:
-    """Whoever answers for a name can say anything."""
+    """A name server can say anything."""
     with Posting(TargetPolicy(), look_up=Names(crm=("127.0.0.1",)).look_up) as posting:
         answer = await posting.post(receiver.url("/ok", host="crm"))
 
@@ -168,48 +170,49 @@ async def test_the_address_that_a_name_leads_to_is_judged(receiver: Receiver) ->
 async def test_a_name_that_moved_is_called_at_its_new_address(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """libcurl keeps what it was told; what it was told later counts. `/leave` makes each request
-    connect anew.
+    """libcurl keeps the addresses it was given; those given later count. `/leave` makes each
+    request connect again.
     """
-    monkeypatch.setattr("dispatcher.http.resolver.KEPT_S", 0.01)
+    monkeypatch.setattr("dispatcher.http.resolver.CACHED_S", 0.01)
     names = Names(crm=("127.0.0.1",))
     with Posting(look_up=names.look_up) as posting:
         url = receiver.url("/leave", host="crm")
         there = await posting.post(url)
         names.addresses["crm"] = ("127.0.0.7",)
         await eventually(
-            "what was found is forgotten", lambda: posting.sender._resolver.known("crm") is None
+            "what was found is forgotten", lambda: posting.sender._resolver.cached("crm") is None
         )
         moved = await posting.post(url)
         names.addresses["crm"] = ("127.0.0.1",)
         await eventually(
-            "what was found is forgotten", lambda: posting.sender._resolver.known("crm") is None
+            "what was found is forgotten", lambda: posting.sender._resolver.cached("crm") is None
         )
         back = await posting.post(url)
 
     assert (there.status_code, moved.failure, back.status_code) == (200, Outcome.CONNECT, 200)
 
 
-async def test_a_name_that_moves_inside_is_judged_anew(
+async def test_a_name_that_moves_inside_is_judged_again(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DNS rebinding: a good address while somebody looks, then one that nobody outside may reach.
+    """DNS rebinding: a public address when it is saved, then one that must not be reached from
+    outside.
     """
-    monkeypatch.setattr("dispatcher.http.resolver.KEPT_S", 0.01)
+    monkeypatch.setattr("dispatcher.http.resolver.CACHED_S", 0.01)
     names = Names(crm=("127.0.0.1",))
     with Posting(TargetPolicy(parse_networks(["127.0.0.1/32"])), look_up=names.look_up) as posting:
         url = receiver.url("/leave", host="crm")
         before = await posting.post(url)
         names.addresses["crm"] = ("127.0.0.7",)
         await eventually(
-            "what was found is forgotten", lambda: posting.sender._resolver.known("crm") is None
+            "what was found is forgotten", lambda: posting.sender._resolver.cached("crm") is None
         )
         after = await posting.post(url)
 
     assert (before.status_code, after.failure) == (200, Outcome.BLOCKED)
 
 
-async def test_a_name_that_nobody_answers_for_costs_only_its_own_callbacks(
+async def test_a_name_without_an_answer_costs_only_its_own_callbacks(
     receiver: Receiver,
 ) -> None:
     """More of them than libcurl has threads: another name's attempt goes out meanwhile, and closing
@@ -223,7 +226,7 @@ async def test_a_name_that_nobody_answers_for_costs_only_its_own_callbacks(
 
         assert (await posting.post(receiver.url("/ok", host="crm"))).status_code == 200
         assert (answers, posting.sender.in_flight) == ([], 30)
-        seeking = list(posting.sender._seeking)
+        seeking = list(posting.sender._resolving)
 
     assert posting.sender.in_flight == 0
     await asyncio.wait(seeking)
@@ -253,7 +256,7 @@ async def test_the_time_for_a_name_is_part_of_the_time_for_the_answer(receiver: 
         timeout_s=2, look_up=lambda host: names.look_up(host) or ("127.0.0.1",)
     ) as posting:
         posting.sender.post(Request(receiver.url("/hang", host="late"), (), BODY), answers.append)
-        (transfer,) = posting.sender._seeking.values()
+        (transfer,) = posting.sender._resolving.values()
         transfer._started_s -= 1.5  # as if the name had taken that long
         names.end.set()
         await eventually("the end of it", lambda: answers)

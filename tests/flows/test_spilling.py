@@ -1,5 +1,5 @@
-"""A callback that cannot keep up: what it cannot take waits as rows, in order, and holds up nobody
-else.
+"""A callback that cannot keep up: what it cannot take waits as rows, in order, and holds up no
+other callback.
 """
 
 import json
@@ -17,7 +17,7 @@ CONVERSATIONS = 3
 def test_what_a_slow_callback_cannot_take_comes_later_in_order_and_once(
     start: Starting, receiver: Receiver
 ) -> None:
-    """Five a second is what it takes: the rest loses patience and spills. A restart in the midst
+    """Five a second is what it takes: the rest times out and spills. A restart in the midst
     changes nothing: what is published after it waits behind what was left before it.
     """
     ringback = start(CALLBACK_CONCURRENCY="1")

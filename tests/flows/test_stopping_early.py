@@ -1,4 +1,4 @@
-"""Told to stop before they have started: real processes, held up by a database that takes their
+"""Stopping before the start is complete: real processes, held up by a database that takes their
 connection and says nothing.
 """
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.kit.command import Place
 
-SAID = "ringback: told to stop before it had started"
+SAID = "ringback: stopped before it had started"
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])

@@ -14,7 +14,7 @@ from store.engine.database import Database
 from tests.kit.command import PROGRAM, Place
 from tests.kit.postgres import Postgres
 
-WHAT_TO_DO = "no temporary folder can be written to"
+WHAT_TO_DO = "no temporary folder is writable"
 
 
 @pytest.fixture
@@ -33,7 +33,9 @@ def place(tmp_path: Path, postgres: Postgres) -> Place:
 
 
 def call(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """No file may grow beyond its beginning: whoever runs the tests may write everywhere else."""
+    """No file may grow beyond its beginning: the user who runs the tests may write
+    everywhere else.
+    """
     script = f"ulimit -f 0; exec {shlex.join([PROGRAM, *arguments])}"
     env = {
         name: value for name, value in place.env.items() if name != "PYTHONDONTWRITEBYTECODE"
@@ -63,5 +65,5 @@ def test_doctor_looks_for_one(place: Place) -> None:
     without, ordinary = call(place, "doctor"), place.call("doctor")
 
     assert without.returncode == 1
-    assert [line for line in without.stdout.splitlines() if "TO DO" in line and "TMPDIR" in line]
+    assert [line for line in without.stdout.splitlines() if "FAIL: " in line and "TMPDIR" in line]
     assert f"ok: {os.environ.get('TMPDIR', '/tmp')}" in ordinary.out

@@ -21,7 +21,7 @@ def shown(ringback: Ringback, token: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_a_receiver_that_asks_for_an_hour_gets_it_from_everybody(
+def test_a_receiver_that_asks_for_an_hour_gets_it_from_every_dispatcher(
     start: Starting, receiver: Receiver
 ) -> None:
     """Across a crash, too; what a person asks for goes meanwhile. Who gives the callback another

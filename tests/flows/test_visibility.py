@@ -30,7 +30,8 @@ def secrets_at(receiver: Receiver, path: str) -> int:
 def test_nothing_of_a_channel_that_was_taken_away_is_sent_any_more(
     start: Starting, receiver: Receiver
 ) -> None:
-    """Not by the schedule, not by hand, not by a recovery: pending, given up and held ones alike.
+    """Not by the schedule, not by hand, not by a recovery:
+    pending, given up and held ones alike.
     """
     ringback = start(RETRY_SCHEDULE="1500ms")
     receiver.switch("x", 500)
@@ -83,7 +84,7 @@ def done(ringback: Ringback, recovery_id: str) -> dict[str, Any] | None:
 def test_a_failing_callback_is_not_probed_with_what_it_may_no_longer_see(
     start: Starting, receiver: Receiver
 ) -> None:
-    """Nor does what it may see wait behind that."""
+    """What it may see does not wait behind that."""
     ringback = start(RETRY_SCHEDULE="1h,1h")
     receiver.switch("x", 500)
     token = ringback.token(

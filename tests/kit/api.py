@@ -66,7 +66,7 @@ class KeepingPublisher:
 
 
 class Listening(NullObserver):
-    """Keeps what it is told."""
+    """Keeps what is reported to it."""
 
     def __init__(self) -> None:
         self.accepted: list[EventType] = []
@@ -113,7 +113,7 @@ class House:
         self.directory = Directory(self.database, self.vault, self.observer)
         self.ready, self.missing = True, dict[str, str]()
         self.unlogged: list[int] = []
-        self.request_log = RequestLog(self.database, self.unlogged.append)
+        self.request_log = RequestLog(self.database, self.unlogged.append, self.observer)
         self.metrics = b"ringback_build_info 1\n"
         self.parts = ApiParts(
             database=self.database,
@@ -142,7 +142,7 @@ class House:
         self.app = create_app(self.parts)
 
     def secret(self, *permissions: Permission) -> str:
-        """Of a new token."""
+        """The secret of a new token."""
         return self.parts.tokens.create(
             token_fields("caller", *permissions), {}, UnixMs(1), TESTER
         ).secret

@@ -24,7 +24,7 @@ READ, SEND = Permission.CONVERSATIONS_READ, Permission.MESSAGES_SEND
 def made(
     house: House, *permissions: Permission, channels: Sequence[str] | None = None, **fields: Any
 ) -> NewSecrets:
-    """A token of somebody else's."""
+    """A token of another supplier."""
     return house.parts.tokens.create(
         replace(token_fields("ACME CRM", *permissions, channels=channels), **fields),
         {},
@@ -50,7 +50,7 @@ def not_active(house: House, state: str) -> NewSecrets:
 
 
 def logged(house: House) -> list[dict[str, Any]]:
-    """The checks: a call of this API has an id beside its request id."""
+    """The checks: a call of this API has an id in addition to its request id."""
     house.request_log.flush()
     with house.database.read() as connection:
         rows = connection.execute(

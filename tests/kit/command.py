@@ -28,7 +28,8 @@ class Done(NamedTuple):
 
 
 class Place:
-    """A folder, and the settings of what is called there: `RINGBACK_` settings by their short name.
+    """A folder, and the settings of what is called there:
+    `RINGBACK_` settings by their short name.
     """
 
     def __init__(self, folder: pathlib.Path, **settings: str):

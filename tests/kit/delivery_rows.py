@@ -17,7 +17,7 @@ ABSENT = CallbackId("f" * 16)
 def add_delivery(
     database: Database, event_id: str, callback_id: str = ABSENT, **columns: object
 ) -> None:
-    """Pending, and of nobody who is there, unless said otherwise."""
+    """A pending row of a token that does not exist, unless said otherwise."""
     row = {
         "event_id": event_id,
         "callback_id": callback_id,

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dispatcher.backoff import RetrySchedule
 from dispatcher.dispatcher import Dispatcher
 from dispatcher.http.messages import HttpResponse, Request
-from schemas.deliveries.deliveries import Delivery, Settlement
+from schemas.deliveries.deliveries import Delivery
+from schemas.deliveries.settlement import Settlement
 from schemas.ids import CallbackId
 from schemas.log_events import LogEvent
 from schemas.observer import NullObserver
@@ -18,7 +19,7 @@ OK = HttpResponse(200, None, b"ok", None, None, 0.25)
 
 
 class Notes(NullObserver):
-    """Remembers what an operator was told."""
+    """Remembers what was reported to an operator."""
 
     def __init__(self) -> None:
         self.notes: list[dict[str, object]] = []
@@ -48,7 +49,15 @@ class Scene:
         self.timers: list[tuple[float, Callable[[], None]]] = []
         later = lambda delay_s, then: self.timers.append((delay_s, then))  # noqa: E731
         self.dispatcher = Dispatcher(
-            self, self, schedule, disable_after, 2, "Ringback/9", self.settle, self.observer, later
+            self,
+            self,
+            schedule=schedule,
+            disable_after=disable_after,
+            concurrency=2,
+            user_agent="Ringback/9",
+            on_settlement=self.settle,
+            observer=self.observer,
+            call_later=later,
         )
 
     def callback(self, callback_id: CallbackId) -> tuple[Token, Callback] | None:

@@ -22,7 +22,7 @@ NOW = UnixMs(1_000_000)
 KEY = "a-key-for-tests-" * 2
 VAULT = Vault([KEY])
 TABLES = (callbacks, directory_marks, directory_version, tokens)
-"""Those that a directory reads, by name: so does `pg_dump` write them."""
+"""The tables that a directory reads, by name, which is the order of `pg_dump`."""
 
 Backup = Mapping[sa.Table, Sequence[Mapping[str, Any]]]
 

@@ -5,7 +5,8 @@ import sqlalchemy as sa
 from store.engine.database import Database
 
 _WAITING = sa.text(
-    "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()"
+    "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND "
+    "datname = current_database()"
 )
 
 
@@ -15,6 +16,6 @@ def waiting(database: Database) -> int:
         return connection.scalar(_WAITING) or 0
 
 
-def somebody_waits(database: Database) -> bool:
+def has_waiting_locks(database: Database) -> bool:
     """Whether a transaction in it waits for another's lock."""
     return waiting(database) > 0

@@ -1,7 +1,7 @@
 """A private nginx, with configurations of ours in a folder of its own: nothing of the machine's
 nginx is read, written or listened on.
 
-Runs as whoever runs the tests.
+Runs as the user who runs the tests.
 """
 
 import os
@@ -37,7 +37,7 @@ class Nginx(StartedProgram):
         self.conf_d.mkdir()
         user = "user root;\n" if os.geteuid() == 0 else ""  # the folder is its owner's alone
         (self.dir / "nginx.conf").write_text(_MAIN.format(user=user, folder=self.dir))
-        self.beside = [
+        self.call = [
             path_of("nginx"),
             "-e",
             "stderr",
@@ -46,12 +46,12 @@ class Nginx(StartedProgram):
             "-c",
             str(self.dir / "nginx.conf"),
         ]
-        self.command = [*self.beside, "-g", "daemon off;"]
+        self.command = [*self.call, "-g", "daemon off;"]
 
     def run(self, *arguments: str) -> None:
-        """The program beside it, as `nginx -s reload`."""
+        """Run the program a second time, as in `nginx -s reload`."""
         done = subprocess.run(
-            [*self.beside, *arguments], capture_output=True, text=True, timeout=30, check=False
+            [*self.call, *arguments], capture_output=True, text=True, timeout=30, check=False
         )
         assert done.returncode == 0, done.stderr
 

@@ -15,7 +15,7 @@ from schemas.tokens.tokens import Token
 from store import tables
 from store.engine.database import Database
 from store.events import claims
-from store.maintenance.retention import PLACES, SWEEPS, Age, Sweep
+from store.maintenance.retention import STATUS_LOCKS, SWEEPS, Age, Sweep
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
 from tests.kit.making import a_claim
@@ -121,7 +121,10 @@ class Attic:
     def sweep(self, limit: int = 3) -> Counter[str]:
         """All tables, to the end; how many rows went from each."""
         return sum(
-            (sum(slices(self.database, sweep, limit), Counter()) for sweep in (*SWEEPS, PLACES)),
+            (
+                sum(slices(self.database, sweep, limit), Counter())
+                for sweep in (*SWEEPS, STATUS_LOCKS)
+            ),
             Counter(),
         )
 
@@ -135,10 +138,10 @@ def slices(database: Database, sweep: Sweep, limit: int) -> list[Counter[str]]:
     removed, after = [], None
     while True:
         with database.read() as connection:
-            look = sweep.look(connection, AGE, after, limit)
-        if look.doomed:
+            look = sweep.scan(connection, AGE, after, limit)
+        if look.expired:
             with database.write() as connection:
-                removed.append(sweep.remove(connection, AGE, look.doomed))
+                removed.append(sweep.remove(connection, AGE, look.expired))
         if (after := look.following) is None:
             return removed
 

@@ -28,8 +28,8 @@ default_pool_size = {pool}
 
 
 class PgBouncer(StartedProgram):
-    """`ignored`: startup parameters that it is told to leave out; it refuses those that it does not
-    know.
+    """`ignored`: startup parameters that it is configured to leave out.
+    It refuses those that it does not know.
     """
 
     name = "pgbouncer"
@@ -61,7 +61,7 @@ class PgBouncer(StartedProgram):
             ]
 
     def through(self, url: str) -> str:
-        """The same database's address, by way of this."""
+        """The address of the same database through this pooler."""
         return url.replace(f":{self._postgres_port}/", f":{self.port}/")
 
     def runs(self) -> bool:

@@ -1,5 +1,5 @@
-"""The exchange in tests: both adapters behind one face, and an observer that remembers what it was
-told.
+"""The exchange in tests: both adapters behind one interface, and an observer that remembers what
+was reported to it.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ class Pipe(Protocol):
         """Started, on the running loop."""
 
     def forget_holders(self) -> None:
-        """As if whoever held messages had died long ago."""
+        """Act as if the process that held messages had died long ago."""
 
     def dead_letters(self) -> list[tuple[bytes, str]]:
         """Body and reason, oldest first."""
@@ -98,8 +98,8 @@ class RabbitPipe:
 
 
 class OutboxPipe:
-    """On PostgreSQL with a doorbell, as processes have it: theirs is another than the one that
-    publishes.
+    """The outbox on PostgreSQL with notifications, as processes have it: the consumer is another
+    process than the publisher.
     """
 
     def __init__(self, database: Database):
@@ -170,9 +170,9 @@ async def connected(source: Source) -> None:
 def take_now(pipe: Pipe, source: Source, limit: int = 10) -> list[Message]:
     """What is there already, in a transaction of its own."""
     with pipe.database.write() as connection:
-        return source.take(connection, limit)
+        return source.fetch(connection, limit)
 
 
 def _forget(database: Database, source: Source, receipts: Sequence[object]) -> None:
     with database.write() as connection:
-        source.forget(connection, receipts)
+        source.delete(connection, receipts)

@@ -48,7 +48,8 @@ def status(value: str, message_id: str = "msg_1", **envelope: object) -> dict[st
 def publishing(
     client: Client, count: int, rate: float, clients: int = 16
 ) -> Iterator[Future[Published]]:
-    """So many messages, at so many a second, sent while the block runs; at its end all have been.
+    """So many messages, at so many a second, sent while the block runs;
+    at its end all have been.
     """
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(client.publish_many, [message(n) for n in range(count)], clients, rate)

@@ -50,7 +50,11 @@ class Postgres:
         return self._url("ringback")
 
     def start(self) -> None:
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.dir} -c max_connections=200 -c fsync={self._fsync}"
+        options = (
+            f"-p {self.port} -c listen_addresses=127.0.0.1 -c "
+            f"unix_socket_directories={self.dir} -c max_connections=200 -c "
+            f"fsync={self._fsync}"
+        )
         self._run(
             "pg_ctl",
             "-D",
@@ -65,14 +69,16 @@ class Postgres:
         self.running = True
 
     def stop(self, mode: str = "immediate") -> None:
-        """`immediate` is a crash, `fast` says goodbye. What was committed is there after `start`.
+        """`immediate` is a crash, `fast` says goodbye. What was committed is there
+        after `start`.
         """
         self._run("pg_ctl", "-D", f"{self.dir}/data", "-m", mode, "-w", "stop")
         self.running = False
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
-        """Silence: connections stay open and new ones are taken by the kernel, but nothing answers.
+        """Silence: connections stay open and new ones are taken by the kernel,
+        but nothing answers.
         """
         postmaster = psutil.Process(
             int((self.dir / "data" / "postmaster.pid").read_text().split()[0])
@@ -120,7 +126,8 @@ class Postgres:
         with psycopg.connect(
             (url or self._url("postgres")).replace("+psycopg", ""), autocommit=True
         ) as connection:
-            row = connection.execute(sql.SQL(query)).fetchone()  # type: ignore[arg-type]  # a test's own text
+            text = sql.SQL(query)
+            row = connection.execute(text).fetchone()
         return row[0] if row else None
 
     def dump(self, url: str) -> pathlib.Path:
@@ -130,7 +137,7 @@ class Postgres:
         return backup
 
     def restore(self, url: str, backup: pathlib.Path) -> None:
-        """Back to it, under whoever works there, as docs/operations.md does it."""
+        """Restore it while clients are connected, as docs/operations.md does it."""
         self._run(
             "pg_restore",
             "--clean",
@@ -152,13 +159,13 @@ class Postgres:
         return psycopg.connect(self._url("postgres").replace("+psycopg", ""), autocommit=True)
 
     def _administer(self, setting: str) -> None:
-        """Change a setting of the server, and wait until its sessions go by it."""
+        """Change a setting of the server, and wait until its sessions use it."""
         with self.administrator() as connection:
             connection.execute(sql.SQL(setting))
             connection.execute("SELECT pg_reload_conf()")
             wanted = "on" if " SET " in setting else "off"
             wait_for(
-                "the server to go by it",
+                "the server to use it",
                 lambda: (
                     (connection.execute("SHOW transaction_read_only").fetchone() or ("",))[0]
                     == wanted

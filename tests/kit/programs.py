@@ -14,8 +14,8 @@ from tests.kit.waiting import wait_for
 
 
 class StartedProgram:
-    """A context manager: inside it the program runs, at its end nothing is left. Whoever inherits
-    says how to start it, and when it runs.
+    """A context manager: inside it the program runs, at its end nothing is left. A subclass says
+    how to start it, and when it runs.
     """
 
     name: str

@@ -22,7 +22,7 @@ from tests.kit.waiting import free_port, wait_for
 
 _SERVER = pathlib.Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 _START_LIMIT_S = 90
-"""A node starts in 5 s on an idle machine; far more when everything else runs beside it."""
+"""A node starts in 5 s on an idle machine; far more when other programs run at the same time."""
 
 
 class Rabbit:
@@ -63,14 +63,14 @@ class Rabbit:
         """`kill -9`: no goodbye to anybody.
 
         The node writes down three seconds late which log belongs to which quorum queue, and after a
-        crash in between has a queue declared anew `down` for ever (seen on 3.10). Production
-        declares once, tests all the time: so that is written first.
+        crash in between has a queue that was declared again `down` for ever (seen on 3.10).
+        Production declares once, tests all the time: so that is written first.
         """
         self.ctl("eval", "[dets:sync(Table) || Table <- dets:all()].")
         self._end()
 
     def stop(self) -> None:
-        """An orderly stop: connections are told."""
+        """Stop in order: connections are closed by the protocol."""
         self._signal(signal.SIGTERM)
         if self._process is not None:
             self._process.wait(60)
@@ -117,7 +117,7 @@ class Rabbit:
             self.ctl("clear_policy", "for-all")
 
     def publish(self, exchange: str, body: bytes, **properties: object) -> None:
-        """As a backend does: confirmed."""
+        """Publish like a backend, with a confirm."""
         with pika.BlockingConnection(pika.URLParameters(self.url)) as connection:
             channel = connection.channel()
             channel.confirm_delivery()
@@ -158,14 +158,15 @@ class Rabbit:
         }
 
     def _answers(self) -> bytes:
-        """A version that nobody speaks: the broker answers with its own."""
+        """A version that does not exist: the broker answers with its own."""
         assert self.running, f"RabbitMQ ended: {(self.dir / 'stdout').read_text()[-800:]}"
         with socket.create_connection(("127.0.0.1", self.port), 2) as connection:
             connection.sendall(b"AMQP\x00\x00\x09\x01")
             return connection.recv(8)
 
     def _epmd_ended(self) -> bool:
-        """It refuses for as long as it takes the node for alive: a moment more than the node lives.
+        """It refuses for as long as it takes the node for alive:
+        a moment more than the node lives.
         """
         command = ["epmd", "-port", str(self._epmd), "-kill"]
         done = subprocess.run(

@@ -6,16 +6,17 @@ anything may follow:
 
     /ok            200, `ok`                           /garbage       bytes that are no HTTP
     /status/CODE   CODE                                /close         reads, closes without a word
-    /fail/N        500 for the first N of each         /cut           promises more body than it sends, then closes
-                   webhook-id, then 200                /endless       a body without end, as fast as it can
-    /after/S       429 with `retry-after: S` for       /drip          200, then one byte of body now and then, for ever
-                   the first of each webhook-id        /large/N       200 with a body of N bytes
-    /slow/MS       200 after MS milliseconds           /headers/N     200 with N bytes of headers
-    /hang          reads, never answers                /interim       103 before the 200
-    /redirect      302 to /ok/redirected               /gzip          200 whose body is compressed
-    /switch/NAME   200, or what `switch` last said     /leave         200, then closes the connection, unannounced
-    /busy/NAME/S   the same, with `retry-after: S`
-                                                       /once          200; a second request there is closed on, unanswered
+    /fail/N        500 for the first N of each         /cut           announces more body than it
+                   webhook-id, then 200                               sends, then closes
+    /after/S       429 with `retry-after: S` for       /endless       a body without end, fast
+                   the first of each webhook-id        /drip          200, then one byte of body now
+    /slow/MS       200 after MS milliseconds                          and then, for ever
+    /hang          reads, never answers                /large/N       200 with a body of N bytes
+    /redirect      302 to /ok/redirected               /headers/N     200 with N bytes of headers
+    /switch/NAME   200, or what `switch` last said     /interim       103 before the 200
+    /busy/NAME/S   the same, with `retry-after: S`     /gzip          200 whose body is compressed
+    /once          200; a second request there is      /leave         200, then closes the
+                   closed on, unanswered                              connection, unannounced
 """
 
 import asyncio

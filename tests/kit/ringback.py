@@ -1,8 +1,9 @@
 """Ringback as its users run it: processes of the installed program, on free ports, with a database
 of their own.
 
-`Ringback(...)` is `serve`, or `api` and some `dispatch` when it is given services. Everything ends with `close`. A command takes
-a second to start: so the database and its first token are made right here, and all other tokens through the API.
+`Ringback(...)` is `serve`, or `api` and some `dispatch` when it is given services. Everything ends
+with `close`. A command takes a second to start: so the database and its first token are created
+right here, and all other tokens through the API.
 """
 
 import atexit
@@ -142,7 +143,8 @@ class Ringback:
             check=False,
         )
         assert done.returncode == status, (
-            f"ringback {' '.join(arguments)}: exit {done.returncode}: {done.stdout[-500:]} {done.stderr[-1500:]}"
+            f"ringback {' '.join(arguments)}: exit {done.returncode}: {done.stdout[-500:]} "
+            f"{done.stderr[-1500:]}"
         )
         return done.stdout if status == 0 else done.stderr
 
@@ -193,7 +195,8 @@ class Ringback:
         return (self.dir / f"{name}.log").read_text(errors="replace")
 
     def metrics(self, name: str) -> dict[str, float]:
-        """Samples as they are written, such as `ringback_tokens{state="active"}`, and their values.
+        """Samples as they are written, such as `ringback_tokens{state="active"}`,
+        and their values.
         """
         with Client(self.ports[name], None) as client:
             lines = client.call("GET", "/metrics").data.decode().splitlines()

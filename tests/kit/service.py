@@ -53,7 +53,11 @@ def _handler(asked: list[Asked]) -> type[BaseHTTPRequestHandler]:
 
         do_GET = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815 - the library's names
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-            """Says nothing."""
+        def log_message(
+            self,
+            format: str,  # noqa: A002 - the library's name
+            *args: object,
+        ) -> None:
+            """Print nothing."""
 
     return Handler

@@ -23,7 +23,7 @@ class Standby(Postgres):
         )
 
     def promote(self) -> None:
-        """From now on it takes writes, and follows nobody. Its sessions go on."""
+        """From now on it takes writes and follows no other server. Its sessions go on."""
         self.ask("SELECT pg_promote(true, 60)")
 
     def _make(self) -> None:

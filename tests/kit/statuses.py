@@ -1,4 +1,4 @@
-"""Statuses for tests: deliveries of `message.status` events as a claim hands them over, and their
+"""Statuses for tests: deliveries of `message.status` events as a claim returns them, and their
 way through the store.
 """
 
@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Settlement
+from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome
+from schemas.deliveries.settlement import Settlement
 from schemas.events.events import parse_event
 from schemas.events.types import EventType
 from schemas.ids import CallbackId, EventId
 from schemas.times import UnixMs
-from store.deliveries import probes, status_locks
+from store.deliveries import probes, status_release
 from store.deliveries.settlement import settle
 from store.deliveries.status_gate import Admitted, admit
 from store.engine.database import Database
@@ -104,11 +105,11 @@ class Line:
             return admit(connection, taken, self.now, LEASE_MS)
 
     def admit(self, *wanted: Delivery) -> Admitted:
-        """What is somebody's already."""
+        """Rows that are leased already."""
         with self.database.write() as connection:
             return admit(connection, wanted, self.now, LEASE_MS)
 
-    def settle(self, *settlements: Settlement) -> status_locks.Freed:
+    def settle(self, *settlements: Settlement) -> status_release.Freed:
         with self.database.write() as connection:
             return settle(connection, settlements, self.now)
 
@@ -133,7 +134,7 @@ class Line:
 
     def probe(self) -> Admitted:
         with self.database.write() as connection:
-            return probes.take_probe(connection, CALLBACK, self.now, LEASE_MS)
+            return probes.lease_probe(connection, CALLBACK, self.now, LEASE_MS)
 
     def row(self, event_id: str) -> Any:
         with self.database.read() as connection:

@@ -28,7 +28,7 @@ class Subscriber:
         return self.ringback.publisher.publish(message(channel=self.channel))
 
     def change(self, method: str, path: str = "", body: object = None) -> Any:
-        """Of the token, or of what is below it; in force when this returns."""
+        """Change the token, or what is below it; in force when this returns."""
         answer = self.ringback.admin.send(method, self.address + path, body)
         self.ringback.wait_until_in_force()
         return answer

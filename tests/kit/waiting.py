@@ -41,8 +41,8 @@ async def eventually(what: str, condition: Callable[[], _Value], limit_s: float 
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on just now, below those that the kernel gives to
-    outgoing connections: one of them could take it before whoever asked does.
+    """A free TCP port of 127.0.0.1, below those that the kernel gives to outgoing connections: one
+    of these could take it before the caller does.
     """
     while True:
         port = random.randrange(15_000, 32_000)

@@ -52,18 +52,20 @@ def status(code: int, retry_after: str | None = None) -> HttpResponse:
 
 
 async def sent(answer: HttpResponse | Exception, failures: int = 0) -> AlertOutcome:
-    return await AlertSender(Http(answer), URL, [OLD, NEW], SCHEDULE, "Ringback/9").send(
-        an_alert(failures)
-    )
+    return await AlertSender(
+        Http(answer), URL, keys=[OLD, NEW], schedule=SCHEDULE, user_agent="Ringback/9"
+    ).send(an_alert(failures))
 
 
 async def test_an_alert_is_signed_with_each_secret_like_a_webhook() -> None:
-    """Whoever verifies webhooks verifies these, before and after a change of secrets."""
+    """A receiver that verifies webhooks verifies these too,
+    before and after a change of secrets.
+    """
     http = Http(status(200))
 
-    outcome = await AlertSender(http, URL, [OLD, NEW], SCHEDULE, "Ringback/9").send(
-        an_alert(failures=2)
-    )
+    outcome = await AlertSender(
+        http, URL, keys=[OLD, NEW], schedule=SCHEDULE, user_agent="Ringback/9"
+    ).send(an_alert(failures=2))
 
     assert outcome == AlertOutcome()
     (request,) = http.requests
@@ -84,7 +86,10 @@ async def test_an_alert_is_signed_with_each_secret_like_a_webhook() -> None:
         (status(500), "HTTP 500"),
         (
             status(302),
-            "HTTP 302: a redirect to nowhere is not followed. Save the address that the receiver moved to",
+            (
+                "HTTP 302: a redirect to nowhere is not followed. Save the address that the "
+                "receiver moved to"
+            ),
         ),
         (
             HttpResponse(None, None, b"", Outcome.BLOCKED, "10.0.0.1 is not a public address", 0.0),
@@ -108,7 +113,7 @@ async def test_whatever_is_no_2xx_is_tried_again_by_the_schedule(
 
 
 async def test_the_operators_receiver_may_put_us_off() -> None:
-    """As any receiver may."""
+    """Any receiver may do so."""
     assert await sent(status(503, retry_after="3600")) == AlertOutcome(
         "HTTP 503, to be tried again after 3600 s", 3600
     )

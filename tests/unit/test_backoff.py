@@ -34,7 +34,7 @@ def test_without_jitter_the_delays_are_those_of_the_schedule() -> None:
 def test_a_schedule_that_is_used_up_has_no_next_attempt(
     schedule: RetrySchedule, beyond: int, jitter: float
 ) -> None:
-    """Also when the receiver said when to come again: there must be an end."""
+    """This holds when the receiver said when to come again, too: there must be an end."""
     assert schedule.next_delay(len(schedule.delays) + beyond, 3600, jitter) is None
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.breaker import GONE, KNOWN_WITHIN_S, MOST_RUNS, OPEN_AFTER, Breakers
+from dispatcher.breaker import GONE, KNOWN_WITHIN_S, MAX_RUNS, OPEN_AFTER, Breakers
 from schemas.deliveries.callback_health import (
     FIRST_PROBE_S,
     LONGEST_PROBE_S,
@@ -51,7 +51,11 @@ class Scene:
 
     def store_says(self, **health: object) -> None:
         """The directory knows this of the callback from now on."""
-        self.callback = replace(self.callback, health=replace(self.callback.health, **health))  # type: ignore[arg-type]  # columns by name
+        changed = replace(
+            self.callback.health,
+            **health,  # type: ignore[arg-type]  # columns by name
+        )
+        self.callback = replace(self.callback, health=changed)
 
 
 @pytest.fixture
@@ -81,8 +85,8 @@ def test_the_last_of_so_many_failures_in_a_row_opens_it(scene: Scene) -> None:
     assert scene.fail(20) == [None] * 20, "what was in flight says nothing new"
 
 
-def test_a_success_in_between_begins_the_count_anew(scene: Scene) -> None:
-    """Somebody who answers some of the time is not left alone."""
+def test_a_success_in_between_resets_the_count(scene: Scene) -> None:
+    """A receiver that answers some of the time keeps being called."""
     scene.fail(OPEN_AFTER - 1)
     assert scene.end(Outcome.DELIVERED) is None
 
@@ -151,7 +155,7 @@ def test_any_success_closes_what_is_open(scene: Scene, trigger: Trigger) -> None
 def test_a_success_right_after_the_opening_closes_it_although_the_directory_knows_of_neither(
     scene: Scene,
 ) -> None:
-    """Of what was in flight together, the last may succeed."""
+    """The last of several attempts in flight together may succeed."""
     before = scene.callback
     scene.fail(OPEN_AFTER)
 
@@ -250,9 +254,9 @@ def test_a_host_whose_clock_leapt_finds_out_the_same(scene: Scene, days: int) ->
 
 
 def test_runs_in_memory_are_bounded(scene: Scene) -> None:
-    """Callbacks are deleted, and nobody tells this dispatcher."""
+    """Callbacks are deleted, and this dispatcher is not notified."""
     scene.fail(OPEN_AFTER - 1)
-    for number in range(MOST_RUNS):
+    for number in range(MAX_RUNS):
         scene.end(Outcome.TIMEOUT, callback=replace(scene.callback, id=CallbackId(f"{number}")))
 
     assert scene.fail() == [None], "the oldest was forgotten"

@@ -42,7 +42,7 @@ def test_the_parts_are_decoded() -> None:
 
 
 def test_several_addresses_keep_their_order() -> None:
-    """They are tried in turn."""
+    """They are tried one after the other."""
     assert [str(one) for one in broker_addresses("amqp://a:1@one/; amqps://b:2@two/;")] == [
         "one:5672",
         "two:5671",
@@ -52,7 +52,8 @@ def test_several_addresses_keep_their_order() -> None:
 def test_amqps_is_checked_for_its_host_or_the_name_that_is_given() -> None:
     """A certificate for another name is another broker's."""
     one, two = broker_addresses(
-        "amqps://a:1@one/;amqps://b:2@two/?server_name_indication=broker.example.com&verify=verify_peer"
+        "amqps://a:1@one/;amqps://b:2@two/?server_name_indication=broker.example.com&"
+        "verify=verify_peer"
     )
 
     assert one.tls is not None
@@ -92,7 +93,9 @@ def test_amqps_is_checked_for_its_host_or_the_name_that_is_given() -> None:
     ],
 )
 def test_what_two_readers_could_take_apart_differently_is_refused(url: str) -> None:
-    """Else one part of Ringback connects, and another never does. The words hold nothing of it."""
+    """Otherwise one part of Ringback connects, and another never does. The words hold nothing of
+    it.
+    """
     with pytest.raises(ValueError, match=r".") as caught:
         broker_addresses(url)
 
@@ -104,20 +107,23 @@ def test_what_two_readers_could_take_apart_differently_is_refused(url: str) -> N
     [
         (
             "cacertfile=/missing",
-            "cacertfile in the address: there is no such file. It is a file of certificate authorities",
+            (
+                "cacertfile in the address: there is no such file. It is a file of certificate "
+                "authorities"
+            ),
         ),
-        ("heartbeat=0", "heartbeat in the address: its value cannot be. It is seconds, 1 to 3600"),
+        ("heartbeat=0", "heartbeat in the address: invalid value. It is seconds, 1 to 3600"),
         ("else=1", "an address takes after ?, each at most once: cacertfile"),
     ],
 )
 def test_what_is_wrong_after_the_question_mark_is_named(query: str, said: str) -> None:
-    """With a list of everything, nobody looks for the one file that is missing."""
+    """With a list of everything, the one file that is missing is overlooked."""
     with pytest.raises(ValueError, match=re.escape(said)):
         broker_addresses(f"amqps://user:word@host/?{query}")
 
 
 def test_what_is_shown_has_no_password() -> None:
-    """And all else, to compare it with what was meant."""
+    """All else is shown, to compare it with what was meant."""
     assert (
         without_password("amqps://user:word@host:5671/chat?heartbeat=7")
         == "amqps://user:***@host:5671/chat?heartbeat=7"

@@ -9,7 +9,7 @@ from tests.kit.notes import Notes
 
 
 def test_what_was_found_holds_while_the_broker_is_away() -> None:
-    """And an event that expired speaks for ten minutes."""
+    """An event that expired counts for ten minutes."""
     now, answers = [0.0], [[EXPIRES], ExchangeUnavailable("away"), []]
 
     def look(_url: str) -> list[str]:
@@ -21,7 +21,7 @@ def test_what_was_found_holds_while_the_broker_is_away() -> None:
     watch = BrokerWatch("", Notes(), look, lambda: now[0])
     harm = [watch.harm]
     for _ in range(3):
-        watch.look()
+        watch.check()
         harm.append(watch.harm)
     watch.gave_up("delivery_limit")
     harm.append(watch.harm)

@@ -1,4 +1,5 @@
-"""Claiming a batch: which messages are ours to deliver, which are done with, which are no events.
+"""Claiming a batch: which messages are ours to deliver, which are done with,
+which are no events.
 """
 
 from typing import Any
@@ -8,7 +9,8 @@ import sqlalchemy as sa
 
 from consumers.pipeline.claiming import Batch, Terms, claim
 from exchange.port import Message
-from schemas.deliveries.deliveries import DeliveryState, Settlement
+from schemas.deliveries.deliveries import DeliveryState
+from schemas.deliveries.settlement import Settlement
 from schemas.errors import StoreUnavailable
 from schemas.events.types import EventType
 from schemas.ids import CallbackId
@@ -34,8 +36,10 @@ class Channels:
             CALLBACK, TOKEN, EventType.MESSAGE_RECEIVED, "https://x", True, {}
         )
         self.token = Token(
-            id=TOKEN, name="x", hint="", created_at=UnixMs(0), activates_at=UnixMs(0), expires_at=None, revoked_at=None, enabled=True,
-            permissions=frozenset(), channels=None, callbacks={}, last_used_at=None, hashes=(), signing_keys=(DatedSecret(b"k"),),
+            id=TOKEN, name="x", hint="", created_at=UnixMs(0), activates_at=UnixMs(0),
+            expires_at=None, revoked_at=None, enabled=True,
+            permissions=frozenset(), channels=None, callbacks={}, last_used_at=None, hashes=(),
+            signing_keys=(DatedSecret(b"k"),),
         )  # fmt: skip
 
     def match(self, _kind: EventType, channel_id: str) -> list[tuple[Token, Callback]]:
@@ -69,7 +73,7 @@ def claimed(store: Database, directory: Channels, *bodies: bytes, room: int = 10
         )
 
 
-def test_each_message_ends_in_one_of_three_places(store: Database) -> None:
+def test_each_message_has_one_of_three_outcomes(store: Database) -> None:
     """Ours, done with, or no event: nothing is forgotten and nothing counted twice."""
     bodies = [
         message_body("evt_1"),
@@ -89,7 +93,7 @@ def test_each_message_ends_in_one_of_three_places(store: Database) -> None:
 
 
 def test_of_two_contents_under_one_id_only_the_first_can_be_sent(store: Database) -> None:
-    """Even when nobody may see the first: the second was never taken in."""
+    """Even when no token may see the first: the second was never accepted."""
     batch = claimed(
         store, Channels(), message_body("evt_1", channel="chn_other"), message_body("evt_1")
     )
@@ -117,7 +121,7 @@ def test_of_several_statuses_of_a_message_one_is_ours_and_the_others_wait_as_row
 
 
 def test_a_status_that_comes_too_late_is_done_with(store: Database) -> None:
-    """It counts as superseded, and nobody is called."""
+    """It counts as superseded, and no callback is called."""
     (first,) = claimed(store, Channels(), status_body("evt_1", "read")).to_deliver
     with store.write() as connection:
         settle(
@@ -146,7 +150,7 @@ def test_nothing_is_claimed_by_a_directory_that_is_behind(store: Database) -> No
     assert len(claimed(store, directory, message_body("evt_2")).to_deliver) == 1
 
 
-def test_a_mistake_of_ours_costs_one_message(
+def test_an_internal_error_costs_one_message(
     store: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would otherwise end every dispatcher, at each restart."""
@@ -163,7 +167,7 @@ def test_a_mistake_of_ours_costs_one_message(
     )
 
     assert [one.receipt for one in batch.to_deliver] == [1]
-    assert "a mistake of Ringback's" in batch.invalid[0][1]
+    assert "because of a bug in Ringback" in batch.invalid[0][1]
 
 
 class Crowd(Channels):
@@ -203,7 +207,7 @@ def test_an_event_for_very_many_callbacks_is_claimed_as_rows_and_its_message_rel
     """
     batch = claimed(store, Crowd(1_234), message_body("evt_1", channel="chn_wide"))
 
-    assert (batch.to_deliver, batch.done, len(batch.put_off)) == ([], [0], 1_234)
+    assert (batch.to_deliver, batch.done, len(batch.spilled)) == ([], [0], 1_234)
     rows = stored(store)
     assert len({row.callback_id for row in rows}) == 1_234
     assert {
@@ -224,8 +228,8 @@ def test_what_comes_after_an_event_that_found_no_room_does_not_overtake_it(store
 
 
 def test_a_copy_of_an_event_for_very_many_callbacks_lacks_none(store: Database) -> None:
-    """Its first claim may have died with all of them in hand; and a database takes only so many
-    values at once.
+    """The process of its first claim may have died with all of them in flight; and a database takes
+    only so many values at once.
     """
     with store.write() as connection:
         connection.execute(
@@ -247,7 +251,7 @@ def test_a_batch_says_how_many_deliveries_a_message_makes(store: Database) -> No
 
 
 def test_a_message_nested_too_deeply_is_no_event_and_costs_only_itself(store: Database) -> None:
-    """Nobody asked a backend on the exchange before: it may send anything."""
+    """A backend on the exchange is not validated before: it may send anything."""
     deep = b"[" * 100_000 + b"]" * 100_000
     bodies = [
         deep,

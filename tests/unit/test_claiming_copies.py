@@ -57,14 +57,14 @@ def test_a_message_of_any_size_around_the_limit_may_come_twice(
     store: Database, size: int, accepted_at: UnixMs | None
 ) -> None:
     """A webhook is longer than its message, and is stored: what was taken by the limit of messages
-    was too long to be read back. With its id inside or beside it, with a time or without.
+    was too long to be read back. With its id in the body or in a property, with a time or without.
     """
     fits = size <= (MAX_EVENT_BYTES if accepted_at is None else MAX_EVENT_BYTES + 256)
-    for number, (beside, more) in enumerate(product((False, True), TIMES)):
+    for number, (as_property, more) in enumerate(product((False, True), TIMES)):
         event = (
             json.loads(status_body(f"evt_{number}".ljust(64, "_"), "sent", f"msg_{number}")) | more
         )
-        message_id = event.pop("id") if beside else None
+        message_id = event.pop("id") if as_property else None
         message = Message(
             sized(json.dumps(event).encode(), size), accepted_at, message_id, 0, number
         )
@@ -133,7 +133,7 @@ def test_no_event_is_from_the_future(store: Database, accepted_at: int | None, k
 
 
 def test_a_status_without_a_rank_waits_for_none_and_overtakes_none(store: Database) -> None:
-    """It goes in the order of acceptance, whatever else of its message is in hand; and what is
+    """It goes in the order of acceptance, whatever else of its message is in flight; and what is
     lower than `read` still goes after it.
     """
     bodies = [

@@ -14,7 +14,7 @@ from ringback.cli import main
 from ringback.cli.parameter_types import TEXT
 
 SAMPLES = {
-    "kind": "message.received",
+    "event_type": "message.received",
     "file": "all.xlsx",
     "number": "1",
     "since": "2026-12-01T00:00:00Z",
@@ -22,10 +22,10 @@ SAMPLES = {
 
 
 class Case(NamedTuple):
-    """A call in which one argument is empty, and how it is called in what one is told."""
+    """A call in which one argument is empty, and its name in the error text."""
 
     arguments: list[str]
-    told: str
+    expected: str
 
 
 def commands(
@@ -40,7 +40,8 @@ def commands(
 
 
 def cases(slip: str = "", kind: click.ParamType | None = None) -> Iterator[Case]:
-    """One for each option and argument, of that kind if one is given, with the slip as its value.
+    """One for each option and argument, of that kind if one is given,
+    with the slip as its value.
     """
     for path, command in commands(main):
         takers = [
@@ -76,7 +77,7 @@ def test_an_empty_argument_is_wrong_use(
     done = CliRunner().invoke(main, case.arguments)
 
     assert done.exit_code == 2, done.output
-    assert case.told.strip("[].") in done.output
+    assert case.expected.strip("[].") in done.output
     assert list(tmp_path.iterdir()) == []
 
 
@@ -106,11 +107,11 @@ def test_bytes_that_are_no_text_are_wrong_use(
     done = CliRunner().invoke(main, case.arguments, env={"RINGBACK_TOKEN": "rbk_x"})
 
     assert done.exit_code == 2, done.output
-    assert case.told.strip("[].") in done.output
+    assert case.expected.strip("[].") in done.output
     assert "this is not UTF-8" in done.output
 
 
-def test_a_signing_secret_of_other_characters_is_told_as_any_other_that_is_none() -> None:
+def test_a_signing_secret_of_other_characters_is_reported_like_any_other_bad_one() -> None:
     """What was said were Python's words."""
     done = CliRunner().invoke(main, ["listen", "--secret", "whsec_é"])
 
@@ -156,7 +157,7 @@ def test_an_option_that_is_given_twice_is_wrong_use(
     done = CliRunner().invoke(main, case.arguments)
 
     assert done.exit_code == 2, done.output
-    assert f"'{case.told}'" in done.output
+    assert f"'{case.expected}'" in done.output
     assert "given more than once" in done.output
     assert list(tmp_path.iterdir()) == []
 
@@ -187,11 +188,11 @@ def test_who_asks_for_help_is_given_it(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "told"),
+    ("environment", "expected"),
     [({"RINGBACK_TOKEN": ""}, "RINGBACK_TOKEN is empty"), ({}, "RINGBACK_TOKEN is not set")],
 )
 def test_an_empty_token_is_not_replaced_by_another(
-    environment: dict[str, str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    environment: dict[str, str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who sets it means that one, and not what lies in a file."""
     monkeypatch.chdir(tmp_path)
@@ -201,4 +202,4 @@ def test_an_empty_token_is_not_replaced_by_another(
 
     done = CliRunner().invoke(main, ["emit", "message.received"], env=environment)
 
-    assert (done.exit_code, told in done.output) == (2, True), done.output
+    assert (done.exit_code, expected in done.output) == (2, True), done.output

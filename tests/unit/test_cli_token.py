@@ -27,7 +27,7 @@ def test_a_callback_that_is_refused_is_not_repeated(callback: str) -> None:
 
 
 def test_two_urls_for_one_type_are_wrong_use() -> None:
-    """The last counted, and the other system was called by nobody."""
+    """The last of them counted, and no one called the other system."""
     callbacks = [
         "--callback",
         "message.received=https://one.example.com/",

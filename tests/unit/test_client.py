@@ -16,7 +16,7 @@ def address(peer: str, *, forwarded_for: str | None = None, forwarded: str | Non
     )
 
 
-def test_whoever_connects_is_the_caller() -> None:
+def test_the_peer_that_connects_is_the_caller() -> None:
     """What a stranger says of himself is not believed."""
     assert (
         address("192.0.2.9", forwarded_for="198.51.100.1", forwarded="for=198.51.100.1")
@@ -24,7 +24,7 @@ def test_whoever_connects_is_the_caller() -> None:
     )
 
 
-def test_without_trusted_proxies_nobody_is_believed() -> None:
+def test_without_trusted_proxies_no_header_is_believed() -> None:
     """The default: a header anybody can send must not choose the address in the logs."""
     assert (
         client_address({"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": "198.51.100.1"}, ())
@@ -75,7 +75,7 @@ def test_of_both_headers_the_one_that_proxies_set_counts() -> None:
     )
 
 
-def test_a_peer_without_an_address_is_nobody() -> None:
+def test_a_peer_without_an_address_has_no_client_address() -> None:
     """A Unix socket."""
     assert address("", forwarded_for="198.51.100.1") == ""
 

@@ -1,5 +1,5 @@
-"""Publishing with confirms, where pika itself fails: nobody may be told that a message is durable
-when it was never sent.
+"""Publishing with confirms, where pika itself fails: a message that was never sent must not be
+confirmed as durable.
 """
 
 import contextlib
@@ -32,15 +32,15 @@ class Wire:
         self.sent.append(body)
 
 
-class Told:
-    """What each letter's sender heard: `None` for durable, else the reason why not."""
+class Confirmed:
+    """The confirmation of each pending publish: `None` for durable, else the reason why not."""
 
     def __init__(self) -> None:
-        self.by_letter: dict[str, str | None] = {}
+        self.by_name: dict[str, str | None] = {}
 
-    def letter(self, name: str) -> PendingPublish:
+    def pending(self, name: str) -> PendingPublish:
         return PendingPublish(
-            "", "", name.encode(), name, {}, lambda broken: self.by_letter.update({name: broken})
+            "", "", name.encode(), name, {}, lambda broken: self.by_name.update({name: broken})
         )
 
 
@@ -48,7 +48,7 @@ class Told:
 def confirms() -> Confirms:
     """On a connection that takes one message."""
     made = Confirms("amqp://guest:guest@127.0.0.1/", "publisher", Notes())
-    made.link.channel, made.ready = Wire(1), True
+    made.connection.channel, made.ready = Wire(1), True
     return made
 
 
@@ -64,22 +64,26 @@ def test_a_message_that_cannot_be_sent_ends_the_connection_for_all_that_wait(
     """Its tag is counted and the broker's is not: from there on every confirm would be taken for
     another message's.
     """
-    told = Told()
+    confirmed = Confirmed()
 
-    confirms.publish([told.letter("sent"), told.letter("fails"), told.letter("after")])
+    confirms.publish(
+        [confirmed.pending("sent"), confirmed.pending("fails"), confirmed.pending("after")]
+    )
 
     assert not confirms.ready
-    assert told.by_letter == dict.fromkeys(
+    assert confirmed.by_name == dict.fromkeys(
         ("sent", "fails", "after"), "a message could not be sent: it does not fit"
     )
 
 
-def test_a_late_confirm_of_the_connection_given_up_counts_for_nobody(confirms: Confirms) -> None:
+def test_a_late_confirm_of_the_connection_given_up_counts_for_no_message(
+    confirms: Confirms,
+) -> None:
     """The broker may have stored it: its copy does no harm, and a wrong 202 would."""
-    told = Told()
+    confirmed = Confirmed()
 
-    confirms.publish([told.letter("sent"), told.letter("fails")])
+    confirms.publish([confirmed.pending("sent"), confirmed.pending("fails")])
     ack(confirms, 1)
     ack(confirms, 2)
 
-    assert None not in told.by_letter.values()
+    assert None not in confirmed.by_name.values()

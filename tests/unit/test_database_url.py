@@ -1,4 +1,5 @@
-"""The database's address: each spelling that people use gives the same parts to every connection.
+"""The database's address: each spelling that people use gives the same parts to every
+connection.
 """
 
 import pytest
@@ -28,7 +29,9 @@ from store.engine.database_url import fault, read_address, shown, sqlite_path, w
 def test_every_connection_goes_to_the_hosts_that_are_written(
     address: str, host: str, port: int | str | None
 ) -> None:
-    """Also LISTEN's and the directory's own: the last of two hosts would be another server."""
+    """LISTEN's connection and the directory's own too: the last of two hosts would be another
+    server.
+    """
     database = Database(address)
     own = Database(database.url)
 
@@ -44,8 +47,11 @@ def test_every_connection_goes_to_the_hosts_that_are_written(
 
 
 def test_what_the_address_says_goes_before_what_we_would_say() -> None:
-    """But for what our statements rely on; options are kept beside ours."""
-    query = "target_session_attrs=any&connect_timeout=9&options=-csearch_path%3Dours&application_name=mine&sslmode=require"
+    """Except for what our statements rely on. Other options are kept alongside ours."""
+    query = (
+        "target_session_attrs=any&connect_timeout=9&options=-csearch_path%3Dours&"
+        "application_name=mine&sslmode=require"
+    )
     database = Database(f"postgresql://me@one,two/db?{query}")
     assert database._postgres is not None
     given = database._postgres._parameters
@@ -75,7 +81,7 @@ def test_what_the_address_says_goes_before_what_we_would_say() -> None:
 def test_a_password_with_signs_of_an_address_in_it_is_not_shown_as_a_part_of_one(
     password: str,
 ) -> None:
-    """Whoever pastes it unencoded is told so, or it is taken for what it is."""
+    """An unencoded one is reported as such, or is taken for what it is."""
     address = f"postgresql://me:{password}@host/db"
 
     assert "s3" not in shown(address)
@@ -105,9 +111,12 @@ def test_an_address_that_cannot_be_read_is_refused_in_one_line_that_shows_nothin
 @pytest.mark.parametrize(
     "query",
     [
-        "password=abc&s3cret=x", "s3cret=1", "autocommit=s3cret", "plugin=s3cret", "sslmode=s3cret", "sslmode=require&sslmode=s3cret",
-        "connect_timeout=s3cret", "tcp_user_timeout=5s3cret", "keepalives_idle=s3cret", "target_session_attrs=s3cret",
-        "channel_binding=s3cret", "gssencmode=s3cret", "load_balance_hosts=s3cret", "sslnegotiation=s3cret", "port=s3cret",
+        "password=abc&s3cret=x", "s3cret=1", "autocommit=s3cret", "plugin=s3cret", "sslmode=s3cret",
+        "sslmode=require&sslmode=s3cret",
+        "connect_timeout=s3cret", "tcp_user_timeout=5s3cret", "keepalives_idle=s3cret",
+        "target_session_attrs=s3cret",
+        "channel_binding=s3cret", "gssencmode=s3cret", "load_balance_hosts=s3cret",
+        "sslnegotiation=s3cret", "port=s3cret",
         "port=99999&options=s3cret", "port=5432,s3cret",
         "password=s3cret%00", "passfile=s3cret%00", "password=s3cret\udcff",
     ],
@@ -161,7 +170,7 @@ def test_a_value_that_is_not_shown_is_not_repeated_by_libpq_either(query: str) -
 
 
 def test_what_is_shown_stays_in_a_server_s_words() -> None:
-    """Else nobody could see what to change; and a star in the place of the user would tell that the
+    """Otherwise no one could see what to change. A star in place of the user would reveal that the
     password is the same.
     """
     given = {"user": "me", "password": "me", "host": "one", "dbname": "db", "sslpassword": "s3cret"}
@@ -175,10 +184,14 @@ def test_what_is_shown_stays_in_a_server_s_words() -> None:
 @pytest.mark.parametrize(
     "address",
     [
-        "postgresql://me:s3\ncret@one/db", "postgresql://me@one/s3cret%00", "postgresql://me%00:s3cret@one/db", "sqlite:///s3cret%00.db",
-        "sqlite:///s3\tcret.db", "sqlite://s3cret/x.db", "sqlite+s3cret:///x.db", "sqlite:///x.db?s3cret=1", "sqlite:///x.db?timeout=s3cret",
-        "postgresql://me@/db?host=one:1&host=s3cret:x", "postgresql://me@/s3cret?host=one&port=1,2,3",
-        "postgresql://me@/s3cret?host=one&host=two&port=5", "postgresql://me:pw@one:99999/s3cret", "postgresql://me:pw@one:-5/s3cret", "postgresql://me:pw@one:0/s3cret",
+        "postgresql://me:s3\ncret@one/db", "postgresql://me@one/s3cret%00",
+        "postgresql://me%00:s3cret@one/db", "sqlite:///s3cret%00.db",
+        "sqlite:///s3\tcret.db", "sqlite://s3cret/x.db", "sqlite+s3cret:///x.db",
+        "sqlite:///x.db?s3cret=1", "sqlite:///x.db?timeout=s3cret",
+        "postgresql://me@/db?host=one:1&host=s3cret:x",
+        "postgresql://me@/s3cret?host=one&port=1,2,3",
+        "postgresql://me@/s3cret?host=one&host=two&port=5", "postgresql://me:pw@one:99999/s3cret",
+        "postgresql://me:pw@one:-5/s3cret", "postgresql://me:pw@one:0/s3cret",
     ],
 )  # fmt: skip
 def test_an_address_that_would_be_cut_or_lead_elsewhere_is_refused(address: str) -> None:
@@ -201,7 +214,7 @@ def test_a_line_s_end_after_an_address_is_no_part_of_it(address: str) -> None:
 
 
 def test_a_file_has_one_name_for_every_reader() -> None:
-    """Whoever looks whether it is there, and whoever opens it."""
+    """Both the check whether it is there and the opening of it."""
     assert (
         str(sqlite_path("sqlite:///a%20b.db\n"))
         == read_address("sqlite:///a%20b.db").database

@@ -6,15 +6,9 @@ import msgspec
 import pytest
 
 from dispatcher.backoff import RetrySchedule
-from dispatcher.decision import KEEPS_PLACE, MOST_THROTTLED, after, deferral, refusal
-from schemas.deliveries.deliveries import (
-    Attempt,
-    Delivery,
-    DeliveryState,
-    Outcome,
-    Trigger,
-    given_back,
-)
+from dispatcher.decision import KEEPS_POSITION, MAX_THROTTLED, after, deferral, refusal
+from schemas.deliveries.deliveries import Attempt, Delivery, DeliveryState, Outcome, Trigger
+from schemas.deliveries.settlement import given_back
 from schemas.times import UnixMs
 from schemas.tokens.tokens import CallbackHealth
 from tests.kit.making import a_callback, a_delivery, a_token, an_attempt
@@ -25,7 +19,7 @@ SCHEDULE = RetrySchedule.parse("5s,5m")
 
 @pytest.mark.parametrize("trigger", list(Trigger))
 def test_an_active_token_and_a_callback_that_is_on_refuse_nothing(trigger: Trigger) -> None:
-    """The plain case, whoever asks."""
+    """The plain case, for every trigger."""
     assert (
         refusal(a_delivery(trigger=trigger), (a_token(), a_callback()), NOW, breaker_open=False)
         is None
@@ -45,8 +39,13 @@ def test_an_active_token_and_a_callback_that_is_on_refuse_nothing(trigger: Trigg
 def test_what_will_never_be_sent_is_cancelled_with_the_reason(
     found: object, reason: str, trigger: Trigger
 ) -> None:
-    """Nobody may be called in the name of a token that is no more, not even by hand."""
-    refused = refusal(a_delivery(trigger=trigger, failures=2), found, NOW, breaker_open=False)  # type: ignore[arg-type]  # as the directory answers
+    """No callback may be called for a token that is gone, not even for a manual retry."""
+    refused = refusal(
+        a_delivery(trigger=trigger, failures=2),
+        found,  # type: ignore[arg-type]  # as the directory answers
+        NOW,
+        breaker_open=False,
+    )
 
     assert refused is not None
     assert (refused.state, refused.reason, refused.due_in_s, refused.failures) == (
@@ -96,7 +95,13 @@ def test_what_may_be_sent_again_later_is_held_and_not_lost(found: object) -> Non
     """It is due, and not taken before the callback is back."""
     delivery = a_delivery()
 
-    assert refusal(delivery, found, NOW, breaker_open=False) == given_back(delivery)  # type: ignore[arg-type]  # as the directory answers
+    refused = refusal(
+        delivery,
+        found,  # type: ignore[arg-type]  # as the directory answers
+        NOW,
+        breaker_open=False,
+    )
+    assert refused == given_back(delivery)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +181,7 @@ def test_the_last_failure_exhausts_it() -> None:
 
 
 def test_a_test_that_fails_is_not_repeated() -> None:
-    """Somebody is looking at it right now."""
+    """A person is looking at it right now."""
     asked = a_delivery(trigger=Trigger.TEST, attempt_id="att_1")
 
     settled = after(asked, an_attempt(Outcome.DNS, None), SCHEDULE, 0.0)
@@ -280,7 +285,7 @@ def test_what_was_gone_stays_open_whatever_its_schedule_says(failures: int) -> N
 
 
 def throttled(retry_after_s: float | None = None, age_days: float = 0.0) -> Attempt:
-    """Of a delivery that counts its age from 2,000."""
+    """The settlement of a delivery that counts its age from 2,000."""
     attempt = an_attempt(Outcome.THROTTLED, 429)
     started_at = UnixMs(2_000 + round(age_days * 86_400_000))
     return msgspec.structs.replace(
@@ -288,7 +293,9 @@ def throttled(retry_after_s: float | None = None, age_days: float = 0.0) -> Atte
     )
 
 
-@pytest.mark.parametrize(("number", "due_in_s"), [(KEEPS_PLACE, 0.0), (KEEPS_PLACE + 1, 90.0)])
+@pytest.mark.parametrize(
+    ("number", "due_in_s"), [(KEEPS_POSITION, 0.0), (KEEPS_POSITION + 1, 90.0)]
+)
 def test_what_is_throttled_again_and_again_goes_to_the_end_of_the_line(
     number: int, due_in_s: float
 ) -> None:
@@ -307,8 +314,9 @@ def test_what_is_throttled_again_and_again_goes_to_the_end_of_the_line(
 @pytest.mark.parametrize(
     ("times", "age_days", "state"),
     [
-        (MOST_THROTTLED, 9.0, DeliveryState.PENDING), (MOST_THROTTLED + 1, 1.9, DeliveryState.PENDING),
-        (MOST_THROTTLED + 1, 2.0, DeliveryState.EXHAUSTED),
+        (MAX_THROTTLED, 9.0, DeliveryState.PENDING),
+        (MAX_THROTTLED + 1, 1.9, DeliveryState.PENDING),
+        (MAX_THROTTLED + 1, 2.0, DeliveryState.EXHAUSTED),
     ],
     ids=["seldom", "young", "both"],
 )  # fmt: skip
@@ -320,7 +328,7 @@ def test_what_is_refused_for_itself_ends_too(
 
     assert settled.state is state
     assert settled.reason == (
-        "its receiver put it off 21 times in 2 days" if state is DeliveryState.EXHAUSTED else None
+        "its receiver deferred it 21 times in 2 days" if state is DeliveryState.EXHAUSTED else None
     )
 
 

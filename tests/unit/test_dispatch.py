@@ -9,7 +9,8 @@ import pytest
 from dispatcher.breaker import OPEN_AFTER
 from dispatcher.http.messages import HttpResponse
 from schemas.deliveries.callback_health import HealthFinding
-from schemas.deliveries.deliveries import DeliveryState, Outcome, Trigger, given_back
+from schemas.deliveries.deliveries import DeliveryState, Outcome, Trigger
+from schemas.deliveries.settlement import given_back
 from schemas.times import UnixMs
 from schemas.tokens.tokens import Callback, CallbackHealth, Token
 from tests.kit.dispatch_scene import Scene, firsts
@@ -80,7 +81,7 @@ def test_the_last_attempt_that_fails_exhausts(scene: Scene) -> None:
 
 
 def test_a_test_that_fails_is_exhausted_at_once(scene: Scene) -> None:
-    """Somebody waits for what comes of it."""
+    """A person waits for the result."""
     scene.submit(a_delivery(trigger=Trigger.TEST, attempt_id="att_1"))
     settled = scene.answer(status(500))
 
@@ -107,7 +108,7 @@ def test_nothing_starts_while_the_directory_is_stale_and_all_goes_on_when_it_is_
 
 
 def test_what_cannot_end_within_its_lease_is_given_back_unsent(scene: Scene) -> None:
-    """Somebody else may have it by then."""
+    """Another dispatcher may have it by then."""
     late = a_delivery(start_by_s=0.0)
     scene.submit(late)
 
@@ -149,7 +150,7 @@ def test_what_is_held_is_given_back(scene: Scene, found: tuple[Token, Callback])
 
 
 def test_an_attempt_by_hand_is_made_although_the_callback_is_off(scene: Scene) -> None:
-    """Somebody looks whether it works again."""
+    """A person checks whether it works again."""
     scene.found = (a_token(), a_callback(enabled=False))
     scene.submit(a_delivery(trigger=Trigger.MANUAL, attempt_id="att_1"))
 
@@ -203,8 +204,8 @@ def test_a_failing_callback_is_probed(scene: Scene) -> None:
     )
 
 
-def test_a_mistake_of_ours_says_nothing_about_its_callback(scene: Scene) -> None:
-    """Nobody is disabled for it."""
+def test_an_internal_error_says_nothing_about_its_callback(scene: Scene) -> None:
+    """No callback is disabled for it."""
     for delivery in firsts(2 * OPEN_AFTER):
         scene.broken["sender"] = KeyError("boom")
         scene.submit(delivery)
@@ -242,7 +243,7 @@ def test_a_changed_token_signs_the_next_attempt_with_its_new_key(scene: Scene) -
 
 
 def test_rows_are_wanted_as_far_as_they_can_start(scene: Scene) -> None:
-    """Of a lane that nobody uses yet, and of one that is busy."""
+    """For a lane that is not used yet, and for one that is busy."""
     assert scene.dispatcher.free_slots(CALLBACK, True) == 1
 
     scene.submit(a_delivery(trigger=Trigger.RETRY, lease=1))

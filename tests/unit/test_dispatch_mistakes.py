@@ -1,11 +1,12 @@
-"""Mistakes of ours in the dispatcher: each costs an attempt at most, and never a slot."""
+"""Internal errors in the dispatcher: each costs an attempt at most, and never a slot."""
 
 import pytest
 
 from dispatcher.dispatcher import ERROR_PAUSE_S
 from dispatcher.http.messages import HttpResponse
 from dispatcher.verdict import internal_error_text
-from schemas.deliveries.deliveries import DeliveryState, Outcome, Trigger, given_back
+from schemas.deliveries.deliveries import DeliveryState, Outcome, Trigger
+from schemas.deliveries.settlement import given_back
 from tests.kit.dispatch_scene import OK, Scene, firsts
 from tests.kit.making import a_delivery
 
@@ -36,7 +37,7 @@ def test_a_mistake_at_the_start_of_an_attempt_costs_that_attempt_only(
     )
     assert [request.body for request, _ in scene.posted] == [two.body]
     (note,) = scene.observer.notes
-    assert "dispatch.py" in str(note["trace"])
+    assert "dispatcher.py" in str(note["trace"])
     assert "boom" not in str(note), "what an error says may quote a URL or a header's value"
 
 
@@ -88,7 +89,7 @@ def test_a_mistake_in_recording_a_mistake_gives_the_delivery_back(
     assert scene.dispatcher.in_flight == 0
 
 
-def test_a_settlement_that_nobody_takes_still_frees_the_slot(scene: Scene) -> None:
+def test_a_settlement_that_is_not_taken_still_frees_the_slot(scene: Scene) -> None:
     """Its lease ends, and the delivery comes again; the lane goes on."""
     scene.submit(*firsts(3))
     scene.broken["settler"] = KeyError("boom")

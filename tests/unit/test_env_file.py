@@ -36,7 +36,7 @@ def test_a_line_that_cannot_be_read_stops_the_start(
     (tmp_path / "ringback.env").write_text(text, newline="")
 
     with pytest.raises(
-        UsageError, match=f"^ringback.env: line {line} is not read: write NAME=VALUE"
+        UsageError, match=f"^ringback.env: line {line} is invalid: write NAME=VALUE"
     ) as caught:
         load()
 
@@ -48,7 +48,7 @@ def test_a_line_that_cannot_be_read_stops_the_start(
     "second", ["RINGBACK_TIMEOUT=20s", "export RINGBACK_TIMEOUT='20s'", "ringback_timeout=20s"]
 )
 def test_a_name_with_two_values_stops_the_start(second: str, tmp_path: Path) -> None:
-    """Whoever edits the upper one sees nothing change."""
+    """An edit of the upper one would change nothing."""
     (tmp_path / "ringback.env").write_text(f"RINGBACK_TIMEOUT=15s\n\n{second}\n")
 
     with pytest.raises(
@@ -58,25 +58,25 @@ def test_a_name_with_two_values_stops_the_start(second: str, tmp_path: Path) -> 
 
 
 def test_the_same_line_twice_is_taken(tmp_path: Path) -> None:
-    """Whoever pastes `echo … >> ringback.env` again has said nothing else."""
+    """Pasting `echo … >> ringback.env` again says the same thing twice."""
     (tmp_path / "ringback.env").write_text("RINGBACK_OUTBOX_MAX=7\n" * 2)
 
     assert load().outbox_max == 7
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "latin-1"])
-def test_another_encoding_is_told(encoding: str, tmp_path: Path) -> None:
+def test_another_encoding_is_reported(encoding: str, tmp_path: Path) -> None:
     """PowerShell writes UTF-16. Without its mark every name would be another, and nothing read."""
     (tmp_path / "ringback.env").write_bytes("RINGBACK_SECRET_KEY=s3crét\n".encode(encoding))
 
-    with pytest.raises(UsageError, match=r"ringback\.env is not in UTF-8: save it anew"):
+    with pytest.raises(UsageError, match=r"ringback\.env is not in UTF-8: save it"):
         load()
 
 
-def test_a_file_that_cannot_be_read_is_told() -> None:
+def test_a_file_that_cannot_be_read_is_reported() -> None:
     """A name that is too long for the system, as no test is sure to be refused a right."""
     with pytest.raises(
-        UsageError, match=r"--env-file x+ cannot be read: File name too long|no such file"
+        UsageError, match=r"cannot read --env-file x+: File name too long|no such file"
     ):
         env_file(Path("x" * 300))
 
@@ -104,5 +104,5 @@ def test_every_command_says_so_and_exits_as_for_wrong_use(
     done = CliRunner().invoke(main, arguments)
 
     assert (done.exit_code, done.output.count("\n")) == (2, 1), done.output
-    assert "line 1 is not read" in done.output
+    assert "line 1 is invalid" in done.output
     assert "s3cret" not in done.output

@@ -118,8 +118,8 @@ def test_what_was_accepted_under_the_id_of_a_sample_is_still_read() -> None:
     assert parse_event(odd, id_required=True, accepted=True).id == SAMPLES
 
 
-def test_an_event_by_amqp_needs_an_id_in_the_json_or_beside_it() -> None:
-    """Without one it could not be told from its own redelivery."""
+def test_an_event_by_amqp_needs_an_id_in_the_json_or_in_a_property() -> None:
+    """Without one, it could not be distinguished from its own redelivery."""
     body = spelled(received())
 
     assert parse_event(body, message_id="evt_property", id_required=True).id == "evt_property"
@@ -216,11 +216,12 @@ def test_a_set_that_is_closed_stays_closed() -> None:
 
 @given(st.binary(max_size=80))
 def test_no_bytes_whatever_bring_the_reader_down(body: bytes) -> None:
-    """What comes off the exchange may be anything: it is an event, or it is refused with a reason.
+    """What comes off the exchange may be anything: it is an event,
+    or it is refused with a reason.
     """
-    told = refusal(body)
+    fault = refusal(body)
 
-    assert told is None or told
+    assert fault is None or fault
 
 
 @given(st.sampled_from(EventType), anything, st.sampled_from(["id", "type", "timestamp", "data"]))
@@ -228,9 +229,9 @@ def test_no_json_whatever_brings_the_reader_down(
     kind: EventType, value: object, where: str
 ) -> None:
     """The same, for what looks like an event."""
-    told = refusal(spelled(sample_event(kind) | {where: value}))
+    fault = refusal(spelled(sample_event(kind) | {where: value}))
 
-    assert told is None or told
+    assert fault is None or fault
 
 
 def test_the_size_is_limited() -> None:
@@ -284,7 +285,7 @@ def test_a_batch_has_its_limits(count: int) -> None:
 
 
 def test_the_same_content_hashes_alike_and_other_content_does_not() -> None:
-    """So a repetition can be told from a conflict."""
+    """A repetition can be distinguished from a conflict by it."""
     one, again, other = (
         parse_event(spelled(received(id="e", data=received()["data"] | {"n": n})))
         for n in (1, 1, 2)

@@ -39,12 +39,12 @@ def test_what_differs_otherwise_stays_different(one: str, other: str) -> None:
 
 @given(st.text(max_size=20))
 def test_folding_again_changes_nothing(text: str) -> None:
-    """What is stored and what is asked for meet, whoever folded before."""
+    """The stored name and the requested name are equal, whichever was folded before."""
     assert folded(folded(text)) == folded(text)
 
 
 @given(st.text(max_size=20))
 def test_case_makes_no_difference(text: str) -> None:
-    """Of whatever text, as far as its capitals lead back to it."""
+    """This holds for any text, as far as its capitals lead back to it."""
     if folded(text.upper().lower()) == folded(text):
         assert folded(text.upper()) == folded(text)

@@ -76,7 +76,7 @@ def test_anything_else_is_refused_as_a_problem(place: Place) -> None:
 @pytest.mark.filterwarnings(
     "ignore:.*unclosed.*:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
-def test_a_taken_port_is_told_with_the_setting_that_moves_it(place: Place) -> None:
+def test_a_taken_port_is_reported_with_the_setting_that_moves_it(place: Place) -> None:
     """Two dispatchers on one host meet this first."""
     with pytest.raises(CannotListen, match="RINGBACK_METRICS_LISTEN"):
         WebServer(HealthApp(dict, lambda: (b"", "")), place.address, "RINGBACK_METRICS_LISTEN")

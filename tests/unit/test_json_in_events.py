@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.errors import MOST_COUNTED, MOST_TOLD, InvalidEvent
+from schemas.errors import MAX_COUNTED, MAX_REPORTED, InvalidEvent
 from schemas.events import events, full_reading
 from schemas.events.events import parse_batch, parse_event
 from schemas.events.json_text import BYTE_ORDER_MARK, depth
 from schemas.events.samples import sample_event
+from schemas.events.stored_bodies import data_of, stored_facts
 from schemas.events.types import EventType
-from schemas.stored_values import data_of, stored_facts
 from schemas.times import UnixMs
 from tests.unit.test_events import anything, pointers, received, refusal, spelled
 
@@ -67,7 +67,7 @@ def test_a_byte_order_mark_before_the_json_is_skipped() -> None:
 
     assert parse_event(BYTE_ORDER_MARK + one) == parse_event(one)
     assert parse_batch(BYTE_ORDER_MARK + batch) == parse_batch(batch)
-    assert "a byte order mark stands only at the very beginning" in (
+    assert "a byte order mark is allowed only at the beginning" in (
         refusal(2 * BYTE_ORDER_MARK + one) or ""
     )
     assert "not UTF-8, but UTF-16" in (refusal(json.dumps(received()).encode("utf-16")) or "")
@@ -108,7 +108,7 @@ def test_a_name_by_which_something_is_decided_comes_once(
     )
 
     assert pointers(body) == [pointer]
-    assert "comes twice" in (refusal(body) or "")
+    assert "occurs twice" in (refusal(body) or "")
     with pytest.raises(InvalidEvent) as refused:
         parse_batch(batch)
     assert [fault.pointer for fault in refused.value.faults] == [f"/events/{number}{pointer}"]
@@ -134,14 +134,14 @@ def test_an_escaped_letter_hides_no_name(name: str, escaped: str, value: str) ->
     hidden = body.replace(name.encode(), f'"{escaped}": {value}, {name}'.encode())
     assert hidden.count(b"\\u00") == 1
 
-    assert "comes twice" in (refusal(hidden) or "")
-    with pytest.raises(InvalidEvent, match="comes twice"):
+    assert "occurs twice" in (refusal(hidden) or "")
+    with pytest.raises(InvalidEvent, match="occurs twice"):
         parse_batch(b'{"events":[%s]}' % hidden)
 
 
 def test_two_lists_of_events_are_refused() -> None:
-    """Which one was meant cannot be told."""
-    with pytest.raises(InvalidEvent, match="the name events comes twice"):
+    """Which of them was meant is unknown."""
+    with pytest.raises(InvalidEvent, match="the name events occurs twice"):
         parse_batch(b'{"events":[],"events":[%s]}' % spelled(received()))
 
 
@@ -149,7 +149,8 @@ def test_names_that_decide_nothing_may_come_twice() -> None:
     """What we do not read passes untouched."""
     data = (
         spelled(received()["data"])[:-1]
-        + b',"x":{"id":1,"id":2},"x":3,"note":"\\"id\\" \\"channel\\"","metadata":{"channel":1,"channel":2}}'
+        + b',"x":{"id":1,"id":2},"x":3,"note":"\\"id\\" \\"channel\\"","metadata":{"channel":1,'
+        b'"channel":2}}'
     )
 
     assert parse_event(b'{"x":1,"x":2,"type":"message.received","data":%s}' % data).data == data
@@ -201,8 +202,8 @@ def test_a_whole_number_is_one_however_it_is_written(number: str) -> None:
         ("-" + "9" * 5000, "Expected int >= 0"),
     ],
 )
-def test_what_is_wrong_with_a_number_is_told(number: str, words: str) -> None:
-    """Of one that is whole, not that it is none."""
+def test_what_is_wrong_with_a_number_is_reported(number: str, words: str) -> None:
+    """A whole number is not reported as being none."""
     with pytest.raises(InvalidEvent, match=words):
         parse_event(sized(number))
 
@@ -212,12 +213,12 @@ def test_what_is_no_number_in_json_is_named(word: str) -> None:
     """Python writes these, and most receivers cannot read them."""
     body = spelled(received(x="HERE")).replace(b'"HERE"', word.encode())
 
-    with pytest.raises(InvalidEvent, match=f"{word} is no JSON number") as refused:
+    with pytest.raises(InvalidEvent, match=f"{word} is not a JSON number") as refused:
         parse_event(body)
     assert refused.value.malformed
 
 
-def test_every_fault_of_an_event_is_told() -> None:
+def test_every_fault_of_an_event_is_reported() -> None:
     """Who mends one and sends again should not meet the next."""
     bad: dict[str, Any] = {
         "id": "a.b",
@@ -247,7 +248,7 @@ def test_every_fault_of_an_event_is_told() -> None:
     ]
 
 
-def test_very_many_faults_are_counted_and_not_all_told() -> None:
+def test_very_many_faults_are_counted_and_not_all_reported() -> None:
     """A slip in a program that sends thousands is one slip. Beyond some number they are not even
     looked for.
     """
@@ -257,9 +258,9 @@ def test_very_many_faults_are_counted_and_not_all_told() -> None:
     with pytest.raises(InvalidEvent) as refused:
         parse_batch(spelled({"events": [event] * 1000}))
 
-    assert MOST_COUNTED <= len(refused.value.faults) < MOST_COUNTED + 60
+    assert MAX_COUNTED <= len(refused.value.faults) < MAX_COUNTED + 60
     assert str(refused.value).endswith(
-        f"; and at least {len(refused.value.faults) - MOST_TOLD} more"
+        f"; and at least {len(refused.value.faults) - MAX_REPORTED} more"
     )
 
 
@@ -277,11 +278,11 @@ def test_both_looks_take_the_same_event(
     event[where] = event[where] | {"x": value} if where == "data" else value
     body = spelled(event, indent=indent)
 
-    first = events._first_look(body, None, False)
+    first = events._read_fast(body, None, False)
 
     if first is not None:
         assert (
-            events.Event(*full_reading.look(body, "", None, id_required=False)) == first
+            events.Event(*full_reading.read_in_full(body, "", None, id_required=False)) == first
             or event["id"] is None
         )
 
@@ -293,7 +294,8 @@ def test_both_looks_take_the_same_event(
     ),
 )
 def test_what_was_accepted_is_read_back(kind: EventType, more: dict[str, Any]) -> None:
-    """Whatever it holds: a row that could not be read would end what reads it, at each start anew.
+    """Whatever it holds: a row that could not be read would end the process that reads it, at each
+    start again.
     """
     event = {"id": "evt_1", **sample_event(kind)}
     event["data"] = more | event["data"]
@@ -316,7 +318,7 @@ def test_what_was_accepted_is_read_back(kind: EventType, more: dict[str, Any]) -
     ],
 )
 def test_a_row_that_cannot_be_read_costs_its_place_in_the_order_only(body: bytes) -> None:
-    """It is a mistake of ours, but none to die of."""
+    """It is an internal error, but the process goes on."""
     assert stored_facts("message.status", body) is None
 
 

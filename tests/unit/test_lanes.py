@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.lanes import TAKE_AHEAD_S, Lane
+from dispatcher.lanes import LEASE_AHEAD_S, Lane
 from schemas.deliveries.deliveries import Delivery, Trigger
-from schemas.rate_meter import MOMENT_S
+from schemas.rate_meter import WINDOW_S
 from tests.kit.making import a_delivery
 
 
@@ -86,7 +86,7 @@ def test_one_delivery_of_a_conversation_at_a_time() -> None:
 
 
 def test_a_withdrawn_delivery_never_starts_and_lets_its_conversation_go_on() -> None:
-    """Spilled to a row: somebody else may send it."""
+    """Spilled to a row: another dispatcher may send it."""
     lane = Lane(1)
     one, two, three = a_delivery("evt_1"), a_delivery("evt_2"), a_delivery("evt_3")
     for delivery in (one, two, three):
@@ -140,7 +140,7 @@ def test_a_lane_that_moves_is_not_stuck_however_long_its_slots_are_taken() -> No
 def rows(
     count: int, trigger: Trigger = Trigger.FIRST, conversation: str = "row_{}", start: int = 0
 ) -> list[Delivery]:
-    """As they come from the store, under a lease: first attempts had been spilled."""
+    """Rows as they come from the store, under a lease: first attempts had been spilled."""
     numbers = range(start, start + count)
     return [
         a_delivery(f"row_{n}", conversation=conversation.format(n), trigger=trigger, lease=1)
@@ -198,7 +198,8 @@ def test_a_withdrawn_row_makes_room_for_another() -> None:
 
 
 def test_a_busy_callback_has_its_next_row_at_hand() -> None:
-    """Its lane is always full of new events: rows that waited for a free slot would wait for ever.
+    """Its lane is always full of new events: rows that waited for a free slot would
+    wait for ever.
     """
     lane = Lane(4)
     new = firsts(20)
@@ -220,7 +221,7 @@ def test_nothing_is_taken_for_a_full_lane_that_stands_still() -> None:
 
 
 def test_a_lane_that_stands_still_is_overfull_beyond_one_round_of_its_slots() -> None:
-    """What waits longer than the patience had better be a row; but a lane that has just filled is
+    """What waits longer than the limit had better be a row; but a lane that has just filled is
     not judged.
     """
     lane = Lane(4)
@@ -250,7 +251,7 @@ def test_a_quick_lane_is_overfull_only_beyond_what_it_does_in_a_second() -> None
 
 
 def test_all_first_attempts_that_wait_can_be_taken_back_in_their_order() -> None:
-    """Also those behind their conversation; what flies and what is a repeat stays."""
+    """Those behind their conversation too; what flies and what is a repeat stays."""
     lane = Lane(1)
     flying, behind, other, retry, last = (
         a_delivery("evt_1"),
@@ -277,7 +278,7 @@ def test_of_a_quick_callback_more_is_taken_than_its_slots() -> None:
         started(lane, 10.0 + number / 500)
         lane.done(delivery, 10.0 + number / 500)
 
-    assert lane.free_slots(10.1, False) == 4 + 50 / MOMENT_S * TAKE_AHEAD_S
+    assert lane.free_slots(10.1, False) == 4 + 50 / WINDOW_S * LEASE_AHEAD_S
     assert lane.free_slots(10.1, True) == 1
     assert lane.free_slots(12.0, False) == 4, "it stands still"
 

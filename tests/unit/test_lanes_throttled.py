@@ -15,7 +15,7 @@ def throttled(lane: Lane, pause_s: float) -> Lane:
 
 
 def test_a_throttled_lane_waits_and_then_starts_one() -> None:
-    """As its receiver asked; what is more than it takes within a second spills at once."""
+    """The receiver asked for it; what is more than it takes within a second spills at once."""
     lane = throttled(Lane(8), 2.0)
     assert lane.is_overfull(0.5)
     for delivery in (waiting := firsts(3)):
@@ -27,7 +27,7 @@ def test_a_throttled_lane_waits_and_then_starts_one() -> None:
 
 
 def test_rows_of_a_throttled_lane_are_taken_as_they_can_start() -> None:
-    """More would lose patience here, and go back; both shares wait for the same starts."""
+    """More would time out here, and go back; both shares wait for the same starts."""
     lane = throttled(Lane(8), 2.0)
     assert (lane.free_slots(1.4, False), lane.free_slots(1.4, True)) == (0, 0)
 
@@ -36,7 +36,7 @@ def test_rows_of_a_throttled_lane_are_taken_as_they_can_start() -> None:
     assert (lane.free_slots(1.6, False), lane.free_slots(1.6, True)) == (0, 0)
 
 
-def test_what_somebody_asks_for_does_not_wait_for_a_throttle() -> None:
+def test_a_requested_attempt_does_not_wait_for_a_throttle() -> None:
     """It is nothing automatic. Repeats that are wait with the others."""
     lane = throttled(Lane(8), 2.0)
     by_hand = a_delivery(

@@ -1,4 +1,4 @@
-"""Token buckets: how many requests are let through, and what clients are told of it."""
+"""Token buckets: how many requests are let through, and what the headers say of it."""
 
 from itertools import pairwise
 
@@ -11,9 +11,9 @@ from web.rate_limits import (
     UNKNOWN_TOKENS_S,
     Buckets,
     RateLimit,
-    damping,
+    client_network,
     in_seconds,
-    one_caller,
+    unknown_token_throttle,
 )
 
 S = 10**9
@@ -42,7 +42,7 @@ def test_never_more_than_a_burst_and_the_rate_times_the_time_are_let_through(
 
 
 @given(st.floats(min_value=0.1, max_value=200))
-def test_whoever_waits_as_told_gets_the_rate_and_no_more(per_second: float) -> None:
+def test_a_client_that_waits_as_asked_gets_the_rate_and_no_more(per_second: float) -> None:
     """The greediest client that there is. A wait that were too short would be answered with another
     one.
     """
@@ -77,7 +77,9 @@ def test_each_key_has_a_bucket_of_its_own() -> None:
 
 
 def test_asking_how_long_to_wait_takes_nothing() -> None:
-    """Damping asks before each look-up, and takes for what failed."""
+    """The throttle of unknown tokens is asked before each look-up, and charged for each that
+    failed.
+    """
     buckets = Buckets(S, 1)
 
     assert [buckets.wait_ns("a", 0) for _ in range(3)] == [0, 0, 0]
@@ -87,7 +89,7 @@ def test_asking_how_long_to_wait_takes_nothing() -> None:
 
 def test_what_is_remembered_is_bounded_and_the_idlest_is_forgotten() -> None:
     """Addresses are chosen by strangers."""
-    buckets = Buckets(S, 1, most=3)
+    buckets = Buckets(S, 1, max_keys=3)
     for key in ("a", "b", "c", "a", "d"):
         buckets.take(key, 0)
 
@@ -98,7 +100,7 @@ def test_what_is_remembered_is_bounded_and_the_idlest_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize(
-    ("per_second", "policy", "told"),
+    ("per_second", "policy", "header"),
     [
         (100, '"default";q=100;w=1', '"default";r=99;t=1'),
         (3, '"default";q=3;w=1', '"default";r=2;t=1'),
@@ -108,13 +110,12 @@ def test_what_is_remembered_is_bounded_and_the_idlest_is_forgotten() -> None:
     ],
 )
 def test_the_header_fields_tell_quota_and_rest_in_whole_numbers(
-    per_second: float, policy: str, told: str
+    per_second: float, policy: str, header: str
 ) -> None:
-    """Structured fields take integers there; what is told is never more than what is let through.
-    """
+    """Structured fields take integers there; the header never promises more than is let through."""
     _, fields = RateLimit(per_second).take("tok_1", 0)
 
-    assert dict(fields) == {"RateLimit-Policy": policy, "RateLimit": told}
+    assert dict(fields) == {"RateLimit-Policy": policy, "RateLimit": header}
 
 
 def test_the_seconds_to_wait_are_whole_and_not_none() -> None:
@@ -125,9 +126,9 @@ def test_the_seconds_to_wait_are_whole_and_not_none() -> None:
     assert all(a <= b for a, b in pairwise(map(in_seconds, waits_ns)))
 
 
-def test_unknown_tokens_are_damped_after_some_within_a_minute() -> None:
+def test_unknown_tokens_are_throttled_after_some_within_a_minute() -> None:
     """The numbers of the documentation."""
-    buckets = damping()
+    buckets = unknown_token_throttle()
 
     assert [buckets.take("a", 0).wait_ns for _ in range(UNKNOWN_TOKENS + 1)] == [
         0
@@ -148,4 +149,4 @@ def test_unknown_tokens_are_damped_after_some_within_a_minute() -> None:
 )
 def test_of_ipv6_a_caller_is_a_network(one: str, other: str, same: bool) -> None:
     """Everybody has more addresses there than we could remember."""
-    assert (one_caller(one) == one_caller(other)) is same
+    assert (client_network(one) == client_network(other)) is same

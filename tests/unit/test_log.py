@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-import ringback.log
-from ringback.observability.log import Log
+import ringback.observability.log
+from ringback.observability.log import Libraries, Log
 from schemas.deliveries.deliveries import DeliveryState, Outcome
 from schemas.log_events import LogEvent
 from schemas.observer import AttemptReport
@@ -39,7 +39,7 @@ class Pipe:
             self.reader = -1
             everything = aside.submit(
                 reader.read
-            )  # beside it: a full pipe would never let the log close
+            )  # in another thread: a full pipe would never let the log close
             self.log.close(limit_s=30)
             self.hang_up(self.writer)
             return everything.result().decode()
@@ -78,12 +78,13 @@ def a_report(outcome: Outcome = Outcome.DELIVERED, error: str | None = None) -> 
 
 
 def test_each_attempt_is_one_wide_line(pipe: Pipe) -> None:
-    """Whoever searches the log by event, token or outcome finds the rest beside it."""
+    """A search of the log by event, token or outcome finds the rest on the same line."""
     pipe.log.attempted([a_report(), a_report(Outcome.HTTP_5XX, "HTTP 500")])
 
     first, second = pipe.lines()
 
-    assert first["what"] == "attempted"
+    assert (first["event"], first["level"]) == ("attempt", "info")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", str(first["timestamp"]))
     assert first["event_id"] == "evt_1"
     assert first["delivery_id"] == f"dlv_{'a' * 16}_evt_1"
     assert (first["type"], first["trigger"], first["number"], first["state"]) == (
@@ -117,10 +118,10 @@ def test_what_a_receiver_or_a_library_said_is_recorded_and_not_logged(pipe: Pipe
     """
     words = "HTTP 301: a redirect to new.example is not followed"
     attempt = msgspec.structs.replace(
-        an_attempt(Outcome.HTTP_3XX, 301, error=words), behind="https://new.example/?key=S3CR3T"
+        an_attempt(Outcome.HTTP_3XX, 301, error=words), raw_detail="https://new.example/?key=S3CR3T"
     )
     assert (
-        attempt.told
+        attempt.full_error
         == "HTTP 301: a redirect to new.example is not followed (https://new.example/?key=S3CR3T)"
     )
 
@@ -140,7 +141,7 @@ def test_no_text_can_make_a_line_of_its_own(text: str, pretty: bool) -> None:
     """
     pipe = Pipe(pretty=pretty)
 
-    pipe.log.note("an error", error=text)
+    pipe.log.write(LogEvent.INTERNAL_ERROR, error=text)
 
     written = pipe.read()
     assert written.count("\n") == 1
@@ -149,18 +150,21 @@ def test_no_text_can_make_a_line_of_its_own(text: str, pretty: bool) -> None:
         json.loads(written)
 
 
-def test_any_value_can_be_noted(pipe: Pipe) -> None:
-    """A note about a mistake must not become a second one."""
-    pipe.log.note("odd", error=ValueError("x"), key=("a", "b"), number=2**80)
+def test_any_value_can_be_logged(pipe: Pipe) -> None:
+    """A line about an error must not raise another."""
+    pipe.log.write(
+        LogEvent.INTERNAL_ERROR, error=ValueError("x"), key=("a", "b"), number=2**80
+    )
 
-    assert pipe.lines()[0]["what"] == "odd"
+    line = pipe.lines()[0]
+    assert (line["event"], line["level"]) == ("internal_error", "error")
 
 
 def test_a_reader_that_is_gone_costs_lines_and_nothing_else(pipe: Pipe) -> None:
     """`ringback serve | head` goes on delivering."""
     pipe.hang_up(pipe.reader)
 
-    pipe.log.note("nobody reads this")
+    pipe.log.write(LogEvent.STORE_AVAILABLE)
 
     wait_for("the loss to be counted", lambda: pipe.lost == 1)
 
@@ -169,7 +173,7 @@ def test_a_reader_that_stands_still_costs_lines_and_nothing_else(
     pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A terminal stopped with Ctrl-S must not stop deliveries, nor fill the memory."""
-    monkeypatch.setattr(ringback.log, "WAITING_BYTES", 200_000)
+    monkeypatch.setattr(ringback.observability.log, "WAITING_BYTES", 200_000)
 
     for _ in range(1000):
         pipe.log.attempted([a_report()])
@@ -181,7 +185,7 @@ def test_a_reader_that_stands_still_costs_lines_and_nothing_else(
 def test_closing_writes_what_waits(pipe: Pipe) -> None:
     """The last attempts before a stop are the ones that are asked about."""
     for number in range(500):
-        pipe.log.note("n", number=number)
+        pipe.log.write(LogEvent.STORE_AVAILABLE, number=number)
 
     assert [line["number"] for line in pipe.lines()] == list(range(500))
 
@@ -197,9 +201,9 @@ def test_closing_does_not_wait_for_a_reader_that_stands_still(pipe: Pipe) -> Non
     assert time.monotonic() - began_s < 5
 
 
-def test_warnings_of_libraries_become_notes(pipe: Pipe) -> None:
+def test_warnings_of_libraries_become_lines(pipe: Pipe) -> None:
     """pika says there why a connection was lost."""
-    handler = ringback.log.Libraries(pipe.log)
+    handler = Libraries(pipe.log)
     record = logging.LogRecord(
         "pika.connection", logging.WARNING, __file__, 1, "lost %s", ("it",), None
     )
@@ -207,6 +211,7 @@ def test_warnings_of_libraries_become_notes(pipe: Pipe) -> None:
     handler.emit(record)
 
     line = pipe.lines()[0]
+    assert (line["event"], line["level"]) == ("library_warning", "warning")
     assert (line["library"], line["message"]) == ("pika.connection", "lost it")
 
 
@@ -217,7 +222,7 @@ def test_a_terminal_gets_text_for_people(tmp_path: Path) -> None:
     pipe.log.attempted([a_report(Outcome.TIMEOUT, "no answer")])
 
     written = pipe.read()
-    assert "attempted" in written
+    assert "attempt" in written
     assert "no answer" in written
     assert "None" not in written
 
@@ -229,7 +234,7 @@ def test_at_a_terminal_how_it_ended_comes_first() -> None:
     pipe = Pipe(pretty=True)
 
     pipe.log.attempted([a_report(Outcome.HTTP_5XX, "HTTP 500")])
-    pipe.log.note(LogEvent.BROKER_DISCONNECTED, part="consumer", address="127.0.0.1:5672")
+    pipe.log.write(LogEvent.BROKER_DISCONNECTED, part="consumer", address="127.0.0.1:5672")
 
     attempted, lost = (re.sub("\x1b\\[[0-9;]*m", "", line) for line in pipe.read().splitlines())
     assert re.findall(r"(\w+)=", attempted)[:4] == ["outcome", "status_code", "error", "event_id"]

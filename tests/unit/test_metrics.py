@@ -21,8 +21,10 @@ from tests.kit.making import a_delivery, an_attempt
 from tests.kit.waiting import wait_for
 
 NAMES = [
-    "events_accepted_total", "events_rejected_total", "events_duplicate_total", "events_conflicting_total", "http_requests_total",
-    "http_request_duration_seconds", "token_auth_failures_total", "attempts_total", "deliveries_settled_total", "attempt_duration_seconds",
+    "events_accepted_total", "events_rejected_total", "events_duplicate_total",
+    "events_conflicting_total", "http_requests_total",
+    "http_request_duration_seconds", "token_auth_failures_total", "attempts_total",
+    "deliveries_settled_total", "attempt_duration_seconds",
     "first_attempt_delay_seconds", "deliveries_deferred_total", "end_to_end_seconds", "build_info",
 ]  # fmt: skip
 
@@ -132,7 +134,7 @@ def test_everything_that_is_reported_is_counted() -> None:
     assert page.value("deliveries_deferred_total", reason="spilled") == 4
 
 
-def test_figures_become_gauges_by_state_or_alone() -> None:
+def test_values_become_gauges_by_state_or_alone() -> None:
     """The store's and the processes' own stand side by side."""
     gatherer = Gatherer()
     gatherer.add(lambda: {"in_flight": 3})
@@ -145,7 +147,7 @@ def test_figures_become_gauges_by_state_or_alone() -> None:
     assert page.value("build_info", version="1.2.3", python=platform.python_version()) == 1
 
 
-def test_costly_figures_are_asked_for_at_most_every_two_seconds() -> None:
+def test_costly_gauges_are_read_at_most_every_two_seconds() -> None:
     """Scrapers must not be able to keep the database busy."""
     now_s, asked = 100.0, []
     gatherer = Gatherer(clock=lambda: now_s)
@@ -158,7 +160,7 @@ def test_costly_figures_are_asked_for_at_most_every_two_seconds() -> None:
     assert [first["outbox_depth"], second["outbox_depth"], third["outbox_depth"]] == [1, 1, 2]
 
 
-def test_a_silent_source_holds_up_nobody_and_is_not_asked_twice_at_once() -> None:
+def test_a_silent_source_holds_up_no_scrape_and_is_not_asked_twice_at_once() -> None:
     """A broker that takes ten seconds to not answer must not cost the scrape."""
     answering, asked = threading.Event(), []
 
@@ -167,7 +169,7 @@ def test_a_silent_source_holds_up_nobody_and_is_not_asked_twice_at_once() -> Non
         answering.wait(10)
         return {"queue_depth": 7}
 
-    gatherer = Gatherer(patience_s=0.01)
+    gatherer = Gatherer(timeout_s=0.01)
     gatherer.add_costly(silent)
 
     assert gatherer() == {}
@@ -178,7 +180,9 @@ def test_a_silent_source_holds_up_nobody_and_is_not_asked_twice_at_once() -> Non
 
 
 def test_a_store_that_is_away_leaves_a_gap_and_not_a_zero() -> None:
-    """A queue that seems empty while the database is down would calm whoever should worry."""
+    """A queue that seems empty while the database is down would hide the problem from
+    the operator.
+    """
 
     def away() -> dict[str, float]:
         raise StoreUnavailable("away")
@@ -213,7 +217,7 @@ else:
 
 
 def test_worker_processes_count_together(tmp_path: Path) -> None:
-    """Whichever worker answers the scrape answers for all, also for one that is not read itself, or
+    """The worker that answers the scrape answers for all, also for one that is not read itself, or
     was killed.
     """
     done = subprocess.run(

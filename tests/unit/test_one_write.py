@@ -89,7 +89,7 @@ async def test_outside_of_a_block_nothing_waits(connection: OneWrite) -> None:
 
 
 async def test_an_error_in_a_block_loses_no_frame(connection: OneWrite) -> None:
-    """Half of a message would break the connection for everybody."""
+    """Half of a message would break the connection for all."""
     with contextlib.suppress(ZeroDivisionError), connection.one_write():
         acknowledge(connection, 1)
         raise ZeroDivisionError
@@ -99,7 +99,7 @@ async def test_an_error_in_a_block_loses_no_frame(connection: OneWrite) -> None:
 
 
 @pytest.mark.parametrize(
-    "beside",
+    "other",
     [
         {},
         {"content_type": "application/json"},
@@ -107,11 +107,12 @@ async def test_an_error_in_a_block_loses_no_frame(connection: OneWrite) -> None:
     ],
 )
 async def test_headers_that_pika_cannot_read_are_taken_for_none(
-    connection: OneWrite, beside: dict[str, str]
+    connection: OneWrite, other: dict[str, str]
 ) -> None:
-    """The rest of the frame is kept: the event's id may stand there; and what follows is read on.
+    """The rest of the frame is kept: the event's id may stand there;
+    and what follows is read on.
     """
-    properties = pika.BasicProperties(message_id="evt_1", headers={"sent": UNREADABLE}, **beside)
+    properties = pika.BasicProperties(message_id="evt_1", headers={"sent": UNREADABLE}, **other)
     heartbeat = pika.frame.Heartbeat().marshal()
     connection._frame_buffer = pika.frame.Header(1, 7, properties).marshal() + heartbeat
 
@@ -119,11 +120,11 @@ async def test_headers_that_pika_cannot_read_are_taken_for_none(
 
     assert connection._frame_buffer[length:] == heartbeat
     assert (read.channel_number, read.body_size) == (1, 7)
-    assert read.properties == pika.BasicProperties(message_id="evt_1", headers={}, **beside)
+    assert read.properties == pika.BasicProperties(message_id="evt_1", headers={}, **other)
 
 
 async def test_what_is_no_frame_still_ends_the_connection(connection: OneWrite) -> None:
-    """Nothing after it could be told apart."""
+    """The frames after it could not be distinguished."""
     frame = pika.frame.Header(1, 7, pika.BasicProperties(message_id="evt_1")).marshal()
     connection._frame_buffer = frame[:-1] + b"\0"
 
@@ -145,7 +146,7 @@ async def test_an_abort_ends_the_stream_once_without_a_goodbye(connection: OneWr
 
 
 def test_pika_still_has_what_we_override_and_call() -> None:
-    """A rename would turn the gathering off in silence."""
+    """A rename would switch the gathering off unnoticed."""
     assert list(inspect.signature(Connection._output_marshaled_frames).parameters) == [
         "self",
         "marshaled_frames",
@@ -159,16 +160,16 @@ async def test_a_connection_that_is_reset_as_it_is_made_fails_like_any_other() -
     kills.
     """
     loop = asyncio.get_running_loop()
-    told: asyncio.Future[object] = loop.create_future()
+    lost: asyncio.Future[object] = loop.create_future()
     mistakes: list[dict[str, object]] = []
     loop.set_exception_handler(lambda _, context: mistakes.append(context))
 
     with socket.socket() as sock:  # not connected: what is left of a connection that was reset
         sock.setblocking(False)
         loop.call_soon(
-            lambda: Services(loop).create_streaming_connection(lambda: None, sock, told.set_result)
+            lambda: Services(loop).create_streaming_connection(lambda: None, sock, lost.set_result)
         )
-        error = await asyncio.wait_for(told, 5)
+        error = await asyncio.wait_for(lost, 5)
 
     assert isinstance(error, ConnectionResetError)
     assert mistakes == []

@@ -1,4 +1,4 @@
-"""Message texts and keys are nobody else's, whatever the umask says."""
+"""Message texts and keys can be read by no other user, whatever the umask says."""
 
 import os
 import stat
@@ -16,7 +16,7 @@ from store.engine.database import Database
 
 @pytest.fixture(autouse=True)
 def generous() -> Iterator[None]:
-    """A umask under which everybody may read what is made."""
+    """A umask under which every user may read what is created."""
     before = os.umask(0o022)
     yield
     os.umask(before)
@@ -43,14 +43,14 @@ def test_what_sqlite_keeps_is_readable_by_its_owner_only(tmp_path: Path) -> None
 
 
 def test_a_key_that_comes_first_makes_the_folder_as_private(tmp_path: Path) -> None:
-    """Whoever comes first decides the mode for all."""
+    """The first process decides the mode for all."""
     secret_keys(Settings(database_url=f"sqlite:///{tmp_path}/var/ringback.db"))
 
     assert mode(tmp_path / "var") == 0o700
 
 
 def test_what_is_there_keeps_its_mode(tmp_path: Path) -> None:
-    """Somebody may let a group read it on purpose, for a backup."""
+    """A group may be allowed to read it on purpose, for a backup."""
     path = tmp_path / "var" / "ringback.db"
     path.parent.mkdir(mode=0o750)
     path.write_bytes(b"")
@@ -67,6 +67,6 @@ def test_a_place_where_nothing_can_be_made_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(
         UsageError,
-        match=r"RINGBACK_DATABASE_URL: .*/var/deeper/ringback\.db cannot be made: Not a directory",
+        match=r"RINGBACK_DATABASE_URL: cannot create .*/var/deeper/ringback\.db: Not a directory",
     ):
         make_database_file(tmp_path / "var" / "deeper" / "ringback.db")

@@ -18,7 +18,7 @@ def refused(at: int, reason: str | None, token_id: str = "tok_1") -> LoggedReque
     return a_request(token_id=token_id, at=at, status=401, allowed=False, reason=reason)
 
 
-def nobody_loses(rows: int) -> None:
+def no_request_is_lost(rows: int) -> None:
     pytest.fail(f"{rows} rows are lost")
 
 
@@ -26,7 +26,7 @@ class Written:
     """What a log that asks for grown rows at these times holds."""
 
     def __init__(self) -> None:
-        self.refusals, self.rows = Refusals(nobody_loses), dict[RequestId, LoggedRequest]()
+        self.refusals, self.rows = Refusals(no_request_is_lost), dict[RequestId, LoggedRequest]()
 
     def add(self, entry: LoggedRequest) -> RequestId:
         counted_on = self.refusals.row_for(entry, entry.at / 1000)
@@ -79,7 +79,7 @@ def test_a_minute_of_calls_with_a_token_that_is_not_active_makes_a_row_a_second(
 def test_of_an_active_token_some_rows_come_at_once_and_then_one_a_second(
     reason: str | None,
 ) -> None:
-    """Whoever tries things out finds each mistake; a flood is a flood."""
+    """A developer who tries things out finds each mistake. A flood is a flood."""
     log = Written()
     for number in range(100):
         log.add(refused(number, reason))
@@ -103,8 +103,8 @@ def test_each_token_has_rows_of_its_own() -> None:
     assert [(row.token_id, row.count) for row in log.rows.values()] == [("tok_1", 2), ("tok_2", 1)]
 
 
-def test_a_request_is_told_the_row_on_which_it_counts() -> None:
-    """What becomes of it is reported by that id: another one would be a row that nobody sees."""
+def test_a_request_learns_the_row_on_which_it_counts() -> None:
+    """What becomes of it is reported by that id: another id would be a row that no one sees."""
     log = Written()
 
     first, second = log.add(refused(0, "revoked")), log.add(refused(1, "revoked"))
@@ -124,10 +124,10 @@ def test_a_clock_that_is_set_starts_a_new_row(leap_ms: int) -> None:
 
 
 def test_the_clock_of_the_requests_may_be_another_than_that_of_the_log() -> None:
-    """They go by the store's, and are written by this machine's: a difference must not make more
-    rows.
+    """They follow the store's clock, and are written by this machine's: a difference must not make
+    more rows.
     """
-    refusals, rows = Refusals(nobody_loses), set[RequestId]()
+    refusals, rows = Refusals(no_request_is_lost), set[RequestId]()
     for number in range(20):
         rows.add(refusals.row_for(refused(10**12 + number, "revoked"), number / 1000))
         refusals.grown(number / 1000)
@@ -135,7 +135,7 @@ def test_the_clock_of_the_requests_may_be_another_than_that_of_the_log() -> None
     assert len(rows) == 1
 
 
-def test_while_nobody_asks_what_has_grown_is_bounded_and_the_rest_is_counted(
+def test_while_no_request_comes_what_has_grown_is_bounded_and_the_rest_is_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The log is full, as the store is away for hours: a row a second of each refused token was
@@ -153,7 +153,7 @@ def test_while_nobody_asks_what_has_grown_is_bounded_and_the_rest_is_counted(
 
 
 def test_nothing_is_remembered_of_a_token_that_is_quiet() -> None:
-    """Memory goes by those that are refused just now."""
+    """Memory depends on the tokens that are refused at the moment."""
     log = Written()
     log.add(refused(0, "revoked"))
     log.add(msgspec.structs.replace(refused(0, None), token_id="tok_2"))

@@ -1,5 +1,5 @@
-"""The resolver with look-ups that answer when the test says so: a name that hangs is nobody else's
-business.
+"""The resolver with look-ups that answer when the test says so: a name that hangs affects no other
+name.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dispatcher.http.resolver import Found, Resolver, addresses_of, name_in
+from dispatcher.http.resolver import Resolution, Resolver, addresses_of, host_to_resolve
 from tests.kit.waiting import eventually
 
 
@@ -52,7 +52,7 @@ async def test_who_waits_for_one_name_shares_one_look_up(names: Names) -> None:
     """Sixteen attempts at one callback must not take sixteen threads."""
     names.answers["crm.test"], names.hanging = ("192.0.2.1", "192.0.2.2"), {"crm.test"}
     resolver = resolver_of(names)
-    finding = [asyncio.ensure_future(resolver.find("crm.test")) for _ in range(16)]
+    finding = [asyncio.ensure_future(resolver.resolve("crm.test")) for _ in range(16)]
     await eventually("the question", lambda: names.asked["crm.test"])
     names.release()
 
@@ -66,12 +66,12 @@ async def test_what_was_found_is_known_without_asking_again(names: Names) -> Non
     """It costs a look into a dictionary, on the way of each attempt."""
     names.answers["crm.test"] = ("192.0.2.1",)
     resolver = resolver_of(names)
-    assert resolver.known("crm.test") is None
+    assert resolver.cached("crm.test") is None
 
-    found = await resolver.find("crm.test")
+    found = await resolver.resolve("crm.test")
 
-    assert resolver.known("crm.test") is found
-    assert await resolver.find("crm.test") is found
+    assert resolver.cached("crm.test") is found
+    assert await resolver.resolve("crm.test") is found
     assert names.asked == {"crm.test": 1}
 
 
@@ -79,49 +79,52 @@ async def test_a_name_that_moved_is_found_where_it_is_now(
     names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a while it is looked up again."""
-    monkeypatch.setattr("dispatcher.http.resolver.KEPT_S", 0.01)
+    monkeypatch.setattr("dispatcher.http.resolver.CACHED_S", 0.01)
     names.answers["crm.test"] = ("192.0.2.1",)
     resolver = resolver_of(names)
-    await resolver.find("crm.test")
+    await resolver.resolve("crm.test")
     names.answers["crm.test"] = ("192.0.2.2",)
-    await eventually("what was found is forgotten", lambda: resolver.known("crm.test") is None)
+    await eventually("what was found is forgotten", lambda: resolver.cached("crm.test") is None)
 
-    assert (await resolver.find("crm.test")).addresses == ("192.0.2.2",)
+    assert (await resolver.resolve("crm.test")).addresses == ("192.0.2.2",)
 
 
 async def test_a_name_that_does_not_exist_is_not_asked_for_at_each_attempt(
     names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """But soon again: it may just have been made."""
-    monkeypatch.setattr("dispatcher.http.resolver.FAILURE_KEPT_S", 60)
+    """It is asked again soon: it may just have been created."""
+    monkeypatch.setattr("dispatcher.http.resolver.FAILURE_CACHED_S", 60)
     resolver = resolver_of(names)
-    found = [await resolver.find("gone.test") for _ in range(3)]
+    found = [await resolver.resolve("gone.test") for _ in range(3)]
     assert (
-        found[0].error
-        == "the name gone.test could not be resolved (No such name). Check it, and our name server"
+        found[0].error == "the name gone.test could not be resolved (No such name). "
+        "Check the name, and the name server that Ringback uses"
     )
     assert names.asked == {"gone.test": 1}
 
-    monkeypatch.setattr("dispatcher.http.resolver.FAILURE_KEPT_S", 0.01)
-    await resolver.find("other.test")
-    await eventually("the failure is forgotten", lambda: resolver.known("other.test") is None)
+    monkeypatch.setattr("dispatcher.http.resolver.FAILURE_CACHED_S", 0.01)
+    await resolver.resolve("other.test")
+    await eventually("the failure is forgotten", lambda: resolver.cached("other.test") is None)
 
 
-async def test_nobody_waits_longer_than_the_limit_and_a_late_answer_counts_for_the_next(
+async def test_no_caller_waits_longer_than_the_limit_and_a_late_answer_counts_for_the_next(
     names: Names,
 ) -> None:
     """The look-up goes on: asking again would take another thread."""
     names.answers["slow.test"], names.hanging = ("192.0.2.1",), {"slow.test"}
     resolver = resolver_of(names, limit_s=0.01)
 
-    errors = [(await resolver.find("slow.test")).error for _ in range(3)]
+    errors = [(await resolver.resolve("slow.test")).error for _ in range(3)]
     names.release()
-    await eventually("the answer", lambda: resolver.known("slow.test"))
+    await eventually("the answer", lambda: resolver.cached("slow.test"))
 
     assert (
         errors
         == [
-            "the name slow.test was not resolved within 0.01 s. Check the name, and our name server"
+            (
+                "the name slow.test was not resolved within 0.01 s. "
+                "Check the name, and the name server that Ringback uses"
+            )
         ]
         * 3
     )
@@ -133,10 +136,10 @@ async def test_names_that_hang_delay_no_other(names: Names) -> None:
     names.hanging = {f"silent{n}.test" for n in range(60)}
     names.answers["healthy.test"] = ("192.0.2.1",)
     resolver = resolver_of(names)
-    hanging = [asyncio.ensure_future(resolver.find(name)) for name in names.hanging]
+    hanging = [asyncio.ensure_future(resolver.resolve(name)) for name in names.hanging]
     await eventually("all questions", lambda: len(names.asked) == 60)
 
-    assert (await resolver.find("healthy.test")).addresses == ("192.0.2.1",)
+    assert (await resolver.resolve("healthy.test")).addresses == ("192.0.2.1",)
     names.release()
     await asyncio.gather(*hanging)
 
@@ -149,7 +152,7 @@ async def test_look_ups_are_bounded_and_what_waits_gets_its_turn(
     names.hanging = {"one.test", "two.test"}
     resolver = resolver_of(names)
     finding = [
-        asyncio.ensure_future(resolver.find(f"{name}.test")) for name in ("one", "two", "three")
+        asyncio.ensure_future(resolver.resolve(f"{name}.test")) for name in ("one", "two", "three")
     ]
     await eventually("two questions", lambda: len(names.asked) == 2)
     names.release()
@@ -161,31 +164,31 @@ async def test_look_ups_are_bounded_and_what_waits_gets_its_turn(
 async def test_a_process_without_threads_says_so(
     names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And is asked again when it has some: nobody waits for ever."""
+    """It is asked again when it has some: no caller waits for ever."""
 
     def no_thread(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     with monkeypatch.context() as exhausted:
         exhausted.setattr(threading.Thread, "start", no_thread)
-        exhausted.setattr("dispatcher.http.resolver.FAILURE_KEPT_S", 0)
+        exhausted.setattr("dispatcher.http.resolver.FAILURE_CACHED_S", 0)
         resolver = resolver_of(names)
-        found = await resolver.find("crm.test")
+        found = await resolver.resolve("crm.test")
     names.answers["crm.test"] = ("192.0.2.1",)
-    await eventually("the failure is forgotten", lambda: resolver.known("crm.test") is None)
+    await eventually("the failure is forgotten", lambda: resolver.cached("crm.test") is None)
 
     assert found.error == "crm.test cannot be looked up: can't start new thread"
-    assert (await resolver.find("crm.test")).addresses == ("192.0.2.1",)
+    assert (await resolver.resolve("crm.test")).addresses == ("192.0.2.1",)
 
 
-def test_a_look_up_that_ends_after_its_loop_harms_nobody(names: Names) -> None:
+def test_a_look_up_that_ends_after_its_loop_does_no_harm(names: Names) -> None:
     """The process ends; threads in the middle of a look-up are not waited for. A failing thread
     would be a warning, so an error here.
     """
     names.hanging = {"silent.test"}
 
-    async def give_up() -> Found:
-        return await resolver_of(names, limit_s=0.01).find("silent.test")
+    async def give_up() -> Resolution:
+        return await resolver_of(names, limit_s=0.01).resolve("silent.test")
 
     found = asyncio.run(give_up())
     (thread,) = [thread for thread in threading.enumerate() if thread.name == "look-up silent.test"]
@@ -213,8 +216,8 @@ def test_a_look_up_that_ends_after_its_loop_harms_nobody(names: Names) -> None:
     ],
 )
 def test_only_names_are_looked_up(url: str, name: tuple[str, int] | None) -> None:
-    """An address needs nobody's answer, and `localhost` must not depend on one."""
-    assert name_in(url) == name
+    """An address needs no look-up, and `localhost` must not depend on one."""
+    assert host_to_resolve(url) == name
 
 
 def test_the_system_knows_this_machine() -> None:
@@ -225,7 +228,7 @@ def test_the_system_knows_this_machine() -> None:
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "ü.example", "a..b"])
 async def test_a_name_that_cannot_be_found_fails_in_words(host: str) -> None:
     """Whatever the system raises for it."""
-    found = await Resolver(asyncio.get_running_loop(), 10).find(host)
+    found = await Resolver(asyncio.get_running_loop(), 10).resolve(host)
 
     assert found.addresses == ()
     assert (found.error or "").startswith(f"the name {host} ")

@@ -52,6 +52,6 @@ def test_a_key_that_cannot_be_kept_stops_the_start(
     given_environment(monkeypatch, DATABASE_URL=f"sqlite:///{tmp_path}/file/ringback.db")
 
     with pytest.raises(
-        UsageError, match=r"RINGBACK_SECRET_KEY is not set, and .*secret-key cannot be kept"
+        UsageError, match=r"RINGBACK_SECRET_KEY is not set, and cannot create .*secret-key"
     ):
         secret_keys(load())

@@ -31,7 +31,7 @@ def test_a_new_token_is_well_formed_and_new() -> None:
 
 
 @given(st.integers(0, len(PUBLISHED) - 1), st.characters())
-def test_a_mistyped_token_is_told_by_its_checksum(place: int, character: str) -> None:
+def test_a_mistyped_token_is_recognized_by_its_checksum(place: int, character: str) -> None:
     """Any one character: so a typing mistake costs no look-up."""
     mistyped = PUBLISHED[:place] + character + PUBLISHED[place + 1 :]
 

@@ -36,23 +36,27 @@ def test_a_misspelt_setting_stops_the_start(
     "service",
     ["", "DATABASE_", "BROKER_", "METRICS_LISTEN_", "LISTEN_", "SECRET_KEY_", "TIMEOUT_", "A_B_"],
 )
-def test_what_kubernetes_tells_of_services_is_nobodys_slip(
+def test_what_kubernetes_sets_for_services_is_no_mistake(
     service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of one that is called `ringback-database`, say: every container beside it is told."""
-    told = {
-        "SERVICE_HOST": "10.0.0.1", "SERVICE_PORT": "5432", "SERVICE_PORT_PG": "5432", "PORT": "tcp://10.0.0.1:5432",
-        "PORT_5432_TCP": "tcp://10.0.0.1:5432", "PORT_5432_TCP_PROTO": "tcp", "PORT_5432_TCP_PORT": "5432",
+    """For a service that is called `ringback-database`, say: every other container of it gets
+    these.
+    """
+    variables = {
+        "SERVICE_HOST": "10.0.0.1", "SERVICE_PORT": "5432", "SERVICE_PORT_PG": "5432",
+        "PORT": "tcp://10.0.0.1:5432",
+        "PORT_5432_TCP": "tcp://10.0.0.1:5432", "PORT_5432_TCP_PROTO": "tcp",
+        "PORT_5432_TCP_PORT": "5432",
         "PORT_5432_TCP_ADDR": "10.0.0.1", "PORT_53_UDP": "udp://10.0.0.1:53",
     }  # fmt: skip
-    given_environment(monkeypatch, **{service + name: value for name, value in told.items()})
+    given_environment(monkeypatch, **{service + name: value for name, value in variables.items()})
 
     assert load().embedded
     assert not_read() == []
 
 
 def test_a_port_that_no_kubelet_wrote_is_a_slip(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is told by the value: a person writes a number."""
+    """The value shows it: a person writes a number."""
     given_environment(monkeypatch, DATABASE_PORT="5432")
 
     with pytest.raises(UsageError, match="RINGBACK_DATABASE_PORT is not a setting"):
@@ -79,7 +83,7 @@ def test_slips_in_the_env_file_are_found_too(tmp_path: Path) -> None:
 
 
 def test_a_setting_without_its_prefix_in_the_env_file_is_a_slip(tmp_path: Path) -> None:
-    """The file is ours: nobody else means anything by it."""
+    """The file is ours: no other program uses it."""
     (tmp_path / "ringback.env").write_text("LISTEN=127.0.0.1:9\n")
     with pytest.raises(
         UsageError, match="LISTEN in the env file is not read: write RINGBACK_LISTEN"
@@ -104,7 +108,7 @@ def test_a_setting_without_its_prefix_in_the_env_file_is_a_slip(tmp_path: Path) 
         ("LISTEN", "is not read: is RINGBACK_LISTEN meant?"),
     ],
 )
-def test_what_looks_like_a_setting_and_is_none_is_told(
+def test_what_looks_like_a_setting_and_is_none_is_reported(
     name: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With another program's name for it, events went into a file of SQLite without a word."""
@@ -114,7 +118,7 @@ def test_what_looks_like_a_setting_and_is_none_is_told(
     assert not_read() == [f"{name} is set, and {said}"]
 
 
-def test_what_stands_in_the_env_file_is_told_too(tmp_path: Path) -> None:
+def test_what_is_in_the_env_file_is_reported_too(tmp_path: Path) -> None:
     """Once, if it stands in both."""
     file = tmp_path / "production.env"
     file.write_text("RINGBACK_DB_URL=s3cret\nPOSTGRES_USER=u\n")
@@ -125,7 +129,7 @@ def test_what_stands_in_the_env_file_is_told_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["TOKEN", "ROOT", "URL", "TIMEOUT", "timeout"])
-def test_of_what_is_read_nothing_is_told(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_that_is_read_is_not_reported(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small letters are read as well."""
     given_environment(monkeypatch, **{name: "7s"})
     monkeypatch.setenv("TIMEOUT", "a program's own")
@@ -152,11 +156,11 @@ def test_a_setting_in_capitals_and_in_small_letters_stops_the_start(
 
 @pytest.mark.parametrize("name", ["RINGBACK_DATABASE_URL", "ringback_broker_url"])
 @pytest.mark.parametrize("in_file", [True, False])
-def test_an_empty_place_for_events_stops_the_start(
+def test_an_empty_url_for_events_stops_the_start(
     name: str, in_file: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A variable that a compose file hands on, and nobody set: the default would take the events,
-    and PostgreSQL none.
+    """A variable that a compose file passes on, and that is not set: the default would take the
+    events, and PostgreSQL none.
     """
     if in_file:
         (tmp_path / "ringback.env").write_text(f"{name}=\n")
@@ -170,7 +174,7 @@ def test_an_empty_place_for_events_stops_the_start(
 
 
 def test_other_empty_values_mean_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the page of settings says."""
+    """The page of settings says so."""
     given_environment(monkeypatch, TIMEOUT="", SECRET_KEY="", LISTEN="", ALERT_URL="")
 
     assert load() == Settings()

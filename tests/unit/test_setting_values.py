@@ -19,12 +19,12 @@ pytestmark = pytest.mark.usefixtures("bare_place")
             "host name:80",
             "the host is an address, or a name of letters, digits, - and dots",
         ),
-        ("LISTEN", "*:8080", "for every interface leave the host out, :8080"),
+        ("LISTEN", "*:8080", "for every interface omit the host: :8080"),
         ("LISTEN", "-1:80", "the host is an address, or a name"),
         ("LISTEN", "a]b:80", "the host is an address, or a name"),
         ("LISTEN", "[]:80", "the host is an address, or a name"),
         ("LISTEN", "[1.2.3.4]:80", "the host is an address, or a name"),
-        ("LISTEN", "[::1::2]:80", "an IPv6 address stands in brackets"),
+        ("LISTEN", "[::1::2]:80", "an IPv6 address is written in brackets"),
         ("LISTEN", "a..b:80", "the host is an address, or a name"),
         ("METRICS_LISTEN", "é:80", "the host is an address, or a name"),
         ("PUBLIC_URL", "https://h:99999", "a URL such as https://"),
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("bare_place")
         ("PLATFORM_DOCS_URL", "javascript://h/hidden", "a URL such as https://"),
     ],
 )
-def test_a_place_that_cannot_be_is_refused_by_its_name(
+def test_an_impossible_path_is_refused_by_its_name(
     name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A wrong LISTEN blamed PUBLIC_URL, or failed when it was listened on."""

@@ -69,10 +69,10 @@ def test_the_environment_is_read_in_the_spelling_of_the_documentation(
     [
         ("TIMEOUT", "5 parsecs", "'5 parsecs' is not a duration such as"),
         ("TIMEOUT", "0s", "longer than 0s"),
-        ("CONNECT_TIMEOUT", "16s", "cannot take longer than RINGBACK_TIMEOUT"),
+        ("CONNECT_TIMEOUT", "16s", "at most RINGBACK_TIMEOUT"),
         ("DRAIN_TIMEOUT", "19s", "at least RINGBACK_TIMEOUT + 5s"),
         ("LISTEN", "8080", "'8080' is not host:port"),
-        ("LISTEN", "::1:80", "stands in brackets"),
+        ("LISTEN", "::1:80", "is written in brackets"),
         ("LISTEN", "localhost:65536", "is not host:port"),
         (
             "LISTEN",
@@ -83,12 +83,12 @@ def test_the_environment_is_read_in_the_spelling_of_the_documentation(
         (
             "DATABASE_URL",
             "sqlite:///~/x.db",
-            f"`~` is not read as your home here: write sqlite:///{Path.home()}/x.db",
+            f"`~` is not expanded here: write sqlite:///{Path.home()}/x.db",
         ),
         (
             "DATABASE_URL",
-            "sqlite:///~nobody-known/x.db",
-            "write sqlite:////home/~nobody-known/x.db",
+            "sqlite:///~no-such-user/x.db",
+            "write sqlite:////home/~no-such-user/x.db",
         ),
         ("CALLBACK_CONCURRENCY", "0", "a whole number from 1"),
         ("CALLBACK_CONCURRENCY", "many", "a whole number from 1"),
@@ -103,7 +103,7 @@ def test_the_environment_is_read_in_the_spelling_of_the_documentation(
         ("BROKER_URL", "amqp://u:hid/den@h:5672/", "percent-encoded"),
         ("BROKER_URL", "amqp://u:hid#den@h:5672/", "percent-encoded"),
         ("BROKER_URL", "amqp://u:hidden@h:port/", "percent-encoded"),
-        ("BROKER_URL", "amqp://u@h/", "after a user comes :PASSWORD"),
+        ("BROKER_URL", "amqp://u@h/", "write :PASSWORD after the user"),
         ("BROKER_URL", "amqp://u:p@h/?hidden=1", "an address takes after ?"),
         (
             "BROKER_URL",
@@ -129,7 +129,7 @@ def test_the_environment_is_read_in_the_spelling_of_the_documentation(
         ),
         ("PUBLIC_URL", "https://u:hidden@ringback.example.com", "without user and password"),
         ("SECRET_KEY", "hidden-0123456789\udcff", "it is not UTF-8"),
-        ("SECRET_KEY", "hidden", "has at least 16 characters"),
+        ("SECRET_KEY", "hidden", "needs at least 16 characters"),
         ("ALERT_SECRET", "whsec_hidden!", "a signing secret is whsec_ followed by base64"),
         (
             "ALERT_URL",
@@ -142,7 +142,7 @@ def test_the_environment_is_read_in_the_spelling_of_the_documentation(
 def test_a_wrong_value_is_one_line_that_names_the_setting(
     name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever starts it wrong learns what to change, and no secret lands on a terminal."""
+    """The error says what to change, and no secret is printed on a terminal."""
     given_environment(monkeypatch, **{name: value})
 
     with pytest.raises(UsageError) as caught:
@@ -157,7 +157,7 @@ def test_a_wrong_value_is_one_line_that_names_the_setting(
 
 
 def test_two_wrong_values_are_both_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else one is mended only to meet the next."""
+    """Otherwise one is fixed only to meet the next."""
     given_environment(monkeypatch, TIMEOUT="x", LISTEN="y")
 
     with pytest.raises(UsageError, match=r"RINGBACK_LISTEN: .*; RINGBACK_TIMEOUT: "):
@@ -167,7 +167,7 @@ def test_two_wrong_values_are_both_named(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_env_file_is_read_and_the_environment_wins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that a file can be overruled for one start."""
+    """A file can be overruled for one start."""
     (tmp_path / "ringback.env").write_text("RINGBACK_TIMEOUT=7s\nRINGBACK_OUTBOX_MAX=5\n")
     given_environment(monkeypatch, TIMEOUT="8s")
 
@@ -191,14 +191,14 @@ def test_every_interface_is_what_the_kernel_has(monkeypatch: pytest.MonkeyPatch)
 
 def test_an_env_file_that_is_asked_for_must_exist(tmp_path: Path) -> None:
     """Starting with defaults instead would look like success."""
-    with pytest.raises(UsageError, match="there is no such file"):
+    with pytest.raises(UsageError, match="no such file"):
         load(tmp_path / "absent.env")
 
 
 @pytest.mark.parametrize(
     "overrides", [{"broker_url": "amqp://h"}, {"database_url": "postgresql://h/d"}]
 )
-def test_beside_a_broker_or_postgres_the_secret_key_is_required(
+def test_with_a_broker_or_postgres_the_secret_key_is_required(
     overrides: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each process would make one of its own, and none could read the others' secrets."""
@@ -217,7 +217,7 @@ def test_alerts_are_never_unsigned(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_alerts_go_where_callbacks_may_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And during a change of secrets they are signed with both."""
+    """During a change of secrets they are signed with both."""
     secrets = [signing_secret_text(bytes([n]) * 24) for n in (1, 2)]
     given_environment(
         monkeypatch,
@@ -256,7 +256,7 @@ def test_no_secret_is_in_the_repr_or_in_what_is_shown() -> None:
 @tried(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=8, max_size=20))
 def test_a_password_is_nowhere_however_it_was_written(password: str) -> None:
-    """Somebody pastes one with a slash in it, unencoded, and then asks for help with what `doctor`
+    """A user pastes one with a slash in it, unencoded, and then asks for help with what `doctor`
     printed.
     """
     marked = f"Zq7{password}7qZ"

@@ -16,7 +16,16 @@ from web.exports.spreadsheets import Sheet, csv_pieces, moment, write_workbook
 
 AT = UnixMs(1_795_341_600_000)  # 2026-11-22T10:00:00Z
 COLUMNS = ("name", "at", "count", "enabled", "note")
-EVIL = ['=HYPERLINK("http://evil","x")', "+1+1", "-1+2", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1"]  # noqa: RUF001
+EVIL = [
+    '=HYPERLINK("http://evil","x")',
+    "+1+1",
+    "-1+2",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    "＝1",  # noqa: RUF001 - a full-width sign
+]
 
 
 def test_a_workbook_says_what_it_was_given(tmp_path: Path) -> None:
@@ -28,7 +37,7 @@ def test_a_workbook_says_what_it_was_given(tmp_path: Path) -> None:
     page = openpyxl.load_workbook(path)["Tokens"]
     assert [[cell.value for cell in row] for row in page.iter_rows()] == [
         list(COLUMNS),
-        ["ACME", dt.datetime(2026, 11, 22, 10), 3, "on", None],  # noqa: DTZ001 - a workbook knows no zones
+        ["ACME", dt.datetime(2026, 11, 22, 10), 3, "on", None],  # noqa: DTZ001 - without zones
     ]
     assert page["B2"].is_date
     assert (page.freeze_panes, page.auto_filter.ref) == ("A2", "A1:E2")
@@ -88,7 +97,7 @@ def test_what_looks_like_a_formula_stays_text(tmp_path: Path, evil: str) -> None
 
 @pytest.mark.parametrize("evil", EVIL)
 def test_what_looks_like_a_formula_is_quoted_in_csv(evil: str) -> None:
-    """CSV knows no types: whoever opens it with Excel would run it."""
+    """CSV knows no types: Excel would run it."""
     read = list(
         csv.reader(
             io.StringIO(b"".join(csv_pieces(Sheet("x", ("name",), [(evil,)]))).decode(), newline="")
@@ -99,8 +108,10 @@ def test_what_looks_like_a_formula_is_quoted_in_csv(evil: str) -> None:
 
 
 VALUES = [
-    "(compatible; +http://bot)", "Mozilla/5.0 (X11; Linux);=1+1; -1", "a=b", "a-b", "1+1", "'quoted'", "-5", "+5", "-1.5", "-1,5", "+1e3",
-    "-.5", "+39061234567", "-1,234.56", "株式会社\u3000山田", "\\xff", 'say "hi"', "a,b", "line\nline", " ",
+    "(compatible; +http://bot)", "Mozilla/5.0 (X11; Linux);=1+1; -1", "a=b", "a-b", "1+1",
+    "'quoted'", "-5", "+5", "-1.5", "-1,5", "+1e3",
+    "-.5", "+39061234567", "-1,234.56", "株式会社\u3000山田", "\\xff", 'say "hi"', "a,b", "line\nline",
+    " ",
 ]  # fmt: skip
 
 
@@ -240,8 +251,8 @@ def test_more_rows_than_a_sheet_takes_go_onto_another(
 
 
 def test_a_text_longer_than_a_cell_is_cut(tmp_path: Path) -> None:
-    """Excel calls a workbook with a longer one corrupt; it counts in units of UTF-16. Whoever reads
-    it sees that there was more.
+    """Excel calls a workbook with a longer one corrupt; it counts in units of UTF-16. A reader sees
+    that there was more.
     """
     path = tmp_path / "x.xlsx"
 

@@ -61,6 +61,6 @@ def test_during_a_rotation_each_live_secret_signs_and_the_newest_comes_first() -
     signature = sign([old, new], "evt_1", 1_700_000_000, b"{}")
 
     assert (
-        signature
-        == f"{sign([new], 'evt_1', 1_700_000_000, b'{}')} {sign([old], 'evt_1', 1_700_000_000, b'{}')}"
+        signature == f"{sign([new], 'evt_1', 1_700_000_000, b'{}')} "
+        f"{sign([old], 'evt_1', 1_700_000_000, b'{}')}"
     )

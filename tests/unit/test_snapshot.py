@@ -1,4 +1,4 @@
-"""The directory's memory: whoever asks it gets what a naive walk over all tokens would give."""
+"""The directory's memory: a look-up gives what a naive walk over all tokens would give."""
 
 import pytest
 from hypothesis import given
@@ -77,7 +77,7 @@ def test_a_callback_that_was_deleted_is_gone() -> None:
 
 
 def test_a_secret_that_was_replaced_holds_until_its_overlap_ends() -> None:
-    """And not a millisecond longer."""
+    """It is not a millisecond longer."""
     hashes = (DatedSecret(b"old", NOW), DatedSecret(b"new"))
     snapshot = Snapshot().changed([a_token(1, hashes=hashes)])
 
@@ -87,7 +87,7 @@ def test_a_secret_that_was_replaced_holds_until_its_overlap_ends() -> None:
 
 
 def test_a_secret_that_is_no_longer_the_tokens_is_forgotten() -> None:
-    """Regenerated without overlap: the old one is nobody's."""
+    """Regenerated without overlap: the old secret belongs to no token."""
     snapshot = Snapshot().changed([a_token(1, hashes=(DatedSecret(b"old"),))])
 
     snapshot = snapshot.changed([a_token(1, hashes=(DatedSecret(b"new"),))])
@@ -134,7 +134,9 @@ def test_of_revoked_tokens_only_the_last_ones_are_known(monkeypatch: pytest.Monk
     assert len(snapshot.match(EventType.MESSAGE_RECEIVED, "ch1")) == 5
 
 
-def test_a_revoked_token_that_is_told_of_again_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_revoked_token_that_is_reported_again_counts_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The look-up of a caller and a poll may both find it."""
     monkeypatch.setattr("store.directory.snapshot.REVOKED_KEPT", 2)
     snapshot = Snapshot()

@@ -1,5 +1,5 @@
-"""The clock of an embedded store: it follows a wall clock that somebody sets, but due rows must not
-feel it.
+"""The clock of an embedded store: it follows a wall clock that is set by hand, but due rows must
+not be affected.
 """
 
 from hypothesis import given
@@ -23,7 +23,7 @@ class Clocks:
         self.boot_s += seconds
 
 
-def test_it_is_the_wall_clock_while_nobody_sets_that() -> None:
+def test_it_is_the_wall_clock_while_that_is_not_set() -> None:
     """Times in lists are compared with those of other programs."""
     clocks = Clocks()
 

@@ -19,14 +19,21 @@ STRICT = TargetPolicy()
 LOCAL = TargetPolicy(parse_networks(["127.0.0.0/8", "::1"]))
 
 DENIED = [
-    "0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.127.255.255", "127.0.0.1", "169.254.169.254", "172.16.0.1", "172.31.255.255",
-    "192.0.0.8", "192.0.2.1", "192.88.99.1", "192.168.0.1", "198.18.0.1", "198.19.255.255", "198.51.100.1", "203.0.113.1",
+    "0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.127.255.255", "127.0.0.1",
+    "169.254.169.254", "172.16.0.1", "172.31.255.255",
+    "192.0.0.8", "192.0.2.1", "192.88.99.1", "192.168.0.1", "198.18.0.1", "198.19.255.255",
+    "198.51.100.1", "203.0.113.1",
     "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255", "168.63.129.16",
-    "::", "::1", "::7f00:1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::1", "100::1", "2001::1", "2001:1ff:ffff::1",
-    "2001:db8::1", "2002:7f00:1::", "3fff::1", "3fff:fff::1", "4000::1", "fc00::1", "fd00::1", "fe80::1", "fe80::1%eth0", "fec0::1", "ff02::1",
+    "::", "::1", "::7f00:1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1",
+    "64:ff9b:1::1", "100::1", "2001::1", "2001:1ff:ffff::1",
+    "2001:db8::1", "2002:7f00:1::", "3fff::1", "3fff:fff::1", "4000::1", "fc00::1", "fd00::1",
+    "fe80::1", "fe80::1%eth0", "fec0::1", "ff02::1",
 ]  # fmt: skip
-PUBLIC = ["1.1.1.1", "8.8.8.8", "100.63.255.255", "172.15.0.1", "172.32.0.1", "192.0.1.1", "198.17.0.1", "223.255.255.255",
-    "168.63.129.15", "2001:200::1", "2001:4860::8888", "2606:4700::1111", "2a00::1", "3ffe::1", "::ffff:8.8.8.8"]  # fmt: skip
+PUBLIC = [
+    "1.1.1.1", "8.8.8.8", "100.63.255.255", "172.15.0.1", "172.32.0.1", "192.0.1.1", "198.17.0.1",
+    "223.255.255.255", "168.63.129.15", "2001:200::1", "2001:4860::8888", "2606:4700::1111",
+    "2a00::1", "3ffe::1", "::ffff:8.8.8.8",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("address", DENIED)
@@ -55,7 +62,7 @@ def test_an_ipv4_address_inside_an_ipv6_one_is_judged_alike(address: ipaddress.I
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.255.0.1", "::ffff:127.0.0.1", "::1"])
 def test_what_the_operator_lists_may_be_called(address: str) -> None:
-    """And only that."""
+    """Only that may be called."""
     assert LOCAL.address_refusal(address) is None
     assert LOCAL.address_refusal("10.0.0.1")
 
@@ -70,8 +77,10 @@ def test_a_wrong_network_is_named(text: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "https://example.com", "https://example.com/hook?a=1&b=%20", "HTTPS://Example.COM:8443/x", "https://a_b.example.com.",
-        "https://xn--bcher-kva.example/", "https://8.8.8.8/", "https://[2606:4700::1111]:443/x", "https://1password.com", "https://a.b1",
+        "https://example.com", "https://example.com/hook?a=1&b=%20", "HTTPS://Example.COM:8443/x",
+        "https://a_b.example.com.",
+        "https://xn--bcher-kva.example/", "https://8.8.8.8/", "https://[2606:4700::1111]:443/x",
+        "https://1password.com", "https://a.b1",
     ],
 )  # fmt: skip
 def test_a_good_url_is_accepted(url: str) -> None:
@@ -82,18 +91,28 @@ def test_a_good_url_is_accepted(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("", "begin with https://"), ("ftp://example.com/", "begin with https://"), ("example.com", "begin with https://"),
-        ("file:///etc/passwd", "begin with https://"), ("https:///x", "names no host"), ("https://", "names no host"),
-        ("https://user:secret@example.com/", "credentials"), ("https://@example.com/", "credentials"),
+        ("", "begin with https://"), ("ftp://example.com/", "begin with https://"),
+        ("example.com", "begin with https://"),
+        ("file:///etc/passwd", "begin with https://"), ("https:///x", "names no host"),
+        ("https://", "names no host"),
+        ("https://user:secret@example.com/", "credentials"),
+        ("https://@example.com/", "credentials"),
         ("https://example.com/#part", "fragment"), ("https://example.com/#", "fragment"),
-        ("https://example.com/a b", "white space"), (" https://example.com/", "white space"), ("https://example.com/\n", "white space"),
+        ("https://example.com/a b", "white space"), (" https://example.com/", "white space"),
+        ("https://example.com/\n", "white space"),
         ("https://example.com/\0", "control character"), ("https://example.com\t/", "white space"),
-        ("https://bücher.example/", "xn--"), ("https://good.example\\@evil.example/", "percent-encoded"),
-        ("https://example.com:0/", "port"), ("https://example.com:65536/", "cannot be read"), ("https://example.com:x/", "cannot be read"),
-        ("https://exa%6dple.com/", "not a host name"), ("https://-a.example/", "not a host name"), ("https://a..b/", "not a host name"),
-        (f"https://{'a' * 64}.example/", "not a host name"), (f"https://example.com/{'x' * 2048}", "longer"),
-        ("https://256.1.1.1/", "neither an address nor a name"), ("https://1.2.3.4.5/", "neither"), ("https://0x/", "neither"),
-        ("https://[fe80::1%25eth0]/", "zone"), ("https://[::1/", "cannot be read"), ("https://[nonsense]/", "cannot be read"),
+        ("https://bücher.example/", "xn--"),
+        ("https://good.example\\@evil.example/", "percent-encoded"),
+        ("https://example.com:0/", "port"), ("https://example.com:65536/", "cannot be read"),
+        ("https://example.com:x/", "cannot be read"),
+        ("https://exa%6dple.com/", "not a host name"), ("https://-a.example/", "not a host name"),
+        ("https://a..b/", "not a host name"),
+        (f"https://{'a' * 64}.example/", "not a host name"),
+        (f"https://example.com/{'x' * 2048}", "longer"),
+        ("https://256.1.1.1/", "neither an address nor a name"), ("https://1.2.3.4.5/", "neither"),
+        ("https://0x/", "neither"),
+        ("https://[fe80::1%25eth0]/", "zone"), ("https://[::1/", "cannot be read"),
+        ("https://[nonsense]/", "cannot be read"),
         ("http://example.com/", "RINGBACK_ALLOW_HTTP"), ("http://8.8.8.8/", "RINGBACK_ALLOW_HTTP"),
     ],
 )  # fmt: skip
@@ -107,11 +126,12 @@ def test_a_bad_url_is_refused_with_a_sentence(url: str, words: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "0x7f.1", "0X7F.0.0.1", "0177.0.0.1", "127.0.0.1.", "[::1]", "[::ffff:127.0.0.1]",
+    ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "0x7f.1", "0X7F.0.0.1", "0177.0.0.1",
+     "127.0.0.1.", "[::1]", "[::ffff:127.0.0.1]",
      "[::ffff:7f00:1]", "localhost", "LOCALHOST."],
 )  # fmt: skip
 def test_a_private_host_is_refused_in_all_spellings_and_accepted_when_listed(host: str) -> None:
-    """Listed loopback hosts need no TLS either: nobody listens on the way."""
+    """Listed loopback hosts need no TLS either: there is no network to listen on."""
     fault = STRICT.url_fault(f"https://{host}:9000/")
 
     assert fault is not None
@@ -139,10 +159,11 @@ def test_no_text_breaks_the_check_of_a_url(url: str) -> None:
 
 @pytest.mark.parametrize(
     ("target", "asked_for"),
-    [("", "/"), ("/", "/"), ("?", "/?"), ("?a=b", "/?a=b"), ("/a/../b", "/a/../b"), ("/%7euser?x=%2f", "/%7euser?x=%2f"), ("//a//", "//a//"), ("/a?b?/../c", "/a?b?/../c")],
+    [("", "/"), ("/", "/"), ("?", "/?"), ("?a=b", "/?a=b"), ("/a/../b", "/a/../b"),
+     ("/%7euser?x=%2f", "/%7euser?x=%2f"), ("//a//", "//a//"), ("/a?b?/../c", "/a?b?/../c")],
 )  # fmt: skip
 def test_what_is_asked_for_is_what_was_saved(target: str, asked_for: str) -> None:
-    """Tidied up it would be another path, and the page would show one that nobody called."""
+    """Tidied up it would be another path, and the page would show one that was not called."""
     for host in (
         "https://h.example",
         "HTTPS://H.example:8443",
@@ -173,11 +194,13 @@ def test_good_headers_have_no_faults() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["webhook-id", "Webhook-Signature", "ringback-attempt", "Content-Type", "Content-Length", "HOST", "User-Agent", "Connection",
-     "Transfer-Encoding", "Expect", "TE", "Trailer", "Upgrade", "Keep-Alive", "Proxy-Authorization", "", "a b", "a:b", "ä", "a\r\nb"],
+    ["webhook-id", "Webhook-Signature", "ringback-attempt", "Content-Type", "Content-Length",
+     "HOST", "User-Agent", "Connection",
+     "Transfer-Encoding", "Expect", "TE", "Trailer", "Upgrade", "Keep-Alive", "Proxy-Authorization",
+     "", "a b", "a:b", "ä", "a\r\nb"],
 )  # fmt: skip
 def test_a_name_that_is_ours_or_no_name_is_refused(name: str) -> None:
-    """Else a callback could forge a signature header, or smuggle a request."""
+    """Otherwise a callback could forge a signature header, or smuggle a request."""
     (fault,) = header_faults({name: "x"})
 
     assert fault.pointer == f"/headers/{name}"

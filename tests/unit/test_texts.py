@@ -67,7 +67,7 @@ def test_names_are_taken_in_every_script(name: str) -> None:
     ],
 )
 def test_a_name_of_which_nothing_can_be_seen_is_none(name: str) -> None:
-    """Nobody finds it in a list."""
+    """No one finds it in a list."""
     assert is_blank(name)
     assert [fault.pointer for fault in replace(token_fields(), name=name).faults()] == ["/name"]
 
@@ -106,7 +106,7 @@ def test_what_phones_put_around_a_copied_name_is_taken(name: str) -> None:
     ],
 )
 def test_what_is_not_taken_is_named(character: str, words: str) -> None:
-    """Nobody sees it in what he wrote."""
+    """It cannot be seen in what was written."""
     (fault,) = replace(token_fields(), name=f"ACME{character}").faults()
 
     assert words in fault.detail
@@ -114,7 +114,7 @@ def test_what_is_not_taken_is_named(character: str, words: str) -> None:
 
 @given(st.text())
 def test_what_is_spelled_out_holds_nothing_harmful(text: str) -> None:
-    """Of any text; and can be written into any database and file."""
+    """This holds for any text, which can then be written into any database and file."""
     spelled = spelled_out(text)
 
     assert harmful(spelled) is None
@@ -144,7 +144,8 @@ def test_bytes_stay_to_be_seen(raw: bytes) -> None:
 def test_the_request_log_keeps_what_was_sent(text: str) -> None:
     """Spaces and joiners are no control characters."""
     row = logged_request(
-        RequestId("req_1"), TokenId("tok_1"), UnixMs(1), method="GET", path=f"/{text}", address=None, user_agent=text,
+        RequestId("req_1"), TokenId("tok_1"), UnixMs(1), method="GET", path=f"/{text}",
+        address=None, user_agent=text,
         permission=None, allowed=True, reason=None,
     )  # fmt: skip
 

@@ -1,5 +1,6 @@
 """Throttles, against receivers that count in different ways, at a clock of the test's own."""
 
+import functools
 import heapq
 import itertools
 import math
@@ -17,8 +18,8 @@ SLOTS, TRIP_S, TOLD_AFTER_S = 16, 0.01, 0.4
 
 @dataclass
 class Window:
-    """Takes so many in each window, and asks whoever comes then to wait for so long; None: says
-    nothing about it.
+    """A receiver that takes so many in each window, and asks later callers to wait for so long.
+    None: it says nothing about it.
     """
 
     most: int
@@ -52,7 +53,9 @@ class Bucket:
 
 @dataclass
 class Dispatcher:
-    """As far as a lane goes: slots, and a throttle once it was refused or told."""
+    """A lane as far as these tests need it: slots, and a throttle once it was refused
+    or notified.
+    """
 
     throttle: Throttle | None = None
     flying: int = 0
@@ -79,7 +82,7 @@ class World:
     def run(self, seconds: float) -> float:
         """What was taken a second."""
         for number, one in enumerate(self.dispatchers):
-            self._at(number * TRIP_S, lambda now_s, one=one: self._tick(one, now_s))  # type: ignore[misc]  # bound at once
+            self._at(number * TRIP_S, functools.partial(self._tick, one))
         while self._events and self._events[0][0] < seconds:
             now_s, _, happens = heapq.heappop(self._events)
             happens(now_s)
@@ -106,7 +109,7 @@ class World:
         if self.receiver.takes(now_s):
             self.taken += 1
             if one.throttle is not None:
-                one.throttle.taken(started_s, now_s)
+                one.throttle.succeeded(started_s, now_s)
         else:
             self.refused += 1
             self._refused(one, started_s, now_s)
@@ -128,18 +131,23 @@ class World:
 def _hear(other: Dispatcher, until_s: float, now_s: float) -> None:
     if until_s > now_s:
         other.throttle = other.throttle or Throttle(0, now_s)
-        other.throttle.heed(until_s - now_s, now_s)
+        other.throttle.apply_pause(until_s - now_s, now_s)
 
 
 @pytest.mark.parametrize("dispatchers", [1, 2])
 @pytest.mark.parametrize(
     ("receiver", "least"),
     [
-        (Window(5), 4.0), (Bucket(5, 5), 4.0), (Bucket(5, 20), 4.0), (Window(50), 35.0), (Bucket(50, 50), 35.0),
-        (Window(1, asks_s=2.0, window_s=2.0), 0.3), (Window(5, asks_s=None), 4.0), (Window(5, asks_s=0.0), 4.0),
+        (Window(5), 4.0), (Bucket(5, 5), 4.0), (Bucket(5, 20), 4.0), (Window(50), 35.0),
+        (Bucket(50, 50), 35.0),
+        (Window(1, asks_s=2.0, window_s=2.0), 0.3), (Window(5, asks_s=None), 4.0),
+        (Window(5, asks_s=0.0), 4.0),
         (Window(5, asks_s=30.0), 2.5), (Window(150, asks_s=20.0, window_s=30.0), 3.5),
     ],
-    ids=["window", "bucket", "burst", "fast", "fast-bucket", "slow", "silent", "zero", "long", "quota"],
+    ids=[
+        "window", "bucket", "burst", "fast", "fast-bucket", "slow", "silent", "zero", "long",
+        "quota",
+    ],
 )  # fmt: skip
 def test_a_receiver_gets_nearly_what_it_takes(
     receiver: Window | Bucket, least: float, dispatchers: int
@@ -168,7 +176,7 @@ def test_one_attempt_goes_after_a_pause_and_then_more() -> None:
 
     assert not throttle.start(104.9)
     assert [throttle.start(105.0) for _ in range(3)] == [True, False, False]
-    throttle.taken(105.0, 105.1)
+    throttle.succeeded(105.0, 105.1)
     rates = [throttle.rate(at_s) for at_s in (105.1, 107.1, 109.1)]
 
     assert rates == pytest.approx([1.0, 2.0, 4.0])
@@ -182,7 +190,7 @@ def test_a_receiver_is_left_alone_for_as_long_as_it_asks_and_longer_while_it_tak
     throttle, now_s, pauses = Throttle(0, 0.0), 0.0, []
     for _ in range(20):
         assert throttle.refused(now_s, now_s, asked_s) is not None
-        pauses.append(throttle.waits_s(now_s))
+        pauses.append(throttle.pause_left_s(now_s))
         now_s += pauses[-1]
         assert throttle.start(now_s)
 
@@ -196,29 +204,29 @@ def test_attempts_that_were_under_way_together_are_refused_once() -> None:
     counts.
     """
     throttle = Throttle(0, 10.0)
-    told = [throttle.refused(9.9, 10.0 + number / 1000, 1.0) for number in range(16)]
+    pauses = [throttle.refused(9.9, 10.0 + number / 1000, 1.0) for number in range(16)]
 
-    assert told == [1.0, *[None] * 15]
+    assert pauses == [1.0, *[None] * 15]
     assert throttle.refused(9.9, 10.1, 60.0) == 60.0
-    assert throttle.waits_s(10.1) == pytest.approx(60.0)
+    assert throttle.pause_left_s(10.1) == pytest.approx(60.0)
     assert throttle.refused(9.9, 10.2, 1.0) is None
-    assert throttle.waits_s(10.2) == pytest.approx(59.9)
+    assert throttle.pause_left_s(10.2) == pytest.approx(59.9)
 
 
-def test_who_was_only_told_lets_the_one_that_was_refused_go_first() -> None:
+def test_a_dispatcher_that_was_only_notified_lets_the_refused_one_go_first() -> None:
     """Two that begin together would be refused together, for ever."""
-    told = Throttle(0, 0.0)
-    told.heed(2.0, 0.0)
+    notified = Throttle(0, 0.0)
+    notified.apply_pause(2.0, 0.0)
 
-    assert not told.start(2.0)
-    assert told.start(3.0)
+    assert not notified.start(2.0)
+    assert notified.start(3.0)
 
 
 def test_what_comes_back_from_the_store_is_no_second_refusal() -> None:
     """The clocks differ a little, and a poll takes a moment."""
     throttle = Throttle(0, 0.0)
     throttle.refused(0.0, 0.0, 2.0)
-    throttle.heed(1.7, 0.4)
+    throttle.apply_pause(1.7, 0.4)
 
     assert throttle.start(2.0)
 
@@ -229,7 +237,7 @@ def test_a_throttle_is_forgotten_when_it_limits_nothing_or_is_not_needed() -> No
     for throttle in (grown, idle):
         throttle.refused(0.0, 0.0, 1.0)
         assert throttle.start(1.0)
-    grown.taken(1.0, 1.1)
+    grown.succeeded(1.0, 1.1)
 
     assert not grown.is_over(15.0)
     assert grown.is_over(25.0)
@@ -250,19 +258,19 @@ def test_a_throttle_is_forgotten_when_it_limits_nothing_or_is_not_needed() -> No
 def test_nothing_starts_before_the_time_that_was_asked_for(
     story: list[tuple[float, str, float]],
 ) -> None:
-    """Whatever happens beside."""
+    """Whatever happens at the same time."""
     throttle, now_s, until_s = Throttle(0, 0.0), 0.0, 0.0
     for after_s, what, seconds in story:
         now_s += after_s
         if what == "taken":
-            throttle.taken(now_s, now_s)
+            throttle.succeeded(now_s, now_s)
         elif what == "refused":
             throttle.refused(now_s, now_s, seconds)
             until_s = max(until_s, now_s + seconds)
         elif what == "heard":
-            throttle.heed(seconds, now_s)
+            throttle.apply_pause(seconds, now_s)
             until_s = max(until_s, now_s + seconds - 0.25)
 
-        assert throttle.waits_s(now_s) >= until_s - now_s - 1e-6
+        assert throttle.pause_left_s(now_s) >= until_s - now_s - 1e-6
         assert throttle.start(now_s) is False or now_s >= until_s - 1e-6
         assert throttle.startable(now_s, until_s - now_s - 0.1) == 0 or until_s <= now_s

@@ -1,5 +1,5 @@
-"""Throttled callbacks in the dispatcher: who is left alone, what goes all the same, and what the
-store is told.
+"""Throttled callbacks in the dispatcher: which callbacks are paused, what is sent all the same, and
+what is reported to the store.
 """
 
 import time
@@ -9,9 +9,10 @@ import pytest
 
 from dispatcher.breaker import OPEN_AFTER
 from dispatcher.http.messages import HttpResponse
-from dispatcher.lane_throttles import RECENT_MS, TAKES_AFTER_MS
+from dispatcher.lane_throttles import ACCEPTS_AFTER_MS, RECENT_MS
 from schemas.deliveries.callback_health import HealthFinding
-from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Settlement, Trigger
+from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Trigger
+from schemas.deliveries.settlement import Settlement
 from schemas.times import UnixMs, now_ms
 from schemas.tokens.tokens import Callback, CallbackHealth, Token
 from tests.kit.dispatch_scene import OK, Scene, firsts
@@ -48,7 +49,8 @@ def finding(settlement: Settlement) -> tuple[HealthFinding, float] | None:
 def test_a_receiver_that_takes_no_more_is_left_alone_and_the_delivery_charged_nothing(
     scene: Scene, answer: HttpResponse, pause_s: float
 ) -> None:
-    """It keeps its place and its schedule; the store is told for how long, and the breaker nothing.
+    """It keeps its place and its schedule; the store learns for how long, and the breaker learns
+    nothing.
     """
     scene.submit(a_delivery(lease=1, failures=1, number=2, trigger=Trigger.RETRY))
     settled = scene.answer(answer)
@@ -72,7 +74,7 @@ def test_a_receiver_that_takes_no_more_is_left_alone_and_the_delivery_charged_no
 def test_another_failure_with_retry_after_is_one_of_its_delivery_alone(
     scene: Scene, code: int
 ) -> None:
-    """It fails, waits as asked, and nobody else waits with it."""
+    """It fails and waits as asked, and no other delivery waits with it."""
     scene.submit(a_delivery())
     settled = scene.answer(busy(code))
 
@@ -87,7 +89,7 @@ def test_another_failure_with_retry_after_is_one_of_its_delivery_alone(
 
 
 def test_however_often_it_is_throttled_no_breaker_opens(scene: Scene) -> None:
-    """Nor does the end of a run of failures come of it."""
+    """It does not end a run of failures."""
     for number in range(2 * OPEN_AFTER):
         scene.submit(
             a_delivery(f"evt_{number}", trigger=Trigger.MANUAL, attempt_id=f"att_{number}")
@@ -97,7 +99,7 @@ def test_however_often_it_is_throttled_no_breaker_opens(scene: Scene) -> None:
     assert not scene.dispatcher._breakers.is_open(scene.found[1], time.monotonic())
 
 
-def test_answers_that_come_together_are_told_once(scene: Scene) -> None:
+def test_answers_that_come_together_are_reported_once(scene: Scene) -> None:
     """A write for each would be one of the callback's row for each."""
     scene.submit(*firsts(2))
 
@@ -105,7 +107,7 @@ def test_answers_that_come_together_are_told_once(scene: Scene) -> None:
     assert finding(scene.answer(busy())) is None
 
 
-def test_what_somebody_asks_for_goes_while_its_callback_is_left_alone(scene: Scene) -> None:
+def test_a_requested_attempt_goes_while_its_callback_is_paused(scene: Scene) -> None:
     """Nothing automatic is what a receiver may ask for. What it answers to that counts, too."""
     scene.submit(a_delivery())
     scene.answer(busy(429, "1"))
@@ -123,7 +125,7 @@ def test_what_somebody_asks_for_goes_while_its_callback_is_left_alone(scene: Sce
     assert finding(settled) == (HealthFinding.THROTTLED, 600.0)
 
 
-def test_what_another_dispatcher_was_told_is_heeded(scene: Scene) -> None:
+def test_what_another_dispatcher_was_asked_is_heeded(scene: Scene) -> None:
     """It came by the directory, and holds after a restart. What was about to start waits as a row,
     and what is behind it too.
     """
@@ -162,7 +164,7 @@ def test_a_pause_longer_than_any_is_not_believed(scene: Scene) -> None:
     assert scene.dispatcher.free_slots(CALLBACK, False) == 0
 
 
-def test_a_dispatcher_that_has_nothing_in_hand_heeds_it_before_it_takes_rows(scene: Scene) -> None:
+def test_a_dispatcher_with_nothing_in_flight_heeds_it_before_it_takes_rows(scene: Scene) -> None:
     """It would take as many as it has slots, the moment the pause ends."""
     scene.found = throttled_until_by_callback(60_000)
     assert scene.dispatcher.free_slots(CALLBACK, False) == 0
@@ -222,7 +224,7 @@ def test_starts_that_are_close_come_on_time(scene: Scene) -> None:
     assert len(scene.posted) == 1
 
 
-@pytest.mark.parametrize("why", ["its slots are taken", "nobody knows whether it may be called"])
+@pytest.mark.parametrize("why", ["its slots are taken", "whether it may be called is unknown"])
 def test_no_timer_is_set_for_what_waits_for_something_else_than_its_pace(
     scene: Scene, why: str
 ) -> None:
@@ -232,7 +234,7 @@ def test_no_timer_is_set_for_what_waits_for_something_else_than_its_pace(
     (lane,) = scene.dispatcher._lanes.values()
     assert lane.throttle is not None
     lane.throttle._until_s, lane.throttle._credit = time.monotonic() - 1, 10.0
-    lane.throttle.taken(
+    lane.throttle.succeeded(
         time.monotonic(), time.monotonic() - 100
     )  # its pace has grown far beyond what is here
     scene.is_fresh = why == "its slots are taken"
@@ -244,17 +246,17 @@ def test_no_timer_is_set_for_what_waits_for_something_else_than_its_pace(
 
 
 @pytest.mark.parametrize(
-    ("for_ms", "told"), [(TAKES_AFTER_MS - 5_000, False), (TAKES_AFTER_MS + 5_000, True)]
+    ("for_ms", "reported"), [(ACCEPTS_AFTER_MS - 5_000, False), (ACCEPTS_AFTER_MS + 5_000, True)]
 )
-def test_that_it_takes_something_is_told_when_it_was_throttled_for_a_while(
-    scene: Scene, for_ms: int, told: bool
+def test_a_success_is_reported_when_it_was_throttled_for_a_while(
+    scene: Scene, for_ms: int, reported: bool
 ) -> None:
-    """Else each of a receiver that refuses now and then would be a write."""
+    """Otherwise each success of a receiver that refuses now and then would be a write."""
     since = UnixMs(now_ms() - for_ms)
     scene.found = throttled_until_by_callback(-60_000, throttled_since=since)
     scene.submit(a_delivery())
 
-    assert finding(scene.answer(OK)) == ((HealthFinding.TAKES, 0.0) if told else None)
+    assert finding(scene.answer(OK)) == ((HealthFinding.ACCEPTS, 0.0) if reported else None)
 
 
 def test_a_throttled_attempt_is_counted_as_the_first_and_the_next_as_a_repetition(

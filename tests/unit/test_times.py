@@ -17,7 +17,13 @@ def test_a_time_is_read_back_to_the_millisecond(at: int) -> None:
     assert from_rfc3339(to_rfc3339(UnixMs(at))) == at
 
 
-@given(st.datetimes(dt.datetime(1971, 1, 1), dt.datetime(9998, 1, 1), timezones=st.timezones()))  # noqa: DTZ001 - bounds have no zone
+@given(
+    st.datetimes(
+        dt.datetime(1971, 1, 1),  # noqa: DTZ001 - bounds have no zone
+        dt.datetime(9998, 1, 1),  # noqa: DTZ001 - bounds have no zone
+        timezones=st.timezones(),
+    )
+)
 def test_an_offset_is_taken_into_account(moment: dt.datetime) -> None:
     """RFC 3339 has offsets of whole minutes."""
     offset = moment.utcoffset()
@@ -38,7 +44,7 @@ def test_an_offset_is_taken_into_account(moment: dt.datetime) -> None:
     ],
 )
 def test_the_spellings_of_rfc3339_are_one_time(text: str) -> None:
-    """Section 5.6: the letters may be small, and a space is a T."""
+    """RFC 3339 section 5.6: the letters may be small, and a space may replace the T."""
     assert to_rfc3339(from_rfc3339(text)) == "2026-11-22T10:00:00.000Z"
 
 
@@ -91,7 +97,7 @@ UNREADABLE += [
 
 @pytest.mark.parametrize("text", UNREADABLE)
 def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
-    """In our words, never Python's: whoever reads them wrote no Python. Without an offset it is no
+    """In our words, never Python's: the reader wrote no Python. Without an offset it is no
     point in time.
     """
     with pytest.raises(ValueError, match=r"like 2026-11-22T10:00:00\.000Z"):
@@ -116,8 +122,8 @@ def test_a_leap_second_is_the_first_second_of_the_next_day(text: str) -> None:
     ],
 )
 def test_a_time_that_could_not_be_written_again_is_refused(text: str) -> None:
-    """What is accepted is spelled anew, in UTC: with three or five digits of a year nobody could
-    read it.
+    """An accepted time is written again, in UTC: with three or five digits of a year it could not
+    be read.
     """
     with pytest.raises(ValueError, match="years 1000 to 9999"):
         from_rfc3339(text)
@@ -135,7 +141,7 @@ def test_a_duration_is_read_back(duration: dt.timedelta) -> None:
     [("500ms", 0.5), ("0s", 0), ("1.5h", 5400), ("24h", 86400), ("5d", 432000), (" 30m ", 1800)],
 )
 def test_durations_are_read(text: str, seconds: float) -> None:
-    """As people write them."""
+    """Durations as people write them."""
     assert parse_duration(text).total_seconds() == seconds
 
 

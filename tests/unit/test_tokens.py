@@ -41,7 +41,7 @@ def test_a_revoked_token_is_revoked_whatever_else_it_is(
 def test_a_suspended_token_is_never_active(
     now: int, activates_at: int, expires_at: int | None
 ) -> None:
-    """And an expired one is expired, suspended or not."""
+    """An expired one is expired, suspended or not."""
     state = a_token(activates_at=activates_at, expires_at=expires_at, enabled=False).state(
         UnixMs(now)
     )
@@ -61,14 +61,14 @@ def test_no_list_of_channels_means_all_and_an_empty_one_none() -> None:
 
 def test_a_secret_that_is_being_rotated_out_lives_until_its_time() -> None:
     """Exclusive, as an expiration is."""
-    assert DatedSecret(b"", None).lives(UnixMs(10**15))
-    assert DatedSecret(b"", UnixMs(5)).lives(UnixMs(4))
-    assert not DatedSecret(b"", UnixMs(5)).lives(UnixMs(5))
+    assert DatedSecret(b"", None).is_valid(UnixMs(10**15))
+    assert DatedSecret(b"", UnixMs(5)).is_valid(UnixMs(4))
+    assert not DatedSecret(b"", UnixMs(5)).is_valid(UnixMs(5))
 
 
 @given(st.from_regex(EVENT_ID, fullmatch=True))
 def test_a_delivery_id_spells_its_pair(event_id: str) -> None:
-    """Also where an event's id holds underscores, as most do."""
+    """This holds where an event's id has underscores, as most do."""
     callback = new_callback_id()
 
     assert split_delivery_id(delivery_id(EventId(event_id), callback)) == (event_id, callback)

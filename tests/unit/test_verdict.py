@@ -30,8 +30,10 @@ def answer(
     ("status", "outcome"),
     [
         (200, Outcome.DELIVERED), (204, Outcome.DELIVERED), (299, Outcome.DELIVERED),
-        (301, Outcome.HTTP_3XX), (304, Outcome.HTTP_3XX), (400, Outcome.HTTP_4XX), (404, Outcome.HTTP_4XX),
-        (410, Outcome.GONE), (429, Outcome.THROTTLED), (500, Outcome.HTTP_5XX), (503, Outcome.HTTP_5XX), (599, Outcome.HTTP_5XX),
+        (301, Outcome.HTTP_3XX), (304, Outcome.HTTP_3XX), (400, Outcome.HTTP_4XX),
+        (404, Outcome.HTTP_4XX),
+        (410, Outcome.GONE), (429, Outcome.THROTTLED), (500, Outcome.HTTP_5XX),
+        (503, Outcome.HTTP_5XX), (599, Outcome.HTTP_5XX),
         (101, Outcome.PROTOCOL), (600, Outcome.PROTOCOL), (999, Outcome.PROTOCOL),
     ],
 )  # fmt: skip
@@ -57,19 +59,21 @@ def test_a_failure_of_the_sender_stands_whatever_status_had_come(failure: Outcom
     assert (verdict.outcome, verdict.error) == (failure, "in words")
 
 
-def test_a_redirect_is_told_with_its_target() -> None:
-    """So that the administrator can save the right URL."""
+def test_a_redirect_is_reported_with_its_target() -> None:
+    """The administrator can then save the right URL."""
     verdict = judge(answer(308, location="https://new.example/in/?key=S3CR3T"), NOW)
 
-    assert verdict.behind == "https://new.example/in/?key=S3CR3T"
+    assert verdict.raw_detail == "https://new.example/in/?key=S3CR3T"
     assert (verdict.error or "").startswith("HTTP 308: a redirect to new.example is not followed")
 
 
 @pytest.mark.parametrize(
     "location",
     [
-        "https://new.example/in/?key=S3CR3T", "/in/?key=S3CR3T", "?key=S3CR3T", "//new.example/S3CR3T", "https://me:S3CR3T@new.example/",
-        "https:new.example?S3CR3T", "https://new.example\\S3CR3T", "https://[S3CR3T", "https://new.example S3CR3T", "S3CR3T",
+        "https://new.example/in/?key=S3CR3T", "/in/?key=S3CR3T", "?key=S3CR3T",
+        "//new.example/S3CR3T", "https://me:S3CR3T@new.example/",
+        "https:new.example?S3CR3T", "https://new.example\\S3CR3T", "https://[S3CR3T",
+        "https://new.example S3CR3T", "S3CR3T",
     ],
 )  # fmt: skip
 def test_of_a_redirect_no_more_than_the_host_stands_in_the_words_that_are_logged(
@@ -79,7 +83,7 @@ def test_of_a_redirect_no_more_than_the_host_stands_in_the_words_that_are_logged
     verdict = judge(answer(302, location=location), NOW)
 
     assert "s3cr3t" not in (verdict.error or "").lower()
-    assert verdict.behind == location
+    assert verdict.raw_detail == location
 
 
 @pytest.mark.parametrize(
@@ -89,9 +93,15 @@ def test_of_a_redirect_no_more_than_the_host_stands_in_the_words_that_are_logged
 def test_what_is_wrong_with_the_rest_of_an_answer_is_noted_and_changes_nothing(
     status: int, retry_after: str | None
 ) -> None:
-    """Status and headers decide (section 4 of the contract)."""
+    """Status and headers decide (docs/receivers.md)."""
     flawed = HttpResponse(
-        status, retry_after, b"", None, "its body ended too early", 0.1, behind="96 bytes missing"
+        status,
+        retry_after,
+        b"",
+        None,
+        "its body ended too early",
+        0.1,
+        raw_detail="96 bytes missing",
     )
     verdict, whole = judge(flawed, NOW), judge(answer(status, retry_after), NOW)
 
@@ -111,8 +121,10 @@ def test_any_failure_with_a_retry_after_is_throttled(status: int) -> None:
 @pytest.mark.parametrize(
     ("status", "retry_after", "speaks_of_itself"),
     [
-        (429, "30", True), (429, None, True), (429, "nonsense", True), (503, "30", True), (503, "0", True), (503, None, False),
-        (503, "nonsense", False), (500, "30", False), (502, "30", False), (404, "30", False), (302, "30", False), (410, "30", False),
+        (429, "30", True), (429, None, True), (429, "nonsense", True), (503, "30", True),
+        (503, "0", True), (503, None, False),
+        (503, "nonsense", False), (500, "30", False), (502, "30", False), (404, "30", False),
+        (302, "30", False), (410, "30", False),
     ],
 )  # fmt: skip
 def test_who_takes_no_more_at_present_speaks_of_itself(
@@ -130,11 +142,13 @@ def test_a_settled_answer_is_not_throttled(status: int) -> None:
 
 @given(st.text(max_size=2 * QUOTED_CHARACTERS))
 def test_what_a_receiver_wrote_is_quoted_short_and_harmless(text: str) -> None:
-    """A Location may have 100 KB, and hold what moves the cursor of whoever reads the log."""
+    """A Location may have 100 KB, and hold what moves the cursor of a reader of the log."""
     long = text + "/" * 100_000
-    redirect = judge(answer(302, location=long), NOW).behind or ""
+    redirect = judge(answer(302, location=long), NOW).raw_detail or ""
     failure = (
-        judge(HttpResponse(None, None, b"", Outcome.TLS, "in words", 0.1, behind=long), NOW).behind
+        judge(
+            HttpResponse(None, None, b"", Outcome.TLS, "in words", 0.1, raw_detail=long), NOW
+        ).raw_detail
         or ""
     )
 
@@ -147,15 +161,17 @@ def test_what_a_receiver_wrote_is_quoted_short_and_harmless(text: str) -> None:
 @pytest.mark.parametrize(
     ("retry_after", "seconds"),
     [
-        ("0", 0), ("120", 120), ("86400", 86_400), ("86401", LONGEST_PAUSE_S), ("9" * 5000, LONGEST_PAUSE_S),
-        ("Sun, 06 Nov 1994 08:50:37 GMT", 60), ("Sunday, 06-Nov-94 08:50:37 GMT", 60), ("Sun Nov  6 08:50:37 1994", 60),
+        ("0", 0), ("120", 120), ("86400", 86_400), ("86401", LONGEST_PAUSE_S),
+        ("9" * 5000, LONGEST_PAUSE_S),
+        ("Sun, 06 Nov 1994 08:50:37 GMT", 60), ("Sunday, 06-Nov-94 08:50:37 GMT", 60),
+        ("Sun Nov  6 08:50:37 1994", 60),
         ("Sun, 06 Nov 1994 08:00:00 GMT", 0), ("Fri, 31 Dec 9999 23:59:59 GMT", LONGEST_PAUSE_S),
     ],
 )  # fmt: skip
 def test_retry_after_is_read_as_seconds_or_a_date_and_capped(
     retry_after: str, seconds: float
 ) -> None:
-    """All three date formats of HTTP; nobody can put us off for longer than a day."""
+    """All three date formats of HTTP. No receiver can put us off for longer than a day."""
     assert judge(answer(503, retry_after), NOW).retry_after_s == seconds
 
 
@@ -173,7 +189,7 @@ def test_retry_after_is_read_as_seconds_or_a_date_and_capped(
     ],
 )
 def test_a_retry_after_that_makes_no_sense_is_ignored(nonsense: str) -> None:
-    """As if nothing had been said."""
+    """It is treated as if nothing had been said."""
     verdict = judge(answer(503, nonsense), NOW)
 
     assert (verdict.outcome, verdict.retry_after_s) == (Outcome.HTTP_5XX, None)

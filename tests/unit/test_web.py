@@ -51,7 +51,7 @@ def test_a_small_answer_comes_in_one_piece(address: ListenAddress) -> None:
 
 
 def test_a_long_answer_comes_whole(address: ListenAddress) -> None:
-    """It is sent on while it is made: nobody keeps a download in memory."""
+    """It is sent while it is made: no process keeps a download in memory."""
     connection, response = ask(address, "/long")
 
     assert response.read() == PIECE * PIECES

@@ -1,1 +1,1 @@
-"""Downloads: workbooks and CSV, streamed."""
+"""Downloads: workbooks and CSV files."""

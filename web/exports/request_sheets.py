@@ -6,26 +6,28 @@ from schemas.request_log import LoggedRequest
 from web.exports.spreadsheets import Cell, Sheet, moment
 
 _COLUMNS = (
-    "Time (UTC)", "Method", "Path", "Status", "Duration (ms)", "Address", "User agent", "Permission", "Allowed", "Reason", "Request ID", "Count",
+    "Time (UTC)", "Method", "Path", "Status", "Duration (ms)", "Address", "User agent",
+    "Permission", "Allowed", "Reason", "Request ID", "Count",
 )  # fmt: skip
 
 
 def requests_sheet(requests: Iterable[LoggedRequest]) -> Sheet:
-    """Read as it is written."""
+    """Return a sheet whose rows are read while it is written."""
     return Sheet("Requests", _COLUMNS, map(_cells, requests))
 
 
-def _cells(one: LoggedRequest) -> tuple[Cell, ...]:
-    allowed = "yes" if one.allowed else "no"
-    answered = one.status, one.duration_ms, one.address, one.user_agent
+def _cells(request: LoggedRequest) -> tuple[Cell, ...]:
     return (
-        moment(one.at),
-        one.method,
-        one.path,
-        *answered,
-        one.permission,
-        allowed,
-        one.reason,
-        one.request_id,
-        one.count,
+        moment(request.at),
+        request.method,
+        request.path,
+        request.status,
+        request.duration_ms,
+        request.address,
+        request.user_agent,
+        request.permission,
+        "yes" if request.allowed else "no",
+        request.reason,
+        request.request_id,
+        request.count,
     )

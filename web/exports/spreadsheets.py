@@ -1,8 +1,8 @@
-"""Tables as Excel workbooks and as CSV: the one place that knows xlsxwriter. Rows are streamed;
-memory does not grow with them.
+"""Tables as Excel workbooks and as CSV, the only place that knows xlsxwriter. Rows are streamed:
+memory does not grow with their number.
 
-What others wrote may begin like a formula: it stays text. Called by the exports and the command
-line.
+Texts of third parties may begin like a formula: they stay text. Called by the exports and the
+command line.
 """
 
 import csv
@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import xlsxwriter
 from xlsxwriter.exceptions import FileCreateError
@@ -23,19 +23,23 @@ from schemas.times import UnixMs, to_rfc3339
 
 Cell = str | int | float | bool | dt.datetime | None
 
+_Workbook: TypeAlias = Any  # xlsxwriter ships no types
+_Page: TypeAlias = Any
+
 ROWS_MAX = 1_048_575
-"""Below the header. Excel's own limit is one more; what is beyond goes onto another sheet."""
+"""Rows below the header of a sheet, Excel's limit. Further rows go to another sheet."""
 
 _TEXT_MAX = 32_767
-"""Of a cell, in UTF-16 units, Excel's limit: it refuses a workbook with a longer one."""
+"""UTF-16 units in a cell, Excel's limit: it refuses a workbook with a longer text."""
 
 _WIDTHS = range(8, 61)
-_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n")  # noqa: RUF001 - Excel reads wide ones alike
+# Excel reads the fullwidth characters in the same way.
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n")  # noqa: RUF001 - on purpose
 _NUMBER = re.compile(r"[+-](\d+([.,]\d+)*|[.,]\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 _EXCEL_MARKS = b"\xef\xbb\xbfsep=,\r\n"
-"""That it is UTF-8, and what separates its columns: where numbers have a comma, as in half of
-Europe, Excel expects semicolons.
+"""The encoding, UTF-8, and the separator of columns: Excel expects semicolons where numbers have a
+decimal comma, as in half of Europe.
 """
 
 _ON_OFF = ("off", "on")
@@ -46,18 +50,17 @@ _MANY_ROWS = 500
 _A4 = 9
 _DAY_0, _DAY = dt.datetime(1899, 12, 30, tzinfo=dt.UTC), dt.timedelta(days=1)
 _TIME_WIDTH = len("2026-11-22 10:00:00 ")
-_LAST_SECOND = (
-    dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC) - _DAY_0
-) / _DAY  # a moment later is shown as the year 10000
-# 1 March 1900: before it Excel counts a day that was none, and before 1900 it knows no dates
+_LAST_SECOND = (dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC) - _DAY_0) / _DAY
+"""Excel shows a later moment as the year 10000."""
+
 _FIRST_DAY = 61
+"""1 March 1900. Before it Excel counts a day that did not exist, and before 1900 it has no dates.
+"""
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table with a header. A title is also the column's name in CSV; times are datetimes in UTC
-    (`moment`).
-    """
+    """A table with a header. Times are datetimes in UTC (`moment`)."""
 
     name: str
     columns: Sequence[str]
@@ -65,15 +68,16 @@ class Sheet:
 
 
 def moment(at: UnixMs | None) -> dt.datetime | None:
-    """A time as a cell."""
+    """Return a time as a cell."""
     return None if at is None else dt.datetime.fromtimestamp(at / 1000, dt.UTC)
 
 
 def write_workbook(path: Path, sheets: Iterable[Sheet]) -> None:
-    """Header rows that filter, stay in sight and head each printed page, dates as dates, columns as
-    wide as what is in them, pages across. Raises OSError.
+    """Write the sheets as a workbook. Raises OSError.
 
-    Rows are gathered in files of a temporary folder, which is gone afterwards, however this ends.
+    Header rows have filters, stay visible and are repeated on each printed page. Dates are dates,
+    columns are as wide as their content, and pages are in landscape. Rows are first collected in
+    files of a temporary folder, which is always deleted.
     """
     with _temporary_folder() as folder:
         workbook = xlsxwriter.Workbook(path, {"constant_memory": True, "tmpdir": folder})
@@ -95,13 +99,14 @@ def _temporary_folder() -> "tempfile.TemporaryDirectory[str]":
     except OSError as error:
         raise OSError(
             error.errno,
-            f"no temporary folder can be written to ({error.strerror or error}): set TMPDIR to one",
+            f"no temporary folder can be written to ({error.strerror or error}): set TMPDIR to one"
+            " that can",
         ) from error
 
 
 def csv_pieces(sheet: Sheet, *, for_excel: bool = False) -> Iterator[bytes]:
-    """RFC 4180, in UTF-8; pieces of many lines. Values are as they are, but for those that a
-    spreadsheet would run.
+    """Yield the sheet as CSV (RFC 4180) in UTF-8, many lines at a time. Values are unchanged,
+    except for those that a spreadsheet would run as a formula.
     """
     if for_excel:
         yield _EXCEL_MARKS
@@ -118,19 +123,20 @@ def csv_pieces(sheet: Sheet, *, for_excel: bool = False) -> Iterator[bytes]:
 
 
 class _Styles(NamedTuple):
-    """Attributes of a cell."""
+    """The XML attributes of cells, by the kind of content."""
 
     header: str
     time: str
     like_a_formula: str
 
 
-def _styles(workbook: Any) -> _Styles:
-    kinds = {"bold": True}, {"num_format": "yyyy-mm-dd hh:mm:ss"}, {"quote_prefix": True}
-    return _Styles(*(f' s="{workbook.add_format(kind)._get_xf_index()}"' for kind in kinds))  # noqa: SLF001 - see `_write_page`
+def _styles(workbook: _Workbook) -> _Styles:
+    formats = {"bold": True}, {"num_format": "yyyy-mm-dd hh:mm:ss"}, {"quote_prefix": True}
+    indexes = (workbook.add_format(given)._get_xf_index() for given in formats)  # noqa: SLF001 - see `_write_page`
+    return _Styles(*(f' s="{index}"' for index in indexes))
 
 
-def _write_sheet(workbook: Any, sheet: Sheet, styles: _Styles) -> None:
+def _write_sheet(workbook: _Workbook, sheet: Sheet, styles: _Styles) -> None:
     rows, number, is_over = iter(sheet.rows), 1, False
     while not is_over:
         page = workbook.add_worksheet(sheet.name if number == 1 else f"{sheet.name} {number}")
@@ -139,45 +145,43 @@ def _write_sheet(workbook: Any, sheet: Sheet, styles: _Styles) -> None:
 
 
 def _write_page(
-    page: Any, columns: Sequence[str], rows: Iterator[Sequence[Cell]], styles: _Styles
+    page: _Page, columns: Sequence[str], rows: Iterator[Sequence[Cell]], styles: _Styles
 ) -> bool:
-    """Whether that was the last of the rows.
+    """Write the rows of one page. Returns whether these were the last ones.
 
-    Rows are spelled here, into the file in which the library gathers them: cell by cell through its
-    methods takes three times as long, which for 100,000 tokens is most of the minute that they may
-    take; and a text in <r> would go into the sheet unescaped.
+    The XML of rows is written here, into the file in which the library collects them. Its methods
+    for single cells take three times as long, which for 100,000 tokens is most of the minute that
+    an export may take, and they would write a text in <r> unescaped.
     """
-    widths = [len(title) + 2 for title in columns]  # room for the filter's button
+    widths = [len(title) + 2 for title in columns]  # space for the filter button
     letters = [xl_col_to_name(at) for at in range(len(columns))]
-    page.fh.write(
-        _row_xml(
-            1,
-            [
-                f'<c r="{letter}1"{styles.header}{_text_xml(title)}'
-                for letter, title in zip(letters, columns, strict=True)
-            ],
-        )
+    header = (
+        f'<c r="{letter}1"{styles.header}{_text_xml(title)}'
+        for letter, title in zip(letters, columns, strict=True)
     )
+    page.fh.write(_row_xml(1, header))
     line = 1
     for line, row in enumerate(rows, 2):
         page.fh.write(_row_xml(line, _cells(line, row, letters, widths, styles)))
         if line > ROWS_MAX:
             break
-    page.dim_rowmin, page.dim_rowmax, page.dim_colmin, page.dim_colmax = (
-        0,
-        line - 1,
-        0,
-        len(columns) - 1,
-    )
+    _lay_out(page, line, widths)
+    return line <= ROWS_MAX
+
+
+def _lay_out(page: _Page, lines: int, widths: Sequence[int]) -> None:
+    """Set the size of the table, the behaviour of its header, the columns and the printed pages."""
+    last_row, last_column = lines - 1, len(widths) - 1
+    page.dim_rowmin, page.dim_rowmax = 0, last_row
+    page.dim_colmin, page.dim_colmax = 0, last_column
     page.freeze_panes(1, 0)
     page.repeat_rows(0)
     page.set_landscape()
     page.set_paper(_A4)
-    page.fit_to_pages(1, 0)  # as wide as one page, and as many as it takes
-    page.autofilter(0, 0, line - 1, len(columns) - 1)
+    page.fit_to_pages(1, 0)  # one page wide, any number of pages high
+    page.autofilter(0, 0, last_row, last_column)
     for at, width in enumerate(widths):
         page.set_column(at, at, min(max(width, _WIDTHS.start), _WIDTHS.stop - 1))
-    return line <= ROWS_MAX
 
 
 def _row_xml(line: int, cells: Iterable[str]) -> str:
@@ -187,7 +191,7 @@ def _row_xml(line: int, cells: Iterable[str]) -> str:
 def _cells(
     line: int, row: Sequence[Cell], letters: Sequence[str], widths: list[int], styles: _Styles
 ) -> Iterator[str]:
-    """Widens `widths` to what is in them."""
+    """Yield the cells of a row as XML. Updates `widths` to fit their content."""
     for at, cell in enumerate(row):
         if cell is not None:
             xml, width = _cell_xml(cell, styles)
@@ -196,7 +200,7 @@ def _cells(
 
 
 def _cell_xml(cell: str | float | dt.datetime, styles: _Styles) -> tuple[str, int]:
-    """The element behind its place, and how wide it is, in characters."""
+    """Return the XML after the cell's reference, and the width in characters."""
     if isinstance(cell, str):
         style = styles.like_a_formula if cell.startswith(_FORMULA) else ""
         return style + _text_xml(cell), len(cell)
@@ -211,7 +215,7 @@ def _cell_xml(cell: str | float | dt.datetime, styles: _Styles) -> tuple[str, in
 
 
 def _text_xml(text: str) -> str:
-    """What is cut off ends with a sign of it."""
+    """Return a text as XML. A text that was cut ends with `…`."""
     if len(text) * 2 > _TEXT_MAX:
         text = _cut(text)
     if _SPECIAL.search(text):
@@ -230,15 +234,15 @@ def _cut(text: str) -> str:
 
 
 def _escaped(match: re.Match[str]) -> str:
-    """As a workbook spells what XML reserves or cannot hold; half a surrogate pair cannot be
-    spelled at all.
+    """Return what a workbook holds instead of text that XML reserves or cannot hold. Half of a
+    surrogate pair has no such form, and is replaced.
     """
-    found = match[0]
-    if found in _RESERVED:
-        return _RESERVED[found]
-    if len(found) > 1:
-        return f"_x005F{found}"
-    return "\ufffd" if "\ud800" <= found <= "\udfff" else f"_x{ord(found):04X}_"
+    special = match[0]
+    if special in _RESERVED:
+        return _RESERVED[special]
+    if len(special) > 1:
+        return f"_x005F{special}"
+    return "\ufffd" if "\ud800" <= special <= "\udfff" else f"_x{ord(special):04X}_"
 
 
 def _in_csv(cell: Cell) -> str | int | float:

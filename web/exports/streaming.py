@@ -1,5 +1,5 @@
-"""Answers that are files: streamed, never whole in memory. The application leaves them as they are
-(`STREAMS`).
+"""Downloads as responses. They are streamed, never whole in memory: the application leaves them as
+they are (`STREAMS`).
 """
 
 import tempfile
@@ -15,28 +15,26 @@ from schemas.errors import Fault, Invalid, Unavailable
 from web.exports.spreadsheets import Cell, Sheet, csv_pieces, write_workbook
 
 STREAMS = "ringback.streams"
-"""Under this key the WSGI environ says that the answer is to be sent piece by piece."""
+"""The key in the WSGI environ that marks a response as streamed."""
 
-CSV, XLSX = (
-    "text/csv; charset=utf-8",
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-)
+CSV = "text/csv; charset=utf-8"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
-MOST_IN_EXCEL = 250_000
-"""Rows of a workbook, which is written whole before it is sent. More: proxies give up waiting for
-it.
+MAX_WORKBOOK_ROWS = 250_000
+"""Rows of a workbook, which is written completely before it is sent. More: proxies give up before
+it is complete.
 """
 
 _PIECE = 256 * 1024
 _one_at_a_time = threading.Lock()
-"""A large workbook keeps a core busy for a minute: several at once would slow down every other
-answer of this process.
+"""A large workbook uses one core for a minute: several at once would slow down every other response
+of this process.
 """
 
 
 def csv_download(name: str, sheet: Sheet, *, for_excel: bool) -> Response:
-    """Rows are read while they are sent: what goes wrong then breaks the download off. So the first
-    pieces are made at once.
+    """Return a CSV file. Its rows are read while they are sent, so a later error breaks off the
+    download. The first pieces are made at once, so that an early error becomes a problem.
     """
     pieces = csv_pieces(sheet, for_excel=for_excel)
     first = b"".join(next(pieces) for _ in range(1 + for_excel))
@@ -44,44 +42,49 @@ def csv_download(name: str, sheet: Sheet, *, for_excel: bool) -> Response:
 
 
 def xlsx_download(name: str, sheets: Iterable[Sheet]) -> Response:
-    """Written into a file first, which is gone when the answer ends. Raises Unavailable while this
-    process makes another one, and where there is no room for it.
+    """Return a workbook. It is written to a temporary file, which is deleted when the response
+    ends. Raises Unavailable while this process generates another workbook, and if there is no disk
+    space for it.
     """
     if not _one_at_a_time.acquire(blocking=False):
         raise Unavailable(
-            "another workbook is just being made: try again when it is done",
-            headers={"Retry-After": "30"},
+            "another workbook is being generated: retry later", headers={"Retry-After": "30"}
         )
     try:
         file = _workbook(sheets)
     except OSError as error:
-        why = f"a workbook is made in the API's temporary folder, which cannot be written to ({error.strerror or error})"
         raise Unavailable(
-            f"{why}: set TMPDIR to one that has room, or take the CSV",
+            "the workbook cannot be written to the API's temporary folder"
+            f" ({error.strerror or error}): set TMPDIR to a folder with enough space, or download"
+            " the CSV",
             headers={"Retry-After": "60"},
         ) from error
     finally:
         _one_at_a_time.release()
-    answer = _download(f"{name}.xlsx", XLSX, _read(file))
-    answer.call_on_close(file.close)
-    return answer
+    response = _download(f"{name}.xlsx", XLSX, _read(file))
+    response.call_on_close(file.close)
+    return response
 
 
-def few_enough(sheet: Sheet) -> Sheet:
-    """For a workbook. Reading its rows raises Invalid when there are more."""
-    return replace(sheet, rows=_up_to_most(sheet.rows))
+def with_row_limit(sheet: Sheet) -> Sheet:
+    """Return the sheet of a workbook. Reading its rows raises Invalid if there are too many."""
+    return replace(sheet, rows=_up_to_limit(sheet.rows))
 
 
-def _up_to_most(rows: Iterable[Sequence[Cell]]) -> Iterator[Sequence[Cell]]:
+def _up_to_limit(rows: Iterable[Sequence[Cell]]) -> Iterator[Sequence[Cell]]:
     for number, row in enumerate(rows):
-        if number == MOST_IN_EXCEL:
-            told = f"there are more than the {MOST_IN_EXCEL:,} rows of a workbook: choose a shorter time by `since` and `until`"
-            raise Invalid(f"{told}, or take the CSV", faults=[Fault(told, "/since")])
+        if number == MAX_WORKBOOK_ROWS:
+            fault = (
+                f"there are more than the {MAX_WORKBOOK_ROWS:,} rows of a workbook: choose a"
+                " shorter period with `since` and `until`"
+            )
+            raise Invalid(f"{fault}, or download the CSV", faults=[Fault(fault, "/since")])
         yield row
 
 
 def _workbook(sheets: Iterable[Sheet]) -> IO[bytes]:
-    file = tempfile.NamedTemporaryFile(prefix="ringback-", suffix=".xlsx")  # noqa: SIM115 - open as long as the answer
+    """Return an open file, which the response closes."""
+    file = tempfile.NamedTemporaryFile(prefix="ringback-", suffix=".xlsx")  # noqa: SIM115 - see above
     try:
         write_workbook(Path(file.name), sheets)
         file.seek(0)
@@ -91,11 +94,11 @@ def _workbook(sheets: Iterable[Sheet]) -> IO[bytes]:
     return file
 
 
-def _download(name: str, kind: str, pieces: Iterable[bytes]) -> Response:
+def _download(name: str, content_type: str, pieces: Iterable[bytes]) -> Response:
     request.environ[STREAMS] = True
     return Response(
         pieces,
-        content_type=kind,
+        content_type=content_type,
         headers={
             "Content-Disposition": f'attachment; filename="{name}"',
             "Cache-Control": "no-store",

@@ -1,5 +1,5 @@
-"""Everything about all tokens but their secrets, as sheets: details, permissions, callbacks. Called
-by the export here and at the command line.
+"""All tokens as sheets: details, permissions, callbacks, without secrets. Called by the exports of
+the API and of the command line.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,27 +22,34 @@ _STATES = (
     DeliveryState.CANCELLED,
 )
 _DETAILS = (
-    "ID", "Name", "State", "Token hint", "Activates (UTC)", "Expires (UTC)", "Enabled", "Channels", "Created (UTC)", "Last used (UTC)",
-    "Revoked (UTC)", *(f"Deliveries {state}" for state in _STATES),
+    "ID", "Name", "State", "Token hint", "Activates (UTC)", "Expires (UTC)", "Enabled", "Channels",
+    "Created (UTC)", "Last used (UTC)", "Revoked (UTC)",
+    *(f"Deliveries {state}" for state in _STATES),
 )  # fmt: skip
 _PERMISSIONS = ("ID", "Name", *(permission.label for permission in Permission))
 _CALLBACKS = (
-    "Token ID", "Token name", "Token revoked (UTC)", "Event", "URL", "Enabled", "State", "Failing since (UTC)", "Disabled at (UTC)", "Disabled because",
-    "Held deliveries on return", "Header names",
+    "Token ID", "Token name", "Token revoked (UTC)", "Event", "URL", "Enabled", "State",
+    "Failing since (UTC)", "Disabled at (UTC)", "Disabled because", "Held deliveries on return",
+    "Header names",
 )  # fmt: skip
 
 
 class SheetSource(Protocol):
-    """Read anew for every sheet."""
+    """Where the rows come from. Each sheet reads them again."""
 
-    def tokens(self) -> Iterable[Token]: ...
-    def callbacks(self) -> Iterable[OwnedCallback]: ...
+    def tokens(self) -> Iterable[Token]:
+        """Return all tokens, revoked ones included."""
+
+    def callbacks(self) -> Iterable[OwnedCallback]:
+        """Return all callbacks, with their tokens."""
 
 
 def token_sheets(
     source: SheetSource, deliveries: Mapping[TokenId, Mapping[DeliveryState, int]], now: UnixMs
 ) -> list[Sheet]:
-    """A row per token, per token, per callback: none is read before it is written."""
+    """Return the three sheets, with a row per token, per token and per callback. Rows are read
+    while they are written.
+    """
     return [
         Sheet("Details", _DETAILS, _details(source, deliveries, now)),
         Sheet("Permissions", _PERMISSIONS, _permissions(source)),

@@ -1,1 +1,1 @@
-"""Models of what requests hold, and how they are read."""
+"""Models of the parameters and bodies of requests, and how they are read."""

@@ -1,6 +1,6 @@
-"""What requests may carry beside events, as pydantic models. `parsing` reads requests by them.
+"""The bodies of requests other than events, as pydantic models. `parsing` reads requests with them.
 
-Unknown fields and parameters are refused: a typo must not be swallowed. Optional fields may be
+Unknown fields and parameters are refused, so that a typo is not ignored. Optional fields may be
 null.
 """
 
@@ -17,21 +17,20 @@ from web.models.fields import (
     Headers,
     Name,
     Overlap,
+    ReportedStatus,
     Text,
     Time,
-    ToldStatus,
     Url,
     overlap_field,
     unless_null,
 )
 
-KINDS = COMPLETION, WHOLE = "[completion]", "[whole]"
-
 
 class Body(BaseModel):
-    """Strict: `"yes"` is no boolean and 1 no string. `log_texts` are names of fields that others
-    wrote and only a log shows: what is no character there is spelled out, and nothing is refused
-    for it.
+    """The base of all JSON bodies. Values are read strictly: `"yes"` is no boolean and 1 no string.
+
+    `log_texts` names fields that third parties wrote and that only a log shows. In these, invalid
+    characters are escaped and never refused.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -39,7 +38,9 @@ class Body(BaseModel):
 
 
 class Visibility(Body):
-    """What is left out would be a guess, and the wrong one shows everything."""
+    """Whose data a token may see. `channels` is required: any default would be a guess, and a wrong
+    guess shows everything.
+    """
 
     channels: list[str] | None = Field(
         description="Ids of the channels whose data the token may see. null: all; []: none."
@@ -47,82 +48,97 @@ class Visibility(Body):
 
 
 class PutCallback(Body):
-    """What is left out or null stays as it is; a new callback is on, and has no headers of its own.
+    """A callback. What is left out or null stays unchanged; a new callback is enabled, and has no
+    headers of its own.
     """
 
     url: Url = Field(description="Where Ringback sends the events of this type.")
-    enabled: bool | None = Field(None, description="Off: nothing is sent, deliveries are held.")
+    enabled: bool | None = Field(
+        None, description="false: nothing is sent, and deliveries are held."
+    )
     headers: Headers | None = Field(
-        None, description="Sent along with every webhook; never shown again. {} removes them all."
+        None,
+        description="Added to every webhook; their values are never shown again. {} removes all.",
     )
     held: OnResume | None = Field(
         None,
-        description="What becomes of held deliveries when the callback, or its suspended token, comes back: they are sent (`release`, "
-        "at first), stay held until they are released or recovered (`keep`), or are cancelled (`discard`, for one time).",
+        description="What happens to held deliveries when the callback is enabled again, or its"
+        " token resumed: they are sent (`release`, the default), stay held until they are released"
+        " or recovered (`keep`), or are cancelled (`discard`, once only).",
     )
 
 
 class CreateToken(Body):
+    """A new token. Only its name is required."""
+
     name: Name
-    activates_at: Time | None = Field(
-        None, description="Valid from this moment on. null: from now on."
-    )
+    activates_at: Time | None = Field(None, description="Valid from this time on. null: now.")
     expires_at: Time | None = Field(
-        None, description="Not valid from this moment on. null: never expires."
+        None, description="No longer valid from this time on. null: it never expires."
     )
     enabled: bool | None = None
     permissions: list[Permission] | None = None
     visibility: Visibility | None = Field(None, description="null or left out: all channels.")
     callbacks: dict[EventType, PutCallback | None] | None = Field(
-        None, description="By event type."
+        None, description="The callbacks, by event type."
     )
 
 
 class PatchToken(Body):
-    """What is left out stays as it is; so does what is null, but for `expires_at`: null is never.
+    """Changes of a token. What is left out or null stays unchanged, except for `expires_at`: null
+    means that the token never expires.
     """
 
     name: Name | None = None
     activates_at: Time | None = None
     expires_at: Time | None = None
-    enabled: bool | None = Field(None, description="false suspends the token, true brings it back.")
+    enabled: bool | None = Field(None, description="false suspends the token, true resumes it.")
     permissions: list[Permission] | None = None
     visibility: Visibility | None = None
 
 
 class Regenerate(Body):
+    """How a token is replaced."""
+
     overlap: Annotated[Overlap, unless_null("0s")] = overlap_field(
-        "0s", "How long the token before goes on being valid, at most 7d."
+        "0s", "How long the previous token stays valid, at most 7d."
     )
 
 
 class RotateSigningSecret(Body):
+    """How a signing secret is replaced."""
+
     overlap: Annotated[Overlap, unless_null("24h")] = overlap_field(
-        "24h", "How long the secret before signs too, at most 7d."
+        "24h", "How long webhooks are signed with the previous secret, too; at most 7d."
     )
 
 
 class Nothing(Body):
-    """There is nothing to say."""
+    """An empty object. The body may be left out."""
 
 
 class CreateRecovery(Body):
+    """Which undelivered events to send again."""
+
     token: Text | None = Field(
-        None, description="Of this token only, by id. null or left out: of every token."
+        None, description="The id of a token. null or left out: every token."
     )
     type: EventType | None = Field(None, description="null or left out: every type.")
-    since: Time = Field(description="What was made then or later; of what is missing: accepted.")
+    since: Time = Field(
+        description="Deliveries that were created at this time or later; missing ones by when"
+        " their event was accepted."
+    )
     until: Time | None = Field(
-        None, description="What was made before. null or left out: until now."
+        None, description="Deliveries that were created before. null or left out: until now."
     )
     states: list[Recoverable] | None = Field(
-        None, min_length=1, description="null or left out: those that are exhausted."
+        None, min_length=1, description="null or left out: exhausted deliveries only."
     )
 
 
 class CheckToken(BaseModel):
-    """A form. What the caller's own client wrote (`method` to `user_agent`) is for the request log,
-    and refuses nothing.
+    """The form of an introspection. The fields `method` to `user_agent` are for the request log:
+    they come from the caller's own client, and no value of theirs is refused.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -130,24 +146,26 @@ class CheckToken(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_empty_fields(cls, fields: Mapping[str, str]) -> Mapping[str, str]:
-        """They are none (RFC 6749, section 3.1). But an empty permission is one that got lost:
-        without any, everything is allowed.
+        """Drop empty fields, which count as absent (RFC 6749, section 3.1). An empty permission is
+        kept, and refused: it was lost on its way, and without one every token is allowed.
         """
         return {name: text for name, text in fields.items() if text or name == "permission"}
 
-    token: str = Field(min_length=1, description="The token to check, as it came.")
-    token_type_hint: str | None = Field(None, description="Not looked at: there is one type.")
-    client_id: str | None = Field(None, description="Not looked at.")
+    token: str = Field(min_length=1, description="The token to check, as it was received.")
+    token_type_hint: str | None = Field(None, description="Ignored: there is one type of token.")
+    client_id: str | None = Field(None, description="Ignored.")
     client_secret: str | None = Field(
         None, description="Your own token, unless an `Authorization` header carries it."
     )
     permission: Permission | None = Field(
         None, description="What the request needs: `allowed` says whether the token has it."
     )
-    method: str | None = Field(None, description="Of the request that carried the token.")
-    path: str | None = Field(None, description="Its path; a query is cut off.")
-    status: ToldStatus = Field(
-        None, description="What it is answered, 100 to 599; anything else counts as not known."
+    method: str | None = Field(None, description="The method of the request with the token.")
+    path: str | None = Field(None, description="The path of the request; a query is cut off.")
+    status: ReportedStatus = Field(
+        None,
+        description="The status of the request's response, 100 to 599. Anything else counts as"
+        " unknown.",
     )
-    ip: str | None = Field(None, description="Where it came from.")
+    ip: str | None = Field(None, description="The address that the request came from.")
     user_agent: str | None = None

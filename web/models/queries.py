@@ -1,4 +1,4 @@
-"""What queries and paths may carry, as pydantic models. `parsing` reads requests by them."""
+"""The parameters of queries and paths, as pydantic models. `parsing` reads requests with them."""
 
 from typing import Annotated
 
@@ -14,93 +14,113 @@ from web.models.fields import QueryTime, QueryUntil, QueryWhole, Text
 
 
 class Query(BaseModel):
-    """Alone: no parameter at all."""
+    """The base of all queries. By itself it accepts no parameter."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class PageQuery(Query):
-    limit: QueryWhole = Field(50, ge=10, le=100, description="Rows a page.")
-    cursor: Text | None = Field(None, description="The `next_cursor` of the page before.")
+    """The parameters that all lists have."""
+
+    limit: QueryWhole = Field(50, ge=10, le=100, description="Rows per page.")
+    cursor: Text | None = Field(None, description="The `next_cursor` of the previous page.")
 
 
 class TokensQuery(PageQuery):
+    """Which tokens to list."""
+
     search: Text | None = Field(None, description="Part of a name, or a whole id.")
-    state: TokenState | None = Field(None, description="Without it all but the revoked ones.")
+    state: TokenState | None = Field(None, description="null: all except revoked tokens.")
     sort: TokenSort = TokenSort.NAME
 
 
 class EventsQuery(PageQuery):
+    """Which events to list."""
+
     type: EventType | None = None
-    since: QueryTime | None = Field(None, description="Accepted then or later.")
-    until: QueryUntil | None = Field(None, description="Accepted before.")
+    since: QueryTime | None = Field(None, description="Accepted at this time or later.")
+    until: QueryUntil | None = Field(None, description="Accepted before this time.")
 
 
-class ChosenDeliveries(Query):
-    """Null: any."""
+class DeliveryFilterQuery(Query):
+    """Which deliveries to list or download. A parameter that is left out filters nothing."""
 
     type: EventType | None = None
     state: DeliveryState | None = None
-    since: QueryTime | None = Field(None, description="Made then or later.")
-    until: QueryUntil | None = Field(None, description="Made before.")
+    since: QueryTime | None = Field(None, description="Created at this time or later.")
+    until: QueryUntil | None = Field(None, description="Created before this time.")
     status_code: Annotated[QueryWhole, Field(ge=100, le=599)] | None = Field(
-        None, description="Of the last attempt's answer."
+        None, description="The status of the last attempt's response."
     )
-    error: Outcome | None = Field(None, description="How the last attempt ended.")
+    error: Outcome | None = Field(None, description="The outcome of the last attempt.")
 
-    def of(self, token: TokenId | None) -> DeliveryFilter:
+    def to_filter(self, token: TokenId | None) -> DeliveryFilter:
+        """Return the filter of the store, for one token or for all."""
         return DeliveryFilter(
             token, self.type, self.state, self.since, self.until, self.status_code, self.error
         )
 
 
 class ForExcel(BaseModel):
-    """Of a CSV file."""
+    """The parameter that all CSV downloads have."""
 
     excel: bool = Field(
         False,
-        description="true: with the marks by which Excel opens it as a table, whatever its language.",
+        description="true: add the marks that make Excel open the file as a table, whatever its"
+        " language.",
     )
 
 
-class DeliveriesCsvQuery(ChosenDeliveries, ForExcel):
-    """Of a file for programs, or for Excel."""
+class DeliveriesCsvQuery(DeliveryFilterQuery, ForExcel):
+    """Which deliveries to download as CSV."""
 
 
-class OwnDeliveriesQuery(PageQuery, ChosenDeliveries):
-    """A page of them."""
+class OwnDeliveriesQuery(PageQuery, DeliveryFilterQuery):
+    """Which of its own deliveries a token lists."""
 
 
 class DeliveriesQuery(OwnDeliveriesQuery):
-    token: Text | None = Field(None, description="Of this token, by id.")
-    event: Text | None = Field(None, description="Of this event, by id.")
+    """Which deliveries of all tokens to list."""
+
+    token: Text | None = Field(None, description="The id of a token.")
+    event: Text | None = Field(None, description="The id of an event.")
 
 
 class PullQuery(PageQuery):
+    """Which events to pull."""
+
     type: EventType | None = None
     since: QueryTime | None = Field(
         None,
-        description="Taken in hand then or later: at once when it was accepted, or after the backlog before it.",
+        description="Events that became available for pulling at this time or later: when they were"
+        " accepted, or after the backlog before them.",
     )
-    until: QueryUntil | None = Field(None, description="Taken in hand before.")
+    until: QueryUntil | None = Field(
+        None, description="Events that became available for pulling before this time."
+    )
     cursor: Text | None = Field(
         None,
-        description="The `next_cursor` of the answer before, however long ago. null: from the oldest on.",
+        description="The `next_cursor` of the previous response, however long ago. null: start with"
+        " the oldest event.",
     )
 
 
 class StatsQuery(Query):
+    """The period to count deliveries in."""
+
     since: QueryTime | None = Field(
-        None, description="Made then or later. null: 24 hours before `until`."
+        None, description="Created at this time or later. null: 24 hours before `until`."
     )
-    until: QueryTime | None = Field(None, description="Made before. null: until now.")
+    until: QueryTime | None = Field(None, description="Created before this time. null: until now.")
 
 
 class IdPath(BaseModel):
-    """No id holds anything else; what does names nothing."""
+    """A path with an id. A path with other characters names nothing."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")
 
 
 class CallbackPath(IdPath):
+    """A path to a token's callback for an event type."""
+
     type: EventType

@@ -1,1 +1,1 @@
-"""The tables of the first migration. They stay as they are: later migrations change them."""
+"""The tables of the first migration. Do not change them: later migrations do."""

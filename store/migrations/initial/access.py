@@ -1,6 +1,7 @@
 """Tables of tokens: the directory, tokens, callbacks, and the logs about them."""
 
 from secrets import token_hex
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,7 +25,7 @@ def _directory_version() -> None:
         sa.Column("one", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("one", name="pk_directory_version"),
-        comment="One row, raised in the transaction of every change to tokens or callbacks; its row lock puts those in order.",
+        comment="One row, raised by every change to tokens or callbacks; its lock orders them.",
     )
     op.execute("INSERT INTO directory_version (one, version) VALUES (1, 0)")
 
@@ -37,12 +38,30 @@ def _directory_marks() -> None:
             "mark",
             sa.Text(),
             nullable=False,
-            comment="made by chance: where it stands no more, this is not the history that it was seen in",
+            comment="random; a process whose mark is gone knows another history",
         ),
         sa.PrimaryKeyConstraint("version", name="pk_directory_marks"),
-        comment="The last versions of the directory: who remembers tokens sees by them that the database was restored, or lost transactions.",
+        comment="The latest versions of the directory, to notice that the database was restored.",
     )
     op.bulk_insert(marks, [{"version": 0, "mark": token_hex(8)}])
+
+
+def _token_validity_columns() -> list[sa.Column[Any]]:
+    return [
+        sa.Column("permissions", sa.Text(), nullable=False, comment="JSON list"),
+        sa.Column("channels", sa.Text(), comment="JSON list; null: all"),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("activates_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger()),
+        sa.Column("revoked_at", sa.BigInteger()),
+        sa.Column("last_used_at", sa.BigInteger()),
+        sa.Column(
+            "expiry_alerted_days",
+            sa.Integer(),
+            comment="how many days before its end the operator was last alerted",
+        ),
+    ]
 
 
 def _tokens() -> None:
@@ -68,7 +87,7 @@ def _tokens() -> None:
         sa.Column(
             "previous_hash",
             sa.LargeBinary(),
-            comment="of the token before a regeneration with overlap",
+            comment="SHA-256 of the token before a regeneration with overlap",
         ),
         sa.Column("previous_until", sa.BigInteger()),
         sa.Column(
@@ -77,19 +96,7 @@ def _tokens() -> None:
             nullable=False,
             comment="encrypted JSON: [[base64 key, until], …], oldest first",
         ),
-        sa.Column("permissions", sa.Text(), nullable=False, comment="JSON list"),
-        sa.Column("channels", sa.Text(), comment="JSON list; null: all"),
-        sa.Column("enabled", sa.Boolean(), nullable=False),
-        sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.Column("activates_at", sa.BigInteger(), nullable=False),
-        sa.Column("expires_at", sa.BigInteger()),
-        sa.Column("revoked_at", sa.BigInteger()),
-        sa.Column("last_used_at", sa.BigInteger()),
-        sa.Column(
-            "expiry_alerted_days",
-            sa.Integer(),
-            comment="how many days before its end its owner was last told",
-        ),
+        *_token_validity_columns(),
         sa.PrimaryKeyConstraint("id", name="pk_tokens"),
         sa.UniqueConstraint("previous_hash", name="uq_tokens_previous_hash"),
         sa.UniqueConstraint("secret_hash", name="uq_tokens_secret_hash"),
@@ -100,25 +107,58 @@ def _tokens_indexes() -> None:
     op.create_index("ix_tokens_version_id", "tokens", ["version", "id"])
 
 
-def _callbacks() -> None:
-    op.create_table(
-        "callbacks",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("token_id", sa.Text(), nullable=False),
-        sa.Column("type", sa.Text(), nullable=False),
-        sa.Column("url", sa.Text(), nullable=False),
-        sa.Column("enabled", sa.Boolean(), nullable=False),
-        sa.Column("headers", sa.LargeBinary(), nullable=False, comment="encrypted JSON object"),
-        sa.Column("created_at", sa.BigInteger(), nullable=False),
+def _callback_backlog_columns() -> list[sa.Column[Any]]:
+    return [
+        sa.Column(
+            "on_resume",
+            sa.Text(),
+            server_default=sa.text("'release'"),
+            nullable=False,
+            comment="what becomes of held deliveries: release, keep, discard",
+        ),
+        sa.Column(
+            "held_before",
+            sa.BigInteger(),
+            comment="when it was resumed: deliveries whose age counts from before are still held",
+        ),
+        sa.Column(
+            "backlog_pending",
+            sa.Boolean(),
+            server_default=sa.text("false"),
+            nullable=False,
+            comment="whether its open deliveries still have to be hastened, released or discarded",
+        ),
+        sa.Column(
+            "throttled_until",
+            sa.BigInteger(),
+            comment="the end of the pause that its receiver asked for; it may have passed long ago",
+        ),
+        sa.Column(
+            "throttled_since",
+            sa.BigInteger(),
+            comment="since when its receiver takes nothing and asks for pauses; null: it does not",
+        ),
+        sa.Column(
+            "exhausted_alerted_at",
+            sa.BigInteger(),
+            comment="when the operator was last alerted of an exhausted delivery",
+        ),
+    ]
+
+
+def _callback_health_columns() -> list[sa.Column[Any]]:
+    return [
         sa.Column(
             "generation",
             sa.BigInteger(),
             server_default=sa.text("0"),
             nullable=False,
-            comment="counted up when it is changed or comes back: what an attempt of an older one found out says nothing about it",
+            comment="counted up by a change or a resume: findings of older generations are void",
         ),
         sa.Column(
-            "failing_since", sa.BigInteger(), comment="since when nothing succeeds; null: healthy"
+            "failing_since",
+            sa.BigInteger(),
+            comment="since when no attempt succeeds; null: healthy",
         ),
         sa.Column(
             "probe_at", sa.BigInteger(), comment="while failing: when its next probe may be made"
@@ -132,40 +172,21 @@ def _callbacks() -> None:
         ),
         sa.Column("disabled_at", sa.BigInteger()),
         sa.Column("disabled_reason", sa.Text()),
-        sa.Column(
-            "on_resume",
-            sa.Text(),
-            server_default=sa.text("'release'"),
-            nullable=False,
-            comment="what becomes of held deliveries: release, keep, discard",
-        ),
-        sa.Column(
-            "held_before",
-            sa.BigInteger(),
-            comment="open deliveries whose age counts from before this are still held: it came back then",
-        ),
-        sa.Column(
-            "backlog_pending",
-            sa.Boolean(),
-            server_default=sa.text("false"),
-            nullable=False,
-            comment="it works again, or came back: its open deliveries are still being hastened, released, parked or discarded",
-        ),
-        sa.Column(
-            "throttled_until",
-            sa.BigInteger(),
-            comment="nothing automatic is sent before this, as its receiver asked; it may have passed long ago",
-        ),
-        sa.Column(
-            "throttled_since",
-            sa.BigInteger(),
-            comment="since when it takes nothing and asks for that; null: it took something since",
-        ),
-        sa.Column(
-            "exhausted_alerted_at",
-            sa.BigInteger(),
-            comment="when its owner was last told of an exhausted delivery",
-        ),
+        *_callback_backlog_columns(),
+    ]
+
+
+def _callbacks() -> None:
+    op.create_table(
+        "callbacks",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("token_id", sa.Text(), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("headers", sa.LargeBinary(), nullable=False, comment="encrypted JSON object"),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        *_callback_health_columns(),
         sa.PrimaryKeyConstraint("id", name="pk_callbacks"),
     )
 
@@ -208,10 +229,17 @@ def _audit_log() -> None:
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("action", sa.Text(), nullable=False),
         sa.Column(
-            "type", sa.Text(), comment="of the callback that was changed; null: the token itself"
+            "type",
+            sa.Text(),
+            comment="the event type of the callback that was changed; null: the token itself",
         ),
-        sa.Column("by", sa.Text(), nullable=False, comment="a token's id, or who else it was"),
-        sa.Column("address", sa.Text(), comment="from where; null: at the command line"),
+        sa.Column(
+            "by",
+            sa.Text(),
+            nullable=False,
+            comment="the id of the token that changed it, or the name of another actor",
+        ),
+        sa.Column("address", sa.Text(), comment="the client's address; null: at the command line"),
         sa.Column(
             "details",
             sa.Text(),
@@ -219,7 +247,7 @@ def _audit_log() -> None:
             comment="JSON object: field → [before, after], without secrets",
         ),
         sa.PrimaryKeyConstraint("id", name="pk_audit_log"),
-        comment="The operation log: who changed what on a token. Written in the transaction of the change.",
+        comment="The operation log: who changed what on a token, written with the change.",
         sqlite_autoincrement=True,
     )
     op.create_index("ix_audit_log_token_id_id", "audit_log", ["token_id", "id"])
@@ -228,31 +256,31 @@ def _audit_log() -> None:
 def _requests() -> None:
     op.create_table(
         "requests",
-        sa.Column("id", sa.Text(), nullable=False, comment="ours, made in the order of time"),
+        sa.Column("id", sa.Text(), nullable=False, comment="created here, in the order of time"),
         sa.Column(
             "token_id",
             sa.Text(),
-            comment="null: only its status was reported yet, and nobody sees it",
+            comment="null: only its status was reported yet, and no list shows it",
         ),
         sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.Column("request_id", sa.Text(), comment="the X-Request-Id of the answer"),
+        sa.Column("request_id", sa.Text(), comment="the X-Request-Id of the response"),
         sa.Column("method", sa.Text()),
         sa.Column("path", sa.Text(), comment="without its query"),
         sa.Column("status", sa.SmallInteger(), comment="null: not reported yet"),
         sa.Column("duration_ms", sa.BigInteger()),
         sa.Column("address", sa.Text()),
         sa.Column("user_agent", sa.Text()),
-        sa.Column("permission", sa.Text(), comment="that was asked for; null: none"),
+        sa.Column("permission", sa.Text(), comment="the permission that it needed; null: none"),
         sa.Column("allowed", sa.Boolean()),
-        sa.Column("reason", sa.Text(), comment="why not"),
+        sa.Column("reason", sa.Text(), comment="why it was not allowed"),
         sa.Column(
             "stands_for",
             sa.Integer(),
             server_default=sa.text("1"),
             nullable=False,
-            comment="how many requests, itself among them",
+            comment="how many requests this row stands for, itself included",
         ),
         sa.PrimaryKeyConstraint("id", name="pk_requests"),
-        comment="The request log: every request made with a token, here or as the chat platform reported it.",
+        comment="The request log: requests made with a token, here or at the chat platform.",
     )
     op.create_index("ix_requests_token_id_at_id", "requests", ["token_id", "at", "id"])

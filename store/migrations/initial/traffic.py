@@ -1,5 +1,7 @@
 """Tables of traffic: events, deliveries, attempts, and what orders them."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -12,7 +14,30 @@ def create() -> None:
     _attempts()
     _requested_attempts()
     _status_locks()
-    _outbox()
+
+
+def _event_content_columns() -> list[sa.Column[Any]]:
+    return [
+        sa.Column("content_hash", sa.LargeBinary(), nullable=False),
+        sa.Column(
+            "conflicts",
+            sa.Integer(),
+            nullable=False,
+            comment="how often other content arrived with the same id",
+        ),
+        sa.Column(
+            "callbacks",
+            sa.Text(),
+            nullable=False,
+            comment="ids of those matched at the first claim, separated by spaces",
+        ),
+        sa.Column("body", sa.LargeBinary(), nullable=False, comment="as sent on every attempt"),
+        sa.Column(
+            "claimed_at",
+            sa.BigInteger(),
+            comment="claimed when, by the store's clock: the order of pulling; null: a test",
+        ),
+    ]
 
 
 def _events() -> None:
@@ -26,29 +51,11 @@ def _events() -> None:
             "via_amqp",
             sa.Boolean(),
             nullable=False,
-            comment="published by AMQP, not through the API",
+            comment="published over AMQP, not through the API",
         ),
         sa.Column("channel_id", sa.Text(), nullable=False),
         sa.Column("conversation_id", sa.Text(), nullable=False),
-        sa.Column("content_hash", sa.LargeBinary(), nullable=False),
-        sa.Column(
-            "conflicts",
-            sa.Integer(),
-            nullable=False,
-            comment="how often other content came under the same id",
-        ),
-        sa.Column(
-            "callbacks",
-            sa.Text(),
-            nullable=False,
-            comment="ids of those matched at the first claim, separated by spaces",
-        ),
-        sa.Column("body", sa.LargeBinary(), nullable=False, comment="as sent on every attempt"),
-        sa.Column(
-            "claimed_at",
-            sa.BigInteger(),
-            comment="when it was claimed, by the store's clock: the order in which it is pulled; null: a test",
-        ),
+        *_event_content_columns(),
         sa.PrimaryKeyConstraint("id", name="pk_events"),
     )
     op.create_index("ix_events_accepted_at_id", "events", ["accepted_at", "id"])
@@ -59,6 +66,65 @@ def _events() -> None:
         postgresql_where=sa.text("claimed_at IS NOT NULL"),
         sqlite_where=sa.text("claimed_at IS NOT NULL"),
     )
+
+
+def _delivery_order_columns() -> list[sa.Column[Any]]:
+    return [
+        sa.Column(
+            "queued_at",
+            sa.BigInteger(),
+            comment="from when its age counts; like sequence and the next three, set while open",
+        ),
+        sa.Column("conversation_id", sa.Text()),
+        sa.Column("message_id", sa.Text(), comment="of a message.status event"),
+        sa.Column("status", sa.Text(), comment="of a message.status event"),
+        sa.Column(
+            "awaits_status",
+            sa.Boolean(),
+            server_default=sa.text("false"),
+            nullable=False,
+            comment="waits for another status of its message; due_at is a safety net",
+        ),
+        sa.Column("status_code", sa.SmallInteger(), comment="of the last attempt"),
+        sa.Column("outcome", sa.Text(), comment="of the last attempt"),
+    ]
+
+
+def _delivery_schedule_columns() -> list[sa.Column[Any]]:
+    return [
+        sa.Column(
+            "failures", sa.Integer(), nullable=False, comment="automatic attempts that failed"
+        ),
+        sa.Column(
+            "is_retry",
+            sa.Boolean(),
+            server_default=sa.text("false"),
+            nullable=False,
+            comment="whether it shares the slots of retries",
+        ),
+        sa.Column(
+            "lease_count",
+            sa.Integer(),
+            server_default=sa.text("0"),
+            nullable=False,
+            comment="how often it was leased since the last recorded outcome",
+        ),
+        sa.Column(
+            "is_recovery",
+            sa.Boolean(),
+            server_default=sa.text("false"),
+            nullable=False,
+            comment="whether its next attempt belongs to a recovery",
+        ),
+        sa.Column(
+            "sequence",
+            sa.BigInteger(),
+            server_default=sa.text("0"),
+            nullable=False,
+            comment="its order among rows due in the same millisecond",
+        ),
+        *_delivery_order_columns(),
+    ]
 
 
 def _deliveries() -> None:
@@ -76,62 +142,15 @@ def _deliveries() -> None:
             "leased",
             sa.Boolean(),
             nullable=False,
-            comment="whether due_at is the end of somebody's lease",
+            comment="whether due_at is the end of a dispatcher's lease",
         ),
         sa.Column(
             "lease",
             sa.BigInteger(),
             nullable=False,
-            comment="counted up at each take; 0: never taken from here",
+            comment="the lease's number, counted up at each lease; 0: never leased from this row",
         ),
-        sa.Column(
-            "failures", sa.Integer(), nullable=False, comment="automatic attempts that failed"
-        ),
-        sa.Column(
-            "is_retry",
-            sa.Boolean(),
-            server_default=sa.text("false"),
-            nullable=False,
-            comment="whether it shares the slots of repeats",
-        ),
-        sa.Column(
-            "lease_count",
-            sa.Integer(),
-            server_default=sa.text("0"),
-            nullable=False,
-            comment="how often it was taken since anything was found out",
-        ),
-        sa.Column(
-            "is_recovery",
-            sa.Boolean(),
-            server_default=sa.text("false"),
-            nullable=False,
-            comment="its next attempt is a recovery's",
-        ),
-        sa.Column(
-            "sequence",
-            sa.BigInteger(),
-            server_default=sa.text("0"),
-            nullable=False,
-            comment="its place among rows due in the same millisecond",
-        ),
-        sa.Column(
-            "queued_at",
-            sa.BigInteger(),
-            comment="from when its age counts; this, the next three and turn are set while it is open",
-        ),
-        sa.Column("conversation_id", sa.Text()),
-        sa.Column("message_id", sa.Text(), comment="of a message.status"),
-        sa.Column("status", sa.Text(), comment="of a message.status"),
-        sa.Column(
-            "awaits_status",
-            sa.Boolean(),
-            server_default=sa.text("false"),
-            nullable=False,
-            comment="for another status of its message; due_at is a safety net",
-        ),
-        sa.Column("status_code", sa.SmallInteger(), comment="of the last attempt"),
-        sa.Column("outcome", sa.Text(), comment="of the last attempt"),
+        *_delivery_schedule_columns(),
         sa.PrimaryKeyConstraint("event_id", "callback_id", name="pk_deliveries"),
     )
 
@@ -204,36 +223,19 @@ def _attempts() -> None:
 def _requested_attempts() -> None:
     op.create_table(
         "requested_attempts",
-        sa.Column("id", sa.Text(), nullable=False, comment="of the attempt to be"),
+        sa.Column("id", sa.Text(), nullable=False, comment="the id of the future attempt"),
         sa.Column("event_id", sa.Text(), nullable=False),
         sa.Column("callback_id", sa.Text(), nullable=False),
         sa.Column("trigger", sa.Text(), nullable=False),
         sa.Column("due_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_requested_attempts"),
-        comment="Attempts that somebody asked for, beside the automatic ones; a row lives until its attempt is recorded.",
+        comment="Attempts requested by people. A row lives until its attempt is recorded.",
     )
     op.create_index("ix_requested_attempts_due_at", "requested_attempts", ["due_at"])
 
 
-def _status_locks() -> None:
-    op.create_table(
-        "status_locks",
-        sa.Column("callback_id", sa.Text(), nullable=False),
-        sa.Column("message_id", sa.Text(), nullable=False),
-        sa.Column(
-            "holder",
-            sa.Text(),
-            comment="the delivery, under its lease, that may be sent now; null: free",
-        ),
-        sa.Column(
-            "holder_rank",
-            sa.SmallInteger(),
-            nullable=False,
-            comment="of the last holder: sent, for all that is known, when its lease ran out",
-        ),
-        sa.Column(
-            "held_until", sa.BigInteger(), nullable=False, comment="the end of the holder's lease"
-        ),
+def _status_rank_columns() -> list[sa.Column[Any]]:
+    return [
         sa.Column(
             "sent_rank",
             sa.SmallInteger(),
@@ -244,7 +246,7 @@ def _status_locks() -> None:
             "done_rank",
             sa.SmallInteger(),
             nullable=False,
-            comment="the highest that was delivered, or ended after it was sent; 0: none",
+            comment="the highest rank that was delivered, or ended after it was sent; 0: none",
         ),
         sa.Column(
             "awaited",
@@ -253,43 +255,29 @@ def _status_locks() -> None:
             comment="whether a status ever had to wait here",
         ),
         sa.Column("touched_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("callback_id", "message_id", name="pk_status_locks"),
-        comment="docs/invariants.md#statuses-never-go-backwards: of a callback and a message, one status is sent at a time, and none below one that may have arrived.",
-    )
+    ]
 
 
-def _outbox() -> None:
+def _status_locks() -> None:
     op.create_table(
-        "outbox",
+        "status_locks",
+        sa.Column("callback_id", sa.Text(), nullable=False),
+        sa.Column("message_id", sa.Text(), nullable=False),
         sa.Column(
-            "id",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            sa.Identity(always=False),
-            nullable=False,
-        ),
-        sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.Column("accepted_at", sa.BigInteger(), nullable=False),
-        sa.Column(
-            "leased_until",
-            sa.BigInteger(),
-            server_default=sa.text("0"),
-            nullable=False,
-            comment="0: free",
-        ),
-        sa.Column("reason", sa.Text(), comment="why it is no event; null: it may be one"),
-        sa.Column(
-            "via_amqp",
-            sa.Boolean(),
-            server_default=sa.text("false"),
-            nullable=False,
-            comment="by AMQP; accepted_at is when it was taken in",
-        ),
-        sa.Column(
-            "message_id",
+            "holder",
             sa.Text(),
-            comment="the id that stood beside the body; null: none, or it is in the body",
+            comment="the delivery, with its lease, that may be sent now; null: free",
         ),
-        sa.PrimaryKeyConstraint("id", name="pk_outbox"),
-        comment="Messages that no broker took. Many copies of one event may stand here.",
-        sqlite_autoincrement=True,
+        sa.Column(
+            "holder_rank",
+            sa.SmallInteger(),
+            nullable=False,
+            comment="the rank of the last holder: if its lease ran out, it may have been sent",
+        ),
+        sa.Column(
+            "held_until", sa.BigInteger(), nullable=False, comment="the end of the holder's lease"
+        ),
+        *_status_rank_columns(),
+        sa.PrimaryKeyConstraint("callback_id", "message_id", name="pk_status_locks"),
+        comment="Sends one status at a time (docs/invariants.md#statuses-never-go-backwards).",
     )

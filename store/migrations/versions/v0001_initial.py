@@ -10,6 +10,7 @@ down_revision = None
 
 
 def upgrade() -> None:
+    """Create all tables."""
     access.create()
     traffic.create()
     upkeep.create()

@@ -1,9 +1,9 @@
 """Runs first in every sabotaged process (`site` imports it): breaks what no proxy can reach, as
 files in CHAOS_FOLDER say.
 
-names `fail`: names cannot be found; `hang`: nobody answers. Absent: `receiver.test` is 127.0.0.1
-clock seconds by which the wall clock is wrong poison the id of an event whose webhook ends the
-process that puts it together
+names `fail`: names cannot be found; `hang`: no name server answers. Absent: `receiver.test` is
+127.0.0.1 clock seconds by which the wall clock is wrong poison the id of an event whose webhook
+ends the process that puts it together
 """
 
 import os
@@ -59,7 +59,8 @@ socket.getaddrinfo = _looked_up
 time.time, time.time_ns = _clock.time, _clock.time_ns
 
 
-from dispatcher import signer, webhook_request  # noqa: E402  # after the clock was broken, which they may take by name
+# After the clock was broken, which they may import by name.
+from dispatcher import signer, webhook_request  # noqa: E402  # see above
 
 
 def _sign_or_die(keys: Any, event_id: str, timestamp_s: int, body: bytes) -> str:
