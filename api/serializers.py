@@ -39,7 +39,7 @@ from schemas.listings import (
     Pulled,
 )
 from schemas.request_log import LoggedRequest
-from schemas.times import UnixMs, to_rfc3339
+from schemas.times import UnixMs, to_rfc3339, to_rfc3339_or_none
 from schemas.tokens.audit_log import Change
 from schemas.tokens.tokens import Callback, Token
 from store.tokens.tokens import NewSecrets
@@ -53,7 +53,7 @@ def token_answer(token: Token, now: UnixMs) -> TokenAnswer:
         state=token.state(now),
         token_hint=token.hint,
         activates_at=to_rfc3339(token.activates_at),
-        expires_at=_time(token.expires_at),
+        expires_at=to_rfc3339_or_none(token.expires_at),
         enabled=token.enabled,
         permissions=sorted(token.permissions),
         visibility=VisibilityAnswer(None if token.channels is None else sorted(token.channels)),
@@ -64,7 +64,7 @@ def token_answer(token: Token, now: UnixMs) -> TokenAnswer:
             for event_type in EventType
         },
         created_at=to_rfc3339(token.created_at),
-        last_used_at=_time(token.last_used_at),
+        last_used_at=to_rfc3339_or_none(token.last_used_at),
     )
 
 
@@ -103,9 +103,9 @@ def callback_answer(callback: Callback, now: UnixMs) -> CallbackAnswer:
         url=callback.url,
         enabled=callback.enabled,
         state=callback.state,
-        failing_since=_time(health.failing_since),
-        throttled_until=_time(health.paused_until(now)),
-        disabled_at=_time(health.disabled_at),
+        failing_since=to_rfc3339_or_none(health.failing_since),
+        throttled_until=to_rfc3339_or_none(health.paused_until(now)),
+        disabled_at=to_rfc3339_or_none(health.disabled_at),
         disabled_reason=health.disabled_reason,
         held=callback.on_resume,
         header_names=sorted(callback.headers),
@@ -122,7 +122,7 @@ def delivery_answer(delivery: ListedDelivery) -> DeliveryAnswer:
         type=delivery.type,
         state=delivery.state,
         reason=delivery.reason,
-        next_attempt_at=_time(delivery.next_attempt_at),
+        next_attempt_at=to_rfc3339_or_none(delivery.next_attempt_at),
         created_at=to_rfc3339(delivery.created_at),
         status_code=delivery.status_code,
         outcome=delivery.outcome,
@@ -252,7 +252,9 @@ def token_page(page: Page[Token], now: UnixMs) -> TokenPage:
 def event_page(page: Page[ListedEvent]) -> EventPage:
     """Return a page of events."""
     return EventPage(
-        [event_answer(event) for event in page.rows], page.next_cursor, _time(page.looked_until)
+        [event_answer(event) for event in page.rows],
+        page.next_cursor,
+        to_rfc3339_or_none(page.looked_until),
     )
 
 
@@ -261,7 +263,7 @@ def delivery_page(page: Page[ListedDelivery]) -> DeliveryPage:
     return DeliveryPage(
         [delivery_answer(delivery) for delivery in page.rows],
         page.next_cursor,
-        _time(page.looked_until),
+        to_rfc3339_or_none(page.looked_until),
     )
 
 
@@ -275,7 +277,7 @@ def request_page(page: Page[LoggedRequest]) -> RequestPage:
     return RequestPage(
         [request_answer(request) for request in page.rows],
         page.next_cursor,
-        _time(page.looked_until),
+        to_rfc3339_or_none(page.looked_until),
     )
 
 
@@ -292,7 +294,3 @@ def _channel_answer(channel: ListedChannel) -> ChannelAnswer:
         channel.provider,
         to_rfc3339(channel.last_seen_at),
     )
-
-
-def _time(at: UnixMs | None) -> str | None:
-    return None if at is None else to_rfc3339(at)

@@ -17,7 +17,7 @@ from consumers.pipeline.due_poller import DuePoller
 from consumers.pipeline.intake import Intake
 from consumers.pipeline.matching import MatchingDirectory
 from consumers.pipeline.settler import Settler
-from consumers.pipeline.store_status import StoreStatus
+from consumers.pipeline.store_availability import StoreStatus
 from consumers.pipeline.unsettled import TICK_S, Unsettled
 from exchange.port import Claimer, Source
 from schemas.observer import Observer

@@ -37,7 +37,7 @@ def event_components() -> dict[str, Schema]:
         components[_PUBLISHED.format(model.__name__)] = _event(event_type)
         components[webhook_name(event_type)] = _webhook(event_type)
     components["Event"] = {
-        "oneOf": [_ref(_PUBLISHED.format(model.__name__)) for model in DATA_MODELS.values()],
+        "oneOf": [ref(_PUBLISHED.format(model.__name__)) for model in DATA_MODELS.values()],
         "discriminator": {
             "propertyName": "type",
             "mapping": {
@@ -47,7 +47,7 @@ def event_components() -> dict[str, Schema]:
         },
     }
     components["EventBatch"] = _object(
-        {"events": {"type": "array", "minItems": 1, "maxItems": MAX_BATCH, "items": _ref("Event")}},
+        {"events": {"type": "array", "minItems": 1, "maxItems": MAX_BATCH, "items": ref("Event")}},
         "events",
     )
     return components
@@ -80,7 +80,7 @@ def _event(event_type: EventType) -> Schema:
             "format": "date-time",
             "description": "When the event happened. When absent: when it was accepted.",
         },
-        "data": _ref(DATA_MODELS[event_type].__name__),
+        "data": ref(DATA_MODELS[event_type].__name__),
     }
     return _object(properties, "type", "data") | {
         "title": event_type.label,
@@ -98,7 +98,7 @@ def _webhook(event_type: EventType) -> Schema:
         "type": {"const": event_type.value},
         "schema_version": {"const": SCHEMA_VERSION},
         "timestamp": {"type": "string", "format": "date-time"},
-        "data": _ref(DATA_MODELS[event_type].__name__)
+        "data": ref(DATA_MODELS[event_type].__name__)
         | {
             "description": "The data as the backend sent it, byte for byte. It may hold fields "
             "that are not described here."
@@ -120,7 +120,7 @@ def _content() -> Schema:
     of_type = [
         {
             "allOf": [
-                _ref(model.__name__),
+                ref(model.__name__),
                 {
                     "properties": {
                         "type": {
@@ -136,7 +136,7 @@ def _content() -> Schema:
     ]
     unknown = {
         "allOf": [
-            _ref(Content.__name__),
+            ref(Content.__name__),
             {"properties": {"type": {"not": {"enum": list(CONTENT_MODELS)}}}},
         ]
     }
@@ -151,5 +151,6 @@ def _object(properties: Schema, *required: str) -> Schema:
     return {"type": "object", "properties": properties, "required": list(required)}
 
 
-def _ref(name: str) -> Schema:
+def ref(name: str) -> Schema:
+    """Return the reference to the component of this name."""
     return {"$ref": COMPONENTS.format(name=name)}

@@ -48,6 +48,11 @@ def to_rfc3339(at: UnixMs) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{ms:03d}Z"
 
 
+def to_rfc3339_or_none(moment: UnixMs | None) -> str | None:
+    """Return the time as RFC 3339, and None for None."""
+    return None if moment is None else to_rfc3339(moment)
+
+
 def from_rfc3339(text: str) -> UnixMs:
     """Read an RFC 3339 time with an offset, in the years 1000 to 9999 (UTC).
 

@@ -17,7 +17,7 @@ from api.http.responses import JSON, PROBLEM_JSON
 from api.routes import HeaderField, Models, Route
 from schemas.errors import MAX_REPORTED
 from schemas.events.types import EventType
-from schemas.json_schema import COMPONENTS, Schema, event_components, webhook_name
+from schemas.json_schema import COMPONENTS, Schema, event_components, ref, webhook_name
 from schemas.tokens.permissions import Permission
 
 SECURITY_SCHEME, CLIENT_SCHEME = "token", "client"
@@ -131,7 +131,7 @@ def responses(route: Route) -> ResponseDict:
         set() if route.is_open else {401, 429, 503} | ({403} if route.needs else set())
     )
     for status in sorted(problems):
-        content = {PROBLEM_JSON: {"schema": _ref("Problem")}}
+        content = {PROBLEM_JSON: {"schema": ref("Problem")}}
         by_status[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
     return by_status
 
@@ -140,7 +140,7 @@ def extensions(route: Route) -> Schema:
     """Return what a view's annotations do not say: the body that it reads itself."""
     if route.takes is None:
         return {}
-    return {"requestBody": {"required": True, "content": {JSON: {"schema": _ref(route.takes)}}}}
+    return {"requestBody": {"required": True, "content": {JSON: {"schema": ref(route.takes)}}}}
 
 
 def completed(
@@ -165,7 +165,7 @@ def completed(
         if models.form:  # the library documents every form as one with files
             operation["requestBody"] = {
                 "required": True,
-                "content": {FORM: {"schema": _ref(models.form.__name__)}},
+                "content": {FORM: {"schema": ref(models.form.__name__)}},
             }
         if route.headers:
             operation.setdefault("parameters", []).extend(_header(field) for field in route.headers)
@@ -203,7 +203,7 @@ def _components(routes: Mapping[Route, Models]) -> dict[str, Schema]:
 def _success(route: Route) -> Schema:
     answer: Schema = {"description": route.status.phrase}
     if route.answer:
-        answer["content"] = {JSON: {"schema": _ref(route.answer.__name__)}}
+        answer["content"] = {JSON: {"schema": ref(route.answer.__name__)}}
     if route.file:
         answer["content"] = {route.file: {"schema": {"type": "string", "format": "binary"}}}
     return answer
@@ -241,13 +241,9 @@ def _webhook(event_type: EventType, schema: Schema) -> Schema:
         "parameters": parameters,
         "requestBody": {
             "required": True,
-            "content": {JSON: {"schema": _ref(webhook_name(event_type)), "examples": examples}},
+            "content": {JSON: {"schema": ref(webhook_name(event_type)), "examples": examples}},
         },
         "responses": {status: {"description": text} for status, text in _WEBHOOK_RESPONSES.items()},
         "security": [],
     }
     return {"post": operation}
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": COMPONENTS.format(name=name)}

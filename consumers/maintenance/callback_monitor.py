@@ -17,7 +17,7 @@ import msgspec
 
 from consumers.loop import Loop, OnBug
 from consumers.pipeline.due_leasing import START_WITHIN_S
-from consumers.pipeline.store_status import StoreStatus
+from consumers.pipeline.store_availability import StoreStatus
 from consumers.pipeline.unsettled import Unsettled
 from schemas.deliveries.callback_health import throttle_horizon
 from schemas.deliveries.deliveries import Delivery, DeliveryState

@@ -116,9 +116,7 @@ class RecoveryRunner(Loop):
         reason = str(error) or repr(error)
         if reason != self._logged_reason:
             self._logged_reason = reason
-            if isinstance(error, StoreUnavailable):
-                self._observer.log(LogEvent.STORE_UNAVAILABLE, reason=reason)
-            else:
+            if not isinstance(error, StoreUnavailable):  # an outage is logged by the pipeline
                 self._observer.log(LogEvent.INTERNAL_ERROR, loop=self.name, error=repr(error))
 
     def _work_on(self, connection: Connection, job: Job) -> Recovery:

@@ -15,7 +15,7 @@ from schemas.log_events import LogEvent
 from schemas.observer import Observer
 from schemas.times import UnixMs
 from store.engine.database import Database
-from store.maintenance import leases, retention
+from store.maintenance import job_leases, retention
 from store.maintenance.retention import Age, Key, Scan, Sweep
 
 SLICE = 100
@@ -96,9 +96,9 @@ class RetentionSweeper(Loop):
         """
         with self._database.write() as connection:
             now = self._database.now(connection)
-            if not leases.acquire(connection, "retention", now, int(self._apart_s * 1000)):
+            if not job_leases.acquire(connection, "retention", now, int(self._apart_s * 1000)):
                 return False
-            walk = leases.acquire(
+            walk = job_leases.acquire(
                 connection, retention.STATUS_LOCKS.name, now, int(_WALK_APART * self._kept_for_ms)
             )
         self._share = HURRIED_SHARE if self._left else SHARE

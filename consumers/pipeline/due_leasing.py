@@ -24,7 +24,7 @@ from store.deliveries.due import LeaseRequest, Share
 from store.deliveries.requested_attempts import any_requested_due, lease_requested
 from store.deliveries.status_gate import admit
 from store.engine.database import Connection, Database
-from store.tokens import throttling
+from store.tokens import callback_throttling
 
 START_WITHIN_S = 5.0
 """How long after its lease began an attempt may still start, so that it ends within the lease and
@@ -176,7 +176,7 @@ class DueLeasing:
         directory does not know yet. What was refused is due again at once, and would be sent into
         that pause.
         """
-        throttled_until = throttling.throttled_until_by_callback(
+        throttled_until = callback_throttling.throttled_until_by_callback(
             connection, {share.callback_id for share in requests}, now
         )
         return {

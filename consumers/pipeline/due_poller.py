@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from consumers.loop import Loop, OnBug
 from consumers.pipeline.due_leasing import DueLeasing, DueScan, LeasePlan
 from consumers.pipeline.matching import MatchingDirectory
-from consumers.pipeline.store_status import StoreStatus
+from consumers.pipeline.store_availability import StoreStatus
 from consumers.pipeline.unsettled import Unsettled
 from schemas.deliveries.withdrawal import ended
 from schemas.errors import StatementTimedOut, StoreUnavailable

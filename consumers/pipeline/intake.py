@@ -12,7 +12,7 @@ from concurrent.futures import Executor
 from consumers.pipeline.claiming import Batch, Terms, claim
 from consumers.pipeline.matching import MatchingDirectory
 from consumers.pipeline.settler import PendingAck
-from consumers.pipeline.store_status import StoreStatus
+from consumers.pipeline.store_availability import StoreStatus
 from consumers.pipeline.unsettled import MAX_UNSETTLED, Unsettled
 from exchange.port import Message, Source
 from schemas.deliveries.deliveries import DeliveryState

@@ -21,7 +21,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from consumers.pipeline.store_status import StoreStatus
+from consumers.pipeline.store_availability import StoreStatus
 from exchange.port import Source
 from schemas.deliveries.deliveries import SETTLED, DeliveryState
 from schemas.deliveries.settlement import Settlement

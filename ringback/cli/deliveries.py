@@ -18,7 +18,7 @@ from schemas.errors import NotFound
 from schemas.events.types import EventType
 from schemas.ids import DeliveryId, TokenId
 from schemas.listings import DeliveryFilter, ListedDelivery
-from schemas.times import UnixMs, to_rfc3339
+from schemas.times import UnixMs, to_rfc3339, to_rfc3339_or_none
 from store.deliveries.listing import every_delivery, get_delivery
 from store.deliveries.requested_attempts import request_retry
 from store.tokens.tokens import Tokens
@@ -125,7 +125,7 @@ def retry(invocation: Invocation, delivery_id: str, as_json: bool) -> None:
 
 def _row(delivery: ListedDelivery) -> list[str | None]:
     state = f"{delivery.state} ({delivery.reason})" if delivery.reason else delivery.state
-    upcoming = None if delivery.next_attempt_at is None else to_rfc3339(delivery.next_attempt_at)
+    upcoming = to_rfc3339_or_none(delivery.next_attempt_at)
     last = _ended(delivery.outcome, delivery.status_code)
     event_type = f"{delivery.type} (test)" if delivery.is_test else delivery.type
     created = to_rfc3339(delivery.created_at)

@@ -59,7 +59,18 @@ class DispatchHalf:
             timeout_s=timeout_s,
             horizon=schedule.total,
         )
-        self._dispatcher = Dispatcher(
+        self._dispatcher = self._new_dispatcher(schedule)
+        self._sweeper = RetentionSweeper(parts.database, settings.retention, parts.observer)
+        self._alert_relay = AlertRelay(
+            parts.database,
+            self._alert_sender(),
+            observer=parts.observer,
+            lease_s=timeout_s + LEASE_MARGIN_S,
+        )
+
+    def _new_dispatcher(self, schedule: RetrySchedule) -> Dispatcher:
+        settings, parts = self._parts.settings, self._parts
+        return Dispatcher(
             self._sender,
             parts.directory,
             schedule=schedule,
@@ -69,13 +80,6 @@ class DispatchHalf:
             on_settlement=self._worker.unsettled.settle,
             observer=parts.observer,
             call_later=asyncio.get_running_loop().call_later,
-        )
-        self._sweeper = RetentionSweeper(parts.database, settings.retention, parts.observer)
-        self._alert_relay = AlertRelay(
-            parts.database,
-            self._alert_sender(),
-            observer=parts.observer,
-            lease_s=timeout_s + LEASE_MARGIN_S,
         )
 
     @property

@@ -2,7 +2,7 @@
 
 The transition table below is the whole truth. The dispatcher asks `next_state`, and an illegal move
 is an error. The store derives from the table what it writes and which rows it may write
-(`store.tables.moves`). A row that is first written when its delivery has ended stands for MADE and
+(`store.tables.delivery_moves`). A row that is first written when its delivery has ended stands for MADE and
 the moves after it.
 """
 
@@ -22,9 +22,9 @@ more memory while events are large. Smaller: fewer events of middling size are h
 
 
 class DeliveryState(StrEnum):
-    """The state of a delivery. `held` is never stored: it is derived from the states of the
-    callback and the token (docs/invariants.md#held-is-derived).
-    """
+    """The state of a delivery. It is `held` while its callback or token is switched off."""
+
+    # `held` is never stored: it is derived (docs/invariants.md#held-is-derived).
 
     PENDING = "pending"
     DELIVERED = "delivered"

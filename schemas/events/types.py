@@ -4,9 +4,9 @@ from enum import StrEnum
 
 
 class EventType(StrEnum):
-    """The type of an event, from a closed set. A new member needs a model in `data`, a sample in
-    `samples` and a column on the pages.
-    """
+    """The type of an event."""
+
+    # A new member needs a model in `data`, a sample in `samples` and a column on the pages.
 
     CONVERSATION_CREATED = "conversation.created"
     MESSAGE_RECEIVED = "message.received"

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from schemas.events.types import EventType
 from schemas.ids import ChangeId
-from schemas.times import UnixMs, to_rfc3339
+from schemas.times import UnixMs, to_rfc3339, to_rfc3339_or_none
 from schemas.tokens.fields import TokenFields
 from schemas.tokens.tokens import Callback, DatedSecret, Token
 
@@ -101,7 +101,7 @@ def of_fields(fields: TokenFields) -> dict[str, object]:
     return {
         "name": fields.name,
         "activates_at": to_rfc3339(fields.activates_at),
-        "expires_at": _time(fields.expires_at),
+        "expires_at": to_rfc3339_or_none(fields.expires_at),
         "enabled": fields.enabled,
         "permissions": sorted(fields.permissions),
         "visibility": {"channels": None if fields.channels is None else sorted(fields.channels)},
@@ -132,8 +132,4 @@ def of_callback(callback: Callback | None) -> dict[str, object]:
 
 
 def _previous_until(secrets: Sequence[DatedSecret]) -> str | None:
-    return _time(secrets[-2].until) if len(secrets) > 1 else None
-
-
-def _time(at: UnixMs | None) -> str | None:
-    return None if at is None else to_rfc3339(at)
+    return to_rfc3339_or_none(secrets[-2].until) if len(secrets) > 1 else None

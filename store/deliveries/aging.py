@@ -17,7 +17,7 @@ from store.deliveries.held import HeldBefore, is_not_kept
 from store.engine.bulk import once
 from store.engine.database import Connection
 from store.engine.paging import Row
-from store.tables import callbacks, deliveries, moves
+from store.tables import callbacks, deliveries, delivery_moves
 from store.tokens import alerts
 
 SLICE = 1000
@@ -77,8 +77,8 @@ def _give_up(
     statement = (
         sa.update(deliveries)
         .where(_row.callback_id == callback_id, _row.event_id.in_(once(oldest)))
-        .where(moves.permitted(Move.GAVE_UP))
-        .values(moves.columns(Move.GAVE_UP, reason))
+        .where(delivery_moves.permitted(Move.GAVE_UP))
+        .values(delivery_moves.columns(Move.GAVE_UP, reason))
         .returning(_row.event_id, _row.type)
     )
     return connection.execute(statement).all()

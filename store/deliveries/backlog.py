@@ -20,7 +20,7 @@ from schemas.tokens.tokens import OnResume
 from store.engine import bulk
 from store.engine.database import Connection
 from store.engine.paging import Row
-from store.tables import callbacks, deliveries, moves, tokens
+from store.tables import callbacks, deliveries, delivery_moves, tokens
 from store.tokens.rows import raise_version
 
 SLICE = 1000
@@ -139,8 +139,8 @@ def _resume_held(
 ) -> int:
     """Do with held deliveries what `on_resume` says. Return how many were discarded."""
     if on_resume is OnResume.DISCARD:
-        discardable = sa.and_(_is_idle(now), moves.permitted(Move.WITHDRAWN))
-        cancelled = moves.columns(Move.WITHDRAWN, CancelReason.DISCARDED)
+        discardable = sa.and_(_is_idle(now), delivery_moves.permitted(Move.WITHDRAWN))
+        cancelled = delivery_moves.columns(Move.WITHDRAWN, CancelReason.DISCARDED)
         return _change(connection, callback_id, event_ids, discardable, cancelled)
     if on_resume is OnResume.KEEP:
         parked = {"due_at": LATEST, "leased": False}

@@ -25,7 +25,7 @@ from store.engine.bulk import once
 from store.engine.database import Connection
 from store.engine.paging import Row
 from store.engine.prepared import Prepared
-from store.tables import deliveries, moves
+from store.tables import deliveries, delivery_moves
 from store.tokens import alerts
 
 LOOK_AHEAD = 500
@@ -163,9 +163,9 @@ def give_up(
         .where(
             row.callback_id == callback_id,
             row.event_id.in_(once(still_poisoned.with_for_update(skip_locked=True))),
-            moves.permitted(Move.GAVE_UP),
+            delivery_moves.permitted(Move.GAVE_UP),
         )
-        .values(moves.columns(Move.GAVE_UP, POISON))
+        .values(delivery_moves.columns(Move.GAVE_UP, POISON))
         .returning(row.event_id, row.type)
     )
     given_up = connection.execute(statement).all()

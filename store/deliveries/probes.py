@@ -29,8 +29,8 @@ from store.deliveries.status_gate import Admitted, admit
 from store.engine import bulk
 from store.engine.database import Connection
 from store.engine.prepared import Prepared
-from store.tables import callbacks, deliveries, events, moves, tokens
-from store.tokens import throttling
+from store.tables import callbacks, deliveries, delivery_moves, events, tokens
+from store.tokens import callback_throttling
 
 _MS = dt.timedelta(milliseconds=1)
 
@@ -225,8 +225,8 @@ def _cancel(
 ) -> None:
     connection.execute(
         sa.update(deliveries)
-        .where(_row.callback_id == callback_id, these, moves.permitted(Move.WITHDRAWN))
-        .values(moves.columns(Move.WITHDRAWN, reason))
+        .where(_row.callback_id == callback_id, these, delivery_moves.permitted(Move.WITHDRAWN))
+        .values(delivery_moves.columns(Move.WITHDRAWN, reason))
     )
 
 
@@ -265,7 +265,7 @@ def _age_ms(horizon_ms: int, now: UnixMs) -> sa.ColumnElement[int]:
         sa.literal(ms, sa.BigInteger)
         for ms in (throttle_horizon(horizon_ms * _MS) // _MS, horizon_ms)
     )
-    return sa.case((throttling.is_obeyed(now), by_obeying), else_=by_schedule)
+    return sa.case((callback_throttling.is_obeyed(now), by_obeying), else_=by_schedule)
 
 
 def _is_time(now: UnixMs) -> sa.ColumnElement[bool]:

@@ -14,7 +14,7 @@ from store.deliveries.held import is_called
 from store.engine.database import Connection
 from store.engine.prepared import Prepared
 from store.tables import callbacks, deliveries, tokens
-from store.tokens.throttling import GOES_ON_MS, is_obeyed
+from store.tokens.callback_throttling import GOES_ON_MS, is_obeyed
 
 _row, _owner = deliveries.c, callbacks.c
 _any = Prepared(

@@ -23,7 +23,7 @@ from store.engine.bulk import once
 from store.engine.database import Connection, Database
 from store.engine.paging import Row
 from store.engine.prepared import Prepared
-from store.tables import deliveries, events, moves, requested_attempts
+from store.tables import deliveries, delivery_moves, events, requested_attempts
 from store.tokens.rows import readable
 from store.tokens.tokens import Tokens
 
@@ -119,8 +119,8 @@ def withdraw_test(
     """
     cancelled = (
         sa.update(deliveries)
-        .where(_this(event_id, callback_id), moves.permitted(Move.WITHDRAWN))
-        .values(moves.columns(Move.WITHDRAWN, CancelReason.NO_DISPATCHER))
+        .where(_this(event_id, callback_id), delivery_moves.permitted(Move.WITHDRAWN))
+        .values(delivery_moves.columns(Move.WITHDRAWN, CancelReason.NO_DISPATCHER))
     )
     with database.write() as connection:
         connection.execute(cancelled)

@@ -17,7 +17,7 @@ from schemas.ids import AttemptId, CallbackId, EventId, TokenId
 from schemas.times import UnixMs
 from store.engine.database import Connection
 from store.engine.paging import Row
-from store.tables import attempts, deliveries, events, moves
+from store.tables import attempts, deliveries, delivery_moves, events
 
 DELIVERY_KEY = (deliveries.c.created_at, deliveries.c.event_id, deliveries.c.callback_id)
 """The order in which deliveries are listed, counted, recovered and deleted: that of an index."""
@@ -42,7 +42,7 @@ class QueueColumns(TypedDict):
     """Of a `message.status`, else None."""
 
 
-_MADE = moves.columns(Move.MADE)
+_MADE = delivery_moves.columns(Move.MADE)
 
 NOT_QUEUED: QueueColumns = {
     "queued_at": None,

@@ -16,7 +16,7 @@ from store.deliveries import status_release
 from store.deliveries.rows import NOT_QUEUED, NewRow, queue_columns
 from store.engine import bulk
 from store.engine.database import Connection
-from store.tables import attempts, deliveries, moves, requested_attempts
+from store.tables import attempts, deliveries, delivery_moves, requested_attempts
 from store.tokens import alerts
 
 _BY_LEASE = (Move.FAILED, Move.GAVE_UP, Move.OVERTAKEN, Move.WITHDRAWN)
@@ -30,8 +30,11 @@ _excluded = sa.table(
 )
 _OUTCOME = ("state", "reason", "due_at", "leased", "failures", "status_code", "outcome")
 _IF_OURS = sa.or_(
-    sa.and_(_excluded.c.state == target_state(Move.ANSWERED).value, moves.permitted(Move.ANSWERED)),
-    sa.and_(moves.permitted(*_BY_LEASE), deliveries.c.lease == _excluded.c.lease),
+    sa.and_(
+        _excluded.c.state == target_state(Move.ANSWERED).value,
+        delivery_moves.permitted(Move.ANSWERED),
+    ),
+    sa.and_(delivery_moves.permitted(*_BY_LEASE), deliveries.c.lease == _excluded.c.lease),
 )
 _LAST_KNOWN = ("status_code", "outcome")
 _SETTLED = bulk.Upsert(_OUTCOME, where=_IF_OURS, keep_if_null=_LAST_KNOWN)

@@ -18,7 +18,7 @@ from store.deliveries.status_locks import LockKey, greater, is_held, lock_key, l
 from store.engine import bulk
 from store.engine.database import Connection
 from store.engine.paging import Row
-from store.tables import deliveries, moves, status_locks
+from store.tables import deliveries, delivery_moves, status_locks
 
 
 class Freed(msgspec.Struct, frozen=True):
@@ -49,8 +49,8 @@ _this = sa.and_(
 )
 _SUPERSEDE = (
     sa.update(deliveries)
-    .where(_this, moves.permitted(Move.OVERTAKEN))
-    .values({**moves.columns(Move.OVERTAKEN, OVERTAKEN), "awaits_status": False})
+    .where(_this, delivery_moves.permitted(Move.OVERTAKEN))
+    .values({**delivery_moves.columns(Move.OVERTAKEN, OVERTAKEN), "awaits_status": False})
 )
 _HASTEN = (
     sa.update(deliveries)

@@ -19,7 +19,7 @@ from schemas.times import UnixMs
 from schemas.tokens.tokens import Token
 from store.engine.bulk import once
 from store.engine.database import Connection
-from store.tables import callbacks, deliveries, moves, tokens
+from store.tables import callbacks, deliveries, delivery_moves, tokens
 from store.tokens.rows import read_token_alone
 
 DOUBT_S = 1.0
@@ -82,8 +82,8 @@ def cancel(connection: Connection, callback_id: CallbackId, now: UnixMs) -> int:
     statement = (
         sa.update(deliveries)
         .where(deliveries.c.callback_id == callback_id, deliveries.c.event_id.in_(once(due)))
-        .where(moves.permitted(Move.WITHDRAWN))
-        .values(moves.columns(Move.WITHDRAWN, reason))
+        .where(delivery_moves.permitted(Move.WITHDRAWN))
+        .values(delivery_moves.columns(Move.WITHDRAWN, reason))
         .returning(deliveries.c.event_id)
     )
     # SQLite's driver counts no rows of an UPDATE that begins with WITH

@@ -22,7 +22,7 @@ from schemas.tokens.secrets import is_token, token_hash
 from schemas.tokens.tokens import Token
 from store import history
 from store.directory.changed_tokens import changed_tokens, revoked_token
-from store.directory.known import Known
+from store.directory.known_tokens import Known
 from store.directory.last_used import LastUsedWriter
 from store.directory.snapshot import Match, Snapshot
 from store.engine.background import PeriodicThread
@@ -194,11 +194,11 @@ class Directory:
         except StoreUnavailable as error:
             self.trouble = str(error)
             if not self._is_unavailable:
-                self._observer.log(LogEvent.STORE_UNAVAILABLE, reason=str(error))
+                self._observer.log(LogEvent.STORE_UNAVAILABLE, part="directory", reason=str(error))
             self._is_unavailable = True
         else:
             if self._is_unavailable:
-                self._observer.log(LogEvent.STORE_AVAILABLE)
+                self._observer.log(LogEvent.STORE_AVAILABLE, part="directory")
             self._is_unavailable, self.trouble = False, _SILENT
 
     def _poll(self) -> None:

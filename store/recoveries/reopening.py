@@ -10,7 +10,7 @@ from store.deliveries.rows import NewRow, due_row
 from store.engine import bulk
 from store.engine.database import Connection
 from store.recoveries.candidates import Candidate
-from store.tables import deliveries, moves
+from store.tables import deliveries, delivery_moves
 
 _COLUMNS = (
     "state",
@@ -29,7 +29,7 @@ _COLUMNS = (
     "status",
     "awaits_status",
 )
-_REOPENED = bulk.Upsert(_COLUMNS, where=moves.permitted(Move.REOPENED, Move.RESTARTED))
+_REOPENED = bulk.Upsert(_COLUMNS, where=delivery_moves.permitted(Move.REOPENED, Move.RESTARTED))
 
 
 def reopen(connection: Connection, candidates: Iterable[Candidate], now: UnixMs) -> None:

@@ -30,9 +30,9 @@ from schemas.tokens.tokens import CallbackState
 from store.engine import bulk
 from store.engine.database import Connection
 from store.tables import attempts, callbacks, deliveries, tokens
-from store.tokens import alerts, audit_log, throttling
+from store.tokens import alerts, audit_log, callback_throttling
+from store.tokens.callback_throttling import CallbackRow
 from store.tokens.rows import raise_version
-from store.tokens.throttling import CallbackRow
 
 _Columns = dict[str, Any]
 _HEALTHY: _Columns = {
@@ -162,8 +162,8 @@ _CHANGES: Mapping[
     HealthFinding.LASTING: _lasting,
     HealthFinding.WORKS: _works,
     HealthFinding.USELESS: _useless,
-    HealthFinding.THROTTLED: throttling.throttled,
-    HealthFinding.ACCEPTS: throttling.accepts,
+    HealthFinding.THROTTLED: callback_throttling.throttled,
+    HealthFinding.ACCEPTS: callback_throttling.accepts,
 }
 
 

@@ -19,9 +19,9 @@ from store.engine.database import Connection, Database
 from store.tables import callbacks
 from store.tokens import audit_log
 from store.tokens.callback_health import back_to_health
+from store.tokens.callback_throttling import NOT_THROTTLED
 from store.tokens.cancellation import cancel_open, drop_requested
 from store.tokens.rows import lock_token, read_token, readable, seal_headers
-from store.tokens.throttling import NOT_THROTTLED
 from store.tokens.vault import Vault
 
 

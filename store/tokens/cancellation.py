@@ -11,7 +11,7 @@ from schemas.deliveries.deliveries import Move
 from schemas.ids import CallbackId
 from store.engine import bulk
 from store.engine.database import Connection, Database
-from store.tables import deliveries, moves, requested_attempts
+from store.tables import deliveries, delivery_moves, requested_attempts
 
 SLICE = 10_000
 """Rows cancelled in a transaction. More: concurrent settlements of these rows wait longer. Fewer:
@@ -72,8 +72,8 @@ def _cancel_slice(connection: Connection, callback_id: CallbackId, reason: Cance
             deliveries.c.callback_id == callback_id,
             deliveries.c.event_id.in_(sa.select(locked.cte())),
         )
-        .where(moves.permitted(Move.WITHDRAWN))
-        .values(moves.columns(Move.WITHDRAWN, reason))
+        .where(delivery_moves.permitted(Move.WITHDRAWN))
+        .values(delivery_moves.columns(Move.WITHDRAWN, reason))
         .returning(deliveries.c.event_id)
     )
     # SQLite counts no rows of a statement that begins with WITH

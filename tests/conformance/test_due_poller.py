@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from consumers.pipeline.due_poller import DuePoller
 from consumers.pipeline.settler import PendingAck, Settler
-from consumers.pipeline.store_status import StoreStatus
+from consumers.pipeline.store_availability import StoreStatus
 from consumers.pipeline.unsettled import Unsettled
 from schemas.deliveries.callback_health import HealthFinding, HealthReport
 from schemas.deliveries.deliveries import DeliveryState

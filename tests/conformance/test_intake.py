@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from consumers.pipeline.claiming import Batch
 from consumers.pipeline.intake import BATCH_BYTES, SUSPECT_FROM, Intake
 from consumers.pipeline.settler import Settler
-from consumers.pipeline.store_status import StoreStatus
+from consumers.pipeline.store_availability import StoreStatus
 from consumers.pipeline.unsettled import Unsettled
 from exchange.port import Message
 from schemas.errors import StoreUnavailable

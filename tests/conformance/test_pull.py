@@ -1,5 +1,5 @@
 """Pulling: pages of what may be seen, in one order, with a cursor that is never null. Races:
-`test_pulling_races`.
+`test_pull_races`.
 """
 
 import pytest

@@ -106,7 +106,9 @@ def test_a_limit_that_is_reached_is_found(rabbit: Rabbit) -> None:
 def test_while_the_broker_loses_events_none_is_given_to_it(rabbit_pipe: RabbitPipe) -> None:
     """When the policy is gone, they use the broker again without a restart."""
     found = [DROPS_HEADS]
-    watch = BrokerWatch(rabbit_pipe.rabbit.url, rabbit_pipe.notes, find_harms=lambda _url: list(found))
+    watch = BrokerWatch(
+        rabbit_pipe.rabbit.url, rabbit_pipe.notes, find_harms=lambda _url: list(found)
+    )
     publisher = RabbitPublisher(rabbit_pipe.rabbit.url, rabbit_pipe.notes, watch)
     failover = FailoverPublisher(
         publisher,

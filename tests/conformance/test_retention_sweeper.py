@@ -20,7 +20,7 @@ from schemas.observer import EXPIRING, NullObserver
 from schemas.times import UnixMs, now_ms
 from store import tables
 from store.engine.database import Connection, Database
-from store.maintenance import leases, retention
+from store.maintenance import job_leases, retention
 from tests.kit.old_rows import Attic
 from tests.kit.waiting import eventually
 
@@ -137,7 +137,7 @@ async def test_a_table_without_an_index_for_it_is_walked_through_seldom(
     sweeper = RetentionSweeper(attic.database, KEPT_FOR, observer)
     with attic.database.write() as connection:
         now = attic.database.now(connection)
-        assert leases.acquire(connection, "status_locks", UnixMs(now - 86_390_000), 86_400_000)
+        assert job_leases.acquire(connection, "status_locks", UnixMs(now - 86_390_000), 86_400_000)
 
     for _ in range(20):
         sweeper.work()
@@ -152,7 +152,7 @@ def test_a_turn_is_taken_once_until_it_ends(database: Database) -> None:
 
     def taken(at: int) -> bool:
         with database.write() as connection:
-            return leases.acquire(connection, "x", UnixMs(at), 500)
+            return job_leases.acquire(connection, "x", UnixMs(at), 500)
 
     assert [taken(now), taken(now + 499), taken(now + 500), taken(now + 501)] == [
         True,
@@ -194,7 +194,7 @@ async def test_a_store_that_is_away_is_awaited(
 ) -> None:
     """Without a word: the loops that deliver have said it."""
     away = [True] * 3
-    original = leases.acquire
+    original = job_leases.acquire
 
     def take(*arguments: object) -> bool:
         if away:
@@ -202,7 +202,7 @@ async def test_a_store_that_is_away_is_awaited(
             raise StoreUnavailable("away")
         return original(*arguments)  # type: ignore[arg-type]  # what it was called with
 
-    monkeypatch.setattr(leases, "acquire", take)
+    monkeypatch.setattr(job_leases, "acquire", take)
     monkeypatch.setattr(retention_sweeper, "MOST_APART_S", 0.1)
 
     async with running(RetentionSweeper(attic.database, KEPT_FOR, observer)):

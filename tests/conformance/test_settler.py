@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from consumers.pipeline.settler import PendingAck, Settler
-from consumers.pipeline.store_status import StoreStatus
+from consumers.pipeline.store_availability import StoreStatus
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.deliveries.settlement import Settlement
 from schemas.errors import StoreRefused

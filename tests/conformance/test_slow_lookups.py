@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from consumers.maintenance.callback_monitor import CallbackMonitor
 from consumers.pipeline.settler import Settler
-from consumers.pipeline.store_status import StoreStatus
+from consumers.pipeline.store_availability import StoreStatus
 from consumers.pipeline.unsettled import Unsettled
 from schemas.deliveries.callback_health import HealthFinding
 from schemas.errors import StatementTimedOut, StoreRefused

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from consumers.pipeline.settler import Settler
-from consumers.pipeline.store_status import StoreStatus
+from consumers.pipeline.store_availability import StoreStatus
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Outcome, Trigger
 from schemas.deliveries.settlement import Settlement, given_back
 from schemas.events.types import EventType

@@ -19,8 +19,8 @@ from store.deliveries import due, probes, refusing
 from store.deliveries.listing import list_deliveries
 from store.directory.directory import Directory
 from store.engine.database import Database
-from store.tokens import callback_health, throttling
-from store.tokens.throttling import GOES_ON_MS, SAME_MS
+from store.tokens import callback_health, callback_throttling
+from store.tokens.callback_throttling import GOES_ON_MS, SAME_MS
 from tests.kit.waiting_rows import VAULT, Patient
 
 NOW = 1_700_000_000_000
@@ -193,10 +193,13 @@ def test_what_a_clock_wrote_that_was_ahead_holds_up_no_delivery(patient: Patient
     throttle(patient, ahead, 60.0)
 
     with patient.database.read() as connection:
-        assert throttling.throttled_until_by_callback(connection, [patient.id], UnixMs(NOW)) == {}
-        assert throttling.throttled_until_by_callback(connection, [patient.id], UnixMs(ahead)) == {
-            patient.id: ahead + 60_000
-        }
+        assert (
+            callback_throttling.throttled_until_by_callback(connection, [patient.id], UnixMs(NOW))
+            == {}
+        )
+        assert callback_throttling.throttled_until_by_callback(
+            connection, [patient.id], UnixMs(ahead)
+        ) == {patient.id: ahead + 60_000}
     assert patient.callback.health.paused_until(UnixMs(NOW)) is None
     patient.found(HealthFinding.FAILING, NOW)
     assert patient.callback.health.probe_at == NOW + 5_000

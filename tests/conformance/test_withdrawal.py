@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from consumers.pipeline.settler import Settler
-from consumers.pipeline.store_status import StoreStatus
+from consumers.pipeline.store_availability import StoreStatus
 from dispatcher.decision import withdrawn
 from schemas.deliveries.deliveries import Delivery, DeliveryState, Trigger
 from schemas.deliveries.settlement import Settlement

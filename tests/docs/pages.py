@@ -1,7 +1,7 @@
 """The pages that people read, as tests see them: sections with their fenced blocks, and the rows of
 their tables.
 
-Only reads. The tests beside it run what they find here, so that nothing is shown that does not
+Only reads. The tests next to it run what they find here, so that nothing is shown that does not
 work.
 """
 

@@ -1,7 +1,7 @@
 """docs/settings.md, whose table is written from `ringback.settings`: names, defaults and meanings
-stand beside the fields.
+are next to the fields.
 
-`python -m tests.docs.settings_page` writes it anew; `test_reference` says when that is due.
+`python -m tests.docs.settings_page` writes it again; `test_reference` says when that is due.
 """
 
 from ringback.settings import PREFIX, Settings

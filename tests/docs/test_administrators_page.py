@@ -52,7 +52,7 @@ def test_administrators_can_paste_all_of_their_page_in_its_order(
             "data": [],
             "next_cursor": None,
             "looked_until": None,
-        }  # nobody used that token
+        }  # no one used that token
         assert [
             change["action"]
             for change in json.loads(paste("Who changed what: the operation log")[0])["data"]

@@ -72,7 +72,7 @@ def _programs(folder: pathlib.Path, nginx: Nginx) -> pathlib.Path:
         "sudo": 'exec "$@"',
         "apt-get": "exit 0",
         "service": "exit 0",
-        "nginx": f'exec {" ".join(nginx.beside)} "$@"',
+        "nginx": f'exec {" ".join(nginx.call)} "$@"',
     }
     for name, script in programs.items():
         (folder / name).write_text(f"#!/bin/sh\n{script}\n")
@@ -158,9 +158,9 @@ def test_the_python_functions_tell_who_may(
 
     may = api.check(supplier["token"], "conversations:read", *request)
     may_not = api.check(supplier["token"], "messages:send", *request)
-    nobody = api.check("rbk_nonsense", "messages:send", *request)
+    unknown = api.check("rbk_nonsense", "messages:send", *request)
 
-    assert [api.refusal(found) for found in (may, may_not, nobody)] == [None, 403, 401]
+    assert [api.refusal(found) for found in (may, may_not, unknown)] == [None, 403, 401]
     assert (api.may_see(may, "chn_support"), api.may_see(may, "chn_other")) == (True, False)
 
 

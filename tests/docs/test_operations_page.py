@@ -27,7 +27,7 @@ def test_operations_can_look_stop_and_back_up_embedded(
         **{k: v for k, v in embedded.env.items() if k.startswith("RINGBACK_")},
     ) as shell:
         (folder / "var").symlink_to(embedded.dir)
-        (embedded.dir / "secret-key").write_text("kept beside the database in embedded mode")
+        (embedded.dir / "secret-key").write_text("kept next to the database in embedded mode")
         shell.run(OPERATIONS.only("Processes", "sh"))
 
         health, _ = OPERATIONS.in_section("Health", "sh")

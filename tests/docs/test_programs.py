@@ -200,9 +200,7 @@ def test_what_did_not_arrive_is_sent_once_more(tmp_path: pathlib.Path) -> None:
         exhausted = "/v1/deliveries?state=exhausted"
         wait_for("it to be given up", lambda: ringback.admin.get(exhausted)["data"])
 
-        assert f"_{event_id} is retried, as att_" in shell.run(
-            RECOVERING.only("One, now", "sh")
-        )
+        assert f"_{event_id} is retried, as att_" in shell.run(RECOVERING.only("One, now", "sh"))
         receiver.wait_for("/status/500/crm", 3)
         by_command, by_http = RECOVERING.in_section("Many", "sh")
         assert "1 made due again" in shell.run(by_command)

@@ -265,7 +265,7 @@ def test_the_way_to_rabbitmq_and_postgresql_can_be_pasted(
         }
         shell.swaps |= {
             '"$SECRET" &': '"$SECRET" >said 2>&1 </dev/null &\necho $! >receiver'
-        }  # at a terminal it goes on beside the prompt
+        }  # at a terminal it goes on behind the prompt
         shell.run(services)
         checked = shell.run(settings)
         assert "FAIL: " not in checked
@@ -283,7 +283,7 @@ def test_the_way_to_rabbitmq_and_postgresql_can_be_pasted(
 
 @pytest.mark.parametrize("user", [0, 1000])
 def test_the_services_are_set_up_by_root_and_by_a_user(tmp_path: pathlib.Path, user: int) -> None:
-    """In a container there is no sudo, and nobody who would need it."""
+    """In a container there is no sudo, and no one who would need it."""
     services = README.in_section(SERVICES, "sh")[0]
     folder, done = tmp_path / "bin", tmp_path / "done"
     note = f'echo "$(basename $0) $*" >>{done}'

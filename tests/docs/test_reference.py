@@ -1,4 +1,4 @@
-"""The documentation's tables beside the code: what one has the other has too. Nothing is started
+"""The documentation's tables against the code: what one has the other has too. Nothing is started
 here.
 """
 
@@ -43,11 +43,11 @@ def test_every_setting_is_described_with_its_default(
 
 
 def test_the_table_of_settings_is_the_one_in_the_code() -> None:
-    """What a setting means is said once, beside its field, and every field says it."""
+    """What a setting means is said once, next to its field, and every field says it."""
     text = settings_page.PAGE.read_text()
 
     assert settings_page.page(text) == text, (
-        "write it anew: .venv/bin/python -m tests.docs.settings_page"
+        "write it again: .venv/bin/python -m tests.docs.settings_page"
     )
     assert all(field.description for field in Settings.model_fields.values())
 
@@ -96,7 +96,7 @@ def test_every_field_of_an_attempts_line_is_described() -> None:
 
 
 def test_every_alert_is_described() -> None:
-    """Whoever writes a rule for their pager starts here."""
+    """A person who writes a rule for a pager starts here."""
     operations = read("docs/operations.md")
     shown = json.loads(operations.only("Alerts", "json"))
 
@@ -109,7 +109,7 @@ def test_every_alert_is_described() -> None:
 
 
 def test_everything_that_is_done_to_a_token_is_described() -> None:
-    """Whoever reads the operation log looks here what a word means."""
+    """A reader of the operation log finds here what a word means."""
     assert [
         code(action)[0]
         for action, _ in read("docs/operations.md").table(
@@ -145,8 +145,7 @@ def _anchors(text: str) -> set[str]:
 
 @pytest.mark.parametrize("page", ["docs/reliability.md", "docs/security.md"])
 def test_every_test_that_a_page_names_is_there(page: str) -> None:
-    """They are renamed more often than pages are read, and a promise without its test is a claim.
-    """
+    """They are renamed more often than pages are read, and a promise without its test is a claim."""
     named = named_tests(page)
 
     assert len(named) > 20

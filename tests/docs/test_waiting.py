@@ -37,7 +37,7 @@ def test_a_backend_loses_no_event_to_an_answer_that_passes(
 def test_who_pulls_goes_on_after_an_answer_that_passes(
     api: StandIn, tmp_path: pathlib.Path
 ) -> None:
-    """A program that ends in the night pulls nothing until somebody looks."""
+    """A program that ends in the night pulls nothing until someone looks."""
     api.said = {
         "data": [{"type": "message.received", "id": "evt_1"}],
         "next_cursor": "c",

@@ -87,8 +87,8 @@ def test_a_dead_letter_is_named_by_its_mark_and_another_at_its_number_is_refused
     assert (moved.status, moved.err) == (
         1,
         (
-            f"ringback: dead letter 2 is not the one that was {names[1]}: letters came or went "
-            "since. See `ringback dead list`\n"
+            f"ringback: dead letter 2 is no longer {names[1]}: letters came or went since it was "
+            "listed. See `ringback dead list`\n"
         ),
     )
     assert "third" in shown.out

@@ -106,7 +106,7 @@ def test_people_get_columns_and_the_secrets_too(place: Place) -> None:
         ("--callback", "message.received", "is not TYPE=URL"),
         ("--callback", "cat.meowed=http://127.0.0.1/", "is not TYPE=URL"),
         ("--callback", "message.received=http://10.0.0.1/", "not a public address"),
-        ("--permission", "everything", "none of conversations:read"),
+        ("--permission", "everything", "not one of conversations:read"),
         ("--expires-at", "tomorrow", "like 2026-11-22T10:00:00.000Z"),
     ],
 )
@@ -125,13 +125,13 @@ def test_arguments_that_cannot_be_are_wrong_use(
     [
         (
             "http://127.0.0.1:9000/",
-            "RINGBACK_ALLOW_TARGETS=10.1.0.0/16,127.0.0.0/8 into ringback.env",
+            "RINGBACK_ALLOW_TARGETS=10.1.0.0/16,127.0.0.0/8 to ringback.env",
         ),
         (
             "http://localhost:9000/",
-            "RINGBACK_ALLOW_TARGETS=10.1.0.0/16,127.0.0.0/8 into ringback.env",
+            "RINGBACK_ALLOW_TARGETS=10.1.0.0/16,127.0.0.0/8 to ringback.env",
         ),
-        ("http://[::1]:9000/", "RINGBACK_ALLOW_TARGETS=10.1.0.0/16,::1/128 into ringback.env"),
+        ("http://[::1]:9000/", "RINGBACK_ALLOW_TARGETS=10.1.0.0/16,::1/128 to ringback.env"),
         ("http://192.168.0.1/", None),
         ("http://crm.example.com/", None),
     ],

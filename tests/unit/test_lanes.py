@@ -186,7 +186,7 @@ def test_what_waits_behind_its_conversation_is_not_added_to() -> None:
 
 
 def test_a_withdrawn_row_makes_room_for_another() -> None:
-    """Given back by impatience; the lane must not count it for ever."""
+    """Given back by a timeout; the lane must not count it for ever."""
     lane = Lane(4)
     one, two = rows(2, Trigger.RETRY, conversation="cnv_1")
     add(lane, [one, two])

@@ -137,8 +137,7 @@ def test_what_a_receiver_or_a_library_said_is_recorded_and_not_logged(pipe: Pipe
 @pytest.mark.parametrize("text", ["a\nb", '"}', "\x1b[2J", "\ud800", "é\u2028"])
 @pytest.mark.parametrize("pretty", [False, True])
 def test_no_text_can_make_a_line_of_its_own(text: str, pretty: bool) -> None:
-    """A backend chooses ids and an endpoint its errors: neither may forge what an operator reads.
-    """
+    """A backend chooses ids and an endpoint its errors: neither may forge what an operator reads."""
     pipe = Pipe(pretty=pretty)
 
     pipe.log.write(LogEvent.INTERNAL_ERROR, error=text)
@@ -152,9 +151,7 @@ def test_no_text_can_make_a_line_of_its_own(text: str, pretty: bool) -> None:
 
 def test_any_value_can_be_logged(pipe: Pipe) -> None:
     """A line about an error must not raise another."""
-    pipe.log.write(
-        LogEvent.INTERNAL_ERROR, error=ValueError("x"), key=("a", "b"), number=2**80
-    )
+    pipe.log.write(LogEvent.INTERNAL_ERROR, error=ValueError("x"), key=("a", "b"), number=2**80)
 
     line = pipe.lines()[0]
     assert (line["event"], line["level"]) == ("internal_error", "error")

@@ -17,7 +17,7 @@ from schemas.deliveries.deliveries import (
     target_state,
 )
 from store.engine.prepared import Prepared
-from store.tables import deliveries, moves
+from store.tables import deliveries, delivery_moves
 
 STORE = Path(__file__).parents[2] / "store"
 RECOVERING = {Move.REOPENED, Move.RESTARTED}
@@ -82,7 +82,7 @@ def test_a_move_leads_to_one_state(move: Move) -> None:
 @pytest.mark.parametrize("wanted", [(move,) for move in Move] + [tuple(RECOVERING)])
 def test_sql_permits_what_the_table_does(wanted: tuple[Move, ...]) -> None:
     """The condition is the table's, row by row, and no list that only SQLAlchemy can expand."""
-    permitted = moves.permitted(*wanted)
+    permitted = delivery_moves.permitted(*wanted)
     statement = sa.select(deliveries.c.event_id).where(permitted)
     engine = sa.create_engine("sqlite://")
     with engine.begin() as connection:
@@ -99,7 +99,7 @@ def test_sql_permits_what_the_table_does(wanted: tuple[Move, ...]) -> None:
 def test_a_move_that_ends_clears_what_makes_a_row_come_back() -> None:
     """A settled row that stayed due would be sent again."""
     for move in Move:
-        columns = moves.columns(move, "why")
+        columns = delivery_moves.columns(move, "why")
         assert columns["state"] == target_state(move).value
         assert columns["reason"] == "why"
         if target_state(move) in SETTLED:
@@ -114,7 +114,7 @@ def test_only_the_table_says_which_state_is_written() -> None:
         for line in spelled_states(ast.parse(path.read_text(encoding="utf-8")))
     ]
 
-    assert not found, "use store.tables.moves: " + ", ".join(found)
+    assert not found, "use store.tables.delivery_moves: " + ", ".join(found)
 
 
 def test_a_spelled_state_is_noticed() -> None:

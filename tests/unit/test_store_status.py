@@ -2,7 +2,7 @@
 
 import pytest
 
-from consumers.pipeline.store_status import (
+from consumers.pipeline.store_availability import (
     CATCH_UP_S,
     ERROR_LOGGED_EVERY_S,
     SLOW_LOGGED_EVERY_S,

@@ -11,7 +11,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from schemas.errors import Fault, Invalid, Malformed, NotFound
-from schemas.events.json_text import BYTE_ORDER_MARK, DUPLICATE_NAME, decoded, duplicate_names, read, without_halves
+from schemas.events.json_text import (
+    BYTE_ORDER_MARK,
+    DUPLICATE_NAME,
+    decoded,
+    duplicate_names,
+    read,
+    without_halves,
+)
 from schemas.texts import shortened
 from web.models.bodies import Body
 
@@ -45,7 +52,9 @@ def from_body(model: type[B], body: bytes) -> B:
         raise _too_deep() from None
     halves: list[str] = []
     tree = without_halves(tree, halves) if _MAY_BE_HALF.search(body) else tree
-    faults = [Fault(DUPLICATE_NAME.format(name=shortened(name)), at) for name, at in duplicate_names(tree)]
+    faults = [
+        Fault(DUPLICATE_NAME.format(name=shortened(name)), at) for name, at in duplicate_names(tree)
+    ]
     faults += [
         Fault(_HALF_FAULT, at) for at in halves if at.rpartition("/")[2] not in model.log_texts
     ]

@@ -37,12 +37,16 @@ class StoreStatus:
         """Record that a call failed."""
         if self._unavailable_since_s is None:
             self._unavailable_since_s = self._clock()
-            self._observer.log(LogEvent.STORE_UNAVAILABLE, reason=str(error))
+            self._observer.log(LogEvent.STORE_UNAVAILABLE, part="deliveries", reason=str(error))
 
     def available(self) -> None:
         """Record that a call succeeded."""
         if self._unavailable_since_s is not None:
-            self._observer.log(LogEvent.STORE_AVAILABLE, away_s=round(self.unavailable_for_s, 1))
+            self._observer.log(
+                LogEvent.STORE_AVAILABLE,
+                part="deliveries",
+                unavailable_s=round(self.unavailable_for_s, 1),
+            )
             self._unavailable_since_s = None
             self._available_since_s = self._clock()
 
