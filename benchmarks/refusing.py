@@ -68,7 +68,7 @@ def _logged(ringback: Ringback, token_id: str) -> tuple[int, int]:
     database = Database(ringback.database_url)
     with database.read() as connection:
         rows, calls = connection.execute(
-            sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(requests.c["count"]), 0)).where(requests.c.token_id == token_id)
+            sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(requests.c.stands_for), 0)).where(requests.c.token_id == token_id)
         ).one()
     database.close()
     return int(rows), int(calls)
