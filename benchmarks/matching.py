@@ -14,7 +14,7 @@ from benchmarks import events
 from benchmarks.comparison import Row, Target
 from benchmarks.stage import Stage
 from consumers.pipeline.matching import read
-from exchange.port import Message
+from exchange.port import QueuedMessage
 from schemas.events.types import EventType
 from schemas.ids import CallbackId, new_callback_id, new_token_id
 from schemas.times import UnixMs, now_ms
@@ -118,7 +118,7 @@ def _reading_us(directory: Fixed, count: int) -> float:
     """Return the median of rounds, per event."""
     now = now_ms()
     messages = [
-        Message(events.published(f"evt_{number}", number, 0.0), None, None, 0, None)
+        QueuedMessage(events.published(f"evt_{number}", number, 0.0), None, None, 0, None)
         for number in range(count)
     ]
     took: list[float] = []

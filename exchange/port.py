@@ -23,7 +23,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     """When the API accepted it."""
 
 
-class Message(msgspec.Struct, frozen=True):
+class QueuedMessage(msgspec.Struct, frozen=True):
     """What came out of the pipe. It is not yet known to be an event."""
 
     body: bytes
@@ -73,7 +73,9 @@ class Claimer(Protocol):
         stays closed until a fetch that begins after this call leaves nothing.
         """
 
-    def claim(self, connection: Connection, messages: Sequence[Message]) -> Callable[[], None]:
+    def claim(
+        self, connection: Connection, messages: Sequence[QueuedMessage]
+    ) -> Callable[[], None]:
         """Claim messages in the caller's transaction. The caller calls the result after the
         commit.
         """
@@ -90,12 +92,12 @@ class Source(Protocol):
     async def wait(self) -> None:
         """Wait until `fetch` may find something."""
 
-    def fetch(self, connection: Connection, limit: int) -> list[Message]:
+    def fetch(self, connection: Connection, limit: int) -> list[QueuedMessage]:
         """Return at most `limit` messages, oldest first. They belong to the caller until given up,
         or until the process dies. Runs in a store thread, inside the transaction that claims them.
         """
 
-    def put_back(self, messages: Sequence[Message]) -> None:
+    def put_back(self, messages: Sequence[QueuedMessage]) -> None:
         """Have `fetch` return these messages again, as the transaction that fetched them failed."""
 
     def delete(self, connection: Connection, receipts: Sequence[object]) -> None:
@@ -106,7 +108,7 @@ class Source(Protocol):
     def acknowledge(self, receipts: Sequence[object]) -> None:
         """Acknowledge messages after the commit of the transaction that settled them."""
 
-    async def dead_letter(self, message: Message, reason: str) -> None:
+    async def dead_letter(self, message: QueuedMessage, reason: str) -> None:
         """Move a message that is not an event to the dead letters. It is durable there when this
         returns.
         """

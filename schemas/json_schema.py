@@ -32,7 +32,7 @@ def event_components() -> dict[str, Schema]:
     """
     models = [*DATA_MODELS.values(), *dict.fromkeys(CONTENT_MODELS.values())]
     _, components = msgspec.json.schema_components(models, ref_template=COMPONENTS)
-    components["ChatMessage"]["properties"]["content"] = _content()
+    components["Message"]["properties"]["content"] = _content()
     for event_type, model in DATA_MODELS.items():
         components[_PUBLISHED.format(model.__name__)] = _event(event_type)
         components[webhook_name(event_type)] = _webhook(event_type)

@@ -94,7 +94,8 @@ def rotate_signing_secret(
 ) -> Response:
     """Replace the signing secret.
 
-    For `overlap` webhooks are signed with the previous one, too. At most five secrets sign at a time.
+    For `overlap` webhooks are signed with the previous one, too. At most five secrets sign at a
+    time.
     """
     secret = parts.tokens.rotate_signing_secret(
         TokenId(path.id), body.overlap, parts.database.time(), actor

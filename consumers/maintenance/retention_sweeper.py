@@ -16,7 +16,7 @@ from schemas.observer import Observer
 from schemas.times import UnixMs
 from store.engine.database import Database
 from store.maintenance import job_leases, retention
-from store.maintenance.retention import Age, Key, Scan, Sweep
+from store.maintenance.retention import Age, ExpiryScan, Key, Sweep
 
 SLICE = 100
 """Rows scanned, and events or deliveries deleted, in one transaction. More: on SQLite a publish
@@ -112,8 +112,8 @@ class RetentionSweeper(Loop):
         return True
 
     def _do_slice(self, sweep: Sweep) -> None:
-        """Scan without a writer's lock, as there is mostly nothing to delete. The next slice is
-        another table's: a backlog of one keeps none of the others waiting.
+        """ExpiryScan without a writer's lock, as there is mostly nothing to delete. The next slice
+        is another table's: a backlog of one keeps none of the others waiting.
         """
         rows = self._rows.get(sweep.name, self._slice_rows)
         try:
@@ -130,7 +130,7 @@ class RetentionSweeper(Loop):
             self._rows[sweep.name] = min(self._slice_rows, rows + 1)
             self._left.append(sweep)
 
-    def _scan(self, sweep: Sweep, rows: int) -> tuple[Age, Scan]:
+    def _scan(self, sweep: Sweep, rows: int) -> tuple[Age, ExpiryScan]:
         with self._database.read() as connection:
             now = self._database.now(connection)
             age = Age(now, UnixMs(now - self._kept_for_ms))

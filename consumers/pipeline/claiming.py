@@ -8,7 +8,7 @@ from itertools import chain, count
 import msgspec
 
 from consumers.pipeline.matching import MatchingDirectory, read
-from exchange.port import Message
+from exchange.port import QueuedMessage
 from schemas.deliveries.deliveries import Delivery
 from schemas.errors import InvalidEvent
 from schemas.events.events import Event
@@ -43,7 +43,7 @@ class Batch(msgspec.Struct, frozen=True):
     """Receipts of messages that are settled with the commit: copies, events that no token may see,
     and events whose deliveries became rows.
     """
-    invalid: list[tuple[Message, str]]
+    invalid: list[tuple[QueuedMessage, str]]
     """Messages that are not events, each with the reason."""
     duplicates: list[Event]
     """Copies of events that were claimed before."""
@@ -66,7 +66,7 @@ class Batch(msgspec.Struct, frozen=True):
 class _Opened(msgspec.Struct, frozen=True):
     """A message that is an event, and the callbacks that may see it."""
 
-    message: Message
+    message: QueuedMessage
     claim: Claim
     owners: dict[CallbackId, TokenId]
 
@@ -84,7 +84,7 @@ class Terms(msgspec.Struct, frozen=True):
 
 def claim(
     connection: Connection,
-    messages: Sequence[Message],
+    messages: Sequence[QueuedMessage],
     directory: MatchingDirectory,
     now: UnixMs,
     terms: Terms,
@@ -154,10 +154,10 @@ def _in_order(connection: Connection, batch: Batch, now: UnixMs, lease_ms: int) 
 
 
 def _open(
-    messages: Sequence[Message], directory: MatchingDirectory, now: UnixMs
-) -> tuple[list[_Opened], list[tuple[Message, str]]]:
+    messages: Sequence[QueuedMessage], directory: MatchingDirectory, now: UnixMs
+) -> tuple[list[_Opened], list[tuple[QueuedMessage, str]]]:
     opened: list[_Opened] = []
-    invalid: list[tuple[Message, str]] = []
+    invalid: list[tuple[QueuedMessage, str]] = []
     for message in messages:
         try:
             opened.append(_Opened(message, *read(message, directory, now)))

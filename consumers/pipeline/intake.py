@@ -14,7 +14,7 @@ from consumers.pipeline.matching import MatchingDirectory
 from consumers.pipeline.settler import PendingAck
 from consumers.pipeline.store_availability import StoreStatus
 from consumers.pipeline.unsettled import MAX_UNSETTLED, Unsettled
-from exchange.port import Message, Source
+from exchange.port import QueuedMessage, Source
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.errors import ExchangeUnavailable, StoreRefused, StoreUnavailable
 from schemas.events.events import MAX_EVENT_BYTES
@@ -121,7 +121,9 @@ class Intake:
         """Record that a message was, or may have been, added to the outbox unclaimed."""
         self._fallen_behind += 1
 
-    def claim(self, connection: Connection, messages: Sequence[Message]) -> Callable[[], None]:
+    def claim(
+        self, connection: Connection, messages: Sequence[QueuedMessage]
+    ) -> Callable[[], None]:
         """Claim messages in the publisher's transaction. It calls the result after the commit."""
         batch = self._claim(connection, messages)
 
@@ -148,7 +150,7 @@ class Intake:
         return not self._stopping
 
     async def _claim_some(self) -> None:
-        fetched: list[Message] = []
+        fetched: list[QueuedMessage] = []
         fallen_behind = self._fallen_behind
         limit = max(1, min(self._limit, int(self._unsettled.capacity_left / self._fan_out)))
         try:
@@ -173,8 +175,8 @@ class Intake:
         return MAX_UNSETTLED + self._unsettled.capacity_left
 
     def _fetch_and_claim(
-        self, fetched: list[Message], limit: int
-    ) -> tuple[Batch, Sequence[Message]]:
+        self, fetched: list[QueuedMessage], limit: int
+    ) -> tuple[Batch, Sequence[QueuedMessage]]:
         """Claim, in a store thread, and also return the messages that are left for later. What was
         fetched is in `fetched`, whatever happens.
         """
@@ -185,7 +187,7 @@ class Intake:
             now, later = _without_suspects(fetched)
             return self._claim(connection, now), later
 
-    def _claim(self, connection: Connection, messages: Sequence[Message]) -> Batch:
+    def _claim(self, connection: Connection, messages: Sequence[QueuedMessage]) -> Batch:
         # before the store's clock is read: the time between only makes it earlier
         start_by_s = time.monotonic() + START_WITHIN_S
         terms = Terms(
@@ -217,7 +219,7 @@ class Intake:
         for invalid, reason in batch.invalid:
             self._start_dead_lettering(invalid, reason)
 
-    def _undo(self, fetched: Sequence[Message], error: Exception) -> None:
+    def _undo(self, fetched: Sequence[QueuedMessage], error: Exception) -> None:
         """Halve the batch after a claim that failed. This finds a single event that cannot be
         claimed, and helps with a batch that takes the store too long.
 
@@ -237,7 +239,7 @@ class Intake:
         )
         self._start_dead_lettering(fetched[0], reason)
 
-    def _start_dead_lettering(self, message: Message, reason: str) -> None:
+    def _start_dead_lettering(self, message: QueuedMessage, reason: str) -> None:
         """Dead-letter a message in a task of its own: events go on while the dead letters cannot be
         reached. The reason may quote text that cannot be stored.
         """
@@ -247,7 +249,7 @@ class Intake:
         self._dead_lettering.add(task)
         task.add_done_callback(self._dead_lettering.discard)
 
-    async def _dead_letter(self, message: Message, reason: str) -> None:
+    async def _dead_letter(self, message: QueuedMessage, reason: str) -> None:
         try:
             await self._source.dead_letter(message, reason)
         except (StoreUnavailable, StoreRefused, ExchangeUnavailable) as error:
@@ -257,17 +259,19 @@ class Intake:
             )
 
 
-def _as_many_as_fit(messages: Sequence[Message]) -> int:
+def _as_many_as_fit(messages: Sequence[QueuedMessage]) -> int:
     """Return how many messages like these fit into a claim."""
     size_bytes = sum(len(message.body) for message in messages)
     return max(1, BATCH_BYTES * len(messages) // size_bytes) if size_bytes else BATCH
 
 
-def _is_suspect(message: Message) -> bool:
+def _is_suspect(message: QueuedMessage) -> bool:
     return message.deliveries >= SUSPECT_FROM
 
 
-def _without_suspects(messages: Sequence[Message]) -> tuple[Sequence[Message], Sequence[Message]]:
+def _without_suspects(
+    messages: Sequence[QueuedMessage],
+) -> tuple[Sequence[QueuedMessage], Sequence[QueuedMessage]]:
     """Split messages into those to claim together and those for later. A suspect is claimed alone,
     so that it can harm no other message.
     """

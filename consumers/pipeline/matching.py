@@ -5,7 +5,7 @@ the directory's memory.
 from collections.abc import Iterable
 from typing import Protocol
 
-from exchange.port import Message
+from exchange.port import QueuedMessage
 from schemas.events.events import Event, parse_event
 from schemas.events.types import EventType
 from schemas.ids import CallbackId, TokenId
@@ -38,7 +38,7 @@ class MatchingDirectory(Protocol):
 
 
 def read(
-    message: Message, directory: MatchingDirectory, now: UnixMs
+    message: QueuedMessage, directory: MatchingDirectory, now: UnixMs
 ) -> tuple[Claim, dict[CallbackId, TokenId]]:
     """Return a message's claim, and the tokens of its callbacks. Raises InvalidEvent."""
     by_the_api = message.accepted_at is not None

@@ -12,7 +12,7 @@ import msgspec
 from schemas.ids import CallbackId
 
 
-class Scan(msgspec.Struct, frozen=True):
+class SpillScan(msgspec.Struct, frozen=True):
     """A search of the store for such rows."""
 
     number: int
@@ -47,12 +47,12 @@ class SpillTracker:
         """Record that one more delivery becomes a row, by the settlement of this number."""
         self._marks[callback_id] = _Mark(self._scans, settlement)
 
-    def begin_scan(self, written: int) -> Scan:
+    def begin_scan(self, written: int) -> SpillScan:
         """Begin a scan when so many settlements are written."""
         self._scans += 1
-        return Scan(self._scans, written)
+        return SpillScan(self._scans, written)
 
-    def end_scan(self, scan: Scan, waiting: Collection[CallbackId]) -> None:
+    def end_scan(self, scan: SpillScan, waiting: Collection[CallbackId]) -> None:
         """End a scan, which found rows of the callbacks in `waiting`. It says nothing about what
         was added since it began.
         """

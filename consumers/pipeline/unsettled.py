@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from consumers.pipeline.dispatcher_port import DispatcherPort
 from consumers.pipeline.settler import PendingAck, Settler
-from consumers.pipeline.spill_tracker import Scan, SpillTracker
+from consumers.pipeline.spill_tracker import SpillScan, SpillTracker
 from schemas.deliveries.deliveries import Delivery, Trigger
 from schemas.deliveries.settlement import Settlement, given_back, leased
 from schemas.ids import CallbackId
@@ -148,11 +148,11 @@ class Unsettled:
             self._observer.deferred("spilled")
         self._notify_spilled()
 
-    def begin_scan(self) -> Scan:
+    def begin_scan(self) -> SpillScan:
         """Begin a scan for due rows. The due poller ends it with `end_scan`."""
         return self._spilled.begin_scan(self._settler.enqueued - self._settler.backlog)
 
-    def end_scan(self, scan: Scan, waiting: Collection[CallbackId]) -> None:
+    def end_scan(self, scan: SpillScan, waiting: Collection[CallbackId]) -> None:
         """End a scan. The callbacks in `waiting` may be called and have rows that wait for their
         first attempt. Intake begins with the first scan.
         """

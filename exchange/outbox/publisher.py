@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Sequence
 
 from exchange.confirmation import Confirmation
-from exchange.port import Claimer, Message, Outgoing
+from exchange.port import Claimer, Outgoing, QueuedMessage
 from schemas.errors import ExchangeUnavailable, RingbackError, StoreUnavailable
 from schemas.log_events import LogEvent
 from schemas.observer import Observer
@@ -44,7 +44,7 @@ the writer answers before.
 """
 
 
-class _Batch:
+class _OutboxBatch:
     """The events of one request, which are committed together."""
 
     __slots__ = ("abandoned", "confirmation", "rows", "size_bytes")
@@ -73,7 +73,7 @@ class OutboxPublisher:
         self._database, self._observer = database, observer
         self.claimer: Claimer | None = None
         self._limit_rows = limit_rows
-        self._queue: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_OutboxBatch | None] = queue.SimpleQueue()
         self._enqueuing = threading.Lock()
         """Held while a batch is enqueued, so that none comes after the end, where no thread would
         write it.
@@ -104,7 +104,7 @@ class OutboxPublisher:
         refused then, and later ones at once, or they would use up every thread of the process.
         While writes end in time, all wait for their turn.
         """
-        batch = _Batch(outgoing)
+        batch = _OutboxBatch(outgoing)
         with self._enqueuing:
             if self._closed:
                 raise ExchangeUnavailable("the outbox is closed")
@@ -145,11 +145,11 @@ class OutboxPublisher:
                 self._write(batches)
                 self._write_due_s = None
 
-    def _gather(self) -> tuple[list[_Batch], bool]:
+    def _gather(self) -> tuple[list[_OutboxBatch], bool]:
         """Return all that waits, up to a bound, and whether it was the last. Blocks until there is
         something.
         """
-        batches: list[_Batch] = []
+        batches: list[_OutboxBatch] = []
         rows = size_bytes = 0
         with contextlib.suppress(queue.Empty):
             while rows < GATHER_ROWS and size_bytes < GATHER_BYTES:
@@ -161,7 +161,7 @@ class OutboxPublisher:
                 size_bytes += batch.size_bytes
         return batches, False
 
-    def _write(self, batches: Sequence[_Batch]) -> None:
+    def _write(self, batches: Sequence[_OutboxBatch]) -> None:
         failure = None
         rows = [row for batch in batches for row in batch.rows]
         try:
@@ -190,7 +190,7 @@ class OutboxPublisher:
                 self._admit(connection, len(rows))
                 ids = outbox.add_leased(connection, rows, self._database.now(connection))
                 messages = [
-                    Message(row["body"], row["accepted_at"], None, 0, row_id)
+                    QueuedMessage(row["body"], row["accepted_at"], None, 0, row_id)
                     for row_id, row in zip(ids, rows, strict=True)
                 ]
                 committed = claimer.claim(connection, messages)

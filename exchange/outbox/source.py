@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
-from exchange.port import Message
+from exchange.port import QueuedMessage
 from store.engine.database import Connection, Database
 from store.events import outbox
 
@@ -41,13 +41,13 @@ class OutboxSource:
                     await self._notified.wait()
         self._notified.clear()
 
-    def fetch(self, connection: Connection, limit: int) -> list[Message]:
+    def fetch(self, connection: Connection, limit: int) -> list[QueuedMessage]:
         """Lease at most `limit` rows, oldest first."""
         rows = outbox.lease(connection, limit, self._database.now(connection))
         self._more = len(rows) == limit
-        return [Message(row.body, row.accepted_at, row.message_id, 0, row.id) for row in rows]
+        return [QueuedMessage(row.body, row.accepted_at, row.message_id, 0, row.id) for row in rows]
 
-    def put_back(self, messages: Sequence[Message]) -> None:
+    def put_back(self, messages: Sequence[QueuedMessage]) -> None:
         """Fetch again without waiting. The transaction that failed has undone the leases."""
         self._more = bool(messages)
 
@@ -58,7 +58,7 @@ class OutboxSource:
     def acknowledge(self, receipts: Sequence[object]) -> None:
         """Do nothing: the rows were deleted with the commit."""
 
-    async def dead_letter(self, message: Message, reason: str) -> None:
+    async def dead_letter(self, message: QueuedMessage, reason: str) -> None:
         """Turn a row into a dead letter."""
         await asyncio.to_thread(self._dead_letter, message, reason)
 
@@ -76,7 +76,7 @@ class OutboxSource:
         """Ignore notifications from now on. Leases that are left lapse."""
         self._loop = None
 
-    def _dead_letter(self, message: Message, reason: str) -> None:
+    def _dead_letter(self, message: QueuedMessage, reason: str) -> None:
         assert isinstance(message.receipt, int)
         with self._database.write() as connection:
             outbox.dead_letter(connection, message.receipt, reason)

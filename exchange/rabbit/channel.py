@@ -48,7 +48,7 @@ class Writer(Protocol):
         """Send the frames of the block together at its end."""
 
 
-class Channel(Protocol):
+class AmqpChannel(Protocol):
     """A channel. Its methods return before the broker answers."""
 
     is_open: bool
@@ -57,14 +57,14 @@ class Channel(Protocol):
     def close(self) -> None:
         """Close it. Messages that were not acknowledged go back to their queue."""
 
-    def add_on_close_callback(self, callback: Callable[["Channel", Exception], None]) -> None:
+    def add_on_close_callback(self, callback: Callable[["AmqpChannel", Exception], None]) -> None:
         """Have `callback` called with the reason when the channel is closed."""
 
     def add_on_cancel_callback(self, callback: Done) -> None:
         """Have `callback` called when the broker cancels the consumer."""
 
     def add_on_return_callback(
-        self, callback: Callable[["Channel", ReturnMethod, object, bytes], None]
+        self, callback: Callable[["AmqpChannel", ReturnMethod, object, bytes], None]
     ) -> None:
         """Have `callback` called for each returned message."""
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from exchange.rabbit.channel import Channel, MethodFrame
+from exchange.rabbit.channel import AmqpChannel, MethodFrame
 from exchange.rabbit.connection import Properties
 from exchange.rabbit.reasons import reason as reason_of
 from exchange.rabbit.reconnecting import ReconnectingConnection
@@ -100,7 +100,7 @@ class Confirms:
         self._lost(reason)
         self.connection.drop(reason, redeclare=redeclare)
 
-    def _opened(self, channel: Channel) -> None:
+    def _opened(self, channel: AmqpChannel) -> None:
         self._tag, self._lowest = 0, 1
         channel.add_on_return_callback(
             lambda _channel, method, *_: self.give_up(
@@ -109,7 +109,7 @@ class Confirms:
         )
         channel.confirm_delivery(self._answered, callback=lambda _frame: self._confirming(channel))
 
-    def _confirming(self, channel: Channel) -> None:
+    def _confirming(self, channel: AmqpChannel) -> None:
         self.ready = channel is self.connection.channel
 
     def _answered(self, frame: MethodFrame) -> None:
@@ -142,7 +142,7 @@ class Confirms:
         pending.settle(error)
 
 
-def _send(channel: Channel, messages: Sequence[PendingPublish]) -> None:
+def _send(channel: AmqpChannel, messages: Sequence[PendingPublish]) -> None:
     with channel.connection.one_write():
         for pending in messages:
             channel.basic_publish(

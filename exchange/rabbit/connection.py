@@ -19,7 +19,7 @@ from pika.frame import Header
 
 from exchange import topology
 from exchange.broker_address import BrokerAddress, broker_addresses
-from exchange.rabbit.channel import Channel, Done
+from exchange.rabbit.channel import AmqpChannel, Done
 from schemas.errors import UsageError
 
 _Value = TypeVar("_Value")
@@ -202,7 +202,7 @@ async def _close(connection: OneWrite, gone: "asyncio.Future[Exception | None]")
         await asyncio.wait([gone], timeout=CLOSE_TIMEOUT_S)
 
 
-async def declared_channel(connection: OneWrite, *, redeclare: bool = False) -> Channel:
+async def declared_channel(connection: OneWrite, *, redeclare: bool = False) -> AmqpChannel:
     """Open a channel, on which everything that is published has a queue to go to. Raises pika's
     AMQPError.
 
@@ -235,7 +235,7 @@ async def _ensure(connection: OneWrite, part: topology.Declaration, rebind: bool
         bound.close()
 
 
-def _check(channel: Channel, parts: Sequence[topology.Declaration], done: Done) -> None:
+def _check(channel: AmqpChannel, parts: Sequence[topology.Declaration], done: Done) -> None:
     for part in parts:
         callback = done if part is parts[-1] else None
         if isinstance(part, topology.ExchangeDeclaration):
@@ -244,7 +244,7 @@ def _check(channel: Channel, parts: Sequence[topology.Declaration], done: Done) 
             channel.queue_declare(part.name, passive=True, callback=callback)
 
 
-def _declare(channel: Channel, part: topology.Declaration, done: Done) -> None:
+def _declare(channel: AmqpChannel, part: topology.Declaration, done: Done) -> None:
     if isinstance(part, topology.ExchangeDeclaration):
         channel.exchange_declare(part.name, part.kind, durable=True, callback=done)
     else:
@@ -253,16 +253,18 @@ def _declare(channel: Channel, part: topology.Declaration, done: Done) -> None:
         )
 
 
-def _bind(channel: Channel, queue: topology.QueueDeclaration, done: Done) -> None:
+def _bind(channel: AmqpChannel, queue: topology.QueueDeclaration, done: Done) -> None:
     channel.queue_bind(queue.name, queue.exchange, queue.routing_key, callback=done)
 
 
-async def _channel(connection: OneWrite, prepare: Callable[[Channel, Done], None]) -> Channel:
+async def _channel(
+    connection: OneWrite, prepare: Callable[[AmqpChannel, Done], None]
+) -> AmqpChannel:
     """Open and prepare a channel. The broker does the steps in order, and closes the channel at one
     that it refuses, so only the last needs an answer.
     """
     loop = asyncio.get_running_loop()
-    opened: asyncio.Future[Channel] = loop.create_future()
+    opened: asyncio.Future[AmqpChannel] = loop.create_future()
     connection.channel(on_open_callback=lambda channel: _resolve(opened, channel))
     channel = await opened
     declared: asyncio.Future[Exception | None] = loop.create_future()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from exchange.port import Message
+from exchange.port import QueuedMessage
 from exchange.rabbit.confirms import Confirms, PendingPublish
 from exchange.rabbit.into_outbox import REASON_LENGTH, fitting, row, store
 from exchange.topology import (
@@ -44,7 +44,7 @@ _TOGETHER = 1000
 class _Waiting(msgspec.Struct, frozen=True):
     """A letter for the outbox."""
 
-    message: Message
+    message: QueuedMessage
     reason: str
     stored: "asyncio.Future[bool]"
     """Becomes whether it is stored."""
@@ -67,7 +67,9 @@ class DeadLettering:
         """Close the connection."""
         await self._confirms.connection.close()
 
-    async def dead_letter(self, message: Message, reason: str, wanted: Callable[[], bool]) -> bool:
+    async def dead_letter(
+        self, message: QueuedMessage, reason: str, wanted: Callable[[], bool]
+    ) -> bool:
         """Try until a copy of the message is durable, or it is no longer wanted. Return whether
         there is a copy.
         """
@@ -85,7 +87,7 @@ class DeadLettering:
             await asyncio.sleep(_AGAIN_S)
         return False
 
-    async def _publish(self, message: Message, reason: str) -> bool:
+    async def _publish(self, message: QueuedMessage, reason: str) -> bool:
         try:
             async with asyncio.timeout(_CONFIRM_TIMEOUT_S):
                 return await self._confirmed(message, reason)
@@ -94,7 +96,7 @@ class DeadLettering:
             self._confirms.give_up("it confirms no dead letter")
             return False
 
-    def _confirmed(self, message: Message, reason: str) -> "asyncio.Future[bool]":
+    def _confirmed(self, message: QueuedMessage, reason: str) -> "asyncio.Future[bool]":
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         headers: dict[str, object] = {
             REASON_HEADER: reason[:REASON_LENGTH],
@@ -112,7 +114,7 @@ class DeadLettering:
         )
         return done
 
-    async def _store_one(self, database: Database, message: Message, reason: str) -> bool:
+    async def _store_one(self, database: Database, message: QueuedMessage, reason: str) -> bool:
         """Store a letter in the outbox. There is one transaction at a time, each with all that
         gathered during the previous one: thousands may be refused at once.
         """

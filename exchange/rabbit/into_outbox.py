@@ -8,7 +8,7 @@ The outbox's bound does not count here: these messages were accepted once. Calle
 import contextlib
 from collections.abc import Sequence
 
-from exchange.port import Message
+from exchange.port import QueuedMessage
 from schemas.errors import StoreRefused, StoreUnavailable
 from schemas.events.events import MAX_EVENT_BYTES, parse_event
 from schemas.texts import storable
@@ -28,7 +28,7 @@ written a hundred thousand.
 """
 
 
-def row(message: Message, reason: str | None = None) -> bulk.Row:
+def row(message: QueuedMessage, reason: str | None = None) -> bulk.Row:
     """Return the outbox's row for a message, which is a dead letter if there is a reason.
 
     An id that was given next to an event's body is moved into it, for dispatchers of an earlier
@@ -50,7 +50,7 @@ def row(message: Message, reason: str | None = None) -> bulk.Row:
     }
 
 
-def fitting(messages: Sequence[Message]) -> int:
+def fitting(messages: Sequence[QueuedMessage]) -> int:
     """Return how many messages, from the first, go into one transaction: at least one."""
     size_bytes = 0
     for number, message in enumerate(messages):

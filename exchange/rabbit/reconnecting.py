@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Callable
 
-from exchange.rabbit.channel import Channel
+from exchange.rabbit.channel import AmqpChannel
 from exchange.rabbit.connection import (
     OPEN_TIMEOUT_S,
     GivenUp,
@@ -42,7 +42,7 @@ class ReconnectingConnection:
         part: str,
         *,
         observer: Observer,
-        opened: Callable[[Channel], None],
+        opened: Callable[[AmqpChannel], None],
         lost: Callable[[str], None],
     ):
         """`part`: what the log and the broker call this connection."""
@@ -54,7 +54,7 @@ class ReconnectingConnection:
         self._failures = 0
         self._since_s = math.inf
         self._redeclare = False
-        self.channel: Channel | None = None
+        self.channel: AmqpChannel | None = None
         """The open channel, if any."""
         self.generation = 0
         """Counts channels from 1. What belongs to an older one (confirms, acknowledgements) means
@@ -115,7 +115,7 @@ class ReconnectingConnection:
             await self._until_ended(channel)
             channel.close()
 
-    async def _until_ended(self, channel: Channel) -> None:
+    async def _until_ended(self, channel: AmqpChannel) -> None:
         self._ended = asyncio.get_running_loop().create_future()
         channel.add_on_close_callback(lambda _channel, why: self._end(why))
         channel.add_on_cancel_callback(lambda _frame: self.drop("the queue is gone"))

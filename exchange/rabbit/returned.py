@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
-from exchange.port import Message
+from exchange.port import QueuedMessage
 from exchange.rabbit.connection import Properties
 from exchange.rabbit.into_outbox import fitting, row, store
 from exchange.rabbit.source import QueueSettings, RabbitSource, message_from
@@ -31,7 +31,7 @@ _NO_TRANSACTION = cast("Connection", None)
 """The broker's queue is part of no transaction."""
 
 
-class _Returned(Message, frozen=True):
+class _Returned(QueuedMessage, frozen=True):
     """A message that the broker gave up."""
 
     reason: str | None

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from exchange.port import Message
-from exchange.rabbit.channel import Channel, DeliverMethod
+from exchange.port import QueuedMessage
+from exchange.rabbit.channel import AmqpChannel, DeliverMethod
 from exchange.rabbit.connection import Properties
 from exchange.rabbit.dead_lettering import DeadLettering
 from exchange.rabbit.prefetch import Window
@@ -43,7 +43,7 @@ class QueueSettings(msgspec.Struct, frozen=True):
     """What the log and the broker call its connection."""
     queue: str
     """The queue's name."""
-    read: Callable[[bytes, Properties, object], Message]
+    read: Callable[[bytes, Properties, object], QueuedMessage]
     """Makes a message of a body, its properties and a receipt."""
     dead_letters: bool
     """Whether messages are dead-lettered, so that a connection is needed for that."""
@@ -76,7 +76,7 @@ class RabbitSource:
         self._window = Window()
         self._consumer: str | None = None
         """The consumer's tag; None while nothing more may come."""
-        self._arrived: collections.deque[Message] = collections.deque()
+        self._arrived: collections.deque[QueuedMessage] = collections.deque()
         self._some = asyncio.Event()
         self._wanted = True
 
@@ -105,15 +105,15 @@ class RabbitSource:
         self,
         connection: Connection,  # noqa: ARG002 - the outbox uses it
         limit: int,
-    ) -> list[Message]:
+    ) -> list[QueuedMessage]:
         """Return at most `limit` messages from memory."""
-        messages: list[Message] = []
+        messages: list[QueuedMessage] = []
         with contextlib.suppress(IndexError):  # the event loop may empty it meanwhile
             while len(messages) < limit:
                 messages.append(self._arrived.popleft())
         return messages
 
-    def put_back(self, messages: Sequence[Message]) -> None:
+    def put_back(self, messages: Sequence[QueuedMessage]) -> None:
         """Have `fetch` return these again, unless their channel is gone."""
         current = [message for message in messages if self._is_current(message.receipt)]
         self._arrived.extendleft(reversed(current))
@@ -140,7 +140,7 @@ class RabbitSource:
         if self._consumer is None and self._wanted and self._window.is_light_again:
             self._consume(channel)
 
-    async def dead_letter(self, message: Message, reason: str) -> None:
+    async def dead_letter(self, message: QueuedMessage, reason: str) -> None:
         """Try until the copy among the dead letters is durable, or the message has gone back to the
         broker. It is acknowledged only then: a crash in between makes two letters of one message,
         never none.
@@ -169,11 +169,11 @@ class RabbitSource:
         """Close both connections."""
         await asyncio.gather(self._connection.close(), self._dead_lettering.close())
 
-    def _opened(self, channel: Channel) -> None:
+    def _opened(self, channel: AmqpChannel) -> None:
         if self._wanted:
             self._consume(channel)
 
-    def _consume(self, channel: Channel) -> None:
+    def _consume(self, channel: AmqpChannel) -> None:
         """Start a consumer. A prefetch belongs to a consumer, so another prefetch takes another
         consumer: quorum queues know none for a whole channel.
         """
@@ -181,7 +181,7 @@ class RabbitSource:
         channel.basic_qos(prefetch_count=self._window.size)
         self._consumer = channel.basic_consume(self._queue.queue, self._on_message)
 
-    def _cancel(self, channel: Channel) -> None:
+    def _cancel(self, channel: AmqpChannel) -> None:
         """Stop the consumer. What is on its way goes back to the queue."""
         if self._consumer is not None:
             channel.basic_cancel(self._consumer, lambda _frame: None)
@@ -193,7 +193,7 @@ class RabbitSource:
         self._consumer = None
 
     def _on_message(
-        self, channel: Channel, method: DeliverMethod, properties: Properties, body: bytes
+        self, channel: AmqpChannel, method: DeliverMethod, properties: Properties, body: bytes
     ) -> None:
         receipt = _Receipt(self._connection.generation, method.delivery_tag, len(body))
         self._arrived.append(self._queue.read(body, properties, receipt))
@@ -215,14 +215,14 @@ class RabbitSource:
         )
 
 
-def message_from(body: bytes, properties: Properties, receipt: object) -> Message:
+def message_from(body: bytes, properties: Properties, receipt: object) -> QueuedMessage:
     """Make a message of what a publisher sent. Properties that make no sense count as absent: they
     must not bring a dispatcher down.
     """
     headers = properties.headers or {}
     accepted_at, deliveries = headers.get(ACCEPTED_AT_HEADER), headers.get("x-delivery-count")
     message_id = properties.message_id
-    return Message(
+    return QueuedMessage(
         body,
         UnixMs(accepted_at)
         if isinstance(accepted_at, int) and EARLIEST <= accepted_at <= LATEST

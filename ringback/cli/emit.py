@@ -2,18 +2,17 @@
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import click
 
 from ringback.cli.commands import Command
-from ringback.cli.emit_client import EmitTarget, Publishing, Throttle, read_url
+from ringback.cli.emit_client import EmitPace, EmitTarget, Publishing, read_url
 from ringback.cli.invocation import Invocation
 from ringback.cli.output import print_json
 from ringback.cli.parameter_types import EVENT_TYPE, TEXT, FiniteRange, Parsed, as_json
 from ringback.cli.progress import progress
 from schemas.errors import RingbackError
-from schemas.events.samples import sample_event
+from schemas.events.samples import JsonObject, sample_event
 from schemas.events.types import EventType
 from schemas.ids import new_event_id
 from schemas.times import now_ms, to_rfc3339
@@ -64,7 +63,7 @@ def command(
             bar.advance()
 
         try:
-            Publishing(address or _local(invocation), token, Throttle(rate), accepted).run(
+            Publishing(address or _local(invocation), token, EmitPace(rate), accepted).run(
                 _samples(event_type, count, channel)
             )
         except RingbackError as error:
@@ -78,7 +77,7 @@ def _local(invocation: Invocation) -> EmitTarget:
     return read_url(f"http://{invocation.settings.listen.reachable()}")
 
 
-def _samples(event_type: EventType, count: int, channel: str | None) -> Iterator[dict[str, Any]]:
+def _samples(event_type: EventType, count: int, channel: str | None) -> Iterator[JsonObject]:
     """Yield events, each about its own message or conversation. Statuses of one message would
     overtake each other.
     """

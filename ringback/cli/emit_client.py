@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from schemas.errors import RingbackError
+from schemas.events.samples import JsonObject
 
 CONNECTIONS = 8
 """More: a higher rate, until all threads of the server are busy. Fewer: less load on a shared
@@ -72,7 +73,7 @@ def read_url(url: str) -> EmitTarget:
     return EmitTarget(parts.scheme == "https", host, port, parts.path.rstrip("/"))
 
 
-class Throttle:
+class EmitPace:
     """A limit of `rate` passes a second, evenly spaced; no limit when it is None. Thread-safe."""
 
     def __init__(self, rate: float | None):
@@ -105,7 +106,7 @@ class Publishing:
         self,
         address: EmitTarget,
         token: str,
-        throttle: Throttle,
+        throttle: EmitPace,
         accepted: Callable[[str], None],
     ):
         self._address, self._token = address, token
@@ -115,7 +116,7 @@ class Publishing:
         self._ended = threading.Event()
         self._was_answered = False
 
-    def run(self, events: Iterator[dict[str, Any]]) -> None:
+    def run(self, events: Iterator[JsonObject]) -> None:
         """Publish all events. Raises RingbackError, which says what is wrong and what to do."""
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             try:
@@ -124,7 +125,7 @@ class Publishing:
             finally:  # also on Ctrl-C: the other threads stop after their current event
                 self._ended.set()
 
-    def _work(self, events: Iterator[dict[str, Any]]) -> None:
+    def _work(self, events: Iterator[JsonObject]) -> None:
         try:
             while (event := self._next(events)) is not None:
                 self._throttle.wait()
@@ -132,11 +133,11 @@ class Publishing:
         finally:
             self._ended.set()
 
-    def _next(self, events: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
+    def _next(self, events: Iterator[JsonObject]) -> JsonObject | None:
         with self._iterating:
             return None if self._ended.is_set() else next(events, None)
 
-    def _until_accepted(self, event: dict[str, Any]) -> None:
+    def _until_accepted(self, event: JsonObject) -> None:
         pauses_s = iter(_PAUSES_S)
         while True:
             try:
@@ -156,7 +157,7 @@ class Publishing:
                 self._accepted(event["id"])
                 return
 
-    def _post(self, event: dict[str, Any]) -> None:
+    def _post(self, event: JsonObject) -> None:
         """Publish an event. Raises _NotNow, or RingbackError for an answer that will not change."""
         headers = {"authorization": f"Bearer {self._token}", "content-type": "application/json"}
         connection = self._connection()

@@ -2,8 +2,8 @@
 
 The transition table below is the whole truth. The dispatcher asks `next_state`, and an illegal move
 is an error. The store derives from the table what it writes and which rows it may write
-(`store.tables.delivery_moves`). A row that is first written when its delivery has ended stands for MADE and
-the moves after it.
+(`store.tables.delivery_moves`). A row that is first written when its delivery has ended stands for
+MADE and the moves after it.
 """
 
 from enum import StrEnum

@@ -142,7 +142,7 @@ class Context(msgspec.Struct):
     forwarded: bool | None = None
 
 
-class ChatMessage(msgspec.Struct):
+class Message(msgspec.Struct):
     """A message that a customer wrote."""
 
     id: Id
@@ -157,7 +157,7 @@ class ChatMessage(msgspec.Struct):
 class MessageReceived(msgspec.Struct):
     """A message was received."""
 
-    message: ChatMessage
+    message: Message
     channel: Channel
     customer: Customer
 

@@ -124,12 +124,12 @@ class _Envelope(msgspec.Struct):
     timestamp: str | None = None
 
 
-class _Batch(msgspec.Struct):
+class _PublishedBatch(msgspec.Struct):
     events: list[msgspec.Raw]
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
-_decode_batch = msgspec.json.Decoder(_Batch).decode
+_decode_batch = msgspec.json.Decoder(_PublishedBatch).decode
 _decode_data = {
     event_type: msgspec.json.Decoder(model).decode for event_type, model in DATA_MODELS.items()
 }

@@ -46,7 +46,7 @@ DECIDING: Mapping[type[msgspec.Struct], tuple[str, ...]] = {
     event_data.MessageReceived: ("message", "channel"),
     event_data.MessageStatus: ("message", "channel", "status"),
     event_data.Conversation: ("id",),
-    event_data.ChatMessage: ("id", "conversation_id"),
+    event_data.Message: ("id", "conversation_id"),
     event_data.MessageReference: ("id", "conversation_id"),
     event_data.Channel: ("id",),
 }

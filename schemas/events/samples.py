@@ -3,7 +3,7 @@ the documentation.
 """
 
 import copy
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -17,7 +17,10 @@ _CUSTOMER = {
     "identities": [{"kind": "phone", "value": "+390200000002"}],
     "locale": "it-IT",
 }
-_DATA: dict[EventType, dict[str, Any]] = {
+JsonObject: TypeAlias = dict[str, Any]
+"""A JSON object as Python has it."""
+
+_DATA: dict[EventType, JsonObject] = {
     EventType.CONVERSATION_CREATED: {
         "conversation": {
             "id": "cnv_01",
@@ -65,7 +68,7 @@ _DATA: dict[EventType, dict[str, Any]] = {
 }
 
 
-def sample_event(event_type: EventType, *, channel_id: str | None = None) -> dict[str, Any]:
+def sample_event(event_type: EventType, *, channel_id: str | None = None) -> JsonObject:
     """Return an event as a backend would post it, without an id; on `channel_id` when one is given.
     Each call returns a new object, which the caller may change.
     """

@@ -21,7 +21,7 @@ several callbacks in one transaction per callback.
 
 import json
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -36,6 +36,7 @@ from store.engine.bulk_statements import (
     postgres_insert,
 )
 from store.engine.database import Connection
+from store.engine.sql_types import SqlExpression, SqlRow, SqlSelect
 
 __all__ = [
     "Row",
@@ -99,7 +100,7 @@ def insert_new(
 
 def upsert(
     connection: Connection, table: sa.Table, rows: Sequence[Row], rule: Upsert
-) -> Sequence[sa.Row[Any]]:
+) -> Sequence[SqlRow]:
     """Insert or update rows by a rule without a condition. Return them as they are now, in no
     particular order.
     """
@@ -116,7 +117,7 @@ def upsert(
 
 
 def among(
-    connection: Connection, column: sa.ColumnElement[Any], values: Sequence[str | int]
+    connection: Connection, column: SqlExpression, values: Sequence[str | int]
 ) -> sa.ColumnElement[bool]:
     """Return `column IN (…)` with one parameter for all values.
 
@@ -130,9 +131,7 @@ def among(
     return column.in_(sa.select(given.c.value))
 
 
-def by_key(
-    connection: Connection, selected: sa.Select[Any], *key: sa.ColumnElement[str]
-) -> sa.Select[Any]:
+def by_key(connection: Connection, selected: SqlSelect, *key: sa.ColumnElement[str]) -> SqlSelect:
     """Return the query so that it locks its rows in the order of their keys, by code points.
 
     Bulk writes lock in that order, because Python has sorted their rows. A PostgreSQL with a locale

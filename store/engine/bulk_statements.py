@@ -18,6 +18,7 @@ from sqlalchemy.sql.elements import KeyedColumnElement
 from store.engine.clock import SERVER_MS
 from store.engine.database import Connection
 from store.engine.prepared import Prepared
+from store.engine.sql_types import SqlExpression, SqlRow
 
 Row = Mapping[str, Any]
 """A row to write: column name to value."""
@@ -46,7 +47,7 @@ class Upsert:
         columns: Sequence[str],
         where: sa.ColumnElement[bool] | None = None,
         keep_if_null: Sequence[str] = (),
-        computed: Mapping[str, sa.ColumnElement[Any]] | None = None,
+        computed: Mapping[str, SqlExpression] | None = None,
     ):
         self.columns, self.where, self.keep_if_null = tuple(columns), where, frozenset(keep_if_null)
         self.computed = computed or {}
@@ -55,7 +56,7 @@ class Upsert:
         self,
         table: sa.Table,
         excluded: ReadOnlyColumnCollection[str, KeyedColumnElement[Any]],
-    ) -> dict[str, sa.ColumnElement[Any]]:
+    ) -> dict[str, SqlExpression]:
         """Return what each changed column becomes. `excluded` is the row that was not inserted."""
         given = {
             c: sa.func.coalesce(excluded[c], table.c[c]) if c in self.keep_if_null else excluded[c]
@@ -131,13 +132,13 @@ def insert_sqlite(
     rows: Sequence[Row],
     *,
     returned: bool = False,
-) -> list[sa.Row[Any]]:
+) -> list[SqlRow]:
     """Insert rows, many in one statement. Return them as they are now, if `returned`.
 
     The driver releases the GIL for each step of a statement, and `executemany` takes a step per
     row. Under load each costs a wait among all the other threads.
     """
-    written: list[sa.Row[Any]] = []
+    written: list[SqlRow] = []
     for start in range(0, len(rows), _ROWS_MAX):
         some = rows[start : start + _ROWS_MAX]
         statement = _sqlite_insert(table, names, upsert, len(some), returned=returned)

@@ -22,9 +22,10 @@ from schemas.errors import Fault, Invalid
 from schemas.listings import Page
 from schemas.times import UnixMs
 from store.engine.database import Connection
+from store.engine.sql_types import SqlExpression, SqlRow
 
 T = TypeVar("T")
-Row = sa.Row[*tuple[Any, ...]]
+Row = SqlRow
 """A row of a query; its columns are known to the module that wrote the query."""
 
 Key = Sequence[int | str]
@@ -40,7 +41,7 @@ them hold nothing.
 
 def end_of_scan(
     connection: Connection,
-    columns: Sequence[sa.ColumnElement[Any]],
+    columns: Sequence[SqlExpression],
     among: Iterable[sa.ColumnElement[bool]],
 ) -> Key | None:
     """Return the key of the last row, newest first, that this page may scan.
@@ -56,7 +57,7 @@ def end_of_scan(
 
 
 def after(
-    columns: Sequence[sa.ColumnElement[Any]], cursor: str | None, *, descending: bool
+    columns: Sequence[SqlExpression], cursor: str | None, *, descending: bool
 ) -> list[sa.ColumnElement[bool]]:
     """Return the conditions that a page starts behind `cursor`; none for the first page.
 
@@ -69,7 +70,7 @@ def after(
 
 
 def bounded(
-    columns: Sequence[sa.ColumnElement[Any]], key: Key, compare: _Comparison
+    columns: Sequence[SqlExpression], key: Key, compare: _Comparison
 ) -> list[sa.ColumnElement[bool]]:
     """Return the conditions that a row's key compares with `key` as `compare` says.
 

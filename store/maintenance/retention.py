@@ -25,6 +25,7 @@ from store.deliveries.rows import DELIVERY_KEY
 from store.engine import bulk
 from store.engine.database import Connection
 from store.engine.paging import Row
+from store.engine.sql_types import SqlColumn
 from store.tables import (
     attempts,
     audit_log,
@@ -56,7 +57,7 @@ class Age(msgspec.Struct, frozen=True):
     """What is from before this moment is old."""
 
 
-class Scan(msgspec.Struct, frozen=True):
+class ExpiryScan(msgspec.Struct, frozen=True):
     """The result of scanning some rows of a table."""
 
     expired: list[Key]
@@ -69,15 +70,15 @@ class Sweep(msgspec.Struct, frozen=True):
     """How one table is swept."""
 
     name: str
-    scan: Callable[[Connection, Age, Key | None, int], Scan]
+    scan: Callable[[Connection, Age, Key | None, int], ExpiryScan]
     """Reads at most so many rows after a key."""
     remove: Callable[[Connection, Age, Sequence[Key]], Counter[str]]
     """Deletes those of the scanned rows that are still expired, and counts them by table."""
 
 
-def _scan_events(connection: Connection, age: Age, after: Key | None, limit: int) -> Scan:
-    """Scan events with at most `limit` deliveries in all, or one event: so what is deleted at once
-    is bounded too.
+def _scan_events(connection: Connection, age: Age, after: Key | None, limit: int) -> ExpiryScan:
+    """ExpiryScan events with at most `limit` deliveries in all, or one event: so what is deleted at
+    once is bounded too.
     """
     size = sa.select(sa.func.count()).where(_delivery.event_id == _event.id).scalar_subquery()
     events_by_age = sa.select(*_EVENT_KEY, _is_expired(age).label("goes"), size.label("size"))
@@ -88,8 +89,8 @@ def _scan_events(connection: Connection, age: Age, after: Key | None, limit: int
     )
     keys = [tuple(row[:2]) for row in rows[:fitting] if row.goes]
     if fitting < len(rows):
-        return Scan(keys, tuple(rows[fitting - 1][:2]))
-    return Scan(keys, _following(rows, limit, 2))
+        return ExpiryScan(keys, tuple(rows[fitting - 1][:2]))
+    return ExpiryScan(keys, _following(rows, limit, 2))
 
 
 def _remove_events(connection: Connection, age: Age, expired: Sequence[Key]) -> Counter[str]:
@@ -155,14 +156,16 @@ def _is_called() -> sa.ColumnElement[bool]:
     )
 
 
-def _scan_leftovers(connection: Connection, age: Age, after: Key | None, limit: int) -> Scan:
-    """Scan deliveries whose event is deleted: an outcome that came late wrote them again."""
+def _scan_leftovers(connection: Connection, age: Age, after: Key | None, limit: int) -> ExpiryScan:
+    """ExpiryScan deliveries whose event is deleted: an outcome that came late wrote them again."""
     has_event = _any(_event.id == _delivery.event_id)
     old = sa.select(*DELIVERY_KEY, has_event.label("has_event")).where(
         _delivery.created_at < age.cutoff, *_after(DELIVERY_KEY, after)
     )
     rows = connection.execute(old.order_by(*DELIVERY_KEY).limit(limit)).all()
-    return Scan([tuple(row[:3]) for row in rows if not row.has_event], _following(rows, limit, 3))
+    return ExpiryScan(
+        [tuple(row[:3]) for row in rows if not row.has_event], _following(rows, limit, 3)
+    )
 
 
 def _remove_leftovers(connection: Connection, _age: Age, expired: Sequence[Key]) -> Counter[str]:
@@ -177,27 +180,27 @@ def _remove_leftovers(connection: Connection, _age: Age, expired: Sequence[Key])
     return removed
 
 
-def _scan_requests(connection: Connection, age: Age, after: Key | None, limit: int) -> Scan:
-    """Scan along the ids, which are in the order of time."""
+def _scan_requests(connection: Connection, age: Age, after: Key | None, limit: int) -> ExpiryScan:
+    """ExpiryScan along the ids, which are in the order of time."""
     old = sa.select(requests.c.id).where(
         requests.c.id < first_request_id(age.cutoff), *_after((requests.c.id,), after)
     )
     rows = connection.execute(old.order_by(requests.c.id).limit(limit)).all()
-    return Scan([tuple(row) for row in rows], _following(rows, limit, 1))
+    return ExpiryScan([tuple(row) for row in rows], _following(rows, limit, 1))
 
 
-def _scan_audit_log(connection: Connection, age: Age, after: Key | None, limit: int) -> Scan:
-    """Scan along the ids, which are counted up, until an entry is young."""
+def _scan_audit_log(connection: Connection, age: Age, after: Key | None, limit: int) -> ExpiryScan:
+    """ExpiryScan along the ids, which are counted up, until an entry is young."""
     key = (audit_log.c.id,)
     rows = connection.execute(
         sa.select(*key, audit_log.c.at).where(*_after(key, after)).order_by(*key).limit(limit)
     ).all()
     old = [row for row in rows if row.at < age.cutoff]
-    return Scan([(row.id,) for row in old], _following(old, limit, 1))
+    return ExpiryScan([(row.id,) for row in old], _following(old, limit, 1))
 
 
-def _scan_recoveries(connection: Connection, age: Age, after: Key | None, limit: int) -> Scan:
-    """Scan recoveries that are over. People create them, so there are few."""
+def _scan_recoveries(connection: Connection, age: Age, after: Key | None, limit: int) -> ExpiryScan:
+    """ExpiryScan recoveries that are over. People create them, so there are few."""
     c = recoveries.c
     over = sa.and_(
         c.state != RecoveryState.RUNNING.value, c.created_at < age.cutoff, c.worked_at < age.cutoff
@@ -205,18 +208,18 @@ def _scan_recoveries(connection: Connection, age: Age, after: Key | None, limit:
     rows = connection.execute(
         sa.select(c.id).where(over, *_after((c.id,), after)).order_by(c.id).limit(limit)
     ).all()
-    return Scan([tuple(row) for row in rows], _following(rows, limit, 1))
+    return ExpiryScan([tuple(row) for row in rows], _following(rows, limit, 1))
 
 
-def _scan_locks(connection: Connection, age: Age, after: Key | None, limit: int) -> Scan:
-    """Scan all of them, as nothing finds the old ones: an index would cost every status two more
-    writes.
+def _scan_locks(connection: Connection, age: Age, after: Key | None, limit: int) -> ExpiryScan:
+    """ExpiryScan all of them, as nothing finds the old ones: an index would cost every status two
+    more writes.
     """
     every = sa.select(*_LOCK_KEY, _is_expired_lock(age).label("goes")).where(
         *_after(_LOCK_KEY, after)
     )
     rows = connection.execute(every.order_by(*_LOCK_KEY).limit(limit)).all()
-    return Scan([tuple(row[:2]) for row in rows if row.goes], _following(rows, limit, 2))
+    return ExpiryScan([tuple(row[:2]) for row in rows if row.goes], _following(rows, limit, 2))
 
 
 def _remove_locks(connection: Connection, age: Age, expired: Sequence[Key]) -> Counter[str]:
@@ -265,7 +268,7 @@ def _any(*conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
     )
 
 
-def _after(key: Sequence[sa.Column[Any]], after: Key | None) -> Conditions:
+def _after(key: Sequence[SqlColumn], after: Key | None) -> Conditions:
     return [] if after is None else [sa.tuple_(*key) > sa.tuple_(*after)]
 
 

@@ -7,7 +7,6 @@ number of rows (`store.engine.paging`).
 
 import operator
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -18,6 +17,7 @@ from schemas.times import UnixMs
 from schemas.tokens.permissions import Permission
 from store.engine.database import Connection, Database
 from store.engine.paging import Key, Row, after, bounded, end_of_scan, page_by_time
+from store.engine.sql_types import SqlSelect
 from store.tables import requests
 
 _PAGE = 2_000
@@ -73,7 +73,7 @@ def every_request(
 
 def _page_query(
     among: _Conditions, filters: _Conditions, scanned_to: Key | None, limit: int
-) -> sa.Select[Any]:
+) -> SqlSelect:
     """Return the query in the order of the index.
 
     So it stops when the page is full, or at the end of the scan.

@@ -6,7 +6,6 @@ time that hardly moves is not written again. Called by that module, `store.token
 """
 
 from collections.abc import Collection
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -19,6 +18,7 @@ from schemas.deliveries.callback_health import (
 from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from store.engine.database import Connection
+from store.engine.sql_types import SqlRow
 from store.tables import callbacks
 
 SAME_MS = 250
@@ -37,7 +37,7 @@ days is never given up.
 NOT_THROTTLED: dict[str, object] = {"throttled_until": None, "throttled_since": None}
 """The columns of a callback that an administrator changed: it may have another receiver now."""
 
-CallbackRow = sa.Row[*tuple[Any, ...]]
+CallbackRow = SqlRow
 """A row of `callbacks`."""
 
 _owner = callbacks.c

@@ -7,7 +7,7 @@ returned. Called by the export.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -17,6 +17,7 @@ from schemas.times import UnixMs
 from schemas.tokens.tokens import Callback, Token
 from store.engine.database import Database
 from store.engine.paging import Row
+from store.engine.sql_types import SqlSelect
 from store.tables import callbacks, tokens
 from store.tokens.rows import read_callback, read_token_alone
 from store.tokens.vault import Vault
@@ -74,7 +75,7 @@ class Everything:
             callback, names = read_callback(row, None), None
         return OwnedCallback(callback.token_id, row.name, row.revoked_at, callback, names)
 
-    def _rows(self, query: sa.Select[Any], key: Sequence[sa.Column[str]]) -> Iterator[Row]:
+    def _rows(self, query: SqlSelect, key: Sequence[sa.Column[str]]) -> Iterator[Row]:
         query = query.order_by(*key).limit(_PAGE)
         following = query
         while True:

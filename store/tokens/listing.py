@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -14,6 +13,7 @@ from schemas.times import UnixMs
 from schemas.tokens.tokens import Token, TokenState
 from store.engine.database import Connection
 from store.engine.paging import after, page
+from store.engine.sql_types import SqlColumn, SqlSelect
 from store.tables import tokens
 from store.tokens.rows import read_tokens
 from store.tokens.states import state_is
@@ -68,7 +68,7 @@ def known_tokens(connection: Connection, token_ids: Iterable[TokenId]) -> set[To
     )
 
 
-def _page_query(wanted: TokenFilter, now: UnixMs, limit: int, cursor: str | None) -> sa.Select[Any]:
+def _page_query(wanted: TokenFilter, now: UnixMs, limit: int, cursor: str | None) -> SqlSelect:
     """Return the query. It sorts its result: tokens are some thousands, and seldom listed."""
     descending = wanted.sort.startswith("-")
     key = (_column(wanted.sort), tokens.c.id)
@@ -83,7 +83,7 @@ def _page_query(wanted: TokenFilter, now: UnixMs, limit: int, cursor: str | None
     return sa.select(tokens).where(*conditions).order_by(*order).limit(limit + 1)
 
 
-def _column(sort: TokenSort) -> sa.Column[Any]:
+def _column(sort: TokenSort) -> SqlColumn:
     """Return the column to sort by.
 
     Names are sorted as they are searched: without case, and alike on every database.

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from secrets import token_hex
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -20,11 +19,12 @@ from schemas.times import UnixMs
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import Callback, CallbackHealth, DatedSecret, OnResume, Token
 from store.engine.database import Connection
+from store.engine.sql_types import SqlRow
 from store.history import MARKS_KEPT
 from store.tables import callbacks, directory_marks, directory_version, tokens
 from store.tokens.vault import SecretLocation, Vault
 
-TokenRow = sa.Row[*tuple[Any, ...]]
+TokenRow = SqlRow
 """A row of `tokens` or `callbacks`."""
 
 _decode_keys = msgspec.json.Decoder(list[tuple[str, int | None]]).decode

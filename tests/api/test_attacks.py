@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from consumers.pipeline.claiming import Terms, claim
-from exchange.port import Message
+from exchange.port import QueuedMessage
 from schemas.events.samples import sample_body
 from schemas.events.types import EventType
 from schemas.times import UnixMs
@@ -171,7 +171,7 @@ def _is_claimed(house: House, message: bytes, frames: int) -> bool:
     with house.database.write() as connection:
         taken = claim(
             connection,
-            [Message(message, UnixMs(1), None, 0, "receipt")],
+            [QueuedMessage(message, UnixMs(1), None, 0, "receipt")],
             house.directory,
             UnixMs(2),
             Terms(10, 0.0, 1000),

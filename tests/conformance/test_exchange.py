@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from exchange.outbox import source as outbox_source
-from exchange.port import Message, Outgoing, Source
+from exchange.port import Outgoing, QueuedMessage, Source
 from schemas.errors import ExchangeUnavailable
 from schemas.events.events import MAX_EVENT_BYTES
 from schemas.times import UnixMs
@@ -17,7 +17,7 @@ from tests.kit.making import an_event
 from tests.kit.pipes import Pipe, outgoing, settle, take, take_now
 
 
-def bodies(messages: Sequence[Message]) -> list[bytes]:
+def bodies(messages: Sequence[QueuedMessage]) -> list[bytes]:
     return [message.body for message in messages]
 
 

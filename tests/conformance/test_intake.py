@@ -17,7 +17,7 @@ from consumers.pipeline.intake import BATCH_BYTES, SUSPECT_FROM, Intake
 from consumers.pipeline.settler import Settler
 from consumers.pipeline.store_availability import StoreStatus
 from consumers.pipeline.unsettled import Unsettled
-from exchange.port import Message
+from exchange.port import QueuedMessage
 from schemas.errors import StoreUnavailable
 from schemas.observer import NullObserver
 from schemas.times import UnixMs
@@ -35,14 +35,14 @@ class Memory:
     """A source that is a list; remembers what was acknowledged and what became a dead letter."""
 
     def __init__(self) -> None:
-        self.waiting: list[Message] = []
+        self.waiting: list[QueuedMessage] = []
         self.acknowledged: list[object] = []
         self.dead_lettered: list[tuple[object, str]] = []
         self.some = asyncio.Event()
         self.limits: list[int] = []
 
     def bring(self, *bodies: bytes) -> None:
-        self.waiting += [Message(body, UnixMs(1_000), None, 0, body) for body in bodies]
+        self.waiting += [QueuedMessage(body, UnixMs(1_000), None, 0, body) for body in bodies]
         self.some.set()
 
     def start(self) -> None: ...
@@ -55,19 +55,19 @@ class Memory:
             self.some.clear()
             await self.some.wait()
 
-    def fetch(self, _connection: Connection, limit: int) -> list[Message]:
+    def fetch(self, _connection: Connection, limit: int) -> list[QueuedMessage]:
         self.limits.append(limit)
         taken, self.waiting[:limit] = self.waiting[:limit], []
         return taken
 
-    def put_back(self, messages: Sequence[Message]) -> None:
+    def put_back(self, messages: Sequence[QueuedMessage]) -> None:
         self.waiting[:0] = messages
         self.some.set()
 
     def acknowledge(self, receipts: Sequence[object]) -> None:
         self.acknowledged += receipts
 
-    async def dead_letter(self, message: Message, reason: str) -> None:
+    async def dead_letter(self, message: QueuedMessage, reason: str) -> None:
         self.dead_lettered.append((message.receipt, reason))
 
     def connected(self) -> bool:
@@ -254,7 +254,7 @@ async def test_what_is_claimed_directly_is_handed_over_after_the_commit(database
     async with scene.running():
         with database.write() as connection:
             committed = scene.intake.claim(
-                connection, [Message(message_body("evt_1"), UnixMs(1_000), None, 0, 7)]
+                connection, [QueuedMessage(message_body("evt_1"), UnixMs(1_000), None, 0, 7)]
             )
             assert scene.dispatching.given == []
         committed()
@@ -273,7 +273,7 @@ async def test_a_message_that_came_back_too_often_is_only_claimed_and_given_up(
     scene = Scene(database)
     bodies = [message_body(f"evt_{n}") for n in range(4)]
     scene.source.waiting = [
-        Message(body, UnixMs(1_000), None, SUSPECT_FROM if body is bodies[1] else 0, body)
+        QueuedMessage(body, UnixMs(1_000), None, SUSPECT_FROM if body is bodies[1] else 0, body)
         for body in bodies
     ]
     scene.source.some.set()
@@ -299,7 +299,7 @@ def lay_ear(scene: Scene) -> list[list[str]]:
     heard: list[list[str]] = []
     claim = scene.intake._claim
 
-    def listening(connection: Connection, messages: Sequence[Message]) -> Batch:
+    def listening(connection: Connection, messages: Sequence[QueuedMessage]) -> Batch:
         heard.append([json.loads(message.body)["id"] for message in messages])
         return claim(connection, messages)
 

@@ -10,8 +10,8 @@ from typing import cast
 import pytest
 import sqlalchemy as sa
 
-from exchange.outbox.publisher import GATHER_BYTES, OutboxPublisher, _Batch
-from exchange.port import Message, Outgoing
+from exchange.outbox.publisher import GATHER_BYTES, OutboxPublisher, _OutboxBatch
+from exchange.port import Outgoing, QueuedMessage
 from schemas.errors import ExchangeUnavailable, StoreUnavailable
 from schemas.events.events import Event
 from schemas.log_events import LogEvent
@@ -56,7 +56,9 @@ class FailingClaimer:
     def fell_behind(self) -> None:
         """Not asked here."""
 
-    def claim(self, _connection: Connection, _messages: Sequence[Message]) -> Callable[[], None]:
+    def claim(
+        self, _connection: Connection, _messages: Sequence[QueuedMessage]
+    ) -> Callable[[], None]:
         raise ZeroDivisionError("a mistake")
 
 
@@ -105,7 +107,7 @@ class ClosesMeanwhile:
 def test_large_batches_are_written_a_few_at_a_time(database: Database, notes: Notes) -> None:
     """The driver holds copies of all that one statement writes."""
     publisher = OutboxPublisher(database, 1000, notes)
-    large = [_Batch(outgoing(f"evt_{n}", text="x" * 200_000)) for n in range(200)]
+    large = [_OutboxBatch(outgoing(f"evt_{n}", text="x" * 200_000)) for n in range(200)]
     for batch in large:
         publisher._queue.put(batch)
     gathered, _ = publisher._gather()
@@ -135,7 +137,9 @@ class WatchingClaimer:
     def fell_behind(self) -> None:
         self.seen.append(f"fell behind by {waiting(self.database)}")
 
-    def claim(self, _connection: Connection, _messages: Sequence[Message]) -> Callable[[], None]:
+    def claim(
+        self, _connection: Connection, _messages: Sequence[QueuedMessage]
+    ) -> Callable[[], None]:
         raise AssertionError("it is not open")
 
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from pika.exceptions import NackError
 
 from exchange.outbox.dead_letters import OutboxDeadLetters
-from exchange.port import Message
+from exchange.port import QueuedMessage
 from exchange.rabbit import prefetch
 from exchange.rabbit.admin import declare
 from exchange.rabbit.confirms import REFUSED, Confirms, PendingPublish
@@ -155,14 +155,14 @@ async def test_a_dead_letter_that_neither_takes_is_kept_by_its_queue(pipe: Rabbi
     assert waiting(pipe.rabbit) == 0
 
 
-async def take_without_outbox(source: RabbitSource) -> Sequence[Message]:
+async def take_without_outbox(source: RabbitSource) -> Sequence[QueuedMessage]:
     await connected(source)
     await eventually("it to arrive", lambda: source._arrived, 20)
     return [source._arrived.popleft()]
 
 
-def a_message(body: bytes) -> Message:
-    return Message(body, None, None, 0, None)
+def a_message(body: bytes) -> QueuedMessage:
+    return QueuedMessage(body, None, None, 0, None)
 
 
 @pytest.fixture

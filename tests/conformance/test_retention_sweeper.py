@@ -243,7 +243,7 @@ def test_a_scan_that_takes_too_long_is_repeated_under_the_same_lease(
     """
     slow = [True]
 
-    def look(*arguments: object) -> retention.Scan:
+    def look(*arguments: object) -> retention.ExpiryScan:
         if slow:
             slow.pop()
             raise StoreUnavailable("statement timeout")

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from exchange.outbox.dead_letters import OutboxDeadLetters
 from exchange.outbox.source import OutboxSource
-from exchange.port import Message
+from exchange.port import QueuedMessage
 from exchange.rabbit import returned
 from exchange.rabbit.admin import declare
 from exchange.rabbit.into_outbox import BATCH_BYTES, fitting, row
@@ -103,15 +103,15 @@ def kept(pipe: RabbitPipe) -> list[sa.Row[Any]]:
         return list(connection.execute(sa.select(tables.outbox).order_by(tables.outbox.c.id)))
 
 
-def taken(database: Database) -> list[Message]:
+def taken(database: Database) -> list[QueuedMessage]:
     """The messages as a dispatcher takes them."""
     with database.write() as connection:
         return OutboxSource(database).fetch(connection, 1000)
 
 
-def directly(body: bytes, message_id: str | None = None) -> Message:
+def directly(body: bytes, message_id: str | None = None) -> QueuedMessage:
     """A message as it comes off the broker when a backend published it there."""
-    return Message(body, None, message_id, 0, None)
+    return QueuedMessage(body, None, message_id, 0, None)
 
 
 def test_what_a_backend_published_itself_is_distinguished_from_what_the_api_took(
@@ -301,7 +301,7 @@ def test_an_internal_error_outside_of_any_message_is_reported_and_survived(
     """Whatever it was, the next try may get on."""
     slips = [RuntimeError("a slip")]
 
-    def stumbling(message: Message, reason: str | None = None) -> bulk.Row:
+    def stumbling(message: QueuedMessage, reason: str | None = None) -> bulk.Row:
         if slips:
             raise slips.pop()
         return row(message, reason)

@@ -12,8 +12,8 @@ from tests.kit.waiting import wait_for
 
 
 def test_the_apis_server_speaks_in_our_lines(start_on_services: Starting) -> None:
-    """Nothing at a start that only its authors understand; its news are lines of the log, as of every
-    library.
+    """Nothing at a start that only its authors understand; its news are lines of the log, as of
+    every library.
     """
     ringback = start_on_services(workers=1)
     said = ringback.dir / "api.log"

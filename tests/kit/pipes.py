@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from exchange.outbox.publisher import OutboxPublisher
 from exchange.outbox.source import OutboxSource
-from exchange.port import Message, Outgoing, Publisher, Source
+from exchange.port import Outgoing, Publisher, QueuedMessage, Source
 from exchange.rabbit.publisher import RabbitPublisher
 from exchange.rabbit.source import RabbitSource
 from exchange.topology import DEAD_QUEUE, REASON_HEADER
@@ -142,11 +142,11 @@ def outgoing(*event_ids: str, text: str = "hello") -> list[Outgoing]:
     return [Outgoing(an_event(event_id, text), UnixMs(1_000)) for event_id in event_ids]
 
 
-async def take(pipe: Pipe, source: Source, count: int) -> list[Message]:
+async def take(pipe: Pipe, source: Source, count: int) -> list[QueuedMessage]:
     """Exactly so many messages, in the order they came."""
-    taken: list[Message] = []
+    taken: list[QueuedMessage] = []
 
-    async def some() -> list[Message]:
+    async def some() -> list[QueuedMessage]:
         await source.wait()
         return await asyncio.to_thread(take_now, pipe, source, count - len(taken))
 
@@ -156,7 +156,7 @@ async def take(pipe: Pipe, source: Source, count: int) -> list[Message]:
     return taken
 
 
-async def settle(pipe: Pipe, source: Source, messages: Sequence[Message]) -> None:
+async def settle(pipe: Pipe, source: Source, messages: Sequence[QueuedMessage]) -> None:
     """Forget them in a transaction and acknowledge after its commit, as a dispatcher does."""
     receipts = [message.receipt for message in messages]
     await asyncio.to_thread(_forget, pipe.database, source, receipts)
@@ -167,7 +167,7 @@ async def connected(source: Source) -> None:
     await eventually("the source is connected", source.connected, 20)
 
 
-def take_now(pipe: Pipe, source: Source, limit: int = 10) -> list[Message]:
+def take_now(pipe: Pipe, source: Source, limit: int = 10) -> list[QueuedMessage]:
     """What is there already, in a transaction of its own."""
     with pipe.database.write() as connection:
         return source.fetch(connection, limit)

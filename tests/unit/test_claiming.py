@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from consumers.pipeline.claiming import Batch, Terms, claim
-from exchange.port import Message
+from exchange.port import QueuedMessage
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.deliveries.settlement import Settlement
 from schemas.errors import StoreUnavailable
@@ -66,7 +66,7 @@ def store(tmp_path: object) -> Database:
 
 
 def claimed(store: Database, directory: Channels, *bodies: bytes, room: int = 100) -> Batch:
-    messages = [Message(body, NOW, None, 0, receipt) for receipt, body in enumerate(bodies)]
+    messages = [QueuedMessage(body, NOW, None, 0, receipt) for receipt, body in enumerate(bodies)]
     with store.write() as connection:
         return claim(
             connection, messages, directory, NOW, Terms(room, start_by_s=5.0, lease_ms=25_000)

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from consumers.pipeline.claiming import Batch, Terms, claim
-from exchange.port import Message
+from exchange.port import QueuedMessage
 from schemas.events.events import MAX_EVENT_BYTES
 from schemas.times import UnixMs
 from store.engine.database import Database
@@ -36,7 +36,7 @@ AROUND_THE_LIMIT = (
 TIMES: tuple[dict[str, str], ...] = ({}, {"timestamp": "2026-11-22T10:00:00Z"})
 
 
-def claimed(store: Database, *messages: Message) -> Batch:
+def claimed(store: Database, *messages: QueuedMessage) -> Batch:
     with store.write() as connection:
         return claim(
             connection, messages, Channels(), NOW, Terms(100, start_by_s=5.0, lease_ms=25_000)
@@ -65,7 +65,7 @@ def test_a_message_of_any_size_around_the_limit_may_come_twice(
             json.loads(status_body(f"evt_{number}".ljust(64, "_"), "sent", f"msg_{number}")) | more
         )
         message_id = event.pop("id") if as_property else None
-        message = Message(
+        message = QueuedMessage(
             sized(json.dumps(event).encode(), size), accepted_at, message_id, 0, number
         )
 
@@ -78,7 +78,7 @@ def test_a_message_of_any_size_around_the_limit_may_come_twice(
 def test_a_copy_of_odd_json_finds_the_order_of_its_first(store: Database) -> None:
     """It is read off what was stored: half of a surrogate pair, a number beyond all bounds."""
     add_callback(store, kind="message.status")
-    message = Message(
+    message = QueuedMessage(
         status_body("evt_1", "sent").replace(b'"data": {', rb'"data": {"x":"\ud83d","y":1e400,'),
         NOW,
         None,
@@ -103,7 +103,7 @@ def test_copies_with_other_content_are_counted_in_one_batch(store: Database) -> 
     ]
 
     batch = claimed(
-        store, *(Message(body, NOW, None, 0, number) for number, body in enumerate(bodies))
+        store, *(QueuedMessage(body, NOW, None, 0, number) for number, body in enumerate(bodies))
     )
 
     assert (len(batch.conflicting), len(batch.duplicates)) == (50, 1)
@@ -120,7 +120,7 @@ def test_no_event_is_from_the_future(store: Database, accepted_at: int | None, k
     """
     claimed(
         store,
-        Message(
+        QueuedMessage(
             message_body("evt_1"), None if accepted_at is None else UnixMs(accepted_at), None, 0, 1
         ),
     )
@@ -144,7 +144,7 @@ def test_a_status_without_a_rank_waits_for_none_and_overtakes_none(store: Databa
     ]
 
     batch = claimed(
-        store, *(Message(body, NOW, None, 0, number) for number, body in enumerate(bodies))
+        store, *(QueuedMessage(body, NOW, None, 0, number) for number, body in enumerate(bodies))
     )
 
     assert [one.receipt for one in batch.to_deliver] == [0, 1, 2, 3]

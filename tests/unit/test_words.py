@@ -1,4 +1,6 @@
-"""The words of the code and of every text: a small list of those that only insiders understand, or that English no longer uses."""
+"""The words of the code and of every text: a small list of those that only insiders understand, or
+that English no longer uses.
+"""
 
 import re
 import subprocess

@@ -1,10 +1,10 @@
 """Tables of tokens: the directory, tokens, callbacks, and the logs about them."""
 
 from secrets import token_hex
-from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.schema import SchemaItem
 
 
 def create() -> None:
@@ -46,7 +46,7 @@ def _directory_marks() -> None:
     op.bulk_insert(marks, [{"version": 0, "mark": token_hex(8)}])
 
 
-def _token_validity_columns() -> list[sa.Column[Any]]:
+def _token_validity_columns() -> list[SchemaItem]:
     return [
         sa.Column("permissions", sa.Text(), nullable=False, comment="JSON list"),
         sa.Column("channels", sa.Text(), comment="JSON list; null: all"),
@@ -107,7 +107,7 @@ def _tokens_indexes() -> None:
     op.create_index("ix_tokens_version_id", "tokens", ["version", "id"])
 
 
-def _callback_backlog_columns() -> list[sa.Column[Any]]:
+def _callback_backlog_columns() -> list[SchemaItem]:
     return [
         sa.Column(
             "on_resume",
@@ -146,7 +146,7 @@ def _callback_backlog_columns() -> list[sa.Column[Any]]:
     ]
 
 
-def _callback_health_columns() -> list[sa.Column[Any]]:
+def _callback_health_columns() -> list[SchemaItem]:
     return [
         sa.Column(
             "generation",

@@ -1,9 +1,8 @@
 """Tables of traffic: events, deliveries, attempts, and what orders them."""
 
-from typing import Any
-
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.schema import SchemaItem
 
 
 def create() -> None:
@@ -16,7 +15,7 @@ def create() -> None:
     _status_locks()
 
 
-def _event_content_columns() -> list[sa.Column[Any]]:
+def _event_content_columns() -> list[SchemaItem]:
     return [
         sa.Column("content_hash", sa.LargeBinary(), nullable=False),
         sa.Column(
@@ -68,7 +67,7 @@ def _events() -> None:
     )
 
 
-def _delivery_order_columns() -> list[sa.Column[Any]]:
+def _delivery_order_columns() -> list[SchemaItem]:
     return [
         sa.Column(
             "queued_at",
@@ -90,7 +89,7 @@ def _delivery_order_columns() -> list[sa.Column[Any]]:
     ]
 
 
-def _delivery_schedule_columns() -> list[sa.Column[Any]]:
+def _delivery_schedule_columns() -> list[SchemaItem]:
     return [
         sa.Column(
             "failures", sa.Integer(), nullable=False, comment="automatic attempts that failed"
@@ -234,7 +233,7 @@ def _requested_attempts() -> None:
     op.create_index("ix_requested_attempts_due_at", "requested_attempts", ["due_at"])
 
 
-def _status_rank_columns() -> list[sa.Column[Any]]:
+def _status_rank_columns() -> list[SchemaItem]:
     return [
         sa.Column(
             "sent_rank",
