@@ -13,7 +13,7 @@ from consumers.pipeline.matching import MatchingDirectory, owners
 from schemas.deliveries.callback_health import MAY_BE_CALLED
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.deliveries.recoveries import Recoverable, Recovery, RecoveryState
-from schemas.errors import StoreUnavailable
+from schemas.errors import StatementTimedOut, StoreUnavailable
 from schemas.ids import CallbackId, TokenId
 from schemas.log_events import LogEvent
 from schemas.observer import Observer
@@ -116,7 +116,9 @@ class RecoveryRunner(Loop):
         reason = str(error) or repr(error)
         if reason != self._logged_reason:
             self._logged_reason = reason
-            if not isinstance(error, StoreUnavailable):  # an outage is logged by the pipeline
+            if isinstance(error, StatementTimedOut):
+                self._observer.log(LogEvent.STORE_SLOW, reason=reason)
+            elif not isinstance(error, StoreUnavailable):  # an outage is logged by the pipeline
                 self._observer.log(LogEvent.INTERNAL_ERROR, loop=self.name, error=repr(error))
 
     def _work_on(self, connection: Connection, job: Job) -> Recovery:

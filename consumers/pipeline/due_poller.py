@@ -141,7 +141,8 @@ class DuePoller(Loop):
                     unsettled.dispatcher.conversations(share.callback_id),
                     known[1].held_before,
                 )
-        return LeasePlan(requests, ended_callbacks, found.requested, unsettled.capacity_left)
+        requested = found.requested and self._status.has_caught_up
+        return LeasePlan(requests, ended_callbacks, requested, unsettled.capacity_left)
 
     def _spilled(self, shares: Sequence[Share], now: UnixMs) -> set[CallbackId]:
         """Return the callbacks whose new deliveries have to wait. For the others nothing is sent

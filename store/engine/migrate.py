@@ -12,7 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from store.engine.database import Connection, Database
-from store.engine.suitability import require_migratable
+from store.engine.suitability import Unsuitable, require_migratable
 
 _SCRIPTS = Path(__file__).parents[1] / "migrations"
 _LOCK = 0x52_49_4E_47  # "RING": any number, as long as it stays the same
@@ -24,7 +24,14 @@ def upgrade(database: Database) -> None:
     Two processes may do so at once: the second waits, then finds nothing to do. Raises Unsuitable
     when the database has to be set up otherwise first.
     """
-    if current(database) != head():
+    version = current(database)
+    if version is not None and version not in _known():
+        raise Unsuitable(
+            f"the database is at version {version}, which this program does not know: it was made by "
+            "a newer program, or by a development version before 0.1.0. Use the program that made it, "
+            "or a new, empty database"
+        )
+    if version != head():
         require_migratable(database)
     with database.write() as connection:
         if database.dialect == "postgresql":
@@ -44,6 +51,10 @@ def current(database: Database) -> str | None:
 def head() -> str | None:
     """Return the revision that this program needs."""
     return ScriptDirectory(str(_SCRIPTS)).get_current_head()
+
+
+def _known() -> set[str]:
+    return {script.revision for script in ScriptDirectory(str(_SCRIPTS)).walk_revisions()}
 
 
 def _config(connection: Connection) -> Config:

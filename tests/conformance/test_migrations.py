@@ -9,6 +9,7 @@ from alembic.runtime.migration import MigrationContext
 
 from store.engine import migrate
 from store.engine.database import Database
+from store.engine.suitability import Unsuitable
 from store.tables import directory_version, metadata
 from tests.kit.postgres import Postgres
 
@@ -76,3 +77,17 @@ def test_processes_that_migrate_at_once_wait_for_each_other(postgres: Postgres) 
     assert migrate.current(databases[0]) == migrate.head()
     for database in databases:
         database.close()
+
+
+def test_a_database_of_an_unknown_version_is_refused_in_a_line(empty: Database) -> None:
+    """It was made by a newer program, or before the first release: nothing in it is touched."""
+    migrate.upgrade(empty)
+    version = sa.table("alembic_version", sa.column("version_num"))
+    with empty.write() as connection:
+        connection.execute(sa.update(version).values(version_num="0008"))
+
+    with pytest.raises(Unsuitable, match="at version 0008, which this program does not know"):
+        migrate.upgrade(empty)
+
+    assert migrate.current(empty) == "0008"
+    empty.close()
