@@ -64,6 +64,7 @@ class RecoveryRunner(Loop):
         self._database, self._directory = database, directory
         self._slice_rows = slice_rows
         self._logged_reason: str | None = None
+        self._unavailable = False
         database.subscribe(jobs.NOTIFICATION, self.wake)
 
     async def step(self) -> float:
@@ -76,6 +77,9 @@ class RecoveryRunner(Loop):
             self._log_once(error)
             return POLL_S
         self._logged_reason = None
+        if self._unavailable:
+            self._unavailable = False
+            self._observer.log(LogEvent.STORE_AVAILABLE, part="recoveries")
         return PAUSE_S if worked else POLL_S
 
     def work(self) -> bool:
@@ -118,7 +122,10 @@ class RecoveryRunner(Loop):
             self._logged_reason = reason
             if isinstance(error, StatementTimedOut):
                 self._observer.log(LogEvent.STORE_SLOW, reason=reason)
-            elif not isinstance(error, StoreUnavailable):  # an outage is logged by the pipeline
+            elif isinstance(error, StoreUnavailable):
+                self._unavailable = True
+                self._observer.log(LogEvent.STORE_UNAVAILABLE, part="recoveries", reason=reason)
+            else:
                 self._observer.log(LogEvent.INTERNAL_ERROR, loop=self.name, error=repr(error))
 
     def _work_on(self, connection: Connection, job: Job) -> Recovery:

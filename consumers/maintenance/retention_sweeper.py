@@ -112,7 +112,7 @@ class RetentionSweeper(Loop):
         return True
 
     def _do_slice(self, sweep: Sweep) -> None:
-        """ExpiryScan without a writer's lock, as there is mostly nothing to delete. The next slice
+        """Scan without a writer's lock, as there is mostly nothing to delete. The next slice
         is another table's: a backlog of one keeps none of the others waiting.
         """
         rows = self._rows.get(sweep.name, self._slice_rows)

@@ -77,7 +77,7 @@ class Sweep(msgspec.Struct, frozen=True):
 
 
 def _scan_events(connection: Connection, age: Age, after: Key | None, limit: int) -> ExpiryScan:
-    """ExpiryScan events with at most `limit` deliveries in all, or one event: so what is deleted at
+    """Scan events with at most `limit` deliveries in all, or one event: so what is deleted at
     once is bounded too.
     """
     size = sa.select(sa.func.count()).where(_delivery.event_id == _event.id).scalar_subquery()
@@ -157,7 +157,7 @@ def _is_called() -> sa.ColumnElement[bool]:
 
 
 def _scan_leftovers(connection: Connection, age: Age, after: Key | None, limit: int) -> ExpiryScan:
-    """ExpiryScan deliveries whose event is deleted: an outcome that came late wrote them again."""
+    """Scan deliveries whose event is deleted: an outcome that came late wrote them again."""
     has_event = _any(_event.id == _delivery.event_id)
     old = sa.select(*DELIVERY_KEY, has_event.label("has_event")).where(
         _delivery.created_at < age.cutoff, *_after(DELIVERY_KEY, after)
@@ -181,7 +181,7 @@ def _remove_leftovers(connection: Connection, _age: Age, expired: Sequence[Key])
 
 
 def _scan_requests(connection: Connection, age: Age, after: Key | None, limit: int) -> ExpiryScan:
-    """ExpiryScan along the ids, which are in the order of time."""
+    """Scan along the ids, which are in the order of time."""
     old = sa.select(requests.c.id).where(
         requests.c.id < first_request_id(age.cutoff), *_after((requests.c.id,), after)
     )
@@ -190,7 +190,7 @@ def _scan_requests(connection: Connection, age: Age, after: Key | None, limit: i
 
 
 def _scan_audit_log(connection: Connection, age: Age, after: Key | None, limit: int) -> ExpiryScan:
-    """ExpiryScan along the ids, which are counted up, until an entry is young."""
+    """Scan along the ids, which are counted up, until an entry is young."""
     key = (audit_log.c.id,)
     rows = connection.execute(
         sa.select(*key, audit_log.c.at).where(*_after(key, after)).order_by(*key).limit(limit)
@@ -200,7 +200,7 @@ def _scan_audit_log(connection: Connection, age: Age, after: Key | None, limit: 
 
 
 def _scan_recoveries(connection: Connection, age: Age, after: Key | None, limit: int) -> ExpiryScan:
-    """ExpiryScan recoveries that are over. People create them, so there are few."""
+    """Scan recoveries that are over. People create them, so there are few."""
     c = recoveries.c
     over = sa.and_(
         c.state != RecoveryState.RUNNING.value, c.created_at < age.cutoff, c.worked_at < age.cutoff
@@ -212,7 +212,7 @@ def _scan_recoveries(connection: Connection, age: Age, after: Key | None, limit:
 
 
 def _scan_locks(connection: Connection, age: Age, after: Key | None, limit: int) -> ExpiryScan:
-    """ExpiryScan all of them, as nothing finds the old ones: an index would cost every status two
+    """Scan all of them, as nothing finds the old ones: an index would cost every status two
     more writes.
     """
     every = sa.select(*_LOCK_KEY, _is_expired_lock(age).label("goes")).where(
