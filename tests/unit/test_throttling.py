@@ -28,7 +28,7 @@ def busy(code: int = 429, retry_after: str | None = "60") -> HttpResponse:
     return HttpResponse(code, retry_after, b"", None, None, 0.0)
 
 
-def throttled_until_by_callback(for_ms: int, **health: int) -> tuple[Token, Callback]:
+def a_throttled_callback(for_ms: int, **health: int) -> tuple[Token, Callback]:
     """A token and its callback, as the directory has them when a receiver asked another dispatcher
     for that.
     """
@@ -129,7 +129,7 @@ def test_what_another_dispatcher_was_asked_is_heeded(scene: Scene) -> None:
     """It came by the directory, and holds after a restart. What was about to start waits as a row,
     and what is behind it too.
     """
-    scene.found = throttled_until_by_callback(60_000)
+    scene.found = a_throttled_callback(60_000)
     scene.submit(first := a_delivery())
 
     assert [(one.delivery, one.state, one.due_in_s, one.throttled) for one in scene.written] == [
@@ -146,7 +146,7 @@ def test_it_is_left_alone_by_the_stores_clock(
     """By our own, a machine whose clock is an hour slow would stop calling for an hour when asked
     for a second.
     """
-    scene.found = throttled_until_by_callback(60_000)
+    scene.found = a_throttled_callback(60_000)
     scene.store_now = UnixMs(now_ms() + hours * 3_600_000)
 
     assert (scene.dispatcher.free_slots(CALLBACK, False) == 0) is left_alone_still
@@ -156,17 +156,17 @@ def test_a_pause_longer_than_any_is_not_believed(scene: Scene) -> None:
     """The store's clock was ahead when it was written, and was set right. The longest that can be
     asked for is a day.
     """
-    scene.found = throttled_until_by_callback(3 * 86_400_000)
+    scene.found = a_throttled_callback(3 * 86_400_000)
     assert scene.dispatcher.free_slots(CALLBACK, False) > 0
 
-    scene.found = throttled_until_by_callback(86_400_000)
+    scene.found = a_throttled_callback(86_400_000)
 
     assert scene.dispatcher.free_slots(CALLBACK, False) == 0
 
 
 def test_a_dispatcher_with_nothing_in_flight_heeds_it_before_it_takes_rows(scene: Scene) -> None:
     """It would take as many as it has slots, the moment the pause ends."""
-    scene.found = throttled_until_by_callback(60_000)
+    scene.found = a_throttled_callback(60_000)
     assert scene.dispatcher.free_slots(CALLBACK, False) == 0
 
     scene.dispatcher.resume()
@@ -181,7 +181,7 @@ def test_after_a_start_a_callback_that_was_left_alone_lately_is_called_carefully
     scene: Scene, ago_ms: int, carefully: bool
 ) -> None:
     """Its pace was in the memory of who is gone."""
-    scene.found = throttled_until_by_callback(-ago_ms)
+    scene.found = a_throttled_callback(-ago_ms)
     scene.dispatcher.free_slots(CALLBACK, False)
 
     assert scene.dispatcher.is_throttled(CALLBACK) is carefully
@@ -202,7 +202,7 @@ def test_a_callback_that_was_changed_is_called_as_if_nothing_had_been(scene: Sce
 def test_an_attempt_from_before_the_change_says_nothing(scene: Scene) -> None:
     """It was made at the old URL."""
     scene.submit(*firsts(2))
-    scene.found = throttled_until_by_callback(-1, generation=1)
+    scene.found = a_throttled_callback(-1, generation=1)
     scene.dispatcher.free_slots(CALLBACK, False)
 
     assert finding(scene.answer(busy())) is None
@@ -253,7 +253,7 @@ def test_a_success_is_reported_when_it_was_throttled_for_a_while(
 ) -> None:
     """Otherwise each success of a receiver that refuses now and then would be a write."""
     since = UnixMs(now_ms() - for_ms)
-    scene.found = throttled_until_by_callback(-60_000, throttled_since=since)
+    scene.found = a_throttled_callback(-60_000, throttled_since=since)
     scene.submit(a_delivery())
 
     assert finding(scene.answer(OK)) == ((HealthFinding.ACCEPTS, 0.0) if reported else None)
