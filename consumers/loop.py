@@ -76,8 +76,9 @@ class Loop(abc.ABC):
         """End the current pause, or skip the next one. May be called from any thread, and does
         nothing before `start`: the first step comes at once.
         """
-        if self._event_loop is not None and not self._event_loop.is_closed():
-            self._event_loop.call_soon_threadsafe(self._woken.set)
+        if self._event_loop is not None:
+            with contextlib.suppress(RuntimeError):  # that loop has ended, and the job with it
+                self._event_loop.call_soon_threadsafe(self._woken.set)
 
     async def stop(self, timeout_s: float) -> None:
         """Begin no further step, and let the current one end. Cancel it after `timeout_s`."""
