@@ -6,7 +6,6 @@ connection.
 """
 
 import enum
-import threading
 
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 """The pause before the next probe doubles from the one to the other. Longer: events go through the
@@ -28,11 +27,10 @@ class CircuitState(enum.Enum):
 
 class BrokerCircuit:
     """Closed for a connection once a message was confirmed on it, until something goes wrong with
-    it. Thread-safe.
+    it. Belongs to the event loop's thread.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._closed_for: int | None = None
         self._probed: int | None = None
         self._not_before_s = 0.0
@@ -48,11 +46,10 @@ class BrokerCircuit:
             return CircuitState.OPEN
         if generation == self._closed_for:
             return CircuitState.CLOSED
-        with self._lock:
-            if now_s < self._not_before_s or self._probed is not None:
-                return CircuitState.OPEN
-            self._probed = generation
-            return CircuitState.HALF_OPEN
+        if now_s < self._not_before_s or self._probed is not None:
+            return CircuitState.OPEN
+        self._probed = generation
+        return CircuitState.HALF_OPEN
 
     def confirmed(self, generation: int) -> bool:
         """Record that all messages given to a connection were confirmed. Return True when that
@@ -60,29 +57,26 @@ class BrokerCircuit:
         """
         if generation == self._closed_for:
             return False
-        with self._lock:
-            if generation != self._probed:
-                return False
-            self._closed_for, self._probed = generation, None
-            self._pause_s = SHORTEST_PAUSE_S
-            return True
+        if generation != self._probed:
+            return False
+        self._closed_for, self._probed = generation, None
+        self._pause_s = SHORTEST_PAUSE_S
+        return True
 
     def failed(self, generation: int, now_s: float) -> bool:
         """Record that a connection returned, refused, blocked, closed or went silent.
 
-        Return True when that opened the circuit. Many threads may report one failure, and the first
+        Return True when that opened the circuit. Many publishes may report one failure, and the first
         report counts.
         """
-        with self._lock:
-            if generation not in (self._closed_for, self._probed):
-                return False
-            self._closed_for = self._probed = None
-            self._not_before_s = now_s + self._pause_s
-            self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * 2)
-            return True
+        if generation not in (self._closed_for, self._probed):
+            return False
+        self._closed_for = self._probed = None
+        self._not_before_s = now_s + self._pause_s
+        self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * 2)
+        return True
 
     def inconclusive(self, generation: int) -> None:
         """Record that the probe was neither confirmed nor refused: the next message may be one."""
-        with self._lock:
-            if generation == self._probed:
-                self._probed = None
+        if generation == self._probed:
+            self._probed = None

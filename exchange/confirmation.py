@@ -1,33 +1,64 @@
-"""What a request thread waits for while another thread makes its message durable. No I/O; used by
-every publisher.
+"""What a publish waits for while its messages become durable. No I/O; used by every publisher.
+
+Belongs to the event loop's thread.
 """
 
-import threading
+import asyncio
+
+_EARLY_S = 0.001
+"""libuv counts whole milliseconds, so its timers may fire that much too early."""
 
 
 class Confirmation:
-    """Whether a message is durable: settled once, by one thread, and awaited by another.
+    """Whether the messages of one publish are durable. They are settled one by one, and awaited
+    together.
 
-    It is one lock, which is cheaper than a Future and its condition.
+    A wait takes one future and one timer, however many messages there are. Settling after the wait
+    was given up does no harm.
     """
 
-    __slots__ = ("_lock", "error")
+    __slots__ = ("_unsettled", "_waiter", "error", "unconfirmed")
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()
+    def __init__(self, count: int):
+        self._unsettled = count
+        self._waiter: asyncio.Future[None] | None = None
+        self.unconfirmed = set(range(count))
+        """The positions of the messages that are not known to be durable."""
         self.error: str | None = None
-        """Why the message is not known to be durable; None while it is, or is not settled."""
+        """Why a message will not be known to be durable; None: there is no such message yet."""
 
-    def settle(self, error: str | None) -> None:
-        """Say that the message is durable, or why it is not known to be. Call it once."""
-        self.error = error
-        self._lock.release()
+    def settle(self, position: int, error: str | None) -> None:
+        """Say that a message is durable, or why it is not known to be. Call it once for each."""
+        if error is None:
+            self.unconfirmed.discard(position)
+        else:
+            self.error = error
+        self._unsettled -= 1
+        if not self._unsettled and self._waiter is not None:
+            _wake(self._waiter)
 
-    def wait(self, timeout_s: float) -> bool:
-        """Wait until the message is durable. Return False when it is not, or when the timeout comes
-        first.
+    async def wait(self, timeout_s: float) -> bool:
+        """Wait until all messages are settled. Return whether all are durable: False also when the
+        timeout comes first.
 
-        May be called again after a timeout, but not once it is settled.
+        May be called again after a timeout, by one task at a time.
         """
-        return self._lock.acquire(timeout=max(0.0, timeout_s)) and self.error is None
+        if self._unsettled and timeout_s > 0:
+            loop = asyncio.get_running_loop()
+            self._waiter = waiter = loop.create_future()
+            timer = loop.call_later(timeout_s + _EARLY_S, _wake, waiter)
+            try:
+                await waiter
+            finally:
+                timer.cancel()
+                self._waiter = None
+            if self._unsettled:
+                # Something may have held up the loop, which fires timers before it reads: what has
+                # arrived by now is in time.
+                await asyncio.sleep(0)
+        return not self.unconfirmed
+
+
+def _wake(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)

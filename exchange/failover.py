@@ -7,7 +7,6 @@ Both copies carry one id, and the process that claims the second finds the first
 
 import time
 from collections.abc import Sequence
-from typing import TypeAlias
 
 from exchange.broker_circuit import LONGEST_PAUSE_S, BrokerCircuit, CircuitState
 from exchange.confirmation import Confirmation
@@ -36,11 +35,9 @@ megabytes, which take their time. Longer: a batch answers late in an outage. Sho
 are published twice.
 """
 
-_Unconfirmed: TypeAlias = list[tuple[Outgoing, Confirmation]]
-
 
 class FailoverPublisher:
-    """A `Publisher` over two others. Thread-safe.
+    """A `Publisher` over two others. Belongs to the event loop's thread.
 
     A publish takes one round trip to the broker while all is well, and otherwise at most both
     timeouts.
@@ -53,7 +50,7 @@ class FailoverPublisher:
         """Why the circuit opened, and when."""
 
     def start(self) -> None:
-        """Start both publishers."""
+        """Start both publishers, on the running event loop."""
         self._primary.start()
         self._fallback.start()
 
@@ -74,70 +71,73 @@ class FailoverPublisher:
             return REFUSED
         return None if self._primary.connected() else "cannot reach the broker"
 
-    def publish(self, outgoing: Sequence[Outgoing]) -> None:
+    async def publish(self, outgoing: Sequence[Outgoing]) -> None:
         """Publish through the broker, or else through the outbox. Raises ExchangeUnavailable when
         neither made all events durable in time.
         """
         generation = self._primary.generation
         state = self._circuit.admit(generation, time.monotonic())
         if generation is None:
-            self._fallback.publish(outgoing, OUTBOX_TIMEOUT_S)
+            await self._fallback.publish(outgoing, OUTBOX_TIMEOUT_S)
         elif state is CircuitState.OPEN:
-            self._publish_while_open(outgoing, generation)
-        elif unconfirmed := self._publish_via_broker(outgoing, generation):
-            self._publish_via_outbox(unconfirmed)
+            await self._publish_while_open(outgoing, generation)
+        else:
+            confirmation = await self._publish_via_broker(outgoing, generation)
+            if confirmation.unconfirmed:
+                await self._publish_via_outbox(outgoing, confirmation)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close both publishers."""
-        self._primary.close()
-        self._fallback.close()
+        await self._primary.close()
+        await self._fallback.close()
 
-    def _publish_while_open(self, outgoing: Sequence[Outgoing], generation: int) -> None:
+    async def _publish_while_open(self, outgoing: Sequence[Outgoing], generation: int) -> None:
         """Publish through the outbox. If that fails, use the connected broker although the circuit
         is open: it may be in order again.
         """
         try:
-            self._fallback.publish(outgoing, OUTBOX_TIMEOUT_S)
+            await self._fallback.publish(outgoing, OUTBOX_TIMEOUT_S)
         except ExchangeUnavailable:
-            if self._publish_via_broker(outgoing, generation):
+            if (await self._publish_via_broker(outgoing, generation)).unconfirmed:
                 raise
 
-    def _publish_via_outbox(self, unconfirmed: _Unconfirmed) -> None:
+    async def _publish_via_outbox(
+        self, outgoing: Sequence[Outgoing], confirmation: Confirmation
+    ) -> None:
         """Publish what the broker did not confirm in time. Where the outbox fails at once, the
         broker may still confirm.
         """
         until_s = time.monotonic() + OUTBOX_TIMEOUT_S
         try:
-            self._fallback.publish([event for event, _ in unconfirmed], OUTBOX_TIMEOUT_S)
+            await self._fallback.publish(
+                [outgoing[position] for position in sorted(confirmation.unconfirmed)],
+                OUTBOX_TIMEOUT_S,
+            )
         except ExchangeUnavailable:
-            if any(
-                confirmation.error or not confirmation.wait(until_s - time.monotonic())
-                for _, confirmation in unconfirmed
-            ):
+            if confirmation.error or not await confirmation.wait(until_s - time.monotonic()):
                 raise
 
-    def _publish_via_broker(self, outgoing: Sequence[Outgoing], generation: int) -> _Unconfirmed:
-        """Publish, and return what was not confirmed. Raises ExchangeUnavailable when too much
+    async def _publish_via_broker(
+        self, outgoing: Sequence[Outgoing], generation: int
+    ) -> Confirmation:
+        """Publish, and return what was confirmed in time. Raises ExchangeUnavailable when too much
         waits for confirms already: the outbox would not help for long.
         """
-        until_s = time.monotonic() + CONFIRM_TIMEOUT_S + PER_EVENT_S * (len(outgoing) - 1)
+        timeout_s = CONFIRM_TIMEOUT_S + PER_EVENT_S * (len(outgoing) - 1)
         try:
-            confirmations = self._primary.publish_nowait(outgoing)
-        except BaseException:  # of any kind: no result must be awaited of a probe that was not sent
+            confirmation = self._primary.publish_nowait(outgoing)
+            durable = await confirmation.wait(timeout_s)
+        # of any kind: no result must be awaited of a probe that was not sent, or whose request was
+        # cancelled
+        except BaseException:
             self._circuit.inconclusive(generation)
             raise
-        unconfirmed = [
-            (event, confirmation)
-            for event, confirmation in zip(outgoing, confirmations, strict=True)
-            if not confirmation.wait(until_s - time.monotonic())
-        ]
-        if unconfirmed:
-            errors = (confirmation.error for confirmation in confirmations)
-            self._judge(generation, next(filter(None, errors), None))
+        if not durable:
+            self._judge(generation, confirmation.error)
         elif self._circuit.confirmed(generation):
             self._failed = None
             self._observer.log(LogEvent.PUBLISHING_VIA_BROKER)
-        return unconfirmed
+        return confirmation
 
     def _judge(self, generation: int, error: str | None) -> None:
         """Decide after a missing confirm whether the broker is out of order or only busy."""

@@ -38,14 +38,18 @@ class QueuedMessage(msgspec.Struct, frozen=True):
 
 
 class Publisher(Protocol):
-    """What makes accepted events durable. Thread-safe; request threads call it and wait."""
+    """What makes accepted events durable. Belongs to the event loop's thread: that of the process
+    which answers the requests.
+    """
 
     def start(self) -> None:
-        """Begin. Returns at once, whatever answers; `publish` works from then on."""
+        """Begin, on the running event loop. Returns at once, whatever answers; `publish` works from
+        then on.
+        """
 
-    def publish(self, outgoing: Sequence[Outgoing]) -> None:
+    async def publish(self, outgoing: Sequence[Outgoing]) -> None:
         """Return when all events are durable. Raises ExchangeUnavailable when not all could be
-        stored (some may be).
+        stored (some may be, and also when the caller is cancelled).
         """
 
     def connected(self) -> bool:
@@ -56,7 +60,7 @@ class Publisher(Protocol):
     def trouble(self) -> str | None:
         """Return why events do not go by the first choice, in words; None: they do."""
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Finish what was published, then close every connection."""
 
 

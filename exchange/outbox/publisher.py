@@ -4,6 +4,7 @@ Embedded mode uses nothing else. With RabbitMQ it takes over while no broker ans
 (`exchange.failover`).
 """
 
+import asyncio
 import contextlib
 import queue
 import threading
@@ -54,15 +55,16 @@ class _OutboxBatch:
             {"body": event.event.message(), "accepted_at": event.accepted_at} for event in outgoing
         ]
         self.size_bytes = sum(len(row["body"]) for row in self.rows)
-        self.confirmation = Confirmation()
+        self.confirmation = Confirmation(1)
         self.abandoned = False
-        """Whether the request was answered that its events are not stored."""
+        """Whether the request was answered that its events are not stored, or was cancelled."""
 
 
 class OutboxPublisher:
-    """A `Publisher` that writes rows. Thread-safe.
+    """A `Publisher` that writes rows. Belongs to the event loop's thread.
 
     One thread writes, each time all that came during the previous commit, without waiting for more.
+    After it, one call on the event loop answers all of them.
     With a `claimer`, for a process that is alone with its database, the events are claimed in the
     transaction that writes them while nothing else waits: one commit less between a publish and its
     first attempt.
@@ -74,19 +76,17 @@ class OutboxPublisher:
         self.claimer: Claimer | None = None
         self._limit_rows = limit_rows
         self._queue: queue.SimpleQueue[_OutboxBatch | None] = queue.SimpleQueue()
-        self._enqueuing = threading.Lock()
-        """Held while a batch is enqueued, so that none comes after the end, where no thread would
-        write it.
-        """
         self._closed = False
         self._depth = 0
         self._counted_s = -_COUNT_EVERY_S
         self._write_due_s: float | None = None
         """When the current write should be done."""
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="ringback-outbox", daemon=True)
 
     def start(self) -> None:
-        """Start the writing thread."""
+        """Start the writing thread. Its answers come on the running event loop."""
+        self._loop = asyncio.get_running_loop()
         self._thread.start()
 
     def connected(self) -> bool:
@@ -97,42 +97,44 @@ class OutboxPublisher:
         """Return None: there is no other way for events."""
         return None
 
-    def publish(self, outgoing: Sequence[Outgoing], silence_s: float = _ANSWER_TIMEOUT_S) -> None:
+    async def publish(
+        self, outgoing: Sequence[Outgoing], silence_s: float = _ANSWER_TIMEOUT_S
+    ) -> None:
         """Write events, and return when they are committed. Raises ExchangeUnavailable.
 
         A write that takes longer than `silence_s` counts as silence. Requests that wait for it are
-        refused then, and later ones at once, or they would use up every thread of the process.
-        While writes end in time, all wait for their turn.
+        refused then, and later ones at once, or they would gather without end. While writes end in
+        time, all wait for their turn.
         """
         batch = _OutboxBatch(outgoing)
-        with self._enqueuing:
-            if self._closed:
-                raise ExchangeUnavailable("the outbox is closed")
-            if self._left_s(silence_s) <= 0:
-                raise ExchangeUnavailable(_SILENT)
-            self._queue.put(batch)
-        end_s = time.monotonic() + _ANSWER_TIMEOUT_S
-        confirmation = batch.confirmation
-        while not confirmation.wait(min(self._left_s(silence_s), end_s - time.monotonic())):
-            if confirmation.error or self._left_s(silence_s) <= 0 or time.monotonic() >= end_s:
-                batch.abandoned = True
-                raise ExchangeUnavailable(confirmation.error or _SILENT)
+        if self._closed:
+            raise ExchangeUnavailable("the outbox is closed")
+        if self._left_s(silence_s) <= 0:
+            raise ExchangeUnavailable(_SILENT)
+        self._queue.put(batch)
+        try:
+            await self._answered(batch.confirmation, silence_s)
+        except BaseException:  # of any kind: also when the request was cancelled
+            batch.abandoned = True
+            raise
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Write what was published, then end the thread."""
-        with self._enqueuing:
-            self._closed = True
-            self._queue.put(None)
+        self._closed = True
+        self._queue.put(None)
         if self._thread.is_alive():
-            self._thread.join()
+            await asyncio.to_thread(self._thread.join)
+
+    async def _answered(self, confirmation: Confirmation, silence_s: float) -> None:
+        end_s = time.monotonic() + _ANSWER_TIMEOUT_S
+        while not await confirmation.wait(min(self._left_s(silence_s), end_s - time.monotonic())):
+            if confirmation.error or self._left_s(silence_s) <= 0 or time.monotonic() >= end_s:
+                raise ExchangeUnavailable(confirmation.error or _SILENT)
 
     def _left_s(self, silence_s: float) -> float:
         """Return the time until the current write counts as silence. Large ones may take longer."""
-        return (
-            silence_s
-            if self._write_due_s is None
-            else self._write_due_s + silence_s - time.monotonic()
-        )
+        due_s = self._write_due_s  # once: the thread changes it
+        return silence_s if due_s is None else due_s + silence_s - time.monotonic()
 
     def _run(self) -> None:
         closing = False
@@ -178,8 +180,9 @@ class OutboxPublisher:
             self._observer.log(
                 LogEvent.OUTBOX_WRITE_FAILED, error=repr(error), trace=traceback.format_exc()
             )
-        for batch in batches:
-            batch.confirmation.settle(failure)
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed, and no request waits
+                self._loop.call_soon_threadsafe(_settle, batches, failure)
 
     def _claim(self, claimer: Claimer, rows: Sequence[bulk.Row]) -> bool:
         """Write and claim rows. Return False when one of them cannot be claimed: the intake finds
@@ -238,3 +241,8 @@ class OutboxPublisher:
         if self._depth + count > self._limit_rows:
             raise ExchangeUnavailable(f"the outbox is full: {self._depth} events wait")
         self._depth += count
+
+
+def _settle(batches: Sequence[_OutboxBatch], failure: str | None) -> None:
+    for batch in batches:
+        batch.confirmation.settle(0, failure)

@@ -1,8 +1,7 @@
 """Publishing with confirms on one connection: many messages at once, each with a caller that waits
 for its result.
 
-Lives on the connection's event loop. Used by `publisher`, from a thread of its own, and by
-`dead_lettering`.
+Lives on the connection's event loop. Used by `publisher` and by `dead_lettering`.
 """
 
 import asyncio

@@ -2,27 +2,27 @@
 step by step.
 """
 
+import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import cast
 
 import pytest
 import sqlalchemy as sa
 
+from exchange.outbox import publisher as outbox_publisher
 from exchange.outbox.publisher import GATHER_BYTES, OutboxPublisher, _OutboxBatch
-from exchange.port import Outgoing, QueuedMessage
+from exchange.port import QueuedMessage
 from schemas.errors import ExchangeUnavailable, StoreUnavailable
-from schemas.events.events import Event
 from schemas.log_events import LogEvent
-from schemas.times import UnixMs
 from store import tables
 from store.engine.database import Connection, Database
 from store.events import outbox
-from tests.kit.making import an_event
+from tests.kit.loop_thread import FromThreads, LoopThread
 from tests.kit.notes import Notes
 from tests.kit.pipes import outgoing
 from tests.kit.tables import lay_tables
+from tests.kit.waiting import eventually, wait_for
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
-def publisher(database: Database, notes: Notes) -> Iterator[OutboxPublisher]:
-    made = OutboxPublisher(database, 1000, notes)
+def publisher(database: Database, notes: Notes) -> Iterator[FromThreads[OutboxPublisher]]:
+    made = FromThreads(OutboxPublisher(database, 1000, notes))
     made.start()
     yield made
     made.close()
@@ -45,6 +45,12 @@ def publisher(database: Database, notes: Notes) -> Iterator[OutboxPublisher]:
 def waiting(database: Database) -> int:
     with database.read() as connection:
         return outbox.depth(connection)
+
+
+def bodies(database: Database) -> bytes:
+    """All that is stored, one after another."""
+    with database.read() as connection:
+        return b"".join(bytes(body) for body in connection.scalars(sa.select(tables.outbox.c.body)))
 
 
 class FailingClaimer:
@@ -63,7 +69,10 @@ class FailingClaimer:
 
 
 def test_a_mistake_in_the_writer_costs_one_answer_and_not_all_that_follow(
-    publisher: OutboxPublisher, database: Database, notes: Notes, monkeypatch: pytest.MonkeyPatch
+    publisher: FromThreads[OutboxPublisher],
+    database: Database,
+    notes: Notes,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The thread must live on: without it every POST would wait without effect while all looks
     ready.
@@ -80,28 +89,17 @@ def test_a_mistake_in_the_writer_costs_one_answer_and_not_all_that_follow(
 
 
 def test_what_cannot_be_claimed_at_once_waits_in_the_outbox(
-    publisher: OutboxPublisher, database: Database, notes: Notes
+    publisher: FromThreads[OutboxPublisher], database: Database, notes: Notes
 ) -> None:
     """Others are written in the same transaction as the one that something is wrong with: none of
     them is refused for it.
     """
-    publisher.claimer = FailingClaimer()
+    publisher.inner.claimer = FailingClaimer()
 
     publisher.publish(outgoing("evt_1"))
 
     assert waiting(database) == 1
     assert "a mistake" in str(notes.of(LogEvent.CLAIM_DEFERRED)[0]["error"])
-
-
-class ClosesMeanwhile:
-    """An event whose publisher is closed while a request thread spells it."""
-
-    def __init__(self, publisher: OutboxPublisher):
-        self.publisher = publisher
-
-    def message(self) -> bytes:
-        self.publisher.close()
-        return an_event().message()
 
 
 def test_large_batches_are_written_a_few_at_a_time(database: Database, notes: Notes) -> None:
@@ -115,12 +113,26 @@ def test_large_batches_are_written_a_few_at_a_time(database: Database, notes: No
     assert 0 < sum(batch.size_bytes for batch in gathered) < GATHER_BYTES + 300_000
 
 
-def test_a_publish_that_meets_the_close_is_refused_at_once(publisher: OutboxPublisher) -> None:
-    """It would wait for a thread that has ended: the stop would take as long."""
-    late = Outgoing(cast("Event", ClosesMeanwhile(publisher)), UnixMs(1))
+async def test_a_publish_that_meets_the_close_is_refused_at_once(
+    database: Database, notes: Notes
+) -> None:
+    """It would wait for a thread that has ended: the stop would take as long. What came before is
+    written.
+    """
+    publisher = OutboxPublisher(database, 1000, notes)
+    publisher.start()
+    with database.write():  # the writer waits for this transaction to end
+        before = asyncio.create_task(publisher.publish(outgoing("evt_1")))
+        await eventually("its write begins", lambda: publisher._write_due_s)
+        closing = asyncio.create_task(publisher.close())
+        await asyncio.sleep(0)
 
-    with pytest.raises(ExchangeUnavailable, match="closed"):
-        publisher.publish([late])
+        with pytest.raises(ExchangeUnavailable, match="closed"):
+            await publisher.publish(outgoing("evt_2"))
+
+    await before
+    await closing
+    assert waiting(database) == 1
 
 
 class WatchingClaimer:
@@ -144,13 +156,13 @@ class WatchingClaimer:
 
 
 def test_the_intake_is_notified_of_a_row_when_it_can_take_it_and_woken_after_that(
-    publisher: OutboxPublisher, database: Database
+    publisher: FromThreads[OutboxPublisher], database: Database
 ) -> None:
     """Notified before, it could check, find nothing and let younger events pass. Not woken after,
     it would stay closed for a second.
     """
     seen: list[str] = []
-    publisher.claimer = WatchingClaimer(database, seen)
+    publisher.inner.claimer = WatchingClaimer(database, seen)
     database.subscribe(outbox.NOTIFICATION, lambda: seen.append("woken"))
 
     publisher.publish(outgoing("evt_1"))
@@ -159,10 +171,10 @@ def test_the_intake_is_notified_of_a_row_when_it_can_take_it_and_woken_after_tha
 
 
 def test_a_silent_database_costs_each_publish_its_own_limit_and_later_ones_none(
-    publisher: OutboxPublisher, database: Database
+    publisher: FromThreads[OutboxPublisher], database: Database
 ) -> None:
-    """Requests that all wait for the same silence would keep every thread of the API; what was
-    refused is not stored behind their back.
+    """Requests that all wait for the same silence would gather without end; what was refused is not
+    stored behind their back.
     """
     with database.write():  # the writer waits for this transaction to end
         for event_id in ("evt_1", "evt_2"):
@@ -170,20 +182,89 @@ def test_a_silent_database_costs_each_publish_its_own_limit_and_later_ones_none(
                 publisher.publish(
                     outgoing(event_id), silence_s=0.2 if event_id == "evt_2" else 0.05
                 )
-        handed = publisher._queue.qsize()
+        handed = publisher.inner._queue.qsize()
         with pytest.raises(ExchangeUnavailable, match="does not answer"):
             publisher.publish(outgoing("evt_3"), silence_s=0.05)
-        assert publisher._queue.qsize() == handed
+        assert publisher.inner._queue.qsize() == handed
 
     publisher.publish(outgoing("evt_4"))
 
-    with database.read() as connection:
-        stored = b"".join(
-            bytes(body) for body in connection.scalars(sa.select(tables.outbox.c.body))
-        )
+    stored = bodies(database)
     assert b"evt_1" in stored  # its write had begun
     assert b"evt_4" in stored
     assert b"evt_2" not in stored
+
+
+@pytest.fixture
+async def here(database: Database, notes: Notes) -> AsyncIterator[OutboxPublisher]:
+    """On the test's own event loop."""
+    made = OutboxPublisher(database, 1000, notes)
+    made.start()
+    yield made
+    await made.close()
+
+
+async def test_what_a_cancelled_request_published_is_not_written_after_it(
+    here: OutboxPublisher, database: Database
+) -> None:
+    """Its client is gone and sends again: each try would be written while the database is busy."""
+    with database.write():  # the writer waits for this transaction to end
+        first = asyncio.create_task(here.publish(outgoing("evt_1")))
+        await eventually("its write begins", lambda: here._write_due_s)
+        second = asyncio.create_task(here.publish(outgoing("evt_2")))
+        await asyncio.sleep(0)
+        assert here._queue.qsize() == 1
+        second.cancel()
+        await asyncio.wait([second])
+
+    await first
+    await here.publish(outgoing("evt_3"))
+
+    assert second.cancelled()
+    stored = bodies(database)
+    assert b"evt_1" in stored
+    assert b"evt_3" in stored
+    assert b"evt_2" not in stored
+
+
+async def test_all_that_one_transaction_wrote_is_answered_by_one_call_on_the_loop(
+    here: OutboxPublisher, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every call from a thread is a system call that wakes the loop."""
+    answered: list[int] = []
+    settle = outbox_publisher._settle
+
+    def counting(batches: Sequence[_OutboxBatch], failure: str | None) -> None:
+        answered.append(len(batches))
+        settle(batches, failure)
+
+    monkeypatch.setattr(outbox_publisher, "_settle", counting)
+    with database.write():  # the writer waits for this transaction to end
+        first = asyncio.create_task(here.publish(outgoing("evt_first")))
+        await eventually("its write begins", lambda: here._write_due_s)
+        others = [asyncio.create_task(here.publish(outgoing(f"evt_{n}"))) for n in range(50)]
+        await asyncio.sleep(0)
+
+    await asyncio.gather(first, *others)
+
+    assert answered == [1, 50]
+
+
+def test_a_loop_that_was_closed_does_not_end_the_writer(database: Database, notes: Notes) -> None:
+    """A process that stops in a hurry must not end with a trace; the rows are committed."""
+    loop, publisher = LoopThread(), OutboxPublisher(database, 1000, notes)
+    loop.run(publisher.start)
+    with database.write():  # the writer waits for this transaction to end
+        asyncio.run_coroutine_threadsafe(publisher.publish(outgoing("evt_1")), loop.loop)
+        wait_for("its write begins", lambda: publisher._write_due_s)
+        loop.close()
+
+    wait_for("the write ends", lambda: publisher._write_due_s is None)
+    assert waiting(database) == 1
+    assert publisher._thread.is_alive()
+    publisher._queue.put(None)
+    publisher._thread.join(10)
+    assert not publisher._thread.is_alive()
 
 
 class CutOnce(Database):
@@ -203,7 +284,7 @@ class CutOnce(Database):
 def test_a_connection_that_was_cut_refuses_no_publish(database: Database, notes: Notes) -> None:
     """It is only found out by using it, and the database behind it may be well."""
     cut = CutOnce(database.url.render_as_string())
-    publisher = OutboxPublisher(cut, 1000, notes)
+    publisher = FromThreads(OutboxPublisher(cut, 1000, notes))
     publisher.start()
 
     publisher.publish(outgoing("evt_1"))

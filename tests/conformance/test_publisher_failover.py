@@ -22,6 +22,7 @@ from store import tables
 from store.engine.database import Database
 from store.events import outbox
 from tests.conformance.test_rabbit_source import on_the_broker
+from tests.kit.loop_thread import FromThreads
 from tests.kit.notes import Notes
 from tests.kit.pipes import RabbitPipe, outgoing, settle, take
 from tests.kit.rabbit import Rabbit
@@ -39,10 +40,12 @@ class Way:
 
     def __init__(self, url: str, database: Database):
         self.database, self.notes = database, Notes()
-        self.publisher = FailoverPublisher(
-            RabbitPublisher(url, self.notes),
-            OutboxPublisher(database, 10_000, self.notes),
-            self.notes,
+        self.publisher = FromThreads(
+            FailoverPublisher(
+                RabbitPublisher(url, self.notes),
+                OutboxPublisher(database, 10_000, self.notes),
+                self.notes,
+            )
         )
         self.publisher.start()
 
@@ -201,7 +204,7 @@ def test_a_full_outbox_refuses_and_takes_again_when_rows_have_gone(database: Dat
     """The outbox is bounded, in rows that wait: all or nothing of one request is stored
     (docs/invariants.md#unsure-is-not-lost).
     """
-    publisher = OutboxPublisher(database, 3, Notes())
+    publisher = FromThreads(OutboxPublisher(database, 3, Notes()))
     publisher.start()
     publisher.publish(outgoing("evt_1", "evt_2"))
 
@@ -226,9 +229,9 @@ def test_a_broker_behind_an_open_circuit_is_better_than_a_refusal(way: Way) -> N
     """While one message probes a new connection the others go around it; with the database away
     they would be refused for nothing.
     """
-    generation = way.publisher._primary.generation
+    generation = way.publisher.inner._primary.generation
     assert generation is not None
-    way.publisher._circuit.failed(generation, time.monotonic())
+    way.publisher.inner._circuit.failed(generation, time.monotonic())
 
     with way.database.write():  # no one else can write: the outbox is silent
         way.publish("evt_1")

@@ -15,6 +15,7 @@ from exchange.rabbit.policy_watch import BrokerWatch
 from exchange.rabbit.publisher import RabbitPublisher
 from exchange.topology import DISPATCH_QUEUE, EVENTS_EXCHANGE
 from schemas.events.events import parse_event
+from tests.kit.loop_thread import FromThreads
 from tests.kit.pipes import RabbitPipe, connected, outgoing, take
 from tests.kit.rabbit import Rabbit
 from tests.kit.waiting import wait_for
@@ -44,10 +45,12 @@ def test_behind_a_full_queue_events_go_to_the_outbox_and_readiness_says_why(
     rabbit_pipe: RabbitPipe,
 ) -> None:
     """202 is durable, whatever it took."""
-    publisher = FailoverPublisher(
-        RabbitPublisher(rabbit_pipe.rabbit.url, rabbit_pipe.notes),
-        OutboxPublisher(rabbit_pipe.database, 10_000, rabbit_pipe.notes),
-        rabbit_pipe.notes,
+    publisher = FromThreads(
+        FailoverPublisher(
+            RabbitPublisher(rabbit_pipe.rabbit.url, rabbit_pipe.notes),
+            OutboxPublisher(rabbit_pipe.database, 10_000, rabbit_pipe.notes),
+            rabbit_pipe.notes,
+        )
     )
     publisher.start()
     wait_for("the broker", publisher.connected)
@@ -110,10 +113,12 @@ def test_while_the_broker_loses_events_none_is_given_to_it(rabbit_pipe: RabbitPi
         rabbit_pipe.rabbit.url, rabbit_pipe.notes, find_harms=lambda _url: list(found)
     )
     publisher = RabbitPublisher(rabbit_pipe.rabbit.url, rabbit_pipe.notes, watch)
-    failover = FailoverPublisher(
-        publisher,
-        OutboxPublisher(rabbit_pipe.database, 10_000, rabbit_pipe.notes),
-        rabbit_pipe.notes,
+    failover = FromThreads(
+        FailoverPublisher(
+            publisher,
+            OutboxPublisher(rabbit_pipe.database, 10_000, rabbit_pipe.notes),
+            rabbit_pipe.notes,
+        )
     )
     failover.start()
     wait_for("the broker", publisher.connected)

@@ -14,6 +14,7 @@ from exchange.rabbit.source import RabbitSource
 from exchange.topology import DEAD_EXCHANGE, EVENTS_EXCHANGE, REASON_HEADER
 from schemas.log_events import LogEvent
 from store.events import outbox
+from tests.kit.loop_thread import FromThreads
 from tests.kit.making import an_event
 from tests.kit.pipes import RabbitPipe, outgoing, take
 from tests.kit.waiting import eventually, wait_for
@@ -22,15 +23,17 @@ from tests.kit.waiting import eventually, wait_for
 @contextmanager
 def taking_in(
     pipe: RabbitPipe, reported: Callable[[str], None] = lambda _reason: None
-) -> Iterator[RabbitPublisher]:
-    """As in a worker of the API: a publisher, together with the thread that stores returned
-    messages.
+) -> Iterator[FromThreads[RabbitPublisher]]:
+    """As in a worker of the API: a publisher, together with what stores returned messages, on one
+    event loop.
     """
-    made = RabbitPublisher(
-        pipe.rabbit.url,
-        pipe.notes,
-        None,
-        RabbitReturned(pipe.rabbit.url, pipe.database, pipe.notes, reported),
+    made = FromThreads(
+        RabbitPublisher(
+            pipe.rabbit.url,
+            pipe.notes,
+            None,
+            RabbitReturned(pipe.rabbit.url, pipe.database, pipe.notes, reported),
+        )
     )
     made.start()
     wait_for("the publisher is connected", made.connected)

@@ -2,7 +2,6 @@
 version.
 """
 
-import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -79,12 +78,12 @@ async def test_a_user_who_may_configure_nothing_publishes_takes_and_buries(
     await connected(source)
     await eventually("the publisher is connected", publisher.connected, 20)
 
-    await asyncio.to_thread(publisher.publish, outgoing("evt_1"))
+    await publisher.publish(outgoing("evt_1"))
     await eventually("it to arrive", lambda: source._arrived, 20)
     await source.dead_letter(source._arrived.popleft(), "why not")
     await eventually("the letter", lambda: RabbitDeadLetters(poor_user).count() == 1, 20)
     await source.close()
-    publisher.close()
+    await publisher.close()
 
     declare(poor_user)
     assert not may_check(poor_user)

@@ -18,6 +18,7 @@ from exchange.topology import ACCEPTED_AT_HEADER, DEAD_QUEUE, DISPATCH_QUEUE, EV
 from schemas.errors import ExchangeUnavailable, UsageError
 from schemas.events.events import MAX_EVENT_BYTES
 from store.engine.database import Connection
+from tests.kit.loop_thread import FromThreads
 from tests.kit.notes import Notes
 from tests.kit.pipes import UNREADABLE, RabbitPipe, connected, outgoing, take
 from tests.kit.rabbit import Rabbit
@@ -293,11 +294,11 @@ async def test_the_next_address_is_tried_when_one_does_not_answer(rabbit_pipe: R
     source.start()
 
     await eventually("the publisher is connected", publisher.connected)
-    await asyncio.to_thread(publisher.publish, outgoing("evt_1"))
+    await publisher.publish(outgoing("evt_1"))
 
     assert len(await take(rabbit_pipe, source, 1)) == 1
     await source.close()
-    publisher.close()
+    await publisher.close()
 
 
 def test_the_topology_is_declared_alike_by_every_process(rabbit: Rabbit) -> None:
@@ -306,7 +307,7 @@ def test_the_topology_is_declared_alike_by_every_process(rabbit: Rabbit) -> None
     rabbit_admin.declare(url)
     rabbit_admin.declare(url)
 
-    publisher = RabbitPublisher(rabbit.url, Notes())
+    publisher = FromThreads(RabbitPublisher(rabbit.url, Notes()))
     publisher.start()
     wait_for("the publisher is connected", publisher.connected)
     publisher.publish(outgoing("evt_1", "evt_2"))

@@ -27,6 +27,7 @@ from store import tables
 from store.engine import bulk
 from store.engine.database import Connection, Database
 from store.events import outbox
+from tests.kit.loop_thread import FromThreads
 from tests.kit.making import an_event, message_body
 from tests.kit.pipes import RabbitPipe, outgoing
 from tests.kit.rabbit import Rabbit
@@ -79,15 +80,17 @@ def publish(rabbit: Rabbit, exchange: str, *bodies: bytes, **properties: Any) ->
 @contextmanager
 def taking_in(
     pipe: RabbitPipe, reported: Callable[[str], None] = lambda _reason: None
-) -> Iterator[RabbitPublisher]:
-    """As in a worker of the API: a publisher, together with the thread that stores returned
-    messages.
+) -> Iterator[FromThreads[RabbitPublisher]]:
+    """As in a worker of the API: a publisher, together with what stores returned messages, on one
+    event loop.
     """
-    made = RabbitPublisher(
-        pipe.rabbit.url,
-        pipe.notes,
-        None,
-        RabbitReturned(pipe.rabbit.url, pipe.database, pipe.notes, reported),
+    made = FromThreads(
+        RabbitPublisher(
+            pipe.rabbit.url,
+            pipe.notes,
+            None,
+            RabbitReturned(pipe.rabbit.url, pipe.database, pipe.notes, reported),
+        )
     )
     made.start()
     wait_for("the publisher is connected", made.connected)
@@ -335,7 +338,7 @@ def test_large_messages_are_stored_a_few_at_a_time(
         RETURNED_EXCHANGE,
         *(an_event(f"evt_{number}", "x" * 250_000).message() for number in range(60)),
     )
-    publisher = RabbitPublisher(pipe.rabbit.url, pipe.notes, None, returned)
+    publisher = FromThreads(RabbitPublisher(pipe.rabbit.url, pipe.notes, None, returned))
     publisher.start()
     wait_for("all to be in the outbox", lambda: len(kept(pipe)) == 60, 40)
     publisher.close()

@@ -6,14 +6,14 @@ import asyncio
 import datetime as dt
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import pika
 import sqlalchemy as sa
 
 from exchange.outbox.publisher import OutboxPublisher
 from exchange.outbox.source import OutboxSource
-from exchange.port import Outgoing, Publisher, QueuedMessage, Source
+from exchange.port import Outgoing, QueuedMessage, Source
 from exchange.rabbit.publisher import RabbitPublisher
 from exchange.rabbit.source import RabbitSource
 from exchange.topology import DEAD_QUEUE, REASON_HEADER
@@ -23,6 +23,7 @@ from schemas.times import UnixMs
 from store import tables
 from store.engine.database import Database
 from store.engine.notifications import NotificationListener
+from tests.kit.loop_thread import FromThreads
 from tests.kit.making import an_event
 from tests.kit.notes import Notes
 from tests.kit.rabbit import Rabbit
@@ -46,8 +47,8 @@ class Pipe(Protocol):
 
     database: Database
 
-    def publisher(self) -> Publisher:
-        """Started, and connected."""
+    def publisher(self) -> FromThreads[Any]:
+        """Started, and connected, on an event loop of its own."""
 
     def source(self) -> Source:
         """Started, on the running loop."""
@@ -65,8 +66,8 @@ class RabbitPipe:
     def __init__(self, rabbit: Rabbit, database: Database):
         self.rabbit, self.database, self.notes = rabbit, database, Notes()
 
-    def publisher(self) -> Publisher:
-        made = RabbitPublisher(self.rabbit.url, self.notes)
+    def publisher(self) -> FromThreads[RabbitPublisher]:
+        made = FromThreads(RabbitPublisher(self.rabbit.url, self.notes))
         made.start()
         wait_for("the publisher is connected", made.connected)
         return made
@@ -109,8 +110,8 @@ class OutboxPipe:
         if database.dialect == "postgresql":
             assert self.notifications.listening.wait(20)
 
-    def publisher(self) -> Publisher:
-        made = OutboxPublisher(self.database, 10_000, NullObserver())
+    def publisher(self) -> FromThreads[OutboxPublisher]:
+        made = FromThreads(OutboxPublisher(self.database, 10_000, NullObserver()))
         made.start()
         return made
 

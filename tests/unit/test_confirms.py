@@ -1,14 +1,22 @@
-"""Publishing with confirms, where pika itself fails: a message that was never sent must not be
-confirmed as durable.
+"""Publishing with confirms, without a broker: a message that was never sent must not be confirmed as
+durable, and a confirm that comes late does no harm.
 """
 
+import asyncio
 import contextlib
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
 
+from exchange.rabbit import publisher as rabbit_publisher
 from exchange.rabbit.confirms import Confirms, PendingPublish
+from exchange.rabbit.publisher import RabbitPublisher
+from schemas.errors import ExchangeUnavailable
 from tests.kit.notes import Notes
+from tests.kit.pipes import outgoing
+
+NOWHERE = "amqp://guest:guest@127.0.0.1/"
 
 
 class Wire:
@@ -19,10 +27,14 @@ class Wire:
     def __init__(self, room: int):
         self.room = room
         self.sent: list[bytes] = []
+        self.sent_together: list[int] = []
         self.connection = self
 
-    def one_write(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
+    @contextlib.contextmanager
+    def one_write(self) -> Iterator[None]:
+        before = len(self.sent)
+        yield
+        self.sent_together.append(len(self.sent) - before)
 
     def basic_publish(
         self, _exchange: str, _routing_key: str, body: bytes, *_: object, **__: object
@@ -47,8 +59,16 @@ class Confirmed:
 @pytest.fixture
 def confirms() -> Confirms:
     """On a connection that takes one message."""
-    made = Confirms("amqp://guest:guest@127.0.0.1/", "publisher", Notes())
+    made = Confirms(NOWHERE, "publisher", Notes())
     made.connection.channel, made.ready = Wire(1), True
+    return made
+
+
+@pytest.fixture
+def publisher() -> RabbitPublisher:
+    """On a connection that takes a hundred messages."""
+    made = RabbitPublisher(NOWHERE, Notes())
+    made._confirms.connection.channel, made._confirms.ready = Wire(100), True
     return made
 
 
@@ -87,3 +107,42 @@ def test_a_late_confirm_of_the_connection_given_up_counts_for_no_message(
     ack(confirms, 2)
 
     assert None not in confirmed.by_name.values()
+
+
+async def test_what_is_published_in_one_turn_of_the_loop_is_sent_in_one_write(
+    publisher: RabbitPublisher,
+) -> None:
+    """A system call for each message would cost more than the message."""
+    requests = [
+        asyncio.create_task(publisher.publish(outgoing(*ids)))
+        for ids in (("evt_1",), ("evt_2", "evt_3"), ("evt_4",))
+    ]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    for tag in range(1, 5):
+        ack(publisher._confirms, tag)
+    await asyncio.gather(*requests)
+
+    assert publisher._confirms.connection.channel.sent_together == [4]
+
+
+async def test_a_confirm_that_comes_after_its_request_gave_up_makes_room_and_does_no_harm(
+    publisher: RabbitPublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the window would fill up with what no request waits for."""
+    monkeypatch.setattr(rabbit_publisher, "_CONFIRM_TIMEOUT_S", 0.01)
+    with pytest.raises(ExchangeUnavailable, match="did not confirm in time"):
+        await publisher.publish(outgoing("evt_1", "evt_2"))
+    cancelled = asyncio.create_task(publisher.publish(outgoing("evt_3")))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    await asyncio.wait([cancelled])
+
+    confirms = publisher._confirms
+    assert confirms.settled_bytes == 0
+    for tag in (1, 2, 3):
+        ack(confirms, tag)
+
+    assert confirms.ready
+    assert confirms.settled_bytes == publisher._enqueued_bytes > 0
