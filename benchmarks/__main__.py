@@ -25,6 +25,7 @@ from benchmarks import (
     checking,
     draining,
     exporting,
+    hostile,
     listings,
     matching,
     ordering,
@@ -35,6 +36,7 @@ from benchmarks import (
 )
 from benchmarks.comparison import Row
 from benchmarks.stage import Stage
+from benchmarks.threads_processes import Threads
 
 BENCHMARKS: dict[str, Callable[[Stage], list[Row]]] = {
     benchmark.__name__: benchmark
@@ -54,6 +56,7 @@ BENCHMARKS: dict[str, Callable[[Stage], list[Row]]] = {
         matching.matching,
         listings.listings,
         refusing.refusing,
+        hostile.hostile,
     )
 }
 _OUT = pathlib.Path(__file__).parent / "out"
@@ -69,8 +72,9 @@ def main() -> int:
         f"{machine['cpus']} CPUs, load average {machine['load']}: anything else that runs now is "
         "part of the figures"
     )
-    rows, failed = _run(arguments.names or list(BENCHMARKS), quick=arguments.quick)
-    _print(rows)
+    with Stage(quick=arguments.quick, threads=arguments.threads) as stage:
+        rows, failed = _run(stage, arguments.names or list(BENCHMARKS))
+    _print(rows, with_threads=arguments.threads)
     path = arguments.json or _OUT / f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H%M%S}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(
@@ -102,6 +106,11 @@ def _parse() -> argparse.Namespace:
         help="fewer events and rounds: shows that it works, measures little",
     )
     parser.add_argument(
+        "--threads",
+        action="store_true",
+        help="also measure the former floors, with request threads (needs cheroot)",
+    )
+    parser.add_argument(
         "--json",
         type=pathlib.Path,
         metavar="FILE",
@@ -113,26 +122,22 @@ def _parse() -> argparse.Namespace:
     return arguments
 
 
-def _run(names: list[str], *, quick: bool) -> tuple[list[Row], list[str]]:
+def _run(stage: Stage, names: list[str]) -> tuple[list[Row], list[str]]:
     """Return what was measured, and the names of benchmarks that could not be run."""
     rows, failed = [], []
-    with Stage(quick=quick) as stage:
-        for name in names:
-            try:
-                rows += BENCHMARKS[name](stage)
-            except Exception:  # noqa: BLE001 - the others still have figures
-                traceback.print_exc()
-                failed.append(name)
+    for name in names:
+        try:
+            rows += BENCHMARKS[name](stage)
+        except Exception:  # noqa: BLE001 - the others still have figures
+            traceback.print_exc()
+            failed.append(name)
     return rows, failed
 
 
-def _print(rows: list[Row]) -> None:
-    table = Table(
-        "benchmark",
-        "what",
-        *(_right(name) for name in ("ringback", "floor", "ratio", "target")),
-        "met",
-    )
+def _print(rows: list[Row], *, with_threads: bool = False) -> None:
+    former = [Threads.name] if with_threads else []
+    names = ["ringback", *former, "floor", "ratio", "target"]
+    table = Table("benchmark", "what", *(_right(name) for name in names), "met")
     for row in rows:
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
         met = {None: "", True: "yes", False: "NO"}[row.met]
@@ -140,6 +145,7 @@ def _print(rows: list[Row]) -> None:
             row.benchmark,
             row.what,
             _number(row.figure),
+            *(_number(row.median(name)) for name in former),
             _number(row.floor),
             ratio,
             str(row.target or ""),

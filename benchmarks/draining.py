@@ -28,7 +28,7 @@ def drain(stage: Stage) -> list[Row]:
     comparison = compare(
         "drain", pipelines, lambda pipeline: _drain(stage, pipeline, count), stage.rounds
     )
-    return comparison.rows({"events/s": Target(0.55, at_least=True, of_ratio=True)})
+    return comparison.rows({"events/s": Target(0.9, at_least=True, of_ratio=True)})
 
 
 def _drain(stage: Stage, pipeline: Pipeline, count: int) -> Figures:

@@ -1,115 +1,110 @@
-"""The floor of the API: Flask under granian, typed decoding, a durable publish with windowed
-confirms, 202. Nothing else.
+"""The floor of the API, on one event loop: Flask under granian's RSGI, typed decoding, a durable
+publish with windowed confirms, 202. Nothing else.
 
-    BENCH_AMQP_URL=amqp://… granian --interface wsgi benchmarks.floor_api:app \\
-        --workers 1 --blocking-threads 16
+    BENCH_AMQP_URL=amqp://… granian --interface rsgi --loop uvloop --no-ws \\
+        benchmarks.floor_api:app --workers 1
 
-Request threads pass their bodies to one thread, which publishes all that wait and receives many
-confirms at a time. With `floor` behind it this is the bare way from a POST to a webhook.
+Flask runs inside the loop (some 80 µs), so no thread waits for a confirm, and the GIL stays where
+it is. What came in one turn of the loop is published in one write, and many confirms come in one
+frame. With `floor` behind it this is the bare way from a POST to a webhook.
 """
 
 import asyncio
 import os
-import threading
-from collections import deque
-from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import pika
-import uvloop
-from flask import Flask, Response, request
+from flask import Flask, Response
 
-from benchmarks.floor_events import QUEUE, Confirmation, read_event
+from benchmarks.floor_events import QUEUE, read_event
+from benchmarks.floor_flask import (
+    IS_BARE,
+    Exchange,
+    Scope,
+    accepted_after,
+    answer_barely,
+    answer_by_flask,
+    body_of_request,
+)
 from benchmarks.one_write import OneWrite
 
-_CONFIRM_LIMIT_S = 10.0
 _PROPERTIES = pika.BasicProperties(delivery_mode=2, content_type="application/json")
 
 
 class Publisher:
-    """A publisher with one connection, in a thread with its own event loop."""
+    """A publisher with one connection, on the loop that also answers."""
 
-    def __init__(self, url: str) -> None:
-        self._waiting: deque[tuple[bytes, Confirmation]] = deque()
-        self._woken = False
-        self._unconfirmed: dict[int, Confirmation] = {}
+    def __init__(self, url: str, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._unconfirmed: dict[int, asyncio.Future[None]] = {}
         self._last_tag, self._lowest_open_tag = 0, 1
-        self._loop = uvloop.new_event_loop()
-        self._ready = threading.Event()
-        threading.Thread(target=self._run, args=(url,), daemon=True).start()
-        self._ready.wait(_CONFIRM_LIMIT_S)
-
-    def publish(self, body: bytes) -> Confirmation:
-        """Publish from any thread. The confirmation is set once the broker has confirmed."""
-        confirmation = Confirmation()
-        self._waiting.append((body, confirmation))
-        # A lost race wakes the loop once too often, never too seldom: `_flush` lowers the flag
-        # first.
-        if not self._woken:
-            self._woken = True
-            self._loop.call_soon_threadsafe(self._flush)
-        return confirmation
-
-    def _run(self, url: str) -> None:
-        asyncio.set_event_loop(self._loop)
+        self._channel: Any = None
         self._connection = OneWrite(
-            pika.URLParameters(url), on_open_callback=self._opened, custom_ioloop=self._loop
+            pika.URLParameters(url), on_open_callback=self._opened, custom_ioloop=loop
         )
-        self._loop.run_forever()
+
+    def publish(self, body: bytes) -> asyncio.Future[None]:
+        """Publish with all that comes in this turn of the loop. Done once the broker confirms."""
+        promise = self._loop.create_future()
+        if not self._waiting:
+            self._loop.call_soon(self._flush)
+        self._waiting.append((body, promise))
+        return promise
 
     def _opened(self, connection: OneWrite) -> None:
         connection.channel(on_open_callback=self._ask_for_confirms)
 
     def _ask_for_confirms(self, channel: Any) -> None:
-        self._channel = channel
-        channel.confirm_delivery(self._confirmed, callback=lambda _ok: self._ready.set())
+        def ready(_ok: object) -> None:
+            self._channel = channel
+            self._flush()
+
+        channel.confirm_delivery(self._confirmed, callback=ready)
 
     def _confirmed(self, frame: Any) -> None:
         tag, multiple = frame.method.delivery_tag, frame.method.multiple
         if not isinstance(frame.method, pika.spec.Basic.Ack):
             raise RuntimeError("the broker refused an event")  # noqa: TRY004 - no wrong type
         for confirmed in range(self._lowest_open_tag, tag + 1) if multiple else (tag,):
-            if confirmation := self._unconfirmed.pop(confirmed, None):
-                confirmation.set()
+            # Done already: its client has gone, and granian has cancelled its request.
+            if (promise := self._unconfirmed.pop(confirmed, None)) and not promise.done():
+                promise.set_result(None)
         if multiple or tag == self._lowest_open_tag:
             self._lowest_open_tag = tag + 1
 
     def _flush(self) -> None:
-        self._woken = False
+        if self._channel is None:
+            return  # `ready` comes here again
+        waiting, self._waiting = self._waiting, []
         with self._connection.one_write():
-            while self._waiting:
-                body, confirmation = self._waiting.popleft()
+            for body, promise in waiting:
                 self._last_tag += 1
-                self._unconfirmed[self._last_tag] = confirmation
+                self._unconfirmed[self._last_tag] = promise
                 self._channel.basic_publish(QUEUE, "message.received", body, _PROPERTIES)
 
 
-@cache
-def _publisher() -> Publisher:
-    """Return the publisher, which the first request creates. granian forks its workers after the
-    import, and threads do not survive a fork.
-    """
-    return Publisher(os.environ["BENCH_AMQP_URL"])
+class App:
+    """What granian runs: a Flask application that answers on the loop of its worker."""
+
+    def __init__(self) -> None:
+        self._flask = Flask(__name__)
+        self._flask.post("/v1/events")(self._accept)
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._publisher = Publisher(os.environ["BENCH_AMQP_URL"], loop)
+
+    async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
+        if not IS_BARE:
+            await answer_by_flask(self._flask, scope, exchange)
+            return
+        event = read_event(await exchange())
+        await self._publisher.publish(event.message)
+        answer_barely(exchange, event.answer)
+
+    def _accept(self) -> Response:
+        event = read_event(body_of_request())
+        return accepted_after(self._publisher.publish(event.message), event.answer)
 
 
-flask_app = Flask(__name__)
-_starting = threading.Lock()
-
-
-@flask_app.post("/v1/events")
-def accept() -> Response:
-    event = read_event(request.get_data())
-    with _starting:
-        publisher = _publisher()
-    publisher.publish(event.message).wait(_CONFIRM_LIMIT_S)
-    return Response(event.answer, 202, content_type="application/json")
-
-
-def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
-    """Answer in one piece, as granian streams an iterator through more hops than a list."""
-    answer = flask_app(environ, start_response)
-    try:
-        return [b"".join(answer)]
-    finally:
-        answer.close()  # type: ignore[attr-defined]  # Werkzeug's iterator has it
+app = App()

@@ -1,10 +1,10 @@
-"""The floor of embedded mode in one process: cheroot, one SQLite thread that commits what has
-gathered, libcurl on uvloop.
+"""The floor of embedded mode, on one event loop: granian, Flask and libcurl there, and one thread
+that commits to SQLite what has gathered.
 
     python -m benchmarks.floor_embedded PORT RECEIVER_URL DATABASE_FILE
 
 An event is answered once its commit is on disk (WAL, `synchronous=FULL`), then posted, and its
-outcome is part of a later commit.
+outcome is part of a later commit. Each commit wakes the loop once.
 """
 
 import asyncio
@@ -18,14 +18,23 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import uvloop
-from cheroot import wsgi
-from flask import Flask, Response, request
+from flask import Flask, Response
+from granian.constants import Interfaces
+from granian.server.embed import Server
 
-from benchmarks.floor_events import Accepted, Confirmation, read_event
+from benchmarks.floor_events import Accepted, read_event
+from benchmarks.floor_flask import (
+    IS_BARE,
+    Exchange,
+    Scope,
+    accepted_after,
+    answer_barely,
+    answer_by_flask,
+    body_of_request,
+)
 from benchmarks.floor_sender import Sender, signed_headers
 
-_COMMIT_LIMIT_S = 10.0
-_THREADS = 32
+_BACKLOG = 1024
 _SETTINGS = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL")
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS events (id text PRIMARY KEY, type text, body blob, at real)",
@@ -38,10 +47,10 @@ _TABLES = (
 
 
 class Arrived(NamedTuple):
-    """An event to commit; the confirmation is set afterwards."""
+    """An event to commit; the promise is kept afterwards."""
 
     event: Accepted
-    confirmation: Confirmation
+    promise: asyncio.Future[None]
 
 
 class Outcome(NamedTuple):
@@ -53,7 +62,7 @@ class Outcome(NamedTuple):
 class Writer(threading.Thread):
     """The only connection that writes. Each commit has all that arrived during the one before."""
 
-    def __init__(self, database_file: str, committed: Callable[[list[Accepted]], None]) -> None:
+    def __init__(self, database_file: str, committed: Callable[[list[Arrived]], object]) -> None:
         super().__init__(daemon=True)
         self._file, self._committed = database_file, committed
         self._waiting: deque[Arrived | Outcome] = deque()
@@ -86,10 +95,8 @@ class Writer(threading.Thread):
         database.executemany("INSERT INTO deliveries VALUES (?, ?, ?, ?, ?)", rows)
         database.executemany("DELETE FROM outbox WHERE id = ?", [row[1:2] for row in rows])
         database.execute("COMMIT")
-        for item in arrived:
-            item.confirmation.set()
         if arrived:
-            self._committed([item.event for item in arrived])
+            self._committed(arrived)
 
 
 class Floor:
@@ -98,21 +105,37 @@ class Floor:
     def __init__(self, receiver_url: str, database_file: str) -> None:
         self._loop = asyncio.get_running_loop()
         self._receiver_url, self._sender = receiver_url, Sender(self._loop)
-        self._writer = Writer(database_file, self._post)
+        self._writer = Writer(
+            database_file,
+            lambda arrived: self._loop.call_soon_threadsafe(self._deliver, arrived),
+        )
         self._writer.start()
+        self._flask = Flask(__name__)
+        self._flask.post("/v1/events")(self._accept)
 
-    def accept(self) -> Response:
-        """Answer one request, in a thread of the server."""
-        event, confirmation = read_event(request.get_data()), Confirmation()
-        self._writer.add(Arrived(event, confirmation))
-        confirmation.wait(_COMMIT_LIMIT_S)
-        return Response(event.answer, 202, content_type="application/json")
+    async def serve(self, scope: Scope, exchange: Exchange) -> None:
+        """Answer one request."""
+        if not IS_BARE:
+            await answer_by_flask(self._flask, scope, exchange)
+            return
+        answer, promise = self._take(await exchange())
+        await promise
+        answer_barely(exchange, answer)
 
-    def _post(self, events: list[Accepted]) -> None:
-        self._loop.call_soon_threadsafe(self._deliver, events)
+    def _accept(self) -> Response:
+        answer, promise = self._take(body_of_request())
+        return accepted_after(promise, answer)
 
-    def _deliver(self, events: list[Accepted]) -> None:
-        for event in events:
+    def _take(self, body: bytes) -> tuple[bytes, asyncio.Future[None]]:
+        """Return the answer, and the promise that its event is on disk."""
+        event, promise = read_event(body), self._loop.create_future()
+        self._writer.add(Arrived(event, promise))
+        return event.answer, promise
+
+    def _deliver(self, arrived: list[Arrived]) -> None:
+        for event, promise in arrived:
+            if not promise.done():  # its client may have gone, and its request been cancelled
+                promise.set_result(None)
             self._deliver_one(event)
 
     def _deliver_one(self, event: Accepted) -> None:
@@ -129,13 +152,16 @@ class Floor:
 
 
 async def _main(port: str, receiver_url: str, database_file: str) -> None:
-    app = Flask(__name__)
-    app.post("/v1/events")(Floor(receiver_url, database_file).accept)
-    server = wsgi.Server(("127.0.0.1", int(port)), app, numthreads=_THREADS, request_queue_size=512)
-    # 10 by default: more clients would connect again for every request.
-    server.keep_alive_conn_limit = 1000
-    threading.Thread(target=server.safe_start, daemon=True).start()
-    await asyncio.Event().wait()
+    server = Server(
+        Floor(receiver_url, database_file).serve,
+        address="127.0.0.1",
+        port=int(port),
+        interface=Interfaces.RSGI,
+        websockets=False,
+        log_enabled=False,
+        backlog=_BACKLOG,
+    )
+    await server.serve()
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
-"""What the floors share: the queue's name, an event read with typed decoding, its id and answer,
-and a confirmation to wait for.
+"""What the floors share: the queue's name, and an event read with typed decoding, its id and
+answer.
 
-`floor_api` and `floor_embedded` read events in their request threads.
+`floor_api` and `floor_embedded` read events in their event loop.
 """
 
 import itertools
 import os
-import threading
 import time
 from typing import NamedTuple
 
@@ -67,20 +66,3 @@ def read_event(body: bytes) -> Accepted:
     head = b'{"id":"%s","type":"%s","schema_version":"1",' % (name, posted.type.encode())
     message = head + b'"timestamp":"2026-11-22T10:00:00.000Z","data":%s}' % bytes(posted.data)
     return Accepted(event_id, posted.type, message, b'{"id":"%s","status":"accepted"}' % name)
-
-
-class Confirmation:
-    """A confirmation that another thread sets, cheaper than a Future with its condition."""
-
-    __slots__ = ("_lock",)
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()
-
-    def set(self) -> None:
-        self._lock.release()
-
-    def wait(self, limit_s: float) -> None:
-        if not self._lock.acquire(timeout=limit_s):
-            raise TimeoutError

@@ -14,10 +14,7 @@ from benchmarks.pipelines import Running
 from benchmarks.stage import PYTHON, Stage
 from tests.kit.waiting import free_port, wait_for
 
-_THREADS = 16
-"""Request threads over all workers. More or fewer: no faster, 8 and 32 were measured with one
-worker.
-"""
+_GRANIAN = str(pathlib.Path(sys.executable).with_name("granian"))
 _START_LIMIT_S = 20.0
 
 
@@ -25,6 +22,7 @@ class Floor:
     """The pipeline `floor`."""
 
     name = "floor"
+    embedded_module = "benchmarks.floor_embedded"
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -37,17 +35,9 @@ class Floor:
     @contextmanager
     def api(self, workers: int) -> Iterator[Running]:
         port = free_port()
-        command = [
-            str(pathlib.Path(sys.executable).with_name("granian")),
-            "--interface",
-            "wsgi",
-            "benchmarks.floor_api:app",
-            "--port",
-            str(port),
-        ]
-        threads = ["--workers", str(workers), "--blocking-threads", str(_THREADS // workers)]
+        command = [_GRANIAN, "--port", str(port), "--workers", str(workers)]
         with running(
-            [*command, *threads],
+            [*command, *self.api_words(workers)],
             self._log("api"),
             FROM_CHECKOUT | {"BENCH_AMQP_URL": self._stage.rabbit.url},
         ) as child:
@@ -80,7 +70,7 @@ class Floor:
         command = [
             PYTHON,
             "-m",
-            "benchmarks.floor_embedded",
+            self.embedded_module,
             str(port),
             self._stage.receiver.url + "/hook",
             str(database),
@@ -88,6 +78,10 @@ class Floor:
         with running(command, self._log("embedded"), FROM_CHECKOUT) as child:
             _wait_until_listening(child, port)
             yield Running({"serve": child.pid}, port)
+
+    def api_words(self, _workers: int) -> list[str]:
+        """Return granian's further arguments: what it runs, and how."""
+        return ["--interface", "rsgi", "--loop", "uvloop", "--no-ws", "benchmarks.floor_api:app"]
 
     def _log(self, part: str) -> pathlib.Path:
         return self._stage.folder / f"floor-{part}-{next(self._runs)}.log"

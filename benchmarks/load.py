@@ -7,6 +7,7 @@ It is a separate process, so that nothing else is measured with it. Started by `
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -40,6 +41,10 @@ class Plan:
     """A whole request to send instead of an event."""
     expected: int = 202
     """The status of every answer."""
+    limit_s: float = 0.0
+    """For a steady rate, against a server in trouble: what is not answered by then, counted from
+    the first event, is answered 0, and connections are opened when they are needed. 0: no limit.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +111,7 @@ class Load:
         self._plan = plan
         self._numbers = iter(range(plan.first, plan.first + plan.count))
         self._latencies_s: list[float] = []
+        self._unanswered: dict[int, float] = {}
         self._answers: Counter[str] = Counter()
         self._head = (
             f"POST /v1/events HTTP/1.1\r\nhost: 127.0.0.1:{plan.port}\r\n"
@@ -114,10 +120,10 @@ class Load:
         ).encode()
 
     async def run(self) -> Report:
-        connections = [await self._connect() for _ in range(self._plan.connections)]
+        connections = [await self._first_connection() for _ in range(self._plan.connections)]
         started_s, started = time.time(), time.perf_counter()
         if self._plan.rate:
-            await self._paced(connections)
+            await self._within_limit(connections)
         else:
             await asyncio.gather(*(self._closed_loop(connection) for connection in connections))
         took_s = time.perf_counter() - started
@@ -129,6 +135,13 @@ class Load:
         for number in self._numbers:
             connection = await self._post(connection, number, time.time())
 
+    async def _within_limit(self, connections: list[Connection]) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._plan.limit_s or None):
+                await self._paced(connections)
+        for due_s in self._unanswered.values():
+            self._count(0, due_s)
+
     async def _paced(self, connections: list[Connection]) -> None:
         """Post at a steady rate. A due event waits for a free connection with its clock running, so
         that a stall is not hidden.
@@ -139,10 +152,12 @@ class Load:
 
         async def post(number: int, due_s: float) -> None:
             idle.put_nowait(await self._post(await idle.get(), number, due_s))
+            del self._unanswered[number]
 
         async with asyncio.TaskGroup() as tasks:
             for number, due_s in zip(self._numbers, _ticks(self._plan.rate), strict=False):
                 await asyncio.sleep(max(0.0, due_s - time.time()))
+                self._unanswered[number] = due_s
                 tasks.create_task(post(number, due_s))
 
     async def _post(self, connection: Connection, number: int, due_s: float) -> Connection:
@@ -150,17 +165,23 @@ class Load:
         if not connection.open:
             connection = await self._connect()
         status = await connection.post(self._plan.request.encode() or self._event(number, due_s))
+        self._count(status, due_s)
+        return connection
+
+    def _count(self, status: int, due_s: float) -> None:
         self._latencies_s.append(time.time() - due_s)
         self._answers[str(status)] += 1
-        return connection
 
     def _event(self, number: int, due_s: float) -> bytes:
         body = events.posted(number, due_s)
         return b"%s%d\r\n\r\n%s" % (self._head, len(body), body)
 
+    async def _first_connection(self) -> Connection:
+        return Connection() if self._plan.limit_s else await self._connect()
+
     async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()
-        for _ in range(_CONNECT_TRIES):
+        for _ in itertools.count() if self._plan.limit_s else range(_CONNECT_TRIES):
             try:
                 return (await loop.create_connection(Connection, "127.0.0.1", self._plan.port))[1]
             except OSError:

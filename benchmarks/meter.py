@@ -1,4 +1,4 @@
-"""CPU time and memory of process trees: granian's workers, RabbitMQ's Erlang machine and
+"""CPU time and memory of process trees: the API's workers, RabbitMQ's Erlang machine and
 PostgreSQL's backends included.
 
 Called before and after what is measured, with the first process of every part.

@@ -26,7 +26,7 @@ _NAME = f"refusing, {_CALLS:g} calls/s"
 
 
 def refusing(stage: Stage) -> list[Row]:
-    """Measure one granian worker on RabbitMQ and PostgreSQL, without a dispatcher."""
+    """Measure one API worker on RabbitMQ and PostgreSQL, without a dispatcher."""
     window_s, rounds = stage.size(20, quick=3), stage.size(3, quick=2)
     ringback = Ringback(stage)
     ringback.prepare()
