@@ -1,8 +1,8 @@
 """The Flask application: routes bound to views, errors turned into problems, and one wrapper around
 every request.
 
-`wsgi_app` does once per request what every request needs in addition to its view. Flask's hooks are
-not used for that: under threads each costs more than the code in it.
+What every request needs in addition to its view is done by `wsgi_app` in a thread, and by `on_loop`
+on the event loop. Flask's hooks are not used for that: each costs more than the code in it.
 """
 
 import re
@@ -15,6 +15,7 @@ from typing import cast
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from flask import Response, request
+from flask.typing import ResponseReturnValue
 from flask_openapi3.models.info import Info
 from flask_openapi3.models.tag import Tag
 from flask_openapi3.openapi import OpenAPI
@@ -22,12 +23,11 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from api.docs import openapi
 from api.docs.pages import add_pages
-from api.http.bodies import drain
-from api.http.environ import add_context, context_of
+from api.http.environ import RequestContext, add_context, context_of
 from api.http.request_logging import log_request
 from api.http.responses import INTERNAL_ERROR, problem_response
 from api.parts import ApiParts
-from api.routes import Models, Route, entry_point
+from api.routes import EntryPoint, Models, Route
 from api.views import (
     audit_log,
     callbacks,
@@ -88,7 +88,7 @@ def create_app(parts: ApiParts) -> "Application":
     for route in ROUTES:
         app.serve(route)
     add_pages(app, parts, lambda: app.api_doc)
-    app.register_error_handler(Exception, app.answer_error)
+    app.register_error_handler(Exception, lambda error: app.answer_error(error, request.environ))
     return app
 
 
@@ -135,28 +135,53 @@ class RingbackOpenAPI(OpenAPI):
 
 
 class Application(RingbackOpenAPI):
-    """The WSGI application.
-
-    A response is a list of one piece, except for downloads: granian passes iterators through more
-    layers.
-    """
+    """The WSGI application, and the views that run on the event loop."""
 
     def __init__(self, parts: ApiParts):
         super().__init__(parts.version, [openapi.SAME_SERVER, {"url": parts.public_url}])
+        self.url_map.merge_slashes = False
         self._parts = parts
+        self._on_loop: dict[tuple[str, str], EntryPoint] = {}
+        self.body_limits: dict[tuple[str, str], int] = {}
+        """How large a body may be, by method and rule."""
 
     def serve(self, route: Route) -> None:
         """Bind a route, and add it to the document."""
-        view = entry_point(self._parts, route, self.describe(route))
-        self.add_url_rule(route.rule, route.name, view, methods=[route.method])
+        entry = EntryPoint(self._parts, route, self.describe(route))
+        self.add_url_rule(route.rule, route.name, entry.from_flask, methods=[route.method])
+        self.body_limits[route.method, route.rule] = route.max_bytes
+        if route.runs_on_loop:
+            self._on_loop[route.method, route.rule] = entry
+            if route.method == HTTPMethod.GET:
+                self._on_loop[HTTPMethod.HEAD, route.rule] = entry
+
+    def entry_on_loop(self, method: str, path: str) -> EntryPoint | None:
+        """Return how to call the view of this address on the event loop; None: it needs a
+        thread.
+        """
+        return self._on_loop.get((method, path))
+
+    async def on_loop(
+        self, environ: WSGIEnvironment, entry: EntryPoint
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Handle one request on the event loop. Return status, headers and body."""
+        started_s = time.perf_counter()
+        context = _begin(environ)
+        try:
+            response = await entry.on_loop(environ)
+        except Exception as error:  # noqa: BLE001 - any: it is answered
+            response = self.answer_error(error, environ)
+        status = response.status_code
+        headers = _completed(response.headers.to_wsgi_list(), context)
+        self._finish(environ, status, started_s)
+        return status, headers, response.get_data()
 
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Handle one request: set its id, join its response, drain a refused body, and add it to
-        metrics and request log.
+        """Handle one request in a thread. A response is a list of one piece, except for
+        downloads.
         """
         started_s = time.perf_counter()
-        given = environ.get("HTTP_X_REQUEST_ID", "")
-        context = add_context(environ, given if _REQUEST_ID.fullmatch(given) else new_request_id())
+        context = _begin(environ)
         status = 0
 
         def start(
@@ -164,41 +189,62 @@ class Application(RingbackOpenAPI):
         ) -> Callable[[bytes], object]:
             nonlocal status
             status = int(line[:3])
-            headers.append(("X-Request-Id", context.request_id))
-            headers.extend(context.limit_headers)
-            return start_response(line, headers, exc_info)
+            return start_response(line, _completed(headers, context), exc_info)
 
         response = super().wsgi_app(environ, start)
         body = response if environ.get(STREAMS) else [_joined(response)]
-        drain(environ)
+        self._finish(environ, status, started_s)
+        return body
+
+    def dispatch_request(self) -> ResponseReturnValue:
+        """Call the view. An address with a doubled slash is another one, which Werkzeug would take
+        for the one without: a proxy in front may have judged it differently.
+        """
+        if "//" in request.environ["PATH_INFO"]:
+            raise _no_such_address()
+        return super().dispatch_request()
+
+    def answer_error(self, error: Exception, environ: WSGIEnvironment) -> Response:
+        """Return every error as a problem. An unexpected one is an internal error, and is logged
+        with its traceback.
+        """
+        problem = error if isinstance(error, Problem) else _problem(error)
+        context = context_of(environ)
+        if isinstance(problem, InternalError):
+            self.report(error, context.request_id)
+        if environ["REQUEST_METHOD"] == HTTPMethod.POST and context.route in _PUBLISHING:
+            self._parts.observer.event_rejected(problem.slug)
+        return problem_response(problem)
+
+    def report(self, error: Exception, request_id: str | None = None) -> None:
+        """Log an unexpected error with its traceback."""
+        self._parts.observer.log(
+            LogEvent.REQUEST_FAILED,
+            request_id=request_id,
+            error=repr(error),
+            trace="".join(traceback.format_exception(error)),
+        )
+
+    def _finish(self, environ: WSGIEnvironment, status: int, started_s: float) -> None:
+        """Add a handled request to metrics and request log."""
         duration_s = time.perf_counter() - started_s
         method = environ["REQUEST_METHOD"]
         self._parts.observer.http_request(
-            context.route or "unmatched",
+            context_of(environ).route or "unmatched",
             method if method in _METHODS else "other",
             status,
             duration_s,
         )
         log_request(self._parts, environ, status, duration_s)
-        return body
 
-    def answer_error(self, error: Exception) -> Response:
-        """Return every error as a problem. An unexpected one is an internal error, and is logged
-        with its traceback.
-        """
-        problem = error if isinstance(error, Problem) else _problem(error)
-        context = context_of(request.environ)
-        if isinstance(problem, InternalError):
-            trace = "".join(traceback.format_exception(error))
-            self._parts.observer.log(
-                LogEvent.REQUEST_FAILED,
-                request_id=context.request_id,
-                error=repr(error),
-                trace=trace,
-            )
-        if request.method == HTTPMethod.POST and context.route in _PUBLISHING:
-            self._parts.observer.event_rejected(problem.slug)
-        return problem_response(problem)
+
+def _begin(environ: WSGIEnvironment) -> RequestContext:
+    given = environ.get("HTTP_X_REQUEST_ID", "")
+    return add_context(environ, given if _REQUEST_ID.fullmatch(given) else new_request_id())
+
+
+def _completed(headers: list[tuple[str, str]], context: RequestContext) -> list[tuple[str, str]]:
+    return [*headers, ("X-Request-Id", context.request_id), *context.limit_headers]
 
 
 def _problem(error: Exception) -> Problem:
@@ -209,11 +255,15 @@ def _problem(error: Exception) -> Problem:
     if not isinstance(error, HTTPException) or isinstance(error, InternalServerError):
         return InternalError(INTERNAL_ERROR)
     if error.code == NotFound.status:
-        return NotFound("there is nothing at this address: check it")
+        return _no_such_address()
     if error.code == MethodNotAllowed.status:
         allowed = ", ".join(getattr(error, "valid_methods", None) or ())
         return MethodNotAllowed(f"this address allows {allowed}", headers={"Allow": allowed})
     return Malformed(error.description or "the request cannot be read")
+
+
+def _no_such_address() -> Problem:
+    return NotFound("there is nothing at this address: check it")
 
 
 def _joined(response: Iterable[bytes]) -> bytes:

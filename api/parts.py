@@ -2,6 +2,7 @@
 environment or starts a thread.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from store.tokens.callbacks import Callbacks
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
 from web.rate_limits import Buckets, RateLimit, unknown_token_throttle
+from web.server.threads import RequestThreads
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,10 @@ class ApiParts:
     vault: Vault
     directory: Directory
     publisher: Publisher
+    loop: asyncio.AbstractEventLoop
+    """The event loop that the publisher lives on."""
+    threads: RequestThreads
+    """For what may block."""
     observer: Observer
     policy: TargetPolicy
     """Which callbacks may be saved."""

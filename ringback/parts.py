@@ -3,6 +3,7 @@
 Importing this starts nothing. Called by `ringback.processes`.
 """
 
+import asyncio
 import contextlib
 import sys
 import threading
@@ -38,6 +39,7 @@ from store.engine.notifications import NotificationListener
 from store.request_log.writer import RequestLog
 from store.stats import gauges
 from store.tokens.vault import Vault
+from web.server.threads import RequestThreads
 
 _PROCESS = "process"
 """The name of the process itself among what is missing."""
@@ -63,7 +65,7 @@ class Parts:
     """Watches the broker's policies once there is a publisher; None without a broker."""
 
     def publisher(self, claimer: Claimer | None = None) -> Publisher:
-        """Return a started publisher: the broker with the outbox behind it, or the outbox alone,
+        """Return a publisher, started on the running event loop: the broker with the outbox behind it, or the outbox alone,
         with the claimer of the same process.
         """
         outbox = OutboxPublisher(self.database, self.settings.outbox_max, self.observer)
@@ -107,13 +109,15 @@ class Parts:
         """The broker's URLs as one text; empty without a broker."""
         return ";".join(self.settings.broker_url)
 
-    def api_parts(self, publisher: Publisher) -> ApiParts:
-        """Return what the API's views are given."""
+    def api_parts(self, publisher: Publisher, threads: RequestThreads) -> ApiParts:
+        """Return what the API's views are given. Called on the event loop."""
         return ApiParts(
             database=self.database,
             vault=self.vault,
             directory=self.directory,
             publisher=publisher,
+            loop=asyncio.get_running_loop(),
+            threads=threads,
             observer=self.observer,
             policy=self.policy,
             public_url=self.settings.public_url,

@@ -7,11 +7,13 @@ RingbackError
 │   ├── Forbidden            403
 │   ├── NotFound             404
 │   ├── MethodNotAllowed     405
+│   ├── RequestTimeout       408
 │   ├── Conflict             409
 │   ├── TooLarge             413
 │   ├── UnsupportedMediaType 415
 │   ├── Invalid              422
 │   ├── TooManyRequests      429
+│   ├── HeadTooLarge         431
 │   ├── InternalError        500
 │   └── Unavailable          503
 │       └── NoDispatcher     503
@@ -163,6 +165,12 @@ class MethodNotAllowed(Problem):
     status, slug, title = 405, "method-not-allowed", "Method not allowed"
 
 
+class RequestTimeout(Problem):
+    """The client did not send the whole request in time; the connection is closed."""
+
+    status, slug, title = 408, "request-timeout", "Request not sent in time"
+
+
 class Conflict(Problem):
     """The request is valid, but the current state does not allow it."""
 
@@ -191,6 +199,12 @@ class TooManyRequests(Problem):
     """The token or address makes more requests than it may; `Retry-After` says when to retry."""
 
     status, slug, title = 429, "too-many-requests", "Too many requests"
+
+
+class HeadTooLarge(Problem):
+    """The request line and headers are over 64 KiB, or there are over 100 headers."""
+
+    status, slug, title = 431, "head-too-large", "Request headers too large"
 
 
 class InternalError(Problem):

@@ -59,5 +59,7 @@ class LogEvent(StrEnum):
     TOKENS_EXPORTED = "tokens_exported", "info"
     REQUEST_FAILED = "request_failed", "error"
     INTERNAL_ERROR = "internal_error", "error"
+    WORKER_ENDED = "worker_ended", "error"
+    WORKER_KILLED = "worker_killed", "warning"
     LIBRARY_WARNING = "library_warning", "warning"
     DRAIN_STARTED = "drain_started", "info"

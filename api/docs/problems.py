@@ -15,6 +15,7 @@ from schemas.errors import (
     Conflict,
     Fault,
     Forbidden,
+    HeadTooLarge,
     InternalError,
     Invalid,
     Malformed,
@@ -22,6 +23,7 @@ from schemas.errors import (
     NoDispatcher,
     NotFound,
     Problem,
+    RequestTimeout,
     TooLarge,
     TooManyRequests,
     Unauthenticated,
@@ -118,6 +120,11 @@ _ADVICE: dict[type[Problem], _Advice] = {
             "this address allows GET, HEAD, OPTIONS", headers={"Allow": "GET, HEAD, OPTIONS"}
         ),
     ),
+    RequestTimeout: _Advice(
+        "Send a request as soon as you have it, as a whole, and repeat this one. If it happens"
+        " often, look for a slow line, or for a program that announces more than it sends.",
+        RequestTimeout("the body of the request was not sent within 60 s: send it at once"),
+    ),
     Conflict: _Advice(
         "Read the current state again; the detail says what prevents the request. Repeating the"
         " request helps only once the state has changed.",
@@ -152,6 +159,14 @@ _ADVICE: dict[type[Problem], _Advice] = {
         " correct the token first.",
         TooManyRequests(
             "this token may make 10 requests a second: wait, then send more slowly", headers=_WAIT
+        ),
+    ),
+    HeadTooLarge: _Advice(
+        "Send fewer and shorter headers and parameters. Cookies of other systems at the same"
+        " address are the usual cause.",
+        HeadTooLarge(
+            "the request line and headers are larger than 65536 bytes, or there are more than 100"
+            " headers: send less"
         ),
     ),
     InternalError: _Advice(

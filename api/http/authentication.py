@@ -21,25 +21,49 @@ _INTROSPECT = Permission.TOKENS_INTROSPECT
 
 def authenticate(parts: ApiParts, environ: WSGIEnvironment, needs: Permission | None) -> Token:
     """Return the active token of this request, within its limit and with the needed permission.
+    Blocks while a token that may be new is looked up.
 
-    Raises what `identify` and `admit` raise.
+    Raises what `known_or_secret`, `look_up` and `admit` raise.
     """
     now = parts.directory.now()
-    token = identify(parts, environ, now)
+    found = known_or_secret(parts, environ, now)
+    token = look_up(parts, environ, found, now) if isinstance(found, str) else found
     admit(parts, environ, token, needs, now)
     return token
 
 
-def identify(parts: ApiParts, environ: WSGIEnvironment, now: UnixMs) -> Token:
+async def authenticate_on_loop(
+    parts: ApiParts, environ: WSGIEnvironment, needs: Permission | None
+) -> Token:
+    """Do the same on the event loop: only a look-up takes a thread."""
+    now = parts.directory.now()
+    token = await identify(parts, environ, now)
+    admit(parts, environ, token, needs, now)
+    return token
+
+
+async def identify(parts: ApiParts, environ: WSGIEnvironment, now: UnixMs) -> Token:
     """Return the token of this request, in whatever state it is.
 
-    Raises Unauthenticated. For an unknown token also TooManyRequests, when its address sent too
-    many of them, and StoreUnavailable, when it cannot be looked up.
+    Raises what `known_or_secret` and `look_up` raise, and Unavailable when too many requests wait
+    for a thread.
+    """
+    found = known_or_secret(parts, environ, now)
+    if not isinstance(found, str):
+        return found
+    if parts.directory.may_be_new(found):
+        return await parts.threads.run(look_up, parts, environ, found, now)
+    return look_up(parts, environ, found, now)
+
+
+def known_or_secret(parts: ApiParts, environ: WSGIEnvironment, now: UnixMs) -> Token | str:
+    """Return the token of this request, in whatever state it is, or its secret if it must be looked
+    up. Raises Unauthenticated without one.
     """
     secret = bearer(environ)
     if secret is None:
         _refuse(parts, "absent", "send the token as `Authorization: Bearer rbk_…`")
-    return parts.directory.known(secret, now) or _look_up(parts, environ, secret, now)
+    return parts.directory.known(secret, now) or secret
 
 
 def bearer(environ: WSGIEnvironment) -> str | None:
@@ -75,9 +99,12 @@ def admit(
     context.authorization = Authorization(now, token.id, needs, None)
 
 
-def _look_up(parts: ApiParts, environ: WSGIEnvironment, secret: str, now: UnixMs) -> Token:
+def look_up(parts: ApiParts, environ: WSGIEnvironment, secret: str, now: UnixMs) -> Token:
     """Ask the store for a token that may be new, unless its address tries one after the other:
     each unknown token would cost a query.
+
+    Raises Unauthenticated for an unknown token, TooManyRequests when its address sent too many of
+    them, and StoreUnavailable when it cannot be looked up.
     """
     network = client_network(client_address(environ, parts.trusted_proxies))
     throttle, now_ns = parts.unknown_token_throttle, parts.clock_ns()

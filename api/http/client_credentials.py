@@ -25,7 +25,7 @@ def as_bearer(environ: WSGIEnvironment) -> None:
     if given[: len(_BASIC)].lower() == _BASIC:
         secret = _password(given[len(_BASIC) :])
     elif not given:
-        secret = _form_field()
+        secret = _form_field(environ)
     if secret:
         environ["HTTP_AUTHORIZATION"] = f"Bearer {secret}"
 
@@ -41,11 +41,11 @@ def _password(encoded: str) -> str | None:
     return unquote_plus(pair.partition(":")[2])
 
 
-def _form_field() -> str | None:
+def _form_field(environ: WSGIEnvironment) -> str | None:
     """Return the secret in the form. Errors of the form are reported later, to authenticated
     callers only.
     """
     try:
-        return read_form().get(_FIELD)
+        return read_form(environ).get(_FIELD)
     except Problem:
         return None

@@ -5,6 +5,7 @@ not need.
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import NoReturn
+from wsgiref.types import WSGIEnvironment
 
 from flask import Response
 
@@ -35,34 +36,34 @@ from web.models.queries import EventsQuery, IdPath
 _TAG = "Events"
 
 
-def publish_event(parts: ApiParts) -> Response:
+async def publish_event(parts: ApiParts, environ: WSGIEnvironment) -> Response:
     """Publish an event.
 
     `id` and `timestamp` are optional. The `id` is the idempotency key: the same id twice is one
     event, and the first content is kept. 202 means that the event is stored durably.
     """
-    body = read_json_body()
+    body = read_json_body(environ)
     try:
         event = parse_event(body)
     except InvalidEvent as error:
         _refuse(error)
-    _publish(parts, [event])
+    await _publish(parts, [event])
     parts.observer.event_accepted(event.type)
     return Response(b'{"id":"%s","status":"accepted"}' % event.id.encode(), 202, content_type=JSON)
 
 
-def publish_batch(parts: ApiParts) -> Response:
+async def publish_batch(parts: ApiParts, environ: WSGIEnvironment) -> Response:
     """Publish up to 1000 events at once.
 
     Validation is all or nothing: 422 names every invalid event by pointer, and no event is
     accepted. 202 means that all are stored durably.
     """
-    body = read_json_body(MAX_BATCH_BYTES)
+    body = read_json_body(environ, MAX_BATCH_BYTES)
     try:
         events = parse_batch(body)
     except InvalidEvent as error:
         _refuse(error)
-    _publish(parts, events)
+    await _publish(parts, events)
     for event in events:
         parts.observer.event_accepted(event.type)
     return json_response(AcceptedBatch([event.id for event in events]), HTTPStatus.ACCEPTED)
@@ -95,10 +96,10 @@ def show_event(parts: ApiParts, path: IdPath) -> Response:
     return json_response(event_answer(event))
 
 
-def _publish(parts: ApiParts, events: Sequence[Event]) -> None:
+async def _publish(parts: ApiParts, events: Sequence[Event]) -> None:
     now = now_ms()
     try:
-        parts.publisher.publish([Outgoing(event, now) for event in events])
+        await parts.publisher.publish([Outgoing(event, now) for event in events])
     except ExchangeUnavailable:
         # Some may still have been stored: repeating them with these ids is harmless.
         raise Unavailable(
@@ -139,6 +140,7 @@ PUBLISHING = (
         needs=_PUBLISH,
         takes="EventBatch",
         problems=_PUBLISH_PROBLEMS,
+        max_bytes=MAX_BATCH_BYTES,
     ),
 )
 ROUTES = (

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 from wsgiref.types import WSGIEnvironment
 
-from flask import Response, request
+from flask import Response
 
 from api.http.authentication import admit, identify
 from api.http.environ import context_of
@@ -51,7 +51,7 @@ class _CheckedRequest(NamedTuple):
     user_agent: str | None
 
 
-def introspect(parts: ApiParts, form: CheckToken) -> Response:
+async def introspect(parts: ApiParts, form: CheckToken) -> Response:
     """Check a token (RFC 7662).
 
     Send your own token as a bearer token. OAuth 2.0 clients may send theirs as the password of HTTP
@@ -61,7 +61,7 @@ def introspect(parts: ApiParts, form: CheckToken) -> Response:
     token that never expires has no `exp`.
     """
     now = parts.directory.now()
-    token = parts.directory.known(form.token, now) or _look_up(parts, form.token, now)
+    token = parts.directory.known(form.token, now) or await _look_up(parts, form.token, now)
     if token is None:
         parts.observer.auth_failed("unknown")
         return _inactive()
@@ -81,7 +81,7 @@ def introspect(parts: ApiParts, form: CheckToken) -> Response:
     )
 
 
-def authorize(parts: ApiParts) -> Response:
+async def authorize(parts: ApiParts, environ: WSGIEnvironment) -> Response:
     """Check the token that this request carries, for a gateway.
 
     It serves the sub-requests of nginx's `auth_request` and of Traefik's ForwardAuth.
@@ -94,8 +94,8 @@ def authorize(parts: ApiParts) -> Response:
     422 means that the gateway does not state the permission that the request needs, or states one
     that does not exist. It must refuse the request then.
     """
-    environ, now = request.environ, parts.directory.now()
-    token = identify(parts, environ, now)
+    now = parts.directory.now()
+    token = await identify(parts, environ, now)
     checked = _forwarded(parts, environ)
     context_of(environ).is_logged = True
     try:
@@ -116,7 +116,7 @@ def authorize(parts: ApiParts) -> Response:
     return Response(status=HTTPStatus.NO_CONTENT, headers=headers)
 
 
-def _look_up(parts: ApiParts, secret: str, now: UnixMs) -> Token | None:
+async def _look_up(parts: ApiParts, secret: str, now: UnixMs) -> Token | None:
     """Ask the store for a token that may be new. The chat platform passes guessed tokens on, too:
     after some hundred unknown tokens a minute the store is not asked, and a new token becomes known
     with the directory's next poll, a quarter of a second later.
@@ -127,7 +127,9 @@ def _look_up(parts: ApiParts, secret: str, now: UnixMs) -> Token | None:
         and parts.unknown_token_throttle.take(_THROTTLE_KEY, parts.clock_ns()).wait_ns
     ):
         return None
-    return parts.directory.holder(secret, now)
+    if not parts.directory.may_be_new(secret):
+        return None
+    return await parts.threads.run(parts.directory.holder, secret, now)
 
 
 def _inactive() -> Response:

@@ -11,12 +11,12 @@ from schemas.errors import Unavailable
 _TAG = "Operation"
 
 
-def healthz() -> Response:
+async def healthz() -> Response:
     """Say that the process is alive."""
     return json_response(HealthAnswer("alive"))
 
 
-def readyz(parts: ApiParts) -> Response:
+async def readyz(parts: ApiParts) -> Response:
     """Say whether events can be accepted, and what is missing.
 
     They can while the broker or the database is available to store them durably.

@@ -127,7 +127,7 @@ def standard_output(*, pretty: bool, dropped: Callable[[int], None]) -> Log:
 
 
 class Libraries(logging.Handler):
-    """A handler that writes the warnings of libraries, such as granian, to the log."""
+    """A handler that writes the warnings of libraries to the log."""
 
     def __init__(self, log: Log):
         super().__init__()
@@ -139,8 +139,8 @@ class Libraries(logging.Handler):
 
 
 class AtOnce(logging.Handler):
-    """A handler for a process that only watches others and has no log of its own. It writes each
-    line immediately.
+    """The log of a process that only watches others, and the handler for its libraries. It has no
+    thread, and writes each line immediately.
     """
 
     def __init__(self, fd: int, *, pretty: bool):
@@ -149,11 +149,12 @@ class AtOnce(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line."""
+        self.log(LogEvent.LIBRARY_WARNING, **_warning(record))
+
+    def log(self, event: LogEvent, **fields: object) -> None:
+        """Write a line of our own."""
         with contextlib.suppress(OSError):  # a reader that is gone costs the line and nothing else
-            os.write(
-                self._fd,
-                self._render({**_head(LogEvent.LIBRARY_WARNING), **_warning(record)}),
-            )
+            os.write(self._fd, self._render({**_head(event), **fields}))
 
 
 def _head(event: LogEvent) -> Line:

@@ -5,18 +5,19 @@ import asyncio
 import uvloop
 
 from ringback.parts import Parts, gather
-from ringback.processes.dispatch_half import DispatchHalf, ignore_signals, stop_on_signals
-from ringback.processes.health_app import HealthApp
-from ringback.processes.interpreter import settle, share_memory
-from ringback.processes.web import WebServer
+from ringback.processes.dispatch_half import DispatchHalf
+from ringback.processes.health_front import HealthFront
+from ringback.processes.interpreter import allow_many_connections, settle, share_memory
+from ringback.processes.stopping import ignore_signals, stop_on_signals
 from ringback.settings import Settings
-
-_HEALTH_THREADS = 2
+from web.server.server import HttpServer
+from web.server.sockets import listen
 
 
 def dispatch(settings: Settings) -> None:
     """Dispatch until a signal. Raises CannotListen when the address for metrics is not free."""
     share_memory()
+    allow_many_connections()
     parts = gather(settings)
     try:
         uvloop.run(_dispatch(parts))
@@ -27,12 +28,13 @@ def dispatch(settings: Settings) -> None:
 async def _dispatch(parts: Parts) -> None:
     stop = stop_on_signals()
     dispatching, returned = DispatchHalf(parts), parts.returned()
-    health = HealthApp(
-        lambda: parts.missing(None if dispatching.connected else "cannot reach the broker"),
-        parts.metrics.render,
-    )
-    web = WebServer(
-        health, parts.settings.metrics_listen, "RINGBACK_METRICS_LISTEN", threads=_HEALTH_THREADS
+    sockets = listen(*parts.settings.metrics_listen, "RINGBACK_METRICS_LISTEN")
+    server = HttpServer(
+        HealthFront(
+            lambda: parts.missing(None if dispatching.connected else "cannot reach the broker"),
+            parts.metrics.render,
+            parts.observer,
+        )
     )
     parts.gatherer.add(
         lambda: {
@@ -44,7 +46,7 @@ async def _dispatch(parts: Parts) -> None:
     dispatching.start()
     if returned is not None:
         returned.start()
-    web.start()
+    await server.start(sockets)
     try:
         await dispatching.watch(stop)
     finally:
@@ -53,5 +55,5 @@ async def _dispatch(parts: Parts) -> None:
                 dispatching.drain(), *([] if returned is None else [returned.close()])
             )
         finally:
-            await asyncio.to_thread(web.stop)
+            await server.stop()
             ignore_signals()

@@ -4,8 +4,6 @@ Called by the processes `serve` and `dispatch`.
 """
 
 import asyncio
-import resource
-import signal
 import traceback
 from collections.abc import Mapping
 from typing import Any
@@ -30,14 +28,11 @@ have less time. Smaller: the process may be killed while it closes.
 
 _USER_AGENT = f"Ringback/{ringback.__version__}"
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
 
 class DispatchHalf:
     """Everything that dispatches in one process. Create it on a running event loop."""
 
     def __init__(self, parts: Parts):
-        allow_many_connections()
         settings = parts.settings
         timeout_s = settings.timeout.total_seconds()
         self._parts = parts
@@ -148,30 +143,3 @@ class DispatchHalf:
             trace="".join(traceback.format_exception(error)),
         )
         self._worker.fail(error)
-
-
-def allow_many_connections() -> None:
-    """Raise the soft limit of file descriptors to the hard one. Every attempt in flight needs one,
-    and a service manager's usual soft limit is 1,024.
-    """
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def stop_on_signals() -> asyncio.Event:
-    """Return an event that the first SIGTERM or SIGINT sets. Another signal changes nothing, as the
-    drain has its own limit.
-    """
-    stop = asyncio.Event()
-    for number in STOP_SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
-
-
-def ignore_signals() -> None:
-    """Ignore signals while things are closed. The end of the loop would restore the default action,
-    with which a signal would end the process in the middle of that.
-    """
-    for number in STOP_SIGNALS:
-        asyncio.get_running_loop().remove_signal_handler(number)
-        signal.signal(number, signal.SIG_IGN)

@@ -1,88 +1,87 @@
-"""The WSGI application of a dispatcher: `/healthz` (alive), `/readyz` (can deliver, or what is
-missing) and `/metrics`.
+"""What a dispatcher answers on `METRICS_LISTEN`: `/healthz` (alive), `/readyz` (can deliver, or what
+is missing) and `/metrics`.
 
-`ringback.processes.dispatch` serves it on `METRICS_LISTEN`. The API has its own routes for these.
+`ringback.processes.dispatch` serves it. The API has its own routes for these.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import asyncio
+import traceback
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from wsgiref.types import StartResponse, WSGIEnvironment
 
 import orjson
 
-Answer = tuple[HTTPStatus, str, bytes]
-"""Status, content type and body."""
+from schemas.errors import MethodNotAllowed, NotFound, Problem, Unavailable
+from schemas.log_events import LogEvent
+from schemas.observer import Observer
+from web.server.messages import Answer, Request
 
 _PROBLEM = "application/problem+json"
 
 
-class HealthApp:
-    """The application. `missing` returns what keeps this process from its work, by part, in words;
-    empty means nothing. `render` returns the metrics and their content type.
+class HealthFront:
+    """What the HTTP server asks (`web.server.messages.Application`). `missing` returns what keeps
+    this process from its work, by part, in words; empty means nothing. `render` returns the metrics
+    and their content type, and may block.
     """
 
     def __init__(
-        self, missing: Callable[[], Mapping[str, str]], render: Callable[[], tuple[bytes, str]]
+        self,
+        missing: Callable[[], Mapping[str, str]],
+        render: Callable[[], tuple[bytes, str]],
+        observer: Observer,
     ):
-        self._missing, self._render = missing, render
-        self._routes = {
-            "/healthz": self._healthz,
-            "/readyz": self._readyz,
-            "/metrics": self._metrics,
+        self._missing, self._render, self._observer = missing, render, observer
+
+    def body_limit(self, _method: str, _path: str) -> int:
+        """Return 0: no body is read."""
+        return 0
+
+    def is_known(self, _request: Request) -> bool:
+        """Return False: there are no callers with tokens."""
+        return False
+
+    async def answer(self, request: Request) -> Answer:
+        """Answer a request."""
+        if request.path not in {"/healthz", "/readyz", "/metrics"}:
+            return self.refuse(NotFound("the paths are /healthz, /readyz and /metrics"))
+        if request.method not in {"GET", "HEAD"}:
+            return self.refuse(
+                MethodNotAllowed("only GET and HEAD are allowed", headers={"Allow": "GET, HEAD"})
+            )
+        if request.path == "/metrics":
+            body, content_type = await asyncio.to_thread(self._render)
+            return _answer(HTTPStatus.OK, content_type, body)
+        missing = self._missing() if request.path == "/readyz" else {}
+        if missing:
+            return self.refuse(
+                Unavailable(f"not ready: {', '.join(missing)}", extra={"missing": missing})
+            )
+        status = "alive" if request.path == "/healthz" else "ready"
+        return _answer(HTTPStatus.OK, "application/json", orjson.dumps({"status": status}))
+
+    def refuse(self, problem: Problem) -> Answer:
+        """Answer with a problem by RFC 9457, as the API does."""
+        body = {
+            "type": f"/docs/problems/{problem.slug}",
+            "title": problem.title,
+            "status": problem.status,
+            "detail": problem.detail,
+            **problem.extra,
         }
+        return _answer(problem.status, _PROBLEM, orjson.dumps(body), problem.headers)
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        status, content_type, body = self._answer(
-            environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
+    def report(self, error: Exception) -> None:
+        """Log an error that cannot be answered any more."""
+        self._observer.log(
+            LogEvent.REQUEST_FAILED,
+            error=repr(error),
+            trace="".join(traceback.format_exception(error)),
         )
-        headers = [
-            ("Content-Type", content_type),
-            ("Content-Length", str(len(body))),
-            ("Cache-Control", "no-store"),
-        ]
-        start_response(f"{status.value} {status.phrase}", headers)
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
-
-    def _answer(self, method: str, path: str) -> Answer:
-        if path not in self._routes:
-            return _problem(
-                HTTPStatus.NOT_FOUND, "not-found", "the paths are /healthz, /readyz and /metrics"
-            )
-        if method not in ("GET", "HEAD"):
-            return _problem(
-                HTTPStatus.METHOD_NOT_ALLOWED, "method-not-allowed", "only GET and HEAD are allowed"
-            )
-        return self._routes[path]()
-
-    def _healthz(self) -> Answer:
-        return _json({"status": "alive"})
-
-    def _readyz(self) -> Answer:
-        if missing := self._missing():
-            return _problem(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "unavailable",
-                f"not ready: {', '.join(missing)}",
-                missing=missing,
-            )
-        return _json({"status": "ready"})
-
-    def _metrics(self) -> Answer:
-        body, content_type = self._render()
-        return HTTPStatus.OK, content_type, body
 
 
-def _json(value: object) -> Answer:
-    return HTTPStatus.OK, "application/json", orjson.dumps(value)
-
-
-def _problem(status: HTTPStatus, slug: str, detail: str, **more: object) -> Answer:
-    """Return a problem by RFC 9457, as the API does."""
-    problem = {
-        "type": f"/docs/problems/{slug}",
-        "title": status.phrase,
-        "status": status.value,
-        "detail": detail,
-        **more,
-    }
-    return status, _PROBLEM, orjson.dumps(problem)
+def _answer(
+    status: int, content_type: str, body: bytes, more: Mapping[str, str] | None = None
+) -> Answer:
+    headers = {"Content-Type": content_type, "Cache-Control": "no-store"} | dict(more or {})
+    return Answer(status, list(headers.items()), body)

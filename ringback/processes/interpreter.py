@@ -7,6 +7,7 @@ cores too.
 
 import ctypes
 import gc
+import resource
 
 _M_ARENA_MAX = -8  # of glibc's malloc.h
 _ARENAS = 2
@@ -33,3 +34,11 @@ def settle() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+def allow_many_connections() -> None:
+    """Raise the soft limit of file descriptors to the hard one. Every client and every attempt in
+    flight needs one, and a service manager's usual soft limit is 1,024.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,6 +1,4 @@
-"""Everything in one process: the event loop with the dispatching half in the main thread, and the
-API's threads.
-"""
+"""Everything in one process: one event loop answers requests, publishes and dispatches."""
 
 import asyncio
 import contextlib
@@ -9,16 +7,20 @@ from collections.abc import Callable
 import uvloop
 
 from api.application import create_app
+from api.front import ApiFront
 from ringback.parts import Parts, gather
 from ringback.private_files import make_database_file
 from ringback.processes import lock
-from ringback.processes.dispatch_half import DispatchHalf, ignore_signals, stop_on_signals
-from ringback.processes.interpreter import settle, share_memory
-from ringback.processes.web import WebServer
+from ringback.processes.dispatch_half import DispatchHalf
+from ringback.processes.interpreter import allow_many_connections, settle, share_memory
+from ringback.processes.stopping import ignore_signals, stop_on_signals
 from ringback.settings import Settings
 from store.engine.database import Database
 from store.engine.migrate import upgrade
 from store.maintenance.startup import void_leases
+from web.server.server import HttpServer
+from web.server.sockets import listen
+from web.server.threads import RequestThreads
 
 
 def serve(settings: Settings, announce: Callable[[Parts], None]) -> None:
@@ -39,6 +41,7 @@ def serve(settings: Settings, announce: Callable[[Parts], None]) -> None:
 
 def _run(settings: Settings, announce: Callable[[Parts], None]) -> None:
     share_memory()
+    allow_many_connections()
     parts = gather(settings)
     try:
         uvloop.run(_serve(parts, announce))
@@ -53,15 +56,19 @@ async def _serve(parts: Parts, announce: Callable[[Parts], None]) -> None:
         closing.callback(ignore_signals)
         dispatching = DispatchHalf(parts)
         publisher = parts.publisher(dispatching.claimer if parts.settings.embedded else None)
-        web = WebServer(create_app(parts.api_parts(publisher)), parts.settings.listen)
+        sockets = listen(*parts.settings.listen, "RINGBACK_LISTEN")
+        threads = RequestThreads()
+        api_parts = parts.api_parts(publisher, threads)
+        server = HttpServer(ApiFront(create_app(api_parts), api_parts))
         parts.gatherer.add(lambda: {"in_flight": dispatching.in_flight})
         if parts.settings.broker_url:
             parts.gatherer.add(lambda: {"broker_connected": float(publisher.connected())})
         settle()
         dispatching.start()
         closing.push_async_callback(dispatching.drain)
-        closing.push_async_callback(asyncio.to_thread, publisher.close)
-        web.start()
-        closing.push_async_callback(asyncio.to_thread, web.stop)
+        closing.push_async_callback(publisher.close)
+        closing.callback(threads.close)
+        await server.start(sockets)
+        closing.push_async_callback(server.stop)
         await asyncio.to_thread(announce, parts)
         await dispatching.watch(stop)

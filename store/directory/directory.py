@@ -143,6 +143,10 @@ class Directory:
         """
         return self.snapshot.by_hash(token_hash(secret), now)
 
+    def may_be_new(self, secret: str) -> bool:
+        """Return whether `holder` would ask the store about a secret that is not in memory."""
+        return is_token(secret) and not self._known.is_unknown(token_hash(secret))
+
     def holder(self, secret: str, now: UnixMs) -> Token | None:
         """Return the token with this secret, in any state; None: there is none.
 

@@ -14,8 +14,16 @@ from tests.kit.request_log import Log, make
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path)
+def door() -> str:
+    """How the house is asked. Tests of views that run on the event loop are parametrized with
+    `BOTH_DOORS`.
+    """
+    return "front"
+
+
+@pytest.fixture
+def house(tmp_path: Path, door: str) -> Iterator[House]:
+    made = House(tmp_path, by_wsgi=door == "wsgi")
     yield made
     made.close()
 

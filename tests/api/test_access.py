@@ -192,7 +192,7 @@ def test_requests_are_counted_by_rule_and_not_by_address(house: House, admin: Ca
     """Closed label sets: neither ids nor made-up methods and paths may grow them."""
     admin.call("GET", "/v1/tokens/tok_1")
     admin.call("GET", "/made/up")
-    admin.call("BREW", "/healthz")
+    admin.call("PROPFIND", "/healthz")
 
     assert house.observer.requests == [
         ("/v1/tokens/<id>", "GET", 404),

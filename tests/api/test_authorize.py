@@ -4,11 +4,15 @@ from typing import Any
 
 import pytest
 
+from api import application
 from api.http.environ import context_of
+from api.parts import ApiParts
 from schemas.tokens.permissions import Permission
 from schemas.tokens.target_policy import parse_networks
-from tests.kit.api import House
+from tests.kit.api import BOTH_DOORS, House
 from tests.kit.checks import NOBODYS, READ, STATES, authorize, logged, made, not_active
+
+pytestmark = BOTH_DOORS
 
 
 @pytest.fixture
@@ -154,19 +158,20 @@ def test_what_a_stranger_says_of_the_request_is_not_logged(behind_a_gateway: Hou
     assert (row["method"], row["path"], row["address"]) == (None, None, "192.0.2.1")
 
 
-def test_a_check_for_a_gateway_is_marked_as_logged(house: House) -> None:
+def test_a_check_for_a_gateway_is_marked_as_logged(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is in the log as the request that was asked about, and must not be there as a call of the
     API too.
     """
     seen: list[object] = []
-    app = house.app.wsgi_app
+    original = application.log_request
 
-    def watch(environ: dict[str, Any], start: Any) -> Any:
-        answer = app(environ, start)
+    def watch(parts: ApiParts, environ: dict[str, Any], *given: Any) -> None:
         seen.append(context_of(environ).is_logged)
-        return answer
+        original(parts, environ, *given)
 
-    house.app.wsgi_app = watch  # type: ignore[method-assign]
+    monkeypatch.setattr(application, "log_request", watch)
     authorize(house, made(house).secret, "stats:read")
     authorize(house, not_active(house, "suspended").secret)
     authorize(house, made(house).secret, "no such permission")

@@ -11,8 +11,10 @@ from schemas.events.json_text import BYTE_ORDER_MARK
 from schemas.tokens.permissions import Permission
 from store.tokens.tokens import NewSecrets
 from tests.api.test_publishing import JSON, event
-from tests.kit.api import Caller, House
+from tests.kit.api import BOTH_DOORS, Caller, House
 from tests.kit.request_log import Log
+
+pytestmark = BOTH_DOORS
 
 
 def test_a_byte_order_mark_before_the_json_is_skipped(admin: Caller, backend: Caller) -> None:

@@ -8,8 +8,10 @@ from werkzeug.test import TestResponse
 
 from api.http.bodies import FORM
 from schemas.tokens.permissions import Permission
-from tests.kit.api import Caller, House
+from tests.kit.api import BOTH_DOORS, Caller, House
 from tests.kit.checks import made
+
+pytestmark = BOTH_DOORS
 
 
 def basic(name: str, password: str, scheme: str = "Basic") -> dict[str, str]:

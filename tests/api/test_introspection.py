@@ -8,7 +8,7 @@ from api.http.bodies import FORM
 from schemas.times import UnixMs, now_ms
 from schemas.tokens.permissions import Permission
 from schemas.tokens.secrets import new_token
-from tests.kit.api import Caller, House
+from tests.kit.api import BOTH_DOORS, Caller, House
 from tests.kit.checks import (
     NOBODYS,
     READ,
@@ -21,6 +21,8 @@ from tests.kit.checks import (
     made,
     not_active,
 )
+
+pytestmark = BOTH_DOORS
 
 INACTIVE = b'{"active":false}'
 

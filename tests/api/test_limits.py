@@ -8,8 +8,10 @@ from api.http.bodies import FORM
 from schemas.tokens.permissions import Permission
 from schemas.tokens.secrets import new_token
 from schemas.tokens.target_policy import parse_networks
-from tests.kit.api import Caller, House
+from tests.kit.api import BOTH_DOORS, Caller, House
 from web.rate_limits import UNKNOWN_TOKENS
+
+pytestmark = BOTH_DOORS
 
 RATE_FIELDS = {"RateLimit", "RateLimit-Policy"}
 

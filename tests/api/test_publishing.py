@@ -10,7 +10,9 @@ import pytest
 from api.http.bodies import MAX_BODY_BYTES
 from schemas.events.samples import sample_event
 from schemas.events.types import EventType
-from tests.kit.api import Caller, House
+from tests.kit.api import BOTH_DOORS, Caller, House
+
+pytestmark = BOTH_DOORS
 
 RECEIVED = EventType.MESSAGE_RECEIVED
 JSON = "application/json"

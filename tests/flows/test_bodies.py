@@ -1,87 +1,25 @@
-"""Request bodies through the real servers: what a server hands on of a body is its own, and so are
-the ways to lose the rest.
-
-Werkzeug cuts a chunked body off at its limit without a word, and granian breaks the pipe on a body
-that was not read.
+"""Request bodies through the real server: they arrive whole or are refused, and the answer to a
+refused one arrives too.
 """
 
-import os
 import socket
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from cheroot.wsgi import Server
 
+from api.front import ApiFront
 from api.http.bodies import MAX_BODY_BYTES
 from schemas.events.samples import sample_body
 from schemas.events.types import EventType
 from schemas.tokens.permissions import Permission
 from tests.kit.api import House
-from tests.kit.waiting import free_port, wait_for
+from tests.kit.waiting import free_port
+from web.server.server import HttpServer
+from web.server.sockets import listen
 
 EVENT = sample_body(EventType.MESSAGE_RECEIVED)
 PIECE = 16 * 1024
-
-_HOUSE = """
-import pathlib
-from tests.kit.api import House
-app = House(pathlib.Path({folder!r})).app
-"""
-
-
-@contextmanager
-def on_cheroot(house: House, folder: Path) -> Iterator[int]:
-    server = Server(("127.0.0.1", 0), house.app, numthreads=4)
-    server.prepare()
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    yield int(server.bind_addr[1])
-    server.stop()
-    thread.join()
-
-
-@contextmanager
-def on_granian(house: House, folder: Path) -> Iterator[int]:
-    """A process of its own, on the same database."""
-    port = free_port()
-    (folder / "house_app.py").write_text(_HOUSE.format(folder=str(folder)))
-    program = [
-        str(Path(sys.executable).with_name("granian")),
-        "--interface",
-        "wsgi",
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-    ]
-    options = [
-        "--blocking-threads",
-        "4",
-        "--no-ws",
-        "--http",
-        "1",
-        "--log-level",
-        "error",
-        "house_app:app",
-    ]
-    environment = os.environ | {"PYTHONPATH": f"{folder}:{Path(__file__).parents[2]}"}
-    with (folder / "granian.log").open("wb") as log:
-        process = subprocess.Popen([*program, *options], env=environment, stdout=log, stderr=log)
-        try:
-            wait_for(
-                "granian",
-                lambda: socket.create_connection(("127.0.0.1", port), 1).close() or True,
-                30,
-            )
-            yield port
-        finally:
-            process.terminate()
-            process.wait(20)
 
 
 @pytest.fixture
@@ -91,10 +29,13 @@ def house(tmp_path: Path) -> Iterator[House]:
     made.close()
 
 
-@pytest.fixture(params=[on_cheroot, on_granian], ids=["cheroot", "granian"])
-def port(request: pytest.FixtureRequest, house: House, tmp_path: Path) -> Iterator[int]:
-    with request.param(house, tmp_path) as at:
-        yield at
+@pytest.fixture
+def port(house: House) -> Iterator[int]:
+    at = free_port()
+    server = HttpServer(ApiFront(house.app, house.parts))
+    house.loop.call(server.start(listen("127.0.0.1", at, "RINGBACK_LISTEN")))
+    yield at
+    house.loop.call(server.stop())
 
 
 def post(port: int, secret: str, head: str, pieces: list[bytes]) -> bytes:

@@ -11,10 +11,8 @@ from tests.flows.conftest import Starting
 from tests.kit.waiting import wait_for
 
 
-def test_the_apis_server_speaks_in_our_lines(start_on_services: Starting) -> None:
-    """Nothing at a start that only its authors understand; its news are lines of the log, as of
-    every library.
-    """
+def test_a_worker_that_ends_is_logged_and_replaced(start_on_services: Starting) -> None:
+    """A worker that ended is a line of the log, and another is started."""
     ringback = start_on_services(workers=1)
     said = ringback.dir / "api.log"
     parent = psutil.Process(ringback.processes["api"].pid)
@@ -25,11 +23,9 @@ def test_the_apis_server_speaks_in_our_lines(start_on_services: Starting) -> Non
     def lines() -> list[dict[str, object]]:
         return [json.loads(line) for line in said.read_text().splitlines() if line.strip()]
 
-    wait_for(
-        "word of the worker",
-        lambda: any("worker-1" in str(line.get("message")) for line in lines()),
-    )
-    assert not [line for line in lines() if "threads" in str(line)]
-    assert {line["event"] for line in lines() if line.get("library") == "_granian"} == {
-        LogEvent.LIBRARY_WARNING
-    }
+    def ended() -> list[dict[str, object]]:
+        return [line for line in lines() if line["event"] == LogEvent.WORKER_ENDED]
+
+    wait_for("word of the worker", ended)
+    assert [(line["worker"], line["exit_code"]) for line in ended()] == [("worker-1", -9)]
+    wait_for("another worker", lambda: [c for c in parent.children() if c.pid != worker.pid])

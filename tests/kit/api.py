@@ -8,10 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from werkzeug.test import TestResponse
 
 from api.application import Application, create_app
+from api.front import ApiFront
 from api.parts import ApiParts, CallTerms
 from exchange.port import Outgoing
 from schemas.deliveries.deliveries import DeliveryState
@@ -30,9 +32,12 @@ from store.events import claims
 from store.request_log.writer import RequestLog
 from store.tables import deliveries
 from store.tokens.vault import Vault
+from tests.kit.front_client import FrontClient
+from tests.kit.loop_thread import LoopThread
 from tests.kit.making import a_claim
 from tests.kit.tables import lay_tables
 from tests.kit.tokens import TESTER, token_fields
+from web.server.threads import RequestThreads
 
 RECEIVED = EventType.MESSAGE_RECEIVED
 URL = "https://x.example/hook"
@@ -45,6 +50,9 @@ CALL_TERMS = CallTerms(
     retention=timedelta(days=30),
 )
 
+BOTH_DOORS = pytest.mark.parametrize("door", ["front", "wsgi"])
+"""For tests of views that run on the event loop: they are asked there, and as WSGI servers ask."""
+
 
 @dataclass
 class KeepingPublisher:
@@ -53,7 +61,7 @@ class KeepingPublisher:
     published: list[Outgoing] = field(default_factory=list)
     is_away: bool = False
 
-    def publish(self, outgoing: Sequence[Outgoing]) -> None:
+    async def publish(self, outgoing: Sequence[Outgoing]) -> None:
         if self.is_away:
             raise ExchangeUnavailable("nothing takes it")
         self.published += outgoing
@@ -61,7 +69,7 @@ class KeepingPublisher:
     def connected(self) -> bool:
         return not self.is_away
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Holds nothing."""
 
 
@@ -99,10 +107,13 @@ class Listening(NullObserver):
 
 class House:
     """One API. Its directory polls only when a request makes it, unless `directory.start()` is
-    called; nor is its request log written but by `flush`.
+    called; nor is its request log written but by `flush`. It is asked behind the HTTP server's
+    parser, or as any WSGI server would.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, *, by_wsgi: bool = False):
+        self.by_wsgi = by_wsgi
+        self.loop, self.threads = LoopThread(), RequestThreads(4)
         self.database = Database(f"sqlite:///{folder}/ringback.db")
         lay_tables(self.database)
         self.vault, self.publisher, self.observer = (
@@ -120,6 +131,8 @@ class House:
             vault=self.vault,
             directory=self.directory,
             publisher=self.publisher,
+            loop=self.loop.loop,
+            threads=self.threads,
             observer=self.observer,
             policy=TargetPolicy(),
             public_url="https://ringback.example",
@@ -141,6 +154,12 @@ class House:
         self.parts = replace(self.parts, **changed)
         self.app = create_app(self.parts)
 
+    def open(self, path: str, **request: Any) -> TestResponse:
+        """Ask it; `request` is for werkzeug's `EnvironBuilder`."""
+        if self.by_wsgi:
+            return self.app.test_client().open(path, **request)
+        return FrontClient(ApiFront(self.app, self.parts), self.loop).open(path, **request)
+
     def secret(self, *permissions: Permission) -> str:
         """The secret of a new token."""
         return self.parts.tokens.create(
@@ -154,6 +173,8 @@ class House:
         return self.metrics, "text/plain; version=0.0.4"
 
     def close(self) -> None:
+        self.threads.close()
+        self.loop.close()
         self.directory.close()
         self.database.close()
 
@@ -171,7 +192,7 @@ class Caller:
         sent = {"headers": headers | more.pop("headers", {})} | more
         if json is not None:
             sent["json"] = json
-        return self.house.app.test_client().open(path, method=method, **sent)
+        return self.house.open(path, method=method, **sent)
 
 
 def callback_path(token: dict[str, Any], kind: str = "message.received") -> str:

@@ -6,24 +6,32 @@ from collections.abc import Iterator
 
 import pytest
 
-from ringback.processes.health_app import HealthApp
-from ringback.processes.web import CannotListen, WebServer
+from ringback.processes.health_front import HealthFront
 from ringback.setting_values import ListenAddress
+from schemas.observer import NullObserver
+from tests.kit.loop_thread import LoopThread
 from tests.kit.waiting import free_port
+from web.server.server import HttpServer
+from web.server.sockets import CannotListen, listen
 
 
 class Place:
-    """A served `HealthApp` whose missing things a test can set."""
+    """A served `HealthFront` whose missing things a test can set."""
 
     def __init__(self) -> None:
         self.missing: dict[str, str] = {}
         self.address = ListenAddress("127.0.0.1", free_port())
-        self.server = WebServer(
-            HealthApp(lambda: self.missing, lambda: (b"ringback_x 1\n", "text/plain")),
-            self.address,
-            threads=2,
+        self.loop = LoopThread()
+        self.server = HttpServer(
+            HealthFront(
+                lambda: self.missing, lambda: (b"ringback_x 1\n", "text/plain"), NullObserver()
+            )
         )
-        self.server.start()
+        self.loop.call(self.server.start(listen(*self.address, "RINGBACK_METRICS_LISTEN")))
+
+    def close(self) -> None:
+        self.loop.call(self.server.stop())
+        self.loop.close()
 
     def get(self, path: str, method: str = "GET") -> tuple[int, str, bytes]:
         connection = http.client.HTTPConnection(*self.address, timeout=10)
@@ -38,7 +46,7 @@ class Place:
 def place() -> Iterator[Place]:
     made = Place()
     yield made
-    made.server.stop()
+    made.close()
 
 
 def test_a_process_that_lacks_something_is_alive_but_not_ready_and_says_what_it_lacks(
@@ -72,11 +80,7 @@ def test_anything_else_is_refused_as_a_problem(place: Place) -> None:
     assert place.get("/metrics", "POST")[0] == 405
 
 
-# cheroot leaves the socket that it could not bind to the garbage collector.
-@pytest.mark.filterwarnings(
-    "ignore:.*unclosed.*:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
-)
 def test_a_taken_port_is_reported_with_the_setting_that_moves_it(place: Place) -> None:
     """Two dispatchers on one host meet this first."""
     with pytest.raises(CannotListen, match="RINGBACK_METRICS_LISTEN"):
-        WebServer(HealthApp(dict, lambda: (b"", "")), place.address, "RINGBACK_METRICS_LISTEN")
+        listen(*place.address, "RINGBACK_METRICS_LISTEN")

@@ -1,0 +1,1 @@
+"""The HTTP server of every process that listens, on its event loop."""
