@@ -3,7 +3,7 @@
 `exchange.rabbit.connection` opens the real ones. No library is imported.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -41,17 +41,29 @@ class DeliverMethod(Protocol):
     """The number of the message on its channel."""
 
 
+class MessageProperties(Protocol):
+    """What is used of the properties of a delivered message."""
+
+    message_id: object
+    """Its publisher's name for it: a text, if any. Bytes when it is not UTF-8."""
+    headers: Mapping[str, object] | None
+
+
 class Writer(Protocol):
     """The connection of a channel."""
 
     def one_write(self) -> AbstractContextManager[None]:
         """Send the frames of the block together at its end."""
 
+    def acknowledge(self, channel: "AmqpChannel", delivery_tags: Sequence[int]) -> None:
+        """Acknowledge messages of an open channel one by one, in one write."""
+
 
 class AmqpChannel(Protocol):
     """A channel. Its methods return before the broker answers."""
 
     is_open: bool
+    channel_number: int
     connection: Writer
 
     def close(self) -> None:
@@ -77,9 +89,6 @@ class AmqpChannel(Protocol):
         self, exchange: str, routing_key: str, body: bytes, properties: object, *, mandatory: bool
     ) -> None:
         """Publish a message."""
-
-    def basic_ack(self, delivery_tag: int) -> None:
-        """Acknowledge a message."""
 
     def basic_qos(self, *, prefetch_count: int) -> None:
         """Set how many messages the next consumer may have unacknowledged."""

@@ -7,19 +7,21 @@ whenever one is lost.
 
 import asyncio
 import contextlib
-import struct
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TypeAlias, TypeVar
 
 import pika
 from pika import spec
 from pika.adapters.asyncio_connection import AsyncioConnection, _AsyncioIOServicesAdapter
+from pika.channel import Channel
 from pika.exceptions import ChannelClosedByBroker, InvalidFrameError, StreamLostError
-from pika.frame import Header
+from pika.frame import decode_frame
 
 from exchange import topology
 from exchange.broker_address import BrokerAddress, broker_addresses
 from exchange.rabbit.channel import AmqpChannel, Done
+from exchange.rabbit.declaring import bind, check, declare
+from exchange.rabbit.reading import Message, acknowledgements, frame_end, read, without_headers
 from schemas.errors import UsageError
 
 _Value = TypeVar("_Value")
@@ -36,20 +38,22 @@ CLOSE_TIMEOUT_S = 2.0
 busy broker logs a connection that was cut.
 """
 
-_PROPERTIES_AT = 12
-"""Where properties begin in the payload of a content header frame (AMQP 0-9-1, 4.2.6.1):
-after the class, a weight and the size of the body.
+RECEIVED_BYTES = 64 * 1024
+"""How much is read from a socket at once. More: hardly faster, and more is copied. Less: more
+system calls, and more messages that have not arrived whole, which are read by pika.
 """
 
 
 class OneWrite(AsyncioConnection):  # type: ignore[misc]  # pika ships no types
-    """A connection that writes once for many frames, and reads headers that pika cannot.
+    """A connection that writes once for many frames, reads a message at once, and reads headers
+    that pika cannot.
 
     pika gives every frame (three per message, one per acknowledgement) to the socket by a system
-    call of its own, each of which releases the GIL. This class overrides protected methods and
-    calls another; `tests/unit/test_one_write.py` fails when pika changes them.
+    call of its own, each of which releases the GIL. This class overrides protected methods and uses
+    others; `tests/unit/test_one_write.py` and `test_reading_alike.py` fail when pika changes them.
     """
 
+    _frame_buffer: bytes
     _gathered: list[bytes] | None = None
     aborted = False
     """Whether `abort` was called."""
@@ -71,18 +75,50 @@ class OneWrite(AsyncioConnection):  # type: ignore[misc]  # pika ships no types
             if frames:
                 super()._output_marshaled_frames([b"".join(frames)])
 
+    def acknowledge(self, channel: AmqpChannel, delivery_tags: Sequence[int]) -> None:
+        """Acknowledge messages of an open channel one by one, in one write."""
+        if delivery_tags:
+            self._output_marshaled_frames([acknowledgements(channel.channel_number, delivery_tags)])
+
+    def _proto_connection_made(self, transport: object) -> None:
+        # pika has no setting for it
+        transport._MAX_RECV_BYTES = RECEIVED_BYTES  # type: ignore[attr-defined]  # noqa: SLF001
+        super()._proto_connection_made(transport)
+
+    def _on_data_available(self, data_in: bytes) -> None:
+        """Read all that has arrived whole. pika is given what is no message frame by frame: it
+        copies all that it has for each frame.
+        """
+        data, self._frame_buffer = self._frame_buffer + data_in, b""
+        rest = read(data, self._consumed, super()._on_data_available)
+        self._frame_buffer += rest  # pika may have kept what is no frame yet
+
+    def _consumed(self, message: Message, size_bytes: int) -> bool:
+        channel = self._channels.get(message.channel)
+        if channel is None or not channel.deliver(message):
+            return False
+        self.frames_received += message.frames
+        self.bytes_received += size_bytes
+        return True
+
+    def _create_channel(
+        self, channel_number: int, on_open_callback: Callable[[AmqpChannel], None]
+    ) -> "WholeMessages":
+        return WholeMessages(self, channel_number, on_open_callback)
+
     def _read_frame(self) -> tuple[int, object]:
         """Read a frame, without its headers where pika cannot decode one (a time in milliseconds,
         NaN). It raises then, which would end every connection that the message comes to: no other
         message would get past it.
         """
         try:
-            read: tuple[int, object] = super()._read_frame()
+            found: tuple[int, object] = super()._read_frame()
         except Exception as error:
-            if isinstance(error, InvalidFrameError) or self._frame_buffer[0] != spec.FRAME_HEADER:
+            frame = self._frame_buffer[: frame_end(self._frame_buffer, 0)]
+            if isinstance(error, InvalidFrameError) or frame[0] != spec.FRAME_HEADER:
                 raise
-            return without_headers(self._frame_buffer)
-        return read
+            return len(frame), decode_frame(without_headers(frame))[1]
+        return found
 
     def abort(self, reason: str) -> None:
         """End the connection without closing it: a frozen or blocked broker would never answer."""
@@ -91,25 +127,16 @@ class OneWrite(AsyncioConnection):  # type: ignore[misc]  # pika ships no types
             self._terminate_stream(StreamLostError(reason))
 
 
-def without_headers(frame: bytes) -> tuple[int, Header]:
-    """Read a content header frame at the beginning of these bytes, as if its table of headers were
-    empty. Return its length and the header.
-    """
-    _, channel, size = struct.unpack_from(">BHL", frame)
-    payload = frame[spec.FRAME_HEADER_SIZE : spec.FRAME_HEADER_SIZE + size]
-    body_size, flags = struct.unpack_from(">QH", payload, 4)
-    table_at = _PROPERTIES_AT + 2
-    # these come before the table: a length, and so many bytes
-    for flag in (Properties.FLAG_CONTENT_TYPE, Properties.FLAG_CONTENT_ENCODING):
-        table_at += 1 + payload[table_at] if flags & flag else 0
-    (table_size,) = struct.unpack_from(">I", payload, table_at)
-    properties = Properties()
-    properties.decode(
-        payload[_PROPERTIES_AT:table_at] + bytes(4) + payload[table_at + 4 + table_size :]
-    )
-    return spec.FRAME_HEADER_SIZE + size + spec.FRAME_END_SIZE, Header(
-        channel, body_size, properties
-    )
+class WholeMessages(Channel):  # type: ignore[misc]  # pika ships no types
+    """A channel that is also given messages at once."""
+
+    def deliver(self, message: Message) -> bool:
+        """Give a message to its consumer. Return False if pika has to reject or drop it."""
+        consumer = self._consumers.get(message.consumer)
+        if consumer is None or message.consumer in self._cancelled:
+            return False
+        consumer(self, message, message, message.body)
+        return True
 
 
 class Services(_AsyncioIOServicesAdapter):  # type: ignore[misc]  # pika ships no types
@@ -212,11 +239,11 @@ async def declared_channel(connection: OneWrite, *, redeclare: bool = False) -> 
     if not redeclare:
         with contextlib.suppress(ChannelClosedByBroker):
             return await _channel(
-                connection, lambda channel, done: _check(channel, topology.PARTS, done)
+                connection, lambda channel, done: check(channel, topology.PARTS, done)
             )
     for part in topology.PARTS:
         await _ensure(connection, part, redeclare)
-    return await _channel(connection, lambda channel, done: _check(channel, topology.PARTS, done))
+    return await _channel(connection, lambda channel, done: check(channel, topology.PARTS, done))
 
 
 async def _ensure(connection: OneWrite, part: topology.Declaration, rebind: bool) -> None:
@@ -224,37 +251,15 @@ async def _ensure(connection: OneWrite, part: topology.Declaration, rebind: bool
     with other arguments, from an earlier version, and close its channel.
     """
     try:
-        channel = await _channel(connection, lambda channel, done: _check(channel, (part,), done))
+        channel = await _channel(connection, lambda channel, done: check(channel, (part,), done))
         missing = False
     except ChannelClosedByBroker:
-        channel = await _channel(connection, lambda channel, done: _declare(channel, part, done))
+        channel = await _channel(connection, lambda channel, done: declare(channel, part, done))
         missing = True
     channel.close()
     if isinstance(part, topology.QueueDeclaration) and (missing or rebind):
-        bound = await _channel(connection, lambda channel, done: _bind(channel, part, done))
+        bound = await _channel(connection, lambda channel, done: bind(channel, part, done))
         bound.close()
-
-
-def _check(channel: AmqpChannel, parts: Sequence[topology.Declaration], done: Done) -> None:
-    for part in parts:
-        callback = done if part is parts[-1] else None
-        if isinstance(part, topology.ExchangeDeclaration):
-            channel.exchange_declare(part.name, passive=True, callback=callback)
-        else:
-            channel.queue_declare(part.name, passive=True, callback=callback)
-
-
-def _declare(channel: AmqpChannel, part: topology.Declaration, done: Done) -> None:
-    if isinstance(part, topology.ExchangeDeclaration):
-        channel.exchange_declare(part.name, part.kind, durable=True, callback=done)
-    else:
-        channel.queue_declare(
-            part.name, durable=True, arguments=dict(part.arguments), callback=done
-        )
-
-
-def _bind(channel: AmqpChannel, queue: topology.QueueDeclaration, done: Done) -> None:
-    channel.queue_bind(queue.name, queue.exchange, queue.routing_key, callback=done)
 
 
 async def _channel(

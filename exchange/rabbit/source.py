@@ -13,8 +13,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from exchange.port import QueuedMessage
-from exchange.rabbit.channel import AmqpChannel, DeliverMethod
-from exchange.rabbit.connection import Properties
+from exchange.rabbit.channel import AmqpChannel, DeliverMethod, MessageProperties
 from exchange.rabbit.dead_lettering import DeadLettering
 from exchange.rabbit.prefetch import Window
 from exchange.rabbit.reconnecting import ReconnectingConnection
@@ -43,7 +42,7 @@ class QueueSettings(msgspec.Struct, frozen=True):
     """What the log and the broker call its connection."""
     queue: str
     """The queue's name."""
-    read: Callable[[bytes, Properties, object], QueuedMessage]
+    read: Callable[[bytes, MessageProperties, object], QueuedMessage]
     """Makes a message of a body, its properties and a receipt."""
     dead_letters: bool
     """Whether messages are dead-lettered, so that a connection is needed for that."""
@@ -129,14 +128,15 @@ class RabbitSource:
         channel = self._connection.channel
         if channel is None or not channel.is_open:
             return
-        with channel.connection.one_write():
-            for receipt in receipts:
-                if (
-                    isinstance(receipt, _Receipt)
-                    and receipt.generation == self._connection.generation
-                ):
-                    channel.basic_ack(receipt.tag)
-                    self._window.remove(receipt.tag, receipt.size_bytes)
+        generation = self._connection.generation
+        current = [
+            receipt
+            for receipt in receipts
+            if isinstance(receipt, _Receipt) and receipt.generation == generation
+        ]
+        channel.connection.acknowledge(channel, [receipt.tag for receipt in current])
+        for receipt in current:
+            self._window.remove(receipt.tag, receipt.size_bytes)
         if self._consumer is None and self._wanted and self._window.is_light_again:
             self._consume(channel)
 
@@ -193,7 +193,11 @@ class RabbitSource:
         self._consumer = None
 
     def _on_message(
-        self, channel: AmqpChannel, method: DeliverMethod, properties: Properties, body: bytes
+        self,
+        channel: AmqpChannel,
+        method: DeliverMethod,
+        properties: MessageProperties,
+        body: bytes,
     ) -> None:
         receipt = _Receipt(self._connection.generation, method.delivery_tag, len(body))
         self._arrived.append(self._queue.read(body, properties, receipt))
@@ -215,7 +219,7 @@ class RabbitSource:
         )
 
 
-def message_from(body: bytes, properties: Properties, receipt: object) -> QueuedMessage:
+def message_from(body: bytes, properties: MessageProperties, receipt: object) -> QueuedMessage:
     """Make a message of what a publisher sent. Properties that make no sense count as absent: they
     must not bring a dispatcher down.
     """

@@ -11,6 +11,7 @@ from pika.connection import Connection
 from pika.spec import Basic
 
 from exchange.rabbit.connection import OneWrite
+from exchange.rabbit.reading import Message
 
 CONSUMER = "ctag1.0123456789abcdef"
 HEARTBEAT = pika.frame.Heartbeat().marshal()
@@ -27,7 +28,9 @@ class Wire:
 
 
 class Reader:
-    """A connection with a channel and a consumer on it, and what that consumer was given."""
+    """A connection with a channel and a consumer on it, what that consumer was given, and whether
+    that was read at once.
+    """
 
     def __init__(self, kind: type[AsyncioConnection]) -> None:
         loop = asyncio.new_event_loop()
@@ -39,6 +42,7 @@ class Reader:
         self.connection._opened = True
         self.connection.connection_state = Connection.CONNECTION_OPEN
         self.given: list[tuple[object, ...]] = []
+        self.at_once: list[bool] = []
         self.channel = self.connection.channel(on_open_callback=lambda _channel: None)
         self.read(method(pika.spec.Channel.OpenOk()))
         self.channel.basic_consume("q", self.take, consumer_tag=CONSUMER)
@@ -48,6 +52,7 @@ class Reader:
         assert channel is self.channel
         seen = (delivery.delivery_tag, properties.message_id, properties.headers, body)
         self.given.append(seen)
+        self.at_once.append(isinstance(delivery, Message))
 
     def read(self, data: bytes, cuts: Iterable[int] = ()) -> None:
         for start, end in pairwise([0, *sorted(cuts), len(data)]):

@@ -80,6 +80,17 @@ def frames(data: bytes) -> list[bytes]:
     return found
 
 
+async def test_messages_are_acknowledged_in_one_write(connection: OneWrite) -> None:
+    """Without any there is none: an empty write is an error."""
+    channel = connection._create_channel(1, lambda _channel: None)
+
+    connection.acknowledge(channel, [])
+    connection.acknowledge(channel, [1, 3])
+
+    [written] = connection._transport.writes
+    assert [int.from_bytes(frame[11:19], "big") for frame in frames(written)] == [1, 3]
+
+
 async def test_outside_of_a_block_nothing_waits(connection: OneWrite) -> None:
     """Heartbeats and handshakes are sent when they are due."""
     acknowledge(connection, 1)

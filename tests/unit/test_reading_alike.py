@@ -58,15 +58,19 @@ def header(payload: bytes) -> bytes:
 BODY = pika.frame.Body(1, b"body").marshal()
 ID = b"\x05evt_1"
 UNUSUAL = {
-    "a header on another channel": delivery() + content(b"body", channel=2),
+    "a header on another channel": delivery()
+    + pika.frame.Header(2, 4, Properties()).marshal()
+    + BODY,
     "a body on another channel": delivery()
     + content(b"body")[: -len(BODY)]
     + pika.frame.Body(2, b"body").marshal(),
     "a body that is too long": delivery() + pika.frame.Header(1, 3, Properties()).marshal() + BODY,
     "a body in two frames": delivery() + pika.frame.Header(1, 8, Properties()).marshal() + 2 * BODY,
-    "a header of another class": delivery() + header(struct.pack(">HxxQH", 61, 4, 0)) + BODY,
+    "a header of another class": delivery()
+    + header(struct.pack(">HxxQHI", 61, 4, Properties.FLAG_HEADERS, 0))
+    + BODY,
     "two words of flags": delivery()
-    + header(struct.pack(">HxxQHH", 60, 4, Properties.FLAG_MESSAGE_ID | 1, 0) + ID)
+    + header(struct.pack(">HxxQHH", 60, 4, Properties.FLAG_MESSAGE_ID | 1, 0x0700) + ID)
     + BODY,
     "more than its properties": delivery()
     + header(struct.pack(">HxxQH", 60, 4, Properties.FLAG_MESSAGE_ID) + ID + b"more")
