@@ -92,7 +92,8 @@ def _wait(parts: ApiParts, event: Event, callback: Callback, attempt_id: Attempt
             raise NoDispatcher(
                 f"no dispatcher made the attempt within {timeout_s:g} s: check that one is running"
             )
-        time.sleep(_POLL_EVERY_S)
+        with parts.threads.paused():
+            time.sleep(_POLL_EVERY_S)
     return attempt
 
 

@@ -15,7 +15,12 @@ import uvloop
 
 from ringback.observability.log import AtOnce
 from ringback.observability.metrics import MULTIPROCESS_FOLDER
-from ringback.processes.interpreter import allow_many_connections, settle, share_memory
+from ringback.processes.interpreter import (
+    allow_many_connections,
+    favour_event_loop,
+    settle,
+    share_memory,
+)
 from ringback.processes.stopping import ignore_signals, stop_on_signals
 from ringback.processes.workers import run_workers
 from ringback.settings import Settings
@@ -47,6 +52,7 @@ def api(settings: Settings, workers: int) -> None:
 def _work(settings: Settings, sockets: Sequence[socket.socket], number: int) -> None:
     share_memory()
     allow_many_connections()
+    favour_event_loop()
     for other in sockets:
         if other is not sockets[number]:
             other.close()

@@ -7,7 +7,12 @@ import uvloop
 from ringback.parts import Parts, gather
 from ringback.processes.dispatch_half import DispatchHalf
 from ringback.processes.health_front import HealthFront
-from ringback.processes.interpreter import allow_many_connections, settle, share_memory
+from ringback.processes.interpreter import (
+    allow_many_connections,
+    favour_event_loop,
+    settle,
+    share_memory,
+)
 from ringback.processes.stopping import ignore_signals, stop_on_signals
 from ringback.settings import Settings
 from web.server.server import HttpServer
@@ -18,6 +23,7 @@ def dispatch(settings: Settings) -> None:
     """Dispatch until a signal. Raises CannotListen when the address for metrics is not free."""
     share_memory()
     allow_many_connections()
+    favour_event_loop()
     parts = gather(settings)
     try:
         uvloop.run(_dispatch(parts))
@@ -29,13 +35,12 @@ async def _dispatch(parts: Parts) -> None:
     stop = stop_on_signals()
     dispatching, returned = DispatchHalf(parts), parts.returned()
     sockets = listen(*parts.settings.metrics_listen, "RINGBACK_METRICS_LISTEN")
-    server = HttpServer(
-        HealthFront(
-            lambda: parts.missing(None if dispatching.connected else "cannot reach the broker"),
-            parts.metrics.render,
-            parts.observer,
-        )
+    health = HealthFront(
+        lambda: parts.missing(None if dispatching.connected else "cannot reach the broker"),
+        parts.metrics.render,
+        parts.observer,
     )
+    server = HttpServer(health)
     parts.gatherer.add(
         lambda: {
             "in_flight": dispatching.in_flight,
@@ -56,4 +61,5 @@ async def _dispatch(parts: Parts) -> None:
             )
         finally:
             await server.stop()
+            health.close()
             ignore_signals()

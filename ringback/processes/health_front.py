@@ -4,7 +4,6 @@ is missing) and `/metrics`.
 `ringback.processes.dispatch` serves it. The API has its own routes for these.
 """
 
-import asyncio
 import traceback
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -15,8 +14,11 @@ from schemas.errors import MethodNotAllowed, NotFound, Problem, Unavailable
 from schemas.log_events import LogEvent
 from schemas.observer import Observer
 from web.server.messages import Answer, Request
+from web.server.threads import RequestThreads
 
 _PROBLEM = "application/problem+json"
+_THREADS = 2
+"""Scrapes at once. More: nothing scrapes so often. Fewer: a slow one delays the next."""
 
 
 class HealthFront:
@@ -32,6 +34,7 @@ class HealthFront:
         observer: Observer,
     ):
         self._missing, self._render, self._observer = missing, render, observer
+        self._threads = RequestThreads(_THREADS)
 
     def body_limit(self, _method: str, _path: str) -> int:
         """Return 0: no body is read."""
@@ -50,8 +53,7 @@ class HealthFront:
                 MethodNotAllowed("only GET and HEAD are allowed", headers={"Allow": "GET, HEAD"})
             )
         if request.path == "/metrics":
-            body, content_type = await asyncio.to_thread(self._render)
-            return _answer(HTTPStatus.OK, content_type, body)
+            return await self._metrics()
         missing = self._missing() if request.path == "/readyz" else {}
         if missing:
             return self.refuse(
@@ -59,6 +61,13 @@ class HealthFront:
             )
         status = "alive" if request.path == "/healthz" else "ready"
         return _answer(HTTPStatus.OK, "application/json", orjson.dumps({"status": status}))
+
+    async def _metrics(self) -> Answer:
+        try:
+            body, content_type = await self._threads.run(self._render)
+        except Unavailable as problem:
+            return self.refuse(problem)
+        return _answer(HTTPStatus.OK, content_type, body)
 
     def refuse(self, problem: Problem) -> Answer:
         """Answer with a problem by RFC 9457, as the API does."""
@@ -70,6 +79,10 @@ class HealthFront:
             **problem.extra,
         }
         return _answer(problem.status, _PROBLEM, orjson.dumps(body), problem.headers)
+
+    def close(self) -> None:
+        """End its threads."""
+        self._threads.close()
 
     def report(self, error: Exception) -> None:
         """Log an error that cannot be answered any more."""

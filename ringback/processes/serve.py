@@ -12,7 +12,12 @@ from ringback.parts import Parts, gather
 from ringback.private_files import make_database_file
 from ringback.processes import lock
 from ringback.processes.dispatch_half import DispatchHalf
-from ringback.processes.interpreter import allow_many_connections, settle, share_memory
+from ringback.processes.interpreter import (
+    allow_many_connections,
+    favour_event_loop,
+    settle,
+    share_memory,
+)
 from ringback.processes.stopping import ignore_signals, stop_on_signals
 from ringback.settings import Settings
 from store.engine.database import Database
@@ -42,6 +47,7 @@ def serve(settings: Settings, announce: Callable[[Parts], None]) -> None:
 def _run(settings: Settings, announce: Callable[[Parts], None]) -> None:
     share_memory()
     allow_many_connections()
+    favour_event_loop()
     parts = gather(settings)
     try:
         uvloop.run(_serve(parts, announce))

@@ -7,6 +7,7 @@ delivered, or of all deliveries. What only the rows know is searched in a bounde
 """
 
 import operator
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
@@ -46,18 +47,22 @@ def list_deliveries(
 
 
 def every_delivery(
-    database: Database, criteria: DeliveryFilter, limit: int
+    database: Database, criteria: DeliveryFilter, limit: int, first_limit: int | None = None
 ) -> Iterator[ListedDelivery]:
     """Yield all deliveries that the filter shows, newest first.
 
-    `limit` are read in a transaction: a slow reader keeps none open.
+    `limit` are read in a transaction, and `first_limit` in the first: a slow reader keeps none
+    open.
     """
-    cursor = None
+    cursor, limit_now = None, first_limit or limit
     while True:
         with database.read() as connection:
-            page = list_deliveries(connection, criteria, limit, cursor)
-        yield from page.rows
-        cursor = page.next_cursor
+            page = list_deliveries(connection, criteria, limit_now, cursor)
+        limit_now = limit
+        rows, cursor = deque(page.rows), page.next_cursor
+        del page  # a slow reader keeps no rows that it has read
+        while rows:
+            yield rows.popleft()
         if cursor is None:
             return
 

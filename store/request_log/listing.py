@@ -6,6 +6,7 @@ number of rows (`store.engine.paging`).
 """
 
 import operator
+from collections import deque
 from collections.abc import Iterable, Iterator
 
 import sqlalchemy as sa
@@ -20,8 +21,10 @@ from store.engine.paging import Key, Row, after, bounded, end_of_scan, page_by_t
 from store.engine.sql_types import SqlSelect
 from store.tables import requests
 
-_PAGE = 2_000
-"""Rows of a transaction of a download. More: longer transactions. Fewer: more of them."""
+_FIRST_PAGE, _PAGE = 10, 250
+"""Rows of a transaction of a download. More: longer transactions, and more memory for each download
+that waits. Fewer: more transactions. The first are few, as they are read before the answer begins.
+"""
 
 _KEY = (requests.c.at, requests.c.id)
 _NEWEST_FIRST = tuple(column.desc() for column in _KEY)
@@ -61,12 +64,15 @@ def every_request(
 
     Each page has a transaction of its own, so that a slow reader holds none open.
     """
-    cursor = None
+    cursor, limit = None, _FIRST_PAGE
     while True:
         with database.read() as connection:
-            page = list_requests(connection, token_id, wanted, _PAGE, cursor)
-        yield from page.rows
-        cursor = page.next_cursor
+            page = list_requests(connection, token_id, wanted, limit, cursor)
+        limit = _PAGE
+        rows, cursor = deque(page.rows), page.next_cursor
+        del page  # a slow reader keeps no rows that it has read
+        while rows:
+            yield rows.popleft()
         if cursor is None:
             return
 

@@ -1,9 +1,12 @@
-"""Where settings are read: the environment is the test's own."""
+"""Where settings are read: the environment is the test's own. And an HTTP server to test."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.kit.served import Serve, Served
 
 
 @pytest.fixture
@@ -13,3 +16,17 @@ def bare_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith("RINGBACK_"):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start servers. At the end each must have left nothing behind."""
+    made = list[Served]()
+
+    def start(**limits: float) -> Served:
+        made.append(Served(**limits))
+        return made[-1]
+
+    yield start
+    for served in made:
+        served.close()

@@ -22,15 +22,15 @@ class Place:
         self.missing: dict[str, str] = {}
         self.address = ListenAddress("127.0.0.1", free_port())
         self.loop = LoopThread()
-        self.server = HttpServer(
-            HealthFront(
-                lambda: self.missing, lambda: (b"ringback_x 1\n", "text/plain"), NullObserver()
-            )
+        self.front = HealthFront(
+            lambda: self.missing, lambda: (b"ringback_x 1\n", "text/plain"), NullObserver()
         )
+        self.server = HttpServer(self.front)
         self.loop.call(self.server.start(listen(*self.address, "RINGBACK_METRICS_LISTEN")))
 
     def close(self) -> None:
         self.loop.call(self.server.stop())
+        self.front.close()
         self.loop.close()
 
     def get(self, path: str, method: str = "GET") -> tuple[int, str, bytes]:

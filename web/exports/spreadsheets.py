@@ -46,7 +46,10 @@ _ON_OFF = ("off", "on")
 _ON_OFF_XML = tuple(f' t="inlineStr"><is><t>{word}</t></is></c>' for word in _ON_OFF)
 _RESERVED = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _SPECIAL = re.compile("[&<>\\x00-\\x08\\x0b-\\x1f\\ud800-\\udfff\\ufffe\\uffff]|_x[0-9a-fA-F]{4}_")
-_MANY_ROWS = 500
+_MANY_ROWS = 250
+"""Lines of CSV that are made at a time: as many as rows are read at a time, so that none of them is
+kept while the client reads the lines.
+"""
 _A4 = 9
 _DAY_0, _DAY = dt.datetime(1899, 12, 30, tzinfo=dt.UTC), dt.timedelta(days=1)
 _TIME_WIDTH = len("2026-11-22 10:00:00 ")

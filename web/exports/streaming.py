@@ -6,6 +6,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO
 
@@ -34,11 +35,11 @@ of this process.
 
 def csv_download(name: str, sheet: Sheet, *, for_excel: bool) -> Response:
     """Return a CSV file. Its rows are read while they are sent, so a later error breaks off the
-    download. The first pieces are made at once, so that an early error becomes a problem.
+    download. The first row is read at once, so that an early error becomes a problem.
     """
-    pieces = csv_pieces(sheet, for_excel=for_excel)
-    first = b"".join(next(pieces) for _ in range(1 + for_excel))
-    return _download(f"{name}.csv", CSV, _chained(first, pieces))
+    rows = iter(sheet.rows)
+    read = replace(sheet, rows=chain(list(islice(rows, 1)), rows))
+    return _download(f"{name}.csv", CSV, csv_pieces(read, for_excel=for_excel))
 
 
 def xlsx_download(name: str, sheets: Iterable[Sheet]) -> Response:
@@ -104,11 +105,6 @@ def _download(name: str, content_type: str, pieces: Iterable[bytes]) -> Response
             "Cache-Control": "no-store",
         },
     )
-
-
-def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
 
 
 def _read(file: IO[bytes]) -> Iterator[bytes]:

@@ -9,10 +9,10 @@ import asyncio
 import math
 from typing import TYPE_CHECKING, cast
 
-from schemas.errors import Problem, RequestTimeout
-from web.server import wire
-from web.server.messages import Answer
-from web.server.reader import Incoming, Phase, RequestReader
+from web.server import refusals, wire
+from web.server.reader import BODY, DROPPING, HEAD, IDLE, OVER, Incoming, RequestReader
+from web.server.sending import Sender
+from web.server.sockets import peer_address
 
 if TYPE_CHECKING:
     from web.server.server import HttpServer
@@ -22,22 +22,38 @@ _PIPELINED = 16
 memory.
 """
 
+_AT_ONCE_BYTES = 8 * 1024
+"""How much is read before the requests that wait are counted. More: a client that sends the
+smallest requests has thousands of them waiting, each of which takes forty times its bytes.
+"""
+
+_PIECES_AT_ONCE = 500
+"""Pieces of bodies that are read before the other clients have their turn. More: a client that
+sends chunks of one byte delays them.
+"""
+
 
 class Connection(asyncio.Protocol):
     """A connection. Belongs to the event loop's thread."""
 
     _transport: asyncio.Transport
     _reader: RequestReader
+    _sender: Sender
 
     def __init__(self, server: "HttpServer"):
         self._server = server
         self._limits = server.limits
         self._task: asyncio.Task[None] | None = None
-        self._drained: asyncio.Future[None] | None = None
-        self._lost = False
-        self._lingers = False
+        self._answered: Incoming | None = None
+        """What is being answered."""
+        self._unread = b""
+        """What came behind many requests or pieces: it is read once these are answered, or the
+        others had their turn.
+        """
+        self._lingers = self._is_aborted = False
+        self._reads_on = self._waits_for_turn = False
+        """Whether reading goes on in the loop's next turn, or in one of those for dropping."""
         self._unsent_bytes, self._stalled_since_s = 0, math.inf
-        self._dropped_this_second = 0
         self.deadline_s = math.inf
         """When the client must have sent, or taken, what it is expected to."""
 
@@ -45,213 +61,238 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        peer = transport.get_extra_info("peername")
-        client = str(peer[0]) if isinstance(peer, tuple) else ""
         server = self._server
-        self._reader = RequestReader(server.application, self._limits, server.memory, client)
-        server.opened(self)
+        self._reader = RequestReader(
+            server.application, self._limits, server.memory, peer_address(transport)
+        )
+        self._sender = Sender(server, self._transport)
         self._await_within(self._limits.idle_s)
+        server.opened(self)
 
     def data_received(self, data: bytes) -> None:
         if self._lingers:
-            self._count_dropped(len(data))
-            return
-        reader = self._reader
-        before, dropped_bytes = reader.phase, reader.dropped_bytes
-        reader.feed(data)
-        if reader.phase is Phase.DROPPING:
-            self._count_dropped(reader.dropped_bytes - dropped_bytes)
-            if reader.dropped_bytes > self._limits.dropped_bytes:
-                reader.give_up(self._timeout("body"))
-        if reader.wants_continue and self._task is None:
-            reader.wants_continue = False
-            self._transport.write(wire.CONTINUE)
-        if reader.ready:
-            self._next()
-        elif reader.phase is not before:
-            self._set_deadline()
+            self._wait_for_turn()
+        elif self._reader.phase is OVER:
+            # Nothing more of this client is read before it has its answers.
+            self._reader.is_whole = False
+            self._transport.pause_reading()
+        elif len(data) <= _AT_ONCE_BYTES:
+            self._read(data)
+        else:
+            self._read_much(data)
 
     def eof_received(self) -> bool:
-        """Keep the connection for the answer to what came, if anything did."""
+        """Keep the connection for the answers to what came, if anything did: a client may end its
+        sending half and wait for them.
+        """
         if self._lingers or (self._task is None and not self._reader.ready):
             return False
-        self._reader.phase = Phase.OVER
+        self._reader.stop()
+        self._reader.is_whole = True
         return True
 
     def pause_writing(self) -> None:
-        if self._drained is None:
-            self._drained = self._server.loop.create_future()
+        self._sender.pause()
 
     def resume_writing(self) -> None:
-        drained, self._drained = self._drained, None
-        if drained is not None and not drained.done():
-            drained.set_result(None)
+        self._sender.resume()
 
     def connection_lost(self, _error: Exception | None) -> None:
-        self._lost = True
-        self._reader.release()
-        self._server.closed(self)
-        for waiting in self._reader.ready:
-            self._server.memory.taken_bytes -= waiting.kept_bytes
-        self._reader.ready.clear()
-        self.resume_writing()
+        self._reader.close()
+        self._sender.close()
+        self._unread = b""
+        if self._task is None:
+            self._server.closed(self)
 
     # The server calls these.
 
     def check(self, now_s: float) -> None:
-        """Act on a deadline that has passed. Called once a second."""
-        self._dropped_this_second = 0
+        """Act on a deadline that has passed."""
+        if self._sender.is_closed:
+            return
         unsent_bytes = self._transport.get_write_buffer_size()
-        if unsent_bytes and unsent_bytes == self._unsent_bytes:
-            if now_s >= self._stalled_since_s + self._limits.stalled_s:
-                self.abort()
-        else:
+        if not unsent_bytes or unsent_bytes != self._unsent_bytes:
             self._unsent_bytes, self._stalled_since_s = unsent_bytes, now_s
-        if self._reader.phase is Phase.DROPPING or self._lingers:
-            self._transport.resume_reading()
-        if now_s < self.deadline_s:
-            return
-        if self._lingers or self._reader.phase is Phase.IDLE:
-            self._transport.abort()
-            return
-        self._reader.give_up(self._timeout("head" if self._reader.phase is Phase.HEAD else "body"))
-        self._next()
+        elif now_s >= self._stalled_since_s + self._limits.stalled_s:
+            self.abort()
+        if now_s >= self.deadline_s:
+            self._expire()
 
     def stop(self) -> None:
-        """Close once nothing is being answered."""
-        self._reader.phase = Phase.OVER
-        if self._task is None:
+        """Close if nothing is being received or answered. What is, ends with its answer."""
+        if self._task is None and self._reader.phase is IDLE:
             self._transport.close()
 
     def abort(self) -> None:
         """End the connection and what is being answered on it."""
-        if self._task is not None:
+        if self._task is None:
+            self._transport.abort()
+        elif not self._is_aborted:
+            self._sender.break_off()
+            self._is_aborted = True  # a second time would interrupt what the first cleans up
             self._task.cancel()
-        self._transport.abort()
+            self._task.add_done_callback(self._settle)  # one that has not begun runs nothing
 
     @property
     def is_waiting(self) -> bool:
         """Whether the client is expected to send: nothing of it is being answered."""
         return self._task is None
 
-    def _next(self) -> None:
-        """Answer the next request, unless one is being answered."""
-        if self._task is None and self._reader.ready and not self._lost:
-            self.deadline_s = math.inf
-            incoming = self._reader.ready.popleft()
-            self._task = self._server.loop.create_task(self._answer(incoming))
-        if len(self._reader.ready) >= _PIPELINED:
-            self._transport.pause_reading()
+    # Receiving.
 
-    async def _answer(self, incoming: Incoming) -> None:
-        keeps_alive = False
-        try:
-            keeps_alive = await self._respond(incoming)
-            if self._drained is not None:
-                await self._drained
-        except Exception as error:  # noqa: BLE001 - any: a bug must not end the process
-            # The client cannot be informed any more: what it has of the answer must not look whole.
-            self._server.application.report(error)
-            self._transport.abort()
-        finally:
-            self._task = None
-            self._server.memory.taken_bytes -= incoming.kept_bytes
-        self._answered(keeps_alive=keeps_alive)
-
-    async def _respond(self, incoming: Incoming) -> bool:
-        """Send the answer. Return whether the connection is kept."""
-        application, request = self._server.application, incoming.request
-        if request is None:
-            assert incoming.problem is not None
-            answer, method, is_old = application.refuse(incoming.problem), "GET", False
-        else:
-            answer = await application.answer(request)
-            method, is_old = request.method, request.version == "1.0"
-        keeps_alive = incoming.keeps_alive and self._server.may_keep()
-        if isinstance(answer.body, bytes):
-            self._send(answer, answer.body, method, keeps_alive=keeps_alive)
-            return keeps_alive
-        return await self._stream(answer, method, is_old, keeps_alive=keeps_alive)
-
-    def _send(self, answer: Answer, body: bytes, method: str, *, keeps_alive: bool) -> None:
-        head = wire.head(answer, self._server.date, keeps_alive=keeps_alive, is_chunked=False)
-        self._transport.write(head + body if wire.has_body(method, answer.status) else head)
-
-    async def _stream(
-        self, answer: Answer, method: str, is_old: bool, *, keeps_alive: bool
-    ) -> bool:
-        """Send a body piece by piece, no faster than the client takes it. Return whether the
-        connection can be kept: without a length HTTP/1.0 knows the end by the closing.
+    def _read_much(self, data: bytes) -> None:
+        """Read in slices as far as it is this client's turn, and go on in the next one. libuv would
+        take up to 8 MiB of it before it looks at another client.
         """
-        pieces = answer.body
-        assert not isinstance(pieces, bytes)
-        is_chunked = answer.length is None and not is_old
-        keeps_alive = keeps_alive and (is_chunked or answer.length is not None)
-        head = wire.head(answer, self._server.date, keeps_alive=keeps_alive, is_chunked=is_chunked)
-        self._transport.write(head)
-        try:
-            if wire.has_body(method, answer.status):
-                async for piece in pieces:
-                    if self._lost:
-                        return False
-                    if piece:
-                        self._transport.write(wire.chunk(piece) if is_chunked else piece)
-                    if self._drained is not None:
-                        await self._drained
-                if is_chunked:
-                    self._transport.write(wire.LAST_CHUNK)
-        finally:
-            await pieces.aclose()  # type: ignore[attr-defined]  # of async generators
-        return keeps_alive
+        self._transport.pause_reading()
+        reader = self._reader
+        most = reader.pieces + _PIECES_AT_ONCE
+        for start in range(0, len(data), _AT_ONCE_BYTES):
+            if len(reader.ready) >= _PIPELINED or reader.pieces > most:
+                self._unread = data[start:]
+                break
+            self._read(data[start : start + _AT_ONCE_BYTES])
+        if not self._reads_on:
+            self._reads_on = True
+            self._server.loop.call_soon(self._read_on)
 
-    def _answered(self, *, keeps_alive: bool) -> None:
-        if self._lost or self._transport.is_closing():
+    def _read_on(self) -> None:
+        """Read what is unread, and then more, unless the client has to wait for its turn or for its
+        answers.
+        """
+        self._reads_on = False
+        if self._waits_for_turn or len(self._reader.ready) >= _PIPELINED:
             return
-        if not keeps_alive:
-            self._close()
-        elif self._reader.ready:
-            self._next()
-        elif self._reader.phase is Phase.OVER:
-            self._close()
-        else:
+        if self._unread:
+            unread, self._unread = self._unread, b""
+            self._read_much(unread)
+        elif self._lingers or self._reader.phase is not OVER:
             self._transport.resume_reading()
-            self._set_deadline()
 
-    def _close(self) -> None:
-        """Close. A client that is still sending gets time to read the answer first."""
-        self._reader.ready.clear()
-        if self._reader.is_whole:
-            self._transport.close()
-            return
-        self._lingers = True
-        self._await_within(self._limits.linger_s)
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-        self._transport.resume_reading()
+    def _read(self, data: bytes) -> None:
+        reader = self._reader
+        before = reader.phase
+        reader.feed(data)
+        phase = reader.phase
+        if phase is DROPPING:
+            self._wait_for_turn()
+        if phase is not IDLE and reader.dropped_bytes > self._limits.dropped_bytes:
+            reader.give_up(refusals.body_too_large(self._limits.dropped_bytes))
+        if reader.ready:
+            self._next()
+        elif self._task is None:
+            self._invite()
+            # The time for a body does not start again when its rest is dropped.
+            if phase is not before and before is not BODY:
+                self._set_deadline()
+
+    def _invite(self) -> None:
+        """Ask for the body, if the client waits for that."""
+        if self._reader.wants_continue:
+            self._reader.wants_continue = False
+            self._transport.write(wire.CONTINUE)
+
+    def _wait_for_turn(self) -> None:
+        """Read no more of what is dropped before the others had their turn."""
+        if not self._waits_for_turn:
+            self._waits_for_turn = True
+            self._transport.pause_reading()
+            self._server.dropping.wait(self._drop_on)
+
+    def _drop_on(self) -> None:
+        self._waits_for_turn = False
+        if not self._sender.is_closed and not self._reads_on:
+            self._read_on()
 
     def _set_deadline(self) -> None:
         limits, phase = self._limits, self._reader.phase
-        if self._task is not None:
-            return
         self._await_within(
-            limits.idle_s
-            if phase is Phase.IDLE
-            else limits.head_s
-            if phase is Phase.HEAD
-            else limits.body_s
+            limits.idle_s if phase is IDLE else limits.head_s if phase is HEAD else limits.body_s
         )
 
     def _await_within(self, seconds: float) -> None:
         self.deadline_s = self._server.loop.time() + seconds
 
-    def _count_dropped(self, size_bytes: int) -> None:
-        """Let the others have their turn: the server resumes reading within a second."""
-        self._dropped_this_second += size_bytes
-        if self._dropped_this_second > self._limits.dropped_bytes_per_s:
+    def _expire(self) -> None:
+        self.deadline_s = math.inf
+        reader, limits = self._reader, self._limits
+        if self._lingers:
+            self._transport.abort()
+        elif reader.phase is IDLE:
+            self._transport.close()
+        elif self._task is None and reader.phase is not OVER:
+            if reader.phase is HEAD:
+                reader.give_up(refusals.timeout("head", limits.head_s))
+            else:
+                reader.give_up(refusals.timeout("body", limits.body_s))
+            self._next()
+
+    # Answering.
+
+    def _next(self) -> None:
+        """Answer the next request, unless one is being answered."""
+        if self._task is None:
+            self.deadline_s = math.inf
+            self._answered = self._reader.ready.popleft()
+            self._task = self._server.loop.create_task(self._answer(self._answered))
+        if len(self._reader.ready) >= _PIPELINED:
             self._transport.pause_reading()
 
-    def _timeout(self, part: str) -> Problem:
-        seconds = self._limits.head_s if part == "head" else self._limits.body_s
-        return RequestTimeout(
-            f"the {part} of the request was not sent within {seconds:g} s: send it at once"
-        )
+    async def _answer(self, incoming: Incoming) -> None:
+        keeps_alive: bool | None = None
+        try:
+            keeps_alive = await self._sender.answer(incoming)
+            if self._sender.drained is not None:
+                await self._sender.drained
+        except Exception as error:  # noqa: BLE001 - any: a bug must not end the process
+            self._server.application.report(error)
+            keeps_alive = None
+        finally:
+            self._settle()
+            if keeps_alive is None:
+                self._sender.break_off()
+        if keeps_alive is not None and not self._transport.is_closing():
+            self._go_on(keeps_alive=keeps_alive)
+
+    def _settle(self, _task: object = None) -> None:
+        """Note that nothing is being answered any more."""
+        self._task = None
+        if self._answered is not None:
+            self._server.memory.taken_bytes -= self._answered.kept_bytes
+            self._answered = None
+        if self._sender.is_closed:
+            self._server.closed(self)
+
+    def _go_on(self, *, keeps_alive: bool) -> None:
+        """Answer the next request, wait for it, or close."""
+        reader = self._reader
+        if not keeps_alive or self._server.is_stopping:
+            self._close()
+            return
+        if reader.ready:
+            self._next()
+        elif reader.phase is OVER:
+            self._close()
+        else:
+            self._invite()
+            self._set_deadline()
+            if not self._reads_on:
+                self._read_on()
+
+    def _close(self) -> None:
+        """Close. A client that is still sending gets time to read the answer first: bytes that are
+        not read turn into a reset, which destroys it.
+        """
+        reader = self._reader
+        is_whole = reader.is_whole and reader.phase in {IDLE, OVER}
+        is_whole = is_whole and not reader.ready and not self._unread
+        reader.stop()
+        reader.forget_ready()
+        self._unread = b""
+        if is_whole:
+            self._transport.close()
+            return
+        self._lingers = True
+        self._await_within(self._limits.linger_s)
+        self._transport.write_eof()
+        self._transport.resume_reading()

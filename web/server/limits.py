@@ -32,12 +32,8 @@ class Limits(NamedTuple):
     closed.
     """
     dropped_bytes: int = 16 * _MIB
-    """How much of a refused body is read and dropped, so that the answer arrives: most clients read
-    only after they have sent everything.
-    """
-    dropped_bytes_per_s: int = 32 * _MIB
-    """How fast a connection's refused body is read. Faster: clients that send without end take
-    processor time from the others.
+    """How much of a request is read and dropped, so that the answer arrives: most clients read only
+    after they have sent everything.
     """
     memory_bytes: int = 128 * _MIB
     """Bodies in memory, of all clients together: 503. A body counts until it is answered."""
@@ -49,6 +45,10 @@ class Limits(NamedTuple):
     """Connections that stay open after an answer. More: idle clients hold more descriptors."""
     stop_s: float = 5.0
     """How long a stop waits for answers."""
+    check_s: float = 1.0
+    """How often deadlines are looked at. Less often: a client is cut off later than at its
+    deadline, and the header Date is late by as much.
+    """
 
 
 class BodyMemory:

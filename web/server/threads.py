@@ -3,16 +3,27 @@ loop hands work to them.
 """
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from schemas.errors import Unavailable
 
-THREADS = 16
-"""Requests handled at once. More: they only wait for the GIL, or for a connection to the database.
-Fewer: a few tests of callbacks, which wait for their attempt, delay everything else.
+RUNNING = 4
+"""Requests that run at once. More: each thread that computes takes the GIL from the event loop for a
+switch interval, again and again. Fewer: slow queries delay the other requests.
 """
+
+PAUSED = 16
+"""Requests that may pause at once in addition, such as a test of a callback that waits for its
+attempt. More: threads that do nothing. Fewer: a few tests delay other requests.
+"""
+
+DOWNLOADS = 1
+"""Pieces of downloads that are made at once: they mostly compute."""
 
 WAITING = 200
 """Requests that may wait for a thread. More: the last of them waits longer than its client does.
@@ -24,11 +35,13 @@ _Result = TypeVar("_Result")
 
 
 class RequestThreads:
-    """A bounded pool. Belongs to the event loop's thread."""
+    """Bounded pools. Unless said otherwise, methods belong to the event loop's thread."""
 
-    def __init__(self, threads: int = THREADS, waiting: int = WAITING):
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ringback-request")
-        self._most = threads + waiting
+    def __init__(self, running: int = RUNNING, waiting: int = WAITING):
+        self._pool = ThreadPoolExecutor(running + PAUSED, "ringback-request")
+        self._downloads = ThreadPoolExecutor(DOWNLOADS, "ringback-download")
+        self._running = threading.Semaphore(running)
+        self._most = running + waiting
         self._open = 0
 
     async def run(
@@ -39,18 +52,47 @@ class RequestThreads:
             raise Unavailable(
                 "too many requests wait to be handled: retry later", headers={"Retry-After": "1"}
             )
-        return await self.go_on(function, *given, **named)
+        self._open += 1
+        try:
+            return await _result_of(
+                self._pool.submit(partial(self._run, function, *given, **named))
+            )
+        finally:
+            self._open -= 1
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let another request run while this one waits. For the thread of a request."""
+        self._running.release()
+        try:
+            yield
+        finally:
+            self._running.acquire()
 
     async def go_on(
         self, function: Callable[_Given, _Result], *given: _Given.args, **named: _Given.kwargs
     ) -> _Result:
-        """Call a function that continues a response which has begun: it is never refused."""
-        self._open += 1
-        try:
-            return await asyncio.wrap_future(self._pool.submit(function, *given, **named))
-        finally:
-            self._open -= 1
+        """Call a function that continues a response which has begun: it is never refused. One that
+        is cancelled while it runs ends first: what it works on could not be closed before.
+        """
+        return await _result_of(self._downloads.submit(function, *given, **named))
 
     def close(self) -> None:
         """Take nothing more. What runs goes on to its end."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._downloads):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _run(
+        self, function: Callable[_Given, _Result], *given: _Given.args, **named: _Given.kwargs
+    ) -> _Result:
+        with self._running:
+            return function(*given, **named)
+
+
+async def _result_of(running: "Future[_Result]") -> _Result:
+    try:
+        return await asyncio.wrap_future(running)
+    except asyncio.CancelledError:
+        if not running.done():
+            await asyncio.gather(asyncio.wrap_future(running), return_exceptions=True)
+        raise

@@ -11,12 +11,16 @@ LAST_CHUNK = b"0\r\n\r\n"
 _BODYLESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 
-def head(answer: Answer, date: str, *, keeps_alive: bool, is_chunked: bool) -> bytes:
-    """Return the status line and headers of an answer."""
+def head(
+    answer: Answer, date: str, version: str, length: int | None, *, keeps_alive: bool
+) -> bytes:
+    """Return the status line and headers of an answer to a client of this version. Without a length
+    the body is chunked, in HTTP/1.0 it ends with the connection.
+    """
     return (
         f"{_status_line(answer.status)}{_lines(answer.headers)}date: {date}\r\n"
-        f"{_length(answer, is_chunked=is_chunked)}"
-        f"{'' if keeps_alive else 'connection: close' + chr(13) + chr(10)}\r\n"
+        f"{_length(answer.status, version, length)}{_connection(version, keeps_alive=keeps_alive)}"
+        "\r\n"
     ).encode("latin-1", errors="replace")
 
 
@@ -43,12 +47,15 @@ def _lines(headers: Headers) -> str:
     return "".join([f"{name}: {value}\r\n" for name, value in headers])
 
 
-def _length(answer: Answer, *, is_chunked: bool) -> str:
-    if answer.status in _BODYLESS:
+def _length(status: int, version: str, length: int | None) -> str:
+    if status in _BODYLESS:
         return ""
-    if is_chunked:
-        return "transfer-encoding: chunked\r\n"
-    length = answer.length
-    if length is None and isinstance(answer.body, bytes):
-        length = len(answer.body)
-    return "" if length is None else f"content-length: {length}\r\n"
+    if length is not None:
+        return f"content-length: {length}\r\n"
+    return "transfer-encoding: chunked\r\n" if version != "1.0" else ""
+
+
+def _connection(version: str, *, keeps_alive: bool) -> str:
+    if not keeps_alive:
+        return "connection: close\r\n"
+    return "connection: keep-alive\r\n" if version == "1.0" else ""
