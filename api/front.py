@@ -3,7 +3,7 @@
 The application's addresses are answered the same in both ways; `tests/api` asks both.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable
 from http import HTTPMethod
 from wsgiref.types import WSGIEnvironment
 
@@ -17,6 +17,7 @@ from schemas.errors import Problem
 from schemas.ids import new_request_id
 from web.exports.streaming import STREAMS
 from web.server.messages import Answer, Request
+from web.server.threads import RequestThreads
 
 _BODIES = frozenset({HTTPMethod.POST, HTTPMethod.PUT, HTTPMethod.PATCH, HTTPMethod.DELETE})
 _SET_BY_SERVER = frozenset({"content-length", "date", "connection", "transfer-encoding"})
@@ -73,26 +74,34 @@ class ApiFront:
 
         body = self._application.wsgi_app(environ, start)  # type: ignore[arg-type]  # no write()
         length = next((int(value) for name, value in headers if name == "Content-Length"), None)
-        pieces = self._pieces(body) if environ.get(STREAMS) else b"".join(body)
+        pieces = _Download(body, self._parts.threads) if environ.get(STREAMS) else b"".join(body)
         return Answer(status, _without_length(headers), pieces, length)
 
-    async def _pieces(self, body: Iterable[bytes]) -> AsyncIterator[bytes]:
-        """Make the pieces of a download in threads, each when it is asked for: a slow client keeps
-        none of them.
-        """
-        threads = self._parts.threads
-        pieces = iter(body)
-        try:
-            while piece := await threads.go_on(_next, pieces):
-                yield piece
-        finally:
-            if close := getattr(body, "close", None):
-                await threads.go_on(close)
 
+class _Download:
+    """The pieces of a download, each made in a thread when it is asked for: a slow client keeps
+    none of them. The download is closed in any case, also before its first piece.
+    """
 
-def _next(pieces: Iterator[bytes]) -> bytes:
-    """Return the next piece that is not empty, or b"" at the end."""
-    return next((piece for piece in pieces if piece), b"")
+    def __init__(self, body: Iterable[bytes], threads: RequestThreads):
+        self._body, self._pieces, self._threads = body, iter(body), threads
+
+    def __aiter__(self) -> "_Download":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if piece := await self._threads.go_on(self._next):
+            return piece
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Close files and whatever else the download has open."""
+        if close := getattr(self._body, "close", None):
+            await self._threads.go_on(close)
+
+    def _next(self) -> bytes:
+        """Return the next piece that is not empty, or b"" at the end."""
+        return next((piece for piece in self._pieces if piece), b"")
 
 
 def _without_length(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:

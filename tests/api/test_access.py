@@ -79,7 +79,7 @@ def test_a_suspended_token_opens_nothing(house: House, route: Route) -> None:
         ("", "absent"),
         ("Basic YTpi", "absent"),
         ("Bearer", "absent"),
-        ("Bearer ", "unknown"),
+        ("Bearer ", "absent"),
         ("Bearer rbk_" + "A" * 36, "unknown"),
         ("Bearer rbk_0123456789ABCDEFGHIJabcdefghij0BQj2z", "unknown"),
         ("Bearer b\xffd", "unknown"),

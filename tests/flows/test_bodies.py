@@ -3,6 +3,7 @@ refused one arrives too.
 """
 
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from schemas.events.samples import sample_body
 from schemas.events.types import EventType
 from schemas.tokens.permissions import Permission
 from tests.kit.api import House
-from tests.kit.waiting import free_port
+from tests.kit.waiting import free_port, wait_for
 from web.server.server import HttpServer
 from web.server.sockets import listen
 
@@ -119,3 +120,19 @@ def test_a_body_without_a_length_is_no_body(house: House, port: int) -> None:
     answer = post(port, house.secret(Permission.EVENTS_PUBLISH), "X-Nothing: 1", [])
 
     assert answer.startswith(b"HTTP/1.1 400"), answer[:300]
+
+
+def test_a_download_that_no_one_reads_is_closed(
+    house: House, port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file would take space until the process ends: HEAD wants none of it."""
+    (folder := tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    secret = house.secret(Permission.PLATFORM_ADMIN)
+
+    with socket.create_connection(("127.0.0.1", port), 20) as connection:
+        head = f"HEAD /v1/tokens.xlsx HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secret}\r\n\r\n"
+        connection.sendall(head.encode())
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+
+    wait_for("no file is left", lambda: not list(folder.iterdir()))

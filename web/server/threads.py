@@ -5,16 +5,18 @@ loop hands work to them.
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from schemas.errors import Unavailable
+from schemas.errors import Problem, Unavailable
 
-RUNNING = 4
+RUNNING = 2
 """Requests that run at once. More: each thread that computes takes the GIL from the event loop for a
-switch interval, again and again. Fewer: slow queries delay the other requests.
+switch interval, again and again; with four, publishing took 70 ms while two hundred downloads
+began, with two 20. Fewer: slow queries delay the other requests.
 """
 
 PAUSED = 16
@@ -28,6 +30,11 @@ DOWNLOADS = 1
 WAITING = 200
 """Requests that may wait for a thread. More: the last of them waits longer than its client does.
 Fewer: short bursts are refused.
+"""
+
+PATIENCE_S = 5.0
+"""How long a request may wait for its turn. Longer: while the database is silent, those that wait
+take minutes. Shorter: a burst is refused that would be over soon.
 """
 
 _Given = ParamSpec("_Given")
@@ -47,16 +54,16 @@ class RequestThreads:
     async def run(
         self, function: Callable[_Given, _Result], *given: _Given.args, **named: _Given.kwargs
     ) -> _Result:
-        """Call a function in a thread. Raises Unavailable when too many calls wait already."""
+        """Call a function in a thread. Raises Unavailable when too many calls wait already, or when
+        it was not its turn within `PATIENCE_S`.
+        """
         if self._open >= self._most:
-            raise Unavailable(
-                "too many requests wait to be handled: retry later", headers={"Retry-After": "1"}
-            )
+            raise _too_busy()
         self._open += 1
+        until_s = time.monotonic() + PATIENCE_S
+        call = partial(function, *given, **named)
         try:
-            return await _result_of(
-                self._pool.submit(partial(self._run, function, *given, **named))
-            )
+            return await _result_of(self._pool.submit(self._run, call, until_s))
         finally:
             self._open -= 1
 
@@ -82,11 +89,19 @@ class RequestThreads:
         for pool in (self._pool, self._downloads):
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _run(
-        self, function: Callable[_Given, _Result], *given: _Given.args, **named: _Given.kwargs
-    ) -> _Result:
-        with self._running:
-            return function(*given, **named)
+    def _run(self, call: Callable[[], _Result], until_s: float) -> _Result:
+        if not self._running.acquire(timeout=max(0.0, until_s - time.monotonic())):
+            raise _too_busy()
+        try:
+            return call()
+        finally:
+            self._running.release()
+
+
+def _too_busy() -> Problem:
+    return Unavailable(
+        "too many requests wait to be handled: retry later", headers={"Retry-After": "1"}
+    )
 
 
 async def _result_of(running: "Future[_Result]") -> _Result:
