@@ -94,6 +94,15 @@ def test_what_is_no_token_of_ours_is_refused(house: House, header: str, reason: 
     assert house.observer.refused == [reason]
 
 
+@pytest.mark.parametrize("door", ["front", "wsgi"])
+@pytest.mark.parametrize("path", ["//healthz", "/v1//tokens", "//v1/tokens", "/v1/events//"])
+def test_a_doubled_slash_is_another_address(admin: Caller, path: str) -> None:
+    """A proxy may protect `/v1/tokens` alone. Nothing is redirected either."""
+    answer = admin.call("GET", "/", environ_overrides={"PATH_INFO": path})
+
+    assert (answer.status_code, answer.content_type) == (404, "application/problem+json")
+
+
 def test_the_scheme_is_read_whatever_its_case(house: House) -> None:
     """RFC 9110, section 11.1."""
     secret = house.secret()
