@@ -1,7 +1,7 @@
 """The Flask application: routes bound to views, errors turned into problems, and one wrapper around
 every request.
 
-What every request needs in addition to its view is done by `wsgi_app` in a thread, and by `on_loop`
+What every request needs in addition to its view is done by `wsgi_app` in a thread, and by `answer_on_loop`
 on the event loop. Flask's hooks are not used for that: each costs more than the code in it.
 """
 
@@ -141,34 +141,29 @@ class Application(RingbackOpenAPI):
         super().__init__(parts.version, [openapi.SAME_SERVER, {"url": parts.public_url}])
         self.url_map.merge_slashes = False
         self._parts = parts
-        self._on_loop: dict[tuple[str, str], EntryPoint] = {}
+        self.loop_entries: dict[tuple[str, str], EntryPoint] = {}
+        """How the views that run on the event loop are called, by method and path."""
         self.body_limits: dict[tuple[str, str], int] = {}
         """How large a body may be, by method and rule."""
 
     def serve(self, route: Route) -> None:
         """Bind a route, and add it to the document."""
         entry = EntryPoint(self._parts, route, self.describe(route))
-        self.add_url_rule(route.rule, route.name, entry.from_flask, methods=[route.method])
+        self.add_url_rule(route.rule, route.name, entry.call_in_thread, methods=[route.method])
         self.body_limits[route.method, route.rule] = route.max_bytes
         if route.runs_on_loop:
-            self._on_loop[route.method, route.rule] = entry
+            self.loop_entries[route.method, route.rule] = entry
             if route.method == HTTPMethod.GET:
-                self._on_loop[HTTPMethod.HEAD, route.rule] = entry
+                self.loop_entries[HTTPMethod.HEAD, route.rule] = entry
 
-    def entry_on_loop(self, method: str, path: str) -> EntryPoint | None:
-        """Return how to call the view of this address on the event loop; None: it needs a
-        thread.
-        """
-        return self._on_loop.get((method, path))
-
-    async def on_loop(
+    async def answer_on_loop(
         self, environ: WSGIEnvironment, entry: EntryPoint
     ) -> tuple[int, list[tuple[str, str]], bytes]:
         """Handle one request on the event loop. Return status, headers and body."""
         started_s = time.perf_counter()
         context = _begin(environ)
         try:
-            response = await entry.on_loop(environ)
+            response = await entry.call_on_loop(environ)
         except Exception as error:  # noqa: BLE001 - any: it is answered
             response = self.answer_error(error, environ)
         status = response.status_code

@@ -20,11 +20,10 @@ from web.server.messages import Answer, Request
 from web.server.threads import RequestThreads
 
 _BODIES = frozenset({HTTPMethod.POST, HTTPMethod.PUT, HTTPMethod.PATCH, HTTPMethod.DELETE})
-_SET_BY_SERVER = frozenset({"content-length", "date", "connection", "transfer-encoding"})
 
 
 class ApiFront:
-    """What the HTTP server asks (`web.server.messages.Application`)."""
+    """What the HTTP server asks (`web.server.messages.Front`)."""
 
     def __init__(self, application: Application, parts: ApiParts):
         self._application, self._parts = application, parts
@@ -44,12 +43,12 @@ class ApiFront:
     async def answer(self, request: Request) -> Answer:
         """Answer on the event loop, or by Flask in a thread."""
         environ = environ_of(request)
-        entry = self._application.entry_on_loop(request.method, request.path)
+        entry = self._application.loop_entries.get((request.method, request.path))
         if entry is not None:
-            status, headers, body = await self._application.on_loop(environ, entry)
+            status, headers, body = await self._application.answer_on_loop(environ, entry)
             return Answer(status, _without_length(headers), body)
         try:
-            return await self._parts.threads.run(self._in_thread, environ)
+            return await self._parts.threads.handle(self._in_thread, environ)
         except Problem as problem:  # no thread is free
             return self.refuse(problem)
 
@@ -90,14 +89,14 @@ class _Download:
         return self
 
     async def __anext__(self) -> bytes:
-        if piece := await self._threads.go_on(self._next):
+        if piece := await self._threads.download(self._next):
             return piece
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
         """Close files and whatever else the download has open."""
         if close := getattr(self._body, "close", None):
-            await self._threads.go_on(close)
+            await self._threads.download(close)
 
     def _next(self) -> bytes:
         """Return the next piece that is not empty, or b"" at the end."""
@@ -105,4 +104,4 @@ class _Download:
 
 
 def _without_length(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [(name, value) for name, value in headers if name.lower() not in _SET_BY_SERVER]
+    return [(name, value) for name, value in headers if name.lower() != "content-length"]

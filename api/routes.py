@@ -120,12 +120,12 @@ class EntryPoint:
             self._authenticates and models.query is None and route.takes is None
         )
 
-    def from_flask(self, **path_values: str) -> Response:
+    def call_in_thread(self, **path_values: str) -> Response:
         """Call the view for Flask's current request, and wait for it."""
         environ = request.environ
         if self._route.runs_on_loop:
             return asyncio.run_coroutine_threadsafe(
-                self.on_loop(environ), self._parts.loop
+                self.call_on_loop(environ), self._parts.loop
             ).result()
         self._begin(environ)
         caller = None
@@ -134,7 +134,7 @@ class EntryPoint:
         arguments = self._arguments(environ, caller, path_values)
         return cast("Response", self._route.view(**arguments))
 
-    async def on_loop(self, environ: WSGIEnvironment) -> Response:
+    async def call_on_loop(self, environ: WSGIEnvironment) -> Response:
         """Call the view on the event loop."""
         self._begin(environ)
         caller = None

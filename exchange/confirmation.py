@@ -4,6 +4,7 @@ Belongs to the event loop's thread.
 """
 
 import asyncio
+import math
 
 _EARLY_S = 0.001
 """libuv counts whole milliseconds, so its timers may fire that much too early."""
@@ -17,13 +18,15 @@ class Confirmation:
     was given up does no harm.
     """
 
-    __slots__ = ("_unsettled", "_waiter", "error", "unconfirmed")
+    __slots__ = ("_unsettled", "_waiter", "error", "sent_s", "unconfirmed")
 
     def __init__(self, count: int):
         self._unsettled = count
         self._waiter: asyncio.Future[None] | None = None
         self.unconfirmed = set(range(count))
         """The positions of the messages that are not known to be durable."""
+        self.sent_s = math.inf
+        """When the messages were sent, monotonic; infinite until then."""
         self.error: str | None = None
         """Why a message will not be known to be durable; None: there is no such message yet."""
 

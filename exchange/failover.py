@@ -133,18 +133,22 @@ class FailoverPublisher:
             self._circuit.inconclusive(generation)
             raise
         if not durable:
-            self._judge(generation, confirmation.error)
+            self._judge(generation, confirmation)
         elif self._circuit.confirmed(generation):
             self._failed = None
             self._observer.log(LogEvent.PUBLISHING_VIA_BROKER)
         return confirmation
 
-    def _judge(self, generation: int, error: str | None) -> None:
-        """Decide after a missing confirm whether the broker is out of order or only busy."""
-        if error is None and self._primary.silent_for_s < CONFIRM_TIMEOUT_S:
+    def _judge(self, generation: int, confirmation: Confirmation) -> None:
+        """Decide after a missing confirm whether the broker is out of order or only busy. It had no
+        time to answer what was sent late: something held up the event loop.
+        """
+        was_late = time.monotonic() - confirmation.sent_s < CONFIRM_TIMEOUT_S / 2
+        is_answering = self._primary.silent_for_s < CONFIRM_TIMEOUT_S
+        if confirmation.error is None and (was_late or is_answering):
             self._circuit.inconclusive(generation)
             return
-        reason = error or f"it has confirmed nothing for {CONFIRM_TIMEOUT_S:g} s"
+        reason = confirmation.error or f"it has confirmed nothing for {CONFIRM_TIMEOUT_S:g} s"
         if self._circuit.failed(generation, time.monotonic()):
             self._failed = (reason, time.monotonic())
             self._primary.abandon(generation, reason)

@@ -51,9 +51,9 @@ async def identify(parts: ApiParts, environ: WSGIEnvironment, now: UnixMs) -> To
     found = known_or_secret(parts, environ, now)
     if not isinstance(found, str):
         return found
-    if parts.directory.may_be_new(found):
-        return await parts.threads.run(look_up, parts, environ, found, now)
-    return look_up(parts, environ, found, now)
+    if not parts.directory.may_be_new(found):
+        _refuse_unknown(parts, environ)
+    return await parts.threads.look_up(look_up, parts, environ, found, now)
 
 
 def known_or_secret(parts: ApiParts, environ: WSGIEnvironment, now: UnixMs) -> Token | str:
@@ -106,20 +106,34 @@ def look_up(parts: ApiParts, environ: WSGIEnvironment, secret: str, now: UnixMs)
     Raises Unauthenticated for an unknown token, TooManyRequests when its address sent too many of
     them, and StoreUnavailable when it cannot be looked up.
     """
+    _throttle_unknown(parts, environ)
+    token = parts.directory.holder(secret, now)
+    if token is None:
+        _refuse_unknown(parts, environ)
+    return token
+
+
+def _throttle_unknown(parts: ApiParts, environ: WSGIEnvironment) -> str:
+    """Return the network of the client. Raises TooManyRequests if it sent too many unknown
+    tokens.
+    """
     network = client_network(client_address(environ, parts.trusted_proxies))
-    throttle, now_ns = parts.unknown_token_throttle, parts.clock_ns()
-    if wait_ns := throttle.wait_ns(network, now_ns):
+    if wait_ns := parts.unknown_token_throttle.wait_ns(network, parts.clock_ns()):
         parts.observer.auth_failed("throttled")
         raise TooManyRequests(
             "too many unknown tokens came from this address: check the token, and wait",
             headers={"Retry-After": str(in_seconds(wait_ns))},
         )
-    token = parts.directory.holder(secret, now)
-    if token is None:
-        throttle.take(network, now_ns)
-        detail = "the token is unknown: check that it is complete and was not replaced"
-        _refuse(parts, "unknown", detail)
-    return token
+    return network
+
+
+def _refuse_unknown(parts: ApiParts, environ: WSGIEnvironment) -> NoReturn:
+    """Refuse a token that does not exist, and count it for its client's network."""
+    network = _throttle_unknown(parts, environ)
+    parts.unknown_token_throttle.take(network, parts.clock_ns())
+    _refuse(
+        parts, "unknown", "the token is unknown: check that it is complete and was not replaced"
+    )
 
 
 def _limit(limits: RateLimit, context: RequestContext, token: Token, now_ns: int) -> None:

@@ -1,6 +1,7 @@
 """Callbacks of tokens: set, delete, test."""
 
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 
 import msgspec
@@ -72,8 +73,10 @@ def try_callback(parts: ApiParts, path: CallbackPath, body: Nothing) -> Response
     if state is not TokenState.ACTIVE:
         raise Conflict(f"the token is {state.value}: only callbacks of an active token are called")
     event = _sample(callback)
-    attempt_id = request_test(parts.database, event, callback, now)
-    return json_response(attempt_answer(_wait(parts, event, callback, attempt_id)))
+    with parts.threads.pausing() as pause:
+        attempt_id = request_test(parts.database, event, callback, now)
+        attempt = _wait(parts, event, callback, attempt_id, pause)
+    return json_response(attempt_answer(attempt))
 
 
 def _sample(callback: Callback) -> Event:
@@ -82,7 +85,13 @@ def _sample(callback: Callback) -> Event:
     )
 
 
-def _wait(parts: ApiParts, event: Event, callback: Callback, attempt_id: AttemptId) -> Attempt:
+def _wait(
+    parts: ApiParts,
+    event: Event,
+    callback: Callback,
+    attempt_id: AttemptId,
+    pause: Callable[[float], None],
+) -> Attempt:
     """Poll for the attempt. Raises NoDispatcher."""
     timeout_s = parts.timeout_s + _GRACE_S
     end_s = time.monotonic() + timeout_s
@@ -92,8 +101,7 @@ def _wait(parts: ApiParts, event: Event, callback: Callback, attempt_id: Attempt
             raise NoDispatcher(
                 f"no dispatcher made the attempt within {timeout_s:g} s: check that one is running"
             )
-        with parts.threads.paused():
-            time.sleep(_POLL_EVERY_S)
+        pause(_POLL_EVERY_S)
     return attempt
 
 

@@ -106,7 +106,7 @@ async def _parsed(parts: ApiParts, parse: Callable[[bytes], _Parsed], body: byte
     """Parse on the event loop what takes a few milliseconds at most, and the rest in a thread."""
     if len(body) <= _PARSED_ON_LOOP_BYTES:
         return parse(body)
-    return await parts.threads.run(parse, body)
+    return await parts.threads.parse(parse, body)
 
 
 async def _publish(parts: ApiParts, events: Sequence[Event]) -> None:

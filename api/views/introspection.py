@@ -129,7 +129,7 @@ async def _look_up(parts: ApiParts, secret: str, now: UnixMs) -> Token | None:
         return None
     if not parts.directory.may_be_new(secret):
         return None
-    return await parts.threads.run(parts.directory.holder, secret, now)
+    return await parts.threads.look_up(parts.directory.holder, secret, now)
 
 
 def _inactive() -> Response:

@@ -41,6 +41,7 @@ class RabbitPublisher:
         self._confirms = Confirms(url, "publisher", observer)
         self._watch, self._returned = watch, returned
         self._gathered: list[PendingPublish] = []
+        self._unsent: list[Confirmation] = []
         """What was published in this turn of the loop."""
         self._enqueued_bytes = 0
         self._closed = False
@@ -93,6 +94,7 @@ class RabbitPublisher:
         if not self._gathered:
             asyncio.get_running_loop().call_soon(self._flush)
         self._gathered += pending
+        self._unsent.append(confirmation)
         return confirmation
 
     def abandon(self, generation: int, reason: str) -> None:
@@ -120,7 +122,11 @@ class RabbitPublisher:
 
     def _flush(self) -> None:
         messages, self._gathered = self._gathered, []
+        confirmations, self._unsent = self._unsent, []
         self._confirms.publish(messages)
+        now_s = time.monotonic()
+        for confirmation in confirmations:
+            confirmation.sent_s = now_s
 
 
 def _pending(outgoing: Outgoing, settle: Callable[[str | None], None]) -> PendingPublish:

@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import select
 import threading
 import time
 from collections import deque
@@ -153,7 +154,10 @@ class AtOnce(logging.Handler):
 
     def log(self, event: LogEvent, **fields: object) -> None:
         """Write a line of our own."""
-        with contextlib.suppress(OSError):  # a reader that is gone costs the line and nothing else
+        # A reader that is gone, or does not read, costs the line and nothing else.
+        if not select.select([], [self._fd], [], 0)[1]:
+            return
+        with contextlib.suppress(OSError):
             os.write(self._fd, self._render({**_head(event), **fields}))
 
 

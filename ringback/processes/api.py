@@ -27,7 +27,7 @@ from ringback.settings import Settings
 from ringback.temporary_folder import temporary_folder
 from web.server.sockets import listen
 
-_STOP_TIMEOUT_S = 20.0
+_STOP_TIMEOUT_S = 35.0
 """How long a worker may take to stop: its requests, then what waits for the broker or the outbox,
 then the request log.
 """
@@ -46,7 +46,13 @@ def api(settings: Settings, workers: int) -> None:
     with tempfile.TemporaryDirectory(prefix="ringback-metrics-") as folder:
         # Before the workers are forked, which count into files there.
         os.environ[MULTIPROCESS_FOLDER] = folder
-        run_workers(lambda number: _work(settings, sockets, number), workers, _STOP_TIMEOUT_S, log)
+        run_workers(
+            lambda number: _work(settings, sockets, number),
+            workers,
+            before_stop=lambda: _close(sockets),
+            stop_timeout_s=_STOP_TIMEOUT_S,
+            log=log,
+        )
 
 
 def _work(settings: Settings, sockets: Sequence[socket.socket], number: int) -> None:
@@ -57,6 +63,12 @@ def _work(settings: Settings, sockets: Sequence[socket.socket], number: int) -> 
         if other is not sockets[number]:
             other.close()
     uvloop.run(_serve(settings, sockets[number]))
+
+
+def _close(sockets: Sequence[socket.socket]) -> None:
+    """Let clients be refused once the workers accept no more: they would wait for no one."""
+    for listening in sockets:
+        listening.close()
 
 
 async def _serve(settings: Settings, listening: socket.socket) -> None:

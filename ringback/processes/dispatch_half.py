@@ -20,6 +20,7 @@ from exchange.port import Claimer
 from ringback.parts import Parts
 from schemas.log_events import LogEvent
 from schemas.tokens.secrets import signing_key
+from web.server.connection import Connection
 
 DRAIN_MARGIN_S = 1.0
 """The part of `DRAIN_TIMEOUT` for closing connections after the drain. Larger: attempts in flight
@@ -142,4 +143,6 @@ class DispatchHalf:
             error=repr(error),
             trace="".join(traceback.format_exception(error)),
         )
-        self._worker.fail(error)
+        # A bug that a client's connection meets costs this connection, which is closed by now.
+        if not isinstance(context.get("protocol"), Connection):
+            self._worker.fail(error)

@@ -17,12 +17,10 @@ from web.server.messages import Answer, Request
 from web.server.threads import RequestThreads
 
 _PROBLEM = "application/problem+json"
-_THREADS = 2
-"""Scrapes at once. More: nothing scrapes so often. Fewer: a slow one delays the next."""
 
 
 class HealthFront:
-    """What the HTTP server asks (`web.server.messages.Application`). `missing` returns what keeps
+    """What the HTTP server asks (`web.server.messages.Front`). `missing` returns what keeps
     this process from its work, by part, in words; empty means nothing. `render` returns the metrics
     and their content type, and may block.
     """
@@ -34,7 +32,7 @@ class HealthFront:
         observer: Observer,
     ):
         self._missing, self._render, self._observer = missing, render, observer
-        self._threads = RequestThreads(_THREADS)
+        self._threads = RequestThreads()
 
     def body_limit(self, _method: str, _path: str) -> int:
         """Return 0: no body is read."""
@@ -64,7 +62,7 @@ class HealthFront:
 
     async def _metrics(self) -> Answer:
         try:
-            body, content_type = await self._threads.run(self._render)
+            body, content_type = await self._threads.handle(self._render)
         except Unavailable as problem:
             return self.refuse(problem)
         return _answer(HTTPStatus.OK, content_type, body)

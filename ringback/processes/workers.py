@@ -26,20 +26,26 @@ _LASTED_S = 5.0
 """A worker that ends sooner counts as one that could not start."""
 
 _TRIES = 3
-"""Once every worker could not start so often in a row, the parent gives up: a service manager should
-see that nothing works.
+"""Once a worker could not start so often in a row, the parent gives up. A service manager should see
+it, and clients that the kernel gives to this worker would wait for ever.
 """
 
+_IDLE_S = 60.0  # a worker that ends wakes the parent earlier, by SIGCHLD
 _PR_SET_PDEATHSIG = 1
 _WATCHED = {*STOP_SIGNALS, signal.SIGCHLD}
 
 
 def run_workers(
-    work: Callable[[int], None], count: int, stop_timeout_s: float, log: AtOnce
+    work: Callable[[int], None],
+    count: int,
+    *,
+    before_stop: Callable[[], None],
+    stop_timeout_s: float,
+    log: AtOnce,
 ) -> None:
-    """Run `work(number)` in so many processes until SIGTERM or SIGINT, which the workers get too.
-    One that has not ended after `stop_timeout_s` is killed. Raises RingbackError when none of them
-    can start.
+    """Run `work(number)` in so many processes until SIGTERM or SIGINT, which the workers get too,
+    after `before_stop` was called. One that has not ended after `stop_timeout_s` is killed. Raises
+    RingbackError when one of them cannot start.
 
     Call it before any thread starts: the processes are forked.
     """
@@ -47,14 +53,15 @@ def run_workers(
     slots = [_Slot(work, number) for number in range(count)]
     try:
         while True:
-            received = signal.sigtimedwait(_WATCHED, min(slot.start() for slot in slots))
+            received = signal.sigtimedwait(_WATCHED, min(slot.start(log) for slot in slots))
             if received is not None and received.si_signo in STOP_SIGNALS:
                 return
             for slot in slots:
                 slot.check(log)
-            if all(slot.failures >= _TRIES for slot in slots):
-                raise RingbackError("no worker could start: the lines above say why")
+            if any(slot.failures >= _TRIES for slot in slots):
+                raise RingbackError("a worker cannot start: the lines above say why")
     finally:
+        before_stop()
         _stop([slot.process for slot in slots if slot.process], stop_timeout_s, log)
 
 
@@ -68,21 +75,27 @@ class _Slot:
         self.failures = 0
         """How often in a row a process ended as soon as it was started."""
 
-    def start(self) -> float:
+    def start(self, log: AtOnce) -> float:
         """Start a process if there is none. Return within how many seconds to call this again."""
         if self.process is not None:
-            return 60.0
+            return _IDLE_S
         left_s = self._started_s + _PAUSE_S - time.monotonic()
         if left_s > 0:
             return left_s
-        self.process = multiprocessing.get_context("fork").Process(
+        process = multiprocessing.get_context("fork").Process(
             target=_worker,
             args=(self._work, self._number, os.getpid()),
             name=f"worker-{self._number + 1}",
         )
         self._started_s = time.monotonic()
-        self.process.start()
-        return 60.0
+        try:
+            process.start()
+        except OSError as error:  # no memory, or no process is left
+            log.log(LogEvent.WORKER_ENDED, worker=process.name, error=str(error))
+            self.failures += 1
+            return _PAUSE_S
+        self.process = process
+        return _IDLE_S
 
     def check(self, log: AtOnce) -> None:
         """Log and forget a process that has ended."""
@@ -96,7 +109,7 @@ class _Slot:
 
 
 def _worker(work: Callable[[int], None], number: int, parent: int) -> None:
-    # It would go on without one that watches it.
+    # Without its parent no one would replace it.
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
     if os.getppid() == parent:

@@ -8,7 +8,7 @@ from werkzeug.test import EnvironBuilder, TestResponse
 
 from tests.kit.loop_thread import LoopThread
 from web.server.limits import BodyMemory, Limits
-from web.server.messages import Answer, Application
+from web.server.messages import Answer, Front
 from web.server.reader import RequestReader
 
 _QUERY = "!$%&'()*+,-./:;=?@[]_~"
@@ -17,8 +17,8 @@ _QUERY = "!$%&'()*+,-./:;=?@[]_~"
 class FrontClient:
     """Sends a request as bytes, as one client of a server does."""
 
-    def __init__(self, application: Application, loop: LoopThread):
-        self._application, self._loop = application, loop
+    def __init__(self, front: Front, loop: LoopThread):
+        self._front, self._loop = front, loop
 
     def open(self, path: str, **request: Any) -> TestResponse:
         """`request` is for `EnvironBuilder`."""
@@ -26,7 +26,7 @@ class FrontClient:
         environ = builder.get_environ()
         limits = Limits()
         reader = RequestReader(
-            self._application,
+            self._front,
             limits,
             BodyMemory(limits),
             str(environ.get("REMOTE_ADDR", "127.0.0.1")),
@@ -39,9 +39,9 @@ class FrontClient:
         incoming = reader.ready.popleft()
         if incoming.request is None:
             assert incoming.problem is not None
-            answer = self._application.refuse(incoming.problem)
+            answer = self._front.refuse(incoming.problem)
         else:
-            answer = await self._application.answer(incoming.request)
+            answer = await self._front.answer(incoming.request)
         body = await _body(answer)
         length = len(body) if answer.length is None else answer.length
         return answer.status, [*answer.headers, ("Content-Length", str(length))], body

@@ -211,7 +211,7 @@ def test_a_call_that_is_cancelled_ends_first() -> None:
         steps.append("ended")
 
     async def cancelled() -> None:
-        task = asyncio.ensure_future(threads.go_on(work))
+        task = asyncio.ensure_future(threads.download(work))
         await eventually("its begin", lambda: steps)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -28,7 +28,9 @@ def work(number):
     while True:
         time.sleep(1)
 
-run_workers(work, 2, 0.5, AtOnce(1, pretty=False))
+run_workers(
+    work, 2, before_stop=lambda: None, stop_timeout_s=0.5, log=AtOnce(1, pretty=False)
+)
 """
 
 
@@ -115,7 +117,8 @@ def test_a_parent_whose_workers_cannot_start_gives_up(started: list[Parent]) -> 
 
     lines = parent.lines()
 
-    assert [line["exit_code"] for line in lines] == [3] * 6
+    assert {line["exit_code"] for line in lines} == {3}
+    assert len(lines) in {5, 6}  # the other may not have ended for the third time
     assert parent.process.returncode == 1
 
 

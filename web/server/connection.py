@@ -63,7 +63,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         server = self._server
         self._reader = RequestReader(
-            server.application, self._limits, server.memory, peer_address(transport)
+            server.front, self._limits, server.memory, peer_address(transport)
         )
         self._sender = Sender(server, self._transport)
         self._await_within(self._limits.idle_s)
@@ -245,14 +245,18 @@ class Connection(asyncio.Protocol):
             if self._sender.drained is not None:
                 await self._sender.drained
         except Exception as error:  # noqa: BLE001 - any: a bug must not end the process
-            self._server.application.report(error)
+            self._server.front.report(error)
             keeps_alive = None
         finally:
             self._settle()
             if keeps_alive is None:
                 self._sender.break_off()
         if keeps_alive is not None and not self._transport.is_closing():
-            self._go_on(keeps_alive=keeps_alive)
+            try:
+                self._go_on(keeps_alive=keeps_alive)
+            except Exception as error:  # noqa: BLE001 - see above
+                self._server.front.report(error)
+                self._sender.break_off()
 
     def _settle(self, _task: object = None) -> None:
         """Note that nothing is being answered any more."""

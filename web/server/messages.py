@@ -50,7 +50,7 @@ class Answer(msgspec.Struct):
     """
 
 
-class Application(Protocol):
+class Front(Protocol):
     """What answers requests. Its methods run on the event loop and must not block."""
 
     def body_limit(self, method: str, path: str) -> int:

@@ -19,7 +19,7 @@ from httptools import (
 from schemas.errors import InternalError, Malformed, Problem
 from web.server import heads, refusals
 from web.server.limits import BodyMemory, Limits
-from web.server.messages import Application, Request
+from web.server.messages import Front, Request
 
 _PER_HEADER_BYTES = 4
 """The colon, blank and line end of a header."""
@@ -69,8 +69,8 @@ class RequestReader:
     `wants_continue` and `dropped_bytes`.
     """
 
-    def __init__(self, application: Application, limits: Limits, memory: BodyMemory, client: str):
-        self._application, self._limits, self._memory = application, limits, memory
+    def __init__(self, front: Front, limits: Limits, memory: BodyMemory, client: str):
+        self._front, self._limits, self._memory = front, limits, memory
         self._client = client
         self._parser = HttpRequestParser(self)
         self.ready: deque[Incoming] = deque()
@@ -236,11 +236,11 @@ class RequestReader:
     def _report(self, error: HttpParserCallbackError) -> None:
         """Report what the application raised while a request was read."""
         cause = error.__context__
-        self._application.report(cause if isinstance(cause, Exception) else error)
+        self._front.report(cause if isinstance(cause, Exception) else error)
         self._refuse(InternalError("an unexpected error, which the log shows"))
 
     def _begin_body(self, request: Request) -> None:
-        self._limit = self._application.body_limit(request.method, request.path)
+        self._limit = self._front.body_limit(request.method, request.path)
         self.phase = BODY
         # 20 digits hold every length that llhttp accepts; it accepts any number of zeros.
         if int(request.headers.get("content-length", "0")[-20:]) > self._limit:
@@ -254,7 +254,7 @@ class RequestReader:
 
     def _has_room(self, request: Request) -> bool:
         return self._memory.has_room(known=False) or (
-            self._memory.has_room(known=True) and self._application.is_known(request)
+            self._memory.has_room(known=True) and self._front.is_known(request)
         )
 
     def _keep(self, piece: bytes) -> None:

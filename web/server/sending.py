@@ -58,12 +58,12 @@ class Sender:
 
     async def answer(self, incoming: Incoming) -> bool:
         """Have a request answered, and send that. Return whether the connection is kept."""
-        application, request = self._server.application, incoming.request
+        front, request = self._server.front, incoming.request
         if request is None:
             assert incoming.problem is not None
-            answer, method, version = application.refuse(incoming.problem), "GET", "1.1"
+            answer, method, version = front.refuse(incoming.problem), "GET", "1.1"
         else:
-            answer = await application.answer(request)
+            answer = await front.answer(request)
             method, version = request.method, request.version
         keeps_alive, body = incoming.keeps_alive and self._server.may_keep(), answer.body
         if isinstance(body, bytes):

@@ -11,7 +11,7 @@ from itertools import islice
 from web.server.connection import Connection
 from web.server.dropping import DroppingQueue
 from web.server.limits import BodyMemory, Limits
-from web.server.messages import Application
+from web.server.messages import Front
 
 _SHARE_OF_DESCRIPTORS = 0.75
 """The share of the process's descriptors that connections may use. The rest is for the database,
@@ -28,8 +28,8 @@ _CLEAN_UP_S = 1.0
 class HttpServer:
     """Serves one application on listening sockets. Belongs to the event loop's thread."""
 
-    def __init__(self, application: Application, limits: Limits | None = None):
-        self.application = application
+    def __init__(self, front: Front, limits: Limits | None = None):
+        self.front = front
         self.limits = limits or Limits()
         self.memory = BodyMemory(self.limits)
         self.dropping = DroppingQueue()
@@ -105,4 +105,8 @@ class HttpServer:
         self.date = formatdate(usegmt=True)
         now_s = self.loop.time()
         for connection in list(self._connections):
-            connection.check(now_s)
+            try:
+                connection.check(now_s)
+            except Exception as error:  # noqa: BLE001 - any: a bug costs one connection
+                self.front.report(error)
+                connection.abort()
