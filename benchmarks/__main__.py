@@ -36,7 +36,6 @@ from benchmarks import (
 )
 from benchmarks.comparison import Row
 from benchmarks.stage import Stage
-from benchmarks.threads_processes import Threads
 
 BENCHMARKS: dict[str, Callable[[Stage], list[Row]]] = {
     benchmark.__name__: benchmark
@@ -72,9 +71,9 @@ def main() -> int:
         f"{machine['cpus']} CPUs, load average {machine['load']}: anything else that runs now is "
         "part of the figures"
     )
-    with Stage(quick=arguments.quick, threads=arguments.threads) as stage:
+    with Stage(quick=arguments.quick) as stage:
         rows, failed = _run(stage, arguments.names or list(BENCHMARKS))
-    _print(rows, with_threads=arguments.threads)
+    _print(rows)
     path = arguments.json or _OUT / f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H%M%S}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(
@@ -106,11 +105,6 @@ def _parse() -> argparse.Namespace:
         help="fewer events and rounds: shows that it works, measures little",
     )
     parser.add_argument(
-        "--threads",
-        action="store_true",
-        help="also measure the former floors, with request threads (needs cheroot)",
-    )
-    parser.add_argument(
         "--json",
         type=pathlib.Path,
         metavar="FILE",
@@ -134,9 +128,8 @@ def _run(stage: Stage, names: list[str]) -> tuple[list[Row], list[str]]:
     return rows, failed
 
 
-def _print(rows: list[Row], *, with_threads: bool = False) -> None:
-    former = [Threads.name] if with_threads else []
-    names = ["ringback", *former, "floor", "ratio", "target"]
+def _print(rows: list[Row]) -> None:
+    names = ["ringback", "floor", "ratio", "target"]
     table = Table("benchmark", "what", *(_right(name) for name in names), "met")
     for row in rows:
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
@@ -145,7 +138,6 @@ def _print(rows: list[Row], *, with_threads: bool = False) -> None:
             row.benchmark,
             row.what,
             _number(row.figure),
-            *(_number(row.median(name)) for name in former),
             _number(row.floor),
             ratio,
             str(row.target or ""),

@@ -46,11 +46,6 @@ class Row:
     def ratio(self) -> float | None:
         return self.figure / self.floor if self.floor else None
 
-    def median(self, pipeline: str) -> float | None:
-        """Return the median of a pipeline's rounds; None without any."""
-        rounds = self.rounds.get(pipeline)
-        return statistics.median(rounds) if rounds else None
-
     @property
     def met(self) -> bool | None:
         """Whether the target is met; None without one."""

@@ -22,7 +22,6 @@ class Floor:
     """The pipeline `floor`."""
 
     name = "floor"
-    embedded_module = "benchmarks.floor_embedded"
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -37,7 +36,15 @@ class Floor:
         port = free_port()
         command = [_GRANIAN, "--port", str(port), "--workers", str(workers)]
         with running(
-            [*command, *self.api_words(workers)],
+            [
+                *command,
+                "--interface",
+                "rsgi",
+                "--loop",
+                "uvloop",
+                "--no-ws",
+                "benchmarks.floor_api:app",
+            ],
             self._log("api"),
             FROM_CHECKOUT | {"BENCH_AMQP_URL": self._stage.rabbit.url},
         ) as child:
@@ -70,7 +77,7 @@ class Floor:
         command = [
             PYTHON,
             "-m",
-            self.embedded_module,
+            "benchmarks.floor_embedded",
             str(port),
             self._stage.receiver.url + "/hook",
             str(database),
@@ -78,10 +85,6 @@ class Floor:
         with running(command, self._log("embedded"), FROM_CHECKOUT) as child:
             _wait_until_listening(child, port)
             yield Running({"serve": child.pid}, port)
-
-    def api_words(self, _workers: int) -> list[str]:
-        """Return granian's further arguments: what it runs, and how."""
-        return ["--interface", "rsgi", "--loop", "uvloop", "--no-ws", "benchmarks.floor_api:app"]
 
     def _log(self, part: str) -> pathlib.Path:
         return self._stage.folder / f"floor-{part}-{next(self._runs)}.log"

@@ -13,7 +13,6 @@ from benchmarks.meter import Meter
 from benchmarks.pipelines import Pipeline, Running
 from benchmarks.ringback_processes import Ringback
 from benchmarks.stage import Stage
-from benchmarks.threads_processes import Threads
 
 _CONNECTIONS = 32
 _WARM_UP = 300
@@ -115,8 +114,7 @@ def _latency(stage: Stage, name: str, way: _Way) -> Comparison:
 
 
 def _all(stage: Stage) -> list[Pipeline]:
-    former: list[Pipeline] = [Threads(stage)] if stage.threads else []
-    return [Floor(stage), *former, Ringback(stage)]
+    return [Floor(stage), Ringback(stage)]
 
 
 def _at_full_speed(

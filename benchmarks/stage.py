@@ -62,12 +62,10 @@ class Receiver:
 
 
 class Stage:
-    """A context manager. `quick` makes every benchmark small enough to try things out; `threads`
-    adds the former floors.
-    """
+    """A context manager. `quick` makes every benchmark small enough to try things out."""
 
-    def __init__(self, *, quick: bool, threads: bool = False) -> None:
-        self._quick, self.threads = quick, threads
+    def __init__(self, *, quick: bool) -> None:
+        self._quick = quick
         self.rounds = 2 if quick else 3
         self._stack = ExitStack()
 
