@@ -28,7 +28,6 @@ def test_operations_can_look_stop_and_back_up_embedded(
     ) as shell:
         (folder / "var").symlink_to(embedded.dir)
         (embedded.dir / "secret-key").write_text("kept next to the database in embedded mode")
-        shell.run(OPERATIONS.only("Processes", "sh"))
 
         health, _ = OPERATIONS.in_section("Health", "sh")
         looked = shell.run(health)

@@ -50,7 +50,6 @@ RUN = {
         "Everything to Excel",
     },
     "operations.md": {
-        "Processes",
         "Health",
         "Alerts",
         "Export to Excel",

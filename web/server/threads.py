@@ -54,7 +54,7 @@ class RequestThreads:
         self._requests = _Threads("request", running + PAUSED, WAITING)
         self._look_ups = _Threads("look-up", _LOOK_UPS, WAITING)
         self._parsers = _Threads("parser", _PARSERS, WAITING)
-        self._downloads = _Threads("download", _DOWNLOADS)
+        self._downloads = _Threads("download", _DOWNLOADS, ends_first=True)
         self._running = threading.Semaphore(running)
         self._pauses = threading.Semaphore(PAUSED)
 
@@ -124,9 +124,14 @@ class _Threads:
     would take as long as the slowest download.
     """
 
-    def __init__(self, kind: str, most: int, waiting: int | None = None):
-        """`waiting`: how many calls may wait; None: any number, for as long as it takes."""
+    def __init__(
+        self, kind: str, most: int, waiting: int | None = None, *, ends_first: bool = False
+    ):
+        """`waiting`: how many calls may wait; None: any number, for as long as it takes.
+        `ends_first`: a call that is cancelled while it runs ends before its caller goes on.
+        """
         self._kind, self._most, self._waiting = kind, most, waiting
+        self._ends_first = ends_first
         self._started = self._open = 0
         self._is_closed = False
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -145,7 +150,11 @@ class _Threads:
         result: Future[_Result] = Future()
         self._calls.put(partial(_settle, result, function, until_s))
         try:
-            return await _result_of(result)
+            return await asyncio.wrap_future(result)
+        except asyncio.CancelledError:
+            if self._ends_first and result.running():
+                await asyncio.wait([asyncio.wrap_future(result)])
+            raise
         finally:
             self._open -= 1
 
@@ -171,15 +180,6 @@ def _settle(
         result.set_result(function())
     except BaseException as error:  # noqa: BLE001 - any: the caller gets it
         result.set_exception(error)
-
-
-async def _result_of(running: "Future[_Result]") -> _Result:
-    try:
-        return await asyncio.wrap_future(running)
-    except asyncio.CancelledError:
-        if running.running():
-            await asyncio.gather(asyncio.wrap_future(running), return_exceptions=True)
-        raise
 
 
 def _too_busy() -> Problem:
