@@ -1,8 +1,8 @@
 """The Flask application: routes bound to views, errors turned into problems, and one wrapper around
 every request.
 
-What every request needs in addition to its view is done by `wsgi_app` in a thread, and by `answer_on_loop`
-on the event loop. Flask's hooks are not used for that: each costs more than the code in it.
+What every request needs in addition to its view is done by `wsgi_app` in a thread, and by
+`answer_on_loop` on the event loop. Flask's hooks are not used for that: each costs more than the code in it.
 """
 
 import re

@@ -66,8 +66,8 @@ class BrokerCircuit:
     def failed(self, generation: int, now_s: float) -> bool:
         """Record that a connection returned, refused, blocked, closed or went silent.
 
-        Return True when that opened the circuit. Many publishes may report one failure, and the first
-        report counts.
+        Return True when that opened the circuit. Many publishes may report one failure, and the
+        first report counts.
         """
         if generation not in (self._closed_for, self._probed):
             return False

@@ -38,9 +38,7 @@ class QueuedMessage(msgspec.Struct, frozen=True):
 
 
 class Publisher(Protocol):
-    """What makes accepted events durable. Belongs to the event loop's thread: that of the process
-    which answers the requests.
-    """
+    """What makes accepted events durable. Belongs to the event loop's thread."""
 
     def start(self) -> None:
         """Begin, on the running event loop. Returns at once, whatever answers; `publish` works from

@@ -65,8 +65,8 @@ class Parts:
     """Watches the broker's policies once there is a publisher; None without a broker."""
 
     def publisher(self, claimer: Claimer | None = None) -> Publisher:
-        """Return a publisher, started on the running event loop: the broker with the outbox behind it, or the outbox alone,
-        with the claimer of the same process.
+        """Return a publisher, started on the running event loop: the broker with the outbox behind
+        it, or the outbox alone, with the claimer of the same process.
         """
         outbox = OutboxPublisher(self.database, self.settings.outbox_max, self.observer)
         if not self.settings.broker_url:

@@ -1,3 +1,3 @@
-"""What every HTTP interface of Ringback shares: client addresses, rate limits, models of requests,
-exports. Has no routes.
+"""What every HTTP interface of Ringback shares: the server, client addresses, rate limits, models of
+requests, exports. Has no routes.
 """

@@ -82,8 +82,8 @@ def _form(environ: WSGIEnvironment) -> dict[str, str]:
 
 
 def read_body(environ: WSGIEnvironment, limit: int) -> bytes:
-    """Return a body of at most `limit` bytes. Raises TooLarge, Malformed, and the problem with which
-    the server refused the body.
+    """Return a body of at most `limit` bytes. Raises TooLarge, Malformed, and the problem with
+    which the server refused the body.
     """
     if refusal := body_refusal(environ):
         raise refusal

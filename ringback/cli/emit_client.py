@@ -19,9 +19,7 @@ from schemas.errors import RingbackError
 from schemas.events.samples import JsonObject
 
 CONNECTIONS = 8
-"""More: a higher rate, until all threads of the server are busy. Fewer: less load on a shared
-machine.
-"""
+"""More: a higher rate, until the server is busy. Fewer: less load on a shared machine."""
 
 # What the first line of a request, and the name of a host, may hold.
 _VISIBLE = re.compile("[!-~]+")

@@ -1,5 +1,5 @@
-"""What a dispatcher answers on `METRICS_LISTEN`: `/healthz` (alive), `/readyz` (can deliver, or what
-is missing) and `/metrics`.
+"""What a dispatcher answers on `METRICS_LISTEN`: `/healthz` (alive), `/readyz` (can deliver, or
+what is missing) and `/metrics`.
 
 `ringback.processes.dispatch` serves it. The API has its own routes for these.
 """

@@ -32,9 +32,8 @@ def favour_event_loop() -> None:
 def share_memory() -> None:
     """Limit the heaps of glibc. Call it before the first thread starts.
 
-    glibc gives each thread its own heap, up to eight for each core, which hardly ever shrinks. With
-    batches of 8 MiB an API worker held 730 MB, and 530 MB with this limit. Another C library has no
-    such function.
+    glibc gives each thread its own heap, up to eight for each core, which hardly ever shrinks.
+    Another C library has no such function.
     """
     if hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(_M_ARENA_MAX, _ARENAS)

@@ -26,8 +26,8 @@ _LASTED_S = 5.0
 """A worker that ends sooner counts as one that could not start."""
 
 _TRIES = 3
-"""Once a worker could not start so often in a row, the parent gives up. A service manager should see
-it, and clients that the kernel gives to this worker would wait for ever.
+"""Once a worker could not start so often in a row, the parent gives up. A service manager should
+see it, and clients that the kernel gives to this worker would wait for ever.
 """
 
 _IDLE_S = 60.0  # a worker that ends wakes the parent earlier, by SIGCHLD

@@ -5,7 +5,7 @@ A thread polls the version, on a connection of its own so that a busy pool canno
 loads the tokens that changed, or all when the database has another history than the known one.
 While the store is unavailable, or can only be read, the directory keeps what it last knew and
 reports itself as stale. A token that cannot be read in part loses only its own calls. Shared by the
-API's threads and a dispatcher.
+API and a dispatcher.
 """
 
 import threading

@@ -2,7 +2,8 @@
 waits for them.
 
 A crash loses what gathered last, a stop loses nothing. While the store is unavailable rows are
-kept, up to a bound; past it new ones are dropped, and counted. Called by the API's threads.
+kept, up to a bound; past it new ones are dropped, and counted. Called by the API, on its
+event loop and in threads.
 """
 
 import sys

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 _TURN_S = 0.01
 _READS = 4
-"""Reads in a turn, over all clients. A read takes 64 to 256 KiB. More: other requests wait. Fewer: a
-client waits longer for its 413.
+"""Reads in a turn, over all clients. A read takes 64 to 256 KiB. More: other requests wait. Fewer:
+a client waits longer for its 413.
 """
 
 

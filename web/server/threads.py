@@ -18,8 +18,8 @@ from typing import ParamSpec, TypeVar
 from schemas.errors import Problem, Unavailable
 
 RUNNING = 2
-"""Requests that run at once. More: each thread that computes takes the GIL from the event loop for a
-switch interval, again and again; with four, publishing took 70 ms while two hundred downloads
+"""Requests that run at once. More: each thread that computes takes the GIL from the event loop for
+a switch interval, again and again; with four, publishing took 70 ms while two hundred downloads
 began, with two 20. Fewer: slow queries delay the other requests.
 """
 
