@@ -2,7 +2,8 @@
 every request.
 
 What every request needs in addition to its view is done by `wsgi_app` in a thread, and by
-`answer_on_loop` on the event loop. Flask's hooks are not used for that: each costs more than the code in it.
+`answer_on_loop` on the event loop. Flask's hooks are not used for that: each costs more than the
+code in it.
 """
 
 import re
@@ -23,6 +24,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from api.docs import openapi
 from api.docs.pages import add_pages
+from api.http.bodies import MAX_BODY_BYTES
 from api.http.environ import RequestContext, add_context, context_of
 from api.http.request_logging import log_request
 from api.http.responses import INTERNAL_ERROR, problem_response
@@ -148,6 +150,10 @@ class Application(RingbackOpenAPI):
 
     def serve(self, route: Route) -> None:
         """Bind a route, and add it to the document."""
+        # Both are looked up by the path of a request.
+        assert "<" not in route.rule or not (
+            route.runs_on_loop or route.max_bytes != MAX_BODY_BYTES
+        ), route.rule
         entry = EntryPoint(self._parts, route, self.describe(route))
         self.add_url_rule(route.rule, route.name, entry.call_in_thread, methods=[route.method])
         self.body_limits[route.method, route.rule] = route.max_bytes

@@ -52,14 +52,13 @@ class RequestContext:
 def environ_of(request: Request) -> WSGIEnvironment:
     """Return the environ of a request that the server has read."""
     headers = request.headers
-    host, _, port = headers.get("host", "").rpartition(":")
     environ: WSGIEnvironment = {
         "REQUEST_METHOD": request.method,
         "SCRIPT_NAME": "",
         "PATH_INFO": request.path,
         "QUERY_STRING": request.query,
-        "SERVER_NAME": host or "localhost",
-        "SERVER_PORT": port if port.isdecimal() else "80",
+        "SERVER_NAME": "localhost",  # the header Host says more
+        "SERVER_PORT": "80",
         "SERVER_PROTOCOL": f"HTTP/{request.version}",
         "REMOTE_ADDR": request.client,
         "wsgi.version": (1, 0),

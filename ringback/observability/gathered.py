@@ -16,18 +16,22 @@ class GatheredCounter:
 
     def __init__(self, increase: Callable[[tuple[str, ...], float], None]):
         self._increase = increase
-        self._pending: deque[tuple[str, ...]] = deque()
+        self._ones: deque[tuple[str, ...]] = deque()
+        self._sums: deque[tuple[tuple[str, ...], int]] = deque()
 
     def add(self, *labels: str, count: int = 1) -> None:
         """Count, without a lock, until the next `flush`."""
         if count == 1:
-            self._pending.append(labels)
+            self._ones.append(labels)
         else:
-            self._pending.extend([labels] * count)
+            self._sums.append((labels, count))
 
     def flush(self) -> None:
         """Hand over what has been counted. The standard library's `Counter` counts in C."""
-        for labels, count in Counter(_drained(self._pending)).items():
+        counts = Counter(_drained(self._ones))
+        for labels, count in _drained(self._sums):
+            counts[labels] += count
+        for labels, count in counts.items():
             self._increase(labels, count)
 
 

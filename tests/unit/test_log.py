@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 import ringback.observability.log
-from ringback.observability.log import Libraries, Log
+from ringback.observability.log import AtOnce, Libraries, Log
 from schemas.deliveries.deliveries import DeliveryState, Outcome
 from schemas.log_events import LogEvent
 from schemas.observer import AttemptReport
@@ -236,3 +236,20 @@ def test_at_a_terminal_how_it_ended_comes_first() -> None:
     attempted, lost = (re.sub("\x1b\\[[0-9;]*m", "", line) for line in pipe.read().splitlines())
     assert re.findall(r"(\w+)=", attempted)[:4] == ["outcome", "status_code", "error", "event_id"]
     assert re.findall(r"(\w+)=", lost) == ["part", "address"]
+
+
+def test_a_parent_whose_output_no_one_reads_goes_on() -> None:
+    """It would replace no worker any more, and not even stop."""
+    read_end, write_end = os.pipe()
+    log = AtOnce(write_end, pretty=False)
+    try:
+        for number in range(10_000):  # a pipe takes 64 KiB
+            log.log(LogEvent.WORKER_ENDED, worker=f"worker-{number}")
+        os.set_blocking(read_end, False)
+        lines = os.read(read_end, 1_000_000).splitlines()
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+
+    assert 100 < len(lines) < 10_000
+    assert json.loads(lines[0])["worker"] == "worker-0"

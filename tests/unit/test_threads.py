@@ -101,6 +101,24 @@ async def test_a_request_that_pauses_lets_another_run(threads: RequestThreads) -
     assert await threads.handle(int) == 0
 
 
+async def test_without_another_thread_those_that_run_do_the_work(
+    threads: RequestThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that could not be started must not count: calls would wait for it for ever."""
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(Unavailable):
+            await threads.handle(int)
+    assert await threads.handle(int) == 0
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert await asyncio.gather(*(threads.handle(int) for _ in range(5))) == [0] * 5
+
+
 def test_a_request_that_runs_does_not_keep_the_process() -> None:
     """A stop has a limit; a workbook may take a minute."""
     program = """

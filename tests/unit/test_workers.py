@@ -17,19 +17,31 @@ from tests.kit.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
-import signal, sys, time
+import os, signal, sys, time
 from ringback.observability.log import AtOnce
 from ringback.processes.workers import run_workers
 
 def work(number):
     if sys.argv[1] == "fails":
         sys.exit(3)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0) if sys.argv[1] == "stops" else None)
+    signal.signal(signal.SIGTERM, lambda *_: None if sys.argv[1] == "hangs" else sys.exit(0))
     while True:
         time.sleep(1)
 
+if sys.argv[1] == "starved":
+    fork, tries = os.fork, iter(range(100))
+    def starved():
+        if next(tries) == 1:
+            raise BlockingIOError("Resource temporarily unavailable")
+        return fork()
+    os.fork = starved
+
 run_workers(
-    work, 2, before_stop=lambda: None, stop_timeout_s=0.5, log=AtOnce(1, pretty=False)
+    work,
+    2,
+    before_stop=lambda: print('{"event":"before"}', flush=True),
+    stop_timeout_s=0.5,
+    log=AtOnce(1, pretty=False),
 )
 """
 
@@ -53,8 +65,13 @@ class Parent:
         return self.workers()
 
     def lines(self) -> list[dict[str, Any]]:
+        """What it logged. The last line is that of `before_stop`, unless workers had to be
+        killed.
+        """
         out, _ = self.process.communicate(timeout=30)
-        return [orjson.loads(line) for line in out.splitlines()]
+        lines = [orjson.loads(line) for line in out.splitlines()]
+        self.stopped_at = next(n for n, line in enumerate(lines) if line["event"] == "before")
+        return [line for line in lines if line["event"] != "before"]
 
 
 @pytest.fixture
@@ -108,6 +125,7 @@ def test_a_worker_that_does_not_stop_is_killed(started: list[Parent]) -> None:
     parent.process.terminate()
 
     assert [line["event"] for line in parent.lines()] == ["worker_killed"] * 2
+    assert parent.stopped_at == 0  # clients are refused before, or they would wait for no one
     assert not [pid for pid in workers if psutil.pid_exists(pid)]
 
 
@@ -129,3 +147,16 @@ def test_workers_end_with_a_parent_that_was_killed(parent: Parent) -> None:
     parent.process.kill()
 
     wait_for("none left", lambda: not [pid for pid in workers if psutil.pid_exists(pid)])
+
+
+def test_a_worker_that_cannot_be_forked_is_tried_again(started: list[Parent]) -> None:
+    """The kernel may have no memory for a moment, of all moments when a worker was killed for it."""
+    started.append(parent := Parent("starved"))
+
+    parent.both()
+    parent.process.terminate()
+
+    (line,) = parent.lines()
+    assert (line["event"], line["worker"]) == ("worker_ended", "worker-2")
+    assert "unavailable" in line["error"]
+    assert parent.process.returncode == 0

@@ -13,9 +13,11 @@ _UNSENT_BYTES = 128 * 1024
 holds so much memory of the kernel (4 MB without a limit), and is seen to take something only when
 half of it has gone. Less: large answers take more system calls.
 """
+
 _SEND_BUFFER_BYTES = 64 * 1024
-"""What the kernel keeps of an answer for one client. More: megabytes of downloads are made at once
-for clients that read slowly. Fewer: a download over a long line is slower.
+"""What the kernel keeps of an answer for one client, sent or not. More: more of a download is made
+at once for clients that read slowly; without this limit too, 200 of them took 13 MB more of the
+process. Fewer: a download over a long line is slower.
 """
 
 

@@ -142,9 +142,7 @@ class _Threads:
         if self._waiting is not None and self._open >= self._most + self._waiting:
             raise _too_busy()
         if self._started < min(self._most, self._open + 1):
-            self._started += 1
-            name = f"ringback-{self._kind}-{self._started}"
-            threading.Thread(target=self._run, name=name, daemon=True).start()
+            self._start_one()
         self._open += 1
         until_s = None if self._waiting is None else time.monotonic() + PATIENCE_S
         result: Future[_Result] = Future()
@@ -157,6 +155,16 @@ class _Threads:
             raise
         finally:
             self._open -= 1
+
+    def _start_one(self) -> None:
+        name = f"ringback-{self._kind}-{self._started + 1}"
+        try:
+            threading.Thread(target=self._run, name=name, daemon=True).start()
+        except RuntimeError:  # the system gives no more threads
+            if not self._started:
+                raise _too_busy() from None
+        else:
+            self._started += 1
 
     def close(self) -> None:
         self._is_closed = True
