@@ -15,6 +15,7 @@ from store.tables.access import (
     tokens,
 )
 from store.tables.base import metadata
+from store.tables.people import people, sessions, sign_in_failures, sign_in_links
 from store.tables.traffic import (
     attempts,
     deliveries,
@@ -37,9 +38,13 @@ __all__ = [
     "leases",
     "metadata",
     "outbox",
+    "people",
     "recoveries",
     "requested_attempts",
     "requests",
+    "sessions",
+    "sign_in_failures",
+    "sign_in_links",
     "status_locks",
     "tokens",
 ]

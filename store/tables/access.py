@@ -83,6 +83,7 @@ tokens = Table(
         Integer,
         comment="how many days before its end the operator was last alerted",
     ),
+    Column("contact", Text, comment="e-mail address for what concerns this token"),
     Index(None, "version", "id"),
 )
 

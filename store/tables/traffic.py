@@ -167,6 +167,16 @@ attempts = Table(
         comment="JSON object, without the callback's own values",
     ),
     Column("response_body", LargeBinary, nullable=False, comment="its first KiB"),
+    Column(
+        "response_headers",
+        LargeBinary,
+        comment="JSON object, the first 2 KiB; null: no response, or from an older release",
+    ),
+    Column("address", Text, comment="the socket address that was connected to"),
+    Column("dns_ms", Integer, comment="duration of the phase; null: there was none"),
+    Column("connect_ms", Integer),
+    Column("tls_ms", Integer),
+    Column("wait_ms", Integer, comment="from the request until the first byte of the response"),
 )
 
 requested_attempts = Table(

@@ -1,0 +1,50 @@
+"""Tables of the people who sign in to the pages, and of their sessions."""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text
+
+from store.tables.base import metadata
+
+people = Table(
+    "people",
+    metadata,
+    Column("email", Text, primary_key=True, comment="in lower case"),
+    Column("role", Text, nullable=False, comment="admin, viewer"),
+    Column("password_hash", Text, comment="null: cannot sign in by password"),
+    Column("language", Text, comment="null: as the browser asks"),
+    Column("zone", Text, comment="time zone of dates and times; null: UTC"),
+    Column("created_at", BigInteger, nullable=False),
+    comment="Who may sign in to the pages.",
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Text, primary_key=True, comment="as it is shown; not what the cookie holds"),
+    Column("secret_hash", LargeBinary, nullable=False, unique=True),
+    Column("email", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False, comment="to a minute"),
+    Column("confirmed_at", BigInteger, comment="when the password was last given"),
+    Column("address", Text),
+    Column("user_agent", Text),
+    Index(None, "email"),
+    comment="Who is signed in, and from where.",
+)
+
+sign_in_links = Table(
+    "sign_in_links",
+    metadata,
+    Column("secret_hash", LargeBinary, primary_key=True),
+    Column("email", Text, comment="null: makes the first administrator"),
+    Column("expires_at", BigInteger, nullable=False),
+    comment="Links that sign in once. A row lives until it is used, or has expired.",
+)
+
+sign_in_failures = Table(
+    "sign_in_failures",
+    metadata,
+    Column("key", Text, primary_key=True, comment="an account or an address"),
+    Column("failures", Integer, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    comment="Failed attempts to sign in, counted over all processes.",
+)
