@@ -20,14 +20,13 @@ from flask.typing import ResponseReturnValue
 from flask_openapi3.models.info import Info
 from flask_openapi3.models.tag import Tag
 from flask_openapi3.openapi import OpenAPI
-from werkzeug.exceptions import HTTPException, InternalServerError
 
 from api.docs import openapi
 from api.docs.pages import add_pages
 from api.http.bodies import MAX_BODY_BYTES
 from api.http.environ import RequestContext, add_context, context_of
 from api.http.request_logging import log_request
-from api.http.responses import INTERNAL_ERROR, problem_response
+from api.http.responses import problem_response
 from api.parts import ApiParts
 from api.routes import EntryPoint, Models, Route
 from api.views import (
@@ -47,18 +46,13 @@ from api.views import (
 )
 from schemas.errors import (
     InternalError,
-    Malformed,
-    MethodNotAllowed,
-    NotFound,
-    Problem,
-    StoreUnavailable,
-    Unavailable,
 )
 from schemas.ids import new_request_id
 from schemas.json_schema import Schema
 from schemas.log_events import LogEvent
 from web.exports.streaming import STREAMS
 from web.models.bodies import Body
+from web.problems import as_problem, no_such_address
 
 ROUTES = (
     *events.ROUTES,
@@ -202,14 +196,14 @@ class Application(RingbackOpenAPI):
         for the one without: a proxy in front may have judged it differently.
         """
         if "//" in request.environ["PATH_INFO"]:
-            raise _no_such_address()
+            raise no_such_address()
         return super().dispatch_request()
 
     def answer_error(self, error: Exception, environ: WSGIEnvironment) -> Response:
         """Return every error as a problem. An unexpected one is an internal error, and is logged
         with its traceback.
         """
-        problem = error if isinstance(error, Problem) else _problem(error)
+        problem = as_problem(error)
         context = context_of(environ)
         if isinstance(problem, InternalError):
             self.report(error, context.request_id)
@@ -246,25 +240,6 @@ def _begin(environ: WSGIEnvironment) -> RequestContext:
 
 def _completed(headers: list[tuple[str, str]], context: RequestContext) -> list[tuple[str, str]]:
     return [*headers, ("X-Request-Id", context.request_id), *context.limit_headers]
-
-
-def _problem(error: Exception) -> Problem:
-    if isinstance(error, StoreUnavailable):
-        return Unavailable(
-            "the database does not respond: retry later", headers={"Retry-After": "1"}
-        )
-    if not isinstance(error, HTTPException) or isinstance(error, InternalServerError):
-        return InternalError(INTERNAL_ERROR)
-    if error.code == NotFound.status:
-        return _no_such_address()
-    if error.code == MethodNotAllowed.status:
-        allowed = ", ".join(getattr(error, "valid_methods", None) or ())
-        return MethodNotAllowed(f"this address allows {allowed}", headers={"Allow": allowed})
-    return Malformed(error.description or "the request cannot be read")
-
-
-def _no_such_address() -> Problem:
-    return NotFound("there is nothing at this address: check it")
 
 
 def _joined(response: Iterable[bytes]) -> bytes:

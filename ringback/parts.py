@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import ringback
 from api.parts import ApiParts, CallTerms
+from dashboard.parts import PageParts
 from exchange.failover import FailoverPublisher
 from exchange.outbox.dead_letters import OutboxDeadLetters
 from exchange.outbox.publisher import OutboxPublisher
@@ -27,7 +28,7 @@ from ringback.observability.log import Log, standard_output
 from ringback.observability.metrics import Metrics
 from ringback.observability.observer import Observing
 from ringback.private_files import make_database_file
-from ringback.secret_key import secret_keys
+from ringback.secret_key import cookie_keys, secret_keys
 from ringback.settings import Settings
 from schemas.errors import StoreUnavailable
 from schemas.readiness import Readiness
@@ -128,6 +129,24 @@ class Parts:
             rate_limit=self.settings.rate_limit,
             platform_docs_url=self.settings.platform_docs_url,
             metrics=self.metrics.render,
+            readiness=lambda: self.readiness(publisher.trouble()),
+            version=ringback.__version__,
+        )
+
+    def page_parts(self, publisher: Publisher, threads: RequestThreads) -> PageParts:
+        """Return what the pages are given."""
+        return PageParts(
+            database=self.database,
+            vault=self.vault,
+            directory=self.directory,
+            threads=threads,
+            observer=self.observer,
+            policy=self.policy,
+            public_url=self.settings.public_url,
+            cookie_keys=cookie_keys(self.settings),
+            trusted_proxies=self.settings.trusted_proxies,
+            timeout_s=self.settings.timeout.total_seconds(),
+            platform_docs_url=self.settings.platform_docs_url,
             readiness=lambda: self.readiness(publisher.trouble()),
             version=ringback.__version__,
         )

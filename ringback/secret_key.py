@@ -7,6 +7,7 @@ it up, but not together with the database.
 """
 
 import contextlib
+import hmac
 import os
 import secrets
 from pathlib import Path
@@ -32,6 +33,15 @@ def secret_keys(settings: Settings) -> tuple[str, ...]:
         raise UsageError(
             f"RINGBACK_SECRET_KEY is not set, and cannot create {path}: {error.strerror}"
         ) from None
+
+
+def cookie_keys(settings: Settings) -> tuple[bytes, ...]:
+    """Return the keys that sign what browsers keep, one for each secret key: a page never signs
+    with a key that encrypts.
+    """
+    return tuple(
+        hmac.digest(key.encode(), b"ringback cookies", "sha256") for key in secret_keys(settings)
+    )
 
 
 def _path(settings: Settings) -> Path:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from api.http.responses import INTERNAL_ERROR, PROBLEM_JSON, problem_response
+from api.http.responses import PROBLEM_JSON, problem_response
 from schemas import errors
 from schemas.errors import (
     MAX_REPORTED,
@@ -30,6 +30,7 @@ from schemas.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from web.problems import INTERNAL_ERROR
 
 
 class DocumentedProblem(NamedTuple):

@@ -7,10 +7,10 @@ routes and the views.
 from urllib.parse import parse_qsl, quote_from_bytes
 from wsgiref.types import WSGIEnvironment
 
-from api.http.environ import body_refusal
 from api.http.responses import JSON
 from schemas.errors import Malformed, TooLarge, UnsupportedMediaType
 from schemas.texts import shortened
+from web.environ import body_refusal
 
 MAX_BODY_BYTES = 256 * 1024
 MAX_BATCH_BYTES = 8 * 1024 * 1024

@@ -18,11 +18,6 @@ JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 PROBLEM_PAGES = "/docs/problems/"
 
-INTERNAL_ERROR = (
-    "an internal error occurred: retry later, or give the X-Request-Id of this response to the"
-    " operator, whose log has the details"
-)
-
 
 def json_response(body: object, status: int = HTTPStatus.OK) -> Response:
     """Return `body`, usually one of the response models, as JSON."""

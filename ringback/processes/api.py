@@ -74,7 +74,9 @@ def _close(sockets: Sequence[socket.socket]) -> None:
 async def _serve(settings: Settings, listening: socket.socket) -> None:
     from api.application import create_app  # here: the parent needs none of it
     from api.front import ApiFront
+    from dashboard.application import create_pages
     from ringback.parts import gather
+    from ringback.processes.site_front import SiteFront
     from web.server.server import HttpServer
     from web.server.threads import RequestThreads
 
@@ -90,7 +92,9 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
         threads = RequestThreads()
         closing.callback(threads.close)
         api_parts = parts.api_parts(publisher, threads)
-        server = HttpServer(ApiFront(create_app(api_parts), api_parts))
+        pages = create_pages(parts.page_parts(publisher, threads))
+        front = ApiFront(create_app(api_parts), api_parts)
+        server = HttpServer(SiteFront(front, pages, threads))
         settle()
         await server.start([listening])
         closing.push_async_callback(server.stop)

@@ -8,6 +8,7 @@ import uvloop
 
 from api.application import create_app
 from api.front import ApiFront
+from dashboard.application import create_pages
 from ringback.parts import Parts, gather
 from ringback.private_files import make_database_file
 from ringback.processes import lock
@@ -18,6 +19,7 @@ from ringback.processes.interpreter import (
     settle,
     share_memory,
 )
+from ringback.processes.site_front import SiteFront
 from ringback.processes.stopping import ignore_signals, stop_on_signals
 from ringback.settings import Settings
 from store.engine.database import Database
@@ -65,7 +67,9 @@ async def _serve(parts: Parts, announce: Callable[[Parts], None]) -> None:
         sockets = listen(*parts.settings.listen, "RINGBACK_LISTEN")
         threads = RequestThreads()
         api_parts = parts.api_parts(publisher, threads)
-        server = HttpServer(ApiFront(create_app(api_parts), api_parts))
+        pages = create_pages(parts.page_parts(publisher, threads))
+        api = ApiFront(create_app(api_parts), api_parts)
+        server = HttpServer(SiteFront(api, pages, threads))
         parts.gatherer.add(lambda: {"in_flight": dispatching.in_flight})
         if parts.settings.broker_url:
             parts.gatherer.add(lambda: {"broker_connected": float(publisher.connected())})

@@ -1,0 +1,161 @@
+"""The Flask application of the pages: the table of pages, and the one way from a request to its
+view: who is it, may they, and does the request come from here.
+"""
+
+import time
+import traceback
+from collections.abc import Iterable
+from wsgiref.types import StartResponse, WSGIEnvironment
+from zoneinfo import ZoneInfo
+
+from flask import Flask, Response, request
+
+from dashboard import static_files
+from dashboard.http import session_cookie
+from dashboard.http.headers import protect
+from dashboard.http.origin import is_from_here
+from dashboard.languages import chosen
+from dashboard.pages import Page
+from dashboard.parts import PageParts
+from dashboard.views import overview, sign_in
+from dashboard.views.sign_in import ask_to_sign_in
+from dashboard.visit import Visit
+from schemas.errors import Forbidden, InternalError, NotFound
+from schemas.ids import new_request_id
+from schemas.log_events import LogEvent
+from schemas.people import Person, Role, Session, sign_in_hash
+from web.environ import body_refusal
+from web.problems import as_problem
+
+PAGES: tuple[Page, ...] = (*overview.PAGES, *sign_in.PAGES)
+
+MAX_BODY_BYTES = 2**20
+"""The largest form: the data of an event, percent-encoded. Larger: more memory per request."""
+
+
+def create_pages(parts: PageParts) -> "PagesApplication":
+    """Return the application. It does not own the parts: the caller closes them."""
+    return PagesApplication(parts)
+
+
+class PagesApplication(Flask):
+    """The pages behind any WSGI server."""
+
+    def __init__(self, parts: PageParts):
+        super().__init__("dashboard", static_folder=None)
+        self._parts = parts
+        *older, newest = parts.cookie_keys
+        self.config |= {
+            "SECRET_KEY": newest,
+            "SECRET_KEY_FALLBACKS": older,
+            "SESSION_COOKIE_NAME": "ringback-page",
+            "SESSION_COOKIE_SECURE": parts.is_secure,
+            "SESSION_COOKIE_SAMESITE": "Lax",
+            "MAX_CONTENT_LENGTH": MAX_BODY_BYTES,
+            "MAX_FORM_MEMORY_SIZE": MAX_BODY_BYTES,
+        }
+        for page in PAGES:
+            self.add_url_rule(page.rule, page.name, _Entry(parts, page), methods=[page.method])
+        self.add_url_rule("/static/<digest>/<path:name>", "static", _static_file)
+        self.register_error_handler(Exception, self._answer_error)
+        self._first_parts = {page.rule.split("/")[1] for page in PAGES} | {"static"}
+
+    def serves(self, path: str) -> bool:
+        """Return whether there may be a page at this address."""
+        return path.split("/", 2)[1] in self._first_parts
+
+    def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Handle a request, and add it to the metrics."""
+        started_s = time.perf_counter()
+        status = 0
+
+        def start(line: str, *rest: object) -> object:
+            nonlocal status
+            status = int(line[:3])
+            return start_response(line, *rest)  # type: ignore[arg-type]  # as it was given
+
+        body = super().wsgi_app(environ, start)  # type: ignore[arg-type]  # the same protocol
+        self._parts.observer.http_request(
+            "page", environ["REQUEST_METHOD"], status, time.perf_counter() - started_s
+        )
+        return body
+
+    def _answer_error(self, error: Exception) -> Response:
+        problem = as_problem(error)
+        request_id = new_request_id()
+        if isinstance(problem, InternalError):
+            self._parts.observer.log(
+                LogEvent.REQUEST_FAILED,
+                request_id=request_id,
+                error=repr(error),
+                trace="".join(traceback.format_exception(error)),
+            )
+        visit = _visit(self._parts, None)
+        response = visit.render(
+            "problem.html", problem.status, problem=problem, request_id=request_id
+        )
+        response.headers.extend(problem.headers or {})
+        protect(response.headers, visit.nonce)
+        return response
+
+
+class _Entry:
+    """The way to one page's view."""
+
+    def __init__(self, parts: PageParts, page: Page):
+        self._parts, self._page = parts, page
+
+    def __call__(self, **path_values: str) -> Response:
+        page = self._page
+        if page.changes and not is_from_here(request.environ, self._parts.public_url):
+            raise Forbidden(
+                "this form was not sent from a page of Ringback, so nothing was changed: open the"
+                " page and send it from there"
+            )
+        if refusal := body_refusal(request.environ):
+            raise refusal
+        visit = _visit(self._parts, self._signed_in())
+        response = self._answer(visit, path_values)
+        protect(response.headers, visit.nonce)
+        return response
+
+    def _answer(self, visit: Visit, path_values: dict[str, str]) -> Response:
+        needs = self._page.needs
+        if needs is not None and visit.known is None:
+            return ask_to_sign_in(visit)
+        if needs is Role.ADMIN and not visit.is_admin:
+            raise Forbidden("you may look at everything, but not change it: ask an administrator")
+        return self._page.view(visit, **path_values)
+
+    def _signed_in(self) -> tuple[Session, Person] | None:
+        secret = session_cookie.read(request, secure=self._parts.is_secure)
+        if not secret:
+            return None
+        now = self._parts.directory.now()
+        found = self._parts.sessions.find(sign_in_hash(secret), now)
+        if found:
+            self._parts.sessions.touch(found[0], now)
+        return found
+
+
+def _visit(parts: PageParts, signed_in: tuple[Session, Person] | None) -> Visit:
+    session, person = signed_in or (None, None)
+    accepted = [code for code, _ in request.accept_languages]
+    return Visit(
+        parts=parts,
+        now=parts.directory.now(),
+        language=chosen(person and person.language, accepted),
+        zone=ZoneInfo((person and person.zone) or "UTC"),
+        known=person,
+        session=session,
+    )
+
+
+def _static_file(digest: str, name: str) -> Response:
+    found = static_files.at(digest, name)
+    if found is None:
+        raise NotFound("there is no such file: reload the page that needs it")
+    response = Response(found.content, content_type=found.content_type)
+    response.headers["Cache-Control"] = static_files.FOR_EVER
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response

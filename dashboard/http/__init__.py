@@ -1,0 +1,1 @@
+"""What surrounds a page: the session, the origin of a request, headers."""

@@ -1,0 +1,79 @@
+"""What the pages are built from. `ringback` puts it together; nothing here connects or reads the
+environment.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from schemas.observer import Observer
+from schemas.readiness import Readiness
+from schemas.tokens.target_policy import Network, TargetPolicy
+from store.directory.directory import Directory
+from store.engine.database import Database
+from store.people.failures import SignInFailures
+from store.people.links import SignInLinks
+from store.people.people import People
+from store.people.sessions import Sessions
+from store.tokens.callbacks import Callbacks
+from store.tokens.tokens import Tokens
+from store.tokens.vault import Vault
+from web.server.threads import RequestThreads
+
+
+@dataclass(frozen=True)
+class PageParts:
+    """The collaborators and settings of the pages."""
+
+    database: Database
+    vault: Vault
+    directory: Directory
+    threads: RequestThreads
+    observer: Observer
+    policy: TargetPolicy
+    """Which callbacks may be saved."""
+    public_url: str
+    """The address under which people reach the pages."""
+    cookie_keys: Sequence[bytes] = field(repr=False)
+    """They sign what the browser keeps for the next page, oldest first: the last one signs."""
+    trusted_proxies: Sequence[Network]
+    timeout_s: float
+    """The total timeout of one attempt: how long a test of a callback may take."""
+    platform_docs_url: str | None
+    readiness: Callable[[], Readiness]
+    version: str
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether people reach the pages by https, so that cookies may insist on it."""
+        return self.public_url.startswith("https://")
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """Tokens and their changes."""
+        return Tokens(self.database, self.vault)
+
+    @cached_property
+    def people(self) -> People:
+        """Who may sign in."""
+        return People(self.database)
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """Who is signed in."""
+        return Sessions(self.database)
+
+    @cached_property
+    def links(self) -> SignInLinks:
+        """Links that sign in once."""
+        return SignInLinks(self.database)
+
+    @cached_property
+    def sign_in_failures(self) -> SignInFailures:
+        """Guesses at passwords."""
+        return SignInFailures(self.database)
+
+    @cached_property
+    def callbacks(self) -> Callbacks:
+        """The callbacks of tokens."""
+        return Callbacks(self.database, self.vault)

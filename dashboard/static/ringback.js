@@ -1,0 +1,169 @@
+// What pages do in the browser. Everything but live updates works without it.
+"use strict";
+
+// --- Times: "3 minutes ago" goes on counting -------------------------------------------------------
+const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+const words = new Intl.RelativeTimeFormat(document.documentElement.lang, { numeric: "auto" });
+
+function ago(iso) {
+  const seconds = (Date.parse(iso) - Date.now()) / 1000;
+  const [unit, size] = UNITS.find(([, size]) => Math.abs(seconds) >= size) || UNITS[3];
+  return words.format(Math.round(seconds / size), unit);
+}
+
+function tickTimes() {
+  for (const time of document.querySelectorAll(".moment time")) {
+    const text = ago(time.dateTime);
+    if (time.textContent !== text) time.textContent = text;
+  }
+}
+
+// --- Live parts: fetched again every few seconds, unless someone reads or works in them -------------
+// <section id="x" data-live="10">: the page is fetched, and this element replaced by the one with its id.
+function isInUse(part) {
+  return part.matches(":hover, :focus-within") || part.querySelector("dialog[open], input:checked") !== null;
+}
+
+async function refresh(part) {
+  if (part.dataset.waits) return;
+  part.dataset.waits = "1";
+  try {
+    const response = await fetch(location.href, { headers: { "HX-Request": "true" } });
+    if (response.status === 401) location.reload();
+    if (!response.ok) return;
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    const fresh = page.getElementById(part.id);
+    if (!fresh || isInUse(part) && part.dataset.pauses !== "never") return;
+    keepOpen(part, fresh);
+    part.replaceWith(document.adoptNode(fresh));
+    htmx.process(fresh);
+    fresh.dispatchEvent(new CustomEvent("ringback:fresh", { bubbles: true }));
+    tickTimes();
+  } catch {
+    // the server is away: the next turn tries again
+  } finally {
+    delete part.dataset.waits;
+  }
+}
+
+function keepOpen(old, fresh) {
+  for (const details of old.querySelectorAll("details[id]")) {
+    const same = fresh.querySelector("#" + CSS.escape(details.id));
+    if (same) same.open = details.open;
+  }
+}
+
+function tickLive() {
+  if (document.hidden) return;
+  for (const part of document.querySelectorAll("[data-live][id]")) {
+    const due = Number(part.dataset.last || pageLoaded) + Number(part.dataset.live) * 1000;
+    if (Date.now() >= due && (part.dataset.pauses === "never" || !isInUse(part))) {
+      part.dataset.last = Date.now();
+      refresh(part);
+    }
+  }
+}
+
+// --- Copying: also by plain http, where browsers offer no clipboard ----------------------------------
+async function copy(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = document.createElement("textarea");
+  area.value = text;
+  area.className = "visually-hidden";
+  document.body.append(area);
+  area.select();
+  const done = document.execCommand("copy");
+  area.remove();
+  if (!done) throw new Error("the browser does not allow it");
+}
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  event.preventDefault();
+  const source = document.getElementById(button.dataset.copy);
+  const label = button.textContent;
+  try {
+    await copy("value" in source ? source.value : source.textContent);
+    button.textContent = button.dataset.done;
+  } catch {
+    getSelection().selectAllChildren(source);
+    button.textContent = button.dataset.failed;
+  }
+  setTimeout(() => { button.textContent = label; }, 2000);
+});
+
+// --- Rows: tick all, shift-tick a range ----------------------------------------------------------------
+let lastTicked = null;
+document.addEventListener("click", (event) => {
+  const box = event.target;
+  if (!(box instanceof HTMLInputElement) || box.type !== "checkbox" || !box.form && !box.dataset.tickAll) return;
+  if (box.dataset.tickAll) {
+    for (const other of document.getElementsByName(box.dataset.tickAll)) other.checked = box.checked;
+  } else if (event.shiftKey && lastTicked && lastTicked.name === box.name) {
+    const all = [...document.getElementsByName(box.name)];
+    const [from, to] = [all.indexOf(lastTicked), all.indexOf(box)].sort((a, b) => a - b);
+    for (const other of all.slice(from, to + 1)) other.checked = box.checked;
+  }
+  lastTicked = box;
+});
+
+// --- Forms: leaving with unsaved changes asks; a second press does not send twice -----------------------
+let isDirty = false;
+document.addEventListener("input", (event) => {
+  if (event.target.closest("form[data-unsaved]")) isDirty = true;
+});
+document.addEventListener("submit", (event) => {
+  isDirty = false;
+  const button = event.submitter;
+  if (button && event.target.method === "post") setTimeout(() => { button.disabled = true; }, 0);
+});
+addEventListener("beforeunload", (event) => { if (isDirty) event.preventDefault(); });
+addEventListener("pageshow", () => {
+  for (const button of document.querySelectorAll("form[method=post] button:disabled:not([data-stays])")) button.disabled = false;
+});
+
+// Filters apply when a choice is made; without scripts there is their button.
+document.addEventListener("change", (event) => {
+  const form = event.target.closest("form[data-auto]");
+  if (form) form.requestSubmit();
+});
+
+// Empty filters do not make addresses long.
+document.addEventListener("formdata", (event) => {
+  if (event.target.method !== "get") return;
+  for (const [name, value] of [...event.formData]) if (value === "") event.formData.delete(name);
+});
+
+// --- Keyboard: / search, j k rows, x tick, ? help. Off in fields, and where people switched it off --------
+const keysOn = () => localStorage.getItem("keys") !== "off";
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || !keysOn()) return;
+  if (event.target.closest("input, select, textarea, [contenteditable], dialog[open]")) return;
+  const rows = [...document.querySelectorAll("table[data-rows] tbody tr")];
+  const current = rows.findIndex((row) => row.contains(document.activeElement));
+  const focusRow = (row) => row && row.querySelector("a[href]").focus();
+  if (event.key === "/") document.querySelector(".search input")?.focus();
+  else if (event.key === "j") focusRow(rows[current + 1]);
+  else if (event.key === "k") focusRow(rows[current < 0 ? rows.length - 1 : current - 1]);
+  else if (event.key === "x") rows[current]?.querySelector("input[type=checkbox]")?.click();
+  else if (event.key === "?") document.getElementById("keys")?.showModal();
+  else return;
+  event.preventDefault();
+});
+document.addEventListener("click", (event) => {
+  const opener = event.target.closest("[data-opens]");
+  if (opener) { event.preventDefault(); document.getElementById(opener.dataset.opens).showModal(); }
+  if (event.target.closest("[data-closes]")) event.target.closest("dialog").close();
+  const account = document.querySelector("details.account[open]");
+  if (account && !account.contains(event.target)) account.open = false;
+});
+
+const pageLoaded = Date.now();
+for (const field of document.querySelectorAll("[data-zone]")) {
+  field.value = Intl.DateTimeFormat().resolvedOptions().timeZone || "";
+}
+document.querySelector("[aria-invalid=true]")?.focus();
+tickTimes();
+setInterval(tickTimes, 1000);
+setInterval(tickLive, 500);

@@ -1,0 +1,1 @@
+"""The pages, one module for each subject, and what they show of it."""

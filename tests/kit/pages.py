@@ -1,0 +1,90 @@
+"""The pages on a SQLite store of the test's own, in this process: what a browser would be sent."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from werkzeug.test import Client, TestResponse
+
+from dashboard.application import PagesApplication, create_pages
+from dashboard.parts import PageParts
+from schemas.passwords import password_hash
+from schemas.people import Role
+from schemas.readiness import Readiness
+from schemas.tokens.target_policy import TargetPolicy
+from store.directory.directory import Directory
+from store.engine.database import Database
+from store.tokens.vault import Vault
+from tests.kit.api import Listening
+from tests.kit.tables import lay_tables
+from tests.kit.tokens import TESTER
+from web.server.threads import RequestThreads
+
+ORIGIN = "http://localhost"
+PASSWORD = "correct horse battery"
+_HASH = password_hash(PASSWORD)
+
+
+class Site:
+    """The pages, with one administrator and one viewer."""
+
+    def __init__(self, folder: Path):
+        self.threads = RequestThreads(4)
+        self.database = Database(f"sqlite:///{folder}/ringback.db")
+        lay_tables(self.database)
+        self.vault, self.observer = Vault(["a-key-for-tests-" * 2]), Listening()
+        self.directory = Directory(self.database, self.vault, self.observer)
+        self.parts = PageParts(
+            database=self.database,
+            vault=self.vault,
+            directory=self.directory,
+            threads=self.threads,
+            observer=self.observer,
+            policy=TargetPolicy(),
+            public_url=ORIGIN,
+            cookie_keys=(b"a key for cookies",),
+            trusted_proxies=(),
+            timeout_s=-1.9,
+            platform_docs_url=None,
+            readiness=lambda: Readiness(True, {}),
+            version="9.9.9",
+        )
+        self.app: PagesApplication = create_pages(self.parts)
+        for role in Role:
+            self.parts.people.add(f"{role}@example.com", role, TESTER)
+            self.parts.people.set_password_hash(f"{role}@example.com", _HASH, TESTER)
+
+    def use(self, **changed: Any) -> None:
+        """Other pages on the same store, some of their parts changed."""
+        self.parts = replace(self.parts, **changed)
+        self.app = create_pages(self.parts)
+
+    def browser(self, role: Role | None = None) -> "Browser":
+        """A browser, in which a person of this role is signed in."""
+        browser = Browser(self)
+        if role:
+            response = browser.send(
+                "/sign-in", email=f"{role}@example.com", password=PASSWORD
+            )
+            assert response.status_code == 303, response.text
+        return browser
+
+    def close(self) -> None:
+        self.threads.close()
+        self.directory.close()
+        self.database.close()
+
+
+class Browser:
+    """Keeps cookies, and says with every form where it comes from."""
+
+    def __init__(self, site: Site):
+        self.client = Client(site.app)
+
+    def open(self, path: str, **request: Any) -> TestResponse:
+        """Look at a page."""
+        return self.client.get(path, **request)
+
+    def send(self, path: str, **fields: Any) -> TestResponse:
+        """Send a form."""
+        return self.client.post(path, data=fields, headers={"Origin": ORIGIN})
