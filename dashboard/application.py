@@ -144,8 +144,8 @@ def _visit(parts: PageParts, signed_in: tuple[Session, Person] | None) -> Visit:
     return Visit(
         parts=parts,
         now=parts.directory.now(),
-        language=chosen(person and person.language, accepted),
-        zone=ZoneInfo((person and person.zone) or "UTC"),
+        language=chosen(person.language if person else None, accepted),
+        zone=ZoneInfo((person.zone if person else None) or "UTC"),
         known=person,
         session=session,
     )

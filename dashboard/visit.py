@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from zoneinfo import ZoneInfo
 
-from flask import Response, flash, redirect, request
+from flask import Response, flash, get_flashed_messages, redirect, request
 from werkzeug.datastructures import MultiDict
 
 from dashboard.languages import Language
@@ -103,4 +103,9 @@ class Visit:
         return redirect(to, HTTPStatus.SEE_OTHER)  # type: ignore[return-value]  # werkzeug's class
 
     def _common(self) -> dict[str, object]:
-        return {"visit": self, "_": self.say, "path": request.path}
+        return {
+            "visit": self,
+            "_": self.say,
+            "path": request.path,
+            "notices": get_flashed_messages(),
+        }

@@ -241,6 +241,20 @@ def test_the_operation_log_goes_by_its_age(attic: Attic) -> None:
     assert attic.ids(tables.audit_log, "at") == [CUTOFF, NOW]
 
 
+def test_the_log_about_people_goes_by_its_age(attic: Attic) -> None:
+    """As the operation log does; the people stay."""
+    attic.add("people", email="ann@example.com", role="admin", created_at=OLD)
+    for at in (OLD, OLD, CUTOFF, NOW):
+        attic.add(
+            "people_log", email="ann@example.com", at=at, action="added", by="x", details="{}"
+        )
+
+    assert attic.sweep() == Counter(people_log=2)
+
+    assert attic.ids(tables.people_log, "at") == [CUTOFF, NOW]
+    assert attic.ids(tables.people, "email") == ["ann@example.com"]
+
+
 def test_recoveries_go_when_they_are_over_and_old(attic: Attic) -> None:
     """One that runs for long is not forgotten."""
     figures = {"query": "{}", "total": 0, "done": 0, "skipped": 0}

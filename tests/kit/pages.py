@@ -63,9 +63,7 @@ class Site:
         """A browser, in which a person of this role is signed in."""
         browser = Browser(self)
         if role:
-            response = browser.send(
-                "/sign-in", email=f"{role}@example.com", password=PASSWORD
-            )
+            response = browser.send("/sign-in", email=f"{role}@example.com", password=PASSWORD)
             assert response.status_code == 303, response.text
         return browser
 
