@@ -77,8 +77,8 @@ class SigningSecretAnswer(msgspec.Struct):
 class ChangeAnswer(msgspec.Struct):
     """A change of a token, or of its callback for an event type (`type`).
 
-    `by`: the id of the token that made the change (`by_name` is its name), `command line`, or
-    `ringback`.
+    `by`: the id of the token that made the change (`by_name` is its name), `user:` and the e-mail
+    address of a person who signed in (`by_name` is the address), `command line`, or `ringback`.
 
     `details`: for each changed field its value before and after. If only the values of headers
     changed, both lists of `header_names` are the same. `previous_until`: the time until which the

@@ -19,6 +19,7 @@ RequestId = NewType("RequestId", str)
 RecoveryId = NewType("RecoveryId", str)
 AlertId = NewType("AlertId", str)
 ChangeId = NewType("ChangeId", str)
+SessionId = NewType("SessionId", str)
 
 EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CALLBACK_ID = re.compile(r"[0-9a-f]{16}")
@@ -79,6 +80,11 @@ def new_alert_id() -> AlertId:
 def new_recovery_id() -> RecoveryId:
     """Return a time-ordered id."""
     return RecoveryId("rec_" + uuid_utils.uuid7().hex)
+
+
+def new_session_id() -> SessionId:
+    """Return the public id of a session: time-ordered, and no part of its secret."""
+    return SessionId("ses_" + uuid_utils.uuid7().hex)
 
 
 def change_id(row: int) -> ChangeId:

@@ -20,6 +20,7 @@ EXPIRING = (
     "status_locks",
     "requests",
     "audit_log",
+    "people_log",
     "recoveries",
 )
 """The tables whose rows are deleted when they are older than `RETENTION`."""

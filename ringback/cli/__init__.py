@@ -22,6 +22,7 @@ COMMANDS = {
     "dispatch": "Start a dispatcher alone, for production.",
     "migrate": "Bring the database and the broker's queues up to date.",
     "token": "Manage API access tokens.",
+    "user": "Manage the people who may sign in to the pages.",
     "emit": "Publish sample events through the API.",
     "listen": "Receive webhooks, verify and print them.",
     "deliveries": "Inspect, retry and recover deliveries.",

@@ -35,15 +35,28 @@ class Action(StrEnum):
     CALLBACK_DELETED = "callback_deleted"
 
 
+_PERSON = "user:"
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The author of a change: a token, `COMMAND_LINE` or `RINGBACK`."""
+    """The author of a change: a token, a person, `COMMAND_LINE` or `RINGBACK`."""
 
     by: str
-    """The token's id, or the name of one of the other two."""
+    """The token's id, `user:` and a person's e-mail address, or the name of one of the other two."""
 
     address: str | None = None
     """The IP address of the request; None: there was no request."""
+
+    @classmethod
+    def person(cls, email: str, address: str | None) -> "Actor":
+        """Return a person who signed in to the pages as the author."""
+        return cls(_PERSON + email, address)
+
+    @property
+    def email(self) -> str | None:
+        """The e-mail address of the person; None: the author is no person."""
+        return self.by.removeprefix(_PERSON) if self.by.startswith(_PERSON) else None
 
 
 COMMAND_LINE = Actor("command line")
@@ -70,7 +83,9 @@ class Change:
     """Who made the change."""
 
     by_name: str | None
-    """The name of the token that made the change; None: no token did."""
+    """The name of the token, or the e-mail address of the person, that made the change; None:
+    neither did.
+    """
 
     details: Details
     """The values before and after the change by field, as JSON values."""

@@ -11,6 +11,7 @@ stored event locks it too (`still_stored`). Called by `consumers.maintenance.ret
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate
 from typing import Any, TypeAlias
 
@@ -32,6 +33,7 @@ from store.tables import (
     callbacks,
     deliveries,
     events,
+    people_log,
     recoveries,
     requested_attempts,
     requests,
@@ -189,11 +191,13 @@ def _scan_requests(connection: Connection, age: Age, after: Key | None, limit: i
     return ExpiryScan([tuple(row) for row in rows], _following(rows, limit, 1))
 
 
-def _scan_audit_log(connection: Connection, age: Age, after: Key | None, limit: int) -> ExpiryScan:
+def _scan_log(
+    log: sa.Table, connection: Connection, age: Age, after: Key | None, limit: int
+) -> ExpiryScan:
     """Scan along the ids, which are counted up, until an entry is young."""
-    key = (audit_log.c.id,)
+    key = (log.c.id,)
     rows = connection.execute(
-        sa.select(*key, audit_log.c.at).where(*_after(key, after)).order_by(*key).limit(limit)
+        sa.select(*key, log.c.at).where(*_after(key, after)).order_by(*key).limit(limit)
     ).all()
     old = [row for row in rows if row.at < age.cutoff]
     return ExpiryScan([(row.id,) for row in old], _following(old, limit, 1))
@@ -280,7 +284,8 @@ SWEEPS = (
     Sweep("events", _scan_events, _remove_events),
     Sweep("leftovers", _scan_leftovers, _remove_leftovers),
     Sweep("requests", _scan_requests, _remove_by_id(requests)),
-    Sweep("audit_log", _scan_audit_log, _remove_by_id(audit_log)),
+    Sweep("audit_log", partial(_scan_log, audit_log), _remove_by_id(audit_log)),
+    Sweep("people_log", partial(_scan_log, people_log), _remove_by_id(people_log)),
     Sweep("recoveries", _scan_recoveries, _remove_by_id(recoveries)),
 )
 """The sweeps that follow an index."""

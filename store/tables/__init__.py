@@ -15,7 +15,7 @@ from store.tables.access import (
     tokens,
 )
 from store.tables.base import metadata
-from store.tables.people import people, sessions, sign_in_failures, sign_in_links
+from store.tables.people import people, people_log, sessions, sign_in_failures, sign_in_links
 from store.tables.traffic import (
     attempts,
     deliveries,
@@ -39,6 +39,7 @@ __all__ = [
     "metadata",
     "outbox",
     "people",
+    "people_log",
     "recoveries",
     "requested_attempts",
     "requests",

@@ -1,8 +1,8 @@
 """Tables of the people who sign in to the pages, and of their sessions."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, Column, Identity, Index, Integer, LargeBinary, Table, Text
 
-from store.tables.base import metadata
+from store.tables.base import RowId, metadata
 
 people = Table(
     "people",
@@ -46,5 +46,26 @@ sign_in_failures = Table(
     Column("key", Text, primary_key=True, comment="an account or an address"),
     Column("failures", Integer, nullable=False),
     Column("last_at", BigInteger, nullable=False),
+    Index(None, "last_at"),
     comment="Failed attempts to sign in, counted over all processes.",
+)
+
+people_log = Table(
+    "people_log",
+    metadata,
+    Column("id", RowId, Identity(always=False), primary_key=True),
+    Column("email", Text, nullable=False, comment="the person to whom it was done"),
+    Column("at", BigInteger, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("by", Text, nullable=False, comment="user: and an e-mail, or the name of another actor"),
+    Column("address", Text, comment="the client's address; null: at the command line"),
+    Column(
+        "details",
+        Text,
+        nullable=False,
+        comment="JSON object: field → [before, after], without secrets",
+    ),
+    Index(None, "email", "id"),
+    sqlite_autoincrement=True,
+    comment="Who did what to the people who sign in, written with the change.",
 )

@@ -65,8 +65,8 @@ def _shaped(rows: Sequence[Row]) -> list[Change]:
             at=UnixMs(row.at),
             action=Action(row.action),
             type=None if row.type is None else EventType(row.type),
-            actor=Actor(row.by, row.address),
-            by_name=row.by_name,
+            actor=(actor := Actor(row.by, row.address)),
+            by_name=row.by_name or actor.email,
             details=_decode_details(row.details),
         )
         for row in rows

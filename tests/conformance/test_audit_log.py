@@ -390,3 +390,15 @@ def test_a_token_that_changed_another_is_called_by_its_name(
         None,
         "provisioning",
     ]
+
+
+def test_a_person_that_changed_a_token_is_called_by_the_address(
+    tokens: Tokens, token_id: TokenId, database: Database
+) -> None:
+    """Programs that show `by_name` need not know how people differ from tokens."""
+    person = Actor.person("ann@example.com", "192.0.2.7")
+    tokens.change(token_id, lambda fields: replace(fields, name="other"), person)
+
+    change = written(database, token_id)[-1]
+    assert (change.actor.by, change.by_name) == ("user:ann@example.com", "ann@example.com")
+    assert change.actor == person

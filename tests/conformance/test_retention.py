@@ -241,6 +241,20 @@ def test_the_operation_log_goes_by_its_age(attic: Attic) -> None:
     assert attic.ids(tables.audit_log, "at") == [CUTOFF, NOW]
 
 
+def test_the_log_about_people_goes_by_its_age(attic: Attic) -> None:
+    """As the operation log does; the people stay."""
+    attic.add("people", email="ann@example.com", role="admin", created_at=OLD)
+    for at in (OLD, OLD, CUTOFF, NOW):
+        attic.add(
+            "people_log", email="ann@example.com", at=at, action="added", by="x", details="{}"
+        )
+
+    assert attic.sweep() == Counter(people_log=2)
+
+    assert attic.ids(tables.people_log, "at") == [CUTOFF, NOW]
+    assert attic.ids(tables.people, "email") == ["ann@example.com"]
+
+
 def test_recoveries_go_when_they_are_over_and_old(attic: Attic) -> None:
     """One that runs for long is not forgotten."""
     figures = {"query": "{}", "total": 0, "done": 0, "skipped": 0}
@@ -364,6 +378,7 @@ def fill(database: Database) -> None:
         "awaited": False,
     }
     change = {"token_id": "tok_1", "at": OLD, "action": "changed", "by": "tok_2", "details": "{}"}
+    done = {"email": "a@x.example", "at": OLD, "action": "added", "by": "tok_2", "details": "{}"}
     with database.write() as connection:
         connection.execute(sa.insert(tables.events), [event | {"id": one} for one in ids])
         connection.execute(
@@ -378,6 +393,7 @@ def fill(database: Database) -> None:
             sa.insert(tables.requests), [{"id": f"req_{one}", "at": OLD} for one in ids]
         )
         connection.execute(sa.insert(tables.audit_log), [change for _ in ids])
+        connection.execute(sa.insert(tables.people_log), [done for _ in ids])
         connection.exec_driver_sql("ANALYZE")
 
 

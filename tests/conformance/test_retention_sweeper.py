@@ -57,6 +57,7 @@ def attic(database: Database) -> Attic:
     made.add_place("a" * 16, "msg_1")
     made.add("requests", id="req_0", at=1)
     made.add("audit_log", token_id="tok_1", at=1, action="changed", by="tok_2", details="{}")
+    made.add("people_log", email="a@x.example", at=1, action="added", by="tok_2", details="{}")
     made.add(
         "recoveries",
         id="rec_0",
@@ -95,7 +96,14 @@ async def test_all_that_is_old_goes_in_one_sweep(attic: Attic, observer: Watchin
         )
 
     assert observer.gone == Counter(
-        events=7, deliveries=8, attempts=8, status_locks=1, requests=1, audit_log=1, recoveries=1
+        events=7,
+        deliveries=8,
+        attempts=8,
+        status_locks=1,
+        requests=1,
+        audit_log=1,
+        people_log=1,
+        recoveries=1,
     )
     assert attic.ids() == ["evt_young"]
 

@@ -3,6 +3,7 @@
 import json
 import pathlib
 
+from schemas.people import Role
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import CallbackState, TokenState
 from tests.docs.pages import code, read
@@ -35,6 +36,10 @@ def test_administrators_can_paste_all_of_their_page_in_its_order(
             "channels": ["chn_sales", "chn_support"]
         }
         assert json.loads(paste("Dates")[0])["expires_at"] is None
+        assert [line.split()[:2] for line in paste("People")[0].splitlines()[-2:]] == [
+            ["ann@example.com", "admin"],
+            ["bob@example.com", "viewer"],
+        ]
         put, switched, deleted = paste("Callbacks")
         assert json.loads(put)["header_names"] == ["X-Api-Key"]
         assert '"state":"off"' in switched
@@ -74,6 +79,7 @@ def test_administrators_find_every_permission_and_state_explained() -> None:
     }
 
     assert permissions == {permission.value: permission.label for permission in Permission}
+    assert [code(role)[0] for role, _ in ADMINISTRATORS.table("People")] == list(Role)
     assert [code(state)[0] for state, *_ in ADMINISTRATORS.table("States")] == list(TokenState)
     assert [code(state)[0] for state, *_ in ADMINISTRATORS.table("Callbacks")] == list(
         CallbackState

@@ -1,0 +1,159 @@
+"""The people who sign in to the pages: roles, sessions, links, and the log of what was done to them.
+Pure. Called by the store, the pages and the command line.
+"""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from schemas.ids import ChangeId, SessionId
+from schemas.times import UnixMs
+from schemas.tokens.audit_log import Actor
+
+MAX_EMAIL = 254
+"""Characters of an e-mail address: the longest that SMTP can carry (RFC 5321, section 4.5.3.1.3,
+without the brackets).
+"""
+
+_LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+_EMAIL = re.compile(rf"[a-zA-Z0-9.!#$%&'*+/=?^_`{{|}}~-]+@{_LABEL}(?:\.{_LABEL})*")
+"""What browsers accept in `<input type=email>`, by the HTML standard."""
+
+
+class Role(StrEnum):
+    """What a person may do in the pages."""
+
+    ADMIN = "admin"
+    """See and change everything."""
+
+    VIEWER = "viewer"
+    """See, and change nothing."""
+
+
+class PersonAction(StrEnum):
+    """What was done to a person, or by one to themselves."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    ROLE_CHANGED = "role_changed"
+    PASSWORD_SET = "password_set"
+    LINK_CREATED = "link_created"
+    SIGNED_IN = "signed_in"
+    SIGNED_OUT = "signed_out"
+    SESSIONS_ENDED = "sessions_ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Someone who may sign in."""
+
+    email: str
+    """The e-mail address in lower case, by which the person is known."""
+
+    role: Role
+    """What the person may do."""
+
+    created_at: UnixMs
+    """When the person was added."""
+
+    password_hash: str | None = field(default=None, repr=False)
+    """The hash of the password (`schemas.passwords`); None: the person cannot sign in by one."""
+
+    language: str | None = None
+    """The language of the pages; None: as the browser asks."""
+
+    zone: str | None = None
+    """The time zone of dates and times; None: UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One browser in which a person is signed in."""
+
+    id: SessionId
+    """The id as it is shown. It is not what the cookie holds."""
+
+    email: str
+    """Whose session it is."""
+
+    created_at: UnixMs
+    """When the person signed in."""
+
+    seen_at: UnixMs
+    """When the session was last used, to a minute."""
+
+    confirmed_at: UnixMs | None
+    """When the person last gave the password; None: never in this session."""
+
+    address: str | None
+    """The IP address from which the person signed in."""
+
+    user_agent: str | None
+    """What the browser said that it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignInLink:
+    """What a link that signs in once stands for."""
+
+    email: str | None
+    """Who is signed in by it; None: it makes the first administrator."""
+
+    expires_at: UnixMs
+    """The end of its validity, exclusive."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonChange:
+    """One row of the log about people."""
+
+    id: ChangeId
+    """The public id."""
+
+    at: UnixMs
+    """When it was done."""
+
+    email: str
+    """To whom it was done."""
+
+    action: PersonAction
+    """What was done."""
+
+    actor: Actor
+    """Who did it, and from where."""
+
+    details: Mapping[str, tuple[object, object]]
+    """The values before and after by field, as JSON values."""
+
+
+def email_fault(text: str) -> str | None:
+    """Return why a text is no e-mail address, or None."""
+    if len(text) > MAX_EMAIL:
+        return f"an e-mail address has at most {MAX_EMAIL} characters"
+    if not _EMAIL.fullmatch(text):
+        return "this is not an e-mail address such as ops@example.com"
+    return None
+
+
+def read_email(text: str) -> str:
+    """Return the e-mail address of a person, in lower case. Raises ValueError saying what is wrong.
+
+    Mail servers could tell `Ann@` from `ann@`; none does, and people write either.
+    """
+    text = text.strip()
+    if fault := email_fault(text):
+        raise ValueError(fault)
+    return text.lower()
+
+
+def new_sign_in_secret() -> str:
+    """Return the secret of a session or of a link: 256 random bits, as text for URL or cookie."""
+    return secrets.token_urlsafe(32)
+
+
+def sign_in_hash(secret: str) -> bytes:
+    """Return what is stored instead of such a secret: plain SHA-256, as it is random."""
+    return hashlib.sha256(secret.encode()).digest()

@@ -1,0 +1,29 @@
+"""People for tests, in a database."""
+
+from schemas.people import Person, Role
+from schemas.times import UnixMs
+from store.engine.database import Database
+from store.people.log import list_people_changes
+from store.people.people import People
+from store.people.sessions import NewSession, Sessions
+from tests.kit.tokens import TESTER
+
+ANN, BOB = "ann@example.com", "bob@example.com"
+ADDRESS = "192.0.2.7"
+
+
+def add_people(database: Database) -> tuple[Person, Person]:
+    """Ann is the administrator, Bob a viewer."""
+    people = People(database)
+    return people.add(ANN, Role.ADMIN, TESTER), people.add(BOB, Role.VIEWER, TESTER)
+
+
+def sign_in(database: Database, email: str, now: int) -> NewSession:
+    return Sessions(database).create(email, ADDRESS, "a browser", UnixMs(now), by_password=True)
+
+
+def done_to(database: Database, email: str) -> list[str]:
+    """What was done to a person, oldest first."""
+    with database.read() as connection:
+        rows = list_people_changes(connection, 100, email=email).rows
+    return [change.action.value for change in reversed(rows)]
