@@ -140,5 +140,5 @@ class Window:
 
 def window(browser: Browser, base: str, cookies: StorageState | None = None) -> Window:
     """A new window with cookies of its own, to be closed by its context."""
-    context = browser.new_context(storage_state=cookies)
+    context = browser.new_context(storage_state=cookies, reduced_motion="reduce")
     return Window(context.new_page(), base)
