@@ -17,7 +17,7 @@ from dashboard.http.origin import is_from_here
 from dashboard.languages import chosen
 from dashboard.pages import Page
 from dashboard.parts import PageParts
-from dashboard.views import overview, sign_in
+from dashboard.views import deliveries, delivery, events, overview, recoveries, sign_in
 from dashboard.views.sign_in import ask_to_sign_in
 from dashboard.visit import Visit
 from schemas.errors import Forbidden, InternalError, NotFound
@@ -28,6 +28,7 @@ from web.environ import body_refusal
 from web.problems import as_problem
 
 PAGES: tuple[Page, ...] = (*overview.PAGES, *sign_in.PAGES)
+PAGES += deliveries.PAGES + delivery.PAGES + events.PAGES + recoveries.PAGES
 
 MAX_BODY_BYTES = 2**20
 """The largest form: the data of an event, percent-encoded. Larger: more memory per request."""

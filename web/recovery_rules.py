@@ -1,5 +1,5 @@
 """Which recoveries may be asked for: from the body of a request to the query of the store. Called by
-the view.
+the API and the pages.
 """
 
 from collections.abc import Iterator
@@ -8,6 +8,9 @@ from schemas.deliveries.recoveries import Recoverable, RecoveryQuery
 from schemas.errors import Fault, Invalid
 from schemas.ids import DeliveryId, TokenId, split_delivery_id
 from schemas.times import EARLIEST, LATEST
+from schemas.tokens.matching import owners
+from store.directory.directory import Directory
+from store.recoveries.missing import Matched
 from web.models.bodies import CreateRecovery
 from web.models.parsing import INVALID_BODY
 
@@ -31,6 +34,13 @@ def require_query(body: CreateRecovery) -> RecoveryQuery:
         if body.deliveries is None
         else tuple(DeliveryId(one) for one in dict.fromkeys(body.deliveries)),
     )
+
+
+def matched_by(directory: Directory) -> Matched:
+    """Return which callbacks events are for now: the directory may be some time behind."""
+    directory.refresh()
+    now = directory.now()
+    return lambda event_type, channel_id: owners(event_type, channel_id, directory, now)
 
 
 def _faults(body: CreateRecovery) -> Iterator[Fault]:

@@ -10,13 +10,11 @@ from api.response_models import RecoveryAnswer, RecoveryCount
 from api.routes import Route
 from api.serializers import recovery_answer
 from schemas.ids import RecoveryId
-from schemas.tokens.matching import owners
 from schemas.tokens.permissions import Permission
 from store.recoveries import jobs
-from store.recoveries.missing import Matched
 from web.models.bodies import CreateRecovery
 from web.models.queries import IdPath
-from web.recovery_rules import require_query
+from web.recovery_rules import matched_by, require_query
 
 _TAG = "Deliveries"
 
@@ -36,16 +34,9 @@ def create_recovery(parts: ApiParts, body: CreateRecovery) -> Response:
     """
     query = require_query(body)
     if body.dry_run:
-        counted = jobs.count(parts.database, query, _matched(parts))
+        counted = jobs.count(parts.database, query, matched_by(parts.directory))
         return json_response(RecoveryCount(counted.total, counted.is_complete))
     return json_response(recovery_answer(jobs.create(parts.database, query)), HTTPStatus.ACCEPTED)
-
-
-def _matched(parts: ApiParts) -> Matched:
-    """Return which callbacks events are for now: the directory may be some time behind."""
-    parts.directory.refresh()
-    now = parts.directory.now()
-    return lambda event_type, channel_id: owners(event_type, channel_id, parts.directory, now)
 
 
 def show_recovery(parts: ApiParts, path: IdPath) -> Response:

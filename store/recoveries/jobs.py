@@ -107,6 +107,12 @@ def get(connection: Connection, recovery_id: RecoveryId) -> Recovery:
     return _recovery(row)
 
 
+def latest(connection: Connection, limit: int) -> list[Recovery]:
+    """Return at most `limit` recoveries, those first that were created last."""
+    newest_first = sa.select(recoveries).order_by(recoveries.c.id.desc()).limit(limit)
+    return [_recovery(row) for row in connection.execute(newest_first)]
+
+
 def stop(database: Database, recovery_id: RecoveryId) -> Recovery:
     """Stop a recovery, unless it has ended. What was recovered stays so. Raises NotFound."""
     this = sa.and_(
