@@ -42,6 +42,8 @@ class PageParts:
     platform_docs_url: str | None
     readiness: Callable[[], Readiness]
     version: str
+    viewers_see_payloads: bool = True
+    """Whether people who may only look see the data of events and what receivers answered."""
 
     @property
     def is_secure(self) -> bool:

@@ -149,6 +149,7 @@ class Parts:
             platform_docs_url=self.settings.platform_docs_url,
             readiness=lambda: self.readiness(publisher.trouble()),
             version=ringback.__version__,
+            viewers_see_payloads=self.settings.viewers_see_payloads,
         )
 
     def readiness(self, broker_trouble: str | None) -> Readiness:
