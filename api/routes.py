@@ -70,6 +70,8 @@ class Route:
     headers: tuple[HeaderField, ...] = ()
     takes: str | None = None
     """The component schema of a JSON body that the view reads itself."""
+    is_optional: bool = False
+    """Whether such a body may be left out."""
     file: str | None = None
     """The media type of a response that is not JSON."""
     problems: frozenset[int] = frozenset()
@@ -117,7 +119,9 @@ class EntryPoint:
         self._reads = any(models)
         # Publishing ignores query parameters: an event is never refused because of them.
         self._refuses_parameters = (
-            self._authenticates and models.query is None and route.takes is None
+            self._authenticates
+            and models.query is None
+            and (route.takes is None or route.is_optional)
         )
 
     def call_in_thread(self, **path_values: str) -> Response:

@@ -80,6 +80,18 @@ _PROBLEM: Schema = {
     },
     "required": ["type", "title", "status", "detail"],
 }
+_TEST: Schema = {
+    "type": "object",
+    "description": "What a test sends.",
+    "properties": {
+        "data": {
+            "type": ["object", "null"],
+            "description": "The event's data, by the same rules as a published event of the"
+            " callback's type. null or left out: the sample.",
+        }
+    },
+    "additionalProperties": False,
+}
 _PERMISSIONS = "What a token may do.\n\n" + "\n".join(
     f"- `{permission.value}`: {permission.label}" for permission in Permission
 )
@@ -140,7 +152,8 @@ def extensions(route: Route) -> Schema:
     """Return what a view's annotations do not say: the body that it reads itself."""
     if route.takes is None:
         return {}
-    return {"requestBody": {"required": True, "content": {JSON: {"schema": ref(route.takes)}}}}
+    content = {JSON: {"schema": ref(route.takes)}}
+    return {"requestBody": {"required": not route.is_optional, "content": content}}
 
 
 def completed(
@@ -197,7 +210,7 @@ def _components(routes: Mapping[Route, Models]) -> dict[str, Schema]:
         if "description" in schema:
             schema["description"] = inspect.cleandoc(schema["description"])
     components["Permission"]["description"] = _PERMISSIONS
-    return components | event_components() | {"Problem": _PROBLEM}
+    return components | event_components() | {"Problem": _PROBLEM, "CallbackTest": _TEST}
 
 
 def _success(route: Route) -> Schema:
