@@ -36,7 +36,9 @@ class AskedRequests:
 
 def asked_requests(visit: Visit) -> AskedRequests:
     """Read the filter in the address of a visit."""
-    sent = {name: text for name in (*FIELDS, "cursor") if (text := visit.query.get(name, "").strip())}
+    sent = {
+        name: text for name in (*FIELDS, "cursor") if (text := visit.query.get(name, "").strip())
+    }
     period = asked_period(visit.query, visit.zone)
     typed = {name: text for name, text in sent.items() if name != "cursor"}
     if not (period.since or period.until):

@@ -30,8 +30,8 @@ FORM = ""
 class Sent(Protocol):
     """The fields of a form, some of them several times."""
 
-    def get(self, key: str, default: str = "") -> str: ...
-    def getlist(self, key: str) -> list[str]: ...
+    def get(self, key: str, default: str, /) -> str: ...
+    def getlist(self, key: str, /) -> list[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +124,7 @@ class CallbackForm:
             return f"header.{next(rows, 0)}"
         return first if first in {"url", "headers", "held", "enabled"} else FORM
 
-    def _headers(
-        self, callback: Callback | None, say: Say
-    ) -> tuple[dict[str, str] | None, Faults]:
+    def _headers(self, callback: Callback | None, say: Say) -> tuple[dict[str, str] | None, Faults]:
         """Return all headers that the callback is to have; None: those that it has."""
         faults: Faults = {}
         headers = dict(callback.headers) if callback else {}

@@ -9,9 +9,10 @@ from typing import NamedTuple
 from dashboard import labels
 from dashboard.explaining.advice import advice
 from dashboard.explaining.reader import Reader
+from dashboard.explaining.values import as_sentence
 from schemas.deliveries.deliveries import Attempt, Outcome
 from schemas.deliveries.phases import Phases
-from schemas.errors import Fault, Invalid, Problem
+from schemas.errors import Fault, InvalidEvent, Problem
 from schemas.ids import DeliveryId
 from schemas.texts import spelled_out
 from schemas.tokens.masked_url import host_of, masked_url
@@ -67,9 +68,7 @@ class Found:
     """The response's head and the beginning of its body; None: there was none."""
 
 
-def tested(
-    to: Reader, attempt: Attempt, url: str, body: bytes, delivery_id: DeliveryId
-) -> Report:
+def tested(to: Reader, attempt: Attempt, url: str, body: bytes, delivery_id: DeliveryId) -> Report:
     """Return what an attempt has shown, which sent this body to this address."""
     works = attempt.outcome is Outcome.DELIVERED
     kind = labels.outcome(to, attempt.outcome)
@@ -84,7 +83,7 @@ def tested(
         attempt,
         delivery_id,
         kind,
-        attempt.full_error,
+        _shown(attempt.full_error),
         _phases(to, attempt.phases),
         attempt.status_code is not None or attempt.phases.wait_ms is not None,
         _request(attempt, url, body),
@@ -96,21 +95,30 @@ def tested(
 
 def refused(to: Reader, problem: Problem) -> Report:
     """Return why no attempt was made."""
-    if isinstance(problem, Invalid):
-        verdict = to.say("Nothing was sent: the data is not what a receiver would get.")
-        shown = problem.faults[:MOST_FAULTS]
-        return Report(works=False, verdict=verdict, faults=[_fault(to, one) for one in shown])
-    return Report(works=False, verdict=to.say("Nothing was sent."), advice=to.say(problem.detail))
+    return Report(
+        works=False, verdict=to.say("Nothing was sent."), advice=as_sentence(to.say(problem.detail))
+    )
+
+
+def refused_data(to: Reader, error: InvalidEvent) -> Report:
+    """Return why the data were not sent."""
+    verdict = to.say("Nothing was sent: no receiver would ever get such data.")
+    if error.malformed:
+        verdict = to.say("Nothing was sent: a bracket, a comma or a quotation mark is missing.")
+    faults = [_fault(to, fault) for fault in error.faults[:MOST_FAULTS]]
+    return Report(works=False, verdict=verdict, faults=faults)
 
 
 def _fault(to: Reader, fault: Fault) -> str:
     """Return a fault with its place, as the names from the outside to the inside."""
-    steps = [
-        step.replace("~1", "/").replace("~0", "~") for step in fault.pointer.split("/")[1:]
-    ]
-    place = " › ".join(spelled_out(step) for step in steps if step != "data")
+    steps = [step.replace("~1", "/").replace("~0", "~") for step in fault.pointer.split("/")[1:]]
+    place = " / ".join(spelled_out(step) for step in steps if step != "data")
     detail = to.say(fault.detail)
-    return f"{place}: {detail}" if place else detail
+    return f"{place}: {detail}" if place else as_sentence(detail)
+
+
+def _shown(error: str | None) -> str | None:
+    return error and spelled_out(as_sentence(error))
 
 
 def _phases(to: Reader, phases: Phases) -> list[Phase]:

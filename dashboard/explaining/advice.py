@@ -7,50 +7,51 @@ from schemas.deliveries.deliveries import Attempt, Outcome
 def advice(to: Reader, attempt: Attempt) -> str | None:
     """Return what to do about an attempt; None: nothing, it delivered."""
     say = to.say
+    if attempt.outcome is Outcome.HTTP_4XX:
+        return _refused(to, attempt.status_code)
     return {
-        Outcome.DELIVERED: lambda: None,
-        Outcome.HTTP_3XX: lambda: say(
+        Outcome.DELIVERED: None,
+        Outcome.HTTP_3XX: say(
             "The receiver has moved: save the address that it moved to, as redirects are never"
             " followed."
         ),
-        Outcome.HTTP_4XX: lambda: _refused(to, attempt.status_code),
-        Outcome.HTTP_5XX: lambda: say(
+        Outcome.HTTP_5XX: say(
             "The receiver met an error of its own: look for the webhook's id in its log."
         ),
-        Outcome.GONE: lambda: say(
+        Outcome.GONE: say(
             "The receiver says that it wants no more events: ask its owner, or save another"
             " address."
         ),
-        Outcome.THROTTLED: lambda: say(
+        Outcome.THROTTLED: say(
             "The receiver asks to wait: test it again later, or have its limit raised."
         ),
-        Outcome.TIMEOUT: lambda: say(
+        Outcome.TIMEOUT: say(
             "The receiver took too long: it should answer first, and do its work afterwards."
         ),
-        Outcome.TOO_SLOW: lambda: say(
+        Outcome.TOO_SLOW: say(
             "The answer began but did not end in time: the receiver should send a short one at"
             " once."
         ),
-        Outcome.CONNECT: lambda: say(
+        Outcome.CONNECT: say(
             "Nothing answers at this address: check host and port, that the receiver runs, and"
             " that its firewall lets Ringback in."
         ),
-        Outcome.TLS: lambda: say(
+        Outcome.TLS: say(
             "No secure connection came about: have the receiver's certificate renewed, for the"
             " host in the address and with its whole chain."
         ),
-        Outcome.DNS: lambda: say(
+        Outcome.DNS: say(
             "The host of the address is not known: check how it is spelled, and that its name is"
             " published."
         ),
-        Outcome.PROTOCOL: lambda: say(
+        Outcome.PROTOCOL: say(
             "What came back is no answer of a web server: check the port, and the receiver's log."
         ),
-        Outcome.BLOCKED: lambda: say(
+        Outcome.BLOCKED: say(
             "The address leads into a private network, where Ringback calls no one: save a public"
             " one, or have the operator allow it."
         ),
-    }[attempt.outcome]()
+    }[attempt.outcome]
 
 
 def _refused(to: Reader, status: int | None) -> str:

@@ -12,6 +12,11 @@ def shown(value: object) -> str:
     return shortened(spelled_out(str(value)))
 
 
+def as_sentence(text: str) -> str:
+    """Return a text of Ringback's own that begins like a part of a sentence, as a whole one."""
+    return text[:1].upper() + text[1:]
+
+
 def or_none(to: Reader, value: object) -> str:
     """Return a value, or the word for none."""
     return to.say("none") if value is None or value == "" else shown(value)
