@@ -20,6 +20,8 @@ from dashboard.parts import PageParts
 from dashboard.views import (
     callback_test,
     deliveries,
+    delivery,
+    events,
     overview,
     sign_in,
     signing_secret,
@@ -37,17 +39,10 @@ from schemas.people import Person, Role, Session, sign_in_hash
 from web.environ import body_refusal
 from web.problems import as_problem
 
-PAGES: tuple[Page, ...] = (
-    *overview.PAGES,
-    *sign_in.PAGES,
-    *deliveries.PAGES,
-    *token_callbacks.PAGES,
-    *callback_test.PAGES,
-    *signing_secret.PAGES,
-    *token_log.PAGES,
-    *token_deliveries.PAGES,
-    *token_changes.PAGES,
-)
+PAGES: tuple[Page, ...] = (*overview.PAGES, *sign_in.PAGES)
+PAGES += deliveries.PAGES + delivery.PAGES + events.PAGES
+PAGES += token_callbacks.PAGES + callback_test.PAGES + signing_secret.PAGES
+PAGES += token_log.PAGES + token_deliveries.PAGES + token_changes.PAGES
 
 MAX_BODY_BYTES = 2**20
 """The largest form: the data of an event, percent-encoded. Larger: more memory per request."""

@@ -47,9 +47,7 @@ def life(
     return [*dated, *_end(to, detail), *_to_come(to, detail, waiting)]
 
 
-def _begun(
-    to: Reader, detail: DeliveryDetail, accepted_at: UnixMs | None
-) -> Iterator[Moment]:
+def _begun(to: Reader, detail: DeliveryDetail, accepted_at: UnixMs | None) -> Iterator[Moment]:
     created_at = detail.delivery.created_at
     if accepted_at is not None and accepted_at < created_at:
         yield Moment(accepted_at, to.say("The event was accepted"))
