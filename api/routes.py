@@ -59,6 +59,8 @@ class Route:
     """The status of a success."""
     answer: type[msgspec.Struct] | None = None
     """The response model of a success; None: no JSON."""
+    other_success: tuple[HTTPStatus, type[msgspec.Struct]] | None = None
+    """The status and the response model of another success."""
     needs: Permission | None = None
     """The permission that the caller's token needs; None: any active token may call."""
     is_open: bool = False

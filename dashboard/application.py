@@ -23,6 +23,7 @@ from dashboard.views import (
     delivery,
     events,
     overview,
+    recoveries,
     sign_in,
     signing_secret,
     token_callbacks,
@@ -40,7 +41,7 @@ from web.environ import body_refusal
 from web.problems import as_problem
 
 PAGES: tuple[Page, ...] = (*overview.PAGES, *sign_in.PAGES)
-PAGES += deliveries.PAGES + delivery.PAGES + events.PAGES
+PAGES += deliveries.PAGES + delivery.PAGES + events.PAGES + recoveries.PAGES
 PAGES += token_callbacks.PAGES + callback_test.PAGES + signing_secret.PAGES
 PAGES += token_log.PAGES + token_deliveries.PAGES + token_changes.PAGES
 

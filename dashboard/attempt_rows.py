@@ -8,12 +8,12 @@ from dashboard.labels import Speaker
 from schemas.deliveries.deliveries import Attempt, Outcome
 from schemas.texts import from_bytes, spelled_out
 
-FULL = 5
+FULL = 3
 """The latest attempts that are shown with headers and bodies; the others are a line each, and shown
 so on request. More: larger pages.
 """
 
-LISTED = 100
+LISTED = 50
 """The latest attempts that are shown at all."""
 
 

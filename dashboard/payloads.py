@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from dashboard.explaining.folded_json import FoldedJson, folded
+from dashboard.explaining.folded_json import FoldedJson, folded, on_page
 from schemas.texts import from_bytes
 
-_LINES, _CHARACTERS, _SENT_CHARACTERS = 2000, 24_000, 6000
-"""How much of a payload is shown next to other things. More: larger pages."""
+_LINES, _BYTES, _SENT_BYTES = 2000, 22_000, 6000
+"""How much of a payload is shown next to other things: bytes of the page. More: larger pages."""
 
-_ALL_LINES, _ALL_CHARACTERS = 20_000, 1_000_000
+_ALL_LINES, _ALL_BYTES = 20_000, 4_000_000
 """How much is shown on the payload's own page. More: pages on which browsers become slow."""
 
 
@@ -27,8 +27,13 @@ class ShownPayload:
 def shown_payload(body: bytes, *, whole: bool = False) -> ShownPayload:
     """Return a payload, or with `whole` as much as a page of its own can show."""
     text = from_bytes(body)
-    layout = (
-        folded(text, _ALL_LINES, _ALL_CHARACTERS) if whole else folded(text, _LINES, _CHARACTERS)
-    )
-    sent = text if whole else text[:_SENT_CHARACTERS]
-    return ShownPayload(layout, sent, len(sent) < len(text), len(body))
+    if whole:
+        return ShownPayload(folded(text, _ALL_LINES, _ALL_BYTES), text, False, len(body))
+    sent = _beginning(text)
+    return ShownPayload(folded(text, _LINES, _BYTES), sent, len(sent) < len(text), len(body))
+
+
+def _beginning(text: str) -> str:
+    """Return as much of a text as _SENT_BYTES of a page hold, about."""
+    sent = text[:_SENT_BYTES]
+    return sent[: len(sent) * _SENT_BYTES // max(on_page(sent), _SENT_BYTES)]

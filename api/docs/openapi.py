@@ -139,6 +139,10 @@ def security(route: Route) -> list[dict[str, list[str]]]:
 def responses(route: Route) -> ResponseDict:
     """Return the success and the expected problems of a route, by status."""
     by_status: ResponseDict = {str(int(route.status)): _success(route)}
+    if route.other_success:
+        other, answer = route.other_success
+        content = {JSON: {"schema": ref(answer.__name__)}}
+        by_status[str(int(other))] = {"description": other.phrase, "content": content}
     problems = set(route.problems) | (
         set() if route.is_open else {401, 429, 503} | ({403} if route.needs else set())
     )
@@ -198,6 +202,7 @@ def completed(
 
 def _components(routes: Mapping[Route, Models]) -> dict[str, Schema]:
     answers = dict.fromkeys(route.answer for route in routes if route.answer)
+    answers |= dict.fromkeys(route.other_success[1] for route in routes if route.other_success)
     _, components = msgspec.json.schema_components(answers, ref_template=COMPONENTS)
     for models in routes.values():
         for model in filter(None, models):

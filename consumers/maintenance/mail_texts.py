@@ -52,7 +52,7 @@ def _details(notice: Notice) -> str:
         where
         + {
             NoticeKind.FAILING: f"None has arrived since {_time(notice.since)}. What fails is tried"
-            " again by itself. Look at the last answers, and ask whoever runs the receiver.",
+            " again by itself. Look at the last answers, and ask the people who run the receiver.",
             NoticeKind.DISABLING: f"None has arrived since {_time(notice.since)}. If that goes on, the"
             f" callback is disabled on {until}: then nothing is sent, and deliveries are held.",
             NoticeKind.DISABLED: f"Disabled on {_time(notice.since)}: {notice.reason or 'it failed'}."

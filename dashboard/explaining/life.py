@@ -11,7 +11,7 @@ from schemas.listings import DeliveryDetail
 from schemas.times import UnixMs
 from store.deliveries.waiting import CallbackFacts, Waiting
 
-MOST = 60
+MOST = 40
 """Moments that are shown; of more, the first ones and the latest."""
 
 

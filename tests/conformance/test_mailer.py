@@ -70,7 +70,7 @@ def later(database: Database, ms: int = 2 * HOUR_MS) -> None:
 
 
 class Post:
-    """A mailer, made anew for each round as after a restart."""
+    """A mailer, made again for each round as after a restart."""
 
     def __init__(self, database: Database, server: MailServer):
         self.database, self.server, self.notes = database, server, Notes()

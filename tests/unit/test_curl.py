@@ -1,5 +1,6 @@
 """The webhook as a command: what a shell makes of it is the body to the byte, and the headers."""
 
+import itertools
 import subprocess
 from pathlib import Path
 
@@ -62,9 +63,7 @@ def test_url_and_headers_arrive_as_they_are(shell: Path) -> None:
     _, arguments = run(shell, curl_command(URL, HEADERS, b"{}", "evt_1.json").text)
 
     assert URL in arguments
-    given = [
-        after for before, after in zip(arguments, arguments[1:], strict=False) if before == "-H"
-    ]
+    given = [after for before, after in itertools.pairwise(arguments) if before == "-H"]
     assert given == ["webhook-id: evt_1", f"x-key: {HEADERS['x-key']}", "x-empty;"]
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.explaining.folded_json import FoldedJson, folded
+from dashboard.explaining.folded_json import FoldedJson, folded, on_page
 from dashboard.explaining.json_tokens import Kind, tokens
 
 _VALUES = st.recursive(
@@ -90,7 +90,7 @@ def test_a_long_payload_is_cut_and_says_so() -> None:
 
     assert (by_lines.is_cut, len(by_lines.lines)) == (True, 50)
     assert by_size.is_cut
-    assert sum(len(line.name) + len(line.rest) for line in by_size.lines) <= 500
+    assert sum(on_page(line.name + line.rest) for line in by_size.lines) <= 500
     assert by_lines.open_blocks == _open(by_lines)
 
 
