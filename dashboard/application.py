@@ -17,7 +17,20 @@ from dashboard.http.origin import is_from_here
 from dashboard.languages import chosen
 from dashboard.pages import Page
 from dashboard.parts import PageParts
-from dashboard.views import deliveries, delivery, events, overview, recoveries, sign_in
+from dashboard.views import (
+    callback_test,
+    deliveries,
+    delivery,
+    events,
+    overview,
+    recoveries,
+    sign_in,
+    signing_secret,
+    token_callbacks,
+    token_changes,
+    token_deliveries,
+    token_log,
+)
 from dashboard.views.sign_in import ask_to_sign_in
 from dashboard.visit import Visit
 from schemas.errors import Forbidden, InternalError, NotFound
@@ -29,6 +42,8 @@ from web.problems import as_problem
 
 PAGES: tuple[Page, ...] = (*overview.PAGES, *sign_in.PAGES)
 PAGES += deliveries.PAGES + delivery.PAGES + events.PAGES + recoveries.PAGES
+PAGES += token_callbacks.PAGES + callback_test.PAGES + signing_secret.PAGES
+PAGES += token_log.PAGES + token_deliveries.PAGES + token_changes.PAGES
 
 MAX_BODY_BYTES = 2**20
 """The largest form: the data of an event, percent-encoded. Larger: more memory per request."""

@@ -18,6 +18,7 @@ from store.people.sessions import Sessions
 from store.tokens.callbacks import Callbacks
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
+from web.callback_tests import CallbackTests
 from web.server.threads import RequestThreads
 
 
@@ -42,6 +43,8 @@ class PageParts:
     platform_docs_url: str | None
     readiness: Callable[[], Readiness]
     version: str
+    callback_tests: CallbackTests
+    """The tests of callbacks, which the API counts, too."""
     viewers_see_payloads: bool = True
     """Whether people who may only look see the data of events and what receivers answered."""
 

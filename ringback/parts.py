@@ -40,6 +40,7 @@ from store.engine.notifications import NotificationListener
 from store.request_log.writer import RequestLog
 from store.stats import gauges
 from store.tokens.vault import Vault
+from web.callback_tests import CallbackTests
 from web.server.threads import RequestThreads
 
 _PROCESS = "process"
@@ -139,8 +140,12 @@ class Parts:
             version=ringback.__version__,
         )
 
-    def page_parts(self, publisher: Publisher, threads: RequestThreads) -> PageParts:
-        """Return what the pages are given."""
+    def page_parts(
+        self, publisher: Publisher, threads: RequestThreads, callback_tests: CallbackTests
+    ) -> PageParts:
+        """Return what the pages are given. `callback_tests` are those of the API in this process,
+        so that both count them together.
+        """
         return PageParts(
             database=self.database,
             vault=self.vault,
@@ -155,6 +160,7 @@ class Parts:
             platform_docs_url=self.settings.platform_docs_url,
             readiness=lambda: self.readiness(publisher.trouble()),
             version=ringback.__version__,
+            callback_tests=callback_tests,
             viewers_see_payloads=self.settings.viewers_see_payloads,
         )
 
