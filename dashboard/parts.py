@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from dashboard.oidc.provider import OpenIdProvider
 from schemas.observer import Observer
 from schemas.readiness import Readiness
 from schemas.tokens.target_policy import Network, TargetPolicy
@@ -42,6 +43,10 @@ class PageParts:
     platform_docs_url: str | None
     readiness: Callable[[], Readiness]
     version: str
+    openid: OpenIdProvider | None = None
+    """Where people sign in by OpenID Connect; None: nowhere."""
+    local_sign_in: bool = True
+    """Whether people sign in by password, too."""
 
     @property
     def is_secure(self) -> bool:

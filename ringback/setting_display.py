@@ -30,6 +30,7 @@ def _without_path(url: str) -> str:
 _MASKS: dict[str, Callable[[str], str]] = {
     "secret_key": lambda _: "***",
     "alert_secret": lambda _: "***",
+    "oidc_client_secret": lambda _: "***",
     "alert_url": _without_path,
     "broker_url": lambda urls: ";".join(without_password(url) for url in urls.split(";")),
     "database_url": database_url.shown,
