@@ -11,8 +11,9 @@ from dashboard.browsers import browser_name
 from dashboard.pages import Page, changing, shown
 from dashboard.views.people_log import log_page, role_name
 from dashboard.visit import Visit
+from schemas.emails import email_fault, read_email
 from schemas.errors import Conflict, Malformed, NotFound
-from schemas.people import Person, Role, email_fault, read_email, sign_in_address
+from schemas.people import Person, Role, sign_in_address
 from store.people.links import LINK_VALID_MS
 from store.people.listing import find_listed, list_people
 

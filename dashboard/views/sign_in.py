@@ -14,8 +14,9 @@ from dashboard.http.local_address import local_address
 from dashboard.pages import Page, changing, shown
 from dashboard.views.beginning import begin, note_refusal
 from dashboard.visit import Visit
+from schemas.emails import email_fault, read_email
 from schemas.passwords import is_password
-from schemas.people import Person, email_fault, read_email
+from schemas.people import Person
 from web.rate_limits import client_network
 
 Typed = list[tuple[str, str]]

@@ -13,8 +13,9 @@ from dashboard.pages import Page, changing, shown
 from dashboard.views.beginning import begin
 from dashboard.views.new_passwords import hashed, new_password_fault
 from dashboard.visit import Visit
+from schemas.emails import email_fault
 from schemas.errors import Conflict
-from schemas.people import SignInLink, email_fault
+from schemas.people import SignInLink
 from store.people.redeeming import may_make_first_administrator, redeem
 
 FIRST_EMAIL = "admin@localhost"

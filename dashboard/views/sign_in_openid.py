@@ -14,8 +14,9 @@ from dashboard.pages import Page, shown
 from dashboard.views.beginning import begin, note_refusal
 from dashboard.views.sign_in import sign_in_page
 from dashboard.visit import Visit
+from schemas.emails import email_fault, read_email
 from schemas.errors import NotFound
-from schemas.people import Person, email_fault, read_email
+from schemas.people import Person
 
 
 def openid(visit: Visit) -> Response:
