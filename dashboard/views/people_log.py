@@ -5,6 +5,7 @@ from typing import NamedTuple
 from dashboard.visit import Visit
 from schemas.people import PersonAction, PersonChange, Role
 from schemas.times import UnixMs
+from schemas.tokens.audit_log import COMMAND_LINE
 from store.people.log import list_people_changes
 
 LOG_ROWS = 20
@@ -46,9 +47,15 @@ def role_name(visit: Visit, role: Role) -> str:
 
 
 def _row(visit: Visit, change: PersonChange) -> LogRow:
-    actor = change.actor
-    who = None if actor.email == change.email else actor.email or visit.say("the command line")
-    return LogRow(change.at, change.email, _what(visit, change), who, actor.address)
+    return LogRow(
+        change.at, change.email, _what(visit, change), _by(visit, change), change.actor.address
+    )
+
+
+def _by(visit: Visit, change: PersonChange) -> str | None:
+    if change.actor == COMMAND_LINE:
+        return visit.say("the command line")
+    return None if change.actor.email == change.email else change.actor.email or change.actor.by
 
 
 def _what(visit: Visit, change: PersonChange) -> str:
