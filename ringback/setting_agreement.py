@@ -51,6 +51,10 @@ def _require_secrets(settings: "Settings") -> None:
     policy = TargetPolicy(settings.allow_targets, settings.allow_http)
     if settings.alert_url and (fault := policy.url_fault(settings.alert_url)):
         raise Disagreement("alert_url", fault)
+    if settings.smtp_url and not settings.mail_from:
+        raise Disagreement(
+            "mail_from", "required with RINGBACK_SMTP_URL: Ringback <ringback@example.com>"
+        )
     if settings.alert_url and not settings.alert_secret:
         raise Disagreement(
             "alert_secret",

@@ -35,12 +35,14 @@ from ringback.setting_values import (
     Durations,
     IssuerUrl,
     ListenAddress,
+    MailFrom,
     Networks,
     PageUrl,
     PublicUrl,
     RateLimit,
     SecretKeys,
     SigningSecrets,
+    SmtpUrl,
 )
 from schemas.errors import UsageError
 from store.engine import database_url
@@ -211,6 +213,18 @@ class Settings(BaseSettings):
         description="`false`: people sign in by OpenID Connect alone, and have no passwords. "
         "Links of `ringback user link` still sign in, once: they are for the day when the provider "
         "is away.",
+    )
+    smtp_url: SmtpUrl | None = Field(
+        None,
+        description="Mail server for [mail to administrators](operations.md#mail) and tokens' "
+        "contacts: `smtp://USER:PASSWORD@HOST:PORT` (587, encrypted where the server offers it, "
+        "and always with a password) or `smtps://…` (465). Percent-encode special characters. "
+        "Unset: no mail.",
+    )
+    mail_from: MailFrom | None = Field(
+        None,
+        description="Sender of mail, such as `Ringback <ringback@example.com>`. Required with "
+        "`RINGBACK_SMTP_URL`.",
     )
     platform_docs_url: PageUrl | None = Field(
         None,

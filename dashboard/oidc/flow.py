@@ -46,12 +46,15 @@ class Pending(NamedTuple):
     begun_s: int
     """When, in seconds since 1970."""
 
+    again: bool
+    """Whether the provider was asked to have the person prove again who they are."""
 
-def begin(cookie: Cookie, to: str, zone: str | None, now_s: int) -> Pending:
+
+def begin(cookie: Cookie, to: str, zone: str | None, now_s: int, *, again: bool) -> Pending:
     """Begin a sign-in, and have the browser remember it."""
     state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
     to = to if len(to) <= _MAX_ADDRESS else "/"
-    pending = Pending(state, nonce, verifier, to, zone, now_s)
+    pending = Pending(state, nonce, verifier, to, zone, now_s, again)
     cookie[_KEY] = [*_begun(cookie), list(pending)][-_KEPT:]
     return pending
 
@@ -79,6 +82,8 @@ def address_to_sign_in(endpoint: str, client_id: str, return_to: str, pending: P
         "code_challenge": base64.urlsafe_b64encode(digest).decode().rstrip("="),
         "code_challenge_method": "S256",
     }
+    if pending.again:
+        parameters |= {"prompt": "login", "max_age": "0"}
     return endpoint + ("&" if "?" in endpoint else "?") + urlencode(parameters)
 
 

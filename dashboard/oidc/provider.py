@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 from urllib.parse import quote_plus, urlsplit
 
 from dashboard.oidc.fetching import Json, fetch
@@ -43,6 +43,18 @@ class Client:
     """Where the provider sends people back to: it must know this address."""
 
 
+class Identity(NamedTuple):
+    """Who was signed in at the provider."""
+
+    email: str
+    """The verified e-mail address."""
+
+    proved_s: int | None
+    """When the person proved who they are, in seconds since 1970; None: the provider does not say
+    it.
+    """
+
+
 class OpenIdProvider:
     """One provider. Every method but `name` raises SignInRefused."""
 
@@ -76,8 +88,8 @@ class OpenIdProvider:
             raise SignInRefused(Refusal.DENIED, "the answer holds no code")
         return code
 
-    def email_of(self, code: str, pending: Pending) -> str:
-        """Exchange a code, and return the verified e-mail address of the person."""
+    def identify(self, code: str, pending: Pending) -> Identity:
+        """Exchange a code, and return who was signed in."""
         tokens = self._exchange(code, pending.verifier)
         client = self.client
         expected = Expected(client.issuer, client.client_id, pending.nonce)
@@ -89,7 +101,8 @@ class OpenIdProvider:
             raise SignInRefused(Refusal.EMAIL, "the provider does not say an e-mail address")
         if claims.get("email_verified") is not True:
             raise SignInRefused(Refusal.UNVERIFIED, "the address is not verified", email[:254])
-        return email
+        proved_s = claims.get("auth_time")
+        return Identity(email, proved_s if isinstance(proved_s, int) else None)
 
     def check(self) -> None:
         """Check that the provider can be used, as far as that is known before someone signs in."""

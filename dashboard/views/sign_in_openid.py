@@ -8,7 +8,9 @@ from flask import Response, session
 
 from dashboard.http.local_address import local_address
 from dashboard.oidc import flow
-from dashboard.oidc.provider import RETURN_PATH, OpenIdProvider
+from dashboard.oidc.flow import Pending
+from dashboard.oidc.id_token import LEEWAY_S
+from dashboard.oidc.provider import RETURN_PATH, Identity, OpenIdProvider
 from dashboard.oidc.refusals import Refusal, SignInRefused
 from dashboard.pages import Page, shown
 from dashboard.views.beginning import begin, note_refusal
@@ -20,9 +22,12 @@ from schemas.people import Person
 
 
 def openid(visit: Visit) -> Response:
-    """Send the person to the provider."""
+    """Send the person to the provider. With `again=yes` it asks them to prove again who they are,
+    although it may know them: for what needs a password just now.
+    """
     provider, to = _provider(visit), local_address(visit.query.get("next", "/"))
-    pending = flow.begin(session, to, visit.query.get("zone"), _now_s(visit))
+    zone, again = visit.query.get("zone"), visit.query.get("again") == "yes"
+    pending = flow.begin(session, to, zone, _now_s(visit), again=again)
     try:
         return visit.go(visit.parts.threads.aside(lambda: provider.address_to_sign_in(pending)))
     except SignInRefused as refused:
@@ -38,13 +43,23 @@ def openid_return(visit: Visit) -> Response:
         return _refused(visit, provider, unknown, "/")
     to = local_address(pending.to)
     try:
-        email = visit.parts.threads.aside(
-            lambda: provider.email_of(provider.require_answer(answer), pending)
+        identity = visit.parts.threads.aside(
+            lambda: provider.identify(provider.require_answer(answer), pending)
         )
-        person = _person(visit, email)
+        person = _person(visit, identity.email)
     except SignInRefused as refused:
         return _refused(visit, provider, refused, to)
-    return begin(visit, person, visit.go(to), pending.zone, by_password=False)
+    proved = _is_proved(identity, pending)
+    return begin(visit, person, visit.go(to), pending.zone, by_password=proved)
+
+
+def _is_proved(identity: Identity, pending: Pending) -> bool:
+    """Return whether the person proved just now who they are. A provider that does not say when is
+    trusted to have done what it was asked.
+    """
+    if identity.proved_s is None:
+        return pending.again
+    return identity.proved_s >= pending.begun_s - LEEWAY_S
 
 
 def _provider(visit: Visit) -> OpenIdProvider:
