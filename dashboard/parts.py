@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from dashboard.oidc.provider import OpenIdProvider
 from schemas.observer import Observer
 from schemas.readiness import Readiness
 from schemas.tokens.target_policy import Network, TargetPolicy
@@ -47,6 +48,10 @@ class PageParts:
     """The tests of callbacks, which the API counts, too."""
     viewers_see_payloads: bool = True
     """Whether people who may only look see the data of events and what receivers answered."""
+    openid: OpenIdProvider | None = None
+    """Where people sign in by OpenID Connect; None: nowhere."""
+    local_sign_in: bool = True
+    """Whether people sign in by password, too."""
 
     @property
     def is_secure(self) -> bool:

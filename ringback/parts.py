@@ -27,6 +27,7 @@ from ringback.observability.gauges import Gatherer, Gauges
 from ringback.observability.log import Log, standard_output
 from ringback.observability.metrics import Metrics
 from ringback.observability.observer import Observing
+from ringback.openid import openid_provider
 from ringback.private_files import make_database_file
 from ringback.secret_key import cookie_keys, secret_keys
 from ringback.settings import Settings
@@ -162,6 +163,8 @@ class Parts:
             version=ringback.__version__,
             callback_tests=callback_tests,
             viewers_see_payloads=self.settings.viewers_see_payloads,
+            openid=openid_provider(self.settings),
+            local_sign_in=self.settings.local_sign_in,
         )
 
     def readiness(self, broker_trouble: str | None) -> Readiness:
