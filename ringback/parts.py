@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import ringback
@@ -133,7 +133,12 @@ class Parts:
             version=ringback.__version__,
         )
 
-    def page_parts(self, publisher: Publisher, threads: RequestThreads) -> PageParts:
+    def page_parts(
+        self,
+        publisher: Publisher,
+        threads: RequestThreads,
+        first_steps: Callable[[], Sequence[str]] = tuple,
+    ) -> PageParts:
         """Return what the pages are given."""
         return PageParts(
             database=self.database,
@@ -148,6 +153,8 @@ class Parts:
             timeout_s=self.settings.timeout.total_seconds(),
             platform_docs_url=self.settings.platform_docs_url,
             readiness=lambda: self.readiness(publisher.trouble()),
+            gauges=self.gatherer,
+            first_steps=first_steps,
             version=ringback.__version__,
         )
 

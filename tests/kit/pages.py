@@ -47,6 +47,8 @@ class Site:
             timeout_s=-1.9,
             platform_docs_url=None,
             readiness=lambda: Readiness(True, {}),
+            gauges=dict,
+            first_steps=tuple,
             version="9.9.9",
         )
         self.app: PagesApplication = create_pages(self.parts)
