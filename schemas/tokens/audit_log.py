@@ -33,6 +33,7 @@ class Action(StrEnum):
     CALLBACK_SET = "callback_set"
     CALLBACK_DISABLED = "callback_disabled"
     CALLBACK_DELETED = "callback_deleted"
+    FAILURE_ACKNOWLEDGED = "failure_acknowledged"
 
 
 _PERSON = "user:"
