@@ -53,6 +53,8 @@ class PageParts:
     hold secrets. Empty: there are none.
     """
     version: str
+    viewers_see_payloads: bool = True
+    """Whether people who may only look see the data of events and what receivers answered."""
 
     @property
     def is_secure(self) -> bool:

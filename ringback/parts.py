@@ -156,6 +156,7 @@ class Parts:
             gauges=self.gatherer,
             first_steps=first_steps,
             version=ringback.__version__,
+            viewers_see_payloads=self.settings.viewers_see_payloads,
         )
 
     def readiness(self, broker_trouble: str | None) -> Readiness:
