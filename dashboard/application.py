@@ -17,7 +17,7 @@ from dashboard.http.origin import is_from_here
 from dashboard.languages import chosen
 from dashboard.pages import Page
 from dashboard.parts import PageParts
-from dashboard.views import overview, sign_in
+from dashboard.views import attention, overview, sign_in
 from dashboard.views.sign_in import ask_to_sign_in
 from dashboard.visit import Visit
 from schemas.errors import Forbidden, InternalError, NotFound
@@ -27,7 +27,7 @@ from schemas.people import Person, Role, Session, sign_in_hash
 from web.environ import body_refusal
 from web.problems import as_problem
 
-PAGES: tuple[Page, ...] = (*overview.PAGES, *sign_in.PAGES)
+PAGES: tuple[Page, ...] = (*overview.PAGES, *attention.PAGES, *sign_in.PAGES)
 
 MAX_BODY_BYTES = 2**20
 """The largest form: the data of an event, percent-encoded. Larger: more memory per request."""

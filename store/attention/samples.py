@@ -168,12 +168,13 @@ def failed_answers(connection: Connection, pairs: Collection[Pair]) -> dict[Pair
         return {}
     a = attempts.c
     columns = (a.event_id, a.callback_id, a.started_at, a.duration_ms, a.status_code, a.error)
+    # SQLite finds no index for `(event_id, callback_id) IN (…)`
+    these = [
+        sa.and_(a.event_id == event, a.callback_id == called) for event, called in sorted(pairs)
+    ]
     rows = connection.execute(
         sa.select(*columns)
-        .where(
-            sa.tuple_(a.event_id, a.callback_id).in_(sorted(pairs)),
-            a.outcome != Outcome.DELIVERED.value,
-        )
+        .where(sa.or_(*these), a.outcome != Outcome.DELIVERED.value)
         .order_by(a.started_at)
         .limit(MOST_ATTEMPTS)
     )
