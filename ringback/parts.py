@@ -110,6 +110,12 @@ class Parts:
         """The broker's URLs as one text; empty without a broker."""
         return ";".join(self.settings.broker_url)
 
+    def queue_depth(self) -> int | None:
+        """Return how many messages wait at the broker; None without one. Raises
+        ExchangeUnavailable.
+        """
+        return depths(self.broker_url).dispatch if self.settings.broker_url else None
+
     def api_parts(self, publisher: Publisher, threads: RequestThreads) -> ApiParts:
         """Return what the API's views are given. Called on the event loop."""
         return ApiParts(

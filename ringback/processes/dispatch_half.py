@@ -10,6 +10,8 @@ from typing import Any
 
 import ringback
 from consumers.maintenance.alert_relay import AlertRelay
+from consumers.maintenance.figure_compactor import FigureCompactor
+from consumers.maintenance.figure_sampler import FigureSampler
 from consumers.maintenance.retention_sweeper import RetentionSweeper
 from consumers.worker import LEASE_MARGIN_S, Worker
 from dispatcher.alert_sender import AlertSender
@@ -57,6 +59,10 @@ class DispatchHalf:
         )
         self._dispatcher = self._new_dispatcher(schedule)
         self._sweeper = RetentionSweeper(parts.database, settings.retention, parts.observer)
+        self._figures = (
+            FigureSampler(parts.database, parts.observer, parts.queue_depth),
+            FigureCompactor(parts.database, parts.observer),
+        )
         self._alert_relay = AlertRelay(
             parts.database,
             self._alert_sender(),
@@ -102,6 +108,8 @@ class DispatchHalf:
         self._worker.start(self._dispatcher)
         self._alert_relay.start()
         self._sweeper.start()
+        for job in self._figures:
+            job.start()
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Wait for `stop`, or for a bug that ends the worker, which `drain` raises."""
@@ -115,7 +123,12 @@ class DispatchHalf:
         await asyncio.gather(
             *(
                 part(self._limit_s)
-                for part in (self._worker.drain, self._alert_relay.stop, self._sweeper.stop)
+                for part in (
+                    self._worker.drain,
+                    self._alert_relay.stop,
+                    self._sweeper.stop,
+                    *(job.stop for job in self._figures),
+                )
             )
         )
         self._sender.close()

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "acknowledgements"
-down_revision = "people_log"
+down_revision = "figures"
 
 
 def upgrade() -> None:
