@@ -18,6 +18,7 @@ from dashboard.pages import Page
 from dashboard.parts import PageParts
 from dashboard.views import (
     account,
+    attention,
     callback_test,
     deliveries,
     delivery,
@@ -46,6 +47,7 @@ from web.problems import as_problem
 
 _SUBJECTS = (
     account,
+    attention,
     callback_test,
     deliveries,
     delivery,

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import ringback
@@ -142,7 +142,11 @@ class Parts:
         )
 
     def page_parts(
-        self, publisher: Publisher, threads: RequestThreads, callback_tests: CallbackTests
+        self,
+        publisher: Publisher,
+        threads: RequestThreads,
+        callback_tests: CallbackTests,
+        first_steps: Callable[[], Sequence[str]] = tuple,
     ) -> PageParts:
         """Return what the pages are given. `callback_tests` are those of the API in this process,
         so that both count them together.
@@ -160,6 +164,8 @@ class Parts:
             timeout_s=self.settings.timeout.total_seconds(),
             platform_docs_url=self.settings.platform_docs_url,
             readiness=lambda: self.readiness(publisher.trouble()),
+            gauges=self.gatherer,
+            first_steps=first_steps,
             version=ringback.__version__,
             callback_tests=callback_tests,
             viewers_see_payloads=self.settings.viewers_see_payloads,

@@ -31,9 +31,10 @@ from store.tables.traffic import (
     requested_attempts,
     status_locks,
 )
-from store.tables.upkeep import alerts, leases, recoveries
+from store.tables.upkeep import acknowledgements, alerts, leases, recoveries
 
 __all__ = [
+    "acknowledgements",
     "alerts",
     "attempts",
     "audit_log",

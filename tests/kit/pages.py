@@ -49,6 +49,8 @@ class Site:
             timeout_s=-1.9,
             platform_docs_url=None,
             readiness=lambda: Readiness(True, {}),
+            gauges=dict,
+            first_steps=tuple,
             version="9.9.9",
             callback_tests=CallbackTests(self.database, self.threads, time.monotonic_ns),
         )
