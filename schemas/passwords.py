@@ -1,5 +1,6 @@
 """Passwords of people, as they are stored: scrypt with a salt, in a text that names its own cost.
-No I/O, but slow on purpose: `password_hash` and `is_password` take 32 MiB and some tenths of a second
+
+No I/O, but slow on purpose: `password_hash` and `is_password` take 32 MiB and a tenth of a second
 of a core each, without the GIL. Callers bound how many run at once.
 """
 
@@ -14,13 +15,13 @@ MIN_CHARACTERS = 8
 """Characters of a password. More: people write them down. Fewer: they can be guessed."""
 
 MAX_BYTES = 1024
-"""Bytes of a password in UTF-8. More: a client that sends long ones uses more processor time. Fewer:
-a long phrase does not fit.
+"""Bytes of a password in UTF-8. More: a client that sends long ones uses more processor time.
+Fewer: a long phrase does not fit.
 """
 
-_LOG_N, _R, _P = 15, 8, 3
-"""The cost, as OWASP recommends it: 2**15 blocks of 1 KiB, three times. More: signing in takes
-longer. Less: a stolen hash is guessed sooner.
+_LOG_N, _R, _P = 15, 8, 1
+"""The cost: 2**15 blocks of 1 KiB, once, as in Werkzeug. More: signing in takes longer, and
+publishing waits for the core. Less: a stolen hash is guessed sooner.
 """
 
 _MAX_LOG_N, _MAX_R, _MAX_P = 20, 16, 16
@@ -43,7 +44,7 @@ def password_fault(password: str) -> str | None:
 
 
 def password_hash(password: str) -> str:
-    """Return what is stored of a password, `$scrypt$ln=15,r=8,p=3$salt$hash`.
+    """Return what is stored of a password, `$scrypt$ln=15,r=8,p=1$salt$hash`.
 
     Raises ValueError for one that `password_fault` refuses.
     """

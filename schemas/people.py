@@ -1,26 +1,19 @@
-"""The people who sign in to the pages: roles, sessions, links, and the log of what was done to them.
-Pure. Called by the store, the pages and the command line.
+"""The people who sign in to the pages: roles, sessions, links, and the log of what was done to
+them. Pure. Called by the store, the pages and the command line.
 """
 
 import hashlib
-import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from schemas.emails import (
+    read_email as read_email,  # noqa: PLC0414 - re-exported: a person is known by it
+)
 from schemas.ids import ChangeId, SessionId
 from schemas.times import UnixMs
 from schemas.tokens.audit_log import Actor
-
-MAX_EMAIL = 254
-"""Characters of an e-mail address: the longest that SMTP can carry (RFC 5321, section 4.5.3.1.3,
-without the brackets).
-"""
-
-_LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
-_EMAIL = re.compile(rf"[a-zA-Z0-9.!#$%&'*+/=?^_`{{|}}~-]+@{_LABEL}(?:\.{_LABEL})*")
-"""What browsers accept in `<input type=email>`, by the HTML standard."""
 
 
 class Role(StrEnum):
@@ -127,26 +120,6 @@ class PersonChange:
 
     details: Mapping[str, tuple[object, object]]
     """The values before and after by field, as JSON values."""
-
-
-def email_fault(text: str) -> str | None:
-    """Return why a text is no e-mail address, or None."""
-    if len(text) > MAX_EMAIL:
-        return f"an e-mail address has at most {MAX_EMAIL} characters"
-    if not _EMAIL.fullmatch(text):
-        return "this is not an e-mail address such as ops@example.com"
-    return None
-
-
-def read_email(text: str) -> str:
-    """Return the e-mail address of a person, in lower case. Raises ValueError saying what is wrong.
-
-    Mail servers could tell `Ann@` from `ann@`; none does, and people write either.
-    """
-    text = text.strip()
-    if fault := email_fault(text):
-        raise ValueError(fault)
-    return text.lower()
 
 
 def new_sign_in_secret() -> str:

@@ -43,7 +43,7 @@ class Actor:
     """The author of a change: a token, a person, `COMMAND_LINE` or `RINGBACK`."""
 
     by: str
-    """The token's id, `user:` and a person's e-mail address, or the name of one of the other two."""
+    """The token's id, `user:` and a person's e-mail address, or the name of one of the others."""
 
     address: str | None = None
     """The IP address of the request; None: there was no request."""

@@ -17,17 +17,18 @@ from store.engine.sql_types import SqlRow
 from store.tables import sign_in_failures
 
 FREE_FAILURES = 5
-"""Failures of an account after which the next attempt has to wait. More: more guesses. Fewer: people
-who mistype a password wait.
+"""Failures of an account after which the next attempt has to wait. More: more guesses. Fewer:
+people who mistype a password wait.
 """
 
 FREE_OF_NETWORK = 20
-"""The same for a network, over all accounts. More: more guesses. Fewer: an office behind one address
-waits because several people sign in there at the same moment, or mistype.
+"""The same for a network, over all accounts. More: more guesses. Fewer: an office behind one
+address waits because several people sign in there at the same moment, or mistype.
 """
 
 FIRST_PAUSE_S = 5
-"""Seconds to wait after that many failures; each further one doubles them. More and fewer: as above.
+"""Seconds to wait after that many failures; each further one doubles them. More and fewer: as
+above.
 """
 
 LONGEST_PAUSE_S = 15 * 60

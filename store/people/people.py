@@ -1,4 +1,5 @@
-"""The roster: who may sign in, and as what. Each change is one transaction, with its row of the log.
+"""The roster: who may sign in, and as what. Each change is one transaction, with its row of the
+log.
 
 There is always an administrator, once there was one: the last one is neither removed nor made a
 viewer. A removed person is signed out everywhere by the same commit. Called by the pages and the
@@ -27,7 +28,10 @@ class People:
         self._database = database
 
     def add(self, email: str, role: Role, actor: Actor) -> Person:
-        """Add a person, who has no password yet. Raises Invalid, and Conflict for one that is there."""
+        """Add a person, who has no password yet.
+
+        Raises Invalid, and Conflict for one that is there.
+        """
         try:
             email = read_email(email)
         except ValueError as error:
@@ -59,7 +63,10 @@ class People:
         return person
 
     def set_role(self, email: str, role: Role, actor: Actor) -> Person:
-        """Change what a person may do, in every session. Raises Conflict for the last administrator."""
+        """Change what a person may do, in every session.
+
+        Raises Conflict for the last administrator.
+        """
         with self._database.write() as connection:
             _require_another_admin(connection, email, role)
             before = lock_person(connection, email).role

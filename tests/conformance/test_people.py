@@ -1,4 +1,6 @@
-"""The roster: who may sign in, and the log of what was done to whom; on SQLite and on PostgreSQL."""
+"""The roster: who may sign in, and the log of what was done to whom; on SQLite and on
+PostgreSQL.
+"""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

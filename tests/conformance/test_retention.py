@@ -378,6 +378,7 @@ def fill(database: Database) -> None:
         "awaited": False,
     }
     change = {"token_id": "tok_1", "at": OLD, "action": "changed", "by": "tok_2", "details": "{}"}
+    done = {"email": "a@x.example", "at": OLD, "action": "added", "by": "tok_2", "details": "{}"}
     with database.write() as connection:
         connection.execute(sa.insert(tables.events), [event | {"id": one} for one in ids])
         connection.execute(
@@ -392,6 +393,7 @@ def fill(database: Database) -> None:
             sa.insert(tables.requests), [{"id": f"req_{one}", "at": OLD} for one in ids]
         )
         connection.execute(sa.insert(tables.audit_log), [change for _ in ids])
+        connection.execute(sa.insert(tables.people_log), [done for _ in ids])
         connection.exec_driver_sql("ANALYZE")
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from schemas.emails import MAX_EMAIL, read_email
 from schemas.passwords import MAX_BYTES, is_password, password_fault, password_hash
-from schemas.people import MAX_EMAIL, read_email
 from schemas.tokens.audit_log import COMMAND_LINE, Actor
 from store.people.failures import FREE_FAILURES, LONGEST_PAUSE_S, pause_s
 
