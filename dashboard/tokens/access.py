@@ -14,9 +14,7 @@ RINGBACKS_OWN = (
     Permission.TOKENS_INTROSPECT,
     Permission.PLATFORM_ADMIN,
 )
-PLATFORMS = tuple(
-    permission for permission in Permission if permission not in RINGBACKS_OWN
-)
+PLATFORMS = tuple(permission for permission in Permission if permission not in RINGBACKS_OWN)
 """The eleven that administrators know from the chat platform, in its order."""
 
 MAX_LISTED = 100

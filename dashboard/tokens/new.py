@@ -31,7 +31,7 @@ class NewToken:
 
     details: Details
     permissions: frozenset[Permission] = frozenset()
-    seen: Seen = Seen()
+    seen: Seen = field(default_factory=Seen)
     urls: Mapping[EventType, str] = field(default_factory=dict)
 
     @classmethod

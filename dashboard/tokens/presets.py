@@ -6,7 +6,6 @@ from dashboard.tokens.access import ALL, SOME
 from dashboard.tokens.faults import Say
 from schemas.tokens.permissions import Permission
 
-
 NOTHING = "nothing"
 """The preset without anything. For permissions alone it is the same as webhooks only."""
 
@@ -37,7 +36,9 @@ def presets(say: Say) -> list[Preset]:
         Preset(
             "read",
             say("Read only"),
-            say("Reads conversations, customers, locations, templates and figures of all channels."),
+            say(
+                "Reads conversations, customers, locations, templates and figures of all channels."
+            ),
             frozenset(
                 {
                     Permission.CONVERSATIONS_READ,

@@ -105,7 +105,9 @@ class Words:
             CallbackState.HEALTHY: lambda count: say("%(count)s healthy", count=count),
             CallbackState.OFF: lambda count: say("%(count)s switched off", count=count),
         }
-        return [(state, text(states.count(state))) for state, text in texts.items() if state in states]
+        return [
+            (state, text(states.count(state))) for state, text in texts.items() if state in states
+        ]
 
     def _number(self, value: int) -> str:
         return self._reader.language.number(value)

@@ -12,8 +12,9 @@ from schemas.deliveries.deliveries import DeliveryState
 from schemas.errors import Conflict
 from schemas.folding import folded
 from schemas.people import Role
+from schemas.tokens.masking import masked_url
 from schemas.tokens.tokens import Token
-from store.request_log.last_use import last_use_addresses
+from store.request_log.listing import last_use_addresses
 from store.tokens.cancellation import count_open
 
 COUNTED = 10_000
@@ -51,6 +52,7 @@ def _page(visit: Visit, token: Token, fault: str | None = None) -> Response:
         HTTPStatus.UNPROCESSABLE_ENTITY if fault else HTTPStatus.OK,
         token=token,
         words=Words(visit),
+        masked_url=masked_url,
         pending=pending,
         counted=COUNTED,
         last_use=last_use,

@@ -19,7 +19,7 @@ from schemas.errors import Invalid
 from schemas.tokens.editions import edition
 from schemas.tokens.fields import TokenFields
 from schemas.tokens.tokens import Token
-from store.request_log.last_use import last_use_addresses
+from store.request_log.listing import last_use_addresses
 from store.tokens import audit_log
 from store.tokens.rows import ChangedMeanwhile
 from web.models.bodies import PatchToken, Regenerate
@@ -62,7 +62,9 @@ def save_token_details(visit: Visit, token_id: str) -> Response:
 
 def suspend_token(visit: Visit, token_id: str) -> Response:
     """Suspend the token."""
-    return _switch(visit, token_id, visit.say("Suspended. It is valid no more, until you resume it."))
+    return _switch(
+        visit, token_id, visit.say("Suspended. It is valid no more, until you resume it.")
+    )
 
 
 def resume_token(visit: Visit, token_id: str) -> Response:
@@ -108,7 +110,7 @@ def _page(
     """The page. `stored`: what another person saved meanwhile, by field. `again`: a new secret was
     asked for on a page that showed an older one.
     """
-    fresh = Details.of(TokenFields.of(token), visit.zone)
+    fresh, words = Details.of(TokenFields.of(token), visit.zone), Words(visit)
     with visit.parts.database.read() as connection:
         last_use = last_use_addresses(connection, [token.id]).get(token.id)
         is_changed = stored is not None or again
@@ -118,7 +120,11 @@ def _page(
         _status(faults, is_changed=is_changed),
         token=token,
         state=token.state(visit.now),
-        words=Words(visit),
+        words=words,
+        day_words={
+            "starts": visit.say("%(now)s. Another day means its start.", now=words.starts(token)),
+            "ends": visit.say("%(now)s. Another day means its end.", now=words.ends(token)),
+        },
         last_use=last_use,
         edition=edition(token),
         form=form or fresh,
@@ -129,6 +135,7 @@ def _page(
         change=changes[0] if changes else None,
         overlaps=OVERLAPS,
         zones=zone_names(),
+        must_end=visit.parts.max_life is not None,
     )
 
 

@@ -45,6 +45,9 @@ class Origin(NamedTuple):
     """Whether that token has values that are not copied."""
 
 
+TYPED = Origin()
+
+
 def new_token(visit: Visit) -> Response:
     """The form."""
     link = Link(visit.query, visit.query.keys(), visit.zone, visit.say)
@@ -76,7 +79,9 @@ def create_token_by_form(visit: Visit) -> Response:
         return visit.render("token_created_before.html", HTTPStatus.CONFLICT, id=token_id)
     if created is None:
         return _form(visit, typed, faults=faults)
-    return visit.render("token_created.html", HTTPStatus.CREATED, created=created)
+    return visit.render(
+        "token_created.html", HTTPStatus.CREATED, created=created, is_new=True, until=None
+    )
 
 
 def _create(visit: Visit, body: CreateToken, token_id: TokenId) -> NewSecrets:
@@ -88,7 +93,7 @@ def _create(visit: Visit, body: CreateToken, token_id: TokenId) -> NewSecrets:
 def _form(
     visit: Visit,
     form: NewToken,
-    origin: Origin = Origin(),
+    origin: Origin = TYPED,
     *,
     chosen: Preset | None = None,
     faults: Faults | None = None,
@@ -111,6 +116,7 @@ def _form(
         explanations=own_explanations(visit.say),
         types=tuple(EventType),
         zones=zone_names(),
+        must_end=visit.parts.max_life is not None,
     )
 
 

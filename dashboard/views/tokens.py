@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from flask import Response
+from pydantic import Field
 
 from dashboard.pages import Page, shown
 from dashboard.tokens.words import Words
@@ -16,7 +17,6 @@ from web.exports.token_download import token_download
 from web.models.fields import QueryWhole, Text
 from web.models.parsing import from_query
 from web.models.queries import TokensQuery
-from pydantic import Field
 
 ROWS = (10, 25, 50, 100)
 """How many rows a page may have, to choose from."""
