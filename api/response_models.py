@@ -37,13 +37,33 @@ class AcceptedBatch(msgspec.Struct):
     ids: list[EventId]
 
 
+class PhasesAnswer(msgspec.Struct):
+    """How long the phases of an attempt took, in milliseconds. null: there was no such phase. A
+    phase that did not end counts until the end of the attempt.
+
+    `dns`: the look-up of the host's name; 0 when its addresses were known. `connect`: the
+    connection, and `tls` its TLS handshake. A connection that was kept open needs none of these.
+    `wait`: from the beginning of the request until the first byte of the response.
+    """
+
+    dns: int | None
+    connect: int | None
+    tls: int | None
+    wait: int | None
+
+
 class AttemptAnswer(msgspec.Struct):
     """One HTTP request of a delivery.
 
     `error`: a description of what went wrong. For an attempt that delivered: what was wrong with
     the rest of the response.
 
-    `response_body`: the first KiB of it.
+    `response_headers`: the first 2 KiB of them, by name in lower case, with `***` for values that
+    may be secrets, such as those of `set-cookie`; null without a response. `response_body`: the
+    first KiB of it.
+
+    `address`: the socket address that was connected to, or tried last, such as `203.0.113.7:443`
+    or `[2001:db8::7]:443`; null: none.
     """
 
     id: AttemptId
@@ -55,7 +75,10 @@ class AttemptAnswer(msgspec.Struct):
     outcome: Outcome
     error: str | None
     request_headers: dict[str, str]
+    response_headers: dict[str, str] | None
     response_body: str
+    address: str | None
+    phases_ms: PhasesAnswer
 
 
 class DeliveryAnswer(msgspec.Struct):

@@ -4,9 +4,9 @@ by the views and the command line.
 
 import msgspec
 
+from api.attempt_serializers import attempt_answer
 from api.list_models import ChangePage, ChannelPage, DeliveryPage, EventPage, RequestPage, TokenPage
 from api.response_models import (
-    AttemptAnswer,
     ChannelAnswer,
     DeliveryAnswer,
     DeliveryDetailAnswer,
@@ -24,7 +24,7 @@ from api.token_models import (
     TokenAnswer,
     VisibilityAnswer,
 )
-from schemas.deliveries.deliveries import Attempt, DeliveryState
+from schemas.deliveries.deliveries import DeliveryState
 from schemas.deliveries.recoveries import Recovery
 from schemas.events.stored_bodies import data_of
 from schemas.events.types import EventType
@@ -135,22 +135,6 @@ def delivery_detail_answer(detail: DeliveryDetail) -> DeliveryDetailAnswer:
     fields = msgspec.structs.asdict(delivery_answer(detail.delivery))
     return DeliveryDetailAnswer(
         **fields, attempts=[attempt_answer(attempt) for attempt in detail.attempts]
-    )
-
-
-def attempt_answer(attempt: Attempt) -> AttemptAnswer:
-    """Return an attempt. Bytes of the response body that are not UTF-8 are replaced."""
-    return AttemptAnswer(
-        id=attempt.id,
-        number=attempt.number,
-        trigger=attempt.trigger,
-        started_at=to_rfc3339(attempt.started_at),
-        duration_ms=attempt.duration_ms,
-        status_code=attempt.status_code,
-        outcome=attempt.outcome,
-        error=attempt.error,
-        request_headers=attempt.request_headers,
-        response_body=attempt.response_body.decode(errors="replace"),
     )
 
 

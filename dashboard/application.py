@@ -155,7 +155,12 @@ def _static_file(digest: str, name: str) -> Response:
     found = static_files.at(digest, name)
     if found is None:
         raise NotFound("there is no such file: reload the page that needs it")
-    response = Response(found.content, content_type=found.content_type)
+    is_gzipped = request.accept_encodings.quality("gzip") > 0
+    content = found.gzipped if is_gzipped else found.content
+    response = Response(content, content_type=found.content_type)
+    if is_gzipped:
+        response.headers["Content-Encoding"] = "gzip"
+    response.headers["Vary"] = "Accept-Encoding"
     response.headers["Cache-Control"] = static_files.FOR_EVER
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response

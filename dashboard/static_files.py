@@ -2,6 +2,7 @@
 so that browsers may keep them for ever and never show an old one after an upgrade.
 """
 
+import gzip
 import hashlib
 import mimetypes
 from functools import cache
@@ -16,6 +17,7 @@ class StaticFile(NamedTuple):
 
     address: str
     content: bytes
+    gzipped: bytes
     content_type: str
 
 
@@ -45,7 +47,12 @@ def _by_name() -> dict[str, StaticFile]:
                 name, content = prefix + file.name, file.read_bytes()
                 digest = hashlib.sha256(content).hexdigest()[:16]
                 kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-                found[name] = StaticFile(_address(digest, name), content, kind + "; charset=utf-8")
+                found[name] = StaticFile(
+                    _address(digest, name),
+                    content,
+                    gzip.compress(content, mtime=0),
+                    kind + "; charset=utf-8",
+                )
     return found
 
 

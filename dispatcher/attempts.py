@@ -55,6 +55,9 @@ def recorded_attempt(
         response_body=response.body,
         retry_after_s=verdict.retry_after_s,
         throttled=verdict.throttled,
+        response_headers=response.headers,
+        address=response.address,
+        phases=response.phases,
     )
 
 

@@ -7,11 +7,12 @@ from http import HTTPStatus
 import msgspec
 from flask import Response
 
+from api.attempt_serializers import attempt_answer
 from api.http.responses import json_response
 from api.parts import ApiParts
 from api.response_models import AttemptAnswer
 from api.routes import Route
-from api.serializers import attempt_answer, callback_answer
+from api.serializers import callback_answer
 from api.token_models import CallbackAnswer
 from schemas.deliveries.deliveries import Attempt, DeliveryState
 from schemas.errors import Conflict, NoDispatcher

@@ -12,8 +12,9 @@ from flask import Response, request
 from dashboard.http import session_cookie
 from dashboard.pages import Page, changing, shown
 from dashboard.visit import Visit
+from schemas.emails import email_fault
 from schemas.passwords import is_password, password_fault, password_hash
-from schemas.people import Person, Role, email_fault, read_email
+from schemas.people import Person, Role, read_email
 from schemas.times import UnixMs
 from schemas.tokens.audit_log import Actor
 from web.rate_limits import client_network

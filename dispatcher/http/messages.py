@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from schemas.deliveries.deliveries import Outcome
+from schemas.deliveries.phases import NO_PHASES, Phases
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -50,6 +51,17 @@ class HttpResponse(msgspec.Struct, frozen=True):
 
     raw_detail: str | None = None
     """The failure in a library's words, which may quote the receiver: never logged."""
+
+    headers: dict[str, str] | None = None
+    """The response's headers as they are stored; None when its head did not come whole."""
+
+    address: str | None = None
+    """The socket address of the connection, or else of the last try to connect; None: no connection
+    was tried.
+    """
+
+    phases: Phases = NO_PHASES
+    """How long the phases took."""
 
 
 OnResponse = Callable[[HttpResponse], None]

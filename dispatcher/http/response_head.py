@@ -2,7 +2,26 @@
 trailers after it. Pure; used by `transfer`.
 """
 
+import re
 from collections.abc import Sequence
+from functools import lru_cache
+
+from schemas.texts import from_bytes
+
+KEPT_CHARACTERS = 2048
+"""Characters of names and values that are kept of a response's headers. Larger: attempts take more
+space. Smaller: what explains a failure may be cut off.
+"""
+
+HIDDEN = "***"
+"""What is kept of a value that may be a secret."""
+
+_SECRET = re.compile(
+    "cookie|token|secret|session|passw|credential|authorization|authentication-info|api-?key|csrf"
+)
+"""Parts of the names of headers whose values let their holder in somewhere. A challenge
+(`www-authenticate`) does not.
+"""
 
 _BLANK = (b"\r\n", b"\n")
 
@@ -27,8 +46,52 @@ def field(lines: Sequence[bytes], name: bytes) -> str | None:
     return None
 
 
+def kept_fields(lines: Sequence[bytes]) -> dict[str, str]:
+    r"""Return the headers of the final response by name, in lower case, as they are stored.
+
+    Those that repeat a name are joined with a comma. Values that may be secrets are hidden, bytes
+    that are not UTF-8 escaped (`\xff`). What exceeds KEPT_CHARACTERS is cut off.
+    """
+    kept: dict[str, str] = {}
+    left = KEPT_CHARACTERS
+    for line in lines[: _ends_at(lines)]:
+        shown = _known_line(line) if len(line) < _KNOWN_BYTES else _shown(line)
+        if shown is None:  # the response before was an interim one
+            kept, left = {}, KEPT_CHARACTERS
+            continue
+        name, value = shown
+        if len(name) >= left:
+            continue
+        left -= len(name)
+        if len(value) > left:
+            value = value[:left]
+        left -= len(value)
+        kept[name] = f"{kept[name]}, {value}" if name in kept else value
+    return kept
+
+
+def _shown(line: bytes) -> tuple[str, str] | None:
+    """Return the name and the value of a line as they are stored; None for a status line."""
+    if _is_status_line(line):
+        return None
+    raw_name, _, raw_value = line.partition(b":")
+    name = from_bytes(raw_name.strip().lower())
+    return name, HIDDEN if _SECRET.search(name) else from_bytes(raw_value.strip())
+
+
+_known_line = lru_cache(1024)(_shown)
+"""A receiver's headers are mostly the same in each of its responses."""
+
+_KNOWN_BYTES = 256
+"""The length from which lines are not remembered. Longer: more memory. Shorter: more is read
+again.
+"""
+
+
 def _ends_at(lines: Sequence[bytes]) -> int | None:
     """Return the index of the blank line of the final response; None when it did not come."""
+    if lines and lines[-1] == _BLANK[0] and lines.count(_BLANK[0]) == 1:
+        return len(lines) - 1  # nearly always: no interim response, no trailers
     is_interim = False
     for number, line in enumerate(lines):
         if _is_status_line(line):

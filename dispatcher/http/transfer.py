@@ -13,7 +13,6 @@ import time
 import pycurl
 
 from dispatcher.http.curl_errors import (
-    GROUPS,
     INCOMPLETE_HEAD,
     NOT_FINAL,
     TransferFailure,
@@ -22,10 +21,13 @@ from dispatcher.http.curl_errors import (
     failure_of,
     timeout_failure,
 )
+from dispatcher.http.handles import new_handle
 from dispatcher.http.messages import HttpResponse, OnResponse, Request
-from dispatcher.http.resolver import CACHED_S, Resolution
-from dispatcher.http.response_head import field, is_whole
+from dispatcher.http.resolver import Resolution
+from dispatcher.http.response_head import field, is_whole, kept_fields
+from dispatcher.http.timing import address_of, in_ms, phases_of, socket_address
 from schemas.deliveries.deliveries import Outcome
+from schemas.deliveries.phases import NO_PHASES, Phases
 from schemas.tokens.target_policy import TargetPolicy, target_in
 
 KEPT_BODY_BYTES = 1024
@@ -45,11 +47,6 @@ keeps a slot of its lane, although the head has decided the outcome. Shorter: di
 their kept connection.
 """
 
-CONNECTION_LIFETIME_S = 600
-"""Seconds after which a busy connection is not used again. Larger: the new address of a receiver
-that moved is used later. Smaller: more handshakes.
-"""
-
 _NO_SOCKET: int = pycurl.SOCKET_BAD
 
 
@@ -59,8 +56,9 @@ class Transfer:
     """
 
     __slots__ = (
-        "_addresses", "_body", "_body_since_s", "_head", "_idle", "_is_short", "_limits",
-        "_on_response", "_opened", "_policy", "_read_bytes", "_refusals", "_started_s", "curl",
+        "_addresses", "_body", "_body_since_s", "_dns_s", "_head", "_idle", "_is_short", "_is_tls",
+        "_limits", "_on_response", "_opened", "_policy", "_read_bytes", "_refusals", "_started_s",
+        "curl",
     )  # fmt: skip
 
     def __init__(
@@ -73,7 +71,12 @@ class Transfer:
         """Make a handle. `limits` are the seconds until the end of the response, and until the end
         of the TLS handshake, both from `begin`. The transfer adds itself to `idle` when it ends.
         """
-        self.curl, self._policy, self._limits, self._idle = _new_curl(ca_file), policy, limits, idle
+        self.curl, self._policy, self._limits, self._idle = (
+            new_handle(ca_file),
+            policy,
+            limits,
+            idle,
+        )
         self._head: list[bytes] = []
         self._addresses: tuple[Resolution, int] | None = None
         self._is_short = False
@@ -89,7 +92,9 @@ class Transfer:
         self._on_response = on_response
         self._body, self._read_bytes = b"", 0
         self._refusals: list[tuple[Outcome, str]] = []
-        self._opened = False
+        self._opened: tuple[str, int] | None = None
+        self._dns_s: float | None = None
+        self._is_tls = request.url.startswith("https:")
         if self._is_short:
             self._is_short = False
             self._allow(0.0)
@@ -106,6 +111,7 @@ class Transfer:
         """Give libcurl the addresses of the host. libcurl keeps them for later connections, so each
         handle sets them once after each look-up.
         """
+        self._dns_s = 0.0
         if self._addresses != (resolution, port):
             # +: the entry expires
             entry = f"+{host}:{port}:{','.join(resolution.addresses)}"
@@ -113,13 +119,17 @@ class Transfer:
             self._addresses = resolution, port
 
     def shorten(self) -> None:
-        """Subtract the time since `begin` from the timeouts of this request."""
+        """Subtract the time since `begin`, which the look-up of the host took, from the timeouts of
+        this request.
+        """
         self._is_short = True
-        self._allow(time.monotonic() - self._started_s)
+        self._dns_s = time.monotonic() - self._started_s
+        self._allow(self._dns_s)
 
     def fail(self, failure: Outcome, error: str) -> None:
-        """End a request that was not started, with the reason."""
-        self._finish(self._failed(0, TransferFailure(failure, error)))
+        """End a request that was not started, because its host has no address."""
+        looked_up = Phases(dns_ms=in_ms(time.monotonic() - self._started_s))
+        self._finish(self._failed(0, TransferFailure(failure, error), phases=looked_up))
 
     def end(self, number: int, message: str) -> None:
         """End the request, with libcurl's error number (0: none) and message."""
@@ -159,8 +169,12 @@ class Transfer:
                 return self._answered(status, None)
             return self._answered(status, body_failure(number, message, self._limits[0]))
         if number == 0:
-            return self._failed(status, INCOMPLETE_HEAD if status >= 200 else NOT_FINAL)
-        return self._failed(status, self._failure(number, message, status))
+            failure = INCOMPLETE_HEAD if status >= 200 else NOT_FINAL
+        else:
+            failure = self._failure(number, message, status)
+        return self._failed(
+            status, failure, address=self._address(), phases=self._phases(was_answered=False)
+        )
 
     def _answered(self, status: int, body_error: TransferFailure | None) -> HttpResponse:
         is_success = 200 <= status < 300
@@ -173,10 +187,19 @@ class Transfer:
             duration_s=time.monotonic() - self._started_s,
             location=None if is_success else field(self._head, b"location"),
             raw_detail=None if body_error is None else body_error.raw_detail,
+            headers=kept_fields(self._head),
+            address=self._address(),
+            phases=self._phases(was_answered=True),
         )
 
     def _failed(
-        self, status: int, failure: TransferFailure, internal_error: Exception | None = None
+        self,
+        status: int,
+        failure: TransferFailure,
+        internal_error: Exception | None = None,
+        *,
+        address: str | None = None,
+        phases: Phases = NO_PHASES,
     ) -> HttpResponse:
         duration_s = time.monotonic() - self._started_s
         return HttpResponse(
@@ -188,6 +211,21 @@ class Transfer:
             duration_s,
             internal_error=internal_error,
             raw_detail=failure.raw_detail,
+            address=address,
+            phases=phases,
+        )
+
+    def _address(self) -> str | None:
+        """Return the address of the connection, or that of the last try to connect."""
+        tried = None if self._opened is None else socket_address(*self._opened)
+        return address_of(self.curl) or tried
+
+    def _phases(self, *, was_answered: bool) -> Phases:
+        is_new = self._opened is not None
+        # on a kept connection no name was needed, unless this request had to wait for one
+        dns_s = self._dns_s if is_new or self._is_short else None
+        return phases_of(
+            self.curl, dns_s=dns_s, is_new=is_new, is_tls=self._is_tls, was_answered=was_answered
         )
 
     def _failure(self, number: int, message: str, status: int) -> TransferFailure:
@@ -201,7 +239,7 @@ class Transfer:
                 timeout_s=timeout_s,
                 connect_timeout_s=connect_timeout_s,
             )
-        if self._refusals and not self._opened:
+        if self._refusals and self._opened is None:
             return TransferFailure(*self._refusals[0])
         return failure_of(
             number, message, int(info(pycurl.OS_ERRNO)), int(info(pycurl.SSL_VERIFYRESULT))
@@ -233,7 +271,7 @@ class Transfer:
         except OSError as error:
             text = f"no socket can be opened: {error.strerror}. Raise the limit of open files"
             return self._refuse(Outcome.CONNECT, text)
-        self._opened = True
+        self._opened = str(address.addr[0]), int(address.addr[1])
         return opened
 
     def _refuse(self, failure: Outcome, error: str) -> int:
@@ -246,26 +284,3 @@ class _DuplicatedSocket(socket.socket):
 
     def __del__(self) -> None:
         self.close()
-
-
-def _new_curl(ca_file: str) -> pycurl.Curl:
-    curl = pycurl.Curl()
-    for option, value in {
-        pycurl.POST: 1,
-        pycurl.NOSIGNAL: 1,  # a signal would hit the whole process
-        # longer than the resolver caches a name, so that libcurl never looks it up itself
-        pycurl.DNS_CACHE_TIMEOUT: int(4 * CACHED_S),
-        pycurl.MAXLIFETIME_CONN: CONNECTION_LIFETIME_S,
-        pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_1_1,
-        pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
-        pycurl.FOLLOWLOCATION: 0,  # a redirect could lead anywhere; it counts as a failure
-        # the environment is ignored: with a proxy, its address would be judged, not the target's
-        pycurl.PROXY: "",
-        pycurl.NETRC: pycurl.NETRC_IGNORED,
-        pycurl.SSL_VERIFYPEER: 1,
-        pycurl.SSL_VERIFYHOST: 2,  # 2: the certificate must be for this very host
-        pycurl.CAINFO: ca_file,
-        pycurl.SSL_EC_CURVES: GROUPS,
-    }.items():
-        curl.setopt(option, value)
-    return curl

@@ -23,7 +23,7 @@ busy. Longer: after a crash the others serve alone for longer.
 """
 
 _LASTED_S = 5.0
-"""A worker that ends sooner counts as one that could not start."""
+"""A worker that ends by itself sooner counts as one that could not start."""
 
 _TRIES = 3
 """Once a worker could not start so often in a row, the parent gives up. A service manager should
@@ -103,8 +103,10 @@ class _Slot:
         if process is None or process.is_alive():
             return
         log.log(LogEvent.WORKER_ENDED, worker=process.name, exit_code=process.exitcode)
-        has_lasted = time.monotonic() - self._started_s >= _LASTED_S
-        self.failures = 0 if has_lasted else self.failures + 1
+        if time.monotonic() - self._started_s >= _LASTED_S:
+            self.failures = 0
+        elif process.exitcode != -signal.SIGKILL:  # killed from outside, or for want of memory
+            self.failures += 1
         self.process = None
 
 

@@ -11,6 +11,7 @@ from math import inf
 
 import msgspec
 
+from schemas.deliveries.phases import NO_PHASES, Phases
 from schemas.events.types import EventType
 from schemas.ids import AttemptId, CallbackId, EventId, TokenId
 from schemas.times import UnixMs
@@ -253,6 +254,17 @@ class Attempt(msgspec.Struct, frozen=True):
 
     throttled: bool = False
     """Whether the receiver refuses every request at present, whatever the delivery is."""
+
+    response_headers: dict[str, str] | None = None
+    """The response's headers by name, the first 2 KiB of them, with `***` for values that may be
+    secrets. None: no response came, or an earlier version made the attempt.
+    """
+
+    address: str | None = None
+    """The socket address that was connected to, or tried last."""
+
+    phases: Phases = NO_PHASES
+    """How long the phases took."""
 
     @property
     def full_error(self) -> str | None:

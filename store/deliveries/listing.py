@@ -14,6 +14,7 @@ import msgspec
 import sqlalchemy as sa
 
 from schemas.deliveries.deliveries import Attempt, DeliveryState, Outcome, Trigger
+from schemas.deliveries.phases import Phases
 from schemas.ids import AttemptId, CallbackId, DeliveryId, EventId, split_delivery_id
 from schemas.listings import DeliveryDetail, DeliveryFilter, ListedDelivery, Page
 from schemas.times import UnixMs
@@ -210,6 +211,7 @@ def _attempts(connection: Connection, event_id: EventId, callback_id: CallbackId
 
 
 def _attempt(row: Row) -> Attempt:
+    headers = row.response_headers
     return Attempt(
         id=AttemptId(row.id),
         number=row.number,
@@ -221,4 +223,7 @@ def _attempt(row: Row) -> Attempt:
         error=row.error,
         request_headers=_decode_headers(bytes(row.request_headers)),
         response_body=bytes(row.response_body),
+        response_headers=None if headers is None else _decode_headers(bytes(headers)),
+        address=row.address,
+        phases=Phases(row.dns_ms, row.connect_ms, row.tls_ms, row.wait_ms),
     )

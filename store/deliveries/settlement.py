@@ -176,6 +176,7 @@ def _when_open(settlement: Settlement, now: UnixMs) -> NewRow:
 def _attempt_row(settlement: Settlement) -> NewRow:
     delivery, attempt = settlement.delivery, settlement.attempt
     assert attempt is not None
+    headers, phases = attempt.response_headers, attempt.phases
     return {
         "event_id": delivery.event_id,
         "callback_id": delivery.callback_id,
@@ -189,4 +190,10 @@ def _attempt_row(settlement: Settlement) -> NewRow:
         "error": attempt.full_error,
         "request_headers": msgspec.json.encode(attempt.request_headers),
         "response_body": attempt.response_body,
+        "response_headers": None if headers is None else msgspec.json.encode(headers),
+        "address": attempt.address,
+        "dns_ms": phases.dns_ms,
+        "connect_ms": phases.connect_ms,
+        "tls_ms": phases.tls_ms,
+        "wait_ms": phases.wait_ms,
     }

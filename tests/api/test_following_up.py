@@ -200,10 +200,17 @@ def test_a_test_answers_the_attempt_that_a_dispatcher_made(
         "status_code": 500,
         "error": "it answered 500",
     }
+    met = {
+        "response_headers": b'{"server":"x"}',
+        "address": "203.0.113.7:443",
+        "dns_ms": 1,
+        "connect_ms": 3,
+        "wait_ms": 2,
+    }
     with house.database.write() as connection:
         connection.execute(
             sa.insert(attempts).values(
-                made | found | {"request_headers": b"{}", "response_body": b"oh\xff"}
+                made | found | met | {"request_headers": b"{}", "response_body": b"oh\xff"}
             )
         )
     asking.join()
@@ -220,6 +227,9 @@ def test_a_test_answers_the_attempt_that_a_dispatcher_made(
         "it answered 500",
     )
     assert answer.json["response_body"] == "oh\ufffd"
+    assert answer.json["response_headers"] == {"server": "x"}
+    assert answer.json["address"] == "203.0.113.7:443"
+    assert answer.json["phases_ms"] == {"dns": 1, "connect": 3, "tls": None, "wait": 2}
     assert asked.event_id.startswith("evt_test_")
     event = admin.call("GET", f"/v1/events/{asked.event_id}").json or {}
     assert event["data"]["channel"]["id"] == "chn_support"

@@ -106,6 +106,19 @@ def test_a_worker_that_was_killed_is_replaced_and_the_others_stay(parent: Parent
     assert parent.process.returncode == 0
 
 
+def test_workers_that_are_killed_as_soon_as_they_start_are_replaced_again(parent: Parent) -> None:
+    """For want of memory the kernel may choose the same one several times in a row."""
+    for _ in range(4):
+        newest = max(parent.both())
+        os.kill(newest, signal.SIGKILL)
+        wait_for("it is gone", lambda killed=newest: killed not in parent.workers())
+
+    parent.both()
+    parent.process.terminate()
+    assert [line["exit_code"] for line in parent.lines()] == [-9] * 4
+    assert parent.process.returncode == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_all_of_them(parent: Parent, number: signal.Signals) -> None:
     workers = parent.both()

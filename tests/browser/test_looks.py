@@ -1,0 +1,71 @@
+"""Every page, in every look, as people of every kind see it: accessible, and without complaints."""
+
+import re
+
+import pytest
+from playwright.sync_api import Browser
+
+from dashboard.application import PAGES
+from schemas.people import Role
+from tests.browser.scene import Scene
+from tests.kit.browser import LOOKS
+
+_WIDER = "() => Math.max(0, document.documentElement.scrollWidth - innerWidth)"
+"""How many pixels a page is wider than its window: it would have to be moved to be read."""
+
+STATES: dict[str, str] = {
+    "sign-in": "/sign-in",
+    "dead link": "/sign-in/link?code=used",
+    "overview": "/",
+    "nothing there": "/tokens/nothing-there",
+}
+"""Addresses by the name of what is seen there. `<…>` is filled in from the scene."""
+
+OPEN = {"sign-in", "dead link"}
+"""What people see who are not signed in."""
+
+NOT_SEEN: dict[str, str] = {}
+"""Addresses that show no page, with the reason."""
+
+
+def test_every_page_is_looked_at() -> None:
+    """A page that is missing from the list would be judged by no one."""
+    seen = [re.sub(r"[?#].*", "", address) for address in STATES.values()]
+
+    missing = [
+        page.rule
+        for page in PAGES
+        if not page.changes and page.rule not in seen and page.rule not in NOT_SEEN
+    ]
+
+    assert missing == []
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_page_is_accessible_in_every_look(scene: Scene, browser: Browser, state: str) -> None:
+    """WCAG 2.2 A and AA, targets and the contrast of controls included."""
+    role = None if state in OPEN else Role.ADMIN
+    with scene.window(browser, role) as window:
+        window.open(scene.filled(STATES[state]))
+        found = {}
+        for look in LOOKS:
+            window.look(look)
+            found[look] = window.violations()
+            if wider := window.page.evaluate(_WIDER):
+                found[look].append(f"{wider} pixels wider than the window")
+
+        assert found == {look: [] for look in LOOKS}
+        assert window.complaints == []
+
+
+def test_what_is_hard_to_see_or_to_name_is_found(scene: Scene, browser: Browser) -> None:
+    """The test above would not notice if it judged nothing."""
+    with scene.window(browser) as window:
+        window.page.set_content(
+            "<title>x</title><main><h1>x</h1><input type=text style='border: 1px solid #ddd'>"
+            "<p style='color: #bbb'>faint</p></main>"
+        )
+
+        found = [violation.split(":")[0] for violation in window.violations()]
+
+    assert {"border", "label", "color-contrast"} <= set(found)
