@@ -17,6 +17,7 @@ from pydantic import BeforeValidator
 from pydantic_settings import NoDecode
 
 from exchange.broker_address import broker_addresses
+from ringback.mail_server import read_mail_from, read_smtp_url
 from schemas.times import format_duration, parse_duration
 from schemas.tokens.secrets import signing_key
 from schemas.tokens.target_policy import Network, parse_networks
@@ -249,5 +250,7 @@ Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(read_network
 DatabaseUrl = Annotated[str, BeforeValidator(read_database_url)]
 BrokerUrls = Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_broker_urls)]
 SigningSecrets = Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_signing_secrets)]
+SmtpUrl = Annotated[str, BeforeValidator(read_smtp_url)]
+MailFrom = Annotated[str, BeforeValidator(read_mail_from)]
 RateLimit = Annotated[float | None, NoDecode, BeforeValidator(read_rate_limit)]
 SecretKeys = Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_secret_keys)]

@@ -33,12 +33,14 @@ from ringback.setting_values import (
     Duration,
     Durations,
     ListenAddress,
+    MailFrom,
     Networks,
     PageUrl,
     PublicUrl,
     RateLimit,
     SecretKeys,
     SigningSecrets,
+    SmtpUrl,
 )
 from schemas.errors import UsageError
 from schemas.tokens.target_policy import TargetPolicy
@@ -193,6 +195,18 @@ class Settings(BaseSettings):
         "rand -base64 32` prints. Required with `RINGBACK_ALERT_URL`. Several, oldest first, "
         "separated by commas: each signs.",
     )
+    smtp_url: SmtpUrl | None = Field(
+        None,
+        description="Mail server for [mail to administrators](operations.md#mail) and tokens' "
+        "contacts: `smtp://USER:PASSWORD@HOST:PORT` (587, encrypted where the server offers it, "
+        "and always with a password) or `smtps://…` (465). Percent-encode special characters. "
+        "Unset: no mail.",
+    )
+    mail_from: MailFrom | None = Field(
+        None,
+        description="Sender of mail, such as `Ringback <ringback@example.com>`. Required with "
+        "`RINGBACK_SMTP_URL`.",
+    )
     platform_docs_url: PageUrl | None = Field(
         None,
         description="URL of the chat platform's own API documentation, linked in `/docs` and in "
@@ -252,6 +266,10 @@ class Settings(BaseSettings):
         policy = TargetPolicy(self.allow_targets, self.allow_http)
         if self.alert_url and (fault := policy.url_fault(self.alert_url)):
             raise Disagreement("alert_url", fault)
+        if self.smtp_url and not self.mail_from:
+            raise Disagreement(
+                "mail_from", "required with RINGBACK_SMTP_URL: Ringback <ringback@example.com>"
+            )
         if self.alert_url and not self.alert_secret:
             raise Disagreement(
                 "alert_secret",

@@ -56,6 +56,9 @@ class LogEvent(StrEnum):
     ALERT_DELIVERED = "alert_delivered", "info"
     ALERT_FAILED = "alert_failed", "warning"
 
+    MAIL_SENT = "mail_sent", "info"
+    MAIL_FAILED = "mail_failed", "warning"
+
     TOKENS_EXPORTED = "tokens_exported", "info"
     REQUEST_FAILED = "request_failed", "error"
     INTERNAL_ERROR = "internal_error", "error"

@@ -4,19 +4,23 @@ Called by the processes `serve` and `dispatch`.
 """
 
 import asyncio
+import datetime as dt
 import traceback
 from collections.abc import Mapping
 from typing import Any
 
 import ringback
 from consumers.maintenance.alert_relay import AlertRelay
+from consumers.maintenance.mailer import Mailer
 from consumers.maintenance.retention_sweeper import RetentionSweeper
 from consumers.worker import LEASE_MARGIN_S, Worker
 from dispatcher.alert_sender import AlertSender
 from dispatcher.backoff import RetrySchedule
 from dispatcher.dispatcher import Dispatcher
 from dispatcher.http.sender import Sender
+from dispatcher.mail_sender import MailSender
 from exchange.port import Claimer
+from ringback.mail_server import mail_server
 from ringback.parts import Parts
 from schemas.log_events import LogEvent
 from schemas.tokens.secrets import signing_key
@@ -64,6 +68,20 @@ class DispatchHalf:
             lease_s=timeout_s + LEASE_MARGIN_S,
         )
 
+        self._mailer = self._new_mailer()
+
+    def _new_mailer(self) -> Mailer | None:
+        settings, parts = self._parts.settings, self._parts
+        if settings.smtp_url is None or settings.mail_from is None:
+            return None
+        return Mailer(
+            parts.database,
+            MailSender(mail_server(settings.smtp_url), settings.mail_from),
+            observer=parts.observer,
+            public_url=settings.public_url,
+            disable_after_ms=settings.disable_after // dt.timedelta(milliseconds=1),
+        )
+
     def _new_dispatcher(self, schedule: RetrySchedule) -> Dispatcher:
         settings, parts = self._parts.settings, self._parts
         return Dispatcher(
@@ -102,6 +120,8 @@ class DispatchHalf:
         self._worker.start(self._dispatcher)
         self._alert_relay.start()
         self._sweeper.start()
+        if self._mailer is not None:
+            self._mailer.start()
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Wait for `stop`, or for a bug that ends the worker, which `drain` raises."""
@@ -112,12 +132,10 @@ class DispatchHalf:
 
     async def drain(self) -> None:
         """Finish what is in flight, within `DRAIN_TIMEOUT`. Raises what ended the worker."""
-        await asyncio.gather(
-            *(
-                part(self._limit_s)
-                for part in (self._worker.drain, self._alert_relay.stop, self._sweeper.stop)
-            )
-        )
+        jobs = [self._alert_relay.stop, self._sweeper.stop]
+        if self._mailer is not None:
+            jobs.append(self._mailer.stop)
+        await asyncio.gather(*(stop(self._limit_s) for stop in (self._worker.drain, *jobs)))
         self._sender.close()
         await asyncio.to_thread(self._notifications.close)
         if self._worker.failed.done():

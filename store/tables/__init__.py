@@ -15,6 +15,7 @@ from store.tables.access import (
     tokens,
 )
 from store.tables.base import metadata
+from store.tables.mail import mail_notices, mails
 from store.tables.people import people, people_log, sessions, sign_in_failures, sign_in_links
 from store.tables.traffic import (
     attempts,
@@ -36,6 +37,8 @@ __all__ = [
     "directory_version",
     "events",
     "leases",
+    "mail_notices",
+    "mails",
     "metadata",
     "outbox",
     "people",
