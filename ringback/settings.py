@@ -193,6 +193,13 @@ class Settings(BaseSettings):
         "rand -base64 32` prints. Required with `RINGBACK_ALERT_URL`. Several, oldest first, "
         "separated by commas: each signs.",
     )
+    token_max_life: Duration | None = Field(
+        None,
+        gt=dt.timedelta(0),
+        description="Longest life that may be given to a token, from its activation on: then every "
+        "new token needs an expiration date, and dates that are changed must keep to it. Tokens "
+        "that exist keep their dates. Unset: a token may be valid for ever.",
+    )
     platform_docs_url: PageUrl | None = Field(
         None,
         description="URL of the chat platform's own API documentation, linked in `/docs` and in "
