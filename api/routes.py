@@ -70,6 +70,8 @@ class Route:
     headers: tuple[HeaderField, ...] = ()
     takes: str | None = None
     """The component schema of a JSON body that the view reads itself."""
+    etag: bool = False
+    """Whether a success carries the entity tag of a token."""
     file: str | None = None
     """The media type of a response that is not JSON."""
     problems: frozenset[int] = frozenset()

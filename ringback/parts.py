@@ -127,6 +127,7 @@ class Parts:
             request_log=self.request_log,
             trusted_proxies=self.settings.trusted_proxies,
             rate_limit=self.settings.rate_limit,
+            token_max_life=self.settings.token_max_life,
             platform_docs_url=self.settings.platform_docs_url,
             metrics=self.metrics.render,
             readiness=lambda: self.readiness(publisher.trouble()),

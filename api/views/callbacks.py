@@ -3,11 +3,13 @@
 import time
 from collections.abc import Callable
 from http import HTTPStatus
+from wsgiref.types import WSGIEnvironment
 
 import msgspec
 from flask import Response
 
 from api.attempt_serializers import attempt_answer
+from api.editions import IF_MATCH, expected_editions
 from api.http.responses import json_response
 from api.parts import ApiParts
 from api.response_models import AttemptAnswer
@@ -41,23 +43,33 @@ missing.
 """
 
 
-def put_callback(parts: ApiParts, actor: Actor, path: CallbackPath, body: PutCallback) -> Response:
+def put_callback(
+    parts: ApiParts, environ: WSGIEnvironment, actor: Actor, path: CallbackPath, body: PutCallback
+) -> Response:
     """Set the callback for an event type: its URL, its headers, and whether it is enabled.
 
     A callback that is changed keeps its deliveries.
     """
     callback = parts.callbacks.put(
-        TokenId(path.id), path.type, require_callback(parts.policy, body), actor
+        TokenId(path.id),
+        path.type,
+        require_callback(parts.policy, body),
+        actor,
+        expected_editions(environ),
     )
     return json_response(callback_answer(callback, parts.directory.now()))
 
 
-def delete_callback(parts: ApiParts, actor: Actor, path: CallbackPath) -> Response:
+def delete_callback(
+    parts: ApiParts, environ: WSGIEnvironment, actor: Actor, path: CallbackPath
+) -> Response:
     """Delete a callback.
 
     Its open deliveries are cancelled.
     """
-    cancelled = parts.callbacks.delete(TokenId(path.id), path.type, actor)
+    cancelled = parts.callbacks.delete(
+        TokenId(path.id), path.type, actor, expected_editions(environ)
+    )
     parts.observer.settled(path.type, DeliveryState.CANCELLED, cancelled)
     return Response(status=HTTPStatus.NO_CONTENT)
 
@@ -119,7 +131,8 @@ ROUTES = (
         _TAG,
         answer=CallbackAnswer,
         needs=_ADMIN,
-        problems=_PUT_PROBLEMS,
+        headers=(IF_MATCH,),
+        problems=_PUT_PROBLEMS | {412},
     ),
     Route(
         "DELETE",
@@ -128,7 +141,8 @@ ROUTES = (
         _TAG,
         status=HTTPStatus.NO_CONTENT,
         needs=_ADMIN,
-        problems=frozenset({404, 409}),
+        headers=(IF_MATCH,),
+        problems=frozenset({404, 409, 412}),
     ),
     Route(
         "POST",

@@ -10,13 +10,13 @@ from schemas.folding import folded
 from schemas.ids import TokenId
 from schemas.listings import Page
 from schemas.times import UnixMs
-from schemas.tokens.tokens import Token, TokenState
+from schemas.tokens.tokens import CallbackState, Token, TokenState
 from store.engine.database import Connection
 from store.engine.paging import after, page
 from store.engine.sql_types import SqlColumn, SqlSelect
-from store.tables import tokens
+from store.tables import callbacks, tokens
 from store.tokens.rows import read_tokens
-from store.tokens.states import state_is
+from store.tokens.states import callback_state, state_is
 from store.tokens.vault import Vault
 
 
@@ -29,6 +29,27 @@ class TokenSort(StrEnum):
     CREATED_DESCENDING = "-created_at"
 
 
+class TokenSelection(StrEnum):
+    """Tokens that may need attention."""
+
+    EXPIRING = "expiring"
+    NEVER_EXPIRES = "never_expires"
+    UNUSED = "unused"
+    WITHOUT_CALLBACKS = "without_callbacks"
+    FAILING = "failing"
+
+
+EXPIRING_MS = 30 * 86_400_000
+"""Milliseconds within which a token expires that the list of expiring ones shows. More: a longer
+list. Fewer: less time to see to it.
+"""
+
+UNUSED_MS = 90 * 86_400_000
+"""Milliseconds without a request after which a token counts as unused. More: forgotten ones are
+found later. Fewer: what is used each quarter looks forgotten.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class TokenFilter:
     """Which tokens a list shows, and in which order."""
@@ -38,6 +59,8 @@ class TokenFilter:
     state: TokenState | None = None
     """Tokens in this state; None: all but the revoked ones."""
     sort: TokenSort = TokenSort.NAME
+    selection: TokenSelection | None = None
+    """Only these; None: any."""
 
 
 def list_tokens(
@@ -79,8 +102,32 @@ def _page_query(wanted: TokenFilter, now: UnixMs, limit: int, cursor: str | None
     if wanted.search is not None:
         in_name = tokens.c.folded.contains(folded(wanted.search), autoescape=True)
         conditions.append(sa.or_(in_name, tokens.c.id == wanted.search))
+    if wanted.selection is not None:
+        conditions.append(_is_selected(wanted.selection, now))
     order = (column.desc() if descending else column.asc() for column in key)
     return sa.select(tokens).where(*conditions).order_by(*order).limit(limit + 1)
+
+
+def _is_selected(selection: TokenSelection, now: UnixMs) -> sa.ColumnElement[bool]:
+    c = tokens.c
+    match selection:
+        case TokenSelection.EXPIRING:
+            return sa.and_(c.expires_at > now, c.expires_at <= now + EXPIRING_MS)
+        case TokenSelection.NEVER_EXPIRES:
+            return c.expires_at.is_(None)
+        case TokenSelection.UNUSED:
+            long_ago = now - UNUSED_MS
+            could_be_used = sa.and_(c.created_at <= long_ago, c.activates_at <= long_ago)
+            return sa.or_(
+                c.last_used_at <= long_ago, sa.and_(c.last_used_at.is_(None), could_be_used)
+            )
+        case TokenSelection.WITHOUT_CALLBACKS:
+            return sa.not_(sa.exists().where(callbacks.c.token_id == c.id))
+        case TokenSelection.FAILING:
+            state = callback_state().in_(
+                [CallbackState.FAILING.value, CallbackState.DISABLED.value]
+            )
+            return sa.exists().where(callbacks.c.token_id == c.id, state)
 
 
 def _column(sort: TokenSort) -> SqlColumn:

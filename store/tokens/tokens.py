@@ -9,7 +9,7 @@ that is to be active from now on is active for them too.
 """
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -48,6 +48,7 @@ from store.tokens.rotation import overlap_ms, overlapping
 from store.tokens.rows import (
     lock_token,
     raise_version,
+    read_expected,
     read_token,
     readable,
     seal_signing_keys,
@@ -72,8 +73,9 @@ class Tokens:
     Every method raises StoreUnavailable, and NotFound, Conflict or Invalid where they apply.
     """
 
-    def __init__(self, database: Database, vault: Vault):
-        self._database, self._vault = database, vault
+    def __init__(self, database: Database, vault: Vault, max_life: dt.timedelta | None = None):
+        """Take the longest life that may be given to a token; None: it may be valid for ever."""
+        self._database, self._vault, self._max_life = database, vault, max_life
 
     def create(
         self,
@@ -83,7 +85,7 @@ class Tokens:
         actor: Actor,
     ) -> NewSecrets:
         """Create a token with its callbacks. Return it with both secrets."""
-        _require(fields)
+        self._require(fields, has_new_dates=True)
         token_id, secret, signing_secret = new_token_id(), new_token(), new_signing_secret()
         keys = [DatedSecret(signing_key(signing_secret))]
         row = {
@@ -117,33 +119,43 @@ class Tokens:
         return read_token(connection, self._vault, token_id)
 
     def change(
-        self, token_id: TokenId, edit: Callable[[TokenFields], TokenFields], actor: Actor
+        self,
+        token_id: TokenId,
+        edit: Callable[[TokenFields], TokenFields],
+        actor: Actor,
+        expected: Container[str] | None = None,
     ) -> Token:
         """Change a token to the fields that `edit` returns.
 
         `edit` is given the fields as they are under the lock, so that two changes at the same time
-        do not undo each other.
+        do not undo each other. Raises ChangedMeanwhile as `lock_token` does.
         """
         with self._database.write() as connection:
-            known = lock_token(connection, self._vault, token_id)
+            known = lock_token(connection, self._vault, token_id, expected)
             before, now = TokenFields.of(known), self._database.now(connection)
             fields = edit(before)
-            _require(fields)
+            self._require(fields, has_new_dates=_dates(fields) != _dates(before))
             if fields.enabled and not known.enabled:
                 resume(connection, known, now)
             for action, details in edits(before, fields):
                 audit_log.record(connection, token_id, action, details, actor, now)
             return self._update(connection, token_id, _columns(fields))
 
-    def revoke(self, token_id: TokenId, now: UnixMs, actor: Actor) -> dict[EventType, int]:
+    def revoke(
+        self,
+        token_id: TokenId,
+        now: UnixMs,
+        actor: Actor,
+        expected: Container[str] | None = None,
+    ) -> dict[EventType, int]:
         """Revoke a token for good, and cancel its open deliveries. Return how many, by type.
 
         Revoking again cancels what is still open: the process that did so before may have died
-        before the end.
+        before the end. Raises ChangedMeanwhile as `lock_token` does.
         """
         with self._database.write() as connection:
             version = raise_version(connection)
-            token = read_token(connection, self._vault, token_id)
+            token = read_expected(connection, self._vault, token_id, expected)
             callback_ids = [callback.id for callback in token.callbacks.values()]
             if token.revoked_at is None:
                 connection.execute(
@@ -234,6 +246,15 @@ class Tokens:
             )
         return signing_secret_text(key)
 
+    def _require(self, fields: TokenFields, *, has_new_dates: bool) -> None:
+        """Raise Invalid for fields that cannot be. Dates that were allowed once may stay."""
+        faults = fields.faults()
+        # A token that would never be valid has that fault alone.
+        if has_new_dates and self._max_life is not None and not faults:
+            faults += filter(None, [fields.life_fault(self._max_life)])
+        if faults:
+            raise Invalid("invalid token", faults=faults)
+
     def _update(
         self, connection: Connection, token_id: TokenId, columns: Mapping[str, object]
     ) -> Token:
@@ -241,9 +262,8 @@ class Tokens:
         return read_token(connection, self._vault, token_id)
 
 
-def _require(fields: TokenFields) -> None:
-    if faults := fields.faults():
-        raise Invalid("invalid token", faults=faults)
+def _dates(fields: TokenFields) -> tuple[UnixMs, UnixMs | None]:
+    return fields.activates_at, fields.expires_at
 
 
 def _columns(fields: TokenFields) -> dict[str, object]:
@@ -255,4 +275,5 @@ def _columns(fields: TokenFields) -> dict[str, object]:
         "enabled": fields.enabled,
         "permissions": texts(fields.permissions),
         "channels": None if fields.channels is None else texts(fields.channels),
+        "contact": fields.contact,
     }
