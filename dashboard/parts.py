@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from dashboard.oidc.provider import OpenIdProvider
 from schemas.observer import Observer
 from schemas.readiness import Readiness
 from schemas.tokens.target_policy import Network, TargetPolicy
@@ -18,6 +19,7 @@ from store.people.sessions import Sessions
 from store.tokens.callbacks import Callbacks
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
+from web.callback_tests import CallbackTests
 from web.server.threads import RequestThreads
 
 
@@ -42,6 +44,14 @@ class PageParts:
     platform_docs_url: str | None
     readiness: Callable[[], Readiness]
     version: str
+    callback_tests: CallbackTests
+    """The tests of callbacks, which the API counts, too."""
+    viewers_see_payloads: bool = True
+    """Whether people who may only look see the data of events and what receivers answered."""
+    openid: OpenIdProvider | None = None
+    """Where people sign in by OpenID Connect; None: nowhere."""
+    local_sign_in: bool = True
+    """Whether people sign in by password, too."""
 
     @property
     def is_secure(self) -> bool:

@@ -56,6 +56,13 @@ class Visit:
         return self.known is not None and self.known.role is Role.ADMIN
 
     @property
+    def may_see_payloads(self) -> bool:
+        """Whether the person sees the data of events, and what receivers answered: bodies, headers
+        and the words of errors. The only place that decides it.
+        """
+        return self.is_admin or (self.known is not None and self.parts.viewers_see_payloads)
+
+    @property
     def actor(self) -> Actor:
         """Return who makes a change, for the operation log."""
         return Actor.person(self.person.email, self.address)
@@ -64,6 +71,11 @@ class Visit:
     def address(self) -> str | None:
         """The IP address of the browser."""
         return client_address(request.environ, self.parts.trusted_proxies) or None
+
+    @property
+    def user_agent(self) -> str | None:
+        """What the browser says that it is."""
+        return request.headers.get("User-Agent")
 
     @property
     def form(self) -> MultiDict[str, str]:

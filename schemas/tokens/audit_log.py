@@ -33,6 +33,7 @@ class Action(StrEnum):
     CALLBACK_SET = "callback_set"
     CALLBACK_DISABLED = "callback_disabled"
     CALLBACK_DELETED = "callback_deleted"
+    CALLBACK_HEADERS_SHOWN = "callback_headers_shown"
 
 
 _PERSON = "user:"
