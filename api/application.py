@@ -46,9 +46,7 @@ from api.views import (
     token_export,
     tokens,
 )
-from schemas.errors import (
-    InternalError,
-)
+from schemas.errors import InternalError, Problem
 from schemas.ids import new_request_id
 from schemas.json_schema import Schema
 from schemas.log_events import LogEvent

@@ -159,6 +159,7 @@ class Parts:
             cookie_keys=cookie_keys(self.settings),
             trusted_proxies=self.settings.trusted_proxies,
             timeout_s=self.settings.timeout.total_seconds(),
+            max_life=self.settings.token_max_life,
             platform_docs_url=self.settings.platform_docs_url,
             readiness=lambda: self.readiness(publisher.trouble()),
             version=ringback.__version__,

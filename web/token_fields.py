@@ -16,19 +16,24 @@ def new_fields(body: CreateToken, now: UnixMs) -> TokenFields:
         enabled=body.enabled is not False,
         permissions=frozenset(body.permissions or ()),
         channels=_channels(body),
+        contact=body.contact,
     )
 
 
 def edited(fields: TokenFields, body: PatchToken) -> TokenFields:
-    """Apply a patch. Null leaves a field unchanged, except for `expires_at`: null is never."""
+    """Apply a patch. Null leaves a field unchanged, except for `expires_at` and `contact`, which
+    may be none.
+    """
+    given = body.model_fields_set
     return replace(
         fields,
         name=fields.name if body.name is None else body.name,
         activates_at=fields.activates_at if body.activates_at is None else body.activates_at,
-        expires_at=body.expires_at if "expires_at" in body.model_fields_set else fields.expires_at,
+        expires_at=body.expires_at if "expires_at" in given else fields.expires_at,
         enabled=fields.enabled if body.enabled is None else body.enabled,
         permissions=fields.permissions if body.permissions is None else frozenset(body.permissions),
         channels=fields.channels if body.visibility is None else _channels(body),
+        contact=body.contact if "contact" in given else fields.contact,
     )
 
 

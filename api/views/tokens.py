@@ -1,6 +1,5 @@
 """Tokens: create, list, show, change, revoke; replace or show their secrets."""
 
-from dataclasses import replace
 from http import HTTPStatus
 from wsgiref.types import WSGIEnvironment
 
@@ -15,14 +14,13 @@ from api.serializers import new_token_answer, token_answer, token_page
 from api.token_models import NewTokenAnswer, SigningSecretAnswer, TokenAnswer
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.ids import TokenId
-from schemas.times import UnixMs
 from schemas.tokens.audit_log import Actor
-from schemas.tokens.fields import TokenFields
 from schemas.tokens.permissions import Permission
 from store.tokens.listing import TokenFilter, list_tokens
 from web.callback_rules import require_callbacks
 from web.models.bodies import CreateToken, PatchToken, Regenerate, RotateSigningSecret
 from web.models.queries import IdPath, TokensQuery
+from web.token_fields import edited, new_fields
 
 _TAG = "Tokens"
 
@@ -49,7 +47,7 @@ def create_token(parts: ApiParts, actor: Actor, body: CreateToken) -> Response:
     """
     now = parts.database.time()
     callbacks = require_callbacks(parts.policy, body.callbacks or {})
-    created = parts.tokens.create(_new_fields(body, now), callbacks, now, actor)
+    created = parts.tokens.create(new_fields(body, now), callbacks, now, actor)
     answer = new_token_answer(created, now)
     return with_etag(json_response(answer, HTTPStatus.CREATED), created.token)
 
@@ -68,7 +66,7 @@ def patch_token(
     `enabled` suspends and resumes it. A change takes effect everywhere within a second.
     """
     token = parts.tokens.change(
-        TokenId(path.id), lambda fields: _edited(fields, body), actor, expected_editions(environ)
+        TokenId(path.id), lambda fields: edited(fields, body), actor, expected_editions(environ)
     )
     return with_etag(json_response(token_answer(token, parts.directory.now())), token)
 
@@ -118,41 +116,6 @@ def show_signing_secret(parts: ApiParts, actor: Actor, path: IdPath) -> Response
     The token's changes record that it was shown.
     """
     return json_response(SigningSecretAnswer(parts.tokens.signing_secret(TokenId(path.id), actor)))
-
-
-def _new_fields(body: CreateToken, now: UnixMs) -> TokenFields:
-    return TokenFields(
-        name=body.name,
-        activates_at=now if body.activates_at is None else body.activates_at,
-        expires_at=body.expires_at,
-        enabled=body.enabled is not False,
-        permissions=frozenset(body.permissions or ()),
-        channels=_channels(body),
-        contact=body.contact,
-    )
-
-
-def _edited(fields: TokenFields, body: PatchToken) -> TokenFields:
-    """Apply a patch. Null leaves a field unchanged, except for `expires_at` and `contact`, which
-    may be none.
-    """
-    given = body.model_fields_set
-    return replace(
-        fields,
-        name=fields.name if body.name is None else body.name,
-        activates_at=fields.activates_at if body.activates_at is None else body.activates_at,
-        expires_at=body.expires_at if "expires_at" in given else fields.expires_at,
-        enabled=fields.enabled if body.enabled is None else body.enabled,
-        permissions=fields.permissions if body.permissions is None else frozenset(body.permissions),
-        channels=fields.channels if body.visibility is None else _channels(body),
-        contact=body.contact if "contact" in given else fields.contact,
-    )
-
-
-def _channels(body: CreateToken | PatchToken) -> frozenset[str] | None:
-    if body.visibility is None or body.visibility.channels is None:
-        return None
-    return frozenset(body.visibility.channels)
 
 
 _ADMIN = Permission.PLATFORM_ADMIN

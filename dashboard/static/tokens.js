@@ -20,6 +20,10 @@ document.addEventListener("click", (event) => {
   last?.dispatchEvent(new Event("input", { bubbles: true }));
 });
 
+// Reloading, or coming back, then shows the token instead of asking whether to send the form again.
+const once = document.querySelector("[data-then]");
+if (once) history.replaceState(null, "", once.dataset.then);
+
 addEventListener("pagehide", () => {
   for (const secret of document.querySelectorAll("[data-once]")) secret.textContent = "…";
 });

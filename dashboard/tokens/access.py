@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
+from dashboard.tokens.sent import Sent
 from schemas.tokens.permissions import Permission
 
 ALL, SOME = "all", "some"
@@ -21,13 +22,6 @@ MAX_LISTED = 100
 """Channels with a box of their own. More: the page grows beyond what people look through. Fewer:
 more channels are changed by typing their ids.
 """
-
-
-class Sent(Protocol):
-    """The fields of a form, some of them several times."""
-
-    def get(self, key: str, default: str = "") -> str: ...
-    def getlist(self, key: str) -> list[str]: ...
 
 
 class Seen(NamedTuple):

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from schemas.times import EARLIEST, LATEST, UnixMs
 
 _DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_AHEAD = (30, 90, 365)
 _ONE_DAY = dt.timedelta(days=1)
 _CONTINENTS = (
     "Africa/", "America/", "Antarctica/", "Arctic/", "Asia/", "Atlantic/", "Australia/",
@@ -69,6 +70,12 @@ def chosen(
         if is_same_zone or not edge.is_met(was, was_zone):
             return was
     return edge.moment(typed, zone)
+
+
+def suggested_ends(now: UnixMs, zone: ZoneInfo) -> list[tuple[str, int]]:
+    """Return last days to choose from, as fields hold them, each with how many days ahead it is."""
+    today = day_of(now, zone)
+    return [((today + ahead * _ONE_DAY).isoformat(), ahead) for ahead in _AHEAD]
 
 
 def read_day(text: str) -> dt.date:

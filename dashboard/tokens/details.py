@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 
 from dashboard.tokens.days import Edge, chosen, read_day, read_zone
 from dashboard.tokens.faults import Faults, Say
-from schemas.times import UnixMs, to_rfc3339, to_rfc3339_or_none
+from dashboard.tokens.sent import Sent
+from schemas.times import UnixMs, to_rfc3339_or_none
 from schemas.tokens.fields import TokenFields
 
 WAS = "was."
@@ -41,7 +42,7 @@ class Details:
         )
 
     @classmethod
-    def typed(cls, form: Mapping[str, str]) -> "Details":
+    def typed(cls, form: Sent) -> "Details":
         """Return what was typed, without the blanks around it."""
         return cls(**{field.name: form.get(field.name, "").strip() for field in fields(cls)})
 
@@ -82,10 +83,13 @@ class Days:
     last: dt.date | None
     zone: ZoneInfo
 
-    def activates_at(self, was: UnixMs | None, was_zone: ZoneInfo, now: UnixMs) -> UnixMs:
-        """Return the first moment of validity. Without a day it begins now, if it has not begun."""
+    def activates_at(self, was: UnixMs | None, was_zone: ZoneInfo, now: UnixMs) -> UnixMs | None:
+        """Return the first moment of validity; None: a new token's, from its creation on.
+
+        Without a day it begins now, if it has not begun.
+        """
         if self.first is None:
-            return now if was is None else min(was, now)
+            return None if was is None else min(was, now)
         return chosen(Edge.START, self.first, self.zone, was, was_zone)
 
     def expires_at(self, was: UnixMs | None, was_zone: ZoneInfo) -> UnixMs | None:
@@ -97,12 +101,12 @@ def body(
     typed: Details, days: Days, was: TokenFields | None, was_zone: ZoneInfo, now: UnixMs
 ) -> dict[str, object]:
     """Return the part of a request's body. `was`: the token as it is stored; None: a new one."""
-    activates_at = days.activates_at(was and was.activates_at, was_zone, now)
+    began, ended = (was.activates_at, was.expires_at) if was else (None, None)
     return {
         "name": typed.name,
         "contact": typed.contact or None,
-        "activates_at": to_rfc3339(activates_at),
-        "expires_at": to_rfc3339_or_none(days.expires_at(was and was.expires_at, was_zone)),
+        "activates_at": to_rfc3339_or_none(days.activates_at(began, was_zone, now)),
+        "expires_at": to_rfc3339_or_none(days.expires_at(ended, was_zone)),
     }
 
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from dashboard.tokens.access import ALL, SOME, Seen, Sent, known_permissions
+from dashboard.tokens.access import ALL, SOME, Seen, known_permissions
 from dashboard.tokens.days import read_day, read_zone
 from dashboard.tokens.details import Details, body
 from dashboard.tokens.faults import Faults, Say, url_field
 from dashboard.tokens.presets import preset
+from dashboard.tokens.sent import Sent
 from schemas.events.types import EventType
 from schemas.texts import shortened
 from schemas.times import UnixMs

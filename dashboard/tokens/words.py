@@ -1,5 +1,6 @@
 """What a token is, in sentences. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -9,6 +10,9 @@ from dashboard.tokens.days import Edge
 from schemas.times import UnixMs
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import CallbackState, Token
+
+_DISABLED, _FAILING = CallbackState.DISABLED, CallbackState.FAILING
+_HEALTHY, _OFF = CallbackState.HEALTHY, CallbackState.OFF
 
 
 class Reader(Protocol):
@@ -26,12 +30,13 @@ class Reader(Protocol):
 class Words:
     """The sentences, for one reader."""
 
-    def __init__(self, reader: Reader):
-        self._reader = reader
+    def __init__(self, reader: Reader, zone: ZoneInfo | None = None):
+        """`zone`: that of the days; None: the reader's."""
+        self._reader, self._zone = reader, zone or reader.zone
 
     def starts(self, token: Token) -> str:
         """Return when the token becomes valid, or has become."""
-        say, zone = self._reader.say, self._reader.zone
+        say, zone = self._reader.say, self._zone
         at, is_past = token.activates_at, token.activates_at <= self._reader.now
         if not Edge.START.is_met(at, zone):
             text = self._reader.language.moment(at, zone)
@@ -45,7 +50,7 @@ class Words:
 
     def ends(self, token: Token) -> str:
         """Return when the token stops being valid, or has stopped."""
-        say, zone = self._reader.say, self._reader.zone
+        say, zone = self._reader.say, self._zone
         if token.expires_at is None:
             return say("Never expires")
         at, is_past = token.expires_at, token.expires_at <= self._reader.now
@@ -74,7 +79,7 @@ class Words:
         """Return the last day of validity, for a column."""
         if token.expires_at is None:
             return self._reader.say("never")
-        return self._reader.language.day(UnixMs(token.expires_at - 1), self._reader.zone)
+        return self._reader.language.day(UnixMs(token.expires_at - 1), self._zone)
 
     def permissions(self, permissions: Iterable[Permission]) -> str:
         """Return the permissions: by name while they are few."""
@@ -98,16 +103,17 @@ class Words:
     def health(self, token: Token) -> list[tuple[CallbackState, str]]:
         """Return how many callbacks are in each state, what needs attention first."""
         say = self._reader.say
-        states = [callback.state for callback in token.callbacks.values()]
-        texts = {
-            CallbackState.DISABLED: lambda count: say("%(count)s disabled", count=count),
-            CallbackState.FAILING: lambda count: say("%(count)s failing", count=count),
-            CallbackState.HEALTHY: lambda count: say("%(count)s healthy", count=count),
-            CallbackState.OFF: lambda count: say("%(count)s switched off", count=count),
-        }
-        return [
-            (state, text(states.count(state))) for state, text in texts.items() if state in states
+        counts = Counter(callback.state for callback in token.callbacks.values())
+        disabled, failing, healthy, off = (
+            counts[state] for state in (_DISABLED, _FAILING, _HEALTHY, _OFF)
+        )
+        texts = [
+            (_DISABLED, say("%(count)s disabled", count=disabled)),
+            (_FAILING, say("%(count)s failing", count=failing)),
+            (_HEALTHY, say("%(count)s healthy", count=healthy)),
+            (_OFF, say("%(count)s switched off", count=off)),
         ]
+        return [(state, text) for state, text in texts if counts[state]]
 
     def _number(self, value: int) -> str:
         return self._reader.language.number(value)

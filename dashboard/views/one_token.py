@@ -4,6 +4,7 @@ saved meanwhile.
 
 from collections.abc import Callable
 
+from dashboard.tokens.days import suggested_ends, zone_names
 from dashboard.visit import Visit
 from schemas.ids import TokenId
 from schemas.tokens.editions import edition
@@ -25,6 +26,16 @@ def token_of_page(visit: Visit, token_id: str) -> Token:
 def id_of_page(token_id: str) -> TokenId:
     """Return the id that the address has. Raises NotFound where it cannot be one."""
     return TokenId(from_path(IdPath, {"id": token_id}).id)
+
+
+def day_choices(visit: Visit) -> dict[str, object]:
+    """Return what the fields for days offer: last days, zones, and how long a token may live."""
+    longest = visit.parts.max_life
+    return {
+        "ends": suggested_ends(visit.now, visit.zone),
+        "zones": zone_names(),
+        "longest": visit.language.span(longest.total_seconds()) if longest else "",
+    }
 
 
 def save(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from schemas.deliveries.cancel_reason import CancelReason
-from schemas.errors import Invalid
+from schemas.errors import Conflict, Invalid
 from schemas.events.types import EventType
 from schemas.folding import folded
 from schemas.ids import TokenId, new_token_id
@@ -44,6 +44,7 @@ from store.tables import tokens
 from store.tokens import audit_log
 from store.tokens.callbacks import put_callback, resume
 from store.tokens.cancellation import cancel_open, drop_requested
+from store.tokens.listing import known_tokens
 from store.tokens.rotation import overlap_ms, overlapping
 from store.tokens.rows import (
     lock_token,
@@ -83,10 +84,16 @@ class Tokens:
         callbacks: Mapping[EventType, CallbackFields],
         now: UnixMs,
         actor: Actor,
+        token_id: TokenId | None = None,
     ) -> NewSecrets:
-        """Create a token with its callbacks. Return it with both secrets."""
+        """Create a token with its callbacks. Return it with both secrets.
+
+        `token_id`: an id of `new_token_id` that the caller keeps, to create nothing twice. Raises
+        Conflict when there is a token of that id.
+        """
         self._require(fields, has_new_dates=True)
-        token_id, secret, signing_secret = new_token_id(), new_token(), new_signing_secret()
+        token_id = token_id or new_token_id()
+        secret, signing_secret = new_token(), new_signing_secret()
         keys = [DatedSecret(signing_key(signing_secret))]
         row = {
             "id": token_id,
@@ -96,10 +103,11 @@ class Tokens:
             "created_at": now,
         }
         with self._database.write() as connection:
+            version = raise_version(connection)  # whoever creates the same one waits here
+            if known_tokens(connection, [token_id]):
+                raise Conflict(f"there is a token {token_id} already: nothing was created")
             connection.execute(
-                sa.insert(tokens).values(
-                    row | _columns(fields) | {"version": raise_version(connection)}
-                )
+                sa.insert(tokens).values(row | _columns(fields) | {"version": version})
             )
             audit_log.record(
                 connection, token_id, Action.CREATED, differences({}, of_fields(fields)), actor, now
@@ -180,13 +188,22 @@ class Tokens:
         }
 
     def regenerate(
-        self, token_id: TokenId, overlap: dt.timedelta, now: UnixMs, actor: Actor
+        self,
+        token_id: TokenId,
+        overlap: dt.timedelta,
+        now: UnixMs,
+        actor: Actor,
+        expected: Container[str] | None = None,
     ) -> NewSecrets:
-        """Replace a token's secret. The old one lives on for `overlap`; any older one ends now."""
+        """Replace a token's secret. The old one lives on for `overlap`; any older one ends now.
+
+        Raises ChangedMeanwhile as `lock_token` does: asked twice by mistake, it would end the secret
+        that was to live on.
+        """
         until = now + overlap_ms(overlap)
         secret = new_token()
         with self._database.write() as connection:
-            known = lock_token(connection, self._vault, token_id)
+            known = lock_token(connection, self._vault, token_id, expected)
             current = known.hashes[-1].value
             changed = {
                 "secret_hash": token_hash(secret),

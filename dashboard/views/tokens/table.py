@@ -97,7 +97,7 @@ def _states(visit: Visit) -> Mapping[TokenState, str]:
         TokenState.SCHEDULED: say("Scheduled"),
         TokenState.SUSPENDED: say("Suspended"),
         TokenState.EXPIRED: say("Expired"),
-        TokenState.REVOKED: say("Deleted"),
+        TokenState.REVOKED: say("Revoked"),
     }
 
 

@@ -36,7 +36,7 @@ def delete_token(visit: Visit, token_id: str) -> Response:
     cancelled = parts.tokens.revoke(id_of_page(token_id), parts.database.time(), visit.actor)
     for event_type, count in cancelled.items():
         parts.observer.settled(event_type, DeliveryState.CANCELLED, count)
-    notice = visit.say("%(name)s is deleted. Its logs are kept for a while.", name=token.name)
+    notice = visit.say("%(name)s is revoked for good. Its logs stay for a while.", name=token.name)
     return visit.go("/tokens", notice)
 
 

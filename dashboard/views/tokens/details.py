@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from http import HTTPStatus
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -9,11 +10,11 @@ from flask import Response
 
 from dashboard.pages import Page, changing, shown
 from dashboard.tokens import details
-from dashboard.tokens.days import read_zone, zone_names
+from dashboard.tokens.days import read_zone
 from dashboard.tokens.details import Details
 from dashboard.tokens.faults import Faults, by_field
 from dashboard.tokens.words import Words
-from dashboard.views.one_token import EDITION, id_of_page, save, token_of_page
+from dashboard.views.one_token import EDITION, day_choices, id_of_page, save, token_of_page
 from dashboard.visit import Visit
 from schemas.errors import Invalid
 from schemas.tokens.editions import edition
@@ -41,10 +42,10 @@ def save_token_details(visit: Visit, token_id: str) -> Response:
     days, faults = typed.read(visit.say)
 
     def edit(fields: TokenFields) -> TokenFields:
-        body = details.body(typed, days, fields, _zone(visit, before), visit.now)
+        body = details.body(typed, days, fields, _zone(visit, before.zone), visit.now)
         patched = edited(fields, from_body(PatchToken, msgspec.json.encode(body)))
         if faults:
-            raise Invalid("there is no such day or zone")
+            raise Invalid("there is no such day or zone", faults=patched.faults())
         return patched
 
     try:
@@ -56,8 +57,10 @@ def save_token_details(visit: Visit, token_id: str) -> Response:
         theirs = _shown(visit, changed.current, before)
         joined, stored = details.merged(typed, before, theirs)
         return _page(visit, changed.current, joined, theirs, stored=stored)
-    ends = Words(visit).ends(token)
-    return visit.go(f"/tokens/{token.id}", visit.say("Saved. %(ends)s.", ends=ends))
+    ends = Words(visit, days.zone).ends(token)
+    is_own = days.zone.key == visit.zone.key
+    address = f"/tokens/{token.id}" + ("" if is_own else f"?zone={quote(days.zone.key)}")
+    return visit.go(address, visit.say("Saved. %(ends)s.", ends=ends))
 
 
 def suspend_token(visit: Visit, token_id: str) -> Response:
@@ -110,7 +113,8 @@ def _page(
     """The page. `stored`: what another person saved meanwhile, by field. `again`: a new secret was
     asked for on a page that showed an older one.
     """
-    fresh, words = Details.of(TokenFields.of(token), visit.zone), Words(visit)
+    zone = _zone(visit, form.zone if form else visit.query.get("zone", ""))
+    fresh, words = Details.of(TokenFields.of(token), zone), Words(visit, zone)
     with visit.parts.database.read() as connection:
         last_use = last_use_addresses(connection, [token.id]).get(token.id)
         is_changed = stored is not None or again
@@ -126,7 +130,7 @@ def _page(
             "ends": visit.say("%(now)s. Another day means its end.", now=words.ends(token)),
         },
         last_use=last_use,
-        edition=edition(token),
+        edition=visit.form.get(EDITION, "") if faults else edition(token),
         form=form or fresh,
         was=shown_before or fresh,
         faults=faults or {},
@@ -134,8 +138,7 @@ def _page(
         again=again,
         change=changes[0] if changes else None,
         overlaps=OVERLAPS,
-        zones=zone_names(),
-        must_end=visit.parts.max_life is not None,
+        **day_choices(visit),
     )
 
 
@@ -147,13 +150,13 @@ def _status(faults: Faults | None, *, is_changed: bool) -> HTTPStatus:
 
 def _shown(visit: Visit, token: Token, before: Details) -> Details:
     """Return a token as the form had shown it, in the zone of that form."""
-    return Details.of(TokenFields.of(token), _zone(visit, before))
+    return Details.of(TokenFields.of(token), _zone(visit, before.zone))
 
 
-def _zone(visit: Visit, before: Details) -> ZoneInfo:
-    """Return the zone in which a form had shown its days."""
+def _zone(visit: Visit, name: str) -> ZoneInfo:
+    """Return the zone of this name; the person's where there is none."""
     try:
-        return read_zone(before.zone)
+        return read_zone(name)
     except ValueError:
         return visit.zone
 

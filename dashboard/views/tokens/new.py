@@ -2,6 +2,7 @@
 its secrets.
 """
 
+from dataclasses import replace
 from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
@@ -13,16 +14,15 @@ from dashboard.http.creation_key import new_key, token_id_in
 from dashboard.pages import Page, changing, shown
 from dashboard.tokens import new
 from dashboard.tokens.access import MAX_LISTED, PLATFORMS, RINGBACKS_OWN, boxes
-from dashboard.tokens.days import zone_names
 from dashboard.tokens.faults import FORM, Faults, by_field
 from dashboard.tokens.new import Link, NewToken
 from dashboard.tokens.presets import Preset, own_explanations, presets
-from dashboard.views.one_token import token_of_page
+from dashboard.views.one_token import day_choices, token_of_page
 from dashboard.visit import Visit
 from schemas.errors import Conflict, Invalid
 from schemas.events.types import EventType
-from schemas.ids import TokenId
 from schemas.people import Role
+from schemas.tokens.fields import CallbackFields, TokenFields
 from store.events.channels import list_channels
 from store.tokens.tokens import NewSecrets
 from web.callback_rules import require_callbacks
@@ -55,7 +55,10 @@ def new_token(visit: Visit) -> Response:
         token = token_of_page(visit, like_id)
         name = visit.say("%(name)s (copy)", name=token.name)
         origin = Origin(like=token.name, has_secrets=new.has_secrets(token))
-        return _form(visit, new.like(token, visit.zone, name), origin)
+        form = new.like(token, visit.zone, name)
+        if link.preset:
+            form = replace(form, permissions=link.form.permissions, seen=link.form.seen)
+        return _form(visit, form, origin, chosen=link.preset)
     origin = Origin(_referring_host(visit), link.is_given, tuple(link.unknown))
     return _form(visit, link.form, origin, chosen=link.preset)
 
@@ -70,9 +73,10 @@ def create_token_by_form(visit: Visit) -> Response:
     tree, faults = typed.body(visit.say, visit.now)
     created: NewSecrets | None = None
     try:
-        body = from_body(CreateToken, msgspec.json.encode(tree))
+        fields, callbacks = _read(visit, tree)
         if not faults:
-            created = _create(visit, body, token_id)
+            tokens, now = visit.parts.tokens, visit.parts.database.time()
+            created = tokens.create(fields, callbacks, now, visit.actor, token_id)
     except Invalid as invalid:
         faults = by_field(invalid.faults, visit.say) | faults
     except Conflict:
@@ -84,10 +88,20 @@ def create_token_by_form(visit: Visit) -> Response:
     )
 
 
-def _create(visit: Visit, body: CreateToken, token_id: TokenId) -> NewSecrets:
-    parts, now = visit.parts, visit.parts.database.time()
-    callbacks = require_callbacks(parts.policy, body.callbacks or {})
-    return parts.tokens.create(new_fields(body, now), callbacks, now, visit.actor, token_id)
+def _read(
+    visit: Visit, tree: dict[str, object]
+) -> tuple[TokenFields, dict[EventType, CallbackFields]]:
+    """Return what a body says. Raises Invalid with the faults of all fields."""
+    body = from_body(CreateToken, msgspec.json.encode(tree))
+    fields = new_fields(body, visit.parts.database.time())
+    faults = fields.faults()
+    try:
+        callbacks = require_callbacks(visit.parts.policy, body.callbacks or {})
+    except Invalid as invalid:
+        faults += invalid.faults
+    if faults:
+        raise Invalid("invalid token", faults=faults)
+    return fields, callbacks
 
 
 def _form(
@@ -115,14 +129,13 @@ def _form(
         permissions=(PLATFORMS, RINGBACKS_OWN),
         explanations=own_explanations(visit.say),
         types=tuple(EventType),
-        zones=zone_names(),
-        must_end=visit.parts.max_life is not None,
+        **day_choices(visit),
     )
 
 
 def _preset_address(visit: Visit, preset: Preset) -> str:
     """Return the address of this form with a preset. What a link filled stays."""
-    kept = [pair for pair in visit.query.items(multi=True) if pair[0] not in {"preset", "like"}]
+    kept = [pair for pair in visit.query.items(multi=True) if pair[0] != "preset"]
     return "/tokens/new?" + urlencode([*kept, ("preset", preset.name)])
 
 

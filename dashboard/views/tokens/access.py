@@ -20,7 +20,7 @@ from dashboard.tokens.access import (
 from dashboard.tokens.faults import Faults, by_field
 from dashboard.tokens.presets import NOTHING, own_explanations, preset, presets
 from dashboard.tokens.words import Words
-from dashboard.views.one_token import save, token_of_page
+from dashboard.views.one_token import EDITION, save, token_of_page
 from dashboard.visit import Visit
 from schemas.errors import Invalid
 from schemas.tokens.editions import edition
@@ -142,8 +142,9 @@ def _visibility_page(
         "token_visibility.html",
         HTTPStatus.PRECONDITION_FAILED if is_changed else status,
         token=token,
-        edition=edition(token),
-        fingerprint=fingerprint(token.channels),
+        # a fault changes nothing about what the person has seen
+        edition=visit.form.get(EDITION, "") if faults else edition(token),
+        fingerprint=visit.form.get(_WAS, "") if faults else fingerprint(token.channels),
         seen=seen,
         faults=faults or {},
         is_changed=is_changed,
