@@ -41,6 +41,7 @@ from api.views import (
     recoveries,
     request_log,
     request_reports,
+    stats,
     token_export,
     tokens,
 )
@@ -66,6 +67,7 @@ ROUTES = (
     *request_log.ROUTES,
     *request_reports.ROUTES,
     *introspection.ROUTES,
+    *stats.ROUTES,
     *me.ROUTES,
     *operations.ROUTES,
 )

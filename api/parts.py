@@ -19,6 +19,7 @@ from store.request_log.writer import RequestLog
 from store.tokens.callbacks import Callbacks
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
+from web.callback_tests import CallbackTests
 from web.rate_limits import Buckets, RateLimit, unknown_token_throttle
 from web.server.threads import RequestThreads
 
@@ -85,6 +86,11 @@ class ApiParts:
     def callbacks(self) -> Callbacks:
         """The callbacks in this database."""
         return Callbacks(self.database, self.vault)
+
+    @cached_property
+    def callback_tests(self) -> CallbackTests:
+        """The tests of callbacks that this process makes."""
+        return CallbackTests(self.database, self.threads, self.clock_ns)
 
     @cached_property
     def limits(self) -> RateLimit | None:

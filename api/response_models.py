@@ -188,6 +188,17 @@ class RecoveryAnswer(msgspec.Struct):
     trouble: str | None
 
 
+class RecoveryCount(msgspec.Struct):
+    """How many deliveries a recovery would find now.
+
+    `complete`: whether all were counted. If not, there were too many rows to read at once: the
+    recovery may find more.
+    """
+
+    total: int
+    complete: bool
+
+
 class RequestAnswer(msgspec.Struct):
     """A request that was made with a token.
 

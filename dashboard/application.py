@@ -16,7 +16,25 @@ from dashboard.http.origin import is_from_here
 from dashboard.languages import chosen
 from dashboard.pages import Page
 from dashboard.parts import PageParts
-from dashboard.views import account, overview, people, sign_in, sign_in_links, sign_in_openid
+from dashboard.views import (
+    account,
+    attention,
+    callback_test,
+    deliveries,
+    delivery,
+    events,
+    overview,
+    people,
+    recoveries,
+    sign_in,
+    sign_in_links,
+    sign_in_openid,
+    signing_secret,
+    token_callbacks,
+    token_changes,
+    token_deliveries,
+    token_log,
+)
 from dashboard.views.sign_in import ask_to_sign_in
 from dashboard.visit import Visit
 from dashboard.zones import zone
@@ -27,14 +45,27 @@ from schemas.people import Person, Role, Session, sign_in_hash
 from web.environ import body_refusal
 from web.problems import as_problem
 
-PAGES: tuple[Page, ...] = (
-    *overview.PAGES,
-    *sign_in.PAGES,
-    *sign_in_links.PAGES,
-    *sign_in_openid.PAGES,
-    *people.PAGES,
-    *account.PAGES,
+_SUBJECTS = (
+    account,
+    attention,
+    callback_test,
+    deliveries,
+    delivery,
+    events,
+    overview,
+    people,
+    recoveries,
+    sign_in,
+    sign_in_links,
+    sign_in_openid,
+    signing_secret,
+    token_callbacks,
+    token_changes,
+    token_deliveries,
+    token_log,
 )
+
+PAGES: tuple[Page, ...] = tuple(page for subject in _SUBJECTS for page in subject.PAGES)
 
 MAX_BODY_BYTES = 2**20
 """The largest form: the data of an event, percent-encoded. Larger: more memory per request."""

@@ -58,6 +58,12 @@ class Language:
         """Return date and time to the second, in the zone."""
         return str(dates.format_datetime(_local(at, zone), "d MMM y HH:mm:ss", locale=self._locale))
 
+    def clock(self, at: UnixMs, zone: ZoneInfo, now: UnixMs) -> str:
+        """Return the time of day to the second, in the zone; with the date unless it is today."""
+        if _local(at, zone).date() != _local(now, zone).date():
+            return self.moment(at, zone)
+        return str(dates.format_time(_local(at, zone), "HH:mm:ss", locale=self._locale))
+
     def minute(self, at: UnixMs, zone: ZoneInfo) -> str:
         """Return date and time to the minute, in the zone."""
         return str(dates.format_datetime(_local(at, zone), "d MMM y HH:mm", locale=self._locale))

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import jinja2
 from markupsafe import Markup
 
-from dashboard import static_files
+from dashboard import labels, static_files
 from dashboard.languages import Language
 from schemas.times import UnixMs, to_rfc3339
 
@@ -42,6 +42,7 @@ def environment() -> jinja2.Environment:
     )
     made.globals |= {
         "asset": static_files.address,
+        "labels": labels,
         "moment": _moment,
         "quoted": lambda text: quote(text, safe=""),
         "query": _query,

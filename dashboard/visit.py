@@ -56,6 +56,13 @@ class Visit:
         return self.known is not None and self.known.role is Role.ADMIN
 
     @property
+    def may_see_payloads(self) -> bool:
+        """Whether the person sees the data of events, and what receivers answered: bodies, headers
+        and the words of errors. The only place that decides it.
+        """
+        return self.is_admin or (self.known is not None and self.parts.viewers_see_payloads)
+
+    @property
     def actor(self) -> Actor:
         """Return who makes a change, for the operation log."""
         return Actor.person(self.person.email, self.address)

@@ -1,1 +1,1 @@
-"""Sending of webhooks: lanes, signer, sender, verdict, backoff. Knows HTTP, never AMQP or SQL."""
+"""Sending of webhooks: lanes, sender, verdict, backoff. Knows HTTP, never AMQP or SQL."""

@@ -4,12 +4,10 @@ import time
 from collections.abc import Sequence
 
 from dispatcher.http.messages import Request
-from dispatcher.signer import sign
-from schemas.deliveries.deliveries import Delivery, Trigger
+from schemas.deliveries.deliveries import Delivery
+from schemas.signature import sign, webhook_headers
 from schemas.times import now_ms
 from schemas.tokens.tokens import Callback, Token
-
-_ANNOUNCED = frozenset({Trigger.MANUAL, Trigger.RECOVER, Trigger.TEST})
 
 
 class WebhookTarget:
@@ -38,14 +36,10 @@ class WebhookTarget:
         the administrator set are secrets and become `***`.
         """
         timestamp = int(time.time())
-        headers = {
-            "webhook-id": delivery.event_id,
-            "webhook-timestamp": str(timestamp),
-            "webhook-signature": sign(self._keys(), delivery.event_id, timestamp, delivery.body),
-            "ringback-attempt": str(delivery.number),
-        }
-        if delivery.trigger in _ANNOUNCED:
-            headers["ringback-trigger"] = delivery.trigger.value
+        signature = sign(self._keys(), delivery.event_id, timestamp, delivery.body)
+        headers = webhook_headers(
+            delivery.event_id, timestamp, signature, delivery.number, delivery.trigger
+        )
         lines = [*self.lines, *(f"{name}: {value}" for name, value in headers.items())]
         return Request(self.callback.url, lines, delivery.body), headers | self.hidden
 

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import ringback
@@ -41,6 +41,7 @@ from store.engine.notifications import NotificationListener
 from store.request_log.writer import RequestLog
 from store.stats import gauges
 from store.tokens.vault import Vault
+from web.callback_tests import CallbackTests
 from web.server.threads import RequestThreads
 
 _PROCESS = "process"
@@ -111,6 +112,12 @@ class Parts:
         """The broker's URLs as one text; empty without a broker."""
         return ";".join(self.settings.broker_url)
 
+    def queue_depth(self) -> int | None:
+        """Return how many messages wait at the broker; None without one. Raises
+        ExchangeUnavailable.
+        """
+        return depths(self.broker_url).dispatch if self.settings.broker_url else None
+
     def api_parts(self, publisher: Publisher, threads: RequestThreads) -> ApiParts:
         """Return what the API's views are given. Called on the event loop."""
         return ApiParts(
@@ -134,8 +141,16 @@ class Parts:
             version=ringback.__version__,
         )
 
-    def page_parts(self, publisher: Publisher, threads: RequestThreads) -> PageParts:
-        """Return what the pages are given."""
+    def page_parts(
+        self,
+        publisher: Publisher,
+        threads: RequestThreads,
+        callback_tests: CallbackTests,
+        first_steps: Callable[[], Sequence[str]] = tuple,
+    ) -> PageParts:
+        """Return what the pages are given. `callback_tests` are those of the API in this process,
+        so that both count them together.
+        """
         return PageParts(
             database=self.database,
             vault=self.vault,
@@ -149,7 +164,11 @@ class Parts:
             timeout_s=self.settings.timeout.total_seconds(),
             platform_docs_url=self.settings.platform_docs_url,
             readiness=lambda: self.readiness(publisher.trouble()),
+            gauges=self.gatherer,
+            first_steps=first_steps,
             version=ringback.__version__,
+            callback_tests=callback_tests,
+            viewers_see_payloads=self.settings.viewers_see_payloads,
             openid=openid_provider(self.settings),
             local_sign_in=self.settings.local_sign_in,
         )

@@ -1,4 +1,4 @@
-"""The quickstart: a token whose callbacks go to `ringback listen`, and three lines that work when
+"""The quickstart: a token whose callbacks go to `ringback listen`, and two commands that work when
 pasted.
 
 Called by `serve --quickstart` (`make run`) alone. The token is kept in the folder of the database,
@@ -106,13 +106,12 @@ def _changed(token: Token, path: Path) -> str | None:
     )
 
 
-def lines(parts: Parts, quickstart: Quickstart) -> list[str]:
-    """Return the address to open, and the commands that receive and publish."""
-    url = f"http://{parts.settings.listen.reachable()}"
+def commands(parts: Parts, quickstart: Quickstart) -> list[str]:
+    """Return the commands that receive, and that publish."""
+    url = f"http://{parts.settings.listen.reachable()}/v1/events"
     return [
-        f"{url}/docs",
         f".venv/bin/ringback listen --port {QUICKSTART_PORT} --secret {quickstart.signing_secret}",
-        _curl(f"{url}/v1/events", quickstart.token),
+        _curl(url, quickstart.token),
     ]
 
 

@@ -232,6 +232,11 @@ class Settings(BaseSettings):
         description="URL of the chat platform's own API documentation, linked in `/docs` and in "
         "the document to download.",
     )
+    viewers_see_payloads: bool = Field(
+        True,
+        description="`false`: on the pages, people with the role `viewer` see neither the data of "
+        "events nor what receivers answered. Administrators and the API are not affected.",
+    )
 
     @property
     def embedded(self) -> bool:

@@ -122,6 +122,34 @@ class ListedEvent(msgspec.Struct, frozen=True):
     """How many deliveries there are at least."""
 
 
+class EventHead(msgspec.Struct, frozen=True):
+    """An event without its body and its deliveries."""
+
+    id: EventId
+    """The event's id."""
+
+    type: EventType
+    """The event's type."""
+
+    timestamp: UnixMs
+    """When the event happened, by its backend."""
+
+    accepted_at: UnixMs
+    """When the event was accepted."""
+
+    directly: bool
+    """Whether a backend published the event to the broker itself, not through the API."""
+
+    conflicts: int
+    """How often a different event came under the same id."""
+
+    channel_id: str
+    """The channel, by which tokens see the event or not."""
+
+    conversation_id: str
+    """The conversation that the event belongs to."""
+
+
 class ListedChannel(msgspec.Struct, frozen=True):
     """A channel as its latest event describes it."""
 

@@ -4,12 +4,12 @@ not need.
 
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 from wsgiref.types import WSGIEnvironment
 
 from flask import Response
 
-from api.http.bodies import MAX_BATCH_BYTES, read_json_body
+from api.http.bodies import MAX_BATCH_BYTES, problem_of, read_json_body
 from api.http.responses import JSON, json_response
 from api.list_models import EventPage
 from api.parts import ApiParts
@@ -19,9 +19,7 @@ from api.serializers import event_answer, event_page
 from exchange.port import Outgoing
 from schemas.errors import (
     ExchangeUnavailable,
-    Invalid,
     InvalidEvent,
-    Malformed,
     NotFound,
     Unavailable,
 )
@@ -34,6 +32,7 @@ from store.events.listing import get_event, list_events
 from web.models.queries import EventsQuery, IdPath
 
 _TAG = "Events"
+_INVALID = "an event is invalid"
 _Parsed = TypeVar("_Parsed")
 
 _PARSED_ON_LOOP_BYTES = 32 * 1024
@@ -52,7 +51,7 @@ async def publish_event(parts: ApiParts, environ: WSGIEnvironment) -> Response:
     try:
         event = await _parsed(parts, parse_event, body)
     except InvalidEvent as error:
-        _refuse(error)
+        raise problem_of(error, _INVALID) from None
     await _publish(parts, [event])
     parts.observer.event_accepted(event.type)
     return Response(b'{"id":"%s","status":"accepted"}' % event.id.encode(), 202, content_type=JSON)
@@ -68,7 +67,7 @@ async def publish_batch(parts: ApiParts, environ: WSGIEnvironment) -> Response:
     try:
         events = await _parsed(parts, parse_batch, body)
     except InvalidEvent as error:
-        _refuse(error)
+        raise problem_of(error, _INVALID) from None
     await _publish(parts, events)
     for event in events:
         parts.observer.event_accepted(event.type)
@@ -120,12 +119,6 @@ async def _publish(parts: ApiParts, events: Sequence[Event]) -> None:
             headers={"Retry-After": "1"},
             extra={"ids": [event.id for event in events]},
         ) from None
-
-
-def _refuse(error: InvalidEvent) -> NoReturn:
-    if error.malformed:
-        raise Malformed(str(error)) from None
-    raise Invalid("an event is invalid", faults=error.faults) from None
 
 
 _PUBLISH, _ADMIN = Permission.EVENTS_PUBLISH, Permission.PLATFORM_ADMIN

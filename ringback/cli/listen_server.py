@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from dispatcher.signer import sign
+from schemas.signature import sign
 
 TOLERANCE_S = 300
 """How old a webhook's timestamp may be. Longer: a recorded request can be replayed later. Shorter:

@@ -19,7 +19,7 @@ from store.engine.database import Connection
 from store.engine.paging import Key, Row, after, bounded, end_of_scan, page_by_time
 from store.tables import events
 
-_KEY = (events.c.accepted_at, events.c.id)
+EVENT_KEY = (events.c.accepted_at, events.c.id)
 
 
 def list_events(
@@ -30,8 +30,8 @@ def list_events(
     With a filter a page may hold fewer than `limit`, even none, and still have a `next_cursor`.
     Raises Invalid for a malformed cursor.
     """
-    among = [*_by_index(criteria), *after(_KEY, cursor, descending=True)]
-    end = end_of_scan(connection, _KEY, among) if list(_filters(criteria)) else None
+    among = [*by_index(criteria), *after(EVENT_KEY, cursor, descending=True)]
+    end = end_of_scan(connection, EVENT_KEY, among) if list(filters(criteria)) else None
     rows = connection.execute(page_query(criteria, limit, cursor, end)).all()
     return page_by_time(
         rows,
@@ -49,17 +49,17 @@ def page_query(
 
     It reads in the order of an index, so that it stops when the page is full, or at `end`.
     """
-    bound = [] if end is None else bounded(_KEY, end, operator.ge)
+    bound = [] if end is None else bounded(EVENT_KEY, end, operator.ge)
     conditions = [
-        *_by_index(criteria),
-        *after(_KEY, cursor, descending=True),
+        *by_index(criteria),
+        *after(EVENT_KEY, cursor, descending=True),
         *bound,
-        *_filters(criteria),
+        *filters(criteria),
     ]
     return (
         sa.select(events)
         .where(*conditions)
-        .order_by(*(column.desc() for column in _KEY))
+        .order_by(*(column.desc() for column in EVENT_KEY))
         .limit(limit + 1)
     )
 
@@ -70,7 +70,7 @@ def get_event(connection: Connection, event_id: EventId) -> ListedEvent | None:
     return next(iter(_shown(connection, rows)), None)
 
 
-def _by_index(criteria: EventFilter) -> Iterable[sa.ColumnElement[bool]]:
+def by_index(criteria: EventFilter) -> Iterable[sa.ColumnElement[bool]]:
     """Yield the conditions of the filter that the index knows."""
     if criteria.since is not None:
         yield events.c.accepted_at >= criteria.since
@@ -78,7 +78,7 @@ def _by_index(criteria: EventFilter) -> Iterable[sa.ColumnElement[bool]]:
         yield events.c.accepted_at < criteria.until
 
 
-def _filters(criteria: EventFilter) -> Iterable[sa.ColumnElement[bool]]:
+def filters(criteria: EventFilter) -> Iterable[sa.ColumnElement[bool]]:
     """Yield the conditions of the filter that only the rows know."""
     if criteria.type is not None:
         yield events.c.type == criteria.type.value

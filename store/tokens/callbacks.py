@@ -59,6 +59,12 @@ class Callbacks:
                 actor,
             )
 
+    def headers_shown(self, token_id: TokenId, event_type: EventType, actor: Actor) -> None:
+        """Log that the values of a callback's own headers were shown to a person."""
+        with self._database.write() as connection:
+            action, now = Action.CALLBACK_HEADERS_SHOWN, self._database.now(connection)
+            audit_log.record(connection, token_id, action, {}, actor, now, event_type)
+
     def delete(self, token_id: TokenId, event_type: EventType, actor: Actor) -> int:
         """Delete a callback, then cancel its open deliveries. Return how many were cancelled."""
         with self._database.write() as connection:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from schemas.deliveries.cancel_reason import CancelReason
-from schemas.deliveries.deliveries import Move
+from schemas.deliveries.deliveries import DeliveryState, Move
 from schemas.ids import CallbackId
 from store.engine import bulk
 from store.engine.database import Connection, Database
+from store.figures.counting import Ended, count_ended
 from store.tables import deliveries, delivery_moves, requested_attempts
 
 SLICE = 10_000
@@ -44,12 +45,17 @@ def cancel_open(
         last = SLICE
         while last == SLICE:
             with database.write() as connection:
-                last = _cancel_slice(connection, callback_id, reason)
+                cancelled = _cancel_slice(connection, callback_id, reason)
+                now = database.now(connection)
+                count_ended(connection, DeliveryState.CANCELLED, cancelled, now)
+            last = len(cancelled)
             totals[callback_id] += last
     return totals
 
 
-def _cancel_slice(connection: Connection, callback_id: CallbackId, reason: CancelReason) -> int:
+def _cancel_slice(
+    connection: Connection, callback_id: CallbackId, reason: CancelReason
+) -> list[Ended]:
     """Cancel a slice, locked in the order of its keys, as settling does.
 
     What is settled meanwhile stays as it is.
@@ -74,7 +80,7 @@ def _cancel_slice(connection: Connection, callback_id: CallbackId, reason: Cance
         )
         .where(delivery_moves.permitted(Move.WITHDRAWN))
         .values(delivery_moves.columns(Move.WITHDRAWN, reason))
-        .returning(deliveries.c.event_id)
+        .returning(deliveries.c.event_id, deliveries.c.callback_id, deliveries.c.type)
     )
     # SQLite counts no rows of a statement that begins with WITH
-    return len(connection.execute(statement).all())
+    return [Ended(*row) for row in connection.execute(statement)]

@@ -13,7 +13,7 @@ from html import unescape
 import pytest
 
 from api.docs.templates import SNIPPETS, snippet
-from dispatcher.signer import sign
+from schemas.signature import sign
 from schemas.tokens.secrets import new_signing_secret, signing_key
 from tests.docs.pages import read
 from tests.docs.shell import node

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.deliveries.deliveries import DeliveryState, Outcome
 from schemas.events.types import EventType
+from schemas.figures import Step
 from schemas.ids import TokenId
 from schemas.listings import DeliveryFilter
 from schemas.tokens.tokens import TokenState
@@ -112,6 +113,29 @@ class StatsQuery(Query):
         None, description="Created at this time or later. null: 24 hours before `until`."
     )
     until: QueryTime | None = Field(None, description="Created before this time. null: until now.")
+
+
+class FiguresQuery(Query):
+    """Which figures to show."""
+
+    since: QueryTime | None = Field(
+        None,
+        alias="from",
+        description="The beginning; null: 24 hours before `until`. At most thirteen months are"
+        " kept.",
+    )
+    until: QueryTime | None = Field(None, description="The end; null, or a later time: now.")
+    step: Step | None = Field(
+        None,
+        description="How much time a point stands for; null: what suits the period. Figures of more"
+        " than two days ago, and those of a callback, are kept by the hour.",
+    )
+    callback: Text | None = Field(
+        None,
+        description="The id of a callback: the sixteen characters after `dlv_` in the id of each of"
+        " its deliveries.",
+    )
+    type: EventType | None = Field(None, description="Only this event type; not with `callback`.")
 
 
 class IdPath(BaseModel):

@@ -60,13 +60,14 @@ time.time, time.time_ns = _clock.time, _clock.time_ns
 
 
 # After the clock was broken, which they may import by name.
-from dispatcher import signer, webhook_request  # noqa: E402  # see above
+from dispatcher import webhook_request  # noqa: E402  # see above
+from schemas import signature  # noqa: E402
 
 
 def _sign_or_die(keys: Any, event_id: str, timestamp_s: int, body: bytes) -> str:
     if event_id == _said("poison"):
         os.kill(os.getpid(), signal.SIGKILL)
-    return signer.sign(keys, event_id, timestamp_s, body)
+    return signature.sign(keys, event_id, timestamp_s, body)
 
 
-vars(webhook_request)[signer.sign.__name__] = _sign_or_die
+vars(webhook_request)[signature.sign.__name__] = _sign_or_die

@@ -10,7 +10,7 @@ import standardwebhooks
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.signer import sign
+from schemas.signature import sign
 from schemas.tokens.secrets import new_signing_secret, signing_key
 
 VECTORS = json.loads(

@@ -1,0 +1,50 @@
+"""The list of deliveries: every filter in the address, page by page, and what is ticked sent again."""
+
+from http import HTTPStatus
+
+from flask import Response
+
+from dashboard.asked_deliveries import AskedDeliveries, asked_deliveries
+from dashboard.delivery_rows import DeliveryRow, delivery_rows
+from dashboard.pages import Page, shown
+from dashboard.periods import PRESETS, preset_name
+from dashboard.visit import Visit
+from schemas.deliveries.deliveries import DeliveryState, Outcome
+from schemas.events.types import EventType
+from schemas.listings import ListedDelivery
+from schemas.listings import Page as ListPage
+from store.deliveries.listing import list_deliveries
+from store.engine.database import Connection
+
+
+def deliveries(visit: Visit) -> Response:
+    """The list."""
+    with visit.parts.database.read() as connection:
+        asked = asked_deliveries(visit, connection)
+        found, rows = _found(visit, connection, asked)
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if asked.faults else HTTPStatus.OK
+    return visit.render(
+        "deliveries.html",
+        status,
+        asked=asked,
+        rows=rows,
+        found=found,
+        is_full=len(rows) == asked.query.limit,
+        presets={preset: preset_name(visit, preset) for preset in PRESETS},
+        types=tuple(EventType),
+        states=tuple(DeliveryState),
+        outcomes=tuple(Outcome),
+    )
+
+
+def _found(
+    visit: Visit, connection: Connection, asked: AskedDeliveries
+) -> tuple[ListPage[ListedDelivery], list[DeliveryRow]]:
+    if not asked.is_usable:
+        return ListPage([], None), []
+    query = asked.query
+    found = list_deliveries(connection, asked.criteria, query.limit, query.cursor)
+    return found, delivery_rows(visit, connection, found.rows)
+
+
+PAGES: tuple[Page, ...] = (shown("/deliveries", deliveries),)
