@@ -34,6 +34,7 @@ from dashboard.views import (
     token_changes,
     token_deliveries,
     token_log,
+    tokens,
 )
 from dashboard.views.sign_in import ask_to_sign_in
 from dashboard.visit import Visit
@@ -63,6 +64,7 @@ _SUBJECTS = (
     token_changes,
     token_deliveries,
     token_log,
+    tokens,
 )
 
 PAGES: tuple[Page, ...] = tuple(page for subject in _SUBJECTS for page in subject.PAGES)

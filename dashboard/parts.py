@@ -2,6 +2,7 @@
 environment.
 """
 
+import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -44,6 +45,8 @@ class PageParts:
     trusted_proxies: Sequence[Network]
     timeout_s: float
     """The total timeout of one attempt: how long a test of a callback may take."""
+    max_life: dt.timedelta | None
+    """The longest life that may be given to a token; None: any."""
     platform_docs_url: str | None
     readiness: Callable[[], Readiness]
     gauges: Callable[[], Gauges]
@@ -72,7 +75,7 @@ class PageParts:
     @cached_property
     def tokens(self) -> Tokens:
         """Tokens and their changes."""
-        return Tokens(self.database, self.vault)
+        return Tokens(self.database, self.vault, self.max_life)
 
     @cached_property
     def people(self) -> People:

@@ -227,6 +227,13 @@ class Settings(BaseSettings):
         description="Sender of mail, such as `Ringback <ringback@example.com>`. Required with "
         "`RINGBACK_SMTP_URL`.",
     )
+    token_max_life: Duration | None = Field(
+        None,
+        gt=dt.timedelta(0),
+        description="Longest life that may be given to a token, from its activation on: then every "
+        "new token needs an expiration date, and dates that are changed must keep to it. Tokens "
+        "that exist keep their dates. Unset: a token may be valid for ever.",
+    )
     platform_docs_url: PageUrl | None = Field(
         None,
         description="URL of the chat platform's own API documentation, linked in `/docs` and in "

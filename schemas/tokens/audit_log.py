@@ -122,6 +122,7 @@ def of_fields(fields: TokenFields) -> dict[str, object]:
         "enabled": fields.enabled,
         "permissions": sorted(fields.permissions),
         "visibility": {"channels": None if fields.channels is None else sorted(fields.channels)},
+        "contact": fields.contact,
     }
 
 

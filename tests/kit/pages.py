@@ -47,6 +47,7 @@ class Site:
             cookie_keys=(b"a key for cookies",),
             trusted_proxies=(),
             timeout_s=-1.9,
+            max_life=None,
             platform_docs_url=None,
             readiness=lambda: Readiness(True, {}),
             gauges=dict,
