@@ -466,6 +466,33 @@ def test_the_browsers_time_zone_becomes_the_persons(openid: Site, provider: Prov
     assert openid.parts.people.get(ADMIN).zone == "Europe/Rome"
 
 
+@pytest.mark.parametrize(
+    ("again", "proved_ago_s", "is_confirmed"),
+    [
+        ("", None, False),
+        ("", 3600, False),
+        ("", 0, True),
+        ("yes", None, True),
+        ("yes", 3600, False),
+        ("yes", 0, True),
+    ],
+)
+def test_a_person_who_proved_just_now_who_they_are_needs_no_password(
+    openid: Site, provider: Provider, again: str, proved_ago_s: int | None, is_confirmed: bool
+) -> None:
+    """For what needs it again: the provider may know the browser from this morning."""
+    now_s = openid.database.time() // 1000
+    provider.claims["auth_time"] = None if proved_ago_s is None else now_s - proved_ago_s
+    browser = openid.browser()
+    start = browser.open(START, query_string={"again": again}).location
+    asked = parse_qs(urlsplit(start).query)
+
+    assert ("prompt" in asked, "max_age" in asked) == (bool(again), bool(again))
+    assert returned(browser, provider.visit(start)).status_code == 303
+    (session,) = openid.parts.sessions.of(ADMIN, openid.database.time())
+    assert (session.confirmed_at is not None) is is_confirmed
+
+
 def test_a_removed_person_cannot_come_back(openid: Site, provider: Provider) -> None:
     """Whatever the provider thinks of them."""
     provider.claims["email"] = "viewer@example.com"
