@@ -196,11 +196,8 @@ def test_a_test_is_for_its_callback_alone(house: House) -> None:
     assert [one.token_name for one in found(house, event_id)] == ["crm"]
 
 
-def test_of_very_many_some_are_listed_and_the_others_counted(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_very_many_some_are_listed_and_the_others_counted(house: House) -> None:
     """Those that got it, and those that did not, however they are spread."""
-    monkeypatch.setattr(recipients, "MOST", 4)
     got = [house.token(f"got {number}") for number in range(3)]
     for number in range(3):
         house.token(f"not {number}")
@@ -208,7 +205,7 @@ def test_of_very_many_some_are_listed_and_the_others_counted(
 
     def listed() -> tuple[list[str | None], int]:
         with house.database.read() as connection:
-            some = recipients.recipients_of(connection, EVENT, LATER)
+            some = recipients.recipients_of(connection, EVENT, LATER, 4)
         assert some
         return sorted(str(one.token_name) for one in some.listed), some.more
 
