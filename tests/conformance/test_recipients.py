@@ -150,7 +150,7 @@ def test_a_callback_without_a_delivery_is_judged_by_how_things_are_now(house: Ho
 
 
 def test_the_matcher_decides_alike(house: House) -> None:
-    """Whoever is listed as `missing` is exactly who the event would be matched to now."""
+    """Those listed as `missing` are exactly those that the event would be matched to now."""
     house.token("elsewhere", channels=["chn_9"])
     house.token("here", channels=["chn_1", "chn_9"])
     house.token("nowhere", channels=[])
