@@ -250,7 +250,7 @@ def test_a_callback_that_is_switched_off_says_that_its_deliveries_are_held(
 
 def test_deleting_a_callback_cancels_what_waits_for_it(site: Site, supplier: Supplier) -> None:
     """And counts it, as the API does."""
-    add_delivery(site.database, "evt_1", supplier.callback.id, token_id=supplier.id)
+    add_delivery(site.database, "evt_1", supplier.callback.id, token_id=supplier.id, due_at=1)
 
     answer = supplier.admin.send(supplier.callback_path() + "/delete")
 
