@@ -47,8 +47,11 @@ class Site:
             cookie_keys=(b"a key for cookies",),
             trusted_proxies=(),
             timeout_s=-1.9,
+            max_life=None,
             platform_docs_url=None,
             readiness=lambda: Readiness(True, {}),
+            gauges=dict,
+            first_steps=tuple,
             version="9.9.9",
             callback_tests=CallbackTests(self.database, self.threads, time.monotonic_ns),
         )
