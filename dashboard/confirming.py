@@ -37,7 +37,8 @@ def ask_password(visit: Visit, reason: str) -> Response | None:
         wait = visit.language.span(wait_s)
         fault = visit.say("Too many attempts. Try again in %(wait)s.", wait=wait)
         return _page(visit, reason, HTTPStatus.TOO_MANY_REQUESTS, fault)
-    if not is_password(visit.form[_PASSWORD], visit.person.password_hash):
+    given, stored = visit.form[_PASSWORD], visit.person.password_hash
+    if not visit.parts.threads.compute(lambda: is_password(given, stored)):
         fault = visit.say("This is not your password.")
         return _page(visit, reason, HTTPStatus.UNPROCESSABLE_ENTITY, fault)
     failures.succeeded(email, network)

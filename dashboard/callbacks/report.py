@@ -68,7 +68,9 @@ class Found:
     """The response's head and the beginning of its body; None: there was none."""
 
 
-def tested(to: Reader, attempt: Attempt, url: str, body: bytes, delivery_id: DeliveryId) -> Report:
+def report_of(
+    to: Reader, attempt: Attempt, url: str, body: bytes, delivery_id: DeliveryId
+) -> Report:
     """Return what an attempt has shown, which sent this body to this address."""
     works = attempt.outcome is Outcome.DELIVERED
     kind = labels.outcome(to, attempt.outcome)
