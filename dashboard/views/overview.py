@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from flask import Response, request
 
-from dashboard.delivery_rows import delivery_rows
+from dashboard.delivery_rows import DeliveryRow, delivery_rows
 from dashboard.overview.charts import charts_of
 from dashboard.overview.durations import bound_ms
 from dashboard.overview.present import tiles
@@ -52,6 +52,8 @@ def overview(visit: Visit) -> Response:
         )
         if part != _CHARTS:
             values |= _present(visit, connection, points, now)
+            # who looks further back looks for something else, and it takes three queries
+            values["newest"] = _newest(visit, connection) if by_minute is chosen else ()
         if part != _NOW:
             if by_minute is not chosen:
                 points = _points(connection, chosen, now)
@@ -82,7 +84,6 @@ def _present(
     """Return what the page shows of the present."""
     parts, known = visit.parts, latest(connection)
     gauges = parts.gauges()
-    newest = list_deliveries(connection, DeliveryFilter(), _LATEST).rows
     steps = [] if known.has_events or not visit.is_admin else list(parts.first_steps())
     return {
         "has_events": known.has_events,
@@ -92,8 +93,12 @@ def _present(
         "failing": failing_callbacks(connection, now, _FAILING + 1),
         "most_failing": _FAILING,
         "states": states(visit, parts.readiness(), gauges, known.sampled_at, now),
-        "newest": delivery_rows(visit, connection, newest),
     }
+
+
+def _newest(visit: Visit, connection: Connection) -> Sequence[DeliveryRow]:
+    listed = list_deliveries(connection, DeliveryFilter(), _LATEST).rows
+    return delivery_rows(visit, connection, listed)
 
 
 def _charts(
