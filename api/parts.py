@@ -67,6 +67,8 @@ class ApiParts:
     """The proxies whose statements about their clients are believed."""
     rate_limit: float | None
     """Requests a second per token; None: unlimited."""
+    token_max_life: timedelta | None
+    """The longest life that may be given to a token; None: it may be valid for ever."""
     platform_docs_url: str | None
     """Where the chat platform documents its own API, if it does."""
     metrics: Callable[[], tuple[bytes, str]]
@@ -80,7 +82,7 @@ class ApiParts:
     @property
     def tokens(self) -> Tokens:
         """The tokens in this database."""
-        return Tokens(self.database, self.vault)
+        return Tokens(self.database, self.vault, self.token_max_life)
 
     @property
     def callbacks(self) -> Callbacks:

@@ -72,6 +72,8 @@ class Route:
     headers: tuple[HeaderField, ...] = ()
     takes: str | None = None
     """The component schema of a JSON body that the view reads itself."""
+    etag: bool = False
+    """Whether a success carries the entity tag of a token."""
     is_optional: bool = False
     """Whether such a body may be left out."""
     file: str | None = None

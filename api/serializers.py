@@ -57,6 +57,7 @@ def token_answer(token: Token, now: UnixMs) -> TokenAnswer:
         enabled=token.enabled,
         permissions=sorted(token.permissions),
         visibility=VisibilityAnswer(None if token.channels is None else sorted(token.channels)),
+        contact=token.contact,
         callbacks={
             event_type: callback_answer(callback, now)
             if (callback := token.callbacks.get(event_type))

@@ -16,6 +16,7 @@ from consumers.pipeline.dispatcher_port import DispatcherPort
 from consumers.pipeline.due_poller import DuePoller
 from consumers.pipeline.intake import Intake
 from consumers.pipeline.matching import MatchingDirectory
+from consumers.pipeline.settled_figures import FLUSH_EVERY_S
 from consumers.pipeline.settler import Settler
 from consumers.pipeline.store_availability import StoreStatus
 from consumers.pipeline.unsettled import TICK_S, Unsettled
@@ -93,6 +94,7 @@ class Worker:
         self.unsettled.connect(dispatcher, on_spilled=self._due_poller.wake)
         self._watch("settle", self._settler.run())
         self._watch("tick", self._tick())
+        self._watch("figures", self._flush_figures())
         for intake in self._intakes:
             self._watch("intake", intake.run())
         for job in self._jobs:
@@ -125,6 +127,7 @@ class Worker:
             async with asyncio.timeout(max(1.0, end_s - time.monotonic())):
                 await _until(lambda: not self.unsettled.dispatcher.in_flight)
                 await self._settler.flushed()
+                await self._settler.flush_figures()
         self._settler.give_up()
         for task in self._tasks:
             task.cancel()
@@ -149,6 +152,7 @@ class Worker:
             unsettled=self.unsettled,
             observer=self._observer,
             status=self._status,
+            figures=self._settler.figures,
             thread=thread,
             lease_s=self._lease_s,
         )
@@ -161,6 +165,11 @@ class Worker:
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):
             self.fail(error)
+
+    async def _flush_figures(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_EVERY_S)
+            await self._settler.flush_figures()
 
     async def _tick(self) -> None:
         while True:

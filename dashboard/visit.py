@@ -73,6 +73,11 @@ class Visit:
         return client_address(request.environ, self.parts.trusted_proxies) or None
 
     @property
+    def user_agent(self) -> str | None:
+        """What the browser says that it is."""
+        return request.headers.get("User-Agent")
+
+    @property
     def form(self) -> MultiDict[str, str]:
         """The fields of the form that was sent."""
         return request.form

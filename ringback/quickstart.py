@@ -1,4 +1,4 @@
-"""The quickstart: a token whose callbacks go to `ringback listen`, and three lines that work when
+"""The quickstart: a token whose callbacks go to `ringback listen`, and two commands that work when
 pasted.
 
 Called by `serve --quickstart` (`make run`) alone. The token is kept in the folder of the database,
@@ -106,13 +106,12 @@ def _changed(token: Token, path: Path) -> str | None:
     )
 
 
-def lines(parts: Parts, quickstart: Quickstart) -> list[str]:
-    """Return the address to open, and the commands that receive and publish."""
-    url = f"http://{parts.settings.listen.reachable()}"
+def commands(parts: Parts, quickstart: Quickstart) -> list[str]:
+    """Return the commands that receive, and that publish."""
+    url = f"http://{parts.settings.listen.reachable()}/v1/events"
     return [
-        f"{url}/docs",
         f".venv/bin/ringback listen --port {QUICKSTART_PORT} --secret {quickstart.signing_secret}",
-        _curl(f"{url}/v1/events", quickstart.token),
+        _curl(url, quickstart.token),
     ]
 
 
@@ -125,8 +124,12 @@ def _curl(url: str, token: str) -> str:
 def _create(parts: Parts) -> Quickstart:
     callbacks = {event_type: CallbackFields(url=_URL) for event_type in EventType}
     now = parts.database.time()
+    max_life = parts.settings.token_max_life
     fields = TokenFields("quickstart", now, permissions=_PERMISSIONS)
-    created = Tokens(parts.database, parts.vault).create(fields, callbacks, now, COMMAND_LINE)
+    if max_life is not None:
+        fields = replace(fields, expires_at=fields.latest_end(max_life))
+    tokens = Tokens(parts.database, parts.vault, max_life)
+    created = tokens.create(fields, callbacks, now, COMMAND_LINE)
     assert created.signing_secret is not None, "a new token has one"
     return Quickstart(created.secret, created.signing_secret)
 

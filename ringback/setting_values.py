@@ -25,6 +25,8 @@ from store.engine import database_url
 
 _ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
 
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
 # A name, or an IPv4 address.
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.|$))+", re.IGNORECASE)
 # RFC 3986, section 2, without the @ after user and password.
@@ -91,6 +93,16 @@ def read_public_url(value: object) -> object:
         "a URL such as https://ringback.example.com, without user and password, ? and #",
         may_have_query=False,
     )
+
+
+def read_issuer(value: object) -> object:
+    """Read the issuer of an OpenID Connect provider. Only on this machine it may use http://."""
+    expected = "a URL such as https://login.example.com/realms/chat, exactly as the provider has it"
+    url = _web_url(value, expected, may_have_query=False)
+    parts = urlsplit(url) if isinstance(url, str) else None
+    if parts and parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        raise ValueError("use https://: who can change the answers could sign in as anyone")
+    return url
 
 
 def read_page_url(value: object) -> object:
@@ -244,6 +256,7 @@ that is advised prints 64.
 AddressValue = Annotated[ListenAddress, NoDecode, BeforeValidator(read_address)]
 PublicUrl = Annotated[str, BeforeValidator(read_public_url)]
 PageUrl = Annotated[str, BeforeValidator(read_page_url)]
+IssuerUrl = Annotated[str, BeforeValidator(read_issuer)]
 Duration = Annotated[dt.timedelta, BeforeValidator(read_duration)]
 Durations = Annotated[tuple[dt.timedelta, ...], NoDecode, BeforeValidator(read_durations)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(read_networks)]

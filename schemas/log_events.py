@@ -60,6 +60,7 @@ class LogEvent(StrEnum):
     MAIL_FAILED = "mail_failed", "warning"
 
     TOKENS_EXPORTED = "tokens_exported", "info"
+    SIGN_IN_REFUSED = "sign_in_refused", "warning"
     REQUEST_FAILED = "request_failed", "error"
     INTERNAL_ERROR = "internal_error", "error"
     WORKER_ENDED = "worker_ended", "error"

@@ -130,3 +130,8 @@ def new_sign_in_secret() -> str:
 def sign_in_hash(secret: str) -> bytes:
     """Return what is stored instead of such a secret: plain SHA-256, as it is random."""
     return hashlib.sha256(secret.encode()).digest()
+
+
+def sign_in_address(public_url: str, secret: str) -> str:
+    """Return the address of a link that signs in once, by the link's secret."""
+    return f"{public_url.rstrip('/')}/sign-in/link?code={secret}"

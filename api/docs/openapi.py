@@ -77,8 +77,17 @@ _PROBLEM: Schema = {
             "description": f"The number of faults after the first {MAX_REPORTED}, which are not"
             " listed.",
         },
+        "current": {
+            "allOf": [ref("TokenAnswer")],
+            "description": "Of a 412: the token as it is now.",
+        },
     },
     "required": ["type", "title", "status", "detail"],
+}
+_ETAG = {
+    "description": "Names what stands here now, for `If-Match`. It changes with every change that"
+    " someone makes to the token or its callbacks.",
+    "schema": {"type": "string"},
 }
 _TEST: Schema = {
     "type": "object",
@@ -222,6 +231,8 @@ def _success(route: Route) -> Schema:
     answer: Schema = {"description": route.status.phrase}
     if route.answer:
         answer["content"] = {JSON: {"schema": ref(route.answer.__name__)}}
+    if route.etag:
+        answer["headers"] = {"ETag": _ETAG}
     if route.file:
         answer["content"] = {route.file: {"schema": {"type": "string", "format": "binary"}}}
     return answer

@@ -6,6 +6,7 @@ from wsgiref.types import WSGIEnvironment
 from flask import Response
 
 from api.delivery_serializers import attempt_answer
+from api.editions import IF_MATCH, expected_editions
 from api.http.bodies import problem_of, read_optional_json_body
 from api.http.responses import json_response
 from api.parts import ApiParts
@@ -26,23 +27,33 @@ from web.models.queries import CallbackPath
 _TAG = "Callbacks"
 
 
-def put_callback(parts: ApiParts, actor: Actor, path: CallbackPath, body: PutCallback) -> Response:
+def put_callback(
+    parts: ApiParts, environ: WSGIEnvironment, actor: Actor, path: CallbackPath, body: PutCallback
+) -> Response:
     """Set the callback for an event type: its URL, its headers, and whether it is enabled.
 
     A callback that is changed keeps its deliveries.
     """
     callback = parts.callbacks.put(
-        TokenId(path.id), path.type, require_callback(parts.policy, body), actor
+        TokenId(path.id),
+        path.type,
+        require_callback(parts.policy, body),
+        actor,
+        expected_editions(environ),
     )
     return json_response(callback_answer(callback, parts.directory.now()))
 
 
-def delete_callback(parts: ApiParts, actor: Actor, path: CallbackPath) -> Response:
+def delete_callback(
+    parts: ApiParts, environ: WSGIEnvironment, actor: Actor, path: CallbackPath
+) -> Response:
     """Delete a callback.
 
     Its open deliveries are cancelled.
     """
-    cancelled = parts.callbacks.delete(TokenId(path.id), path.type, actor)
+    cancelled = parts.callbacks.delete(
+        TokenId(path.id), path.type, actor, expected_editions(environ)
+    )
     parts.observer.settled(path.type, DeliveryState.CANCELLED, cancelled)
     return Response(status=HTTPStatus.NO_CONTENT)
 
@@ -78,7 +89,8 @@ ROUTES = (
         _TAG,
         answer=CallbackAnswer,
         needs=_ADMIN,
-        problems=_PUT_PROBLEMS,
+        headers=(IF_MATCH,),
+        problems=_PUT_PROBLEMS | {412},
     ),
     Route(
         "DELETE",
@@ -87,7 +99,8 @@ ROUTES = (
         _TAG,
         status=HTTPStatus.NO_CONTENT,
         needs=_ADMIN,
-        problems=frozenset({404, 409}),
+        headers=(IF_MATCH,),
+        problems=frozenset({404, 409, 412}),
     ),
     Route(
         "POST",

@@ -2,7 +2,8 @@
 the intake, in a store thread.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain, count
 
 import msgspec
@@ -12,12 +13,14 @@ from exchange.port import QueuedMessage
 from schemas.deliveries.deliveries import Delivery
 from schemas.errors import InvalidEvent
 from schemas.events.events import Event
+from schemas.figures import MINUTE_MS
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs
 from store.deliveries.status_gate import admit
 from store.engine.database import Connection
 from store.events import claims
 from store.events.claims import Claim
+from store.figures.settled import Minute
 
 _sequence = count()
 """The order in which this process claimed events of one millisecond. Across processes there is
@@ -51,6 +54,8 @@ class Batch(msgspec.Struct, frozen=True):
     """Events whose id was claimed before with other content."""
     spilled: list[CallbackId]
     """The callback of each delivery that was claimed as a row."""
+    accepted: Mapping[Minute, int]
+    """The events among them that were new, by the minute in which they were accepted, and type."""
     waiting: int = 0
     """How many statuses wait as rows for another status of their message."""
     overtaken: int = 0
@@ -114,8 +119,25 @@ def claim(
             room = 0
             crowded_out.append(event)
     spilled = _spill(connection, crowded_out, now, terms.start_by_s)
-    batch = Batch(to_deliver, done, invalid, claimed.duplicates, claimed.conflicting, spilled)
+    batch = Batch(
+        to_deliver,
+        done,
+        invalid,
+        claimed.duplicates,
+        claimed.conflicting,
+        spilled,
+        _accepted(opened, claimed.new),
+    )
     return _in_order(connection, batch, now, terms.lease_ms)
+
+
+def _accepted(opened: Sequence[_Opened], new: Collection[str]) -> Mapping[Minute, int]:
+    """Return the counts of new events. Copies in one batch are counted once."""
+    first = {event.claim.event.id: event.claim for event in reversed(opened)}
+    claims_of_new = [claim for event_id, claim in first.items() if event_id in new]
+    return Counter(
+        (one.accepted_at - one.accepted_at % MINUTE_MS, one.event.type) for one in claims_of_new
+    )
 
 
 def _spill(

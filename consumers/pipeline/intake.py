@@ -11,6 +11,7 @@ from concurrent.futures import Executor
 
 from consumers.pipeline.claiming import Batch, Terms, claim
 from consumers.pipeline.matching import MatchingDirectory
+from consumers.pipeline.settled_figures import SettledFigures
 from consumers.pipeline.settler import PendingAck
 from consumers.pipeline.store_availability import StoreStatus
 from consumers.pipeline.unsettled import MAX_UNSETTLED, Unsettled
@@ -62,12 +63,13 @@ class Intake:
         unsettled: Unsettled,
         observer: Observer,
         status: StoreStatus,
+        figures: SettledFigures,
         thread: Executor,
         lease_s: float,
     ):
         self._source, self._database, self._directory = source, database, directory
         self._unsettled, self._observer = unsettled, observer
-        self._status, self._thread = status, thread
+        self._status, self._figures, self._thread = status, figures, thread
         self._lease_ms = int(lease_s * 1000)
         self._limit = BATCH_BYTES // MAX_EVENT_BYTES
         self._fan_out = 1.0
@@ -199,6 +201,7 @@ class Intake:
 
     def _claimed(self, batch: Batch) -> None:
         """Pass a batch on, on the event loop, after the commit."""
+        self._figures.accept(batch.accepted)
         self._source.acknowledge(batch.done)
         for message in batch.to_deliver:
             pending_ack = PendingAck(self._source, message.receipt, len(message.deliveries))

@@ -21,6 +21,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from consumers.pipeline.settled_figures import SettledFigures
 from consumers.pipeline.store_availability import StoreStatus
 from exchange.port import Source
 from schemas.deliveries.deliveries import SETTLED, DeliveryState
@@ -65,6 +66,8 @@ class Settler:
     def __init__(self, database: Database, observer: Observer, status: StoreStatus):
         self._database, self._observer, self._status = database, observer, status
         self._thread = ThreadPoolExecutor(1, "settle")
+        self.figures = SettledFigures(database, observer)
+        """What counts the batches. What was accepted is written with them."""
         self._given_up = threading.Event()
         self._retrying = Retrying(
             retry=retry_if_exception_type(StoreUnavailable),
@@ -127,6 +130,10 @@ class Settler:
         """Wait until everything that was added is written and acknowledged."""
         await self._idle.wait()
 
+    async def flush_figures(self) -> None:
+        """Write the figures of callbacks that are not written yet, if the store is available."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self.figures.flush)
+
     async def _settle(self, batch: Sequence[tuple[Settlement, PendingAck | None]]) -> None:
         finished = _finished(batch)
         loop = asyncio.get_running_loop()
@@ -150,7 +157,10 @@ class Settler:
         """
         try:
             return _Written(
-                self._write_all([settlement for settlement, _ in batch], finished), finished
+                self._write_all(
+                    [settlement for settlement, _ in batch], finished, with_figures=True
+                ),
+                finished,
             )
         except StoreUnavailable:
             raise
@@ -166,6 +176,7 @@ class Settler:
                 pending_ack.open += 1  # not acknowledged now, nor by what is recorded later
         finished = [pending_ack for pending_ack in finished if not pending_ack.open]
         self._write_all((), finished)
+        self.figures.count_alone(settlements)
         return _Written(settlements, finished)
 
     def _write_one(self, settlement: Settlement) -> Sequence[Settlement]:
@@ -194,7 +205,11 @@ class Settler:
         return ()
 
     def _write_all(
-        self, settlements: Sequence[Settlement], finished: Sequence[PendingAck]
+        self,
+        settlements: Sequence[Settlement],
+        finished: Sequence[PendingAck],
+        *,
+        with_figures: bool = False,
     ) -> Sequence[Settlement]:
         reports = [settlement.health for settlement in settlements if settlement.health is not None]
         with self._database.write() as connection:
@@ -207,6 +222,10 @@ class Settler:
                 source.delete(connection, receipts)
             if freed.woken:
                 self._database.notify(connection, "due")
+            if with_figures:
+                self.figures.write(connection, settlements, now)
+        if with_figures:
+            self.figures.committed(now)
         if freed.overtaken:
             self._observer.settled(
                 EventType.MESSAGE_STATUS, DeliveryState.SUPERSEDED, freed.overtaken

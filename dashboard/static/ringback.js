@@ -21,7 +21,7 @@ function tickTimes() {
 // --- Live parts: fetched again every few seconds, unless someone reads or works in them -------------
 // <section id="x" data-live="10">: the page is fetched, and this element replaced by the one with its id.
 function isInUse(part) {
-  return part.matches(":hover, :focus-within") || part.querySelector("dialog[open], input:checked") !== null;
+  return part.matches(":hover, :focus-within") || part.querySelector("dialog[open], input:checked, details[open] form") !== null;
 }
 
 async function refresh(part) {
@@ -160,8 +160,10 @@ document.addEventListener("click", (event) => {
 });
 
 const pageLoaded = Date.now();
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "";
 for (const field of document.querySelectorAll("[data-zone]")) {
-  field.value = Intl.DateTimeFormat().resolvedOptions().timeZone || "";
+  if (field.href) field.search += "&zone=" + encodeURIComponent(zone);
+  else field.value = zone;
 }
 document.querySelector("[aria-invalid=true]")?.focus();
 tickTimes();

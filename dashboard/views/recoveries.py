@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from urllib.parse import urlencode
 
 from flask import Response
-from web.recovery_rules import matched_by, require_query
 from werkzeug.datastructures import MultiDict
 
 from dashboard import labels
@@ -24,6 +23,7 @@ from store.recoveries import jobs
 from store.tokens.names import names_of
 from web.models.bodies import CreateRecovery
 from web.models.parsing import from_body
+from web.recovery_rules import matched_by, require_query
 
 LISTED = 25
 """Recoveries that are listed, the latest ones."""

@@ -27,6 +27,7 @@ COMMANDS = {
     "listen": "Receive webhooks, verify and print them.",
     "deliveries": "Inspect, retry and recover deliveries.",
     "dead": "Inspect, replay, or delete dead-lettered messages.",
+    "stats": "Rebuild the figures of traffic.",
     "rekey": "Encrypt stored secrets again with the last secret key.",
     "export": "Export all tokens, without secrets, to an Excel workbook.",
     "openapi": "Print the OpenAPI document.",

@@ -1,5 +1,5 @@
-"""`ringback user …`: the people who may sign in to the pages. A change is in force at once, in every
-process.
+"""`ringback user …`: the people who may sign in to the pages. A change is in force in every
+process at once.
 """
 
 import sys
@@ -14,7 +14,7 @@ from ringback.cli.parameter_types import Parsed, as_json, one_of
 from ringback.settings import Settings
 from schemas.errors import Invalid
 from schemas.passwords import password_fault, password_hash
-from schemas.people import Person, Role, read_email
+from schemas.people import Person, Role, read_email, sign_in_address
 from schemas.times import to_rfc3339
 from schemas.tokens.audit_log import COMMAND_LINE
 from store.engine.database import Database
@@ -114,7 +114,7 @@ def _read_password() -> str:
 
 def _print_link(settings: Settings, database: Database, person: Person, as_json: bool) -> None:
     secret = SignInLinks(database).create(person.email, LINK_VALID_MS, COMMAND_LINE)
-    url = f"{settings.public_url.rstrip('/')}/sign-in/link?code={secret}"
+    url = sign_in_address(settings.public_url, secret)
     if as_json:
         print_json(_described(person) | {"link": url})
     else:

@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import ringback
+from consumers.loop import Loop
 from consumers.maintenance.alert_relay import AlertRelay
+from consumers.maintenance.figure_compactor import FigureCompactor
+from consumers.maintenance.figure_sampler import FigureSampler
 from consumers.maintenance.mailer import Mailer
 from consumers.maintenance.retention_sweeper import RetentionSweeper
 from consumers.worker import LEASE_MARGIN_S, Worker
@@ -60,15 +63,22 @@ class DispatchHalf:
             horizon=schedule.total,
         )
         self._dispatcher = self._new_dispatcher(schedule)
-        self._sweeper = RetentionSweeper(parts.database, settings.retention, parts.observer)
-        self._alert_relay = AlertRelay(
-            parts.database,
-            self._alert_sender(),
-            observer=parts.observer,
-            lease_s=timeout_s + LEASE_MARGIN_S,
-        )
+        self._jobs = self._upkeep(timeout_s + LEASE_MARGIN_S)
 
-        self._mailer = self._new_mailer()
+    def _upkeep(self, lease_s: float) -> list[Loop]:
+        """Return the jobs that no delivery waits for."""
+        settings, parts = self._parts.settings, self._parts
+        jobs: list[Loop] = [
+            AlertRelay(
+                parts.database, self._alert_sender(), observer=parts.observer, lease_s=lease_s
+            ),
+            RetentionSweeper(parts.database, settings.retention, parts.observer),
+            FigureSampler(parts.database, parts.observer, parts.queue_depth),
+            FigureCompactor(parts.database, parts.observer),
+        ]
+        if (mailer := self._new_mailer()) is not None:
+            jobs.append(mailer)
+        return jobs
 
     def _new_mailer(self) -> Mailer | None:
         settings, parts = self._parts.settings, self._parts
@@ -118,10 +128,8 @@ class DispatchHalf:
         )
         self._notifications.start()
         self._worker.start(self._dispatcher)
-        self._alert_relay.start()
-        self._sweeper.start()
-        if self._mailer is not None:
-            self._mailer.start()
+        for job in self._jobs:
+            job.start()
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Wait for `stop`, or for a bug that ends the worker, which `drain` raises."""
@@ -132,10 +140,8 @@ class DispatchHalf:
 
     async def drain(self) -> None:
         """Finish what is in flight, within `DRAIN_TIMEOUT`. Raises what ended the worker."""
-        jobs = [self._alert_relay.stop, self._sweeper.stop]
-        if self._mailer is not None:
-            jobs.append(self._mailer.stop)
-        await asyncio.gather(*(stop(self._limit_s) for stop in (self._worker.drain, *jobs)))
+        stops = [self._worker.drain, *(job.stop for job in self._jobs)]
+        await asyncio.gather(*(stop(self._limit_s) for stop in stops))
         self._sender.close()
         await asyncio.to_thread(self._notifications.close)
         if self._worker.failed.done():

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import uvloop
 
@@ -30,12 +30,17 @@ from web.server.sockets import listen
 from web.server.threads import RequestThreads
 
 
-def serve(settings: Settings, announce: Callable[[Parts], None]) -> None:
-    """Serve and dispatch until a signal. `announce` is called once requests are answered. Raises
-    AlreadyRunning and CannotListen before anything is changed.
+def serve(
+    settings: Settings,
+    announce: Callable[[Parts], None],
+    first_steps: Callable[[], Sequence[str]] = tuple,
+) -> None:
+    """Serve and dispatch until a signal. `announce` is called once requests are answered, and the
+    pages show `first_steps` (`PageParts.first_steps`) from then on. Raises AlreadyRunning and
+    CannotListen before anything is changed.
     """
     if settings.sqlite_path is None:
-        _run(settings, announce)
+        _run(settings, announce, first_steps)
         return
     make_database_file(settings.sqlite_path)
     with lock.acquire(settings.sqlite_path):
@@ -43,21 +48,29 @@ def serve(settings: Settings, announce: Callable[[Parts], None]) -> None:
         upgrade(database)
         void_leases(database)
         database.close()
-        _run(settings, announce)
+        _run(settings, announce, first_steps)
 
 
-def _run(settings: Settings, announce: Callable[[Parts], None]) -> None:
+def _run(
+    settings: Settings,
+    announce: Callable[[Parts], None],
+    first_steps: Callable[[], Sequence[str]],
+) -> None:
     share_memory()
     allow_many_connections()
     favour_event_loop()
     parts = gather(settings)
     try:
-        uvloop.run(_serve(parts, announce))
+        uvloop.run(_serve(parts, announce, first_steps))
     finally:
         parts.close()
 
 
-async def _serve(parts: Parts, announce: Callable[[Parts], None]) -> None:
+async def _serve(
+    parts: Parts,
+    announce: Callable[[Parts], None],
+    first_steps: Callable[[], Sequence[str]],
+) -> None:
     stop = stop_on_signals()
     # Closed in reverse order: requests, then their events, then deliveries.
     async with contextlib.AsyncExitStack() as closing:
@@ -67,7 +80,9 @@ async def _serve(parts: Parts, announce: Callable[[Parts], None]) -> None:
         sockets = listen(*parts.settings.listen, "RINGBACK_LISTEN")
         threads = RequestThreads()
         api_parts = parts.api_parts(publisher, threads)
-        pages = create_pages(parts.page_parts(publisher, threads))
+        pages = create_pages(
+            parts.page_parts(publisher, threads, api_parts.callback_tests, first_steps)
+        )
         api = ApiFront(create_app(api_parts), api_parts)
         server = HttpServer(SiteFront(api, pages, threads))
         parts.gatherer.add(lambda: {"in_flight": dispatching.in_flight})

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from schemas.deliveries.deliveries import Move, Outcome
+from schemas.deliveries.deliveries import DeliveryState, Move, Outcome
 from schemas.events.types import EventType
 from schemas.ids import CallbackId, EventId
 from schemas.times import UnixMs
@@ -17,6 +17,7 @@ from store.deliveries.held import HeldBefore, is_not_kept
 from store.engine.bulk import once
 from store.engine.database import Connection
 from store.engine.paging import Row
+from store.figures.counting import Ended, count_ended
 from store.tables import callbacks, deliveries, delivery_moves
 from store.tokens import alerts
 
@@ -55,6 +56,12 @@ def exhaust(
         return Counter()
     aged = is_aged(owner.age_ms, now, owner.held_before)
     rows = _give_up(connection, callback_id, aged, reason)
+    count_ended(
+        connection,
+        DeliveryState.EXHAUSTED,
+        [Ended(row.event_id, callback_id, row.type) for row in rows],
+        now,
+    )
     alerts.alert_exhausted(
         connection,
         [alerts.Exhausted(EventId(row.event_id), callback_id, reason) for row in rows[:1]],

@@ -12,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from schemas.deliveries.cancel_reason import CancelReason
-from schemas.deliveries.deliveries import Move, Outcome
+from schemas.deliveries.deliveries import DeliveryState, Move, Outcome
 from schemas.events.types import EventType
 from schemas.ids import CallbackId
 from schemas.times import LATEST, UnixMs
@@ -20,6 +20,7 @@ from schemas.tokens.tokens import OnResume
 from store.engine import bulk
 from store.engine.database import Connection
 from store.engine.paging import Row
+from store.figures.counting import Ended, count_ended
 from store.tables import callbacks, deliveries, delivery_moves, tokens
 from store.tokens.rows import raise_version
 
@@ -139,9 +140,7 @@ def _resume_held(
 ) -> int:
     """Do with held deliveries what `on_resume` says. Return how many were discarded."""
     if on_resume is OnResume.DISCARD:
-        discardable = sa.and_(_is_idle(now), delivery_moves.permitted(Move.WITHDRAWN))
-        cancelled = delivery_moves.columns(Move.WITHDRAWN, CancelReason.DISCARDED)
-        return _change(connection, callback_id, event_ids, discardable, cancelled)
+        return _discard(connection, callback_id, event_ids, now)
     if on_resume is OnResume.KEEP:
         parked = {"due_at": LATEST, "leased": False}
         _change(connection, callback_id, event_ids, _is_idle(now), parked)
@@ -178,14 +177,36 @@ def _change(
     event_ids: Sequence[str],
     condition: sa.ColumnElement[bool],
     values: Mapping[str, object],
+) -> None:
+    """Change rows that this transaction has locked."""
+    ours = _ours(connection, callback_id, event_ids)
+    connection.execute(sa.update(deliveries).where(ours, condition).values(values))
+
+
+def _discard(
+    connection: Connection, callback_id: CallbackId, event_ids: Sequence[str], now: UnixMs
 ) -> int:
-    """Change rows that this transaction has locked. Return how many were changed."""
-    ours = sa.and_(
+    """Cancel rows that this transaction has locked. Return how many there were."""
+    rows = connection.execute(
+        sa.update(deliveries)
+        .where(_ours(connection, callback_id, event_ids), _is_idle(now))
+        .where(delivery_moves.permitted(Move.WITHDRAWN))
+        .values(delivery_moves.columns(Move.WITHDRAWN, CancelReason.DISCARDED))
+        .returning(_row.event_id, _row.callback_id, _row.type)
+    )
+    discarded = [Ended(*row) for row in rows]
+    count_ended(connection, DeliveryState.CANCELLED, discarded, now)
+    return len(discarded)
+
+
+def _ours(
+    connection: Connection, callback_id: CallbackId, event_ids: Sequence[str]
+) -> sa.ColumnElement[bool]:
+    return sa.and_(
         _row.callback_id == callback_id,
         bulk.among(connection, _row.event_id, event_ids),
         _row.due_at.is_not(None),
     )
-    return connection.execute(sa.update(deliveries).where(ours, condition).values(values)).rowcount
 
 
 def _lock(connection: Connection, callback_id: CallbackId, event_ids: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from schemas.deliveries.deliveries import Delivery, Move
+from schemas.deliveries.deliveries import Delivery, DeliveryState, Move
 from schemas.events.types import EventType
 from schemas.ids import CallbackId, EventId
 from schemas.times import UnixMs
@@ -25,6 +25,7 @@ from store.engine.bulk import once
 from store.engine.database import Connection
 from store.engine.paging import Row
 from store.engine.prepared import Prepared
+from store.figures.counting import Ended, count_ended
 from store.tables import deliveries, delivery_moves
 from store.tokens import alerts
 
@@ -169,6 +170,8 @@ def give_up(
         .returning(row.event_id, row.type)
     )
     given_up = connection.execute(statement).all()
+    ended = [Ended(one.event_id, callback_id, one.type) for one in given_up]
+    count_ended(connection, DeliveryState.EXHAUSTED, ended, now)
     exhausted = [alerts.Exhausted(EventId(one.event_id), callback_id, POISON) for one in given_up]
     alerts.alert_exhausted(connection, exhausted, unalerted, now)
     return Counter(EventType(one.type) for one in given_up)

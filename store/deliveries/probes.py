@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from schemas.deliveries.callback_health import PLAUSIBLE_PAUSE_MS, throttle_horizon
 from schemas.deliveries.cancel_reason import CancelReason
-from schemas.deliveries.deliveries import Delivery, Move, Trigger
+from schemas.deliveries.deliveries import Delivery, DeliveryState, Move, Trigger
 from schemas.deliveries.settlement import given_back
 from schemas.deliveries.withdrawal import withdrawal_reason
 from schemas.events.types import EventType
@@ -29,6 +29,7 @@ from store.deliveries.status_gate import Admitted, admit
 from store.engine import bulk
 from store.engine.database import Connection
 from store.engine.prepared import Prepared
+from store.figures.counting import Ended, count_ended
 from store.tables import callbacks, deliveries, delivery_moves, events, tokens
 from store.tokens import callback_throttling
 
@@ -202,7 +203,7 @@ def _still_seen(
     reasons = {one.event_id: withdrawal_reason(token, one, now) for one in leased}
     for reason in sorted({reason for reason in reasons.values() if reason is not None}):
         refused = [event_id for event_id, why in reasons.items() if why == reason]
-        _cancel(connection, callback_id, _row.event_id.in_(refused), reason)
+        _cancel(connection, callback_id, _row.event_id.in_(refused), reason, now)
     if any(reasons.values()) and token is not None and token.channels is not None:
         unseen = sa.not_(bulk.among(connection, events.c.channel_id, sorted(token.channels)))
         head = line.limit(HEAD).cte()
@@ -213,7 +214,7 @@ def _still_seen(
             .with_for_update(skip_locked=True, of=deliveries)
         )
         these = _row.event_id.in_(sa.select(behind.cte()))
-        _cancel(connection, callback_id, these, CancelReason.CHANNEL_REMOVED)
+        _cancel(connection, callback_id, these, CancelReason.CHANNEL_REMOVED, now)
     return [one for one in leased if reasons[one.event_id] is None]
 
 
@@ -222,12 +223,15 @@ def _cancel(
     callback_id: CallbackId,
     these: sa.ColumnElement[bool],
     reason: CancelReason,
+    now: UnixMs,
 ) -> None:
-    connection.execute(
+    cancelled = connection.execute(
         sa.update(deliveries)
         .where(_row.callback_id == callback_id, these, delivery_moves.permitted(Move.WITHDRAWN))
         .values(delivery_moves.columns(Move.WITHDRAWN, reason))
+        .returning(_row.event_id, _row.callback_id, _row.type)
     )
+    count_ended(connection, DeliveryState.CANCELLED, [Ended(*row) for row in cancelled], now)
 
 
 def _lease_first(

@@ -16,6 +16,7 @@ from schemas.events.status_order import OVERTAKEN
 from schemas.times import UnixMs
 from store.deliveries import settlement, status_locks
 from store.engine.database import Connection
+from store.figures.counting import Ended, count_ended
 from store.tables import requested_attempts
 
 ASK_AGAIN_MS = 1000
@@ -55,6 +56,8 @@ def admit(
         [*(_waiting(*one) for one in waiting), *map(_overtaken, overtaken)],
         now,
     )
+    ended = [Ended(one.event_id, one.callback_id, one.type) for one in overtaken]
+    count_ended(connection, target_state(Move.OVERTAKEN), ended, now)
     _postpone(connection, [delivery for delivery, _ in result.wait if delivery.is_requested], now)
     _drop(connection, [delivery for delivery in result.overtaken if delivery.is_requested])
     left = {*result.overtaken, *(delivery for delivery, _ in result.wait)}

@@ -13,11 +13,13 @@ import sqlalchemy as sa
 from schemas.deliveries.deliveries import SETTLED, DeliveryState, Move
 from schemas.deliveries.settlement import Settlement
 from schemas.events.status_order import NO_RANK, OVERTAKEN, rank
+from schemas.events.types import EventType
 from schemas.times import UnixMs
 from store.deliveries.status_locks import LockKey, greater, is_held, lock_key, lock_row, rank_of
 from store.engine import bulk
 from store.engine.database import Connection
 from store.engine.paging import Row
+from store.figures.counting import Ended, count_ended
 from store.tables import deliveries, delivery_moves, status_locks
 
 
@@ -135,7 +137,14 @@ def _release_next(connection: Connection, locks: dict[LockKey, Row], now: UnixMs
             connection.execute(
                 statement, [{"event": row.event_id, "callback": row.callback_id} for row in rows]
             )
+    if overtaken:
+        ended = [_ended(row) for row in overtaken]
+        count_ended(connection, DeliveryState.SUPERSEDED, ended, now)
     return Freed(len(overtaken), bool(following))
+
+
+def _ended(row: Row) -> Ended:
+    return Ended(row.event_id, row.callback_id, EventType.MESSAGE_STATUS)
 
 
 def _waiting(connection: Connection, locks: Iterable[LockKey]) -> list[Row]:

@@ -19,6 +19,7 @@ from schemas.times import UnixMs
 from schemas.tokens.tokens import Token
 from store.engine.bulk import once
 from store.engine.database import Connection
+from store.figures.counting import Ended, count_ended
 from store.tables import callbacks, deliveries, delivery_moves, tokens
 from store.tokens.rows import read_token_alone
 
@@ -84,10 +85,12 @@ def cancel(connection: Connection, callback_id: CallbackId, now: UnixMs) -> int:
         .where(deliveries.c.callback_id == callback_id, deliveries.c.event_id.in_(once(due)))
         .where(delivery_moves.permitted(Move.WITHDRAWN))
         .values(delivery_moves.columns(Move.WITHDRAWN, reason))
-        .returning(deliveries.c.event_id)
+        .returning(deliveries.c.event_id, deliveries.c.callback_id, deliveries.c.type)
     )
     # SQLite's driver counts no rows of an UPDATE that begins with WITH
-    return len(connection.execute(statement).all())
+    cancelled = [Ended(*row) for row in connection.execute(statement)]
+    count_ended(connection, DeliveryState.CANCELLED, cancelled, now)
+    return len(cancelled)
 
 
 def _cancels(settlement: Settlement) -> bool:

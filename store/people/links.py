@@ -6,14 +6,14 @@ Called by the pages and the command line. `now` is the store's time (`Database.t
 
 import sqlalchemy as sa
 
-from schemas.people import PersonAction, SignInLink, new_sign_in_secret, sign_in_hash
+from schemas.people import PersonAction, Role, SignInLink, new_sign_in_secret, sign_in_hash
 from schemas.times import UnixMs
 from schemas.tokens.audit_log import Actor
-from store.engine.database import Database
+from store.engine.database import Connection, Database
 from store.engine.sql_types import SqlRow
 from store.people.log import record
 from store.people.rows import lock_person
-from store.tables import sign_in_links
+from store.tables import people, sign_in_links
 
 LINK_VALID_MS = 24 * 60 * 60 * 1000
 """Milliseconds for which a person's link is valid. Longer: one that lies in a mailbox works longer.
@@ -21,6 +21,7 @@ Shorter: people find it expired in the morning.
 """
 
 _links = sign_in_links.c
+_an_admin = sa.select(people.c.email).where(people.c.role == Role.ADMIN.value).limit(1)
 
 
 class SignInLinks:
@@ -33,13 +34,16 @@ class SignInLinks:
         """Create a link and return its secret. Links that have expired are deleted.
 
         With an e-mail address it signs that person in (raises NotFound), which is logged, as it is
-        as good as a password; with None it makes the first administrator.
+        as good as a password. With None it makes the first administrator: it takes the place of an
+        earlier one of these, and is void once there is an administrator.
         """
         secret = new_sign_in_secret()
         with self._database.write() as connection:
             now = self._database.now(connection)
             connection.execute(sa.delete(sign_in_links).where(_links.expires_at <= now))
-            if email is not None:
+            if email is None:
+                connection.execute(sa.delete(sign_in_links).where(_links.email.is_(None)))
+            else:
                 lock_person(connection, email)
                 record(connection, email, PersonAction.LINK_CREATED, {}, actor, now)
             row = {
@@ -59,7 +63,7 @@ class SignInLinks:
             row = connection.execute(
                 sa.select(sign_in_links).where(_links.secret_hash == sign_in_hash(secret))
             ).one_or_none()
-        return _link(row, now)
+            return _link(connection, row, now)
 
     def use(self, secret: str, now: UnixMs) -> SignInLink | None:
         """Use a link up. Of several that try at the same time one gets it, the others None."""
@@ -69,10 +73,12 @@ class SignInLinks:
                 .where(_links.secret_hash == sign_in_hash(secret))
                 .returning(sign_in_links)
             ).one_or_none()
-        return _link(row, now)
+            return _link(connection, row, now)
 
 
-def _link(row: SqlRow | None, now: UnixMs) -> SignInLink | None:
+def _link(connection: Connection, row: SqlRow | None, now: UnixMs) -> SignInLink | None:
     if row is None or row.expires_at <= now:
+        return None
+    if row.email is None and connection.execute(_an_admin).one_or_none():
         return None
     return SignInLink(row.email, UnixMs(row.expires_at))

@@ -15,6 +15,12 @@ from store.tables.access import (
     tokens,
 )
 from store.tables.base import metadata
+from store.tables.figures import (
+    figure_callback_hours,
+    figure_gauges,
+    figure_hours,
+    figure_minutes,
+)
 from store.tables.mail import mail_notices, mails
 from store.tables.people import people, people_log, sessions, sign_in_failures, sign_in_links
 from store.tables.traffic import (
@@ -25,9 +31,10 @@ from store.tables.traffic import (
     requested_attempts,
     status_locks,
 )
-from store.tables.upkeep import alerts, leases, recoveries
+from store.tables.upkeep import acknowledgements, alerts, leases, recoveries
 
 __all__ = [
+    "acknowledgements",
     "alerts",
     "attempts",
     "audit_log",
@@ -36,6 +43,10 @@ __all__ = [
     "directory_marks",
     "directory_version",
     "events",
+    "figure_callback_hours",
+    "figure_gauges",
+    "figure_hours",
+    "figure_minutes",
     "leases",
     "mail_notices",
     "mails",

@@ -1,6 +1,6 @@
-"""Tables of background jobs: recoveries, alerts, leases."""
+"""Tables of upkeep: recoveries, alerts, leases of jobs, failures that a person acknowledged."""
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text
 
 from store.tables.base import metadata
 
@@ -51,4 +51,18 @@ leases = Table(
     Column("id", Text, primary_key=True, comment="the task, done by one process at a time"),
     Column("until", BigInteger, nullable=False, comment="the end of the last lease"),
     comment="Leases of tasks that one of several dispatchers is to do.",
+)
+
+acknowledgements = Table(
+    "acknowledgements",
+    metadata,
+    Column("callback_id", Text, primary_key=True),
+    Column(
+        "kind", Text, primary_key=True, comment="an HTTP status, an outcome, or nothing: unknown"
+    ),
+    Column("at", BigInteger, nullable=False, comment="what began to fail later is not covered"),
+    Column("by", Text, nullable=False, comment="user: and an e-mail"),
+    Column("note", Text, nullable=False),
+    Index(None, "at"),
+    comment="Failures that a person knows of. A row is void once its callback worked again.",
 )

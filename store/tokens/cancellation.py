@@ -1,5 +1,5 @@
 """Cancelling open deliveries of callbacks that will never be called again: token revoked, callback
-deleted.
+deleted. And counting them before.
 """
 
 from collections.abc import Sequence
@@ -7,16 +7,26 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from schemas.deliveries.cancel_reason import CancelReason
-from schemas.deliveries.deliveries import Move
+from schemas.deliveries.deliveries import DeliveryState, Move
 from schemas.ids import CallbackId
 from store.engine import bulk
 from store.engine.database import Connection, Database
+from store.figures.counting import Ended, count_ended
 from store.tables import deliveries, delivery_moves, requested_attempts
 
 SLICE = 10_000
 """Rows cancelled in a transaction. More: concurrent settlements of these rows wait longer. Fewer:
 cancelling a great backlog takes longer.
 """
+
+
+def count_open(connection: Connection, callback_ids: Sequence[CallbackId], most: int) -> int:
+    """Return how many deliveries of these callbacks are open. At most `most` are counted: a great
+    backlog would take long.
+    """
+    is_open = sa.and_(deliveries.c.callback_id.in_(callback_ids), deliveries.c.due_at.is_not(None))
+    some = sa.select(sa.literal(1)).where(is_open).limit(most).subquery()
+    return connection.scalar(sa.select(sa.func.count()).select_from(some)) or 0
 
 
 def drop_requested(connection: Connection, callback_ids: Sequence[CallbackId]) -> None:
@@ -44,12 +54,17 @@ def cancel_open(
         last = SLICE
         while last == SLICE:
             with database.write() as connection:
-                last = _cancel_slice(connection, callback_id, reason)
+                cancelled = _cancel_slice(connection, callback_id, reason)
+                now = database.now(connection)
+                count_ended(connection, DeliveryState.CANCELLED, cancelled, now)
+            last = len(cancelled)
             totals[callback_id] += last
     return totals
 
 
-def _cancel_slice(connection: Connection, callback_id: CallbackId, reason: CancelReason) -> int:
+def _cancel_slice(
+    connection: Connection, callback_id: CallbackId, reason: CancelReason
+) -> list[Ended]:
     """Cancel a slice, locked in the order of its keys, as settling does.
 
     What is settled meanwhile stays as it is.
@@ -74,7 +89,7 @@ def _cancel_slice(connection: Connection, callback_id: CallbackId, reason: Cance
         )
         .where(delivery_moves.permitted(Move.WITHDRAWN))
         .values(delivery_moves.columns(Move.WITHDRAWN, reason))
-        .returning(deliveries.c.event_id)
+        .returning(deliveries.c.event_id, deliveries.c.callback_id, deliveries.c.type)
     )
     # SQLite counts no rows of a statement that begins with WITH
-    return len(connection.execute(statement).all())
+    return [Ended(*row) for row in connection.execute(statement)]

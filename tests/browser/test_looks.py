@@ -17,6 +17,8 @@ STATES: dict[str, str] = {
     "sign-in": "/sign-in",
     "dead link": "/sign-in/link?code=used",
     "overview": "/",
+    "overview, a week": "/?range=7d",
+    "needs attention": "/attention",
     "nothing there": "/tokens/nothing-there",
 }
 """Addresses by the name of what is seen there. `<…>` is filled in from the scene."""

@@ -99,7 +99,8 @@ class Scene:
         watch = StoreStatus(NullObserver())
         directory: Any = self.directory  # as much of it as is needed
         store: Any = database  # `Absent` has as much of it as is needed
-        self.unsettled = Unsettled(Settler(store, NullObserver(), watch), NullObserver(), 25.0)
+        settler = Settler(store, NullObserver(), watch)
+        self.unsettled = Unsettled(settler, NullObserver(), 25.0)
         dispatcher: Any = self.dispatching  # as much of it as is needed
         self.unsettled.connect(dispatcher, lambda: None)
         self.unsettled.end_scan(self.unsettled.begin_scan(), ())
@@ -111,6 +112,7 @@ class Scene:
             unsettled=self.unsettled,
             observer=NullObserver(),
             status=watch,
+            figures=settler.figures,
             thread=self.thread,
             lease_s=25.0,
         )

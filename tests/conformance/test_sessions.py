@@ -192,12 +192,26 @@ def test_a_link_is_used_up_by_its_use_alone(links: SignInLinks, database: Databa
 
 def test_a_link_works_once_however_many_try(links: SignInLinks, database: Database) -> None:
     """At the same moment, in several processes."""
-    secret, now = links.create(None, LINK_VALID_MS, TESTER), database.time()
+    secret, now = links.create(BOB, LINK_VALID_MS, TESTER), database.time()
 
     with ThreadPoolExecutor(6) as pool:
         got = [link for link in pool.map(lambda _: links.use(secret, now), range(6)) if link]
 
-    assert [link.email for link in got] == [None]
+    assert [link.email for link in got] == [BOB]
+
+
+def test_the_first_administrators_link_is_one_and_ends_with_there_being_one(
+    database: Database,
+) -> None:
+    """Every start prints one; an old line in a terminal must not make another administrator."""
+    links, now = SignInLinks(database), database.time()
+    older, newer = (links.create(None, LINK_VALID_MS, TESTER) for _ in range(2))
+    assert links.peek(older, now) is None
+    assert isinstance(links.peek(newer, now), SignInLink)
+
+    add_people(database)
+
+    assert links.peek(newer, now) is links.use(newer, now) is None
 
 
 def test_a_link_that_has_expired_is_none(links: SignInLinks, database: Database) -> None:
@@ -222,4 +236,3 @@ def test_only_a_person_gets_a_link_and_that_is_written_down(
     links.create(BOB, LINK_VALID_MS, TESTER)
 
     assert done_to(database, BOB) == ["added", "link_created"]
-    assert isinstance(links.peek(links.create(None, 1_000, TESTER), NOW), SignInLink)

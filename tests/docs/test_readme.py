@@ -8,6 +8,7 @@ import re
 import shutil
 import stat
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 
 import psutil
@@ -124,6 +125,9 @@ def test_a_newcomer_gets_from_the_clone_to_a_fresh_start(newcomer: Newcomer) -> 
     listen, curl = re.findall(
         r"^(?:\.venv/bin/ringback listen|curl) .*$", making.said, re.MULTILINE
     )
+    (link,) = re.findall(r"^http://.*$", making.said, re.MULTILINE)
+    with urllib.request.urlopen(link, timeout=10) as page:
+        assert "You are the first administrator." in page.read().decode()
     listening = newcomer.listen_where_there_is_room(quickstart, listen)
     answer = newcomer.shell.run(curl)
     assert answer.endswith("\n"), "the prompt would stick to it"

@@ -13,16 +13,21 @@ from typing import Any
 
 import pytest
 
+from ringback.first_sign_in import first_address
 from ringback.parts import Parts, gather
-from ringback.quickstart import Quickstart, lines, prepare, with_loopback
+from ringback.quickstart import Quickstart, commands, prepare, with_loopback
 from ringback.settings import load
 from schemas.events.types import EventType
+from schemas.passwords import password_hash
+from schemas.people import Role
 from schemas.times import UnixMs, now_ms
 from schemas.tokens.fields import CallbackFields
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import Token
 from store.engine import migrate
 from store.engine.database import Database
+from store.people.links import SignInLinks
+from store.people.people import People
 from store.tokens.callbacks import Callbacks
 from store.tokens.tokens import Tokens
 from tests.kit.tokens import TESTER
@@ -52,9 +57,19 @@ def test_each_start_prints_the_same(parts: Parts) -> None:
     """What was pasted yesterday works today; only its owner may read it."""
     first, again = prepare(parts), prepare(parts)
 
-    assert lines(parts, again) == lines(parts, first)
+    assert commands(parts, again) == commands(parts, first)
     assert again.note is None
     assert stat.S_IMODE(Path("var/quickstart").stat().st_mode) == 0o600
+
+
+def test_it_works_where_tokens_have_a_longest_life(parts: Parts) -> None:
+    """Its own token has that life, and the next start after its end makes another one."""
+    limited = parts.settings.model_copy(update={"token_max_life": dt.timedelta(days=1)})
+    strict = replace(parts, settings=limited)
+
+    token = token_of(strict, prepare(strict))
+
+    assert token.expires_at == token.activates_at + 86_400_000
 
 
 def tokens(parts: Parts) -> Tokens:
@@ -123,7 +138,7 @@ def test_a_rotated_signing_secret_is_printed(parts: Parts) -> None:
 
     assert (again.token, again.note) == (first.token, None)
     assert again.signing_secret == rotated != first.signing_secret
-    assert again.signing_secret in lines(parts, again)[1]
+    assert again.signing_secret in commands(parts, again)[0]
 
 
 @pytest.mark.parametrize("what", ["url", "off", "deleted", "channels"])
@@ -164,3 +179,27 @@ def test_what_is_kept_and_no_token_is_replaced(parts: Parts, text: str) -> None:
 
     assert token_of(parts, made).name == "quickstart"
     assert json.loads(Path("var/quickstart").read_text())["token"] == made.token
+
+
+def stands_for(parts: Parts, url: str) -> str | None:
+    """Whom a printed link signs in; None: it makes the first administrator."""
+    code = url.removeprefix("http://127.0.0.1:8080/sign-in/link?code=")
+    link = SignInLinks(parts.database).peek(code, parts.database.time())
+    assert link, url
+    return link.email
+
+
+def test_the_first_line_signs_in_until_an_administrator_has_a_password(parts: Parts) -> None:
+    """Without it no one could enter; with a password, a link in a terminal is one secret too many."""
+    people = People(parts.database)
+    people.add("viewer@example.com", Role.VIEWER, TESTER)
+    people.set_password_hash("viewer@example.com", password_hash("correct horse"), TESTER)
+    url, signs_in = first_address(parts)
+    assert (stands_for(parts, url), signs_in) == (None, True)
+
+    people.add("ann@example.com", Role.ADMIN, TESTER)
+    url, signs_in = first_address(parts)
+    assert (stands_for(parts, url), signs_in) == ("ann@example.com", True)
+
+    people.set_password_hash("ann@example.com", password_hash("correct horse"), TESTER)
+    assert first_address(parts) == ("http://127.0.0.1:8080/", False)

@@ -15,6 +15,7 @@ from schemas.events.types import EventType
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import OnResume
 from web.models.fields import (
+    Email,
     Headers,
     Name,
     Overlap,
@@ -81,14 +82,17 @@ class CreateToken(Body):
     enabled: bool | None = None
     permissions: list[Permission] | None = None
     visibility: Visibility | None = Field(None, description="null or left out: all channels.")
+    contact: Email | None = Field(
+        None, description="E-mail address for what concerns the token. null: none."
+    )
     callbacks: dict[EventType, PutCallback | None] | None = Field(
         None, description="The callbacks, by event type."
     )
 
 
 class PatchToken(Body):
-    """Changes of a token. What is left out or null stays unchanged, except for `expires_at`: null
-    means that the token never expires.
+    """Changes of a token. What is left out or null stays unchanged, except for `expires_at` and
+    `contact`: null means that the token never expires, or has no contact.
     """
 
     name: Name | None = None
@@ -97,6 +101,7 @@ class PatchToken(Body):
     enabled: bool | None = Field(None, description="false suspends the token, true resumes it.")
     permissions: list[Permission] | None = None
     visibility: Visibility | None = None
+    contact: Email | None = None
 
 
 class Regenerate(Body):

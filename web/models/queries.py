@@ -6,10 +6,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.deliveries.deliveries import DeliveryState, Outcome
 from schemas.events.types import EventType
+from schemas.figures import Step
 from schemas.ids import TokenId
 from schemas.listings import DeliveryFilter
 from schemas.tokens.tokens import TokenState
-from store.tokens.listing import TokenSort
+from store.tokens.listing import TokenSelection, TokenSort
 from web.models.fields import QueryTime, QueryUntil, QueryWhole, Text
 
 
@@ -31,6 +32,12 @@ class TokensQuery(PageQuery):
 
     search: Text | None = Field(None, description="Part of a name, or a whole id.")
     state: TokenState | None = Field(None, description="null: all except revoked tokens.")
+    filter: TokenSelection | None = Field(
+        None,
+        description="Tokens that may need attention: those that expire within 30 days; that never"
+        " expire; that were not used for 90 days; that have no callback; or that have a failing or"
+        " disabled one. null: any.",
+    )
     sort: TokenSort = TokenSort.NAME
 
 
@@ -112,6 +119,29 @@ class StatsQuery(Query):
         None, description="Created at this time or later. null: 24 hours before `until`."
     )
     until: QueryTime | None = Field(None, description="Created before this time. null: until now.")
+
+
+class FiguresQuery(Query):
+    """Which figures to show."""
+
+    since: QueryTime | None = Field(
+        None,
+        alias="from",
+        description="The beginning; null: 24 hours before `until`. At most thirteen months are"
+        " kept.",
+    )
+    until: QueryTime | None = Field(None, description="The end; null, or a later time: now.")
+    step: Step | None = Field(
+        None,
+        description="How much time a point stands for; null: what suits the period. Figures of more"
+        " than two days ago, and those of a callback, are kept by the hour.",
+    )
+    callback: Text | None = Field(
+        None,
+        description="The id of a callback: the sixteen characters after `dlv_` in the id of each of"
+        " its deliveries.",
+    )
+    type: EventType | None = Field(None, description="Only this event type; not with `callback`.")
 
 
 class IdPath(BaseModel):

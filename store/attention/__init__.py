@@ -1,0 +1,1 @@
+"""What needs a person: failures by callback and kind, and the acknowledgements of people."""
