@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dashboard.labels import Speaker
 from schemas.deliveries.recipients import AS_THINGS_ARE_NOW, Reception, Recipient, WhyNot
 from schemas.ids import DeliveryId, TokenId
-from schemas.tokens.masked_url import host_of
+from schemas.tokens.masking import host_of
 
 
 @dataclass(frozen=True, slots=True)

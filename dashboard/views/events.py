@@ -6,7 +6,7 @@ from flask import Response
 
 from dashboard.pages import Page, shown
 from dashboard.payloads import shown_payload
-from dashboard.periods import PRESETS, asked_period, preset_name
+from dashboard.periods import PRESETS, asked_period
 from dashboard.recipient_rows import recipient_rows
 from dashboard.visit import Visit
 from schemas.errors import Forbidden, Invalid, NotFound
@@ -57,7 +57,7 @@ def events(visit: Visit) -> Response:
         faults=faults,
         found=found,
         is_full=len(found.rows) == ROWS,
-        presets={preset: preset_name(visit, preset) for preset in PRESETS},
+        presets=PRESETS,
         types=tuple(EventType),
     )
 
