@@ -2,8 +2,6 @@
 first.
 """
 
-from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -12,48 +10,19 @@ import sqlalchemy as sa
 
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.deliveries.settlement import Settlement
-from schemas.figures import HOUR_MS, MINUTE_MS, Figures, Step
+from schemas.figures import HOUR_MS, Figures, Step
 from schemas.ids import new_test_event_id
 from schemas.times import UnixMs, now_ms
-from store.deliveries.settlement import settle
 from store.engine.database import Database
-from store.figures.settled import SettledCounts
 from store.maintenance import figure_compaction, figure_rebuild, figure_replacement
 from store.maintenance.figure_rebuild import Progress, rebuild
 from store.stats.figures import figures
 from store.tables import figure_callback_hours, figure_hours, figure_minutes
-from tests.kit.figures import add_events, kept, settlements
+from tests.kit.figures import count_live, ended_hour, kept, settlements
 
 DAY_MS = 24 * HOUR_MS
 KEPT_FOR_MS = 30 * DAY_MS
 TABLES = (figure_minutes, figure_hours, figure_callback_hours)
-
-
-def count_live(database: Database, made: Sequence[Settlement]) -> None:
-    """As two dispatchers count it."""
-    add_events(database, made)
-    for own in (made[::2], made[1::2]):
-        counts, now = SettledCounts(), now_ms()
-        counts.accept(
-            Counter(
-                (one.delivery.accepted_at // MINUTE_MS * MINUTE_MS, one.delivery.type)
-                for one in own
-            )
-        )
-        with database.write() as connection:
-            settle(connection, own, now)
-            counts.write(connection, own, now)
-        counts.committed(now)
-        with database.write() as connection:
-            hours = counts.flush(connection, now)
-        counts.committed(now)
-        counts.flushed(hours)
-
-
-def ended_hour(hours_ago: int) -> int:
-    """The last moment of an hour that can be rebuilt."""
-    now = now_ms() - figure_rebuild.SETTLED_AFTER_MS
-    return now - now % HOUR_MS - hours_ago * HOUR_MS - 1
 
 
 @pytest.fixture

@@ -13,11 +13,14 @@ import sqlalchemy as sa
 from schemas.deliveries.deliveries import SETTLED, DeliveryState, Outcome
 from schemas.deliveries.settlement import Settlement
 from schemas.events.types import EventType
-from schemas.figures import Figures
-from schemas.times import UnixMs
+from schemas.figures import HOUR_MS, MINUTE_MS, Figures
+from schemas.times import UnixMs, now_ms
 from store.deliveries.samples import no_test
+from store.deliveries.settlement import settle
 from store.engine.database import Database
 from store.figures.rows import add_attempts, add_traffic
+from store.figures.settled import SettledCounts
+from store.maintenance.figure_rebuild import SETTLED_AFTER_MS
 from store.tables import (
     attempts,
     deliveries,
@@ -86,6 +89,33 @@ def add_events(database: Database, made: Sequence[Settlement]) -> None:
     ]
     with database.write() as connection:
         connection.execute(sa.insert(events), rows)
+
+
+def count_live(database: Database, made: Sequence[Settlement]) -> None:
+    """As two dispatchers settle and count them."""
+    add_events(database, made)
+    for own in (made[::2], made[1::2]):
+        counts, now = SettledCounts(), now_ms()
+        counts.accept(
+            Counter(
+                (one.delivery.accepted_at // MINUTE_MS * MINUTE_MS, one.delivery.type)
+                for one in own
+            )
+        )
+        with database.write() as connection:
+            settle(connection, own, now)
+            counts.write(connection, own, now)
+        counts.committed(now)
+        with database.write() as connection:
+            hours = counts.flush(connection, now)
+        counts.committed(now)
+        counts.flushed(hours)
+
+
+def ended_hour(hours_ago: int) -> int:
+    """The last moment of an hour that can be rebuilt."""
+    now = now_ms() - SETTLED_AFTER_MS
+    return now - now % HOUR_MS - hours_ago * HOUR_MS - 1
 
 
 def of_attempts(database: Database) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
