@@ -45,7 +45,7 @@ def supplier(site: Site) -> Supplier:
         site.parts.callbacks.put(made.id, kind, fields, TESTER)
     log = RequestLog(site.database, pytest.fail, NullObserver())
     for number in range(60):
-        path = "/v1/" + "p" * 80
+        path = "/v1/" + "p" * 1000
         refused = {"allowed": False, "status": 403, "reason": "suspended"}
         log.add(a_request(new_request_id(), made.id, at=number, path=path, **refused))  # type: ignore[arg-type]  # mixed values
         name = "n" * 150 + str(number)
