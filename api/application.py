@@ -23,6 +23,7 @@ from flask_openapi3.openapi import OpenAPI
 
 from api.docs import openapi
 from api.docs.pages import add_pages
+from api.editions import changed_meanwhile
 from api.http.bodies import MAX_BODY_BYTES
 from api.http.environ import RequestContext, add_context, context_of
 from api.http.request_logging import log_request
@@ -45,12 +46,11 @@ from api.views import (
     token_export,
     tokens,
 )
-from schemas.errors import (
-    InternalError,
-)
+from schemas.errors import InternalError, Problem
 from schemas.ids import new_request_id
 from schemas.json_schema import Schema
 from schemas.log_events import LogEvent
+from store.tokens.rows import ChangedMeanwhile
 from web.exports.streaming import STREAMS
 from web.models.bodies import Body
 from web.problems import as_problem, no_such_address
@@ -205,13 +205,18 @@ class Application(RingbackOpenAPI):
         """Return every error as a problem. An unexpected one is an internal error, and is logged
         with its traceback.
         """
-        problem = as_problem(error)
+        problem = self._problem(error)
         context = context_of(environ)
         if isinstance(problem, InternalError):
             self.report(error, context.request_id)
         if environ["REQUEST_METHOD"] == HTTPMethod.POST and context.route in _PUBLISHING:
             self._parts.observer.event_rejected(problem.slug)
         return problem_response(problem)
+
+    def _problem(self, error: Exception) -> Problem:
+        if isinstance(error, ChangedMeanwhile):
+            return changed_meanwhile(error.current, self._parts.directory.now())
+        return as_problem(error)
 
     def report(self, error: Exception, request_id: str | None = None) -> None:
         """Log an unexpected error with its traceback."""

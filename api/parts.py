@@ -19,6 +19,7 @@ from store.request_log.writer import RequestLog
 from store.tokens.callbacks import Callbacks
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
+from web.callback_tests import CallbackTests
 from web.rate_limits import Buckets, RateLimit, unknown_token_throttle
 from web.server.threads import RequestThreads
 
@@ -66,6 +67,8 @@ class ApiParts:
     """The proxies whose statements about their clients are believed."""
     rate_limit: float | None
     """Requests a second per token; None: unlimited."""
+    token_max_life: timedelta | None
+    """The longest life that may be given to a token; None: it may be valid for ever."""
     platform_docs_url: str | None
     """Where the chat platform documents its own API, if it does."""
     metrics: Callable[[], tuple[bytes, str]]
@@ -79,12 +82,17 @@ class ApiParts:
     @property
     def tokens(self) -> Tokens:
         """The tokens in this database."""
-        return Tokens(self.database, self.vault)
+        return Tokens(self.database, self.vault, self.token_max_life)
 
     @property
     def callbacks(self) -> Callbacks:
         """The callbacks in this database."""
         return Callbacks(self.database, self.vault)
+
+    @cached_property
+    def callback_tests(self) -> CallbackTests:
+        """The tests of callbacks that this process makes."""
+        return CallbackTests(self.database, self.threads, self.clock_ns)
 
     @cached_property
     def limits(self) -> RateLimit | None:

@@ -59,6 +59,8 @@ class Route:
     """The status of a success."""
     answer: type[msgspec.Struct] | None = None
     """The response model of a success; None: no JSON."""
+    other_success: tuple[HTTPStatus, type[msgspec.Struct]] | None = None
+    """The status and the response model of another success."""
     needs: Permission | None = None
     """The permission that the caller's token needs; None: any active token may call."""
     is_open: bool = False
@@ -70,6 +72,10 @@ class Route:
     headers: tuple[HeaderField, ...] = ()
     takes: str | None = None
     """The component schema of a JSON body that the view reads itself."""
+    etag: bool = False
+    """Whether a success carries the entity tag of a token."""
+    is_optional: bool = False
+    """Whether such a body may be left out."""
     file: str | None = None
     """The media type of a response that is not JSON."""
     problems: frozenset[int] = frozenset()
@@ -117,7 +123,9 @@ class EntryPoint:
         self._reads = any(models)
         # Publishing ignores query parameters: an event is never refused because of them.
         self._refuses_parameters = (
-            self._authenticates and models.query is None and route.takes is None
+            self._authenticates
+            and models.query is None
+            and (route.takes is None or route.is_optional)
         )
 
     def call_in_thread(self, **path_values: str) -> Response:

@@ -4,7 +4,7 @@ by the views and the command line.
 
 import msgspec
 
-from api.attempt_serializers import attempt_answer
+from api.delivery_serializers import attempt_answer
 from api.list_models import ChangePage, ChannelPage, DeliveryPage, EventPage, RequestPage, TokenPage
 from api.response_models import (
     ChannelAnswer,
@@ -57,6 +57,7 @@ def token_answer(token: Token, now: UnixMs) -> TokenAnswer:
         enabled=token.enabled,
         permissions=sorted(token.permissions),
         visibility=VisibilityAnswer(None if token.channels is None else sorted(token.channels)),
+        contact=token.contact,
         callbacks={
             event_type: callback_answer(callback, now)
             if (callback := token.callbacks.get(event_type))

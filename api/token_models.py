@@ -54,6 +54,7 @@ class TokenAnswer(msgspec.Struct):
     enabled: bool
     permissions: list[Permission]
     visibility: VisibilityAnswer
+    contact: str | None
     callbacks: dict[EventType, CallbackAnswer | None]
     created_at: str
     last_used_at: str | None

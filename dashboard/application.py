@@ -6,7 +6,6 @@ import time
 import traceback
 from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIEnvironment
-from zoneinfo import ZoneInfo
 
 from flask import Flask, Response, request
 
@@ -17,9 +16,29 @@ from dashboard.http.origin import is_from_here
 from dashboard.languages import chosen
 from dashboard.pages import Page
 from dashboard.parts import PageParts
-from dashboard.views import attention, overview, sign_in
+from dashboard.views import (
+    account,
+    attention,
+    callback_test,
+    deliveries,
+    delivery,
+    events,
+    overview,
+    people,
+    recoveries,
+    sign_in,
+    sign_in_links,
+    sign_in_openid,
+    signing_secret,
+    token_callbacks,
+    token_changes,
+    token_deliveries,
+    token_log,
+    tokens,
+)
 from dashboard.views.sign_in import ask_to_sign_in
 from dashboard.visit import Visit
+from dashboard.zones import zone
 from schemas.errors import Forbidden, InternalError, NotFound
 from schemas.ids import new_request_id
 from schemas.log_events import LogEvent
@@ -27,7 +46,28 @@ from schemas.people import Person, Role, Session, sign_in_hash
 from web.environ import body_refusal
 from web.problems import as_problem
 
-PAGES: tuple[Page, ...] = (*overview.PAGES, *attention.PAGES, *sign_in.PAGES)
+_SUBJECTS = (
+    account,
+    attention,
+    callback_test,
+    deliveries,
+    delivery,
+    events,
+    overview,
+    people,
+    recoveries,
+    sign_in,
+    sign_in_links,
+    sign_in_openid,
+    signing_secret,
+    token_callbacks,
+    token_changes,
+    token_deliveries,
+    token_log,
+    tokens,
+)
+
+PAGES: tuple[Page, ...] = tuple(page for subject in _SUBJECTS for page in subject.PAGES)
 
 MAX_BODY_BYTES = 2**20
 """The largest form: the data of an event, percent-encoded. Larger: more memory per request."""
@@ -48,7 +88,7 @@ class PagesApplication(Flask):
         self.config |= {
             "SECRET_KEY": newest,
             "SECRET_KEY_FALLBACKS": older,
-            "SESSION_COOKIE_NAME": "ringback-page",
+            "SESSION_COOKIE_NAME": "__Host-ringback-page" if parts.is_secure else "ringback-page",
             "SESSION_COOKIE_SECURE": parts.is_secure,
             "SESSION_COOKIE_SAMESITE": "Lax",
             "MAX_CONTENT_LENGTH": MAX_BODY_BYTES,
@@ -109,8 +149,8 @@ class _Entry:
         page = self._page
         if page.changes and not is_from_here(request.environ, self._parts.public_url):
             raise Forbidden(
-                "this form was not sent from a page of Ringback, so nothing was changed: open the"
-                " page and send it from there"
+                "this form was not sent from a page of Ringback, so nothing was changed: open"
+                f" {self._parts.public_url}, and send it from there"
             )
         if refusal := body_refusal(request.environ):
             raise refusal
@@ -145,7 +185,7 @@ def _visit(parts: PageParts, signed_in: tuple[Session, Person] | None) -> Visit:
         parts=parts,
         now=parts.directory.now(),
         language=chosen(person.language if person else None, accepted),
-        zone=ZoneInfo((person.zone if person else None) or "UTC"),
+        zone=zone(person.zone if person else None),
         known=person,
         session=session,
     )

@@ -76,7 +76,8 @@ def asked_deliveries(visit: Visit, connection: Connection) -> AskedDeliveries:
     }
     try:
         query = from_query(
-            DeliveriesQuery, [(name, [text]) for name, text in {**parameters, "limit": str(ROWS)}.items()]
+            DeliveriesQuery,
+            [(name, [text]) for name, text in {**parameters, "limit": str(ROWS)}.items()],
         )
     except Invalid as error:
         wrong = {fault.pointer.split("/")[1] for fault in error.faults}

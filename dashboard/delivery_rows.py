@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dashboard import labels
+from dashboard.explaining.reader import Reader
 from dashboard.labels import Speaker
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.ids import DeliveryId, TokenId
 from schemas.listings import ListedDelivery
 from schemas.times import UnixMs
-from schemas.tokens.masked_url import host_of, masked_url
+from schemas.tokens.masking import host_of, masked_url
 from store.engine.database import Connection
 from store.tokens.names import names_of
 
@@ -29,6 +30,8 @@ class DeliveryRow:
     """The host that is called; None once the callback is deleted."""
     url: str | None
     """The callback's URL, its query hidden."""
+    rest: str
+    """What follows the host in the URL, its query hidden."""
     state: str
     colour: str
     """The class of the state's mark."""
@@ -36,12 +39,15 @@ class DeliveryRow:
     """What the last attempt met; None: there was none."""
     created_at: UnixMs
     next_attempt_at: UnixMs | None
+    """When the next attempt comes; None: at no known time."""
+    is_due: bool
+    """Whether the time of its next attempt has come: it waits for its turn, or for its callback."""
     is_under_way: bool
-    """Whether an attempt is being made, or comes at a time that is not known."""
+    """Whether an attempt is being made."""
 
 
 def delivery_rows(
-    to: Speaker, connection: Connection, listed: Sequence[ListedDelivery]
+    to: Reader, connection: Connection, listed: Sequence[ListedDelivery]
 ) -> list[DeliveryRow]:
     """Return the rows of these deliveries, in their order. One query."""
     names = names_of(connection, (delivery.token_id for delivery in listed))
@@ -56,19 +62,28 @@ def last_answer(to: Speaker, delivery: ListedDelivery) -> str | None:
     return words if delivery.status_code is None else f"{delivery.status_code} · {words}"
 
 
-def _row(to: Speaker, delivery: ListedDelivery, names: dict[TokenId, str]) -> DeliveryRow:
+def _row(to: Reader, delivery: ListedDelivery, names: dict[TokenId, str]) -> DeliveryRow:
+    url = None if delivery.url is None else masked_url(delivery.url)
+    next_at = delivery.next_attempt_at
     return DeliveryRow(
         id=delivery.id,
         type=labels.event_type(to, delivery.type),
         is_test=delivery.is_test,
         token_id=delivery.token_id,
         token=names.get(delivery.token_id, delivery.token_id),
-        host=delivery.url and host_of(delivery.url),
-        url=delivery.url and masked_url(delivery.url),
+        host=url and host_of(url),
+        url=url,
+        rest=_rest(url) if url else "",
         state=labels.delivery_state(to, delivery.state),
         colour=labels.STATE_COLOURS[delivery.state],
         answer=last_answer(to, delivery),
         created_at=delivery.created_at,
-        next_attempt_at=delivery.next_attempt_at,
-        is_under_way=delivery.state is DeliveryState.PENDING and delivery.next_attempt_at is None,
+        next_attempt_at=next_at if next_at is not None and next_at > to.now else None,
+        is_due=next_at is not None and next_at <= to.now,
+        is_under_way=delivery.state is DeliveryState.PENDING and next_at is None,
     )
+
+
+def _rest(url: str) -> str:
+    rest = url.partition("://")[2].removeprefix(host_of(url))
+    return "" if rest == "/" else rest

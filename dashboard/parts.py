@@ -2,10 +2,12 @@
 environment.
 """
 
+import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from dashboard.oidc.provider import OpenIdProvider
 from schemas.observer import Observer
 from schemas.readiness import Readiness
 from schemas.tokens.target_policy import Network, TargetPolicy
@@ -18,6 +20,7 @@ from store.people.sessions import Sessions
 from store.tokens.callbacks import Callbacks
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
+from web.callback_tests import CallbackTests
 from web.server.threads import RequestThreads
 
 Gauges = Mapping[str, float | Mapping[str, float]]
@@ -42,6 +45,8 @@ class PageParts:
     trusted_proxies: Sequence[Network]
     timeout_s: float
     """The total timeout of one attempt: how long a test of a callback may take."""
+    max_life: dt.timedelta | None
+    """The longest life that may be given to a token; None: any."""
     platform_docs_url: str | None
     readiness: Callable[[], Readiness]
     gauges: Callable[[], Gauges]
@@ -53,8 +58,14 @@ class PageParts:
     hold secrets. Empty: there are none.
     """
     version: str
+    callback_tests: CallbackTests
+    """The tests of callbacks, which the API counts, too."""
     viewers_see_payloads: bool = True
     """Whether people who may only look see the data of events and what receivers answered."""
+    openid: OpenIdProvider | None = None
+    """Where people sign in by OpenID Connect; None: nowhere."""
+    local_sign_in: bool = True
+    """Whether people sign in by password, too."""
 
     @property
     def is_secure(self) -> bool:
@@ -64,7 +75,7 @@ class PageParts:
     @cached_property
     def tokens(self) -> Tokens:
         """Tokens and their changes."""
-        return Tokens(self.database, self.vault)
+        return Tokens(self.database, self.vault, self.max_life)
 
     @cached_property
     def people(self) -> People:

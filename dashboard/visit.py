@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from flask import Response, flash, get_flashed_messages, redirect, request
 from werkzeug.datastructures import MultiDict
 
-from dashboard.languages import Language
+from dashboard.languages import Language, to_say
 from dashboard.parts import PageParts
 from dashboard.rendering import environment
 from schemas.people import Person, Role, Session
@@ -19,12 +19,12 @@ from schemas.tokens.audit_log import Actor
 from web.client_address import client_address
 
 MENU = (
-    ("/", "Overview"),
-    ("/tokens", "Tokens"),
-    ("/deliveries", "Deliveries"),
-    ("/events", "Events"),
-    ("/attention", "Needs attention"),
-    ("/people", "People"),
+    ("/", to_say("Overview")),
+    ("/tokens", to_say("Tokens")),
+    ("/deliveries", to_say("Deliveries")),
+    ("/events", to_say("Events")),
+    ("/attention", to_say("Needs attention")),
+    ("/people", to_say("People")),
 )
 
 
@@ -71,6 +71,11 @@ class Visit:
     def address(self) -> str | None:
         """The IP address of the browser."""
         return client_address(request.environ, self.parts.trusted_proxies) or None
+
+    @property
+    def user_agent(self) -> str | None:
+        """What the browser says that it is."""
+        return request.headers.get("User-Agent")
 
     @property
     def form(self) -> MultiDict[str, str]:

@@ -13,10 +13,10 @@ from functools import partial
 
 from dispatcher.backoff import RetrySchedule
 from dispatcher.http.messages import HttpResponse, HttpSender, Request
-from schemas.signature import sign
 from dispatcher.verdict import internal_error_text, judge
 from schemas.alerts import Alert, AlertOutcome
 from schemas.deliveries.deliveries import Outcome
+from schemas.signature import sign
 from schemas.times import now_ms
 
 

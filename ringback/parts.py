@@ -27,6 +27,7 @@ from ringback.observability.gauges import Gatherer, Gauges
 from ringback.observability.log import Log, standard_output
 from ringback.observability.metrics import Metrics
 from ringback.observability.observer import Observing
+from ringback.openid import openid_provider
 from ringback.private_files import make_database_file
 from ringback.secret_key import cookie_keys, secret_keys
 from ringback.settings import Settings
@@ -40,6 +41,7 @@ from store.engine.notifications import NotificationListener
 from store.request_log.writer import RequestLog
 from store.stats import gauges
 from store.tokens.vault import Vault
+from web.callback_tests import CallbackTests
 from web.server.threads import RequestThreads
 
 _PROCESS = "process"
@@ -133,6 +135,7 @@ class Parts:
             request_log=self.request_log,
             trusted_proxies=self.settings.trusted_proxies,
             rate_limit=self.settings.rate_limit,
+            token_max_life=self.settings.token_max_life,
             platform_docs_url=self.settings.platform_docs_url,
             metrics=self.metrics.render,
             readiness=lambda: self.readiness(publisher.trouble()),
@@ -143,9 +146,12 @@ class Parts:
         self,
         publisher: Publisher,
         threads: RequestThreads,
+        callback_tests: CallbackTests,
         first_steps: Callable[[], Sequence[str]] = tuple,
     ) -> PageParts:
-        """Return what the pages are given."""
+        """Return what the pages are given. `callback_tests` are those of the API in this process,
+        so that both count them together.
+        """
         return PageParts(
             database=self.database,
             vault=self.vault,
@@ -157,12 +163,16 @@ class Parts:
             cookie_keys=cookie_keys(self.settings),
             trusted_proxies=self.settings.trusted_proxies,
             timeout_s=self.settings.timeout.total_seconds(),
+            max_life=self.settings.token_max_life,
             platform_docs_url=self.settings.platform_docs_url,
             readiness=lambda: self.readiness(publisher.trouble()),
             gauges=self.gatherer,
             first_steps=first_steps,
             version=ringback.__version__,
+            callback_tests=callback_tests,
             viewers_see_payloads=self.settings.viewers_see_payloads,
+            openid=openid_provider(self.settings),
+            local_sign_in=self.settings.local_sign_in,
         )
 
     def readiness(self, broker_trouble: str | None) -> Readiness:

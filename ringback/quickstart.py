@@ -124,8 +124,12 @@ def _curl(url: str, token: str) -> str:
 def _create(parts: Parts) -> Quickstart:
     callbacks = {event_type: CallbackFields(url=_URL) for event_type in EventType}
     now = parts.database.time()
+    max_life = parts.settings.token_max_life
     fields = TokenFields("quickstart", now, permissions=_PERMISSIONS)
-    created = Tokens(parts.database, parts.vault).create(fields, callbacks, now, COMMAND_LINE)
+    if max_life is not None:
+        fields = replace(fields, expires_at=fields.latest_end(max_life))
+    tokens = Tokens(parts.database, parts.vault, max_life)
+    created = tokens.create(fields, callbacks, now, COMMAND_LINE)
     assert created.signing_secret is not None, "a new token has one"
     return Quickstart(created.secret, created.signing_secret)
 

@@ -30,7 +30,9 @@ def _without_path(url: str) -> str:
 _MASKS: dict[str, Callable[[str], str]] = {
     "secret_key": lambda _: "***",
     "alert_secret": lambda _: "***",
+    "oidc_client_secret": lambda _: "***",
     "alert_url": _without_path,
+    "smtp_url": without_password,
     "broker_url": lambda urls: ";".join(without_password(url) for url in urls.split(";")),
     "database_url": database_url.shown,
 }

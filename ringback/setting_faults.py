@@ -10,6 +10,7 @@ from ringback.setting_names import variable
 
 _EXPECTED = {
     "allow_http": "true or false",
+    "local_sign_in": "true or false",
     "timeout": "longer than 0s",
     "connect_timeout": "longer than 0s",
     "callback_concurrency": "a whole number from 1 to 10000",

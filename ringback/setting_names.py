@@ -29,11 +29,7 @@ is not recognised. Smaller: the suggestion is an unrelated setting.
 _LATER = frozenset(
     {
         "EGRESS_PROXY",
-        "LOCAL_SIGN_IN",
         "MAIL_FROM",
-        "OIDC_CLIENT_ID",
-        "OIDC_CLIENT_SECRET",
-        "OIDC_ISSUER",
         "PAUSED",
         "PAYLOAD_RETENTION",
         "SMTP_URL",

@@ -17,12 +17,15 @@ from pydantic import BeforeValidator
 from pydantic_settings import NoDecode
 
 from exchange.broker_address import broker_addresses
+from ringback.mail_server import read_mail_from, read_smtp_url
 from schemas.times import format_duration, parse_duration
 from schemas.tokens.secrets import signing_key
 from schemas.tokens.target_policy import Network, parse_networks
 from store.engine import database_url
 
 _ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
+
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 # A name, or an IPv4 address.
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.|$))+", re.IGNORECASE)
@@ -92,6 +95,16 @@ def read_public_url(value: object) -> object:
     )
 
 
+def read_issuer(value: object) -> object:
+    """Read the issuer of an OpenID Connect provider. Only on this machine it may use http://."""
+    expected = "a URL such as https://login.example.com/realms/chat, exactly as the provider has it"
+    url = _web_url(value, expected, may_have_query=False)
+    parts = urlsplit(url) if isinstance(url, str) else None
+    if parts and parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        raise ValueError("use https://: who can change the answers could sign in as anyone")
+    return url
+
+
 def read_page_url(value: object) -> object:
     """Read the URL of a page, or of a section of it. Errors never repeat the text."""
     return _web_url(
@@ -125,6 +138,13 @@ def _web_url(value: object, expected: str, *, may_have_query: bool) -> object:
 def read_duration(value: object) -> object:
     """Read a duration such as `5s` or `30d`."""
     return parse_duration(value) if isinstance(value, str) else value
+
+
+def read_plain_text(value: object) -> object:
+    """Read a text without the blanks around it. Errors never repeat it, as it may be a secret."""
+    if isinstance(value, str) and not _is_utf8(value):
+        raise ValueError("it is not UTF-8")
+    return value.strip() if isinstance(value, str) else value
 
 
 def read_durations(value: object) -> object:
@@ -243,11 +263,15 @@ that is advised prints 64.
 AddressValue = Annotated[ListenAddress, NoDecode, BeforeValidator(read_address)]
 PublicUrl = Annotated[str, BeforeValidator(read_public_url)]
 PageUrl = Annotated[str, BeforeValidator(read_page_url)]
+PlainText = Annotated[str, BeforeValidator(read_plain_text)]
+IssuerUrl = Annotated[str, BeforeValidator(read_issuer)]
 Duration = Annotated[dt.timedelta, BeforeValidator(read_duration)]
 Durations = Annotated[tuple[dt.timedelta, ...], NoDecode, BeforeValidator(read_durations)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(read_networks)]
 DatabaseUrl = Annotated[str, BeforeValidator(read_database_url)]
 BrokerUrls = Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_broker_urls)]
 SigningSecrets = Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_signing_secrets)]
+SmtpUrl = Annotated[str, BeforeValidator(read_smtp_url)]
+MailFrom = Annotated[str, BeforeValidator(read_mail_from)]
 RateLimit = Annotated[float | None, NoDecode, BeforeValidator(read_rate_limit)]
 SecretKeys = Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_secret_keys)]

@@ -16,8 +16,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ringback.env_file import env_file as located
 from ringback.env_file import env_file_values
+from ringback.setting_agreement import require_agreement
 from ringback.setting_display import masked
-from ringback.setting_faults import Disagreement, faults
+from ringback.setting_faults import faults
 from ringback.setting_names import (
     PREFIX,
     ignored_names,
@@ -32,22 +33,20 @@ from ringback.setting_values import (
     DatabaseUrl,
     Duration,
     Durations,
+    IssuerUrl,
     ListenAddress,
+    MailFrom,
     Networks,
     PageUrl,
+    PlainText,
     PublicUrl,
     RateLimit,
     SecretKeys,
     SigningSecrets,
+    SmtpUrl,
 )
 from schemas.errors import UsageError
-from schemas.tokens.target_policy import TargetPolicy
 from store.engine import database_url
-
-DRAIN_MARGIN = dt.timedelta(seconds=5)
-"""What a drain needs in addition to the slowest attempt, to settle and to acknowledge. Larger:
-stops may take longer. Smaller: what ended last is not settled, and is sent again.
-"""
 
 _DEFAULT_SCHEDULE = tuple(
     dt.timedelta(seconds=s)
@@ -193,6 +192,48 @@ class Settings(BaseSettings):
         "rand -base64 32` prints. Required with `RINGBACK_ALERT_URL`. Several, oldest first, "
         "separated by commas: each signs.",
     )
+    oidc_issuer: IssuerUrl | None = Field(
+        None,
+        description="People [sign in to the pages](people.md#sign-in-by-openid-connect) at this "
+        "OpenID Connect provider: its issuer, spelled exactly as the provider does, such as "
+        "`https://accounts.google.com`. Who may sign in are the people of `ringback user`. Unset: "
+        "by passwords alone.",
+    )
+    oidc_client_id: PlainText | None = Field(
+        None,
+        description="The name of this Ringback at the provider. Required with "
+        "`RINGBACK_OIDC_ISSUER`.",
+    )
+    oidc_client_secret: PlainText | None = Field(
+        None,
+        description="The secret of this Ringback at the provider. Required with "
+        "`RINGBACK_OIDC_ISSUER`.",
+    )
+    local_sign_in: bool = Field(
+        True,
+        description="`false`: people sign in by OpenID Connect alone, and have no passwords. "
+        "Links of `ringback user link` still sign in, once: they are for the day when the provider "
+        "is away.",
+    )
+    smtp_url: SmtpUrl | None = Field(
+        None,
+        description="Mail server for [mail to administrators](operations.md#mail) and tokens' "
+        "contacts: `smtp://USER:PASSWORD@HOST:PORT` (587, encrypted where the server offers it, "
+        "and always with a password) or `smtps://…` (465). Percent-encode special characters. "
+        "Unset: no mail.",
+    )
+    mail_from: MailFrom | None = Field(
+        None,
+        description="Sender of mail, such as `Ringback <ringback@example.com>`. Required with "
+        "`RINGBACK_SMTP_URL`.",
+    )
+    token_max_life: Duration | None = Field(
+        None,
+        gt=dt.timedelta(0),
+        description="Longest life that may be given to a token, from its activation on: then every "
+        "new token needs an expiration date, and dates that are changed must keep to it. Tokens "
+        "that exist keep their dates. Unset: a token may be valid for ever.",
+    )
     platform_docs_url: PageUrl | None = Field(
         None,
         description="URL of the chat platform's own API documentation, linked in `/docs` and in "
@@ -225,43 +266,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        self._require_times_that_fit()
-        self._require_secrets()
+        require_agreement(self)
         return self
-
-    def _require_times_that_fit(self) -> None:
-        if self.connect_timeout > self.timeout:
-            raise Disagreement(
-                "connect_timeout",
-                "connecting is part of an attempt: at most RINGBACK_TIMEOUT",
-            )
-        if self.drain_timeout < self.timeout + DRAIN_MARGIN:
-            raise Disagreement(
-                "drain_timeout",
-                "a stop waits for what is in flight: at least RINGBACK_TIMEOUT + 5s",
-            )
-        if self.retention <= sum(self.retry_schedule, dt.timedelta(0)):
-            raise Disagreement(
-                "retention",
-                "an event is kept while it is retried: longer than all delays of "
-                "RINGBACK_RETRY_SCHEDULE together",
-            )
-
-    def _require_secrets(self) -> None:
-        if not self.secret_key and not self.embedded:
-            raise Disagreement(
-                "secret_key",
-                "required with a broker or PostgreSQL, the same in every process (create one: "
-                "openssl rand -hex 32)",
-            )
-        policy = TargetPolicy(self.allow_targets, self.allow_http)
-        if self.alert_url and (fault := policy.url_fault(self.alert_url)):
-            raise Disagreement("alert_url", fault)
-        if self.alert_url and not self.alert_secret:
-            raise Disagreement(
-                "alert_secret",
-                "required with RINGBACK_ALERT_URL: whsec_ and base64 (openssl rand -base64 32)",
-            )
 
 
 def load(env_file: Path | None = None) -> Settings:

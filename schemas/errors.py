@@ -9,6 +9,7 @@ RingbackError
 │   ├── MethodNotAllowed     405
 │   ├── RequestTimeout       408
 │   ├── Conflict             409
+│   ├── PreconditionFailed   412
 │   ├── TooLarge             413
 │   ├── UnsupportedMediaType 415
 │   ├── Invalid              422
@@ -175,6 +176,14 @@ class Conflict(Problem):
     """The request is valid, but the current state does not allow it."""
 
     status, slug, title = 409, "conflict", "Conflict with the current state"
+
+
+class PreconditionFailed(Problem):
+    """What `If-Match` names is no longer what stands there: someone else changed it meanwhile.
+    `current` is the token as it is now.
+    """
+
+    status, slug, title = 412, "precondition-failed", "Changed by someone else"
 
 
 class TooLarge(Problem):

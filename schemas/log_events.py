@@ -56,7 +56,11 @@ class LogEvent(StrEnum):
     ALERT_DELIVERED = "alert_delivered", "info"
     ALERT_FAILED = "alert_failed", "warning"
 
+    MAIL_SENT = "mail_sent", "info"
+    MAIL_FAILED = "mail_failed", "warning"
+
     TOKENS_EXPORTED = "tokens_exported", "info"
+    SIGN_IN_REFUSED = "sign_in_refused", "warning"
     REQUEST_FAILED = "request_failed", "error"
     INTERNAL_ERROR = "internal_error", "error"
     WORKER_ENDED = "worker_ended", "error"

@@ -77,8 +77,29 @@ _PROBLEM: Schema = {
             "description": f"The number of faults after the first {MAX_REPORTED}, which are not"
             " listed.",
         },
+        "current": {
+            "allOf": [ref("TokenAnswer")],
+            "description": "Of a 412: the token as it is now.",
+        },
     },
     "required": ["type", "title", "status", "detail"],
+}
+_ETAG = {
+    "description": "Names what stands here now, for `If-Match`. It changes with every change that"
+    " someone makes to the token or its callbacks.",
+    "schema": {"type": "string"},
+}
+_TEST: Schema = {
+    "type": "object",
+    "description": "What a test sends.",
+    "properties": {
+        "data": {
+            "type": ["object", "null"],
+            "description": "The event's data, by the same rules as a published event of the"
+            " callback's type. null or left out: the sample.",
+        }
+    },
+    "additionalProperties": False,
 }
 _PERMISSIONS = "What a token may do.\n\n" + "\n".join(
     f"- `{permission.value}`: {permission.label}" for permission in Permission
@@ -127,6 +148,10 @@ def security(route: Route) -> list[dict[str, list[str]]]:
 def responses(route: Route) -> ResponseDict:
     """Return the success and the expected problems of a route, by status."""
     by_status: ResponseDict = {str(int(route.status)): _success(route)}
+    if route.other_success:
+        other, answer = route.other_success
+        content = {JSON: {"schema": ref(answer.__name__)}}
+        by_status[str(int(other))] = {"description": other.phrase, "content": content}
     problems = set(route.problems) | (
         set() if route.is_open else {401, 429, 503} | ({403} if route.needs else set())
     )
@@ -140,7 +165,8 @@ def extensions(route: Route) -> Schema:
     """Return what a view's annotations do not say: the body that it reads itself."""
     if route.takes is None:
         return {}
-    return {"requestBody": {"required": True, "content": {JSON: {"schema": ref(route.takes)}}}}
+    content = {JSON: {"schema": ref(route.takes)}}
+    return {"requestBody": {"required": not route.is_optional, "content": content}}
 
 
 def completed(
@@ -185,6 +211,7 @@ def completed(
 
 def _components(routes: Mapping[Route, Models]) -> dict[str, Schema]:
     answers = dict.fromkeys(route.answer for route in routes if route.answer)
+    answers |= dict.fromkeys(route.other_success[1] for route in routes if route.other_success)
     _, components = msgspec.json.schema_components(answers, ref_template=COMPONENTS)
     for models in routes.values():
         for model in filter(None, models):
@@ -197,13 +224,15 @@ def _components(routes: Mapping[Route, Models]) -> dict[str, Schema]:
         if "description" in schema:
             schema["description"] = inspect.cleandoc(schema["description"])
     components["Permission"]["description"] = _PERMISSIONS
-    return components | event_components() | {"Problem": _PROBLEM}
+    return components | event_components() | {"Problem": _PROBLEM, "CallbackTest": _TEST}
 
 
 def _success(route: Route) -> Schema:
     answer: Schema = {"description": route.status.phrase}
     if route.answer:
         answer["content"] = {JSON: {"schema": ref(route.answer.__name__)}}
+    if route.etag:
+        answer["headers"] = {"ETag": _ETAG}
     if route.file:
         answer["content"] = {route.file: {"schema": {"type": "string", "format": "binary"}}}
     return answer

@@ -22,6 +22,7 @@ from schemas.errors import (
     MethodNotAllowed,
     NoDispatcher,
     NotFound,
+    PreconditionFailed,
     Problem,
     RequestTimeout,
     TooLarge,
@@ -130,6 +131,14 @@ _ADVICE: dict[type[Problem], _Advice] = {
         "Read the current state again; the detail says what prevents the request. Repeating the"
         " request helps only once the state has changed.",
         Conflict("the token is suspended: only callbacks of an active token are called"),
+    ),
+    PreconditionFailed: _Advice(
+        "Compare `current` with what you meant to save. If it is still to be saved, send the request"
+        " again with the `ETag` of a new `GET` in `If-Match`. The request had no effect.",
+        PreconditionFailed(
+            "the token was changed since you read it: `current` is what stands there now",
+            extra={"current": {"id": "tok_01a2087f", "name": "ACME CRM 2"}},
+        ),
     ),
     TooLarge: _Advice(
         "Send less: put files behind a URL, and split many events into several batches. The same"

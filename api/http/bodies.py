@@ -8,7 +8,14 @@ from urllib.parse import parse_qsl, quote_from_bytes
 from wsgiref.types import WSGIEnvironment
 
 from api.http.responses import JSON
-from schemas.errors import Malformed, TooLarge, UnsupportedMediaType
+from schemas.errors import (
+    Invalid,
+    InvalidEvent,
+    Malformed,
+    Problem,
+    TooLarge,
+    UnsupportedMediaType,
+)
 from schemas.texts import shortened
 from web.environ import body_refusal
 
@@ -96,6 +103,13 @@ def read_body(environ: WSGIEnvironment, limit: int) -> bytes:
     if announced is not None and len(body) < announced:
         raise Malformed(f"the body ended after {len(body)} of {announced} bytes")
     return body
+
+
+def problem_of(error: InvalidEvent, detail: str) -> Problem:
+    """Return the problem that an invalid event is; `detail` says what is invalid."""
+    if error.malformed:
+        return Malformed(str(error))
+    return Invalid(detail, faults=error.faults)
 
 
 def _announced(environ: WSGIEnvironment) -> int | None:

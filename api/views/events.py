@@ -4,24 +4,23 @@ not need.
 
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 from wsgiref.types import WSGIEnvironment
 
 from flask import Response
 
-from api.http.bodies import MAX_BATCH_BYTES, read_json_body
+from api.delivery_serializers import recipients_answer
+from api.http.bodies import MAX_BATCH_BYTES, problem_of, read_json_body
 from api.http.responses import JSON, json_response
 from api.list_models import EventPage
 from api.parts import ApiParts
-from api.response_models import Accepted, AcceptedBatch, EventAnswer
+from api.response_models import Accepted, AcceptedBatch, EventAnswer, RecipientsAnswer
 from api.routes import Route
 from api.serializers import event_answer, event_page
 from exchange.port import Outgoing
 from schemas.errors import (
     ExchangeUnavailable,
-    Invalid,
     InvalidEvent,
-    Malformed,
     NotFound,
     Unavailable,
 )
@@ -31,9 +30,11 @@ from schemas.listings import EventFilter
 from schemas.times import now_ms
 from schemas.tokens.permissions import Permission
 from store.events.listing import get_event, list_events
+from store.events.recipients import recipients_of
 from web.models.queries import EventsQuery, IdPath
 
 _TAG = "Events"
+_INVALID = "an event is invalid"
 _Parsed = TypeVar("_Parsed")
 
 _PARSED_ON_LOOP_BYTES = 32 * 1024
@@ -52,7 +53,7 @@ async def publish_event(parts: ApiParts, environ: WSGIEnvironment) -> Response:
     try:
         event = await _parsed(parts, parse_event, body)
     except InvalidEvent as error:
-        _refuse(error)
+        raise problem_of(error, _INVALID) from None
     await _publish(parts, [event])
     parts.observer.event_accepted(event.type)
     return Response(b'{"id":"%s","status":"accepted"}' % event.id.encode(), 202, content_type=JSON)
@@ -68,7 +69,7 @@ async def publish_batch(parts: ApiParts, environ: WSGIEnvironment) -> Response:
     try:
         events = await _parsed(parts, parse_batch, body)
     except InvalidEvent as error:
-        _refuse(error)
+        raise problem_of(error, _INVALID) from None
     await _publish(parts, events)
     for event in events:
         parts.observer.event_accepted(event.type)
@@ -98,8 +99,26 @@ def show_event(parts: ApiParts, path: IdPath) -> Response:
     with parts.database.read() as connection:
         event = get_event(connection, EventId(path.id))
     if event is None:
-        raise NotFound(f"there is no event {path.id}, or it is not stored yet")
+        raise _not_there(path)
     return json_response(event_answer(event))
+
+
+def show_recipients(parts: ApiParts, path: IdPath) -> Response:
+    """Show who got an event, and who did not and why.
+
+    All callbacks of its type are listed, whether or not they may see it, except those of revoked
+    tokens without a delivery. Callbacks without a delivery are judged by how things are now, which
+    `note` says.
+    """
+    with parts.database.read() as connection:
+        recipients = recipients_of(connection, EventId(path.id), parts.directory.now())
+    if recipients is None:
+        raise _not_there(path)
+    return json_response(recipients_answer(recipients))
+
+
+def _not_there(path: IdPath) -> NotFound:
+    return NotFound(f"there is no event {path.id}, or it is not stored yet")
 
 
 async def _parsed(parts: ApiParts, parse: Callable[[bytes], _Parsed], body: bytes) -> _Parsed:
@@ -120,12 +139,6 @@ async def _publish(parts: ApiParts, events: Sequence[Event]) -> None:
             headers={"Retry-After": "1"},
             extra={"ids": [event.id for event in events]},
         ) from None
-
-
-def _refuse(error: InvalidEvent) -> NoReturn:
-    if error.malformed:
-        raise Malformed(str(error)) from None
-    raise Invalid("an event is invalid", faults=error.faults) from None
 
 
 _PUBLISH, _ADMIN = Permission.EVENTS_PUBLISH, Permission.PLATFORM_ADMIN
@@ -173,6 +186,15 @@ ROUTES = (
         show_event,
         _TAG,
         answer=EventAnswer,
+        needs=_ADMIN,
+        problems=frozenset({404}),
+    ),
+    Route(
+        "GET",
+        "/v1/events/<id>/recipients",
+        show_recipients,
+        _TAG,
+        answer=RecipientsAnswer,
         needs=_ADMIN,
         problems=frozenset({404}),
     ),

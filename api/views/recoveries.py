@@ -1,4 +1,4 @@
-"""Recoveries, jobs that send undelivered events again: create, show, stop."""
+"""Recoveries, jobs that send undelivered events again: create, count, show, stop."""
 
 from http import HTTPStatus
 
@@ -6,18 +6,15 @@ from flask import Response
 
 from api.http.responses import json_response
 from api.parts import ApiParts
-from api.response_models import RecoveryAnswer
+from api.response_models import RecoveryAnswer, RecoveryCount
 from api.routes import Route
 from api.serializers import recovery_answer
-from schemas.deliveries.recoveries import Recoverable, RecoveryQuery
-from schemas.errors import Fault, Invalid
-from schemas.ids import RecoveryId, TokenId
-from schemas.times import LATEST
+from schemas.ids import RecoveryId
 from schemas.tokens.permissions import Permission
 from store.recoveries import jobs
 from web.models.bodies import CreateRecovery
-from web.models.parsing import INVALID_BODY
 from web.models.queries import IdPath
+from web.recovery_rules import matched_by, require_query
 
 _TAG = "Deliveries"
 
@@ -26,22 +23,19 @@ def create_recovery(parts: ApiParts, body: CreateRecovery) -> Response:
     """Create a recovery: the dispatchers send undelivered events again.
 
     A recovery selects `exhausted` and `held` deliveries, and events without a delivery for a
-    callback that may see them now (`missing`), by token, type and time. Without `states` it selects
-    exhausted deliveries only. Each delivery gets the whole schedule again, under the same
+    callback that may see them now (`missing`), by what is given in the request. Without `states` it
+    selects exhausted deliveries only. Each delivery gets the whole schedule again, under the same
     `webhook-id`; its first new attempt has `ringback-trigger: recover`.
 
     A recovery skips, and counts, deliveries of a token that is not active, of a callback that is
     off or disabled, and outdated statuses. Creating the same recovery twice sends nothing twice.
+
+    With `dry_run`, 200 answers how many deliveries it would find, and nothing happens.
     """
-    if body.until is not None and body.until <= body.since:
-        raise Invalid(INVALID_BODY, faults=[Fault("this is not after `since`", "/until")])
-    states = tuple(
-        state for state in Recoverable if state in (body.states or (Recoverable.EXHAUSTED,))
-    )
-    token = TokenId(body.token) if body.token else None
-    query = RecoveryQuery(
-        body.since, LATEST if body.until is None else body.until, states, token, body.type
-    )
+    query = require_query(body)
+    if body.dry_run:
+        counted = jobs.count(parts.database, query, matched_by(parts.directory))
+        return json_response(RecoveryCount(counted.total, counted.is_complete))
     return json_response(recovery_answer(jobs.create(parts.database, query)), HTTPStatus.ACCEPTED)
 
 
@@ -72,6 +66,7 @@ ROUTES = (
         _TAG,
         status=HTTPStatus.ACCEPTED,
         answer=RecoveryAnswer,
+        other_success=(HTTPStatus.OK, RecoveryCount),
         needs=_ADMIN,
         problems=_CREATE_PROBLEMS,
     ),

@@ -1,7 +1,5 @@
 """The request log of a token: list, download."""
 
-from collections.abc import Iterator
-
 from flask import Response
 
 from api.http.responses import json_response
@@ -10,11 +8,10 @@ from api.parts import ApiParts
 from api.routes import Route
 from api.serializers import request_page
 from schemas.ids import TokenId
-from schemas.request_log import LoggedRequest
 from schemas.tokens.permissions import Permission
-from store.request_log.listing import every_request, list_requests
-from web.exports.request_sheets import requests_sheet
-from web.exports.streaming import CSV, XLSX, csv_download, with_row_limit, xlsx_download
+from store.request_log.listing import list_requests
+from web.exports.request_downloads import requests_csv_download, requests_xlsx_download
+from web.exports.streaming import CSV, XLSX
 from web.models.queries import IdPath
 from web.models.request_log import RequestFilterQuery, RequestsCsvQuery, RequestsQuery
 
@@ -48,8 +45,8 @@ def requests_csv(parts: ApiParts, path: IdPath, query: RequestsCsvQuery) -> Resp
     as a formula gets an apostrophe before it. `excel=true` adds the marks that Excel needs: a byte
     order mark, and `sep=,` as the first line.
     """
-    return csv_download(
-        _name(path), requests_sheet(_every(parts, path, query)), for_excel=query.excel
+    return requests_csv_download(
+        parts.database, _known(parts, path), query.to_filter(), for_excel=query.excel
     )
 
 
@@ -59,17 +56,12 @@ def requests_xlsx(parts: ApiParts, path: IdPath, query: RequestFilterQuery) -> R
     422 if there are more than 250,000: choose a shorter period with `since` and `until`, or
     download the CSV. 503 while another workbook is being generated.
     """
-    return xlsx_download(_name(path), [with_row_limit(requests_sheet(_every(parts, path, query)))])
+    return requests_xlsx_download(parts.database, _known(parts, path), query.to_filter())
 
 
-def _every(parts: ApiParts, path: IdPath, query: RequestFilterQuery) -> Iterator[LoggedRequest]:
-    # Checked here: a generator would raise NotFound only after the response has begun.
-    token_id = parts.tokens.get(TokenId(path.id)).id
-    return every_request(parts.database, token_id, query.to_filter())
-
-
-def _name(path: IdPath) -> str:
-    return f"requests-{path.id}"
+def _known(parts: ApiParts, path: IdPath) -> TokenId:
+    """Return the id of an existing token. Raises NotFound."""
+    return parts.tokens.get(TokenId(path.id)).id
 
 
 _ADMIN, _PROBLEMS = Permission.PLATFORM_ADMIN, frozenset({404, 422})

@@ -6,23 +6,27 @@ take turns among themselves. It sends nothing, and decides only which callbacks 
 Built and watched by the worker.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from consumers.loop import Loop, OnBug
-from consumers.pipeline.matching import MatchingDirectory, owners
+from consumers.pipeline.matching import MatchingDirectory
 from schemas.deliveries.callback_health import MAY_BE_CALLED
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.deliveries.recoveries import Recoverable, Recovery, RecoveryState
 from schemas.errors import StatementTimedOut, StoreUnavailable
+from schemas.events.types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.log_events import LogEvent
 from schemas.observer import Observer
 from schemas.times import UnixMs
+from schemas.tokens.matching import owners
 from schemas.tokens.tokens import TokenState
 from store.engine.database import Connection, Database
 from store.recoveries import candidates, jobs, reopening
-from store.recoveries.candidates import Candidate, Key, StoredEvent
+from store.recoveries.candidates import Candidate
 from store.recoveries.jobs import Job, RecoveryPosition, Slice
+from store.recoveries.missing import missing, stored_events
+from store.recoveries.scanning import Key
 
 POLL_S = 0.5
 """How much later a recovery that another process created may be noticed. Shorter: more queries that
@@ -166,29 +170,25 @@ class RecoveryRunner(Loop):
         """Make the deliveries that the events of a slice never had. The slice ends before its last
         event when the events before have many: the rows of a transaction are bounded too.
         """
-        rows = self._rows(job)
-        page = candidates.stored_events(connection, job.recovery.query, job.position.after, rows)
-        missing: list[Candidate] = []
+        rows, query = self._rows(job), job.recovery.query
+        page = stored_events(connection, query, job.position.after, rows)
+        made: list[Candidate] = []
         following = page.following
-        for event in page.found:
-            missing += self._missing(event, job.recovery.query.token, now)
-            if len(missing) >= rows and event is not page.found[-1]:
+
+        def matched(event_type: EventType, channel_id: str) -> dict[CallbackId, TokenId]:
+            return owners(event_type, channel_id, self._directory, now)
+
+        for event, pairs in missing(page.found, query, matched):
+            made += [
+                Candidate(event.id, callback_id, token_id, event.type, now, event.facts)
+                for callback_id, token_id in pairs
+            ]
+            if len(made) >= rows and event is not page.found[-1]:
                 following = event.key
                 break
-        sendable = self._sendable(connection, missing, now)
+        sendable = self._sendable(connection, made, now)
         reopening.make(connection, sendable, now)
-        return Slice(len(sendable), len(missing) - len(sendable), _following(job, following))
-
-    def _missing(
-        self, stored: StoredEvent, only: TokenId | None, now: UnixMs
-    ) -> Iterable[Candidate]:
-        """Yield the deliveries that this event would have if it were claimed now, and has not."""
-        seeing: dict[CallbackId, TokenId] = owners(
-            stored.type, stored.channel_id, self._directory, now
-        )
-        for callback_id, token_id in seeing.items():
-            if only in (None, token_id) and callback_id not in stored.callback_ids:
-                yield Candidate(stored.id, callback_id, token_id, stored.type, now, stored.facts)
+        return Slice(len(sendable), len(made) - len(sendable), _following(job, following))
 
     def _sendable(
         self, connection: Connection, undelivered: Sequence[Candidate], now: UnixMs

@@ -9,7 +9,6 @@ from dashboard.explaining.reader import Reader
 from schemas.deliveries.deliveries import Attempt
 from schemas.texts import from_bytes, spelled_out
 
-_NONE = "–"
 MOST_LINES = 400
 """Lines of a body that are compared. More: comparing takes longer, as it grows with their square."""
 
@@ -19,8 +18,8 @@ class Pair:
     """One thing that both attempts have."""
 
     name: str
-    left: str
-    right: str
+    left: str | None
+    right: str | None
 
     @property
     def is_equal(self) -> bool:
@@ -30,7 +29,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some pairs under a heading. The names of `headers` and lines of bodies are shown as code."""
+    """Some pairs under a heading."""
 
     title: str
     pairs: list[Pair]
@@ -108,4 +107,4 @@ def _split(body: bytes) -> list[str]:
 
 
 def _pair(name: str, left: object, right: object) -> Pair:
-    return Pair(name, *(_NONE if one is None else str(one) for one in (left, right)))
+    return Pair(name, *(None if one is None else str(one) for one in (left, right)))

@@ -24,9 +24,7 @@ class CurlCommand:
     """
 
 
-def curl_command(
-    url: str, headers: Mapping[str, str], body: bytes, file_name: str
-) -> CurlCommand:
+def curl_command(url: str, headers: Mapping[str, str], body: bytes, file_name: str) -> CurlCommand:
     """Return the command that sends a body. What a terminal could change goes as base64."""
     if len(body) > INLINE_BYTES:
         return CurlCommand(_curl(url, headers, f"@{file_name}"), file_name)

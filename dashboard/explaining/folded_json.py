@@ -4,6 +4,7 @@ blocks that fold. Made from tokens, so that every value is spelled as it was sen
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from html import escape
 
 from dashboard.explaining.json_tokens import Kind, Token, tokens
 
@@ -21,6 +22,9 @@ OPEN_LINES = 80
 _INDENT = "  "
 _MOST_INDENT = 40
 """Levels that are indented: very deep ones would otherwise be mostly blanks."""
+_LINE_BYTES = 12
+"""What a page needs for a line apart from its text."""
+
 _OPENING, _CLOSING = "{[", "}]"
 
 
@@ -59,7 +63,7 @@ class FoldedJson:
 @dataclass(slots=True)
 class _Layout:
     most_lines: int
-    most_characters: int
+    most_bytes: int
     lines: list[Line] = field(default_factory=list)
     blocks: list[bool] = field(default_factory=list)
     """For each open object or list whether it folds."""
@@ -72,8 +76,8 @@ class _Layout:
         """End the current line."""
         depth = min(len(self.blocks), _MOST_INDENT)
         line = Line(_INDENT * depth, self.name, self.rest, begins, ends, entries)
-        self.most_characters -= len(line.indent) + len(line.name) + len(line.rest)
-        if len(self.lines) >= self.most_lines or self.most_characters < 0:
+        self.most_bytes -= len(line.indent) + _LINE_BYTES + on_page(line.name + line.rest)
+        if len(self.lines) >= self.most_lines or self.most_bytes < 0:
             self.is_cut = True
         else:
             self.lines.append(line)
@@ -95,11 +99,16 @@ class _Layout:
         self.put(ends=folds)
 
 
-def folded(text: str, most_lines: int, most_characters: int) -> FoldedJson:
-    """Return the layout of a JSON text, cut off after so many lines or characters."""
+def on_page(text: str) -> int:
+    """Return how many bytes a text takes on a page, where some characters are escaped."""
+    return len(escape(text).encode(errors="replace"))
+
+
+def folded(text: str, most_lines: int, most_bytes: int) -> FoldedJson:
+    """Return the layout of a JSON text, cut off after so many lines, or so many bytes of a page."""
     shown = [token for token in tokens(text) if token.kind is not Kind.SPACE]
     entries = _entries(shown)
-    layout = _Layout(most_lines, most_characters)
+    layout = _Layout(most_lines, most_bytes)
     number = 0
     while number < len(shown) and not layout.is_cut:
         number = _take(layout, shown, entries, number)

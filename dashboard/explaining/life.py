@@ -11,7 +11,7 @@ from schemas.listings import DeliveryDetail
 from schemas.times import UnixMs
 from store.deliveries.waiting import CallbackFacts, Waiting
 
-MOST = 60
+MOST = 40
 """Moments that are shown; of more, the first ones and the latest."""
 
 
@@ -47,9 +47,7 @@ def life(
     return [*dated, *_end(to, detail), *_to_come(to, detail, waiting)]
 
 
-def _begun(
-    to: Reader, detail: DeliveryDetail, accepted_at: UnixMs | None
-) -> Iterator[Moment]:
+def _begun(to: Reader, detail: DeliveryDetail, accepted_at: UnixMs | None) -> Iterator[Moment]:
     created_at = detail.delivery.created_at
     if accepted_at is not None and accepted_at < created_at:
         yield Moment(accepted_at, to.say("The event was accepted"))

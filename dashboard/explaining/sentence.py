@@ -20,13 +20,13 @@ def explain(to: Reader, detail: DeliveryDetail, waiting: Waiting) -> list[str]:
     """Return a delivery's state in sentences."""
     delivery, attempts = detail.delivery, detail.attempts
     said = {
-        DeliveryState.PENDING: _pending,
-        DeliveryState.HELD: _held,
-        DeliveryState.DELIVERED: _delivered,
-        DeliveryState.EXHAUSTED: _exhausted,
-        DeliveryState.SUPERSEDED: _superseded,
-        DeliveryState.CANCELLED: _cancelled,
-    }[delivery.state](to, detail, waiting)
+        DeliveryState.PENDING: lambda: _pending(to, detail, waiting),
+        DeliveryState.HELD: lambda: _held(to, waiting.callback),
+        DeliveryState.DELIVERED: lambda: _delivered(to, attempts),
+        DeliveryState.EXHAUSTED: lambda: _exhausted(to, delivery),
+        DeliveryState.SUPERSEDED: lambda: _superseded(to),
+        DeliveryState.CANCELLED: lambda: _cancelled(to, delivery.reason),
+    }[delivery.state]()
     if attempts and delivery.state is not DeliveryState.DELIVERED:
         said.append(attempt_sentence(to, attempts[-1]))
     if Trigger.MANUAL in waiting.requested:
@@ -102,8 +102,8 @@ def _behind_breaker(to: Reader, callback: CallbackFacts) -> list[str]:
     return said
 
 
-def _held(to: Reader, detail: DeliveryDetail, waiting: Waiting) -> list[str]:
-    say, callback = to.say, waiting.callback
+def _held(to: Reader, callback: CallbackFacts | None) -> list[str]:
+    say = to.say
     if callback is None:
         return [say("Held.")]
     if callback.state is CallbackState.OFF:
@@ -148,8 +148,8 @@ def _after_return(to: Reader, callback: CallbackFacts) -> str:
     }[callback.on_resume]
 
 
-def _delivered(to: Reader, detail: DeliveryDetail, waiting: Waiting) -> list[str]:
-    last = _last_success(detail.attempts)
+def _delivered(to: Reader, attempts: list[Attempt]) -> list[str]:
+    last = next((one for one in attempts if one.outcome is Outcome.DELIVERED), None)
     if last is None:
         return [to.say("Delivered.")]
     return [
@@ -164,16 +164,12 @@ def _delivered(to: Reader, detail: DeliveryDetail, waiting: Waiting) -> list[str
     ]
 
 
-def _last_success(attempts: list[Attempt]) -> Attempt | None:
-    return next((one for one in attempts if one.outcome is Outcome.DELIVERED), None)
-
-
-def _exhausted(to: Reader, detail: DeliveryDetail, waiting: Waiting) -> list[str]:
+def _exhausted(to: Reader, delivery: ListedDelivery) -> list[str]:
     say = to.say
-    if detail.delivery.is_test:
+    if delivery.is_test:
         return [say("The test failed: tests are tried once.")]
     return [
-        say("Given up: %(reason)s.", reason=given_up_reason(to, detail.delivery.reason)),
+        say("Given up: %(reason)s.", reason=given_up_reason(to, delivery.reason)),
         say("It can be sent again, with the whole schedule."),
     ]
 
@@ -206,7 +202,9 @@ def _given_up(to: Reader) -> list[tuple[str, Callable[..., str]]]:
         ),
         (
             r"its receiver took nothing for (\S+), and asked to wait each time",
-            lambda span: say("its receiver took nothing for %(span)s, only asked to wait", span=span),
+            lambda span: say(
+                "its receiver took nothing for %(span)s, only asked to wait", span=span
+            ),
         ),
         (
             r"poison: taken (\d+) times without an outcome",
@@ -215,7 +213,7 @@ def _given_up(to: Reader) -> list[tuple[str, Callable[..., str]]]:
     ]
 
 
-def _superseded(to: Reader, detail: DeliveryDetail, waiting: Waiting) -> list[str]:
+def _superseded(to: Reader) -> list[str]:
     return [
         to.say(
             "Overtaken: a newer status of the same message was sent, and an older one is never sent"
@@ -224,9 +222,9 @@ def _superseded(to: Reader, detail: DeliveryDetail, waiting: Waiting) -> list[st
     ]
 
 
-def _cancelled(to: Reader, detail: DeliveryDetail, waiting: Waiting) -> list[str]:
-    say, reason = to.say, detail.delivery.reason
-    known = {
+def _cancelled(to: Reader, reason: str | None) -> list[str]:
+    say = to.say
+    known: dict[str | None, str] = {
         CancelReason.CALLBACK_DELETED: say("Cancelled: its callback was deleted."),
         CancelReason.TOKEN_REVOKED: say("Cancelled: its token was revoked."),
         CancelReason.TOKEN_EXPIRED: say("Cancelled: its token has expired."),
@@ -236,4 +234,4 @@ def _cancelled(to: Reader, detail: DeliveryDetail, waiting: Waiting) -> list[str
         ),
         CancelReason.NO_DISPATCHER: say("Cancelled: nothing was running that could send the test."),
     }
-    return [known.get(reason, reason or say("Cancelled."))]  # type: ignore[call-overload]  # a text
+    return [known.get(reason, reason or say("Cancelled."))]

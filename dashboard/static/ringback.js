@@ -165,8 +165,10 @@ document.addEventListener("click", (event) => {
 });
 
 const pageLoaded = Date.now();
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "";
 for (const field of document.querySelectorAll("[data-zone]")) {
-  field.value = Intl.DateTimeFormat().resolvedOptions().timeZone || "";
+  if (field.href) field.search += "&zone=" + encodeURIComponent(zone);
+  else field.value = zone;
 }
 document.querySelector("[aria-invalid=true]")?.focus();
 tickTimes();

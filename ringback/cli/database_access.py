@@ -43,7 +43,7 @@ def opened_tokens(settings: Settings) -> Iterator[tuple[Tokens, UnixMs]]:
     Raises NotMigrated, StoreUnavailable.
     """
     with opened(settings) as database:
-        yield Tokens(database, vault(settings)), database.time()
+        yield Tokens(database, vault(settings), settings.token_max_life), database.time()
 
 
 def require_migrated(database: Database) -> None:

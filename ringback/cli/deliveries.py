@@ -19,6 +19,7 @@ from schemas.events.types import EventType
 from schemas.ids import DeliveryId, TokenId
 from schemas.listings import DeliveryFilter, ListedDelivery
 from schemas.times import UnixMs, to_rfc3339, to_rfc3339_or_none
+from schemas.tokens.masking import masked_url
 from store.deliveries.listing import every_delivery, get_delivery
 from store.deliveries.requested_attempts import request_retry
 from store.tokens.tokens import Tokens
@@ -129,7 +130,8 @@ def _row(delivery: ListedDelivery) -> list[str | None]:
     last = _ended(delivery.outcome, delivery.status_code)
     event_type = f"{delivery.type} (test)" if delivery.is_test else delivery.type
     created = to_rfc3339(delivery.created_at)
-    return [delivery.id, created, event_type, state, last, upcoming, delivery.url]
+    url = delivery.url and masked_url(delivery.url)
+    return [delivery.id, created, event_type, state, last, upcoming, url]
 
 
 def _attempt_row(attempt: Attempt) -> list[str | None]:

@@ -169,6 +169,19 @@ def _targets(settings: Settings) -> str:
     )
 
 
+def _sign_in(settings: Settings) -> str:
+    from ringback.openid import openid_provider
+
+    if (provider := openid_provider(settings)) is None:
+        return "by password"
+    try:
+        provider.check()
+    except RingbackError as error:
+        raise RingbackError(f"no one can sign in by OpenID Connect: {error}") from None
+    also = ", and by password" if settings.local_sign_in else ""
+    return f"at {provider.name}{also}; it must know the address {provider.client.return_to}"
+
+
 Check = Callable[[Settings], str]
 """Returns facts when all is well. Raises RingbackError, which says what is wrong and what to do."""
 
@@ -181,4 +194,5 @@ _CHECKS: dict[str, Check] = {
     "metrics port": lambda settings: _port("RINGBACK_METRICS_LISTEN", settings.metrics_listen),
     "temporary folder": _temporary,
     "targets": _targets,
+    "sign-in": _sign_in,
 }

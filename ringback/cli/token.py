@@ -75,6 +75,7 @@ command.add_command(regenerate)
     help="Start of validity, such as 2026-12-01T00:00:00Z. Default: now.",
 )
 @click.option("--expires-at", type=TIME, help="End of validity. Default: never.")
+@click.option("--contact", type=TEXT, help="E-mail address for what concerns the token.")
 @as_json
 @click.pass_obj
 def create(
@@ -85,6 +86,7 @@ def create(
     channels: tuple[str, ...],
     activates_at: UnixMs | None,
     expires_at: UnixMs | None,
+    contact: str | None,
     as_json: bool,
 ) -> None:
     """Create a token. It is shown only once."""
@@ -97,6 +99,7 @@ def create(
             expires_at=expires_at,
             permissions=frozenset(permissions),
             channels=visible,
+            contact=contact,
         )
         print_new_secrets(tokens.create(fields, targets, now, COMMAND_LINE), now, as_json)
 

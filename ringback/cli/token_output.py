@@ -37,6 +37,7 @@ def print_token(token: Token, now: UnixMs, as_json: bool) -> None:
         "name": token.name,
         "state": _state(token, now),
         "token": token.hint,
+        "contact": token.contact,
         "permissions": ", ".join(sorted(token.permissions)),
         "channels": channels,
         "activates": to_rfc3339(token.activates_at),

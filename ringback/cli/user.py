@@ -1,5 +1,5 @@
-"""`ringback user …`: the people who may sign in to the pages. A change is in force at once, in every
-process.
+"""`ringback user …`: the people who may sign in to the pages. A change is in force in every
+process at once.
 """
 
 import sys

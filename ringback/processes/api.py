@@ -92,7 +92,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
         threads = RequestThreads()
         closing.callback(threads.close)
         api_parts = parts.api_parts(publisher, threads)
-        pages = create_pages(parts.page_parts(publisher, threads))
+        pages = create_pages(parts.page_parts(publisher, threads, api_parts.callback_tests))
         front = ApiFront(create_app(api_parts), api_parts)
         server = HttpServer(SiteFront(front, pages, threads))
         settle()

@@ -4,21 +4,26 @@ Called by the processes `serve` and `dispatch`.
 """
 
 import asyncio
+import datetime as dt
 import traceback
 from collections.abc import Mapping
 from typing import Any
 
 import ringback
+from consumers.loop import Loop
 from consumers.maintenance.alert_relay import AlertRelay
 from consumers.maintenance.figure_compactor import FigureCompactor
 from consumers.maintenance.figure_sampler import FigureSampler
+from consumers.maintenance.mailer import Mailer
 from consumers.maintenance.retention_sweeper import RetentionSweeper
 from consumers.worker import LEASE_MARGIN_S, Worker
 from dispatcher.alert_sender import AlertSender
 from dispatcher.backoff import RetrySchedule
 from dispatcher.dispatcher import Dispatcher
 from dispatcher.http.sender import Sender
+from dispatcher.mail_sender import MailSender
 from exchange.port import Claimer
+from ringback.mail_server import mail_server
 from ringback.parts import Parts
 from schemas.log_events import LogEvent
 from schemas.tokens.secrets import signing_key
@@ -58,16 +63,33 @@ class DispatchHalf:
             horizon=schedule.total,
         )
         self._dispatcher = self._new_dispatcher(schedule)
-        self._sweeper = RetentionSweeper(parts.database, settings.retention, parts.observer)
-        self._figures = (
+        self._jobs = self._upkeep(timeout_s + LEASE_MARGIN_S)
+
+    def _upkeep(self, lease_s: float) -> list[Loop]:
+        """Return the jobs that no delivery waits for."""
+        settings, parts = self._parts.settings, self._parts
+        jobs: list[Loop] = [
+            AlertRelay(
+                parts.database, self._alert_sender(), observer=parts.observer, lease_s=lease_s
+            ),
+            RetentionSweeper(parts.database, settings.retention, parts.observer),
             FigureSampler(parts.database, parts.observer, parts.queue_depth),
             FigureCompactor(parts.database, parts.observer),
-        )
-        self._alert_relay = AlertRelay(
+        ]
+        if (mailer := self._new_mailer()) is not None:
+            jobs.append(mailer)
+        return jobs
+
+    def _new_mailer(self) -> Mailer | None:
+        settings, parts = self._parts.settings, self._parts
+        if settings.smtp_url is None or settings.mail_from is None:
+            return None
+        return Mailer(
             parts.database,
-            self._alert_sender(),
+            MailSender(mail_server(settings.smtp_url), settings.mail_from),
             observer=parts.observer,
-            lease_s=timeout_s + LEASE_MARGIN_S,
+            public_url=settings.public_url,
+            disable_after_ms=settings.disable_after // dt.timedelta(milliseconds=1),
         )
 
     def _new_dispatcher(self, schedule: RetrySchedule) -> Dispatcher:
@@ -106,9 +128,7 @@ class DispatchHalf:
         )
         self._notifications.start()
         self._worker.start(self._dispatcher)
-        self._alert_relay.start()
-        self._sweeper.start()
-        for job in self._figures:
+        for job in self._jobs:
             job.start()
 
     async def watch(self, stop: asyncio.Event) -> None:
@@ -120,17 +140,8 @@ class DispatchHalf:
 
     async def drain(self) -> None:
         """Finish what is in flight, within `DRAIN_TIMEOUT`. Raises what ended the worker."""
-        await asyncio.gather(
-            *(
-                part(self._limit_s)
-                for part in (
-                    self._worker.drain,
-                    self._alert_relay.stop,
-                    self._sweeper.stop,
-                    *(job.stop for job in self._figures),
-                )
-            )
-        )
+        stops = [self._worker.drain, *(job.stop for job in self._jobs)]
+        await asyncio.gather(*(stop(self._limit_s) for stop in stops))
         self._sender.close()
         await asyncio.to_thread(self._notifications.close)
         if self._worker.failed.done():

@@ -80,7 +80,9 @@ async def _serve(
         sockets = listen(*parts.settings.listen, "RINGBACK_LISTEN")
         threads = RequestThreads()
         api_parts = parts.api_parts(publisher, threads)
-        pages = create_pages(parts.page_parts(publisher, threads, first_steps))
+        pages = create_pages(
+            parts.page_parts(publisher, threads, api_parts.callback_tests, first_steps)
+        )
         api = ApiFront(create_app(api_parts), api_parts)
         server = HttpServer(SiteFront(api, pages, threads))
         parts.gatherer.add(lambda: {"in_flight": dispatching.in_flight})

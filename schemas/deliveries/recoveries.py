@@ -8,9 +8,15 @@ from enum import StrEnum
 
 import msgspec
 
+from schemas.deliveries.deliveries import Outcome
 from schemas.events.types import EventType
-from schemas.ids import RecoveryId, TokenId
+from schemas.ids import CallbackId, DeliveryId, EventId, RecoveryId, TokenId, split_delivery_id
 from schemas.times import UnixMs
+
+MAX_DELIVERIES = 1000
+"""Deliveries that a recovery may name. More: each step of it reads more. Fewer: a person who ticked
+many has to ask more than once.
+"""
 
 
 class Recoverable(StrEnum):
@@ -55,6 +61,32 @@ class RecoveryQuery(msgspec.Struct, frozen=True):
 
     type: EventType | None = None
     """The event type; None: any."""
+
+    status_code: int | None = None
+    """The HTTP status of the last attempt; None: any."""
+
+    error: Outcome | None = None
+    """The outcome of the last attempt; None: any."""
+
+    deliveries: tuple[DeliveryId, ...] | None = None
+    """The deliveries, at most MAX_DELIVERIES; None: any."""
+
+    @property
+    def keys(self) -> set[tuple[EventId, CallbackId]] | None:
+        """The pairs that the ids in `deliveries` spell."""
+        if self.deliveries is None:
+            return None
+        return {key for one in self.deliveries if (key := split_delivery_id(one))}
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """How much there is to recover."""
+
+    total: int
+    """The deliveries that were counted."""
+
+    is_complete: bool
+    """Whether these are all. If not, there were too many rows to count at once."""
 
 
 class Recovery(msgspec.Struct, frozen=True):

@@ -100,7 +100,7 @@ def read_in_full(
 def events_of(body: bytes) -> list[bytes]:
     """Return the events of a batch, byte for byte. `body` is UTF-8. Raises InvalidEvent."""
     try:
-        tree, spelled = _object(body, "")
+        tree, spelled = object_in(body, "")
         faults = [*_duplicates(tree, ("events",), ""), *_field(tree, "events", list[Any], "")]
         if faults:
             raise InvalidEvent(faults)
@@ -128,7 +128,7 @@ def has_duplicate_name(body: bytes, event_type: EventType) -> bool:
 def _read(
     body: bytes, at: str, message_id: str | None, *, id_required: bool, ids: re.Pattern[str]
 ) -> FullReading:
-    tree, spelled = _object(body, at)
+    tree, spelled = object_in(body, at)
     if "data" in spelled and depth(spelled["data"]) > MAX_DEPTH:
         raise InvalidEvent(
             [Fault(f"the data is nested deeper than {MAX_DEPTH} levels", f"{at}/data")]
@@ -149,8 +149,8 @@ def _read(
     )
 
 
-def _object(body: bytes, at: str) -> tuple[Members, dict[str, bytes]]:
-    """Return the object in `body`, and each of its values as it was written."""
+def object_in(body: bytes, at: str) -> tuple[Members, dict[str, bytes]]:
+    """Return the object in `body`, and each of its values as it was written. Raises InvalidEvent."""
     text = body.removeprefix(BYTE_ORDER_MARK).decode()
     try:
         tree = read(text)

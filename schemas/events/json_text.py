@@ -139,6 +139,11 @@ def depth(text: bytes) -> int:
     return levels + max(accumulate(steps), default=0)
 
 
+def step_of(name: str) -> str:
+    """Return a name of an object, however odd, as a step of a pointer that JSON can hold."""
+    return _step(_escaped(name))
+
+
 def _step(name: str) -> str:
     """Return a name as a step of a pointer."""
     return name.replace("~", "~0").replace("/", "~1")

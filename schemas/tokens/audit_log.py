@@ -33,6 +33,7 @@ class Action(StrEnum):
     CALLBACK_SET = "callback_set"
     CALLBACK_DISABLED = "callback_disabled"
     CALLBACK_DELETED = "callback_deleted"
+    CALLBACK_HEADERS_SHOWN = "callback_headers_shown"
     FAILURE_ACKNOWLEDGED = "failure_acknowledged"
 
 
@@ -121,6 +122,7 @@ def of_fields(fields: TokenFields) -> dict[str, object]:
         "enabled": fields.enabled,
         "permissions": sorted(fields.permissions),
         "visibility": {"channels": None if fields.channels is None else sorted(fields.channels)},
+        "contact": fields.contact,
     }
 
 

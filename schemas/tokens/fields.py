@@ -4,12 +4,14 @@ and the command line.
 The rules for a callback's URL and headers are in `schemas.tokens.target_policy`.
 """
 
+import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from schemas.emails import email_fault
 from schemas.errors import Fault
 from schemas.texts import harmful, is_blank, named
-from schemas.times import UnixMs, to_rfc3339
+from schemas.times import LATEST, UnixMs, format_duration, to_rfc3339
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import OnResume, Token
 
@@ -45,6 +47,9 @@ class TokenFields:
     channels: frozenset[str] | None = None
     """The channels whose events the token sees; None: all, empty: none."""
 
+    contact: str | None = None
+    """The e-mail address for what concerns the token; None: there is none."""
+
     @classmethod
     def of(cls, token: Token) -> "TokenFields":
         """Return the present fields of a token."""
@@ -55,11 +60,33 @@ class TokenFields:
             token.enabled,
             token.permissions,
             token.channels,
+            token.contact,
         )
 
     def faults(self) -> list[Fault]:
         """Return what is invalid, with pointers into the API's body; empty when all is valid."""
-        return [*self._name_faults(), *self._date_faults(), *self._channel_faults()]
+        return [
+            *self._name_faults(),
+            *self._date_faults(),
+            *self._channel_faults(),
+            *self._contact_faults(),
+        ]
+
+    def life_fault(self, max_life: dt.timedelta) -> Fault | None:
+        """Return what is wrong when a token may live at most so long, and so has to expire."""
+        latest = self.latest_end(max_life)
+        if self.expires_at is not None and self.expires_at <= latest:
+            return None
+        return Fault(
+            f"a token may be valid for at most {format_duration(max_life)} here"
+            " (RINGBACK_TOKEN_MAX_LIFE), so it needs an expiration date: not later than"
+            f" {to_rfc3339(latest)}, by its activation",
+            "/expires_at",
+        )
+
+    def latest_end(self, max_life: dt.timedelta) -> UnixMs:
+        """Return the latest expiration of a token that may live at most so long."""
+        return UnixMs(min(LATEST, self.activates_at + max_life // dt.timedelta(milliseconds=1)))
 
     def _name_faults(self) -> Iterator[Fault]:
         if is_blank(self.name) or len(self.name) > MAX_NAME:
@@ -90,6 +117,10 @@ class TokenFields:
                 f"a channel id has 1 to {MAX_CHANNEL_ID} characters, none of them U+0000",
                 "/visibility/channels",
             )
+
+    def _contact_faults(self) -> Iterator[Fault]:
+        if self.contact is not None and (fault := email_fault(self.contact)):
+            yield Fault(fault, "/contact")
 
 
 @dataclass(frozen=True, slots=True)

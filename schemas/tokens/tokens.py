@@ -184,6 +184,9 @@ class Token:
     signing_keys: tuple[DatedSecret, ...] = field(repr=False)
     """Keys that sign webhooks, from oldest to newest; empty when they cannot be decrypted."""
 
+    contact: str | None = None
+    """The e-mail address for what concerns the token; None: there is none."""
+
     def state(self, now: UnixMs) -> TokenState:
         """Return whether the token is valid at `now`, and if not, why."""
         if self.revoked_at is not None:

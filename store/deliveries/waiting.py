@@ -12,6 +12,7 @@ from schemas.times import UnixMs
 from schemas.tokens.tokens import CallbackState, OnResume
 from store.engine.database import Connection
 from store.engine.paging import Row
+from store.engine.sql_types import SqlSelect
 from store.tables import callbacks, deliveries, requested_attempts, tokens
 
 
@@ -71,45 +72,44 @@ class Waiting(msgspec.Struct, frozen=True):
 def read_waiting(
     connection: Connection, event_id: EventId, callback_id: CallbackId, now: UnixMs
 ) -> Waiting:
-    """Return what a delivery waits for. Three queries."""
-    row = connection.execute(
-        sa.select(deliveries).where(_is_of(deliveries, event_id, callback_id))
-    ).one_or_none()
-    requested = connection.scalars(
-        sa.select(requested_attempts.c.trigger).where(
-            _is_of(requested_attempts, event_id, callback_id)
-        )
-    )
-    waiting = Waiting(
-        requested=tuple(Trigger(trigger) for trigger in requested),
-        callback=_callback(connection, callback_id, now),
-    )
-    if row is None:
-        return msgspec.structs.replace(waiting, is_recorded=False)
-    return msgspec.structs.replace(
-        waiting,
+    """Return what a delivery waits for. Two queries."""
+    c = requested_attempts.c
+    this = sa.and_(c.event_id == event_id, c.callback_id == callback_id)
+    requested = tuple(map(Trigger, connection.scalars(sa.select(c.trigger).where(this))))
+    row = connection.execute(_facts(event_id, callback_id)).one()
+    return Waiting(
+        is_recorded=row.lease is not None,
         due_at=row.due_at,
-        is_leased=row.leased,
-        awaits_status=row.awaits_status,
-        is_recovery=row.is_recovery,
+        is_leased=bool(row.leased),
+        awaits_status=bool(row.awaits_status),
+        is_recovery=bool(row.is_recovery),
+        requested=requested,
+        callback=None if row.url is None else _callback(row, now),
     )
 
 
-def _is_of(table: sa.Table, event_id: EventId, callback_id: CallbackId) -> sa.ColumnElement[bool]:
-    return sa.and_(table.c.event_id == event_id, table.c.callback_id == callback_id)
+def _facts(event_id: EventId, callback_id: CallbackId) -> SqlSelect:
+    """Return the query of one row, whose columns are null where there is no such row."""
+    asked = sa.select(
+        sa.literal(event_id, sa.Text).label("event_id"),
+        sa.literal(callback_id, sa.Text).label("callback_id"),
+    ).subquery()
+    d, c, t = deliveries.c, callbacks.c, tokens.c
+    joined = (
+        asked.outerjoin(
+            deliveries,
+            sa.and_(d.event_id == asked.c.event_id, d.callback_id == asked.c.callback_id),
+        )
+        .outerjoin(callbacks, c.id == asked.c.callback_id)
+        .outerjoin(tokens, t.id == c.token_id)
+    )
+    of_delivery = (d.lease, d.due_at, d.leased, d.awaits_status, d.is_recovery)
+    of_callback = (c.url, c.enabled, c.failing_since, c.probe_at, c.disabled_at, c.disabled_reason)
+    more = (c.on_resume, c.throttled_until, t.enabled.label("token_enabled"))
+    return sa.select(*of_delivery, *of_callback, *more).select_from(joined)
 
 
-def _callback(
-    connection: Connection, callback_id: CallbackId, now: UnixMs
-) -> CallbackFacts | None:
-    joined = callbacks.join(tokens, tokens.c.id == callbacks.c.token_id)
-    row: Row | None = connection.execute(
-        sa.select(callbacks, tokens.c.enabled.label("token_enabled"))
-        .select_from(joined)
-        .where(callbacks.c.id == callback_id)
-    ).one_or_none()
-    if row is None:
-        return None
+def _callback(row: Row, now: UnixMs) -> CallbackFacts:
     paused_until = plausible_pause_end(row.throttled_until, now)
     return CallbackFacts(
         state=_state(row),

@@ -45,10 +45,12 @@ def find_head(connection: Connection, event_id: EventId) -> EventHead | None:
     return None if row is None else _head(row)
 
 
-def read_body(connection: Connection, event_id: EventId) -> bytes | None:
-    """Return the body of an event's webhooks, byte for byte; None: it is not stored."""
-    body = connection.scalar(sa.select(events.c.body).where(events.c.id == event_id))
-    return None if body is None else bytes(body)
+def find_with_body(
+    connection: Connection, event_id: EventId
+) -> tuple[EventHead, bytes] | tuple[None, None]:
+    """Return an event, and the body of its webhooks byte for byte; None twice: there is none."""
+    row = connection.execute(sa.select(events).where(events.c.id == event_id)).one_or_none()
+    return (None, None) if row is None else (_head(row), bytes(row.body))
 
 
 def _head(row: Row) -> EventHead:
@@ -61,4 +63,5 @@ def _head(row: Row) -> EventHead:
         conflicts=row.conflicts,
         channel_id=row.channel_id,
         conversation_id=row.conversation_id,
+        claimed_at=row.claimed_at,
     )

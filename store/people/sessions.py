@@ -87,7 +87,7 @@ class Sessions:
         )
         with self._database.write() as connection:
             lock_person(connection, email)
-            connection.execute(sa.delete(sessions).where(sa.not_(_is_live(now))))
+            connection.execute(sa.delete(sessions).where(sa.not_(is_live(now))))
             connection.execute(sa.insert(sessions).values(_columns(session, secret)))
             _drop_surplus(connection, email)
             actor = Actor.person(email, address)
@@ -98,7 +98,7 @@ class Sessions:
         """Return the session with this secret (`sign_in_hash`) and its person; None: there is none,
         or it has ended.
         """
-        wanted = (sessions.c.secret_hash == secret_hash, _is_live(now))
+        wanted = (sessions.c.secret_hash == secret_hash, is_live(now))
         with self._database.read() as connection:
             row = connection.execute(sa.select(sessions).where(*wanted)).one_or_none()
             if row is None:
@@ -131,7 +131,7 @@ class Sessions:
         `MAX_SESSIONS`.
         """
         c = sessions.c
-        query = sa.select(sessions).where(c.email == email, _is_live(now))
+        query = sa.select(sessions).where(c.email == email, is_live(now))
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(c.seen_at.desc(), c.id.desc())).all()
         return [read_session(row) for row in rows]
@@ -157,7 +157,8 @@ class Sessions:
         return ended
 
 
-def _is_live(now: UnixMs) -> sa.ColumnElement[bool]:
+def is_live(now: UnixMs) -> sa.ColumnElement[bool]:
+    """Return the condition that a session has not ended by itself."""
     return sa.and_(sessions.c.seen_at > now - IDLE_MS, sessions.c.created_at > now - LIFE_MS)
 
 

@@ -1,14 +1,12 @@
-"""The candidates of a recovery: deliveries that were not delivered, and events that had none.
+"""The candidates of a recovery: deliveries that were not delivered. Those that were never made are
+found by `store.recoveries.missing`.
 
-They are read along an index, in the order in which they were made. What is wanted may be rare in
-it. So a query is bounded by the rows it passes over, not only by those it returns, and says where
-it ended. Called by `consumers.maintenance.recovery_runner` in the transaction of a slice, and by
-`store.recoveries.jobs` to count. `store.recoveries.reopening` makes them due.
+They are read along an index, in the order in which they were made, by bounded scans
+(`store.recoveries.scanning`). Called by `consumers.maintenance.recovery_runner` in the transaction
+of a slice, and by `store.recoveries.counting`. `store.recoveries.reopening` makes them due.
 """
 
-import operator
 from collections.abc import Iterable, Sequence
-from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -16,7 +14,6 @@ import sqlalchemy as sa
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.deliveries.recoveries import RecoveryQuery
 from schemas.events.data import Facts
-from schemas.events.stored_bodies import stored_facts
 from schemas.events.types import EventType
 from schemas.ids import CallbackId, EventId, TokenId
 from schemas.listings import DeliveryFilter
@@ -28,36 +25,20 @@ from store.deliveries.rows import DELIVERY_KEY
 from store.deliveries.samples import no_test
 from store.engine import bulk
 from store.engine.database import Connection
-from store.engine.paging import Row, bounded
+from store.engine.paging import Row
+from store.recoveries.scanning import (
+    AT_A_TIME,
+    CandidatePage,
+    Conditions,
+    Key,
+    after_key,
+    end_of_slice,
+    facts_of_row,
+    up_to,
+)
 from store.tables import deliveries, events
 
-Key: TypeAlias = tuple[int, str, str]
-"""When it was made, the event, the callback: the order in which deliveries are recovered. The
-callback of an event's key is empty.
-"""
-
-Columns: TypeAlias = Sequence[sa.ColumnElement[int] | sa.ColumnElement[str]]
-Conditions: TypeAlias = list[sa.ColumnElement[bool]]
-
-READ_PER_ROW = 20
-"""Rows that a slice reads for each that it may return. More: one takes longer. Fewer: what is rare
-takes more of them.
-"""
-
-COUNTED = 100_000
-"""Rows that are read to count the candidates. More: creating a recovery takes longer. Fewer: less
-of a great recovery is known before.
-"""
-
-T = TypeVar("T")
-
 _PRIMARY_KEY = (deliveries.c.event_id, deliveries.c.callback_id)
-_EVENT_KEY = (events.c.accepted_at, events.c.id)
-
-_AT_A_TIME = 32
-"""Rows that the driver holds at once: each comes with the event's whole body, of which only the
-facts are kept. More: more memory. Fewer: more round trips.
-"""
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -81,41 +62,6 @@ class Candidate(msgspec.Struct, frozen=True):
         return self.created_at, self.event_id, self.callback_id
 
 
-class CandidatePage(msgspec.Struct, Generic[T], frozen=True):
-    """The candidates of a slice."""
-
-    found: list[T]
-    """The candidates, in their order."""
-    following: Key | None
-    """The row after which the next slice begins; None: this was all."""
-
-
-class StoredEvent(msgspec.Struct, frozen=True):
-    """An event whose deliveries may be missing."""
-
-    id: EventId
-    type: EventType
-    accepted_at: UnixMs
-    channel_id: str
-    facts: Facts | None
-    """What it says; None: it cannot be read."""
-    callback_ids: frozenset[str]
-    """The callbacks that it has deliveries for, or is about to have."""
-
-    @property
-    def key(self) -> Key:
-        """Its position in the order in which events are recovered."""
-        return self.accepted_at, self.id, ""
-
-
-def count(connection: Connection, query: RecoveryQuery, state: DeliveryState) -> int:
-    """Return how many deliveries of this state are candidates, among the first COUNTED rows."""
-    among = _among(query, state)
-    end = _end(connection, DELIVERY_KEY, among, COUNTED)
-    wanted = [*among, *_up_to(DELIVERY_KEY, end), *_wanted(query, state)]
-    return connection.scalar(sa.select(sa.func.count()).select_from(deliveries).where(*wanted)) or 0
-
-
 def undelivered(
     connection: Connection,
     query: RecoveryQuery,
@@ -125,12 +71,11 @@ def undelivered(
     now: UnixMs,
 ) -> CandidatePage[Candidate]:
     """Lock and return at most `limit` deliveries of this state after `after`, oldest first."""
-    among = [*_among(query, state), *_after(DELIVERY_KEY, after)]
-    end = _end(connection, DELIVERY_KEY, among, limit * READ_PER_ROW)
-    wanted = [*among, *_up_to(DELIVERY_KEY, end), *_wanted(query, state)]
-    keys = sa.select(*DELIVERY_KEY).where(*wanted).order_by(*DELIVERY_KEY).limit(limit)
-    rows = connection.execute(keys).all()
-    these = sa.tuple_(*_PRIMARY_KEY).in_([(row.event_id, row.callback_id) for row in rows])
+    if query.deliveries is None:
+        rows, end = _onwards(connection, query, state, after, limit)
+    else:
+        rows, end = _named(connection, query, state, after, limit), None
+    these = _are([(row.event_id, row.callback_id) for row in rows])
     connection.execute(
         bulk.by_key(connection, sa.select(*_PRIMARY_KEY).where(these), *_PRIMARY_KEY)
     ).all()
@@ -138,12 +83,12 @@ def undelivered(
     still = (
         sa.select(deliveries, events.c.body)
         .outerjoin(events, events.c.id == deliveries.c.event_id)
-        .where(these, *_among(query, state), *_wanted(query, state))
+        .where(these, *among(query, state), *wanted(query, state))
         .order_by(*DELIVERY_KEY)
     )
     found = [
         _candidate(row, now)
-        for row in connection.execute(still.execution_options(yield_per=_AT_A_TIME))
+        for row in connection.execute(still.execution_options(yield_per=AT_A_TIME))
     ]
     if len(rows) < limit:
         return CandidatePage(found, end)
@@ -151,34 +96,35 @@ def undelivered(
     return CandidatePage(found, (last.created_at, last.event_id, last.callback_id))
 
 
-def stored_events(
-    connection: Connection, query: RecoveryQuery, after: Key | None, limit: int
-) -> CandidatePage[StoredEvent]:
-    """Return at most `limit` events of the query's time after `after`, oldest first, whether or not
-    any of their deliveries is missing.
+def _onwards(
+    connection: Connection,
+    query: RecoveryQuery,
+    state: DeliveryState,
+    after: Key | None,
+    limit: int,
+) -> tuple[Sequence[Row], Key | None]:
+    """Return the keys of a slice, and where its scan ended."""
+    onwards = [*among(query, state), *after_key(DELIVERY_KEY, after)]
+    end = end_of_slice(connection, DELIVERY_KEY, onwards, limit)
+    conditions = [*onwards, *up_to(DELIVERY_KEY, end), *wanted(query, state)]
+    keys = sa.select(*DELIVERY_KEY).where(*conditions).order_by(*DELIVERY_KEY).limit(limit)
+    return connection.execute(keys).all(), end
+
+
+def _named(
+    connection: Connection,
+    query: RecoveryQuery,
+    state: DeliveryState,
+    after: Key | None,
+    limit: int,
+) -> Sequence[Row]:
+    """Return the keys of a slice of the deliveries that the query names.
+
+    They are few, and sorted here: to find them in order, a database might walk past all others.
     """
-    among = [
-        events.c.accepted_at >= query.since,
-        events.c.accepted_at < query.until,
-        *_after(_EVENT_KEY, after and after[:2]),
-    ]
-    end = _end(connection, _EVENT_KEY, among, limit * READ_PER_ROW)
-    conditions = [*among, *_up_to(_EVENT_KEY, end and end[:2]), no_test(events.c.id)]
-    if query.type is not None:
-        conditions.append(events.c.type == query.type.value)
-    statement = sa.select(events).where(*conditions).order_by(*_EVENT_KEY).limit(limit)
-    stored = [
-        _stored_event(row)
-        for row in connection.execute(statement.execution_options(yield_per=_AT_A_TIME))
-    ]
-    recorded = _recorded(connection, [event.id for event in stored])
-    found = [
-        msgspec.structs.replace(
-            event, callback_ids=event.callback_ids | recorded.get(event.id, set())
-        )
-        for event in stored
-    ]
-    return CandidatePage(found, found[-1].key if len(found) == limit else end)
+    keys = sa.select(*DELIVERY_KEY).where(*among(query, state), *wanted(query, state))
+    rows = sorted(connection.execute(keys), key=tuple)
+    return [row for row in rows if after is None or tuple(row) > tuple(after)][:limit]
 
 
 def stale(connection: Connection, candidates: Sequence[Candidate]) -> set[Key]:
@@ -207,55 +153,40 @@ def still_stored(connection: Connection, candidates: Iterable[Candidate]) -> set
     )
 
 
-def _among(query: RecoveryQuery, state: DeliveryState) -> Conditions:
-    """Return the conditions that the index of what is not delivered knows."""
-    return list(by_index(DeliveryFilter(state=state, since=query.since, until=query.until)))
+def among(query: RecoveryQuery, state: DeliveryState) -> Conditions:
+    """Return the conditions that an index knows: that of what is not delivered, or the key."""
+    keys = query.keys
+    if keys is None:
+        of_state = DeliveryFilter(state=state, since=query.since, until=query.until)
+        return list(by_index(of_state))
+    c = deliveries.c
+    # the sum keeps SQLite from preferring the index by time
+    in_time = (c.created_at + 0 >= query.since, c.created_at + 0 < query.until)
+    stored = DeliveryState.PENDING if state is DeliveryState.HELD else state
+    return [_are(sorted(keys)), *in_time, c.state == stored]
 
 
-def _wanted(query: RecoveryQuery, state: DeliveryState) -> Conditions:
+def _are(keys: Sequence[tuple[str, str]]) -> sa.ColumnElement[bool]:
+    """Return the condition that deliveries are those with these keys.
+
+    SQLite finds no pair by an index, so the event is asked for by itself too.
+    """
+    of_events = deliveries.c.event_id.in_(sorted({event_id for event_id, _ in keys}))
+    return sa.and_(of_events, sa.tuple_(*_PRIMARY_KEY).in_(keys))
+
+
+def wanted(query: RecoveryQuery, state: DeliveryState) -> Conditions:
     """Return the conditions that only the rows know."""
     only_held = [is_held] if state is DeliveryState.HELD else []
-    of_token = [] if query.token is None else [deliveries.c.token_id == query.token]
-    of_type = [] if query.type is None else [deliveries.c.type == query.type.value]
-    return [*only_held, *of_token, *of_type, no_test(deliveries.c.event_id)]
-
-
-def _after(columns: Columns, key: Sequence[int | str] | None) -> Conditions:
-    return [] if key is None else bounded(columns, key, operator.gt)
-
-
-def _up_to(columns: Columns, end: Sequence[int | str] | None) -> Conditions:
-    return [] if end is None else bounded(columns, end, operator.le)
-
-
-def _end(connection: Connection, columns: Columns, among: Conditions, most: int) -> Key | None:
-    """Return the key of the last of `most` rows, read from the index; None: there are fewer."""
-    row: Row | None = connection.execute(
-        sa.select(*columns).where(*among).order_by(*columns).offset(most - 1).limit(1)
-    ).first()
-    return None if row is None else (row[0], row[1], row[2] if len(row) > 2 else "")
-
-
-def _recorded(connection: Connection, event_ids: Sequence[str]) -> dict[str, set[str]]:
-    """Return the callbacks that these events have delivery rows for."""
-    recorded: dict[str, set[str]] = {}
-    rows = sa.select(deliveries.c.event_id, deliveries.c.callback_id).where(
-        deliveries.c.event_id.in_(event_ids)
+    c = deliveries.c
+    equal = (
+        (c.token_id, query.token),
+        (c.type, query.type),
+        (c.status_code, query.status_code),
+        (c.outcome, query.error),
     )
-    for row in connection.execute(rows):
-        recorded.setdefault(row.event_id, set()).add(row.callback_id)
-    return recorded
-
-
-def _stored_event(row: Row) -> StoredEvent:
-    return StoredEvent(
-        id=EventId(row.id),
-        type=EventType(row.type),
-        accepted_at=UnixMs(row.accepted_at),
-        channel_id=row.channel_id,
-        facts=_facts(row),
-        callback_ids=frozenset(row.callbacks.split()),
-    )
+    given = [column == value for column, value in equal if value is not None]
+    return [*only_held, *given, no_test(c.event_id)]
 
 
 def _candidate(row: Row, now: UnixMs) -> Candidate:
@@ -265,7 +196,7 @@ def _candidate(row: Row, now: UnixMs) -> Candidate:
         token_id=TokenId(row.token_id),
         type=EventType(row.type),
         created_at=UnixMs(row.created_at),
-        facts=_facts(row),
+        facts=facts_of_row(row),
         lease=row.lease,
         in_flight=row.leased and row.due_at is not None and row.due_at > now,
     )
@@ -276,10 +207,3 @@ def _status(candidate: Candidate) -> status_locks.Status | None:
     if facts is None or not facts.message_id or not facts.status:
         return None
     return candidate.callback_id, facts.message_id, facts.status
-
-
-def _facts(row: Row) -> Facts | None:
-    """Return what an event says; None when it cannot be read: that must not end the recovery of all
-    others.
-    """
-    return None if row.body is None else stored_facts(row.type, bytes(row.body))

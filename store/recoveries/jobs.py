@@ -10,15 +10,21 @@ fails is tried again in halves, and lets the other jobs go first. `store.recover
 import msgspec
 import sqlalchemy as sa
 
-from schemas.deliveries.deliveries import DeliveryState
-from schemas.deliveries.recoveries import Recoverable, Recovery, RecoveryQuery, RecoveryState
+from schemas.deliveries.recoveries import (
+    Counted,
+    Recoverable,
+    Recovery,
+    RecoveryQuery,
+    RecoveryState,
+)
 from schemas.errors import Fault, Invalid, NotFound
 from schemas.ids import RecoveryId, new_recovery_id
 from schemas.times import UnixMs
 from store.engine.database import Connection, Database
 from store.engine.paging import Row
-from store.recoveries import candidates
-from store.recoveries.candidates import Key
+from store.recoveries import counting
+from store.recoveries.missing import Matched
+from store.recoveries.scanning import Key
 from store.tables import recoveries, tokens
 
 NOTIFICATION = "recoveries"
@@ -69,17 +75,10 @@ _decode_position = msgspec.json.Decoder(RecoveryPosition).decode
 def create(database: Database, query: RecoveryQuery) -> Recovery:
     """Create a recovery. Deliveries made later than now do not belong to it. Raises Invalid for an
     unknown token.
+
+    What is missing is counted when it is found: that needs a scan of every event.
     """
-    with database.read() as connection:
-        if (
-            query.token is not None
-            and connection.scalar(sa.select(tokens.c.id).where(tokens.c.id == query.token)) is None
-        ):
-            raise Invalid(
-                "there is no such token",
-                faults=[Fault(f"there is no token {query.token}", "/token")],
-            )
-        total = _count(connection, query)
+    total = count(database, query).total
     with database.write() as connection:
         now = database.now(connection)
         query = msgspec.structs.replace(query, until=min(query.until, now))
@@ -87,6 +86,15 @@ def create(database: Database, query: RecoveryQuery) -> Recovery:
         connection.execute(sa.insert(recoveries).values(_row(recovery)))
         database.notify(connection, NOTIFICATION)
     return recovery
+
+
+def count(database: Database, query: RecoveryQuery, matched: Matched | None = None) -> Counted:
+    """Count the deliveries that a recovery would find now, of very many a part; those that are
+    missing only with `matched`. Raises Invalid for an unknown token.
+    """
+    with database.read() as connection:
+        _require_token(connection, query)
+        return counting.count(connection, query, matched)
 
 
 def get(connection: Connection, recovery_id: RecoveryId) -> Recovery:
@@ -97,6 +105,12 @@ def get(connection: Connection, recovery_id: RecoveryId) -> Recovery:
     if row is None:
         raise NotFound(f"there is no recovery {recovery_id}")
     return _recovery(row)
+
+
+def latest(connection: Connection, limit: int) -> list[Recovery]:
+    """Return at most `limit` recoveries, those first that were created last."""
+    newest_first = sa.select(recoveries).order_by(recoveries.c.id.desc()).limit(limit)
+    return [_recovery(row) for row in connection.execute(newest_first)]
 
 
 def stop(database: Database, recovery_id: RecoveryId) -> Recovery:
@@ -193,13 +207,15 @@ def advance(
     return after
 
 
-def _count(connection: Connection, query: RecoveryQuery) -> int:
-    """Return how many deliveries there are to recover, of very many a part.
-
-    What is missing is counted when it is found: that needs a scan of every event.
-    """
-    stored = [DeliveryState(state) for state in query.states if state is not Recoverable.MISSING]
-    return sum(candidates.count(connection, query, state) for state in stored)
+def _require_token(connection: Connection, query: RecoveryQuery) -> None:
+    if (
+        query.token is not None
+        and connection.scalar(sa.select(tokens.c.id).where(tokens.c.id == query.token)) is None
+    ):
+        raise Invalid(
+            "there is no such token",
+            faults=[Fault(f"there is no token {query.token}", "/token")],
+        )
 
 
 def _row(recovery: Recovery) -> dict[str, object]:

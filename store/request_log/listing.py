@@ -7,7 +7,7 @@ number of rows (`store.engine.paging`).
 
 import operator
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import sqlalchemy as sa
 
@@ -19,7 +19,7 @@ from schemas.tokens.permissions import Permission
 from store.engine.database import Connection, Database
 from store.engine.paging import Key, Row, after, bounded, end_of_scan, page_by_time
 from store.engine.sql_types import SqlSelect
-from store.tables import requests
+from store.tables import requests, tokens
 
 _FIRST_PAGE, _PAGE = 10, 250
 """Rows of a transaction of a download. More: longer transactions, and more memory for each download
@@ -55,6 +55,30 @@ def list_requests(
         lambda shown: [_request(row) for row in shown],
         scanned_to,
     )
+
+
+def last_use_addresses(
+    connection: Connection, token_ids: Collection[TokenId]
+) -> dict[TokenId, str | None]:
+    """Return from which address each of these tokens was last used, for a page of a list.
+
+    The address is that of the newest row; None: it is unknown. A token without rows is left out.
+    Each costs one look into the index.
+    """
+    of_token = requests.alias()
+    newest = (
+        sa.select(of_token.c.id)
+        .where(of_token.c.token_id == tokens.c.id)
+        .order_by(of_token.c.at.desc(), of_token.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    query = (
+        sa.select(tokens.c.id, requests.c.address)
+        .join_from(tokens, requests, requests.c.id == newest)
+        .where(tokens.c.id.in_(sorted(token_ids)))
+    )
+    return {TokenId(row.id): row.address for row in connection.execute(query)}
 
 
 def every_request(

@@ -21,6 +21,7 @@ from store.tables.figures import (
     figure_hours,
     figure_minutes,
 )
+from store.tables.mail import mail_notices, mails
 from store.tables.people import people, people_log, sessions, sign_in_failures, sign_in_links
 from store.tables.traffic import (
     attempts,
@@ -47,6 +48,8 @@ __all__ = [
     "figure_hours",
     "figure_minutes",
     "leases",
+    "mail_notices",
+    "mails",
     "metadata",
     "outbox",
     "people",

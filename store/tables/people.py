@@ -1,6 +1,17 @@
 """Tables of the people who sign in to the pages, and of their sessions."""
 
-from sqlalchemy import BigInteger, Column, Identity, Index, Integer, LargeBinary, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    text,
+)
 
 from store.tables.base import RowId, metadata
 
@@ -13,6 +24,13 @@ people = Table(
     Column("language", Text, comment="null: as the browser asks"),
     Column("zone", Text, comment="time zone of dates and times; null: UTC"),
     Column("created_at", BigInteger, nullable=False),
+    Column(
+        "wants_mail",
+        Boolean,
+        nullable=False,
+        server_default=text("true"),
+        comment="whether an administrator gets mail about callbacks and tokens",
+    ),
     comment="Who may sign in to the pages.",
 )
 

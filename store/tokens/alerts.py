@@ -14,6 +14,7 @@ from schemas.alerts import Alert, AlertKind, alert_body
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.ids import AlertId, CallbackId, EventId, delivery_id, new_alert_id
 from schemas.times import UnixMs
+from schemas.tokens.masking import masked_url
 from store.engine.database import Connection
 from store.tables import alerts, callbacks, deliveries, tokens
 from store.tokens.rows import lock_directory
@@ -62,7 +63,7 @@ def add_for_callback(
     if row is not None:
         subject = {
             "token": {"id": row.id, "name": row.name},
-            "callback": {"type": row.type, "url": row.url},
+            "callback": {"type": row.type, "url": masked_url(row.url)},
         }
         add(connection, kind, subject | dict(data), now)
 

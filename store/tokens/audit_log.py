@@ -15,6 +15,7 @@ from schemas.ids import TokenId, change_id
 from schemas.listings import Page
 from schemas.times import UnixMs
 from schemas.tokens.audit_log import Action, Actor, Change, Details
+from schemas.tokens.masking import masked_url
 from store.engine.database import Connection
 from store.engine.paging import Row, after, page
 from store.tables import audit_log, tokens
@@ -67,7 +68,15 @@ def _shaped(rows: Sequence[Row]) -> list[Change]:
             type=None if row.type is None else EventType(row.type),
             actor=(actor := Actor(row.by, row.address)),
             by_name=row.by_name or actor.email,
-            details=_decode_details(row.details),
+            details=_masked(_decode_details(row.details)),
         )
         for row in rows
     ]
+
+
+def _masked(details: dict[str, tuple[Any, Any]]) -> Details:
+    """Return details as people see them. They are stored whole, as older rows are."""
+    if "url" not in details:
+        return details
+    before, after = (url and masked_url(url) for url in details["url"])
+    return details | {"url": (before, after)}

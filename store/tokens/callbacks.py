@@ -4,6 +4,8 @@ its deliveries.
 Called by the API and the command line, which have checked that the URL may be a target.
 """
 
+from collections.abc import Container
+
 import sqlalchemy as sa
 
 from schemas.deliveries.callback_health import MAY_BE_CALLED
@@ -44,11 +46,19 @@ class Callbacks:
         return token, _owned(token, event_type)
 
     def put(
-        self, token_id: TokenId, event_type: EventType, fields: CallbackFields, actor: Actor
+        self,
+        token_id: TokenId,
+        event_type: EventType,
+        fields: CallbackFields,
+        actor: Actor,
+        expected: Container[str] | None = None,
     ) -> Callback:
-        """Create or change the callback for an event type. Return it."""
+        """Create or change the callback for an event type. Return it.
+
+        Raises ChangedMeanwhile as `lock_token` does.
+        """
         with self._database.write() as connection:
-            token = lock_token(connection, self._vault, token_id)
+            token = lock_token(connection, self._vault, token_id, expected)
             return put_callback(
                 connection,
                 self._vault,
@@ -59,10 +69,26 @@ class Callbacks:
                 actor,
             )
 
-    def delete(self, token_id: TokenId, event_type: EventType, actor: Actor) -> int:
-        """Delete a callback, then cancel its open deliveries. Return how many were cancelled."""
+    def headers_shown(self, token_id: TokenId, event_type: EventType, actor: Actor) -> None:
+        """Log that the values of a callback's own headers were shown to a person."""
         with self._database.write() as connection:
-            callback = _owned(lock_token(connection, self._vault, token_id), event_type)
+            action, now = Action.CALLBACK_HEADERS_SHOWN, self._database.now(connection)
+            audit_log.record(connection, token_id, action, {}, actor, now, event_type)
+
+    def delete(
+        self,
+        token_id: TokenId,
+        event_type: EventType,
+        actor: Actor,
+        expected: Container[str] | None = None,
+    ) -> int:
+        """Delete a callback, then cancel its open deliveries. Return how many were cancelled.
+
+        Raises ChangedMeanwhile as `lock_token` does.
+        """
+        with self._database.write() as connection:
+            token = lock_token(connection, self._vault, token_id, expected)
+            callback = _owned(token, event_type)
             connection.execute(sa.delete(callbacks).where(callbacks.c.id == callback.id))
             details, now = differences(of_callback(callback), {}), self._database.now(connection)
             audit_log.record(

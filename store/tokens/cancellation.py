@@ -1,5 +1,5 @@
 """Cancelling open deliveries of callbacks that will never be called again: token revoked, callback
-deleted.
+deleted. And counting them before.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,15 @@ SLICE = 10_000
 """Rows cancelled in a transaction. More: concurrent settlements of these rows wait longer. Fewer:
 cancelling a great backlog takes longer.
 """
+
+
+def count_open(connection: Connection, callback_ids: Sequence[CallbackId], most: int) -> int:
+    """Return how many deliveries of these callbacks are open. At most `most` are counted: a great
+    backlog would take long.
+    """
+    is_open = sa.and_(deliveries.c.callback_id.in_(callback_ids), deliveries.c.due_at.is_not(None))
+    some = sa.select(sa.literal(1)).where(is_open).limit(most).subquery()
+    return connection.scalar(sa.select(sa.func.count()).select_from(some)) or 0
 
 
 def drop_requested(connection: Connection, callback_ids: Sequence[CallbackId]) -> None:

@@ -5,17 +5,18 @@ Called by the store's token modules and the directory.
 
 import base64
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from secrets import token_hex
 
 import msgspec
 import sqlalchemy as sa
 
-from schemas.errors import Conflict, NotFound, SecretUnreadable
+from schemas.errors import Conflict, NotFound, RingbackError, SecretUnreadable
 from schemas.events.types import EventType
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs
+from schemas.tokens.editions import edition
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import Callback, CallbackHealth, DatedSecret, OnResume, Token
 from store.engine.database import Connection
@@ -78,17 +79,45 @@ def readable(token: Token) -> Token:
     return token
 
 
-def lock_token(connection: Connection, vault: Vault, token_id: TokenId) -> Token:
+class ChangedMeanwhile(RingbackError):
+    """A token is no longer of the edition that its change was meant for."""
+
+    def __init__(self, current: Token):
+        super().__init__(f"the token {current.id} was changed by someone else meanwhile")
+        self.current = current
+        """The token as it is now."""
+
+
+def lock_token(
+    connection: Connection,
+    vault: Vault,
+    token_id: TokenId,
+    expected: Container[str] | None = None,
+) -> Token:
     """Return the token, stamped with a new version, for changing it or its callbacks.
 
     The version's row is locked first, so all changes queue there and cannot deadlock. Raises
-    NotFound, and Conflict when the token is revoked.
+    NotFound, ChangedMeanwhile as `read_expected` does, and Conflict when the token is revoked.
     """
     version = raise_version(connection)
-    token = read_token(connection, vault, token_id)
+    token = read_expected(connection, vault, token_id, expected)
     if token.revoked_at is not None:
         raise Conflict("a revoked token cannot be changed: it was revoked for good")
     connection.execute(sa.update(tokens).where(tokens.c.id == token_id).values(version=version))
+    return token
+
+
+def read_expected(
+    connection: Connection, vault: Vault, token_id: TokenId, expected: Container[str] | None
+) -> Token:
+    """Return the token, whose edition (`schemas.tokens.editions`) must be among the expected ones;
+    None: whatever it is. The caller has the version's row locked.
+
+    Raises NotFound and ChangedMeanwhile.
+    """
+    token = read_token(connection, vault, token_id)
+    if expected is not None and edition(token) not in expected:
+        raise ChangedMeanwhile(token)
     return token
 
 
@@ -217,6 +246,7 @@ def _token(row: TokenRow, callback_rows: Sequence[TokenRow], vault: Vault | None
         last_used_at=row.last_used_at,
         hashes=_hashes(row),
         signing_keys=_signing_keys(row, vault),
+        contact=row.contact,
     )
 
 

@@ -9,13 +9,13 @@ that is to be active from now on is active for them too.
 """
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
 from schemas.deliveries.cancel_reason import CancelReason
-from schemas.errors import Invalid
+from schemas.errors import Conflict, Invalid
 from schemas.events.types import EventType
 from schemas.folding import folded
 from schemas.ids import TokenId, new_token_id
@@ -44,10 +44,12 @@ from store.tables import tokens
 from store.tokens import audit_log
 from store.tokens.callbacks import put_callback, resume
 from store.tokens.cancellation import cancel_open, drop_requested
+from store.tokens.listing import known_tokens
 from store.tokens.rotation import overlap_ms, overlapping
 from store.tokens.rows import (
     lock_token,
     raise_version,
+    read_expected,
     read_token,
     readable,
     seal_signing_keys,
@@ -72,8 +74,9 @@ class Tokens:
     Every method raises StoreUnavailable, and NotFound, Conflict or Invalid where they apply.
     """
 
-    def __init__(self, database: Database, vault: Vault):
-        self._database, self._vault = database, vault
+    def __init__(self, database: Database, vault: Vault, max_life: dt.timedelta | None = None):
+        """Take the longest life that may be given to a token; None: it may be valid for ever."""
+        self._database, self._vault, self._max_life = database, vault, max_life
 
     def create(
         self,
@@ -81,10 +84,16 @@ class Tokens:
         callbacks: Mapping[EventType, CallbackFields],
         now: UnixMs,
         actor: Actor,
+        token_id: TokenId | None = None,
     ) -> NewSecrets:
-        """Create a token with its callbacks. Return it with both secrets."""
-        _require(fields)
-        token_id, secret, signing_secret = new_token_id(), new_token(), new_signing_secret()
+        """Create a token with its callbacks. Return it with both secrets.
+
+        `token_id`: an id of `new_token_id` that the caller keeps, to create nothing twice. Raises
+        Conflict when there is a token of that id.
+        """
+        self._require(fields, has_new_dates=True)
+        token_id = token_id or new_token_id()
+        secret, signing_secret = new_token(), new_signing_secret()
         keys = [DatedSecret(signing_key(signing_secret))]
         row = {
             "id": token_id,
@@ -94,10 +103,11 @@ class Tokens:
             "created_at": now,
         }
         with self._database.write() as connection:
+            version = raise_version(connection)  # whoever creates the same one waits here
+            if known_tokens(connection, [token_id]):
+                raise Conflict(f"there is a token {token_id} already: nothing was created")
             connection.execute(
-                sa.insert(tokens).values(
-                    row | _columns(fields) | {"version": raise_version(connection)}
-                )
+                sa.insert(tokens).values(row | _columns(fields) | {"version": version})
             )
             audit_log.record(
                 connection, token_id, Action.CREATED, differences({}, of_fields(fields)), actor, now
@@ -117,33 +127,43 @@ class Tokens:
         return read_token(connection, self._vault, token_id)
 
     def change(
-        self, token_id: TokenId, edit: Callable[[TokenFields], TokenFields], actor: Actor
+        self,
+        token_id: TokenId,
+        edit: Callable[[TokenFields], TokenFields],
+        actor: Actor,
+        expected: Container[str] | None = None,
     ) -> Token:
         """Change a token to the fields that `edit` returns.
 
         `edit` is given the fields as they are under the lock, so that two changes at the same time
-        do not undo each other.
+        do not undo each other. Raises ChangedMeanwhile as `lock_token` does.
         """
         with self._database.write() as connection:
-            known = lock_token(connection, self._vault, token_id)
+            known = lock_token(connection, self._vault, token_id, expected)
             before, now = TokenFields.of(known), self._database.now(connection)
             fields = edit(before)
-            _require(fields)
+            self._require(fields, has_new_dates=_dates(fields) != _dates(before))
             if fields.enabled and not known.enabled:
                 resume(connection, known, now)
             for action, details in edits(before, fields):
                 audit_log.record(connection, token_id, action, details, actor, now)
             return self._update(connection, token_id, _columns(fields))
 
-    def revoke(self, token_id: TokenId, now: UnixMs, actor: Actor) -> dict[EventType, int]:
+    def revoke(
+        self,
+        token_id: TokenId,
+        now: UnixMs,
+        actor: Actor,
+        expected: Container[str] | None = None,
+    ) -> dict[EventType, int]:
         """Revoke a token for good, and cancel its open deliveries. Return how many, by type.
 
         Revoking again cancels what is still open: the process that did so before may have died
-        before the end.
+        before the end. Raises ChangedMeanwhile as `lock_token` does.
         """
         with self._database.write() as connection:
             version = raise_version(connection)
-            token = read_token(connection, self._vault, token_id)
+            token = read_expected(connection, self._vault, token_id, expected)
             callback_ids = [callback.id for callback in token.callbacks.values()]
             if token.revoked_at is None:
                 connection.execute(
@@ -168,13 +188,22 @@ class Tokens:
         }
 
     def regenerate(
-        self, token_id: TokenId, overlap: dt.timedelta, now: UnixMs, actor: Actor
+        self,
+        token_id: TokenId,
+        overlap: dt.timedelta,
+        now: UnixMs,
+        actor: Actor,
+        expected: Container[str] | None = None,
     ) -> NewSecrets:
-        """Replace a token's secret. The old one lives on for `overlap`; any older one ends now."""
+        """Replace a token's secret. The old one lives on for `overlap`; any older one ends now.
+
+        Raises ChangedMeanwhile as `lock_token` does: asked twice by mistake, it would end the secret
+        that was to live on.
+        """
         until = now + overlap_ms(overlap)
         secret = new_token()
         with self._database.write() as connection:
-            known = lock_token(connection, self._vault, token_id)
+            known = lock_token(connection, self._vault, token_id, expected)
             current = known.hashes[-1].value
             changed = {
                 "secret_hash": token_hash(secret),
@@ -234,6 +263,15 @@ class Tokens:
             )
         return signing_secret_text(key)
 
+    def _require(self, fields: TokenFields, *, has_new_dates: bool) -> None:
+        """Raise Invalid for fields that cannot be. Dates that were allowed once may stay."""
+        faults = fields.faults()
+        # A token that would never be valid has that fault alone.
+        if has_new_dates and self._max_life is not None and not faults:
+            faults += filter(None, [fields.life_fault(self._max_life)])
+        if faults:
+            raise Invalid("invalid token", faults=faults)
+
     def _update(
         self, connection: Connection, token_id: TokenId, columns: Mapping[str, object]
     ) -> Token:
@@ -241,9 +279,8 @@ class Tokens:
         return read_token(connection, self._vault, token_id)
 
 
-def _require(fields: TokenFields) -> None:
-    if faults := fields.faults():
-        raise Invalid("invalid token", faults=faults)
+def _dates(fields: TokenFields) -> tuple[UnixMs, UnixMs | None]:
+    return fields.activates_at, fields.expires_at
 
 
 def _columns(fields: TokenFields) -> dict[str, object]:
@@ -255,4 +292,5 @@ def _columns(fields: TokenFields) -> dict[str, object]:
         "enabled": fields.enabled,
         "permissions": texts(fields.permissions),
         "channels": None if fields.channels is None else texts(fields.channels),
+        "contact": fields.contact,
     }

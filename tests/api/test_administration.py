@@ -42,6 +42,7 @@ def test_a_new_token_is_shown_with_its_secrets_once(
         "enabled": True,
         "permissions": [],
         "visibility": {"channels": None},
+        "contact": None,
         "callbacks": {
             "conversation.created": None,
             "message.received": {
@@ -61,7 +62,15 @@ def test_a_new_token_is_shown_with_its_secrets_once(
 
 def test_every_optional_field_of_a_new_token_may_be_null(admin: Caller) -> None:
     """Null is what is not given."""
-    optional = ("activates_at", "expires_at", "enabled", "permissions", "visibility", "callbacks")
+    optional = (
+        "activates_at",
+        "expires_at",
+        "enabled",
+        "permissions",
+        "visibility",
+        "contact",
+        "callbacks",
+    )
 
     answer = admin.call("POST", "/v1/tokens", {"name": "x"} | dict.fromkeys(optional))
 

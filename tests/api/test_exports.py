@@ -61,11 +61,12 @@ def made(house: House, admin: Caller) -> dict[str, Any]:
                 "name": "ACME CRM",
                 "activates_at": "2026-11-22T10:00:00.250Z",
                 "expires_at": "2046-11-22T10:00:00Z",
+                "contact": "ops@acme.example",
                 "permissions": ["conversations:read", "events:publish"],
                 "visibility": {"channels": ["b", "a"]},
                 "callbacks": {
                     "message.received": {
-                        "url": URL,
+                        "url": f"{URL}?key=hidden",
                         "headers": {"X-Key": "hidden", "X-Also": "hidden"},
                         "held": "keep",
                     }
@@ -103,6 +104,7 @@ def test_details_of_a_token_are_in_the_first_sheet(admin: Caller, made: dict[str
         "Name": "ACME CRM",
         "State": TokenState(made["state"]),
         "Token hint": made["token_hint"],
+        "Contact": "ops@acme.example",
         "Activates (UTC)": dt.datetime(2026, 11, 22, 10, 0, 0, 250_000),  # noqa: DTZ001
         "Expires (UTC)": dt.datetime(2046, 11, 22, 10),  # noqa: DTZ001
         "Enabled": "on",
@@ -132,14 +134,14 @@ def test_every_permission_is_on_or_off(admin: Caller, made: dict[str, Any]) -> N
 
 
 def test_callbacks_are_there_with_their_health(admin: Caller, made: dict[str, Any]) -> None:
-    """Headers are there by name, never with a value."""
+    """Headers are there by name, never with a value; of a URL's query only the names."""
     assert exported(admin)["Callbacks"] == [
         {
             "Token ID": made["id"],
             "Token name": "ACME CRM",
             "Token revoked (UTC)": None,
             "Event": "New Message",
-            "URL": URL,
+            "URL": f"{URL}?key=***",
             "Enabled": "on",
             "State": "disabled",
             "Failing since (UTC)": dt.datetime(1970, 1, 1, 0, 0, 2),  # noqa: DTZ001

@@ -41,7 +41,7 @@ URL = "https://crm.example/hook"
 @pytest.fixture
 def token(database: Database) -> Token:
     """With two callbacks."""
-    urls = {RECEIVED: CallbackFields(URL), STATUS: CallbackFields(f"{URL}/status")}
+    urls = {RECEIVED: CallbackFields(f"{URL}?key=hidden"), STATUS: CallbackFields(f"{URL}/status")}
     return Tokens(database, VAULT).create(token_fields("ACME CRM"), urls, NOW, TESTER).token
 
 
@@ -104,7 +104,9 @@ def tell_and_break_off(database: Database) -> None:
 def test_an_alert_looks_like_a_webhook(
     database: Database, token: Token, callback_id: CallbackId
 ) -> None:
-    """One kind of body, one way to verify it; and it says whose callback it is."""
+    """One kind of body, one way to verify it; and it says whose callback it is, without the keys in
+    its URL.
+    """
     with database.write() as connection:
         alerts.add_for_callback(
             connection,
@@ -122,7 +124,7 @@ def test_an_alert_looks_like_a_webhook(
         "timestamp": "2025-11-24T16:00:00.000Z",
         "data": {
             "token": {"id": token.id, "name": "ACME CRM"},
-            "callback": {"type": "message.received", "url": URL},
+            "callback": {"type": "message.received", "url": f"{URL}?key=***"},
             "reason": "the receiver is gone",
         },
     }

@@ -34,6 +34,7 @@ NOW = UnixMs(1_000_000)
 AT, IN_AN_HOUR = "1970-01-01T00:16:40.000Z", "1970-01-01T01:16:40.000Z"
 HOUR, NONE = dt.timedelta(hours=1), dt.timedelta(0)
 URL = "https://x.example/1?key=k"
+MASKED = "https://x.example/1?key=***"
 VAULT = Vault(["a-key-for-tests-" * 2])
 
 
@@ -88,7 +89,7 @@ def test_a_new_token_is_written_down_with_what_it_was_made_of(
     assert of(callback) == (
         "callback_set",
         {
-            "url": (None, URL),
+            "url": (None, MASKED),
             "enabled": (None, True),
             "state": (None, "healthy"),
             "held": (None, "release"),
@@ -273,7 +274,7 @@ def test_changes_of_a_callback_are_written_down_by_its_type(
         (
             "callback_set",
             {
-                "url": (URL, "https://x.example/2"),
+                "url": (MASKED, "https://x.example/2"),
                 "enabled": (True, False),
                 "state": ("healthy", "off"),
             },
@@ -290,6 +291,15 @@ def test_changes_of_a_callback_are_written_down_by_its_type(
             },
         ),
     ]
+
+
+def test_a_key_in_a_url_is_masked_in_the_log(
+    callbacks: Callbacks, token_id: TokenId, database: Database
+) -> None:
+    """That it was replaced is written down, as it is of headers."""
+    callbacks.put(token_id, RECEIVED, CallbackFields("https://x.example/1?key=other"), TESTER)
+
+    assert of(written(database, token_id)[-1]) == ("callback_set", {"url": (MASKED, MASKED)})
 
 
 def test_headers_that_could_not_be_read_are_written_down_as_replaced(

@@ -20,6 +20,7 @@ from schemas.times import UnixMs, now_ms
 from store.deliveries import backlog, settlement
 from store.engine.database import Connection, Database
 from store.recoveries import candidates
+from store.recoveries.scanning import CandidatePage
 from store.tables import callbacks, deliveries, status_locks
 from store.tokens import cancellation
 from tests.kit.locks import has_waiting_locks, waiting
@@ -153,7 +154,7 @@ def test_a_recovery_waits_for_an_answer_that_comes_late(patient: Patient) -> Non
         )
     query = RecoveryQuery(states=(Recoverable.EXHAUSTED,), since=UnixMs(0), until=UnixMs(NOW * 2))
 
-    def look() -> candidates.CandidatePage[candidates.Candidate]:
+    def look() -> CandidatePage[candidates.Candidate]:
         with patient.database.write() as connection:
             return candidates.undelivered(connection, query, DeliveryState.EXHAUSTED, None, 2, NOW)
 

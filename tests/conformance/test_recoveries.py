@@ -17,6 +17,7 @@ from schemas.ids import TokenId, new_test_event_id
 from schemas.observer import NullObserver
 from schemas.times import UnixMs
 from store.recoveries import candidates, jobs
+from store.recoveries.missing import stored_events
 from store.tables import deliveries, events
 from tests.kit.recovering import FOR_EVER, NOW, RECEIVED, STATUS, House, callback_of
 from tests.kit.tokens import TESTER
@@ -301,7 +302,7 @@ async def test_a_slice_keeps_no_data_of_its_events(house: House) -> None:
         (lost,) = candidates.undelivered(
             connection, query, DeliveryState.EXHAUSTED, None, 9, NOW
         ).found
-        (stored,) = candidates.stored_events(connection, query, None, 9).found
+        (stored,) = stored_events(connection, query, None, 9).found
 
     for one in (lost, stored):
         assert one.facts is not None

@@ -13,7 +13,7 @@ from schemas.events.types import EventType
 from schemas.ids import RecoveryId
 from schemas.log_events import LogEvent
 from schemas.times import LATEST
-from store.recoveries import candidates
+from store.recoveries import counting, scanning
 from store.recoveries.jobs import Job, Slice
 from tests.kit.api import Listening
 from tests.kit.making import a_claim
@@ -118,7 +118,7 @@ async def test_a_slice_looks_at_so_many_rows_and_goes_on_there(
     house: House, states: tuple[Recoverable, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is wanted may be one in millions: a slice that walked on to the next would never end."""
-    monkeypatch.setattr(candidates, "READ_PER_ROW", 2)  # with slices of three: six rows
+    monkeypatch.setattr(scanning, "READ_PER_ROW", 2)  # with slices of three: six rows
     wanted, other = house.token("wanted"), house.token("other", *EventType)
     for number in range(20):
         held = {"state": "pending", "due_at": LATEST, "queued_at": 1_000} if HELD in states else {}
@@ -146,7 +146,7 @@ async def test_of_very_many_only_a_part_is_counted_before(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who asks must get an answer however many there are; the total grows as they are found."""
-    monkeypatch.setattr(candidates, "COUNTED", 5)
+    monkeypatch.setattr(counting, "COUNTED", 5)
     callback_id = callback_of(house.token())
     for number in range(12):
         house.lay(f"evt_{number:02}", callback_id)

@@ -14,7 +14,7 @@ from schemas.times import UnixMs
 from store.engine import paging
 from store.engine.database import Database
 from store.request_log import listing as request_listing
-from store.request_log.listing import every_request, list_requests
+from store.request_log.listing import every_request, last_use_addresses, list_requests
 from store.request_log.writer import RequestLog
 from store.tokens.listing import known_tokens
 from store.tokens.tokens import Tokens
@@ -248,3 +248,43 @@ def test_tokens_are_known_in_whatever_state(database: Database) -> None:
             active,
             revoked,
         }
+
+
+def test_a_token_was_last_used_from_the_address_of_its_newest_request(database: Database) -> None:
+    """However many there are; of a token without requests nothing is known."""
+    tokens = Tokens(database, Vault(["a-key-for-tests-" * 2]))
+    busy, odd, idle = (
+        tokens.create(token_fields(name), {}, UnixMs(1), TESTER).token.id
+        for name in ("busy", "odd", "idle")
+    )
+    write(
+        database,
+        *(a_request(token_id=busy, at=at, address=f"192.0.2.{at}") for at in (3, 9, 5)),
+        a_request(token_id=odd, at=1, address=None),
+        a_request(token_id="tok_gone", at=1),
+    )
+
+    with database.read() as connection:
+        found = last_use_addresses(connection, [busy, odd, idle])
+        assert last_use_addresses(connection, []) == {}
+
+    assert found == {busy: "192.0.2.9", odd: None}
+
+
+def test_looking_for_last_addresses_reads_no_table(database: Database) -> None:
+    """A page of a hundred tokens with a million requests each must come at once."""
+    tokens = Tokens(database, Vault(["a-key-for-tests-" * 2]))
+    ids = [
+        tokens.create(token_fields(str(number)), {}, UnixMs(1), TESTER).token.id
+        for number in range(3)
+    ]
+    write(database, *(a_request(token_id=ids[number % 3], at=number) for number in range(3000)))
+    if database.dialect == "postgresql":
+        with database.write() as connection:
+            connection.exec_driver_sql("ANALYZE")
+
+    (plan,) = plans(database, lambda connection: last_use_addresses(connection, ids))
+
+    assert "ix_requests_token_id_at_id" in plan, plan
+    assert "SCAN requests" not in plan, plan
+    assert "Seq Scan on requests" not in plan, plan

@@ -1,7 +1,7 @@
 """Lists of tokens: paged, by state, searched, the same on SQLite and PostgreSQL."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +9,11 @@ import pytest
 
 from schemas.events.types import EventType
 from schemas.folding import folded
-from schemas.times import UnixMs
-from schemas.tokens.tokens import TokenState
+from schemas.times import EARLIEST, LATEST, UnixMs
+from schemas.tokens.tokens import Token, TokenState
 from store.engine.database import Database
-from store.tokens.listing import TokenFilter, TokenSort, list_tokens
+from store.engine.paging import cursor_of
+from store.tokens.listing import TokenFilter, TokenPage, TokenSort, list_tokens, page_of_tokens
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
 from tests.kit.tables import lay_tables
@@ -29,13 +30,67 @@ def tokens(database: Database) -> Tokens:
     return Tokens(database, VAULT)
 
 
+def _key_by(sort: TokenSort) -> Callable[[Token], tuple[object, str]]:
+    """A token that never expires does so last; one that was never used was used first."""
+    name = sort.removeprefix("-")
+    absent = LATEST if name == TokenSort.EXPIRES else EARLIEST
+
+    def key(token: Token) -> tuple[object, str]:
+        value = getattr(token, name)
+        return (absent if value is None else value), token.id
+
+    return key
+
+
 @pytest.mark.parametrize("sort", TokenSort)
-def test_pages_of_tokens_hold_each_token_once_in_order(
+def test_pages_of_tokens_lead_forth_and_back(
     tokens: Tokens, database: Database, sort: TokenSort
 ) -> None:
-    """This holds where names and times are the same."""
+    """The way back is the way there, whatever the order."""
     for number in range(7):
-        tokens.create(token_fields(f"name {number % 3}"), {}, UnixMs(NOW + number % 2), TESTER)
+        ends = UnixMs(NOW + number % 2) if number % 3 else None
+        fields = replace(token_fields(f"name {number % 3}"), expires_at=ends)
+        tokens.create(fields, {}, UnixMs(NOW + number % 2), TESTER)
+
+    def page(cursor: str | None = None, before: str | None = None) -> TokenPage:
+        with database.read() as connection:
+            return page_of_tokens(
+                connection, VAULT, TokenFilter(sort=sort), NOW, 3, cursor, before=before
+            )
+
+    first = page()
+    second = page(first.next_cursor)
+    third = page(second.next_cursor)
+
+    assert [len(one.rows) for one in (first, second, third)] == [3, 3, 1]
+    assert (first.previous_cursor, third.next_cursor) == (None, None)
+    assert page(before=third.previous_cursor) == second
+    again = page(before=second.previous_cursor)
+    assert (again.rows, again.previous_cursor) == (first.rows, None)
+    assert page(again.next_cursor) == second
+
+
+def test_a_page_whose_tokens_are_gone_has_no_neighbours(tokens: Tokens, database: Database) -> None:
+    """Its address may be old."""
+    tokens.create(token_fields(), {}, NOW, TESTER)
+    with database.read() as connection:
+        cursor = page_of_tokens(connection, VAULT, TokenFilter(), NOW, 1).next_cursor
+        far = cursor_of(("zzz", "zzz"))
+        page = page_of_tokens(connection, VAULT, TokenFilter(), NOW, 1, far)
+
+    assert cursor is None
+    assert page == TokenPage([], None, None)
+
+
+@pytest.mark.parametrize("sort", TokenSort)
+def test_pages_of_tokens_hold_of_tokens_hold_each_token_once_in_order(
+    tokens: Tokens, database: Database, sort: TokenSort
+) -> None:
+    """This holds where names and times are the same, and where there is no time."""
+    for number in range(7):
+        ends = UnixMs(NOW + number % 2) if number % 3 else None
+        fields = replace(token_fields(f"name {number % 3}"), expires_at=ends)
+        tokens.create(fields, {}, UnixMs(NOW + number % 2), TESTER)
     listed, cursor = [], None
 
     while True:
@@ -45,11 +100,7 @@ def test_pages_of_tokens_hold_each_token_once_in_order(
         if (cursor := page.next_cursor) is None:
             break
 
-    key = sort.removeprefix("-")
-    expected = sorted(
-        listed, key=lambda token: (getattr(token, key), token.id), reverse=sort.startswith("-")
-    )
-    assert listed == expected
+    assert listed == sorted(listed, key=_key_by(sort), reverse=sort.is_descending)
     assert len({token.id for token in listed}) == 7
 
 

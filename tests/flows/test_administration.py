@@ -5,6 +5,7 @@ One Ringback for all of it, embedded and on RabbitMQ + PostgreSQL in turn. Each 
 see a channel of their own.
 """
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from schemas.times import UnixMs, now_ms, to_rfc3339
-from tests.kit.platform import MESSAGE, deliveries_of, verify_all, wait_for_all
+from tests.kit.platform import MESSAGE, deliveries_of, message, verify_all, wait_for_all
 from tests.kit.postgres import Postgres
 from tests.kit.rabbit import Rabbit
 from tests.kit.receiver import Receiver
@@ -242,6 +243,24 @@ def test_a_callback_can_be_tested_the_moment_it_is_made(
     assert sent.headers["webhook-id"].startswith("evt_test_")
     assert sent.headers["ringback-trigger"] == "test"
     verify_all(receiver, path, crm.token["signing_secret"])
+
+
+def test_a_callback_can_be_tested_with_data_of_ones_own(
+    ringback: Ringback, receiver: Receiver
+) -> None:
+    """They arrive byte for byte, and signed; the answer says what the attempt met."""
+    crm = Subscriber(ringback, receiver, "/ok/own", wait=False)
+    data = json.dumps(message(1)["data"])[:-1] + ', "big":12345678901234567890, "amount":1.10}'
+
+    answer = ringback.admin.call(
+        "POST", f"{crm.address}/callbacks/{MESSAGE}/test", f'{{"data":{data}}}'.encode()
+    )
+
+    assert (answer.status, answer.data["address"]) == (200, f"127.0.0.1:{receiver.port}")
+    assert answer.data["response_headers"] == {"content-length": "2"}
+    (sent,) = receiver.requests("/ok/own")
+    assert sent.body.endswith(b',"data":' + data.encode() + b"}")
+    verify_all(receiver, "/ok/own", crm.token["signing_secret"])
 
 
 def test_a_regenerated_token_takes_the_place_of_the_one_before(

@@ -44,6 +44,8 @@ def test_a_created_token_is_printed_once_with_its_secrets(place: Place) -> None:
         "message.received=http://127.0.0.1:9000/x",
         "--channel",
         "ch1",
+        "--contact",
+        "ops@acme.example",
     )
 
     assert is_token(made["token"])
@@ -51,6 +53,8 @@ def test_a_created_token_is_printed_once_with_its_secrets(place: Place) -> None:
     shown = place.call("token", "show", made["id"], "--json").json
     assert shown["callbacks"]["message.received"]["url"] == "http://127.0.0.1:9000/x"
     assert shown["permissions"] == ["events:publish"]
+    assert shown["contact"] == "ops@acme.example"
+    assert "ops@acme.example" in place.call("token", "show", made["id"]).out
     assert shown["visibility"] == {"channels": ["ch1"]}
     assert "token" not in shown
     assert "signing_secret" not in shown
@@ -89,6 +93,20 @@ def test_a_token_that_cannot_be_read_is_shown_as_such_and_can_be_revoked(place: 
     )
     assert place.call("token", "revoke", token_id).status == 0
     assert place.call("token", "list", "--state", "revoked", "--json").json[0]["id"] == token_id
+
+
+def test_the_longest_life_holds_at_the_command_line_too(place: Place) -> None:
+    """Else the policy would hold for those alone who keep to it anyway."""
+    place.set(TOKEN_MAX_LIFE="90d")
+
+    refused = place.call("token", "create", "x")
+
+    assert refused.status == 1
+    assert "at most 90d" in refused.err
+    assert place.call("token", "create", "x", "--contact", "ops").err == (
+        "ringback: this is not an e-mail address such as ops@example.com\n"
+    )
+    a_token(place, "--activates-at", "2030-01-01T00:00:00Z", "--expires-at", "2030-02-01T00:00:00Z")
 
 
 def test_people_get_columns_and_the_secrets_too(place: Place) -> None:
@@ -234,7 +252,7 @@ def test_a_token_that_is_not_there_is_one_line(place: Place) -> None:
 @pytest.fixture
 def failed_delivery(place: Place) -> str:
     """The id of one that got a 500 and waits for its next attempt."""
-    made = a_token(place, "--callback", "message.received=http://127.0.0.1:9000/")
+    made = a_token(place, "--callback", "message.received=http://127.0.0.1:9000/?key=hidden")
     database = Database(f"sqlite:///{place.folder}/var/ringback.db")
     with database.write() as connection:
         callback_id = CallbackId(
@@ -277,7 +295,7 @@ def test_a_delivery_is_shown_with_each_attempt_and_why_it_failed(
     answer = place.call("deliveries", "show", failed_delivery, "--json").json
 
     assert failed_delivery in shown
-    assert "http://127.0.0.1:9000/" in shown
+    assert "http://127.0.0.1:9000/?key=***" in shown
     assert re.search(
         r"^1 +\S+Z +first +http_5xx \(500\) +3 ms +the database was restarting$",
         shown,

@@ -62,6 +62,16 @@ def test_each_start_prints_the_same(parts: Parts) -> None:
     assert stat.S_IMODE(Path("var/quickstart").stat().st_mode) == 0o600
 
 
+def test_it_works_where_tokens_have_a_longest_life(parts: Parts) -> None:
+    """Its own token has that life, and the next start after its end makes another one."""
+    limited = parts.settings.model_copy(update={"token_max_life": dt.timedelta(days=1)})
+    strict = replace(parts, settings=limited)
+
+    token = token_of(strict, prepare(strict))
+
+    assert token.expires_at == token.activates_at + 86_400_000
+
+
 def tokens(parts: Parts) -> Tokens:
     return Tokens(parts.database, parts.vault)
 

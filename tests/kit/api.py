@@ -143,6 +143,7 @@ class House:
             trusted_proxies=(),
             rate_limit=None,
             platform_docs_url=None,
+            token_max_life=None,
             metrics=self._metrics,
             readiness=lambda: Readiness(self.ready, self.missing),
             version="9.9.9",

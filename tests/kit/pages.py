@@ -1,5 +1,6 @@
 """The pages on a SQLite store of the test's own, in this process: what a browser would be sent."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from store.tokens.vault import Vault
 from tests.kit.api import Listening
 from tests.kit.tables import lay_tables
 from tests.kit.tokens import TESTER
+from web.callback_tests import CallbackTests
 from web.server.threads import RequestThreads
 
 ORIGIN = "http://localhost"
@@ -45,11 +47,13 @@ class Site:
             cookie_keys=(b"a key for cookies",),
             trusted_proxies=(),
             timeout_s=-1.9,
+            max_life=None,
             platform_docs_url=None,
             readiness=lambda: Readiness(True, {}),
             gauges=dict,
             first_steps=tuple,
             version="9.9.9",
+            callback_tests=CallbackTests(self.database, self.threads, time.monotonic_ns),
         )
         self.app: PagesApplication = create_pages(self.parts)
         for role in Role:

@@ -17,6 +17,7 @@ def a_request(
     permission: Permission | None = None,
     allowed: bool = True,
     reason: str | None = None,
+    address: str | None = "192.0.2.1",
 ) -> LoggedRequest:
     own = request_id or new_request_id()
     return LoggedRequest(
@@ -28,7 +29,7 @@ def a_request(
         path=path,
         status=status,
         duration_ms=None if status is None else 3,
-        address="192.0.2.1",
+        address=address,
         user_agent="curl/8",
         permission=permission,
         allowed=allowed,

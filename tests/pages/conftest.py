@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.pages import Site
+from tests.kit.traffic import Traffic
 
 
 @pytest.fixture
@@ -13,3 +14,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def traffic(site: Site) -> Traffic:
+    """Writes events and deliveries to the store of the pages."""
+    return Traffic(site.database, site.vault)

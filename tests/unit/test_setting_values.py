@@ -4,6 +4,7 @@ start, by its own name.
 
 import pytest
 
+from ringback.mail_server import mail_server, read_mail_from
 from ringback.settings import load
 from schemas.errors import UsageError
 from tests.kit.environment import given_environment
@@ -74,3 +75,37 @@ def test_what_means_the_same_is_taken(
     given_environment(monkeypatch, **{name: written})
 
     assert load().shown()[f"RINGBACK_{name}"] == read
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("smtp://mail.example", "mail.example:587"),
+        ("smtps://user:p%40ss@mail.example", "mail.example:465"),
+        ("smtp://127.0.0.1:2525/", "127.0.0.1:2525"),
+    ],
+)
+def test_a_mail_server_is_read_from_its_url(url: str, shown: str) -> None:
+    server = mail_server(url)
+
+    assert f"{server.host}:{server.port}" == shown
+    assert server.password in {None, "p@ss"}
+    assert "p@ss" not in repr(server)
+
+
+@pytest.mark.parametrize(
+    "url", ["mail.example", "http://mail.example", "smtp://", "smtp://x/path", "smtp://x:99999"]
+)
+def test_what_is_no_mail_server_is_refused_without_repeating_it(url: str) -> None:
+    """It may hold a password."""
+    with pytest.raises(ValueError, match="smtp://USER:PASSWORD") as refused:
+        mail_server(url)
+
+    assert "mail.example" not in str(refused.value)
+    assert "99999" not in str(refused.value)
+
+
+@pytest.mark.parametrize("sender", ["ringback", "a@b\nBcc: c@d", "Ringbäck <a@b.example>"])
+def test_a_sender_of_mail_is_an_address(sender: str) -> None:
+    with pytest.raises(ValueError, match="an address such as"):
+        read_mail_from(sender)

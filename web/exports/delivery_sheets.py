@@ -1,6 +1,7 @@
 """A token's deliveries as a sheet, newest first. Called by the downloads of a token's owner."""
 
 from schemas.listings import DeliveryFilter, ListedDelivery
+from schemas.tokens.masking import masked_url
 from store.deliveries.listing import every_delivery
 from store.engine.database import Database
 from web.exports.spreadsheets import Cell, Sheet, moment
@@ -33,6 +34,6 @@ def _cells(delivery: ListedDelivery) -> tuple[Cell, ...]:
         moment(delivery.next_attempt_at),
         delivery.status_code,
         delivery.outcome and delivery.outcome.value,
-        delivery.url,
+        delivery.url and masked_url(delivery.url),
         "yes" if delivery.is_test else "no",
     )

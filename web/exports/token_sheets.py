@@ -8,6 +8,7 @@ from typing import Protocol
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.ids import TokenId
 from schemas.times import UnixMs
+from schemas.tokens.masking import masked_url
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import Token
 from store.tokens.export import OwnedCallback
@@ -22,7 +23,7 @@ _STATES = (
     DeliveryState.CANCELLED,
 )
 _DETAILS = (
-    "ID", "Name", "State", "Token hint", "Activates (UTC)", "Expires (UTC)", "Enabled", "Channels",
+    "ID", "Name", "State", "Token hint", "Contact", "Activates (UTC)", "Expires (UTC)", "Enabled", "Channels",
     "Created (UTC)", "Last used (UTC)", "Revoked (UTC)",
     *(f"Deliveries {state}" for state in _STATES),
 )  # fmt: skip
@@ -67,6 +68,7 @@ def _details(
             token.name,
             token.state(now),
             token.hint,
+            token.contact,
             moment(token.activates_at),
             moment(token.expires_at),
             token.enabled,
@@ -91,7 +93,7 @@ def _callbacks(source: SheetSource) -> Iterator[tuple[Cell, ...]]:
             token_name,
             moment(token_revoked_at),
             callback.type.label,
-            callback.url,
+            masked_url(callback.url),
             callback.enabled,
             callback.state,
             moment(health.failing_since),

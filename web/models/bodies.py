@@ -9,11 +9,13 @@ from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from schemas.deliveries.recoveries import Recoverable
+from schemas.deliveries.deliveries import Outcome
+from schemas.deliveries.recoveries import MAX_DELIVERIES, Recoverable
 from schemas.events.types import EventType
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import OnResume
 from web.models.fields import (
+    Email,
     Headers,
     Name,
     Overlap,
@@ -21,6 +23,7 @@ from web.models.fields import (
     Text,
     Time,
     Url,
+    Whole,
     overlap_field,
     unless_null,
 )
@@ -79,14 +82,17 @@ class CreateToken(Body):
     enabled: bool | None = None
     permissions: list[Permission] | None = None
     visibility: Visibility | None = Field(None, description="null or left out: all channels.")
+    contact: Email | None = Field(
+        None, description="E-mail address for what concerns the token. null: none."
+    )
     callbacks: dict[EventType, PutCallback | None] | None = Field(
         None, description="The callbacks, by event type."
     )
 
 
 class PatchToken(Body):
-    """Changes of a token. What is left out or null stays unchanged, except for `expires_at`: null
-    means that the token never expires.
+    """Changes of a token. What is left out or null stays unchanged, except for `expires_at` and
+    `contact`: null means that the token never expires, or has no contact.
     """
 
     name: Name | None = None
@@ -95,6 +101,7 @@ class PatchToken(Body):
     enabled: bool | None = Field(None, description="false suspends the token, true resumes it.")
     permissions: list[Permission] | None = None
     visibility: Visibility | None = None
+    contact: Email | None = None
 
 
 class Regenerate(Body):
@@ -118,21 +125,40 @@ class Nothing(Body):
 
 
 class CreateRecovery(Body):
-    """Which undelivered events to send again."""
+    """Which undelivered events to send again: those that fit everything that is given."""
 
     token: Text | None = Field(
         None, description="The id of a token. null or left out: every token."
     )
     type: EventType | None = Field(None, description="null or left out: every type.")
-    since: Time = Field(
+    since: Time | None = Field(
+        None,
         description="Deliveries that were created at this time or later; missing ones by when"
-        " their event was accepted."
+        " their event was accepted. Required without `deliveries`.",
     )
     until: Time | None = Field(
         None, description="Deliveries that were created before. null or left out: until now."
     )
     states: list[Recoverable] | None = Field(
-        None, min_length=1, description="null or left out: exhausted deliveries only."
+        None,
+        min_length=1,
+        description="null or left out: exhausted deliveries only, or those in `deliveries`"
+        " whichever of these states they are in.",
+    )
+    status_code: Annotated[Whole, Field(ge=100, le=599)] | None = Field(
+        None, description="The status of the last attempt's response. Not for missing deliveries."
+    )
+    error: Outcome | None = Field(
+        None, description="The outcome of the last attempt. Not for missing deliveries."
+    )
+    deliveries: list[Text] | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_DELIVERIES,
+        description="The ids of deliveries. null or left out: all.",
+    )
+    dry_run: bool | None = Field(
+        None, description="true: count what there is to send again, and send nothing."
     )
 
 

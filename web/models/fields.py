@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
+from schemas.emails import MAX_EMAIL
 from schemas.times import UnixMs, from_rfc3339, parse_duration
 from schemas.tokens.fields import MAX_NAME
 from schemas.tokens.target_policy import (
@@ -114,6 +115,11 @@ ReportedStatus = Annotated[
 
 Name = Annotated[str, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_NAME})]
 """The name of a token. `schemas.tokens.fields` checks it."""
+
+Email = Annotated[
+    str, WithJsonSchema({"type": "string", "format": "email", "maxLength": MAX_EMAIL})
+]
+"""An e-mail address. `schemas.tokens.fields` checks it."""
 
 Url = Annotated[
     str,

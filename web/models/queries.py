@@ -10,7 +10,7 @@ from schemas.figures import Step
 from schemas.ids import TokenId
 from schemas.listings import DeliveryFilter
 from schemas.tokens.tokens import TokenState
-from store.tokens.listing import TokenSort
+from store.tokens.listing import TokenSelection, TokenSort
 from web.models.fields import QueryTime, QueryUntil, QueryWhole, Text
 
 
@@ -32,6 +32,12 @@ class TokensQuery(PageQuery):
 
     search: Text | None = Field(None, description="Part of a name, or a whole id.")
     state: TokenState | None = Field(None, description="null: all except revoked tokens.")
+    filter: TokenSelection | None = Field(
+        None,
+        description="Tokens that may need attention: those that expire within 30 days; that never"
+        " expire; that were not used for 90 days; that have no callback; or that have a failing or"
+        " disabled one. null: any.",
+    )
     sort: TokenSort = TokenSort.NAME
 
 

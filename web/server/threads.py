@@ -28,6 +28,11 @@ PAUSED = 16
 attempt. More: threads that do nothing. Fewer: tests are refused while others wait.
 """
 
+COMPUTING = 1
+"""Requests that hash a password at once. More: people who sign in, or guess, take processor time from
+the event loop, and 32 MiB each. Fewer: none could.
+"""
+
 WAITING = 200
 """Requests that may wait for a thread. More: the last of them waits longer than its client does.
 Fewer: short bursts are refused.
@@ -57,6 +62,7 @@ class RequestThreads:
         self._downloads = _Threads("download", _DOWNLOADS, ends_first=True)
         self._running = threading.Semaphore(running)
         self._pauses = threading.Semaphore(PAUSED)
+        self._computing = threading.Semaphore(COMPUTING)
 
     async def handle(
         self, function: Callable[_Given, _Result], *given: _Given.args, **named: _Given.kwargs
@@ -95,6 +101,28 @@ class RequestThreads:
         finally:
             self._pauses.release()
 
+    def aside(self, function: Callable[[], _Result]) -> _Result:
+        """Call a function that waits for another server, while another request runs. For the thread
+        of a request. Raises Unavailable when too many wait already.
+        """
+        if not self._pauses.acquire(blocking=False):
+            raise _too_busy()
+        try:
+            self._running.release()
+            try:
+                return function()
+            finally:
+                self._running.acquire()
+        finally:
+            self._pauses.release()
+
+    def compute(self, function: Callable[[], _Result]) -> _Result:
+        """Call a function that computes for long without the GIL, such as the hash of a password,
+        while another request runs; `COMPUTING` at once. For the thread of a request. Raises
+        Unavailable when it was not its turn in time.
+        """
+        return self.aside(lambda: self._one_by_one(function))
+
     def close(self) -> None:
         """Take nothing more. What runs goes on, but does not keep the process from ending."""
         for threads in (self._requests, self._look_ups, self._parsers, self._downloads):
@@ -106,6 +134,14 @@ class RequestThreads:
             time.sleep(seconds)
         finally:
             self._running.acquire()
+
+    def _one_by_one(self, function: Callable[[], _Result]) -> _Result:
+        if not self._computing.acquire(timeout=PATIENCE_S):
+            raise _too_busy()
+        try:
+            return function()
+        finally:
+            self._computing.release()
 
     def _in_turn(self, call: Callable[[], _Result], until_s: float) -> _Result:
         if not self._running.acquire(timeout=max(0.0, until_s - time.monotonic())):

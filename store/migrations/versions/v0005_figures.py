@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "figures"
-down_revision = "people_log"
+down_revision = "mail"
 
 
 def upgrade() -> None:

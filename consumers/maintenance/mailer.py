@@ -1,0 +1,144 @@
+"""The mailer: writes to administrators and contacts what they need to know, and has it sent.
+
+A job in every dispatcher process; a lease has one of them look at a time, and each mail is leased
+by the one that sends it. An error here affects no delivery.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, TypeVar
+
+from consumers.loop import Loop, OnBug
+from consumers.maintenance import mail_texts
+from schemas.log_events import LogEvent
+from schemas.mail import Mail, Notice
+from schemas.observer import Observer
+from schemas.times import UnixMs
+from store.engine.database import Connection, Database
+from store.mail import notices, outbox
+from store.mail.recipients import administrators
+from store.maintenance import job_leases
+
+POLL_S = 5.0
+"""How late a mail may be sent. Shorter: more queries that find nothing."""
+
+LOOK_EVERY_S = 60.0
+"""How late something is noticed. Shorter: callbacks are read more often."""
+
+BATCH = 10
+"""Mails sent in one connection to the mail server. More: a mail that hangs delays more."""
+
+RETRY_AFTER_S = (60, 300, 900, 3600)
+"""Seconds until the next attempt, after the first, second, … failure; the last one stays."""
+
+GIVEN_UP_AFTER_MS = 3 * 24 * 3_600_000
+"""Milliseconds after which a mail is no news any more."""
+
+_LEASE_MS = 5 * 60_000
+_DAY_MS = 24 * 3_600_000
+_T = TypeVar("_T")
+
+
+class MailSending(Protocol):
+    """What sends mail: `dispatcher.mail_sender`."""
+
+    def send(self, mails: Sequence[Mail]) -> list[str | None]:
+        """Send mails, in a thread. Return why each failed, or None."""
+
+
+class Mailer(Loop):
+    """Finds what to write about, and sends it."""
+
+    name = "mailer"
+    on_bug = OnBug.LOG_AND_RETRY
+    """Mail can wait: a dispatcher that ended would deliver nothing because of it."""
+
+    def __init__(
+        self,
+        database: Database,
+        sending: MailSending,
+        *,
+        observer: Observer,
+        public_url: str,
+        disable_after_ms: int,
+        poll_s: float = POLL_S,
+    ):
+        super().__init__(observer, poll_s)
+        self._database, self._sending = database, sending
+        self._public_url, self._disable_after_ms = public_url, disable_after_ms
+        self._looked_s = float("-inf")
+
+    async def step(self) -> float:
+        """Look for news once a minute, and send what is due."""
+        return await self.in_thread(self.work)
+
+    def work(self) -> float:
+        """Do one round, and return the seconds to pause. Raises StoreUnavailable."""
+        if time.monotonic() - self._looked_s >= LOOK_EVERY_S:
+            self._stored(self._look)
+            self._looked_s = time.monotonic()
+        due = self._stored(lambda connection, now: outbox.lease(connection, BATCH, now, _LEASE_MS))
+        if due:
+            failures = self._sending.send(due)
+            self._stored(lambda connection, now: self._settle(connection, now, due, failures))
+        return 0.0 if len(due) == BATCH else self._poll_s
+
+    def _look(self, connection: Connection, now: UnixMs) -> None:
+        if not job_leases.acquire(connection, "mail", now, int(LOOK_EVERY_S * 1000) // 2):
+            return
+        news = notices.about_callbacks(connection, now, self._disable_after_ms)
+        if job_leases.acquire(connection, "mail of the day", now, _DAY_MS):
+            news += notices.of_the_day(connection, now)
+        if not news:
+            return
+        admins = administrators(connection)
+        for recipient, about in _by_recipient(news, admins).items():
+            text = mail_texts.body(about, self._public_url, to_admin=recipient in admins)
+            outbox.add(connection, recipient, mail_texts.subject(about), text, now)
+        notices.remember(connection, news, now)
+
+    def _settle(
+        self,
+        connection: Connection,
+        now: UnixMs,
+        mails: Sequence[Mail],
+        failures: Sequence[str | None],
+    ) -> None:
+        over = []
+        for mail, error in zip(mails, failures, strict=True):
+            retry_s = None if error is None else _retry_in_s(mail, now)
+            if retry_s is None:
+                over.append(mail.id)
+            else:
+                outbox.put_off(connection, mail, UnixMs(now + retry_s * 1000))
+            self._observer.log(
+                LogEvent.MAIL_SENT if error is None else LogEvent.MAIL_FAILED,
+                recipient=mail.recipient,
+                subject=mail.subject,
+                error=error,
+                next_attempt_in_s=retry_s,
+            )
+        if over:
+            outbox.forget(connection, over)
+
+    def _stored(self, work: Callable[[Connection, UnixMs], _T]) -> _T:
+        with self._database.write() as connection:
+            return work(connection, self._database.now(connection))
+
+
+def _by_recipient(news: Iterable[Notice], admins: Iterable[str]) -> dict[str, list[Notice]]:
+    """Return what each recipient is to know: administrators all of it, contacts what is theirs."""
+    found: defaultdict[str, list[Notice]] = defaultdict(list)
+    admins = list(admins)
+    for notice in news:
+        contact = [notice.contact] if notice.contact else []
+        for recipient in dict.fromkeys([*admins, *contact]):
+            found[recipient].append(notice)
+    return found
+
+
+def _retry_in_s(mail: Mail, now: UnixMs) -> int | None:
+    if now - mail.created_at > GIVEN_UP_AFTER_MS:
+        return None
+    return RETRY_AFTER_S[min(mail.failures, len(RETRY_AFTER_S) - 1)]

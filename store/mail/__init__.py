@@ -1,0 +1,1 @@
+"""Mail: what there is to write about, and what is on its way."""
