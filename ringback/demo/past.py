@@ -23,10 +23,10 @@ from dispatcher.verdict import judge
 from ringback.demo.made_up import (
     BOOKING,
     CHATBOT,
+    COURIER,
     DAY_S,
     HELPDESK,
     LOYALTY,
-    PARCELS,
     WAREHOUSE,
     Platform,
 )
@@ -151,7 +151,7 @@ def _sampled(now: UnixMs) -> Iterator[UnixMs]:
 def _report_health(parts: Parts, tokens: Mapping[str, TokenId], now: UnixMs) -> None:
     """Report what the past attempts said about two callbacks."""
     known = Tokens(parts.database, parts.vault)
-    dead = known.get(tokens[PARCELS]).callbacks[EventType.MESSAGE_STATUS].id
+    dead = known.get(tokens[COURIER]).callbacks[EventType.MESSAGE_STATUS].id
     gone = known.get(tokens[BOOKING]).callbacks[EventType.CONVERSATION_CREATED].id
     reports = (
         (HealthReport(dead, 0, HealthFinding.FAILING, failing_for_s=_DEAD_FOR_S), now),
@@ -199,13 +199,13 @@ def _waits(random: Random, supplier: str, age_s: float) -> bool:
     return (
         (supplier == LOYALTY and age_s < _OFF_FOR_S)
         or (supplier == BOOKING and age_s < _GONE_FOR_S)
-        or (supplier == PARCELS and age_s < _DEAD_FOR_S and random.random() < 0.8)
+        or (supplier == COURIER and age_s < _DEAD_FOR_S and random.random() < 0.8)
     )
 
 
 def _answers(random: Random, supplier: str, age_s: float) -> Sequence[HttpResponse]:
     """Return how the receiver answered, attempt after attempt; the last answer goes on."""
-    if supplier == PARCELS and age_s < _DEAD_FOR_S:
+    if supplier == COURIER and age_s < _DEAD_FOR_S:
         return [_unreachable()]
     if supplier == BOOKING and age_s < _GONE_FOR_S + DAY_S / 12:
         return [_answer(random, 410)]

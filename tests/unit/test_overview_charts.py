@@ -157,7 +157,7 @@ def test_days_begin_at_midnight_where_the_person_is() -> None:
     ],
 )
 def test_a_bound_is_never_too_low(ms: int | None, text: str) -> None:
-    """It is rounded up, but for what is longer than anything that is told apart."""
+    """It is rounded up, but for what is longer than all that is distinguished."""
     assert at_most(TO, ms) == text
 
 
