@@ -55,9 +55,12 @@ _TRIED_LATE = (None, DeliveryState.PENDING, DeliveryState.EXHAUSTED)
 _EVENT_KEY = (events.c.accepted_at, events.c.id)
 
 
-def find(connection: Connection, text: str) -> Found:
+def find(connection: Connection, text: str, *, in_events: bool = True) -> Found:
     """Return what has this id: an event, delivery, attempt, token or request; what is part of this
     conversation or message; tokens whose name and callbacks whose host hold the text.
+
+    Without `in_events` conversations and messages are not searched: they are data of events, which
+    not everyone may see.
     """
     wanted = text.strip()
     if not wanted or len(wanted) > LONGEST or storable(wanted) != wanted:
@@ -66,7 +69,7 @@ def find(connection: Connection, text: str) -> Found:
     if by_id is not None:
         return Found(by_id(connection, wanted))
     hits = [*_events(connection, wanted), *_named(connection, wanted), *_hosts(connection, wanted)]
-    if wanted.startswith("evt_") and hits:
+    if not in_events or (wanted.startswith("evt_") and hits):
         return Found(hits)
     mentioning, looked_until = _mentioning(connection, wanted)
     known = {hit.id for hit in hits}
