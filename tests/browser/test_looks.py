@@ -18,13 +18,22 @@ STATES: dict[str, str] = {
     "dead link": "/sign-in/link?code=used",
     "overview": "/",
     "nothing there": "/tokens/nothing-there",
+    "tokens": "/tokens",
+    "no such tokens": "/tokens?filter=expiring&search=none",
+    "new token": "/tokens/new",
+    "new token by a link": "/tokens/new?name=ACME&permission=none&preset=nothing",
+    "new token like another": "/tokens/new?like=<token_id>",
+    "token": "/tokens/<token_id>",
+    "permissions": "/tokens/<token_id>/permissions",
+    "visibility": "/tokens/<token_id>/visibility",
+    "deleting a token": "/tokens/<token_id>/delete",
 }
 """Addresses by the name of what is seen there. `<…>` is filled in from the scene."""
 
 OPEN = {"sign-in", "dead link"}
 """What people see who are not signed in."""
 
-NOT_SEEN: dict[str, str] = {}
+NOT_SEEN: dict[str, str] = {"/tokens.xlsx": "a file"}
 """Addresses that show no page, with the reason."""
 
 
