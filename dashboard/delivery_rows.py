@@ -11,7 +11,7 @@ from schemas.ids import DeliveryId, TokenId
 from schemas.listings import ListedDelivery
 from schemas.texts import shortened
 from schemas.times import UnixMs
-from schemas.tokens.masked_url import host_of, masked_url
+from schemas.tokens.masking import host_of, masked_url
 from store.engine.database import Connection
 from store.tokens.names import names_of
 

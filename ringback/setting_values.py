@@ -140,6 +140,13 @@ def read_duration(value: object) -> object:
     return parse_duration(value) if isinstance(value, str) else value
 
 
+def read_plain_text(value: object) -> object:
+    """Read a text without the blanks around it. Errors never repeat it, as it may be a secret."""
+    if isinstance(value, str) and not _is_utf8(value):
+        raise ValueError("it is not UTF-8")
+    return value.strip() if isinstance(value, str) else value
+
+
 def read_durations(value: object) -> object:
     """Read durations, separated by commas."""
     return (
@@ -256,6 +263,7 @@ that is advised prints 64.
 AddressValue = Annotated[ListenAddress, NoDecode, BeforeValidator(read_address)]
 PublicUrl = Annotated[str, BeforeValidator(read_public_url)]
 PageUrl = Annotated[str, BeforeValidator(read_page_url)]
+PlainText = Annotated[str, BeforeValidator(read_plain_text)]
 IssuerUrl = Annotated[str, BeforeValidator(read_issuer)]
 Duration = Annotated[dt.timedelta, BeforeValidator(read_duration)]
 Durations = Annotated[tuple[dt.timedelta, ...], NoDecode, BeforeValidator(read_durations)]

@@ -38,6 +38,7 @@ from ringback.setting_values import (
     MailFrom,
     Networks,
     PageUrl,
+    PlainText,
     PublicUrl,
     RateLimit,
     SecretKeys,
@@ -198,12 +199,12 @@ class Settings(BaseSettings):
         "`https://accounts.google.com`. Who may sign in are the people of `ringback user`. Unset: "
         "by passwords alone.",
     )
-    oidc_client_id: str | None = Field(
+    oidc_client_id: PlainText | None = Field(
         None,
         description="The name of this Ringback at the provider. Required with "
         "`RINGBACK_OIDC_ISSUER`.",
     )
-    oidc_client_secret: str | None = Field(
+    oidc_client_secret: PlainText | None = Field(
         None,
         description="The secret of this Ringback at the provider. Required with "
         "`RINGBACK_OIDC_ISSUER`.",

@@ -15,7 +15,7 @@ from schemas.deliveries.phases import Phases
 from schemas.errors import Fault, InvalidEvent, Problem
 from schemas.ids import DeliveryId
 from schemas.texts import spelled_out
-from schemas.tokens.masked_url import host_of, masked_url
+from schemas.tokens.masking import host_of, masked_url
 from schemas.tokens.target_policy import target_in
 
 _ID, _TIMESTAMP = "webhook-id", "webhook-timestamp"

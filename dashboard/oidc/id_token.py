@@ -1,5 +1,5 @@
-"""ID tokens: signature and claims (OpenID Connect Core 1.0, section 3.1.3.7). The only place that
-knows the library.
+"""ID tokens: signature and claims (OpenID Connect Core 1.0, "ID Token Validation"). The only place
+that knows the library.
 """
 
 import hmac
@@ -90,7 +90,7 @@ def _verified(token: str, keys: Sequence[Key], expected: Expected) -> Claims:
 
 
 def _key(keys: Sequence[Key], algorithm: str, kid: str | None) -> Key:
-    """Return the key that may have signed. Without a name it must be the only one (section 10.1)."""
+    """Return the key that may have signed. Without a name it must be the only one."""
     key_type, curve = _KEY_TYPES[algorithm]
     fitting = [
         key

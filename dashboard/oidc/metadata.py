@@ -1,4 +1,4 @@
-"""What a provider says of itself (OpenID Connect Discovery 1.0, section 4). Pure."""
+"""What a provider says of itself (OpenID Connect Discovery 1.0). Pure."""
 
 from typing import NamedTuple
 

@@ -138,7 +138,7 @@ class OpenIdProvider:
         raise unavailable(f"the provider does not exchange the code: {error} (status {status})")
 
     def _more_claims(self, subject: str, tokens: Json) -> Claims:
-        """Return the claims that the provider keeps apart (section 5.3), if they are this person's."""
+        """Return the claims that the provider keeps apart (userinfo), if they are this person's."""
         address, token = self._metadata.value().userinfo_endpoint, tokens.get("access_token")
         if address is None or not isinstance(token, str):
             return {}

@@ -7,16 +7,15 @@ from http import HTTPStatus
 from flask import Response
 
 from dashboard.browsers import browser_name
+from dashboard.confirming import ask_password
 from dashboard.languages import CODES
 from dashboard.pages import Page, changing, shown
-from dashboard.views.new_passwords import hashed, new_password_fault
+from dashboard.passwords import TooManyGuesses, hashed, new_password_fault, person_with
 from dashboard.views.people_log import role_name
-from dashboard.views.sign_in import count_attempt, forget_failures, too_many
 from dashboard.visit import Visit
 from dashboard.zones import is_zone, zone_names
 from schemas.errors import Conflict
 from schemas.ids import SessionId
-from schemas.passwords import is_password
 from schemas.people import Role
 
 LANGUAGES = {"en": "English", "it": "Italiano"}
@@ -68,6 +67,10 @@ def change_password(visit: Visit) -> Response:
     new = visit.form.get("new_password", "")
     if fault := new_password_fault(visit, new):
         return _account(visit, faults={"new_password": fault})
+    if person.password_hash is None and parts.openid:
+        reason = visit.say("A first password opens your account to anyone who knows it.")
+        if page := ask_password(visit, reason):
+            return page
     if fault := _old_password_fault(visit):
         return _account(visit, faults={"old_password": fault})
     parts.people.set_password_hash(person.email, hashed(visit, new), visit.actor, session.id)
@@ -96,15 +99,14 @@ def end_other_sessions(visit: Visit) -> Response:
 
 def _old_password_fault(visit: Visit) -> str | None:
     """Return why the old password does not allow a new one. Who has none may set one without."""
-    person, given = visit.person, visit.form.get("old_password", "")
-    if person.password_hash is None:
+    if visit.person.password_hash is None:
         return None
-    if wait_s := count_attempt(visit, person.email):
-        return too_many(visit, wait_s)
-    if not visit.parts.threads.compute(lambda: is_password(given, person.password_hash)):
-        return visit.say("This is not your present password.")
-    forget_failures(visit, person.email)
-    return None
+    try:
+        if person_with(visit, visit.person.email, visit.form.get("old_password", "")):
+            return None
+    except TooManyGuesses as guesses:
+        return guesses.said(visit)
+    return visit.say("This is not your present password.")
 
 
 def _account(

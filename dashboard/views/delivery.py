@@ -21,7 +21,7 @@ from schemas.errors import Conflict, NotFound
 from schemas.ids import CallbackId, DeliveryId, EventId, split_delivery_id
 from schemas.listings import DeliveryDetail
 from schemas.signature import sign, webhook_headers
-from schemas.tokens.masked_url import HIDDEN
+from schemas.tokens.masking import MASK
 from schemas.tokens.tokens import Callback, Token
 from store.deliveries.listing import get_delivery
 from store.deliveries.requested_attempts import request_retry
@@ -86,7 +86,7 @@ def _command(
     event_id, now_s = detail.delivery.event_id, int(time.time())
     signature = sign(token.live_signing_keys(visit.now), event_id, now_s, body)
     number = len(detail.attempts) + 1
-    own = {name: value if reveals else HIDDEN for name, value in callback.headers.items()}
+    own = {name: value if reveals else MASK for name, value in callback.headers.items()}
     headers = {
         "content-type": "application/json",
         "user-agent": f"Ringback/{visit.parts.version}",

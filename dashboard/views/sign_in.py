@@ -12,12 +12,9 @@ from flask import Response, request, session
 from dashboard.http import session_cookie
 from dashboard.http.local_address import local_address
 from dashboard.pages import Page, changing, shown
+from dashboard.passwords import TooManyGuesses, person_with
 from dashboard.views.beginning import begin, note_refusal
 from dashboard.visit import Visit
-from schemas.emails import email_fault, read_email
-from schemas.passwords import is_password
-from schemas.people import Person
-from web.rate_limits import client_network
 
 Typed = list[tuple[str, str]]
 """The fields of a form, in their order."""
@@ -42,15 +39,15 @@ def check_password(visit: Visit) -> Response:
 
     if not visit.parts.local_sign_in:
         return refused(HTTPStatus.FORBIDDEN, visit.say("Signing in by password is switched off."))
-    if wait_s := count_attempt(visit, typed):
-        response = refused(HTTPStatus.TOO_MANY_REQUESTS, too_many(visit, wait_s))
-        response.headers["Retry-After"] = str(wait_s)
+    try:
+        person = person_with(visit, typed, visit.form.get("password", ""))
+    except TooManyGuesses as guesses:
+        response = refused(HTTPStatus.TOO_MANY_REQUESTS, guesses.said(visit))
+        response.headers["Retry-After"] = str(guesses.wait_s)
         return response
-    person = _person_with_password(visit, typed)
     if person is None:
         note_refusal(visit, "wrong_password")
         return refused(HTTPStatus.UNPROCESSABLE_ENTITY, visit.say("E-mail or password is wrong."))
-    forget_failures(visit, person.email)
     response = visit.go(to) if resume is None else _go_on(visit, to, resume)
     return begin(visit, person, response, visit.form.get("zone"), by_password=True)
 
@@ -89,39 +86,6 @@ def sign_in_page(
 ) -> Response:
     """Show the form. `resume`: the fields of a form that is sent again afterwards; None: no form."""
     return visit.render("sign_in.html", status, next=to, email=email, fault=fault, resume=resume)
-
-
-def count_attempt(visit: Visit, typed_email: str) -> int:
-    """Count an attempt to give a person's password as failed, before the password is judged. Return
-    the seconds to wait; 0: it may be judged.
-    """
-    email = None if email_fault(typed_email.strip()) else read_email(typed_email)
-    failures, now = visit.parts.sign_in_failures, visit.parts.database.time()
-    return failures.attempt(email, _network(visit), now)
-
-
-def forget_failures(visit: Visit, email: str) -> None:
-    """Take the attempts to give a person's password back, as it was right."""
-    visit.parts.sign_in_failures.succeeded(email, _network(visit))
-
-
-def too_many(visit: Visit, wait_s: int) -> str:
-    """Return how long someone has to wait, in words."""
-    wait = visit.language.span(wait_s)
-    return visit.say("Too many attempts. Try again in %(wait)s.", wait=wait)
-
-
-def _person_with_password(visit: Visit, typed: str) -> Person | None:
-    """Return whose e-mail address and password were given. The time says nothing about who exists."""
-    parts, password = visit.parts, visit.form.get("password", "")
-    person = None if email_fault(typed.strip()) else parts.people.find(read_email(typed))
-    stored = person.password_hash if person else None
-    is_right = parts.threads.compute(lambda: is_password(password, stored))
-    return person if is_right else None
-
-
-def _network(visit: Visit) -> str:
-    return client_network(visit.address or "")
 
 
 def _asked_for() -> str:

@@ -10,8 +10,8 @@ from http import HTTPStatus
 from flask import Response
 
 from dashboard.pages import Page, changing, shown
+from dashboard.passwords import hashed, new_password_fault
 from dashboard.views.beginning import begin
-from dashboard.views.new_passwords import hashed, new_password_fault
 from dashboard.visit import Visit
 from schemas.emails import email_fault
 from schemas.errors import Conflict

@@ -22,7 +22,7 @@ from schemas.ids import TokenId
 from schemas.times import parse_duration
 from schemas.tokens.editions import edition
 from schemas.tokens.fields import CallbackFields
-from schemas.tokens.masked_url import masked_url
+from schemas.tokens.masking import masked_url
 from schemas.tokens.tokens import Callback, Token, TokenState
 from store.tokens.rows import ChangedMeanwhile
 from web.callback_rules import require_callback

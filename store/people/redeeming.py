@@ -6,7 +6,7 @@ Called by the pages. People are locked before links, as everywhere in this room.
 
 import sqlalchemy as sa
 
-from schemas.errors import Conflict
+from schemas.errors import Conflict, NotFound
 from schemas.people import Person, PersonAction, Role, sign_in_hash
 from schemas.times import UnixMs
 from schemas.tokens.audit_log import Actor
@@ -59,7 +59,10 @@ def may_make_first_administrator(database: Database) -> bool:
 
 
 def _known_person(connection: Connection, secret: str, email: str) -> Person | None:
-    person = lock_person(connection, email)  # removing a person deletes the links, after this lock
+    try:
+        person = lock_person(connection, email)  # removing a person deletes the links, afterwards
+    except NotFound:  # removed since the link was found
+        return None
     used = connection.execute(
         sa.delete(sign_in_links).where(_links.secret_hash == sign_in_hash(secret))
     )

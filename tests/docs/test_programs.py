@@ -41,6 +41,7 @@ RUN = {
         "What it may do",
         "What it may see",
         "Dates",
+        "People",
         "Callbacks",
         "Suspending and revoking",
         "Replacing a token",

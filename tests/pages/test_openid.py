@@ -12,10 +12,11 @@ from werkzeug.test import TestResponse
 from dashboard.oidc import fetching, flow
 from dashboard.oidc import provider as provider_module
 from schemas.people import Role
+from schemas.times import UnixMs
 from tests.kit.oidc import CLIENT_SECRET, KID, Provider, private_key, public_jwk
-from tests.kit.pages import Browser, Site
+from tests.kit.pages import PASSWORD, Browser, Site
 from tests.kit.people import done_to
-from tests.kit.tokens import TESTER
+from tests.kit.tokens import TESTER, token_fields
 
 ADMIN = "admin@example.com"
 START = "/sign-in/openid"
@@ -464,6 +465,75 @@ def test_the_browsers_time_zone_becomes_the_persons(openid: Site, provider: Prov
     returned(browser, provider.visit(start.location))
 
     assert openid.parts.people.get(ADMIN).zone == "Europe/Rome"
+
+
+@pytest.mark.parametrize(
+    ("again", "proved_ago_s", "is_confirmed"),
+    [
+        ("", None, False),
+        ("", 3600, False),
+        ("", 0, True),
+        ("yes", None, True),
+        ("yes", 3600, False),
+        ("yes", 0, True),
+    ],
+)
+def test_a_person_who_proved_just_now_who_they_are_needs_no_password(
+    openid: Site, provider: Provider, again: str, proved_ago_s: int | None, is_confirmed: bool
+) -> None:
+    """For what needs it again: the provider may know the browser from this morning."""
+    now_s = openid.database.time() // 1000
+    provider.claims["auth_time"] = None if proved_ago_s is None else now_s - proved_ago_s
+    browser = openid.browser()
+    start = browser.open(START, query_string={"again": again}).location
+    asked = parse_qs(urlsplit(start).query)
+
+    assert ("prompt" in asked, "max_age" in asked) == (bool(again), bool(again))
+    assert returned(browser, provider.visit(start)).status_code == 303
+    (session,) = openid.parts.sessions.of(ADMIN, openid.database.time())
+    assert (session.confirmed_at is not None) is is_confirmed
+
+
+def test_who_has_no_password_proves_at_the_provider_who_they_are(
+    openid: Site, provider: Provider
+) -> None:
+    """Before a secret is shown, and before a first password is set: someone else may have found the
+    browser open. It opens in another tab, and what was sent is sent again afterwards.
+    """
+    provider.claims["email"] = "zoe@example.com"
+    openid.parts.people.add("zoe@example.com", Role.ADMIN, TESTER)
+    browser = openid.browser()
+    signed_in(browser, provider)
+    token = openid.parts.tokens.create(token_fields("ACME"), {}, UnixMs(1), TESTER).token
+    for path, fields in (
+        (f"/tokens/{token.id}/signing-secret", {"x": "y"}),
+        ("/account/password", {"new_password": "new password"}),
+    ):
+        asked = browser.send(path, **fields)
+        assert asked.status_code == 403
+        assert 'href="/sign-in/openid?again=yes&amp;next=/account" target="_blank"' in asked.text
+        assert f'<form method="post" action="{path}">' in asked.text
+        assert "new password" not in asked.text
+    assert openid.parts.people.get("zoe@example.com").password_hash is None
+
+    start = browser.open(START, query_string={"again": "yes"}).location
+    returned(browser, provider.visit(start))
+
+    assert "whsec_" in browser.send(f"/tokens/{token.id}/signing-secret").text
+    assert browser.send("/account/password", new_password="new password").status_code == 303
+
+
+def test_a_password_that_is_switched_off_confirms_nothing(openid: Site, provider: Provider) -> None:
+    """It may be known to more people than the provider's."""
+    openid.use(local_sign_in=False)
+    browser = openid.browser()
+    signed_in(browser, provider)
+    token = openid.parts.tokens.create(token_fields("ACME"), {}, UnixMs(1), TESTER).token
+
+    answer = browser.send(f"/tokens/{token.id}/signing-secret", password=PASSWORD)
+
+    assert answer.status_code == 403
+    assert "whsec_" not in answer.text
 
 
 def test_a_removed_person_cannot_come_back(openid: Site, provider: Provider) -> None:

@@ -81,7 +81,7 @@ def test_a_password_is_hashed_for_whom_there_is_none_too(
     """The time of an answer must not say who has an account."""
     hashed = []
     monkeypatch.setattr(
-        "dashboard.views.sign_in.is_password", lambda _, stored: hashed.append(stored) or False
+        "dashboard.passwords.is_password", lambda _, stored: hashed.append(stored) or False
     )
     for email in (ADMIN, "eve@example.com", "no address"):
         tried(site.browser(), email=email)
@@ -100,7 +100,7 @@ def test_guesses_at_an_account_are_made_to_wait_before_anything_is_hashed(
     def refuse(*_: object) -> bool:
         raise AssertionError("hashed in spite of the pause")
 
-    monkeypatch.setattr("dashboard.views.sign_in.is_password", refuse)
+    monkeypatch.setattr("dashboard.passwords.is_password", refuse)
     response = browser.send("/sign-in", email=ADMIN, password=PASSWORD)
 
     assert response.status_code == 429

@@ -12,6 +12,7 @@ from typing import Self
 import pytest
 
 from schemas.errors import Unavailable
+from tests.kit.waiting import eventually
 from web.server import threads as module
 from web.server.threads import PAUSED, RequestThreads
 
@@ -140,3 +141,56 @@ asyncio.run(asyncio.wait_for(main(), 5))
 
     assert done.returncode == 0
     assert time.monotonic() - began_s < 20
+
+
+async def test_a_request_that_waits_for_another_server_lets_others_run(
+    threads: RequestThreads,
+) -> None:
+    """As many may wait as may pause; what the server said, or why not, comes back."""
+    free, waiting = threading.Event(), threading.Semaphore(0)
+
+    def waits() -> str:
+        waiting.release()
+        assert free.wait(30)
+        return "said"
+
+    aside = [asyncio.create_task(threads.handle(threads.aside, waits)) for _ in range(PAUSED)]
+    for _ in range(PAUSED):
+        assert await asyncio.to_thread(waiting.acquire, timeout=30)
+
+    assert await threads.handle(int) == 0
+    with pytest.raises(Unavailable):
+        await threads.handle(threads.aside, waits)
+
+    free.set()
+    assert await asyncio.gather(*aside) == ["said"] * PAUSED
+    with pytest.raises(ZeroDivisionError):
+        await threads.handle(threads.aside, lambda: 1 // 0)
+    async with Blocked(threads, 1):
+        assert await threads.handle(int) == 0, "every turn was given back"
+
+
+async def test_passwords_are_hashed_one_after_the_other_while_others_run(
+    threads: RequestThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crowd that signs in takes one core and 32 MiB, and delays no page."""
+    free, running, most = threading.Event(), [0], [0]
+
+    def hashes() -> None:
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        assert free.wait(30)
+        running[0] -= 1
+
+    crowd = [asyncio.create_task(threads.handle(threads.compute, hashes)) for _ in range(4)]
+    await eventually("one hashes", lambda: running[0])
+
+    assert await threads.handle(int) == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "PATIENCE_S", 0.1)
+        with pytest.raises(Unavailable):
+            await threads.handle(threads.compute, hashes)
+
+    free.set()
+    await asyncio.gather(*crowd)
+    assert most == [1]
