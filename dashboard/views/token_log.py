@@ -13,7 +13,7 @@ from flask import Response
 from dashboard.asked_requests import METHODS, AskedRequests, asked_requests
 from dashboard.explaining.refusals import Refusal, refusal
 from dashboard.pages import Page, shown
-from dashboard.periods import PRESETS, preset_name
+from dashboard.periods import PRESETS
 from dashboard.views.one_token import id_of_page, token_of_page
 from dashboard.visit import Visit
 from schemas.errors import Invalid
@@ -57,7 +57,7 @@ def token_log(visit: Visit, token_id: str) -> Response:
         found=found,
         rows=[_row(visit, request) for request in found.rows],
         is_full=len(found.rows) == asked.query.limit,
-        presets={preset: preset_name(visit, preset) for preset in PRESETS},
+        presets=PRESETS,
         methods=METHODS,
     )
 
