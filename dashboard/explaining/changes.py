@@ -62,15 +62,6 @@ def _looked_at(to: Reader, by: str, _: Change) -> list[str]:
     return [to.say("%(by)s looked at the signing secret.", by=by)]
 
 
-def _looked_at_headers(to: Reader, by: str, change: Change) -> list[str]:
-    kind = _type(to, change)
-    return [
-        to.say(
-            "%(by)s looked at the values of headers of the callback for %(type)s.", by=by, type=kind
-        )
-    ]
-
-
 def _overlap(to: Reader, change: Change) -> list[str]:
     _, until = change.details.get("previous_until", (None, None))
     if until is None:
@@ -120,7 +111,6 @@ _SENTENCES: dict[Action, Callable[[Reader, str, Change], list[str]]] = {
     Action.SIGNING_SECRET_ROTATED: _rotated,
     Action.SIGNING_SECRET_SHOWN: _looked_at,
     Action.CALLBACK_SET: _set,
-    Action.CALLBACK_HEADERS_SHOWN: _looked_at_headers,
     Action.CALLBACK_DISABLED: _disabled,
     Action.CALLBACK_DELETED: _deleted,
 }

@@ -1,5 +1,6 @@
 """One box that takes any id, a token's name or a callback's host, and lands there."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import quote, urlencode
@@ -10,10 +11,11 @@ from dashboard import labels
 from dashboard.pages import Page, shown
 from dashboard.visit import Visit
 from schemas.events.types import EventType
-from schemas.ids import made_at
+from schemas.ids import TokenId, made_at
 from schemas.search import Hit, HitKind
 from schemas.times import UnixMs, to_rfc3339
 from store.search import LONGEST, find
+from store.tokens.names import names_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,9 @@ def search(visit: Visit) -> Response:
         return visit.render("search.html", wanted="", rows=[], looked_until=None, too_long=False)
     with visit.parts.database.read() as connection:
         found = find(connection, wanted, in_events=visit.may_see_payloads)
-    rows = [_row(visit, hit) for hit in found.hits]
+        owners = [hit.within for hit in found.hits if hit.kind is HitKind.CALLBACK]
+        names = names_of(connection, [TokenId(owner) for owner in owners if owner])
+    rows = [_row(visit, hit, names) for hit in found.hits]
     if len(rows) == 1:
         return visit.go(rows[0].address)
     return visit.render(
@@ -47,7 +51,7 @@ def search(visit: Visit) -> Response:
     )
 
 
-def _row(visit: Visit, hit: Hit) -> HitRow:
+def _row(visit: Visit, hit: Hit, names: Mapping[TokenId, str]) -> HitRow:
     say = visit.say
     kind = {
         HitKind.EVENT: say("Event"),
@@ -57,14 +61,15 @@ def _row(visit: Visit, hit: Hit) -> HitRow:
         HitKind.CALLBACK: say("Callback"),
         HitKind.REQUEST: say("Request"),
     }[hit.kind]
-    label, note = _words(visit, hit)
+    label, note = _words(visit, hit, names)
     return HitRow(kind, label, note, _address(hit))
 
 
-def _words(visit: Visit, hit: Hit) -> tuple[str, str]:
+def _words(visit: Visit, hit: Hit, names: Mapping[TokenId, str]) -> tuple[str, str]:
     """Return what a hit is called, and what more is known of it."""
     if hit.kind is HitKind.CALLBACK:
-        return hit.label, labels.event_type(visit, EventType(hit.id))
+        kind = labels.event_type(visit, EventType(hit.id))
+        return hit.label, f"{kind} · {names.get(TokenId(hit.within or ''), '')}"
     if hit.kind is HitKind.EVENT:
         kind, _, part = hit.label.partition(", ")
         return hit.id, " · ".join(filter(None, (labels.event_type(visit, EventType(kind)), part)))

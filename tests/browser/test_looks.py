@@ -42,6 +42,8 @@ STATES = {
     "recoveries": "/recoveries",
     "new recovery": "/recoveries/new?state=exhausted",
     "recovery": "/recoveries/<recovery_id>",
+    "search": "/search?q=a",
+    "nothing found": "/search?q=nothing-there",
     "people": "/people",
     "person": "/people/person?email=viewer@example.com",
     "account": "/account",
