@@ -22,6 +22,7 @@ STATES = {
     "tokens": "/tokens",
     "no token": "/tokens?search=nothing",
     "new token": "/tokens/new",
+    "new token by a link": "/tokens/new?name=ACME&permission=none&preset=nothing",
     "token like another": "/tokens/new?like=<token_id>",
     "token": "/tokens/<token_id>",
     "permissions": "/tokens/<token_id>/permissions",
@@ -48,15 +49,6 @@ STATES = {
     "person": "/people/person?email=viewer@example.com",
     "account": "/account",
     "nothing there": "/tokens/nothing-there",
-    "tokens": "/tokens",
-    "no such tokens": "/tokens?filter=expiring&search=none",
-    "new token": "/tokens/new",
-    "new token by a link": "/tokens/new?name=ACME&permission=none&preset=nothing",
-    "new token like another": "/tokens/new?like=<token_id>",
-    "token": "/tokens/<token_id>",
-    "permissions": "/tokens/<token_id>/permissions",
-    "visibility": "/tokens/<token_id>/visibility",
-    "deleting a token": "/tokens/<token_id>/delete",
 }
 """Addresses by the name of what is seen there. `<…>` is filled in from the scene."""
 
