@@ -3,6 +3,7 @@
 "use strict";
 
 const plots = new Map(); // by the chart's name: what is drawn, which outlives a refresh of the page
+const WHOLE_STEPS = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat(); // nothing is counted in halves
 const DASHES = [[], [8, 4], [2, 3]];
 
 function read(table) {
@@ -75,7 +76,7 @@ function options(place, table, width) {
     scales: { y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.1 : 1] } },
     axes: [
       { ...axis, values: clock.ticks },
-      { ...axis, size: 64, values: (_plot, at) => at.map((value) => onAxis(unit, value)) },
+      { ...axis, size: 64, incrs: WHOLE_STEPS, values: (_plot, at) => at.map((value) => onAxis(unit, value)) },
     ],
     legend: { markers: { width: 3, dash: (_plot, series) => ["solid", "dashed", "dotted"][series - 1] || "solid" } },
     series: labels.map((label, series) => series === 0

@@ -1,6 +1,7 @@
 """The overview: what happens now and did before, what fails, and what to do next."""
 
 from collections.abc import Mapping, Sequence
+from zoneinfo import ZoneInfo
 
 from flask import Response, request
 
@@ -8,10 +9,12 @@ from dashboard.delivery_rows import DeliveryRow, delivery_rows
 from dashboard.overview.charts import charts_of
 from dashboard.overview.durations import bound_ms
 from dashboard.overview.present import tiles
-from dashboard.overview.ranges import DAILY, RANGES, USUAL, Range, shown_points
+from dashboard.overview.ranges import RANGES, USUAL, Range
 from dashboard.overview.state import states
 from dashboard.pages import Page, shown
+from dashboard.parts import Gauges
 from dashboard.visit import Visit
+from schemas.deliveries.callback_health import CallbackState
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.figures import MINUTE_MS, FigurePoint, Figures, Step
 from schemas.listings import DeliveryFilter
@@ -19,7 +22,7 @@ from schemas.times import UnixMs
 from store.attention.failing import failing_callbacks
 from store.deliveries.listing import list_deliveries
 from store.engine.database import Connection
-from store.stats.figures import figures
+from store.stats.charted import charted
 from store.stats.latest import latest
 from web.exports.spreadsheets import Cell, Sheet, moment
 from web.exports.streaming import csv_download
@@ -56,8 +59,8 @@ def overview(visit: Visit) -> Response:
             values["newest"] = _newest(visit, connection) if by_minute is chosen else ()
         if part != _NOW:
             if by_minute is not chosen:
-                points = _points(connection, chosen, now)
-            values |= _charts(visit, shown_points(points, chosen, visit.zone), chosen, now)
+                points = _points(connection, chosen, now, visit.zone)
+            values |= _charts(visit, points, chosen, now)
     return visit.render("overview.html", **values)
 
 
@@ -74,8 +77,13 @@ def _range(visit: Visit) -> Range:
     return RANGES.get(visit.query.get("range", ""), RANGES[USUAL])
 
 
-def _points(connection: Connection, chosen: Range, now: UnixMs) -> Sequence[FigurePoint]:
-    return figures(connection, UnixMs(now - chosen.span_ms), now, chosen.step).points
+def _points(
+    connection: Connection, chosen: Range, now: UnixMs, zone: ZoneInfo | None = None
+) -> Sequence[FigurePoint]:
+    """Return the points of a range: those of its chart in a zone, else as finely as they are kept."""
+    since = UnixMs(now - chosen.span_ms)
+    start_of = chosen.start_of(zone) if zone else lambda at: at
+    return charted(connection, since, now, chosen.step, start_of)
 
 
 def _present(
@@ -92,7 +100,18 @@ def _present(
         "delivered_at": known.delivered_at and min(now, UnixMs(known.delivered_at + MINUTE_MS)),
         "failing": failing_callbacks(connection, now, _FAILING + 1),
         "most_failing": _FAILING,
+        "counts": _callback_counts(gauges),
         "states": states(visit, parts.readiness(), gauges, known.sampled_at, now),
+    }
+
+
+def _callback_counts(gauges: Gauges) -> Mapping[str, int]:
+    """Return how many callbacks work, and how many a person switched off."""
+    known = gauges.get("callbacks")
+    counts = known if isinstance(known, Mapping) else {}
+    return {
+        state.value: int(counts.get(state, 0))
+        for state in (CallbackState.HEALTHY, CallbackState.OFF)
     }
 
 
@@ -106,7 +125,7 @@ def _charts(
 ) -> Mapping[str, object]:
     """Return the charts, with the beginning of each step in words."""
     language, zone = visit.language, visit.zone
-    if chosen.shown == DAILY:
+    if chosen.is_by_day:
         times = [language.day(point.start, zone) for point in points]
     else:
         times = [language.short(point.start, zone, now) for point in points]
@@ -114,7 +133,7 @@ def _charts(
         "charts": charts_of(visit, points, times.__getitem__),
         "steps": [(point.start // 1000, time) for point, time in zip(points, times, strict=True)],
         # days are of different lengths where clocks change
-        "step_s": None if chosen.shown == DAILY else (points[1].start - points[0].start) // 1000,
+        "step_s": chosen.point_ms and chosen.point_ms // 1000,
     }
 
 

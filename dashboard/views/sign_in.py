@@ -83,9 +83,21 @@ def sign_in_page(
     fault: str | None = None,
     resume: Typed | None = None,
     status: int = HTTPStatus.OK,
+    *,
+    at_provider: bool = False,
 ) -> Response:
-    """Show the form. `resume`: the fields of a form that is sent again afterwards; None: no form."""
-    return visit.render("sign_in.html", status, next=to, email=email, fault=fault, resume=resume)
+    """Show the form. `resume`: the fields of a form that is sent again afterwards; None: no form.
+    `at_provider`: the fault is not in what was typed here.
+    """
+    return visit.render(
+        "sign_in.html",
+        status,
+        next=to,
+        email=email,
+        fault=fault,
+        resume=resume,
+        at_provider=at_provider,
+    )
 
 
 def _asked_for() -> str:

@@ -80,7 +80,8 @@ def _refused(visit: Visit, provider: OpenIdProvider, refused: SignInRefused, to:
     note_refusal(visit, refused.kind, detail=str(refused), email=refused.email)
     is_away = refused.kind is Refusal.PROVIDER
     status = HTTPStatus.SERVICE_UNAVAILABLE if is_away else HTTPStatus.FORBIDDEN
-    return sign_in_page(visit, to, fault=_why(visit, provider.name, refused), status=status)
+    why = _why(visit, provider.name, refused)
+    return sign_in_page(visit, to, fault=why, status=status, at_provider=True)
 
 
 def _why(visit: Visit, name: str, refused: SignInRefused) -> str:

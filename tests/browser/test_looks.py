@@ -22,6 +22,7 @@ STATES = {
     "tokens": "/tokens",
     "no token": "/tokens?search=nothing",
     "new token": "/tokens/new",
+    "new token by a link": "/tokens/new?name=ACME&permission=none&preset=nothing",
     "token like another": "/tokens/new?like=<token_id>",
     "token": "/tokens/<token_id>",
     "permissions": "/tokens/<token_id>/permissions",

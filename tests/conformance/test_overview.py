@@ -8,13 +8,16 @@ import sqlalchemy as sa
 from schemas.attention import TroubleState
 from schemas.deliveries.callback_health import PLAUSIBLE_PAUSE_MS
 from schemas.events.types import EventType
-from schemas.figures import HOUR_MS, MINUTE_MS, Gauges
+from schemas.figures import HOUR_MS, MINUTE_MS, Figures, Gauges, Step
+from schemas.latency_histogram import bucket_of, percentile_bound_ms
 from schemas.times import UnixMs
 from schemas.tokens.fields import CallbackFields
 from store.attention.failing import failing_callbacks
 from store.engine.database import Database
 from store.events import claims
+from store.figures.rows import columns_of_traffic
 from store.figures.samples import add_sample
+from store.stats.charted import charted
 from store.stats.latest import Latest, latest
 from store.tables import callbacks, figure_hours, figure_minutes, tokens
 from store.tokens.tokens import Tokens
@@ -84,3 +87,40 @@ def test_failing_callbacks_are_named_the_worst_first(suppliers: Database) -> Non
         ("failing longer", TroubleState.FAILING, NOW - 9),
     ]
     assert first == found[:1]
+
+
+def test_a_chart_puts_steps_together(database: Database) -> None:
+    """What minutes and hours say is added up, and of what waited the highest counts. A percentile is
+    one of all attempts, never made of others. Where nothing counted there is a gap.
+    """
+    begin = NOW - NOW % (4 * HOUR_MS)
+    for hour, (count, took_ms) in enumerate([(99, 10), (1, 2_000), (5, 30)]):
+        one = Figures(count, {"delivered": count})
+        one.latency = {bucket_of(took_ms): count}
+        at, row = begin + hour * HOUR_MS, columns_of_traffic(one)
+        table, key = (figure_hours, {"hour_at": at}) if hour < 2 else (
+            figure_minutes, {"minute_at": at + 3 * MINUTE_MS, "writer": "w"}
+        )  # fmt: skip
+        with database.write() as connection:
+            connection.execute(sa.insert(table).values(key | row | {"type": "message.status"}))
+            add_sample(connection, UnixMs(at), Gauges(hour, 7 - hour, 0, None))
+    with database.write() as connection:
+        add_sample(connection, UnixMs(begin + 8 * HOUR_MS), Gauges(0, 0, 0, 4))
+
+    with database.read() as connection:
+        whole = UnixMs(begin + 12 * HOUR_MS)
+        points = charted(
+            connection, UnixMs(begin), whole, Step.HOUR, lambda at: UnixMs(at - at % (4 * HOUR_MS))
+        )
+        (minute,) = charted(
+            connection, UnixMs(begin), UnixMs(begin + 1), Step.MINUTE, lambda at: at
+        )
+
+    first, second, third = points
+    assert first.figures
+    assert (first.figures.accepted, first.figures.delivered) == (105, 105)
+    assert percentile_bound_ms(first.figures.latency, 0.94) == 11
+    assert first.gauges == Gauges(2, 7, 0, None)
+    assert (second.start, second.figures, second.gauges) == (begin + 4 * HOUR_MS, None, None)
+    assert (third.figures, third.gauges) == (Figures(), Gauges(0, 0, 0, 4))
+    assert minute.figures == Figures(), "hours are in no minute"

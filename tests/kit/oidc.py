@@ -141,6 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(path, 401, b"{}")
         said = {
             "/.well-known/openid-configuration": provider.metadata(),
+            "/moved": provider.metadata(),
             "/keys": {"keys": provider.keys},
             "/userinfo": provider.userinfo,
         }[path]
@@ -155,6 +156,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.asked.append(path)
         if path in self.server.instead:
             status, content = self.server.instead[path]()
+        if status == 302:
+            headers["Location"] = self.server.issuer + "/moved"
         self.send_response(status)
         for name, value in (headers | {"Content-Length": str(len(content))}).items():
             self.send_header(name, value)

@@ -61,6 +61,7 @@ def require_refusal(site: Site, response: TestResponse, kind: str, said: str) ->
     assert response.status_code == (503 if kind == "provider_unavailable" else 403), response.text
     assert said in response.text
     assert 'action="/sign-in"' in response.text
+    assert "aria-invalid" not in response.text, "what was typed here is not wrong"
     assert [fields["reason"] for event, fields in site.observer.notes] == [kind]
     assert CLIENT_SECRET not in str(site.observer.notes)
 
@@ -330,6 +331,14 @@ def test_a_provider_that_answers_nonsense_is_unavailable(
 
     require_refusal(openid, response, "provider_unavailable", "does not answer as it should")
     assert not is_in(browser)
+
+
+def test_a_redirect_of_the_description_is_not_followed(openid: Site, provider: Provider) -> None:
+    """Where it leads is not what was set, and the client secret would go there."""
+    provider.instead[DESCRIPTION] = lambda: (302, b"{}")
+
+    assert openid.browser().open(START).status_code == 503
+    assert provider.asked == [DESCRIPTION]
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from dashboard.languages import Language
 from dashboard.overview.charts import Chart, charts_of
 from dashboard.overview.durations import at_most, bound_ms, duration
 from dashboard.overview.present import tiles
-from dashboard.overview.ranges import RANGES, shown_points
+from dashboard.overview.ranges import RANGES, Range
 from dashboard.overview.state import SAMPLED_WITHIN_MS, states
 from schemas.deliveries.deliveries import Outcome
 from schemas.figures import HOUR_MS, MINUTE_MS, FigurePoint, Figures, Gauges
 from schemas.latency_histogram import OPEN_FROM_MS, count_into
 from schemas.readiness import Readiness
-from schemas.times import UnixMs
+from schemas.times import UnixMs, from_rfc3339, to_rfc3339
 
 UTC, ROME = ZoneInfo("UTC"), ZoneInfo("Europe/Rome")
 NOON = UnixMs(1_795_262_400_000)  # 2026-11-21T12:00:00Z
@@ -42,11 +42,9 @@ def figures(
     return made
 
 
-def point(
-    number: int, figures: Figures | None = None, due: int | None = None, step_ms: int = MINUTE_MS
-) -> FigurePoint:
+def point(minute: int, figures: Figures | None = None, due: int | None = None) -> FigurePoint:
     gauges = None if due is None else Gauges(due, due * 1_000, 0, None)
-    return FigurePoint(UnixMs(NOON + number * step_ms), figures, gauges)
+    return FigurePoint(UnixMs(NOON + minute * MINUTE_MS), figures, gauges)
 
 
 def charts(*points: FigurePoint) -> dict[str, Chart]:
@@ -104,42 +102,23 @@ def test_a_gap_stays_a_gap_and_a_zero_a_zero() -> None:
     assert [list(row) for row in found["backlog"].rows] == [[3, 0], ["", ""], [0, 0]]
 
 
-def test_points_of_a_long_range_are_put_together() -> None:
-    """Percentiles come from all attempts of both hours, never from two percentiles."""
-    hours = [
-        point(0, figures(1, 1, took_ms=(10,) * 99), due=5, step_ms=HOUR_MS),
-        point(1, figures(2, 2, 1, took_ms=(2_000,)), due=3, step_ms=HOUR_MS),
-        point(2, step_ms=HOUR_MS),
-        point(3, figures(4), step_ms=HOUR_MS),
-        point(4, step_ms=HOUR_MS),
-    ]
-
-    first, second, third = shown_points(hours, RANGES["30d"], UTC)
-
-    assert first.figures
-    assert (first.figures.accepted, first.figures.failed) == (3, 1)
-    assert bound_ms(first.figures.latency, 0.99) == 11
-    assert first.gauges == Gauges(5, 5_000, 0, None)
-    assert second.figures
-    assert (second.figures.accepted, second.gauges) == (4, None)
-    assert third.figures is None
-    assert hours[0].figures
-    assert hours[0].figures.accepted == 1, "what was read stays as it was"
-
-
 def test_days_begin_at_midnight_where_the_person_is() -> None:
-    """Of 24 hours from noon on, eleven are of the same day in Rome, and twelve in London."""
-    hours = [point(number, figures(1), step_ms=HOUR_MS) for number in range(24)]
+    """Also on the days on which clocks change."""
+    of_rome, of_utc = (RANGES["13mo"].start_of(zone) for zone in (ROME, UTC))
+    summer_ends = from_rfc3339("2026-10-25T22:30:00Z")  # 23:30 in Rome, on the day of 25 hours
 
-    counts = {
-        zone.key: [
-            one.figures and one.figures.accepted
-            for one in shown_points(hours, RANGES["13mo"], zone)
-        ]
-        for zone in (UTC, ROME)
-    }
+    assert to_rfc3339(of_utc(summer_ends)) == "2026-10-25T00:00:00.000Z"
+    assert to_rfc3339(of_rome(summer_ends)) == "2026-10-24T22:00:00.000Z"
+    assert to_rfc3339(of_rome(UnixMs(summer_ends + HOUR_MS))) == "2026-10-25T23:00:00.000Z"
 
-    assert counts == {"UTC": [12, 12], "Europe/Rome": [11, 13]}
+
+@pytest.mark.parametrize("chosen", RANGES.values(), ids=lambda one: one.name)
+def test_no_range_has_many_points(chosen: Range) -> None:
+    """Each is three rows of tables in the page."""
+    points = chosen.span_ms / (chosen.point_ms or 24 * HOUR_MS)
+
+    assert points <= 400
+    assert chosen.point_ms is None or chosen.point_ms % chosen.step.ms == 0
 
 
 @pytest.mark.parametrize(
