@@ -7,7 +7,9 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from consumers.pipeline.settled_figures import FLUSH_EVERY_S
@@ -21,6 +23,8 @@ from tests.kit.platform import MESSAGE, publishing, wait_for_all
 from tests.kit.receiver import Receiver
 from tests.kit.ringback import Ringback
 from tests.kit.waiting import wait_for
+
+pytestmark = pytest.mark.timeout(300)
 
 BREAKING = "/switch/b"
 PATHS = ("/ok/a", BREAKING, "/slow/20/c")
@@ -50,8 +54,7 @@ def test_figures_equal_the_attempts_after_a_stop(start: Starting, receiver: Rece
         receiver.switch("b", 200)
     for path in PATHS:
         wait_for_all(receiver, path, published.result().ids)
-    shown = wait_for("all to be counted", lambda: _all_delivered(ringback), 30)
-    assert shown["total"]["accepted"] == EVENTS
+    shown = wait_for("all to be counted", lambda: _all_counted(ringback), 30)
     assert shown["total"]["failures"]["http_5xx"] >= 5
 
     for name in ringback.dispatchers:
@@ -60,15 +63,17 @@ def test_figures_equal_the_attempts_after_a_stop(start: Starting, receiver: Rece
     with opened(ringback) as database:
         by_type, by_callback = kept(database)
         assert (outcomes(by_type), outcomes(by_callback)) == of_attempts(database)
-        assert by_type[MESSAGE].delivered == EVENTS * len(PATHS)
+        assert by_type[MESSAGE].delivered >= EVENTS * len(PATHS)
+        assert by_type[MESSAGE].accepted == EVENTS
         assert sum(by_type[MESSAGE].first_delay.values()) > 0
         with database.read() as connection:
             assert connection.scalar(sa.select(sa.func.count()).select_from(figure_gauges)) >= 1
 
 
-def _all_delivered(ringback: Ringback) -> dict[str, object] | None:
-    shown = ringback.admin.get("/v1/stats")
-    return shown if shown["total"]["delivered"] == EVENTS * len(PATHS) else None
+def _all_counted(ringback: Ringback) -> dict[str, Any] | None:
+    shown: dict[str, Any] = ringback.admin.get("/v1/stats")
+    delivered, accepted = shown["total"]["delivered"], shown["total"]["accepted"]
+    return shown if delivered >= EVENTS * len(PATHS) and accepted == EVENTS else None
 
 
 def test_a_kill_makes_no_count_too_high(start_on_services: Starting, receiver: Receiver) -> None:
