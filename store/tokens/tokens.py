@@ -197,7 +197,7 @@ class Tokens:
     ) -> NewSecrets:
         """Replace a token's secret. The old one lives on for `overlap`; any older one ends now.
 
-        Raises ChangedMeanwhile as `lock_token` does: asked twice by mistake, it would end the secret
+        Raises ChangedMeanwhile as `lock_token` does: a second time by mistake would end the secret
         that was to live on.
         """
         until = now + overlap_ms(overlap)

@@ -99,7 +99,7 @@ def test_a_field_that_showed_nothing_takes_the_day() -> None:
 @pytest.mark.parametrize("text", ["", "2027-02-30", "2027-W13-3", "31.03.2027", "20270331", "x"])
 def test_what_is_no_day_is_refused(text: str) -> None:
     """Browsers without a calendar send whatever was typed."""
-    with pytest.raises(ValueError, match="a day is written"):
+    with pytest.raises(ValueError, match="day"):
         read_day(text)
 
 
