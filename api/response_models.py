@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 
 from schemas.deliveries.deliveries import DeliveryState, Outcome, Trigger
+from schemas.deliveries.recipients import Reception, WhyNot
 from schemas.deliveries.recoveries import RecoveryState
 from schemas.events.types import EventType
 from schemas.ids import AttemptId, DeliveryId, EventId, RecoveryId, RequestId, TokenId
@@ -129,6 +130,38 @@ class EventAnswer(msgspec.Struct):
     test: bool
     deliveries: list[DeliveryAnswer]
     deliveries_total: int
+
+
+class RecipientAnswer(msgspec.Struct):
+    """A callback of an event's type, and whether it got the event.
+
+    `reason`: why it did not. `off`, `disabled`, `suspended` (its token) and `held`: the delivery is
+    held. `exhausted`, `superseded`, `cancelled`: the state of the delivery. Without a delivery:
+    `token` (it was not valid), `channel` (the token may not see it), `missing` (the callback, or
+    the token's right to see the channel, came later: a recovery can send it). `detail`: the same in
+    words.
+
+    `note`: says when the reason was judged by how things are now. `callback`: its URL, or null once
+    it is deleted.
+    """
+
+    token_id: TokenId
+    token_name: str | None
+    callback: str | None
+    delivery_id: DeliveryId | None
+    state: Reception
+    reason: WhyNot | None
+    detail: str | None
+    note: str | None
+
+
+class RecipientsAnswer(msgspec.Struct):
+    """The recipients of an event: those with a delivery, then the others by the names of their
+    tokens. `data` holds at most 200; `more`: how many others there are.
+    """
+
+    data: list[RecipientAnswer]
+    more: int
 
 
 class PulledEvents(msgspec.Struct):

@@ -4,7 +4,7 @@ by the views and the command line.
 
 import msgspec
 
-from api.attempt_serializers import attempt_answer
+from api.delivery_serializers import attempt_answer
 from api.list_models import ChangePage, ChannelPage, DeliveryPage, EventPage, RequestPage, TokenPage
 from api.response_models import (
     ChannelAnswer,

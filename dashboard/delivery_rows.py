@@ -9,10 +9,16 @@ from dashboard.labels import Speaker
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.ids import DeliveryId, TokenId
 from schemas.listings import ListedDelivery
+from schemas.texts import shortened
 from schemas.times import UnixMs
-from schemas.tokens.masked_url import host_of, masked_url
+from schemas.tokens.masking import host_of, masked_url
 from store.engine.database import Connection
 from store.tokens.names import names_of
+
+MOST_OF_URL = 200
+"""Characters after the host that a row shows. More: a page of long URLs takes long to load. Fewer:
+URLs that differ look alike.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ class DeliveryRow:
     url: str | None
     """The callback's URL, its query hidden."""
     rest: str
-    """What follows the host in the URL, its query hidden."""
+    """The beginning of what follows the host in the URL, its query hidden."""
     state: str
     colour: str
     """The class of the state's mark."""
@@ -73,7 +79,7 @@ def _row(to: Reader, delivery: ListedDelivery, names: dict[TokenId, str]) -> Del
         token=names.get(delivery.token_id, delivery.token_id),
         host=url and host_of(url),
         url=url,
-        rest=_rest(url) if url else "",
+        rest=shortened(_rest(url), MOST_OF_URL) if url else "",
         state=labels.delivery_state(to, delivery.state),
         colour=labels.STATE_COLOURS[delivery.state],
         answer=last_answer(to, delivery),

@@ -72,6 +72,13 @@ class Language:
         """Return the date in the zone."""
         return str(dates.format_date(_local(at, zone), "d MMM y", locale=self._locale))
 
+    def short(self, at: UnixMs, zone: ZoneInfo, now: UnixMs) -> str:
+        """Return the time of day to the minute, in the zone; with day and month unless it is today."""
+        local = _local(at, zone)
+        if local.date() == _local(now, zone).date():
+            return f"{local:%H:%M}"
+        return str(dates.format_datetime(local, "d MMM HH:mm", locale=self._locale))
+
     def ago(self, at: UnixMs, now: UnixMs) -> str:
         """Return how long before or after now a moment is, such as "3 minutes ago"."""
         delta = dt.timedelta(milliseconds=at - now)

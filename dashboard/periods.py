@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from dashboard.labels import Speaker
 from schemas.times import UnixMs, to_rfc3339
 
 PRESETS: Mapping[str, dt.timedelta] = {
@@ -46,17 +45,6 @@ class Period:
             return {"since": to_rfc3339(since)}
         typed = {"since": self.since, "until": self.until}
         return {name: _with_offset(text, self.zone) for name, text in typed.items() if text}
-
-
-def preset_name(to: Speaker, preset: str) -> str:
-    """Return a preset's name in the person's language."""
-    say = to.say
-    return {
-        "1h": say("Last hour"),
-        "24h": say("Last 24 hours"),
-        "7d": say("Last 7 days"),
-        "30d": say("Last 30 days"),
-    }[preset]
 
 
 def asked_period(query: Mapping[str, str], zone: ZoneInfo) -> Period:

@@ -58,10 +58,13 @@ def minutes_since(now: UnixMs) -> UnixMs:
 
 
 def usual_step(since: UnixMs, until: UnixMs, now: UnixMs) -> Step:
-    """Return the step with which a range makes a few hundred points."""
-    if since < minutes_since(now) or until - since > 48 * HOUR_MS:
+    """Return the step with which a range makes a few hundred points. A range of up to six hours is
+    shown by minute, also one that was asked for a moment ago.
+    """
+    length = until - since - MINUTE_MS
+    if since < minutes_since(now) or length > KEPT_BY_MINUTE_MS:
         return Step.HOUR
-    return Step.MINUTE if until - since <= 6 * HOUR_MS else Step.FIVE_MINUTES
+    return Step.MINUTE if length <= 6 * HOUR_MS else Step.FIVE_MINUTES
 
 
 class Figures(msgspec.Struct):

@@ -10,6 +10,8 @@ from typing import NewType
 
 import uuid_utils
 
+from schemas.times import UnixMs
+
 EventId = NewType("EventId", str)
 TokenId = NewType("TokenId", str)
 CallbackId = NewType("CallbackId", str)
@@ -32,6 +34,8 @@ nor recovered.
 """
 
 _DELIVERY_PREFIX = "dlv_"
+_TIME_ORDERED = re.compile("[a-z]{3}_([0-9a-f]{12})7[0-9a-f]{19}")
+"""A prefix and a UUIDv7, which begins with a time in milliseconds (RFC 9562, section 5.7)."""
 _CALLBACK_DIGITS = 16
 
 
@@ -65,6 +69,14 @@ def new_attempt_id() -> AttemptId:
 def new_request_id() -> RequestId:
     """Return a time-ordered id; `first_request_id` relies on the order."""
     return RequestId("req_" + uuid_utils.uuid7().hex)
+
+
+def made_at(text: str) -> UnixMs | None:
+    """Return when a time-ordered id was created, by the clock of its process; None for another
+    text.
+    """
+    match = _TIME_ORDERED.fullmatch(text)
+    return UnixMs(int(match[1], 16)) if match else None
 
 
 def first_request_id(at_ms: int) -> RequestId:

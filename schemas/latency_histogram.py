@@ -16,7 +16,7 @@ OPEN_BUCKET = 60
 """The last bucket, which holds everything longer."""
 
 OPEN_FROM_MS = 2 ** (OPEN_BUCKET // 4)
-"""The shortest duration of the last bucket: 32.768 s. Longer ones are not told apart."""
+"""The shortest duration of the last bucket: 32.768 s. Longer ones look alike."""
 
 _PAIR = struct.Struct("<BI")  # the bucket, and its count
 _MAX_COUNT = 2**32 - 1

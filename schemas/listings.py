@@ -149,6 +149,9 @@ class EventHead(msgspec.Struct, frozen=True):
     conversation_id: str
     """The conversation that the event belongs to."""
 
+    claimed_at: UnixMs | None
+    """When the event was matched to callbacks, by the store's clock; None: it is a test."""
+
 
 class ListedChannel(msgspec.Struct, frozen=True):
     """A channel as its latest event describes it."""

@@ -5,7 +5,7 @@ from wsgiref.types import WSGIEnvironment
 
 from flask import Response
 
-from api.attempt_serializers import attempt_answer
+from api.delivery_serializers import attempt_answer
 from api.editions import IF_MATCH, expected_editions
 from api.http.bodies import problem_of, read_optional_json_body
 from api.http.responses import json_response

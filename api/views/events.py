@@ -9,11 +9,12 @@ from wsgiref.types import WSGIEnvironment
 
 from flask import Response
 
+from api.delivery_serializers import recipients_answer
 from api.http.bodies import MAX_BATCH_BYTES, problem_of, read_json_body
 from api.http.responses import JSON, json_response
 from api.list_models import EventPage
 from api.parts import ApiParts
-from api.response_models import Accepted, AcceptedBatch, EventAnswer
+from api.response_models import Accepted, AcceptedBatch, EventAnswer, RecipientsAnswer
 from api.routes import Route
 from api.serializers import event_answer, event_page
 from exchange.port import Outgoing
@@ -29,6 +30,7 @@ from schemas.listings import EventFilter
 from schemas.times import now_ms
 from schemas.tokens.permissions import Permission
 from store.events.listing import get_event, list_events
+from store.events.recipients import recipients_of
 from web.models.queries import EventsQuery, IdPath
 
 _TAG = "Events"
@@ -97,8 +99,26 @@ def show_event(parts: ApiParts, path: IdPath) -> Response:
     with parts.database.read() as connection:
         event = get_event(connection, EventId(path.id))
     if event is None:
-        raise NotFound(f"there is no event {path.id}, or it is not stored yet")
+        raise _not_there(path)
     return json_response(event_answer(event))
+
+
+def show_recipients(parts: ApiParts, path: IdPath) -> Response:
+    """Show who got an event, and who did not and why.
+
+    All callbacks of its type are listed, whether or not they may see it, except those of revoked
+    tokens without a delivery. Callbacks without a delivery are judged by how things are now, which
+    `note` says.
+    """
+    with parts.database.read() as connection:
+        recipients = recipients_of(connection, EventId(path.id), parts.directory.now())
+    if recipients is None:
+        raise _not_there(path)
+    return json_response(recipients_answer(recipients))
+
+
+def _not_there(path: IdPath) -> NotFound:
+    return NotFound(f"there is no event {path.id}, or it is not stored yet")
 
 
 async def _parsed(parts: ApiParts, parse: Callable[[bytes], _Parsed], body: bytes) -> _Parsed:
@@ -166,6 +186,15 @@ ROUTES = (
         show_event,
         _TAG,
         answer=EventAnswer,
+        needs=_ADMIN,
+        problems=frozenset({404}),
+    ),
+    Route(
+        "GET",
+        "/v1/events/<id>/recipients",
+        show_recipients,
+        _TAG,
+        answer=RecipientsAnswer,
         needs=_ADMIN,
         problems=frozenset({404}),
     ),

@@ -53,12 +53,13 @@ class SettledFigures:
     def flush(self) -> None:
         """Write what was accepted, and what is known of callbacks."""
         with self._forgiven():
+            self._counts.close_unused(self._database.clock.known())
             while self._counts.flushable:
                 with self._database.write() as connection:
                     now = self._database.now(connection)
                     hours = self._counts.flush(connection, now)
                 self._counts.committed(now)
-                self._counts.flushed(hours, now)
+                self._counts.flushed(hours)
 
     @contextlib.contextmanager
     def _forgiven(self) -> Iterator[None]:

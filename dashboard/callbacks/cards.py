@@ -11,7 +11,7 @@ from dashboard.explaining.reader import Reader
 from schemas.events.events import SCHEMA_VERSION
 from schemas.events.samples import JsonObject, sample_event
 from schemas.events.types import EventType
-from schemas.tokens.masked_url import masked_url
+from schemas.tokens.masking import masked_url
 from schemas.tokens.tokens import Callback, OnResume, Token
 
 

@@ -15,7 +15,7 @@ from schemas.deliveries.phases import Phases
 from schemas.errors import Fault, InvalidEvent, Problem
 from schemas.ids import DeliveryId
 from schemas.texts import spelled_out
-from schemas.tokens.masked_url import host_of, masked_url
+from schemas.tokens.masking import host_of, masked_url
 from schemas.tokens.target_policy import target_in
 
 _ID, _TIMESTAMP = "webhook-id", "webhook-timestamp"
@@ -68,7 +68,9 @@ class Found:
     """The response's head and the beginning of its body; None: there was none."""
 
 
-def tested(to: Reader, attempt: Attempt, url: str, body: bytes, delivery_id: DeliveryId) -> Report:
+def report_of(
+    to: Reader, attempt: Attempt, url: str, body: bytes, delivery_id: DeliveryId
+) -> Report:
     """Return what an attempt has shown, which sent this body to this address."""
     works = attempt.outcome is Outcome.DELIVERED
     kind = labels.outcome(to, attempt.outcome)

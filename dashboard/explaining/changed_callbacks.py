@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dashboard.explaining.reader import Reader
 from dashboard.explaining.values import listed, shown
 from schemas.tokens.audit_log import Details
-from schemas.tokens.masked_url import masked_url
+from schemas.tokens.masking import masked_url
 from schemas.tokens.tokens import CallbackState, OnResume
 
 

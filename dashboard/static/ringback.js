@@ -28,15 +28,20 @@ async function refresh(part) {
   if (part.dataset.waits) return;
   part.dataset.waits = "1";
   try {
-    const response = await fetch(location.href, { headers: { "HX-Request": "true" } });
+    const response = await fetch(location.href, { headers: { "HX-Request": "true", "X-Live-Part": part.id } });
     if (response.status === 401) location.reload();
     if (!response.ok) return;
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const fresh = page.getElementById(part.id);
     if (!fresh || isInUse(part) && part.dataset.pauses !== "never") return;
     keepOpen(part, fresh);
+    const focused = part.contains(document.activeElement) && document.activeElement.id;
+    const scrolled = [...part.querySelectorAll("[id]")].filter((one) => one.scrollTop || one.scrollLeft)
+      .map((one) => [one.id, one.scrollLeft, one.scrollTop]);
     part.replaceWith(document.adoptNode(fresh));
     htmx.process(fresh);
+    for (const [id, left, top] of scrolled) document.getElementById(id)?.scrollTo(left, top);
+    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
     fresh.dispatchEvent(new CustomEvent("ringback:fresh", { bubbles: true }));
     tickTimes();
   } catch {

@@ -14,7 +14,7 @@ from schemas.deliveries.deliveries import Outcome
 from schemas.deliveries.recoveries import Recoverable
 from schemas.ids import CallbackId
 from schemas.texts import harmful, named
-from schemas.tokens.masked_url import host_of, masked_url
+from schemas.tokens.masking import host_of, masked_url
 from store.attention.acknowledgements import Acknowledgements
 from store.attention.expiring import expiring_tokens
 from store.attention.samples import MOST_COUNTED

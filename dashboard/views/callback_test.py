@@ -5,7 +5,7 @@ from http import HTTPStatus
 from flask import Response, request
 
 from dashboard.callbacks.cards import Pending, card, sample_data
-from dashboard.callbacks.report import Report, refused, refused_data, tested
+from dashboard.callbacks.report import Report, refused, refused_data, report_of
 from dashboard.pages import Page, changing
 from dashboard.views.one_token import token_of_page
 from dashboard.views.token_callbacks import callback_path, callbacks_page
@@ -64,7 +64,7 @@ def _send(visit: Visit, token: Token, callback: Callback, event: Event) -> Repor
     with parts.database.read() as connection:
         stored = get_event(connection, event.id)
     body = stored.body if stored else b""
-    return tested(visit, attempt, callback.url, body, delivery_id(event.id, callback.id))
+    return report_of(visit, attempt, callback.url, body, delivery_id(event.id, callback.id))
 
 
 PAGES: tuple[Page, ...] = (changing("/tokens/<token_id>/callbacks/<kind>/test", try_callback),)

@@ -7,7 +7,7 @@ from flask import Response
 from dashboard.asked_deliveries import AskedDeliveries, asked_deliveries
 from dashboard.delivery_rows import DeliveryRow, delivery_rows
 from dashboard.pages import Page, shown
-from dashboard.periods import PRESETS, preset_name
+from dashboard.periods import PRESETS
 from dashboard.visit import Visit
 from schemas.deliveries.deliveries import DeliveryState, Outcome
 from schemas.events.types import EventType
@@ -30,7 +30,7 @@ def deliveries(visit: Visit) -> Response:
         rows=rows,
         found=found,
         is_full=len(rows) == asked.query.limit,
-        presets={preset: preset_name(visit, preset) for preset in PRESETS},
+        presets=PRESETS,
         types=tuple(EventType),
         states=tuple(DeliveryState),
         outcomes=tuple(Outcome),

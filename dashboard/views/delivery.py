@@ -21,7 +21,7 @@ from schemas.errors import Conflict, NotFound
 from schemas.ids import CallbackId, DeliveryId, EventId, split_delivery_id
 from schemas.listings import DeliveryDetail
 from schemas.signature import sign, webhook_headers
-from schemas.tokens.masked_url import HIDDEN
+from schemas.tokens.masking import MASK
 from schemas.tokens.tokens import Callback, Token
 from store.deliveries.listing import get_delivery
 from store.deliveries.requested_attempts import request_retry
@@ -52,7 +52,6 @@ def delivery_as_curl(visit: Visit, delivery_id: str) -> Response:
     """Show the command that sends the webhook from a shell, signed now. It holds a signature, so
     that it is shown to administrators only, and on request.
     """
-    reveals = visit.form.get("reveal") == "yes"
     event_id, callback_id = _key(delivery_id)
     with visit.parts.database.read() as connection:
         detail, body = _find(connection, delivery_id), find_with_body(connection, event_id)[1]
@@ -61,36 +60,27 @@ def delivery_as_curl(visit: Visit, delivery_id: str) -> Response:
     token, callback = visit.parts.callbacks.get(detail.delivery.token_id, detail.delivery.type)
     if callback.id != callback_id:
         raise Conflict("the callback was deleted: there is nowhere to send this to")
-    if reveals:
-        visit.parts.callbacks.headers_shown(token.id, callback.type, visit.actor)
-    command = _command(visit, detail, token, callback, body, reveals=reveals)
+    command = _command(visit, detail, token, callback, body)
     return visit.render(
         "curl.html",
         command=command,
         delivery_id=delivery_id,
         event_id=event_id,
         own_headers=sorted(callback.headers),
-        reveals=reveals,
     )
 
 
 def _command(
-    visit: Visit,
-    detail: DeliveryDetail,
-    token: Token,
-    callback: Callback,
-    body: bytes,
-    *,
-    reveals: bool,
+    visit: Visit, detail: DeliveryDetail, token: Token, callback: Callback, body: bytes
 ) -> CurlCommand:
+    """Return the command. The values of the callback's own headers are never shown again."""
     event_id, now_s = detail.delivery.event_id, int(time.time())
     signature = sign(token.live_signing_keys(visit.now), event_id, now_s, body)
     number = len(detail.attempts) + 1
-    own = {name: value if reveals else HIDDEN for name, value in callback.headers.items()}
     headers = {
         "content-type": "application/json",
         "user-agent": f"Ringback/{visit.parts.version}",
-        **own,
+        **dict.fromkeys(callback.headers, MASK),
         **webhook_headers(event_id, now_s, signature, number, Trigger.MANUAL),
     }
     return curl_command(callback.url, headers, body, f"{event_id}.json")

@@ -4,23 +4,29 @@ from http import HTTPStatus
 
 from flask import Response
 
-from dashboard.delivery_rows import delivery_rows
 from dashboard.pages import Page, shown
 from dashboard.payloads import shown_payload
-from dashboard.periods import PRESETS, asked_period, preset_name
+from dashboard.periods import PRESETS, asked_period
+from dashboard.recipient_rows import recipient_rows
 from dashboard.visit import Visit
 from schemas.errors import Forbidden, Invalid, NotFound
 from schemas.events.types import EventType
 from schemas.ids import EventId
 from schemas.listings import EventFilter, EventHead
 from schemas.listings import Page as ListPage
+from schemas.times import UnixMs, to_rfc3339
 from store.events.heads import find_with_body, list_heads
-from store.events.listing import get_event
+from store.events.recipients import recipients_in
 from web.models.parsing import from_query
 from web.models.queries import EventsQuery
 
 ROWS = 50
 """Rows of a page. More: longer pages. Fewer: more pages."""
+
+RECIPIENTS = 100
+"""Recipients that are shown of an event. More: larger pages. Fewer: less is seen where callbacks are
+many.
+"""
 
 _FIELDS = ("type", "within", "since", "until", "zone")
 
@@ -51,25 +57,26 @@ def events(visit: Visit) -> Response:
         faults=faults,
         found=found,
         is_full=len(found.rows) == ROWS,
-        presets={preset: preset_name(visit, preset) for preset in PRESETS},
+        presets=PRESETS,
         types=tuple(EventType),
     )
 
 
 def event(visit: Visit, event_id: str) -> Response:
-    """An event, with its deliveries."""
+    """An event: who got it, who did not and why, and its payload."""
     with visit.parts.database.read() as connection:
         found, body = find_with_body(connection, EventId(event_id))
-        listed = None if found is None else get_event(connection, EventId(event_id))
-        if found is None or listed is None or body is None:
+        if found is None or body is None:
             raise _no_event(event_id)
-        rows = delivery_rows(visit, connection, listed.deliveries)
+        recipients = recipients_in(connection, found, visit.now, RECIPIENTS)
     return visit.render(
         "event.html",
         event=found,
-        rows=rows,
-        total=listed.deliveries_total,
+        rows=recipient_rows(visit, recipients.listed),
+        more=recipients.more,
         payload=shown_payload(body) if visit.may_see_payloads else None,
+        missing_since=to_rfc3339(found.accepted_at),
+        missing_until=to_rfc3339(UnixMs(found.accepted_at + 1)),
     )
 
 

@@ -20,9 +20,11 @@ from schemas.errors import Conflict, Invalid
 from schemas.events.types import EventType
 from schemas.ids import TokenId
 from schemas.times import parse_duration
+from schemas.tokens.editions import edition
 from schemas.tokens.fields import CallbackFields
-from schemas.tokens.masked_url import masked_url
+from schemas.tokens.masking import masked_url
 from schemas.tokens.tokens import Callback, Token, TokenState
+from store.tokens.rows import ChangedMeanwhile
 from web.callback_rules import require_callback
 from web.models.bodies import PutCallback
 from web.models.parsing import from_body, from_path
@@ -57,7 +59,25 @@ def save_callback(visit: Visit, token_id: str, kind: str) -> Response:
     """Create or change a callback."""
     path = callback_path(token_id, kind)
     token = token_of_page(visit, path.id)
-    known = token.callbacks.get(path.type)
+    while True:
+        try:
+            form, faults = _save(visit, token, path.type)
+        except ChangedMeanwhile as changed:  # perhaps not in what the form shows: once more
+            token = changed.current
+        else:
+            break
+    if faults:
+        pending = {path.type: Pending(form, faults)}
+        return callbacks_page(visit, token, pending, HTTPStatus.UNPROCESSABLE_ENTITY)
+    name = event_type(visit, path.type)
+    return _back(visit, path, visit.say("The callback for %(type)s is saved.", type=name))
+
+
+def _save(visit: Visit, token: Token, kind: EventType) -> tuple[CallbackForm, Faults]:
+    """Save what was sent, if the callback is as its form showed it. Return what is wrong, too.
+    Raises ChangedMeanwhile when the token is no longer as it is given.
+    """
+    known = token.callbacks.get(kind)
     form = CallbackForm.typed(visit.form, known)
     fields, faults = _fields(visit, form, known)
     stored = fingerprint(known) if known else ""
@@ -66,14 +86,10 @@ def save_callback(visit: Visit, token_id: str, kind: str) -> Response:
         faults[FORM] = _changed_meanwhile(visit, known)
     if fields and not faults:
         try:
-            visit.parts.callbacks.put(token.id, path.type, fields, visit.actor)
+            visit.parts.callbacks.put(token.id, kind, fields, visit.actor, {edition(token)})
         except Conflict as conflict:
             faults[FORM] = as_sentence(visit.say(conflict.detail))
-    if faults:
-        pending = {path.type: Pending(form, faults)}
-        return callbacks_page(visit, token, pending, HTTPStatus.UNPROCESSABLE_ENTITY)
-    name = event_type(visit, path.type)
-    return _back(visit, path, visit.say("The callback for %(type)s is saved.", type=name))
+    return form, faults
 
 
 def delete_callback(visit: Visit, token_id: str, kind: str) -> Response:

@@ -19,9 +19,15 @@ from dashboard.visit import Visit
 from schemas.errors import Invalid
 from schemas.listings import Page as ListPage
 from schemas.request_log import LoggedRequest
+from schemas.texts import shortened
 from schemas.tokens.tokens import Token
 from store.request_log.listing import list_requests
 from web.exports.request_downloads import requests_csv_download, requests_xlsx_download
+
+MOST_SHOWN = 200
+"""Characters of a path and of a user agent that a row shows; the downloads have them whole. More: a
+page of long ones takes long to load. Fewer: paths that differ look alike.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,10 @@ class RequestRow:
     """One row of the table."""
 
     request: LoggedRequest
+    path: str
+    """The beginning of the path."""
+    user_agent: str
+    """The beginning of what the client says that it is."""
     refusal: Refusal | None
     link: str
     """The address of the list that begins here."""
@@ -86,7 +96,13 @@ def _found(visit: Visit, token: Token, asked: AskedRequests) -> ListPage[LoggedR
 
 
 def _row(visit: Visit, request: LoggedRequest) -> RequestRow:
-    return RequestRow(request, refusal(visit, request), _link(request, visit.zone))
+    return RequestRow(
+        request,
+        shortened(request.path or "?", MOST_SHOWN),
+        shortened(request.user_agent or "", MOST_SHOWN),
+        refusal(visit, request),
+        _link(request, visit.zone),
+    )
 
 
 def _link(request: LoggedRequest, zone: ZoneInfo) -> str:

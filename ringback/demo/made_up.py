@@ -79,12 +79,12 @@ class Supplier:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-CRM, HELPDESK, WAREHOUSE, CHATBOT, PARCELS, BOOKING, SURVEYS, LOYALTY = (
+CRM, HELPDESK, WAREHOUSE, CHATBOT, COURIER, BOOKING, SURVEYS, LOYALTY = (
     "Rossi CRM",
     "Nordwind Helpdesk",
     "Delta Data Warehouse",
     "Aurora Chatbot",
-    "Corriere Parcels",
+    "Corriere Espresso",
     "Orion Booking",
     "Lumen Surveys",
     "Vela Loyalty",
@@ -114,7 +114,7 @@ SUPPLIERS = (
         (_RECEIVED,),
         _answering(_choosy, 0.4),
     ),
-    Supplier(PARCELS, (Permission.MESSAGES_SEND,), (_STATUS,), None),
+    Supplier(COURIER, (Permission.MESSAGES_SEND,), (_STATUS,), None),
     Supplier(BOOKING, _READS, (_CREATED,), _answering(lambda: 410, 0.1)),
     Supplier(
         SURVEYS,
@@ -160,7 +160,7 @@ _ASKED = (
     "I was charged twice 😕",
     "Do you ship to Malta?",
     "Thanks, that helped! 👍",
-    "My parcel arrived open. What now?",
+    "My order arrived open. What now?",
 )
 _FAILED = {"code": 131026, "title": "Undeliverable", "detail": "The phone was off for a day"}
 

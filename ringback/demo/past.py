@@ -7,12 +7,14 @@ by `ringback.demo.running`.
 
 import datetime as dt
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from random import Random
 
 import msgspec
 
+from consumers.pipeline.settled_figures import SettledFigures
 from dispatcher.backoff import RetrySchedule
 from dispatcher.breaker import GONE
 from dispatcher.decision import after, withdrawn
@@ -21,10 +23,10 @@ from dispatcher.verdict import judge
 from ringback.demo.made_up import (
     BOOKING,
     CHATBOT,
+    COURIER,
     DAY_S,
     HELPDESK,
     LOYALTY,
-    PARCELS,
     WAREHOUSE,
     Platform,
 )
@@ -37,10 +39,12 @@ from schemas.deliveries.settlement import Settlement
 from schemas.events.events import parse_event
 from schemas.events.status_order import OVERTAKEN
 from schemas.events.types import EventType
+from schemas.figures import HOUR_MS, MINUTE_MS, Gauges
 from schemas.ids import TokenId, new_attempt_id
 from schemas.times import UnixMs
 from store.deliveries.settlement import settle
 from store.events.claims import Claim, claim
+from store.figures.samples import add_sample
 from store.tokens import callback_health
 from store.tokens.tokens import Tokens
 
@@ -53,7 +57,8 @@ _DEAD_FOR_S = 40 * 60.0
 _OFF_FOR_S = 5 * 3600.0
 """How long ago a person switched a callback off."""
 
-_EVENTS = 1200
+_BREAKS_EVERY_S, _BROKEN_FOR_S = 7 * 3600.0, 1200.0  # the receiver that breaks now and then
+_EVENTS = 1400
 """Events of the week. More: the first start takes longer. Fewer: charts look empty."""
 
 _BATCH = 100
@@ -66,6 +71,7 @@ def write_past(parts: Parts, tokens: Mapping[str, TokenId]) -> None:
     platform = Platform(random)
     moments = iter(_moments(random, now, _EVENTS))
     names = {token_id: name for name, token_id in tokens.items()}
+    figures = SettledFigures(parts.database, parts.observer)
     while some := list(islice(moments, _BATCH)):
         claims = [_claim(parts, platform, at) for at in some]
         settlements = [
@@ -74,10 +80,19 @@ def write_past(parts: Parts, tokens: Mapping[str, TokenId]) -> None:
             for name, delivery in _deliveries(parts, one, names)
             for settlement in _became(random, name, delivery, now)
         ]
+        figures.accept(
+            Counter(
+                (at - at % MINUTE_MS, one.event.type) for at, one in zip(some, claims, strict=True)
+            )
+        )
         with parts.database.write() as connection:
             claim(connection, claims, now)
         with parts.database.write() as connection:
             settle(connection, settlements, now)
+            figures.write(connection, settlements, now)
+        figures.committed(now)
+    figures.flush()
+    _sample(parts, random, now)
     _report_health(parts, tokens, now)
 
 
@@ -113,10 +128,30 @@ def _deliveries(
         )
 
 
+def _sample(parts: Parts, random: Random, now: UnixMs) -> None:
+    """Write samples of what waited: a few deliveries now and then, more while receivers broke."""
+    with parts.database.write() as connection:
+        for at in _sampled(now):
+            is_broken = (now - at) / 1000 % _BREAKS_EVERY_S < _BROKEN_FOR_S
+            due = random.randrange(20, 60) if is_broken else max(0, random.randrange(-9, 4))
+            oldest_ms = random.randrange(8_000, 90_000) if is_broken else due * 150
+            add_sample(connection, at, Gauges(due, oldest_ms, 0, None))
+
+
+def _sampled(now: UnixMs) -> Iterator[UnixMs]:
+    """Yield the beginnings of minutes, as far apart as charts show them."""
+    minute_at = now - now % MINUTE_MS
+    yield from (UnixMs(minute_at - ago * MINUTE_MS) for ago in range(1, 6 * 60))
+    five_ms = 5 * MINUTE_MS
+    yield from (UnixMs(minute_at - minute_at % five_ms - ago * five_ms) for ago in range(72, 576))
+    hour_at = now - now % HOUR_MS
+    yield from (UnixMs(hour_at - ago * HOUR_MS) for ago in range(49, 7 * 24))
+
+
 def _report_health(parts: Parts, tokens: Mapping[str, TokenId], now: UnixMs) -> None:
     """Report what the past attempts said about two callbacks."""
     known = Tokens(parts.database, parts.vault)
-    dead = known.get(tokens[PARCELS]).callbacks[EventType.MESSAGE_STATUS].id
+    dead = known.get(tokens[COURIER]).callbacks[EventType.MESSAGE_STATUS].id
     gone = known.get(tokens[BOOKING]).callbacks[EventType.CONVERSATION_CREATED].id
     reports = (
         (HealthReport(dead, 0, HealthFinding.FAILING, failing_for_s=_DEAD_FOR_S), now),
@@ -132,7 +167,7 @@ def _report_health(parts: Parts, tokens: Mapping[str, TokenId], now: UnixMs) -> 
 
 def _moments(random: Random, now: UnixMs, count: int) -> list[UnixMs]:
     """Return when events were accepted in the last week, sorted: fewer at night, more of late."""
-    spans_s = (7 * DAY_S, DAY_S, 2 * 3600.0)
+    spans_s = (7 * DAY_S, DAY_S, DAY_S, 3600.0)
     found: list[UnixMs] = []
     while len(found) < count:
         ago_s = random.random() * spans_s[len(found) % len(spans_s)] + 5
@@ -151,21 +186,32 @@ def _became(random: Random, supplier: str, delivery: Delivery, now: UnixMs) -> l
         return [Settlement(delivery, DeliveryState.SUPERSEDED, reason=OVERTAKEN)]
     if supplier == LOYALTY and age_s > _OFF_FOR_S and random.random() < 0.04:
         return [withdrawn(delivery, CancelReason.CHANNEL_REMOVED)]
-    if (supplier == LOYALTY and age_s < _OFF_FOR_S) or (
-        supplier == BOOKING and age_s < _GONE_FOR_S
-    ):
+    if _waits(random, supplier, age_s):
         return [Settlement(delivery, DeliveryState.PENDING, due_in_s=DAY_S)]
     answers = _answers(random, supplier, age_s)
     return list(_lived(delivery, answers, now))
 
 
+def _waits(random: Random, supplier: str, age_s: float) -> bool:
+    """Return whether a delivery was never attempted: its callback is off or disabled, or only tried
+    now and then.
+    """
+    return (
+        (supplier == LOYALTY and age_s < _OFF_FOR_S)
+        or (supplier == BOOKING and age_s < _GONE_FOR_S)
+        or (supplier == COURIER and age_s < _DEAD_FOR_S and random.random() < 0.8)
+    )
+
+
 def _answers(random: Random, supplier: str, age_s: float) -> Sequence[HttpResponse]:
     """Return how the receiver answered, attempt after attempt; the last answer goes on."""
-    if supplier == PARCELS and age_s < _DEAD_FOR_S:
+    if supplier == COURIER and age_s < _DEAD_FOR_S:
         return [_unreachable()]
+    if supplier == BOOKING and age_s < _GONE_FOR_S + DAY_S / 12:
+        return [_answer(random, 410)]
     if supplier == CHATBOT and random.random() < 0.05:
         return [_answer(random, 422, b'{"error":"unknown content type"}')]
-    if supplier == HELPDESK and age_s % (7 * 3600.0) < 1200.0:
+    if supplier == HELPDESK and age_s % _BREAKS_EVERY_S < _BROKEN_FOR_S:
         broken = _answer(random, 503, b"upstream connect error")
         return [broken] if random.random() < 0.3 else [broken, _answer(random, 200)]
     return [_answer(random, 200, slow=6 if supplier == WAREHOUSE else 1)]

@@ -39,12 +39,12 @@ from store.tokens.tokens import Tokens
 DATABASE_URL = "sqlite:///var/demo.db"
 """The demo's own database, unless another one is set."""
 
-EVENTS_PER_S = 2.0
+EVENTS_PER_S = 0.6
 """Events that are published. More: a small machine is busy with nothing. Fewer: who looks at a page
 waits to see something happen.
 """
 
-_CHECK_EVERY = 3  # events between two requests that the gateway asks about
+_CHECK_EVERY = 2  # events between two requests that the gateway asks about
 _TIMEOUT_S = 10.0
 _LIVE_SCHEDULE = [dt.timedelta(seconds=span) for span in (5, 15, 60, 300)]
 _ASKED = (

@@ -33,7 +33,6 @@ class Action(StrEnum):
     CALLBACK_SET = "callback_set"
     CALLBACK_DISABLED = "callback_disabled"
     CALLBACK_DELETED = "callback_deleted"
-    CALLBACK_HEADERS_SHOWN = "callback_headers_shown"
     FAILURE_ACKNOWLEDGED = "failure_acknowledged"
 
 

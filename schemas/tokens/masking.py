@@ -2,6 +2,8 @@
 keys into the query, as it is easier than a header. Pure.
 """
 
+from urllib.parse import urlsplit
+
 MASK = "***"
 """Stands for each value."""
 
@@ -16,6 +18,11 @@ def masked_url(url: str) -> str:
     if not question_mark:
         return url
     return rest + question_mark + "&".join(map(_masked, query.split("&")))
+
+
+def host_of(url: str) -> str:
+    """Return the host of a URL, with its port if that is written there."""
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def _masked(part: str) -> str:

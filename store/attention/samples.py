@@ -10,6 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from schemas.attention import Answer, failure_kind
+from schemas.deliveries.callback_health import PLAUSIBLE_PAUSE_MS
 from schemas.deliveries.deliveries import DeliveryState, Outcome
 from schemas.ids import CallbackId, EventId, delivery_id
 from schemas.shared_outage import LEAST_ATTEMPTS, WINDOW_MS
@@ -110,16 +111,7 @@ def troubled_callbacks(
     Callbacks that a person switched off need no one's attention.
     """
     c = callbacks.c
-    fails = sa.or_(
-        c.failing_since.is_not(None), c.disabled_at.is_not(None), c.throttled_until > now
-    )
     is_known = bulk.among(connection, c.id, sorted(known))
-    living = sa.and_(
-        c.enabled,
-        tokens.c.enabled,
-        tokens.c.revoked_at.is_(None),
-        sa.or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now),
-    )
     began = sa.func.coalesce(c.disabled_at, c.failing_since, c.throttled_since, 0)
     return connection.execute(
         sa.select(
@@ -137,10 +129,27 @@ def troubled_callbacks(
             *(_of_oldest(name) for name in ("event_id", "created_at", "status_code", "outcome")),
         )
         .join_from(callbacks, tokens, tokens.c.id == c.token_id)
-        .where(living, sa.or_(fails, is_known))
+        .where(is_cared_for(now), sa.or_(fails_or_is_throttled(now), is_known))
         .order_by(began.desc(), c.id)
         .limit(MOST_CALLBACKS)
     ).all()
+
+
+def is_cared_for(now: UnixMs) -> sa.ColumnElement[bool]:
+    """Return the condition that no person switched the callback, or its joined token, off."""
+    return sa.and_(
+        callbacks.c.enabled,
+        tokens.c.enabled,
+        tokens.c.revoked_at.is_(None),
+        sa.or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now),
+    )
+
+
+def fails_or_is_throttled(now: UnixMs) -> sa.ColumnElement[bool]:
+    """Return the condition that a callback fails, is disabled or throttled."""
+    c = callbacks.c
+    is_throttled = sa.and_(c.throttled_until > now, c.throttled_until <= now + PLAUSIBLE_PAUSE_MS)
+    return sa.or_(c.failing_since.is_not(None), c.disabled_at.is_not(None), is_throttled)
 
 
 def active_callbacks(connection: Connection, now: UnixMs) -> list[CallbackId]:

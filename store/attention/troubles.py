@@ -65,8 +65,10 @@ class _Group(msgspec.Struct):
 
     @property
     def ends(self) -> list[Pair]:
-        """The oldest and the newest of its deliveries."""
-        by_time = sorted(self.failed, key=lambda one: one.created_at)
+        """The oldest and the newest of its deliveries, without those of earlier outages."""
+        since = self.trouble.since
+        of_this_time = [one for one in self.failed if one.created_at >= since] or self.failed
+        by_time = sorted(of_this_time, key=lambda one: one.created_at)
         return [one.pair for one in (*by_time[:1], *by_time[-1:])]
 
 

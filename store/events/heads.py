@@ -63,4 +63,5 @@ def _head(row: Row) -> EventHead:
         conflicts=row.conflicts,
         channel_id=row.channel_id,
         conversation_id=row.conversation_id,
+        claimed_at=row.claimed_at,
     )

@@ -1,3 +1,3 @@
-"""Figures of traffic: how they are counted and written. Whoever changes deliveries counts here, in
-the same transaction; `store.stats` reads them.
+"""Figures of traffic: how they are counted and written. Everything that ends deliveries counts
+here, in the same transaction; `store.stats` reads the figures.
 """

@@ -32,6 +32,7 @@ REPLACE_TRAFFIC = bulk.Upsert(OF_TRAFFIC)
 REPLACE_ATTEMPTS = bulk.Upsert(OF_ATTEMPTS)
 """Gives a row of a callback new figures."""
 
+_ENDED = tuple((state, state.value) for state in UNSUCCESSFUL)
 _failures = msgspec.json.Decoder(dict[str, int])
 
 
@@ -69,8 +70,8 @@ def add_attempts(figures: Figures, row: SqlRow) -> None:
     if row.failures:
         for outcome, count in _failures.decode(row.failures).items():
             outcomes[outcome] = outcomes.get(outcome, 0) + count
-    for state in UNSUCCESSFUL:
-        if count := getattr(row, state.value):
+    for state, name in _ENDED:
+        if count := getattr(row, name):
             ended[state] = ended.get(state, 0) + count
     add_encoded(figures.latency, row.latency)
 

@@ -75,7 +75,7 @@ class _Row(msgspec.Struct):
     writer: str
     figures: Figures
     """What the stored row says."""
-    used_at: int = 0
+    used_at: UnixMs
     """When it was last written."""
 
 
@@ -108,7 +108,7 @@ class SettledCounts:
         for minute, count in self._accepted.items():
             minutes.setdefault(minute, Figures()).accepted += count
         self._written = {
-            minute: _sum(self._open(self._minutes, minute).figures, added)
+            minute: _sum(self._open(self._minutes, minute, now).figures, added)
             for minute, added in minutes.items()
         }
         rows = [
@@ -130,9 +130,6 @@ class SettledCounts:
         self._of_callbacks += self._counted
         self._accepted.clear()
         self._written, self._counted = {}, []
-        before = now - OPEN_MS
-        unused = [minute for minute, row in self._minutes.items() if row.used_at < before]
-        self._close(self._minutes, unused)
 
     @property
     def flushable(self) -> bool:
@@ -155,38 +152,52 @@ class SettledCounts:
                 **columns_of_attempts(_sum(row.figures, self._unflushed[hour])),
             }
             for hour in some
-            for row in [self._open(self._hours, hour)]
+            for row in [self._open(self._hours, hour, now)]
         ]
         bulk.insert(connection, figure_callback_hours, rows, REPLACE_ATTEMPTS)
         return some
 
-    def flushed(self, hours: Sequence[CallbackHour], now: UnixMs) -> None:
+    def flushed(self, hours: Sequence[CallbackHour]) -> None:
         """Count what `flush` wrote: its transaction is committed."""
         for hour in hours:
             self._hours[hour].figures.add(self._unflushed.pop(hour))
-        many, before = len(self._hours) > OPEN_CALLBACK_HOURS, now - OPEN_MS - HOUR_MS
-        self._close(self._hours, [hour for hour in self._hours if many or hour[0] < before])
 
     def forget_unflushed(self) -> None:
         """Give up what cannot be written, so that it does not gather for ever."""
         self._of_callbacks, self._unflushed = [], {}
+        self._arrived.clear()
         self._accepted.clear()
 
-    def _open(self, rows: dict[Key, _Row], key: Key) -> _Row:
+    def close_unused(self, now: UnixMs) -> None:
+        """Forget rows that are not to be written any more. What comes for them later gets rows of
+        another writer, as what these hold is not known then.
+
+        Call it between batches. A row of which it is not known whether it was written stays.
+        """
+        before, many = now - OPEN_MS, len(self._hours) > OPEN_CALLBACK_HOURS
+        minutes = [
+            minute
+            for minute, row in self._minutes.items()
+            if row.used_at < before and minute not in self._accepted
+        ]
+        hours = [
+            hour
+            for hour in self._hours
+            if (many or hour[0] + HOUR_MS < before) and hour not in self._unflushed
+        ]
+        for minute in minutes:
+            del self._minutes[minute]
+        for hour in hours:
+            del self._hours[hour]
+        if minutes or hours:
+            self._writer = new_writer()
+
+    def _open(self, rows: dict[Key, _Row], key: Key, now: UnixMs) -> _Row:
         """Return this process's row of a minute or hour, which may be new."""
         row = rows.get(key)
         if row is None:
-            row = rows[key] = _Row(self._writer, Figures())
+            row = rows[key] = _Row(self._writer, Figures(), now)
         return row
-
-    def _close(self, rows: dict[Key, _Row], closed: Sequence[Key]) -> None:
-        """Forget rows. What comes for them later gets rows of another writer, as what is in these
-        is not known any more.
-        """
-        for key in closed:
-            del rows[key]
-        if closed:
-            self._writer = new_writer()
 
 
 def _count(

@@ -27,6 +27,7 @@ from store.engine.paging import Row
 from store.engine.sql_types import SqlColumn
 from store.maintenance.figure_replacement import (
     SPAN_MS,
+    any_traffic,
     batched,
     callbacks_of_hour,
     replace_callbacks,
@@ -220,10 +221,15 @@ class _Rebuilding:
             for begin in range(hour_at, hour_at + HOUR_MS, span_ms):
                 end = begin + span_ms
                 own = {key: one for key, one in self._traffic.items() if begin <= key[0] < end}
-                with self._database.write() as connection:
-                    replace_traffic(connection, begin, end, own, by_minute=by_minute)
+                if own or self._any_traffic(begin, end):
+                    with self._database.write() as connection:
+                        replace_traffic(connection, begin, end, own, by_minute=by_minute)
             self.progress.hours += 1
             yield
+
+    def _any_traffic(self, begin: int, end: int) -> bool:
+        with self._database.read() as connection:
+            return any_traffic(connection, begin, end)
 
     def _replace_callbacks(self, callbacks: _Callbacks) -> Iterator[None]:
         by_hour: dict[int, dict[str, Figures]] = defaultdict(dict)

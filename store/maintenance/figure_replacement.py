@@ -69,6 +69,12 @@ def replace_traffic(
     bulk.insert(connection, figure_minutes if by_minute else figure_hours, rows, REPLACE_TRAFFIC)
 
 
+def any_traffic(connection: Connection, begin: int, end: int) -> bool:
+    """Return whether there are figures of traffic from `begin` to before `end`."""
+    ats = (figure_minutes.c.minute_at, figure_hours.c.hour_at)
+    return any(connection.scalar(sa.select(sa.exists().where(at >= begin, at < end))) for at in ats)
+
+
 def callbacks_of_hour(connection: Connection, hour_at: int) -> Collection[str]:
     """Return the callbacks that have figures in an hour."""
     c = figure_callback_hours.c

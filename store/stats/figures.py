@@ -56,7 +56,7 @@ def figures(
         parts = _of_traffic(connection, begin, end, step, event_type)
     else:
         parts = _of_one_callback(connection, begin, end, step, callback)
-    gauges = _gauges(connection, begin, end, step)
+    gauges = highest_samples(connection, begin, end, step)
     by_start = _sums((start, one) for (start, _), one in parts.items())
     by_type = {} if callback else _sums((kind, one) for (_, kind), one in parts.items())
     points = [
@@ -128,7 +128,7 @@ def _of_one_callback(
     return parts
 
 
-def _gauges(connection: Connection, begin: int, end: int, step: Step) -> dict[int, Gauges]:
+def highest_samples(connection: Connection, begin: int, end: int, step: Step) -> dict[int, Gauges]:
     """Return the highest sample of each step that has one."""
     at = figure_gauges.c.minute_at
     start = (at - at % step.ms).label("start")

@@ -69,12 +69,6 @@ class Callbacks:
                 actor,
             )
 
-    def headers_shown(self, token_id: TokenId, event_type: EventType, actor: Actor) -> None:
-        """Log that the values of a callback's own headers were shown to a person."""
-        with self._database.write() as connection:
-            action, now = Action.CALLBACK_HEADERS_SHOWN, self._database.now(connection)
-            audit_log.record(connection, token_id, action, {}, actor, now, event_type)
-
     def delete(
         self,
         token_id: TokenId,

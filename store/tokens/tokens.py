@@ -103,7 +103,7 @@ class Tokens:
             "created_at": now,
         }
         with self._database.write() as connection:
-            version = raise_version(connection)  # whoever creates the same one waits here
+            version = raise_version(connection)  # another one of the same id waits here
             if known_tokens(connection, [token_id]):
                 raise Conflict(f"there is a token {token_id} already: nothing was created")
             connection.execute(

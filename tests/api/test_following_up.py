@@ -132,6 +132,37 @@ def test_an_event_is_shown_as_it_was_published(
     assert (admin.call("GET", "/v1/events").json or {})["data"] == [event]
 
 
+def test_the_recipients_of_an_event_are_shown(
+    admin: Caller, house: House, token: dict[str, Any]
+) -> None:
+    """Who got it, and who did not and why."""
+    delivery = deliver(house, token)
+    callbacks = {"message.received": {"url": URL}}
+    other = admin.call(
+        "POST",
+        "/v1/tokens",
+        {"name": "Beta", "visibility": {"channels": []}, "callbacks": callbacks},
+    ).json
+
+    shown = admin.call("GET", "/v1/events/evt_1/recipients").json or {}
+
+    assert shown["more"] == 0
+    got, late = shown["data"]
+    assert got == {
+        "token_id": token["id"],
+        "token_name": "ACME CRM",
+        "callback": URL,
+        "delivery_id": delivery,
+        "state": "pending",
+        "reason": None,
+        "detail": None,
+        "note": None,
+    }
+    assert (late["token_id"], late["delivery_id"]) == ((other or {})["id"], None)
+    assert (late["state"], late["reason"]) == ("not", "token")
+    assert admin.call("GET", "/v1/events/evt_none/recipients").status_code == 404
+
+
 def test_a_retry_asks_for_one_attempt(admin: Caller, house: House, token: dict[str, Any]) -> None:
     """The answer names it, to look it up among the delivery's attempts."""
     delivery = deliver(house, token, state="exhausted", due_at=None)

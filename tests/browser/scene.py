@@ -78,24 +78,33 @@ class Scene:
 
 def _fill(ringback: Ringback, receiver: Receiver) -> dict[str, str]:
     receiver.switch("broken", 500)
-    urls = {kind.value: receiver.url("/ok/x") for kind in EventType}
+    urls = {kind.value: receiver.url("/ok/x?key=s3cret") for kind in EventType}
     working = ringback.token("ACME CRM", "conversations:read", callbacks=urls)
-    ringback.token("Broken Ltd", callbacks={MESSAGE: receiver.url("/switch/broken/x")})
+    broken = ringback.token("Broken Ltd", callbacks={MESSAGE: receiver.url("/switch/broken/x")})
     ringback.token("No callbacks yet", channels=("chn_1",))
     ids = [ringback.publisher.publish(message(number)) for number in range(12)]
-    delivery = _of(ringback, ids[0], working["id"])
-    return {"token_id": working["id"], "event_id": ids[0], "delivery_id": delivery}
+    recovery = ringback.admin.send(
+        "POST", "/v1/recoveries", {"since": "2020-01-01T00:00:00Z", "states": ["exhausted"]}
+    )
+    return {
+        "token_id": working["id"],
+        "broken_id": broken["id"],
+        "event_id": ids[0],
+        "delivery_id": _of(ringback, ids[0], working["id"], "delivered"),
+        "failed_id": _of(ringback, ids[0], broken["id"], "pending"),
+        "recovery_id": recovery["id"],
+    }
 
 
-def _of(ringback: Ringback, event_id: str, token_id: str) -> str:
-    """The delivery of an event to a token."""
+def _of(ringback: Ringback, event_id: str, token_id: str, state: str) -> str:
+    """The delivery of an event to a token, once it has this state."""
 
     def found() -> str | None:
-        done = [
+        there = [
             one["id"]
             for one in deliveries_of(ringback.admin, event_id)
-            if (one["token_id"], one["state"]) == (token_id, "delivered")
+            if (one["token_id"], one["state"]) == (token_id, state)
         ]
-        return done[0] if done else None
+        return there[0] if there else None
 
-    return wait_for("its delivery", found) or ""
+    return wait_for(f"its delivery to be {state}", found) or ""

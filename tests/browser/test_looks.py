@@ -13,12 +13,41 @@ from tests.kit.browser import LOOKS
 _WIDER = "() => Math.max(0, document.documentElement.scrollWidth - innerWidth)"
 """How many pixels a page is wider than its window: it would have to be moved to be read."""
 
-STATES: dict[str, str] = {
+STATES = {
     "sign-in": "/sign-in",
     "dead link": "/sign-in/link?code=used",
     "overview": "/",
-    "overview, a week": "/?range=7d",
-    "needs attention": "/attention",
+    "overview of a month": "/?range=30d",
+    "attention": "/attention",
+    "tokens": "/tokens",
+    "no token": "/tokens?search=nothing",
+    "new token": "/tokens/new",
+    "new token by a link": "/tokens/new?name=ACME&permission=none&preset=nothing",
+    "token like another": "/tokens/new?like=<token_id>",
+    "token": "/tokens/<token_id>",
+    "permissions": "/tokens/<token_id>/permissions",
+    "visibility": "/tokens/<token_id>/visibility",
+    "callbacks": "/tokens/<token_id>/callbacks",
+    "failing callback": "/tokens/<broken_id>/callbacks",
+    "token's deliveries": "/tokens/<token_id>/deliveries",
+    "log": "/tokens/<token_id>/log",
+    "changes": "/tokens/<token_id>/changes",
+    "deletion": "/tokens/<token_id>/delete",
+    "deliveries": "/deliveries",
+    "no delivery": "/deliveries?status_code=418",
+    "delivery": "/deliveries/<delivery_id>",
+    "failed delivery": "/deliveries/<failed_id>",
+    "events": "/events",
+    "event": "/events/<event_id>",
+    "payload": "/events/<event_id>/payload",
+    "recoveries": "/recoveries",
+    "new recovery": "/recoveries/new?state=exhausted",
+    "recovery": "/recoveries/<recovery_id>",
+    "search": "/search?q=a",
+    "nothing found": "/search?q=nothing-there",
+    "people": "/people",
+    "person": "/people/person?email=viewer@example.com",
+    "account": "/account",
     "nothing there": "/tokens/nothing-there",
 }
 """Addresses by the name of what is seen there. `<…>` is filled in from the scene."""
@@ -26,8 +55,16 @@ STATES: dict[str, str] = {
 OPEN = {"sign-in", "dead link"}
 """What people see who are not signed in."""
 
-NOT_SEEN: dict[str, str] = {}
-"""Addresses that show no page, with the reason."""
+NOT_SEEN = {
+    "/overview.csv": "a file",
+    "/tokens.xlsx": "a file",
+    "/tokens/<token_id>/log.csv": "a file",
+    "/tokens/<token_id>/log.xlsx": "a file",
+    "/events/<event_id>/payload.json": "a file",
+    "/sign-in/openid": "leads to the provider",
+    "/sign-in/openid/return": "leads to the overview, or shows the sign-in",
+}
+"""Addresses that show no page of their own, with the reason."""
 
 
 def test_every_page_is_looked_at() -> None:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from werkzeug.test import TestResponse
@@ -11,7 +12,8 @@ from schemas.people import Role
 from schemas.times import now_ms
 from schemas.tokens.audit_log import Action
 from schemas.tokens.fields import CallbackFields
-from schemas.tokens.tokens import CallbackState, OnResume
+from schemas.tokens.tokens import Callback, CallbackState, OnResume
+from store.tokens.callbacks import Callbacks
 from tests.kit.delivery_rows import add_delivery
 from tests.kit.pages import Site
 from tests.kit.supplier import HEADERS, RECEIVED, URL, Supplier
@@ -250,7 +252,7 @@ def test_a_callback_that_is_switched_off_says_that_its_deliveries_are_held(
 
 def test_deleting_a_callback_cancels_what_waits_for_it(site: Site, supplier: Supplier) -> None:
     """And counts it, as the API does."""
-    add_delivery(site.database, "evt_1", supplier.callback.id, token_id=supplier.id)
+    add_delivery(site.database, "evt_1", supplier.callback.id, token_id=supplier.id, due_at=1)
 
     answer = supplier.admin.send(supplier.callback_path() + "/delete")
 
@@ -298,3 +300,30 @@ def test_markup_in_what_is_typed_stays_text(supplier: Supplier) -> None:
     assert "<script>alert" not in answer.text
     assert "<img src=x" not in answer.text
     assert "&lt;script&gt;" in answer.text
+
+
+def test_a_change_elsewhere_on_the_token_is_no_obstacle(site: Site, supplier: Supplier) -> None:
+    """Another person switched a permission meanwhile: that is another form."""
+    form = was(supplier)
+    site.parts.tokens.change(supplier.id, lambda fields: replace(fields, name="ACME"), TESTER)
+
+    assert save(supplier, url="https://mine.example/", was=form).status_code == 303
+    assert supplier.callback.url == "https://mine.example/"
+
+
+def test_a_change_between_the_look_and_the_save_is_not_overwritten(
+    site: Site, supplier: Supplier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A header that someone adds in that moment would be gone."""
+    put, form = Callbacks.put, was(supplier)
+
+    def just_after_another(self: Callbacks, *given: Any) -> Callback:
+        monkeypatch.setattr(Callbacks, "put", put)
+        other = CallbackFields(URL, headers={"X-Other": "1"})
+        put(self, supplier.id, RECEIVED, other, TESTER)
+        return put(self, *given)
+
+    monkeypatch.setattr(Callbacks, "put", just_after_another)
+
+    assert save(supplier, url="https://mine.example/", was=form).status_code == 422
+    assert supplier.callback.headers == {"X-Other": "1"}

@@ -59,6 +59,7 @@ def test_requests_are_listed_newest_first(supplier: Supplier, viewer: Browser) -
     page = viewer.open(supplier.path("log")).text
 
     assert paths(page) == ["/v1/2", "/v1/1"]
+    assert ">Last hour</a>" in page
     assert all(text in page for text in ("192.0.2.1", "curl/8", "3 ms", f"req_{2:032x}"))
     assert page.count('data-row="req_') == 2
 

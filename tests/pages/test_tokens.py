@@ -147,7 +147,7 @@ def test_a_hundred_rows_stay_small_and_ask_the_database_little(site: Site) -> No
 
 
 def test_the_workbook_is_that_of_the_api(site: Site) -> None:
-    """Whoever downloaded it is in the log."""
+    """The person who downloaded it is in the log."""
     token = a_token_of(site)
 
     response = site.browser(Role.VIEWER).open("/tokens.xlsx")

@@ -7,7 +7,7 @@ import pytest
 from schemas.events.types import EventType
 from schemas.times import UnixMs
 from schemas.tokens.editions import edition
-from schemas.tokens.masking import masked_url
+from schemas.tokens.masking import host_of, masked_url
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import CallbackHealth, DatedSecret, OnResume, Token
 from tests.kit.tokens import a_token
@@ -94,3 +94,16 @@ def test_an_edition_helps_no_one_to_guess_a_header() -> None:
 
     assert edition(one) != edition(other)
     assert edition(replace(one, signing_keys=())) != edition(one)
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://x.example/hook", "x.example"),
+        ("http://127.0.0.1:9000", "127.0.0.1:9000"),
+        ("http://[::1]:9000/x?y", "[::1]:9000"),
+    ],
+)
+def test_the_host_has_its_port(url: str, host: str) -> None:
+    """Two receivers on one machine differ in it."""
+    assert host_of(url) == host

@@ -72,7 +72,12 @@ def suspend_token(visit: Visit, token_id: str) -> Response:
 
 def resume_token(visit: Visit, token_id: str) -> Response:
     """Resume the token."""
-    return _switch(visit, token_id, visit.say("Resumed."), enabled=True)
+    return _switch(
+        visit,
+        token_id,
+        visit.say("Resumed. What waited is sent now, unless its callback says otherwise."),
+        enabled=True,
+    )
 
 
 def regenerate_token_by_form(visit: Visit, token_id: str) -> Response:

@@ -1,0 +1,1 @@
+"""What the overview says: ranges, charts and present figures, as values for its template."""
