@@ -92,6 +92,16 @@ def test_there_is_one_first_administrator(database: Database) -> None:
         assert not connection.scalars(sa.select(sign_in_links.c.secret_hash)).all()
 
 
+def test_a_persons_link_signs_one_in(database: Database) -> None:
+    """Of several that try at the same time, in several processes."""
+    add_people(database)
+    for _ in range(5):
+        secret = made(database, BOB)
+        with ThreadPoolExecutor(6) as pool:
+            got = list(pool.map(lambda _: redeem(database, secret, FIRST, None, None), range(6)))  # noqa: B023 - used before the next one
+        assert len([person for person in got if person]) == 1
+
+
 def test_a_first_link_ends_with_the_first_administrator(database: Database) -> None:
     """Made at the command line, or by another link."""
     secret = made(database, None)

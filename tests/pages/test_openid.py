@@ -218,11 +218,9 @@ def test_an_answer_works_once(openid: Site, provider: Provider) -> None:
     """It stands in the history of the browser."""
     browser = openid.browser()
     back = provider.visit(begun(browser))
-    returned(browser, back)
-    browser.send("/sign-out")
+    assert returned(browser, back).status_code == 303
 
     require_refusal(openid, returned(browser, back), "unknown_state", "not begun in this browser")
-    assert not is_in(browser)
 
 
 def test_an_answer_that_comes_too_late_is_refused(
@@ -331,6 +329,13 @@ def test_a_provider_that_answers_nonsense_is_unavailable(
 
     require_refusal(openid, response, "provider_unavailable", "does not answer as it should")
     assert not is_in(browser)
+
+
+def test_a_description_without_end_is_not_read_to_its_end(openid: Site, provider: Provider) -> None:
+    """However right it is."""
+    provider.described = {"padding": "x" * fetching.MAX_BYTES}
+
+    assert openid.browser().open(START).status_code == 503
 
 
 def test_a_redirect_of_the_description_is_not_followed(openid: Site, provider: Provider) -> None:
