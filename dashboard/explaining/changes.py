@@ -81,6 +81,27 @@ def _disabled(to: Reader, by: str, change: Change) -> list[str]:
     ]
 
 
+def _acknowledged(to: Reader, by: str, change: Change) -> list[str]:
+    _, after = change.details.get("note", (None, None))
+    kind = _type(to, change)
+    if after is None:
+        return [
+            to.say(
+                "%(by)s took back that a failure of the callback for %(type)s is acknowledged.",
+                by=by,
+                type=kind,
+            )
+        ]
+    return [
+        to.say(
+            "%(by)s acknowledged a failure of the callback for %(type)s: “%(note)s”.",
+            by=by,
+            type=kind,
+            note=shown(after),
+        )
+    ]
+
+
 def _deleted(to: Reader, by: str, change: Change) -> list[str]:
     return [changed_callbacks.deleted(to, by, _type(to, change), change.details)]
 
@@ -113,4 +134,5 @@ _SENTENCES: dict[Action, Callable[[Reader, str, Change], list[str]]] = {
     Action.CALLBACK_SET: _set,
     Action.CALLBACK_DISABLED: _disabled,
     Action.CALLBACK_DELETED: _deleted,
+    Action.FAILURE_ACKNOWLEDGED: _acknowledged,
 }
