@@ -53,7 +53,7 @@ class SettledFigures:
     def flush(self) -> None:
         """Write what was accepted, and what is known of callbacks."""
         with self._forgiven():
-            self._counts.close_unused(self._database.clock.known())
+            self._counts.close_hours(self._database.clock.known())
             while self._counts.flushable:
                 with self._database.write() as connection:
                     now = self._database.now(connection)

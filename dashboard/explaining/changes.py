@@ -81,29 +81,27 @@ def _disabled(to: Reader, by: str, change: Change) -> list[str]:
     ]
 
 
-def _acknowledged(to: Reader, by: str, change: Change) -> list[str]:
-    _, after = change.details.get("note", (None, None))
-    kind = _type(to, change)
-    if after is None:
-        return [
-            to.say(
-                "%(by)s took back that a failure of the callback for %(type)s is acknowledged.",
-                by=by,
-                type=kind,
-            )
-        ]
-    return [
-        to.say(
-            "%(by)s acknowledged a failure of the callback for %(type)s: “%(note)s”.",
-            by=by,
-            type=kind,
-            note=shown(after),
-        )
-    ]
-
-
 def _deleted(to: Reader, by: str, change: Change) -> list[str]:
     return [changed_callbacks.deleted(to, by, _type(to, change), change.details)]
+
+
+def _acknowledged(to: Reader, by: str, change: Change) -> list[str]:
+    _, kind = change.details.get("failure", (None, None))
+    _, note = change.details.get("note", (None, None))
+    if kind is None:
+        return [
+            to.say(
+                "%(by)s took back the acknowledgement that the callback for %(type)s fails.",
+                by=by,
+                type=_type(to, change),
+            )
+        ]
+    said = to.say(
+        "%(by)s acknowledged that the callback for %(type)s fails.",
+        by=by,
+        type=_type(to, change),
+    )
+    return [said, to.say("The note: “%(note)s”", note=shown(note))] if note else [said]
 
 
 def _set(to: Reader, by: str, change: Change) -> list[str]:

@@ -25,7 +25,7 @@ from store.engine import bulk
 from store.engine.database import Connection
 from store.figures.rows import (
     REPLACE_ATTEMPTS,
-    REPLACE_TRAFFIC,
+    REPLACE_MINUTES,
     columns_of_attempts,
     columns_of_traffic,
     new_writer,
@@ -35,8 +35,12 @@ from store.tables import figure_callback_hours, figure_minutes
 OPEN_MS = 10 * MINUTE_MS
 """How long a row may still be written to: a minute's since it was last written, an hour's since the
 hour ended. What comes later gets another row of the same minute or hour. Longer: more memory.
-Shorter: more rows. Less than `store.maintenance.figure_rebuild.SETTLED_AFTER_MS`, as nothing may be
-written to what is rebuilt.
+Shorter: more rows. Less than SETTLED_AFTER_MS, as nothing may be written to what is merged.
+"""
+
+SETTLED_AFTER_MS = 15 * MINUTE_MS
+"""How long after it was last written a row may be merged with others. Longer: more rows are read
+for a chart. Shorter: a dispatcher that was stopped for a moment may still write to it.
 """
 
 OPEN_CALLBACK_HOURS = 2_000
@@ -102,6 +106,7 @@ class SettledCounts:
 
     def write(self, connection: Connection, settlements: Iterable[Settlement], now: UnixMs) -> None:
         """Write the minutes of these settlements. Nothing of it counts before `committed`."""
+        self._close_minutes(now)
         minutes, self._counted = _count(settlements, now)
         while self._arrived:
             self._accepted.update(self._arrived.popleft())
@@ -117,10 +122,11 @@ class SettledCounts:
                 "type": minute[1].value,
                 "writer": self._minutes[minute].writer,
                 **columns_of_traffic(self._written[minute]),
+                "written_at": now,
             }
             for minute in sorted(self._written)
         ]
-        bulk.insert(connection, figure_minutes, rows, REPLACE_TRAFFIC)
+        bulk.insert(connection, figure_minutes, rows, REPLACE_MINUTES)
 
     def committed(self, now: UnixMs) -> None:
         """Count what was written: its transaction is committed."""
@@ -168,28 +174,35 @@ class SettledCounts:
         self._arrived.clear()
         self._accepted.clear()
 
-    def close_unused(self, now: UnixMs) -> None:
-        """Forget rows that are not to be written any more. What comes for them later gets rows of
-        another writer, as what these hold is not known then.
-
-        Call it between batches. A row of which it is not known whether it was written stays.
-        """
+    def close_hours(self, now: UnixMs) -> None:
+        """Forget hours of callbacks that are not to be written any more."""
         before, many = now - OPEN_MS, len(self._hours) > OPEN_CALLBACK_HOURS
-        minutes = [
-            minute
-            for minute, row in self._minutes.items()
-            if row.used_at < before and minute not in self._accepted
-        ]
-        hours = [
+        closed = [
             hour
             for hour in self._hours
             if (many or hour[0] + HOUR_MS < before) and hour not in self._unflushed
         ]
-        for minute in minutes:
-            del self._minutes[minute]
-        for hour in hours:
-            del self._hours[hour]
-        if minutes or hours:
+        self._forget(self._hours, closed)
+
+    def _close_minutes(self, now: UnixMs) -> None:
+        """Forget minutes that are not to be written any more. One of which it is not known whether
+        it was written stays.
+        """
+        before = now - OPEN_MS
+        closed = [
+            minute
+            for minute, row in self._minutes.items()
+            if row.used_at < before and minute not in self._written
+        ]
+        self._forget(self._minutes, closed)
+
+    def _forget(self, rows: dict[Key, _Row], closed: Sequence[Key]) -> None:
+        """Forget rows. What comes for them later gets rows of another writer, as what these hold is
+        not known then.
+        """
+        for key in closed:
+            del rows[key]
+        if closed:
             self._writer = new_writer()
 
     def _open(self, rows: dict[Key, _Row], key: Key, now: UnixMs) -> _Row:

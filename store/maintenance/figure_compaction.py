@@ -1,5 +1,8 @@
-"""Compaction of figures: minutes of more than two days ago become hours, the rows of all writers
-become one, and what is older than thirteen months is deleted.
+"""Compaction of figures: the rows of all writers become one, by minute and by hour; minutes of more
+than two days ago are deleted, and hours of more than thirteen months.
+
+An hour's row holds the merged minutes, and no others. So what is read by the hour is the hours, and
+the minutes that are not merged yet.
 
 Each function handles one slice. What it adds up and what it deletes are one transaction, so each
 row counts once however often it is repeated or interrupted. Rows of minutes are locked before those
@@ -8,7 +11,8 @@ of hours, also by `store.maintenance.figure_rebuild`. Called by
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -16,16 +20,20 @@ from schemas.figures import HOUR_MS, KEPT_BY_HOUR_MS, Figures, minutes_since
 from schemas.times import UnixMs
 from store.engine import bulk
 from store.engine.database import Connection
-from store.engine.paging import Row
 from store.engine.sql_types import SqlColumn
 from store.figures.rows import (
+    OF_ATTEMPTS,
+    OF_TRAFFIC,
     REPLACE_ATTEMPTS,
     REPLACE_TRAFFIC,
+    UNMERGED_MINUTES,
     add_attempts,
     add_traffic,
     columns_of_attempts,
     columns_of_traffic,
+    selected,
 )
+from store.figures.settled import SETTLED_AFTER_MS
 from store.tables import figure_callback_hours, figure_gauges, figure_hours, figure_minutes
 from store.tables.figures import MERGED
 
@@ -34,48 +42,81 @@ SLICE = 500
 commits.
 """
 
+_Parts = dict[tuple[int, str], Figures]
+
 _GAUGES = ("deliveries_due", "oldest_due_ms", "outbox_depth", "queue_depth")
 _HIGHEST = bulk.Upsert(_GAUGES)
 
 
 def merge_minutes(connection: Connection, now: UnixMs) -> int:
-    """Merge old minutes into hours. Return how many rows were merged; 0: none is left."""
-    key = tuple(figure_minutes.primary_key)
-    old = sa.select(figure_minutes).where(figure_minutes.c.minute_at < minutes_since(now))
-    rows = connection.execute(old.order_by(*key).limit(SLICE).with_for_update()).all()
-    if not rows:
+    """Merge the rows of minutes that no dispatcher writes to any more: the writers of a minute into
+    one row, and the same into the row of the hour. Return how many rows were merged; 0: none is
+    left.
+    """
+    c = figure_minutes.c
+    settled = sa.and_(
+        UNMERGED_MINUTES,
+        c.minute_at < now - SETTLED_AFTER_MS,
+        c.written_at < now - SETTLED_AFTER_MS,
+    )
+    rows = selected(figure_minutes, "minute_at", "type", "writer", *OF_TRAFFIC).where(settled)
+    found = connection.execute(rows.order_by(c.minute_at).limit(SLICE).with_for_update()).all()
+    if not found:
         return 0
-    hours: dict[tuple[int, str], Figures] = defaultdict(Figures)
-    for row in rows:
-        add_traffic(hours[row.minute_at - row.minute_at % HOUR_MS, row.type], row)
-    known = _these(figure_hours, (figure_hours.c.hour_at, figure_hours.c.type), list(hours))
-    for row in connection.execute(known):
-        add_traffic(hours[row.hour_at, row.type], row)
-    merged = [
-        {"hour_at": hour_at, "type": kind, **columns_of_traffic(hours[hour_at, kind])}
-        for hour_at, kind in sorted(hours)
+    minutes: _Parts = defaultdict(Figures)
+    hours: _Parts = defaultdict(Figures)
+    for minute_at, kind, _, *values in found:
+        add_traffic(minutes[minute_at, kind], values)
+        add_traffic(hours[minute_at - minute_at % HOUR_MS, kind], values)
+    _add_to(connection, c.minute_at, minutes, {"writer": MERGED})
+    _add_to(connection, figure_hours.c.hour_at, hours, {})
+    _delete(connection, tuple(figure_minutes.primary_key), [row[:3] for row in found])
+    return len(found)
+
+
+def _add_to(connection: Connection, at: SqlColumn, parts: _Parts, also: Mapping[str, str]) -> None:
+    """Add figures to the rows of these moments and types, which may be new."""
+    key = (at, at.table.c.type)
+    columns = selected(at.table, *(column.name for column in key), *OF_TRAFFIC)
+    known = columns.where(sa.tuple_(*key).in_(list(parts)))
+    for name, value in also.items():
+        known = known.where(at.table.c[name] == value)
+    for start, kind, *values in connection.execute(known):
+        add_traffic(parts[start, kind], values)
+    sums = [
+        {at.name: start, "type": kind, **also, **columns_of_traffic(parts[start, kind])}
+        for start, kind in sorted(parts)
     ]
-    bulk.insert(connection, figure_hours, merged, REPLACE_TRAFFIC)
-    _delete(connection, key, rows)
-    return len(rows)
+    bulk.insert(connection, at.table, sums, REPLACE_TRAFFIC)
+
+
+def delete_minutes(connection: Connection, now: UnixMs) -> int:
+    """Delete old minutes, which are merged into hours. Return how many rows were deleted."""
+    key = tuple(figure_minutes.primary_key)
+    c = figure_minutes.c
+    old = sa.select(*key).where(c.minute_at < minutes_since(now), c.writer == MERGED)
+    found = connection.execute(old.order_by(*key).limit(SLICE)).all()
+    if found:
+        _delete(connection, key, found)
+    return len(found)
 
 
 def merge_callbacks(connection: Connection, now: UnixMs) -> int:
     """Merge the writers of callbacks' old hours. Return how many rows were merged."""
-    table = figure_callback_hours
-    key = tuple(table.primary_key)
-    old = sa.select(table).where(
-        table.c.hour_at < minutes_since(now), table.c.writer != sa.literal_column("''")
-    )
-    rows = connection.execute(old.order_by(table.c.hour_at).limit(SLICE).with_for_update()).all()
-    if not rows:
+    table, c = figure_callback_hours, figure_callback_hours.c
+    columns = selected(table, "hour_at", "callback_id", "writer", *OF_ATTEMPTS)
+    old = columns.where(c.hour_at < minutes_since(now), c.writer != sa.literal_column("''"))
+    found = connection.execute(old.order_by(c.hour_at).limit(SLICE).with_for_update()).all()
+    if not found:
         return 0
-    hours: dict[tuple[int, str], Figures] = defaultdict(Figures)
-    for row in rows:
-        add_attempts(hours[row.hour_at, row.callback_id], row)
-    of_them = _these(table, (table.c.hour_at, table.c.callback_id), list(hours))
-    for row in connection.execute(of_them.where(table.c.writer == MERGED)):
-        add_attempts(hours[row.hour_at, row.callback_id], row)
+    hours: _Parts = defaultdict(Figures)
+    for hour_at, callback_id, _, *values in found:
+        add_attempts(hours[hour_at, callback_id], values)
+    these = sa.tuple_(c.hour_at, c.callback_id).in_(list(hours))
+    for hour_at, callback_id, _, *values in connection.execute(
+        columns.where(these, c.writer == MERGED)
+    ):
+        add_attempts(hours[hour_at, callback_id], values)
     merged = [
         {
             "hour_at": hour_at,
@@ -86,8 +127,8 @@ def merge_callbacks(connection: Connection, now: UnixMs) -> int:
         for hour_at, callback_id in sorted(hours)
     ]
     bulk.insert(connection, table, merged, REPLACE_ATTEMPTS)
-    _delete(connection, key, rows)
-    return len(rows)
+    _delete(connection, tuple(table.primary_key), [row[:3] for row in found])
+    return len(found)
 
 
 def merge_gauges(connection: Connection, now: UnixMs) -> int:
@@ -118,19 +159,16 @@ def _deletion(at: SqlColumn) -> Callable[[Connection, UnixMs], int]:
     return delete
 
 
-def _these(
-    table: sa.Table, key: tuple[SqlColumn, SqlColumn], values: Sequence[tuple[int, str]]
-) -> sa.Select[*tuple[object, ...]]:
-    return sa.select(table).where(sa.tuple_(*key).in_(values))
-
-
-def _delete(connection: Connection, key: Sequence[SqlColumn], rows: Sequence[Row]) -> None:
-    values = [tuple(getattr(row, column.name) for column in key) for row in rows]
-    connection.execute(sa.delete(key[0].table).where(sa.tuple_(*key).in_(values)))
+def _delete(
+    connection: Connection, key: Sequence[SqlColumn], rows: Sequence[Sequence[Any]]
+) -> None:
+    these = sa.tuple_(*key).in_([tuple(row) for row in rows])
+    connection.execute(sa.delete(key[0].table).where(these))
 
 
 STEPS: Sequence[Callable[[Connection, UnixMs], int]] = (
     merge_minutes,
+    delete_minutes,
     merge_callbacks,
     merge_gauges,
     _deletion(figure_hours.c.hour_at),

@@ -25,24 +25,19 @@ from store.deliveries.samples import no_test
 from store.engine.database import Database
 from store.engine.paging import Row
 from store.engine.sql_types import SqlColumn
+from store.figures.settled import SETTLED_AFTER_MS
 from store.maintenance.figure_replacement import (
-    SPAN_MS,
     any_traffic,
     batched,
     callbacks_of_hour,
     replace_callbacks,
-    replace_traffic,
+    replace_hour,
 )
 from store.tables import attempts, deliveries, events
 
 SLICE = 20_000
 """Rows that a statement reads. More: on a slow disk one may exceed the statement timeout. Fewer:
 more statements.
-"""
-
-SETTLED_AFTER_MS = 15 * MINUTE_MS
-"""How long after its end an hour may be rebuilt. Longer: the latest hours cannot be. Shorter than
-`store.figures.settled.OPEN_MS` and the longest attempt: a dispatcher may write to what is replaced.
 """
 
 CALLBACK_HOURS = 100_000
@@ -215,21 +210,21 @@ class _Rebuilding:
             after = [whole > sa.tuple_(*end)]
 
     def _replace_traffic(self) -> Iterator[None]:
+        by_hour: dict[int, Traffic] = defaultdict(dict)
+        for (start, kind), figures in self._traffic.items():
+            by_hour[start - start % HOUR_MS][start, kind] = figures
         for hour_at in range(self.progress.since, self.progress.until, HOUR_MS):
-            by_minute = hour_at >= self._by_minute_since
-            span_ms = SPAN_MS if by_minute else HOUR_MS
-            for begin in range(hour_at, hour_at + HOUR_MS, span_ms):
-                end = begin + span_ms
-                own = {key: one for key, one in self._traffic.items() if begin <= key[0] < end}
-                if own or self._any_traffic(begin, end):
-                    with self._database.write() as connection:
-                        replace_traffic(connection, begin, end, own, by_minute=by_minute)
+            own = by_hour[hour_at]
+            if own or self._any_traffic(hour_at):
+                with_minutes = hour_at >= self._by_minute_since
+                with self._database.write() as connection:
+                    replace_hour(connection, hour_at, own, with_minutes=with_minutes)
             self.progress.hours += 1
             yield
 
-    def _any_traffic(self, begin: int, end: int) -> bool:
+    def _any_traffic(self, hour_at: int) -> bool:
         with self._database.read() as connection:
-            return any_traffic(connection, begin, end)
+            return any_traffic(connection, hour_at)
 
     def _replace_callbacks(self, callbacks: _Callbacks) -> Iterator[None]:
         by_hour: dict[int, dict[str, Figures]] = defaultdict(dict)

@@ -4,75 +4,103 @@ Counts of deliveries that ended without success are not rebuilt: those of the ro
 Called by `store.maintenance.figure_rebuild`.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import sqlalchemy as sa
 
-from schemas.figures import HOUR_MS, MINUTE_MS, Figures
+from schemas.deliveries.deliveries import DeliveryState
+from schemas.figures import HOUR_MS, UNSUCCESSFUL, Figures
 from store.engine import bulk
 from store.engine.database import Connection
+from store.engine.sql_types import SqlColumn
 from store.figures.rows import (
     REPLACE_ATTEMPTS,
     REPLACE_TRAFFIC,
-    add_attempts,
     columns_of_attempts,
     columns_of_traffic,
     new_writer,
+    selected,
 )
 from store.tables import figure_callback_hours, figure_hours, figure_minutes
 from store.tables.figures import MERGED
 
-SPAN_MS = 10 * MINUTE_MS
-"""Minutes replaced in a transaction. More: on SQLite a publish waits longer for it. Fewer: more
-commits.
-"""
-
+_ENDS = tuple(state.value for state in UNSUCCESSFUL)
+_ATS = (figure_minutes.c.minute_at, figure_hours.c.hour_at)
+_Parts = dict[tuple[int, str], Figures]
 _NONE = Figures()
 
 _CALLBACKS = 200
-"""Callbacks replaced in a transaction, for the same reasons."""
+"""Callbacks replaced in a transaction. More: on SQLite a publish waits longer for it. Fewer: more
+commits.
+"""
 
 
-def replace_traffic(
+def replace_hour(
     connection: Connection,
-    begin: int,
-    end: int,
+    hour_at: int,
     figures: Mapping[tuple[int, str], Figures],
     *,
-    by_minute: bool,
+    with_minutes: bool,
 ) -> None:
-    """Replace the figures of all traffic from `begin` to before `end`: by minute, or else of one
-    hour.
+    """Replace the figures of all traffic in an hour by those given by minute and type.
+    `with_minutes`: whether the hour still has minutes.
     """
-    replaced: dict[tuple[int, str], Figures] = defaultdict(Figures)
-    replaced.update({key: one.copy() for key, one in figures.items()})
-    step_ms = MINUTE_MS if by_minute else HOUR_MS
+    minutes: _Parts = defaultdict(Figures)
+    minutes.update({key: one.copy() for key, one in figures.items()})
+    for key, ended in _ends_of_hour(connection, hour_at).items():
+        minutes[key].add(Figures(ended=ended))
+    hours: _Parts = defaultdict(Figures)
+    for (_, kind), one in minutes.items():
+        hours[hour_at, kind].add(one)
+    for at in _ATS:
+        connection.execute(sa.delete(at.table).where(_within(at, hour_at)))
+    if with_minutes:
+        _insert(connection, figure_minutes.c.minute_at, minutes, {"writer": MERGED})
+    _insert(connection, figure_hours.c.hour_at, hours, {})
+
+
+def _ends_of_hour(
+    connection: Connection, hour_at: int
+) -> dict[tuple[int, str], dict[DeliveryState, int]]:
+    """Lock an hour's rows. Return how many deliveries ended without success, by minute and type.
+    What the hour knows and its minutes do not counts in its first minute.
+    """
     # minutes first, as a compaction does: whichever comes second finds what the first one left
-    for at in (figure_minutes.c.minute_at, figure_hours.c.hour_at):
-        within = sa.and_(at >= begin, at < end)
-        for row in connection.execute(sa.select(at.table).where(within).with_for_update()):
-            start = getattr(row, at.name)
-            _keep_ends(replaced[start - start % step_ms, row.type], row)
-        connection.execute(sa.delete(at.table).where(within))
-    writer = {"writer": new_writer()} if by_minute else {}
+    ends: dict[tuple[int, str], Counter[DeliveryState]] = defaultdict(Counter)
+    minute_at = figure_minutes.c.minute_at
+    rows = selected(figure_minutes, "minute_at", "type", "writer", *_ENDS)
+    merged: dict[str, Counter[DeliveryState]] = defaultdict(Counter)
+    for start, kind, writer, *counts in connection.execute(
+        rows.where(_within(minute_at, hour_at)).with_for_update()
+    ):
+        ended = dict(zip(UNSUCCESSFUL, counts, strict=True))
+        ends[start, kind].update(ended)
+        if writer == MERGED:
+            merged[kind].update(ended)
+    of_hour = selected(figure_hours, "type", *_ENDS).where(figure_hours.c.hour_at == hour_at)
+    for kind, *counts in connection.execute(of_hour.with_for_update()):
+        ended = dict(zip(UNSUCCESSFUL, counts, strict=True))
+        ends[hour_at, kind].update(Counter(ended) - merged[kind])
+    return {key: {s: n for s, n in one.items() if n} for key, one in ends.items()}
+
+
+def _insert(connection: Connection, at: SqlColumn, parts: _Parts, also: Mapping[str, str]) -> None:
     rows = [
-        {
-            "minute_at" if by_minute else "hour_at": start,
-            "type": kind,
-            **writer,
-            **columns_of_traffic(replaced[start, kind]),
-        }
-        for start, kind in sorted(replaced)
-        if replaced[start, kind] != _NONE
+        {at.name: start, "type": kind, **also, **columns_of_traffic(parts[start, kind])}
+        for start, kind in sorted(parts)
+        if parts[start, kind] != _NONE
     ]
-    bulk.insert(connection, figure_minutes if by_minute else figure_hours, rows, REPLACE_TRAFFIC)
+    bulk.insert(connection, at.table, rows, REPLACE_TRAFFIC)
 
 
-def any_traffic(connection: Connection, begin: int, end: int) -> bool:
-    """Return whether there are figures of traffic from `begin` to before `end`."""
-    ats = (figure_minutes.c.minute_at, figure_hours.c.hour_at)
-    return any(connection.scalar(sa.select(sa.exists().where(at >= begin, at < end))) for at in ats)
+def _within(at: SqlColumn, hour_at: int) -> sa.ColumnElement[bool]:
+    return sa.and_(at >= hour_at, at < hour_at + HOUR_MS)
+
+
+def any_traffic(connection: Connection, hour_at: int) -> bool:
+    """Return whether there are figures of traffic in an hour."""
+    return any(connection.scalar(sa.select(sa.exists().where(_within(at, hour_at)))) for at in _ATS)
 
 
 def callbacks_of_hour(connection: Connection, hour_at: int) -> Collection[str]:
@@ -101,8 +129,10 @@ def replace_callbacks(
     c = figure_callback_hours.c
     replaced = {one: figures.get(one, Figures()).copy() for one in callback_ids}
     these = sa.and_(c.hour_at == hour_at, bulk.among(connection, c.callback_id, callback_ids))
-    for row in connection.execute(sa.select(figure_callback_hours).where(these).with_for_update()):
-        _keep_ends(replaced[row.callback_id], row)
+    known = selected(figure_callback_hours, "callback_id", *_ENDS).where(these)
+    for callback_id, *counts in connection.execute(known.with_for_update()):
+        ended = {s: n for s, n in zip(UNSUCCESSFUL, counts, strict=True) if n}
+        replaced[callback_id].add(Figures(ended=ended))
     connection.execute(sa.delete(figure_callback_hours).where(these))
     writer = MERGED if merged else new_writer()
     rows = [
@@ -116,9 +146,3 @@ def replace_callbacks(
         if replaced[one] != _NONE
     ]
     bulk.insert(connection, figure_callback_hours, rows, REPLACE_ATTEMPTS)
-
-
-def _keep_ends(figures: Figures, row: sa.Row[*tuple[object, ...]]) -> None:
-    known = Figures()
-    add_attempts(known, row)
-    figures.add(Figures(ended=known.ended))

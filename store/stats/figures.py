@@ -25,7 +25,15 @@ from schemas.ids import CallbackId
 from schemas.times import UnixMs
 from store.engine import bulk
 from store.engine.database import Connection
-from store.figures.rows import OF_ATTEMPTS, OF_TRAFFIC, add_attempts, add_traffic, selected
+from store.engine.sql_types import SqlColumn
+from store.figures.rows import (
+    OF_ATTEMPTS,
+    OF_TRAFFIC,
+    UNMERGED_MINUTES,
+    add_attempts,
+    add_traffic,
+    selected,
+)
 from store.tables import figure_callback_hours, figure_gauges, figure_hours, figure_minutes
 
 _Parts = dict[tuple[int, str], Figures]
@@ -89,25 +97,27 @@ def by_callback(
     )
     found = {callback_id: Figures() for callback_id in connection.scalars(worst)}
     these = bulk.among(connection, _of_callback.callback_id, list(found))
-    columns = selected(figure_callback_hours, ("callback_id", *OF_ATTEMPTS))
-    for row in connection.execute(sa.select(*columns).where(within, these)):
-        add_attempts(found[row.callback_id], row)
+    rows = selected(figure_callback_hours, "callback_id", *OF_ATTEMPTS).where(within, these)
+    for callback_id, *values in connection.execute(rows):
+        add_attempts(found[callback_id], values)
     return [CallbackFigures(CallbackId(name), one) for name, one in found.items()]
 
 
 def _of_traffic(
     connection: Connection, begin: int, end: int, step: Step, event_type: EventType | None
 ) -> _Parts:
-    """Read what is kept by minute, and for steps of an hour also what was merged."""
+    """Read minutes, or for steps of an hour the hours, and the minutes that are not merged yet."""
     parts: _Parts = defaultdict(Figures)
-    sources = [figure_minutes.c.minute_at, *([figure_hours.c.hour_at] if step is Step.HOUR else [])]
-    for at in sources:
+    sources: dict[SqlColumn, tuple[sa.ColumnElement[bool], ...]] = (
+        {figure_hours.c.hour_at: (), figure_minutes.c.minute_at: (UNMERGED_MINUTES,)}
+        if step is Step.HOUR
+        else {figure_minutes.c.minute_at: ()}
+    )
+    for at, only in sources.items():
         of_type = [] if event_type is None else [at.table.c.type == event_type.value]
-        names = (at.name, "type", *OF_TRAFFIC)
-        rows = sa.select(*selected(at.table, names)).where(at >= begin, at < end, *of_type)
-        for row in connection.execute(rows):
-            start = getattr(row, at.name)
-            add_traffic(parts[start - start % step.ms, row.type], row)
+        rows = selected(at.table, at.name, "type", *OF_TRAFFIC).where(at >= begin, at < end)
+        for start, kind, *values in connection.execute(rows.where(*only, *of_type)):
+            add_traffic(parts[start - start % step.ms, kind], values)
     return parts
 
 
@@ -117,14 +127,13 @@ def _of_one_callback(
     parts: _Parts = defaultdict(Figures)
     if step is not Step.HOUR:
         return parts
-    columns = selected(figure_callback_hours, ("hour_at", *OF_ATTEMPTS))
-    rows = sa.select(*columns).where(
+    rows = selected(figure_callback_hours, "hour_at", *OF_ATTEMPTS).where(
         _of_callback.callback_id == callback,
         _of_callback.hour_at >= begin,
         _of_callback.hour_at < end,
     )
-    for row in connection.execute(rows):
-        add_attempts(parts[row.hour_at, ""], row)
+    for hour_at, *values in connection.execute(rows):
+        add_attempts(parts[hour_at, ""], values)
     return parts
 
 
@@ -133,7 +142,7 @@ def highest_samples(connection: Connection, begin: int, end: int, step: Step) ->
     at = figure_gauges.c.minute_at
     start = (at - at % step.ms).label("start")
     names = ("deliveries_due", "oldest_due_ms", "outbox_depth", "queue_depth")
-    highest = [sa.func.max(column) for column in selected(figure_gauges, names)]
+    highest = [sa.func.max(figure_gauges.c[name]) for name in names]
     rows = sa.select(start, *highest).where(at >= begin, at < end).group_by(start)
     return {row[0]: Gauges(*row[1:]) for row in connection.execute(rows)}
 

@@ -51,7 +51,10 @@ figure_minutes = Table(
     Column("type", Text, primary_key=True),
     _writer(),
     *_of_traffic(),
-    comment="Figures of the last two days. Each row has one writer, so none is ever waited for.",
+    _count("written_at", "when its writer last wrote it, by the store's clock"),
+    Index("ix_figure_minutes_unmerged", "minute_at", **where("writer <> ''")),
+    comment="Figures of the last two days. Each row has one writer, so none is ever waited for."
+    " Those without a writer are merged ones, which are in the hours too.",
 )
 
 figure_hours = Table(
@@ -60,7 +63,7 @@ figure_hours = Table(
     _at("hour_at", "the beginning of the hour"),
     Column("type", Text, primary_key=True),
     *_of_traffic(),
-    comment="Figures from before that: the minutes of an hour in one row.",
+    comment="The merged minutes of an hour in one row.",
 )
 
 figure_callback_hours = Table(

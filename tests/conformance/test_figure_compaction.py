@@ -13,7 +13,7 @@ from schemas.figures import HOUR_MS, KEPT_BY_HOUR_MS, MINUTE_MS, Figures, Step
 from schemas.observer import NullObserver
 from schemas.times import UnixMs, now_ms
 from store.engine.database import Connection, Database
-from store.figures.settled import SettledCounts
+from store.figures.settled import SETTLED_AFTER_MS, SettledCounts
 from store.maintenance import figure_compaction
 from store.stats.figures import figures
 from store.tables import (
@@ -29,9 +29,9 @@ from tests.kit.waiting import eventually
 DAY_MS = 24 * HOUR_MS
 
 
-def fill(database: Database, hours_ago: int, *, seed: int) -> None:
-    """A batch of a writer of its own, so long ago."""
-    counts, now = SettledCounts(), now_ms()
+def fill(database: Database, hours_ago: int, *, seed: int, written_at: int | None = None) -> None:
+    """A batch of a writer of its own, so long ago. Nothing more comes for its rows."""
+    counts, now = SettledCounts(), UnixMs(written_at or now_ms() - SETTLED_AFTER_MS - 1)
     made = settlements(200, now - hours_ago * HOUR_MS, seed=seed, within_ms=HOUR_MS)
     with database.write() as connection:
         counts.accept({(now - hours_ago * HOUR_MS, made[0].delivery.type): 7})
@@ -100,6 +100,30 @@ def test_old_minutes_become_hours_and_say_the_same(
     assert oldest >= now_ms() - 49 * HOUR_MS
     assert set(merged) == {""}
     assert len(merged) <= 4 * len(CALLBACKS)
+
+
+def test_minutes_of_several_dispatchers_become_one_row_soon(database: Database) -> None:
+    """So that a chart reads few rows. But not while a dispatcher may still write to its own: it
+    writes them as what they hold in all.
+    """
+    for seed in (1, 2, 3):
+        fill(database, 2, seed=seed)
+    fill(database, 2, seed=4, written_at=now_ms())
+    before, minutes = kept(database), series(database, Step.MINUTE, 4)
+    by_hour = series(database, Step.HOUR)
+
+    compact(database)
+
+    assert (kept(database), series(database, Step.MINUTE, 4)) == (before, minutes)
+    assert series(database, Step.HOUR) == by_hour
+    assert sum(one.accepted for one in by_hour if one) == 4 * 7
+    with database.read() as connection:
+        c = figure_minutes.c
+        written = connection.execute(sa.select(c.minute_at, c.type).where(c.writer == "")).all()
+        left = connection.scalars(sa.select(c.written_at).where(c.writer != "")).all()
+    assert len(written) == len(set(written)) > 0
+    assert left
+    assert min(left) > now_ms() - SETTLED_AFTER_MS
 
 
 def test_what_comes_late_is_added_to_its_hour(database: Database) -> None:

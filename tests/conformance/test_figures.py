@@ -136,7 +136,7 @@ def write(
         hours = counts.flush(connection, now)
     counts.committed(now)
     counts.flushed(hours)
-    counts.close_unused(now)
+    counts.close_hours(now)
 
 
 async def test_a_commit_that_may_have_happened_counts_once(
@@ -248,7 +248,7 @@ def test_a_row_that_was_forgotten_is_never_written_over(
     counts, now = SettledCounts(), now_ms()
     for number in range(4):
         late = UnixMs(now + number * (settled.OPEN_MS + MINUTE_MS))
-        counts.close_unused(late)
+        counts.close_hours(late)
         write(database, counts, settlements(100, now, seed=number, within_ms=1), late)
 
     by_type, of_callbacks = kept(database)

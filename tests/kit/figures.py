@@ -18,9 +18,15 @@ from schemas.times import UnixMs, now_ms
 from store.deliveries.samples import no_test
 from store.deliveries.settlement import settle
 from store.engine.database import Database
-from store.figures.rows import add_attempts, add_traffic
-from store.figures.settled import SettledCounts
-from store.maintenance.figure_rebuild import SETTLED_AFTER_MS
+from store.figures.rows import (
+    OF_ATTEMPTS,
+    OF_TRAFFIC,
+    UNMERGED_MINUTES,
+    add_attempts,
+    add_traffic,
+    selected,
+)
+from store.figures.settled import SETTLED_AFTER_MS, SettledCounts
 from store.tables import (
     attempts,
     deliveries,
@@ -142,11 +148,13 @@ def kept(database: Database) -> tuple[dict[str, Figures], dict[str, Figures]]:
     by_type: dict[str, Figures] = {}
     by_callback: dict[str, Figures] = {}
     with database.read() as connection:
-        for table in (figure_minutes, figure_hours):
-            for row in connection.execute(sa.select(table)):
-                add_traffic(by_type.setdefault(row.type, Figures()), row)
-        for row in connection.execute(sa.select(figure_callback_hours)):
-            add_attempts(by_callback.setdefault(row.callback_id, Figures()), row)
+        minutes = selected(figure_minutes, "type", *OF_TRAFFIC).where(UNMERGED_MINUTES)
+        for rows in (minutes, selected(figure_hours, "type", *OF_TRAFFIC)):
+            for kind, *values in connection.execute(rows):
+                add_traffic(by_type.setdefault(kind, Figures()), values)
+        rows = selected(figure_callback_hours, "callback_id", *OF_ATTEMPTS)
+        for callback_id, *values in connection.execute(rows):
+            add_attempts(by_callback.setdefault(callback_id, Figures()), values)
     return by_type, by_callback
 
 

@@ -24,8 +24,10 @@ def said(
     by: Actor = ANN,
     by_name: str | None = None,
     to: SomeReader | None = None,
+    kind: EventType | None = None,
 ) -> str:
-    kind = STATUS if action.value.startswith("callback") else None
+    if action.value.startswith("callback"):
+        kind = STATUS
     change = Change(change_id(1), NOW, action, kind, by, by_name, details or {})
     return " ".join(change_sentences(to or SomeReader(), change))
 
@@ -35,6 +37,20 @@ def test_every_action_is_a_sentence_whatever_was_recorded_with_it(action: Action
     """Rows of earlier versions have other details."""
     assert said(action).endswith(".")
     assert "ann@example.com" in said(action)
+
+
+def test_an_acknowledged_failure_has_its_note_with_it() -> None:
+    """It says why no one has to look again."""
+    made = {"failure": (None, "timeout"), "note": (None, "They mend it on Monday")}
+    dropped = {"failure": ("timeout", None), "note": ("They mend it on Monday", None)}
+
+    assert said(Action.FAILURE_ACKNOWLEDGED, made, kind=STATUS) == (
+        "ann@example.com acknowledged that the callback for Message reports fails. The note: “They"
+        " mend it on Monday”"
+    )
+    assert said(Action.FAILURE_ACKNOWLEDGED, dropped, kind=STATUS) == (
+        "ann@example.com took back the acknowledgement that the callback for Message reports fails."
+    )
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,12 @@ def _minutes() -> None:
         sa.Column("type", sa.Text(), nullable=False),
         _writer(),
         *_of_traffic(),
+        _count("written_at", "when its writer last wrote it, by the store's clock"),
         sa.PrimaryKeyConstraint("minute_at", "type", "writer", name="pk_figure_minutes"),
-        comment="Figures of the last two days. Each row has one writer, so none is ever waited"
-        " for.",
+        comment="Figures of the last two days. Each row has one writer, so none is ever waited for."
+        " Those without a writer are merged ones, which are in the hours too.",
     )
+    _index_of_unmerged("figure_minutes", "minute_at")
 
 
 def _hours() -> None:
@@ -38,7 +40,7 @@ def _hours() -> None:
         sa.Column("type", sa.Text(), nullable=False),
         *_of_traffic(),
         sa.PrimaryKeyConstraint("hour_at", "type", name="pk_figure_hours"),
-        comment="Figures from before that: the minutes of an hour in one row.",
+        comment="The merged minutes of an hour in one row.",
     )
 
 
@@ -58,11 +60,15 @@ def _callback_hours() -> None:
     op.create_index(
         "ix_figure_callback_hours_callback_id_hour_at", name, ["callback_id", "hour_at"]
     )
+    _index_of_unmerged(name, "hour_at")
+
+
+def _index_of_unmerged(table: str, column: str) -> None:
     unmerged = sa.text("writer <> ''")
     op.create_index(
-        "ix_figure_callback_hours_unmerged",
-        name,
-        ["hour_at"],
+        f"ix_{table}_unmerged",
+        table,
+        [column],
         postgresql_where=unmerged,
         sqlite_where=unmerged,
     )
