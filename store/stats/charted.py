@@ -7,14 +7,11 @@ of it.
 
 from collections.abc import Callable
 
-import sqlalchemy as sa
-
 from schemas.figures import FigurePoint, Figures, Gauges, Step
 from schemas.times import UnixMs
 from store.engine.database import Connection
-from store.figures.rows import OF_TRAFFIC, add_traffic, selected
-from store.stats.figures import highest_samples
-from store.tables import figure_hours, figure_minutes
+from store.figures.rows import add_traffic
+from store.stats.figures import highest_samples, rows_of_traffic
 
 
 def charted(
@@ -36,16 +33,12 @@ def charted(
         known = waited.get(point_of[start])
         waited[point_of[start]] = sample if known is None else _highest(known, sample)
     counted = {start: Figures() for start in waited}
-    sources = [figure_minutes.c.minute_at, *([figure_hours.c.hour_at] if step is Step.HOUR else [])]
-    for at in sources:
-        columns = selected(at.table, (at.name, *OF_TRAFFIC))
-        for row in connection.execute(sa.select(*columns).where(at >= begin, at < end)):
-            began = getattr(row, at.name)
-            start = point_of[began - began % step.ms]
-            figures = counted.get(start)
-            if figures is None:
-                figures = counted[start] = Figures()
-            add_traffic(figures, row)
+    for began, _, values in rows_of_traffic(connection, begin, end, step):
+        start = point_of[began - began % step.ms]
+        figures = counted.get(start)
+        if figures is None:
+            figures = counted[start] = Figures()
+        add_traffic(figures, values)
     return [
         FigurePoint(start, counted.get(start), waited.get(start))
         for start in dict.fromkeys(point_of.values())

@@ -6,8 +6,8 @@ histograms that are added up here.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -103,11 +103,16 @@ def by_callback(
     return [CallbackFigures(CallbackId(name), one) for name, one in found.items()]
 
 
-def _of_traffic(
-    connection: Connection, begin: int, end: int, step: Step, event_type: EventType | None
-) -> _Parts:
-    """Read minutes, or for steps of an hour the hours, and the minutes that are not merged yet."""
-    parts: _Parts = defaultdict(Figures)
+def rows_of_traffic(
+    connection: Connection,
+    begin: int,
+    end: int,
+    step: Step,
+    event_type: EventType | None = None,
+) -> Iterator[tuple[int, str, Sequence[Any]]]:
+    """Yield where each stored row begins, its type, and its values for `add_traffic`. Those are of
+    minutes, or for steps of an hour of hours, and of minutes that are in no hour yet.
+    """
     sources: dict[SqlColumn, tuple[sa.ColumnElement[bool], ...]] = (
         {figure_hours.c.hour_at: (), figure_minutes.c.minute_at: (UNMERGED_MINUTES,)}
         if step is Step.HOUR
@@ -117,7 +122,15 @@ def _of_traffic(
         of_type = [] if event_type is None else [at.table.c.type == event_type.value]
         rows = selected(at.table, at.name, "type", *OF_TRAFFIC).where(at >= begin, at < end)
         for start, kind, *values in connection.execute(rows.where(*only, *of_type)):
-            add_traffic(parts[start - start % step.ms, kind], values)
+            yield start, kind, values
+
+
+def _of_traffic(
+    connection: Connection, begin: int, end: int, step: Step, event_type: EventType | None
+) -> _Parts:
+    parts: _Parts = defaultdict(Figures)
+    for start, kind, values in rows_of_traffic(connection, begin, end, step, event_type):
+        add_traffic(parts[start - start % step.ms, kind], values)
     return parts
 
 
