@@ -170,7 +170,7 @@ def test_rights_that_are_missing_are_named(
 
         with pytest.raises(
             Unsuitable,
-            match=r"role stranger lacks rights \(DELETE on alerts, .* and \d+ more\): GRANT "
+            match=r"role stranger lacks rights \(DELETE on acknowledgements, .* and \d+ more\): GRANT "
             r"SELECT, INSERT",
         ):
             require_usable(database)
