@@ -1,5 +1,5 @@
-"""The Flask application of the pages: the table of pages, and the one way from a request to its
-view: who is it, may they, and does the request come from here.
+"""The Flask application of the pages: the one way from a request to its view: who is it, may they,
+and does the request come from here.
 """
 
 import time
@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 
 from dashboard import static_files
 from dashboard.http import session_cookie
@@ -16,27 +16,7 @@ from dashboard.http.origin import is_from_here
 from dashboard.languages import chosen
 from dashboard.pages import Page
 from dashboard.parts import PageParts
-from dashboard.views import (
-    account,
-    attention,
-    callback_test,
-    deliveries,
-    delivery,
-    events,
-    overview,
-    people,
-    recoveries,
-    search,
-    sign_in,
-    sign_in_links,
-    sign_in_openid,
-    signing_secret,
-    token_callbacks,
-    token_changes,
-    token_deliveries,
-    token_log,
-    tokens,
-)
+from dashboard.site_map import PAGES
 from dashboard.views.sign_in import ask_to_sign_in
 from dashboard.visit import Visit
 from dashboard.zones import zone
@@ -47,32 +27,12 @@ from schemas.people import Person, Role, Session, sign_in_hash
 from web.environ import body_refusal
 from web.problems import as_problem
 
-_SUBJECTS = (
-    account,
-    attention,
-    callback_test,
-    deliveries,
-    delivery,
-    events,
-    overview,
-    people,
-    recoveries,
-    search,
-    sign_in,
-    sign_in_links,
-    sign_in_openid,
-    signing_secret,
-    token_callbacks,
-    token_changes,
-    token_deliveries,
-    token_log,
-    tokens,
-)
-
-PAGES: tuple[Page, ...] = tuple(page for subject in _SUBJECTS for page in subject.PAGES)
-
 MAX_BODY_BYTES = 2**20
 """The largest form: the data of an event, percent-encoded. Larger: more memory per request."""
+
+
+_VISIT = "visit"
+"""Where the visit is kept while its request is answered: an error is shown to the same person."""
 
 
 def create_pages(parts: PageParts) -> "PagesApplication":
@@ -96,6 +56,7 @@ class PagesApplication(Flask):
             "MAX_CONTENT_LENGTH": MAX_BODY_BYTES,
             "MAX_FORM_MEMORY_SIZE": MAX_BODY_BYTES,
         }
+        self.url_map.merge_slashes = False  # a doubled slash is no address, and leads nowhere
         for page in PAGES:
             self.add_url_rule(page.rule, page.name, _Entry(parts, page), methods=[page.method])
         self.add_url_rule("/static/<digest>/<path:name>", "static", _static_file)
@@ -104,7 +65,8 @@ class PagesApplication(Flask):
 
     def serves(self, path: str) -> bool:
         """Return whether there may be a page at this address."""
-        return path.split("/", 2)[1] in self._first_parts
+        first = path[1:].partition("/")[0]
+        return path == "/" or (bool(first) and first in self._first_parts)
 
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Handle a request, and add it to the metrics."""
@@ -132,7 +94,7 @@ class PagesApplication(Flask):
                 error=repr(error),
                 trace="".join(traceback.format_exception(error)),
             )
-        visit = _visit(self._parts, None)
+        visit = g.get(_VISIT) or _visit(self._parts, None)
         response = visit.render(
             "problem.html", problem.status, problem=problem, request_id=request_id
         )
@@ -157,6 +119,7 @@ class _Entry:
         if refusal := body_refusal(request.environ):
             raise refusal
         visit = _visit(self._parts, self._signed_in())
+        setattr(g, _VISIT, visit)
         response = self._answer(visit, path_values)
         protect(response.headers, visit.nonce)
         return response

@@ -5,7 +5,7 @@ One connection for a few mails: they are few, and mail servers limit connections
 
 import smtplib
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from typing import NamedTuple
@@ -16,6 +16,9 @@ _TIMEOUT_S = 20.0
 """How long the mail server may take for each answer. Longer: a silent one keeps more mail waiting.
 Shorter: servers that check senders first seem to be away.
 """
+
+
+_NOT_TRIED = "the mail server was too slow, or this process was stopping"
 
 
 class MailServer(NamedTuple):
@@ -39,14 +42,15 @@ class MailSender:
         """`sender`: the address in From, such as `Ringback <ringback@example.com>`."""
         self._server, self._sender = server, sender
 
-    def send(self, mails: Sequence[Mail]) -> list[str | None]:
-        """Send mails. Return why each failed, or None."""
+    def send(self, mails: Sequence[Mail], is_over: Callable[[], bool]) -> list[str | None]:
+        """Send mails until `is_over`. Return why each failed, or None."""
         try:
             connection = self._connect()
         except (OSError, smtplib.SMTPException) as error:
             return [_in_words(error)] * len(mails)
-        with connection:
-            return [self._hand_in(connection, mail) for mail in mails]
+        results = [_NOT_TRIED if is_over() else self._hand_in(connection, mail) for mail in mails]
+        _leave(connection)
+        return results
 
     def _connect(self) -> smtplib.SMTP:
         server = self._server
@@ -84,6 +88,14 @@ class MailSender:
         except (OSError, smtplib.SMTPException, ValueError) as error:
             return _in_words(error)
         return None
+
+
+def _leave(connection: smtplib.SMTP) -> None:
+    """End a connection. What was handed in stays handed in, however the server says goodbye."""
+    try:
+        connection.quit()
+    except (OSError, smtplib.SMTPException):
+        connection.close()
 
 
 def _message(mail: Mail, sender: str) -> EmailMessage:

@@ -35,6 +35,11 @@ RETRY_AFTER_S = (60, 300, 900, 3600)
 GIVEN_UP_AFTER_MS = 3 * 24 * 3_600_000
 """Milliseconds after which a mail is no news any more."""
 
+SEND_WITHIN_S = 120.0
+"""How long a batch may take before the rest is put off. Longer than its lease, less what one mail may
+take, and another process sends the rest too. Shorter: a slow mail server gets fewer at a time.
+"""
+
 _LEASE_MS = 5 * 60_000
 _DAY_MS = 24 * 3_600_000
 _T = TypeVar("_T")
@@ -43,8 +48,8 @@ _T = TypeVar("_T")
 class MailSending(Protocol):
     """What sends mail: `dispatcher.mail_sender`."""
 
-    def send(self, mails: Sequence[Mail]) -> list[str | None]:
-        """Send mails, in a thread. Return why each failed, or None."""
+    def send(self, mails: Sequence[Mail], is_over: Callable[[], bool]) -> list[str | None]:
+        """Send mails until `is_over`, in a thread. Return why each failed, or None."""
 
 
 class Mailer(Loop):
@@ -80,7 +85,8 @@ class Mailer(Loop):
             self._looked_s = time.monotonic()
         due = self._stored(lambda connection, now: outbox.lease(connection, BATCH, now, _LEASE_MS))
         if due:
-            failures = self._sending.send(due)
+            until_s = time.monotonic() + SEND_WITHIN_S
+            failures = self._sending.send(due, lambda: self.stopping or time.monotonic() > until_s)
             self._stored(lambda connection, now: self._settle(connection, now, due, failures))
         return 0.0 if len(due) == BATCH else self._poll_s
 

@@ -13,6 +13,7 @@ from schemas.events.types import EventType
 from schemas.ids import TokenId
 from schemas.mail import Notice, NoticeKind
 from schemas.times import UnixMs
+from store.engine import bulk
 from store.engine.database import Connection
 from store.engine.paging import Row
 from store.tables import callbacks, mail_notices, tokens
@@ -52,12 +53,12 @@ def about_callbacks(connection: Connection, now: UnixMs, disable_after_ms: int) 
         *_disabled(connection, now),
         *_recovered(connection),
     ]
-    return _unsaid(connection, found, now)
+    return _apart(connection, _unsaid(connection, found), now)
 
 
 def of_the_day(connection: Connection, now: UnixMs) -> list[Notice]:
     """Return what is written once a day: tokens that expire, and deliveries that were given up."""
-    return _unsaid(connection, [*_expiring(connection, now), *_given_up(connection, now)], now)
+    return _unsaid(connection, [*_expiring(connection, now), *_given_up(connection, now)])
 
 
 def remember(connection: Connection, notices: Collection[Notice], now: UnixMs) -> None:
@@ -162,20 +163,19 @@ def _about(kind: NoticeKind, row: Row, since: UnixMs, until: UnixMs | None = Non
     )
 
 
-def _unsaid(connection: Connection, found: Sequence[Notice], now: UnixMs) -> list[Notice]:
-    """Leave out what was written about, and callbacks that were a short time ago."""
-    if not found:
-        return []
-    said = set(
-        connection.scalars(sa.select(_said.key).where(_said.key.in_([n.key for n in found])))
+def _unsaid(connection: Connection, found: Sequence[Notice]) -> list[Notice]:
+    """Leave out what was written about."""
+    keys = [notice.key for notice in found]
+    known = sa.select(_said.key).where(bulk.among(connection, _said.key, keys))
+    said = set(connection.scalars(known))
+    return [notice for notice in found if notice.key not in said][:MOST]
+
+
+def _apart(connection: Connection, new: Sequence[Notice], now: UnixMs) -> list[Notice]:
+    """Leave out callbacks that were written about a short time ago: their turn comes."""
+    subjects = sorted({notice.subject_id for notice in new})
+    recent = sa.select(_said.subject_id).where(
+        bulk.among(connection, _said.subject_id, subjects), _said.at > now - APART_MS
     )
-    new = [notice for notice in found if notice.key not in said]
-    lately = set(
-        connection.scalars(
-            sa.select(_said.subject_id).where(
-                _said.subject_id.in_({notice.subject_id for notice in new}),
-                _said.at > now - APART_MS,
-            )
-        )
-    )
-    return [notice for notice in new if notice.subject_id not in lately][:MOST]
+    lately = set(connection.scalars(recent))
+    return [notice for notice in new if notice.subject_id not in lately]

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Browser
 
-from dashboard.application import PAGES
+from dashboard.site_map import PAGES
 from schemas.people import Role
 from tests.browser.scene import Scene
 from tests.kit.browser import LOOKS

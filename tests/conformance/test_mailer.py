@@ -197,6 +197,35 @@ def test_mail_waits_for_a_mail_server_that_is_away(database: Database, post: Pos
     assert post.round() == []
 
 
+def test_a_mail_server_that_says_no_proper_goodbye_gets_no_mail_twice(
+    database: Database, post: Post
+) -> None:
+    """The mail was handed in by then."""
+    failing_for(database, HOUR_MS + 1000)
+    post.server.goodbye = "451 not now"
+
+    first = post.round()
+    later(database)
+
+    assert len(first) == 1
+    assert post.round() == []
+
+
+def test_a_batch_that_takes_too_long_is_put_off(
+    database: Database, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lease would end, and another process would send the rest too."""
+    monkeypatch.setattr("consumers.maintenance.mailer.SEND_WITHIN_S", -1.0)
+    failing_for(database, HOUR_MS + 1000)
+
+    late = post.round()
+    monkeypatch.undo()
+    later(database)
+
+    assert late == []
+    assert len(post.round()) == 1
+
+
 def test_news_that_is_three_days_old_is_given_up(database: Database, post: Post) -> None:
     failing_for(database, HOUR_MS + 1000)
     post.server.answer = "554 no"

@@ -16,7 +16,7 @@ class MailServer:
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
-        self.answer = "250 OK"
+        self.answer, self.goodbye = "250 OK", "221 Bye"
         self.port = free_port()
 
     @property
@@ -28,6 +28,9 @@ class MailServer:
             mail = message_from_bytes(envelope.content, policy=policy.default)
             self.mails.append(cast("EmailMessage", mail))
         return self.answer
+
+    async def handle_QUIT(self, _server: Any, _session: Any, _envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        return self.goodbye
 
     def to(self, recipient: str) -> list[EmailMessage]:
         return [mail for mail in self.mails if mail["To"] == recipient]

@@ -8,7 +8,7 @@ from zipfile import ZipFile
 import pytest
 import sqlalchemy as sa
 
-from dashboard.application import PAGES
+from dashboard.site_map import PAGES
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.people import Role
 from store.tables import events
