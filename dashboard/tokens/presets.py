@@ -1,7 +1,8 @@
 """Ready-made choices for a new token, from which people go on. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from dashboard.languages import to_say
 from dashboard.tokens.access import ALL, SOME
 from dashboard.tokens.faults import Say
 from schemas.tokens.permissions import Permission
@@ -23,54 +24,57 @@ class Preset:
     """ALL, or SOME without any channel."""
 
 
+_PRESETS = (
+    Preset(
+        "webhooks",
+        to_say("Webhooks only"),
+        to_say("Its callbacks are called, for all channels. It may ask for nothing by itself."),
+        frozenset(),
+        ALL,
+    ),
+    Preset(
+        "read",
+        to_say("Read only"),
+        to_say("Reads conversations, customers, locations, templates and figures of all channels."),
+        frozenset(
+            {
+                Permission.CONVERSATIONS_READ,
+                Permission.CUSTOMERS_READ,
+                Permission.LOCATIONS_READ,
+                Permission.TEMPLATES_READ,
+                Permission.STATS_READ,
+            }
+        ),
+        ALL,
+    ),
+    Preset(
+        "gateway",
+        to_say("Gateway"),
+        to_say("Asks Ringback whether other tokens are valid. It sees no channel."),
+        frozenset({Permission.TOKENS_INTROSPECT}),
+        SOME,
+    ),
+    Preset(
+        "publisher",
+        to_say("Publisher"),
+        to_say("Hands events to Ringback: for chat backends. It sees no channel."),
+        frozenset({Permission.EVENTS_PUBLISH}),
+        SOME,
+    ),
+    Preset(
+        NOTHING,
+        to_say("Nothing"),
+        to_say("No permission and no channel, to begin with."),
+        frozenset(),
+        SOME,
+    ),
+)
+
+
 def presets(say: Say) -> list[Preset]:
     """Return the presets in a person's language."""
     return [
-        Preset(
-            "webhooks",
-            say("Webhooks only"),
-            say("Its callbacks are called, for all channels. It may ask for nothing by itself."),
-            frozenset(),
-            ALL,
-        ),
-        Preset(
-            "read",
-            say("Read only"),
-            say(
-                "Reads conversations, customers, locations, templates and figures of all channels."
-            ),
-            frozenset(
-                {
-                    Permission.CONVERSATIONS_READ,
-                    Permission.CUSTOMERS_READ,
-                    Permission.LOCATIONS_READ,
-                    Permission.TEMPLATES_READ,
-                    Permission.STATS_READ,
-                }
-            ),
-            ALL,
-        ),
-        Preset(
-            "gateway",
-            say("Gateway"),
-            say("Asks Ringback whether other tokens are valid. It sees no channel."),
-            frozenset({Permission.TOKENS_INTROSPECT}),
-            SOME,
-        ),
-        Preset(
-            "publisher",
-            say("Publisher"),
-            say("Hands events to Ringback: for chat backends. It sees no channel."),
-            frozenset({Permission.EVENTS_PUBLISH}),
-            SOME,
-        ),
-        Preset(
-            NOTHING,
-            say("Nothing"),
-            say("No permission and no channel, to begin with."),
-            frozenset(),
-            SOME,
-        ),
+        replace(one, label=say(one.label), explanation=say(one.explanation)) for one in _PRESETS
     ]
 
 

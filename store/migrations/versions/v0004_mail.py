@@ -12,6 +12,21 @@ down_revision = "people_log"
 
 def upgrade() -> None:
     """Add the tables, and whom mail goes to."""
+    _mails()
+    _notices()
+    op.add_column(
+        "people",
+        sa.Column(
+            "wants_mail",
+            sa.Boolean(),
+            server_default=sa.text("true"),
+            nullable=False,
+            comment="whether an administrator gets mail about callbacks and tokens",
+        ),
+    )
+
+
+def _mails() -> None:
     op.create_table(
         "mails",
         sa.Column(
@@ -36,6 +51,9 @@ def upgrade() -> None:
         comment="Mail on its way. A row lives until it is sent or given up.",
     )
     op.create_index("ix_mails_due_at", "mails", ["due_at"])
+
+
+def _notices() -> None:
     op.create_table(
         "mail_notices",
         sa.Column(
@@ -53,13 +71,3 @@ def upgrade() -> None:
         comment="What was written about already.",
     )
     op.create_index("ix_mail_notices_subject_id", "mail_notices", ["subject_id"])
-    op.add_column(
-        "people",
-        sa.Column(
-            "wants_mail",
-            sa.Boolean(),
-            server_default=sa.text("true"),
-            nullable=False,
-            comment="whether an administrator gets mail about callbacks and tokens",
-        ),
-    )
