@@ -7,7 +7,7 @@ import smtplib
 import ssl
 from collections.abc import Callable, Sequence
 from email.message import EmailMessage
-from email.utils import formatdate, make_msgid
+from email.utils import formatdate
 from typing import NamedTuple
 
 from schemas.mail import Mail
@@ -19,6 +19,12 @@ Shorter: servers that check senders first seem to be away.
 
 
 _NOT_TRIED = "the mail server was too slow, or this process was stopping"
+
+
+_ACCEPT_TIMEOUT_S = 60.0
+"""The same once connected. Servers that look into a mail before they accept it are slow: shorter, and
+such a mail counts as failed and is sent again.
+"""
 
 
 class MailServer(NamedTuple):
@@ -43,14 +49,23 @@ class MailSender:
         self._server, self._sender = server, sender
 
     def send(self, mails: Sequence[Mail], is_over: Callable[[], bool]) -> list[str | None]:
-        """Send mails until `is_over`. Return why each failed, or None."""
+        """Send mails until `is_over`. Return why each failed, or None. A connection that one mail
+        costs is made again for the next.
+        """
+        results: list[str | None] = []
+        connection: smtplib.SMTP | None = None
         try:
-            connection = self._connect()
-        except (OSError, smtplib.SMTPException) as error:
-            return [_in_words(error)] * len(mails)
-        results = [_NOT_TRIED if is_over() else self._hand_in(connection, mail) for mail in mails]
-        _leave(connection)
-        return results
+            for mail in mails:
+                if is_over():
+                    break
+                connection = connection or self._connect()
+                results.append(self._hand_in(connection, mail))
+                connection = connection if connection.sock else None
+        except (OSError, smtplib.SMTPException) as error:  # no connection
+            results += [_in_words(error)] * (len(mails) - len(results))
+        if connection:
+            _leave(connection)
+        return results + [_NOT_TRIED] * (len(mails) - len(results))
 
     def _connect(self) -> smtplib.SMTP:
         server = self._server
@@ -66,6 +81,8 @@ class MailSender:
         except BaseException:
             connection.close()
             raise
+        assert connection.sock is not None, "it is connected"
+        connection.sock.settimeout(_ACCEPT_TIMEOUT_S)
         return connection
 
     def _begin(self, connection: smtplib.SMTP, context: ssl.SSLContext) -> None:
@@ -85,7 +102,10 @@ class MailSender:
     def _hand_in(self, connection: smtplib.SMTP, mail: Mail) -> str | None:
         try:
             connection.send_message(_message(mail, self._sender))
-        except (OSError, smtplib.SMTPException, ValueError) as error:
+        except (smtplib.SMTPException, ValueError) as error:
+            return _in_words(error)
+        except OSError as error:  # its answer may come later, and would be taken for another
+            connection.close()
             return _in_words(error)
         return None
 
@@ -104,7 +124,9 @@ def _message(mail: Mail, sender: str) -> EmailMessage:
     message["To"] = mail.recipient
     message["Subject"] = " ".join(mail.subject.split())  # a line break would begin another header
     message["Date"] = formatdate(mail.created_at / 1000)
-    message["Message-ID"] = make_msgid(f"ringback-{mail.id}", sender.rpartition("@")[2].strip("> "))
+    # always the same: a mail that was accepted and sent again shows as one
+    domain = sender.rpartition("@")[2].strip("> ")
+    message["Message-ID"] = f"<ringback-{mail.id}-{mail.created_at}@{domain}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday notice comes back
     message.set_content(mail.body)
     return message

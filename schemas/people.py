@@ -61,6 +61,9 @@ class Person:
     zone: str | None = None
     """The time zone of dates and times; None: UTC."""
 
+    wants_mail: bool = True
+    """Whether an administrator gets mail about callbacks and tokens."""
+
 
 @dataclass(frozen=True, slots=True)
 class Session:

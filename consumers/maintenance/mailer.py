@@ -4,17 +4,19 @@ A job in every dispatcher process; a lease has one of them look at a time, and e
 by the one that sends it. An error here affects no delivery.
 """
 
+import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
-from consumers.loop import Loop, OnBug
 from consumers.maintenance import mail_texts
+from schemas.errors import StoreUnavailable
 from schemas.log_events import LogEvent
 from schemas.mail import Mail, Notice
 from schemas.observer import Observer
 from schemas.times import UnixMs
+from store.engine.background import PeriodicThread
 from store.engine.database import Connection, Database
 from store.mail import notices, outbox
 from store.mail.recipients import administrators
@@ -40,9 +42,19 @@ SEND_WITHIN_S = 120.0
 take, and another process sends the rest too. Shorter: a slow mail server gets fewer at a time.
 """
 
-_LEASE_MS = 5 * 60_000
+CLOSE_TIMEOUT_S = 2.0
+"""How long a stop waits for the mail that is being handed in. Shorter: it is sent twice more often."""
+
+_LEASE_MS = 10 * 60_000
 _DAY_MS = 24 * 3_600_000
 _T = TypeVar("_T")
+
+
+class _Sent(NamedTuple):
+    """What a mail server was given."""
+
+    mails: Sequence[Mail]
+    failures: Sequence[str | None]
 
 
 class MailSending(Protocol):
@@ -52,12 +64,10 @@ class MailSending(Protocol):
         """Send mails until `is_over`, in a thread. Return why each failed, or None."""
 
 
-class Mailer(Loop):
-    """Finds what to write about, and sends it."""
-
-    name = "mailer"
-    on_bug = OnBug.LOG_AND_RETRY
-    """Mail can wait: a dispatcher that ended would deliver nothing because of it."""
+class Mailer:
+    """Finds what to write about, and sends it, in a thread of its own. It is a daemon: a mail server
+    that is silent keeps no process from ending.
+    """
 
     def __init__(
         self,
@@ -67,28 +77,53 @@ class Mailer(Loop):
         observer: Observer,
         public_url: str,
         disable_after_ms: int,
-        poll_s: float = POLL_S,
     ):
-        super().__init__(observer, poll_s)
-        self._database, self._sending = database, sending
+        self._database, self._sending, self._observer = database, sending, observer
         self._public_url, self._disable_after_ms = public_url, disable_after_ms
         self._looked_s = float("-inf")
+        self._unsettled: _Sent | None = None
+        """What was sent while the store could not note it."""
+        self._thread = PeriodicThread(
+            "mailer",
+            self.work,
+            every_s=POLL_S,
+            observer=observer,
+            close_timeout_s=CLOSE_TIMEOUT_S,
+        )
 
-    async def step(self) -> float:
-        """Look for news once a minute, and send what is due."""
-        return await self.in_thread(self.work)
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Begin nothing more, and wait a little for what is under way."""
+        self._thread.close()
 
     def work(self) -> float:
-        """Do one round, and return the seconds to pause. Raises StoreUnavailable."""
+        """Do one round, and return the seconds to pause."""
+        with contextlib.suppress(StoreUnavailable):  # another job of the process has logged it
+            return self._round()
+        return POLL_S
+
+    def _round(self) -> float:
+        if self._unsettled is not None:
+            self._settle(self._unsettled)
         if time.monotonic() - self._looked_s >= LOOK_EVERY_S:
             self._stored(self._look)
             self._looked_s = time.monotonic()
         due = self._stored(lambda connection, now: outbox.lease(connection, BATCH, now, _LEASE_MS))
         if due:
             until_s = time.monotonic() + SEND_WITHIN_S
-            failures = self._sending.send(due, lambda: self.stopping or time.monotonic() > until_s)
-            self._stored(lambda connection, now: self._settle(connection, now, due, failures))
-        return 0.0 if len(due) == BATCH else self._poll_s
+            failures = self._sending.send(
+                due, lambda: self._thread.stopping or time.monotonic() > until_s
+            )
+            self._unsettled = _Sent(due, failures)
+            self._settle(self._unsettled)
+        return 0.0 if len(due) == BATCH else POLL_S
+
+    def _settle(self, sent: _Sent) -> None:
+        self._stored(lambda connection, now: self._write(connection, now, sent))
+        self._unsettled = None
 
     def _look(self, connection: Connection, now: UnixMs) -> None:
         if not job_leases.acquire(connection, "mail", now, int(LOOK_EVERY_S * 1000) // 2):
@@ -104,15 +139,9 @@ class Mailer(Loop):
             outbox.add(connection, recipient, mail_texts.subject(about), text, now)
         notices.remember(connection, news, now)
 
-    def _settle(
-        self,
-        connection: Connection,
-        now: UnixMs,
-        mails: Sequence[Mail],
-        failures: Sequence[str | None],
-    ) -> None:
+    def _write(self, connection: Connection, now: UnixMs, sent: _Sent) -> None:
         over = []
-        for mail, error in zip(mails, failures, strict=True):
+        for mail, error in zip(sent.mails, sent.failures, strict=True):
             retry_s = None if error is None else _retry_in_s(mail, now)
             if retry_s is None:
                 over.append(mail.id)

@@ -33,13 +33,18 @@ def account(visit: Visit) -> Response:
 
 
 def save_preferences(visit: Visit) -> Response:
-    """Change language, time zone and colours."""
-    typed = {name: visit.form.get(name, "").strip() for name in ("language", "zone", "theme")}
+    """Change language, time zone, colours, and whether there is mail."""
+    typed = {
+        name: visit.form.get(name, "").strip()
+        for name in ("language", "zone", "theme", "wants_mail")
+    }
     if typed["zone"] and not is_zone(typed["zone"]):
         fault = visit.say("There is no time zone of this name: choose one of the list.")
         return _account(visit, typed, {"zone": fault})
     language = typed["language"] if typed["language"] in CODES else None
     visit.parts.people.set_language_and_zone(visit.person.email, language, typed["zone"] or None)
+    if visit.is_admin:
+        visit.parts.people.set_wants_mail(visit.person.email, "wants_mail" in visit.form)
     response = visit.go("/account", visit.say("Saved."))
     secure = visit.parts.is_secure
     if typed["theme"] in THEMES:
@@ -121,6 +126,7 @@ def _account(
             "language": person.language or "",
             "zone": person.zone or "",
             "theme": visit.theme or "",
+            "wants_mail": "on" if person.wants_mail else "",
         },
         faults=faults or {},
         languages=LANGUAGES,

@@ -1,6 +1,5 @@
 """Needs attention: what fails, grouped by callback and kind, and what a person says about it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -9,9 +8,8 @@ from flask import Response
 from dashboard import labels
 from dashboard.pages import Page, changing, shown
 from dashboard.visit import Visit
-from schemas.attention import MAX_NOTE, UNKNOWN_KIND, Trouble, TroubleState
+from schemas.attention import MAX_NOTE, UNKNOWN_KIND, Trouble
 from schemas.deliveries.deliveries import Outcome
-from schemas.deliveries.recoveries import Recoverable
 from schemas.ids import CallbackId
 from schemas.texts import harmful, named
 from schemas.tokens.masking import host_of, masked_url
@@ -44,8 +42,6 @@ class _Row:
     url: str
     filter: dict[str, str]
     """The parameters with which lists show the deliveries."""
-    states: Sequence[str]
-    """What can be sent again."""
 
     @property
     def key(self) -> str:
@@ -107,14 +103,12 @@ def _page(visit: Visit, refused: _Refused | None = None) -> Response:
 def _row(visit: Visit, trouble: Trouble) -> _Row:
     kind = trouble.kind
     by_kind = {"status_code": kind} if kind.isdigit() else {"error": kind} if kind else {}
-    held = [Recoverable.HELD.value] if trouble.state is TroubleState.DISABLED else []
     return _Row(
         trouble,
         failure_words(visit, kind),
         host_of(trouble.url),
         masked_url(trouble.url),
         {"token": trouble.token_id, "type": trouble.type.value, **by_kind},
-        [Recoverable.EXHAUSTED.value, *held],
     )
 
 

@@ -13,7 +13,7 @@ from schemas.tokens.audit_log import Actor
 
 
 def begin(
-    visit: Visit, person: Person, response: Response, zone: str | None, *, by_password: bool
+    visit: Visit, person: Person, response: Response, zone: str | None, *, is_confirmed: bool
 ) -> Response:
     """Begin a session, with a secret of its own: one that the browser already has ends. `zone` is
     where the browser is: it becomes the person's time zone, if they have chosen none.
@@ -28,7 +28,7 @@ def begin(
         visit.address,
         visit.user_agent,
         parts.database.time(),
-        by_password=by_password,
+        is_confirmed=is_confirmed,
     )
     session_cookie.write(response, begun.secret, secure=parts.is_secure)
     return response

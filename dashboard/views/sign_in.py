@@ -49,7 +49,7 @@ def check_password(visit: Visit) -> Response:
         note_refusal(visit, "wrong_password")
         return refused(HTTPStatus.UNPROCESSABLE_ENTITY, visit.say("E-mail or password is wrong."))
     response = visit.go(to) if resume is None else _go_on(visit, to, resume)
-    return begin(visit, person, response, visit.form.get("zone"), by_password=True)
+    return begin(visit, person, response, visit.form.get("zone"), is_confirmed=True)
 
 
 def sign_out(visit: Visit) -> Response:

@@ -16,7 +16,7 @@ from dashboard.visit import Visit
 from schemas.emails import email_fault
 from schemas.errors import Conflict
 from schemas.people import SignInLink
-from store.people.redeeming import may_make_first_administrator, redeem
+from store.people.redeeming import redeem
 
 FIRST_EMAIL = "admin@localhost"
 """The first administrator, until another address is typed."""
@@ -47,16 +47,12 @@ def use_link(visit: Visit) -> Response:
     if person is None:
         return _dead(visit)
     zone = visit.form.get("zone")
-    return begin(visit, person, visit.go("/"), zone, by_password=bool(password))
+    return begin(visit, person, visit.go("/"), zone, is_confirmed=bool(password))
 
 
 def _known(visit: Visit, code: str) -> SignInLink | None:
     """Return what a link stands for, if it still works."""
-    parts = visit.parts
-    known = parts.links.peek(code, parts.database.time())
-    if known and known.email is None and not may_make_first_administrator(parts.database):
-        return None
-    return known
+    return visit.parts.links.peek(code, visit.parts.database.time())
 
 
 def _faults(visit: Visit, known: SignInLink, email: str, password: str) -> dict[str, str]:

@@ -50,7 +50,7 @@ def openid_return(visit: Visit) -> Response:
     except SignInRefused as refused:
         return _refused(visit, provider, refused, to)
     proved = _is_proved(identity, pending)
-    return begin(visit, person, visit.go(to), pending.zone, by_password=proved)
+    return begin(visit, person, visit.go(to), pending.zone, is_confirmed=proved)
 
 
 def _is_proved(identity: Identity, pending: Pending) -> bool:

@@ -64,11 +64,12 @@ class DispatchHalf:
         )
         self._dispatcher = self._new_dispatcher(schedule)
         self._jobs = self._upkeep(timeout_s + LEASE_MARGIN_S)
+        self._mailer = self._new_mailer()
 
     def _upkeep(self, lease_s: float) -> list[Loop]:
         """Return the jobs that no delivery waits for."""
         settings, parts = self._parts.settings, self._parts
-        jobs: list[Loop] = [
+        return [
             AlertRelay(
                 parts.database, self._alert_sender(), observer=parts.observer, lease_s=lease_s
             ),
@@ -76,9 +77,6 @@ class DispatchHalf:
             FigureSampler(parts.database, parts.observer, parts.queue_depth),
             FigureCompactor(parts.database, parts.observer),
         ]
-        if (mailer := self._new_mailer()) is not None:
-            jobs.append(mailer)
-        return jobs
 
     def _new_mailer(self) -> Mailer | None:
         settings, parts = self._parts.settings, self._parts
@@ -130,6 +128,8 @@ class DispatchHalf:
         self._worker.start(self._dispatcher)
         for job in self._jobs:
             job.start()
+        if self._mailer is not None:
+            self._mailer.start()
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Wait for `stop`, or for a bug that ends the worker, which `drain` raises."""
@@ -142,6 +142,8 @@ class DispatchHalf:
         """Finish what is in flight, within `DRAIN_TIMEOUT`. Raises what ended the worker."""
         stops = [self._worker.drain, *(job.stop for job in self._jobs)]
         await asyncio.gather(*(stop(self._limit_s) for stop in stops))
+        if self._mailer is not None:
+            await asyncio.to_thread(self._mailer.close)
         self._sender.close()
         await asyncio.to_thread(self._notifications.close)
         if self._worker.failed.done():

@@ -71,12 +71,12 @@ class Acknowledgements:
 
 
 def acknowledged(
-    connection: Connection, callback_ids: Collection[CallbackId]
+    connection: Connection, callback_ids: Collection[CallbackId], now: UnixMs
 ) -> dict[tuple[CallbackId, str], Acknowledgement]:
     """Return what was acknowledged of these callbacks, by callback and kind."""
     rows = connection.execute(
         sa.select(acknowledgements).where(
-            bulk.among(connection, _c.callback_id, sorted(callback_ids))
+            bulk.among(connection, _c.callback_id, sorted(callback_ids)), _c.at > now - KEPT_MS
         )
     )
     return {

@@ -79,7 +79,7 @@ def list_troubles(connection: Connection, now: UnixMs) -> Troubles:
     for one in failed:
         by_callback[one.callback_id].append(one)
     rows = troubled_callbacks(connection, by_callback.keys(), now)
-    known = acknowledged(connection, [CallbackId(row.id) for row in rows])
+    known = acknowledged(connection, [CallbackId(row.id) for row in rows], now)
     groups = [
         group for row in rows for group in _groups(row, by_callback[CallbackId(row.id)], known, now)
     ]

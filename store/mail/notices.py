@@ -42,23 +42,26 @@ EXPIRING_DAYS = (14, 7, 1)
 MOST = 500
 """Notices found at a time, at most. The others come the next time."""
 
+_LATELY_MS = 7 * _DAY_MS  # longer than a look may be late: nothing is left out after an outage
 _REMEMBERED_MS = 400 * _DAY_MS
 _cb, _tok, _said = callbacks.c, tokens.c, mail_notices.c
 
 
 def about_callbacks(connection: Connection, now: UnixMs, disable_after_ms: int) -> list[Notice]:
-    """Return what is new about callbacks that fail, were disabled, or work again."""
+    """Return what is new about callbacks that fail, were disabled, or work again. A callback that
+    was written about a short time ago is left out: its turn comes.
+    """
     found = [
         *_failing(connection, now, disable_after_ms),
         *_disabled(connection, now),
         *_recovered(connection),
     ]
-    return _apart(connection, _unsaid(connection, found), now)
+    return _apart(connection, found, now)
 
 
 def of_the_day(connection: Connection, now: UnixMs) -> list[Notice]:
     """Return what is written once a day: tokens that expire, and deliveries that were given up."""
-    return _unsaid(connection, [*_expiring(connection, now), *_given_up(connection, now)])
+    return [*_expiring(connection, now), *_given_up(connection, now)]
 
 
 def remember(connection: Connection, notices: Collection[Notice], now: UnixMs) -> None:
@@ -84,18 +87,20 @@ def remember(connection: Connection, notices: Collection[Notice], now: UnixMs) -
 
 
 def _failing(connection: Connection, now: UnixMs, disable_after_ms: int) -> Iterator[Notice]:
-    late = sa.and_(_cb.failing_since <= now - FAILING_FOR_MS, _cb.disabled_at.is_(None))
-    for row in _callbacks(connection, sa.and_(late, _cb.enabled)):
-        since = UnixMs(row.failing_since)
-        until = UnixMs(since + disable_after_ms)
-        yield _about(NoticeKind.FAILING, row, since, until)
-        if until - BEFORE_DISABLING_MS <= now:
-            yield _about(NoticeKind.DISABLING, row, since, until)
+    failing_for = {
+        NoticeKind.FAILING: FAILING_FOR_MS,
+        NoticeKind.DISABLING: max(FAILING_FOR_MS, disable_after_ms - BEFORE_DISABLING_MS),
+    }
+    for kind, long_ms in failing_for.items():
+        late = sa.and_(_cb.failing_since <= now - long_ms, _cb.disabled_at.is_(None))
+        for row in _callbacks(connection, kind, _cb.failing_since, late, _cb.enabled):
+            since = UnixMs(row.failing_since)
+            yield _about(kind, row, since, UnixMs(since + disable_after_ms))
 
 
 def _disabled(connection: Connection, now: UnixMs) -> Iterator[Notice]:
-    lately = sa.and_(_cb.disabled_at > now - 7 * _DAY_MS, _cb.enabled)
-    for row in _callbacks(connection, lately):
+    lately = _cb.disabled_at > now - _LATELY_MS
+    for row in _callbacks(connection, NoticeKind.DISABLED, _cb.disabled_at, lately, _cb.enabled):
         yield _about(NoticeKind.DISABLED, row, UnixMs(row.disabled_at))
 
 
@@ -115,17 +120,26 @@ def _recovered(connection: Connection) -> Iterator[Notice]:
 
 
 def _given_up(connection: Connection, now: UnixMs) -> Iterator[Notice]:
-    for row in _callbacks(connection, _cb.exhausted_alerted_at > now - _DAY_MS):
+    at = _cb.exhausted_alerted_at
+    for row in _callbacks(connection, NoticeKind.GIVEN_UP, at, at > now - _LATELY_MS):
         yield _about(NoticeKind.GIVEN_UP, row, UnixMs(row.exhausted_alerted_at))
 
 
 def _expiring(connection: Connection, now: UnixMs) -> Iterator[Notice]:
-    horizon = now + max(EXPIRING_DAYS) * _DAY_MS
-    soon = (_tok.revoked_at.is_(None), _tok.expires_at > now, _tok.expires_at <= horizon)
-    query = sa.select(tokens).where(*soon).order_by(_tok.expires_at, _tok.id).limit(MOST)
-    for row in connection.execute(query):
-        days = min(d for d in EXPIRING_DAYS if row.expires_at - d * _DAY_MS <= now)
-        if row.created_at <= row.expires_at - days * _DAY_MS:
+    """Yield each token whose end has come nearer than another of the days."""
+    nearest = 0
+    for days in sorted(EXPIRING_DAYS):
+        begins = _tok.expires_at - days * _DAY_MS
+        key = _key("expiring", _tok.id, _tok.expires_at) + f" {days}"
+        due = (
+            _tok.revoked_at.is_(None),
+            begins <= now,
+            _tok.expires_at > now + nearest * _DAY_MS,
+            _tok.created_at <= begins,
+            _is_unsaid(key),
+        )
+        query = sa.select(tokens).where(*due).order_by(_tok.expires_at, _tok.id).limit(MOST)
+        for row in connection.execute(query):
             yield Notice(
                 kind=NoticeKind.EXPIRING,
                 key=f"expiring {row.id} {row.expires_at} {days}",
@@ -135,6 +149,7 @@ def _expiring(connection: Connection, now: UnixMs) -> Iterator[Notice]:
                 contact=row.contact,
                 since=UnixMs(row.expires_at),
             )
+        nearest = days
 
 
 def _with_token() -> sa.Select[*tuple[object, ...]]:
@@ -143,8 +158,27 @@ def _with_token() -> sa.Select[*tuple[object, ...]]:
     ).join_from(callbacks, tokens, sa.and_(_tok.id == _cb.token_id, _tok.revoked_at.is_(None)))
 
 
-def _callbacks(connection: Connection, which: sa.ColumnElement[bool]) -> Sequence[Row]:
-    return connection.execute(_with_token().where(which).order_by(_cb.id).limit(MOST)).all()
+def _callbacks(
+    connection: Connection,
+    kind: NoticeKind,
+    since: sa.ColumnElement[int],
+    *which: sa.ColumnElement[bool],
+) -> Sequence[Row]:
+    """Return callbacks of which this was not written since then."""
+    unsaid = _is_unsaid(_key(kind.value, _cb.id, since))
+    query = _with_token().where(*which, unsaid).order_by(_cb.id).limit(MOST)
+    return connection.execute(query).all()
+
+
+def _key(
+    kind: str, subject: sa.ColumnElement[str], since: sa.ColumnElement[int]
+) -> sa.ColumnElement[str]:
+    """Return the key of a notice, as `Notice.key` has it."""
+    return sa.literal(f"{kind} ") + subject + " " + sa.cast(since, sa.Text)
+
+
+def _is_unsaid(key: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    return ~sa.exists().where(_said.key == key)
 
 
 def _about(kind: NoticeKind, row: Row, since: UnixMs, until: UnixMs | None = None) -> Notice:
@@ -161,14 +195,6 @@ def _about(kind: NoticeKind, row: Row, since: UnixMs, until: UnixMs | None = Non
         until=until,
         reason=row.disabled_reason,
     )
-
-
-def _unsaid(connection: Connection, found: Sequence[Notice]) -> list[Notice]:
-    """Leave out what was written about."""
-    keys = [notice.key for notice in found]
-    known = sa.select(_said.key).where(bulk.among(connection, _said.key, keys))
-    said = set(connection.scalars(known))
-    return [notice for notice in found if notice.key not in said][:MOST]
 
 
 def _apart(connection: Connection, new: Sequence[Notice], now: UnixMs) -> list[Notice]:

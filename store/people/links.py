@@ -65,16 +65,6 @@ class SignInLinks:
             ).one_or_none()
             return _link(connection, row, now)
 
-    def use(self, secret: str, now: UnixMs) -> SignInLink | None:
-        """Use a link up. Of several that try at the same time one gets it, the others None."""
-        with self._database.write() as connection:
-            row = connection.execute(
-                sa.delete(sign_in_links)
-                .where(_links.secret_hash == sign_in_hash(secret))
-                .returning(sign_in_links)
-            ).one_or_none()
-            return _link(connection, row, now)
-
 
 def _link(connection: Connection, row: SqlRow | None, now: UnixMs) -> SignInLink | None:
     if row is None or row.expires_at <= now:

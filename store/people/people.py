@@ -88,6 +88,12 @@ class People:
             record(connection, email, PersonAction.PASSWORD_SET, {}, actor, now)
             return _updated(connection, email, password_hash=password_hash)
 
+    def set_wants_mail(self, email: str, wanted: bool) -> Person:
+        """Store whether an administrator gets mail about callbacks and tokens."""
+        with self._database.write() as connection:
+            lock_person(connection, email)
+            return _updated(connection, email, wants_mail=wanted)
+
     def set_language_and_zone(self, email: str, language: str | None, zone: str | None) -> Person:
         """Store in which language and time zone a person sees the pages. The caller checks both."""
         with self._database.write() as connection:
@@ -136,7 +142,7 @@ def _require_another_admin(connection: Connection, email: str, role: Role | None
         )
 
 
-def _updated(connection: Connection, email: str, **columns: str | None) -> Person:
+def _updated(connection: Connection, email: str, **columns: str | bool | None) -> Person:
     row = connection.execute(
         sa.update(people).where(people.c.email == email).values(columns).returning(people)
     ).one()

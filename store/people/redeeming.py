@@ -50,14 +50,6 @@ def redeem(
         return _with_password(connection, person, password_hash, address, now)
 
 
-def may_make_first_administrator(database: Database) -> bool:
-    """Return whether a link for the first administrator still works: there is none yet. Raises
-    StoreUnavailable.
-    """
-    with database.read() as connection:
-        return not _has_administrator(connection)
-
-
 def _known_person(connection: Connection, secret: str, email: str) -> Person | None:
     try:
         person = lock_person(connection, email)  # removing a person deletes the links, afterwards

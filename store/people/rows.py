@@ -42,6 +42,7 @@ def read_person(row: SqlRow) -> Person:
         password_hash=row.password_hash,
         language=row.language,
         zone=row.zone,
+        wants_mail=row.wants_mail,
     )
 
 

@@ -70,10 +70,10 @@ class Sessions:
         user_agent: str | None,
         now: UnixMs,
         *,
-        by_password: bool,
+        is_confirmed: bool,
     ) -> NewSession:
         """Sign a person in. The oldest session ends when there are too many, and what has expired
-        is deleted. `by_password`: the password was given just now. Raises NotFound.
+        is deleted. `is_confirmed`: the person just proved who they are. Raises NotFound.
         """
         secret = new_sign_in_secret()
         session = Session(
@@ -81,7 +81,7 @@ class Sessions:
             email=email,
             created_at=now,
             seen_at=now,
-            confirmed_at=now if by_password else None,
+            confirmed_at=now if is_confirmed else None,
             address=address,
             user_agent=user_agent and storable(user_agent)[:_MAX_USER_AGENT],
         )

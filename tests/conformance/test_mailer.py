@@ -8,12 +8,14 @@ import sqlalchemy as sa
 from consumers.maintenance.mailer import Mailer
 from dispatcher import mail_sender
 from dispatcher.mail_sender import MailSender
+from schemas.errors import StoreUnavailable
 from schemas.events.types import EventType
 from schemas.log_events import LogEvent
 from schemas.people import Role
 from schemas.tokens.fields import CallbackFields
 from schemas.tokens.tokens import Token
 from store.engine.database import Database
+from store.mail import notices, outbox
 from store.people.people import People
 from store.tables import callbacks, leases, mail_notices, mails, people, tokens
 from store.tokens.tokens import Tokens
@@ -78,20 +80,23 @@ class Post:
     def round(self) -> list[str]:
         """Look and send once; the subjects of what came for Ann since the last time."""
         before = len(self.server.to(ANN))
+        self.mailer().work()
+        return [mail["Subject"] for mail in self.server.to(ANN)[before:]]
+
+    def mailer(self) -> Mailer:
         sender = MailSender(
             mail_sender.MailServer(
                 "127.0.0.1", self.server.port, tls_from_the_start=False, user=None, password=None
             ),
             "Ringback <ringback@example.com>",
         )
-        Mailer(
+        return Mailer(
             self.database,
             sender,
             observer=self.notes,
             public_url="https://ringback.example",
             disable_after_ms=DISABLE_AFTER_MS,
-        ).work()
-        return [mail["Subject"] for mail in self.server.to(ANN)[before:]]
+        )
 
 
 @pytest.fixture
@@ -224,6 +229,59 @@ def test_a_batch_that_takes_too_long_is_put_off(
 
     assert late == []
     assert len(post.round()) == 1
+
+
+def test_a_mail_that_costs_the_connection_keeps_no_other_from_being_sent(
+    database: Database, post: Post
+) -> None:
+    """Servers end the connection after some refusals."""
+    failing_for(database, HOUR_MS + 1000)
+    post.server.unwanted = {ANN}
+
+    post.round()
+
+    assert {mail["To"] for mail in post.server.mails} == {CONTACT}
+
+
+def test_mail_that_the_store_could_not_note_as_sent_is_not_sent_again(
+    database: Database, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fail-over of the database may come while mails are handed in."""
+    failing_for(database, HOUR_MS + 1000)
+    mailer = post.mailer()
+
+    def away(*_: object) -> None:
+        raise StoreUnavailable("it just went away")
+
+    monkeypatch.setattr(outbox, "forget", away)
+    mailer.work()
+    monkeypatch.undo()
+    later(database)
+    mailer.work()
+
+    assert len(post.server.to(ANN)) == 1
+    with database.read() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(mails)) == 0
+
+
+def test_of_many_that_fail_each_has_its_turn(
+    database: Database, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written about must not stand before what was not."""
+    monkeypatch.setattr(notices, "MOST", 2)
+    tokens_ = Tokens(database, Vault(["a-key-for-tests-" * 2]))
+    callback = {EventType.MESSAGE_RECEIVED: CallbackFields(url="https://more.example/")}
+    for number in range(5):
+        fields = token_fields(f"Supplier {number}")
+        tokens_.create(fields, callback, database.time(), TESTER)
+    failing_for(database, HOUR_MS + 1000)
+
+    for _ in range(3):
+        post.round()
+        later(database, 61_000)
+
+    said = "".join(mail.get_content() for mail in post.server.to(ANN))
+    assert all(f"Supplier {number}" in said for number in range(5))
 
 
 def test_news_that_is_three_days_old_is_given_up(database: Database, post: Post) -> None:

@@ -103,7 +103,7 @@ def test_use_is_noted_once_a_minute(sessions: Sessions, database: Database) -> N
 
 def test_giving_the_password_again_is_noted(sessions: Sessions, database: Database) -> None:
     """Who signed in by a link has not given it yet."""
-    made = sessions.create(BOB, None, None, NOW, by_password=False)
+    made = sessions.create(BOB, None, None, NOW, is_confirmed=False)
     assert made.session.confirmed_at is None
 
     sessions.confirm(made.session.id, later(1))
@@ -166,14 +166,14 @@ def test_what_has_ended_by_itself_is_deleted(sessions: Sessions, database: Datab
 def test_only_people_sign_in(sessions: Sessions) -> None:
     """One may be removed between the check of the password and the session."""
     with pytest.raises(NotFound):
-        sessions.create("eve@example.com", None, None, NOW, by_password=True)
+        sessions.create("eve@example.com", None, None, NOW, is_confirmed=True)
 
 
 def test_a_browsers_description_is_kept_as_far_as_it_can_be(
     sessions: Sessions, database: Database
 ) -> None:
     """It is a client's own claim: it may be long, or no text at all."""
-    sessions.create(BOB, None, "x\0\udc80" + "y" * 10_000, NOW, by_password=True)
+    sessions.create(BOB, None, "x\0\udc80" + "y" * 10_000, NOW, is_confirmed=True)
 
     assert sessions.of(BOB, NOW)[0].user_agent == "x\ufffd?" + "y" * 509
 

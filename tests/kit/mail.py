@@ -17,6 +17,8 @@ class MailServer:
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
         self.answer, self.goodbye = "250 OK", "221 Bye"
+        self.unwanted: set[str] = set()
+        """Recipients for whom it ends the connection."""
         self.port = free_port()
 
     @property
@@ -28,6 +30,14 @@ class MailServer:
             mail = message_from_bytes(envelope.content, policy=policy.default)
             self.mails.append(cast("EmailMessage", mail))
         return self.answer
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+        self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any
+    ) -> str:
+        if address in self.unwanted:
+            return "421 not for this one"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_QUIT(self, _server: Any, _session: Any, _envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
         return self.goodbye

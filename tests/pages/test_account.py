@@ -47,6 +47,18 @@ def test_language_zone_and_colours_are_kept(site: Site, viewer: Browser) -> None
     assert (person.language, person.zone) == ("en", "Europe/Rome")
 
 
+def test_an_administrator_chooses_whether_there_is_mail(site: Site) -> None:
+    """Every mail says that it can be turned off here; viewers get none."""
+    admin, viewer = site.browser(Role.ADMIN), site.browser(Role.VIEWER)
+
+    admin.send("/account/preferences", language="", zone="", theme="")
+
+    assert not site.parts.people.get("admin@example.com").wants_mail
+    admin.send("/account/preferences", language="", zone="", theme="", wants_mail="on")
+    assert site.parts.people.get("admin@example.com").wants_mail
+    assert "wants_mail" not in viewer.open("/account").text
+
+
 def test_what_is_left_empty_follows_browser_and_device(site: Site, viewer: Browser) -> None:
     """Also a language that there is not."""
     viewer.send("/account/preferences", language="en", zone="Europe/Rome", theme="light")
@@ -175,7 +187,7 @@ def test_where_passwords_are_switched_off_none_is_set(site: Site) -> None:
 def test_sessions_are_listed_and_ended_one_by_one(site: Site, viewer: Browser) -> None:
     """This one is marked, and has no button."""
     now = site.database.time()
-    made = site.parts.sessions.create(VIEWER, "192.0.2.9", FIREFOX, now, by_password=True)
+    made = site.parts.sessions.create(VIEWER, "192.0.2.9", FIREFOX, now, is_confirmed=True)
     page = viewer.open("/account").text
     assert "Firefox, Linux" in page
     assert "192.0.2.9" in page
@@ -214,7 +226,7 @@ def test_all_other_sessions_are_ended_together(site: Site, viewer: Browser) -> N
 def test_what_a_browser_says_of_itself_is_no_markup(site: Site, viewer: Browser) -> None:
     """Anyone who signs in may say anything."""
     now = site.database.time()
-    site.parts.sessions.create(VIEWER, None, "<script>alert(1)</script>", now, by_password=True)
+    site.parts.sessions.create(VIEWER, None, "<script>alert(1)</script>", now, is_confirmed=True)
 
     page = viewer.open("/account").text
 
