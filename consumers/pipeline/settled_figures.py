@@ -50,16 +50,21 @@ class SettledFigures:
                 self._counts.write(connection, settlements, now)
             self._counts.committed(now)
 
-    def flush(self) -> None:
-        """Write what was accepted, and what is known of callbacks."""
+    def flush(self) -> bool:
+        """Write what was accepted, and some of what is known of callbacks. Return whether there is
+        more: settlements have their turn in between.
+        """
+        is_behind = False
         with self._forgiven():
             self._counts.close_hours(self._database.clock.known())
-            while self._counts.flushable:
+            if self._counts.flushable:
                 with self._database.write() as connection:
                     now = self._database.now(connection)
                     hours = self._counts.flush(connection, now)
                 self._counts.committed(now)
-                self._counts.flushed(hours)
+                self._counts.flushed(hours, now)
+            is_behind = self._counts.is_behind
+        return is_behind  # noqa: RET504 - False after an error
 
     @contextlib.contextmanager
     def _forgiven(self) -> Iterator[None]:

@@ -132,7 +132,9 @@ class Settler:
 
     async def flush_figures(self) -> None:
         """Write the figures of callbacks that are not written yet, if the store is available."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self.figures.flush)
+        loop = asyncio.get_running_loop()
+        while await loop.run_in_executor(self._thread, self.figures.flush):
+            pass
 
     async def _settle(self, batch: Sequence[tuple[Settlement, PendingAck | None]]) -> None:
         finished = _finished(batch)

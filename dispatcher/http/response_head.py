@@ -54,12 +54,9 @@ def kept_fields(lines: Sequence[bytes]) -> dict[str, str]:
     """
     kept: dict[str, str] = {}
     left = KEPT_CHARACTERS
-    for line in lines[: _ends_at(lines)]:
-        shown = _known_line(line) if len(line) < _KNOWN_BYTES else _shown(line)
-        if shown is None:  # the response before was an interim one
-            kept, left = {}, KEPT_CHARACTERS
-            continue
-        name, value = shown
+    begin, end = _bounds(lines)
+    for line in lines[begin : min(end, begin + _READ_LINES)]:
+        name, value = _known_line(line) if len(line) < _KNOWN_BYTES else _shown(line)
         if len(name) >= left:
             continue
         left -= len(name)
@@ -70,10 +67,8 @@ def kept_fields(lines: Sequence[bytes]) -> dict[str, str]:
     return kept
 
 
-def _shown(line: bytes) -> tuple[str, str] | None:
-    """Return the name and the value of a line as they are stored; None for a status line."""
-    if _is_status_line(line):
-        return None
+def _shown(line: bytes) -> tuple[str, str]:
+    """Return the name and the value of a line as they are stored."""
     raw_name, _, raw_value = line.partition(b":")
     name = from_bytes(raw_name.strip().lower())
     return name, HIDDEN if _SECRET.search(name) else from_bytes(raw_value.strip())
@@ -86,6 +81,23 @@ _KNOWN_BYTES = 256
 """The length from which lines are not remembered. Longer: more memory. Shorter: more is read
 again.
 """
+
+
+_READ_LINES = 100
+"""Lines that are read to be stored. More: one receiver with thousands of them keeps the event loop
+from all others. Fewer: what explains a failure may be left out.
+"""
+
+
+def _bounds(lines: Sequence[bytes]) -> tuple[int, int]:
+    """Return where the headers of the final response begin and end."""
+    end = _ends_at(lines)
+    if end is None:
+        end = len(lines)
+    if lines.count(_BLANK[0]) <= 1 and lines and _is_status_line(lines[0]):
+        return 1, end  # nearly always: no interim response
+    starts = (at + 1 for at in range(end - 1, -1, -1) if _is_status_line(lines[at]))
+    return next(starts, 0), end
 
 
 def _ends_at(lines: Sequence[bytes]) -> int | None:

@@ -11,6 +11,7 @@ from schemas.errors import RingbackError, StoreUnavailable, UsageError
 from schemas.times import UnixMs
 from store.engine import migrate
 from store.engine.database import Database
+from store.engine.suitability import require_usable
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
 
@@ -60,7 +61,7 @@ def require_services(settings: Settings) -> None:
     """Check the database of a process that may run many times. An unavailable database is no reason
     not to start, as everything waits for it.
 
-    Raises UsageError, NotMigrated.
+    Raises UsageError, NotMigrated, and Unsuitable for rights that are missing.
     """
     if settings.sqlite_path is not None:
         raise UsageError(
@@ -70,6 +71,7 @@ def require_services(settings: Settings) -> None:
     database = Database(settings.database_url)
     try:
         require_migrated(database)
+        require_usable(database)
     except StoreUnavailable as error:
         click.echo(f"ringback: starting without the database: {error}", err=True)
     finally:

@@ -54,7 +54,11 @@ def recipients_in(
     listed = [
         with_delivery(one, owning.get(one.token_id), known.get(one.callback_id)) for one in made
     ]
-    listed += [_judged(event, (owning[key.token_id], known[key.id]), now) for key in keys]
+    listed += [
+        _judged(event, (owning[key.token_id], known[key.id]), now)
+        for key in keys
+        if key.token_id in owning and key.id in known  # else it was deleted meanwhile
+    ]
     return Recipients(listed, uncounted + unlisted)
 
 

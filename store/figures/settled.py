@@ -43,9 +43,17 @@ SETTLED_AFTER_MS = 15 * MINUTE_MS
 for a chart. Shorter: a dispatcher that was stopped for a moment may still write to it.
 """
 
+GIVEN_UP_MS = HOUR_MS
+"""How long after its end an hour's row may still be written to because the store was away."""
+
+MERGED_AFTER_MS = 2 * HOUR_MS
+"""How long after its end the rows of an hour are merged. Longer: there are more of them. Must be
+longer than GIVEN_UP_MS, or figures are counted twice.
+"""
+
 OPEN_CALLBACK_HOURS = 2_000
 """Rows of callbacks that are kept in memory between two flushes. More: more memory. Fewer: more
-rows, which are merged two days later.
+rows, which are merged hours later.
 """
 
 FLUSH_ROWS = 500
@@ -142,6 +150,11 @@ class SettledCounts:
         """Whether there are figures that are not written."""
         return bool(self._of_callbacks or self._unflushed or self._arrived or self._accepted)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the last `flush` left rows of callbacks to the next."""
+        return bool(self._unflushed)
+
     def flush(self, connection: Connection, now: UnixMs) -> Sequence[CallbackHour]:
         """Write what was accepted, and some of the rows of callbacks. After the commit, call
         `committed` and pass the result to `flushed`.
@@ -163,10 +176,12 @@ class SettledCounts:
         bulk.insert(connection, figure_callback_hours, rows, REPLACE_ATTEMPTS)
         return some
 
-    def flushed(self, hours: Sequence[CallbackHour]) -> None:
+    def flushed(self, hours: Sequence[CallbackHour], now: UnixMs) -> None:
         """Count what `flush` wrote: its transaction is committed."""
         for hour in hours:
-            self._hours[hour].figures.add(self._unflushed.pop(hour))
+            row = self._hours[hour]
+            row.figures.add(self._unflushed.pop(hour))
+            row.used_at = now
 
     def forget_unflushed(self) -> None:
         """Give up what cannot be written, so that it does not gather for ever."""
@@ -175,14 +190,20 @@ class SettledCounts:
         self._accepted.clear()
 
     def close_hours(self, now: UnixMs) -> None:
-        """Forget hours of callbacks that are not to be written any more."""
-        before, many = now - OPEN_MS, len(self._hours) > OPEN_CALLBACK_HOURS
-        closed = [
+        """Forget hours of callbacks that are not to be written any more, and those that were not
+        used for longest when there are many. One that waits for the store is kept until it would be
+        merged: what is written then is a row of its own.
+        """
+        over = [
             hour
             for hour in self._hours
-            if (many or hour[0] + HOUR_MS < before) and hour not in self._unflushed
+            if hour[0] + HOUR_MS < now - (GIVEN_UP_MS if hour in self._unflushed else OPEN_MS)
         ]
-        self._forget(self._hours, closed)
+        self._forget(self._hours, over)
+        if (surplus := len(self._hours) - OPEN_CALLBACK_HOURS) > 0:
+            written = [hour for hour in self._hours if hour not in self._unflushed]
+            written.sort(key=lambda hour: self._hours[hour].used_at)
+            self._forget(self._hours, written[:surplus])
 
     def _close_minutes(self, now: UnixMs) -> None:
         """Forget minutes that are not to be written any more. One of which it is not known whether

@@ -33,7 +33,7 @@ from store.figures.rows import (
     columns_of_traffic,
     selected,
 )
-from store.figures.settled import SETTLED_AFTER_MS
+from store.figures.settled import MERGED_AFTER_MS, SETTLED_AFTER_MS
 from store.tables import figure_callback_hours, figure_gauges, figure_hours, figure_minutes
 from store.tables.figures import MERGED
 
@@ -102,10 +102,11 @@ def delete_minutes(connection: Connection, now: UnixMs) -> int:
 
 
 def merge_callbacks(connection: Connection, now: UnixMs) -> int:
-    """Merge the writers of callbacks' old hours. Return how many rows were merged."""
+    """Merge the writers of callbacks' hours that no dispatcher writes to any more. Return how many rows were merged."""
     table, c = figure_callback_hours, figure_callback_hours.c
     columns = selected(table, "hour_at", "callback_id", "writer", *OF_ATTEMPTS)
-    old = columns.where(c.hour_at < minutes_since(now), c.writer != sa.literal_column("''"))
+    over = c.hour_at < now - HOUR_MS - MERGED_AFTER_MS
+    old = columns.where(over, c.writer != sa.literal_column("''"))
     found = connection.execute(old.order_by(c.hour_at).limit(SLICE).with_for_update()).all()
     if not found:
         return 0

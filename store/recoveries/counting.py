@@ -1,5 +1,7 @@
 """How much there is to recover, counted within bounds. Called by `store.recoveries.jobs`."""
 
+import functools
+
 import sqlalchemy as sa
 
 from schemas.deliveries.deliveries import DeliveryState
@@ -19,6 +21,11 @@ of a great recovery is known before.
 COUNTED_EVENTS = 10_000
 """Events that are read to count what is missing. More: the answer takes longer. Fewer: less of what
 is missing is known before.
+"""
+
+COMPARED = 1_000_000
+"""Events with callbacks that are compared to count what is missing. More: with thousands of callbacks
+it takes the processor from the event loop for longer. Fewer: less of what is missing is known before.
 """
 
 _PAGE = 500
@@ -51,11 +58,16 @@ def _undelivered(connection: Connection, query: RecoveryQuery, state: DeliverySt
 
 def _missing(connection: Connection, query: RecoveryQuery, matched: Matched) -> Counted:
     """Count what is missing of the first COUNTED_EVENTS events."""
-    total = 0
+    total = compared = 0
     after: Key | None = None
+    known = functools.cache(matched)
     for _ in range(COUNTED_EVENTS // _PAGE):
         page = stored_events(connection, query, after, _PAGE, with_facts=False)
-        total += sum(len(pairs) for _, pairs in missing(page.found, query, matched))
+        for event, pairs in missing(page.found, query, known):
+            total += len(pairs)
+            compared += len(known(event.type, event.channel_id))
+            if compared > COMPARED:
+                return Counted(total, is_complete=False)
         after = page.following
         if after is None:
             return Counted(total, is_complete=True)

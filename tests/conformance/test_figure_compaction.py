@@ -40,7 +40,7 @@ def fill(database: Database, hours_ago: int, *, seed: int, written_at: int | Non
     with database.write() as connection:
         hours = counts.flush(connection, now)
     counts.committed(now)
-    counts.flushed(hours)
+    counts.flushed(hours, now)
 
 
 def compact(database: Database, now: int | None = None) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,9 +19,11 @@ from schemas.ids import new_test_event_id
 from schemas.log_events import LogEvent
 from schemas.times import UnixMs, now_ms
 from store.deliveries.settlement import settle
+from store.engine import bulk
 from store.engine.database import Connection, Database
 from store.figures import settled
 from store.figures.settled import SettledCounts
+from store.maintenance.figure_compaction import merge_callbacks
 from store.stats.figures import by_callback, figures
 from store.tables import figure_callback_hours, figure_gauges, figure_minutes
 from tests.kit.figures import (
@@ -135,7 +138,7 @@ def write(
     with database.write() as connection:
         hours = counts.flush(connection, now)
     counts.committed(now)
-    counts.flushed(hours)
+    counts.flushed(hours, now)
     counts.close_hours(now)
 
 
@@ -245,7 +248,8 @@ def test_a_row_that_was_forgotten_is_never_written_over(
 ) -> None:
     """An attempt that ends long after its minute gets another row of it."""
     monkeypatch.setattr(settled, "OPEN_CALLBACK_HOURS", 2)
-    counts, now = SettledCounts(), now_ms()
+    counts, now = SettledCounts(), UnixMs(now_ms() // HOUR_MS * HOUR_MS + MINUTE_MS)
+    surplus = len(CALLBACKS) - 2
     for number in range(4):
         late = UnixMs(now + number * (settled.OPEN_MS + MINUTE_MS))
         counts.close_hours(late)
@@ -254,7 +258,41 @@ def test_a_row_that_was_forgotten_is_never_written_over(
     by_type, of_callbacks = kept(database)
     assert outcomes(by_type).total() == outcomes(of_callbacks).total() == 400
     assert rows_of(database, figure_minutes) == 4 * 3
-    assert rows_of(database, figure_callback_hours) == 4 * len(CALLBACKS)
+    rows = len(CALLBACKS) + 3 * surplus
+    assert rows_of(database, figure_callback_hours) == rows, "two are always kept"
+
+
+def test_an_hour_that_waited_for_the_store_too_long_gets_a_row_of_its_own(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row that was written before may be merged by then: to write it again would count it
+    twice.
+    """
+    counts, now = SettledCounts(), UnixMs(now_ms() // HOUR_MS * HOUR_MS + MINUTE_MS)
+    write(database, counts, settlements(100, now, seed=1, within_ms=1), now)
+    with database.write() as connection:  # settled, while the figures of callbacks cannot be
+        counts.write(connection, settlements(100, now, seed=2, within_ms=1), now)
+    counts.committed(now)
+    insert = bulk.insert
+
+    def away(connection: Connection, table: sa.Table, rows: Any, upsert: Any) -> None:
+        if table is figure_callback_hours:
+            raise StoreUnavailable("it just went away")
+        insert(connection, table, rows, upsert)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bulk, "insert", away)
+        with pytest.raises(StoreUnavailable), database.write() as connection:
+            counts.flush(connection, now)
+
+    late = UnixMs(now + 2 * HOUR_MS + settled.MERGED_AFTER_MS)
+    with database.write() as connection:
+        assert merge_callbacks(connection, late) == len(CALLBACKS)
+    counts.close_hours(late)
+    write(database, counts, [], late)
+
+    by_type, of_callbacks = kept(database)
+    assert outcomes(by_type).total() == outcomes(of_callbacks).total() == 200
 
 
 async def test_what_was_accepted_is_counted_once_by_when_it_was(database: Database) -> None:

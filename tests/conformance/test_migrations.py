@@ -1,9 +1,11 @@
 """Migrations: from nothing to exactly the tables of today, however many run them at once."""
 
 import threading
+import time
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
@@ -11,7 +13,9 @@ from store.engine import migrate
 from store.engine.database import Database
 from store.engine.suitability import Unsuitable
 from store.tables import directory_version, metadata
+from tests.kit.locks import has_waiting_locks
 from tests.kit.postgres import Postgres
+from tests.kit.waiting import wait_for
 
 
 @pytest.fixture
@@ -77,6 +81,34 @@ def test_processes_that_migrate_at_once_wait_for_each_other(postgres: Postgres) 
     assert migrate.current(databases[0]) == migrate.head()
     for database in databases:
         database.close()
+
+
+def test_a_migration_that_waits_for_a_reader_keeps_no_process_waiting(postgres: Postgres) -> None:
+    """A backup reads every table for an hour. What runs goes on meanwhile, and the migration ends
+    when it can.
+    """
+    url = postgres.fresh_database()
+    database, other = Database(url), Database(url)
+    with database.write() as connection:
+        command.upgrade(migrate._config(connection), "initial")
+    migrating = threading.Thread(target=migrate.upgrade, args=(database,))
+
+    with other.read() as backup:
+        backup.execute(sa.text("SELECT id FROM tokens")).all()
+        migrating.start()
+        wait_for("it waits for the table", lambda: has_waiting_locks(other))
+        with other.write() as connection:  # queues behind the migration, which gives way
+            began = time.monotonic()
+            connection.execute(sa.text("SET LOCAL lock_timeout = '10s'"))
+            connection.execute(sa.text("SELECT count(*) FROM tokens"))
+        waited_s = time.monotonic() - began
+        assert migrating.is_alive()
+    migrating.join(30)
+
+    assert waited_s < 2 * migrate.LOCK_WITHIN_S + 1
+    assert migrate.current(database) == migrate.head()
+    database.close()
+    other.close()
 
 
 def test_a_database_of_an_unknown_version_is_refused_in_a_line(empty: Database) -> None:

@@ -9,6 +9,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from ringback.cli.database_access import require_services
+from ringback.settings import Settings
 from schemas.errors import StoreUnavailable
 from schemas.log_events import LogEvent
 from schemas.times import UnixMs
@@ -174,6 +176,8 @@ def test_rights_that_are_missing_are_named(
             r"SELECT, INSERT",
         ):
             require_usable(database)
+        with pytest.raises(Unsuitable, match="lacks rights"):  # no process starts without them
+            require_services(Settings(database_url=as_a_stranger(url), secret_key="k" * 32))
 
         with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
             connection.execute(

@@ -115,7 +115,7 @@ def count_live(database: Database, made: Sequence[Settlement]) -> None:
         with database.write() as connection:
             hours = counts.flush(connection, now)
         counts.committed(now)
-        counts.flushed(hours)
+        counts.flushed(hours, now)
 
 
 def ended_hour(hours_ago: int) -> int:

@@ -93,3 +93,17 @@ def test_many_small_headers_are_kept_up_to_the_same_limit() -> None:
 
     assert 50 < len(found) < 100
     assert sum(len(name) + len(value) for name, value in found.items()) <= KEPT_CHARACTERS
+
+
+def test_only_the_first_lines_are_read() -> None:
+    """One receiver that sends thousands of them must not keep all others waiting."""
+    lines = [b"x-%d:" % number for number in range(20_000)]
+
+    assert len(kept(*lines)) <= 100
+    assert "x-0" in kept(*lines)
+
+
+def test_the_first_lines_are_those_of_the_final_response() -> None:
+    early = [b"HTTP/1.1 103 Early Hints\r\n", *(b"Link: <%d>\r\n" % n for n in range(500)), END]
+
+    assert kept_fields([*early, OK, b"Server: x\r\n", END]) == {"server": "x"}
