@@ -125,7 +125,7 @@ document.addEventListener("submit", (event) => {
 });
 addEventListener("beforeunload", (event) => { if (isDirty) event.preventDefault(); });
 addEventListener("pageshow", () => {
-  for (const button of document.querySelectorAll("form[method=post] button:disabled:not([data-stays])")) button.disabled = false;
+  for (const button of document.querySelectorAll("form[method=post] button:disabled")) button.disabled = false;
 });
 
 // Filters apply when a choice is made; without scripts there is their button.

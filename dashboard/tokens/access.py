@@ -59,11 +59,6 @@ class Seen(NamedTuple):
         return ((stored or frozenset()) - self.listed) | self.ticked | typed
 
 
-def typed_permissions(names: Iterable[str]) -> list[str]:
-    """Return the names as a body holds them: sorted, each once."""
-    return sorted(set(names))
-
-
 def known_permissions(names: Iterable[str]) -> frozenset[Permission]:
     """Return those of the names that are permissions."""
     return frozenset(permission for permission in Permission if permission in set(names))

@@ -26,11 +26,11 @@ _FIELDS = (
 _CALLBACK = "/callbacks/"
 
 
-def by_field(faults: Iterable[Fault], say: Say) -> Faults:
+def by_field(faults: Iterable[Fault]) -> Faults:
     """Return the faults of a body by the fields of the form it was made of: the first of each."""
     found: Faults = {}
     for fault in faults:
-        found.setdefault(_field(fault.pointer), say(fault.detail))
+        found.setdefault(_field(fault.pointer), fault.detail)
     return found
 
 

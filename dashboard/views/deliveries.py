@@ -4,10 +4,10 @@ from http import HTTPStatus
 
 from flask import Response
 
-from dashboard.asked_deliveries import AskedDeliveries, asked_deliveries
-from dashboard.delivery_rows import DeliveryRow, delivery_rows
+from dashboard.filters.deliveries import AskedDeliveries, asked_deliveries
+from dashboard.filters.periods import PRESETS
 from dashboard.pages import Page, shown
-from dashboard.periods import PRESETS
+from dashboard.rows.deliveries import DeliveryRow, delivery_rows
 from dashboard.visit import Visit
 from schemas.deliveries.deliveries import DeliveryState, Outcome
 from schemas.events.types import EventType

@@ -7,14 +7,14 @@ from http import HTTPStatus
 
 from flask import Response
 
-from dashboard.attempt_rows import attempt_rows
-from dashboard.delivery_rows import delivery_rows
 from dashboard.explaining.comparison import Part, comparison
 from dashboard.explaining.curl import CurlCommand, curl_command
 from dashboard.explaining.life import life
 from dashboard.explaining.sentence import explain
 from dashboard.pages import Page, changing, shown
-from dashboard.payloads import shown_payload
+from dashboard.rows.attempts import attempt_rows
+from dashboard.rows.deliveries import delivery_rows
+from dashboard.rows.payloads import shown_payload
 from dashboard.visit import Visit
 from schemas.deliveries.deliveries import DeliveryState, Trigger
 from schemas.errors import Conflict, NotFound
@@ -43,7 +43,7 @@ def retry_delivery(visit: Visit, delivery_id: str) -> Response:
     try:
         request_retry(parts.database, parts.tokens, DeliveryId(delivery_id))
     except Conflict as refusal:
-        return _page(visit, delivery_id, HTTPStatus.CONFLICT, visit.say(refusal.detail))
+        return _page(visit, delivery_id, HTTPStatus.CONFLICT, refusal.detail)
     notice = visit.say("One attempt was asked for. It appears here when it has ended.")
     return visit.go(f"/deliveries/{delivery_id}", notice)
 

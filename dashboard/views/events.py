@@ -4,10 +4,10 @@ from http import HTTPStatus
 
 from flask import Response
 
+from dashboard.filters.periods import PRESETS, asked_period
 from dashboard.pages import Page, shown
-from dashboard.payloads import shown_payload
-from dashboard.periods import PRESETS, asked_period
-from dashboard.recipient_rows import recipient_rows
+from dashboard.rows.payloads import shown_payload
+from dashboard.rows.recipients import recipient_rows
 from dashboard.visit import Visit
 from schemas.errors import Forbidden, Invalid, NotFound
 from schemas.events.types import EventType

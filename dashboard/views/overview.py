@@ -5,7 +5,6 @@ from zoneinfo import ZoneInfo
 
 from flask import Response, request
 
-from dashboard.delivery_rows import DeliveryRow, delivery_rows
 from dashboard.overview.charts import charts_of
 from dashboard.overview.durations import bound_ms
 from dashboard.overview.present import tiles
@@ -13,6 +12,7 @@ from dashboard.overview.ranges import RANGES, USUAL, Range
 from dashboard.overview.state import states
 from dashboard.pages import Page, shown
 from dashboard.parts import Gauges
+from dashboard.rows.deliveries import DeliveryRow, delivery_rows
 from dashboard.visit import Visit
 from schemas.deliveries.callback_health import CallbackState
 from schemas.deliveries.deliveries import DeliveryState

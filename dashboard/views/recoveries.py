@@ -10,7 +10,7 @@ from flask import Response
 from werkzeug.datastructures import MultiDict
 
 from dashboard import labels
-from dashboard.asked_deliveries import AskedDeliveries, asked_deliveries
+from dashboard.filters.deliveries import AskedDeliveries, asked_deliveries
 from dashboard.pages import Page, changing, shown
 from dashboard.visit import Visit
 from schemas.deliveries.deliveries import DeliveryState

@@ -1,12 +1,30 @@
-"""API access tokens: the table of all, creating one, and the pages that change one."""
+"""API access tokens: the table of all, creating one, and the pages of one."""
 
 from dashboard.pages import Page
-from dashboard.views.tokens import access, delete, details, new, table
+from dashboard.views.tokens import (
+    access,
+    callback_test,
+    callbacks,
+    changes,
+    delete,
+    deliveries,
+    details,
+    log,
+    new,
+    signing_secret,
+    table,
+)
 
 PAGES: tuple[Page, ...] = (
-    *table.PAGES,
-    *new.PAGES,
-    *details.PAGES,
     *access.PAGES,
+    *callback_test.PAGES,
+    *callbacks.PAGES,
+    *changes.PAGES,
     *delete.PAGES,
+    *deliveries.PAGES,
+    *details.PAGES,
+    *log.PAGES,
+    *new.PAGES,
+    *signing_secret.PAGES,
+    *table.PAGES,
 )

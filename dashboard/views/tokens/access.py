@@ -20,7 +20,7 @@ from dashboard.tokens.access import (
 from dashboard.tokens.faults import Faults, by_field
 from dashboard.tokens.presets import NOTHING, own_explanations, preset, presets
 from dashboard.tokens.words import Words
-from dashboard.views.one_token import EDITION, save, token_of_page
+from dashboard.views.tokens.one_token import EDITION, save, token_of_page
 from dashboard.visit import Visit
 from schemas.errors import Invalid
 from schemas.tokens.editions import edition
@@ -92,7 +92,7 @@ def save_token_visibility(visit: Visit, token_id: str) -> Response:
             lambda token: fingerprint(token.channels) == visit.form.get(_WAS),
         )
     except Invalid as invalid:
-        faults = by_field(invalid.faults, visit.say)
+        faults = by_field(invalid.faults)
         return _visibility_page(visit, token_of_page(visit, token_id), seen, faults)
     except ChangedMeanwhile as changed:
         return _visibility_page(visit, changed.current, seen, is_changed=True)

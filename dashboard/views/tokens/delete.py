@@ -5,8 +5,7 @@ from http import HTTPStatus
 from flask import Response
 
 from dashboard.pages import Page, changing, shown
-from dashboard.tokens.words import Words
-from dashboard.views.one_token import id_of_page, token_of_page
+from dashboard.views.tokens.one_token import id_of_page, token_of_page
 from dashboard.visit import Visit
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.errors import Conflict
@@ -51,7 +50,6 @@ def _page(visit: Visit, token: Token, fault: str | None = None) -> Response:
         "token_delete.html",
         HTTPStatus.UNPROCESSABLE_ENTITY if fault else HTTPStatus.OK,
         token=token,
-        words=Words(visit),
         masked_url=masked_url,
         pending=pending,
         counted=COUNTED,

@@ -14,7 +14,7 @@ from dashboard.tokens.days import read_zone
 from dashboard.tokens.details import Details
 from dashboard.tokens.faults import Faults, by_field
 from dashboard.tokens.words import Words
-from dashboard.views.one_token import EDITION, day_choices, id_of_page, save, token_of_page
+from dashboard.views.tokens.one_token import EDITION, day_choices, id_of_page, save, token_of_page
 from dashboard.visit import Visit
 from schemas.errors import Invalid
 from schemas.tokens.editions import edition
@@ -51,7 +51,7 @@ def save_token_details(visit: Visit, token_id: str) -> Response:
     try:
         token = save(visit, token_id, edit, lambda token: _shown(visit, token, before) == before)
     except Invalid as invalid:
-        faults = by_field(invalid.faults, visit.say) | faults
+        faults = by_field(invalid.faults) | faults
         return _page(visit, token_of_page(visit, token_id), typed, before, faults)
     except ChangedMeanwhile as changed:
         theirs = _shown(visit, changed.current, before)
@@ -142,7 +142,6 @@ def _page(
         stored=stored or {},
         again=again,
         change=changes[0] if changes else None,
-        overlaps=OVERLAPS,
         **day_choices(visit),
     )
 

@@ -17,7 +17,7 @@ from dashboard.tokens.access import MAX_LISTED, PLATFORMS, RINGBACKS_OWN, boxes
 from dashboard.tokens.faults import FORM, Faults, by_field
 from dashboard.tokens.new import Link, NewToken
 from dashboard.tokens.presets import Preset, own_explanations, presets
-from dashboard.views.one_token import day_choices, token_of_page
+from dashboard.views.tokens.one_token import day_choices, token_of_page
 from dashboard.visit import Visit
 from schemas.errors import Conflict, Invalid
 from schemas.events.types import EventType
@@ -78,7 +78,7 @@ def create_token_by_form(visit: Visit) -> Response:
             tokens, now = visit.parts.tokens, visit.parts.database.time()
             created = tokens.create(fields, callbacks, now, visit.actor, token_id)
     except Invalid as invalid:
-        faults = by_field(invalid.faults, visit.say) | faults
+        faults = by_field(invalid.faults) | faults
     except Conflict:
         return visit.render("token_created_before.html", HTTPStatus.CONFLICT, id=token_id)
     if created is None:

@@ -13,7 +13,7 @@ from dashboard.callbacks.signing import OVERLAPS, USUAL_OVERLAP, also_signs_unti
 from dashboard.explaining.values import as_sentence
 from dashboard.labels import event_type
 from dashboard.pages import Page, changing, shown
-from dashboard.views.one_token import token_of_page
+from dashboard.views.tokens.one_token import token_of_page
 from dashboard.visit import Visit
 from schemas.deliveries.deliveries import DeliveryState
 from schemas.errors import Conflict, Invalid
@@ -88,7 +88,7 @@ def _save(visit: Visit, token: Token, kind: EventType) -> tuple[CallbackForm, Fa
         try:
             visit.parts.callbacks.put(token.id, kind, fields, visit.actor, {edition(token)})
         except Conflict as conflict:
-            faults[FORM] = as_sentence(visit.say(conflict.detail))
+            faults[FORM] = as_sentence(conflict.detail)
     return form, faults
 
 
@@ -125,7 +125,7 @@ def _fields(
         return require_callback(visit.parts.policy, from_body(PutCallback, body)), faults
     except Invalid as error:
         for fault in error.faults:
-            faults.setdefault(form.field_of(fault), as_sentence(visit.say(fault.detail)))
+            faults.setdefault(form.field_of(fault), as_sentence(fault.detail))
     return None, faults
 
 

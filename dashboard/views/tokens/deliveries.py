@@ -2,9 +2,9 @@
 
 from flask import Response
 
-from dashboard.delivery_rows import delivery_rows
 from dashboard.pages import Page, shown
-from dashboard.views.one_token import token_of_page
+from dashboard.rows.deliveries import delivery_rows
+from dashboard.views.tokens.one_token import token_of_page
 from dashboard.visit import Visit
 from schemas.listings import DeliveryFilter
 from store.deliveries.listing import list_deliveries

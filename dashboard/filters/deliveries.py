@@ -5,7 +5,7 @@ for the form. Judged by the model of `GET /v1/deliveries`.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from dashboard.periods import Period, asked_period
+from dashboard.filters.periods import Period, asked_period
 from dashboard.visit import Visit
 from schemas.errors import Invalid
 from schemas.folding import folded

@@ -6,7 +6,7 @@ from flask import Response
 
 from dashboard.explaining.changes import change_sentences
 from dashboard.pages import Page, shown
-from dashboard.views.one_token import token_of_page
+from dashboard.views.tokens.one_token import token_of_page
 from dashboard.visit import Visit
 from schemas.ids import ChangeId
 from schemas.times import UnixMs

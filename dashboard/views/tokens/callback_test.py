@@ -7,8 +7,8 @@ from flask import Response, request
 from dashboard.callbacks.cards import Pending, card, sample_data
 from dashboard.callbacks.report import Report, refused, refused_data, report_of
 from dashboard.pages import Page, changing
-from dashboard.views.one_token import token_of_page
-from dashboard.views.token_callbacks import callback_path, callbacks_page
+from dashboard.views.tokens.callbacks import callback_path, callbacks_page
+from dashboard.views.tokens.one_token import token_of_page
 from dashboard.visit import Visit
 from schemas.errors import InvalidEvent, Problem, StoreUnavailable
 from schemas.events.events import Event
@@ -36,7 +36,6 @@ def try_callback(visit: Visit, token_id: str, kind: str) -> Response:
     return visit.render(
         "callback_test.html",
         HTTPStatus.OK if is_made else HTTPStatus.UNPROCESSABLE_ENTITY,  # htmx shows these two
-        token=token,
         card=card(visit, token, path.type, pending),
     )
 

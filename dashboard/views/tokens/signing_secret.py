@@ -5,7 +5,7 @@ from flask import Response
 from dashboard.callbacks.signing import USUAL_OVERLAP, also_signs_until
 from dashboard.confirming import ask_password
 from dashboard.pages import Page, changing
-from dashboard.views.one_token import token_of_page
+from dashboard.views.tokens.one_token import token_of_page
 from dashboard.visit import Visit
 from schemas.tokens.tokens import Token
 from web.models.bodies import RotateSigningSecret

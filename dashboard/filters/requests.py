@@ -4,7 +4,7 @@ it was typed for the form. Judged by the model of `GET /v1/tokens/{id}/requests`
 
 from dataclasses import dataclass, field
 
-from dashboard.periods import Period, asked_period
+from dashboard.filters.periods import Period, asked_period
 from dashboard.visit import Visit
 from schemas.errors import Invalid
 from web.models.parsing import from_query

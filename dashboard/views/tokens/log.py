@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 
 from flask import Response
 
-from dashboard.asked_requests import METHODS, AskedRequests, asked_requests
 from dashboard.explaining.refusals import Refusal, refusal
+from dashboard.filters.periods import PRESETS
+from dashboard.filters.requests import METHODS, AskedRequests, asked_requests
 from dashboard.pages import Page, shown
-from dashboard.periods import PRESETS
-from dashboard.views.one_token import id_of_page, token_of_page
+from dashboard.views.tokens.one_token import id_of_page, token_of_page
 from dashboard.visit import Visit
 from schemas.errors import Invalid
 from schemas.listings import Page as ListPage

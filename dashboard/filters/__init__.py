@@ -1,0 +1,1 @@
+"""What a person asks a list for, read from the address."""

@@ -1,0 +1,1 @@
+"""What lists and pages show of what is stored, as values."""
