@@ -20,6 +20,13 @@ settings.register_profile("ringback", deadline=None)  # no test depends on speed
 settings.load_profile("ringback")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what uses a browser last: Playwright leaves its event loop running in the process, in
+    which no other test could start one of its own.
+    """
+    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def rabbit_node() -> Iterator[Rabbit]:
     """The worker's node. Ask for `rabbit`, which is up and empty."""

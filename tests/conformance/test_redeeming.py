@@ -13,7 +13,7 @@ from store.people import redeeming
 from store.people.links import LINK_VALID_MS, SignInLinks
 from store.people.listing import find_listed, list_people
 from store.people.people import People
-from store.people.redeeming import may_make_first_administrator, redeem
+from store.people.redeeming import redeem
 from store.people.sessions import SEEN_EVERY_MS, Sessions
 from store.tables import sign_in_links
 from tests.kit.people import ADDRESS, ANN, BOB, add_people, done_to, sign_in
@@ -67,13 +67,10 @@ def test_what_has_expired_or_never_was_is_nothing(database: Database) -> None:
 
 def test_a_first_link_makes_an_administrator_of_their_own_making(database: Database) -> None:
     """The log says so, with the address."""
-    assert may_make_first_administrator(database)
-
     person = redeem(database, made(database, None), FIRST, "a hash", ADDRESS)
 
     assert person == People(database).get(FIRST)
     assert (person.role, person.password_hash) == (Role.ADMIN, "a hash")
-    assert not may_make_first_administrator(database)
     assert done_to(database, FIRST) == ["added", "password_set"]
 
 

@@ -203,13 +203,14 @@ def test_an_acknowledgement_lasts_until_it_begins_again(
     known.put(supplier, "", "they know", TESTER)
     known.put(supplier, "", "they mend it on Monday", TESTER)
 
-    first, last = troubles(database).listed
+    now = database.time()
+    first, last = troubles(database, now).listed
     assert (first.callback_id, first.acknowledged) == (other, None)
     assert last.acknowledged
     assert (last.acknowledged.note, last.acknowledged.by) == ("they mend it on Monday", TESTER.by)
 
-    set_callback(database, supplier, failing_since=database.time() + MINUTE)
-    assert [one.acknowledged for one in troubles(database).listed] == [None, None]
+    set_callback(database, supplier, failing_since=now + MINUTE)
+    assert [one.acknowledged for one in troubles(database, now).listed] == [None, None]
 
 
 def test_an_acknowledgement_is_written_down_and_can_be_taken_back(

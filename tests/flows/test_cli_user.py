@@ -14,6 +14,7 @@ from schemas.times import UnixMs
 from store.engine.database import Database
 from store.people.links import LINK_VALID_MS, SignInLinks
 from store.people.people import People
+from store.people.redeeming import redeem
 from tests.kit.command import LIMIT_S, PROGRAM, Place
 from tests.kit.people import ANN, BOB, done_to, sign_in
 
@@ -66,8 +67,8 @@ def test_a_new_person_gets_a_link_that_is_good_once_and_for_a_day(
     now, links, code = database.time(), SignInLinks(database), code_of(added["link"])
     assert links.peek(code, UnixMs(now + LINK_VALID_MS - 60_000)) is not None
     assert links.peek(code, UnixMs(now + LINK_VALID_MS)) is None
-    assert links.use(code, now) is not None
-    assert links.use(code, now) is None
+    assert redeem(database, code, "", None, None) == People(database).get(BOB)
+    assert redeem(database, code, "", None, None) is None
 
 
 def test_a_link_can_be_made_again(place: Place, database: Database) -> None:
@@ -75,7 +76,7 @@ def test_a_link_can_be_made_again(place: Place, database: Database) -> None:
     link = place.call("user", "link", ANN, "--json").json["link"]
     shown = place.call("user", "link", ANN)
 
-    assert SignInLinks(database).use(code_of(link), database.time()) is not None
+    assert redeem(database, code_of(link), "", None, None) == People(database).get(ANN)
     assert "https://hooks.example/ringback/sign-in/link?code=" in shown.out
     assert place.call("user", "link", BOB).err == f"ringback: there is no person {BOB}\n"
     assert done_to(database, ANN) == ["added"] + ["link_created"] * 3
