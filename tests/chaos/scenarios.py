@@ -13,6 +13,7 @@ from tests.chaos import (
     odd_times,
     outages,
     sizes,
+    sums,
     throttling,
 )
 from tests.chaos.reports import Report
@@ -60,6 +61,12 @@ SCENARIOS: dict[str, Scenario] = {
         "an event whose webhook ends the process that puts it together, at every try",
         "everything else is delivered; the event is `exhausted` after 20 takes",
         crashes.poison,
+    ),
+    "figures": Scenario(
+        "50,000 webhooks by two dispatchers; and as many again, one of the two killed meanwhile",
+        "the charts' sums equal those of the attempts; by callback at most 5 s less after a kill, "
+        "never more",
+        sums.figures,
     ),
     "broker-refused": Scenario(
         "broker away 60 s, connections refused",

@@ -36,3 +36,8 @@ def test_an_event_that_crashes_its_handler_does_not_stop_the_others(
 ) -> None:
     """It would crash each process that takes it up, for ever."""
     kept_briefly("poison")
+
+
+def test_the_charts_count_each_attempt_once(kept_briefly: KeptBriefly) -> None:
+    """Also those of a dispatcher that was killed."""
+    kept_briefly("figures")
