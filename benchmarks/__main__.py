@@ -29,6 +29,7 @@ from benchmarks import (
     listings,
     matching,
     ordering,
+    pages,
     posting,
     refusing,
     request_log,
@@ -54,6 +55,7 @@ BENCHMARKS: dict[str, Callable[[Stage], list[Row]]] = {
         exporting.exporting,
         matching.matching,
         listings.listings,
+        pages.pages,
         refusing.refusing,
         hostile.hostile,
     )

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from benchmarks.comparison import Row, Target
+from benchmarks.filled_store import Times, filled
 from benchmarks.stage import Stage
 from schemas.deliveries.deliveries import Outcome
 from schemas.deliveries.recoveries import Recoverable, RecoveryQuery
@@ -17,7 +18,6 @@ from schemas.events.types import EventType
 from schemas.listings import DeliveryFilter, EventFilter
 from schemas.times import LATEST, UnixMs
 from store.deliveries.listing import list_deliveries
-from store.engine import migrate
 from store.engine.database import Connection, Database
 from store.events.listing import list_events
 from store.recoveries import jobs
@@ -26,62 +26,9 @@ from store.stats import gauges
 ROWS = 10_000_000
 FEW = 400_000
 
-_CALLBACKS = 100
-_ONE_IN = 5_000_000
 _PAGES = 20
 _LIMIT = 50
-_FILLING_S = 3600.0
 _IN_TIME = Target(300, at_least=False)
-
-_TOKENS = """
-INSERT INTO tokens
-    (id, version, name, hint, secret_hash, signing_secrets, permissions, enabled, created_at,
-    activates_at)
-SELECT 'tok_' || (n % {callbacks}), 1, 'busy', 'rbk_', {own}, {blob}, '[]', true, 0, 0
-FROM {numbers}
-"""
-_CALLBACK_ROWS = """
-INSERT INTO callbacks (id, token_id, type, url, enabled, headers, created_at)
-SELECT 'cb_' || (n % {callbacks}), 'tok_' || (n % {callbacks}), 'message.received',
-    'https://x.example/', true, {blob}, 0
-FROM {numbers}
-"""
-_EVENTS = """
-INSERT INTO events
-    (id, type, timestamp, accepted_at, via_amqp, channel_id, conversation_id, content_hash,
-    conflicts, callbacks, body, claimed_at)
-SELECT 'evt_' || (1000000000 + n),
-    CASE WHEN n % {one_in} = 7 THEN 'message.status' ELSE 'message.received' END,
-    n, n, false, 'chn_1', 'cnv_1', {blob}, 0, 'cb_' || (n % {callbacks}), {body}, n
-FROM {numbers}
-"""
-_DELIVERIES = """
-INSERT INTO deliveries
-    (event_id, callback_id, token_id, type, state, created_at, due_at, leased, lease, failures,
-    queued_at, status_code, outcome)
-SELECT 'evt_' || (1000000000 + n), 'cb_' || (n % {callbacks}), 'tok_' || (n % {callbacks}),
-    'message.received',
-    CASE n % 10 WHEN 1 THEN 'pending' WHEN 2 THEN 'exhausted' WHEN 3 THEN 'exhausted'
-        ELSE 'delivered' END,
-    n, CASE n % 10 WHEN 1 THEN n END, false, 0, 0, CASE n % 10 WHEN 1 THEN n END, 200,
-    CASE WHEN n % {one_in} = 7 THEN 'tls' ELSE 'delivered' END
-FROM {numbers}
-"""
-_PARTS = {
-    "postgresql": {
-        "numbers": "generate_series(1, {rows}) AS n",
-        "blob": "'\\x00'::bytea",
-        "own": "convert_to(n::text, 'UTF8')",
-        "body": "convert_to(repeat('x', 400), 'UTF8')",
-    },
-    "sqlite": {
-        "numbers": "(WITH RECURSIVE c(n) AS "
-        "(SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {rows}) SELECT n FROM c)",
-        "blob": "x'00'",
-        "own": "CAST(n AS BLOB)",
-        "body": "CAST(printf('%.400c', 'x') AS BLOB)",
-    },
-}
 
 
 def listings(stage: Stage) -> list[Row]:
@@ -92,7 +39,7 @@ def listings(stage: Stage) -> list[Row]:
         ("PostgreSQL", stage.postgres.fresh_database()),
         ("SQLite", f"sqlite:///{stage.folder}/listings.db"),
     ):
-        database = _filled(url, rows)
+        database = filled(url, rows, Times())
         measured += [
             Row("listings", f"{what}, {rows:,} rows, ms, {name}", took, None, _IN_TIME)
             for what, took in _measured(database, rows)
@@ -147,26 +94,3 @@ def _time(job: Callable[[], object]) -> float:
     began_s = time.perf_counter()
     job()
     return (time.perf_counter() - began_s) * 1000
-
-
-def _filled(url: str, rows: int) -> Database:
-    filling = Database(url, timeout_s=_FILLING_S)
-    migrate.upgrade(filling)
-    parts = {name: text.format(rows=rows) for name, text in _PARTS[filling.dialect].items()}
-    few = parts | {"numbers": _PARTS[filling.dialect]["numbers"].format(rows=_CALLBACKS)}
-    with filling.write() as connection:
-        for statement, filled in (
-            (_TOKENS, few),
-            (_CALLBACK_ROWS, few),
-            (_EVENTS, parts),
-            (_DELIVERIES, parts),
-        ):
-            text = statement.format(callbacks=_CALLBACKS, one_in=_ONE_IN, **filled)
-            connection.exec_driver_sql(
-                text.replace("%", "%%") if filling.dialect == "postgresql" else text
-            )
-    if filling.dialect == "postgresql":
-        with filling.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("VACUUM ANALYZE")  # as autovacuum would have by then
-    filling.close()
-    return Database(url)

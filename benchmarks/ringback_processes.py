@@ -17,7 +17,7 @@ from benchmarks.pipelines import Running
 from benchmarks.stage import Stage
 from tests.kit.waiting import free_port, wait_for
 
-_PROGRAM = str(pathlib.Path(sys.executable).with_name("ringback"))
+PROGRAM = str(pathlib.Path(sys.executable).with_name("ringback"))
 _READY_LIMIT_S = 30.0
 
 
@@ -60,7 +60,7 @@ class Ringback:
     def dispatcher(self) -> Iterator[Running]:
         settings = {"RINGBACK_METRICS_LISTEN": f"127.0.0.1:{free_port()}"}
         with running(
-            [_PROGRAM, "dispatch"], self._log("dispatch"), self._settings | settings
+            [PROGRAM, "dispatch"], self._log("dispatch"), self._settings | settings
         ) as child:
             yield Running({"dispatcher": child.pid})
 
@@ -117,7 +117,7 @@ class Ringback:
     def command(self, *words: str) -> str:
         """Return what a command printed. Raises RuntimeError with its error."""
         done = subprocess.run(
-            [_PROGRAM, *words],
+            [PROGRAM, *words],
             cwd=self._stage.folder,
             env=environment(self._settings),
             capture_output=True,
@@ -131,7 +131,7 @@ class Ringback:
     @contextmanager
     def _listening(self, words: list[str], port: int) -> Iterator[Child]:
         settings = self._settings | {"RINGBACK_LISTEN": f"127.0.0.1:{port}"}
-        with running([_PROGRAM, *words], self._log(words[0]), settings) as child:
+        with running([PROGRAM, *words], self._log(words[0]), settings) as child:
             _wait_until_ready(child, port)
             yield child
 

@@ -28,12 +28,13 @@ _HASH = password_hash(PASSWORD)
 
 
 class Site:
-    """The pages, with one administrator and one viewer."""
+    """The pages, with one administrator and one viewer. `database` has our tables; without it they
+    are laid in the folder.
+    """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, database: Database | None = None):
         self.threads = RequestThreads(4)
-        self.database = Database(f"sqlite:///{folder}/ringback.db")
-        lay_tables(self.database)
+        self.database = database or _laid(folder)
         self.vault, self.observer = Vault(["a-key-for-tests-" * 2]), Listening()
         self.directory = Directory(self.database, self.vault, self.observer)
         self.parts = PageParts(
@@ -77,6 +78,12 @@ class Site:
         self.threads.close()
         self.directory.close()
         self.database.close()
+
+
+def _laid(folder: Path) -> Database:
+    database = Database(f"sqlite:///{folder}/ringback.db")
+    lay_tables(database)
+    return database
 
 
 class Browser:
