@@ -33,7 +33,9 @@ from benchmarks import (
     posting,
     refusing,
     request_log,
+    settling,
     taking,
+    watching,
 )
 from benchmarks.comparison import Row
 from benchmarks.stage import Stage
@@ -56,6 +58,8 @@ BENCHMARKS: dict[str, Callable[[Stage], list[Row]]] = {
         matching.matching,
         listings.listings,
         pages.pages,
+        settling.settling,
+        watching.watching,
         refusing.refusing,
         hostile.hostile,
     )

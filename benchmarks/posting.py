@@ -38,9 +38,9 @@ def _api(stage: Stage, workers: int) -> Comparison:
     def measure(pipeline: Pipeline) -> Figures:
         pipeline.prepare()
         with pipeline.api(workers) as running:
-            _post(stage, running, _WARM_UP)
+            post(stage, running, _WARM_UP)
             meter = Meter(running.roots)
-            report = _post(stage, running, count)
+            report = post(stage, running, count)
             return {
                 "events/s": count / report.took_s,
                 **_answers(report),
@@ -121,9 +121,9 @@ def _at_full_speed(
     stage: Stage, starting: AbstractContextManager[Running], count: int, callbacks: int = 1
 ) -> Figures:
     with starting as running:
-        _warm_up(stage, running, callbacks)
+        warm_up(stage, running, callbacks)
         meter = Meter(running.roots)
-        report = _post(stage, running, count)
+        report = post(stage, running, count)
         stats = stage.receiver.wait_for(count * callbacks, _LIMIT_S)
         cpu_us, peak_mb = meter.cpu_us(count), meter.peak_mb()
     return {
@@ -138,21 +138,22 @@ def _at_full_speed(
 
 def _steadily(stage: Stage, starting: AbstractContextManager[Running], count: int) -> Figures:
     with starting as running:
-        _warm_up(stage, running)
-        report = _post(stage, running, count, rate=_RATE)
+        warm_up(stage, running)
+        report = post(stage, running, count, rate=_RATE)
         stats = stage.receiver.wait_for(count, _LIMIT_S)
     return {"webhook p50, ms": stats.p50_ms, "webhook p99, ms": stats.p99_ms, **_answers(report)}
 
 
-def _warm_up(stage: Stage, running: Running, callbacks: int = 1) -> None:
+def warm_up(stage: Stage, running: Running, callbacks: int = 1) -> None:
     """Post events, wait for their webhooks, and reset the receiver."""
     stage.receiver.reset()
-    _post(stage, running, _WARM_UP)
+    post(stage, running, _WARM_UP)
     stage.receiver.wait_for(_WARM_UP * callbacks, _LIMIT_S)
     stage.receiver.reset()
 
 
-def _post(stage: Stage, running: Running, count: int, rate: float = 0.0) -> Report:
+def post(stage: Stage, running: Running, count: int, rate: float = 0.0) -> Report:
+    """Post events as fast as they are answered, or at a rate."""
     return stage.load(Plan(running.port, running.token, count, _CONNECTIONS, rate))
 
 
