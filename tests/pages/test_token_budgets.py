@@ -1,12 +1,8 @@
 """What the tabs of a token cost, however much there is."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from schemas.events.types import EventType
 from schemas.ids import new_request_id
@@ -15,24 +11,12 @@ from schemas.tokens.fields import CallbackFields
 from store.request_log.writer import RequestLog
 from tests.kit.delivery_rows import add_delivery
 from tests.kit.pages import Site
+from tests.kit.queries import counted
 from tests.kit.requests import a_request
 from tests.kit.supplier import Supplier
 from tests.kit.tokens import TESTER
 
 MOST_QUERIES, MOST_BYTES = 10, 100_000
-
-
-@contextmanager
-def counting(site: Site) -> Iterator[list[str]]:
-    """The queries that run meanwhile."""
-    ran: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_: Any) -> None:
-        ran.append(statement)
-
-    sa.event.listen(site.database.engine, "before_cursor_execute", note)
-    yield ran
-    sa.event.remove(site.database.engine, "before_cursor_execute", note)
 
 
 @pytest.fixture
@@ -63,7 +47,7 @@ def test_a_tab_costs_few_queries_and_little_to_load(
     site: Site, supplier: Supplier, tab: str
 ) -> None:
     """Pages are opened on phones, and followed by many people at once."""
-    with counting(site) as ran:
+    with counted(site.database) as ran:
         page = supplier.admin.open(supplier.path(tab))
 
     assert page.status_code == 200

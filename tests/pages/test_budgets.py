@@ -1,0 +1,66 @@
+"""What every page costs: few questions to the store, and little to load."""
+
+import re
+from typing import Any
+
+import pytest
+
+from schemas.deliveries.deliveries import DeliveryState
+from schemas.deliveries.recoveries import Recoverable, RecoveryQuery
+from schemas.people import Role
+from schemas.times import LATEST, UnixMs
+from store.recoveries import jobs
+from tests.browser.test_looks import OPEN, STATES
+from tests.kit.pages import Site
+from tests.kit.queries import counted
+from tests.kit.traffic import Traffic, failed
+
+MOST_QUERIES, MOST_BYTES = 10, 100_000
+_MANY = 60
+_EXHAUSTED: dict[str, Any] = {"state": DeliveryState.EXHAUSTED, "reason": "1 attempts failed"}
+_NONE = {"/sign-in"}
+"""Pages that ask the store nothing."""
+
+
+@pytest.fixture
+def ids(site: Site, traffic: Traffic) -> dict[str, str]:
+    """Fill the store with a page of everything, and return the variable parts of addresses."""
+    long = "n" * 90
+    tokens = [
+        traffic.token(f"{long}{number}", url="https://receiver.example/" + "p" * 150)
+        for number in range(_MANY)
+    ]
+    working, broken = tokens[:2]
+    for number in range(_MANY):
+        lost = traffic.delivery(f"evt_lost{number}", broken, failed(), **_EXHAUSTED)
+        arrived = traffic.delivery(f"evt_got{number}", working, text="text " * 500)
+    recovery = jobs.create(
+        site.database, RecoveryQuery(UnixMs(0), LATEST, (Recoverable.EXHAUSTED,))
+    )
+    return {
+        "token_id": working.id,
+        "broken_id": broken.id,
+        "event_id": "evt_got1",
+        "delivery_id": arrived,
+        "failed_id": lost,
+        "recovery_id": recovery.id,
+    }
+
+
+def test_every_page_asks_the_store_little_and_is_small(site: Site, ids: dict[str, str]) -> None:
+    """Pages are open all day at many desks, and opened on phones. Each is among those that the
+    browser tests look at.
+    """
+    signed_in, stranger = site.browser(Role.ADMIN), site.browser()
+    too_much = {}
+    for state, address in STATES.items():
+        address = re.sub("<([a-z_]+)>", lambda found: ids[found[1]], address)
+        browser = stranger if state in OPEN else signed_in
+        with counted(site.database) as queries:
+            page = browser.open(address)
+        assert page.status_code in {200, 404, 410}, (state, page.status_code)
+        assert queries or address in _NONE, state
+        if len(queries) > MOST_QUERIES or len(page.data) > MOST_BYTES:
+            too_much[state] = (len(queries), len(page.data), queries)
+
+    assert too_much == {}
