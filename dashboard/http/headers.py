@@ -14,6 +14,7 @@ def protect(headers: Headers, nonce: str) -> None:
     headers["Content-Security-Policy"] = _POLICY.format(nonce=nonce)
     headers["Referrer-Policy"] = "same-origin"  # `no-referrer` makes browsers send Origin: null
     headers["X-Content-Type-Options"] = "nosniff"
+    headers["X-Robots-Tag"] = "noindex, nofollow"
     headers["Cross-Origin-Opener-Policy"] = "same-origin"
     headers.setdefault("Cache-Control", "no-store")
     headers.add("Vary", "Cookie, HX-Request")
