@@ -138,7 +138,7 @@ class _Entry:
         found = access(self._parts, link, visit.now)
         if not isinstance(found, SupplierAccess) or found.token.id != token_id:
             return visit, closed(visit, found if isinstance(found, WhyNot) else None)
-        visit = replace(visit, supplier=found)
+        visit = replace(visit, supplier=found, zone=zone(request.cookies.get("zone")))
         setattr(g, _VISIT, visit)
         return visit, self._page.view(visit, **path_values)
 

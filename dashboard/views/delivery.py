@@ -44,6 +44,7 @@ def delivery_as_curl(visit: Visit, delivery_id: str) -> Response:
         delivery_id=delivery_id,
         payload_address=f"/events/{detail.delivery.event_id}",
         own_headers=sorted(callback.headers),
+        is_url_masked=False,
     )
 
 

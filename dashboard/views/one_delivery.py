@@ -4,6 +4,7 @@ the command that repeats it. Their callers judge who may see it.
 
 import time
 
+from dashboard.explaining.advice import advice
 from dashboard.explaining.comparison import Part, comparison
 from dashboard.explaining.curl import CurlCommand, curl_command
 from dashboard.explaining.life import life
@@ -17,7 +18,7 @@ from schemas.errors import Conflict, NotFound
 from schemas.ids import CallbackId, DeliveryId, EventId, split_delivery_id
 from schemas.listings import DeliveryDetail
 from schemas.signature import sign, webhook_headers
-from schemas.tokens.masking import MASK
+from schemas.tokens.masking import MASK, masked_url
 from schemas.tokens.tokens import Callback, Token
 from store.deliveries.listing import get_delivery
 from store.deliveries.waiting import Waiting, read_waiting
@@ -60,6 +61,7 @@ def explained(
         "row": delivery_rows(visit, connection, [detail.delivery])[0],
         "event": event,
         "sentences": explain(visit, detail, waiting),
+        "advice": _advice(visit, detail),
         "life": life(visit, detail, waiting, None if event is None else event.accepted_at),
         "attempts": attempt_rows(visit, detail.attempts, visit.query.get("attempt")),
         "attempts_total": len(detail.attempts),
@@ -81,7 +83,8 @@ def command_of(
     visit: Visit, detail: DeliveryDetail, token: Token, callback: Callback, body: bytes
 ) -> CurlCommand:
     """Return the command that sends the webhook from a shell, signed now. The values of the
-    callback's own headers are never shown again. Raises Conflict when the callback was deleted.
+    callback's own headers are never shown again, and to a supplier neither are those in the query
+    of its address. Raises Conflict when the callback was deleted.
     """
     event_id, callback_id = delivery_key(detail.delivery.id)
     if callback.id != callback_id:
@@ -95,7 +98,15 @@ def command_of(
         **dict.fromkeys(callback.headers, MASK),
         **webhook_headers(event_id, now_s, signature, number, Trigger.MANUAL),
     }
-    return curl_command(callback.url, headers, body, f"{event_id}.json")
+    url = masked_url(callback.url) if visit.supplier else callback.url
+    return curl_command(url, headers, body, f"{event_id}.json")
+
+
+def _advice(visit: Visit, detail: DeliveryDetail) -> str | None:
+    """Return what to change so that it arrives; None: it did, or nothing is known."""
+    if detail.delivery.state is DeliveryState.DELIVERED or not detail.attempts:
+        return None
+    return advice(visit, detail.attempts[-1])
 
 
 def _compared(visit: Visit, detail: DeliveryDetail) -> tuple[str, str, list[Part]] | None:

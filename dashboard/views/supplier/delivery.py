@@ -13,6 +13,7 @@ from dashboard.views.supplier.own import own_callback, own_delivery, own_webhook
 from dashboard.visit import Visit
 from schemas.errors import NotFound
 from schemas.listings import DeliveryDetail
+from schemas.tokens.masking import masked_url
 
 
 def supplier_delivery(visit: Visit, delivery_id: str) -> Response:
@@ -38,6 +39,7 @@ def supplier_command(visit: Visit, delivery_id: str) -> Response:
         delivery_id=delivery_id,
         payload_address=f"{visit.base}/deliveries/{delivery_id}",
         own_headers=sorted(callback.headers),
+        is_url_masked=masked_url(callback.url) != callback.url,
     )
 
 
