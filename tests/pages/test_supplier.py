@@ -11,6 +11,7 @@ from schemas.events.types import EventType
 from schemas.people import Role
 from schemas.tokens.secrets import signing_secret_text
 from store.tables import events
+from store.tokens.vault import Vault
 from tests.kit.html import Html
 from tests.kit.pages import Site
 from tests.kit.queries import counted
@@ -224,6 +225,20 @@ def test_tests_send_the_sample_and_are_throttled(site: Site, traffic: Traffic) -
         assert not [
             body for body in connection.scalars(sa.select(events.c.body)) if b"forged" in body
         ]
+
+
+def test_nothing_is_signed_where_secrets_cannot_be_read(site: Site, traffic: Traffic) -> None:
+    """A process without the key shows what happened, and sends nothing unsigned."""
+    token = traffic.token()
+    shown = traffic.delivery("evt_1", token)
+    browser, home = supplier_of(site, token.id), f"/supplier/{token.id}"
+    site.use(vault=Vault(["another-key-for-tests-" * 2]))
+    browser.client.application = site.app
+
+    assert browser.open(home).status_code == 200
+    assert browser.open(f"{home}/deliveries/{shown}").status_code == 200
+    assert browser.send(f"{home}/deliveries/{shown}/command").status_code == 409
+    assert browser.send(f"{home}/callbacks/message.received/test").status_code == 409
 
 
 def test_times_are_in_the_zone_of_the_browser(site: Site, traffic: Traffic) -> None:

@@ -143,6 +143,15 @@ def test_a_link_is_in_no_log(site: Site, traffic: Traffic) -> None:
     assert code not in repr(site.observer.__dict__)
 
 
+def test_a_dead_link_does_not_go_on_as_a_referrer(site: Site, traffic: Traffic) -> None:
+    """Its page stays at the address that shows it, and that of a suspended token opens again."""
+    token = traffic.token()
+    link = link_to(site, token.id)
+    site.parts.tokens.change(token.id, lambda known: replace(known, enabled=False), TESTER)
+
+    assert site.browser().open(link).headers["Referrer-Policy"] == "no-referrer"
+
+
 def _regenerate(site: Site, token_id: TokenId) -> None:
     week, now = dt.timedelta(days=7), site.database.time()
     site.parts.tokens.regenerate(token_id, week, now, TESTER)

@@ -23,7 +23,10 @@ def open_supplier_link(visit: Visit) -> Response:
     link = visit.query.get("code", "")
     found = access(visit.parts, link, visit.now)
     if not isinstance(found, SupplierAccess):
-        return closed(visit, found)
+        response = closed(visit, found)
+        # this page's address shows a link that may open something later: of a suspended token
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response
     response = visit.go(found.home)
     lives_s = (found.until - visit.now) // 1000
     supplier_cookie.write(response, found.token.id, link, lives_s, secure=visit.parts.is_secure)

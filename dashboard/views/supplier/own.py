@@ -8,13 +8,14 @@ from dataclasses import replace
 from dashboard.views.one_delivery import find_delivery, no_delivery
 from dashboard.visit import Visit
 from schemas.errors import NotFound
-from schemas.ids import CallbackId, EventId
+from schemas.ids import CallbackId
 from schemas.listings import DeliveryDetail, DeliveryFilter, EventHead, ListedDelivery, Page
 from schemas.tokens.tokens import Callback
 from store.deliveries.listing import list_deliveries
 from store.engine.database import Connection
 from store.events.heads import find_with_body
 from store.stats.own_callbacks import Lately, lately
+from store.tokens.rows import readable
 
 
 def own_deliveries(
@@ -41,13 +42,15 @@ def own_webhook(visit: Visit, connection: Connection, detail: DeliveryDetail) ->
     """Return the webhook of a delivery of the token; None: it is no longer stored, or of a channel
     that the token may not see any more. Such a webhook may never have been sent.
     """
-    event, body = find_with_body(connection, EventId(detail.delivery.event_id))
+    event, body = find_with_body(connection, detail.delivery.event_id)
     return body if event is not None and _may_see(visit, event, detail) else None
 
 
 def own_callback(visit: Visit, kind: str) -> Callback:
-    """Return the token's callback for a type. Raises NotFound."""
-    for event_type, callback in visit.own_token.callbacks.items():
+    """Return the token's callback for a type. Raises NotFound, and Conflict where the token's secrets
+    cannot be read: nothing is sent or shown unsigned.
+    """
+    for event_type, callback in readable(visit.own_token).callbacks.items():
         if event_type == kind:
             return callback
     raise NotFound("there is no such callback")
