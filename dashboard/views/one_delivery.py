@@ -104,9 +104,8 @@ def command_of(
 
 def _advice(visit: Visit, detail: DeliveryDetail) -> str | None:
     """Return what to change so that it arrives; None: it did, or nothing is known."""
-    if detail.delivery.state is DeliveryState.DELIVERED or not detail.attempts:
-        return None
-    return advice(visit, detail.attempts[-1])
+    delivery = detail.delivery
+    return None if delivery.state is DeliveryState.DELIVERED else advice(visit, delivery)
 
 
 def _compared(visit: Visit, detail: DeliveryDetail) -> tuple[str, str, list[Part]] | None:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import msgspec
 import sqlalchemy as sa
 
-from schemas.deliveries.deliveries import DeliveryState
+from schemas.deliveries.deliveries import DeliveryState, Outcome
 from schemas.figures import HOUR_MS
 from schemas.ids import CallbackId, TokenId
 from schemas.times import UnixMs
@@ -25,6 +25,9 @@ Fewer: a callback that failed for long has no success to show.
 """
 
 
+_DELIVERED = Outcome.DELIVERED.value
+
+
 class Lately(msgspec.Struct, frozen=True):
     """How one callback did."""
 
@@ -34,16 +37,17 @@ class Lately(msgspec.Struct, frozen=True):
     """Attempts that did not."""
     succeeded_at: UnixMs | None = None
     """When the newest delivery that succeeded was created; None: none of the newest did."""
+    failed_at: UnixMs | None = None
+    """The same of one whose last attempt failed."""
 
 
 def lately(
     connection: Connection, token_id: TokenId, callback_ids: Collection[CallbackId], now: UnixMs
 ) -> dict[CallbackId, Lately]:
     """Return how these callbacks of a token did."""
-    counts = _counts(connection, callback_ids, now)
-    succeeded = _succeeded(connection, token_id)
+    counts, latest = _counts(connection, callback_ids, now), _latest(connection, token_id)
     return {
-        one: Lately(*counts.get(one, (0, 0)), succeeded_at=succeeded.get(one))
+        one: Lately(*counts.get(one, (0, 0)), *latest.get(one, (None, None)))
         for one in callback_ids
     }
 
@@ -63,18 +67,25 @@ def _counts(
     return {name: (int(delivered), int(failed)) for name, delivered, failed in rows}
 
 
-def _succeeded(connection: Connection, token_id: TokenId) -> dict[str, UnixMs]:
+def _latest(
+    connection: Connection, token_id: TokenId
+) -> dict[str, tuple[UnixMs | None, UnixMs | None]]:
+    """Return when the newest that succeeded, and the newest that failed, were created."""
     d = deliveries.c
     newest = (
-        sa.select(d.callback_id, d.created_at, d.state)
+        sa.select(d.callback_id, d.created_at, d.state, d.outcome)
         .where(d.token_id == token_id)
         .order_by(*(column.desc() for column in DELIVERY_KEY))
         .limit(MOST_LOOKED)
         .subquery()
     )
+    n, delivered = newest.c, DeliveryState.DELIVERED.value
+    succeeded = sa.case((n.state == delivered, n.created_at))
+    # neither succeeded nor without an attempt, whose outcome is null
+    failed = sa.case((sa.and_(n.state != delivered, n.outcome != _DELIVERED), n.created_at))
     rows = connection.execute(
-        sa.select(newest.c.callback_id, sa.func.max(newest.c.created_at))
-        .where(newest.c.state == DeliveryState.DELIVERED.value)
-        .group_by(newest.c.callback_id)
+        sa.select(n.callback_id, sa.func.max(succeeded), sa.func.max(failed)).group_by(
+            n.callback_id
+        )
     )
-    return {name: UnixMs(at) for name, at in rows}
+    return {name: (succeeded_at, failed_at) for name, succeeded_at, failed_at in rows}

@@ -122,7 +122,9 @@ def test_callbacks_are_counted_each_for_itself(
         connection.execute(sa.insert(figure_callback_hours), values)
     add_delivery(database, "evt_1", first, token_id=token_id, created_at=5, state="delivered")
     add_delivery(database, "evt_2", first, token_id=token_id, created_at=7, state="delivered")
-    add_delivery(database, "evt_3", first, token_id=token_id, created_at=9, state="exhausted")
+    gone = {"token_id": token_id, "state": "exhausted", "outcome": "timeout"}
+    add_delivery(database, "evt_3", first, created_at=9, **gone)
+    add_delivery(database, "evt_5", first, token_id=token_id, created_at=11)  # not tried yet
     add_delivery(database, "evt_4", "another", token_id="tok_2", created_at=9, state="delivered")
 
     with database.read() as connection:
@@ -130,7 +132,7 @@ def test_callbacks_are_counted_each_for_itself(
         none = lately(connection, TokenId("tok_none"), [], now)
 
     assert found == {
-        first: Lately(17, 11, UnixMs(7)),
+        first: Lately(17, 11, UnixMs(7), UnixMs(9)),
         second: Lately(0, 5, None),
         third: Lately(),
     }

@@ -6,7 +6,7 @@ from dataclasses import replace
 import sqlalchemy as sa
 import standardwebhooks
 
-from schemas.deliveries.deliveries import DeliveryState
+from schemas.deliveries.deliveries import DeliveryState, Outcome
 from schemas.events.types import EventType
 from schemas.people import Role
 from schemas.tokens.secrets import signing_secret_text
@@ -52,6 +52,8 @@ def test_the_first_page_says_whose_it_is_and_how_it_does(site: Site, traffic: Tr
 def test_a_callback_that_fails_is_explained(site: Site, traffic: Traffic) -> None:
     """And what the supplier can do about it, who cannot enable it."""
     token = traffic.token()
+    traffic.delivery("evt_1", token, ago_s=90)
+    shown = traffic.delivery("evt_2", token, failed(1, Outcome.HTTP_4XX, 401), **GIVEN_UP)
     with site.database.write() as connection:
         connection.execute(
             sa.text("UPDATE callbacks SET disabled_at=1, disabled_reason='its receiver said 410'")
@@ -62,6 +64,9 @@ def test_a_callback_that_fails_is_explained(site: Site, traffic: Traffic) -> Non
     assert "Ringback calls it no more since" in page.text
     assert "ask the people who gave you the link to enable it" in page.text
     assert "then enable it." not in page.text
+    assert "Last failure: 401 · Refused" in page.text
+    assert "What to do: The receiver asks who calls" in page.text
+    assert f"/supplier/{token.id}/deliveries/{shown}" in page.links
 
 
 def test_a_delivery_is_explained_as_people_see_it(site: Site, traffic: Traffic) -> None:

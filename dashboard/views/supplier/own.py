@@ -7,15 +7,22 @@ from dataclasses import replace
 
 from dashboard.views.one_delivery import find_delivery, no_delivery
 from dashboard.visit import Visit
+from schemas.deliveries.deliveries import Outcome
 from schemas.errors import NotFound
 from schemas.ids import CallbackId
 from schemas.listings import DeliveryDetail, DeliveryFilter, EventHead, ListedDelivery, Page
-from schemas.tokens.tokens import Callback
+from schemas.times import UnixMs
+from schemas.tokens.tokens import Callback, CallbackState
 from store.deliveries.listing import list_deliveries
 from store.engine.database import Connection
 from store.events.heads import find_with_body
 from store.stats.own_callbacks import Lately, lately
 from store.tokens.rows import readable
+
+_TROUBLED = frozenset({CallbackState.FAILING, CallbackState.DISABLED})
+
+_AT_ONCE = 50
+"""Deliveries of one millisecond among which a failed one is looked for."""
 
 
 def own_deliveries(
@@ -61,6 +68,21 @@ def own_lately(visit: Visit, connection: Connection) -> Mapping[CallbackId, Late
     token = visit.own_token
     ids = [callback.id for callback in token.callbacks.values()]
     return lately(connection, token.id, ids, visit.now)
+
+
+def own_failures(
+    visit: Visit, connection: Connection, known: Mapping[CallbackId, Lately]
+) -> dict[CallbackId, ListedDelivery]:
+    """Return the newest failed delivery of each callback of the token that fails or was disabled."""
+    found = {}
+    for callback in visit.own_token.callbacks.values():
+        at = known[callback.id].failed_at
+        if at is not None and callback.state in _TROUBLED:
+            criteria = DeliveryFilter(type=callback.type, since=at, until=UnixMs(at + 1))
+            for one in own_deliveries(visit, connection, criteria, _AT_ONCE).rows:
+                if one.callback_id == callback.id and one.outcome not in {None, Outcome.DELIVERED}:
+                    found[callback.id] = one
+    return found
 
 
 def with_own_token_again(visit: Visit) -> Visit:
