@@ -52,3 +52,17 @@ def test_without_scripts_the_test_is_there_too(scene: Scene, browser: Browser) -
 
     window.page.get_by_text("It works: the receiver answered 200").wait_for()
     context.close()
+
+
+def test_no_process_writes_a_link_into_its_log(scene: Scene, browser: Browser) -> None:
+    """It is a credential: neither that which opens the page, nor one that opens nothing."""
+    with scene.window(browser) as window:
+        scene.open_as_supplier(browser, window, scene.ids["token_id"])
+        (cookie,) = [one for one in window.page.context.cookies() if "supplier" in one["name"]]
+        dead = cookie["value"][::-1]
+        window.open(f"/supplier/link?code={dead}")
+
+    logs = "".join(scene.ringback.log(name) for name in scene.ringback.processes)
+    assert logs
+    assert cookie["value"] not in logs
+    assert dead not in logs
