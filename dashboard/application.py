@@ -5,25 +5,29 @@ and does the request come from here.
 import time
 import traceback
 from collections.abc import Iterable
+from dataclasses import replace
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from flask import Flask, Response, g, request
 
 from dashboard import static_files
-from dashboard.http import session_cookie
+from dashboard.http import session_cookie, supplier_cookie
 from dashboard.http.headers import protect
 from dashboard.http.origin import is_from_here
 from dashboard.languages import chosen
 from dashboard.pages import Page
 from dashboard.parts import PageParts
 from dashboard.site_map import PAGES
+from dashboard.supplier_access import SupplierAccess, access
 from dashboard.views.sign_in import ask_to_sign_in
+from dashboard.views.supplier.entry import closed
 from dashboard.visit import Visit
 from dashboard.zones import zone
 from schemas.errors import Forbidden, InternalError, NotFound
 from schemas.ids import new_request_id
 from schemas.log_events import LogEvent
 from schemas.people import Person, Role, Session, sign_in_hash
+from schemas.tokens.supplier_links import WhyNot
 from web.environ import body_refusal
 from web.problems import as_problem
 
@@ -118,11 +122,25 @@ class _Entry:
             )
         if refusal := body_refusal(request.environ):
             raise refusal
-        visit = _visit(self._parts, self._signed_in())
-        setattr(g, _VISIT, visit)
-        response = self._answer(visit, path_values)
+        if page.by_link:
+            visit, response = self._by_link(**path_values)
+        else:
+            visit = _visit(self._parts, self._signed_in())
+            setattr(g, _VISIT, visit)
+            response = self._answer(visit, path_values)
         protect(response.headers, visit.nonce)
         return response
+
+    def _by_link(self, token_id: str, **path_values: str) -> tuple[Visit, Response]:
+        """Answer a supplier. A person who is signed in in the same browser is no one here."""
+        visit = _visit(self._parts, None)
+        link = supplier_cookie.read(request, secure=self._parts.is_secure)
+        found = access(self._parts, link, visit.now)
+        if not isinstance(found, SupplierAccess) or found.token.id != token_id:
+            return visit, closed(visit, found if isinstance(found, WhyNot) else None)
+        visit = replace(visit, supplier=found, zone=zone(request.cookies.get("zone")))
+        setattr(g, _VISIT, visit)
+        return visit, self._page.view(visit, **path_values)
 
     def _answer(self, visit: Visit, path_values: dict[str, str]) -> Response:
         needs = self._page.needs

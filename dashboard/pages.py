@@ -20,7 +20,11 @@ class Page:
     rule: str
     view: View
     needs: Role | None
-    """The role that a person needs; None: open to all."""
+    """The role that a person needs; None: none."""
+    by_link: bool = False
+    """Whether a supplier's link is needed. Its view is not given the token's id: what the link
+    opened is the only token that it knows.
+    """
 
     @property
     def changes(self) -> bool:
@@ -36,6 +40,11 @@ class Page:
 def shown(rule: str, view: View, needs: Role | None = Role.VIEWER) -> Page:
     """Declare a page that is looked at."""
     return Page(HTTPMethod.GET, rule, view, needs)
+
+
+def supplied(rule: str, view: View, method: HTTPMethod = HTTPMethod.GET) -> Page:
+    """Declare a page of a supplier. Its address has the token's id, after which cookies are kept."""
+    return Page(method, rule, view, None, by_link=True)
 
 
 def changing(rule: str, view: View, needs: Role | None = Role.ADMIN) -> Page:

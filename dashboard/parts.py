@@ -18,6 +18,7 @@ from store.people.links import SignInLinks
 from store.people.people import People
 from store.people.sessions import Sessions
 from store.tokens.callbacks import Callbacks
+from store.tokens.supplier_links import SupplierLinks
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
 from web.callback_tests import CallbackTests
@@ -91,6 +92,11 @@ class PageParts:
     def links(self) -> SignInLinks:
         """Links that sign in once."""
         return SignInLinks(self.database)
+
+    @cached_property
+    def supplier_links(self) -> SupplierLinks:
+        """Links to the pages of suppliers."""
+        return SupplierLinks(self.database, self.vault)
 
     @cached_property
     def sign_in_failures(self) -> SignInFailures:

@@ -14,6 +14,7 @@ from dashboard.views import (
     sign_in,
     sign_in_links,
     sign_in_openid,
+    supplier,
     tokens,
 )
 
@@ -30,5 +31,6 @@ PAGES: tuple[Page, ...] = (
     *sign_in.PAGES,
     *sign_in_links.PAGES,
     *sign_in_openid.PAGES,
+    *supplier.PAGES,
     *tokens.PAGES,
 )

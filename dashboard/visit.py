@@ -13,9 +13,11 @@ from werkzeug.datastructures import MultiDict
 from dashboard.languages import Language, to_say
 from dashboard.parts import PageParts
 from dashboard.rendering import environment
+from dashboard.supplier_access import SupplierAccess
 from schemas.people import Person, Role, Session
 from schemas.times import UnixMs
 from schemas.tokens.audit_log import Actor
+from schemas.tokens.tokens import Token
 from web.client_address import client_address
 
 MENU = (
@@ -41,6 +43,8 @@ class Visit:
     known: Person | None
     """Who is signed in; None: no one."""
     session: Session | None
+    supplier: SupplierAccess | None = None
+    """What a supplier's link opened; None: this is no page of a supplier."""
     nonce: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     """What allows a script of the page to run."""
 
@@ -60,7 +64,20 @@ class Visit:
         """Whether the person sees the data of events, and what receivers answered: bodies, headers
         and the words of errors. The only place that decides it.
         """
+        if self.supplier is not None:
+            return True  # they were sent to the supplier
         return self.is_admin or (self.known is not None and self.parts.viewers_see_payloads)
+
+    @property
+    def own_token(self) -> Token:
+        """The supplier's token. For views of pages that need a link."""
+        assert self.supplier is not None, "the page needs a link"
+        return self.supplier.token
+
+    @property
+    def base(self) -> str:
+        """What the addresses of deliveries begin with: empty, or where a supplier's pages are."""
+        return self.supplier.home if self.supplier else ""
 
     @property
     def actor(self) -> Actor:

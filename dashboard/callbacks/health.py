@@ -16,7 +16,7 @@ class Health:
     """The class of the mark; empty: the quiet one."""
     sentences: list[str]
     can_be_enabled: bool = False
-    """Whether a person has to enable it again."""
+    """Whether a person has to enable it again, after its receiver was mended."""
 
 
 def health(to: Reader, callback: Callback) -> Health:
@@ -45,10 +45,7 @@ def _disabled(to: Reader, callback: Callback) -> list[str]:
             at=at(to, known.disabled_at),
             reason=reason,
         )
-    return [
-        said,
-        say("What it would receive is held. Have its receiver mended, test it, then enable it."),
-    ]
+    return [said, say("What it would receive is held.")]
 
 
 def _failing(to: Reader, callback: Callback) -> list[str]:

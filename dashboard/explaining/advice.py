@@ -1,8 +1,10 @@
 """What to change when an attempt failed, in one sentence for each kind of failure."""
 
+from typing import Protocol
+
 from dashboard.explaining.reader import Reader
 from dashboard.languages import to_say
-from schemas.deliveries.deliveries import Attempt, Outcome
+from schemas.deliveries.deliveries import Outcome
 
 _ADVICE = {
     Outcome.HTTP_3XX: to_say(
@@ -62,10 +64,19 @@ _BY_STATUS = {
 _REFUSED = to_say("The receiver refused the event: its answer, or its log, should say why.")
 
 
-def advice(to: Reader, attempt: Attempt) -> str | None:
-    """Return what to do about an attempt; None: nothing, it delivered."""
-    if attempt.outcome is Outcome.DELIVERED:
+class Met(Protocol):
+    """What an attempt met, or the last attempt of a delivery."""
+
+    @property
+    def outcome(self) -> Outcome | None: ...
+    @property
+    def status_code(self) -> int | None: ...
+
+
+def advice(to: Reader, met: Met) -> str | None:
+    """Return what to do about an attempt; None: nothing, it delivered, or there was none."""
+    if met.outcome is None or met.outcome is Outcome.DELIVERED:
         return None
-    if attempt.outcome is Outcome.HTTP_4XX:
-        return to.say(_BY_STATUS.get(attempt.status_code or 0, _REFUSED))
-    return to.say(_ADVICE[attempt.outcome])
+    if met.outcome is Outcome.HTTP_4XX:
+        return to.say(_BY_STATUS.get(met.status_code or 0, _REFUSED))
+    return to.say(_ADVICE[met.outcome])

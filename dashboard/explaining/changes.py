@@ -104,6 +104,23 @@ def _acknowledged(to: Reader, by: str, change: Change) -> list[str]:
     return [said, to.say("The note: “%(note)s”", note=shown(note))] if note else [said]
 
 
+def _link_made(to: Reader, by: str, change: Change) -> list[str]:
+    _, until = change.details.get("valid_until", (None, None))
+    if until is None:
+        return [to.say("%(by)s made a link to the supplier's page.", by=by)]
+    return [
+        to.say(
+            "%(by)s made a link to the supplier's page, valid until %(at)s.",
+            by=by,
+            at=moment(to, until),
+        )
+    ]
+
+
+def _links_ended(to: Reader, by: str, _: Change) -> list[str]:
+    return [to.say("%(by)s ended all links to the supplier's page.", by=by)]
+
+
 def _set(to: Reader, by: str, change: Change) -> list[str]:
     return changed_callbacks.sentences(to, by, _type(to, change), change.details)
 
@@ -133,4 +150,6 @@ _SENTENCES: dict[Action, Callable[[Reader, str, Change], list[str]]] = {
     Action.CALLBACK_DISABLED: _disabled,
     Action.CALLBACK_DELETED: _deleted,
     Action.FAILURE_ACKNOWLEDGED: _acknowledged,
+    Action.SUPPLIER_LINK_MADE: _link_made,
+    Action.SUPPLIER_LINKS_ENDED: _links_ended,
 }

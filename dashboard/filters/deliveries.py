@@ -27,7 +27,7 @@ _CHOICES = 8
 
 _PLAIN = ("type", "state", "status_code", "error", "event", "cursor")
 FIELDS = ("token", *_PLAIN[:-1], "within", "since", "until", "zone")
-"""The parameters of the filter, without that of the page."""
+"""The parameters of the filter, without that of the page. Suppliers have no `token`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +64,18 @@ class AskedDeliveries:
 
 
 def asked_deliveries(visit: Visit, connection: Connection) -> AskedDeliveries:
-    """Read the filter in the address of a visit. At most three queries."""
-    typed = {name: text for name in FIELDS if (text := visit.query.get(name, "").strip())}
+    """Read the filter in the address of a visit. At most three queries; none for a supplier, who
+    chooses no token.
+    """
+    fields = FIELDS if visit.supplier is None else FIELDS[1:]
+    typed = {name: text for name in fields if (text := visit.query.get(name, "").strip())}
     period = asked_period(visit.query, visit.zone)
     if not (period.since or period.until):
         typed.pop("zone", None)
-    asked = AskedDeliveries(typed, period, offered=some_names(connection, OFFERED_TOKENS))
-    asked = _with_token(visit, connection, asked)
+    asked = AskedDeliveries(typed, period)
+    if visit.supplier is None:
+        asked = replace(asked, offered=some_names(connection, OFFERED_TOKENS))
+        asked = _with_token(visit, connection, asked)
     parameters = period.parameters(visit.now) | {
         name: text for name in _PLAIN if (text := visit.query.get(name, "").strip())
     }

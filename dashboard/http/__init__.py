@@ -1,1 +1,1 @@
-"""What surrounds a page: the session, the origin of a request, headers."""
+"""What surrounds a page: cookies, signed links, the origin of a request, headers."""

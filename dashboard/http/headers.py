@@ -12,8 +12,10 @@ _POLICY = (
 def protect(headers: Headers, nonce: str) -> None:
     """Add the headers of a page. It is kept by no cache: it shows what others must not see."""
     headers["Content-Security-Policy"] = _POLICY.format(nonce=nonce)
-    headers["Referrer-Policy"] = "same-origin"  # `no-referrer` makes browsers send Origin: null
+    # `no-referrer` makes browsers send Origin: null with forms
+    headers.setdefault("Referrer-Policy", "same-origin")
     headers["X-Content-Type-Options"] = "nosniff"
+    headers["X-Robots-Tag"] = "noindex, nofollow"
     headers["Cross-Origin-Opener-Policy"] = "same-origin"
     headers.setdefault("Cache-Control", "no-store")
     headers.add("Vary", "Cookie, HX-Request")

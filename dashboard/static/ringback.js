@@ -29,7 +29,7 @@ async function refresh(part) {
   part.dataset.waits = "1";
   try {
     const response = await fetch(location.href, { headers: { "HX-Request": "true", "X-Live-Part": part.id } });
-    if (response.status === 401) location.reload();
+    if ([401, 403].includes(response.status)) location.reload();
     if (!response.ok) return;
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const fresh = page.getElementById(part.id);
@@ -166,6 +166,13 @@ document.addEventListener("click", (event) => {
 
 const pageLoaded = Date.now();
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "";
+// Suppliers have no account that knows their zone. Once a session, as the server may not know it either.
+const guessed = document.querySelector("[data-guess-zone]");
+if (guessed && zone && guessed.dataset.guessZone !== zone && !sessionStorage.getItem("zone")) {
+  sessionStorage.setItem("zone", zone);
+  document.cookie = "zone=" + zone + "; path=/supplier; samesite=lax";
+  location.reload();
+}
 for (const field of document.querySelectorAll("[data-zone]")) {
   if (field.href) field.search += "&zone=" + encodeURIComponent(zone);
   else field.value = zone;

@@ -66,7 +66,7 @@
     waits = true;
     try {
       const response = await fetch(location.href, { headers: { "HX-Request": "true" } });
-      if (response.status === 401) location.reload();
+      if ([401, 403].includes(response.status)) location.reload();
       if (!response.ok) return;
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
       const fresh = page.getElementById(section.id);

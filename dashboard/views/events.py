@@ -86,7 +86,7 @@ def event_payload(visit: Visit, event_id: str) -> Response:
     as_sent = visit.query.get("as") == "sent"
     return visit.render(
         "payload.html",
-        event_id=event_id,
+        address=f"/events/{event_id}",
         payload=shown_payload(body, whole=True),
         as_sent=as_sent,
     )

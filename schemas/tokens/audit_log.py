@@ -34,6 +34,8 @@ class Action(StrEnum):
     CALLBACK_DISABLED = "callback_disabled"
     CALLBACK_DELETED = "callback_deleted"
     FAILURE_ACKNOWLEDGED = "failure_acknowledged"
+    SUPPLIER_LINK_MADE = "supplier_link_made"
+    SUPPLIER_LINKS_ENDED = "supplier_links_ended"
 
 
 _PERSON = "user:"

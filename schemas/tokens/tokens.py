@@ -187,6 +187,9 @@ class Token:
     contact: str | None = None
     """The e-mail address for what concerns the token; None: there is none."""
 
+    links_ended: int = 0
+    """How often all links to the supplier's page were ended."""
+
     def state(self, now: UnixMs) -> TokenState:
         """Return whether the token is valid at `now`, and if not, why."""
         if self.revoked_at is not None:

@@ -84,6 +84,13 @@ tokens = Table(
         comment="how many days before its end the operator was last alerted",
     ),
     Column("contact", Text, comment="e-mail address for what concerns this token"),
+    Column(
+        "links_ended",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="how often all links to the supplier's page were ended: older ones are void",
+    ),
     Index(None, "version", "id"),
 )
 

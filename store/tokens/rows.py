@@ -247,6 +247,7 @@ def _token(row: TokenRow, callback_rows: Sequence[TokenRow], vault: Vault | None
         hashes=_hashes(row),
         signing_keys=_signing_keys(row, vault),
         contact=row.contact,
+        links_ended=row.links_ended,
     )
 
 

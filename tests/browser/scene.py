@@ -43,6 +43,8 @@ class Scene:
     """Values for the variable parts of addresses: `token_id`, `delivery_id`, `event_id`, …"""
     _cookies: dict[Role, StorageState] = field(default_factory=dict)
     """Cookies of those who signed in, so that each does so once."""
+    _links: dict[str, str] = field(default_factory=dict)
+    """Links to suppliers' pages, by the token's id."""
 
     @classmethod
     @contextmanager
@@ -71,6 +73,15 @@ class Scene:
         yield opened
         opened.page.context.close()
 
+    def open_as_supplier(self, browser: Browser, window: Window, token_id: str) -> None:
+        """Open a link to a token's page, which an administrator makes."""
+        if token_id not in self._links:
+            with self.window(browser, Role.ADMIN) as admin:
+                admin.open(f"/tokens/{token_id}/supplier")
+                admin.page.get_by_role("button", name="Make a link").click()
+                self._links[token_id] = admin.page.get_by_label("The link").input_value()
+        window.page.goto(self._links[token_id])
+
     def filled(self, address: str) -> str:
         """Return an address with its variable parts filled in."""
         return re.sub("<([a-z_]+)>", lambda found: self.ids[found[1]], address)
@@ -81,7 +92,7 @@ def _fill(ringback: Ringback, receiver: Receiver) -> dict[str, str]:
     urls = {kind.value: receiver.url("/ok/x?key=s3cret") for kind in EventType}
     working = ringback.token("ACME CRM", "conversations:read", callbacks=urls)
     broken = ringback.token("Broken Ltd", callbacks={MESSAGE: receiver.url("/switch/broken/x")})
-    ringback.token("No callbacks yet", channels=("chn_1",))
+    empty = ringback.token("No callbacks yet", channels=("chn_1",))
     ids = [ringback.publisher.publish(message(number)) for number in range(12)]
     recovery = ringback.admin.send(
         "POST", "/v1/recoveries", {"since": "2020-01-01T00:00:00Z", "states": ["exhausted"]}
@@ -89,6 +100,7 @@ def _fill(ringback: Ringback, receiver: Receiver) -> dict[str, str]:
     return {
         "token_id": working["id"],
         "broken_id": broken["id"],
+        "empty_id": empty["id"],
         "event_id": ids[0],
         "delivery_id": _of(ringback, ids[0], working["id"], "delivered"),
         "failed_id": _of(ringback, ids[0], broken["id"], "pending"),

@@ -49,10 +49,20 @@ STATES = {
     "person": "/people/person?email=viewer@example.com",
     "account": "/account",
     "nothing there": "/tokens/nothing-there",
+    "supplier's links": "/tokens/<token_id>/supplier",
+    "no link to a supplier": "/supplier/link?code=altered",
+    "supplier": "/supplier/<token_id>",
+    "supplier whose callback fails": "/supplier/<broken_id>",
+    "supplier without callbacks": "/supplier/<empty_id>",
+    "supplier's deliveries": "/supplier/<token_id>/deliveries",
+    "supplier's delivery": "/supplier/<token_id>/deliveries/<delivery_id>",
+    "supplier's failed delivery": "/supplier/<broken_id>/deliveries/<failed_id>",
+    "supplier's payload": "/supplier/<token_id>/deliveries/<delivery_id>/payload",
+    "nothing there for a supplier": "/supplier/<token_id>/deliveries/<failed_id>",
 }
 """Addresses by the name of what is seen there. `<…>` is filled in from the scene."""
 
-OPEN = {"sign-in", "dead link"}
+OPEN = {"sign-in", "dead link", "no link to a supplier"}
 """What people see who are not signed in."""
 
 NOT_SEEN = {
@@ -61,6 +71,7 @@ NOT_SEEN = {
     "/tokens/<token_id>/log.csv": "a file",
     "/tokens/<token_id>/log.xlsx": "a file",
     "/events/<event_id>/payload.json": "a file",
+    "/supplier/<token_id>/deliveries/<delivery_id>/payload.json": "a file",
     "/sign-in/openid": "leads to the provider",
     "/sign-in/openid/return": "leads to the overview, or shows the sign-in",
 }
@@ -83,8 +94,11 @@ def test_every_page_is_looked_at() -> None:
 @pytest.mark.parametrize("state", STATES)
 def test_a_page_is_accessible_in_every_look(scene: Scene, browser: Browser, state: str) -> None:
     """WCAG 2.2 A and AA, targets and the contrast of controls included."""
-    role = None if state in OPEN else Role.ADMIN
+    supplier = re.match(r"/supplier/<(\w+)>", STATES[state])
+    role = None if state in OPEN or supplier else Role.ADMIN
     with scene.window(browser, role) as window:
+        if supplier:
+            scene.open_as_supplier(browser, window, scene.ids[supplier[1]])
         window.open(scene.filled(STATES[state]))
         found = {}
         for look in LOOKS:

@@ -27,7 +27,11 @@ OWN = {
 }
 """What a viewer may change: nothing but their own account."""
 
+BY_LINK = "/supplier/<token_id>"
+"""What the addresses begin with at which a supplier needs a link, and nothing else counts."""
+
 SEEN_BY_ALL = {
+    "/supplier/link",
     "/sign-in",
     "/sign-in/link",
     "/sign-in/openid",
@@ -104,6 +108,7 @@ def test_there_are_changing_routes(filled: Site) -> None:
     rules = {rule for _, rule, _ in changing(filled)}
 
     assert OPEN | OWN | {"/people/add", "/people/remove"} <= rules
+    assert any(rule.startswith(BY_LINK) for rule in rules)
 
 
 def test_a_viewer_changes_nothing(filled: Site) -> None:
@@ -122,7 +127,7 @@ def test_a_viewer_changes_nothing(filled: Site) -> None:
 
 
 def test_who_has_not_signed_in_changes_nothing(filled: Site) -> None:
-    """401 at every one, with the page for signing in."""
+    """401 at every one, with the page for signing in; where a link is needed 403."""
     browser = filled.browser()
     before = everything(filled)
 
@@ -132,7 +137,7 @@ def test_who_has_not_signed_in_changes_nothing(filled: Site) -> None:
         if rule not in OPEN
     }
 
-    assert answers == dict.fromkeys(answers, 401)
+    assert answers == {asked: 403 if asked[1].startswith(BY_LINK) else 401 for asked in answers}
     assert everything(filled) == before
 
 
@@ -162,7 +167,7 @@ def test_the_page_itself_may_change_things(filled: Site) -> None:
 
 
 def test_every_page_asks_those_to_sign_in_who_have_not(filled: Site) -> None:
-    """And shows nothing before."""
+    """And shows nothing before. For a link no page can ask."""
     browser = filled.browser()
     answers = {
         rule.rule: browser.open(address(filled, rule)).status_code
@@ -170,4 +175,4 @@ def test_every_page_asks_those_to_sign_in_who_have_not(filled: Site) -> None:
         if "GET" in (rule.methods or set()) and rule.rule not in SEEN_BY_ALL
     }
 
-    assert answers == dict.fromkeys(answers, 303)
+    assert answers == {rule: 403 if rule.startswith(BY_LINK) else 303 for rule in answers}

@@ -12,6 +12,7 @@ from dashboard.views.tokens import (
     log,
     new,
     signing_secret,
+    supplier_link,
     table,
 )
 
@@ -26,5 +27,6 @@ PAGES: tuple[Page, ...] = (
     *log.PAGES,
     *new.PAGES,
     *signing_secret.PAGES,
+    *supplier_link.PAGES,
     *table.PAGES,
 )

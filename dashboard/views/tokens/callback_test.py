@@ -26,7 +26,7 @@ def try_callback(visit: Visit, token_id: str, kind: str) -> Response:
     token, callback = visit.parts.callbacks.get(TokenId(path.id), path.type)
     typed = visit.form.get("data", "").replace("\r\n", "\n")  # browsers write both
     data = typed.strip() or sample_data(path.type)
-    status, report = _result(visit, token, callback, data)
+    status, report = tried(visit, token, callback, data)
     # the attempt may have changed the callback's health
     token = token_of_page(visit, path.id)
     pending = Pending(data=data, report=report)
@@ -40,8 +40,8 @@ def try_callback(visit: Visit, token_id: str, kind: str) -> Response:
     )
 
 
-def _result(visit: Visit, token: Token, callback: Callback, data: str) -> tuple[int, Report]:
-    """Return the status of the answer, and what it says."""
+def tried(visit: Visit, token: Token, callback: Callback, data: str) -> tuple[int, Report]:
+    """Send a test with these data. Return the status of the answer, and what it says."""
     try:
         event = _event(callback.type, data)
         return HTTPStatus.OK, _send(visit, token, callback, event)
