@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from dashboard.application import MAX_FIELDS
 from dashboard.http.local_address import local_address
 from schemas.people import Role
 from store.people.failures import FREE_FAILURES, FREE_OF_NETWORK
 from store.people.sessions import Sessions
-from tests.kit.pages import PASSWORD, Browser, Site
+from tests.kit.pages import ORIGIN, PASSWORD, Browser, Site
 from tests.kit.people import done_to
 from tests.kit.tokens import TESTER
 
@@ -326,6 +327,25 @@ def test_what_was_typed_survives_a_wrong_password(site: Site) -> None:
     )
 
     assert '<input type="hidden" name="resume:name" value="ACME">' in response.text
+
+
+@pytest.mark.parametrize("path", ["/people/add", "/sign-in", "/sign-out"])
+@pytest.mark.parametrize("role", [None, Role.ADMIN])
+def test_a_form_with_more_fields_than_any_has_is_not_read(
+    site: Site, path: str, role: Role | None
+) -> None:
+    """A megabyte of them would cost anyone who asks seconds of processor time, and come back as a
+    page of 25 MB.
+    """
+    answer = site.browser(role).client.post(
+        path,
+        data=b"a&" * MAX_FIELDS,
+        content_type="application/x-www-form-urlencoded; charset=utf-8",
+        headers={"Origin": ORIGIN},
+    )
+
+    assert answer.status_code == 413
+    assert len(answer.data) < 20_000
 
 
 def test_a_form_without_fields_is_kept_too(site: Site) -> None:
