@@ -102,8 +102,12 @@ def test_every_language_has_a_name() -> None:
 
 
 def test_a_password_is_changed_with_the_old_one(site: Site, viewer: Browser) -> None:
-    """All other sessions end; this one goes on."""
-    other = site.browser(Role.VIEWER)
+    """All sessions end, and this browser has a new one: someone may have copied its cookie."""
+    other, thief = site.browser(Role.VIEWER), site.browser()
+    copied = viewer.client.get_cookie("ringback")
+    assert copied is not None
+    thief.client.set_cookie("ringback", copied.value)
+    assert thief.open("/account").status_code == 200
 
     answer = viewer.send("/account/password", old_password=PASSWORD, new_password="new password")
 
@@ -111,7 +115,8 @@ def test_a_password_is_changed_with_the_old_one(site: Site, viewer: Browser) -> 
     assert "Your password has changed." in viewer.open("/account").text
     assert is_password("new password", site.parts.people.get(VIEWER).password_hash)
     assert other.open("/account").status_code == 303
-    assert done_to(site.database, VIEWER)[-1] == "password_set"
+    assert thief.open("/account").status_code == 303
+    assert done_to(site.database, VIEWER)[-2:] == ["password_set", "signed_in"]
 
 
 @pytest.mark.parametrize(
