@@ -110,6 +110,39 @@ def test_guesses_at_an_account_are_made_to_wait_before_anything_is_hashed(
     assert not is_in(browser)
 
 
+def test_no_one_is_kept_out_of_a_browser_they_signed_in_with_before(site: Site) -> None:
+    """By someone who guesses on and on, at the account or behind the same proxy."""
+    own, stranger = site.browser(Role.ADMIN), site.browser()
+    own.send("/sign-out")
+    for number in range(FREE_OF_NETWORK):
+        tried(stranger, "guess", email=ADMIN if number < FREE_FAILURES else f"a{number}@x.example")
+    assert tried(stranger) == 429
+
+    assert tried(own) == 303
+
+
+def test_a_browser_that_is_known_guesses_no_more_than_others(site: Site) -> None:
+    """And only for the person who has signed in with it: each other account counts as usual."""
+    own = site.browser(Role.VIEWER)
+    own.send("/sign-out")
+    for _ in range(FREE_FAILURES):
+        assert tried(own, "guess", email=VIEWER) == 422
+        assert tried(own, "guess", email=ADMIN) == 422
+
+    assert tried(own, email=VIEWER) == tried(own, email=ADMIN) == 429
+
+
+@pytest.mark.parametrize("cookie", ["", "x", ".", "x.é", "x." + "0" * 64])
+def test_a_browser_cannot_say_itself_that_it_is_known(site: Site, cookie: str) -> None:
+    """Else guesses would never wait."""
+    browser = site.browser()
+    browser.client.set_cookie("ringback-known", cookie)
+    for _ in range(FREE_FAILURES):
+        tried(browser, "guess")
+
+    assert tried(browser) == 429
+
+
 def test_guesses_from_one_network_are_made_to_wait_over_all_accounts(site: Site) -> None:
     """Also those at accounts that do not exist, and at none."""
     browser = site.browser()
@@ -176,7 +209,7 @@ def test_by_https_the_cookie_belongs_to_this_host_alone(site: Site) -> None:
         assert response.status_code == 303
         return response.headers.getlist("Set-Cookie")
 
-    (begun,) = sent("/sign-in", email=ADMIN, password=PASSWORD)
+    begun, known = sent("/sign-in", email=ADMIN, password=PASSWORD)
     ended = sent("/sign-out")
 
     assert re.match(r"__Host-ringback=[\w-]{43}; .*Secure; HttpOnly; Path=/; SameSite=Lax$", begun)
@@ -184,7 +217,10 @@ def test_by_https_the_cookie_belongs_to_this_host_alone(site: Site) -> None:
         re.match(r"__Host-ringback=; .*Max-Age=0; Secure; HttpOnly; Path=/; SameSite=Lax$", cookie)
         for cookie in ended
     )
-    assert "Domain" not in begun + str(ended)
+    assert re.match(
+        r"__Host-ringback-known=[^;]+; .*Secure; HttpOnly; Path=/; SameSite=Lax$", known
+    )
+    assert "Domain" not in begun + known + str(ended)
 
 
 def test_signing_out_ends_the_session_and_has_the_browser_forget_it(site: Site) -> None:
