@@ -205,6 +205,18 @@ def test_the_first_administrators_link_is_one_and_ends_with_there_being_one(
     assert links.peek(newer, now) is None
 
 
+def test_a_new_link_takes_the_place_of_the_one_before(
+    links: SignInLinks, database: Database
+) -> None:
+    """The earlier one may have been sent to the wrong person; those of others stay."""
+    anns, older, newer = (links.create(who, LINK_VALID_MS, TESTER) for who in (ANN, BOB, BOB))
+
+    now = database.time()
+    assert links.peek(older, now) is None
+    assert links.peek(newer, now) is not None
+    assert links.peek(anns, now) is not None
+
+
 def test_a_link_that_has_expired_is_none(links: SignInLinks, database: Database) -> None:
     """The next one that is made deletes it."""
     old = links.create(BOB, 0, TESTER)
