@@ -79,7 +79,7 @@ def change_password(visit: Visit) -> Response:
             return page
     if fault := _old_password_fault(visit):
         return _account(visit, faults={"old_password": fault})
-    parts.people.set_password_hash(person.email, hashed(visit, new), visit.actor)
+    person = parts.people.set_password_hash(person.email, hashed(visit, new), visit.actor)
     response = visit.go(
         "/account", visit.say("Your password has changed. You are signed out everywhere else.")
     )

@@ -24,7 +24,7 @@ def begin(
     if person.zone is None and zone and is_zone(zone):
         parts.people.set_language_and_zone(person.email, person.language, zone)
     begun = parts.sessions.create(
-        person.email,
+        person,
         visit.address,
         visit.user_agent,
         parts.database.time(),

@@ -22,7 +22,8 @@ def add_people(database: Database) -> tuple[Person, Person]:
 
 
 def sign_in(database: Database, email: str, now: int) -> NewSession:
-    return Sessions(database).create(email, ADDRESS, "a browser", UnixMs(now), is_confirmed=True)
+    person = People(database).get(email)
+    return Sessions(database).create(person, ADDRESS, "a browser", UnixMs(now), is_confirmed=True)
 
 
 def done_to(database: Database, email: str) -> list[str]:
