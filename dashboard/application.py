@@ -23,7 +23,7 @@ from dashboard.views.sign_in import ask_to_sign_in
 from dashboard.views.supplier.entry import closed
 from dashboard.visit import Visit
 from dashboard.zones import zone
-from schemas.errors import Forbidden, InternalError, NotFound
+from schemas.errors import Forbidden, InternalError, NotFound, TooLarge
 from schemas.ids import new_request_id
 from schemas.log_events import LogEvent
 from schemas.people import Person, Role, Session, sign_in_hash
@@ -34,6 +34,13 @@ from web.problems import as_problem
 MAX_BODY_BYTES = 2**20
 """The largest form: the data of an event, percent-encoded. Larger: more memory per request."""
 
+MAX_FIELDS = 1000
+"""Fields of a form, as many as Flask takes of one with files. More: to read them, and to show them
+again on the page for signing in, takes seconds of processor time, which anyone can ask for. Fewer:
+forms with many channels are refused.
+"""
+
+_URLENCODED = "application/x-www-form-urlencoded"
 
 _VISIT = "visit"
 """Where the visit is kept while its request is answered: an error is shown to the same person."""
@@ -122,6 +129,8 @@ class _Entry:
             )
         if refusal := body_refusal(request.environ):
             raise refusal
+        if request.mimetype == _URLENCODED and request.get_data().count(b"&") >= MAX_FIELDS:
+            raise TooLarge(f"a form has at most {MAX_FIELDS} fields: nothing was changed")
         if page.by_link:
             visit, response = self._by_link(**path_values)
         else:

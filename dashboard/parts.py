@@ -22,10 +22,18 @@ from store.tokens.supplier_links import SupplierLinks
 from store.tokens.tokens import Tokens
 from store.tokens.vault import Vault
 from web.callback_tests import CallbackTests
+from web.rate_limits import Buckets
 from web.server.threads import RequestThreads
 
 Gauges = Mapping[str, float | Mapping[str, float]]
 """Values by gauge: a number, or numbers by state."""
+
+
+OPENID_RETURNS, OPENID_RETURNS_S = 50, 60
+"""How many answers of the OpenID Connect provider are looked at from one network, in how many seconds,
+in each process. More: who makes codes up causes more requests to the provider, which may refuse all
+then. Fewer: an office that signs in at the same moment waits.
+"""
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,13 @@ class PageParts:
     def sign_in_failures(self) -> SignInFailures:
         """Guesses at passwords."""
         return SignInFailures(self.database)
+
+    @cached_property
+    def openid_returns(self) -> Buckets:
+        """Answers of the OpenID Connect provider, by network. Each is a request to the provider,
+        which anyone could cause without end with codes that are made up.
+        """
+        return Buckets(OPENID_RETURNS_S * 10**9 // OPENID_RETURNS, OPENID_RETURNS)
 
     @cached_property
     def callbacks(self) -> Callbacks:

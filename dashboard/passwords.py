@@ -2,6 +2,9 @@
 one can be taken. Called by the views of signing in and of accounts, and before secrets are shown.
 """
 
+from flask import request
+
+from dashboard.http import known_browser
 from dashboard.visit import Visit
 from schemas.emails import email_fault, read_email
 from schemas.errors import RingbackError
@@ -29,16 +32,30 @@ def person_with(visit: Visit, typed_email: str, password: str) -> Person | None:
 
     Raises TooManyGuesses before anything is hashed, and Unavailable when too many wait for that.
     """
-    parts, network = visit.parts, client_network(visit.address or "")
+    parts = visit.parts
     email = None if email_fault(typed_email.strip()) else read_email(typed_email)
-    if wait_s := parts.sign_in_failures.attempt(email, network, parts.database.time()):
+    account, network = _counted(visit, email)
+    if wait_s := parts.sign_in_failures.attempt(account, network, parts.database.time()):
         raise TooManyGuesses(wait_s)
     person = parts.people.find(email) if email else None
     stored = person.password_hash if person else None
     if not parts.threads.compute(lambda: is_password(password, stored)) or person is None:
         return None
-    parts.sign_in_failures.succeeded(person.email, network)
+    parts.sign_in_failures.succeeded(account or person.email, network)
     return person
+
+
+def _counted(visit: Visit, email: str | None) -> tuple[str | None, str]:
+    """Return the account and the network for which a guess counts. A browser in which the person
+    has signed in before counts by itself: else anyone who knows an address, or shares a proxy with
+    its owner, could keep them out for as long as they go on guessing.
+    """
+    parts = visit.parts
+    if email and (
+        browser := known_browser.read(request, email, parts.cookie_keys, secure=parts.is_secure)
+    ):
+        return f"{email} {browser}", browser
+    return email, client_network(visit.address or "")
 
 
 def new_password_fault(visit: Visit, password: str) -> str | None:

@@ -22,6 +22,7 @@ RingbackError
 ├── StoreUnavailable         the database does not answer: retry
 │   └── StatementTimedOut    the database answers, but this statement took too long: ask for less
 ├── StoreRefused             the database refuses this data: retrying is useless
+│   └── Unstorable           the data holds what no row can hold: a fault of the input
 ├── SecretUnreadable         an encrypted value cannot be decrypted with the configured keys
 ├── ExchangeUnavailable      neither broker nor outbox accepted the message
 └── UsageError               wrong settings or arguments: one line, exit 2
@@ -88,6 +89,12 @@ class StatementTimedOut(StoreUnavailable):
 
 class StoreRefused(RingbackError):
     """The database refuses the data itself (SQLSTATE 22 and 23), and would refuse it again."""
+
+
+class Unstorable(StoreRefused):
+    """A value that no row could have, such as a text with U+0000: an input that the driver refuses
+    before the database sees it.
+    """
 
 
 class SecretUnreadable(RingbackError):

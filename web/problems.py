@@ -10,6 +10,7 @@ from schemas.errors import (
     Problem,
     StoreUnavailable,
     Unavailable,
+    Unstorable,
 )
 
 INTERNAL_ERROR = (
@@ -26,6 +27,8 @@ def as_problem(error: Exception) -> Problem:
         return Unavailable(
             "the database does not respond: retry later", headers={"Retry-After": "1"}
         )
+    if isinstance(error, Unstorable):
+        return Malformed("the request holds a character or a number that cannot be stored")
     if not isinstance(error, HTTPException) or isinstance(error, InternalServerError):
         return InternalError(INTERNAL_ERROR)
     if error.code == NotFound.status:

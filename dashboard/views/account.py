@@ -11,6 +11,7 @@ from dashboard.confirming import ask_password
 from dashboard.languages import CODES
 from dashboard.pages import Page, changing, shown
 from dashboard.passwords import TooManyGuesses, hashed, new_password_fault, person_with
+from dashboard.views.beginning import begin
 from dashboard.views.people_log import role_name
 from dashboard.visit import Visit
 from dashboard.zones import is_zone, zone_names
@@ -63,10 +64,10 @@ def save_preferences(visit: Visit) -> Response:
 
 def change_password(visit: Visit) -> Response:
     """Set another password. It needs the old one, which is throttled like signing in: a browser that
-    was left open must not become an account that is lost.
+    was left open must not become an account that is lost. All sessions end, and this browser gets
+    a new one: someone else may have its cookie.
     """
-    parts, person, session = visit.parts, visit.person, visit.session
-    assert session is not None, "the page needs a person"
+    parts, person = visit.parts, visit.person
     if not parts.local_sign_in:
         raise Conflict("passwords are switched off here: people sign in by OpenID Connect")
     new = visit.form.get("new_password", "")
@@ -78,11 +79,11 @@ def change_password(visit: Visit) -> Response:
             return page
     if fault := _old_password_fault(visit):
         return _account(visit, faults={"old_password": fault})
-    parts.people.set_password_hash(person.email, hashed(visit, new), visit.actor, session.id)
-    parts.sessions.confirm(session.id, parts.database.time())
-    return visit.go(
+    person = parts.people.set_password_hash(person.email, hashed(visit, new), visit.actor)
+    response = visit.go(
         "/account", visit.say("Your password has changed. You are signed out everywhere else.")
     )
+    return begin(visit, person, response, None, is_confirmed=True)
 
 
 def end_session(visit: Visit) -> Response:

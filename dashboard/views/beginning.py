@@ -4,7 +4,7 @@ Called by the views of signing in.
 
 from flask import Response
 
-from dashboard.http import session_cookie
+from dashboard.http import known_browser, session_cookie
 from dashboard.visit import Visit
 from dashboard.zones import is_zone
 from schemas.log_events import LogEvent
@@ -24,13 +24,14 @@ def begin(
     if person.zone is None and zone and is_zone(zone):
         parts.people.set_language_and_zone(person.email, person.language, zone)
     begun = parts.sessions.create(
-        person.email,
+        person,
         visit.address,
         visit.user_agent,
         parts.database.time(),
         is_confirmed=is_confirmed,
     )
     session_cookie.write(response, begun.secret, secure=parts.is_secure)
+    known_browser.write(response, person.email, parts.cookie_keys, secure=parts.is_secure)
     return response
 
 

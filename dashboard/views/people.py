@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from flask import Response
 
 from dashboard.browsers import browser_name
+from dashboard.confirming import ask_password
 from dashboard.pages import Page, changing, shown
 from dashboard.views.people_log import log_page, role_name
 from dashboard.visit import Visit
@@ -38,6 +39,8 @@ def add_person(visit: Visit) -> Response:
         fault = visit.say("This is not an e-mail address such as ops@example.com.")
         return _people(visit, typed, role, {"email": fault})
     email = read_email(typed)
+    if visit.parts.local_sign_in and (asked := _ask_password(visit, email)):
+        return asked
     try:
         added = visit.parts.people.add(email, role, visit.actor)
     except Conflict:
@@ -52,7 +55,8 @@ def new_link(visit: Visit) -> Response:
     """Show another link for someone who lost theirs, or forgot the password."""
     if not visit.parts.local_sign_in:
         raise Conflict("links are made at the command line alone: ringback user link")
-    return _link_page(visit, _named(visit), is_new=False)
+    named = _named(visit)
+    return _ask_password(visit, named.email) or _link_page(visit, named, is_new=False)
 
 
 def set_role(visit: Visit) -> Response:
@@ -135,6 +139,13 @@ def _link_page(visit: Visit, whose: Person, *, is_new: bool) -> Response:
         is_new=is_new,
         until=visit.parts.database.time() + LINK_VALID_MS,
     )
+
+
+def _ask_password(visit: Visit, email: str) -> Response | None:
+    """A link opens an account: with one's own, or a new person's, someone who finds the browser
+    open would keep what they found.
+    """
+    return ask_password(visit, visit.say("Show a link that signs in as %(email)s", email=email))
 
 
 def _named(visit: Visit) -> Person:

@@ -31,6 +31,9 @@ LISTED = 25
 _STATES = {state.value for state in Recoverable}
 _USUAL = [Recoverable.EXHAUSTED.value, Recoverable.HELD.value]
 _WHOLE_NUMBERS = frozenset({"status_code"})
+_TOO_MANY_DIGITS = 10
+"""Digits with which a text stays one, for the model to refuse: Python reads no thousands of them."""
+
 _TEXTS = ("token", "type", "since", "until", "status_code", "error")
 
 
@@ -133,8 +136,9 @@ def _query(fields: MultiDict[str, str]) -> RecoveryQuery:
     """Read a recovery by the model and the rules of the API. Raises Invalid."""
     body: dict[str, object] = {name: fields[name] for name in _TEXTS if fields.get(name)}
     for name in _WHOLE_NUMBERS & body.keys():
-        if str(body[name]).isdecimal():
-            body[name] = int(str(body[name]))
+        text = fields[name]
+        if text.isdecimal() and len(text) < _TOO_MANY_DIGITS:
+            body[name] = int(text)
     for name, field in (("states", "states"), ("deliveries", "delivery")):
         if texts := fields.getlist(field):
             body[name] = texts

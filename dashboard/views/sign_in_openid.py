@@ -2,6 +2,7 @@
 roster, by the e-mail address that the provider has verified.
 """
 
+import time
 from http import HTTPStatus
 
 from flask import Response, session
@@ -13,12 +14,15 @@ from dashboard.oidc.id_token import LEEWAY_S
 from dashboard.oidc.provider import RETURN_PATH, Identity, OpenIdProvider
 from dashboard.oidc.refusals import Refusal, SignInRefused
 from dashboard.pages import Page, shown
+from dashboard.passwords import TooManyGuesses
 from dashboard.views.beginning import begin, note_refusal
 from dashboard.views.sign_in import sign_in_page
 from dashboard.visit import Visit
+from dashboard.zones import is_zone
 from schemas.emails import email_fault, read_email
 from schemas.errors import NotFound
 from schemas.people import Person
+from web.rate_limits import client_network, in_seconds
 
 
 def openid(visit: Visit) -> Response:
@@ -26,8 +30,9 @@ def openid(visit: Visit) -> Response:
     although it may know them: for what needs a password just now.
     """
     provider, to = _provider(visit), local_address(visit.query.get("next", "/"))
-    zone, again = visit.query.get("zone"), visit.query.get("again") == "yes"
-    pending = flow.begin(session, to, zone, _now_s(visit), again=again)
+    zone, again = visit.query.get("zone", ""), visit.query.get("again") == "yes"
+    known_zone = zone if is_zone(zone) else None  # another could be longer than a cookie may be
+    pending = flow.begin(session, to, known_zone, _now_s(visit), again=again)
     try:
         return visit.go(visit.parts.threads.aside(lambda: provider.address_to_sign_in(pending)))
     except SignInRefused as refused:
@@ -42,6 +47,9 @@ def openid_return(visit: Visit) -> Response:
         unknown = SignInRefused(Refusal.STATE, "this browser began no such sign-in, or long ago")
         return _refused(visit, provider, unknown, "/")
     to = local_address(pending.to)
+    network = client_network(visit.address or "")
+    if wait_ns := visit.parts.openid_returns.take(network, time.monotonic_ns()).wait_ns:
+        return _too_many(visit, in_seconds(wait_ns), to)
     try:
         identity = visit.parts.threads.aside(
             lambda: provider.identify(provider.require_answer(answer), pending)
@@ -60,6 +68,18 @@ def _is_proved(identity: Identity, pending: Pending) -> bool:
     if identity.proved_s is None:
         return pending.again
     return identity.proved_s >= pending.begun_s - LEEWAY_S
+
+
+def _too_many(visit: Visit, wait_s: int, to: str) -> Response:
+    response = sign_in_page(
+        visit,
+        to,
+        fault=TooManyGuesses(wait_s).said(visit),
+        status=HTTPStatus.TOO_MANY_REQUESTS,
+        at_provider=True,
+    )
+    response.headers["Retry-After"] = str(wait_s)
+    return response
 
 
 def _provider(visit: Visit) -> OpenIdProvider:

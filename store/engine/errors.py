@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import exc
 
-from schemas.errors import StatementTimedOut, StoreRefused, StoreUnavailable
+from schemas.errors import StatementTimedOut, StoreRefused, StoreUnavailable, Unstorable
 
 _DATA_CLASSES = ("22", "23")
 """SQLSTATE: data exception, integrity constraint violation. Only these are the data's own fault.
@@ -38,7 +38,7 @@ _LOST_CLASSES = ("08", "53", "55", "57", "40")
 def translated() -> Iterator[None]:
     """Translate what SQLAlchemy raises inside the block.
 
-    Raises StoreUnavailable (StatementTimedOut is one of it) and StoreRefused.
+    Raises StoreUnavailable (StatementTimedOut is one of it) and StoreRefused (Unstorable is one).
     """
     try:
         yield
@@ -48,15 +48,15 @@ def translated() -> Iterator[None]:
         raise _meaning(error) from error
     except (UnicodeError, OverflowError) as error:
         # the drivers' own, before the database sees anything: SQLAlchemy lets these through
-        raise StoreRefused(f"the database cannot store this value: {error}") from error
+        raise Unstorable(f"the database cannot store this value: {error}") from error
 
 
 def _meaning(error: exc.DBAPIError) -> Exception:
     state = getattr(error.orig, "sqlstate", None) or ""
     text = first_line(error.orig)
-    if state[:2] in _DATA_CLASSES or (
-        not state and isinstance(error, (exc.DataError, exc.IntegrityError))
-    ):
+    if not state and isinstance(error, exc.DataError):
+        return Unstorable(f"the database refuses this: {text}")
+    if state[:2] in _DATA_CLASSES or (not state and isinstance(error, exc.IntegrityError)):
         return StoreRefused(f"the database refuses this: {text}")
     if state == _READ_ONLY:
         return StoreUnavailable(f"the database can only be read: {text} (SQLSTATE {state})")

@@ -80,6 +80,7 @@ class Pool:
             max_overflow=0,
             pool_timeout=timeout_s,
             pool_use_lifo=True,
+            hide_parameters=True,  # they hold data of customers and hashes, and errors are logged
         )
         self._fresh_since_s = float("-inf")
         event.listen(self.engine, "do_connect", lambda *_: connector.connect())

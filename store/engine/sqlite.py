@@ -29,7 +29,7 @@ class SqliteFile:
             "check_same_thread": False,
             "cached_statements": _STATEMENTS_KEPT,
         }
-        self.engine = sa.create_engine(url, connect_args=arguments)
+        self.engine = sa.create_engine(url, connect_args=arguments, hide_parameters=True)
         event.listen(self.engine, "connect", self._prepare)
 
     def check(self) -> None:

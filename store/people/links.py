@@ -31,21 +31,22 @@ class SignInLinks:
         self._database = database
 
     def create(self, email: str | None, valid_ms: int, actor: Actor) -> str:
-        """Create a link and return its secret. Links that have expired are deleted.
+        """Create a link and return its secret. It takes the place of an earlier one, which may have
+        been sent to the wrong person. Links that have expired are deleted.
 
         With an e-mail address it signs that person in (raises NotFound), which is logged, as it is
-        as good as a password. With None it makes the first administrator: it takes the place of an
-        earlier one of these, and is void once there is an administrator.
+        as good as a password. With None it makes the first administrator, and is void once there is
+        one.
         """
         secret = new_sign_in_secret()
         with self._database.write() as connection:
             now = self._database.now(connection)
-            connection.execute(sa.delete(sign_in_links).where(_links.expires_at <= now))
-            if email is None:
-                connection.execute(sa.delete(sign_in_links).where(_links.email.is_(None)))
-            else:
+            if email is not None:
                 lock_person(connection, email)
                 record(connection, email, PersonAction.LINK_CREATED, {}, actor, now)
+            earlier = _links.email.is_(None) if email is None else _links.email == email
+            over = sa.or_(_links.expires_at <= now, earlier)
+            connection.execute(sa.delete(sign_in_links).where(over))
             row = {
                 "secret_hash": sign_in_hash(secret),
                 "email": email,

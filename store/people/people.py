@@ -9,7 +9,6 @@ command line.
 import sqlalchemy as sa
 
 from schemas.errors import Conflict, Fault, Invalid, NotFound, StoreRefused
-from schemas.ids import SessionId
 from schemas.people import Person, PersonAction, Role, read_email
 from schemas.tokens.audit_log import Actor
 from store.engine.database import Connection, Database
@@ -75,15 +74,13 @@ class People:
                 record(connection, email, PersonAction.ROLE_CHANGED, details, actor, now)
             return _updated(connection, email, role=role.value)
 
-    def set_password_hash(
-        self, email: str, password_hash: str, actor: Actor, keep: SessionId | None = None
-    ) -> Person:
-        """Store a new password (`schemas.passwords.password_hash`). It ends the person's links, and
-        all sessions but the one to keep, which someone else may have.
+    def set_password_hash(self, email: str, password_hash: str, actor: Actor) -> Person:
+        """Store a new password (`schemas.passwords.password_hash`). It ends the person's links and
+        sessions, which someone else may have.
         """
         with self._database.write() as connection:
             lock_person(connection, email)
-            end_access(connection, email, keep)
+            end_access(connection, email)
             now = self._database.now(connection)
             record(connection, email, PersonAction.PASSWORD_SET, {}, actor, now)
             return _updated(connection, email, password_hash=password_hash)

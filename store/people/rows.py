@@ -24,13 +24,10 @@ def lock_person(connection: Connection, email: str) -> Person:
     return read_person(row)
 
 
-def end_access(connection: Connection, email: str, keep: SessionId | None = None) -> int:
-    """End a person's sessions, but the one to keep, and links. Return how many sessions ended."""
-    others = sa.delete(sessions).where(sessions.c.email == email)
-    if keep is not None:
-        others = others.where(sessions.c.id != keep)
+def end_access(connection: Connection, email: str) -> None:
+    """End a person's sessions and links."""
     connection.execute(sa.delete(sign_in_links).where(sign_in_links.c.email == email))
-    return connection.execute(others).rowcount
+    connection.execute(sa.delete(sessions).where(sessions.c.email == email))
 
 
 def read_person(row: SqlRow) -> Person:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
+from schemas.errors import Conflict
 from schemas.ids import SessionId, new_session_id
 from schemas.people import (
     Person,
@@ -65,7 +66,7 @@ class Sessions:
 
     def create(
         self,
-        email: str,
+        person: Person,
         address: str | None,
         user_agent: str | None,
         now: UnixMs,
@@ -73,12 +74,15 @@ class Sessions:
         is_confirmed: bool,
     ) -> NewSession:
         """Sign a person in. The oldest session ends when there are too many, and what has expired
-        is deleted. `is_confirmed`: the person just proved who they are. Raises NotFound.
+        is deleted. `is_confirmed`: the person just proved who they are.
+
+        Raises NotFound, and Conflict when the password has changed since the person was read: that
+        ends all sessions, so the old one must begin none.
         """
         secret = new_sign_in_secret()
         session = Session(
             id=new_session_id(),
-            email=email,
+            email=person.email,
             created_at=now,
             seen_at=now,
             confirmed_at=now if is_confirmed else None,
@@ -86,12 +90,13 @@ class Sessions:
             user_agent=user_agent and storable(user_agent)[:_MAX_USER_AGENT],
         )
         with self._database.write() as connection:
-            lock_person(connection, email)
+            if lock_person(connection, person.email).password_hash != person.password_hash:
+                raise Conflict("the password has changed meanwhile: sign in again")
             connection.execute(sa.delete(sessions).where(sa.not_(is_live(now))))
             connection.execute(sa.insert(sessions).values(_columns(session, secret)))
-            _drop_surplus(connection, email)
-            actor = Actor.person(email, address)
-            record(connection, email, PersonAction.SIGNED_IN, {}, actor, now)
+            _drop_surplus(connection, person.email)
+            actor = Actor.person(person.email, address)
+            record(connection, person.email, PersonAction.SIGNED_IN, {}, actor, now)
         return NewSession(session, secret)
 
     def find(self, secret_hash: bytes, now: UnixMs) -> tuple[Session, Person] | None:

@@ -1,6 +1,7 @@
 """What a database's errors and its silence mean: try again, or do not, and never wait for ever."""
 
 import contextlib
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from schemas.errors import StatementTimedOut, StoreRefused, StoreUnavailable
+from schemas.errors import StatementTimedOut, StoreRefused, StoreUnavailable, Unstorable
 from store.engine.database import Database
 from tests.kit.postgres import Postgres
 from tests.kit.waiting import free_port
@@ -52,6 +53,19 @@ def test_data_that_breaks_a_rule_is_refused(database: Database) -> None:
         run(database, "INSERT INTO sample VALUES ('a', 2)")
 
 
+def test_an_error_repeats_no_value(database: Database) -> None:
+    """Its whole chain is logged, and values are data of customers, addresses of people and hashes
+    of passwords.
+    """
+    _TABLE.create(database.engine)
+    rows = [{"id": "same", "number": 12345}]
+
+    with pytest.raises(StoreRefused) as refused, database.write() as connection:
+        connection.execute(sa.insert(_TABLE), rows + rows)
+
+    assert "12345" not in "".join(traceback.format_exception(refused.value))
+
+
 @pytest.mark.parametrize(
     "statement",
     ["INSERT INTO sample VALUES ('a', 99999)", "INSERT INTO sample VALUES ('a', 1 / 0)"],
@@ -64,7 +78,7 @@ def test_data_that_does_not_fit_is_refused(on_postgres: Database, statement: str
 
 def test_text_that_no_database_takes_is_refused(on_postgres: Database) -> None:
     """The driver itself says so, without a SQLSTATE."""
-    with pytest.raises(StoreRefused, match="NUL"), on_postgres.write() as connection:
+    with pytest.raises(Unstorable, match="NUL"), on_postgres.write() as connection:
         connection.execute(sa.insert(_TABLE).values(id="a\0b"))
 
 

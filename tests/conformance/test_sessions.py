@@ -5,8 +5,8 @@ SQLite and on PostgreSQL.
 import pytest
 import sqlalchemy as sa
 
-from schemas.errors import NotFound
-from schemas.people import Role, SignInLink, sign_in_hash
+from schemas.errors import Conflict, NotFound
+from schemas.people import Person, Role, SignInLink, sign_in_hash
 from schemas.times import UnixMs
 from schemas.tokens.audit_log import Actor
 from store.engine.database import Database
@@ -32,6 +32,10 @@ def sessions(database: Database) -> Sessions:
 def links(database: Database) -> SignInLinks:
     add_people(database)
     return SignInLinks(database)
+
+
+def bob(database: Database) -> Person:
+    return People(database).get(BOB)
 
 
 def later(ms: int) -> UnixMs:
@@ -102,7 +106,7 @@ def test_use_is_noted_once_a_minute(sessions: Sessions, database: Database) -> N
 
 def test_giving_the_password_again_is_noted(sessions: Sessions, database: Database) -> None:
     """Who signed in by a link has not given it yet."""
-    made = sessions.create(BOB, None, None, NOW, is_confirmed=False)
+    made = sessions.create(bob(database), None, None, NOW, is_confirmed=False)
     assert made.session.confirmed_at is None
 
     sessions.confirm(made.session.id, later(1))
@@ -162,17 +166,35 @@ def test_what_has_ended_by_itself_is_deleted(sessions: Sessions, database: Datab
         assert list(connection.scalars(sa.select(session_table.c.id))) == [young.session.id]
 
 
-def test_only_people_sign_in(sessions: Sessions) -> None:
+def test_only_people_sign_in(sessions: Sessions, database: Database) -> None:
     """One may be removed between the check of the password and the session."""
+    removed = bob(database)
+    People(database).remove(BOB, TESTER)
+
     with pytest.raises(NotFound):
-        sessions.create("eve@example.com", None, None, NOW, is_confirmed=True)
+        sessions.create(removed, None, None, NOW, is_confirmed=True)
+
+
+def test_a_password_that_has_changed_meanwhile_begins_no_session(
+    sessions: Sessions, database: Database
+) -> None:
+    """The change ends all sessions: one that began right after it would stay."""
+    checked = bob(database)
+    changed = People(database).set_password_hash(BOB, "another hash", TESTER)
+
+    with pytest.raises(Conflict):
+        sessions.create(checked, None, None, NOW, is_confirmed=True)
+
+    assert sessions.of(BOB, NOW) == []
+    sessions.create(changed, None, None, NOW, is_confirmed=True)
+    assert len(sessions.of(BOB, NOW)) == 1
 
 
 def test_a_browsers_description_is_kept_as_far_as_it_can_be(
     sessions: Sessions, database: Database
 ) -> None:
     """It is a client's own claim: it may be long, or no text at all."""
-    sessions.create(BOB, None, "x\0\udc80" + "y" * 10_000, NOW, is_confirmed=True)
+    sessions.create(bob(database), None, "x\0\udc80" + "y" * 10_000, NOW, is_confirmed=True)
 
     assert sessions.of(BOB, NOW)[0].user_agent == "x\ufffd?" + "y" * 509
 
@@ -203,6 +225,18 @@ def test_the_first_administrators_link_is_one_and_ends_with_there_being_one(
     add_people(database)
 
     assert links.peek(newer, now) is None
+
+
+def test_a_new_link_takes_the_place_of_the_one_before(
+    links: SignInLinks, database: Database
+) -> None:
+    """The earlier one may have been sent to the wrong person; those of others stay."""
+    anns, older, newer = (links.create(who, LINK_VALID_MS, TESTER) for who in (ANN, BOB, BOB))
+
+    now = database.time()
+    assert links.peek(older, now) is None
+    assert links.peek(newer, now) is not None
+    assert links.peek(anns, now) is not None
 
 
 def test_a_link_that_has_expired_is_none(links: SignInLinks, database: Database) -> None:

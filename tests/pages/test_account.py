@@ -102,8 +102,12 @@ def test_every_language_has_a_name() -> None:
 
 
 def test_a_password_is_changed_with_the_old_one(site: Site, viewer: Browser) -> None:
-    """All other sessions end; this one goes on."""
-    other = site.browser(Role.VIEWER)
+    """All sessions end, and this browser has a new one: someone may have copied its cookie."""
+    other, thief = site.browser(Role.VIEWER), site.browser()
+    copied = viewer.client.get_cookie("ringback")
+    assert copied is not None
+    thief.client.set_cookie("ringback", copied.value)
+    assert thief.open("/account").status_code == 200
 
     answer = viewer.send("/account/password", old_password=PASSWORD, new_password="new password")
 
@@ -111,7 +115,8 @@ def test_a_password_is_changed_with_the_old_one(site: Site, viewer: Browser) -> 
     assert "Your password has changed." in viewer.open("/account").text
     assert is_password("new password", site.parts.people.get(VIEWER).password_hash)
     assert other.open("/account").status_code == 303
-    assert done_to(site.database, VIEWER)[-1] == "password_set"
+    assert thief.open("/account").status_code == 303
+    assert done_to(site.database, VIEWER)[-2:] == ["password_set", "signed_in"]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +145,7 @@ def test_a_password_that_cannot_be_changed_stays(
 def test_the_old_password_cannot_be_guessed_in_a_browser_that_was_left_open(
     site: Site, viewer: Browser
 ) -> None:
-    """It is throttled as signing in is, together with it."""
+    """It is throttled as signing in is, together with that in the same browser."""
     for _ in range(FREE_FAILURES):
         viewer.send("/account/password", old_password="guess", new_password="new password")
 
@@ -148,8 +153,9 @@ def test_the_old_password_cannot_be_guessed_in_a_browser_that_was_left_open(
 
     assert "Too many attempts." in answer.text
     assert is_password(PASSWORD, site.parts.people.get(VIEWER).password_hash)
-    assert site.browser().send("/sign-in", email=VIEWER, password=PASSWORD).status_code == 429
     assert viewer.open("/account").status_code == 200
+    viewer.send("/sign-out")
+    assert viewer.send("/sign-in", email=VIEWER, password=PASSWORD).status_code == 429
 
 
 def test_a_person_without_a_password_sets_a_first_one(site: Site) -> None:
@@ -187,7 +193,9 @@ def test_where_passwords_are_switched_off_none_is_set(site: Site) -> None:
 def test_sessions_are_listed_and_ended_one_by_one(site: Site, viewer: Browser) -> None:
     """This one is marked, and has no button."""
     now = site.database.time()
-    made = site.parts.sessions.create(VIEWER, "192.0.2.9", FIREFOX, now, is_confirmed=True)
+    made = site.parts.sessions.create(
+        site.parts.people.get(VIEWER), "192.0.2.9", FIREFOX, now, is_confirmed=True
+    )
     page = viewer.open("/account").text
     assert "Firefox, Linux" in page
     assert "192.0.2.9" in page
@@ -226,7 +234,9 @@ def test_all_other_sessions_are_ended_together(site: Site, viewer: Browser) -> N
 def test_what_a_browser_says_of_itself_is_no_markup(site: Site, viewer: Browser) -> None:
     """Anyone who signs in may say anything."""
     now = site.database.time()
-    site.parts.sessions.create(VIEWER, None, "<script>alert(1)</script>", now, is_confirmed=True)
+    site.parts.sessions.create(
+        site.parts.people.get(VIEWER), None, "<script>alert(1)</script>", now, is_confirmed=True
+    )
 
     page = viewer.open("/account").text
 

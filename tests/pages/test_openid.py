@@ -1,6 +1,7 @@
 """Signing in by OpenID Connect, at a provider that is real but for its people."""
 
 from collections.abc import Iterator
+from secrets import token_urlsafe
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -9,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from werkzeug.test import TestResponse
 
+from dashboard import parts
 from dashboard.oidc import fetching, flow
 from dashboard.oidc import provider as provider_module
 from schemas.people import Role
@@ -245,6 +247,37 @@ def test_a_code_that_was_stolen_is_worth_nothing(openid: Site, provider: Provide
 
     require_refusal(openid, response, "code_refused", "accepts each answer once")
     assert not is_in(thief)
+
+
+def test_codes_that_are_made_up_do_not_flood_the_provider(
+    openid: Site, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may refuse everyone after too many. Other networks sign in meanwhile."""
+    monkeypatch.setattr(parts, "OPENID_RETURNS", 2)
+
+    def tried(address: str) -> TestResponse:
+        browser = openid.browser()
+        state = parse_qs(urlsplit(begun(browser)).query)["state"][0]
+        back = {"state": state, "code": "made-up"}
+        base = {"REMOTE_ADDR": address}
+        return browser.open(START + "/return", query_string=back, environ_base=base)
+
+    statuses = [tried("192.0.2.7").status_code for _ in range(4)]
+
+    assert statuses == [403, 403, 429, 429]
+    assert provider.asked.count("/token") == 2
+    assert tried("192.0.2.8").status_code == 403
+    last = tried("192.0.2.7")
+    assert "Too many attempts." in last.text
+    assert int(last.headers["Retry-After"]) <= 30
+
+
+def test_a_zone_that_is_none_is_not_kept(openid: Site) -> None:
+    """A long one would make the cookie so large that browsers drop it."""
+    answer = openid.browser().open(START, query_string={"zone": token_urlsafe(5000)})
+
+    assert answer.status_code == 303
+    assert len(answer.headers["Set-Cookie"]) < 1000
 
 
 def test_several_tabs_sign_in_side_by_side(openid: Site, provider: Provider) -> None:

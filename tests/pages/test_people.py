@@ -10,7 +10,7 @@ from schemas.people import Role
 from store.people.listing import list_people
 from store.people.sessions import Sessions
 from tests.kit.pages import PASSWORD, Browser, Site
-from tests.kit.people import done_to, sign_in
+from tests.kit.people import done_to, let_minutes_pass, sign_in
 from tests.kit.tokens import TESTER
 
 ADMIN, VIEWER, ZOE = "admin@example.com", "viewer@example.com", "zoe@example.com"
@@ -107,6 +107,24 @@ def test_a_new_link_signs_in_who_forgot_the_password(site: Site, admin: Browser)
 
     assert is_password("another one", site.parts.people.get(VIEWER).password_hash)
     assert not is_password(PASSWORD, site.parts.people.get(VIEWER).password_hash)
+
+
+@pytest.mark.parametrize(
+    ("path", "email"), [("/people/link", ADMIN), ("/people/link", VIEWER), ("/people/add", ZOE)]
+)
+def test_a_link_is_not_shown_to_someone_who_finds_the_browser_open(
+    site: Site, admin: Browser, path: str, email: str
+) -> None:
+    """It would set the person's own password without the old one, or make an account to keep."""
+    let_minutes_pass(site.database, 10)
+
+    found = admin.send(path, email=email, role="admin")
+
+    assert 'type="password"' in found.text
+    assert "/sign-in/link" not in found.text
+    assert site.parts.people.find(ZOE) is None
+    asked = admin.send(path, email=email, role="admin", password=PASSWORD)
+    assert link_in(asked.text)
 
 
 def test_a_link_is_to_the_public_address_whatever_the_request_says(site: Site) -> None:

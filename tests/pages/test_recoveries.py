@@ -150,7 +150,13 @@ def test_what_a_form_may_not_say_is_refused(site: Site) -> None:
     """By the rules of the API, and nothing is started."""
     browser = site.browser(Role.ADMIN)
 
-    for wrong in ({"since": "x"}, {}, {"since": "2026-01-01T00:00:00Z", "states": "pending"}):
+    since = {"since": "2026-01-01T00:00:00Z"}
+    for wrong in (
+        {"since": "x"},
+        {},
+        {**since, "states": "pending"},
+        {**since, "states": "exhausted", "status_code": "9" * 5000},
+    ):
         assert browser.send("/recoveries/new", **wrong).status_code == 422
     assert counted(site) == 0
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from dashboard.application import MAX_FIELDS
 from dashboard.http.local_address import local_address
 from schemas.people import Role
 from store.people.failures import FREE_FAILURES, FREE_OF_NETWORK
 from store.people.sessions import Sessions
-from tests.kit.pages import PASSWORD, Browser, Site
+from tests.kit.pages import ORIGIN, PASSWORD, Browser, Site
 from tests.kit.people import done_to
 from tests.kit.tokens import TESTER
 
@@ -109,6 +110,39 @@ def test_guesses_at_an_account_are_made_to_wait_before_anything_is_hashed(
     assert not is_in(browser)
 
 
+def test_no_one_is_kept_out_of_a_browser_they_signed_in_with_before(site: Site) -> None:
+    """By someone who guesses on and on, at the account or behind the same proxy."""
+    own, stranger = site.browser(Role.ADMIN), site.browser()
+    own.send("/sign-out")
+    for number in range(FREE_OF_NETWORK):
+        tried(stranger, "guess", email=ADMIN if number < FREE_FAILURES else f"a{number}@x.example")
+    assert tried(stranger) == 429
+
+    assert tried(own) == 303
+
+
+def test_a_browser_that_is_known_guesses_no_more_than_others(site: Site) -> None:
+    """And only for the person who has signed in with it: each other account counts as usual."""
+    own = site.browser(Role.VIEWER)
+    own.send("/sign-out")
+    for _ in range(FREE_FAILURES):
+        assert tried(own, "guess", email=VIEWER) == 422
+        assert tried(own, "guess", email=ADMIN) == 422
+
+    assert tried(own, email=VIEWER) == tried(own, email=ADMIN) == 429
+
+
+@pytest.mark.parametrize("cookie", ["", "x", ".", "x.é", "x." + "0" * 64])
+def test_a_browser_cannot_say_itself_that_it_is_known(site: Site, cookie: str) -> None:
+    """Else guesses would never wait."""
+    browser = site.browser()
+    browser.client.set_cookie("ringback-known", cookie)
+    for _ in range(FREE_FAILURES):
+        tried(browser, "guess")
+
+    assert tried(browser) == 429
+
+
 def test_guesses_from_one_network_are_made_to_wait_over_all_accounts(site: Site) -> None:
     """Also those at accounts that do not exist, and at none."""
     browser = site.browser()
@@ -175,7 +209,7 @@ def test_by_https_the_cookie_belongs_to_this_host_alone(site: Site) -> None:
         assert response.status_code == 303
         return response.headers.getlist("Set-Cookie")
 
-    (begun,) = sent("/sign-in", email=ADMIN, password=PASSWORD)
+    begun, known = sent("/sign-in", email=ADMIN, password=PASSWORD)
     ended = sent("/sign-out")
 
     assert re.match(r"__Host-ringback=[\w-]{43}; .*Secure; HttpOnly; Path=/; SameSite=Lax$", begun)
@@ -183,7 +217,10 @@ def test_by_https_the_cookie_belongs_to_this_host_alone(site: Site) -> None:
         re.match(r"__Host-ringback=; .*Max-Age=0; Secure; HttpOnly; Path=/; SameSite=Lax$", cookie)
         for cookie in ended
     )
-    assert "Domain" not in begun + str(ended)
+    assert re.match(
+        r"__Host-ringback-known=[^;]+; .*Secure; HttpOnly; Path=/; SameSite=Lax$", known
+    )
+    assert "Domain" not in begun + known + str(ended)
 
 
 def test_signing_out_ends_the_session_and_has_the_browser_forget_it(site: Site) -> None:
@@ -326,6 +363,25 @@ def test_what_was_typed_survives_a_wrong_password(site: Site) -> None:
     )
 
     assert '<input type="hidden" name="resume:name" value="ACME">' in response.text
+
+
+@pytest.mark.parametrize("path", ["/people/add", "/sign-in", "/sign-out"])
+@pytest.mark.parametrize("role", [None, Role.ADMIN])
+def test_a_form_with_more_fields_than_any_has_is_not_read(
+    site: Site, path: str, role: Role | None
+) -> None:
+    """A megabyte of them would cost anyone who asks seconds of processor time, and come back as a
+    page of 25 MB.
+    """
+    answer = site.browser(role).client.post(
+        path,
+        data=b"a&" * MAX_FIELDS,
+        content_type="application/x-www-form-urlencoded; charset=utf-8",
+        headers={"Origin": ORIGIN},
+    )
+
+    assert answer.status_code == 413
+    assert len(answer.data) < 20_000
 
 
 def test_a_form_without_fields_is_kept_too(site: Site) -> None:

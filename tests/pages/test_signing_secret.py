@@ -8,8 +8,9 @@ import sqlalchemy as sa
 from schemas.people import Role
 from schemas.tokens.audit_log import Action
 from schemas.tokens.secrets import signing_secret_text
-from store.tables import people, sessions
+from store.tables import people
 from tests.kit.pages import PASSWORD, Site
+from tests.kit.people import let_minutes_pass
 from tests.kit.supplier import Supplier
 
 ADMIN = "admin@example.com"
@@ -18,13 +19,6 @@ ADMIN = "admin@example.com"
 @pytest.fixture
 def supplier(site: Site) -> Supplier:
     return Supplier(site)
-
-
-def let_minutes_pass(site: Site, minutes: float) -> None:
-    """Since the password was given."""
-    with site.database.write() as connection:
-        earlier = sessions.c.confirmed_at - round(minutes * 60_000)
-        connection.execute(sa.update(sessions).values(confirmed_at=earlier))
 
 
 def secrets_in(text: str) -> list[str]:
@@ -52,9 +46,9 @@ def test_a_person_may_be_asked_for_the_password_again_after_five_minutes(
     site: Site, supplier: Supplier
 ) -> None:
     """Someone else may have found the browser open."""
-    let_minutes_pass(site, 4.9)
+    let_minutes_pass(site.database, 4.9)
     early = supplier.admin.send(supplier.path("signing-secret"))
-    let_minutes_pass(site, 0.2)
+    let_minutes_pass(site.database, 0.2)
     shown = len(supplier.changes())
     late = supplier.admin.send(supplier.path("signing-secret"))
 
@@ -68,7 +62,7 @@ def test_the_right_password_shows_it_and_counts_for_five_minutes(
     site: Site, supplier: Supplier
 ) -> None:
     """It is not asked for at each click."""
-    let_minutes_pass(site, 10)
+    let_minutes_pass(site.database, 10)
 
     wrong = supplier.admin.send(supplier.path("signing-secret"), password="wrong")
     right = supplier.admin.send(supplier.path("signing-secret"), password=PASSWORD)
@@ -82,7 +76,7 @@ def test_the_right_password_shows_it_and_counts_for_five_minutes(
 
 def test_guessing_the_password_is_slowed_down(site: Site, supplier: Supplier) -> None:
     """As at the sign-in, and by the same count."""
-    let_minutes_pass(site, 10)
+    let_minutes_pass(site.database, 10)
 
     answers = [
         supplier.admin.send(supplier.path("signing-secret"), password="wrong") for _ in range(8)
@@ -96,7 +90,7 @@ def test_guessing_the_password_is_slowed_down(site: Site, supplier: Supplier) ->
 
 def test_a_person_without_a_password_signs_in_again(site: Site, supplier: Supplier) -> None:
     """By a link, or elsewhere: there is nothing to type here."""
-    let_minutes_pass(site, 10)
+    let_minutes_pass(site.database, 10)
     with site.database.write() as connection:
         connection.execute(
             sa.update(people).where(people.c.email == ADMIN).values(password_hash=None)
@@ -134,7 +128,7 @@ def test_the_choice_of_an_overlap_outlives_the_question_for_the_password(
     site: Site, supplier: Supplier
 ) -> None:
     """Else the previous secret would live for a day that no one has chosen."""
-    let_minutes_pass(site, 10)
+    let_minutes_pass(site.database, 10)
 
     asked = supplier.admin.send(supplier.path("signing-secret/rotate"), overlap="1h")
 

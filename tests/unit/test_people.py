@@ -1,5 +1,7 @@
 """E-mail addresses of people, their passwords, and how long guesses have to wait."""
 
+import time
+
 import pytest
 
 from schemas.emails import MAX_EMAIL, read_email
@@ -100,6 +102,28 @@ def test_a_password_that_cannot_be_taken_is_refused(password: str, said: str) ->
     with pytest.raises(ValueError, match=said):
         password_hash(password)
     assert not is_password(password, password_hash(PASSWORD))
+
+
+def test_a_row_of_accents_costs_no_more_than_a_hash() -> None:
+    """Anyone may send one. Sorting them takes minutes, in which the whole process stands still."""
+    begun_s = time.process_time()
+
+    assert not is_password(ACCENTS, None)
+    assert password_fault(ACCENTS) == "a password has at most 1024 bytes"
+
+    assert time.process_time() - begun_s < 2
+
+
+ACCENTS = "\u0301" * 20_000 + "\u0327" * 20_000
+
+
+def test_what_follows_a_long_password_counts() -> None:
+    """It is not cut off: only the password itself is right."""
+    stored = password_hash("x" * MAX_BYTES)
+
+    assert is_password("x" * MAX_BYTES, stored)
+    assert not is_password("x" * MAX_BYTES + "\u0301", stored)
+    assert not is_password("x" * 2 * MAX_BYTES, stored)
 
 
 def test_a_long_password_fits() -> None:
