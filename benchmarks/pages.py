@@ -5,7 +5,6 @@ Every page that the browser tests look at is opened, by an administrator. What i
 time of the server, without network and browser.
 """
 
-import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -22,7 +21,6 @@ from schemas.deliveries.deliveries import DeliveryState, Outcome
 from schemas.events.types import EventType
 from schemas.figures import HOUR_MS, KEPT_BY_HOUR_MS, KEPT_BY_MINUTE_MS, MINUTE_MS, Figures
 from schemas.ids import CallbackId, EventId, delivery_id
-from schemas.people import Role
 from schemas.times import now_ms
 from store.engine.database import Database
 from store.figures.rows import columns_of_traffic
@@ -32,8 +30,9 @@ from store.tables import (
     figure_minutes,
     recoveries,
 )
-from tests.browser.test_looks import OPEN, STATES
-from tests.kit.pages import Browser, Site
+from tests.browser.test_looks import STATES
+from tests.kit.looking import Looking
+from tests.kit.pages import Site
 from tests.kit.waiting import free_port
 
 ROWS = 10_000_000
@@ -86,30 +85,22 @@ def _row(what: str, target_ms: float, took_ms: Mapping[str, list[float]]) -> Row
 
 def _measured(folder: Path, database: Database) -> dict[str, list[float]]:
     site = Site(folder, database)
-    ids = _ids(database)
-    signed_in, stranger = site.browser(Role.ADMIN), site.browser()
-    took_ms = {
-        state: _open_often(stranger if state in OPEN else signed_in, _filled_in(address, ids))
-        for state, address in STATES.items()
-    }
+    looking = Looking(site, _ids(database))
+    took_ms = {state: _open_often(looking, state) for state in STATES}
     site.close()
     return took_ms
 
 
-def _open_often(browser: Browser, address: str) -> list[float]:
+def _open_often(looking: Looking, state: str) -> list[float]:
     took_ms = []
     for _ in range(_TIMES):
         began_s = time.perf_counter()
-        response = browser.open(address)
+        response = looking.open(state)
         response.get_data()
         took_ms.append((time.perf_counter() - began_s) * 1000)
         if response.status_code >= 500:
-            raise RuntimeError(f"{address} answered {response.status_code}")
+            raise RuntimeError(f"{state} answered {response.status_code}")
     return took_ms
-
-
-def _filled_in(address: str, ids: Mapping[str, str]) -> str:
-    return re.sub("<([a-z_]+)>", lambda found: ids[found[1]], address)
 
 
 def _ids(database: Database) -> dict[str, str]:
@@ -131,6 +122,7 @@ def _ids(database: Database) -> dict[str, str]:
     return {
         "token_id": works.token_id,
         "broken_id": failed.token_id,
+        "empty_id": works.token_id,
         "event_id": works.event_id,
         "delivery_id": delivery_id(EventId(works.event_id), CallbackId(works.callback_id)),
         "failed_id": delivery_id(EventId(failed.event_id), CallbackId(failed.callback_id)),

@@ -73,7 +73,8 @@ class Site:
         """
         browser = Browser(self)
         if role:
-            made = sign_in(self.database, f"{role}@example.com", self.database.time())
+            store = self.parts.database
+            made = sign_in(store, f"{role}@example.com", store.time())
             browser.client.set_cookie("ringback", made.secret)
         return browser
 
