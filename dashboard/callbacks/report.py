@@ -10,6 +10,7 @@ from dashboard import labels
 from dashboard.explaining.advice import advice
 from dashboard.explaining.reader import Reader
 from dashboard.explaining.values import as_sentence
+from dashboard.faults import fault_in_words
 from schemas.deliveries.deliveries import Attempt, Outcome
 from schemas.deliveries.phases import Phases
 from schemas.errors import Fault, InvalidEvent, Problem
@@ -97,9 +98,8 @@ def report_of(
 
 def refused(to: Reader, problem: Problem) -> Report:
     """Return why no attempt was made."""
-    return Report(
-        works=False, verdict=to.say("Nothing was sent."), advice=as_sentence(problem.detail)
-    )
+    reason = as_sentence(fault_in_words(to.say, problem.detail))
+    return Report(works=False, verdict=to.say("Nothing was sent."), advice=reason)
 
 
 def refused_data(to: Reader, error: InvalidEvent) -> Report:
@@ -107,15 +107,15 @@ def refused_data(to: Reader, error: InvalidEvent) -> Report:
     verdict = to.say("Nothing was sent: no receiver would ever get such data.")
     if error.malformed:
         verdict = to.say("Nothing was sent: a bracket, a comma or a quotation mark is missing.")
-    faults = [_fault(fault) for fault in error.faults[:MOST_FAULTS]]
+    faults = [_fault(to, fault) for fault in error.faults[:MOST_FAULTS]]
     return Report(works=False, verdict=verdict, faults=faults)
 
 
-def _fault(fault: Fault) -> str:
+def _fault(to: Reader, fault: Fault) -> str:
     """Return a fault with its place, as the names from the outside to the inside."""
     steps = [step.replace("~1", "/").replace("~0", "~") for step in fault.pointer.split("/")[1:]]
     place = " / ".join(spelled_out(step) for step in steps if step != "data")
-    detail = fault.detail
+    detail = fault_in_words(to.say, fault.detail)
     return f"{place}: {detail}" if place else as_sentence(detail)
 
 

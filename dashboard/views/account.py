@@ -98,7 +98,9 @@ def end_other_sessions(visit: Visit) -> Response:
     assert visit.session is not None, "the page needs a person"
     email, here = visit.person.email, visit.session.id
     ended = visit.parts.sessions.end_all(email, visit.actor, here)
-    said = visit.say("Sessions that have ended: %(count)s.", count=visit.language.number(ended))
+    said = visit.language.plural(
+        "%(number)s session has ended.", "%(number)s sessions have ended.", ended
+    )
     return visit.go("/account", said)
 
 

@@ -128,7 +128,11 @@ def _asked(visit: Visit) -> tuple[CallbackId, str]:
 
 def _note_fault(visit: Visit, note: str) -> str | None:
     if len(note) > MAX_NOTE:
-        return visit.say("A note has at most %(most)s characters.", most=MAX_NOTE)
+        return visit.language.plural(
+            "A note has at most %(number)s character.",
+            "A note has at most %(number)s characters.",
+            MAX_NOTE,
+        )
     if character := harmful(note.replace("\r", "").replace("\n", " ")):
         return visit.say(
             "This character cannot be stored: %(character)s.", character=named(character)

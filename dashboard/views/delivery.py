@@ -11,6 +11,7 @@ from dashboard.explaining.comparison import Part, comparison
 from dashboard.explaining.curl import CurlCommand, curl_command
 from dashboard.explaining.life import life
 from dashboard.explaining.sentence import explain
+from dashboard.faults import fault_in_words
 from dashboard.pages import Page, changing, shown
 from dashboard.rows.attempts import attempt_rows
 from dashboard.rows.deliveries import delivery_rows
@@ -43,7 +44,8 @@ def retry_delivery(visit: Visit, delivery_id: str) -> Response:
     try:
         request_retry(parts.database, parts.tokens, DeliveryId(delivery_id))
     except Conflict as refusal:
-        return _page(visit, delivery_id, HTTPStatus.CONFLICT, refusal.detail)
+        reason = fault_in_words(visit.say, refusal.detail)
+        return _page(visit, delivery_id, HTTPStatus.CONFLICT, reason)
     notice = visit.say("One attempt was asked for. It appears here when it has ended.")
     return visit.go(f"/deliveries/{delivery_id}", notice)
 

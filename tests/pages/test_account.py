@@ -219,7 +219,7 @@ def test_all_other_sessions_are_ended_together(site: Site, viewer: Browser) -> N
 
     answer = viewer.send("/account/end-other-sessions")
 
-    assert "Sessions that have ended: 2." in viewer.open(answer.location).text
+    assert "2 sessions have ended." in viewer.open(answer.location).text
     assert [other.open("/account").status_code for other in others] == [303, 303]
 
 
