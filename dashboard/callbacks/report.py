@@ -4,7 +4,6 @@ back, and what to change.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from dashboard import labels
 from dashboard.explaining.advice import advice
@@ -12,7 +11,6 @@ from dashboard.explaining.reader import Reader
 from dashboard.explaining.values import as_sentence
 from dashboard.faults import fault_in_words
 from schemas.deliveries.deliveries import Attempt, Outcome
-from schemas.deliveries.phases import Phases
 from schemas.errors import Fault, InvalidEvent, Problem
 from schemas.ids import DeliveryId
 from schemas.texts import spelled_out
@@ -25,13 +23,6 @@ _LINES = "\n\t"
 
 MOST_FAULTS = 20
 """Faults of the data that are listed. More: a page that no one reads. Fewer: more tries."""
-
-
-class Phase(NamedTuple):
-    """A part of an attempt's time."""
-
-    name: str
-    ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +49,8 @@ class Found:
     """The name of how it ended."""
     note: str | None
     """What went wrong, as it was noted at that moment."""
-    phases: list[Phase]
+    phases: list[tuple[str, int]]
+    """The phases that there were, with their milliseconds."""
     was_sent: bool
     """Whether the request left."""
     request: str
@@ -87,7 +79,7 @@ def report_of(
         delivery_id,
         kind,
         _shown(attempt.full_error),
-        _phases(to, attempt.phases),
+        labels.phases(to, attempt.phases),
         attempt.status_code is not None or attempt.phases.wait_ms is not None,
         _request(attempt, url, body),
         _signed(attempt, body),
@@ -121,17 +113,6 @@ def _fault(to: Reader, fault: Fault) -> str:
 
 def _shown(error: str | None) -> str | None:
     return error and spelled_out(as_sentence(error))
-
-
-def _phases(to: Reader, phases: Phases) -> list[Phase]:
-    say = to.say
-    named = (
-        (say("Look-up of the host"), phases.dns_ms),
-        (say("Connection"), phases.connect_ms),
-        (say("Secure connection"), phases.tls_ms),
-        (say("Waiting for the answer"), phases.wait_ms),
-    )
-    return [Phase(name, ms) for name, ms in named if ms is not None]
 
 
 def _request(attempt: Attempt, url: str, body: bytes) -> str:

@@ -92,7 +92,7 @@ def test_a_disabled_callback_says_why_and_its_held_deliveries_can_be_sent(
 
     page = admin.open("/attention").text
 
-    assert "it answered 410" in page
+    assert "Its receiver answered 410: it wants no more events" in page
     found = re.search(r'href="(/recoveries/new[^"]*)"', page)
     assert found
     form = admin.open(html.unescape(found[1])).text
