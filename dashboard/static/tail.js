@@ -66,14 +66,8 @@
     if (waits || document.hidden || !isOn()) return;
     waits = true;
     try {
-      const response = await fetch(location.href, { headers: { "HX-Request": "true" } });
-      if (response.status === 401) location.reload();
-      if (!response.ok) return;
-      const page = new DOMParser().parseFromString(await response.text(), "text/html");
-      const fresh = page.getElementById(section.id);
+      const fresh = await fetchPart(section.id);
       if (fresh) take(fresh);
-    } catch {
-      // the server is away: the next turn tries again
     } finally {
       waits = false;
     }
