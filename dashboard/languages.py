@@ -38,7 +38,7 @@ class Language:
     @property
     def name(self) -> str:
         """The language's name in itself."""
-        return str(self._locale.display_name).capitalize()
+        return str(self._locale.language_name).capitalize()
 
     def text(self, english: str, **values: object) -> str:
         """Return a text, with `%(name)s` filled in. Without a translation it stays English."""
