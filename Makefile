@@ -3,14 +3,14 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install install-tests run static check test bench chaos lock
+.PHONY: help install install-tests run static check test bench chaos screenshots lock
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 PYTEST ?= -n auto
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/.installed ## set up .venv with Ringback in it
 
@@ -55,6 +55,10 @@ bench: install-tests ## the benchmarks, with their tables
 chaos: install-tests ## inject every failure at full size and count losses: about an hour and a half
 	@tools/set-up services
 	@$(BIN)/python -m tests.chaos
+
+screenshots: install-tests ## take the pictures of the pages in docs/images again: a minute
+	@tools/set-up services
+	@$(BIN)/python -m tests.browser.screenshots
 
 # A temporary environment: pip-tools and Ringback need nothing of each other.
 lock: install ## rewrite the lock files from setup.cfg, with the newest versions that fit

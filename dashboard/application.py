@@ -11,6 +11,8 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from flask import Flask, Response, g, request
 
 from dashboard import static_files
+from dashboard.explaining.values import as_sentence
+from dashboard.faults import fault_in_words
 from dashboard.http import session_cookie, supplier_cookie
 from dashboard.http.headers import protect
 from dashboard.http.origin import is_from_here
@@ -106,8 +108,9 @@ class PagesApplication(Flask):
                 trace="".join(traceback.format_exception(error)),
             )
         visit = g.get(_VISIT) or _visit(self._parts, None)
+        detail = as_sentence(fault_in_words(visit.say, problem.detail))
         response = visit.render(
-            "problem.html", problem.status, problem=problem, request_id=request_id
+            "problem.html", problem.status, problem=problem, detail=detail, request_id=request_id
         )
         response.headers.extend(problem.headers or {})
         protect(response.headers, visit.nonce)

@@ -5,6 +5,7 @@ templates as `labels`.
 from typing import Protocol
 
 from schemas.deliveries.deliveries import DeliveryState, Outcome, Trigger
+from schemas.deliveries.phases import Phases
 from schemas.deliveries.recoveries import Recoverable, RecoveryState
 from schemas.events.types import EventType
 
@@ -70,6 +71,18 @@ def trigger(to: Speaker, cause: Trigger) -> str:
         Trigger.TEST: say("Test"),
         Trigger.PROBE: say("Trial"),
     }[cause]
+
+
+def phases(to: Speaker, spent: Phases) -> list[tuple[str, int]]:
+    """Return the names of the phases that there were, with their milliseconds."""
+    say = to.say
+    named = [
+        (say("Looking up the host"), spent.dns_ms),
+        (say("Connecting"), spent.connect_ms),
+        (say("Securing the connection"), spent.tls_ms),
+        (say("Waiting for the answer"), spent.wait_ms),
+    ]
+    return [(name, ms) for name, ms in named if ms is not None]
 
 
 def event_type(to: Speaker, kind: EventType) -> str:

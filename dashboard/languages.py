@@ -4,13 +4,15 @@ English is in the code, so it needs no catalogue. The only place that knows Babe
 """
 
 import datetime as dt
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from gettext import GNUTranslations, NullTranslations
 from importlib.resources import files
+from io import BytesIO
 from zoneinfo import ZoneInfo
 
 from babel import Locale, dates, negotiate_locale, numbers
+from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
 from schemas.times import UnixMs
@@ -30,18 +32,25 @@ class Language:
     """One language."""
 
     code: str
-    texts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    texts: NullTranslations = field(default_factory=NullTranslations, repr=False)
     """Translations by the English text."""
 
     @property
     def name(self) -> str:
         """The language's name in itself."""
-        return str(self._locale.display_name).capitalize()
+        return str(self._locale.language_name).capitalize()
 
     def text(self, english: str, **values: object) -> str:
         """Return a text, with `%(name)s` filled in. Without a translation it stays English."""
-        text = self.texts.get(english, english)
+        text = self.texts.gettext(english)
         return text % values if values else text
+
+    def plural(self, one: str, many: str, number: int, /, **values: object) -> str:
+        """Return the text for this many, with `%(number)s` and the values filled in. `one` and
+        `many` are the English of 1 and of other numbers: other languages may have more forms.
+        """
+        text = self.texts.ngettext(one, many, number)
+        return text % ({"number": self.number(number)} | values)
 
     def number(self, value: float) -> str:
         """Return a number with the language's separators."""
@@ -107,14 +116,10 @@ def language(code: str) -> Language:
         return Language(ENGLISH)
     with (files("dashboard") / "translations" / f"{code}.po").open("rb") as file:
         catalogue = read_po(file, locale=code)
-    return Language(
-        code,
-        {
-            str(message.id): str(message.string)
-            for message in catalogue
-            if message.id and message.string and not message.fuzzy
-        },
-    )
+    compiled = BytesIO()
+    write_mo(compiled, catalogue)
+    compiled.seek(0)
+    return Language(code, GNUTranslations(compiled))
 
 
 def chosen(wanted: str | None, accepted: list[str]) -> Language:

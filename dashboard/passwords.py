@@ -63,7 +63,11 @@ def new_password_fault(visit: Visit, password: str) -> str | None:
     if password_fault(password) is None:
         return None
     if len(password) < MIN_CHARACTERS:
-        return visit.say("A password has at least %(count)s characters.", count=MIN_CHARACTERS)
+        return visit.language.plural(
+            "A password has at least %(number)s character.",
+            "A password has at least %(number)s characters.",
+            MIN_CHARACTERS,
+        )
     return visit.say("This password is too long, or cannot be read: choose another.")
 
 

@@ -1,6 +1,7 @@
 """Pages from templates, with everything escaped. The only place of the pages that knows Jinja.
 
-A template is given `visit`, `_` (the text in the person's language) and what its view passes.
+A template is given `visit`, `_` (the text in the person's language), `_n` (the text for a number of
+things) and what its view passes.
 """
 
 from collections.abc import Mapping

@@ -135,6 +135,7 @@ class Visit:
         return {
             "visit": self,
             "_": self.say,
+            "_n": self.language.plural,
             "path": request.path,
             "notices": get_flashed_messages(),
         }

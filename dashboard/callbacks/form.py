@@ -4,20 +4,18 @@ Values of headers are never in it: they are kept, replaced or removed by the hea
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import msgspec
 
+from dashboard.tokens.faults import Say
+from dashboard.tokens.sent import Sent
 from schemas.errors import Fault
 from schemas.tokens.tokens import Callback, OnResume
 
 SPARE_HEADERS = 2
 """Empty rows for further headers. More: a longer form. Fewer: several headers take several saves."""
-
-Say = Callable[..., str]
-"""Returns a text in the person's language."""
 
 Faults = dict[str, str]
 """What is wrong, by field: `url`, `headers`, `header.0` for a row of a header; by FORM what concerns
@@ -25,13 +23,6 @@ no single field.
 """
 
 FORM = ""
-
-
-class Sent(Protocol):
-    """The fields of a form, some of them several times."""
-
-    def get(self, key: str, default: str, /) -> str: ...
-    def getlist(self, key: str, /) -> list[str]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,13 @@ back, and what to change.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from dashboard import labels
 from dashboard.explaining.advice import advice
 from dashboard.explaining.reader import Reader
 from dashboard.explaining.values import as_sentence
+from dashboard.faults import fault_in_words
 from schemas.deliveries.deliveries import Attempt, Outcome
-from schemas.deliveries.phases import Phases
 from schemas.errors import Fault, InvalidEvent, Problem
 from schemas.ids import DeliveryId
 from schemas.texts import spelled_out
@@ -24,13 +23,6 @@ _LINES = "\n\t"
 
 MOST_FAULTS = 20
 """Faults of the data that are listed. More: a page that no one reads. Fewer: more tries."""
-
-
-class Phase(NamedTuple):
-    """A part of an attempt's time."""
-
-    name: str
-    ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +49,8 @@ class Found:
     """The name of how it ended."""
     note: str | None
     """What went wrong, as it was noted at that moment."""
-    phases: list[Phase]
+    phases: list[tuple[str, int]]
+    """The phases that there were, with their milliseconds."""
     was_sent: bool
     """Whether the request left."""
     request: str
@@ -86,7 +79,7 @@ def report_of(
         delivery_id,
         kind,
         _shown(attempt.full_error),
-        _phases(to, attempt.phases),
+        labels.phases(to, attempt.phases),
         attempt.status_code is not None or attempt.phases.wait_ms is not None,
         _request(attempt, url, body),
         _signed(attempt, body),
@@ -97,9 +90,8 @@ def report_of(
 
 def refused(to: Reader, problem: Problem) -> Report:
     """Return why no attempt was made."""
-    return Report(
-        works=False, verdict=to.say("Nothing was sent."), advice=as_sentence(problem.detail)
-    )
+    reason = as_sentence(fault_in_words(to.say, problem.detail))
+    return Report(works=False, verdict=to.say("Nothing was sent."), advice=reason)
 
 
 def refused_data(to: Reader, error: InvalidEvent) -> Report:
@@ -107,31 +99,20 @@ def refused_data(to: Reader, error: InvalidEvent) -> Report:
     verdict = to.say("Nothing was sent: no receiver would ever get such data.")
     if error.malformed:
         verdict = to.say("Nothing was sent: a bracket, a comma or a quotation mark is missing.")
-    faults = [_fault(fault) for fault in error.faults[:MOST_FAULTS]]
+    faults = [_fault(to, fault) for fault in error.faults[:MOST_FAULTS]]
     return Report(works=False, verdict=verdict, faults=faults)
 
 
-def _fault(fault: Fault) -> str:
+def _fault(to: Reader, fault: Fault) -> str:
     """Return a fault with its place, as the names from the outside to the inside."""
     steps = [step.replace("~1", "/").replace("~0", "~") for step in fault.pointer.split("/")[1:]]
     place = " / ".join(spelled_out(step) for step in steps if step != "data")
-    detail = fault.detail
+    detail = fault_in_words(to.say, fault.detail)
     return f"{place}: {detail}" if place else as_sentence(detail)
 
 
 def _shown(error: str | None) -> str | None:
     return error and spelled_out(as_sentence(error))
-
-
-def _phases(to: Reader, phases: Phases) -> list[Phase]:
-    say = to.say
-    named = (
-        (say("Look-up of the host"), phases.dns_ms),
-        (say("Connection"), phases.connect_ms),
-        (say("Secure connection"), phases.tls_ms),
-        (say("Waiting for the answer"), phases.wait_ms),
-    )
-    return [Phase(name, ms) for name, ms in named if ms is not None]
 
 
 def _request(attempt: Attempt, url: str, body: bytes) -> str:

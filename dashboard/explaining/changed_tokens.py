@@ -142,8 +142,7 @@ def _named(to: Reader, channels: list[str]) -> str:
     named = ", ".join(shown(channel) for channel in channels[:MOST_NAMED])
     if len(channels) <= MOST_NAMED:
         return named
-    return to.say(
-        "%(names)s and %(count)s more",
-        names=named,
-        count=to.language.number(len(channels) - MOST_NAMED),
+    more = len(channels) - MOST_NAMED
+    return to.language.plural(
+        "%(names)s and %(number)s more", "%(names)s and %(number)s more", more, names=named
     )

@@ -42,7 +42,7 @@ def life(
     dated.sort(key=lambda moment: moment.at or 0)
     if len(dated) > MOST:
         left_out = len(dated) - MOST
-        note = to.say("… %(number)s more …", number=to.language.number(left_out))
+        note = to.language.plural("… %(number)s more …", "… %(number)s more …", left_out)
         dated = [*dated[:2], Moment(None, note), *dated[left_out + 2 :]]
     return [*dated, *_end(to, detail), *_to_come(to, detail, waiting)]
 

@@ -186,14 +186,19 @@ def given_up_reason(to: Reader, reason: str | None) -> str:
 
 
 def _given_up(to: Reader) -> list[tuple[str, Callable[..., str]]]:
-    say = to.say
+    say, plural = to.say, to.language.plural
     return [
-        (r"1 attempts failed", lambda: say("its attempt failed")),
-        (r"(\d+) attempts failed", lambda n: say("%(number)s attempts failed", number=n)),
+        (
+            r"(\d+) attempts failed",
+            lambda n: plural("its attempt failed", "%(number)s attempts failed", int(n)),
+        ),
         (
             r"its receiver deferred it (\d+) times in (\d+) days",
-            lambda n, days: say(
-                "its receiver asked to wait %(number)s times in %(days)s days", number=n, days=days
+            lambda n, days: plural(
+                "its receiver asked to wait %(number)s time in %(span)s",
+                "its receiver asked to wait %(number)s times in %(span)s",
+                int(n),
+                span=to.language.span(int(days) * 86_400),
             ),
         ),
         (
@@ -208,7 +213,11 @@ def _given_up(to: Reader) -> list[tuple[str, Callable[..., str]]]:
         ),
         (
             r"poison: taken (\d+) times without an outcome",
-            lambda n: say("%(number)s attempts ended without a result", number=n),
+            lambda n: plural(
+                "%(number)s attempt ended without a result",
+                "%(number)s attempts ended without a result",
+                int(n),
+            ),
         ),
     ]
 

@@ -58,16 +58,17 @@ def _events(to: Speaker, points: Sequence[FigurePoint], clock: Clock) -> Chart:
     totals = {
         "accepted": number(sum(one or 0 for one in accepted)),
         "delivered": number(sum(one or 0 for one in delivered)),
-        "failed": number(sum(one or 0 for one in failed)),
     }
     if not any(accepted) and not any(delivered) and peak is None:
         finding = say("Nothing happened in this time.")
     elif peak is None:
         finding = say("%(accepted)s accepted, %(delivered)s delivered, no failed attempt", **totals)
     else:
-        finding = say(
-            "%(accepted)s accepted, %(delivered)s delivered, %(failed)s attempts failed, most at"
+        finding = to.language.plural(
+            "%(accepted)s accepted, %(delivered)s delivered, %(number)s attempt failed, at %(at)s",
+            "%(accepted)s accepted, %(delivered)s delivered, %(number)s attempts failed, most at"
             " %(at)s",
+            sum(one or 0 for one in failed),
             at=clock(peak),
             **totals,
         )
@@ -104,7 +105,7 @@ def _within(figures: Figures, share: float) -> int | None:
 
 
 def _backlog(to: Speaker, points: Sequence[FigurePoint], clock: Clock) -> Chart:
-    say, number = to.say, to.language.number
+    say = to.say
     due = _of_gauges(points, lambda one: one.deliveries_due)
     events = _of_gauges(points, lambda one: one.outbox_depth + (one.queue_depth or 0))
     peak = _highest(due)
@@ -114,9 +115,10 @@ def _backlog(to: Speaker, points: Sequence[FigurePoint], clock: Clock) -> Chart:
     elif peak is None:
         finding = say("No delivery had to wait.")
     else:
-        finding = say(
+        finding = to.language.plural(
+            "Most: %(number)s delivery at %(at)s. The oldest waited for %(span)s.",
             "Most: %(number)s deliveries at %(at)s. The oldest waited for %(span)s.",
-            number=number(due[peak] or 0),
+            due[peak] or 0,
             at=clock(peak),
             span=duration(to, oldest),
         )

@@ -43,5 +43,5 @@ def duration(to: Speaker, ms: int, *, round_up: bool = True) -> str:
     size = 10 ** max(0, len(str(ms)) - 2)
     rounded = (math.ceil if round_up else math.floor)(ms / size) * size
     if rounded < 1000:
-        return to.say("%(number)s ms", number=to.language.number(rounded))
-    return to.say("%(number)s s", number=to.language.number(rounded / 1000))
+        return to.say("%(ms)s ms", ms=to.language.number(rounded))
+    return to.say("%(seconds)s s", seconds=to.language.number(rounded / 1000))

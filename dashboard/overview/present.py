@@ -67,8 +67,11 @@ def _share(to: Speaker, total: Figures) -> Tile:
     label = to.say("Attempts that succeed")
     if share is None:
         return Tile(label, NONE, to.say("none in the last 15 minutes"))
-    attempts = to.language.number(sum(total.outcomes.values()))
-    note = to.say("of %(number)s in the last 15 minutes", number=attempts)
+    note = to.language.plural(
+        "of %(number)s in the last 15 minutes",
+        "of %(number)s in the last 15 minutes",
+        sum(total.outcomes.values()),
+    )
     return Tile(label, to.language.percent(share), note, "bad" if share < 0.95 else "")
 
 

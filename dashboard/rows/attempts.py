@@ -52,18 +52,7 @@ def _row(to: Speaker, attempt: Attempt, *, is_full: bool) -> AttemptRow:
         cause=labels.trigger(to, attempt.trigger),
         result=words if status is None else f"{status} · {words}",
         colour="good" if attempt.outcome is Outcome.DELIVERED else "bad",
-        phases=_phases(to, attempt),
+        phases=labels.phases(to, attempt.phases),
         body=spelled_out(from_bytes(attempt.response_body), keep="\n\t"),
         is_full=is_full,
     )
-
-
-def _phases(to: Speaker, attempt: Attempt) -> list[tuple[str, int]]:
-    phases, say = attempt.phases, to.say
-    named = [
-        (say("Looking up the host"), phases.dns_ms),
-        (say("Connecting"), phases.connect_ms),
-        (say("Securing the connection"), phases.tls_ms),
-        (say("Waiting for the answer"), phases.wait_ms),
-    ]
-    return [(name, ms) for name, ms in named if ms is not None]

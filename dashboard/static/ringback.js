@@ -24,15 +24,23 @@ function isInUse(part) {
   return part.matches(":hover, :focus-within") || part.querySelector("dialog[open], input:checked, details[open] form") !== null;
 }
 
+// Returns the part as it is now; null: the server is away, or has no such part, and the next turn tries again.
+async function fetchPart(id) {
+  try {
+    const response = await fetch(location.href, { headers: { "HX-Request": "true", "X-Live-Part": id } });
+    if ([401, 403].includes(response.status)) location.reload();
+    if (!response.ok) return null;
+    return new DOMParser().parseFromString(await response.text(), "text/html").getElementById(id);
+  } catch {
+    return null;
+  }
+}
+
 async function refresh(part) {
   if (part.dataset.waits) return;
   part.dataset.waits = "1";
   try {
-    const response = await fetch(location.href, { headers: { "HX-Request": "true", "X-Live-Part": part.id } });
-    if ([401, 403].includes(response.status)) location.reload();
-    if (!response.ok) return;
-    const page = new DOMParser().parseFromString(await response.text(), "text/html");
-    const fresh = page.getElementById(part.id);
+    const fresh = await fetchPart(part.id);
     if (!fresh || isInUse(part) && part.dataset.pauses !== "never") return;
     keepOpen(part, fresh);
     const focused = part.contains(document.activeElement) && document.activeElement.id;
@@ -44,8 +52,6 @@ async function refresh(part) {
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
     fresh.dispatchEvent(new CustomEvent("ringback:fresh", { bubbles: true }));
     tickTimes();
-  } catch {
-    // the server is away: the next turn tries again
   } finally {
     delete part.dataset.waits;
   }
@@ -140,18 +146,30 @@ document.addEventListener("formdata", (event) => {
   for (const [name, value] of [...event.formData]) if (value === "") event.formData.delete(name);
 });
 
-// --- Keyboard: / search, j k rows, x tick, ? help. Off in fields, and where people switched it off --------
+// --- Keyboard: / search, j k rows, x tick, r again, ? help. Off in fields, and where people switched it off ---
+const FIELDS = "input:not([type=checkbox], [type=radio]), select, textarea, [contenteditable], dialog[open]";
+
+// What is sent again is asked about first: in a dialog of the page, or on the page that counts what was ticked.
+function again(row) {
+  const button = document.querySelector("[data-again]");
+  if (button?.dataset.again) return document.getElementById(button.dataset.again).showModal();
+  const ticks = () => document.querySelector("table[data-rows] tbody input:checked");
+  if (!ticks()) row?.querySelector("input[type=checkbox]")?.click();
+  if (ticks()) button?.click();
+}
+
 const keysOn = () => localStorage.getItem("keys") !== "off";
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || !keysOn()) return;
-  if (event.target.closest("input, select, textarea, [contenteditable], dialog[open]")) return;
+  if (event.target.closest(FIELDS)) return;
   const rows = [...document.querySelectorAll("table[data-rows] tbody tr")];
   const current = rows.findIndex((row) => row.contains(document.activeElement));
-  const focusRow = (row) => row && row.querySelector("a[href]").focus();
+  const focusRow = (row) => row?.querySelector("a[href]")?.focus();
   if (event.key === "/") document.querySelector(".search input")?.focus();
   else if (event.key === "j") focusRow(rows[current + 1]);
   else if (event.key === "k") focusRow(rows[current < 0 ? rows.length - 1 : current - 1]);
   else if (event.key === "x") rows[current]?.querySelector("input[type=checkbox]")?.click();
+  else if (event.key === "r") again(rows[current]);
   else if (event.key === "?") document.getElementById("keys")?.showModal();
   else return;
   event.preventDefault();

@@ -1,4 +1,4 @@
-// The live tail of a list: <section id data-tail="4" data-new="# new">. Rows that arrive are announced, and put in on a click, or
+// The live tail of a list: <section id data-tail="4" data-new-one="1 new" data-new="# new">. Rows that arrive are announced, and put in on a click, or
 // when no one reads or works in the table: no row ever moves under a pointer, a focus or a tick.
 "use strict";
 (() => {
@@ -24,7 +24,8 @@
   function announce(number) {
     const button = section.querySelector("[data-tail-show]");
     button.hidden = number === 0;
-    button.textContent = section.dataset.new.replace("#", number.toLocaleString(document.documentElement.lang));
+    const text = number === 1 ? section.dataset.newOne : section.dataset.new;
+    button.textContent = text.replace("#", number.toLocaleString(document.documentElement.lang));
   }
 
   function putIn() {
@@ -65,14 +66,8 @@
     if (waits || document.hidden || !isOn()) return;
     waits = true;
     try {
-      const response = await fetch(location.href, { headers: { "HX-Request": "true" } });
-      if ([401, 403].includes(response.status)) location.reload();
-      if (!response.ok) return;
-      const page = new DOMParser().parseFromString(await response.text(), "text/html");
-      const fresh = page.getElementById(section.id);
+      const fresh = await fetchPart(section.id);
       if (fresh) take(fresh);
-    } catch {
-      // the server is away: the next turn tries again
     } finally {
       waits = false;
     }

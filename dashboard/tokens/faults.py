@@ -5,6 +5,7 @@ fields of JSON bodies. Pure.
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
+from dashboard.faults import fault_in_words
 from schemas.errors import Fault
 
 Say = Callable[..., str]
@@ -26,11 +27,11 @@ _FIELDS = (
 _CALLBACK = "/callbacks/"
 
 
-def by_field(faults: Iterable[Fault]) -> Faults:
+def by_field(faults: Iterable[Fault], say: Say) -> Faults:
     """Return the faults of a body by the fields of the form it was made of: the first of each."""
     found: Faults = {}
     for fault in faults:
-        found.setdefault(_field(fault.pointer), fault.detail)
+        found.setdefault(_field(fault.pointer), fault_in_words(say, fault.detail))
     return found
 
 

@@ -88,7 +88,9 @@ class Words:
             return self._reader.say("none")
         if len(held) <= 2:
             return ", ".join(self._reader.say(permission.label) for permission in held)
-        return self._reader.say("%(count)s permissions", count=self._number(len(held)))
+        return self._reader.language.plural(
+            "%(number)s permission", "%(number)s permissions", len(held)
+        )
 
     def sees(self, channels: frozenset[str] | None) -> str:
         """Return which channels are seen."""
@@ -96,24 +98,19 @@ class Words:
             return self._reader.say("All channels, also those to come")
         if not channels:
             return self._reader.say("No channel: it receives no webhooks and reads no data")
-        if len(channels) == 1:
-            return self._reader.say("One channel")
-        return self._reader.say("%(count)s channels", count=self._number(len(channels)))
+        return self._reader.language.plural("One channel", "%(number)s channels", len(channels))
 
     def health(self, token: Token) -> list[tuple[CallbackState, str]]:
         """Return how many callbacks are in each state, what needs attention first."""
-        say = self._reader.say
+        plural = self._reader.language.plural
         counts = Counter(callback.state for callback in token.callbacks.values())
         disabled, failing, healthy, off = (
             counts[state] for state in (_DISABLED, _FAILING, _HEALTHY, _OFF)
         )
         texts = [
-            (_DISABLED, say("%(count)s disabled", count=disabled)),
-            (_FAILING, say("%(count)s failing", count=failing)),
-            (_HEALTHY, say("%(count)s healthy", count=healthy)),
-            (_OFF, say("%(count)s switched off", count=off)),
+            (_DISABLED, plural("%(number)s disabled", "%(number)s disabled", disabled)),
+            (_FAILING, plural("%(number)s failing", "%(number)s failing", failing)),
+            (_HEALTHY, plural("%(number)s healthy", "%(number)s healthy", healthy)),
+            (_OFF, plural("%(number)s switched off", "%(number)s switched off", off)),
         ]
         return [(state, text) for state, text in texts if counts[state]]
-
-    def _number(self, value: int) -> str:
-        return self._reader.language.number(value)

@@ -8,7 +8,7 @@ from flask import Response
 
 from dashboard.browsers import browser_name
 from dashboard.confirming import ask_password
-from dashboard.languages import CODES
+from dashboard.languages import CODES, language
 from dashboard.pages import Page, changing, shown
 from dashboard.passwords import TooManyGuesses, hashed, new_password_fault, person_with
 from dashboard.views.beginning import begin
@@ -19,13 +19,8 @@ from schemas.errors import Conflict
 from schemas.ids import SessionId
 from schemas.people import Role
 
-LANGUAGES = {"en": "English", "it": "Italiano"}
-"""The languages' names in themselves. As many as there are `CODES`."""
-
 THEMES = ("light", "dark")
 _YEAR_S = 365 * 24 * 3600
-
-assert set(LANGUAGES) == set(CODES), "every language has a name"
 
 
 def account(visit: Visit) -> Response:
@@ -42,8 +37,8 @@ def save_preferences(visit: Visit) -> Response:
     if typed["zone"] and not is_zone(typed["zone"]):
         fault = visit.say("There is no time zone of this name: choose one of the list.")
         return _account(visit, typed, {"zone": fault})
-    language = typed["language"] if typed["language"] in CODES else None
-    visit.parts.people.set_language_and_zone(visit.person.email, language, typed["zone"] or None)
+    code = typed["language"] if typed["language"] in CODES else None
+    visit.parts.people.set_language_and_zone(visit.person.email, code, typed["zone"] or None)
     if visit.is_admin:
         visit.parts.people.set_wants_mail(visit.person.email, "wants_mail" in visit.form)
     response = visit.go("/account", visit.say("Saved."))
@@ -99,7 +94,9 @@ def end_other_sessions(visit: Visit) -> Response:
     assert visit.session is not None, "the page needs a person"
     email, here = visit.person.email, visit.session.id
     ended = visit.parts.sessions.end_all(email, visit.actor, here)
-    said = visit.say("Sessions that have ended: %(count)s.", count=visit.language.number(ended))
+    said = visit.language.plural(
+        "%(number)s session has ended.", "%(number)s sessions have ended.", ended
+    )
     return visit.go("/account", said)
 
 
@@ -130,7 +127,7 @@ def _account(
             "wants_mail": "on" if person.wants_mail else "",
         },
         faults=faults or {},
-        languages=LANGUAGES,
+        languages={code: language(code).name for code in CODES},
         zones=zone_names(),
         role=role_name(visit, person.role),
         sessions=visit.parts.sessions.of(person.email, now),

@@ -6,6 +6,8 @@ from http import HTTPStatus
 from flask import Response
 
 from dashboard import labels
+from dashboard.explaining.sentence import disabled_reason
+from dashboard.explaining.values import as_sentence
 from dashboard.pages import Page, changing, shown
 from dashboard.visit import Visit
 from schemas.attention import MAX_NOTE, UNKNOWN_KIND, Trouble
@@ -38,6 +40,8 @@ class _Row:
     trouble: Trouble
     what: str
     """How the deliveries fail, in words."""
+    reason: str | None
+    """Why Ringback disabled the callback, in words; None: it did not, or that is said elsewhere."""
     host: str
     url: str
     filter: dict[str, str]
@@ -106,6 +110,7 @@ def _row(visit: Visit, trouble: Trouble) -> _Row:
     return _Row(
         trouble,
         failure_words(visit, kind),
+        trouble.reason and as_sentence(disabled_reason(visit, trouble.reason)),
         host_of(trouble.url),
         masked_url(trouble.url),
         {"token": trouble.token_id, "type": trouble.type.value, **by_kind},
@@ -128,7 +133,11 @@ def _asked(visit: Visit) -> tuple[CallbackId, str]:
 
 def _note_fault(visit: Visit, note: str) -> str | None:
     if len(note) > MAX_NOTE:
-        return visit.say("A note has at most %(most)s characters.", most=MAX_NOTE)
+        return visit.language.plural(
+            "A note has at most %(number)s character.",
+            "A note has at most %(number)s characters.",
+            MAX_NOTE,
+        )
     if character := harmful(note.replace("\r", "").replace("\n", " ")):
         return visit.say(
             "This character cannot be stored: %(character)s.", character=named(character)

@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 from flask import Response
 
+from dashboard.faults import fault_in_words
 from dashboard.pages import Page, changing, shown
 from dashboard.views.one_delivery import command_of, explained, find_delivery, stored_body
 from dashboard.visit import Visit
@@ -25,7 +26,8 @@ def retry_delivery(visit: Visit, delivery_id: str) -> Response:
     try:
         request_retry(parts.database, parts.tokens, DeliveryId(delivery_id))
     except Conflict as refusal:
-        return _page(visit, delivery_id, HTTPStatus.CONFLICT, refusal.detail)
+        reason = fault_in_words(visit.say, refusal.detail)
+        return _page(visit, delivery_id, HTTPStatus.CONFLICT, reason)
     notice = visit.say("One attempt was asked for. It appears here when it has ended.")
     return visit.go(f"/deliveries/{delivery_id}", notice)
 

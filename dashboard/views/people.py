@@ -79,7 +79,9 @@ def end_sessions(visit: Visit) -> Response:
     named, session = _named(visit), visit.session
     keep = session.id if session and session.email == named.email else None
     ended = visit.parts.sessions.end_all(named.email, visit.actor, keep)
-    said = visit.say("Sessions that have ended: %(count)s.", count=visit.language.number(ended))
+    said = visit.language.plural(
+        "%(number)s session has ended.", "%(number)s sessions have ended.", ended
+    )
     return visit.go(_address(named), said)
 
 

@@ -18,11 +18,14 @@ from schemas.deliveries.deliveries import DeliveryState, Outcome
 from schemas.observer import AttemptReport
 from schemas.times import from_rfc3339
 from schemas.tokens.audit_log import Action
+from tests.browser.screenshots import FOLDER, PICTURES
 from tests.docs import settings_page
 from tests.docs.pages import PAGES, ROOT, code, named_tests, read
 from tests.kit.making import a_delivery, an_attempt
 
 _LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")
+_IMAGE = re.compile(r'(?:src|srcset)="([^"]+)"')
+_MOST_BYTES = 1_500_000  # of all pictures: each clone has them, and each of their versions
 _FILE = re.compile(r"`([a-z_/]+(?:\.py|/))`")
 
 
@@ -129,13 +132,31 @@ def test_every_state_of_a_delivery_is_described() -> None:
 def test_every_link_leads_somewhere(page: os.PathLike[str]) -> None:
     """Files and headings move."""
     path = ROOT / page
-    for target in _LINK.findall(path.read_text()):
+    for target in _LINK.findall(path.read_text()) + _IMAGE.findall(path.read_text()):
         if target.startswith("https://"):
             continue
         name, _, anchor = target.partition("#")
         linked = (path.parent / unquote(name)).resolve() if name else path
         assert linked.exists(), target
         assert not anchor or anchor in _anchors(linked.read_text()), target
+
+
+def test_every_picture_is_shown_and_described() -> None:
+    """`make screenshots` takes them again: one that no page shows would be kept for nothing."""
+    texts = {page: page.read_text() for page in PAGES}
+    linked = {
+        (page.parent / target).resolve()
+        for page, text in texts.items()
+        for target in _LINK.findall(text) + _IMAGE.findall(text)
+        if target.endswith(".png")
+    }
+    pictures = set((ROOT / "docs" / "images").iterdir())
+    shown = "".join(texts.values())
+
+    assert pictures == linked == {FOLDER / f"{picture.name}.png" for picture in PICTURES}
+    assert sum(picture.stat().st_size for picture in pictures) < _MOST_BYTES
+    assert "![](" not in shown
+    assert shown.count("<img ") == shown.count(' alt="')
 
 
 def _anchors(text: str) -> set[str]:

@@ -70,7 +70,7 @@ def test_a_failure_leads_to_its_deliveries_and_to_sending_all_again(
     page = admin.open("/attention").text
 
     assert "Answered with status 503" in page
-    assert "1 deliveries in the last 7 days" in page
+    assert "1 delivery in the last 7 days" in page
     of_it = f"token={failing.token}&amp;type=message.received"
     assert f'href="/deliveries?{of_it}&amp;status_code=503"' in page
     assert f'href="/recoveries/new?{of_it}"' in page
@@ -92,7 +92,7 @@ def test_a_disabled_callback_says_why_and_its_held_deliveries_can_be_sent(
 
     page = admin.open("/attention").text
 
-    assert "it answered 410" in page
+    assert "Its receiver answered 410: it wants no more events" in page
     found = re.search(r'href="(/recoveries/new[^"]*)"', page)
     assert found
     form = admin.open(html.unescape(found[1])).text

@@ -113,8 +113,8 @@ def test_a_test_shows_what_was_sent_and_signed_where_the_time_went_and_what_came
     assert "POST /hook?key=*** HTTP/1.1\nhost: crm.example.com\n" in page
     assert f"webhook-timestamp: 1700000000\nX-Tenant: ***\n\n{body.decode()}</pre>" in page
     assert f"{event_id}.1700000000.{body.decode()}</pre>" in page
-    assert "Secure connection: 5 ms" in page
-    assert "Look-up of the host" not in page
+    assert "Securing the connection: 5 ms" in page
+    assert "Looking up the host" not in page
     assert "HTTP 204\nserver: x\n" in page
     assert "203.0.113.7:443" in page
 

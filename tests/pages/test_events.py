@@ -121,7 +121,7 @@ def test_another_content_under_the_same_id_is_mentioned(site: Site, traffic: Tra
     traffic.event("evt_1", text="one")
     traffic.event("evt_1", text="two")
 
-    assert "Another event came 1 times under this id" in opened(site, "/events/evt_1").text
+    assert "Another event came 1 time under this id" in opened(site, "/events/evt_1").text
 
 
 def test_the_payload_has_a_page_of_its_own(site: Site, traffic: Traffic) -> None:

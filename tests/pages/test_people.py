@@ -205,7 +205,7 @@ def test_an_administrator_signs_someone_out_everywhere(site: Site, admin: Browse
     admin.send("/people/end-sessions", email=VIEWER)
     answer = admin.send("/people/end-sessions", email=ADMIN)
 
-    assert "Sessions that have ended: 1." in admin.open(answer.location).text
+    assert "1 session has ended." in admin.open(answer.location).text
     assert viewer.open("/account").status_code == 303
     assert here_too.open("/account").status_code == 303
     assert done_to(site.database, VIEWER)[-1] == "sessions_ended"

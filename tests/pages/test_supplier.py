@@ -140,7 +140,7 @@ def test_nothing_of_another_token_is_there(site: Site, traffic: Traffic) -> None
 
     of_one = {name: answer for name, answer in found.items() if "<delivery_id>" in name}
     assert {answer.status_code for answer in of_one.values()} == {404}
-    assert all(f"there is no delivery {foreign}" in answer.text for answer in of_one.values())
+    assert all(f"There is no delivery {foreign}" in answer.text for answer in of_one.values())
     assert found["POST /supplier/<token_id>/callbacks/<kind>/test"].status_code == 404
     for name, answer in found.items():
         assert "globex" not in answer.text.lower(), name

@@ -297,7 +297,7 @@ def test_faults_of_a_body_stand_next_to_their_fields() -> None:
         Fault("second", "/name"),
     ]
 
-    assert by_field(faults) == {
+    assert by_field(faults, say) == {
         "name": "a",
         "expires_on": "b",
         "url.message.status": "c",

@@ -92,7 +92,7 @@ def save_token_visibility(visit: Visit, token_id: str) -> Response:
             lambda token: fingerprint(token.channels) == visit.form.get(_WAS),
         )
     except Invalid as invalid:
-        faults = by_field(invalid.faults)
+        faults = by_field(invalid.faults, visit.say)
         return _visibility_page(visit, token_of_page(visit, token_id), seen, faults)
     except ChangedMeanwhile as changed:
         return _visibility_page(visit, changed.current, seen, is_changed=True)

@@ -11,6 +11,7 @@ from dashboard.callbacks.cards import Pending, cards, held_words
 from dashboard.callbacks.form import FORM, CallbackForm, Faults, fingerprint
 from dashboard.callbacks.signing import OVERLAPS, USUAL_OVERLAP, also_signs_until
 from dashboard.explaining.values import as_sentence
+from dashboard.faults import fault_in_words
 from dashboard.labels import event_type
 from dashboard.pages import Page, changing, shown
 from dashboard.views.tokens.one_token import token_of_page
@@ -88,7 +89,7 @@ def _save(visit: Visit, token: Token, kind: EventType) -> tuple[CallbackForm, Fa
         try:
             visit.parts.callbacks.put(token.id, kind, fields, visit.actor, {edition(token)})
         except Conflict as conflict:
-            faults[FORM] = as_sentence(conflict.detail)
+            faults[FORM] = as_sentence(fault_in_words(visit.say, conflict.detail))
     return form, faults
 
 
@@ -125,7 +126,8 @@ def _fields(
         return require_callback(visit.parts.policy, from_body(PutCallback, body)), faults
     except Invalid as error:
         for fault in error.faults:
-            faults.setdefault(form.field_of(fault), as_sentence(fault.detail))
+            words = as_sentence(fault_in_words(visit.say, fault.detail))
+            faults.setdefault(form.field_of(fault), words)
     return None, faults
 
 

@@ -51,7 +51,7 @@ def save_token_details(visit: Visit, token_id: str) -> Response:
     try:
         token = save(visit, token_id, edit, lambda token: _shown(visit, token, before) == before)
     except Invalid as invalid:
-        faults = by_field(invalid.faults) | faults
+        faults = by_field(invalid.faults, visit.say) | faults
         return _page(visit, token_of_page(visit, token_id), typed, before, faults)
     except ChangedMeanwhile as changed:
         theirs = _shown(visit, changed.current, before)

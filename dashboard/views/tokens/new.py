@@ -78,7 +78,7 @@ def create_token_by_form(visit: Visit) -> Response:
             tokens, now = visit.parts.tokens, visit.parts.database.time()
             created = tokens.create(fields, callbacks, now, visit.actor, token_id)
     except Invalid as invalid:
-        faults = by_field(invalid.faults) | faults
+        faults = by_field(invalid.faults, visit.say) | faults
     except Conflict:
         return visit.render("token_created_before.html", HTTPStatus.CONFLICT, id=token_id)
     if created is None:
