@@ -154,7 +154,7 @@ def test_a_half_request_is_refused_after_its_time(
     serve: Serve, part: bytes, limit: str, behind: bytes
 ) -> None:
     """408 — or 413, if that was decided — and then the connection ends."""
-    served = serve(**{"head_s": 20, "body_s": 20} | {limit: 0.2})
+    served = serve(**{"head_s": 20, "body_s": 20} | {limit: 0.6})
     client = served.connect()
     if behind:
         assert client.ask(behind).body == b"first"

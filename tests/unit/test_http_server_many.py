@@ -2,7 +2,6 @@
 
 import random
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -16,13 +15,13 @@ from web.server.messages import Answer, Request
 MIB = 1024 * 1024
 
 
-def answers_quickly(served: Served) -> None:
-    """Assert that a client is served while the hostile ones are there."""
+def answers_others(served: Served) -> None:
+    """Assert that a client is served while the hostile ones are there. How quickly is measured by
+    the benchmark `hostile`.
+    """
     with Client(served.port) as client:
-        began_s = time.monotonic()
         for _ in range(20):
             assert client.ask(post(b"abc")).body == b"abc"
-        assert time.monotonic() - began_s < 5
 
 
 @pytest.mark.parametrize("half", [get()[:-2], post(b"a" * 50_000)[:-1]], ids=["heads", "bodies"])
@@ -32,7 +31,7 @@ def test_hundreds_of_half_requests_are_ended(serve: Serve, half: bytes) -> None:
     clients = [served.connect() for _ in range(500)]
     for client in clients:
         client.send(half)
-    answers_quickly(served)
+    answers_others(served)
 
     assert {client.read().status for client in clients} == {408}
     assert all(client.is_ended() for client in clients)
@@ -53,7 +52,7 @@ def test_hundreds_of_slow_readers_cost_little_memory(serve: Serve) -> None:
     clients = [served.connect(receive_bytes=4096) for _ in range(200)]
     for client in clients:
         client.send(get("/stream"))
-    answers_quickly(served)
+    answers_others(served)
     wait_for("all of them", lambda: len(bodies) == 200)
 
     assert psutil.Process().memory_info().rss - used_bytes < 250 * MIB
@@ -89,7 +88,7 @@ def test_dozens_of_endless_senders_cost_no_memory(senders: Served) -> None:
     """What they send is counted, never kept."""
     used_bytes = psutil.Process().memory_info().rss
     for _ in range(5):
-        answers_quickly(senders)
+        answers_others(senders)
         assert senders.server.memory.taken_bytes < MIB
 
     assert psutil.Process().memory_info().rss - used_bytes < 100 * MIB
