@@ -98,6 +98,14 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => { button.textContent = label; }, 2000);
 });
 
+// --- Secrets that a form's answer shows: a reload would send the form again, which replaces or shows the secret once more. So the
+// page takes the address of another one, which a reload and the way back then lead to. Browsers keep pages that are left.
+const once = document.querySelector("[data-then]");
+if (once) history.replaceState(null, "", once.dataset.then);
+addEventListener("pagehide", () => {
+  for (const secret of document.querySelectorAll("[data-once]")) secret.replaceWith("…");
+});
+
 // --- Rows: tick all, shift-tick a range ----------------------------------------------------------------
 let lastTicked = null;
 document.addEventListener("click", (event) => {
