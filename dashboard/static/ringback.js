@@ -20,8 +20,14 @@ function tickTimes() {
 
 // --- Live parts: fetched again every few seconds, unless someone reads or works in them -------------
 // <section id="x" data-live="10">: the page is fetched, and this element replaced by the one with its id.
+// A pointer that rests on mere text, and the focus of a button that was clicked, keep nothing: they stay for long, as after copying a
+// command. Nor does anything that could be hit while another window is used.
 function isInUse(part) {
-  return part.matches(":hover, :focus-within") || part.querySelector("dialog[open], input:checked, details[open] form") !== null;
+  if (part.querySelector("dialog[open], input:checked, details[open] form, :is(input, select, textarea):focus")) return true;
+  if (!document.hasFocus()) return false;
+  const selection = getSelection();
+  return part.querySelector(":is(a, button, summary, label, tr):hover, :focus-visible") !== null
+    || !selection.isCollapsed && selection.containsNode(part, true);
 }
 
 async function refresh(part) {
