@@ -19,8 +19,8 @@ HOSTILE = {
     "markup": "\"'></title></textarea></select></pre><script data-hostile>alert('hostile')</script>"
     "<img data-hostile src=x onerror=alert(1)>",
     "address": "javascript:alert('hostile')//{{7*7}}hostile${7*7}hostile{% raw %} %(name)s %s",
-    "override": "\u202ehostile \u2066\u200f\u202b",
-    "isolates": "hostile \u2067\u202b",
+    "override": "\u202ehostile\u200f",
+    "isolates": "hostile \u2067\u202b\u2066",
     "formula": '=HYPERLINK("http://hostile.example/","hostile")',
     "sum": "+1+cmd|' /C hostile'!A0 &lt;b data-hostile&gt; \u0301\u0300",
     "four-bytes": "\U0001d525\U0001f469\u200d\U0001f469\u200d\U0001f467 hostile \U0010fffd",

@@ -81,6 +81,28 @@ _FOUND = """
 """
 """What is on a page, but should not be."""
 
+_REVERSED = """
+() => {
+  document.querySelectorAll("details").forEach((details) => { details.open = true; });
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const range = document.createRange(), found = [];
+  const place = (node, at) => {
+    range.setStart(node, at);
+    range.setEnd(node, at + 1);
+    return range.getBoundingClientRect();
+  };
+  while (walk.nextNode()) {
+    const node = walk.currentNode;
+    for (const { 0: word, index } of node.data.matchAll(/[A-Za-z]{3,}/g)) {
+      const first = place(node, index), last = place(node, index + word.length - 1);
+      if (first.width && first.top === last.top && first.left > last.left) found.push(word);
+    }
+  }
+  return found;
+}
+"""
+"""Words whose letters stand from right to left."""
+
 _SEND = """
 ([action, fields]) => {
   const form = Object.assign(document.createElement("form"), { method: "post", action });
@@ -227,8 +249,21 @@ def test_pages_about_one_of_it_show_texts(garden: Garden, admin: Window, kind: s
 
 
 @pytest.mark.timeout(240)
+def test_a_text_turns_nothing_but_itself(garden: Garden, admin: Window) -> None:
+    """Else a customer's message turns the words of the page around that come after it."""
+    one, reversed_words = garden.planted["override"], set()
+    for address in STATES.values():
+        if "recovery" not in address:
+            look(admin, filled(address, one.ids))
+            found = admin.page.evaluate(_REVERSED)
+            reversed_words.update(found)
+            assert set(found) <= {"hostile"}, address
+    assert reversed_words, "nothing was looked at"
+
+
+@pytest.mark.timeout(240)
 def test_files_hold_no_formula_and_no_link(garden: Garden, admin: Window, tmp_path: Path) -> None:
-    """A spreadsheet would compute it, with the rights of whoever opens the file."""
+    """A spreadsheet would compute it, with the rights of the person who opens the file."""
     for number, address in enumerate(["/tokens.xlsx", *map(log_of, garden.planted.values())]):
         path = tmp_path / f"{number}.xlsx"
         path.write_bytes(fetched(admin, address))
