@@ -58,6 +58,7 @@ class Planted:
         return {
             "token_id": self.token["id"],
             "broken_id": self.token["id"],
+            "empty_id": self.token["id"],
             "event_id": self.event_id,
             "delivery_id": self.delivery_id,
             "failed_id": self.delivery_id,

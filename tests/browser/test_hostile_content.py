@@ -68,6 +68,9 @@ SEARCHES = (
 )
 """Addresses with parameters."""
 
+SUPPLIERS = [state for state, address in STATES.items() if address.startswith("/supplier/<")]
+"""Pages that are seen by a link."""
+
 _FOUND = """
 (base) => [
   ...[...document.querySelectorAll("[data-hostile]")].map((one) => `element: ${one.outerHTML}`),
@@ -242,18 +245,33 @@ def test_pages_about_one_of_it_show_texts(garden: Garden, admin: Window, kind: s
     """Of a token, its event, its delivery and the answers of its receiver."""
     one = garden.planted[kind]
     for state, address in STATES.items():
-        if "_id>" in address and "recovery" not in address:
+        if "_id>" in address and "recovery" not in address and state not in SUPPLIERS:
             look(admin, filled(address, one.ids))
             if state in {"log", "event", "payload", "failed delivery"}:
                 assert "hostile" in admin.page.inner_text("main"), state
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_suppliers_pages_show_texts(
+    garden: Garden, admin: Window, stranger: Window, kind: str
+) -> None:
+    """Of what was published by others."""
+    one = garden.planted[kind]
+    look(admin, f"/tokens/{one.token['id']}/supplier")
+    admin.page.get_by_role("button", name="Make a link").click()
+    stranger.page.goto(admin.page.get_by_label("The link").input_value())
+    for state in SUPPLIERS:
+        look(stranger, filled(STATES[state], one.ids))
+        if "delivery" in state or "payload" in state:
+            assert "hostile" in stranger.page.inner_text("main"), state
 
 
 @pytest.mark.timeout(240)
 def test_a_text_turns_nothing_but_itself(garden: Garden, admin: Window) -> None:
     """Else a customer's message turns the words of the page around that come after it."""
     one, reversed_words = garden.planted["override"], set()
-    for address in STATES.values():
-        if "recovery" not in address:
+    for state, address in STATES.items():
+        if "recovery" not in address and state not in SUPPLIERS:
             look(admin, filled(address, one.ids))
             found = admin.page.evaluate(_REVERSED)
             reversed_words.update(found)

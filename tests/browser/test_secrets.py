@@ -20,7 +20,7 @@ from tests.kit.browser import Window
 from tests.kit.people import done_to
 
 _KEPT = "() => JSON.stringify([localStorage, sessionStorage, history.state, location.href])"
-_SHOWN = re.compile(r"rbk_[0-9A-Za-z]{36}|whsec_[0-9A-Za-z+/=]{40,}|code=[\w-]{20,}")
+_SHOWN = re.compile(r"rbk_[0-9A-Za-z]{36}|whsec_[0-9A-Za-z+/=]{40,}|code=[\w.-]{20,}")
 VIEWER = "viewer@example.com"
 OWN_HEADER = "a-key-of-the-receiver"
 
@@ -47,6 +47,7 @@ SHOWING = {
         "/tokens/<token_id>/callbacks",
         "Replace the signing secret",
     ),
+    "a supplier's link": ("/tokens/<token_id>/supplier", "Make a link"),
     "a link": (f"/people/person?email={VIEWER}", "Make a link"),
 }
 """Pages with a button that shows a secret."""
