@@ -301,6 +301,7 @@ def test_what_is_said_of_a_deleted_token_is_text(garden: Garden, admin: Window, 
     """The last that is seen of it."""
     token = f"/tokens/{garden.planted[kind].token['id']}"
     name = garden.ringback.admin.get(f"/v1{token}")["name"]
+    look(admin, f"{token}/delete")
     send(admin, f"{token}/delete", [("name", name)])
     assert "is revoked for good" in admin.page.inner_text("main")
     look(admin, "/tokens?state=revoked")
