@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from dashboard.explaining.json_tokens import Kind, Token, tokens
+from dashboard.explaining.json_tokens import Kind, Piece, Token, pieces, tokens
 
 UNFOLDED_LEVELS = 2
 """Levels inside of the outermost object that do not fold. More: long payloads begin with much that
@@ -24,6 +24,7 @@ _MOST_INDENT = 40
 """Levels that are indented: very deep ones would otherwise be mostly blanks."""
 _LINE_BYTES = 12
 """What a page needs for a line apart from its text."""
+_TURNING_BYTES = len("<bdi></bdi>")
 
 _OPENING, _CLOSING = "{[", "}]"
 
@@ -43,6 +44,16 @@ class Line:
     ends: bool = False
     entries: int = 0
     """How many values the object or list has that begins here."""
+
+    @property
+    def name_pieces(self) -> list[Piece]:
+        """The name as a page writes it."""
+        return pieces(self.name)
+
+    @property
+    def rest_pieces(self) -> list[Piece]:
+        """What follows the name, as a page writes it."""
+        return pieces(self.rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +111,11 @@ class _Layout:
 
 
 def on_page(text: str) -> int:
-    """Return how many bytes a text takes on a page, where some characters are escaped."""
-    return len(escape(text).encode(errors="replace"))
+    """Return how many bytes a text takes on a page, where some characters are escaped, and what is
+    written from right to left is kept to itself.
+    """
+    turning = sum(piece.turns for piece in pieces(text))
+    return len(escape(text).encode(errors="replace")) + turning * _TURNING_BYTES
 
 
 def folded(text: str, most_lines: int, most_bytes: int) -> FoldedJson:

@@ -17,6 +17,12 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
+_TURNING = re.compile(
+    "[\u0590-\u08ff\u200f\u202a-\u202e\u2066-\u2069\ufb1d-\ufdff\ufe70-\ufefc"
+    "\U00010800-\U00010fff\U0001e800-\U0001efff]"
+)
+"""Letters of scripts that are written from right to left, and characters that turn a text."""
+
 
 class Kind(StrEnum):
     """What a token is."""
@@ -43,3 +49,26 @@ def tokens(text: str) -> Iterator[Token]:
     for match in _TOKEN.finditer(text):
         assert match.lastgroup is not None, "every part of the pattern has a name"
         yield Token(Kind(match.lastgroup), match[0])
+
+
+class Piece(NamedTuple):
+    """A part of a line on a page."""
+
+    text: str
+    turns: bool
+    """Whether it may be written from right to left, and then must not take along what follows."""
+
+
+def pieces(text: str) -> list[Piece]:
+    """Return a text in pieces: each token that may be written from right to left is one of its own.
+    Joined, they are the text.
+    """
+    if not _TURNING.search(text):
+        return [Piece(text, turns=False)]
+    found = [Piece("", turns=False)]
+    for token in tokens(text):
+        if _TURNING.search(token.spelled):
+            found += [Piece(token.spelled, turns=True), Piece("", turns=False)]
+        else:
+            found[-1] = Piece(found[-1].text + token.spelled, turns=False)
+    return [piece for piece in found if piece.text]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dashboard.explaining.folded_json import FoldedJson, folded, on_page
+from dashboard.explaining.json_tokens import Piece, pieces
 from schemas.texts import from_bytes
 
 _LINES, _BYTES, _SENT_BYTES = 2000, 22_000, 6000
@@ -22,6 +23,11 @@ class ShownPayload:
     is_sent_cut: bool
     size: int
     """Its bytes."""
+
+    @property
+    def sent_pieces(self) -> list[Piece]:
+        """What was sent, as a page writes it."""
+        return pieces(self.sent)
 
 
 def shown_payload(body: bytes, *, whole: bool = False) -> ShownPayload:

@@ -1,5 +1,5 @@
 // Tests of callbacks: when the answer cannot be put into the page, the form is sent as without scripts, so that the whole page says
-// why (signed out, for instance). A secret is gone from a page that is left: browsers keep pages for the way back.
+// why (signed out, for instance).
 "use strict";
 document.addEventListener("htmx:responseError", (event) => {
   event.target.closest("form")?.submit();
@@ -12,7 +12,4 @@ document.addEventListener("htmx:sendError", (event) => {
   text.className = "fault";
   text.textContent = form.dataset.failed;
   result.replaceChildren(text);
-});
-addEventListener("pagehide", () => {
-  for (const secret of document.querySelectorAll("[data-secret]")) secret.remove();
 });

@@ -20,8 +20,14 @@ function tickTimes() {
 
 // --- Live parts: fetched again every few seconds, unless someone reads or works in them -------------
 // <section id="x" data-live="10">: the page is fetched, and this element replaced by the one with its id.
+// A pointer that rests on mere text, and the focus of a button that was clicked, keep nothing: they stay for long, as after copying a
+// command. Nor does anything that could be hit while another window is used.
 function isInUse(part) {
-  return part.matches(":hover, :focus-within") || part.querySelector("dialog[open], input:checked, details[open] form") !== null;
+  if (part.querySelector("dialog[open], input:checked, details[open] form, :is(input, select, textarea):focus")) return true;
+  if (!document.hasFocus()) return false;
+  const selection = getSelection();
+  return part.querySelector(":is(a, button, summary, label, tr):hover, :focus-visible") !== null
+    || !selection.isCollapsed && selection.containsNode(part, true);
 }
 
 // Returns the part as it is now; null: the server is away, or has no such part, and the next turn tries again.
@@ -102,6 +108,14 @@ document.addEventListener("click", async (event) => {
     button.textContent = button.dataset.failed;
   }
   setTimeout(() => { button.textContent = label; }, 2000);
+});
+
+// --- Secrets that a form's answer shows: a reload would send the form again, which replaces or shows the secret once more. So the
+// page takes the address of another one, which a reload and the way back then lead to. Browsers keep pages that are left.
+const once = document.querySelector("[data-then]");
+if (once) history.replaceState(null, "", once.dataset.then);
+addEventListener("pagehide", () => {
+  for (const secret of document.querySelectorAll("[data-once]")) secret.replaceWith("…");
 });
 
 // --- Rows: tick all, shift-tick a range ----------------------------------------------------------------

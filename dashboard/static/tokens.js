@@ -1,5 +1,4 @@
-// The pages of tokens: presets move switches in place, and a secret that was shown once is gone when
-// the page is left, so that going back shows it no more. Everything else works without this file.
+// The forms of tokens: presets move switches in place. Everything else works without this file.
 "use strict";
 
 document.addEventListener("click", (event) => {
@@ -18,12 +17,4 @@ document.addEventListener("click", (event) => {
   for (const other of document.querySelectorAll("a[data-permissions][aria-current]")) other.removeAttribute("aria-current");
   preset.setAttribute("aria-current", "true");
   last?.dispatchEvent(new Event("input", { bubbles: true }));
-});
-
-// Reloading, or coming back, then shows the token instead of asking whether to send the form again.
-const once = document.querySelector("[data-then]");
-if (once) history.replaceState(null, "", once.dataset.then);
-
-addEventListener("pagehide", () => {
-  for (const secret of document.querySelectorAll("[data-once]")) secret.textContent = "…";
 });

@@ -84,7 +84,12 @@ class Scene:
 
     def filled(self, address: str) -> str:
         """Return an address with its variable parts filled in."""
-        return re.sub("<([a-z_]+)>", lambda found: self.ids[found[1]], address)
+        return filled(address, self.ids)
+
+
+def filled(address: str, ids: Mapping[str, str]) -> str:
+    """Return an address with its variable parts filled in."""
+    return re.sub("<([a-z_]+)>", lambda found: ids[found[1]], address)
 
 
 def _fill(ringback: Ringback, receiver: Receiver) -> dict[str, str]:

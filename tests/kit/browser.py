@@ -57,6 +57,23 @@ _BORDERS = """
 }
 """
 
+ELSEWHERE = "ringback.example"
+"""A name of this machine, which browsers do not take for this machine's own."""
+
+_ARGUMENTS = ["--no-sandbox", f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1"]
+
+_NOTES = (
+    "status of 4",  # a refused form
+    "Cross-Origin-Opener-Policy header has been ignored",  # by plain http, where it has no effect
+)
+"""What Chromium writes as errors although nothing is wrong."""
+
+_REPORTS = """
+addEventListener("securitypolicyviolation", (event) => {
+  console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`);
+});
+"""
+
 
 class Look(NamedTuple):
     """How a page may be looked at."""
@@ -80,7 +97,7 @@ def chromium() -> Iterator[Browser]:
     path = shutil.which("chromium")
     assert path, "Chromium is missing: tools/set-up services installs it"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
         yield browser
         browser.close()
 
@@ -95,6 +112,7 @@ class Window:
     """Errors of scripts, reports of the content security policy, and dialogs that opened."""
 
     def __post_init__(self) -> None:
+        self.page.add_init_script(_REPORTS)
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
         self.page.on("dialog", self._opened)
@@ -129,8 +147,7 @@ class Window:
         return named + [f"border: {weak}" for weak in borders]
 
     def _heard(self, message: ConsoleMessage) -> None:
-        # a refused form is a 4xx, which the browser notes in its console too
-        if message.type == "error" and "status of 4" not in message.text:
+        if message.type == "error" and not any(note in message.text for note in _NOTES):
             self.complaints.append(f"console: {message.text}")
 
     def _opened(self, dialog: Dialog) -> None:

@@ -17,6 +17,7 @@ anything may follow:
     /busy/NAME/S   the same, with `retry-after: S`     /gzip          200 whose body is compressed
     /once          200; a second request there is      /leave         200, then closes the
                    closed on, unanswered                              connection, unannounced
+    /raw/NAME      the bytes that `answer` was given
 """
 
 import asyncio
@@ -59,6 +60,7 @@ class Receiver:
         self._tls = tls
         self._received: list[Received] = []
         self._switches: dict[str, int] = {}
+        self._answers: dict[str, bytes] = {}
         self._connections = 0
         self._seen: Counter[tuple[str, str]] = Counter()
         self._thread = threading.Thread(
@@ -106,6 +108,10 @@ class Receiver:
         """From now on, /switch/NAME answers `status`."""
         self._switches[name] = status
 
+    def answer(self, name: str, raw: bytes) -> None:
+        """From now on, /raw/NAME answers these bytes, and closes the connection."""
+        self._answers[name] = raw
+
     async def _serve(self) -> None:
         stop = asyncio.Event()
         server = await asyncio.start_server(
@@ -136,6 +142,9 @@ class Receiver:
         argument = rest.partition("/")[0]
         if kind == "hang":
             return False
+        if kind == "raw":
+            writer.write(self._answers[argument])
+            return True
         if odd := _ODD.get(kind):
             await odd(writer, argument)
             return True

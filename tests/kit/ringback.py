@@ -51,8 +51,10 @@ class Ringback:
         database_url: str | None = None,
         dispatchers: int = 1,
         workers: int = 1,
+        quickstart: bool = False,
         **settings: str,
     ):
+        """`quickstart`: as `make run` starts `serve`."""
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ringback-"))
         self.port = free_port()
         self.on_services = broker_url is not None
@@ -65,7 +67,10 @@ class Ringback:
         self.env = self._environment(broker_url, settings)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.ports: dict[str, int] = {}
-        self._workers = workers
+        self._options = {
+            "api": [f"--workers={workers}"],
+            "serve": ["--quickstart"] if quickstart else [],
+        }
         self._clients = contextlib.ExitStack()
         atexit.register(self.close)
         self.admin = self.publisher = self._clients.enter_context(
@@ -162,7 +167,7 @@ class Ringback:
         env = self.env | (
             {"RINGBACK_METRICS_LISTEN": f"127.0.0.1:{port}"} if command == "dispatch" else {}
         )
-        options = [f"--workers={self._workers}"] if command == "api" else []
+        options = self._options.get(command, [])
         with (self.dir / f"{name}.log").open("ab") as out:
             process = subprocess.Popen(
                 [PROGRAM, command, *options],

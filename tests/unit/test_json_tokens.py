@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.explaining.folded_json import FoldedJson, folded, on_page
-from dashboard.explaining.json_tokens import Kind, tokens
+from dashboard.explaining.json_tokens import Kind, Piece, pieces, tokens
 
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
@@ -121,3 +121,25 @@ def _significant(text: str) -> list[str]:
 
 def _without_blanks(text: str) -> str:
     return "".join(text.split())
+
+
+@given(st.text(alphabet='{}[]:,"\\ \n0aé\u05d0\u202e\u2067\u2069', max_size=40))
+def test_pieces_are_the_text_and_what_turns_stands_alone(text: str) -> None:
+    """Be it JSON or not, or cut off within a value."""
+    found = pieces(text)
+
+    assert "".join(piece.text for piece in found) == text
+    turning = [piece.text for piece in found if piece.turns]
+    assert not any(
+        set(piece.text) & set("\u05d0\u202e\u2067") for piece in found if not piece.turns
+    )
+    assert all(len(list(tokens(piece))) == 1 for piece in turning)
+
+
+def test_only_the_value_that_turns_is_kept_to_itself() -> None:
+    """Names, numbers and marks around it stay in one piece."""
+    assert pieces('{"a": 1, "b": "\u05d0", "c": 2}') == [
+        Piece('{"a": 1, "b": ', turns=False),
+        Piece('"\u05d0"', turns=True),
+        Piece(', "c": 2}', turns=False),
+    ]
