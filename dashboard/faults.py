@@ -120,6 +120,8 @@ _TEXTS = (
         "%(email)s is the last administrator, and someone must be one: make another person an"
         " administrator first"
     ),
+    to_say("you have %(most)s saved views: forget one first"),
+    to_say("this is no list that can be saved"),
     to_say("no role was chosen: nothing was changed"),
     to_say("the password has changed meanwhile: sign in again"),
     to_say("links are made at the command line alone: ringback user link"),

@@ -16,6 +16,7 @@ from store.engine.database import Database
 from store.people.failures import SignInFailures
 from store.people.links import SignInLinks
 from store.people.people import People
+from store.people.saved_views import SavedViews
 from store.people.sessions import Sessions
 from store.tokens.callbacks import Callbacks
 from store.tokens.supplier_links import SupplierLinks
@@ -105,6 +106,11 @@ class PageParts:
     def supplier_links(self) -> SupplierLinks:
         """Links to the pages of suppliers."""
         return SupplierLinks(self.database, self.vault)
+
+    @cached_property
+    def saved_views(self) -> SavedViews:
+        """Views of lists that people saved."""
+        return SavedViews(self.database)
 
     @cached_property
     def sign_in_failures(self) -> SignInFailures:

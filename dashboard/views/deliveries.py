@@ -15,6 +15,7 @@ from schemas.listings import ListedDelivery
 from schemas.listings import Page as ListPage
 from store.deliveries.listing import list_deliveries
 from store.engine.database import Connection
+from store.people.saved_views import views_of
 
 
 def deliveries(visit: Visit) -> Response:
@@ -22,6 +23,7 @@ def deliveries(visit: Visit) -> Response:
     with visit.parts.database.read() as connection:
         asked = asked_deliveries(visit, connection)
         found, rows = _found(visit, connection, asked)
+        saved = views_of(connection, visit.person.email)
     status = HTTPStatus.UNPROCESSABLE_ENTITY if asked.faults else HTTPStatus.OK
     return visit.render(
         "deliveries.html",
@@ -29,6 +31,7 @@ def deliveries(visit: Visit) -> Response:
         asked=asked,
         rows=rows,
         found=found,
+        saved=saved,
         is_full=len(rows) == asked.query.limit,
         presets=PRESETS,
         types=tuple(EventType),

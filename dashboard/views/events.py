@@ -14,9 +14,11 @@ from schemas.events.types import EventType
 from schemas.ids import EventId
 from schemas.listings import EventFilter, EventHead
 from schemas.listings import Page as ListPage
+from schemas.saved_views import SavedView
 from schemas.times import UnixMs, to_rfc3339
 from store.events.heads import find_with_body, list_heads
 from store.events.recipients import recipients_in
+from store.people.saved_views import views_of
 from web.models.parsing import from_query
 from web.models.queries import EventsQuery
 
@@ -28,18 +30,20 @@ RECIPIENTS = 100
 many.
 """
 
-_FIELDS = ("type", "within", "since", "until", "zone")
+FIELDS = ("type", "within", "since", "until", "zone")
+"""The parameters of the filter, without that of the page."""
 
 
 def events(visit: Visit) -> Response:
     """The list."""
-    typed = {name: text for name in _FIELDS if (text := visit.query.get(name, "").strip())}
+    typed = {name: text for name in FIELDS if (text := visit.query.get(name, "").strip())}
     period = asked_period(visit.query, visit.zone)
     if not (period.since or period.until):
         typed.pop("zone", None)
     parameters = period.parameters(visit.now) | {"limit": str(ROWS)}
     parameters |= {name: visit.query[name] for name in ("type", "cursor") if visit.query.get(name)}
     faults: dict[str, str] = {}
+    saved: list[SavedView] = []
     found: ListPage[EventHead] = ListPage([], None)
     try:
         query = from_query(EventsQuery, [(name, [text]) for name, text in parameters.items()])
@@ -49,6 +53,7 @@ def events(visit: Visit) -> Response:
         criteria = EventFilter(query.type, query.since, query.until)
         with visit.parts.database.read() as connection:
             found = list_heads(connection, criteria, ROWS, query.cursor)
+            saved = views_of(connection, visit.person.email)
     return visit.render(
         "events.html",
         HTTPStatus.UNPROCESSABLE_ENTITY if faults else HTTPStatus.OK,
@@ -56,6 +61,7 @@ def events(visit: Visit) -> Response:
         period=period,
         faults=faults,
         found=found,
+        saved=saved,
         is_full=len(found.rows) == ROWS,
         presets=PRESETS,
         types=tuple(EventType),

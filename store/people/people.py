@@ -14,7 +14,7 @@ from schemas.tokens.audit_log import Actor
 from store.engine.database import Connection, Database
 from store.people.log import record
 from store.people.rows import end_access, lock_person, read_person
-from store.tables import people
+from store.tables import people, saved_views
 
 
 class People:
@@ -98,13 +98,14 @@ class People:
             return _updated(connection, email, language=language, zone=zone)
 
     def remove(self, email: str, actor: Actor) -> None:
-        """Remove a person, and end the sessions and links. Raises Conflict for the last
+        """Remove a person, and end the sessions and links. Saved views go with them. Raises Conflict for the last
         administrator.
         """
         with self._database.write() as connection:
             _require_another_admin(connection, email, None)
             person = lock_person(connection, email)
             end_access(connection, email)
+            connection.execute(sa.delete(saved_views).where(saved_views.c.email == email))
             connection.execute(sa.delete(people).where(people.c.email == email))
             details, now = {"role": (person.role, None)}, self._database.now(connection)
             record(connection, email, PersonAction.REMOVED, details, actor, now)

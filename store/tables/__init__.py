@@ -22,7 +22,14 @@ from store.tables.figures import (
     figure_minutes,
 )
 from store.tables.mail import mail_notices, mails
-from store.tables.people import people, people_log, sessions, sign_in_failures, sign_in_links
+from store.tables.people import (
+    people,
+    people_log,
+    saved_views,
+    sessions,
+    sign_in_failures,
+    sign_in_links,
+)
 from store.tables.traffic import (
     attempts,
     deliveries,
@@ -57,6 +64,7 @@ __all__ = [
     "recoveries",
     "requested_attempts",
     "requests",
+    "saved_views",
     "sessions",
     "sign_in_failures",
     "sign_in_links",

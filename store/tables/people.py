@@ -58,6 +58,15 @@ sign_in_links = Table(
     comment="Links that sign in once. A row lives until it is used, or has expired.",
 )
 
+saved_views = Table(
+    "saved_views",
+    metadata,
+    Column("email", Text, primary_key=True),
+    Column("name", Text, primary_key=True, comment="what the person calls it"),
+    Column("address", Text, nullable=False, comment="path and query on these pages"),
+    comment="Lists with their filters, which people come back to.",
+)
+
 sign_in_failures = Table(
     "sign_in_failures",
     metadata,

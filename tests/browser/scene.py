@@ -10,8 +10,10 @@ from playwright.sync_api import Browser, StorageState
 from schemas.events.types import EventType
 from schemas.passwords import password_hash
 from schemas.people import Role
+from schemas.saved_views import SavedView
 from store.engine.database import Database
 from store.people.people import People
+from store.people.saved_views import SavedViews
 from tests.kit.browser import Window, window
 from tests.kit.platform import MESSAGE, deliveries_of, message
 from tests.kit.receiver import Receiver
@@ -30,6 +32,8 @@ def add_people(ringback: Ringback) -> None:
     for role in Role:
         people.add(f"{role}@example.com", role, TESTER)
         people.set_password_hash(f"{role}@example.com", _HASH, TESTER)
+    saved = SavedView("Given up", "/deliveries?state=exhausted")
+    SavedViews(database).save("admin@example.com", saved)
     database.close()
 
 

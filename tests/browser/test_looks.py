@@ -34,6 +34,7 @@ STATES = {
     "changes": "/tokens/<token_id>/changes",
     "deletion": "/tokens/<token_id>/delete",
     "deliveries": "/deliveries",
+    "saved view": "/deliveries?state=exhausted",
     "no delivery": "/deliveries?status_code=418",
     "delivery": "/deliveries/<delivery_id>",
     "failed delivery": "/deliveries/<failed_id>",

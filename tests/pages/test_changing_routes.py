@@ -24,6 +24,8 @@ OWN = {
     "/account/password",
     "/account/end-session",
     "/account/end-other-sessions",
+    "/views",
+    "/views/forget",
 }
 """What a viewer may change: nothing but their own account."""
 
