@@ -104,8 +104,10 @@ class Settings(BaseSettings):
     )
     public_url: PublicUrl = Field(
         default_factory=lambda known: f"http://{known['listen'].reachable()}",
-        description="URL at which others reach the API, for the OpenAPI document and the document "
-        "that suppliers download. Set it before you hand that out. Unset: from `RINGBACK_LISTEN`.",
+        description="URL at which others reach the API and the pages, for links, the OpenAPI "
+        "document and the document that suppliers download. Set it before you hand that out. With "
+        "a path in it only the API can be reached: the pages need a host of their own. "
+        "Unset: from `RINGBACK_LISTEN`.",
     )
     allow_targets: Networks = Field(
         (),
