@@ -40,7 +40,7 @@ DATA = {
 """What people and programs named: it is the same in every language."""
 
 UNMARKED = """(data) => {
-  const words = /\\p{L}{2,}/u, hidden = "code, pre, kbd, time, .json, .where, .email, .hints, td > small, datalist, [dir=auto]";
+  const words = /\\p{L}{2,}/u, hidden = "code, pre, kbd, time, bdi, .json, .where, .email, .hints, td > small, datalist, [dir=auto]";
   const known = (text) => data.some((one) => text === one || text === `${one};`) || /^[a-z_]+(_[a-z0-9]+)+$|^[\\w.:\\/-]+\\.example|^https?:|^\\d{1,2} \\p{L}{3} \\d{4}/u.test(text);
   const found = [];
   const judge = (text, element) => {
