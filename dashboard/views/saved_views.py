@@ -42,8 +42,8 @@ def _not_saved(visit: Visit, fault: str) -> str:
 
 
 def _address(visit: Visit) -> str:
-    """Return the address of the list, made anew of its own parameters. Raises Malformed for any other
-    page: a browser is sent there.
+    """Return the address of the list, put together of its own parameters. Raises Malformed for any
+    other page, as a browser is sent there.
     """
     parts = urlsplit(visit.form.get("address", ""))
     fields = _FIELDS.get(parts.path) if not parts.netloc else None
