@@ -14,7 +14,6 @@ from schemas.events.types import EventType
 from schemas.ids import EventId
 from schemas.listings import EventFilter, EventHead
 from schemas.listings import Page as ListPage
-from schemas.saved_views import SavedView
 from schemas.times import UnixMs, to_rfc3339
 from store.events.heads import find_with_body, list_heads
 from store.events.recipients import recipients_in
@@ -43,7 +42,6 @@ def events(visit: Visit) -> Response:
     parameters = period.parameters(visit.now) | {"limit": str(ROWS)}
     parameters |= {name: visit.query[name] for name in ("type", "cursor") if visit.query.get(name)}
     faults: dict[str, str] = {}
-    saved: list[SavedView] = []
     found: ListPage[EventHead] = ListPage([], None)
     try:
         query = from_query(EventsQuery, [(name, [text]) for name, text in parameters.items()])
@@ -53,7 +51,8 @@ def events(visit: Visit) -> Response:
         criteria = EventFilter(query.type, query.since, query.until)
         with visit.parts.database.read() as connection:
             found = list_heads(connection, criteria, ROWS, query.cursor)
-            saved = views_of(connection, visit.person.email)
+    with visit.parts.database.read() as connection:
+        saved = views_of(connection, visit.person.email)
     return visit.render(
         "events.html",
         HTTPStatus.UNPROCESSABLE_ENTITY if faults else HTTPStatus.OK,

@@ -2,7 +2,7 @@
 change nothing for anyone else.
 """
 
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 from flask import Response
 
@@ -17,6 +17,9 @@ from schemas.saved_views import SavedView, name_fault
 
 _FIELDS = {"/deliveries": deliveries.FIELDS, "/events": events.FIELDS}
 """The parameters of each list that can be saved."""
+
+_MAX_QUERY = 2000
+"""Characters of a list's parameters. More: each of a person's pages is larger by so much a view."""
 
 
 def save_view(visit: Visit) -> Response:
@@ -33,8 +36,9 @@ def save_view(visit: Visit) -> Response:
 
 def forget_view(visit: Visit) -> Response:
     """Forget a view."""
+    address = _address(visit)
     visit.parts.saved_views.forget(visit.person.email, visit.form.get("name", ""))
-    return visit.go(_address(visit), visit.say("The view is forgotten."))
+    return visit.go(address, visit.say("The view is forgotten."))
 
 
 def _not_saved(visit: Visit, fault: str) -> str:
@@ -45,12 +49,12 @@ def _address(visit: Visit) -> str:
     """Return the address of the list, put together of its own parameters. Raises Malformed for any
     other page, as a browser is sent there.
     """
-    parts = urlsplit(visit.form.get("address", ""))
-    fields = _FIELDS.get(parts.path) if not parts.netloc else None
-    if fields is None:
+    path, _, query = visit.form.get("address", "").partition("?")
+    fields = _FIELDS.get(path)
+    if fields is None or len(query) > _MAX_QUERY:
         raise Malformed("this is no list that can be saved")
-    typed = [(name, text) for name, text in parse_qsl(parts.query) if name in fields and text]
-    return parts.path + (f"?{urlencode(typed)}" if typed else "")
+    typed = [(name, text) for name, text in parse_qsl(query) if name in fields]
+    return path + (f"?{urlencode(typed)}" if typed else "")
 
 
 PAGES: tuple[Page, ...] = (

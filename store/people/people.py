@@ -98,8 +98,8 @@ class People:
             return _updated(connection, email, language=language, zone=zone)
 
     def remove(self, email: str, actor: Actor) -> None:
-        """Remove a person, and end the sessions and links. Saved views go with them. Raises Conflict for the last
-        administrator.
+        """Remove a person with their saved views, and end the sessions and links. Raises Conflict
+        for the last administrator.
         """
         with self._database.write() as connection:
             _require_another_admin(connection, email, None)

@@ -38,10 +38,8 @@ class SupplierLinks:
     def make(self, token_id: TokenId, life: dt.timedelta, actor: Actor) -> SupplierLink:
         """Return a new link. Raises Conflict when the token is in no state for it."""
         with self._database.write() as connection:
-            token, now = (
-                read_token(connection, self._vault, token_id),
-                self._database.now(connection),
-            )
+            token = read_token(connection, self._vault, token_id)
+            now = self._database.now(connection)
             state = token.state(now)
             if state not in OPEN_STATES:
                 raise Conflict(f"the token is {state.value}: a link to its page would not open")

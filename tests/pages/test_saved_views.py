@@ -95,14 +95,23 @@ def test_there_are_not_too_many(site: Site) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["", "/tokens?search=a", "https://evil.example/deliveries", "//evil.example/deliveries"],
+    [
+        "",
+        "/tokens?search=a",
+        "https://evil.example/deliveries",
+        "//evil.example/deliveries",
+        "//[/deliveries",
+        "/deliveries?event=" + "x" * 2000,
+    ],
 )
 def test_no_other_address_is_saved_or_gone_to(site: Site, address: str) -> None:
     """A form is whatever a browser sends."""
     browser = site.browser(Role.ADMIN)
+    save(browser, "Mine")
 
     assert browser.send("/views", name="x", address=address).status_code == 400
-    assert browser.send("/views/forget", name="x", address=address).status_code == 400
+    assert browser.send("/views/forget", name="Mine", address=address).status_code == 400
+    assert FAILED in Html(browser.open("/deliveries").text).links
 
 
 def test_views_go_with_their_person(site: Site) -> None:
