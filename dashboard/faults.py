@@ -146,6 +146,12 @@ _TEXTS = (
     to_say("too many requests wait to be handled: retry later"),
     to_say("too many bodies are being received at present: retry later"),
     to_say("the body is larger than %(most)s bytes: send less"),
+    to_say("a form has at most %(most)s fields: nothing was changed"),
+    to_say("the request holds a character or a number that cannot be stored"),
+    to_say(
+        "an internal error occurred: retry later, or give the X-Request-Id of this response to the"
+        " operator, whose log has the details"
+    ),
 )
 
 _STATES = (to_say("scheduled"), to_say("suspended"), to_say("expired"), to_say("revoked"))

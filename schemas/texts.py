@@ -78,6 +78,15 @@ def is_blank(text: str) -> bool:
     )
 
 
+def name_fault(name: str, most: int) -> str | None:
+    """Return why a name of at most so many characters cannot be this one; None: it can."""
+    if is_blank(name) or len(name) > most:
+        return f"a name has 1 to {most} characters, and not only invisible ones"
+    if character := harmful(name):
+        return f"a name cannot hold {named(character)}: leave it out"
+    return None
+
+
 def named(character: str) -> str:
     """Return a character's code point and name, such as `U+202E (RIGHT-TO-LEFT OVERRIDE)`."""
     point = ord(character)

@@ -13,7 +13,8 @@ from dashboard.views import events
 from dashboard.visit import Visit
 from schemas.errors import Conflict, Malformed
 from schemas.people import Role
-from schemas.saved_views import SavedView, name_fault
+from schemas.saved_views import MAX_NAME, SavedView
+from schemas.texts import name_fault
 
 _FIELDS = {"/deliveries": deliveries.FIELDS, "/events": events.FIELDS}
 """The parameters of each list that can be saved."""
@@ -25,7 +26,7 @@ _MAX_QUERY = 2000
 def save_view(visit: Visit) -> Response:
     """Save the list that the form was on."""
     address, name = _address(visit), " ".join(visit.form.get("name", "").split())
-    if fault := name_fault(name):
+    if fault := name_fault(name, MAX_NAME):
         return visit.go(address, _not_saved(visit, fault))
     try:
         visit.parts.saved_views.save(visit.person.email, SavedView(name, address))

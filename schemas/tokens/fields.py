@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from schemas.emails import email_fault
 from schemas.errors import Fault
-from schemas.texts import harmful, is_blank, named
+from schemas.texts import name_fault
 from schemas.times import LATEST, UnixMs, format_duration, to_rfc3339
 from schemas.tokens.permissions import Permission
 from schemas.tokens.tokens import OnResume, Token
@@ -89,13 +89,8 @@ class TokenFields:
         return UnixMs(min(LATEST, self.activates_at + max_life // dt.timedelta(milliseconds=1)))
 
     def _name_faults(self) -> Iterator[Fault]:
-        if is_blank(self.name) or len(self.name) > MAX_NAME:
-            yield Fault(
-                f"a name has 1 to {MAX_NAME} characters, and not only invisible ones",
-                "/name",
-            )
-        elif character := harmful(self.name):
-            yield Fault(f"a name cannot hold {named(character)}: leave it out", "/name")
+        if fault := name_fault(self.name, MAX_NAME):
+            yield Fault(fault, "/name")
 
     def _date_faults(self) -> Iterator[Fault]:
         if self.expires_at is not None and self.expires_at <= self.activates_at:

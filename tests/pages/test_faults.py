@@ -10,6 +10,7 @@ import dashboard
 from dashboard.faults import fault_in_words
 from dashboard.http.creation_key import new_key
 from dashboard.languages import language
+from schemas import errors
 from schemas.people import Role
 from tests.kit.pages import Site
 
@@ -19,6 +20,7 @@ _SOURCES = (
     "schemas/emails.py",
     "schemas/events/full_reading.py",
     "schemas/events/given_data.py",
+    "schemas/texts.py",
     "schemas/tokens/*.py",
     "store/attention/*.py",
     "store/deliveries/requested_attempts.py",
@@ -27,12 +29,16 @@ _SOURCES = (
     "store/tokens/*.py",
     "web/callback_tests.py",
     "web/exports/*.py",
+    "web/problems.py",
     "web/server/threads.py",
 )
 """Where that is found which a page shows."""
 
-_SAYING = {"Fault", "Conflict", "NotFound", "Forbidden", "Malformed", "Invalid", "Unavailable"}
-_SAYING |= {"NoDispatcher", "TooManyRequests"}
+_SAYING = {"Fault"} | {
+    name
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type) and issubclass(kind, errors.Problem)
+}
 _FINDING = ("_fault", "_refusal", "_addresses", "_bracketed", "_numeric")
 _FILLED = {"CancelReason.CHANNEL_REMOVED": "the token may no longer see this channel"}
 _TAKEN_APART = {"invalid token", "invalid callback", "invalid e-mail address", "invalid overlap"}
@@ -48,11 +54,19 @@ def _said() -> Iterator[str]:
     """Yield each text, with `{X}` where a value is filled in."""
     files = {file for pattern in _SOURCES for file in _ROOT.glob(pattern)}
     for file in sorted(files):
-        for node in ast.walk(ast.parse(file.read_text())):
+        module = ast.parse(file.read_text())
+        named = dict(_constants(module))
+        for node in ast.walk(module):
             is_a_page = file.is_relative_to(_ROOT / "dashboard")
             for found in _called(node) if is_a_page else (*_called(node), *_returned(node)):
-                if text := _text(found):
+                if text := _text(named.get(found.id) if isinstance(found, ast.Name) else found):
                     yield text
+
+
+def _constants(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    for node in module.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            yield node.targets[0].id, node.value
 
 
 def _called(node: ast.AST) -> Iterator[ast.expr]:

@@ -141,7 +141,10 @@ def _preset_address(visit: Visit, preset: Preset) -> str:
 
 def _referring_host(visit: Visit) -> str | None:
     """Return the other site whose link was followed, if the browser says so."""
-    host = urlsplit(request.headers.get("Referer", "")).netloc
+    try:
+        host = urlsplit(request.headers.get("Referer", "")).netloc
+    except ValueError:  # a bracket that is not closed
+        return None
     own = {request.host, urlsplit(visit.parts.public_url).netloc}
     return host if host not in {*own, ""} else None
 
