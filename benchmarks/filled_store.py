@@ -57,13 +57,21 @@ SELECT 'evt_' || (1000000000 + n), 'cb_' || (n % {callbacks}), 'att_' || n, 1, '
     {object}, {blob}
 FROM {many} WHERE n % 10 <> 1
 """
+_BODY = (
+    '{"id":"evt_1","type":"message.received","schema_version":"1",'
+    '"timestamp":"2026-11-30T10:00:00.000Z","data":{"message":{"id":"msg_1",'
+    '"conversation_id":"cnv_1","content":{"type":"text","text":"%s"}},'
+    '"channel":{"id":"chn_1","kind":"whatsapp","name":"Support"},"customer":{"id":"cus_1"}}}'
+) % ("x" * 130)
+"""The webhook of every event, 400 bytes."""
+
 _PARTS = {
     "postgresql": {
         "numbers": "generate_series(1::bigint, {rows}) AS n",
         "blob": "'\\x00'::bytea",
         "object": "'\\x7b7d'::bytea",
         "own": "convert_to(n::text, 'UTF8')",
-        "body": "convert_to(repeat('x', 400), 'UTF8')",
+        "body": "convert_to('{json}', 'UTF8')",
     },
     "sqlite": {
         "numbers": "(WITH RECURSIVE c(n) AS "
@@ -71,7 +79,7 @@ _PARTS = {
         "blob": "x'00'",
         "object": "x'7b7d'",
         "own": "CAST(n AS BLOB)",
-        "body": "CAST(printf('%.400c', 'x') AS BLOB)",
+        "body": "CAST('{json}' AS BLOB)",
     },
 }
 
@@ -96,6 +104,7 @@ def filled(url: str, rows: int, times: Times, *, with_attempts: bool = False) ->
         "few": names["numbers"].format(rows=CALLBACKS),
         "at": f"{times.first_ms} + n * {times.step_ms}",
         "first": str(times.first_ms),
+        "body": names["body"].format(json=_BODY),
         "callbacks": str(CALLBACKS),
         "one_in": str(ONE_IN),
     }
