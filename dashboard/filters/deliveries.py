@@ -5,9 +5,11 @@ for the form. Judged by the model of `GET /v1/deliveries`.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from dashboard.filters.periods import Period, asked_period
+from dashboard.filters.periods import PRESETS, Period, asked_period
 from dashboard.visit import Visit
+from schemas.deliveries.deliveries import DeliveryState, Outcome
 from schemas.errors import Invalid
+from schemas.events.types import EventType
 from schemas.folding import folded
 from schemas.ids import EventId, TokenId
 from schemas.listings import DeliveryFilter
@@ -28,6 +30,15 @@ _CHOICES = 8
 _PLAIN = ("type", "state", "status_code", "error", "event", "cursor")
 FIELDS = ("token", *_PLAIN[:-1], "within", "since", "until", "zone")
 """The parameters of the filter, without that of the page. Suppliers have no `token`."""
+
+
+CHOICES = {
+    "presets": PRESETS,
+    "types": tuple(EventType),
+    "states": tuple(DeliveryState),
+    "outcomes": tuple(Outcome),
+}
+"""What the form offers, for its template."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,10 @@ from http import HTTPStatus
 
 from flask import Response
 
-from dashboard.filters.deliveries import AskedDeliveries, asked_deliveries
-from dashboard.filters.periods import PRESETS
+from dashboard.filters.deliveries import CHOICES, AskedDeliveries, asked_deliveries
 from dashboard.pages import Page, shown
 from dashboard.rows.deliveries import DeliveryRow, delivery_rows
 from dashboard.visit import Visit
-from schemas.deliveries.deliveries import DeliveryState, Outcome
-from schemas.events.types import EventType
 from schemas.listings import ListedDelivery
 from schemas.listings import Page as ListPage
 from store.deliveries.listing import list_deliveries
@@ -33,10 +30,7 @@ def deliveries(visit: Visit) -> Response:
         found=found,
         saved=saved,
         is_full=len(rows) == asked.query.limit,
-        presets=PRESETS,
-        types=tuple(EventType),
-        states=tuple(DeliveryState),
-        outcomes=tuple(Outcome),
+        **CHOICES,
     )
 
 

@@ -4,14 +4,11 @@ from http import HTTPStatus
 
 from flask import Response
 
-from dashboard.filters.deliveries import asked_deliveries
-from dashboard.filters.periods import PRESETS
+from dashboard.filters.deliveries import CHOICES, asked_deliveries
 from dashboard.pages import Page, supplied
 from dashboard.rows.deliveries import delivery_rows
 from dashboard.views.supplier.own import own_deliveries
 from dashboard.visit import Visit
-from schemas.deliveries.deliveries import DeliveryState, Outcome
-from schemas.events.types import EventType
 from schemas.listings import ListedDelivery
 from schemas.listings import Page as ListPage
 
@@ -32,10 +29,7 @@ def supplier_deliveries(visit: Visit) -> Response:
         rows=rows,
         found=found,
         is_full=len(rows) == asked.query.limit,
-        presets=PRESETS,
-        types=tuple(EventType),
-        states=tuple(DeliveryState),
-        outcomes=tuple(Outcome),
+        **CHOICES,
     )
 
 
