@@ -19,6 +19,11 @@ from tests.kit.figures import add_events, settlements
 _BATCH = 100
 """Outcomes in a transaction: what a busy dispatcher gathers while the one before is committed."""
 
+_WITHIN_MS = 1_000
+"""In what time the attempts of a batch began. Longer: it writes figures of more minutes than a batch
+of a dispatcher does.
+"""
+
 _FLUSHED_EVERY = 20
 """Batches between two writes of the figures by callback: at some hundred outcomes a second a
 dispatcher writes them every five seconds.
@@ -59,7 +64,7 @@ def _row(name: str, url: str, batches: int) -> Row:
 
 def _settled_ms(database: Database, number: int, counts: SettledCounts | None) -> float:
     now = now_ms()
-    made = settlements(_BATCH, now, seed=number)
+    made = settlements(_BATCH, now, seed=number, within_ms=_WITHIN_MS)
     add_events(database, made)
     began_s = time.perf_counter()
     with database.write() as connection:

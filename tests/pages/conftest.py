@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.oidc import Provider
 from tests.kit.pages import Site
 from tests.kit.traffic import Traffic
 
@@ -20,3 +21,16 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def traffic(site: Site) -> Traffic:
     """Writes events and deliveries to the store of the pages."""
     return Traffic(site.database, site.vault)
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    with Provider() as made:
+        yield made
+
+
+@pytest.fixture
+def openid(site: Site, provider: Provider) -> Site:
+    """Pages where people sign in at the provider, too."""
+    site.use(openid=provider.client())
+    return site

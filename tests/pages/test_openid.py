@@ -1,71 +1,21 @@
 """Signing in by OpenID Connect, at a provider that is real but for its people."""
 
-from collections.abc import Iterator
 from secrets import token_urlsafe
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import jwt
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from werkzeug.test import TestResponse
 
 from dashboard import parts
-from dashboard.oidc import fetching, flow
-from dashboard.oidc import provider as provider_module
+from dashboard.oidc import flow
 from schemas.people import Role
 from schemas.times import UnixMs
-from tests.kit.oidc import CLIENT_SECRET, KID, Provider, private_key, public_jwk
-from tests.kit.pages import PASSWORD, Browser, Site
+from tests.kit.oidc import KID, Provider, public_jwk
+from tests.kit.openid import ADMIN, START, begun, is_in, require_refusal, returned, signed_in
+from tests.kit.pages import PASSWORD, Site
 from tests.kit.people import done_to
 from tests.kit.tokens import TESTER, token_fields
-
-ADMIN = "admin@example.com"
-START = "/sign-in/openid"
-
-
-@pytest.fixture
-def provider() -> Iterator[Provider]:
-    with Provider() as made:
-        yield made
-
-
-@pytest.fixture
-def openid(site: Site, provider: Provider) -> Site:
-    """Pages where people sign in at the provider, too."""
-    site.use(openid=provider.client())
-    return site
-
-
-def begun(browser: Browser, to: str = "/") -> str:
-    """The address at the provider to which a browser is sent."""
-    response = browser.open(START, query_string={"next": to})
-    assert response.status_code == 303, response.text
-    return response.location
-
-
-def returned(browser: Browser, back: str) -> TestResponse:
-    """The answer to a browser that comes back."""
-    url = urlsplit(back)
-    return browser.open(url.path, query_string=url.query)
-
-
-def signed_in(browser: Browser, provider: Provider, to: str = "/") -> TestResponse:
-    return returned(browser, provider.visit(begun(browser, to)))
-
-
-def is_in(browser: Browser) -> bool:
-    return browser.open("/account").status_code == 200
-
-
-def require_refusal(site: Site, response: TestResponse, kind: str, said: str) -> None:
-    """It is said on the page for signing in, and noted in the log."""
-    assert response.status_code == (503 if kind == "provider_unavailable" else 403), response.text
-    assert said in response.text
-    assert 'action="/sign-in"' in response.text
-    assert "aria-invalid" not in response.text, "what was typed here is not wrong"
-    assert [fields["reason"] for event, fields in site.observer.notes] == [kind]
-    assert CLIENT_SECRET not in str(site.observer.notes)
 
 
 def test_a_person_signs_in_at_the_provider_and_lands_where_they_wanted(
@@ -108,103 +58,6 @@ def test_the_client_authenticates_as_the_provider_wants(
     provider.described = {"token_endpoint_auth_methods_supported": ["private_key_jwt", method]}
 
     assert signed_in(openid.browser(), provider).status_code == 303
-
-
-def _by_no_key(claims: dict[str, Any]) -> str:
-    return jwt.encode(claims, None, "none", headers={"kid": KID})
-
-
-def _by_the_public_key(claims: dict[str, Any]) -> str:
-    """What a library accepts that lets the token choose: the key is public, the algorithm HMAC."""
-    pem = (
-        private_key("RS256")
-        .public_key()
-        .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    )
-    body = jwt.encode(claims, "x" * 64, "HS256", headers={"kid": KID}).rpartition(".")[0]
-    signer = jwt.get_algorithm_by_name("HS256")
-    return f"{body}.{jwt.utils.base64url_encode(signer.sign(body.encode(), pem)).decode()}"
-
-
-def _by_another_key(claims: dict[str, Any]) -> str:
-    return jwt.encode(claims, private_key("RS256", 2), "RS256", headers={"kid": KID})
-
-
-def _by_an_unknown_key(claims: dict[str, Any]) -> str:
-    return jwt.encode(claims, private_key("RS256"), "RS256", headers={"kid": "other"})
-
-
-REFUSED_CLAIMS: list[tuple[dict[str, Any], str, str]] = [
-    ({"nonce": "another"}, "wrong_nonce", "belongs to another sign-in"),
-    ({"nonce": None}, "wrong_nonce", "belongs to another sign-in"),
-    ({"nonce": "\udc80"}, "wrong_nonce", "belongs to another sign-in"),
-    ({"aud": "another"}, "wrong_audience", "for another application"),
-    ({"aud": ["ringback", "another"]}, "wrong_audience", "for another application"),
-    ({"azp": "another"}, "wrong_audience", "for another application"),
-    ({"iss": "https://accounts.example.com"}, "wrong_issuer", "does not come from"),
-    ({"exp": 1_000_000_000}, "wrong_time", "has expired"),
-    ({"iat": 9_000_000_000}, "wrong_time", "has expired"),
-    ({"nbf": 9_000_000_000}, "wrong_time", "has expired"),
-    ({"exp": None}, "malformed_token", "cannot be read"),
-    ({"sub": None}, "malformed_token", "cannot be read"),
-    ({"email_verified": False}, "unverified_email", "has not verified that admin@example.com"),
-    ({"email_verified": None}, "unverified_email", "has not verified that admin@example.com"),
-    ({"email_verified": "true"}, "unverified_email", "has not verified that admin@example.com"),
-    ({"email": ["admin@example.com"]}, "no_email", "does not say which e-mail address"),
-    ({"email": "eve@example.com"}, "unknown_person", "eve@example.com may not sign in here"),
-    ({"email": "admin@example.com\0"}, "unknown_person", "may not sign in here"),
-]
-
-
-@pytest.mark.parametrize(("claims", "kind", "said"), REFUSED_CLAIMS)
-def test_an_id_token_that_is_not_for_this_sign_in_is_refused(
-    openid: Site, provider: Provider, claims: dict[str, Any], kind: str, said: str
-) -> None:
-    """It says why, and no session begins."""
-    provider.claims |= claims
-    browser = openid.browser()
-
-    response = signed_in(browser, provider)
-
-    require_refusal(openid, response, kind, said)
-    assert not is_in(browser)
-
-
-@pytest.mark.parametrize(
-    ("sign", "kind"),
-    [
-        (_by_no_key, "wrong_algorithm"),
-        (_by_the_public_key, "wrong_algorithm"),
-        (_by_another_key, "wrong_signature"),
-        (_by_an_unknown_key, "wrong_signature"),
-        (lambda _: "", "malformed_token"),
-        (lambda _: "a.b.c", "malformed_token"),
-        (lambda _: jwt.encode({"a": 1}, private_key("RS256"), "RS384"), "wrong_algorithm"),
-    ],
-)
-def test_an_id_token_that_the_provider_did_not_sign_is_refused(
-    openid: Site, provider: Provider, sign: Any, kind: str
-) -> None:
-    """The algorithm is chosen by us among those with public keys, never by the token."""
-    provider.sign = sign
-    browser = openid.browser()
-
-    require_refusal(openid, signed_in(browser, provider), kind, "The answer")
-    assert not is_in(browser)
-
-
-def test_a_short_key_is_refused(openid: Site, provider: Provider) -> None:
-    """It could be broken."""
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    short = rsa.generate_private_key(public_exponent=65537, key_size=1024)
-    listed = jwt.get_algorithm_by_name("RS256").to_jwk(short.public_key(), as_dict=True)
-    provider.keys = [{**listed, "kid": KID}]
-    with pytest.warns(jwt.InsecureKeyLengthWarning):
-        token = jwt.encode({"iss": "x"}, short, "RS256", headers={"kid": KID})
-    provider.sign = lambda _: token
-
-    require_refusal(openid, signed_in(openid.browser(), provider), "malformed_token", "cannot be")
 
 
 def test_an_answer_to_another_browser_is_refused(openid: Site, provider: Provider) -> None:
@@ -331,150 +184,6 @@ def test_an_answer_without_a_code_is_refused(openid: Site, provider: Provider) -
     provider.answer = {"code": None}
 
     require_refusal(openid, signed_in(openid.browser(), provider), "denied", "did not sign you in")
-
-
-DESCRIPTION = "/.well-known/openid-configuration"
-
-
-@pytest.mark.parametrize("path", [DESCRIPTION, "/token", "/keys"])
-@pytest.mark.parametrize(
-    "answer",
-    [
-        lambda: (500, b"{}"),
-        lambda: (200, b"<html>"),
-        lambda: (200, b"[]"),
-        lambda: (302, b"{}"),
-        lambda: (200, b"[" * 200_000),
-        lambda: (200, b'"' + b"x" * fetching.MAX_BYTES),
-        lambda: (200, b"\xff"),
-    ],
-)
-def test_a_provider_that_answers_nonsense_is_unavailable(
-    openid: Site, provider: Provider, path: str, answer: Any
-) -> None:
-    """At each step."""
-    provider.instead[path] = answer
-    browser = openid.browser()
-
-    response = browser.open(START)
-    if path != DESCRIPTION:
-        response = returned(browser, provider.visit(response.location))
-
-    require_refusal(openid, response, "provider_unavailable", "does not answer as it should")
-    assert not is_in(browser)
-
-
-def test_a_description_without_end_is_not_read_to_its_end(openid: Site, provider: Provider) -> None:
-    """However right it is."""
-    provider.described = {"padding": "x" * fetching.MAX_BYTES}
-
-    assert openid.browser().open(START).status_code == 503
-
-
-def test_a_redirect_of_the_description_is_not_followed(openid: Site, provider: Provider) -> None:
-    """Where it leads is not what was set, and the client secret would go there."""
-    provider.instead[DESCRIPTION] = lambda: (302, b"{}")
-
-    assert openid.browser().open(START).status_code == 503
-    assert provider.asked == [DESCRIPTION]
-
-
-@pytest.mark.parametrize(
-    "described",
-    [
-        {"issuer": "https://accounts.example.com"},
-        {"token_endpoint": "http://login.example.com/token"},
-        {"authorization_endpoint": "javascript:alert(1)"},
-        {"jwks_uri": "file:///etc/passwd"},
-        {"userinfo_endpoint": "https://[::1"},
-        {"token_endpoint": None},
-        {"token_endpoint_auth_methods_supported": ["private_key_jwt"]},
-    ],
-)
-def test_a_description_that_cannot_be_trusted_is_not(
-    openid: Site, provider: Provider, described: dict[str, Any]
-) -> None:
-    """Above all another provider's: it would sign for everyone."""
-    provider.described = described
-
-    require_refusal(
-        openid,
-        openid.browser().open(START),
-        "provider_unavailable",
-        "does not answer as it should",
-    )
-
-
-def test_a_provider_that_is_away_is_said_to_be(
-    openid: Site, provider: Provider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And is asked again once it is back; not by every person at once."""
-    provider.instead[DESCRIPTION] = lambda: (503, b"{}")
-    browser = openid.browser()
-    for _ in range(3):
-        assert browser.open(START).status_code == 503
-    assert provider.asked == [DESCRIPTION]
-
-    provider.instead.clear()
-    monkeypatch.setattr(provider_module, "PAUSE_S", 0)
-
-    assert signed_in(browser, provider).status_code == 303
-
-
-def test_a_provider_that_refuses_connections_is_said_to_be_away(site: Site) -> None:
-    """Its name is said, and passwords still work."""
-    with Provider() as gone:
-        site.use(openid=gone.client())
-
-    response = site.browser().open(START)
-
-    require_refusal(site, response, "provider_unavailable", "127.0.0.1")
-    assert is_in(site.browser(Role.VIEWER))
-
-
-def test_a_provider_that_drips_is_cut_off(
-    openid: Site, provider: Provider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each byte comes in time, all of them would take for ever."""
-    monkeypatch.setattr(fetching, "TOTAL_TIMEOUT_S", -1.0)
-
-    require_refusal(
-        openid,
-        openid.browser().open(START),
-        "provider_unavailable",
-        "does not answer as it should",
-    )
-
-
-def test_description_and_keys_are_read_once(openid: Site, provider: Provider) -> None:
-    """Not for each person."""
-    for _ in range(3):
-        assert signed_in(openid.browser(), provider).status_code == 303
-
-    assert provider.asked.count(DESCRIPTION) == provider.asked.count("/keys") == 1
-
-
-def test_a_known_provider_may_be_away_for_its_description(
-    openid: Site, provider: Provider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What was read before is better than no one signing in."""
-    assert signed_in(openid.browser(), provider).status_code == 303
-    provider.instead |= {path: lambda: (500, b"") for path in (DESCRIPTION, "/keys")}
-    monkeypatch.setattr(provider_module, "KEPT_S", 0)
-
-    assert signed_in(openid.browser(), provider).status_code == 303
-
-
-def test_new_keys_of_the_provider_are_found(
-    openid: Site, provider: Provider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It changes them without a word."""
-    monkeypatch.setattr(provider_module, "PAUSE_S", 0)
-    assert signed_in(openid.browser(), provider).status_code == 303
-    provider.keys = [public_jwk("RS256", "key-2", 2)]
-    provider.sign = lambda claims: provider.signed(claims, "key-2", 2)
-
-    assert signed_in(openid.browser(), provider).status_code == 303
 
 
 @pytest.mark.parametrize(
